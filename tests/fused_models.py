@@ -223,6 +223,42 @@ def blocked():
     yield one("copies in blocks", "Upsample", "x", 0, 0, (2, 16, 14, 27), scales=[1, 1, 2, 3], mode="nearest")
 
 
+def experts():
+    """6 tokens of 8 features, each of them to 2 of 4 experts with 16 features inside: 12 rows."""
+    x, rows, best = (2, 3, 8), 12, 5 * 6 * 4 + 6 * 4 * 2  # softmax over the experts, and a sort of 4
+    given, mixed = [("x", *x), ("r", 6, 4)], rows * 8 + 6 * 8  # weights, and a sum of two
+    macs = rows * (8 * 16 + 16 * 8)
+    stored = [numbers("w1", np.zeros((4, 16, 8))), numbers("w2", np.zeros((4, 8, 16)))]
+    biases = [numbers("b1", np.zeros((4, 16))), numbers("b2", np.zeros((4, 8)))]
+    gated = [numbers("w1", np.zeros((4, 32, 8))), stored[1]]
+    wide = rows * (8 * 32 + 16 * 8)
+
+    def one(name, inputs, macs, flops, stored, **how):
+        return case(name, "MoE", inputs, macs, flops, [x], given=given, stored=stored, k=2, **how)
+
+    yield one("experts", "x r w1 - w2", macs, 2 * macs + best + rows * 16 + mixed, stored)
+    yield one("experts with biases", "x r w1 b1 w2 b2", macs, 2 * macs + best + rows * (16 + 16 + 8) + mixed,
+              [*stored, *biases], activation_type="relu")  # fmt: skip
+    yield one("weights that sum to one", "x r w1 - w2", macs, 2 * macs + best + 6 + 12 + 5 * rows * 16 + mixed, stored,
+              activation_type="silu", normalize_routing_weights=1)  # fmt: skip
+    yield one("gated experts", "x r w1 - w2", wide, 2 * wide + best + 6 * rows * 16 + mixed, gated,
+              activation_type="swiglu", swiglu_fusion=1)  # fmt: skip
+    yield one("gated within a limit", "x r w1 - w2", wide, 2 * wide + best + 11 * rows * 16 + mixed, gated,
+              activation_type="swiglu", swiglu_fusion=1, activation_alpha=1.702, activation_beta=1.0,
+              swiglu_limit=7.0)  # fmt: skip
+    yield one("a gate of its own", "x r w1 - w2 - w3", wide, 2 * wide + best + 6 * rows * 16 + mixed,
+              [*stored, numbers("w3", np.zeros((4, 16, 8)))], activation_type="silu")  # fmt: skip
+    scales = [numbers("s1", np.ones((4, 32))), numbers("s2", np.ones((4, 8)))]
+    chosen = 6 * 4 * 2 + 5 * 6 * 2  # the sort, then softmax over two
+    how = {"activation_type": "swiglu", "swiglu_fusion": 1, "k": 2}
+    for bits, packed in ((8, 1), (4, 2)):
+        weights = [numbers("w1", np.zeros((4, 32, 8 // packed)), np.uint8),
+                   numbers("w2", np.zeros((4, 8, 16 // packed)), np.uint8)]  # fmt: skip
+        flops = 2 * wide + chosen + 6 * rows * 16 + mixed + 4 * (32 * 8 + 8 * 16)
+        yield case(f"experts of {bits} bits", "QMoE", "x r w1 s1 - w2 s2", wide, flops, [x], given=given,
+                   stored=[*weights, *scales], expert_weight_bits=bits, **how)  # fmt: skip
+
+
 def norms():
     """A layer norm that ONNX Runtime wrote into a file of an older opset."""
     made = case("layer norm of opset 11", "LayerNormalization", "x g s", 0, 8 * 24, [(2, 3, 4)], given=[("x", 2, 3, 4)],
@@ -233,7 +269,7 @@ def norms():
 
 def models():
     """All of them."""
-    for family in (multi_head, packed, grouped, quantized, channels_last, blocked, norms):
+    for family in (multi_head, packed, grouped, quantized, channels_last, blocked, experts, norms):
         yield from family()
 
 

@@ -99,6 +99,7 @@ def _outputs(spec: str, run: Interpreter, graph: Any, names: Mapping[str, Tensor
         if tensor is None:
             raise SourceError(f"{spec}: nothing makes the output {output.name!r}; the file is damaged")
         declared = type_of(output.type)
+        values += [run.value(part, "", "", 0, 0) for part in tensor.parts or () if part.type is not None]
         if tensor.type is None:
             continue
         if declared is not None and declared.shape != tensor.type.shape:

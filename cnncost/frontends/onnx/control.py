@@ -56,7 +56,9 @@ def _stored_in(graph: Any, place: str) -> Iterator[tuple[str, Any]]:
                 yield from _stored_in(inner, place)
 
 
-def _body(run: Any, graph: Any, names: dict[str, Tensor], bound: Mapping[str, Tensor], path: Path) -> list[Tensor]:
+def followed_graph(
+    run: Any, graph: Any, names: dict[str, Tensor], bound: Mapping[str, Tensor], path: Path
+) -> list[Tensor]:  # fmt: skip
     """Run a graph that sees the names around it; returns its outputs."""
     inner = {**names, **bound}
     place = ".".join(part for part, _ in path)
@@ -76,7 +78,7 @@ def _branch(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tens
     if condition is None or condition.size != 1:
         return None
     graph = op.get("then_branch" if condition.reshape(-1)[0] else "else_branch")
-    return _body(run, graph, names, {}, path)
+    return followed_graph(run, graph, names, {}, path)
 
 
 def _loop(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
@@ -99,7 +101,7 @@ def _loop(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor
         bound = {graph.input[0].name: run.constant(np.asarray(i, np.int64)),
                  graph.input[1].name: run.constant(np.asarray(True))}  # fmt: skip
         bound |= {value.name: tensor for value, tensor in zip(graph.input[2:], state, strict=True)}
-        results = _body(run, graph, names, bound, path)
+        results = followed_graph(run, graph, names, bound, path)
         state = results[1 : 1 + len(state)]
         collected.append(results[1 + len(state) :])
     stacked = [_stacked(run, list(each), 0, path) for each in zip(*collected, strict=True)]
@@ -151,7 +153,7 @@ def _scan(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor
             for x, axis, back in zip(xs, axes, backwards, strict=True)
         ]
         bound = {value.name: tensor for value, tensor in zip(graph.input, [*states, *parts], strict=True)}
-        made = _body(run, graph, names, bound, path)
+        made = followed_graph(run, graph, names, bound, path)
         states = made[: len(states)]
         collected.append(made[len(states) :])
     stacked = [

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from cnncost.errors import SourceError
-from cnncost.frontends.onnx import control
+from cnncost.frontends.onnx import control, sequences
 from cnncost.frontends.onnx.attributes import attribute_of
 from cnncost.frontends.onnx.builder import Builder, Path, Weight
 from cnncost.frontends.onnx.constants import fold
@@ -100,7 +100,7 @@ class Interpreter:
         if node.op_type == "Constant":
             return [self._constant_node(node, op)]
         if node.op_type == "Identity" and op.inputs and op.inputs[0] is not None and op.inputs[0].value is None:
-            return [op.inputs[0]] if op.inputs[0].type is not None else None
+            return [op.inputs[0]] if op.inputs[0].type is not None or op.inputs[0].parts is not None else None
         if node.op_type in _RUNTIME_ONLY and op.inputs and op.inputs[0] is not None and op.inputs[0].type is not None:
             return [self.constant(_shape(node.op_type, op, op.inputs[0].type))]
         if control.captured(op.attributes) or not all(t is None or t.constant is not None for t in op.inputs):
@@ -133,6 +133,8 @@ class Interpreter:
         path = (*outer, *_path_of(node))
         if not domain and node.op_type in control.OPS:
             return control.followed(self, node, op, names, path)
+        if not domain and (made := sequences.followed(self, node, op, names, path)) is not None:
+            return made
         body = self.functions.get((node.domain, node.op_type, getattr(node, "overload", "")))
         if body is not None:
             return function(self, body, op, path, {a.name: a for a in node.attribute})

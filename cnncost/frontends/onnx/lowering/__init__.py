@@ -5,6 +5,7 @@ from cnncost.frontends.onnx.lowering import (
     blocked,
     einsum,
     elementwise,
+    experts,
     fused,
     moves,
     products,
@@ -15,5 +16,5 @@ from cnncost.frontends.onnx.lowering import (
 )
 from cnncost.frontends.onnx.lowering.registry import Op, lowering, shaper, weights
 
-__all__ = ["Op", "attention", "blocked", "einsum", "elementwise", "fused", "lowering", "moves", "products", "quantized",
-           "recurrent", "reductions", "shaper", "weights", "windows"]  # fmt: skip
+__all__ = ["Op", "attention", "blocked", "einsum", "elementwise", "experts", "fused", "lowering", "moves", "products",
+           "quantized", "recurrent", "reductions", "shaper", "weights", "windows"]  # fmt: skip

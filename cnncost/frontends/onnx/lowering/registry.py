@@ -24,6 +24,8 @@ class Tensor(NamedTuple):
         proto: its TypeProto, if it has no type.
         later: the DequantizeLinear that makes it, recorded only if an op reads it in floating point.
         origins: the stored tensors that a constant was computed from: they are parameters where it would be one.
+        parts: its tensors, if it is a sequence that the file makes.
+        absent: whether it is an optional with nothing in it.
     """
 
     type: TensorType | None
@@ -33,6 +35,8 @@ class Tensor(NamedTuple):
     proto: Any = None
     later: Later | None = None
     origins: tuple[Tensor, ...] = ()
+    parts: tuple[Tensor, ...] | None = None
+    absent: bool = False
 
 
 @dataclass

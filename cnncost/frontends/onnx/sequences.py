@@ -1,0 +1,218 @@
+"""Sequences and optionals: lists of tensors that the file makes, and what is taken out of them.
+
+A sequence costs nothing and moves nothing: it holds its tensors. SplitToSequence and ConcatFromSequence copy, as Split
+and Concat do. What a file gets as a sequence has its length in the data: ops on it are unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from cnncost.frontends.onnx import control
+from cnncost.frontends.onnx.builder import Path
+from cnncost.frontends.onnx.lowering.registry import Op, Tensor
+from cnncost.frontends.onnx.tensors import LARGEST_CONSTANT
+from cnncost.tensor_types import Shape
+
+
+def followed(run: Any, node: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
+    """The outputs of an op on sequences; None if it is none, or its course depends on data."""
+    rule = _RULES.get(op.type)
+    if rule is None:
+        return None
+    outside, run.within = run.within, f"{run.within}{','.join(node.output)}/"  # no two ops make the same outputs
+    try:
+        return rule(run, op, names, path)
+    finally:
+        run.within = outside
+
+
+Rule = Callable[[Any, Op, dict[str, Tensor], Path], "list[Tensor] | None"]
+_RULES: dict[str, Rule] = {}
+
+
+def _rule(name: str) -> Callable[[Rule], Rule]:
+    def register(function: Rule) -> Rule:
+        _RULES[name] = function
+        return function
+
+    return register
+
+
+def _parts(op: Op) -> tuple[Tensor, ...] | None:
+    return op.inputs[0].parts if op.inputs and op.inputs[0] is not None else None
+
+
+def _position(op: Op, index: int, size: int, default: int) -> int | None:
+    """A place in a sequence, from the end if it is negative; None if it is not known, or there is none such."""
+    if not op.has(index):
+        return default
+    found = op.constant(index)
+    if found is None or found.size != 1:
+        return None
+    place = int(found.reshape(-1)[0])
+    return place + size if -size <= place < 0 else place
+
+
+@_rule("SequenceEmpty")
+def _empty(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001  # the protocol
+    return [Tensor(None, parts=())]
+
+
+@_rule("SequenceConstruct")
+def _construct(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+    return [Tensor(None, parts=tuple(t for t in op.inputs if t is not None))]
+
+
+@_rule("SequenceAt")
+def _at(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+    parts = _parts(op)
+    place = None if parts is None else _position(op, 1, len(parts), 0)
+    return None if parts is None or place is None or not 0 <= place < len(parts) else [parts[place]]
+
+
+@_rule("SequenceLength")
+def _length(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+    parts = _parts(op)
+    return None if parts is None else [run.constant(np.asarray(len(parts), np.int64))]
+
+
+@_rule("SequenceInsert")
+def _insert(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+    parts, added = _parts(op), op.inputs[1]
+    place = None if parts is None else _position(op, 2, len(parts), len(parts))
+    if parts is None or place is None or added is None or not 0 <= place <= len(parts):
+        return None
+    return [Tensor(None, parts=(*parts[:place], added, *parts[place:]))]
+
+
+@_rule("SequenceErase")
+def _erase(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+    parts = _parts(op)
+    place = None if parts is None else _position(op, 1, len(parts), len(parts) - 1)
+    if parts is None or place is None or not 0 <= place < len(parts):
+        return None
+    return [Tensor(None, parts=(*parts[:place], *parts[place + 1 :]))]
+
+
+@_rule("SequenceMap")
+def _map(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
+    """The body for each tensor of the first sequence; further inputs are sequences as long, or one tensor for all."""
+    parts, body = _parts(op), op.get("body")
+    inputs = [tensor for tensor in op.inputs if tensor is not None]
+    if parts is None or len(parts) * max(len(body.node), 1) > control.MOST_STEPS:
+        return None
+    if any(len(t.parts) != len(parts) if t.parts is not None else t.type is None for t in inputs):
+        return None
+    made = []
+    for i in range(len(parts)):
+        bound = {
+            value.name: tensor if tensor.parts is None else tensor.parts[i]
+            for value, tensor in zip(body.input, inputs, strict=True)
+        }
+        made.append(control.followed_graph(run, body, names, bound, path))
+    return [Tensor(None, parts=tuple(each[i] for each in made)) for i in range(len(body.output))]
+
+
+@_rule("SplitToSequence")
+def _split(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+    """Into parts of given sizes, or of one size, the last of which may be smaller; by default of one element."""
+    x = op.inputs[0]
+    if x is None or x.type is None or not x.type.shape:
+        return None
+    shape, axis = x.type.shape, op.get("axis", 0)
+    if not -len(shape) <= axis < len(shape):
+        return None
+    axis %= len(shape)
+    sizes = _sizes(op, shape[axis])
+    if sizes is None or sum(sizes) != shape[axis]:
+        return None
+    squeezed = not op.has(1) and not op.get("keepdims", 1)
+    if x.constant is not None:
+        values = np.split(x.constant, np.cumsum(sizes)[:-1], axis) if sizes else []
+        values = [each.squeeze(axis) for each in values] if squeezed else values
+        return [Tensor(None, parts=tuple(run.constant(each)._replace(origins=_origins(x)) for each in values))]
+    call, kind = run.builder.call(path), x.type
+    types = [kind._replace(shape=(*shape[:axis], size, *shape[axis + 1 :])) for size in sizes]
+    value = run.value(x, op.type, "", 0, call)
+    moves = (("split", axis),)
+    made = run.builder.node("onnx.SplitToSequence", "layout", {"copy": True, "moves": moves}, [value], types, call)
+    if squeezed:
+        made = tuple(_reshaped(run, each, (*shape[:axis], *shape[axis + 1 :]), call) for each in made)
+    return [Tensor(None, parts=tuple(run.tensor(each) for each in made))]
+
+
+def _origins(x: Tensor) -> tuple[Tensor, ...]:
+    """The stored tensors that a constant comes from."""
+    return (x, *x.origins) if x.weight and x.type is not None and x.type.floating else x.origins
+
+
+def _reshaped(run: Any, value: int, shape: Shape, call: int) -> int:
+    to = run.builder.values[value].type._replace(shape=shape)
+    attrs = {"copy": False, "moves": (("reshape", shape),)}
+    return run.builder.node("onnx.SplitToSequence", "layout", attrs, [value], [to], call, alias=True)[0]  # type: ignore[no-any-return]
+
+
+def _sizes(op: Op, length: int) -> list[int] | None:
+    if not op.has(1):
+        return [1] * length
+    found = op.constant(1)
+    if found is None:
+        return None
+    if found.ndim:
+        return [int(size) for size in found]
+    size = int(found)
+    return [min(size, length - i) for i in range(0, length, size)] if size > 0 else None
+
+
+@_rule("ConcatFromSequence")
+def _concat(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+    """Along an axis, or a new one."""
+    parts, new, axis = _parts(op), op.get("new_axis", 0), op.get("axis", 0)
+    kinds = [part.type for part in parts or () if part.type is not None]
+    if not parts or len(kinds) != len(parts) or len({kind.dtype for kind in kinds}) != 1:
+        return None
+    first, rank = kinds[0], len(kinds[0].shape) + bool(new)
+    if not -rank <= axis < rank:
+        return None
+    axis %= rank
+    shapes: list[Shape] = [(*kind.shape[:axis], 1, *kind.shape[axis:]) if new else kind.shape for kind in kinds]
+    if len({(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}) != 1:
+        return None
+    values = [part.constant for part in parts if part.constant is not None]
+    if len(values) == len(parts) and sum(value.size for value in values) <= LARGEST_CONSTANT:
+        joined = run.constant(np.stack(values, axis) if new else np.concatenate(values, axis))
+        return [joined._replace(origins=tuple(origin for part in parts for origin in _origins(part)))]
+    to = first._replace(shape=(*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :]))
+    call = run.builder.call(path)
+    read = [run.value(part, op.type, "", 0, call) for part in parts]
+    moves = ((("reshape", shapes[0]),) if new else ()) + (("cat", axis),)
+    attrs = {"copy": True, "moves": moves}
+    return [run.tensor(run.builder.node("onnx.ConcatFromSequence", "layout", attrs, read, [to], call)[0])]
+
+
+# ---- optionals: what is in them, or nothing
+
+
+@_rule("Optional")
+def _optional(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+    found = op.inputs[0] if op.inputs else None
+    return [Tensor(None, absent=True) if found is None else found]
+
+
+@_rule("OptionalHasElement")
+def _has(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+    found = op.inputs[0] if op.inputs else None
+    absent = found is None or found.absent
+    if found is not None and not absent and found.type is None and found.parts is None:
+        return None
+    return [run.constant(np.asarray(not absent))]
+
+
+@_rule("OptionalGetElement")
+def _element(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+    found = op.inputs[0] if op.inputs else None
+    return None if found is None or (found.type is None and found.parts is None) else [found]
