@@ -55,8 +55,12 @@ class TreeRow(NamedTuple):
 
 def outline(report: ReportData, fold: bool = True) -> tuple[Item, ...]:
     """The model's children and its own share; with `fold`, equal siblings in a row are one item."""
-    built = _Outline(report, fold)
-    return built.children_of(("",)) or (built.item("", ("",), 1),)
+    # a page shows it several times; a frozen report's outline stays the same
+    found: dict[bool, tuple[Item, ...]] = vars(report).setdefault("_outlines", {})
+    if fold not in found:
+        built = _Outline(report, fold)
+        found[fold] = built.children_of(("",)) or (built.item("", ("",), 1),)
+    return found[fold]
 
 
 def inside(report: ReportData, path: str) -> tuple[Item, ...]:
@@ -126,7 +130,8 @@ class _Outline:
     def item(self, name: str, paths: tuple[str, ...], siblings: int) -> Item:
         """The row of modules with equal displayed values; `paths[0]` represents all of them."""
         module = self.modules[paths[0]]
-        row = replace(times(module, len(paths)), status=self._status(paths[0]))
+        status, row = self._status(paths[0]), module if len(paths) == 1 else times(module, len(paths))
+        row = row if row.status == status else replace(row, status=status)
         return Item(name or self.report.model, paths, row, siblings, children=self.children_of(paths))
 
     def children_of(self, paths: tuple[str, ...]) -> tuple[Item, ...]:
@@ -142,9 +147,12 @@ class _Outline:
 
     def _runs(self, paths: list[str]) -> Iterator[list[str]]:
         """Group runs of equal neighbours that are long enough to fold; others stay single."""
+        if not self.fold:
+            yield from ([path] for path in paths)
+            return
         for _, group in groupby(paths, key=self._kind):
             run = list(group)
-            if self.fold and len(run) >= _WORTH_FOLDING[run[0] not in self.below]:
+            if len(run) >= _WORTH_FOLDING[run[0] not in self.below]:
                 yield run
             else:
                 yield from ([path] for path in run)
