@@ -140,10 +140,11 @@ def _entry(tree_row: TreeRow, biggest: bool) -> Entry:
     style = "biggest" if biggest else "own" if item.own else "parent" if item.children else ""
     noted, times = note(item.row), len(item.paths)
     tail, full_tail = (f" ×{n}{noted}" if n > 1 else noted for n in (item.siblings, times))
-    return Entry(item.name, item.row, tail, level, _full(item), full_tail, style)
+    return Entry(item.name, item.row, tail, level, full_name(item), full_tail, style)
 
 
-def _full(item: Item) -> str:
+def full_name(item: Item) -> str:
+    """The path of what an item stands for: of the first and the last module if it is several."""
     first, last = item.paths[0], item.paths[-1]
     if item.own:
         return f"{first} {OWN}".strip()

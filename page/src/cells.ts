@@ -41,7 +41,7 @@ function signOf(column: Column, value: Num | null): string {
 function nameOf(tree: Tree, row: number, flat: boolean): HTMLElement {
   const label = tree.label(row);
   const text = flat || !row ? label : tree.rows.name[row]!;
-  const note = tree.note(row);
+  const note = tree.note(row, flat);
   const cell = h("div", { role: "rowheader", class: `cell name${tree.leaf(row) ? "" : " parent"}`, title: label },
     tree.leaf(row) || flat ? null : h("span", { class: "twist", "aria-hidden": "true" }),
     text, note && h("span", { class: "note" }, ` ${note}`));

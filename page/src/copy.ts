@@ -19,7 +19,7 @@ export function written(format: Format, what: Copied): string {
 }
 
 function name(tree: Tree, row: number): string {
-  return [tree.label(row), tree.note(row)].filter(Boolean).join(" ");
+  return [tree.label(row), tree.note(row, true)].filter(Boolean).join(" ");
 }
 
 function heading(column: Column, what: Copied): string {
@@ -56,7 +56,8 @@ function csv(what: Copied): string {
       return value === null ? tree.text(column.name, row).replaceAll("×", "x") : value.toString();
     });
     const own = tree.own.has(row) ? "own" : "";
-    const about = [tree.path(row), own, String(tree.rows.siblings[row] ?? 1)];
+    const path = tree.rows.labels[row]?.replace(/ \(own\)$/, "") ?? tree.path(row);
+    const about = [path, own, String(tree.rows.together[row] ?? 1)];
     lines.push([...about, ...values, tree.mark("flops", row) ? "True" : "False"].map(quoted).join(","));
   }
   return `${lines.join("\n")}\n`;

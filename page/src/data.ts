@@ -24,7 +24,12 @@ export interface Rows {
   name: string[];
   level: number[];
   own: number[];
+  /** How many equal modules next to each other a row stands for. */
   siblings: Record<string, number>;
+  /** How many modules it stands for in all, those in other equal blocks included. */
+  together: Record<string, number>;
+  /** Names of rows that stand for several. */
+  labels: Record<string, string>;
   notes: Record<string, string>;
   biggest: number[];
   marks: Record<string, Record<string, string>>;
@@ -49,7 +54,8 @@ export interface Device {
   seconds?: number[];
   bounds?: string;
   used?: string[];
-  unknown?: number;
+  /** Profiles with ops that have no time on it: their seconds are lower bounds. */
+  partial?: number[];
 }
 
 export interface Op {

@@ -1,6 +1,6 @@
 // The chosen module: where it is, all its numbers, its ops with their formulas, its time on every device.
 import { h, type Child } from "./dom.ts";
-import { exact, si } from "./format.ts";
+import { exact } from "./format.ts";
 import { read, type Column, type Op } from "./data.ts";
 import type { Model } from "./model.ts";
 import type { Store } from "./state.ts";
@@ -10,15 +10,17 @@ const OPS = 40;
 export function inspector(model: Model, store: Store): HTMLElement {
   const { tree } = model;
   const body = h("div", { class: "inspected" });
+  const name = h("h3", { class: "path", "aria-live": "polite" });
 
   function draw(): void {
     const { row, device } = store.state;
     const note = tree.note(row);
     const crumbs = tree.above(row).slice(0, -1).map((above) =>
       h("button", { type: "button", click: () => store.set({ row: above }) }, above ? tree.rows.name[above]! : tree.label(0)));
+    name.textContent = tree.label(row);
     body.replaceChildren(
       h("nav", { class: "crumbs", "aria-label": "modules above the chosen one" }, ...crumbs),
-      h("h3", { class: "path" }, tree.label(row)),
+      name,
       h("p", { class: "soft" }, [tree.text("class", row), note].filter(Boolean).join(", ")),
       h("dl", { class: "numbers" }, ...model.columns.flatMap((column) => pair(column, row, device))),
       ...[...ops(row), onDevices(row)].filter((child): child is Node => child instanceof Node),
@@ -71,12 +73,12 @@ export function inspector(model: Model, store: Store): HTMLElement {
     return h("details", { class: "on-devices" }, h("summary", {}, "Predicted time on every device"),
       h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "device"), h("th", { scope: "col", class: "n" }, "time"), h("th", { scope: "col" }, "bound by"))),
         h("tbody", {}, ...listed.map((device) => h("tr", {}, h("th", { scope: "row" }, device.title),
-          h("td", { class: "n" }, si(device.seconds![profile]!, "s")), h("td", {}, BOUNDS[device.bounds![profile]!] ?? ""))))));
+          h("td", { class: "n" }, model.time(device, profile)), h("td", {}, BOUNDS[device.bounds![profile]!] ?? ""))))));
   }
 
   store.on(["row", "device"], draw);
   draw();
-  return h("section", { class: "view inspector", "aria-labelledby": "inspector-title", "aria-live": "polite" },
+  return h("section", { class: "view inspector", "aria-labelledby": "inspector-title" },
     h("div", { class: "title" }, h("h2", { id: "inspector-title" }, "The chosen module")), body);
 }
 

@@ -17,6 +17,8 @@ function start(): void {
   const view = data && VIEWS[data.view];
   if (!place || !view) throw new Error(`cnncost: no view ${data?.view ?? ""} in this page`);
   view(data as never, place);
+  // paper shows what is closed on a screen, too
+  addEventListener("beforeprint", () => document.querySelectorAll<HTMLDetailsElement>(".static details").forEach((each) => (each.open = true)));
 }
 
 start();

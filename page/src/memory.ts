@@ -103,6 +103,7 @@ class Chart {
     const ideal = Number(read(run.ideal_peak)!);
     this.svg.setAttribute("width", String(frame.width));
     this.svg.setAttribute("height", String(frame.height));
+    this.svg.setAttribute("viewBox", `0 0 ${frame.width} ${frame.height}`);
     this.svg.setAttribute("aria-label", `bytes alive at each of ${run.nodes} ops, by use; the slider below tells them`);
     this.cursor = s("line", { class: "cursor", y1: frame.top, y2: frame.height - frame.bottom });
     this.svg.replaceChildren(

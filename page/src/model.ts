@@ -24,10 +24,11 @@ export class Model<D extends Tabled = Summary> {
   /** What a row is. */
   readonly row: string = "module";
   private readonly colours: Map<string, number>;
+  private readonly partials = new Map<Device, Set<number>>();
 
   constructor(readonly data: D) {
     this.tree = new Tree(data.rows);
-    this.folded = data.folded && new Tree(data.folded);
+    this.folded = data.folded && new Tree(data.folded, { tree: this.tree, fold: data.fold! });
     this.devices = data.devices ?? [];
     this.columns = [...data.columns];
     if (this.devices.some((device) => device.seconds)) {
@@ -70,13 +71,22 @@ export class Model<D extends Tabled = Summary> {
     return values ? (row) => (values[row] === null ? null : Number(values[row])) : () => null;
   }
 
+  /** The predicted time of a profile; a lower bound where an op has none on this device. */
+  time(device: Device | undefined, profile: number | undefined, count = 1): string {
+    const seconds = profile === undefined ? undefined : device?.seconds?.[profile];
+    return seconds === undefined ? "" : (this.partial(device!, profile!) ? "≥" : "") + si(count * seconds, "s");
+  }
+
+  partial(device: Device, profile: number): boolean {
+    let found = this.partials.get(device);
+    if (!found) this.partials.set(device, (found = new Set(device.partial)));
+    return found.has(profile);
+  }
+
   /** What a cell shows. */
   cell(tree: Tree, column: Column | Metric, row: number, device: string): string {
+    if (column.name === "seconds") return this.time(this.device(device), tree.rows.profile?.[row]);
     const value = this.number(tree, column.name, row, device);
-    if (column.name === "seconds") {
-      const less = value !== null && tree.mark("flops", row) ? "≥" : "";
-      return value === null ? "" : less + si(Number(value), "s");
-    }
     if (!tree.columns[column.name]) return tree.text(column.name, row);
     const mark = tree.mark(column.name === "traffic" ? "bytes_read" : column.name, row);
     return value === null ? mark : mark + shown(column.look, value);

@@ -59,21 +59,21 @@ export function roofline(model: Model, store: Store): HTMLElement {
     const size = scaleSqrt([0, total || 1], [2.5, 20]).clamp(true);
     svg.setAttribute("width", String(frame.width));
     svg.setAttribute("height", String(frame.height));
+    svg.setAttribute("viewBox", `0 0 ${frame.width} ${frame.height}`);
     svg.setAttribute("aria-label", `roofline of ${device.title} with ${dots.length} kinds of layers; the table has their times`);
     const drawn = dots.map((dot) => circle(dot, device, x(dot.intensity), y(dot.reached), size(device.seconds![dot.profile]! * dot.rows.length)));
     svg.replaceChildren(
       axisY(frame, decades(y.domain(), Math.ceil(frame.height / 60)).map((n) => [y(n), si(n, "FLOP/s").replace(/\.00/, "")])),
       ...lines(device, used, frame, x, y), ...drawn,
       axisX(frame, decades(x.domain(), Math.ceil(frame.width / 90)).map((n) => [x(n), n < 1 ? String(n) : exact(n)]), "FLOPs a byte"));
-    tell(device, dots, total);
+    tell(device, dots);
     mark();
   }
 
-  function tell(device: Device, dots: Dot[], total: number): void {
-    const whole = model.data.lower_bound || device.unknown ? "≥" : "";
+  function tell(device: Device, dots: Dot[]): void {
     const drawn = dots.reduce((sum, dot) => sum + dot.rows.length, 0);
     const left = [...byProfile].filter(([profile]) => device.seconds![profile]).reduce((sum, [, rows]) => sum + rows.length, 0) - drawn;
-    told.textContent = `${device.title}: ${whole}${si(total, "s")} in all, at the ceilings of its datasheet, a lower bound, in ${device.used?.join(", ") || "no"} arithmetic. ` +
+    told.textContent = `${device.title}: ${model.time(device, tree.rows.profile![0])} in all, at the ceilings of its datasheet, a lower bound, in ${device.used?.join(", ") || "no"} arithmetic. ` +
       `A dot’s area is the time of its layers` + (left ? `; ${exact(left)} layers without a FLOP have no dot.` : ".");
   }
 
@@ -88,7 +88,7 @@ export function roofline(model: Model, store: Store): HTMLElement {
       pointermove: (event: PointerEvent) => tooltip(event,
         h("b", {}, tree.label(rows[0]!) + (rows.length > 1 ? ` and ${rows.length - 1} like it` : "")),
         h("div", { class: "soft" }, tree.text("class", rows[0]!)),
-        h("div", {}, `${si(device.seconds![dot.profile]!, "s")}${rows.length > 1 ? " each" : ""}, bound by ${BOUNDS[device.bounds![dot.profile]!] ?? "nothing"}; ` +
+        h("div", {}, `${model.time(device, dot.profile)}${rows.length > 1 ? " each" : ""}, bound by ${BOUNDS[device.bounds![dot.profile]!] ?? "nothing"}; ` +
           `${share(device.seconds![dot.profile]! * rows.length, device.seconds![tree.rows.profile![0]!]!)} of all`),
         h("div", { class: "soft" }, `${dot.intensity.toPrecision(3)} FLOPs a byte, ${si(dot.reached, "FLOP/s")}`)),
       pointerleave: () => tooltip(null),

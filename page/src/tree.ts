@@ -10,9 +10,10 @@ export class Tree {
   readonly own: Set<number>;
   readonly columns: Record<string, (Num | null)[]> = {};
   readonly depth: number;
-  private readonly lowered = new Map<string, string[]>();
+  private lowered: string[] | undefined;
 
-  constructor(readonly rows: Rows) {
+  /** `whole` is the tree that this one folds, and which row of this one stands for each of its rows. */
+  constructor(readonly rows: Rows, private readonly whole?: { tree: Tree; fold: number[] }) {
     this.size = rows.name.length;
     this.parent = new Int32Array(this.size).fill(-1);
     this.end = new Int32Array(this.size).fill(this.size);
@@ -58,14 +59,16 @@ export class Tree {
 
   /** The path as it is shown. */
   label(row: number): string {
+    const several = this.rows.labels[row];
+    if (several) return several;
     const path = this.path(row) || (this.own.has(row) ? "" : this.rows.name[row]!);
     return this.own.has(row) ? `${path} ${this.rows.name[row]}`.trim() : path;
   }
 
-  /** What stands after the name: equal siblings, calls, whether it was called. */
-  note(row: number): string {
-    const siblings = this.rows.siblings[row];
-    return [siblings ? `×${siblings}` : "", this.rows.notes[row] ?? ""].filter(Boolean).join(" ");
+  /** What stands after the name: how many modules it is (after its path, all), calls, whether it was called. */
+  note(row: number, all = false): string {
+    const times = (all ? this.rows.together : this.rows.siblings)[row];
+    return [times ? `×${times}` : "", this.rows.notes[row] ?? ""].filter(Boolean).join(" ");
   }
 
   number(column: string, row: number): Num | null {
@@ -82,18 +85,24 @@ export class Tree {
     return this.rows.marks[column]?.[row] ?? "";
   }
 
-  /** Paths in lower case, for the search. */
+  /** Paths in lower case, for the search; of a row that stands for several, all of them. */
   lowerPaths(): string[] {
-    let found = this.lowered.get("");
-    if (!found) {
-      found = new Array<string>(this.size).fill("");
-      for (let i = 1; i < this.size; i++) {
-        const above = found[this.parent[i]!]!;
-        const name = this.rows.name[i]!.toLowerCase();
-        found[i] = this.own.has(i) ? `${above} ${name}` : above ? `${above}.${name}` : name;
-      }
-      this.lowered.set("", found);
-    }
-    return found;
+    return (this.lowered ??= this.whole ? gathered(this.whole.tree.lowerPaths(), this.whole.fold, this.size) : lowerPaths(this));
   }
+}
+
+function lowerPaths(tree: Tree): string[] {
+  const found = new Array<string>(tree.size).fill("");
+  for (let i = 1; i < tree.size; i++) {
+    const above = found[tree.parent[i]!]!;
+    const name = tree.rows.name[i]!.toLowerCase();
+    found[i] = tree.own.has(i) ? `${above} ${name}` : above ? `${above}.${name}` : name;
+  }
+  return found;
+}
+
+function gathered(paths: string[], fold: number[], size: number): string[] {
+  const found = Array.from({ length: size }, (): string[] => []);
+  paths.forEach((path, i) => found[fold[i]!]!.push(path));
+  return found.map((each) => each.join("\n"));
 }

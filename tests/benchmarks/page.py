@@ -21,7 +21,7 @@ import cnncost
 FIND = "const set = (box, value, what) => { box.value = value; box.dispatchEvent(new Event(what)); };"
 FIND += "const one = s => document.querySelector(s), all = s => [...document.querySelectorAll(s)];"
 STEPS = {
-    "choose a row": "all('[data-row] .name')[1].click()",
+    "choose a row": "all('[data-row] .name').at(-1).click()",
     "sizes by parameters": "set(one('.controls select'), 'params', 'change')",
     "sizes by time": "set(one('.controls select'), 'seconds', 'change')",
     "another device": "set(all('.controls select')[1], 'a100', 'change')",
@@ -37,15 +37,16 @@ STEPS = {
     "layers only": "all('.tools input[type=checkbox]')[1].click()",
     "sort layers by time": "one('[data-column=seconds] button').click()",
     "a tree again": "all('.tools input[type=checkbox]')[1].click()",
-    "choose a band": "all('.band')[2].click()",
-    "zoom in": "all('.band')[2].dispatchEvent(new MouseEvent('dblclick', {bubbles: true}))",
+    "choose a band": "all('.band').at(-1).click()",
+    "zoom in": "all('.band').at(-1).dispatchEvent(new MouseEvent('dblclick', {bubbles: true}))",
+    "zoom out": "one('.icicle .crumbs button')?.click()",
     "another moment": "set(one('.memory input'), one('.memory input').max / 2, 'input')",
     "close all": "all('.tools button').find(b => b.textContent === 'Close all').click()",
 }
-TIMED = """async ([find, step]) => {
+TIMED = """async () => {
   await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
-  const run = new Function(find + step), start = performance.now();
-  run();
+  const start = performance.now();
+  { FIND STEP }
   document.body.offsetHeight;
   return performance.now() - start;
 }"""
@@ -76,7 +77,7 @@ def measured(page: Page) -> dict[str, float]:
     found: dict[str, float] = {}
     for _ in range(2):
         for name, step in STEPS.items():
-            found[name] = max(found.get(name, 0), page.evaluate(TIMED, [FIND, step]))
+            found[name] = max(found.get(name, 0), page.evaluate(TIMED.replace("FIND", FIND).replace("STEP", step)))
     return found
 
 

@@ -164,3 +164,31 @@ def test_latex_has_a_line_for_each_row(report, opened):
     assert text.count(r"\\") == len(report("lenet5").modules) + 1
     assert text.index(r"\toprule") < text.index(r"\midrule") < text.index(r"\bottomrule")
     assert r"1$\times$10" in text
+
+
+def test_rows_that_stand_for_several_say_so_wherever_they_are(report, opened, rows):
+    """In one list and in copies, too, where the block that they are in is not above them."""
+    page = opened(report("blocks").to_html(), permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_label("layers only").check()
+    conv = report("blocks").module("blocks.1.0")
+    row = next(row for row in rows(page) if row["name"] == "blocks.1.0 … blocks.4.0")
+    assert (row["cells"]["module"], number(row["cells"]["params"])) == ("blocks.1.0 … blocks.4.0 ×4", 4 * conv.params)
+    line = next(row for row in csv.DictReader(io.StringIO(copied(page, "CSV"))) if row["path"].startswith("blocks.1.0"))
+    assert (line["modules"], int(line["macs"])) == ("4", 4 * conv.macs)
+
+
+def test_a_search_finds_each_of_several(report, opened, rows):
+    page = opened(report("blocks").to_html())
+    page.get_by_label("Search").fill("blocks.3.0")
+    assert "blocks.1.0 … blocks.4.0" in names(rows, page)
+
+
+def test_a_time_that_leaves_ops_out_is_a_lower_bound(report, opened, rows):
+    """An op without a rule has no time on any device."""
+    page = opened(report("blocks").to_html())
+    page.get_by_role("button", name="Open all").click()
+    times = {row["name"]: row["cells"]["seconds"] for row in rows(page)}
+    assert {name for name, time in times.items() if time.startswith("≥")} == {"net", "(own)"}
+    page.get_by_text("Predicted time on every device").click()
+    assert all(time.startswith("≥") for time in page.locator(".on-devices td.n").all_inner_texts())
+    assert "≥" in page.locator(".roofline p").inner_text()

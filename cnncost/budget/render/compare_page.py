@@ -124,7 +124,8 @@ def _cost(value: float, better: str) -> float:
 def _encoded(rows: Sequence[Compared], figures: Sequence[_Figure]) -> Json:
     bound = {i: AT_LEAST for i, row in enumerate(rows) if row.lower_bound}
     return {
-        "name": [row.name for row in rows], "level": [0] * len(rows), "own": [], "siblings": {},
+        "name": [row.name for row in rows], "level": [0] * len(rows), "own": [],
+        "siblings": {}, "together": {}, "labels": {},
         "notes": {i: FRONT for i, row in enumerate(rows) if row.front},
         "biggest": [i for i, row in enumerate(rows) if row.front],
         "marks": {each.name: bound for each in figures if each.bounded and bound},

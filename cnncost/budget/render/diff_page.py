@@ -112,7 +112,8 @@ def _encoded(diff: Diff, rows: Sequence[Joint]) -> Json:
     moved = {new: old for old, new in diff.moved}
     return {
         "name": [OWN if row.own else row.name for row in rows], "level": [row.level for row in rows],
-        "own": [i for i, row in enumerate(rows) if row.own], "siblings": {}, "biggest": _biggest(diff, rows),
+        "own": [i for i, row in enumerate(rows) if row.own], "siblings": {}, "together": {}, "labels": {},
+        "biggest": _biggest(diff, rows),
         "notes": {i: f"was {moved[row.path] or words.MODEL}" for i, row in enumerate(rows)
                   if row.new is not None and not row.own and row.path in moved},
         "state": [row.state for row in rows], "marks": marks, "numbers": numbers,

@@ -70,7 +70,7 @@ class Profiles:
             "seconds": [each.seconds for each in found],
             "bounds": "".join(_BOUNDS[each.bound] for each in found),
             "used": sorted({time.dtype for time in times if time is not None and time.compute}),
-            "unknown": sum(times[op] is None for op in self.distinct.of_node),
+            "partial": [i for i, profile in enumerate(profiles) if any(times[op] is None for op, _ in profile)],
         }
 
 

@@ -11,7 +11,7 @@ from cnncost.render.values import show
 from cnncost.report import columns as known
 from cnncost.report.columns import Column
 from cnncost.report.data import ReportData
-from cnncost.report.entries import note
+from cnncost.report.entries import full_name, note
 from cnncost.report.fields import with_receptive_fields
 from cnncost.report.geometry import with_columns
 from cnncost.report.interactive.encoding import Json, dictionary, number
@@ -121,6 +121,8 @@ def encoded(tree: Sequence[TreeItem], wide: Widened, columns: Sequence[Column]) 
         "name": [each.item.name for each in tree],
         "level": [each.level for each in tree],
         "own": [i for i, each in enumerate(tree) if each.item.own],
+        "together": {i: len(each.item.paths) for i, each in enumerate(tree) if len(each.item.paths) > 1},
+        "labels": {i: full_name(each.item) for i, each in enumerate(tree) if len(each.item.paths) > 1},
         "siblings": {i: each.item.siblings for i, each in enumerate(tree) if each.item.siblings > 1},
         "notes": {i: note(each.item.row).strip() for i, each in enumerate(tree) if note(each.item.row)},
         "biggest": [i for i, each in enumerate(tree) if biggest is not None and _is(each.item, biggest.path)],
