@@ -74,7 +74,14 @@ def command(
     from cnncost.lecture.document import WIDE, document
 
     whole, wide = not numbers and not verdicts, output is None and terminal.width() >= WIDE
-    terminal.write(document(shown, whole=whole, course=title, wide=wide), form, output)
+    told = document(shown, whole=whole, course=title, wide=wide)
+    if form == "html" and claims is None:
+        from dataclasses import replace
+
+        from cnncost.lecture.drawings import program
+
+        told = replace(told, program=program(shown))
+    terminal.write(told, form, output)
     return int(exit_code and any(finding.verdict is Verdict.DIFFERS for finding in found))
 
 

@@ -29,7 +29,7 @@ from cnncost.lecture.values import Measured, Value, text
 from cnncost.report.model import Report
 from cnncost.shapes import parse_inputs
 
-__all__ = ["forget", "measure"]
+__all__ = ["forget", "measure", "report_of"]
 
 
 def measure(what: Measure) -> Measured:
@@ -74,6 +74,11 @@ def _report(
         network, parse_inputs(inputs) if inputs else None, model_args=dict(options), training=training,
         optimizer=optimizer or None,
     )  # fmt: skip
+
+
+def report_of(network: Of) -> Report:
+    """The forward pass of the network that a quantity is of."""
+    return _report(network.network, network.options, network.inputs, False, "")
 
 
 @cache

@@ -43,6 +43,8 @@ def to_html(document: Document) -> str:
         return page(title, _body(document, "h1"))
     parts = document.shown(MARKUP)
     first = next((i for i, part in enumerate(parts) if isinstance(part, Table)), len(parts))
+    while first and isinstance(parts[first - 1], Heading):
+        first -= 1
     above = [*_title(document, "h1"), *(line for part in parts[:first] for line in _lines(part)), PLACE]
     below = (line for part in _replaced(parts[first:], document.program.get("replaces")) for line in part)
     return with_program(document.program, page(title, [*above, *below]))
@@ -116,7 +118,7 @@ def table_lines(table: Table) -> Iterator[str]:
     places = [i for i in table.places(_SHOWN) if table.columns[i].kind == "bar" or table.columns[i].shown != "text"]
     columns = [table.columns[i] for i in places]
     heads = "".join(tag("th", c.heading, "n" if c.right else "", title=c.meaning, scope="col") for c in columns)
-    yield f'<div class="scroll"><table>\n<thead><tr>{heads}</tr></thead>\n<tbody>'
+    yield f'<div class="scroll" tabindex="0"><table>\n<thead><tr>{heads}</tr></thead>\n<tbody>'
     yield from (_row(row, places, columns) for row in table.rows if row.role != "total")
     totals = [_row(row, places, columns) for row in table.rows if row.role == "total"]
     yield "</tbody>" + (f"\n<tfoot>{''.join(totals)}</tfoot>" if totals else "") + "\n</table></div>"
@@ -146,7 +148,7 @@ def _text(column: Column, cell: Cell) -> str:
 def tree_lines(table: Table) -> Iterator[str]:
     """A tree as nested `details`, which open and close without scripts; the rows are grids of the same columns."""
     columns = [(i, table.columns[i]) for i in table.places(MARKUP)]
-    yield f'<div class="scroll"><div class="tree" style="--columns: {_widths(table, columns)}">'
+    yield f'<div class="scroll" tabindex="0"><div class="tree" style="--columns: {_widths(table, columns)}">'
     heads = [tag("span", c.heading, "" if c.bar else "name" if c.kind == "name" else "n" if c.right else "", c.meaning)
              for _, c in columns]  # fmt: skip
     yield f'<div class="row head">{"".join(heads)}</div>'

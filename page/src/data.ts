@@ -141,6 +141,35 @@ export interface Diff extends Tabled {
   totals: Total[];
 }
 
+/** A layer of a drawn network, and the maps that it makes. */
+export interface Box {
+  name: string;
+  path: string;
+  class: string;
+  siblings: number;
+  shape: number[];
+  told: string;
+  params: Written;
+  macs: Written;
+  mark: string;
+}
+
+/** A network of slides. */
+export interface Drawn {
+  name: string;
+  inputs: string;
+  params: Written;
+  macs: Written;
+  mark: string;
+  slides: { number: number; title: string }[];
+  boxes: Box[];
+}
+
+export interface Lecture {
+  view: "lecture";
+  networks: Drawn[];
+}
+
 export interface Axis {
   name: string;
   heading: string;

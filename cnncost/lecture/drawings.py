@@ -1,0 +1,104 @@
+"""The networks of the slides as the page's program draws them: the maps that each layer makes, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from cnncost import units
+from cnncost.lecture.claims import Of, Slide
+from cnncost.lecture.compute import report_of
+from cnncost.lecture.findings import Findings
+from cnncost.report import heading
+from cnncost.report.columns import AT_LEAST
+from cnncost.report.data import ReportData
+from cnncost.report.interactive.encoding import Json, number
+from cnncost.report.outline import Item, fitting_depth, outline, visible
+
+SCHEMA = 1
+"""Of what the program is given; raised when it changes."""
+_MOST = 26
+"""So many boxes are drawn of a network; of a deeper one, blocks."""
+
+
+def program(findings: Findings) -> Json:
+    """What the program draws above the slides' tables: each network that their claims are about, as it is built there.
+
+    Those of a course of one's own have to be found from the working folder.
+    """
+    slides: dict[Of, dict[Slide, None]] = {}
+    for finding in findings:
+        for each in _networks(finding.claim):
+            slides.setdefault(each, {})[finding.slide] = None
+    return {
+        "schema": SCHEMA, "view": "lecture", "replaces": [],
+        "networks": [_network(each, [*of]) for each, of in sorted(slides.items(), key=lambda pair: _first(pair[1]))],
+    }  # fmt: skip
+
+
+def _first(slides: dict[Slide, None]) -> int:
+    return min(slide.number for slide in slides)
+
+
+def _networks(part: Any) -> Iterator[Of]:
+    """The networks that a claim, or a measure in it, is about: without sizes of their own, or a training step."""
+    if isinstance(part, Of):
+        if not part.inputs and "placed" not in dict(part.options):
+            yield Of(part.network, "", options=part.options)
+    elif isinstance(part, tuple | list):
+        for each in part:
+            yield from _networks(each)
+    elif is_dataclass(part):
+        for each in fields(part):
+            yield from _networks(getattr(part, each.name))
+
+
+def _network(network: Of, slides: list[Slide]) -> Json:
+    report = report_of(network)
+    options = ", ".join(f"{name}={value}" for name, value in network.options)
+    mark = AT_LEAST if report.totals.lower_bound else ""
+    return {
+        "name": network.network + (f" ({options})" if options else ""), "inputs": heading.inputs(report),
+        "params": number(report.totals.params), "macs": number(report.totals.macs), "mark": mark,
+        "slides": [{"number": slide.number, "title": slide.title} for slide in slides],
+        "boxes": [_input(report), *(_box(item) for item in _shown(report))],
+    }  # fmt: skip
+
+
+def _shown(report: ReportData) -> Iterator[Item]:
+    """Leaves, or blocks of a deep network: those that multiply, or change the shape."""
+    items = outline(report)
+    rows = [*visible(items, fitting_depth(items, _MOST))]
+    levels = [row.level for row in rows[1:]] + [0]
+    last = report.inputs[0][0] if report.inputs else None
+    for (item, level), after in zip(rows, levels, strict=True):
+        shape = item.row.output_shape
+        if after <= level and (item.row.macs or shape not in (last, None)):
+            yield item
+            last = shape or last
+
+
+def _input(report: ReportData) -> Json:
+    shape = report.inputs[0][0] if report.inputs else ()
+    return {
+        "name": "input", "path": "", "class": "", "siblings": 1, "shape": list(shape[1:]),
+        "told": units.shape(shape[1:]), "params": 0, "macs": 0, "mark": "",
+    }  # fmt: skip
+
+
+def _short(path: str) -> str:
+    """The last part of a path; of a number in a Sequential, that one's name, too."""
+    above, _, name = path.rpartition(".")
+    return ".".join(filter(None, (above.rpartition(".")[2], name))) if name.isdecimal() else name
+
+
+def _box(item: Item) -> Json:
+    row = item.row
+    shape = row.output_shape or ()
+    name = _short(item.paths[0]) + (f" … {item.paths[-1].rpartition('.')[2]}" if item.siblings > 1 else "")
+    return {
+        "name": item.name if item.own else name, "path": item.paths[0], "class": row.class_name,
+        "siblings": item.siblings, "shape": list(shape[1:]), "told": units.shape(shape[1:]) if shape else "",
+        "params": number(row.params), "macs": number(row.macs), "mark": AT_LEAST if row.unknown else "",
+    }  # fmt: skip
