@@ -148,6 +148,24 @@ def updated(measured: Sequence[Measured], kept: Lock | None = None) -> Lock:
     return Lock(torch_version(), models | {each.name: _entry(each) for each in measured})
 
 
+def check_baselines(file: BudgetFile, lock: Lock | None, names: Sequence[str] = (), revision: str = "") -> None:
+    """Check that limits that are relative have something to be relative to.
+
+    Args:
+        file: the budgets.
+        lock: the baseline, None if there is none.
+        names: of the budgets that are judged; empty: all.
+        revision: where the baseline is from, if not from its file.
+
+    Raises:
+        BudgetError: a limit is against a baseline that has no figures of its model.
+    """
+    for budget in file.budgets:
+        chosen = not names or budget.name in names
+        if chosen and budget.relative and (lock is None or budget.name not in lock.models):
+            raise _no_baseline(file, budget, lock, revision)
+
+
 def _entry(measured: Measured) -> Entry:
     assert measured.snapshot is not None
     return Entry(measured.snapshot, kept(measured.values))

@@ -141,6 +141,7 @@ class Complexity:
     ) -> tuple[Report, str]:
         from cnncost.analysis import analyze
 
+        __tracebackhide__ = True
         self.analyzed += 1
         key = name or (model if isinstance(model, str) else type(model).__name__)
         wanted = training or any(rule.quantity.training for rule in _rules(limits))
@@ -172,6 +173,7 @@ class Complexity:
 
 
 def _rules(limits: dict[str, Any]) -> tuple[Rule, ...]:
+    __tracebackhide__ = True
     rules = []
     for name, value in limits.items():
         if name not in QUANTITIES:

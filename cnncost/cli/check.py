@@ -30,7 +30,7 @@ _FORMATS = FORMATS.also(*_OWN)
 
 @click.command(
     cls=Command,
-    epilog="\b\nExit code: 0 all within, 1 one is over or uncertain, 2 the file or a model is broken.\n\n"
+    epilog="Exit code: 0 all within, 1 one is over or uncertain, 2 the file or a model is broken.\n\n"
     "\b\nExamples:\n  cnncost check\n  cnncost check --update\n  cnncost check --format github\n"
     "  cnncost check --baseline-rev origin/main --format comment -o comment.md",
 )
@@ -67,7 +67,7 @@ def command(
     from dataclasses import replace
 
     from cnncost.budget import lock as locks
-    from cnncost.budget.check import check, updated
+    from cnncost.budget.check import check, check_baselines, updated
     from cnncost.budget.file import find, read
 
     if revision is not None and (given := [n for n, on in (("--baseline", baseline), ("--update", update)) if on]):
@@ -84,6 +84,8 @@ def command(
         kept = _at(file, names, revision)
     else:
         kept = locks.read(file.baseline, any_torch=any_torch)
+    if not update:
+        check_baselines(file, kept, names, revision or "")  # before the work
     measured = _measured(file, names, jobs)
     if update:
         new = updated(measured, kept if names else None)

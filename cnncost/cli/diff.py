@@ -118,7 +118,7 @@ def _of_budgets(rev: str, config: str | None, form: str, output: str | None, top
         found = between(file, rev)
     for text in found.notes:
         note(text)
-    told = document(found.diffs, found.missing, found.names, top, f"{file.path.name}: {rev}")
+    told = document(found.diffs, found.missing, found.names, top, f"{file.path.name}: {' → '.join(found.names)}")
     if form == "comment":
         from cnncost.budget.render.comment import to_comment
 

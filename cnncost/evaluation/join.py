@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cnncost.analysis import analyze
+from cnncost.bench.backend import TORCH_DTYPES
 from cnncost.bench.result import Case, Measured
 from cnncost.devices.model import Device
 from cnncost.evaluation.figures import error
@@ -131,11 +132,14 @@ def predicted(
     Raises:
         CnncostError: the model can't be analyzed, or the device has no ceiling for the number format.
     """
-    report = analyze(resolve(resolved, batch=case.batch), training=case.training, trace=trace)
+    prepared = resolve(resolved, batch=case.batch)
+    if not prepared.source.built:  # as it is measured; memory depends on it. Also back: cases share the model
+        prepared = prepared.to(TORCH_DTYPES[case.dtype])
+    report = analyze(prepared, training=case.training, trace=trace)
     assert report.graph is not None
-    dtype = None if case.dtype == "float32" else case.dtype
-    step = roofline(report.training, device, dtype) if report.training is not None else None
-    return Prediction(report, roofline(report.graph, device, dtype)), step
+    computed = None if case.dtype == "float32" else case.dtype
+    step = roofline(report.training, device, computed) if report.training is not None else None
+    return Prediction(report, roofline(report.graph, device, computed)), step
 
 
 def join(measured: Measured, prediction: Prediction | None, step: Roofline | None = None, problem: str = "") -> Joined:

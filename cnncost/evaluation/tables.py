@@ -98,11 +98,12 @@ def shares(rows: list[Joined]) -> Table:
     return Table(columns, tuple(Row((row.name, case_name(row), *share)) for row, share in found), shown="markup")
 
 
-def case_name(row: Joined) -> str:
+def case_name(row: Joined, *, without_batch: bool = False) -> str:
     """`64 bf16 training`, or what there is to tell."""
     case = row.case
+    batch = str(case.batch) if case.batch else "as given"
     parts = [
-        str(case.batch) if case.batch else "as given",
+        "" if without_batch else batch,
         "" if case.dtype == "float32" else _NAMES.get(case.dtype, case.dtype),
         "training" if case.training else "",
         "compiled" if case.compiled else "",

@@ -7,6 +7,7 @@ from math import log
 from cnncost import units
 from cnncost.evaluation.bench import Bench
 from cnncost.evaluation.join import Joined
+from cnncost.evaluation.tables import case_name
 from cnncost.plots.marks import BOUNDS
 from cnncost.plots.picture import picture
 
@@ -29,10 +30,12 @@ def draw_errors(bench: Bench, path: str) -> None:
         for batch, colour in zip(dict.fromkeys(row.case.batch for row in rows), _colours(), strict=False):
             of = [row for row in rows if row.case.batch == batch]
             axes.scatter([row.seconds or 0.0 for row in of], [row.predicted_seconds or 0.0 for row in of], color=colour,
-                         s=28, alpha=0.75, linewidths=0, label=f"batch {batch}")  # fmt: skip
+                         s=28, alpha=0.75, linewidths=0, label=f"batch {batch}" if batch else "as given")  # fmt: skip
+        several = len({row.case._replace(batch=None) for row in rows}) > 1
         for row in _apart(rows):
-            axes.annotate(row.name, (row.seconds or 0.0, row.predicted_seconds or 0.0), fontsize=7, xytext=(5, -7),
-                          textcoords="offset points")  # fmt: skip
+            how = case_name(row, without_batch=True) if several else ""
+            name, place = f"{row.name} {how}".rstrip(), (row.seconds or 0.0, row.predicted_seconds or 0.0)
+            axes.annotate(name, place, fontsize=7, xytext=(5, -7), textcoords="offset points")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(lambda value, _: units.si(value, "s"))
         axes.set_xlabel("measured time")
@@ -71,7 +74,10 @@ def draw_batches(bench: Bench, path: str) -> None:
         axes.yaxis.set_major_formatter(lambda value, _: units.si(value, "s"))
         axes.set_xlabel("batch size")
         axes.set_ylabel("time of a batch")
-        axes.set_title(f"{bench.host.processor(bench.on)}; dashed: predicted", fontsize=10, loc="left")
+        how = {case_name(row, without_batch=True) or "float32" for row in rows if _first(row, rows)}
+        axes.set_title(
+            f"{bench.host.processor(bench.on)}, {' and '.join(sorted(how))}; dashed: predicted", fontsize=10, loc="left"
+        )
         axes.legend(fontsize=8, ncols=2)
 
 

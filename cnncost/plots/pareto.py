@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import pi, sqrt
 from pathlib import Path
 
 from cnncost import units
@@ -23,9 +24,11 @@ def draw_pareto(rows: Sequence[Compared], path: str | Path) -> None:
     """
     with picture(path, size=(7.2, 4.8)) as (axes,):
         most = max(row.memory for row in rows) or 1
+        areas: dict[tuple[float, float], float] = {}
         for row in rows:
             color = COLORS[1] if row.front else "#999999"
             area = max(12, _LARGEST * row.memory / most)
+            areas[_shown(row.params), _shown(row.macs)] = area
             axes.scatter(_shown(row.params), _shown(row.macs), s=area, color=color, alpha=0.55, linewidths=0)
             axes.scatter(_shown(row.params), _shown(row.macs), s=6, color=color, zorder=3)
         axes.set_xscale("log")
@@ -36,7 +39,7 @@ def draw_pareto(rows: Sequence[Compared], path: str | Path) -> None:
         what = "peak memory of inference" if all(row.peak is not None for row in rows) else "bytes of the weights"
         names = _named(rows)
         axes.set_title(f"area: {what}, the largest {units.data(most)}; orange: Pareto front", fontsize=9, loc="left")
-        name_points(axes, names)
+        name_points(axes, names, radii={name: _radius(areas[point]) for name, point in names.items()})
 
 
 def draw_quality(rows: Sequence[Compared], quality: Quality, path: str | Path) -> None:
@@ -48,11 +51,12 @@ def draw_quality(rows: Sequence[Compared], quality: Quality, path: str | Path) -
     points = [(row, value) for row in rows if (value := dict(row.joined)[quality.column]) is not None]
     with picture(path, size=(7.2, 4.8)) as (axes,):
         most = max(row.params for row, _ in points) or 1
+        areas: dict[tuple[float, float], float] = {}
         front = sorted((_shown(row.macs), value) for row, value in points if row.front)
         axes.plot(*zip(*front, strict=True), color=COLORS[1], linewidth=1, alpha=0.6) if front else None
         for row, value in points:
             color = COLORS[1] if row.front else "#999999"
-            area = max(12, _LARGEST * row.params / most)
+            area = areas[_shown(row.macs), value] = max(12, _LARGEST * row.params / most)
             axes.scatter(_shown(row.macs), value, s=area, color=color, alpha=0.45, linewidths=0)
             axes.scatter(_shown(row.macs), value, s=6, color=color, zorder=3)
         axes.set_xscale("log")
@@ -61,7 +65,13 @@ def draw_quality(rows: Sequence[Compared], quality: Quality, path: str | Path) -
         axes.set_ylabel(quality.words)
         told = "orange: Pareto front" if front else "batch sizes differ: no Pareto front"
         axes.set_title(f"area: parameters, the most {units.compact(most)}; {told}", fontsize=9, loc="left")
-        name_points(axes, _labels([(row.name, (_shown(row.macs), value)) for row, value in points]))
+        names = _labels([(row.name, (_shown(row.macs), value)) for row, value in points])
+        name_points(axes, names, radii={name: _radius(areas[point]) for name, point in names.items()})
+
+
+def _radius(area: float) -> float:
+    """Of a bubble, in typographic points; a label stands on its edge."""
+    return sqrt(area / pi) - 3
 
 
 def _labels(points: Sequence[tuple[str, tuple[float, float]]]) -> dict[str, tuple[float, float]]:

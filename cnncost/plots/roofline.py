@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from math import log10
+from math import log10, pi, sqrt
 from typing import TYPE_CHECKING
 
 from cnncost import units
 from cnncost.passes.roofline import Predicted
-from cnncost.plots.marks import BOUNDS, keep_inside
+from cnncost.plots.marks import BOUNDS, name_points
 from cnncost.plots.picture import picture
 from cnncost.report import heading
 from cnncost.report.prediction import Prediction, Row, rows
@@ -31,8 +31,8 @@ def draw(prediction: Prediction, path: str) -> None:
     with picture(path, size=(8.0, 5.0)) as (axes,):
         axes.set_xscale("log")
         axes.set_yscale("log")
-        _ceilings(axes, prediction, dots)
-        texts = _dots(axes, dots, found.total.seconds)
+        told, lines = _ceilings(axes, prediction, dots)
+        _dots(axes, dots, found.total.seconds)
         axes.set_xlabel("arithmetic intensity, FLOP/B")
         axes.set_ylabel("predicted FLOP/s")
         axes.yaxis.set_major_formatter(lambda value, _: units.si(value, ""))
@@ -41,11 +41,23 @@ def draw(prediction: Prediction, path: str) -> None:
             f"{units.duration(found.total.seconds)}; a dot's area is its share of the time",
             fontsize=10, loc="left",
         )  # fmt: skip
-        keep_inside(axes, texts)
+        places = [(p.intensity or 0.0, p.flops / p.seconds) for p in (row.predicted for row in dots)]
+        legend = axes.get_legend()
+        texts = told if legend is None else [*told, legend]
+        names = _labels(dots)
+        areas = dict(zip(places, _areas([row.predicted for row in dots], found.total.seconds), strict=True))
+        radii = {name: sqrt(areas[place] / pi) - 3 for name, place in names.items()}
+        name_points(axes, names, [*places, *lines], radii, texts)
 
 
-def _ceilings(axes: Axes, prediction: Prediction, dots: list[Row]) -> None:
-    """Draw the compute ceiling of the dtype with the most FLOPs, and a bandwidth slope per memory level."""
+def _ceilings(
+    axes: Axes, prediction: Prediction, dots: list[Row]
+) -> tuple[list[Annotation], list[tuple[float, float]]]:
+    """Draw the compute ceiling of the dtype with the most FLOPs, and a bandwidth slope per memory level.
+
+    Returns:
+        What is written beside them, and places along them.
+    """
     found, device = prediction.roofline, prediction.roofline.device
     formats = [time for time in found.nodes if time is not None and time.flops and time.dtype]
     dtype = found.dtype or (max(formats, key=lambda time: time.flops).dtype if formats else next(iter(device.flops)))
@@ -55,58 +67,67 @@ def _ceilings(axes: Axes, prediction: Prediction, dots: list[Row]) -> None:
     levels = [(f"cache up to {units.data(level.size)}", level.bandwidth) for level in device.caches]
     if device.bandwidth:
         levels.append(("memory", device.bandwidth))
+    texts: list[Annotation] = []
+    places: list[tuple[float, float]] = []
     for name, bandwidth in levels:
         ridge = min(max(peak / bandwidth, low), high)
         axes.plot([low, ridge], [low * bandwidth, ridge * bandwidth], color="#444444", linewidth=1.2,
                   linestyle="-" if name == "memory" else ":")  # fmt: skip
         middle = (low * ridge) ** 0.5
-        axes.annotate(f"{name}, {units.si(bandwidth, 'B/s')}", (middle, middle * bandwidth), fontsize=8, ha="right",
-                      va="bottom", color="#444444", xytext=(-6, 2), textcoords="offset points")  # fmt: skip
+        texts.append(
+            axes.annotate(f"{name}, {units.si(bandwidth, 'B/s')}", (middle, middle * bandwidth), fontsize=8, ha="right",
+                          va="bottom", color="#444444", xytext=(-6, 2), textcoords="offset points")
+        )  # fmt: skip
+        places += [(x, x * bandwidth) for x in _between(low, ridge)]
     start = peak / max((bandwidth for _, bandwidth in levels), default=peak / low)
     axes.plot([start, high], [peak, peak], color="#444444", linewidth=1.2)
-    axes.annotate(f"{dtype}, {units.si(peak, 'FLOP/s')}", (start, peak), fontsize=8, ha="right", va="bottom",
-                  color="#444444", xytext=(-6, 2), textcoords="offset points")  # fmt: skip
+    texts.append(
+        axes.annotate(f"{dtype}, {units.si(peak, 'FLOP/s')}", (start, peak), fontsize=8, ha="right", va="bottom",
+                      color="#444444", xytext=(-6, 2), textcoords="offset points")
+    )  # fmt: skip
+    places += [(x, peak) for x in _between(start, high)]
     rates = [row.predicted.flops / row.predicted.seconds for row in dots]
     axes.set_ylim(min([low * bandwidth for _, bandwidth in levels] + rates + [peak]) / 3, 4 * peak)
+    return texts, places
 
 
-def _dots(axes: Axes, dots: list[Row], seconds: float) -> list[Annotation]:
-    """Draw the dots and their legend; return the labels of the heaviest, which `keep_inside` still has to place."""
+def _between(low: float, high: float) -> list[float]:
+    """Places along a line, evenly by logarithm: so many that no label fits between two."""
+    return [low * (high / low) ** (part / 100) for part in range(101)]
+
+
+def _areas(dots: list[Predicted], seconds: float) -> list[float]:
+    return [12 + 1500 * p.seconds / seconds for p in dots]
+
+
+def _dots(axes: Axes, dots: list[Row], seconds: float) -> None:
+    """Draw the dots and their legend."""
     for bound in ("compute", "memory", "launch"):
         of = [row.predicted for row in dots if row.predicted.bound == bound]
         if of:
             axes.scatter(
                 [p.intensity or 0.0 for p in of], [p.flops / p.seconds for p in of], color=BOUNDS[bound],
-                s=[12 + 1500 * p.seconds / seconds for p in of], alpha=0.6, linewidths=0, label=f"{bound}-bound",
+                s=_areas(of, seconds), alpha=0.6, linewidths=0, label=f"{bound}-bound",
             )  # fmt: skip
-    below, texts = 0, []
-    for name, p in _labels(dots):  # there is room right of a slope and below a roof
-        flat = p.bound == "compute"
-        below += flat
-        texts.append(axes.annotate(
-            name, (p.intensity or 0.0, p.flops / p.seconds), fontsize=8,
-            xytext=(-4, -12 - 13 * below) if flat else (16, -7), ha="right" if flat else "left",
-            textcoords="offset points", va="center", arrowprops={"arrowstyle": "-", "alpha": 0.4},
-        ))  # fmt: skip
     if dots:
         legend = axes.legend(loc="lower right")
         for handle in legend.legend_handles:
             if handle is not None and hasattr(handle, "set_sizes"):
                 handle.set_sizes([40])
-    return texts
 
 
-def _labels(dots: list[Row]) -> list[tuple[str, Predicted]]:
-    """Labels of the heaviest dots; dots at nearly the same point share one."""
+def _labels(dots: list[Row]) -> dict[str, tuple[float, float]]:
+    """Places of the heaviest dots by label; dots at nearly the same point share one."""
     places: dict[tuple[int, int], list[Row]] = {}
     for row in dots:
         p = row.predicted
         place = round(8 * log10(p.intensity or 1.0)), round(8 * log10(p.flops / p.seconds))
         places.setdefault(place, []).append(row)
     heaviest = sorted(places.values(), key=lambda group: -sum(row.predicted.seconds for row in group))[:_LABELS]
-    named = []
+    named: dict[str, tuple[float, float]] = {}
     for group in sorted(heaviest, key=lambda group: -(group[0].predicted.intensity or 0.0)):
         slowest = max(group, key=lambda row: row.predicted.seconds)
         others = f" and {len(group) - 1} more" if len(group) > 1 else ""
-        named.append(((slowest.name or "(own)") + others, slowest.predicted))
+        p = slowest.predicted
+        named[(slowest.name or "(own)") + others] = (p.intensity or 0.0, p.flops / p.seconds)
     return named

@@ -11,9 +11,12 @@ from cnncost.errors import InputError
 from cnncost.near import suggestion
 from cnncost.plots.marks import human_axis, name_points
 from cnncost.plots.picture import COLORS, picture
+from cnncost.sweeps.figures import FIGURES
 
 _NAMED = 30
-"""Most points that are labelled."""
+"""Most points of a front that are labelled."""
+_ALL = 12
+"""Most points that are all labelled, those that are not on the front, too."""
 _MORE = frozenset("accuracy acc top1 top5 map miou auc f1 score bleu throughput".split())
 """Words in the name of a column of which more is better; of all others less is."""
 
@@ -106,17 +109,19 @@ def _scatter(
         axes.scatter(*zip(*points, strict=True), s=14, color="#999999", alpha=0.7, linewidths=0)
         for line in lines:
             axes.plot(*zip(*[points[i] for i in line], strict=True), "o-", color=COLORS[1], linewidth=1, markersize=4)
+        axes.margins(0.12)
         for axis, name, index in ((axes.xaxis, names[0], 0), (axes.yaxis, names[1], 1)):
             _scale(axes, axis, name, [point[index] for point in points])
-        axes.margins(0.1)
         words = ["more" if sign > 0 else "less" for sign in signs]
         each = " of each batch size" if len(lines) > 1 else ""
-        title = f"orange: Pareto front{each} ({words[0]} {names[0]} and {words[1]} {names[1]} are better)"
+        said = [_heading(name) for name in names]
+        title = f"orange: Pareto front{each} ({words[0]} {said[0]} and {words[1]} {said[1]} are better)"
         axes.set_title(title, fontsize=9, loc="left")
         labels: dict[str, tuple[float, float]] = {}
-        for i in best[:_NAMED]:
-            labels.setdefault(" ".join(str(rows[i][name]) for name in told), points[i])
-        name_points(axes, labels)
+        for i in best[:_NAMED] if len(rows) > _ALL else range(len(rows)):
+            varied = [f"{name}={rows[i][name]}" for name in told[1:]]
+            labels.setdefault(" ".join([str(rows[i][told[0]]), *varied]), points[i])
+        name_points(axes, labels, () if len(rows) > _ALL else points)
 
 
 def _scale(axes: Any, axis: Any, name: str, values: Sequence[float]) -> None:
@@ -126,10 +131,19 @@ def _scale(axes: Any, axis: Any, name: str, values: Sequence[float]) -> None:
     if name.startswith("seconds_"):
         axis.set_major_formatter(lambda value, _: units.si(value, "s"))
         axis.set_label_text(name)
-    elif all(isinstance(value, int) for value in values) and axis.get_scale() == "log":
-        human_axis(axis, name)
+    elif all(isinstance(value, int) for value in values):
+        human_axis(axis, _heading(name), units.data if _kind(name) == "bytes" else None)
     else:
-        axis.set_label_text(name)
+        axis.set_label_text(_heading(name))
+
+
+def _heading(name: str) -> str:
+    """What a column of figures is called in tables."""
+    return FIGURES[name].heading if name in FIGURES else name
+
+
+def _kind(name: str) -> str:
+    return FIGURES[name].kind if name in FIGURES else ""
 
 
 def _parallel(rows: Sequence[dict[str, Any]], names: Sequence[str], path: str) -> None:
@@ -142,7 +156,7 @@ def _parallel(rows: Sequence[dict[str, Any]], names: Sequence[str], path: str) -
             first = row["model"] not in {each["model"] for each in rows[:i]} if len(models) <= len(COLORS) else False
             axes.plot(range(len(names)), [each[i] for each in scaled], color=color, linewidth=1, alpha=0.6,
                       label=row["model"] if first else None)  # fmt: skip
-        axes.set_xticks(range(len(names)), names)
+        axes.set_xticks(range(len(names)), [_heading(name) for name in names])
         axes.set_yticks([])
         for at, name in enumerate(names):
             values = [row[name] for row in rows]

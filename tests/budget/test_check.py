@@ -113,9 +113,11 @@ def test_uncertain_names_the_ops(budget, check):
     assert "cnncost_test_budget.mystery 1×" in " ".join(out.split())
 
 
-def test_relative_limits_take_the_baseline(budget, check, project):
+def test_relative_limits_take_the_baseline(budget, check, project, monkeypatch):
     budget('params = "+1%"\nmacs = "+0"')
-    code, out, err = check()
+    with monkeypatch.context() as patched:
+        patched.setattr("cnncost.budget.measure.measure_all", lambda *_: pytest.fail("work was begun"))
+        code, out, err = check()
     assert (code, out) == (2, "")
     assert err == (
         "cnncost: cnncost.toml:6: params '+1%' is against a baseline, and there is no cnncost.lock.json; "

@@ -59,12 +59,24 @@ def test_models_of_one_place_share_a_label():
 
 @pytest.mark.parametrize(
     ("low", "high"),
-    [(1.1e6, 1.3e6), (2.1e6, 4.9e6), (1.2e9, 9.5e9), (2.0e6, 9.0e6), (8e5, 1.3e6), (1e6, 3e8), (1, 1e12), (7, 8)],
+    [
+        (1.1e6, 1.3e6),
+        (2.1e6, 4.9e6),
+        (1.2e9, 9.5e9),
+        (2.0e6, 9.0e6),
+        (8e5, 1.3e6),
+        (1e6, 3e8),
+        (1, 1e12),
+        (7, 8),
+        (2.15e7, 2.19e7),
+        (3.64e9, 3.67e9),
+    ],
 )
-def test_an_axis_has_numbers_on_it(low, high):
+@pytest.mark.parametrize("scale", ["log", "linear"])
+def test_an_axis_has_numbers_on_it_that_differ(low, high, scale):
     figure = pytest.importorskip("matplotlib.figure").Figure()
     axes = figure.add_subplot()
-    axes.set_xscale("log")
+    axes.set_xscale(scale)
     axes.set_xlim(low, high)
     from cnncost.plots.marks import human_axis
 

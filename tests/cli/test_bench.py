@@ -6,12 +6,20 @@ import json
 
 import pytest
 
+import cnncost
 from cnncost.bench import ceilings
 from cnncost.bench import run as running
 from cnncost.render.formats import FORMATS
 from tests.cli.calls import exit_code
 
 FAST = ("--ceilings", "xeon-8480", "--seconds", "0.02", "--threads", "1")
+
+
+@pytest.fixture
+def saved(tmp_path, monkeypatch):
+    """A report in a file, in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    cnncost.analyze("fc10").save("s.json")
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +133,7 @@ def test_a_batch_that_no_machine_has_memory_for(capsys):
         pytest.param(("s.json",), "s.json: a saved report has no graph; name the model", id="a saved report"),
     ],
 )
+@pytest.mark.usefixtures("saved")
 def test_errors_exit_with_2(capsys, arguments, message):
     assert run(*FAST, *arguments) == 2
     captured = capsys.readouterr()
@@ -144,6 +153,7 @@ def test_errors_exit_with_2(capsys, arguments, message):
         pytest.param(("fc10", "--dtype", "int8"), "dtype int8: networks can be run in", id="a dtype that can't be run"),
     ],
 )
+@pytest.mark.usefixtures("saved")
 def test_errors_are_told_before_this_machine_is_measured(capsys, monkeypatch, arguments, message):
     """Which takes half a minute."""
     monkeypatch.setattr(ceilings, "measure", lambda *_: pytest.fail("this machine is measured"))

@@ -18,6 +18,7 @@ from cnncost.evaluation.bench import Bench, Figures
 from cnncost.evaluation.document import document
 from cnncost.evaluation.join import join, predicted
 from cnncost.evaluation.memory import predicted_peak
+from cnncost.plots.bench import draw_errors
 from cnncost.render.formats import rendered
 from cnncost.render.text import to_text
 from cnncost.sources.resolve import resolve
@@ -270,3 +271,34 @@ def test_of_a_training_the_document_and_its_picture_tell():
     assert all(_first(each, rows[2:]) for each in rows[2:])  # or of what is, where nothing else was timed
     text = rendered(document(bench(*rows, whole_zoo=False), 5, "cnncost bench lenet5 --training"), "markdown")
     assert "train mode, forward and backward" in text
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("float32", 4), ("bfloat16", 2), ("float64", 8)])
+def test_predicted_memory_is_that_of_the_number_format(dtype, size):
+    """Two rows of fc10: 784 numbers in and 10 out each, 7,840 weights and 10 biases."""
+    device = replace(DEVICE, flops={**DEVICE.flops, dtype: 1e12})
+    resolved = resolve("fc10")
+    inference = {}
+    for each in ("float64", dtype, "bfloat16", dtype):  # cases share the model
+        case = Case(2, each)
+        device = replace(device, flops={**device.flops, each: 1e12})
+        inference[each] = join(Measured("fc10", case), *predicted(resolved, case, device)).predicted_memory
+    assert inference[dtype] == size * (7840 + 10 + 2 * 784 + 2 * 10)
+
+
+@pytest.mark.parametrize(
+    ("cases", "said", "not_said"),
+    [
+        pytest.param([Case(None)], ["as given"], ["batch None", "bf16"], id="the input's own batch"),
+        pytest.param([Case(1), Case(1, "bfloat16")], ["fc10 bf16", "batch 1"], ["batch None"], id="two formats"),
+    ],
+)
+def test_a_benchmarks_dots_say_of_which_case_they_are(tmp_path, cases, said, not_said):
+    mpl = pytest.importorskip("matplotlib")
+    rows = [row("fc10", 10.0 ** -(3 * i + 1), case.batch, dtype=case.dtype) for i, case in enumerate(cases)]
+    path = tmp_path / "errors.svg"
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        draw_errors(bench(*rows), str(path))
+    text = path.read_text()
+    assert [each for each in said if each not in text] == []
+    assert [each for each in not_said if each in text] == []

@@ -73,13 +73,13 @@ def test_dots_and_labels_stay_inside_the_axes(model, inputs, device, tmp_path, m
     from matplotlib.text import Annotation, Text
 
     drawn = []
-    kept = roofline_plot.keep_inside
+    named = roofline_plot.name_points
     monkeypatch.setattr(
-        roofline_plot, "keep_inside", lambda axes, texts: (kept(axes, texts), drawn.extend([axes, texts]))
+        roofline_plot, "name_points", lambda axes, *how: drawn.extend([axes, named(axes, *how), *how[-1:]])
     )
     report = cnncost.analyze(model, inputs)
     draw(Prediction(report, roofline(report.graph, find(device))), str(tmp_path / "roof.png"))
-    axes, texts = drawn[:2]
+    axes, texts, written = drawn
 
     frame = axes.get_window_extent()
     for dots in axes.collections:
@@ -95,6 +95,14 @@ def test_dots_and_labels_stay_inside_the_axes(model, inputs, device, tmp_path, m
         assert frame.x0 <= box.x0 < box.x1 <= frame.x1 + 0.5
         assert frame.y0 <= box.y0 < box.y1 <= frame.y1
         assert not any(box.overlaps(other) for other in boxes[:i])
+        assert not any(box.overlaps(other.get_window_extent()) for other in written)
+    for line in [each for each in axes.texts if isinstance(each, Annotation) and not each.get_text()]:
+        (x0, y0), (x1, y1) = (
+            axes.transData.transform(line.xy),
+            line.get_transform().transform(line.get_unitless_position()),
+        )
+        along = [(x0 + part / 50 * (x1 - x0), y0 + part / 50 * (y1 - y0)) for part in range(50)]
+        assert not any(box.contains(*each) for box in boxes for each in along)  # it ends at the edge of its label
 
 
 @pytest.mark.parametrize(

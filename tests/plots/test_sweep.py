@@ -39,7 +39,7 @@ def test_pictures_are_drawn(tmp_path, asked):
     path = tmp_path / "p.svg"
     draw(NAMES, ROWS, asked, str(path))
     text = path.read_text()
-    assert "macs" in text
+    assert "MACs" in text
     assert "accuracy" in text
 
 
@@ -69,3 +69,19 @@ def test_nothing_to_draw_is_said(tmp_path):
 def test_each_batch_size_has_a_front_of_its_own(rows, expected):
     records = [{} if batch is None else {"batch": batch} for batch, *_ in rows]
     assert fronts(records, [(macs, top1) for _, macs, top1 in rows], (-1, 1)) == expected
+
+
+def test_a_few_points_are_all_named_and_axes_are_called_as_in_the_table(tmp_path):
+    """Params lie within a decade: 300 to 500 on a linear axis."""
+    mpl = pytest.importorskip("matplotlib")
+    rows = [{"model": m, "batch": b, "input": "x", "macs": 10**6 * b, "params": 10**7 + p, "inference_peak": 2**20 * b}
+            for m, p in (("small", 0), ("large", 4 * 10**6)) for b in (1, 8)]  # fmt: skip
+    path = tmp_path / "p.svg"
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        draw(("model", "batch", "input", "macs", "params"), rows, ["macs", "params"], str(path))
+        text = path.read_text()
+        for said in ("small batch=1", "small batch=8", "large batch=1", "large batch=8", ">MACs<", "12.0 M"):
+            assert said in text
+        assert "1e7" not in text
+        draw(("model", "batch", "input", "inference_peak", "params"), rows, ["inference_peak", "params"], str(path))
+        assert "MiB" in path.read_text()
