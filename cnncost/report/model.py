@@ -9,11 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnncost.render.layout import printable
 from cnncost.report.brief import counts
 from cnncost.report.data import ReportData
-from cnncost.report.heading import title
-from cnncost.report.ranking import ranking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -115,6 +112,7 @@ class Report(ReportData):
 
     def to_pandas(self, *, sort: str | None = None, top: int | None = None) -> pd.DataFrame:
         """The layers as a DataFrame, one row each, columns as in CSV. `sort` and `top` as in `to_markdown`."""
+        from cnncost.report.ranking import ranking
         from cnncost.report.table import to_pandas
 
         return to_pandas(self, asked=ranking(sort, top))
@@ -156,6 +154,7 @@ class Report(ReportData):
         from cnncost.render.document import Document
         from cnncost.render.formats import FORMATS, rendered
         from cnncost.report.document import data, document
+        from cnncost.report.ranking import ranking
 
         asked = ranking(sort, top)
         if form == "csv":  # the table for people takes longer than all of it
@@ -198,6 +197,9 @@ class Report(ReportData):
 
     def __repr__(self) -> str:
         """One line: the model, its inputs, and what it costs; the table is `str(report)`."""
+        from cnncost.render.layout import printable
+        from cnncost.report.heading import title
+
         tensors = [f"{'x'.join(map(str, shape)) or 'scalar'} {dtype}" for shape, dtype in self.inputs]
         if self.input_names:
             tensors = [f"{name} {text}" for name, text in zip(self.input_names, tensors, strict=True)]

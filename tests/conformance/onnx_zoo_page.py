@@ -111,6 +111,8 @@ the run.
 
 def _fields(rows):
     text = "\n## Receptive fields that differ\n\n"
+    text += "A module that is called several times, as ALBERT's one layer, is one row of a file, whose field is that\n"
+    text += "of the last call; the module's is that of the first.\n\n"
     for row in rows:
         if row["fields"][1]:
             path, (module, file) = next(iter(row["fields"][1].items()))
