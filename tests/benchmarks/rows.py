@@ -1,6 +1,6 @@
 """Reports of 10,000 and of 100,000 rows: seconds of each format, and what ten times the rows take.
 
-    python tests/benchmarks/rows.py
+python tests/benchmarks/rows.py
 """
 
 import time
