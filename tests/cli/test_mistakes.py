@@ -41,6 +41,11 @@ class Parses(nn.Module):
         return x * json.loads("{")
 
 
+class Nested(nn.Module):
+    def forward(self, batch):
+        return torch.relu(batch["x"])
+
+
 class Reads(nn.Module):
     def forward(self, x):
         return torch.from_numpy(x.numpy() + 1)
@@ -93,6 +98,12 @@ MISTAKES = [
         ("wrong.py:Two", "--input", "x=1x8", "--input", "msk=1x8"), "; did you mean mask?", id="an input misspelt"
     ),
     pytest.param(("wrong.py:Parses", *ROW), "wrong.py:20: JSONDecodeError", id="an error below the user's own line"),
+    pytest.param(("wrong.py:Nested", *ROW), """--inputs-json '{"batch": {"x": {"shape": [2, 16]}}}'""", id="a dict"),
+    pytest.param(
+        ("wrong.py:Nested", "--inputs-json", '{"batch": {"x": [2, 16]}}'),
+        'in --inputs-json a tensor is {"shape": [2, 16]}',
+        id="a list of sizes",
+    ),
     pytest.param(("config.json", *IMAGE), "give it as hf:config.json", id="a configuration of Transformers"),
     pytest.param(("list.json", *IMAGE), "report file: expected a JSON object", id="other JSON, with an option"),
     pytest.param(("no.json", *IMAGE), "No such file or directory", id="no JSON, with an option"),
@@ -134,6 +145,7 @@ FOLLOWED = [
     ("summarize", "wrong.py:Two", *ROW, *ROW),
     ("summarize", "wrong.py:Two", "--input", "x=1x8", "--input", "mask=1x8"),
     ("memory", "wrong.py:frozen", *ROW, "--inference"),
+    ("summarize", "wrong.py:Nested", "--inputs-json", '{"batch": {"x": {"shape": [2, 16]}}}'),
 ]
 
 
@@ -152,6 +164,6 @@ def test_why_forward_ran_on_values_is_a_whole_sentence(capfd):
     """Torch's own words, which are long, were cut in the middle of the next sentence."""
     _, out, _ = ran(capfd, "summarize", "wrong.py:Reads", *ROW)
     said = " ".join(out.split())
-    assert said.endswith("wrong.py:25: forward reads the values of a tensor")
+    assert said.endswith("wrong.py:30: forward reads the values of a tensor")
     _, out, _ = ran(capfd, "summarize", "wrong.py:Asks", *ROW)
     assert "forward reads the values of a tensor (aten.is_nonzero.default)" in " ".join(out.split())

@@ -143,13 +143,18 @@ _BY_KEYS = re.compile(
 """Messages of torch and Python if forward indexes a tensor as if it were a dict."""
 _NESTED = (
     "if forward takes a dict or another nested input, give that from Python: "
-    "cnncost.analyze(model, {'batch': {'x': (2, 16), 'y': (2, 8)}})"
+    "cnncost.analyze(model, {'batch': {'x': (2, 16), 'y': (2, 8)}}), or on the command line: "
+    """--inputs-json '{"batch": {"x": {"shape": [2, 16]}}}'"""
 )
 _UNSPLIT = (
     "torch has no rule by which to split this op (context_parallel needs the attention kernels of GPUs); write the "
     "exchange with collectives in forward for the analysis"
 )
 _REMEDIES = (
+    (
+        "must be Tensor, not list",
+        'in --inputs-json a tensor is {"shape": [2, 16]}, and a list is a list',
+    ),
     ("more than 1 value per channel", "call model.eval(), or give a batch of 2 or more"),
     ("not compiled with CUDA", "take the device from the input, as x.to(other.device), and not by name"),
     ("device type of out parameter", "leave the device out: a tensor that is given as out says it"),
