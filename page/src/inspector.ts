@@ -14,7 +14,9 @@ export function inspector(model: Model, store: Store): HTMLElement {
 
   function draw(): void {
     const { row, device } = store.state;
-    const note = tree.note(row);
+    const { folded } = model;
+    const equal = folded?.rows.together[model.toFolded(row)];
+    const note = [tree.note(row), equal && `one of ${exact(equal)} equal ones, which the table adds up where they are folded`].filter(Boolean).join(", ");
     const crumbs = tree.above(row).slice(0, -1).map((above) =>
       h("button", { type: "button", click: () => store.set({ row: above }) }, above ? tree.rows.name[above]! : tree.label(0)));
     name.textContent = tree.label(row);

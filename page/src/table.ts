@@ -190,7 +190,9 @@ export class Table {
 
   private draw(): void {
     const columns = [this.named, ...this.shown];
-    const first = Math.max(0, Math.floor(this.grid.scrollTop / HEIGHT) - 4);
+    // a list that has become shorter is clamped by the browser later, in its own time
+    const lowest = this.rows.length * HEIGHT - (this.grid.clientHeight - this.head.offsetHeight);
+    const first = Math.max(0, Math.floor(Math.min(this.grid.scrollTop, Math.max(0, lowest)) / HEIGHT) - 4);
     const last = Math.min(this.rows.length, first + Math.ceil(this.grid.clientHeight / HEIGHT) + 8);
     const drawn: HTMLElement[] = [];
     for (let i = first; i < last; i++) drawn.push(this.row(i, columns));

@@ -104,3 +104,14 @@ def test_times_are_the_rooflines(report, opened):
         total = roofline(report("resnet50").graph, find(name)).total.seconds
         assert page.locator(".inspector [data-column=seconds]").inner_text() == units.si(total, "s")
     assert page.get_by_label("Device").locator("option[value=apple-a16]").is_disabled()
+
+
+def test_the_inspector_says_what_the_table_adds_up(report, opened):
+    """The row of a folded block has the sum of four; the module that is chosen by it, its own numbers."""
+    page = opened(report("blocks").to_html())
+    page.get_by_role("button", name="Open all").click()
+    page.locator("[data-row] .name[title='blocks.1.0 … blocks.4.0']").click()
+    assert page.locator(".inspector .path").inner_text() == "blocks.1.0"
+    assert "one of 4 equal ones, which the table adds up" in page.locator(".inspector").inner_text()
+    params = page.locator(".inspector [data-column=params]").inner_text()
+    assert int(params.replace(",", "")) == report("blocks").module("blocks.1.0").params

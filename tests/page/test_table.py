@@ -192,3 +192,20 @@ def test_a_time_that_leaves_ops_out_is_a_lower_bound(report, opened, rows):
     page.get_by_text("Predicted time on every device").click()
     assert all(time.startswith("≥") for time in page.locator(".on-devices td.n").all_inner_texts())
     assert "≥" in page.locator(".roofline p").inner_text()
+
+
+def test_a_list_that_gets_shorter_is_shown_from_where_it_ends(report, opened):
+    """In the same frame: it was scrolled further down than it is long now."""
+    page = opened(report("resnet50").to_html())
+    whole(page)
+    shown = page.evaluate(
+        """() => {
+          const grid = document.querySelector('.grid'), search = document.querySelector('#search');
+          grid.scrollTop = 1e6;
+          grid.dispatchEvent(new Event('scroll'));
+          search.value = 'maxpool';
+          search.dispatchEvent(new Event('input'));
+          return document.querySelectorAll('[data-row]').length;
+        }"""
+    )
+    assert shown == 2
