@@ -26,6 +26,7 @@ class Net(nn.Module):
 def here(tmp_path, monkeypatch):
     (tmp_path / "net.py").write_text(NET)
     cnncost.analyze(nn.Linear(8, 4), (2, 8)).save(tmp_path / "saved.json")
+    (tmp_path / "SAVED.JSON").write_bytes((tmp_path / "saved.json").read_bytes())
     monkeypatch.chdir(tmp_path)
 
 
