@@ -6,6 +6,7 @@
 import contextlib
 import doctest
 import io
+import json
 import os
 import re
 import shlex
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from versions import facts
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -33,6 +35,12 @@ def prose(page):
     return BLOCK.sub("", page.read_text(encoding="utf-8"))
 
 
+def made_with_this_torch(baseline):
+    """Whether a baseline is of the torch at hand: without --any-torch, no other is compared."""
+    at = json.loads(baseline.read_text(encoding="utf-8"))["torch"]
+    return tuple(map(int, at.split(".")[:2])) == facts.AT
+
+
 def text_of(stream):
     return stream.buffer.getvalue().decode()
 
@@ -43,6 +51,8 @@ def run(command):
 
     program, *arguments = shlex.split(command)
     assert program == "cnncost", command
+    if arguments[0] == "check" and not made_with_this_torch(ROOT / "cnncost.lock.json"):
+        arguments.append("--any-torch")  # the figures are to be the same
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
         main(arguments)

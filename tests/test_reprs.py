@@ -28,7 +28,11 @@ def roots() -> Iterator[Any]:
         cnncost.roofline(report, device="h100"),
         cnncost.formula("lenet5"),
     )
-    yield from (cnncost.check(names=["lenet5"]), verify("lenet5", with_fvcore=False), find("h100", None))
+    yield from (
+        cnncost.check(names=["lenet5"], any_torch=True),
+        verify("lenet5", with_fvcore=False),
+        find("h100", None),
+    )
     yield from (cnncost.RecordOptions(), cnncost.Training("mse", "adamw"), cnncost.Meter)
     assert report.graph is not None
     yield cost_of(report.graph.nodes[0].spec)

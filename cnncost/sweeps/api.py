@@ -20,6 +20,7 @@ from cnncost.sweeps.processes import Processes
 from cnncost.sweeps.read import from_data
 from cnncost.sweeps.run import rows
 from cnncost.sweeps.stamp import stamp
+from cnncost.sweeps.work import prepared_for
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,7 +97,7 @@ def run(
     tell = tell or (lambda _point, _model: None)
     if jobs is None and backend == "processes" and len(grid.models) * len(grid.dtypes) < _ALONE:
         jobs = 1
-    with Crew(backend, scheduler, jobs, timeout) as crew:
+    with Crew(backend, scheduler, jobs, timeout, prepared_for(grid.models)) as crew:
         if output is None:
             _check_axes(grid, timeout)
             return tables.table(grid, _found(grid, crew, None, tell), own)
@@ -153,12 +154,10 @@ def _check_or_remove(grid: Grid, journal: Journal, timeout: float | None) -> Non
 
 def _check_axes(grid: Grid, timeout: float | None) -> None:
     """Check as `_axes_fit` does; with a limit of time in another process: building a model may hang, too."""
-    from cnncost.sweeps.work import prepare
-
     if timeout is None or not grid.axes:
         _axes_fit(grid)
         return
-    with Processes(1, timeout, prepare) as one:
+    with Processes(1, timeout, prepared_for(grid.models)) as one:
         for _ in one.work(_axes_fit, [[(grid,)]]):
             pass  # of a check that did not end, the rows will say why
 

@@ -27,6 +27,7 @@ class Crew:
         scheduler: address of the Dask scheduler or of the Ray cluster; Ray alone can do without: it starts one here.
         jobs: processes, or most tasks at a time on a cluster; None: all cores, all workers.
         timeout: seconds for a point, by the clock; None: any.
+        ready: called first in each process of this machine: what it takes is no point's time.
 
     Attributes:
         processes: those of this machine; None: tasks go to this process, or to a cluster.
@@ -41,7 +42,7 @@ class Crew:
 
     def __init__(
         self, backend: str = "processes", scheduler: str | None = None, jobs: int | None = None,
-        timeout: float | None = None,
+        timeout: float | None = None, ready: Callable[[], None] = prepare,
     ) -> None:  # fmt: skip
         if backend not in BACKENDS:
             raise InputError(f"sweep: backend {backend!r}: expected {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}")
@@ -54,6 +55,7 @@ class Crew:
             raise InputError(f"sweep: timeout: expected seconds above 0, such as 120, got {timeout:g}")
         self._joblib = _imported("joblib", "joblib")
         self.backend, self.streams, self._jobs, self.timeout = backend, backend != "ray", jobs, timeout
+        self._ready = ready
         self.processes: Processes | None = None
         self._close: list[Callable[[], Any]] = []
         self._broken: tuple[type[BaseException], ...] = ()
@@ -63,7 +65,7 @@ class Crew:
     def _processes(self, _: str | None) -> None:
         self.workers, self._how = self._jobs or os.cpu_count() or 1, {"n_jobs": 1}
         if self.workers > 1 or self.timeout is not None:  # what hangs can be ended from another process alone
-            self.processes = Processes(self.workers, self.timeout, prepare)
+            self.processes = Processes(self.workers, self.timeout, self._ready)
             self._close.append(self.processes.end)
 
     def _dask(self, scheduler: str | None) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Lock, local
 from typing import Any, cast
 
@@ -20,10 +22,18 @@ _ONE = Lock()
 _THREAD = local()
 
 
-def prepare() -> None:
-    """Import what every point needs: that is no model's time."""
+def prepare(torch: bool = True) -> None:
+    """Import what every point needs: that is no model's time. ONNX files do without torch."""
     import cnncost.analysis
-    import cnncost.laws.samples  # noqa: F401
+    import cnncost.laws.samples
+
+    if torch:
+        import cnncost.frontends.torch  # noqa: F401  # seconds, where the disk or the processor is busy
+
+
+def prepared_for(models: Sequence[str]) -> Callable[[], None]:
+    """What a process calls before the first point of these models."""
+    return partial(prepare, torch=not all(model.endswith(".onnx") for model in models))
 
 
 def done(grid: Grid, task: tuple[Point, ...], timeout: float | None = None) -> list[tuple[int, Values]]:
@@ -40,14 +50,14 @@ def done(grid: Grid, task: tuple[Point, ...], timeout: float | None = None) -> l
     if timeout is None:
         with _ONE:
             return [(point.at, row(grid, point)) for point in task]
-    found = _beside(timeout).work(row, [[(grid, point) for point in task]])
+    found = _beside(timeout, prepared_for(grid.models)).work(row, [[(grid, point) for point in task]])
     return [(point.at, ended(answer)) for (_, point), answer in found]
 
 
-def _beside(timeout: float) -> Processes:
+def _beside(timeout: float, ready: Callable[[], None]) -> Processes:
     """The process of this thread: a worker of a cluster may have several."""
     if getattr(_THREAD, "timeout", None) != timeout:
-        _THREAD.timeout, _THREAD.processes = timeout, Processes(1, timeout, prepare)
+        _THREAD.timeout, _THREAD.processes = timeout, Processes(1, timeout, ready)
     found: Processes = _THREAD.processes
     return found
 

@@ -178,3 +178,13 @@ def test_a_timeout_has_a_unit(text, seconds):
 def test_seconds_that_are_none_are_refused(seconds):
     with pytest.raises(InputError, match="timeout: expected seconds above 0"):
         cnncost.sweep("lenet5", timeout=seconds)
+
+
+@pytest.mark.parametrize(
+    ("models", "imported"), [(["a.onnx", "b.onnx"], False), (["a.onnx", "lenet5"], True), (["net.py:Net"], True)]
+)
+def test_importing_torch_is_no_models_time(models, imported):
+    code = f"import sys; from cnncost.sweeps.work import prepared_for; prepared_for({models})()"
+    code += "; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(imported)

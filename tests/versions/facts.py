@@ -41,6 +41,12 @@ AUTOCAST_BESIDE_THE_HEADER = {
 }  # fmt: skip
 """Ops that CUDA's autocast knows by autocast_mode.cpp or another file, not by the lists of autocast_mode.h."""
 
+# ---- devices
+
+FAKE_BATCH_NORM_IS_CUDNNS = torch.version.cuda is not None
+"""By the build: on a fake device, builds with CUDA choose `cudnn_batch_norm`, whose statistics are empty in inference;
+others take torch's formula for GPUs, which returns a mean and a deviation (`_select_batch_norm_backend`)."""
+
 # ---- dtypes
 
 DTYPES_TO_COME = set() if since(2, 14) else {"bcomplex32"}

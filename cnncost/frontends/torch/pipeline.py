@@ -1,9 +1,7 @@
 """One rank of a pipeline: what `torch.distributed.pipelining` runs in a step, recorded with its stages.
 
 Torch's own step finds shapes by messages between ranks, which are not there. Here a module runs the schedule's
-actions in its order, on the same stages. It holds buffers for all microbatches that are received, which torch keeps
-from step to step; a forward's input and output until its backward; gradients and outputs for as long as the schedule's
-sends refer to them.
+actions in its order, on the same stages; `pipeline_state.py` holds what torch's step would hold.
 Ref: torch/distributed/pipelining/{schedules,stage}.py.
 """
 
@@ -13,13 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import nn
 
 from cnncost.errors import InputError
 from cnncost.frontends.torch.compat import pipelining
+from cnncost.frontends.torch.compat.facts import PIPELINE_LENDS_BUFFERS
 from cnncost.frontends.torch.compat.pipelining import Action
-from cnncost.frontends.torch.compat.tensors import is_view
+from cnncost.frontends.torch.pipeline_state import Lending, State
 
 
 def order_of(schedule: Any) -> dict[int, list[Action]]:
@@ -56,8 +54,37 @@ def order_of(schedule: Any) -> dict[int, list[Action]]:
     return found
 
 
+def _with_messages(schedule: Any, actions: list[Action], last: int) -> list[Action]:
+    """The actions of a rank with one stage, and between them its messages, as torch's code for GPipe and 1F1B has them.
+
+    GPipe waits for what it sent forward when all forwards are done, 1F1B before it sends the next or runs a backward.
+    """
+    stage = actions[0].stage
+    found: list[Action] = []
+    sent: list[int] = []
+    eager = isinstance(schedule, pipelining.SINGLE[1])
+    for at, (kind, _, i) in enumerate(actions):
+        if kind == "B":
+            waits = [Action("WAIT_SEND_F", stage, each) for each in sent]
+            receives = [Action("RECV_B", stage, i)] if stage < last else []
+            found += receives + waits if eager else waits + receives
+            sent.clear()
+        elif stage:
+            found.append(Action("RECV_F", stage, i))
+        found.append(actions[at])
+        if kind == "B" and stage:
+            found.append(Action("SEND_B", stage, i))
+        elif kind == "F" and stage < last:
+            if eager:
+                found += [Action("WAIT_SEND_F", stage, each) for each in sent]
+                sent.clear()
+            found.append(Action("SEND_F", stage, i))
+            sent.append(i)
+    return found
+
+
 class Rank(nn.Module):
-    """Runs a rank's actions; its buffers are those of what it receives.
+    """Runs a rank's actions; its buffers are those of what it receives, where torch keeps them.
 
     Args:
         schedule: the user's, which is only read.
@@ -83,7 +110,7 @@ class Rank(nn.Module):
         self.loss_fn: Callable[..., Any] | None = pipelining.loss_of(schedule)
         self.scaled = pipelining.scales(schedule)
         self.rank = next(rank for rank, actions in order.items() if any(a.stage in self.here for a in actions))
-        self.actions = order[self.rank]
+        self.actions = self._actions(schedule, order[self.rank])
         self.group = stages[0].group
         self.peers = {
             other: pipelining.peer(stage, other)
@@ -96,12 +123,22 @@ class Rank(nn.Module):
         """Forwards before the first backward in 1F1B, which lets go of messages during the step; None in others."""
         self.passed: dict[str, torch.Tensor] = {}
         """What a stage on this rank hands to another one here, which keeps it until it gets the next step's."""
+        self.like: dict[tuple[str, int], torch.Tensor] = {}
+        """A tensor without data for what each stage gets of its neighbours."""
         for stage in stages:
             self._receive_into(stage, "inputs", stage.stage_index - 1)
             self._receive_into(stage, "outputs", stage.stage_index + 1)
 
+    def _actions(self, schedule: Any, computed: list[Action]) -> list[Action]:
+        """What this rank runs: with its messages, where a buffer lives from one to the other."""
+        if not PIPELINE_LENDS_BUFFERS:
+            return computed
+        if isinstance(schedule, pipelining.SINGLE):
+            return _with_messages(schedule, computed, self.last)
+        return pipelining.listed_with_messages(schedule)[self.rank]
+
     def _receive_into(self, stage: Any, what: str, other: int) -> None:
-        """Buffers for the activations, or for the gradients, of each microbatch."""
+        """What a microbatch's activations, or gradients, are like; and buffers for each, where torch keeps them."""
         if not 0 <= other <= self.last:
             return
         told = pipelining.shapes_of(stage, what)
@@ -111,6 +148,9 @@ class Rank(nn.Module):
                 f"{what[:-1]}_args=tensor), of one microbatch's shape, got {'none' if told is None else len(told)}"
             )
         like = torch.empty(told[0].shape, dtype=told[0].dtype, device="meta")
+        self.like[what, stage.stage_index] = like
+        if PIPELINE_LENDS_BUFFERS:
+            return
         if other in self.here:
             self.passed |= {f"{what}{stage.stage_index}_{i}": like for i in range(self.count)}
             return
@@ -119,7 +159,8 @@ class Rank(nn.Module):
 
     def forward(self, x: Any = None, target: Any = None, passed: Any = None) -> Any:
         """One step: the outputs of the last stage, and what is still referred to at its end."""
-        state = _State(self, self._split("inputs", x), self._split("target", target), passed or {})
+        kind = Lending if PIPELINE_LENDS_BUFFERS else State
+        state = kind(self, self._split("inputs", x), self._split("target", target), passed or {})
         for action in self.actions:
             state.run(action)
         if self.scaled:
@@ -127,7 +168,7 @@ class Rank(nn.Module):
                 for parameter in self.parameters():
                     if parameter.grad is not None:
                         parameter.grad.div_(self.count)
-        return state.results, state.losses, state.sent, state.slots, state.passed
+        return state.left()
 
     def _split(self, name: str, whole: Any) -> Any:
         """Microbatches of a batch."""
@@ -138,101 +179,3 @@ class Rank(nn.Module):
                 f"pipelined: {name}: expected a batch that {self.count} microbatches divide, got {len(whole)} examples"
             )
         return whole.chunk(self.count)
-
-
-class _State:
-    """What is alive within a step."""
-
-    def __init__(self, rank: Rank, xs: Any, targets: Any, passed: dict[str, Any]) -> None:
-        self.rank, self.xs, self.targets, self.passed = rank, xs, targets, passed
-        self.results: list[Any] = []
-        self.losses: dict[int, Any] = {}
-        self.sent: list[Any] = []
-        """What is sent, until the step ends."""
-        self.slots: dict[str, Any] = {}
-        """What 1F1B's last messages refer to, by direction, and the last that it sent while warming up."""
-        self.forwarded: dict[tuple[int, int], Any] = {}
-        self.split: dict[tuple[int, int], Any] = {}
-
-    def run(self, action: Action) -> None:
-        kind, stage, i = action
-        if kind == "F":
-            self.forward(stage, i)
-        elif kind == "B":
-            if self.rank.warm is not None and i > self.rank.count - self.rank.warm:
-                self.slots.pop("warm", None)
-            out, x, grad = self.ready(stage, i)
-            torch.autograd.backward(out, grad)
-            self.passed_back(stage, i, x)
-        elif kind == "I":
-            out, x, grad = self.ready(stage, i)
-            groups = None
-            if stage:
-                outs, grads = [out], None if grad is None else [grad]
-                _, groups = pipelining.backward_input(outs, grads, [x], self.rank.stages[str(stage)].parameters())
-            self.split[stage, i] = (out, x, grad, groups)
-            if stage:
-                self.passed_back(stage, i, x)
-        else:
-            out, x, grad, groups = self.split.pop((stage, i))
-            if groups is None:
-                torch.autograd.backward(out, grad)
-            else:
-                pipelining.backward_weight(self.rank.stages[str(stage)].parameters(), groups)
-
-    def forward(self, stage: int, i: int) -> None:
-        rank = self.rank
-        if stage == 0:
-            x = self.xs[i]
-        elif stage - 1 in rank.here:
-            x = self.passed[f"inputs{stage}_{i}"]
-        else:
-            x = getattr(rank, f"inputs{stage}_{i}")
-            dist.recv(x, src=rank.peers[stage - 1], group=rank.group)
-        if stage:
-            x.requires_grad_()
-        out = rank.stages[str(stage)](x)
-        if not isinstance(out, torch.Tensor):
-            raise InputError(f"pipelined: stage {stage} returns {type(out).__name__}; expected one tensor")
-        self.forwarded[stage, i] = (out, x)
-        if stage == rank.last:
-            self.results.append(out)
-            if rank.loss_fn is not None:
-                self.losses[i] = rank.loss_fn(out, self.targets[i])
-        elif stage + 1 in rank.here:
-            self.passed[f"inputs{stage + 1}_{i}"] = out.detach()
-        else:
-            self.send(out, stage + 1, "warm" if rank.warm is not None and i < rank.warm - 1 else "F")
-
-    def ready(self, stage: int, i: int) -> tuple[Any, Any, Any]:
-        """What backward begins from, the stage's input, and the gradient that comes in."""
-        rank = self.rank
-        out, x = self.forwarded.pop((stage, i))
-        if stage == rank.last:
-            return self.losses[i], x, None
-        if stage + 1 in rank.here:
-            grad = self.passed[f"outputs{stage}_{i}"]
-        else:
-            grad = getattr(rank, f"outputs{stage}_{i}")
-            dist.recv(grad, src=rank.peers[stage + 1], group=rank.group)
-        return out, x, grad
-
-    def passed_back(self, stage: int, i: int, x: Any) -> None:
-        """Send the input's gradient on."""
-        if stage == 0:
-            return
-        grad, x.grad = x.grad, None
-        if stage - 1 in self.rank.here:
-            self.passed[f"outputs{stage - 1}_{i}"] = grad
-        else:
-            self.send(grad, stage - 1, "B")
-        if stage == self.rank.last and not is_view(self.results[i]):
-            self.results[i].detach_()
-
-    def send(self, tensor: Any, stage: int, slot: str) -> None:
-        """A message, to which the schedule refers until it waits for it: at the end of the step, or before the next."""
-        dist.send(tensor.detach(), dst=self.rank.peers[stage], group=self.rank.group)
-        if self.rank.warm is None:
-            self.sent.append(tensor)
-        else:
-            self.slots[slot] = tensor

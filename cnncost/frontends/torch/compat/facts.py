@@ -43,3 +43,8 @@ AUTOCAST_KEEPS_CASTS_OF_INFERENCE = not since(2, 11)
 GROUP_NORM_COPIES_INSIDE = since(2, 14)
 """2.14: the kernel of group norm's backward makes the gradient contiguous itself, as a workspace; before, the formula
 did, and the copy was a tensor (`native_group_norm_backward` in group_norm.cpp; pytorch pull request 186414)."""
+
+PIPELINE_LENDS_BUFFERS = since(2, 15)
+"""2.15: a pipeline's stage allocates a buffer when it receives, and lets go of it when it has computed with it; before,
+it kept one for each microbatch from step to step. Outputs go once they are sent (torch/distributed/pipelining:
+`_RecvInfo.take_buffer` in _recv_buffers.py, `release_fwd_send_outputs` in stage.py)."""

@@ -17,7 +17,10 @@ ALL = (schedules.PipelineScheduleSingle, schedules.PipelineScheduleMulti)
 
 
 class Action(NamedTuple):
-    """One step of a rank: `F` forward, `B` backward, `I` and `W` its halves for inputs and weights."""
+    """One step of a rank: `F` forward, `B` backward, `I` and `W` its halves for inputs and weights.
+
+    With messages also `SEND_F`, `RECV_F`, `WAIT_SEND_F` of activations; `SEND_B`, `RECV_B`, `WAIT_SEND_B` of gradients.
+    """
 
     kind: str
     stage: int
@@ -66,22 +69,38 @@ def peer(stage: Any, index: int) -> int:
     return rank if stage.group is None else int(get_global_rank(stage.group, rank))
 
 
+_COMPUTE = ("F", "B", "I", "W")
+_MESSAGES = ("SEND_F", "RECV_F", "WAIT_SEND_F", "SEND_B", "RECV_B", "WAIT_SEND_B")
+_OF_FSDP = ("REDUCE_GRAD", "WAIT_REDUCE_GRAD", "UNSHARD", "RESHARD")
+"""Kinds of actions that do nothing where stages are not sharded, but for the scaling of gradients."""
+
+
 def listed(schedule: Any) -> dict[int, list[Action]]:
     """The actions of each rank, as a schedule of several stages a rank lists them.
 
     Raises:
         InputError: it has actions that are not followed.
     """
+    return _followed(schedule, schedule.pipeline_order, _COMPUTE)
+
+
+def listed_with_messages(schedule: Any) -> dict[int, list[Action]]:
+    """The same with the messages between them, as such a schedule runs them.
+
+    Torch 2.15 and later list there when each message is waited for.
+    """
+    return _followed(schedule, schedule.pipeline_order_with_comms, _COMPUTE + _MESSAGES)
+
+
+def _followed(schedule: Any, order: Any, kinds: tuple[str, ...]) -> dict[int, list[Action]]:
     found: dict[int, list[Action]] = {}
-    for rank, actions in schedule.pipeline_order.items():
+    for rank, actions in order.items():
         found[rank] = []
         for action in actions:
-            if action is None:
+            kind = None if action is None else str(action.computation_type.value)
+            if kind is None or kind in _OF_FSDP:
                 continue
-            kind = str(action.computation_type.value)
-            if kind not in ("F", "B", "I", "W"):
-                if kind == "REDUCE_GRAD":
-                    continue
+            if kind not in kinds:
                 raise InputError(
                     f"pipelined: {type(schedule).__name__} has actions of the kind {kind}, which are not followed; "
                     "expected one of ScheduleGPipe, Schedule1F1B, ScheduleLoopedBFS, ScheduleInterleaved1F1B, "

@@ -83,6 +83,19 @@ def copied(call: OpCall) -> Lowered:
     return moved(call, copy=True)
 
 
+@lowers("fsdp::chunk_cat_mixed_dtype")
+def copied_and_cast(call: OpCall) -> Lowered:
+    """FSDP's copy of gradients into a buffer since torch 2.15; those of several dtypes are all cast to its dtype first.
+
+    Ref: torch/csrc/distributed/fsdp/ChunkCat.h. CUDA's kernel casts bfloat16 and float32 on the way, and takes less.
+    """
+    kind, attrs = moved(call, copy=True)
+    given, into = list(call["tensors"]), call["out"]
+    if len({t.dtype for t in given}) > 1:
+        attrs |= {"scratch": sum(t.numel() for t in given if t.dtype != into.dtype) * into.element_size()}
+    return kind, attrs
+
+
 def _group(named: Any) -> tuple[Attrs, int, int]:
     """Attributes that tell the group, the number of its ranks, and this rank in it."""
     group = group_of(named)
