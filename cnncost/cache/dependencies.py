@@ -27,6 +27,8 @@ class Dependencies:
         importable: digests of the names that can be imported from a folder.
         listings: digests of all names in folders that were listed.
         kinds: what was found at paths that were asked about.
+        states: the same, with times, of paths whose size, time or permissions the model's own code asked for.
+        places: where paths lead to by links.
         environment: digests of environment variables that were read; None: it was not set.
         native: digests of those that compiled code may have read.
         walks: beginnings of names, of which all variables were read.
@@ -39,6 +41,8 @@ class Dependencies:
     importable: dict[str, str] = field(default_factory=dict)
     listings: dict[str, str] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
+    states: dict[str, str] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str | None] = field(default_factory=dict)
     native: dict[str, str] = field(default_factory=dict)
     walks: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -66,7 +70,9 @@ class Dependencies:
         if beginning_with(NATIVE) != self.native:
             yield "an environment variable of torch"
         yield from self._changed_sources()
+        yield from (path for path, before in self.places.items() if os.path.realpath(path) != before)
         yield from (path for path, before in self.kinds.items() if files.kind(path) != before)
+        yield from (path for path, before in self.states.items() if files.state(path) != before)
         yield from (path for path, before in self.importable.items() if files.importable(path) != before)
         yield from (path for path, before in self.listings.items() if files.listing(path) != before)
         yield from (what for site, before in self.installed.items() if (what := libraries.changed(site, before)))
@@ -92,13 +98,13 @@ class Dependencies:
                     yield path
 
 
-def value_of(name: str) -> str | None:
+def value_of(name: str, variables: Mapping[str, str] = os.environ) -> str | None:
     """A digest of an environment variable's value, which may be a secret; None if it is not set."""
-    value = os.environ.get(name)
+    value = variables.get(name)
     return None if value is None else files.digest(value.encode(errors="surrogateescape"))
 
 
-def beginning_with(beginnings: tuple[str, ...]) -> dict[str, str]:
+def beginning_with(beginnings: tuple[str, ...], variables: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Digests of the values of all environment variables whose names begin like this."""
-    names = [name for name in list(os.environ) if name.startswith(beginnings)]
-    return {name: value for name in names if (value := value_of(name)) is not None}
+    names = [name for name in list(variables) if name.startswith(beginnings)]
+    return {name: value for name in names if (value := value_of(name, variables)) is not None}

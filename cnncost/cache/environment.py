@@ -8,7 +8,11 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
+from cnncost.cache.libraries import behind
+
 _VIEWS = ("os.py", "_collections_abc.py", "<frozen os>", "<frozen _collections_abc>")
+_WALKERS = {"tqdm": "TQDM_"}
+"""Libraries that walk over all variables for those that begin with a name, and this beginning."""
 
 
 class Observed:
@@ -16,13 +20,15 @@ class Observed:
 
     Attributes:
         read: names of variables that were read, set or not.
-        walks: beginnings of the names that a library looked for when it walked over all variables: its own name's, as
-            in TQDM_.
+        before: all variables as they were when the observation began: a model may set some, and read them afterwards.
+        walks: beginnings of the names that a library looked for when it walked over all variables: TQDM_; empty for
+            all of them.
         on: whether it observes now.
         against: why the variables can't be known: the model's own code walked over all of them.
     """
 
     def __init__(self, is_library: Callable[[str], bool]) -> None:
+        self.before: dict[str, str] = {}
         self.read: set[str] = set()
         self.walks: set[str] = set()
         self.against = ""
@@ -33,6 +39,7 @@ class Observed:
     def enter(self) -> None:
         """Take the place of the variables' own type."""
         own, watch = self._own, self
+        self.before = dict(os.environ)
 
         class Variables(own):  # type: ignore[valid-type, misc]  # the type of os.environ has no public name
             def __getitem__(self, key: Any) -> Any:
@@ -61,9 +68,32 @@ class Observed:
         if not self._is_library(file):
             self.against = f"{os.path.basename(file)} reads all environment variables"
             return
-        parts = file.split(os.sep)
-        places = [i for i, part in enumerate(parts) if part in {"site-packages", "dist-packages"}]
-        self.walks.add((parts[places[-1] + 1] if places else "PYTHON").removesuffix(".py").upper())
+        self.walks.add(next((begin for part, begin in _WALKERS.items() if f"{os.sep}{part}{os.sep}" in file), ""))
+
+
+class Arguments(list[str]):
+    """`sys.argv` that tells who reads it: a model's parser may know an option by the name of one here."""
+
+    def __init__(self, own: list[str], read: Callable[[str], None]) -> None:
+        super().__init__(own)
+        self.own = own
+        self._read = read
+
+    def __getitem__(self, key: Any) -> Any:
+        self._read(behind(sys._getframe(1)))
+        return super().__getitem__(key)
+
+    def __iter__(self) -> Iterator[str]:
+        self._read(behind(sys._getframe(1)))
+        return super().__iter__()
+
+    def __len__(self) -> int:
+        self._read(behind(sys._getframe(1)))
+        return super().__len__()
+
+    def __contains__(self, key: object) -> bool:
+        self._read(behind(sys._getframe(1)))
+        return super().__contains__(key)
 
 
 def _is_walk(frame: FrameType) -> bool:
@@ -72,7 +102,5 @@ def _is_walk(frame: FrameType) -> bool:
 
 
 def _reader(frame: FrameType | None) -> str:
-    """The file of the code that reads, behind the views."""
-    while frame is not None and frame.f_code.co_filename.endswith(_VIEWS):
-        frame = frame.f_back
-    return frame.f_code.co_filename if frame is not None else ""
+    """The file of the code that reads, behind the views and modules of Python's own."""
+    return behind(frame)

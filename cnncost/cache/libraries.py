@@ -6,6 +6,7 @@ import os
 import sys
 import sysconfig
 from functools import cache
+from types import FrameType
 from typing import Any
 
 from cnncost.cache import files
@@ -24,7 +25,10 @@ def sites() -> tuple[str, ...]:
 def standard() -> tuple[str, ...]:
     """Folders of Python's own modules, which its version stands for."""
     paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib")]
-    return tuple(dict.fromkeys([*paths, *(path for path in sys.path if path.endswith(".zip"))]))
+    homes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
+    return tuple(
+        dict.fromkeys([*paths, *(path for path in sys.path if path.endswith(".zip") and files.below(path, homes))])
+    )
 
 
 def is_installed(path: str) -> bool:
@@ -34,12 +38,27 @@ def is_installed(path: str) -> bool:
 
 def is_standard(path: str) -> bool:
     """Whether a file is one of Python's own; a virtual environment's packages lie in a folder of such a name."""
-    return not is_installed(path) and (files.below(path, standard()) or path in standard())
+    if not (files.below(path, standard()) or path in standard()):
+        return False
+    return not any(f"{os.sep}{name}{os.sep}" in path for name in _SITES)
 
 
 def is_library(path: str) -> bool:
     """Whether a file is not the user's: its state is known by what is installed."""
     return is_installed(path) or is_standard(path)
+
+
+def behind(frame: FrameType | None) -> str:
+    """The file of the code that calls, behind what Python's own modules do for it."""
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith("<frozen") and not _is_standard(file):
+            return file
+        frame = frame.f_back
+    return ""
+
+
+_is_standard = cache(is_standard)
 
 
 def records(site: str) -> dict[str, files.Stamp | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from cnncost.recording import Recording
 from cnncost.sources.attempts import BUILT
 from cnncost.versions import __version__
 
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 class Recordings:
@@ -66,6 +65,7 @@ class Recordings:
         from cnncost.ops.registry import epoch
 
         rules = epoch()
+        name = _name(model, how)  # before a model may change the working folder or sys.path
         with self.observed():
             recording = record()
         added = "it adds rules" if epoch() is not rules else ""
@@ -74,7 +74,7 @@ class Recordings:
             self.told.append(f"{model}: not kept in the cache: {why}")
         else:
             entry = {"dependencies": dependencies.to_data(), "recording": recording.to_data()}
-            store.write(_name(model, how), entry)
+            store.write(name, entry)
         return recording
 
     @contextmanager
@@ -131,11 +131,12 @@ def _against(recording: Recording) -> str:
 
 def _name(model: str, how: dict[str, Any]) -> str:
     """The name of a request's file: a digest of the request, of this version and of the machine."""
+    language = [os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG")]  # how text files are decoded
     request = [
-        _SCHEMA, __version__, sys.version, sys.prefix, sys.path, os.getcwd(), sys.flags.optimize, _machine(),
+        _SCHEMA, __version__, sys.version, sys.prefix, sys.path, os.getcwd(), tuple(sys.flags), language, _machine(),
         model, how,
     ]  # fmt: skip
-    return files.digest(json.dumps(request, sort_keys=True, default=repr).encode())
+    return files.digest(repr(request).encode(errors="surrogateescape"))  # JSON has no tuples, and no order of names
 
 
 def _machine() -> list[str]:

@@ -6,20 +6,22 @@ import ast
 from collections.abc import Iterator
 
 MODULES = frozenset(
-    "aiohttp asyncio boto3 ctypes datetime ftplib gc getpass http httpx locale mmap multiprocessing mysql platform "
-    "psutil psycopg2 pymongo random redis requests resource secrets select smtplib socket sqlite3 ssl subprocess "
-    "tempfile threading time urllib urllib3 uuid wandb".split()
+    "aiohttp asyncio boto3 ctypes cv2 datetime ftplib gc getpass h5py http httpx lmdb locale lxml mmap "
+    "multiprocessing mysql platform psutil psycopg2 pyarrow pymongo random redis requests resource safetensors secrets "
+    "select sentencepiece smtplib socket sqlite3 ssl subprocess tempfile threading time urllib urllib3 uuid "
+    "wandb".split()
 )
-"""Modules whose answers differ from run to run, or come from elsewhere."""
+"""Modules whose answers differ from run to run, come from elsewhere, or from files that their compiled code opens."""
 NAMES = frozenset(
-    "RandomState SystemRandom cuda_memory default_rng environb getloadavg getlogin getpid getppid getrandom "
-    "get_terminal_size hub initial_seed load_state_dict_from_url memory_allocated mem_get_info random seed times "
-    "urandom".split()
+    "RandomState SystemRandom cuda_memory default_rng device_count disk_usage environb fwalk get_device_capability "
+    "get_device_name get_device_properties get_terminal_size getloadavg getlogin getpid getppid getrandom getuid hub "
+    "initial_seed load_state_dict_from_url mem_get_info memory_allocated orig_argv random readlink seed statvfs stdin "
+    "times uname urandom".split()
 )
 """Names that tell such a thing wherever they come from: `numpy.random`, `os.urandom`, `torch.hub`."""
 
 
-def suspicious(source: str) -> str:
+def suspicious(source: str | bytes) -> str:
     """The first of such modules and names that a source text uses; empty if it uses none, or is no Python."""
     try:
         tree = ast.parse(source)
@@ -40,5 +42,7 @@ def _found(tree: ast.AST) -> Iterator[str]:
             case ast.Call(func=ast.Name(id="__import__" | "import_module"), args=[ast.Constant(value=str(name)), *_]):
                 if name.partition(".")[0] in MODULES:
                     yield name
+            case ast.Call(func=ast.Name(id="input")):
+                yield "input"
             case ast.Attribute(attr=name) if name in NAMES:
                 yield name

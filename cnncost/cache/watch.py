@@ -9,17 +9,25 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from functools import cache
+from importlib.util import source_from_cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from cnncost.cache import files, libraries
 from cnncost.cache.dependencies import NATIVE, Dependencies, beginning_with, value_of
-from cnncost.cache.environment import Observed
+from cnncost.cache.environment import Arguments, Observed
 from cnncost.cache.suspects import suspicious
 
 _SYSTEM = ("/proc", "/sys", "/dev")
 """Folders of the kernel: what they say of the machine is part of the request."""
+_SHARED = ("/dev/shm",)  # noqa: S108  # nothing is written there
+"""Folders in them that have files of users."""
+_OF_KIND = frozenset(
+    "_joinrealpath checkcache exists getsourcefile is_dir is_file is_symlink isdir isfile islink lexists realpath "
+    "updatecache".split()
+)
+"""Functions of Python's that ask what is at a path, or where it leads to, not for size and time."""
 _OUTSIDE = (
     "socket.", "subprocess.", "urllib.", "http.", "ftplib.", "smtplib.", "os.system", "os.exec", "os.fork", "os.spawn",
     "os.posix_spawn", "os.startfile", "sqlite3.", "webbrowser.",
@@ -46,6 +54,9 @@ class Watch:
         self._written: set[str] = set()
         self._listed: set[str] = set()
         self._asked: set[str] = set()
+        self._examined: set[str] = set()
+        self._scanned: set[str] = set()
+        self._by_the_user: set[str] = set()
         self._seen: set[Any] = set()  # paths as they were asked about: thousands, most of them many times
         self._environment = Observed(_is_not_the_users)
         self._on = False
@@ -64,6 +75,7 @@ class Watch:
             self.against = "torch was imported before"
         sys.addaudithook(self._event)
         self._environment.enter()
+        sys.argv = Arguments(sys.argv, self._note_arguments)
         for name in ("stat", "lstat", "access"):
             self._replace(name)
 
@@ -75,9 +87,15 @@ class Watch:
         """Stop for good, and leave everything as it was; the audit hook stays, without effect."""
         self.pause()
         self._environment.leave()
+        if isinstance(sys.argv, Arguments):
+            sys.argv = sys.argv.own
         while self._restored:
             name, own = self._restored.pop()
             setattr(os, name, own)
+
+    def _note_arguments(self, file: str) -> None:
+        if self._on and not _is_not_the_users(file):
+            self.against = self.against or "it reads the command line"
 
     def _replace(self, name: str) -> None:
         own = getattr(os, name)
@@ -85,15 +103,23 @@ class Watch:
 
         def observed(path: Any, *given: Any, **named: Any) -> Any:
             if self._on and path not in self._seen:
-                self._ask(path)
+                self._ask(path, sys._getframe(1))
             return own(path, *given, **named)
 
         setattr(os, name, observed)
 
-    def _ask(self, path: Any) -> None:
-        self._seen.add(path)
-        if (text := _path(path)) and not files.below(text, _SYSTEM) and not libraries.is_library(text):
-            self._asked.add(text)
+    def _ask(self, path: Any, frame: FrameType) -> None:
+        text = _path(path)
+        if not text or _is_system(text) or libraries.is_library(text):
+            self._seen.add(path)
+            return
+        self._asked.add(text)
+        if _asks_for_times(frame):
+            self._examined.add(text)
+        if not _is_not_the_users(libraries.behind(frame)):
+            self._by_the_user.add(text)
+        if text in self._examined or text not in self._by_the_user:
+            self._seen.add(path)
 
     def _event(self, event: str, given: tuple[Any, ...]) -> None:
         if not self._on:
@@ -101,12 +127,33 @@ class Watch:
         if event == "open":
             self._open(*given)
         elif event in {"os.listdir", "os.scandir"}:
-            if _is_listed_by_others(sys._getframe(1)) and (text := _path(given[0] if given[0] is not None else ".")):
-                self._listed.add(text)
+            self._list(given[0], sys._getframe(1))
+        elif event == "os.chdir":
+            if not _is_not_the_users(libraries.behind(sys._getframe(1))):
+                self.against = self.against or "it changes the working folder"
+        elif event == "compile":
+            self._compile(given[0], sys._getframe(1))
         elif event.startswith(_OUTSIDE):
             self.against = self.against or f"it called {event}"
-        elif event.startswith(_WRITES) and given and (text := _path(given[0])):
-            self._written.add(text)
+        elif event.startswith(_WRITES):
+            self._written |= {text for each in given[:2] if isinstance(each, (str, bytes)) and (text := _path(each))}
+
+    def _list(self, folder: Any, frame: FrameType) -> None:
+        if not _is_listed_by_others(frame):
+            return
+        if isinstance(folder, int):
+            self.against = self.against or "it lists a folder that it opened"
+        elif text := _path(folder if folder is not None else "."):
+            self._listed.add(text)
+            if not _is_not_the_users(frame.f_code.co_filename):
+                self._scanned.add(text)
+
+    def _compile(self, source: Any, frame: FrameType | None) -> None:
+        """Note what code that is read as data uses: nobody imports it."""
+        if not isinstance(source, (str, bytes)) or _is_import(frame) or _is_not_the_users(libraries.behind(frame)):
+            return
+        if why := suspicious(source):
+            self.against = self.against or f"code that it runs uses {why}"
 
     def _open(self, path: Any, mode: Any, flags: Any = 0) -> None:
         text = _path(path)
@@ -116,25 +163,32 @@ class Watch:
             self.against = self.against or "it draws random numbers"
         elif any(each in (mode or "") for each in "wax+") or (isinstance(flags, int) and flags & _MODES):
             self._written.add(text)
-        elif not files.below(text, _SYSTEM):
+        elif not _is_system(text):
             self._opened.add(text)
+        elif not _is_not_the_users(libraries.behind(sys._getframe(2))):
+            self.against = self.against or f"it reads {text}"
 
     def dependencies(self) -> Dependencies:
         """What was read so far. What may not be kept is told by `against` afterwards."""
         self.pause()
+        before = self._environment.before
         found = Dependencies(
-            environment={name: value_of(name) for name in self._environment.read},
-            walks={each: beginning_with((each,)) for each in self._environment.walks},
-            native=beginning_with(NATIVE),
+            environment={name: value_of(name, before) for name in self._environment.read},
+            walks={each: beginning_with((each,), before) for each in self._environment.walks},
+            native=beginning_with(NATIVE, before),
         )
         self.against = self.against or self._environment.against
         modules, times = _module_files(), dict[str, float]()
-        for path in sorted(modules | (self._opened - self._written)):
-            if not path.endswith(".pyc") and not libraries.is_standard(path):
+        for path in sorted(modules | {_source(path) for path in self._opened - self._written}):
+            if not libraries.is_standard(path):
                 self._add(path, found, times)
         for site in libraries.sites():
             found.installed[site] = libraries.described(site)
         self._add_folders(found, modules)
+        if both := sorted(
+            path for path in self._written & (self._opened | self._by_the_user) if not _is_bytecode(path)
+        ):
+            self.against = self.against or f"it reads and writes {both[0]}"
         if written := sorted(path for path in self._written if not _is_scratch(path, found.importable)):
             self.against = self.against or f"it wrote {written[0]}"
         if self._draws != random.getstate() or _torch_drew():
@@ -144,6 +198,9 @@ class Watch:
     def _add(self, path: str, found: Dependencies, times: dict[str, float]) -> None:
         """A file, by its content, or as one of an installed package."""
         stamp = files.stamp(path)
+        if not files.is_regular(path):
+            self.against = self.against or f"it reads {path}, which is no file"
+            return
         if stamp is not None and max(stamp[1:]) >= self._begun - _MARGIN:
             self.against = self.against or f"{path} was changed meanwhile"
         if stamp is not None and libraries.as_installed(path, stamp[0], times):
@@ -156,14 +213,22 @@ class Watch:
 
     def _add_folders(self, found: Dependencies, modules: set[str]) -> None:
         homes = {os.path.dirname(path) for path in modules if not _is_not_the_users(path)}
-        for folder in homes | {os.path.abspath(path) for path in sys.path}:
-            if folder not in libraries.sites() and not libraries.is_standard(f"{folder}{os.sep}"):
+        homes |= {path for path in _packages() if not _is_not_the_users(f"{path}{os.sep}")}
+        homes |= set(map(os.path.abspath, [*sys.path, *sys.path_importer_cache]))
+        for folder in homes:
+            inside = f"{folder}{os.sep}"
+            if folder in libraries.sites() or not _is_not_the_users(inside):
                 found.importable[folder] = files.importable(folder)
         for folder in self._listed:
             inside = f"{folder}{os.sep}"
-            if not files.below(inside, _SYSTEM) and not _is_not_the_users(inside):
+            if not _is_system(inside) and not _is_not_the_users(inside):
                 found.listings[folder] = files.listing(folder)
+                if folder in self._scanned:
+                    self._examined |= {inside + name for name in _names(folder)}
         found.kinds |= {path: files.kind(path) for path in self._asked - self._written - found.sources.keys()}
+        found.states |= {path: files.state(path) for path in self._examined - self._written}
+        asked = {*found.sources, *found.kinds, *found.states, *found.listings}
+        found.places |= {path: os.path.realpath(path) for path in asked}
 
 
 def _is_not_the_users(file: str) -> bool:
@@ -175,12 +240,65 @@ def _is_listed_by_others(frame: FrameType | None) -> bool:
     """Whether a folder is listed by neither an import nor this package: what can be imported is known otherwise."""
     while frame is not None:
         file = frame.f_code.co_filename
-        if file.startswith("<frozen importlib") or "importlib" in Path(file).parts:
+        if file.startswith("<frozen importlib") or f"importlib{os.sep}metadata" in file:
             return False
         if not file.startswith("<frozen") and not libraries.is_standard(file) and file != __file__:
             return not files.below(file, (_OWN,))
         frame = frame.f_back
     return False
+
+
+def _asks_for_times(frame: FrameType | None) -> bool:
+    """Whether the model's own code asks for the size, the times or the permissions of a file."""
+    names = set()
+    while frame is not None and _is_pythons(frame.f_code.co_filename):
+        names.add(frame.f_code.co_name)
+        frame = frame.f_back
+    return frame is not None and not names & _OF_KIND and not _is_not_the_users(frame.f_code.co_filename)
+
+
+def _is_pythons(file: str) -> bool:
+    return file.startswith("<frozen") or libraries.is_standard(file)
+
+
+def _is_import(frame: FrameType | None) -> bool:
+    return frame is not None and frame.f_code.co_filename.startswith("<frozen importlib")
+
+
+def _is_system(path: str) -> bool:
+    return files.below(path, _SYSTEM) and not files.below(path, _SHARED)
+
+
+def _packages() -> set[str]:
+    """Folders of all packages: a namespace's has no file of its own."""
+    found: set[str] = set()
+    for module in list(sys.modules.values()):
+        try:
+            found |= {os.path.abspath(path) for path in vars(module).get("__path__", ()) if isinstance(path, str)}
+        except (TypeError, AttributeError):
+            continue
+    return found
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _is_bytecode(path: str) -> bool:
+    return path.endswith(".pyc") or "__pycache__" in path
+
+
+def _source(path: str) -> str:
+    """The source of bytecode that an import opened in place of it; other files are themselves."""
+    if not path.endswith(".pyc"):
+        return path
+    try:
+        return source_from_cache(path)
+    except ValueError:
+        return path
 
 
 def _path(path: Any) -> str:
@@ -193,7 +311,7 @@ def _path(path: Any) -> str:
 
 def _is_scratch(path: str, homes: Iterable[str]) -> bool:
     """Whether nobody would read a file that was written: compiled code, or temporary and not among the user's own."""
-    if path.endswith(".pyc") or "__pycache__" in path:
+    if _is_bytecode(path):
         return True
     return files.below(path, (_scratch(),)) and not files.below(path, (os.getcwd(), *homes))
 
@@ -211,8 +329,8 @@ def _module_files() -> set[str]:
 
 def _suspicious(path: str) -> str:
     try:
-        return suspicious(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
+        return suspicious(Path(path).read_bytes())
+    except OSError:
         return ""
 
 

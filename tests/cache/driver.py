@@ -23,6 +23,7 @@ def answer(request, cache):
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+    cache._watch._environment.before = dict(os.environ)
     out, err = io.TextIOWrapper(io.BytesIO(), write_through=True), io.StringIO()
     cache._watch._begun = request["now"]  # as in a process that begins now, and has read nothing of the project
     code = 0
@@ -30,6 +31,7 @@ def answer(request, cache):
         try:
             if not request["cache"]:
                 recordings._ACTIVE.clear()
+            sys.argv[1:] = request["argv"]
             main(request["argv"])
         except SystemExit as end:
             code = end.code
@@ -40,7 +42,7 @@ def serve():
     with recordings.caching() as cache:
         with cache.observed():
             import cnncost.frontends.torch  # noqa: F401
-        for line in sys.stdin:
+        for line in open(0, encoding="utf-8"):  # noqa: SIM115  # it is open while this process lives
             reading, writing = os.pipe()
             if os.fork() == 0:
                 try:
