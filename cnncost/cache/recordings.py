@@ -16,6 +16,7 @@ from cnncost.cache.watch import Watch
 from cnncost.errors import CnncostError
 from cnncost.recording import Recording
 from cnncost.sources.attempts import BUILT
+from cnncost.sources.find import is_of_the_user
 from cnncost.versions import __version__
 
 _SCHEMA = 2
@@ -31,6 +32,7 @@ class Recordings:
     def __init__(self) -> None:
         self.told: list[str] = []
         self._watch = Watch()
+        self._before = ""
 
     def find(self, model: str, how: dict[str, Any]) -> Recording | None:
         """A recording that was made before, if nothing that it depends on has changed.
@@ -66,11 +68,14 @@ class Recordings:
 
         rules = epoch()
         name = _name(model, how)  # before a model may change the working folder or sys.path
+        after = f"{self._before} ran before it, which may change what this one finds" if self._before else ""
+        if is_of_the_user(model):
+            self._before = model
         with self.observed():
             recording = record()
         added = "it adds rules" if epoch() is not rules else ""
         dependencies = self._watch.dependencies()
-        if why := self._watch.against or added or _against(recording):
+        if why := self._watch.against or after or added or _against(recording):
             self.told.append(f"{model}: not kept in the cache: {why}")
         else:
             entry = {"dependencies": dependencies.to_data(), "recording": recording.to_data()}

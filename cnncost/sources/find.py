@@ -49,6 +49,12 @@ def is_built_by_code(text: str) -> bool:
     return bool(spec.strip()) and _module_for(spec) in {"zoo", "python", *_LIBRARIES.values()}
 
 
+def is_of_the_user(text: str) -> bool:
+    """Whether a MODEL is a Python file or package, whose import may change anything in the process."""
+    spec, _ = split_method(text)
+    return bool(spec.strip()) and _module_for(spec) == "python"
+
+
 def _named(text: str) -> ModelSource:
     spec, method = split_method(text)
     source = _loader(spec)(spec)

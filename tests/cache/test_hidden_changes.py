@@ -223,3 +223,10 @@ def test_a_hidden_change_is_seen(server, tmp_path, monkeypatch, request, imports
     expected, _ = answer(server, tmp_path, *options[1], cache=False, **{"WIDTH": None, **env})
     assert found == expected, told
     assert found != first
+
+
+def test_a_model_that_ran_after_another_is_not_kept(server, tmp_path):
+    text(tmp_path / "net.py", NET.format(imports="", build=""))
+    text(tmp_path / "double.py", NET.format(imports="torch.set_default_dtype(torch.float64)", build=""))
+    assert server.run(tmp_path, "compare", "double.py:Net", "net.py:Net", "--input", "1x3x8x8").code == 0
+    assert answer(server, tmp_path)[0] == answer(server, tmp_path, cache=False)[0]
