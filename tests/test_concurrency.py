@@ -89,7 +89,8 @@ def test_in_an_executor_of_asyncio(alone):
         loop = asyncio.get_running_loop()
         return await asyncio.gather(*(loop.run_in_executor(None, graphs, name) for name in WORK))
 
-    found = asyncio.run(all_of_them())
+    with ThreadPoolExecutor(1) as thread:  # this one may have a loop already, of tests in a browser
+        found = thread.submit(lambda: asyncio.run(all_of_them())).result()
     assert all(graph == alone[name] for name, graph in zip(WORK, found, strict=True))
 
 

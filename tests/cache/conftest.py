@@ -36,3 +36,4 @@ def server(tmp_path_factory):
     yield found
     found.process.stdin.close()
     found.process.wait(30)
+    found.process.stdout.close()
