@@ -10,7 +10,7 @@ from pathlib import Path
 
 __version__ = "0.2.0"
 """Of cnncost."""
-OLDEST, NEWEST = (2, 9), (2, 13)
+OLDEST, NEWEST = (2, 9), (2, 15)
 """The oldest torch version that is accepted, and the newest on which the whole test suite has passed."""
 
 

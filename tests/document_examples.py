@@ -56,7 +56,8 @@ def run(command):
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
         main(arguments)
-    assert (ended.value.code, text_of(err)) == (0, ""), command
+    said = [line for line in text_of(err).splitlines() if "triton not found" not in line]  # torch's, of its CUDA builds
+    assert (ended.value.code, said) == (0, []), command
     return [line.rstrip() for line in text_of(out).splitlines()]
 
 
