@@ -35,6 +35,8 @@ def told(fields, call, units, axis):
 @settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
 def test_each_unit_of_random_networks_matches_poisoning(drawn):
     assume(len(drawn[0].steps))
+    # docs/limits.md, ops and layouts: heads of attention that are positions of the image
+    assume(not all(step in repr(drawn[0]) for step in ("grouped heads", "unshuffle")))
     assert len(probed(*drawn)) >= len(drawn[0].steps)
 
 
