@@ -296,15 +296,20 @@ def split(field: Field, index: int, inner: int) -> Field:
 
 
 def reshape(field: Field, shape: Shape) -> Field:
-    """Reshape in row-major order: distribute factors over new axes, splitting or merging them where needed."""
+    """Reshape in row-major order: distribute factors over new axes, splitting or merging them where needed.
+
+    Leading and trailing axes that both shapes have keep their factors: an image of one row stays on its own axis.
+    """
     if field.shape == shape:
         return field
-    line = Field(field.factors, (len(field.factors),), field.exact, field.periodic)
-    end, counts = len(line.factors), []
-    for size in reversed(shape):
+    before, after = _kept(field.shape, shape)
+    low, end = field.parts[before].start if before < len(field.parts) else len(field.factors), len(field.factors)
+    end -= sum(field.counts[len(field.counts) - after :]) if after else 0
+    line, counts = Field(field.factors, (len(field.factors),), field.exact, field.periodic), []
+    for size in reversed(shape[before : len(shape) - after]):
         need, start = size, end
         while True:
-            if start and line.factors[start - 1].size == 1:
+            if start > low and line.factors[start - 1].size == 1:
                 start -= 1
             elif need == 1:
                 break
@@ -312,21 +317,30 @@ def reshape(field: Field, shape: Shape) -> Field:
                 start -= 1
                 need //= line.factors[start].size
             else:
-                line, grown = _cut(line, start, need)
+                line, grown = _cut(line, low, start, need)
                 start, end = start + grown, end + grown
         counts.append(end - start)
         end = start
     if not shape:  # drop the remaining factors of size 1
         rest = spread(line, 0, 1)
         return Field(rest.factors, (), rest.exact, rest.periodic)
-    return Field(line.factors, tuple(reversed(counts)), line.exact, line.periodic)
+    new_counts = [*field.counts[:before], *reversed(counts), *field.counts[len(field.counts) - after :][:after]]
+    new_counts[max(before - 1, 0)] += end - low  # factors of size 1 that no axis is left for
+    return Field(line.factors, tuple(new_counts), line.exact, line.periodic)
 
 
-def _cut(line: Field, end: int, need: int) -> tuple[Field, int]:
-    """Split or merge the factors before `end` so that they divide `need`; return the field and the change in count."""
+def _kept(old: Shape, new: Shape) -> tuple[int, int]:
+    """How many leading and how many trailing axes two shapes have in common."""
+    most = min(len(old), len(new))
+    after = next((i for i in range(most) if old[-1 - i] != new[-1 - i]), most)
+    return next((i for i in range(most - after) if old[i] != new[i]), most - after), after
+
+
+def _cut(line: Field, low: int, end: int, need: int) -> tuple[Field, int]:
+    """Split or merge the factors from `low` to `end` so that they divide `need`; the field and the change in count."""
     factor = line.factors[end - 1]
     if factor.size % need == 0:
         return split(line, end - 1, need), 1
-    whole = Field(line.factors, (end, len(line.factors) - end), line.exact, line.periodic)
-    merged = single(whole, 0)
-    return Field(merged.factors, (len(merged.factors),), merged.exact, merged.periodic), 1 - end
+    whole = Field(line.factors, (low, end - low, len(line.factors) - end), line.exact, line.periodic)
+    merged = single(whole, 1)
+    return Field(merged.factors, (len(merged.factors),), merged.exact, merged.periodic), 1 - (end - low)
