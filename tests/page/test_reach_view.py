@@ -89,12 +89,12 @@ PIXEL = """([x, y]) => {
 
 
 def until(page, x, y, wanted):
-    """The colour there, which comes when a picture has been read."""
+    """The colour there, which comes when a picture has been read; after five seconds whatever is there."""
     for _ in range(50):
         if wanted(*(colour := page.evaluate(PIXEL, [x, y]))):
-            return
+            break
         page.wait_for_timeout(100)
-    raise AssertionError(colour)
+    return colour
 
 
 def test_the_field_is_light_and_the_rest_dark(report, opened):
@@ -114,7 +114,8 @@ def test_a_picture_of_ones_own(report, opened, tmp_path):
     page = opened(report("lenet5").to_html())
     page.locator("[data-row] .name[title='c1']").click()
     page.get_by_label("a picture of your own").set_input_files(file)
-    until(page, 0.45, 0.47, lambda red, green, blue: (red > 200, green, blue) == (True, 0, 0))
+    red, green, blue = until(page, 0.45, 0.47, lambda red, green, blue: (red > 200, green, blue) == (True, 0, 0))
+    assert (red > 200, green, blue) == (True, 0, 0)
 
 
 def test_a_dropped_picture(report, opened):
@@ -130,14 +131,18 @@ def test_a_dropped_picture(report, opened):
           document.querySelector('.input').dispatchEvent(new DragEvent('drop', how));
         }"""
     )
-    until(page, 0.1, 0.1, lambda red, green, blue: red < 5 and blue > 60)
+    red, _, blue = until(page, 0.1, 0.1, lambda red, green, blue: red < 5 and blue > 60)
+    assert red < 5
+    assert blue > 60
 
 
 def test_what_is_no_picture_is_said(report, opened, tmp_path):
     (tmp_path / "x.png").write_text("no picture")
     page = opened(report("lenet5").to_html())
     page.get_by_label("a picture of your own").set_input_files(tmp_path / "x.png")
-    page.get_by_text("x.png: not a picture that this browser can show").wait_for()
+    said = page.get_by_text("x.png: not a picture that this browser can show")
+    said.wait_for()
+    assert said.is_visible()
 
 
 def test_text_has_no_field(opened):

@@ -61,6 +61,36 @@ def explain_failure(
     line = _user_line(error)
     at = f" at {line}" if line else ""
     text, said = _first_line(error), _said(error)
+    if known := _known_cause(error, path, place, at, args, on_values):
+        return known
+    given = ", ".join(filter(None, (_described(inputs.args), _named(inputs.kwargs))))
+    mixed = tracker.recorder.casting is not None  # autocast unifies dtypes or reports itself why it can't
+    expected = _expectation(module, args, mixed) if module is not None else ""
+    got = f"; it got {shapes}" if (shapes := _described(args)) else ""
+    if expected:
+        return ForwardError(f"{place}: expected {expected}{got}; check the input {given}", path, misfit=True)
+    if isinstance(error, TypeError) and "forward()" in text and not path:
+        return InputError(f"{place}: the inputs don't fit its forward: {text}; {_takes(module, inputs)}")
+    if isinstance(error, NotImplementedError) and "missing the required" in text and module is not None:
+        own = [name for name in vars(type(module)) if not name.startswith("__")]
+        return ForwardError(
+            f"{place}: its class {type(module).__name__} has no forward{suggestion('forward', own)}", path
+        )
+    misfit = path and isinstance(error, RuntimeError) and re.search(r"\b(size|shape|dimension)", text)
+    default = f"the model's input was {given}" if misfit else ""
+    hint = next((remedy for sign, remedy in _REMEDIES if sign in said), default)
+    if not path and given and _BY_KEYS.search(f"{type(error).__name__}: {said}"):
+        got, hint = "", f"the model's input was {given}; {_NESTED}"
+    if not hint and not on_values and not isinstance(error, _OF_THE_CALL) and not _SIZES_DIFFER.search(text):
+        hint = _IF_RIGHT
+    return ForwardError(f"{place}{at}: {type(error).__name__}: {text}{got}{'; ' + hint if hint else ''}", path)
+
+
+def _known_cause(
+    error: BaseException, path: str, place: str, at: str, args: Any, on_values: bool
+) -> CnncostError | None:  # fmt: skip
+    """The error for what no input would mend: a rule's own, recursion, values that are read, ops without a shape."""
+    text, said = _first_line(error), _said(error)
     if isinstance(error, RuleError):
         return RuleError(f"{place}: {text}")
     if isinstance(error, RecursionError):
@@ -89,27 +119,7 @@ def explain_failure(
             f"{ON_VALUES}",
             path,
         )
-    given = ", ".join(filter(None, (_described(inputs.args), _named(inputs.kwargs))))
-    mixed = tracker.recorder.casting is not None  # autocast unifies dtypes or reports itself why it can't
-    expected = _expectation(module, args, mixed) if module is not None else ""
-    got = f"; it got {shapes}" if (shapes := _described(args)) else ""
-    if expected:
-        return ForwardError(f"{place}: expected {expected}{got}; check the input {given}", path, misfit=True)
-    if isinstance(error, TypeError) and "forward()" in text and not path:
-        return InputError(f"{place}: the inputs don't fit its forward: {text}; {_takes(module, inputs)}")
-    if isinstance(error, NotImplementedError) and "missing the required" in text and module is not None:
-        own = [name for name in vars(type(module)) if not name.startswith("__")]
-        return ForwardError(
-            f"{place}: its class {type(module).__name__} has no forward{suggestion('forward', own)}", path
-        )
-    misfit = path and isinstance(error, RuntimeError) and re.search(r"\b(size|shape|dimension)", text)
-    default = f"the model's input was {given}" if misfit else ""
-    hint = next((remedy for sign, remedy in _REMEDIES if sign in said), default)
-    if not path and given and _BY_KEYS.search(f"{type(error).__name__}: {said}"):
-        got, hint = "", f"the model's input was {given}; {_NESTED}"
-    if not hint and not on_values and not isinstance(error, _OF_THE_CALL) and not _SIZES_DIFFER.search(text):
-        hint = _IF_RIGHT
-    return ForwardError(f"{place}{at}: {type(error).__name__}: {text}{got}{'; ' + hint if hint else ''}", path)
+    return None
 
 
 _OF_THE_CALL = (AttributeError, NameError, LookupError, ValueError, SystemExit)
