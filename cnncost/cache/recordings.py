@@ -27,10 +27,12 @@ class Recordings:
 
     Attributes:
         told: for each model, a line about it: from the cache, or why it is not kept.
+        answered: by model that came from the cache, when its recording was made.
     """
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.answered: dict[str, str] = {}
         self._watch = Watch()
         self._before = ""
 
@@ -56,6 +58,7 @@ class Recordings:
         store.used(name)
         made = datetime.fromtimestamp(dependencies.made / 1e9).astimezone().isoformat(timespec="seconds")
         self.told.append(f"{model}: from the cache, analyzed at {made}; --no-cache analyzes it again")
+        self.answered[model] = made
         return replace(recording, cached=made)
 
     def make(self, model: str, how: dict[str, Any], record: Callable[[], Recording]) -> Recording:

@@ -55,6 +55,8 @@ def write(document: Document, form: str, output: str | None) -> None:
     """A document in a format: to a file, or to stdout, as text with colours if the terminal supports them."""
     from cnncost.render.formats import rendered
 
+    if form == "json":
+        document = _with_origin(document)
     if output is not None or form != "text":
         put(rendered(document, form), output)
         return
@@ -62,6 +64,18 @@ def write(document: Document, form: str, output: str | None) -> None:
 
     color = in_color()
     echo(to_text(document, width(), color=color, encoding=encoding()), color=color)
+
+
+def _with_origin(document: Document) -> Document:
+    """The document, with when the models that came from the cache were analyzed, if any did."""
+    from dataclasses import replace
+
+    from cnncost.cache.recordings import active
+
+    cache = active()
+    if cache is None or not cache.answered:
+        return document
+    return replace(document, facts={**document.facts, "from_cache": dict(cache.answered)})
 
 
 def in_color() -> bool:

@@ -173,6 +173,9 @@ def test_one_recording_answers_many_commands_without_torch(tmp_path):
         code, out, told, torch = command(tmp_path, *argv)
         assert (code, told, torch) == (0, [], False), argv
         assert out
+        asked = argv[:2] if argv[0] == "summarize" else argv  # a Report has all levels and columns
+        told = json.loads(command(tmp_path, *asked, "--format", "json")[1])
+        assert "from_cache" in (told["made_with"] if argv[0] == "summarize" else told), argv
     data = json.loads(command(tmp_path, "summarize", "lenet5", "--format", "json")[1])
     assert data["made_with"]["from_cache"].startswith("20")
     anew = command(tmp_path, "summarize", "lenet5", "--format", "json", "--no-cache")
