@@ -81,6 +81,8 @@ def derived(
 def statistics(kind: Any) -> dict[str, Statistic]:
     """The statistics of a row class by name, in order; a derived number is behind its `after` column, in its group.
 
+    Several behind one column are in the order of their declarations.
+
     Raises:
         TypeError: `after` is no column of the class.
     """
@@ -96,7 +98,11 @@ def statistics(kind: Any) -> dict[str, Statistic]:
                     f"is declared further below; expected one of {', '.join(columns)}"
                 )
             place = columns.index(value.about.after)
-            fields.insert(place + 1, (name, value.about._replace(group=fields[place][1].group)))
+            end, behind = place + 1, {value.about.after}
+            while end < len(fields) and fields[end][1].after in behind:
+                behind.add(fields[end][0])
+                end += 1
+            fields.insert(end, (name, value.about._replace(group=fields[place][1].group)))
     return dict(fields)
 
 
