@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 
 import pytest
 import torch
@@ -305,3 +306,18 @@ def test_value_dependent_ops_make_totals_a_lower_bound(function):
     report = cnncost.analyze(record(_Function(function), (SQUARE,)))
     assert report.unknown
     assert report.totals.lower_bound
+
+
+@pytest.mark.parametrize(
+    ("package", "declares"),
+    [
+        pytest.param("ops", "@kind(", id="kinds"),
+        pytest.param("frontends/torch/lowering", "@lowers(", id="lowerings"),
+    ],
+)
+def test_every_file_of_declarations_is_imported_with_its_package(package, declares):
+    folder = Path(cnncost.__file__).parent / package
+    imported = (folder / "__init__.py").read_text()
+    files = [file for file in folder.glob("*.py") if f"\n{declares}" in file.read_text()]
+    assert len(files) > 10
+    assert [file.name for file in files if f"    {file.stem},\n" not in imported] == []
