@@ -13,9 +13,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from cnncost.render.values import NUMBERS, Kind
 
 Shown: TypeAlias = Literal["all", "people", "text", "markup", "data"]
-"""Where it is shown: everywhere; not as data; only in text; only in markdown, HTML and LaTeX; only in CSV and JSON."""
+"""Which formats show it: all; those for people; only text; only those with markup, such as HTML; only CSV and JSON."""
 Role: TypeAlias = Literal["row", "rest", "total"]
-"""What a row is: one of the results; the sum of those that are not listed; the sum of all. Data has results alone."""
+"""What a row is: a result; the sum of the results that are not listed; the total. CSV and JSON have only results."""
 MARKUP, TEXT, DATA = (frozenset({"all", *more}) for more in (("people", "markup"), ("people", "text"), ("data",)))
 
 
@@ -70,7 +70,7 @@ class Column(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A value with what stands around it for people: `≥` before a lower bound, a note after; its style; HTML's tip."""
+    """A value, the mark before it (`≥` of a lower bound) and text after it for people; its style; a tooltip in HTML."""
 
     value: Any
     mark: str = ""
@@ -80,7 +80,7 @@ class Cell(NamedTuple):
 
     @property
     def strong(self) -> bool:
-        """Whether it stands out in markdown, HTML and LaTeX."""
+        """Whether formats with markup set it in bold."""
         return self.style in STRONG
 
 
@@ -100,12 +100,12 @@ class Row(NamedTuple):
 
     @property
     def strong(self) -> bool:
-        """Whether it stands out in markdown, HTML and LaTeX."""
+        """Whether formats with markup set it in bold."""
         return self.role == "total" or self.style in STRONG
 
 
 STRONG = frozenset({"biggest", "front", "strong", "over"})
-"""Styles that are more than a colour."""
+"""Styles that formats with markup set in bold; the others are colours of a terminal."""
 
 
 class Narrower(NamedTuple):
@@ -192,7 +192,7 @@ class Notes:
 
     Attributes:
         notes: in their order; empty ones are left out.
-        listed: whether they are items of a list in markdown, HTML and LaTeX; else they are one paragraph.
+        listed: whether they are items of a list in formats with markup; else they are one paragraph.
         shown: where they are.
         apart: whether an empty line is above them in text.
         first, hang: what further and first lines begin with in text.
@@ -300,7 +300,7 @@ class Document:
         command: its name.
         title: what it is about.
         subtitle: follows the title.
-        topic: what about it, where the title alone does not say so: in markdown, HTML and LaTeX.
+        topic: added to the title in formats with markup, where the title alone does not say what is shown.
         headline: what stands in place of the title in text; empty: nothing, None: the title.
         facts: what JSON says beside the tables: plain data.
         parts: tables, notes and headings, in their order.
