@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from cnncost.budget.check import Check
     from cnncost.budget.compare import Compared
     from cnncost.budget.diff import Diff
+    from cnncost.budget.join import Joined
     from cnncost.laws.points import AtSizes
     from cnncost.report.prediction import Prediction
+    from cnncost.shown import ShownComparison
     from cnncost.sources.resolve import Model
 
 
@@ -91,7 +93,7 @@ def compare(
     models: Mapping[str, Model | Report] | Sequence[Model | Report], inputs: Any = None, *,
     vary: str | Sequence[str] | Mapping[str, Any] | None = None, join: str | Path | None = None,
     quality: str | None = None, **how: Any,
-) -> tuple[Compared, ...]:  # fmt: skip
+) -> ShownComparison:  # fmt: skip
     """Parameters, MACs, FLOPs and memory of several models, and which of them no other one beats.
 
     Args:
@@ -105,10 +107,14 @@ def compare(
             `-COLUMN`: less of it is better.
         how: further arguments of `analyze`; with `vary`, `model_args`, `trace` and `autocast` alone.
 
+    Returns:
+        A tuple of a Compared for each row; `str` is its table, and `to_html()` a page that draws them.
+
     Raises:
         CnncostError: a table that can't be read or matches nothing, sizes of a Report, or what `analyze` raises.
     """
     from cnncost.budget.compare import compare as side_by_side
+    from cnncost.shown import ShownComparison
 
     if isinstance(models, str) or not isinstance(models, (Mapping, Sequence)):
         raise InputError(f"compare: expected several models, as a list or a dict by name, got {type(models).__name__}")
@@ -120,7 +126,10 @@ def compare(
     else:
         found = [(name, at) for name, model in named for at in _at_sizes(model, inputs, vary, how)]
         rows = side_by_side([_named(name, at.report) for name, at in found], [at.sizes for _, at in found])
-    return rows if join is None else _joined(rows, join, quality, how.get("model_args") or {})
+    if join is None:
+        return ShownComparison(rows)
+    joined = _joined(rows, join, quality, how.get("model_args") or {})
+    return ShownComparison(joined.rows, joined)
 
 
 def _named(name: str | None, report: Report) -> tuple[str, Report]:
@@ -139,7 +148,7 @@ def _at_sizes(model: Model | Report, inputs: Any, vary: Any, how: dict[str, Any]
 
 def _joined(
     rows: tuple[Compared, ...], path: str | Path, quality: str | None, arguments: Mapping[str, Any]
-) -> tuple[Compared, ...]:  # fmt: skip
+) -> Joined:  # fmt: skip
     import warnings
 
     from cnncost.budget.join import join, read
@@ -148,7 +157,7 @@ def _joined(
     found = join(rows, table_of(rows, arguments) if path == PUBLISHED else read(path), quality)
     for note in found.notes:
         warnings.warn(note, stacklevel=3)
-    return found.rows
+    return found
 
 
 def check(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Self
 
 from cnncost.budget.check import Check
+from cnncost.budget.compare import Compared
 from cnncost.budget.diff import Diff
 from cnncost.passes.effective import Effective
 from cnncost.report.prediction import Prediction
 
 if TYPE_CHECKING:
+    from cnncost.budget.join import Joined
     from cnncost.render.document import Document
 
 _WIDTH = 100
@@ -30,10 +33,20 @@ class Shown:
 
         return to_text(self._document(), _WIDTH)
 
-    def _repr_html_(self) -> str:
-        from cnncost.render.html import fragment
+    def to_html(self) -> str:
+        """One self-contained page."""
+        from cnncost.render.html import to_html
 
-        return fragment(self._document())
+        return to_html(self._page())
+
+    def _page(self) -> Document:
+        """The document, with what the program in a page of HTML draws, if it draws anything."""
+        return self._document()
+
+    def _repr_html_(self) -> str:
+        from cnncost.render.frame import notebook
+
+        return notebook(self._page())
 
 
 class ShownPrediction(Shown, Prediction):
@@ -67,12 +80,33 @@ class ShownDiff(Shown, Diff):
 
         return document(self, (self.old.model, self.new.model))
 
-    def to_html(self) -> str:
-        """One self-contained page of both models as one tree, coloured by what changed."""
+    def _page(self) -> Document:
         from cnncost.budget.render.diff_page import page
-        from cnncost.render.html import to_html
 
-        return to_html(page(self, (self.old.model, self.new.model)))
+        return page(self, (self.old.model, self.new.model))
+
+
+class ShownComparison(Shown, tuple[Compared, ...]):  # noqa: SLOT001  # a tuple can't have slots that hold anything
+    """Models side by side: a tuple of a Compared each, with a table, and a page that draws them."""
+
+    joined: Joined | None
+    """Columns that were joined."""
+
+    def __new__(cls, rows: Iterable[Compared], joined: Joined | None = None) -> Self:
+        """The rows, with what was joined."""
+        made = super().__new__(cls, rows)
+        made.joined = joined
+        return made
+
+    def _document(self) -> Document:
+        from cnncost.budget.render.compare import document
+
+        return document(self, self.joined)
+
+    def _page(self) -> Document:
+        from cnncost.budget.render.compare_page import page
+
+        return page(self, self.joined)
 
 
 class ShownCheck(Shown, Check):

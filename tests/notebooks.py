@@ -4,7 +4,11 @@
 extra `docs`.
 """
 
+import base64
+import gzip
+import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -26,11 +30,26 @@ def executed(path):
     return notebook
 
 
+def unpacked(value):
+    """Text with the data of an interactive page in it as it was before zlib, and without its program."""
+    if not isinstance(value, str):
+        return value
+    return re.sub(r"&lt;!doctype html.*?id=&quot;packed&quot;&gt;([^&]*)&lt;[^\"]*", data_of, value, flags=re.DOTALL)
+
+
+def data_of(frame):
+    _style, _program, data = json.loads(gzip.decompress(base64.b64decode(frame[1])))
+    return data
+
+
 def shown(notebook):
     """What each cell shows: text as it is, pictures by their kind alone, as they differ with the fonts."""
     return [
         [
-            (output.get("text"), {k: None if k.startswith("image/") else v for k, v in output.get("data", {}).items()})
+            (
+                output.get("text"),
+                {k: None if k.startswith("image/") else unpacked(v) for k, v in output.get("data", {}).items()},
+            )
             for output in cell.get("outputs", ())
         ]
         for cell in notebook.cells

@@ -54,6 +54,30 @@ def test_diff_finds_what_changed() -> None:
     assert not cnncost.diff(net(), cnncost.analyze(net(), "2x3x8x8"), "2x3x8x8").changes
 
 
+def test_what_functions_return_has_a_page(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """That of the command; what is given stays a tuple of its rows."""
+    from tests.cli.calls import exit_code
+
+    (here / "accuracy.csv").write_text("model,top1\nlenet1,98.3\nlenet5,99.05\n")
+    names = ["lenet1", "lenet5"]
+    commands = {
+        ("compare", *names): cnncost.compare(names),
+        ("compare", *names, "--join", "accuracy.csv"): cnncost.compare(names, join="accuracy.csv"),
+        ("diff", *names): cnncost.diff(*names),
+        ("summarize", "lenet1"): cnncost.analyze("lenet1"),
+    }
+    for arguments, found in commands.items():
+        assert exit_code(*arguments, "--format", "html") == 0
+        assert capsys.readouterr().out.rstrip("\n") == found.to_html().rstrip("\n")
+    compared = commands["compare", *names]
+    assert isinstance(compared, tuple)
+    assert compared == tuple(compared)
+    assert [row.name for row in compared] == names
+    for static in (cnncost.roofline("lenet1", device="h100"), cnncost.effective_macs("lenet1")):
+        assert static.to_html().startswith("<!doctype html>")
+        assert "<script" not in static.to_html()
+
+
 def test_compare_takes_names_or_an_order() -> None:
     small, large = cnncost.compare({"small": net(4), "large": net(8)}, "2x3x8x8")
     assert (small.name, small.macs, small.front) == ("small", 2 * MACS, True)

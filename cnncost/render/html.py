@@ -41,13 +41,19 @@ def to_html(document: Document) -> str:
     title = document.full_title or document.command
     if document.program is None:
         return page(title, _body(document, "h1"))
+    above, below = around(document)
+    head = [*title_lines(document, "h1"), *parts_lines(above), PLACE]
+    rest = (line for part in _replaced(below, document.program.get("replaces")) for line in part)
+    return with_program(document.program, page(title, [*head, *rest]))
+
+
+def around(document: Document) -> tuple[list[Part], list[Part]]:
+    """The parts above and below the place where the program draws: that of the first table, with the heading above."""
     parts = document.shown(MARKUP)
     first = next((i for i, part in enumerate(parts) if isinstance(part, Table)), len(parts))
     while first and isinstance(parts[first - 1], Heading):
         first -= 1
-    above = [*_title(document, "h1"), *(line for part in parts[:first] for line in _lines(part)), PLACE]
-    below = (line for part in _replaced(parts[first:], document.program.get("replaces")) for line in part)
-    return with_program(document.program, page(title, [*above, *below]))
+    return parts[:first], parts[first:]
 
 
 def _replaced(parts: Sequence[Part], headings: Sequence[str] | None) -> Iterator[list[str]]:
@@ -65,16 +71,22 @@ def fragment(document: Document) -> str:
     return f'<style>{FRAGMENT}</style>\n<div class="cnncost">\n{body}\n</div>\n'
 
 
-def _title(document: Document, level: str) -> Iterator[str]:
+def title_lines(document: Document, level: str) -> Iterator[str]:
+    """Title, in a heading of this level, and subtitle."""
     yield tag(level, document.title or document.command)
     if document.subtitle:
         yield tag("p", document.subtitle)
 
 
 def _body(document: Document, level: str) -> Iterator[str]:
-    yield from _title(document, level)
-    for part in document.shown(MARKUP):
-        yield from _lines(part)
+    yield from title_lines(document, level)
+    yield from parts_lines(document.shown(MARKUP))
+
+
+def parts_lines(parts: Iterable[Part], flat: bool = False) -> Iterator[str]:
+    """The parts of a document; `flat`: trees as tables, whose rows are indented by no style sheet."""
+    for part in parts:
+        yield from _lines(part, flat)
 
 
 def page(title: str, body: Iterable[str]) -> str:
@@ -88,12 +100,13 @@ def page(title: str, body: Iterable[str]) -> str:
     )
 
 
-def _lines(part: Part) -> Iterator[str]:
+def _lines(part: Part, flat: bool = False) -> Iterator[str]:
     match part:
         case Table():
             if part.caption:
                 yield tag("p", part.caption, "soft")
-            yield from tree_lines(part) if any(row.level is not None for row in part.rows) else table_lines(part)
+            tree = not flat and any(row.level is not None for row in part.rows)
+            yield from tree_lines(part) if tree else table_lines(part)
         case Tiles():
             yield from _tiles(part)
         case Equations():
@@ -125,12 +138,14 @@ def table_lines(table: Table) -> Iterator[str]:
 
 
 def _row(row: Row, places: list[int], columns: list[Column]) -> str:
-    cells = [_cell(column, row.cell(i), first=not number) for number, (i, column) in enumerate(zip(places, columns))]  # noqa: B905  # one each
+    cells = [_cell(column, row.cell(i), not number, row.level)
+             for number, (i, column) in enumerate(zip(places, columns, strict=True))]  # fmt: skip
     big = attribute("class", "big" if row.strong and row.role != "total" else "")
     return f"<tr{big}>{''.join(cells)}</tr>"
 
 
-def _cell(column: Column, cell: Cell, first: bool) -> str:
+def _cell(column: Column, cell: Cell, first: bool, level: int | None) -> str:
+    """A cell; the first of a row of a tree is indented, by what no style sheet is needed for."""
     if column.kind == "bar":
         part = Fraction(cell.value or 0)
         inner = f'<span class="bar" style="--part: {float(100 * part):.3g}%"></span>' if part else ""
@@ -138,7 +153,11 @@ def _cell(column: Column, cell: Cell, first: bool) -> str:
     text = _text(column, cell)
     zero = " zero" if column.right and (missing(cell.value) or not cell.value) else ""
     css = f"n{zero}" if column.right else ""
-    return tag("th", text, scope="row") if first and not column.right else tag("td", text, css)
+    if not first or column.right:
+        return tag("td", text, css)
+    if level is None:
+        return tag("th", text, scope="row")
+    return f'<th scope="row" style="text-align: left">{"&nbsp;" * (3 * level)}{escaped(text)}</th>'
 
 
 def _text(column: Column, cell: Cell) -> str:
@@ -202,7 +221,7 @@ def _tiles(part: Tiles) -> Iterator[str]:
     for name, kind, cell in part.tiles:
         text, short = (cell.mark + show(kind, cell.value, compact=compact) for compact in (False, True))
         exact = f'<span class="soft">{text}</span>' if kind == "count" and cell.value >= 1000 else ""
-        yield f'<div><span class="soft">{escaped(name)}</span><b>{short}</b>{exact}</div>'
+        yield f'<div><span class="soft">{escaped(name)}</span> <b>{short}</b> {exact}</div>'
     yield "</div>"
 
 

@@ -24,7 +24,8 @@ _BEFORE = (
 
 
 @cache
-def _built(name: str) -> str:
+def built(name: str) -> str:
+    """The text of `page.js` or `page.css`."""
     return files("cnncost.render").joinpath(name).read_text(encoding="utf-8")
 
 
@@ -32,19 +33,28 @@ def _hash(script: str) -> str:
     return "'sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() + "'"
 
 
-def with_program(data: Mapping[str, Any], page: str) -> str:
-    """A page with the program and its data, which draw in `PLACE`."""
-    script = _built("page.js")
-    policy = (
-        f"default-src 'none'; script-src {_hash(_BEFORE)} {_hash(script)}; style-src 'unsafe-inline'; "
+def policy(*scripts: str) -> str:
+    """A security policy that allows these scripts and no request."""
+    return (
+        f"default-src 'none'; script-src {' '.join(map(_hash, scripts))}; style-src 'unsafe-inline'; "
         "img-src blob: data:; form-action 'none'; base-uri 'none'"
     )
+
+
+def in_script(data: Mapping[str, Any]) -> str:
+    """Data as the text of a script element."""
+    plain = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return plain.replace("<", "\\u003c")
+
+
+def with_program(data: Mapping[str, Any], page: str) -> str:
+    """A page with the program and its data, which draw in `PLACE`."""
+    script = built("page.js")
     head = (
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        f"<style>{_built('page.css')}</style>\n<script>{_BEFORE}</script>\n</head>"
+        f'<meta http-equiv="Content-Security-Policy" content="{policy(_BEFORE, script)}">\n'
+        f"<style>{built('page.css')}</style>\n<script>{_BEFORE}</script>\n</head>"
     )
-    plain = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    body = f'<script type="application/json" id="data">{plain}</script>\n<script>{script}</script>\n</body>'
+    body = f'<script type="application/json" id="data">{in_script(data)}</script>\n<script>{script}</script>\n</body>'
     page = page.replace("</head>", head, 1)
     start, end = page.rsplit("</body>", 1)
     return f"{start}{body}{end}"

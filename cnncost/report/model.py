@@ -208,7 +208,7 @@ class Report(ReportData):
         return f"<Report of {printable(title(self))}{inputs}: {counts(self.totals)}>"
 
     def _repr_html_(self) -> str:
-        from cnncost.render.html import fragment
-        from cnncost.report.document import page
+        from cnncost.render.frame import notebook
+        from cnncost.report.interactive import small
 
-        return fragment(page(self, whole=False))
+        return notebook(small(self))

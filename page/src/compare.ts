@@ -4,6 +4,7 @@ import { h } from "./dom.ts";
 import { Model } from "./model.ts";
 import { Parallel } from "./parallel.ts";
 import { scatter } from "./scatter.ts";
+import { small } from "./small.ts";
 import { Store } from "./state.ts";
 import { Table } from "./table.ts";
 import "./change.css";
@@ -21,7 +22,8 @@ export function comparison(data: Comparison, place: HTMLElement): void {
   found.dots = scatter(model, store, () => (row) => found.parallel?.kept(row) ?? true);
   found.parallel = new Parallel(model, store, () => found.dots!.mark());
   const list = (css: string, texts: string[]) => texts.length > 0 && h("ul", { class: css }, ...texts.map((text) => h("li", {}, text)));
-  place.append(h("div", { class: "cnncost views several" },
-    h("div", { class: "view" }, list("soft why", data.told), list("warnings", data.warnings)),
-    found.dots.element, found.parallel.element, new Table(model, store, LAYOUT).element));
+  const told = h("div", { class: "view" }, list("soft why", data.told), list("warnings", data.warnings));
+  const table = new Table(model, store, LAYOUT).element;
+  place.append(h("div", { class: "cnncost views several" }, told, found.dots.element, found.parallel.element, table));
+  small(place, [["One against the other", [told, found.dots.element]], ["All figures", [found.parallel.element]], ["Models", [table]]]);
 }

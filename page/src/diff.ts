@@ -4,6 +4,7 @@ import { h, select, type Child } from "./dom.ts";
 import { shown } from "./format.ts";
 import { icicle } from "./icicle.ts";
 import { Model, type Metric } from "./model.ts";
+import { small } from "./small.ts";
 import { Store } from "./state.ts";
 import { Table } from "./table.ts";
 import "./change.css";
@@ -59,13 +60,14 @@ export function diff(data: Diff, place: HTMLElement): void {
   const store = new Store({ row: 0, metric: model.metric, device: "" });
   store.on(["metric"], ({ metric }) => (model.metric = metric));
   const metrics = model.metrics.map((metric) => ({ value: metric.name, text: metric.heading }));
-  const views = h("div", { class: "cnncost views several" },
-    h("section", { class: "view totals-of-both", "aria-labelledby": "totals-title" },
-      h("h2", { id: "totals-title" }, "Before and after"), totals(data), ...sentences(data)),
-    icicle(model, store, "What changed"), new Table(model, store).element, inspector(model, store));
+  const both = h("section", { class: "view totals-of-both", "aria-labelledby": "totals-title" },
+    h("h2", { id: "totals-title" }, "Before and after"), totals(data), ...sentences(data));
+  const [goes, table, chosen] = [icicle(model, store, "What changed"), new Table(model, store).element, inspector(model, store)];
+  const views = h("div", { class: "cnncost views several" }, both, goes, table, chosen);
   place.append(
     h("div", { class: "cnncost controls" }, select("Sizes by", new Map([["", metrics]]), store.state.metric, (metric) => store.set({ metric }))),
     views);
+  small(place, [["Before and after", [both]], ["What changed", [goes, chosen]], ["Modules", [table]]]);
 }
 
 function sentences(data: Diff): HTMLElement[] {

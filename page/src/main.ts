@@ -5,6 +5,7 @@ import { diff } from "./diff.ts";
 import { lecture } from "./lecture.ts";
 import { summary } from "./summary.ts";
 import "./page.css";
+import "./small.css";
 
 const VIEWS: Record<string, (data: never, place: HTMLElement) => void> = {
   summary: (data: Summary, place) => summary(data, place),

@@ -7,6 +7,7 @@ import { memory } from "./memory.ts";
 import { Model } from "./model.ts";
 import { receptiveField } from "./reach.ts";
 import { roofline } from "./roofline.ts";
+import { small } from "./small.ts";
 import { Store } from "./state.ts";
 import { Table } from "./table.ts";
 
@@ -20,8 +21,10 @@ export function summary(data: Summary, place: HTMLElement): void {
   const store = new Store({ row: addressed(model), metric: model.metrics[0]?.name ?? "params", device });
   const views = h("div", { class: "cnncost views" });
   place.append(h("div", { class: "cnncost controls" }, ...controls(model, store)), views);
-  views.append(icicle(model, store), new Table(model, store).element, inspector(model, store),
-    memory(model, store), roofline(model, store), receptiveField(model, store));
+  const [goes, table, chosen, over, roof, field] = [icicle(model, store), new Table(model, store).element, inspector(model, store),
+    memory(model, store), roofline(model, store), receptiveField(model, store)];
+  views.append(goes, table, chosen, over, roof, field);
+  small(place, [["Where it goes", [goes, chosen]], ["Modules", [table]], ["Memory", [over]], ["Roofline", [roof]], ["Receptive field", [field]]]);
   store.on(["row"], ({ row }) => remember(model, row));
 }
 
@@ -32,6 +35,7 @@ function addressed(model: Model): number {
 }
 
 function remember(model: Model, row: number): void {
+  if (location.protocol === "about:") return; // a frame in a notebook has no address
   history.replaceState(null, "", `#${encodeURIComponent(row ? model.tree.label(row) : "")}`);
 }
 

@@ -85,7 +85,8 @@ def test_biggest_is_marked(report):
 
 def test_notebooks_get_a_part_of_a_page(report):
     part = report("lenet5")._repr_html_()
-    assert part == html.fragment(page(report("lenet5"), whole=False))
+    assert html.fragment(page(report("lenet5"), whole=False)).partition("</h3>")[0].partition("<h3>")[2] in part
+    assert part.count("<tr>") + part.count('<tr class="big">') == len(report("lenet5").modules) + 1
     assert "Layers" not in part
     assert "<html" not in part
     assert "body {" not in part

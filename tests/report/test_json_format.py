@@ -18,7 +18,7 @@ def test_back_and_forth(name, report):
 
 def test_a_report_from_a_file_renders_as_the_original(report):
     again = Report.from_json(to_json(report("odd")))
-    assert again._repr_html_() == report("odd")._repr_html_()
+    assert again._repr_html_().partition("</iframe>")[2] == report("odd")._repr_html_().partition("</iframe>")[2] != ""
     assert str(again) == str(report("odd"))
 
 

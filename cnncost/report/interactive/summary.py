@@ -17,6 +17,10 @@ from cnncost.report.interactive.tables import TreeItem, columns_of, described, e
 
 MOST_ROWS = 2000
 """Rows of a table that is shown without scripts."""
+_FEWER = 300
+"""The same in a notebook."""
+_MOST_MODULES = 10_000
+"""Of a page in a notebook, which is stored in it."""
 SCHEMA = 1
 """Of what the program is given; raised when it changes."""
 
@@ -25,6 +29,13 @@ def interactive(report: ReportData, depth: int | None = None) -> Document:
     """The page of a report, with its program: without scripts it shows what `page` does."""
     with gc_disabled():
         return replace(page(report, depth, most=MOST_ROWS), program=_summary(report))
+
+
+def small(report: ReportData) -> Document:
+    """The same for a notebook: its plain table is of the module tree alone, and shorter; no program if it is large."""
+    plain = page(report, whole=False, most=_FEWER)
+    with gc_disabled():
+        return plain if len(report.modules) > _MOST_MODULES else replace(plain, program=_summary(report))
 
 
 def summary(report: ReportData) -> Json:
