@@ -1,4 +1,4 @@
-"""Reference networks of the lecture, each with its paper, deviations from it and published figures.
+"""Reference networks, each with its paper, deviations from it and published figures: those of the lecture, and more.
 
 Names and figures are plain data (`catalog`); torch is imported when a network is built.
 To add a network: a builder in a module of this package, and an entry in `catalog`.

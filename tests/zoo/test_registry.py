@@ -14,11 +14,11 @@ from cnncost.zoo import registry
 NAMES = (
     "fc10 fc300 lenet300 conv6 conv6_valid conv6_pool conv6_stride conv6_16 lenet1 lenet5 lenet5_modern "
     "alexnet alexnet_two_gpu vgg11 vgg11_lrn vgg13 vgg16_c vgg16 vgg19 "
-    "resnet18 resnet34 resnet50 resnet101 resnet152 plain18 plain34"
+    "resnet18 resnet34 resnet50 resnet101 resnet152 plain18 plain34 mobilenet"
 )
 
 
-def test_names_are_those_of_the_lecture_in_order():
+def test_names_are_in_order():
     assert zoo.names() == tuple(NAMES.split())
 
 

@@ -1,6 +1,6 @@
 """The entries of all networks, the only place that lists them. One file per family, none imports torch."""
 
-from cnncost.zoo.catalog import alexnet, conv6, lenet, perceptron, resnet, vgg
+from cnncost.zoo.catalog import alexnet, conv6, lenet, mobilenet, perceptron, resnet, vgg
 
 __all__ = ["CATALOG"]
 
@@ -11,4 +11,5 @@ CATALOG = (
     *alexnet.ENTRIES,
     *vgg.ENTRIES,
     *resnet.ENTRIES,
+    *mobilenet.ENTRIES,
 )
