@@ -1,0 +1,214 @@
+"""The heaviest matching of two sequences that keeps their order: a longest common subsequence with weights.
+
+It is searched near the diagonal first, and wider until no matching that leaves the band can be as heavy. So sequences
+that differ little take time in proportion to their length, and the result is that of the whole table.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from itertools import accumulate, pairwise
+from typing import NamedTuple, TypeAlias
+
+Element: TypeAlias = Hashable
+Pairs: TypeAlias = list[tuple[int, int]]
+_DIFFERENT = 250_000
+"""Pairs of different elements whose weights are asked for: 500 beside 500; shorter sequences have no more of them."""
+_CELLS = 1_000_000
+"""Pairs of places that are looked at: the whole table of 1,000 beside 1,000, or a band in that of longer sequences."""
+_FIRST, _WIDER = 8, 4
+"""Diagonals beside the needed ones that are searched first, and how many times as many next."""
+_RUNS = (64, 24, 1)
+"""Lengths of runs that longer sequences are cut at, if each has them once; long ones first: few are so by chance."""
+_MARGIN = 1e-6
+"""Sums of weights that are closer than this can be equal."""
+_MATCH, _SKIP_OLD, _SKIP_NEW = range(3)
+
+
+class Sequences(NamedTuple):
+    """Two sequences and how alike their elements are.
+
+    Attributes:
+        old, new: the elements; equal ones are alike in the same way.
+        alike: the weight of two elements under different names, 0 if they can't be matched; remembered by the caller.
+        named: by a place in `old`, the place in `new` of what has the same name, and the weight of the two.
+    """
+
+    old: Sequence[Element]
+    new: Sequence[Element]
+    alike: Callable[[Element, Element], float]
+    named: dict[int, tuple[int, float]]
+
+    def part(self, old: slice, new: slice) -> Sequences:
+        """What stands between places of both."""
+        named = {
+            i - old.start: (j - new.start, weight)
+            for i in range(old.start, old.stop)
+            for j, weight in [self.named.get(i, (-1, 0.0))]
+            if new.start <= j < new.stop
+        }
+        return Sequences(self.old[old], self.new[new], self.alike, named)
+
+
+def matched(sequences: Sequences) -> Pairs:
+    """The places of what belongs together, in order.
+
+    The matching has the most weight; of equal ones it is that which takes the earliest old element, then the earliest
+    new one. Sequences that are too long and too different for that (see `_CELLS`) are first cut where they have a run
+    in common that each holds once; where there is none, names decide.
+    """
+    pairs: Pairs = []
+    waiting = [(sequences, 0, 0)]
+    while waiting:
+        piece, i, j = waiting.pop()
+        found = _heaviest(piece)
+        if found is None:
+            found, between = _cut(piece)
+            waiting += [(piece.part(old, new), i + old.start, j + new.start) for old, new in between]
+        pairs += [(i + a, j + b) for a, b in found]
+    return sorted(pairs)
+
+
+def _heaviest(sequences: Sequences) -> Pairs | None:
+    """The matching with the most weight; None if it takes too long."""
+    n, m = len(sequences.old), len(sequences.new)
+    if not n or not m:
+        return []
+    if len(set(sequences.old)) * len(set(sequences.new)) > _DIFFERENT:
+        return None
+    table = _Table(sequences)
+    beside = _FIRST
+    while True:
+        low, high = min(0, m - n) - beside, max(0, m - n) + beside
+        whole = 2 * (high - low + 1) >= m
+        if whole:
+            low, high = -n, m
+        if n * min(m, high - low + 1) > _CELLS:
+            return None
+        weight, steps = table.filled(low, high)
+        if whole or table.outside(low, high) < weight - _MARGIN:
+            return _followed(steps, m, low)
+        beside *= _WIDER
+
+
+class _Table:
+    """The weights of two sequences, and the most that a matching of their ends can have."""
+
+    def __init__(self, sequences: Sequences) -> None:
+        self.named = sequences.named
+        codes: dict[Element, int] = {}
+        self.new = [codes.setdefault(element, len(codes)) for element in sequences.new]
+        weights = {a: [sequences.alike(a, b) for b in codes] for a in dict.fromkeys(sequences.old)}
+        self.old = [weights[element] for element in sequences.old]
+        most = {a: max(row) for a, row in weights.items()}
+        old = [most[element] for element in sequences.old]
+        columns = [max(column) for column in zip(*weights.values(), strict=True)]
+        new = [columns[code] for code in self.new]
+        for i, (j, weight) in self.named.items():
+            old[i], new[j] = max(old[i], weight), max(new[j], weight)
+        self._least = [[0.0, *accumulate(sorted(old))], [0.0, *accumulate(sorted(new))]]
+
+    def filled(self, low: int, high: int) -> tuple[float, list[bytearray]]:
+        """The most weight of a matching within a band of diagonals, and what to do at its places, last row first.
+
+        A diagonal is a place in `new` less that in `old`. Places outside the band keep what a shorter end has at least.
+        """
+        m = len(self.new)
+        left = [0.0] * (m + 1)  # the weight that is left from each place on, of the next row
+        steps = []
+        for i in reversed(range(len(self.old))):
+            first, last = max(0, i + low), min(m, i + high + 1)
+            row = self.old[i]
+            weights = [row[code] for code in self.new[first:last]]
+            j, weight = self.named.get(i, (-1, 0.0))
+            if first <= j < last:
+                weights[j - first] = weight
+            steps.append(_row(weights, left, first))
+        return left[0], steps
+
+    def outside(self, low: int, high: int) -> float:
+        """The most weight of a matching that leaves the band, which skips elements on the way there and back."""
+        old, new = self._least
+        shift = len(new) - len(old)
+        most = [0.0]
+        for skipped_old, skipped_new in ((high + 1 - shift, high + 1), (1 - low, shift - low + 1)):
+            if skipped_old < len(old) and skipped_new < len(new):
+                most.append(min(old[-1] - old[skipped_old], new[-1] - new[skipped_new]))
+        return max(most)
+
+
+def _row(weights: list[float], left: list[float], first: int) -> bytearray:
+    """Bring `left` from the next old element to this one, from place `first` on, and say what to do at each place."""
+    steps = bytearray(len(weights))
+    right = both_skipped = left[first + len(weights)]
+    for k in range(len(weights) - 1, -1, -1):
+        weight, below = weights[k], left[first + k]
+        matched = weight + both_skipped if weight else -1.0
+        both_skipped = below
+        if matched >= below and matched >= right:
+            right = matched
+        elif below >= right:
+            right, steps[k] = below, _SKIP_OLD
+        else:
+            steps[k] = _SKIP_NEW
+        left[first + k] = right
+    return steps
+
+
+def _followed(steps: list[bytearray], m: int, low: int) -> Pairs:
+    pairs, i, j, n = [], 0, 0, len(steps)
+    while i < n and j < m:
+        step = steps[n - 1 - i][j - max(0, i + low)]
+        if step == _MATCH:
+            pairs.append((i, j))
+        i += step != _SKIP_NEW
+        j += step != _SKIP_OLD
+    return pairs
+
+
+def _cut(sequences: Sequences) -> tuple[Pairs, list[tuple[slice, slice]]]:
+    """What certainly belongs together, and what is between it and still to be matched; with names alone, nothing is."""
+    old, new = sequences.old, sequences.new
+    n, m = len(old), len(new)
+    start = next((k for k, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(n, m))
+    rest = min(n, m) - start
+    end = next((k for k, (a, b) in enumerate(zip(old[::-1], new[::-1], strict=False)) if a != b or k == rest), rest)
+    ends = [(k, k) for k in range(start)] + [(n - k, m - k) for k in range(end, 0, -1)]
+    if ends:
+        return ends, [(slice(start, n - end), slice(start, m - end))]
+    anchors = next(filter(None, (_anchors(old, new, length) for length in _RUNS)), [])
+    if not anchors:
+        return _increasing(sorted((i, j) for i, (j, weight) in sequences.named.items() if weight)), []
+    bounds = [(-1, -1), *anchors, (n, m)]
+    return anchors, [
+        (slice(i + 1, next_i), slice(j + 1, next_j)) for (i, j), (next_i, next_j) in pairwise(bounds)
+    ]  # fmt: skip
+
+
+def _anchors(old: Sequence[Element], new: Sequence[Element], length: int) -> Pairs:
+    """Where runs of so many elements begin that either sequence has once, in the order of both."""
+    places = []
+    for sequence in (old, new):
+        runs = [tuple(sequence[i : i + length]) for i in range(len(sequence) - length + 1)]
+        counts = Counter(runs)
+        places.append({run: i for i, run in enumerate(runs) if counts[run] == 1})
+    return _increasing([(i, places[1][run]) for run, i in places[0].items() if run in places[1]])
+
+
+def _increasing(pairs: Pairs) -> Pairs:
+    """The most pairs whose second places increase as the first ones do."""
+    ends: list[int] = []  # the smallest place at which a chain of this length ends
+    chosen: list[int] = []
+    before: list[int] = []
+    for k, (_, j) in enumerate(pairs):
+        length = bisect_left(ends, j)
+        before.append(chosen[length - 1] if length else -1)
+        ends[length : length + 1] = [j]
+        chosen[length : length + 1] = [k]
+    found, k = [], chosen[-1] if chosen else -1
+    while k >= 0:
+        found.append(pairs[k])
+        k = before[k]
+    return found[::-1]

@@ -1,0 +1,130 @@
+"""Modules of two models and how alike they are: equal subtrees are known by a number, so that each is compared once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+
+from cnncost.budget.snapshot import Part, Snapshot
+
+ALIKE = 0.5
+"""Minimum share of equal modules for two subtrees in different places to count as moved."""
+_NAME, _INDEX, _CLASS, _SAME, _EXACT = 3.0, 1.0, 2.0, 4.0, 1.0
+"""Weights: equal name (of a number in a Sequential less: it shifts), class, weights and settings, and all figures."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subtree:
+    """A module with all that is in it, without names.
+
+    Attributes:
+        number: equal for equal subtrees of both models.
+        class_name: of the module.
+        classes: of its children.
+        kinds: how often each kind of module is in it, itself included.
+        bag: equal for equal `kinds`.
+        size: how many modules it has.
+        has_weight: whether it is more than a module without parameters, such as a ReLU.
+    """
+
+    number: int
+    class_name: str
+    classes: tuple[str, ...]
+    kinds: Counter[int]
+    bag: int
+    size: int
+    has_weight: bool
+
+
+class Subtrees:
+    """The different subtrees of two models."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[object, int] = {}
+        self._bags: dict[object, int] = {}
+        self._known: dict[object, Subtree] = {}
+        self._shares: dict[tuple[int, int], float] = {}
+
+    def of(self, part: Part, children: list[Subtree]) -> Subtree:
+        """The subtree of a module; its kind does not depend on the input's resolution."""
+        kind = self._kinds.setdefault((part.class_name, part.params, part.settings), len(self._kinds))
+        key = (kind, *(child.number for child in children))
+        found = self._known.get(key)
+        if found is None:
+            kinds = Counter([kind])
+            for child in children:
+                kinds.update(child.kinds)
+            bag = self._bags.setdefault(frozenset(kinds.items()), len(self._bags))
+            size, classes = kinds.total(), tuple(child.class_name for child in children)
+            number, has_weight = len(self._known), bool(part.params) or size > 1
+            found = Subtree(number, part.class_name, classes, kinds, bag, size, has_weight)
+            self._known[key] = found
+        return found
+
+    def share(self, a: Subtree, b: Subtree) -> float:
+        """The share of equal modules in two subtrees."""
+        if a.bag == b.bag:
+            return 1.0
+        if a.size == b.size == 1:
+            return 0.0
+        key = (a.bag, b.bag)
+        if key not in self._shares:
+            few, many = (a.kinds, b.kinds) if len(a.kinds) < len(b.kinds) else (b.kinds, a.kinds)
+            self._shares[key] = 2 * (few & many).total() / (a.size + b.size)
+        return self._shares[key]
+
+
+class Tree:
+    """A snapshot with the subtree of each of its modules."""
+
+    def __init__(self, snapshot: Snapshot, subtrees: Subtrees) -> None:
+        self.snapshot, self.all = snapshot, subtrees
+        self.subtrees: dict[str, Subtree] = {}
+        for part in reversed(snapshot.parts):  # children before parents
+            below = [self.subtrees[child.path] for child in snapshot.children[part.path]]
+            self.subtrees[part.path] = subtrees.of(part, below)
+
+    @property
+    def root(self) -> Part:
+        """The model itself."""
+        return self.snapshot.parts[0]
+
+    def children(self, path: str) -> list[Part]:
+        """The modules right below a path, in order."""
+        return self.snapshot.children[path]
+
+    @cached_property
+    def exact(self) -> dict[str, tuple[int, ...]]:
+        """All figures of each module with what is in it."""
+        return {path: tuple(sums.values()) for path, sums in self.snapshot.sums.items()}
+
+
+def likeness(subtrees: Subtrees, a: Subtree, b: Subtree, exact: bool, name: str | None) -> float:
+    """0 if they can't be the same module; the more, the likelier they are.
+
+    Args:
+        subtrees: of both models.
+        a: the old module.
+        b: the new one.
+        exact: whether all their figures are equal.
+        name: of both; None if their names differ.
+    """
+    named = 0.0 if name is None else _INDEX if name.isdecimal() else _NAME
+    same_class = a.class_name == b.class_name
+    if not named and not same_class:
+        return 0.0
+    common = subtrees.share(a, b)
+    if not named and _unrelated(a, b, common):
+        return 0.0
+    if not same_class and named == _INDEX and not common:
+        return named / 2  # a different module at the same Sequential index: matched only if nothing fits better
+    return named + _CLASS * same_class + _SAME * common + _EXACT * (exact and same_class)
+
+
+def _unrelated(a: Subtree, b: Subtree, common: float) -> bool:
+    """Whether two containers of other names, such as two Sequentials, hold different things."""
+    if not a.classes or not b.classes or common >= ALIKE:
+        return False
+    both = Counter(a.classes) & Counter(b.classes)
+    return 2 * both.total() / (len(a.classes) + len(b.classes)) < ALIKE
