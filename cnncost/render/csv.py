@@ -20,11 +20,9 @@ def to_csv(document: Document) -> str:
     if not document.tables(DATA):
         raise ValueError(f"{document.command}: no table for CSV")
     table = document.tables(DATA)[0]
-    places = table.places(DATA)
-    names = [table.columns[i].name for i in places]
-    return written(
-        names, ([csv_cell(row.cell(i).value, table.columns[i].kind) for i in places] for row in table.results)
-    )
+    columns = table.shown_in(DATA)
+    rows = ([csv_cell(row.cell(i).value, column.kind) for i, column in columns] for row in table.results)
+    return written([column.name for _, column in columns], rows)
 
 
 def written(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

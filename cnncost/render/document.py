@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from cnncost.render.values import NUMBERS, Kind
+from cnncost.render.values import NUMBERS, Kind, show
 
 Shown: TypeAlias = Literal["all", "people", "text", "markup", "data"]
 """Which formats show it: all; those for people; only text; only those with markup, such as HTML; only CSV and JSON."""
@@ -67,6 +67,10 @@ class Column(NamedTuple):
     def right(self) -> bool:
         """Whether it is right-aligned."""
         return self.kind in NUMBERS
+
+    def text(self, cell: Cell, *, compact: bool = False) -> str:
+        """A cell for people, with what stands around it; `compact` shortens counts."""
+        return cell.mark + show(self.kind, cell.value, self.empty, compact) + cell.tail
 
 
 class Cell(NamedTuple):
@@ -160,9 +164,9 @@ class Table:
             if name not in names:
                 raise ValueError(f"no column {name!r}; there are {', '.join(names)}")
 
-    def places(self, where: frozenset[str]) -> list[int]:
-        """Indices of the columns that are shown there."""
-        return [i for i, column in enumerate(self.columns) if column.shown in where]
+    def shown_in(self, where: frozenset[str]) -> list[tuple[int, Column]]:
+        """The columns that are shown there, each with its index."""
+        return [(i, column) for i, column in enumerate(self.columns) if column.shown in where]
 
     @property
     def results(self) -> list[Row]:

@@ -31,7 +31,6 @@ from cnncost.render.layout import places, printable
 from cnncost.render.program import PLACE, STATIC, with_program
 from cnncost.render.values import missing, show
 
-_SHOWN = MARKUP | {"text"}
 _NAME_WIDTH, _TEXT_WIDTH = 44, 24
 """Of a tree's columns in characters; names are shown in full when a pointer is over them."""
 
@@ -128,18 +127,16 @@ def _lines(part: Part, flat: bool = False) -> Iterator[str]:
 
 def table_lines(table: Table) -> Iterator[str]:
     """The table, its totals as its foot; bars are drawn."""
-    places = [i for i in table.places(_SHOWN) if table.columns[i].kind == "bar" or table.columns[i].shown != "text"]
-    columns = [table.columns[i] for i in places]
-    heads = "".join(tag("th", c.heading, "n" if c.right else "", title=c.meaning, scope="col") for c in columns)
+    columns = [(i, c) for i, c in enumerate(table.columns) if c.shown in MARKUP or (c.kind, c.shown) == ("bar", "text")]
+    heads = "".join(tag("th", c.heading, "n" if c.right else "", title=c.meaning, scope="col") for _, c in columns)
     yield f'<div class="scroll" tabindex="0"><table>\n<thead><tr>{heads}</tr></thead>\n<tbody>'
-    yield from (_row(row, places, columns) for row in table.rows if row.role != "total")
-    totals = [_row(row, places, columns) for row in table.rows if row.role == "total"]
+    yield from (_row(row, columns) for row in table.rows if row.role != "total")
+    totals = [_row(row, columns) for row in table.rows if row.role == "total"]
     yield "</tbody>" + (f"\n<tfoot>{''.join(totals)}</tfoot>" if totals else "") + "\n</table></div>"
 
 
-def _row(row: Row, places: list[int], columns: list[Column]) -> str:
-    cells = [_cell(column, row.cell(i), not number, row.level)
-             for number, (i, column) in enumerate(zip(places, columns, strict=True))]  # fmt: skip
+def _row(row: Row, columns: Sequence[tuple[int, Column]]) -> str:
+    cells = [_cell(column, row.cell(i), not number, row.level) for number, (i, column) in enumerate(columns)]
     big = attribute("class", "big" if row.strong and row.role != "total" else "")
     return f"<tr{big}>{''.join(cells)}</tr>"
 
@@ -150,7 +147,7 @@ def _cell(column: Column, cell: Cell, first: bool, level: int | None) -> str:
         part = Fraction(cell.value or 0)
         inner = f'<span class="bar" style="--part: {float(100 * part):.3g}%"></span>' if part else ""
         return f'<td style="min-width: 8rem">{inner}</td>'
-    text = _text(column, cell)
+    text = column.text(cell)
     zero = " zero" if column.right and (missing(cell.value) or not cell.value) else ""
     css = f"n{zero}" if column.right else ""
     if not first or column.right:
@@ -160,13 +157,9 @@ def _cell(column: Column, cell: Cell, first: bool, level: int | None) -> str:
     return f'<th scope="row" style="text-align: left">{"&nbsp;" * (3 * level)}{escaped(text)}</th>'
 
 
-def _text(column: Column, cell: Cell) -> str:
-    return cell.mark + show(column.kind, cell.value, column.empty) + cell.tail
-
-
 def tree_lines(table: Table) -> Iterator[str]:
     """A tree as nested `details`, which open and close without scripts; the rows are grids of the same columns."""
-    columns = [(i, table.columns[i]) for i in table.places(MARKUP)]
+    columns = table.shown_in(MARKUP)
     yield f'<div class="scroll" tabindex="0"><div class="tree" style="--columns: {_widths(table, columns)}">'
     heads = [tag("span", c.heading, "" if c.bar else "name" if c.kind == "name" else "n" if c.right else "", c.meaning)
              for _, c in columns]  # fmt: skip
@@ -190,7 +183,7 @@ def _widths(table: Table, columns: Sequence[tuple[int, Column]]) -> str:
     """Fixed widths of columns: each row is a grid of its own, so that they can't follow from the rows."""
     widths = []
     for i, column in columns:
-        texts = [(row.level, _text(column, row.cell(i))) for row in table.rows]
+        texts = [(row.level, column.text(row.cell(i))) for row in table.rows]
         if column.kind == "name":
             widest = max((places(text) + 2 * (level + 1) for level, text in texts if level is not None), default=0)
             widths.append(f"{min(_NAME_WIDTH, widest + 6)}ch")
@@ -207,7 +200,7 @@ def _tree_cell(column: Column, row: Row, cell: Cell, longest: Fraction) -> str:
         tail = f'<span class="note">{escaped(cell.tail)}</span>' if cell.tail else ""
         about = "" if total else f' style="--level: {row.level}" title="{escaped(cell.title)}"'
         return f'<span class="name"{about}>{escaped(cell.value)}{tail}</span>'
-    text = _text(column, cell)
+    text = column.text(cell)
     if column.bar:
         part = 1000 * (cell.value or 0) // longest if longest and not total else 0
         bar = f'<span class="bar" style="--part: {part / 10:g}%"></span>' if part else ""

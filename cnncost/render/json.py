@@ -28,10 +28,9 @@ def to_dict(document: Document) -> dict[str, Any]:
     """What JSON says, as plain data."""
     data: dict[str, Any] = {"schema": SCHEMA, "command": document.command} | plain(document.facts)
     for table in document.tables(DATA):
-        if not table.name:
-            continue
-        places = table.places(DATA)
-        data[table.name] = [{table.columns[i].name: plain(row.cell(i).value) for i in places} for row in table.results]
+        if table.name:
+            columns = table.shown_in(DATA)
+            data[table.name] = [{c.name: plain(row.cell(i).value) for i, c in columns} for row in table.results]
     return data
 
 

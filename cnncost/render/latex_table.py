@@ -11,7 +11,6 @@ from typing import NamedTuple
 from cnncost.render import layout
 from cnncost.render.document import MARKUP, Column, Row, Table
 from cnncost.render.layout import TableColumn
-from cnncost.render.values import show
 
 _LINE, _LANDSCAPE = 61, 105
 """Characters of a line of text, and of one on a page that is turned."""
@@ -36,11 +35,10 @@ class _Fit(NamedTuple):
 
 def table_lines(table: Table, escaped: Escape) -> Iterator[str]:
     """The caption, and the table by booktabs."""
-    places = table.places(MARKUP)
-    columns = [table.columns[i] for i in places]
-    texts = [[_text(column, row, i) for column, i in zip(columns, places, strict=True)] for row in table.rows]
+    columns = table.shown_in(MARKUP)
+    texts = [[layout.printable(column.text(row.cell(i))) for i, column in columns] for row in table.rows]
     heavy = [row.strong for row in table.rows]
-    fields = [_field(column, [row[i] for row in texts], heavy) for i, column in enumerate(columns)]
+    fields = [_field(column, [row[at] for row in texts], heavy) for at, (_, column) in enumerate(columns)]
     fit = _fit(fields)
     wraps = [width < field.width for field, width in zip(fields, fit.widths, strict=True)]
     lines = sum(max((-(-_digits(t) // max(w, 1)) for t, w in zip(row, fit.widths, strict=True)), default=1)
@@ -53,22 +51,17 @@ def table_lines(table: Table, escaped: Escape) -> Iterator[str]:
     yield rf"{{{fit.size}\setlength{{\tabcolsep}}{{0.5em}}\noindent"
     yield rf"\begin{{{name}}}{'[l]' if name == 'longtable' else ''}{{@{{}}{_columns(fields, fit, wraps)}@{{}}}}"
     yield r"  \toprule"
-    yield _line(escaped(column.heading) for column in columns)
+    yield _line(escaped(column.heading) for _, column in columns)
     yield r"  \midrule" + (r"\endhead" if name == "longtable" else "")
     for i, (row, given) in enumerate(zip(table.rows, texts, strict=True)):
         if row.role == "total" and i and table.rows[i - 1].role != "total":
             yield r"  \midrule"
-        cells = zip(columns, given, places, strict=True)
-        yield _line(_cell(escaped(text), column, row, row.cell(k).strong) for column, text, k in cells)
+        cells = zip(columns, given, strict=True)
+        yield _line(_cell(escaped(text), column, row, row.cell(k).strong) for (k, column), text in cells)
     yield r"  \bottomrule"
     yield rf"\end{{{name}}}}}"
     if fit.turned:
         yield r"\end{landscape}"
-
-
-def _text(column: Column, row: Row, index: int) -> str:
-    cell = row.cell(index)
-    return layout.printable(cell.mark + show(column.kind, cell.value, column.empty) + cell.tail)
 
 
 def _field(column: Column, texts: Sequence[str], heavy: Sequence[bool]) -> TableColumn:

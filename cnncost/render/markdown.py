@@ -72,12 +72,11 @@ def _sentence(note: Note) -> str:
 
 def table_lines(table: Table) -> Iterator[str]:
     """Headings, alignment, rows."""
-    places = table.places(MARKUP)
-    columns = [table.columns[i] for i in places]
-    yield line(column.heading or " " for column in columns)
-    yield line("--:" if column.right else ":--" for column in columns)
+    columns = table.shown_in(MARKUP)
+    yield line(column.heading or " " for _, column in columns)
+    yield line("--:" if column.right else ":--" for _, column in columns)
     for row in table.rows:
-        yield line(_cell(column, row.cell(i), row) for i, column in zip(places, columns, strict=True))
+        yield line(_cell(column, row.cell(i), row) for i, column in columns)
 
 
 def _cell(column: Column, cell: Cell, row: Row) -> str:

@@ -7,16 +7,29 @@ says most; columns go in an order that each table gives; and rich, slow to impor
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from cnncost import units
 from cnncost.render import layout
-from cnncost.render.document import TEXT, Column, Curve, Document, Equations, Heading, Note, Notes, Part, Row, Table
+from cnncost.render.document import (
+    TEXT,
+    Column,
+    Curve,
+    Document,
+    Equations,
+    Heading,
+    Narrower,
+    Note,
+    Notes,
+    Part,
+    Row,
+    Table,
+)
 from cnncost.render.layout import Line, TableColumn
 from cnncost.render.values import show
 from cnncost.render.wrapping import wrapped
@@ -129,15 +142,6 @@ def _told(note: Note, width: int, written: Written, first: str = "", hang: str =
     yield from ([(line, note.style)] for line in lines)
 
 
-class _Plan(NamedTuple):
-    """One way to fit a table: columns, whether counts are short, least widths, the most between columns."""
-
-    places: Sequence[int]
-    compact: bool = False
-    least: Mapping[str, int] = {}
-    gap: int | None = None
-
-
 def table_lines(table: Table, width: int, written: Written = layout.printable) -> list[Line]:
     """A table that takes as many of its steps as it has to."""
     return _Fitting(table, width, written).lines()
@@ -150,12 +154,12 @@ class _Fitting:
         self.table, self.width, self.written = table, width, written
         self._cells: dict[tuple[int, bool], list[layout.Cell]] = {}
         self._columns: dict[tuple[int, bool, int | None, int], TableColumn] = {}
-        self.plan = self._fitted()
+        self.how = self._fitted()
 
     @property
     def shown(self) -> set[str]:
         """Names of the columns that are shown."""
-        return {self.table.columns[i].name for i in self.plan.places}
+        return {column.name for _, column in self._left(self.how)}
 
     def lines(self) -> list[Line]:
         """The lines of the table."""
@@ -165,49 +169,49 @@ class _Fitting:
             i: list(_told(Note(row.below, "note"), self.width, self.written, _BELOW, _BELOW))
             for i, row in enumerate(rows) if row.below
         }  # fmt: skip
-        return layout.table(self._fields(self.plan, self.width), self.width, rules, below)
+        return layout.table(self._fields(self.how, self.width), self.width, rules, below)
 
-    def _fitted(self) -> _Plan:
+    def _fitted(self) -> Narrower:
         """The first of the steps that fits, or the last, with the optional columns for which there is room then."""
-        table = self.table
-        places = [i for i in table.places(TEXT) if table.columns[i].name not in table.optional]
-        plan = _Plan(places)
-        for step in table.narrower:
-            if self._fits(plan):
+        how = Narrower(self.table.optional)
+        for step in self.table.narrower:
+            if self._fits(how):
                 break
-            places = [i for i in places if table.columns[i].name not in step.drop]
-            plan = _Plan(places, plan.compact or step.compact, dict(step.least), step.gap)
-        names = [column.name for column in table.columns]
-        for name in table.optional:
-            more = plan._replace(places=sorted([*plan.places, names.index(name)]))
-            plan = more if self._fits(more) else plan
-        return plan
+            how = step._replace(drop=(*how.drop, *step.drop), compact=how.compact or step.compact)
+        for name in self.table.optional:
+            more = how._replace(drop=tuple([each for each in how.drop if each != name]))
+            how = more if self._fits(more) else how
+        return how
 
-    def _fits(self, plan: _Plan) -> bool:
-        return layout.needed(self._fields(plan, 0)) <= self.width
+    def _left(self, how: Narrower) -> list[tuple[int, Column]]:
+        return [(i, column) for i, column in self.table.shown_in(TEXT) if column.name not in how.drop]
 
-    def _fields(self, plan: _Plan, room: int) -> list[TableColumn]:
+    def _fits(self, how: Narrower) -> bool:
+        return layout.needed(self._fields(how, 0)) <= self.width
+
+    def _fields(self, how: Narrower, room: int) -> list[TableColumn]:
         """The columns; bars take what the others leave of `room`, 0 to ask what is needed."""
-        fields = [self._field(i, plan) for i in plan.places]
-        for at, column in enumerate([self.table.columns[i] for i in plan.places]):
+        columns, least = self._left(how), dict(how.least)
+        fields = [self._field(i, how) for i, _ in columns]
+        for at, (index, column) in enumerate(columns):
             if column.bar is not None:
                 left = room - sum(field.width + field.gap for field in fields) + fields[0].gap - 1 if room else 0
-                size = max(plan.least.get(column.name, column.bar.least), min(left, column.bar.most))
-                numbers, bars = _with_bars(self.table, plan.places[at], fields[at], size)
+                size = max(least.get(column.name, column.bar.least), min(left, column.bar.most))
+                numbers, bars = _with_bars(self.table, index, fields[at], size)
                 fields[at : at + 1] = [numbers, bars if room else replace(bars, cells=[layout.Cell(" " * size)])]
                 break
         return fields
 
-    def _field(self, index: int, plan: _Plan) -> TableColumn:
+    def _field(self, index: int, how: Narrower) -> TableColumn:
         column = self.table.columns[index]
-        least = None if column.bar or column.kind == "bar" else plan.least.get(column.name, column.least)
+        least = None if column.bar or column.kind == "bar" else dict(how.least).get(column.name, column.least)
         if column.kind == "name":
             least = max(_NAME[0], min(_NAME[1], 3 * self.width // 10))
-        gap = column.gap if plan.gap is None else min(column.gap, plan.gap)
-        key = index, plan.compact, least, gap
+        gap = column.gap if how.gap is None else min(column.gap, how.gap)
+        key = index, how.compact, least, gap
         if key not in self._columns:
             heading = column.heading.partition(" ")[0] if column.bar else column.heading
-            cells = self._texts(index, plan.compact)
+            cells = self._texts(index, how.compact)
             self._columns[key] = TableColumn(heading, cells, column.right, least, gap, column.wrap)
         return self._columns[key]
 

@@ -19,13 +19,6 @@ Kind: TypeAlias = Literal[
 """What the values of a column are: see `_LOOKS`. A `name` is what its row is about; a `figure`, a number in
 words, where each row has its own unit.
 """
-NUMBERS = frozenset({
-    "number", "count", "compact", "signed", "difference", "bytes", "capacity", "watts", "seconds", "duration", "rate",
-    "ratio", "share", "part", "percent", "error", "headroom", "growth", "figure", "along", "shape",
-})  # fmt: skip
-"""Kinds that are right-aligned."""
-SAFE = (NUMBERS | {"flag", "shapes", "tensors"}) - {"figure"}
-"""Kinds whose text has no character that markdown reads as markup."""
 
 
 class Tensor(NamedTuple):
@@ -57,9 +50,9 @@ def _shapes(shapes: Any) -> str:
     return units.shape(shapes[0]) + (f" +{len(shapes) - 1}" if len(shapes) > 1 else "")
 
 
-def signed(number: int) -> str:
+def signed(number: int, size: Callable[[int], str] = units.compact) -> str:
     """`+409 M`, `−1.20 k`, `±0`."""
-    return "±0" if not number else ("+" if number > 0 else "−") + units.compact(abs(number))
+    return "±0" if not number else ("+" if number > 0 else "−") + size(abs(number))
 
 
 def percent(part: Fraction) -> str:
@@ -82,14 +75,17 @@ def growth(pair: tuple[int, int]) -> str:
     return percent(part) if part <= 0 else f"+{percent(part)}"
 
 
-_LOOKS: dict[Kind, Callable[[Any], str]] = {
+_WORDS: dict[Kind, Callable[[Any], str]] = {
     "text": str,
     "name": str,
     "code": str,
     "flag": lambda value: "yes" if value else "no",
-    "shape": units.shape,
     "shapes": _shapes,
     "tensors": lambda value: ", ".join(units.shape(each.shape) for each in value),
+    "texts": "; ".join,
+    "bar": lambda _: "",
+}
+_NUMBERS: dict[Kind, Callable[[Any], str]] = {
     "number": lambda value: f"{value:,.3g}" if isinstance(value, float) and value < 100 else f"{value:,.0f}",
     "count": units.exact,
     "compact": units.compact,
@@ -110,9 +106,13 @@ _LOOKS: dict[Kind, Callable[[Any], str]] = {
     "growth": growth,
     "figure": str,
     "along": along,
-    "texts": "; ".join,
-    "bar": lambda _: "",
+    "shape": units.shape,
 }
+_LOOKS = _WORDS | _NUMBERS
+NUMBERS = frozenset(_NUMBERS)
+"""Kinds that are right-aligned."""
+SAFE = (NUMBERS | {"flag", "shapes", "tensors"}) - {"figure"}
+"""Kinds whose text has no character that markdown reads as markup."""
 
 
 def missing(value: Any) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from cnncost import units
 from cnncost.errors import CnncostError
 from cnncost.render.document import Cell
+from cnncost.render.values import NUMBERS
 from cnncost.report.data import ReportData
 from cnncost.report.rows import Computed, Layer, Module, Op, Statistics, Totals
 from cnncost.report.schema import Look, groups, has, statistics, stored
@@ -54,7 +55,7 @@ class Column(NamedTuple):
     @property
     def right(self) -> bool:
         """Whether it is right-aligned."""
-        return self.look in _NUMBERS
+        return self.look in NUMBERS
 
     def of(self, row: Row) -> Any:
         """The row's raw value; None in the total row if the column isn't summed."""
@@ -69,9 +70,6 @@ class Column(NamedTuple):
         value = self.of(row)
         mark = MARKS[self.bounded and is_lower_bound(row), self.masked and getattr(row, "mask_unknown", False)]
         return Cell(value, mark + units.NOTHING if self.look == "ratio" and value is None else mark)
-
-
-_NUMBERS = frozenset({"count", "bytes", "ratio", "along"})
 
 
 MARKS = {(False, False): "", (True, False): AT_LEAST, (False, True): AT_MOST, (True, True): NEITHER}
