@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from cnncost.errors import CnncostError
 from cnncost.garbage import gc_disabled
@@ -104,12 +104,9 @@ class ReportData:
 
     def copy_for(self, model: str, graph: Graph | None) -> Self:
         """Copy for an equal graph under another name; shares no mutable data."""
-        return replace(
-            self, model=model, graph=graph, unknown=self.unknown.copy(), unknown_places=self.unknown_places.copy(),
-            param_dtypes=self.param_dtypes.copy(), mac_dtypes=self.mac_dtypes.copy(), fields=self.fields.copy(),
-            made_with=self.made_with.copy(), container_shapes=self.container_shapes.copy(),
-            container_inputs=self.container_inputs.copy(),
-        )  # fmt: skip
+        held = {each.name: getattr(self, each.name) for each in fields(self)}
+        dicts: dict[str, Any] = {name: value.copy() for name, value in held.items() if isinstance(value, dict)}
+        return replace(self, model=model, graph=graph, **dicts)
 
     @property
     def batch(self) -> int | None:

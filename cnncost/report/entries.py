@@ -95,19 +95,19 @@ def _ranked(report: ReportData, by: By, asked: Ranking) -> Entries:
 def _tree(report: ReportData, depth: int | None) -> Entries:
     items = outline(report)
     level = fitting_depth(items, ROWS) if depth is None else depth
-    tree_rows = list(visible(items, level))
-    shown = [item for item, _ in tree_rows]
-    biggest = holder(shown, report)
-    rows = [_entry(each, each.item is biggest) for each in tree_rows]
-    return Entries(rows, list(_tree_legend(shown, level, depth_of(items))))
+    shown = list(visible(items, level))
+    return Entries(_rows(report, shown), list(_tree_legend([each.item for each in shown], level, depth_of(items))))
+
+
+def _rows(report: ReportData, shown: list[TreeRow]) -> list[Entry]:
+    biggest = holder([each.item for each in shown], report)
+    return [_entry(each, each.item is biggest) for each in shown]
 
 
 def page_entries(report: ReportData, depth: int | None) -> tuple[list[Entry], int]:
     """All modules, equal ones apart, and the total; and how many levels a page shows at first."""
     items = outline(report, fold=False)
-    tree_rows = list(visible(items, depth_of(items)))
-    biggest = holder([each.item for each in tree_rows], report)
-    rows = [_entry(each, each.item is biggest) for each in tree_rows]
+    rows = _rows(report, list(visible(items, depth_of(items))))
     return [*rows, _total(report)], fitting_depth(items, ROWS) if depth is None else depth
 
 

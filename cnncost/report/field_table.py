@@ -7,7 +7,7 @@ from typing import Any
 
 from cnncost import units as words
 from cnncost.passes.receptive_field import ReceptiveField
-from cnncost.render.document import Cell, Column, Document, Narrower, Note, Notes, Row, Table, notes
+from cnncost.render.document import Cell, Column, Document, Narrower, Row, Table, notes
 from cnncost.render.values import along
 from cnncost.report import heading
 from cnncost.report.data import ReportData
@@ -45,7 +45,7 @@ def document(report: ReportData, rows: Sequence[Growth]) -> Document:
         parts=(
             notes(CONVENTION, listed=False, apart=False, hang=""),
             table(rows),
-            Notes((*(Note(text) for text in remarks(rows)), Note(DEPENDENCE))),
+            notes(*remarks(rows), DEPENDENCE),
         ),
         width=120,
         least=40,

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from cnncost.errors import CnncostError
 from cnncost.passes.receptive_field import Extent, ReceptiveField
 from cnncost.report.data import ReportData, SomeReport
+from cnncost.report.further import filled
 from cnncost.report.naming import resolve_path, shown, unknown_path
-from cnncost.report.rows import Along, Layer, Spans
+from cnncost.report.rows import Along, Spans
 
 
 class Growth(NamedTuple):
@@ -74,15 +75,9 @@ def with_receptive_fields(report: SomeReport) -> SomeReport:
         field = report.receptive_fields.of(call)
         if field is not None:
             by_label[graph.call_path(call)] = Spans(*(plain(each) for each in (field.size, field.jump, field.start)))
-    layers = tuple(_filled(layer, by_label.get(layer.label)) if layer.call else layer for layer in report.layers)
+    layers = filled(report.layers, {label: spans._asdict() for label, spans in by_label.items()})
     paths = {path for path, _, _ in report.tree}
     return replace(report, layers=layers, fields={label: s for label, s in by_label.items() if label in paths})
-
-
-def _filled(layer: Layer, spans: Spans | None) -> Layer:
-    if spans is None:
-        return layer
-    return replace(layer, **spans._asdict())
 
 
 def plain(values: Sequence[int | Fraction | Extent]) -> Along:

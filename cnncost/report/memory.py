@@ -169,20 +169,18 @@ def memory_of(
     check_whole(model, failed)
     inference = memory(graph)
     training = memory(step) if step is not None else None
-    inference_use, training_use = inference.by_use, training.by_use if training is not None else None
+    use = inference.by_use
     figures = MemoryFigures(
-        inference_use["parameters"],
-        inference_use["buffers"],
-        inference_use["inputs"],
-        training_use["gradients"] if training_use is not None else None,
-        training_use["optimizer state"] if training_use is not None else None,
-        training_use["activations"] if training_use is not None else None,
-        inference.peak.nbytes,
-        inference.ideal_peak,
-        training.peak.nbytes if training is not None else None,
-        training.ideal_peak if training is not None else None,
-        tuple(sorted({*inference.unseen, *(training.unseen if training is not None else ())})),
-    )
+        use["parameters"], use["buffers"], use["inputs"], None, None, None, inference.peak.nbytes,
+        inference.ideal_peak, None, None, tuple(sorted(inference.unseen)),
+    )  # fmt: skip
+    if training is not None:
+        use = training.by_use
+        figures = figures._replace(
+            gradients=use["gradients"], optimizer_state=use["optimizer state"], activations=use["activations"],
+            training_peak=training.peak.nbytes, training_ideal_peak=training.ideal_peak,
+            unseen=tuple(sorted({*inference.unseen, *training.unseen})),
+        )  # fmt: skip
     return ReportMemory(figures, inference, training, (graph, step))
 
 

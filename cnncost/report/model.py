@@ -64,7 +64,7 @@ class Report(ReportData):
         Raises:
             CnncostError: the report was read from a file and has no graph.
         """
-        from cnncost.report.memory_columns import with_memory
+        from cnncost.report.further import with_memory
 
         return with_memory(self)
 
@@ -82,7 +82,7 @@ class Report(ReportData):
         Raises:
             CnncostError: the report was read from a file and has no graph, or the tile is invalid.
         """
-        from cnncost.report.masked import with_masks
+        from cnncost.report.further import with_masks
 
         return with_masks(self, tile)
 
@@ -96,7 +96,7 @@ class Report(ReportData):
         Raises:
             CnncostError: no such column, or one that the report lacks, as it was read from a file and has no graph.
         """
-        from cnncost.report.geometry import with_columns
+        from cnncost.report.further import with_columns
 
         return with_columns(self, names)
 

@@ -16,7 +16,7 @@ from cnncost.report.data import ReportData
 from cnncost.report.naming import OWN
 from cnncost.report.rows import Layer, Module, Status
 from cnncost.report.schema import names, times, total
-from cnncost.report.tree import windows_of
+from cnncost.report.tree import by_module, parents_in, windows_of
 
 _SHOWN = {kind: attrgetter(*[f.name for f in fields(kind) if f.name != "path"]) for kind in (Layer, Module)}
 """All fields of a row except its path."""
@@ -88,12 +88,8 @@ def fitting_depth(items: tuple[Item, ...], rows: int) -> int:
 
 def layer_names(report: ReportData) -> list[str]:
     """Displayed layer names: path, `#2` for a second call, `(own)` for a parent's own share."""
-    parents = _parents(report)
-    names = []
-    for layer in report.layers:
-        own = OWN if layer.path in parents or not layer.path else ""
-        names.append(f"{layer.label} {own}".strip())
-    return names
+    parents = {"", *parents_in(report.tree)}
+    return [f"{layer.label} {OWN}".strip() if layer.path in parents else layer.label for layer in report.layers]
 
 
 def biggest_name(report: ReportData) -> str:
@@ -101,14 +97,10 @@ def biggest_name(report: ReportData) -> str:
     biggest = report.biggest
     if biggest is None:
         return ""
-    if not biggest.path and "" not in _parents(report):
+    if not biggest.path and "" not in parents_in(report.tree):
         return biggest.class_name  # the model is one layer, whose row has this name
     name = layer_names(report)[next(i for i, row in enumerate(report.layers) if row.path == biggest.path)]
     return name + (f" ({biggest.calls} calls)" if biggest.calls > 1 else "")
-
-
-def _parents(report: ReportData) -> set[str]:
-    return {path.rpartition(".")[0] for path, _, _ in report.tree if path}
 
 
 class _Outline:
@@ -118,14 +110,12 @@ class _Outline:
         self.report, self.fold = report, fold
         self.modules = {module.path: module for module in report.modules}
         self.below: dict[str, list[str]] = {}
-        self.layers: dict[str, list[Layer]] = {}
+        self.layers = by_module(report.layers)
         self._kinds: dict[object, int] = {}
         self._kind_of: dict[str, int] = {}
         for path, _, _ in report.tree:
             if path:
                 self.below.setdefault(path.rpartition(".")[0], []).append(path)
-        for layer in report.layers:
-            self.layers.setdefault(layer.path, []).append(layer)
 
     def item(self, name: str, paths: tuple[str, ...], siblings: int) -> Item:
         """The row of modules with equal displayed values; `paths[0]` represents all of them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cnncost.render.document import Cell, Column, Heading, Part, Row, Table
+from cnncost.render.document import Cell, Column, Heading, Part, Table, rows
 from cnncost.report.columns import AT_LEAST
 from cnncost.report.data import ReportData
 
@@ -40,7 +40,7 @@ def tables(report: ReportData) -> Iterator[Part]:
     )  # fmt: skip
     if report.links:
         yield Heading("Copies between devices")
-        yield Table(columns, tuple([Row(tuple(link)) for link in report.links]), shown="people", apart=False)
+        yield Table(columns, rows(report.links), shown="people", apart=False)
 
 
 def facts(report: ReportData) -> dict[str, object]:
@@ -54,9 +54,8 @@ def _table(report: ReportData, columns: tuple[Column, ...]) -> Table:
     unseen = report.memory.figures.unseen
     marked = {**dict.fromkeys(_COUNTED, AT_LEAST if report.unknown else ""),
               **dict.fromkeys(_PEAKS, AT_LEAST if unseen else "")}  # fmt: skip
-    made = [
-        Row(tuple([Cell(getattr(each, column.name) or (None if column.empty else 0), marked.get(column.name, ""))
-                   for column in columns]))
-        for each in report.devices
-    ]  # fmt: skip
-    return Table(columns, tuple(made), shown="people", apart=False)
+    made = rows(
+        [Cell(getattr(each, column.name) or (None if column.empty else 0), marked.get(column.name, ""))
+         for column in columns] for each in report.devices
+    )  # fmt: skip
+    return Table(columns, made, shown="people", apart=False)

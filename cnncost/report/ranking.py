@@ -11,7 +11,7 @@ from cnncost.near import suggestion
 from cnncost.report.columns import FURTHER, LAYER, OP, By, Column, Row, is_lower_bound, table
 from cnncost.report.data import ReportData
 from cnncost.report.rows import Op, Totals
-from cnncost.report.schema import names
+from cnncost.report.schema import total
 
 _SORTABLE = frozenset({"count", "bytes", "ratio"})
 _ALIASES = {"share": "macs"}
@@ -147,13 +147,5 @@ def _called(column: Column) -> set[str]:
 
 def _summed(rows: Sequence[Row]) -> Totals:
     """Rows as one."""
-    sums: dict[str, Any] = {}
-    for name in names(Totals, "sum"):
-        values = [value for row in rows if (value := getattr(row, name, None)) is not None]
-        sums[name] = sum(values) if values or name not in _FURTHER_NAMES else None
-    for name in names(Totals, "any"):
-        sums[name] = any(getattr(row, name, False) for row in rows)
-    return Totals(**sums, param_bytes=0, buffer_bytes=0, ops=0, lower_bound=any(map(is_lower_bound, rows)))
-
-
-_FURTHER_NAMES = frozenset(column.attribute or column.name for column in FURTHER)
+    bounded = any(map(is_lower_bound, rows))
+    return Totals(**total(rows, Totals), param_bytes=0, buffer_bytes=0, ops=0, lower_bound=bounded)

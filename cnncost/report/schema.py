@@ -137,20 +137,15 @@ def has(row: Any, group: str) -> bool:
 
 
 def total(rows: Iterable[Any], kind: Any) -> dict[str, Any]:
-    """Aggregate the statistics of rows; None where all rows have None."""
+    """Aggregate rows into the statistics of a class; None for optional ones that no row has."""
     rows = list(rows)
     sums: dict[str, Any] = {}
     for name in names(kind, "sum"):
-        values = [value for row in rows if (value := getattr(row, name)) is not None]
-        sums[name] = sum(values) if values or not _may_be_none(kind, name) else None
+        values = [value for row in rows if (value := getattr(row, name, None)) is not None]
+        sums[name] = sum(values) if values or not statistics(kind)[name].group else None
     for name in names(kind, "any"):
-        sums[name] = any(getattr(row, name) for row in rows)
+        sums[name] = any(getattr(row, name, False) for row in rows)
     return sums
-
-
-@cache
-def _may_be_none(kind: Any, name: str) -> bool:
-    return statistics(kind)[name].group != ""
 
 
 def times(row: Any, number: int) -> Any:

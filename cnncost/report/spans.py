@@ -9,6 +9,7 @@ from cnncost.graph import Graph
 from cnncost.render.timeline import Span, Track, Unit
 from cnncost.report.columns import AT_LEAST
 from cnncost.report.data import ReportData
+from cnncost.report.tree import ancestors
 
 
 class Frame(NamedTuple):
@@ -59,11 +60,9 @@ def of_layers(report: ReportData, size: Callable[[Any], int], bounded: bool) -> 
     """The own shares of module calls; `bounded`: an op without a rule makes the number a lower bound."""
     classes = {path: class_name for path, class_name, _ in report.tree}
     for layer in report.layers:
-        parts = layer.path.split(".") if layer.path else []
-        paths = [".".join(parts[:n]) for n in range(len(parts) + 1)]
         frames = tuple(
-            Frame(path, classes[path], max(1, layer.call) if path == layer.path else 1) for path in paths
-            if path in classes
+            Frame(path, classes[path], max(1, layer.call) if path == layer.path else 1)
+            for path in ancestors(layer.path) if path in classes
         )  # fmt: skip
         if bounded and layer.unknown:
             yield Piece("", frames, "an op", None)

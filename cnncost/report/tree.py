@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,16 +22,14 @@ def module_tree(
     `tree` lists (path, class, calls) per module; `fields` are receptive fields by path, `shapes` what the last call
     returned of modules whose rows don't tell, `given` what it was given, or None if that was not requested.
     """
-    by_path: dict[str, list[Layer]] = {}
-    for layer in all_layers:
-        by_path.setdefault(layer.path, []).append(layer)
-    parents = {path.rpartition(".")[0] for path, _, _ in tree if path}
+    by_path = by_module(all_layers)
+    parents = parents_in(tree)
     nothing = _nothing(totals)
     sums = {path: nothing.copy() for path, _, _ in tree}
     unknown, by_data = set[str](), set[str]()
     for path, layers in by_path.items():
         own = total(layers, Layer)
-        for above in _ancestors(path):
+        for above in ancestors(path):
             if above in sums:
                 _add(sums[above], own)
             if any(layer.unknown for layer in layers):
@@ -85,8 +83,21 @@ def _add(sums: dict[str, Any], more: dict[str, Any]) -> None:
         sums[name] = sums[name] or more[name]
 
 
-def _ancestors(path: str) -> list[str]:
-    """The path itself and all above it, down to the model."""
+def by_module(layers: Sequence[Layer]) -> dict[str, list[Layer]]:
+    """The rows of each module, by its path."""
+    by_path: dict[str, list[Layer]] = {}
+    for layer in layers:
+        by_path.setdefault(layer.path, []).append(layer)
+    return by_path
+
+
+def parents_in(tree: Iterable[tuple[str, str, int]]) -> set[str]:
+    """Paths of the modules that have others in them."""
+    return {path.rpartition(".")[0] for path, _, _ in tree if path}
+
+
+def ancestors(path: str) -> list[str]:
+    """The model, and all on the way to the path itself."""
     parts = path.split(".") if path else []
     return [".".join(parts[:n]) for n in range(len(parts) + 1)]
 
@@ -99,10 +110,7 @@ def _status(layers: list[Layer], calls: int) -> Status:
 
 def biggest(layers: Sequence[Layer]) -> Layer | None:
     """Implementation of `Report.biggest`."""
-    by_path: dict[str, list[Layer]] = {}
-    for row in layers:
-        by_path.setdefault(row.path, []).append(row)
-    summed = [rows[0] if len(rows) == 1 else _as_one(rows) for rows in by_path.values()]
+    summed = [rows[0] if len(rows) == 1 else _as_one(rows) for rows in by_module(layers).values()]
     largest = max(summed, key=lambda row: (row.macs, row.flops), default=None)
     return largest if largest is not None and largest.flops else None
 

@@ -36,7 +36,7 @@ class Profiles:
             if item.own or not item.children:
                 for path in item.paths:
                     counters[i].update(self._of_path.get(path, {}))
-        for i, above in reversed([*enumerate(parents(tree))][1:]):
+        for i, above in reversed([*enumerate(parents(level for _, level in tree))][1:]):
             counters[above].update(counters[i])
         return [self._known.setdefault(frozenset(each.items()), len(self._known)) for each in counters]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -13,13 +13,12 @@ from cnncost.report.columns import Column
 from cnncost.report.data import ReportData
 from cnncost.report.entries import full_name, note
 from cnncost.report.fields import with_receptive_fields
-from cnncost.report.geometry import with_columns
+from cnncost.report.further import with_columns, with_memory
 from cnncost.report.interactive.encoding import Json, dictionary, number
-from cnncost.report.memory_columns import with_memory
 from cnncost.report.outline import Item, depth_of, outline, visible
 from cnncost.report.rows import Layer, Module, several
 from cnncost.report.schema import names, total
-from cnncost.report.tree import windows_of
+from cnncost.report.tree import by_module, windows_of
 
 _HIDDEN = frozenset({"path", "depth", "calls", "unknown", "mask_unknown"})
 """Columns that the name, a note after it or a sign before a number tells."""
@@ -58,10 +57,7 @@ def widened(report: ReportData) -> Widened:
                 continue
     windows = () if report.graph is None else ("kernel", "stride", "input")
     wide = with_columns(wide, (*windows, "trainable"))
-    layers: dict[str, list[Layer]] = {}
-    for layer in wide.layers:
-        layers.setdefault(layer.path, []).append(layer)
-    return Widened(wide, {module.path: module for module in wide.modules}, layers)
+    return Widened(wide, {module.path: module for module in wide.modules}, by_module(wide.layers))
 
 
 def tree_of(report: ReportData, fold: bool) -> list[TreeItem]:
@@ -74,10 +70,10 @@ def tree_of(report: ReportData, fold: bool) -> list[TreeItem]:
     return [TreeItem(root, 0), *rows]
 
 
-def parents(tree: Sequence[TreeItem]) -> list[int]:
-    """The row above each; 0 for the model itself."""
+def parents(levels: Iterable[int]) -> list[int]:
+    """The row above each row of a tree, by their levels; 0 for the first, the model itself."""
     found, path = [], [0]
-    for i, (_, level) in enumerate(tree):
+    for i, level in enumerate(levels):
         del path[level:]
         found.append(path[-1] if path else 0)
         path.append(i)

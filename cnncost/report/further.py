@@ -1,0 +1,118 @@
+"""Further columns, on request: bytes of memory, MACs without masked pairs, a call's windows and inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, get_args
+
+from cnncost.errors import CnncostError
+from cnncost.graph import Graph
+from cnncost.masks import Tile
+from cnncost.near import suggestion
+from cnncost.passes.memory import memory
+from cnncost.passes.unmasked import Left, unmasked
+from cnncost.passes.windows import Windows, windows
+from cnncost.report.data import SomeReport
+from cnncost.report.memory import check_whole
+from cnncost.report.rows import Along, Asked, Layer, several
+
+_UNKNOWN: Along = ("unknown",)
+_OF_A_RUN = frozenset({"kernel", "stride", "input"})
+"""Columns that are read from the recorded run."""
+
+
+def with_memory(report: SomeReport) -> SomeReport:
+    """The report with the columns allocated and saved; calls of a training step are matched by label."""
+    graph = _recorded(report, report.training or report.graph)
+    check_whole(report.model, report.partial)
+    by_label = {graph.call_path(call): each._asdict() for call, each in memory(graph).by_call.items()}
+    return _with_sums(report, by_label, {"allocated": 0, "saved": 0})
+
+
+def with_masks(report: SomeReport, tile: int | Tile | None) -> SomeReport:
+    """The report with macs_unmasked in its rows and totals, including those of a training step."""
+    blocks = _tile(tile)
+    graph = _recorded(report, report.graph)
+    by_label = {graph.call_path(call): _of_masks(left) for (_, call), left in unmasked(graph, blocks).items()}
+    report = replace(_with_sums(report, by_label, _of_masks(Left(0, False))), mask_tile=blocks or ())
+    if report.training is None:
+        return report
+    step = unmasked(report.training, blocks).values()
+    totals = replace(
+        report.totals, training_macs_unmasked=sum(left.macs for left in step),
+        training_mask_unknown=any(left.bound for left in step),
+    )  # fmt: skip
+    return replace(report, totals=totals)
+
+
+def _of_masks(left: Left) -> dict[str, Any]:
+    return {"macs_unmasked": left.macs, "mask_unknown": left.bound}
+
+
+def _tile(tile: int | Tile | None) -> Tile | None:
+    """Normalize a tile to (queries, keys). Raises CnncostError if it is invalid."""
+    if tile is None:
+        return None
+    sizes = (tile, tile) if isinstance(tile, int) else tuple(tile)
+    if len(sizes) != 2 or any(type(n) is not int or n < 1 for n in sizes):
+        raise CnncostError(f"tile={tile!r}: expected queries and keys of a block, such as (128, 128), or one int")
+    return sizes[0], sizes[1]
+
+
+def with_columns(report: SomeReport, names: Sequence[str]) -> SomeReport:
+    """Implementation of `Report.with_columns`."""
+    columns: tuple[Asked, ...] = get_args(Asked)
+    for name in names:
+        if name not in columns:
+            hint = suggestion(str(name), columns) or f"; there are {', '.join(columns)}"
+            raise CnncostError(f"no further column named {name!r}{hint}")
+    requested = tuple(name for name in columns if name in {*report.further, *names})
+    missing = {*requested} - {*report.further}
+    if not missing & _OF_A_RUN:
+        return replace(report, further=requested)
+    graph = _recorded(report, report.graph)
+    by_label: dict[str, dict[str, Any]] = {}
+    for index, own in windows(graph).items():
+        by_label[graph.call_path(index)] = {
+            name: several(_sizes(own, name)) for name in ("kernel", "stride") if name in requested
+        }
+    containers: dict[str, Any] = {}
+    if "input" in requested:
+        rows = {layer.label for layer in report.layers if layer.call}
+        for index, call in enumerate(graph.calls):
+            shapes = tuple([graph.values[value].shape for value in call.inputs])
+            label, path = graph.call_path(index), graph.scopes[call.scope].path
+            by_label.setdefault(label, {})["input_shapes"] = shapes
+            if path and label not in rows and call.index + 1 == graph.scopes[call.scope].calls:
+                containers[path] = shapes
+        report = replace(
+            report, container_inputs=containers,
+            totals=replace(report.totals, input_shapes=tuple([shape for shape, _ in report.inputs])),
+        )  # fmt: skip
+    return replace(report, layers=filled(report.layers, by_label), further=requested)
+
+
+def _sizes(own: Iterable[Windows], name: str) -> list[Along]:
+    return [_UNKNOWN if (sizes := getattr(each, name)) is None else sizes for each in own]
+
+
+def _recorded(report: SomeReport, graph: Graph | None) -> Graph:
+    if graph is None:
+        raise CnncostError(f"{report.model}: the report was read from a file and has no graph; analyze the model anew")
+    return graph
+
+
+def filled(
+    layers: Sequence[Layer], by_label: Mapping[str, Mapping[str, Any]], nothing: Mapping[str, Any] | None = None
+) -> tuple[Layer, ...]:
+    """Rows with the fields of their calls, by label; those of no call, or of none that is there, have `nothing`."""
+    own = [by_label.get(layer.label, nothing) if layer.call else nothing for layer in layers]
+    return tuple([replace(layer, **each) if each else layer for layer, each in zip(layers, own, strict=True)])
+
+
+def _with_sums(report: SomeReport, by_label: Mapping[str, Mapping[str, Any]], nothing: Mapping[str, Any]) -> SomeReport:
+    """The report with fields that add up to the totals'; a flag is set there if it is in a row."""
+    layers = filled(report.layers, by_label, nothing)
+    sums = {name: type(zero)(sum(getattr(layer, name) for layer in layers)) for name, zero in nothing.items()}
+    return replace(report, layers=layers, totals=replace(report.totals, **sums))
