@@ -7,22 +7,8 @@ from functools import cache
 
 from cnncost.analysis import analyze
 from cnncost.errors import CnncostError
+from cnncost.lecture import claims
 from cnncost.lecture.arithmetic import evaluate
-from cnncost.lecture.claims import (
-    Below,
-    Difference,
-    Experiment,
-    Formula,
-    Law,
-    Measure,
-    Of,
-    Option,
-    Published,
-    Ratio,
-    Scaled,
-    Share,
-    Sum,
-)
 from cnncost.lecture.printed import Number, parse
 from cnncost.lecture.quantities import TRAINING, value_of
 from cnncost.lecture.values import Measured, Value, text
@@ -32,7 +18,7 @@ from cnncost.shapes import parse_inputs
 __all__ = ["forget", "measure", "report_of"]
 
 
-def measure(what: Measure) -> Measured:
+def measure(what: claims.Measure) -> Measured:
     """The exact figure that a measure describes.
 
     Raises:
@@ -40,49 +26,50 @@ def measure(what: Measure) -> Measured:
             numbers, such as the sum of two sizes.
     """
     match what:
-        case Of():
+        case claims.Of():
             return Measured(_of(what))
-        case Sum(parts):
+        case claims.Sum(parts):
             return Measured(_plain(sum(_number(part) for part in parts)))
-        case Difference(more, less):
+        case claims.Difference(more, less):
             return Measured(_plain(_number(more) - _number(less)))
-        case Below(less, more):
+        case claims.Below(less, more):
             return Measured(_number(less) < _number(more))
-        case Share(part, whole):
+        case claims.Share(part, whole):
             return Measured(100 * _quotient(part, whole), "%")
-        case Ratio(more, less):
+        case claims.Ratio(more, less):
             return Measured(_plain(_quotient(more, less)))
-        case Scaled(scaled, factor, _, unit):
+        case claims.Scaled(scaled, factor, _, unit):
             return Measured(_plain(_number(scaled) * factor), unit)
-        case Formula(written):
+        case claims.Formula(written):
             return Measured(evaluate(written))
-        case Law(of, vary):
+        case claims.Law(of, vary):
             from cnncost.lecture.laws import formula
 
             return Measured(formula(of, vary))
-        case Experiment():
+        case claims.Experiment():
             return _tried(what)
-        case Published(printed):
+        case claims.Published(printed):
             return _published(printed)
 
 
 @cache
 def _report(
-    network: str, options: tuple[tuple[str, Option], ...], inputs: tuple[str, ...], training: bool, optimizer: str
-) -> Report:
+    network: str, options: tuple[tuple[str, claims.Option], ...], inputs: tuple[str, ...], training: bool,
+    optimizer: str,
+) -> Report:  # fmt: skip
     return analyze(
         network, parse_inputs(inputs) if inputs else None, model_args=dict(options), training=training,
         optimizer=optimizer or None,
     )  # fmt: skip
 
 
-def report_of(network: Of) -> Report:
+def report_of(network: claims.Of) -> Report:
     """The forward pass of the network that a quantity is of."""
     return _report(network.network, network.options, network.inputs, False, "")
 
 
 @cache
-def _of(what: Of) -> Value:
+def _of(what: claims.Of) -> Value:
     training = what.quantity in TRAINING
     report = _report(what.network, what.options, what.inputs, training, what.optimizer)
     return value_of(report, what.quantity, what.layer)
@@ -97,20 +84,20 @@ def forget() -> None:
 
 
 @cache
-def _tried(what: Experiment) -> Measured:
+def _tried(what: claims.Experiment) -> Measured:
     from cnncost.lecture.experiments import run  # imports torch
 
     return run(what.name, *what.arguments)
 
 
-def _number(what: Measure) -> Fraction:
+def _number(what: claims.Measure) -> Fraction:
     value = measure(what).value
     if isinstance(value, bool) or not isinstance(value, int | Fraction):
         raise CnncostError(f"expected a number to calculate with, got {text(Measured(value))}")
     return Fraction(value)
 
 
-def _quotient(part: Measure, whole: Measure) -> Fraction:
+def _quotient(part: claims.Measure, whole: claims.Measure) -> Fraction:
     divisor = _number(whole)
     if not divisor:
         raise CnncostError("expected something other than zero to divide by")

@@ -9,25 +9,8 @@ from dataclasses import dataclass
 
 from cnncost import units
 from cnncost.errors import CnncostError
-from cnncost.lecture import values
+from cnncost.lecture import claims, values
 from cnncost.lecture.arithmetic import evaluate
-from cnncost.lecture.claims import (
-    Below,
-    Claim,
-    Difference,
-    Experiment,
-    Formula,
-    Law,
-    Measure,
-    Of,
-    Published,
-    Ratio,
-    Scaled,
-    Share,
-    Slide,
-    Sum,
-    Table,
-)
 from cnncost.lecture.compute import forget, measure
 from cnncost.lecture.printed import parse
 from cnncost.lecture.quantity import WORDS
@@ -42,9 +25,9 @@ __all__ = ["Finding", "Findings", "check", "describe", "examine", "find"]
 class Finding:
     """A claim, measured and judged."""
 
-    slide: Slide
-    table: Table
-    claim: Claim
+    slide: claims.Slide
+    table: claims.Table
+    claim: claims.Claim
     exact: Measured | None
     beside: tuple[tuple[str, Measured], ...]
     judgement: Judgement
@@ -94,24 +77,24 @@ class Finding:
 Findings = tuple[Finding, ...]
 
 
-def examine(slide: Slide, table: Table, claim: Claim) -> Finding:
+def examine(slide: claims.Slide, table: claims.Table, claim: claims.Claim) -> Finding:
     """Measure a claim's figures and judge it."""
     exact = measure(claim.exact) if claim.exact else None
     if claim.formula and exact and (value := evaluate(claim.formula)) != exact.value:
         raise CnncostError(f"formula: is {value:,}, but what is measured is {values.text(exact)}")
     judgement = judge(parse(claim.value or claim.printed), exact)
-    if isinstance(claim.exact, Published) and judgement.verdict is not Verdict.DIFFERS:
+    if isinstance(claim.exact, claims.Published) and judgement.verdict is not Verdict.DIFFERS:
         judgement = Judgement(Verdict.STATED)  # two sources agree, but nothing was computed
     beside = tuple((words, measure(what)) for words, what in claim.beside)
     return Finding(slide, table, claim, exact, beside, judgement)
 
 
-def find(slides: Iterable[Slide]) -> Findings:
+def find(slides: Iterable[claims.Slide]) -> Findings:
     """Measure and judge all claims of these slides, in order."""
     return tuple(examine(slide, table, claim) for slide in slides for table in slide.tables for claim in table.claims)
 
 
-def check(file: CourseFile, slides: Iterable[Slide]) -> Findings:
+def check(file: CourseFile, slides: Iterable[claims.Slide]) -> Findings:
     """Measure and judge the claims of a file; names of files and packages in it are relative to its folder.
 
     Raises:
@@ -124,7 +107,7 @@ def check(file: CourseFile, slides: Iterable[Slide]) -> Findings:
         )
 
 
-def _placed(file: CourseFile, slide: Slide, table: Table, claim: Claim) -> Finding:
+def _placed(file: CourseFile, slide: claims.Slide, table: claims.Table, claim: claims.Claim) -> Finding:
     try:
         return examine(slide, table, claim)
     except CnncostError as error:
@@ -139,32 +122,32 @@ def summary(findings: Findings) -> str:
     return f"{units.counted(len(findings), 'claim')}: {', '.join(parts)}"
 
 
-def describe(what: Measure) -> str:
+def describe(what: claims.Measure) -> str:
     """A measure in words: `weights of lenet300.fc1`."""
     match what:
-        case Of(network, quantity, layer, options, inputs, optimizer):
+        case claims.Of(network, quantity, layer, options, inputs, optimizer):
             details = "".join(f", {name}={value}" for name, value in options)
             details += "".join(f", input {text}" for text in inputs) + (f", {optimizer}" if optimizer else "")
             return f"{WORDS[quantity]} of {network}{'.' if layer else ''}{layer}{details}"
-        case Sum(parts):
+        case claims.Sum(parts):
             return " + ".join(describe(part) for part in parts)
-        case Difference(more, less):
+        case claims.Difference(more, less):
             return f"{describe(more)}, less {describe(less)}"
-        case Below(less, more):
+        case claims.Below(less, more):
             return f"{describe(less)} below {describe(more)}"
-        case Share(part, whole):
+        case claims.Share(part, whole):
             return f"{describe(part)} / {describe(whole)}"
-        case Ratio(more, less):
+        case claims.Ratio(more, less):
             return f"{describe(more)} / {describe(less)}"
-        case Scaled(scaled, _, words, _):
+        case claims.Scaled(scaled, _, words, _):
             return f"{describe(scaled)}, {words}"
-        case Formula(written):
+        case claims.Formula(written):
             return written
-        case Law(of, vary):
+        case claims.Law(of, vary):
             return f"{describe(of)}, as a formula of {vary.partition('=')[0]}"
-        case Experiment(name):
+        case claims.Experiment(name):
             from cnncost.lecture.experiments import words as told_of
 
             return told_of(name)
-        case Published(_, source):
+        case claims.Published(_, source):
             return source

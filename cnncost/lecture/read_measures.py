@@ -8,22 +8,8 @@ from typing import Any
 
 from cnncost.errors import InputError
 from cnncost.laws.variables import parse
+from cnncost.lecture import claims
 from cnncost.lecture.arithmetic import evaluate
-from cnncost.lecture.claims import (
-    Below,
-    Difference,
-    Experiment,
-    Formula,
-    Law,
-    Measure,
-    Of,
-    Option,
-    Published,
-    Ratio,
-    Scaled,
-    Share,
-    Sum,
-)
 from cnncost.lecture.laws import QUANTITIES as LAWS
 from cnncost.lecture.quantities import NETWORK_ONLY, QUANTITIES, TRAINING
 from cnncost.near import suggestion
@@ -32,11 +18,11 @@ from cnncost.toml_file import Keys, TomlFile
 __all__ = ["Measures"]
 
 _OF = ("model", "quantity", "layer", "input", "model_args", "optimizer")
-_PAIRS: dict[str, Callable[[Measure, Measure], Measure]] = {
-    "difference": Difference,
-    "below": Below,
-    "share": Share,
-    "ratio": Ratio,
+_PAIRS: dict[str, Callable[[claims.Measure, claims.Measure], claims.Measure]] = {
+    "difference": claims.Difference,
+    "below": claims.Below,
+    "share": claims.Share,
+    "ratio": claims.Ratio,
 }
 _EXPECTED = '{ model = "resnet50", quantity = "macs" }'
 
@@ -44,14 +30,14 @@ _EXPECTED = '{ model = "resnet50", quantity = "macs" }'
 class Measures(TomlFile):
     """A file in which tables are measures."""
 
-    def measure(self, table: Any, keys: Keys) -> Measure:
+    def measure(self, table: Any, keys: Keys) -> claims.Measure:
         """The measure that a table describes.
 
         Raises:
             CnncostError: an unknown key, quantity or experiment, or a value of the wrong kind.
         """
         self.typed(table, dict, keys, f"a measure: {_EXPECTED}")
-        kinds: dict[str, Callable[[dict[str, Any], Keys], Measure]] = {
+        kinds: dict[str, Callable[[dict[str, Any], Keys], claims.Measure]] = {
             "model": self._of, "sum": self._sum, **dict.fromkeys(_PAIRS, self._pair), "times": self._scaled,
             "formula": self._formula, "law": self._law, "experiment": self._experiment, "published": self._published,
         }  # fmt: skip
@@ -62,7 +48,7 @@ class Measures(TomlFile):
             raise self.wrong(keys, f"{keys[-1]}: {message}; expected one of them, as in {_EXPECTED}")
         return kinds[present[0]](table, keys)
 
-    def _of(self, table: dict[str, Any], keys: Keys) -> Of:
+    def _of(self, table: dict[str, Any], keys: Keys) -> claims.Of:
         self.known(table, keys, _OF, "a measure of a model")
         model = self._words(table, keys, "model", 'a MODEL such as "resnet50" or "net.py:Net"')
         quantity = self._words(table, keys, "quantity", f"one of {', '.join(QUANTITIES)}")
@@ -76,7 +62,7 @@ class Measures(TomlFile):
         if optimizer and quantity not in TRAINING:
             raise self.wrong((*keys, "optimizer"), f"{quantity} has no training step; only {', '.join(TRAINING)} has")
         options = self.typed(table.get("model_args", {}), dict, (*keys, "model_args"), "a table of arguments")
-        return Of(
+        return claims.Of(
             model, quantity, layer,
             tuple((name, self._option(value, (*keys, "model_args", name))) for name, value in options.items()),
             self.inputs(table.get("input"), (*keys, "input")), optimizer,
@@ -88,14 +74,14 @@ class Measures(TomlFile):
         words: str = self.typed(table[name], str, (*keys, name), expected)
         return words
 
-    def _option(self, value: Any, keys: Keys) -> Option:
+    def _option(self, value: Any, keys: Keys) -> claims.Option:
         if isinstance(value, list):
             return tuple(self._option(each, keys) for each in value)
         if not isinstance(value, (str, int, float)):
             raise self.wrong(keys, f"{keys[-1]}: expected a number, a text, a boolean or a list of them, got {value!r}")
         return value
 
-    def _several(self, table: dict[str, Any], keys: Keys, name: str, count: int | None = None) -> list[Measure]:
+    def _several(self, table: dict[str, Any], keys: Keys, name: str, count: int | None = None) -> list[claims.Measure]:
         self.known(table, keys, (name,), f"a {name}")
         expected = f"a list of {count or 'two or more'} measures"
         parts = self.typed(table[name], list, (*keys, name), expected)
@@ -103,15 +89,15 @@ class Measures(TomlFile):
             raise self.wrong((*keys, name), f"{name}: expected {expected}, got {len(parts)}")
         return [self.measure(part, (*keys, name, i)) for i, part in enumerate(parts)]
 
-    def _sum(self, table: dict[str, Any], keys: Keys) -> Sum:
-        return Sum(tuple(self._several(table, keys, "sum")))
+    def _sum(self, table: dict[str, Any], keys: Keys) -> claims.Sum:
+        return claims.Sum(tuple(self._several(table, keys, "sum")))
 
-    def _pair(self, table: dict[str, Any], keys: Keys) -> Measure:
+    def _pair(self, table: dict[str, Any], keys: Keys) -> claims.Measure:
         name = next(name for name in _PAIRS if name in table)
         one, other = self._several(table, keys, name, 2)
         return _PAIRS[name](one, other)
 
-    def _scaled(self, table: dict[str, Any], keys: Keys) -> Scaled:
+    def _scaled(self, table: dict[str, Any], keys: Keys) -> claims.Scaled:
         self.known(table, keys, ("times", "of", "words", "unit"), "a multiple")
         expected = 'a factor, times = "1/2", and its measure, of = { … }'
         times = table["times"]
@@ -123,18 +109,18 @@ class Measures(TomlFile):
             raise self.wrong(keys, f"of: missing; expected {expected}")
         words = self.typed(table.get("words", f"times {times}"), str, (*keys, "words"), "what the factor is")
         unit = self.typed(table.get("unit", ""), str, (*keys, "unit"), "a unit")
-        return Scaled(self.measure(table["of"], (*keys, "of")), factor, words, unit)
+        return claims.Scaled(self.measure(table["of"], (*keys, "of")), factor, words, unit)
 
-    def _formula(self, table: dict[str, Any], keys: Keys) -> Formula:
+    def _formula(self, table: dict[str, Any], keys: Keys) -> claims.Formula:
         self.known(table, keys, ("formula",), "a formula")
         text = self._words(table, keys, "formula", '"16·(5·5·6 + 1)"')
         try:
             evaluate(text)
         except ValueError as error:
             raise self.wrong((*keys, "formula"), str(error)) from None
-        return Formula(text)
+        return claims.Formula(text)
 
-    def _law(self, table: dict[str, Any], keys: Keys) -> Law:
+    def _law(self, table: dict[str, Any], keys: Keys) -> claims.Law:
         self.known(table, keys, ("law", "vary"), "a law")
         if "beside" not in keys:
             raise self.wrong(
@@ -150,17 +136,17 @@ class Measures(TomlFile):
             parse(vary)
         except InputError as error:
             raise self.wrong((*keys, "vary"), str(error)) from None
-        return Law(of, vary)
+        return claims.Law(of, vary)
 
-    def _experiment(self, table: dict[str, Any], keys: Keys) -> Experiment:
+    def _experiment(self, table: dict[str, Any], keys: Keys) -> claims.Experiment:
         self.known(table, keys, ("experiment", "arguments"), "an experiment")
         name = self._words(table, keys, "experiment", "an experiment's name")
         arguments = self.typed(table.get("arguments", []), list, (*keys, "arguments"), "a list of whole numbers")
         for each in arguments:
             self.typed(each, int, (*keys, "arguments"), "a list of whole numbers")
-        return Experiment(name, tuple(arguments))
+        return claims.Experiment(name, tuple(arguments))
 
-    def _published(self, table: dict[str, Any], keys: Keys) -> Published:
+    def _published(self, table: dict[str, Any], keys: Keys) -> claims.Published:
         self.known(table, keys, ("published", "source"), "a published figure")
         text = self._words(table, keys, "published", "a figure, as printed")
-        return Published(text, self._words(table, keys, "source", "where it is printed"))
+        return claims.Published(text, self._words(table, keys, "source", "where it is printed"))
