@@ -93,6 +93,15 @@ def beats(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
     return all(a <= b for a, b in zip(one, other, strict=True)) and one != other
 
 
+def front(costs: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices of the pairs that no other one beats, by the first cost; equal pairs are all among them."""
+    found: list[int] = []
+    for index in sorted(range(len(costs)), key=lambda i: costs[i]):
+        if not found or costs[index][1] < costs[found[-1]][1] or costs[index] == costs[found[-1]]:
+            found.append(index)
+    return found
+
+
 def _row(model: str, report: Report, sizes: Mapping[str, int]) -> Compared:
     name = " ".join([model, *[f"{variable}={size}" for variable, size in sizes.items()]])
     totals = report.totals

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf, log10
+from math import log10
 from typing import Any
 
 from cnncost import units
+from cnncost.budget import compare
 from cnncost.errors import InputError
 from cnncost.near import suggestion
 from cnncost.plots.marks import human_axis, name_points
@@ -56,14 +57,7 @@ def front(points: Sequence[tuple[float, float]], signs: tuple[int, int]) -> list
         points: pairs.
         signs: of each coordinate, 1 if more is better, -1 if less is.
     """
-    cost = [(-signs[0] * x, -signs[1] * y) for x, y in points]
-    found: list[int] = []
-    least, previous = inf, None
-    for index in sorted(range(len(cost)), key=lambda i: cost[i]):
-        if cost[index][1] < least or cost[index] == previous:
-            found.append(index)
-            least, previous = min(least, cost[index][1]), cost[index]
-    return found
+    return compare.front([(-signs[0] * x, -signs[1] * y) for x, y in points])
 
 
 def fronts(

@@ -21,10 +21,10 @@ from cnncost.render.document import (
     Note,
     Notes,
     Part,
-    Row,
     Table,
     data_table,
     notes,
+    rows,
 )
 
 _SIGN = {Outcome.WITHIN: "✅", Outcome.OVER: "❌", Outcome.UNCERTAIN: "❔"}
@@ -74,7 +74,7 @@ def _limits(check: Check) -> Table:
     judged = [(model, each) for model in check.models for each in model.judged]
     if not any(words.since(each) for _, each in judged):
         columns = tuple(column._replace(shown="data") if column.name == "since" else column for column in columns)
-    shown = tuple(Row(tuple(_limit_cells(model, each))) for model, each in judged)
+    shown = rows(_limit_cells(model, each) for model, each in judged)
     return Table(columns, shown, narrower=(Narrower(("since",)),), shown="people")
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import combinations, groupby
+from itertools import combinations
 from typing import Any, NamedTuple
 
 from cnncost import units
-from cnncost.budget.compare import Compared, unlike
+from cnncost.budget.compare import Compared, front, unlike
 from cnncost.budget.join import Joined, less
 from cnncost.budget.render.compare import FRONT, document, inputs
 from cnncost.render.document import Document
@@ -102,19 +102,10 @@ def _figures(rows: Sequence[Compared], joined: Joined | None) -> Any:
 
 def _front(a: _Figure, b: _Figure) -> list[int]:
     """The rows that no other one beats in one of both figures without losing in the other."""
-    costs = [
-        (_cost(x, a.better), _cost(y, b.better), i)
-        for i, (x, y) in enumerate(zip(a.values, b.values, strict=True))
-        if x is not None and y is not None
-    ]
-    found: list[int] = []
-    least: float | None = None
-    for _, group in groupby(sorted(costs), key=lambda cost: cost[0]):
-        of_x = [*group]
-        if least is None or of_x[0][1] < least:
-            least = of_x[0][1]
-            found += [i for _, y, i in of_x if y == least]
-    return sorted(found)
+    both = enumerate(zip(a.values, b.values, strict=True))
+    known = {i: (_cost(x, a.better), _cost(y, b.better)) for i, (x, y) in both if x is not None and y is not None}
+    places = [*known]
+    return sorted(places[at] for at in front([*known.values()]))
 
 
 def _cost(value: float, better: str) -> float:

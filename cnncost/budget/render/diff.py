@@ -117,7 +117,7 @@ def layers(diff: Diff, most: int, shown: Shown = "people") -> list[Part]:
     more = sum(1 for change in diff.changes if change.delta(figure)) - len(found)
     told = f"and {units.counted(more, 'more layer', 'more layers')}" if more else ""
     return [
-        Table(columns, tuple(Row(_layer(change)) for change in found), shown=shown),
+        Table(columns, rows(map(_layer, found)), shown=shown),
         notes(told, style="note", listed=False, apart=False, shown=shown),
     ]
 

@@ -14,6 +14,7 @@ from cnncost.budget.united import Joint, united
 from cnncost.render.document import Document
 from cnncost.report.columns import AT_LEAST, NEITHER
 from cnncost.report.interactive.encoding import Json, dictionary, number
+from cnncost.report.interactive.tables import parents
 from cnncost.report.naming import OWN
 
 SCHEMA = 1
@@ -136,18 +137,13 @@ def _class(row: Joint) -> str:
 def _widths(rows: Sequence[Joint], before: Sequence[int], after: Sequence[int]) -> list[int]:
     """How wide a row is drawn: the larger of both sides, summed over what is in it, so that what is removed is seen."""
     widths = [0] * len(rows)
-    above: list[int] = []
-    parents = []
-    for i, row in enumerate(rows):
-        del above[row.level :]
-        parents.append(above[-1] if above else -1)
-        above.append(i)
-    inner = {*parents}
+    above = parents(row.level for row in rows)
+    inner = {*above[1:]}
     for i in reversed(range(len(rows))):
         if i not in inner:
             widths[i] = max(before[i], after[i])
-        if parents[i] >= 0:
-            widths[parents[i]] += widths[i]
+        if i:
+            widths[above[i]] += widths[i]
     return widths
 
 

@@ -9,7 +9,7 @@ from cnncost.budget.diff import FIGURES, Diff
 from cnncost.budget.quantities import QUANTITIES, Unit, show_exact
 from cnncost.budget.render import words
 from cnncost.budget.render.diff import changes, facts, inputs, layers, renamed, style
-from cnncost.render.document import Cell, Column, Document, Heading, Note, Notes, Part, Row, Table, notes
+from cnncost.render.document import Cell, Column, Document, Heading, Part, Row, Table, notes
 
 PEAKS = ("inference_peak", "training_peak")
 _NAMES = {**words.NAMES, "inference_peak": "inference peak", "training_peak": "training peak"}
@@ -33,7 +33,7 @@ def document(
     parts: list[Part] = [
         *([_figures(changed)] if changed else []),
         notes(f"the same, module by module: {', '.join(same)}" if same else "", style="shrank"),
-        Notes(tuple(Note(f"{name}: {reason}", "warning") for name, reason in missing.items())),
+        notes(*(f"{name}: {reason}" for name, reason in missing.items()), style="warning"),
         *(part for name, diff in changed.items() for part in _why(name, diff, most)),
         changes((((name,), diff) for name, diff in diffs.items()), "model"),
     ]
@@ -90,7 +90,7 @@ def _side(diff: Diff, side: str, figure: str, unit: Unit) -> Cell:
 def _why(name: str, diff: Diff, most: int) -> Iterator[Part]:
     yield Heading(name)
     yield notes(inputs(diff), style="warning" if diff.old.inputs != diff.new.inputs else "note")
-    yield Notes(tuple(Note(text, "heading") for text in words.moves(diff)))
+    yield notes(*words.moves(diff), style="heading")
     yield from layers(diff, most)
     if diff.moved:
         yield notes(*(f"renamed or moved: {text}" for text in renamed(diff.moved[:_MOST_MOVED])))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from math import inf
 
 from cnncost import units
@@ -26,9 +27,7 @@ def percent(part: Fraction | None) -> str:
 
 def signed(number: int, unit: Unit = "count") -> str:
     """`+409 M`, `−1.20 k`, `±0`."""
-    if not number:
-        return "±0"
-    return ("+" if number > 0 else "−") + show(abs(number), unit)
+    return values.signed(number, partial(show, unit=unit))
 
 
 def used(judged: Judged) -> str:
