@@ -8,7 +8,7 @@ from typing import Any
 
 from cnncost import units
 from cnncost.decoding.figures import Cache, Course, Serving
-from cnncost.render.document import Cell, Column, Document, Note, Notes, Row, Table
+from cnncost.render.document import Cell, Column, Document, Row, Table, notes
 from cnncost.report.columns import AT_LEAST
 from cnncost.report.model import Report
 from cnncost.report.prediction import Prediction
@@ -40,9 +40,9 @@ def document(found: Serving) -> Document:
         facts=_facts(found),
         parts=(
             Table(columns, tuple(_rows(found)), "calls"),
-            Notes(tuple(Note(text) for text in (*_cache_texts(found), *_course_texts(found)))),
-            Notes(tuple(Note(text) for text in _time_texts(found))),
-            Notes(tuple(Note(text) for text in _remarks(found))),
+            notes(*_cache_texts(found), *_course_texts(found)),
+            notes(*_time_texts(found)),
+            notes(*_remarks(found)),
         ),
         width=120,
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cnncost import units
 from cnncost.errors import MissingPackageError
 from cnncost.render.document import COMPACT, Cell, Column, Document, Narrower, Row, notes
 from cnncost.render.document import Table as TablePart
@@ -145,13 +146,12 @@ def document(result: Table) -> Document:
         column if kept else column._replace(shown="data")
         for column, kept in zip(result.columns, used, strict=True)
     )  # fmt: skip
-    static = all(record != "real" for record in (row[result.names.index("trace")] for row in result.rows))
     at = result.names.index("trace")
-    if static:
+    if all(row[at] != "real" for row in result.rows):
         shown = (*shown[:at], shown[at]._replace(shown="data"), *shown[at + 1 :])
     bounds = used[result.names.index("lower_bound")]
     models, points = len(result.grid.models), len(result.rows)
-    told = f"{models:,} model{'s' if models != 1 else ''}, {points:,} row{'s' if points != 1 else ''}"
+    told = f"{units.counted(models, 'model')}, {units.counted(points, 'row')}"
     words = ["≥: a lower bound, as ops without a rule or of unknown temporaries are missing"] if bounds else []
     words += [f"{column.heading}: {column.meaning}" for column in shown if column.meaning and column.shown == "all"]
     return Document(

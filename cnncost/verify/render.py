@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cnncost import units
-from cnncost.render.document import Column, Document, Heading, Part, Row, Table, data_table, notes
+from cnncost.render.document import Column, Document, Heading, Part, Row, Table, data_table, notes, rows
 from cnncost.render.values import tensors, worded
 from cnncost.verify.result import Explanation, PeerCount, Verification
 
@@ -61,10 +61,10 @@ def _table(peer: PeerCount, rules: Sequence[str]) -> Table:
         Column("number", "rule", "number", "text"),
         Column("rule", "rule", shown="markup"),
     )
-    shown = [
-        Row((row.op, row.times, row.ours, row.theirs, row.difference, _number(row, rules), _why(row)))
+    shown = rows(
+        (row.op, row.times, row.ours, row.theirs, row.difference, _number(row, rules), _why(row))
         for row in peer.explanations
-    ]
+    )
     total = Row(("all", None, peer.ours, peer.predicted, peer.difference, None, ""), "total")
     return Table(columns, (*shown, total), shown="people", apart=False)
 
