@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import pi, sqrt
 from pathlib import Path
-from typing import Any, TypeAlias
 
 from cnncost import units
 from cnncost.budget.compare import Compared
@@ -23,19 +22,24 @@ def draw_pareto(rows: Sequence[Compared], path: str | Path) -> None:
     Raises:
         OutputError, MissingPackageError: as `picture` does.
     """
-    points = [(_shown(row.params), _shown(row.macs)) for row in rows]
-    sizes = [row.memory for row in rows]
     with picture(path, size=(7.2, 4.8)) as (axes,):
-        radii = _bubbles(axes, rows, points, sizes, 0.55)
+        most = max(row.memory for row in rows) or 1
+        areas: dict[tuple[float, float], float] = {}
+        for row in rows:
+            color = COLORS[1] if row.front else "#999999"
+            area = max(12, _LARGEST * row.memory / most)
+            areas[_shown(row.params), _shown(row.macs)] = area
+            axes.scatter(_shown(row.params), _shown(row.macs), s=area, color=color, alpha=0.55, linewidths=0)
+            axes.scatter(_shown(row.params), _shown(row.macs), s=6, color=color, zorder=3)
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.margins(0.14)
         human_axis(axes.xaxis, "parameters")
         human_axis(axes.yaxis, "MACs")
         what = "peak memory of inference" if all(row.peak is not None for row in rows) else "bytes of the weights"
-        most = units.data(max(sizes) or 1)
-        axes.set_title(f"area: {what}, the largest {most}; orange: Pareto front", fontsize=9, loc="left")
-        _name(axes, rows, points, radii)
+        names = _named(rows)
+        axes.set_title(f"area: {what}, the largest {units.data(most)}; orange: Pareto front", fontsize=9, loc="left")
+        name_points(axes, names, radii={name: _radius(areas[point]) for name, point in names.items()})
 
 
 def draw_quality(rows: Sequence[Compared], quality: Quality, path: str | Path) -> None:
@@ -44,50 +48,50 @@ def draw_quality(rows: Sequence[Compared], quality: Quality, path: str | Path) -
     Raises:
         OutputError, MissingPackageError: as `picture` does.
     """
-    known = [(row, value) for row in rows if (value := dict(row.joined)[quality.column]) is not None]
-    rows, points = [row for row, _ in known], [(_shown(row.macs), value) for row, value in known]
-    sizes = [row.params for row in rows]
+    points = [(row, value) for row in rows if (value := dict(row.joined)[quality.column]) is not None]
     with picture(path, size=(7.2, 4.8)) as (axes,):
-        front = sorted(point for row, point in zip(rows, points, strict=True) if row.front)
+        most = max(row.params for row, _ in points) or 1
+        areas: dict[tuple[float, float], float] = {}
+        front = sorted((_shown(row.macs), value) for row, value in points if row.front)
         axes.plot(*zip(*front, strict=True), color=COLORS[1], linewidth=1, alpha=0.6) if front else None
-        radii = _bubbles(axes, rows, points, sizes, 0.45)
+        for row, value in points:
+            color = COLORS[1] if row.front else "#999999"
+            area = areas[_shown(row.macs), value] = max(12, _LARGEST * row.params / most)
+            axes.scatter(_shown(row.macs), value, s=area, color=color, alpha=0.45, linewidths=0)
+            axes.scatter(_shown(row.macs), value, s=6, color=color, zorder=3)
         axes.set_xscale("log")
         axes.margins(0.14)
         human_axis(axes.xaxis, "MACs")
         axes.set_ylabel(quality.words)
         told = "orange: Pareto front" if front else "batch sizes differ: no Pareto front"
-        most = units.compact(max(sizes) or 1)
-        axes.set_title(f"area: parameters, the most {most}; {told}", fontsize=9, loc="left")
-        _name(axes, rows, points, radii)
+        axes.set_title(f"area: parameters, the most {units.compact(most)}; {told}", fontsize=9, loc="left")
+        names = _labels([(row.name, (_shown(row.macs), value)) for row, value in points])
+        name_points(axes, names, radii={name: _radius(areas[point]) for name, point in names.items()})
 
 
-_Point: TypeAlias = tuple[float, float]
+def _radius(area: float) -> float:
+    """Of a bubble, in typographic points; a label stands on its edge."""
+    return sqrt(area / pi) - 3
 
 
-def _bubbles(
-    axes: Any, rows: Sequence[Compared], points: Sequence[_Point], sizes: Sequence[int], alpha: float
-) -> dict[_Point, float]:
-    """Draw the models with areas by their sizes, the Pareto front in colour; radii in typographic points, by point."""
-    most, radii = max(sizes) or 1, {}
-    for row, point, size in zip(rows, points, sizes, strict=True):
-        color = COLORS[1] if row.front else "#999999"
-        area = max(12, _LARGEST * size / most)
-        axes.scatter(*point, s=area, color=color, alpha=alpha, linewidths=0)
-        axes.scatter(*point, s=6, color=color, zorder=3)
-        radii[point] = sqrt(area / pi) - 3  # a label stands on the edge
-    return radii
+def _labels(points: Sequence[tuple[str, tuple[float, float]]]) -> dict[str, tuple[float, float]]:
+    """Points by label; models at the same point share a label."""
+    at: dict[tuple[float, float], list[str]] = {}
+    for name, point in points:
+        at.setdefault(point, []).append(name)
+    return {", ".join(dict.fromkeys(names)): point for point, names in at.items()}
 
 
-def _name(axes: Any, rows: Sequence[Compared], points: Sequence[_Point], radii: Mapping[_Point, float]) -> None:
-    """Label the points; models at the same point share a label."""
-    at: dict[_Point, list[str]] = {}
-    for row, point in zip(rows, points, strict=True):
-        at.setdefault(point, []).append(row.name)
-    found: dict[str, _Point] = {}
+def _named(rows: Sequence[Compared]) -> dict[str, tuple[float, float]]:
+    """Points by label; models at the same point share a label."""
+    at: dict[tuple[float, float], list[str]] = {}
+    for row in rows:
+        at.setdefault((_shown(row.params), _shown(row.macs)), []).append(row.name)
+    found: dict[str, tuple[float, float]] = {}
     for point, names in at.items():
         label = ", ".join(dict.fromkeys(names))
         found[label if label not in found else f"{label} "] = point
-    name_points(axes, found, radii={label: radii[point] for label, point in found.items()})
+    return found
 
 
 def _shown(number: int) -> int:

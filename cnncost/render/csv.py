@@ -21,8 +21,9 @@ def to_csv(document: Document) -> str:
         raise ValueError(f"{document.command}: no table for CSV")
     table = document.tables(DATA)[0]
     columns = table.shown_in(DATA)
-    rows = ([csv_cell(row.cell(i).value, column.kind) for i, column in columns] for row in table.results)
-    return written([column.name for _, column in columns], rows)
+    results = (row for row in table.rows if row.role == "row")
+    cells = ([csv_cell(row.cell(i).value, column.kind) for i, column in columns] for row in results)
+    return written([column.name for _, column in columns], cells)
 
 
 def written(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

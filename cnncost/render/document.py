@@ -68,9 +68,9 @@ class Column(NamedTuple):
         """Whether it is right-aligned."""
         return self.kind in NUMBERS
 
-    def text(self, cell: Cell, *, compact: bool = False) -> str:
-        """A cell for people, with what stands around it; `compact` shortens counts."""
-        return cell.mark + show(self.kind, cell.value, self.empty, compact) + cell.tail
+    def text(self, cell: Cell, compact: bool = False) -> str:
+        """A cell's value for people, with the sign before it; `compact` shortens counts."""
+        return cell.mark + show(self.kind, cell.value, self.empty, compact)
 
 
 class Cell(NamedTuple):
@@ -167,11 +167,6 @@ class Table:
     def shown_in(self, where: frozenset[str]) -> list[tuple[int, Column]]:
         """The columns that are shown there, each with its index."""
         return [(i, column) for i, column in enumerate(self.columns) if column.shown in where]
-
-    @property
-    def results(self) -> list[Row]:
-        """The rows that are data: without sums."""
-        return [row for row in self.rows if row.role == "row"]
 
 
 class Note(NamedTuple):

@@ -147,7 +147,7 @@ def _cell(column: Column, cell: Cell, first: bool, level: int | None) -> str:
         part = Fraction(cell.value or 0)
         inner = f'<span class="bar" style="--part: {float(100 * part):.3g}%"></span>' if part else ""
         return f'<td style="min-width: 8rem">{inner}</td>'
-    text = column.text(cell)
+    text = column.text(cell) + cell.tail
     zero = " zero" if column.right and (missing(cell.value) or not cell.value) else ""
     css = f"n{zero}" if column.right else ""
     if not first or column.right:
@@ -164,9 +164,9 @@ def tree_lines(table: Table) -> Iterator[str]:
     heads = [tag("span", c.heading, "" if c.bar else "name" if c.kind == "name" else "n" if c.right else "", c.meaning)
              for _, c in columns]  # fmt: skip
     yield f'<div class="row head">{"".join(heads)}</div>'
-    longest = max(
-        (Fraction(row.cell(i).value or 0) for i, c in columns if c.bar for row in table.results), default=Fraction(0)
-    )
+    bars = [i for i, c in columns if c.bar]
+    parts = (Fraction(row.cell(i).value or 0) for row in table.rows if row.role == "row" for i in bars)
+    longest = max(parts, default=Fraction(0))
     levels = [row.level if row.level is not None else 0 for row in table.rows]
     for row, level, after in zip(table.rows, levels, [*levels[1:], 0], strict=True):
         cells = "".join(_tree_cell(c, row, row.cell(i), longest) for i, c in columns)
@@ -183,7 +183,7 @@ def _widths(table: Table, columns: Sequence[tuple[int, Column]]) -> str:
     """Fixed widths of columns: each row is a grid of its own, so that they can't follow from the rows."""
     widths = []
     for i, column in columns:
-        texts = [(row.level, column.text(row.cell(i))) for row in table.rows]
+        texts = [(row.level, column.text(cell := row.cell(i)) + cell.tail) for row in table.rows]
         if column.kind == "name":
             widest = max((places(text) + 2 * (level + 1) for level, text in texts if level is not None), default=0)
             widths.append(f"{min(_NAME_WIDTH, widest + 6)}ch")
@@ -200,7 +200,7 @@ def _tree_cell(column: Column, row: Row, cell: Cell, longest: Fraction) -> str:
         tail = f'<span class="note">{escaped(cell.tail)}</span>' if cell.tail else ""
         about = "" if total else f' style="--level: {row.level}" title="{escaped(cell.title)}"'
         return f'<span class="name"{about}>{escaped(cell.value)}{tail}</span>'
-    text = column.text(cell)
+    text = column.text(cell) + cell.tail
     if column.bar:
         part = 1000 * (cell.value or 0) // longest if longest and not total else 0
         bar = f'<span class="bar" style="--part: {part / 10:g}%"></span>' if part else ""

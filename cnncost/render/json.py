@@ -30,7 +30,8 @@ def to_dict(document: Document) -> dict[str, Any]:
     for table in document.tables(DATA):
         if table.name:
             columns = table.shown_in(DATA)
-            data[table.name] = [{c.name: plain(row.cell(i).value) for i, c in columns} for row in table.results]
+            results = (row for row in table.rows if row.role == "row")
+            data[table.name] = [{c.name: plain(row.cell(i).value) for i, c in columns} for row in results]
     return data
 
 

@@ -36,7 +36,7 @@ class _Fit(NamedTuple):
 def table_lines(table: Table, escaped: Escape) -> Iterator[str]:
     """The caption, and the table by booktabs."""
     columns = table.shown_in(MARKUP)
-    texts = [[layout.printable(column.text(row.cell(i))) for i, column in columns] for row in table.rows]
+    texts = [[layout.printable(c.text(cell := row.cell(i)) + cell.tail) for i, c in columns] for row in table.rows]
     heavy = [row.strong for row in table.rows]
     fields = [_field(column, [row[at] for row in texts], heavy) for at, (_, column) in enumerate(columns)]
     fit = _fit(fields)

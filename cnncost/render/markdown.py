@@ -5,20 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from cnncost.render.document import (
-    MARKUP,
-    Cell,
-    Column,
-    Document,
-    Equations,
-    Heading,
-    Note,
-    Notes,
-    Part,
-    Picture,
-    Row,
-    Table,
-)
+from cnncost.render import document as parts
 from cnncost.render.layout import printable
 from cnncost.render.values import SAFE, show
 
@@ -26,60 +13,60 @@ _SPECIAL = re.compile(r"([\\`*{}\[\]<>#|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 """Signs of markdown's own; an underscore in a word is none."""
 
 
-def to_markdown(document: Document) -> str:
+def to_markdown(document: parts.Document) -> str:
     """Title, then the parts, an empty line between them."""
     blocks = [f"{'#' * document.level} {escaped(document.full_title)}"] if document.title else []
     blocks += [f"{escaped(document.subtitle)}."] if document.subtitle else []
-    blocks += [block for part in document.shown(MARKUP) for block in _blocks(part, document.level)]
+    blocks += [block for part in document.shown(parts.MARKUP) for block in _blocks(part, document.level)]
     return "\n\n".join(blocks) + "\n"
 
 
-def _blocks(part: Part, level: int) -> Iterator[str]:
+def _blocks(part: parts.Part, level: int) -> Iterator[str]:
     match part:
-        case Table():
+        case parts.Table():
             if part.caption:
                 yield f"*{escaped(part.caption)}*"
             yield "\n".join(table_lines(part))
-        case Equations():
+        case parts.Equations():
             yield "\n".join(table_lines(part.table))
-        case Notes():
+        case parts.Notes():
             if part.intro is not None:
                 yield _strong(_sentence(part.intro), part.intro.style == "warning")
             yield from filter(None, [_notes(part)])
-        case Heading():
+        case parts.Heading():
             yield f"{'#' * (level + part.level)} {escaped(part.text)}"
-        case Picture():
+        case parts.Picture():
             yield f"![{escaped(part.title)}]({part.path})"
         case _:
             pass
 
 
-def _notes(part: Notes) -> str:
+def _notes(part: parts.Notes) -> str:
     items = part.told
     if not part.listed:
         return " ".join(_strong(_sentence(note), note.style == "warning") for note in items)
     return "\n".join(f"- {_strong(_said(note), note.style == 'warning' and part.intro is None)}" for note in items)
 
 
-def _said(note: Note) -> str:
+def _said(note: parts.Note) -> str:
     first, rest = note.text[: note.strong], note.text[note.strong :]
     return _strong(escaped(first), True) + escaped(rest) + (code(note.code) if note.code else "")
 
 
-def _sentence(note: Note) -> str:
+def _sentence(note: parts.Note) -> str:
     return _said(note) + ("" if note.text.endswith((".", ":")) else ".")
 
 
-def table_lines(table: Table) -> Iterator[str]:
+def table_lines(table: parts.Table) -> Iterator[str]:
     """Headings, alignment, rows."""
-    columns = table.shown_in(MARKUP)
+    columns = table.shown_in(parts.MARKUP)
     yield line(column.heading or " " for _, column in columns)
     yield line("--:" if column.right else ":--" for _, column in columns)
     for row in table.rows:
         yield line(_cell(column, row.cell(i), row) for i, column in columns)
 
 
-def _cell(column: Column, cell: Cell, row: Row) -> str:
+def _cell(column: parts.Column, cell: parts.Cell, row: parts.Row) -> str:
     text = show(column.kind, cell.value, column.empty)
     if column.kind == "code":
         shown = code(text) if text and row.role == "row" else escaped(text)

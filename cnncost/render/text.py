@@ -15,23 +15,9 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from cnncost import units
+from cnncost.render import document as parts
 from cnncost.render import layout
-from cnncost.render.document import (
-    TEXT,
-    Column,
-    Curve,
-    Document,
-    Equations,
-    Heading,
-    Narrower,
-    Note,
-    Notes,
-    Part,
-    Row,
-    Table,
-)
 from cnncost.render.layout import Line, TableColumn
-from cnncost.render.values import show
 from cnncost.render.wrapping import wrapped
 
 Written: TypeAlias = Callable[[str], str]
@@ -52,14 +38,14 @@ _NAME = (12, 36)
 """Bounds of the width down to which a row's name may be shortened: within them, three tenths of the line."""
 
 
-def to_lines(document: Document, width: int, written: Written = layout.printable) -> list[Line]:
+def to_lines(document: parts.Document, width: int, written: Written = layout.printable) -> list[Line]:
     """Title, then the parts; no line is longer than `width`, unless a table can't be made narrower."""
     width = max(width, document.least)
     headline = document.title if document.headline is None else document.headline
     title = ", ".join(text for text in (headline, document.subtitle) if text)
     lines: list[Line] = [[(line, "title")] for line in wrapped(written(title), width)]
     there: set[str] = set()
-    for part in document.shown(TEXT):
+    for part in document.shown(parts.TEXT):
         shown = list(_part(part, width, there, written))
         if not shown:
             continue
@@ -69,7 +55,7 @@ def to_lines(document: Document, width: int, written: Written = layout.printable
     return lines
 
 
-def to_text(document: Document, width: int, *, color: bool = False, encoding: str = "utf-8") -> str:
+def to_text(document: parts.Document, width: int, *, color: bool = False, encoding: str = "utf-8") -> str:
     """The lines, with ANSI escape codes or without styles, in ASCII if the encoding lacks their signs."""
     lines = to_lines(document, width)
     if not encodable("".join(map(layout.plain, lines)), encoding):
@@ -103,37 +89,37 @@ def encodable(text: str, encoding: str) -> bool:
     return True
 
 
-def _part(part: Part, width: int, there: set[str], written: Written) -> Iterator[Line]:
+def _part(part: parts.Part, width: int, there: set[str], written: Written) -> Iterator[Line]:
     """The lines of a part; names of the columns that are shown are added to `there`."""
     note_lines = partial(_told, width=width, written=written)
     match part:
-        case Table():
+        case parts.Table():
             if part.caption:
-                yield from note_lines(Note(part.caption, "caption"))
+                yield from note_lines(parts.Note(part.caption, "caption"))
             fitting = _Fitting(part, width, written)
             there |= fitting.shown
             yield from fitting.lines()
-        case Notes():
+        case parts.Notes():
             if part.intro is not None:
                 yield from note_lines(part.intro)
             for note in part.notes:
                 if note.without not in there:
                     yield from note_lines(note, first=part.first, hang=part.hang)
-        case Equations():
+        case parts.Equations():
             names = [", ".join(each.names) for each in part.equations]
             longest = max(map(layout.places, names), default=0)
             for name, each in zip(names, part.equations, strict=True):
                 sign = "=" if each.latex else " "
                 yield [(written(f"{name:<{longest}} {sign} {each.text}"), "")]  # one line, however long: to be copied
-        case Heading():
-            yield from note_lines(Note(part.text, part.style))
-        case Curve():
+        case parts.Heading():
+            yield from note_lines(parts.Note(part.text, part.style))
+        case parts.Curve():
             yield from ([(line, "")] for line in _curve(part, width))
         case _:
             pass
 
 
-def _told(note: Note, width: int, written: Written, first: str = "", hang: str = "  ") -> Iterator[Line]:
+def _told(note: parts.Note, width: int, written: Written, first: str = "", hang: str = "  ") -> Iterator[Line]:
     lines = wrapped(written(note.text + note.code), width, first, hang)
     if note.strong and lines:
         end = len(first + written(note.text[: note.strong]))
@@ -142,7 +128,7 @@ def _told(note: Note, width: int, written: Written, first: str = "", hang: str =
     yield from ([(line, note.style)] for line in lines)
 
 
-def table_lines(table: Table, width: int, written: Written = layout.printable) -> list[Line]:
+def table_lines(table: parts.Table, width: int, written: Written = layout.printable) -> list[Line]:
     """A table that takes as many of its steps as it has to."""
     return _Fitting(table, width, written).lines()
 
@@ -150,7 +136,7 @@ def table_lines(table: Table, width: int, written: Written = layout.printable) -
 class _Fitting:
     """A table as it is fitted into a width; each cell's text is made and measured once, whatever is tried."""
 
-    def __init__(self, table: Table, width: int, written: Written) -> None:
+    def __init__(self, table: parts.Table, width: int, written: Written) -> None:
         self.table, self.width, self.written = table, width, written
         self._cells: dict[tuple[int, bool], list[layout.Cell]] = {}
         self._columns: dict[tuple[int, bool, int | None, int], TableColumn] = {}
@@ -166,14 +152,14 @@ class _Fitting:
         rows = self.table.rows
         rules = [i for i, row in enumerate(rows) if row.role == "total" and i and rows[i - 1].role != "total"]
         below = {
-            i: list(_told(Note(row.below, "note"), self.width, self.written, _BELOW, _BELOW))
+            i: list(_told(parts.Note(row.below, "note"), self.width, self.written, _BELOW, _BELOW))
             for i, row in enumerate(rows) if row.below
         }  # fmt: skip
         return layout.table(self._fields(self.how, self.width), self.width, rules, below)
 
-    def _fitted(self) -> Narrower:
+    def _fitted(self) -> parts.Narrower:
         """The first of the steps that fits, or the last, with the optional columns for which there is room then."""
-        how = Narrower(self.table.optional)
+        how = parts.Narrower(self.table.optional)
         for step in self.table.narrower:
             if self._fits(how):
                 break
@@ -183,13 +169,13 @@ class _Fitting:
             how = more if self._fits(more) else how
         return how
 
-    def _left(self, how: Narrower) -> list[tuple[int, Column]]:
-        return [(i, column) for i, column in self.table.shown_in(TEXT) if column.name not in how.drop]
+    def _left(self, how: parts.Narrower) -> list[tuple[int, parts.Column]]:
+        return [(i, column) for i, column in self.table.shown_in(parts.TEXT) if column.name not in how.drop]
 
-    def _fits(self, how: Narrower) -> bool:
+    def _fits(self, how: parts.Narrower) -> bool:
         return layout.needed(self._fields(how, 0)) <= self.width
 
-    def _fields(self, how: Narrower, room: int) -> list[TableColumn]:
+    def _fields(self, how: parts.Narrower, room: int) -> list[TableColumn]:
         """The columns; bars take what the others leave of `room`, 0 to ask what is needed."""
         columns, least = self._left(how), dict(how.least)
         fields = [self._field(i, how) for i, _ in columns]
@@ -202,7 +188,7 @@ class _Fitting:
                 break
         return fields
 
-    def _field(self, index: int, how: Narrower) -> TableColumn:
+    def _field(self, index: int, how: parts.Narrower) -> TableColumn:
         column = self.table.columns[index]
         least = None if column.bar or column.kind == "bar" else dict(how.least).get(column.name, column.least)
         if column.kind == "name":
@@ -246,7 +232,7 @@ def _leads(levels: Sequence[int | None]) -> list[str]:
     return leads[::-1]
 
 
-def _with_bars(table: Table, index: int, numbers: TableColumn, size: int) -> tuple[TableColumn, TableColumn]:
+def _with_bars(table: parts.Table, index: int, numbers: TableColumn, size: int) -> tuple[TableColumn, TableColumn]:
     """The numbers of a column, and bars of at most `size`; sums have none. The heading is above both."""
     column = table.columns[index]
     cells = [row.cell(index) for row in table.rows]
@@ -264,18 +250,17 @@ def _with_bars(table: Table, index: int, numbers: TableColumn, size: int) -> tup
     return replace(numbers, heading=first), TableColumn(rest, bars, gap=1)
 
 
-def _cell(column: Column, row: Row, index: int, compact: bool, written: Written) -> layout.Cell:
+def _cell(column: parts.Column, row: parts.Row, index: int, compact: bool, written: Written) -> layout.Cell:
     cell = row.cell(index)
     style = cell.style or row.style or column.style
     if column.kind == "bar":
         share = cell.value or 0
         bar = layout.bar(share.numerator, share.denominator, column.least or 10) if share else ""
         return layout.Cell(bar, cell.style or column.style or "bar")
-    text = cell.mark + show(column.kind, cell.value, column.empty, compact)
-    return layout.Cell(written(text), style, tail=written(cell.tail))
+    return layout.Cell(written(column.text(cell, compact)), style, tail=written(cell.tail))
 
 
-def _curve(curve: Curve, width: int) -> list[str]:
+def _curve(curve: parts.Curve, width: int) -> list[str]:
     """The values as a line of block characters, the maximum per interval; the marks' names below.
 
     Marks whose names don't fit there are listed on a separate line.
