@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 import click
 
 from cnncost.cli import terminal
-from cnncost.cli.options import Command, check_places, complete_model, format_option, output_option
+from cnncost.cli.options import Command, complete_model, result_format, result_options
 from cnncost.cli.roofline import complete_device, device_file_option
 from cnncost.cli.running import run_options
 from cnncost.errors import BenchError
-from cnncost.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from cnncost.bench.result import Case
@@ -56,8 +55,7 @@ _LINES = 9
 @click.option(
     "--picture", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Draw pictures into a folder."
 )
-@format_option()
-@output_option(more=", anew after each case")
+@result_options(more=", anew after each case")
 def command(
     models: tuple[str, ...], whole_zoo: bool, on: str, batches: str | None, dtypes: str, training: bool,
     compiled: bool, threads: int | None, seconds: float, ceilings: str | None, device_file: Path | None,
@@ -76,8 +74,7 @@ def command(
       cnncost bench --zoo --batch 1,64 -o reports/bench_cpu.md --picture reports/pictures
     """  # noqa: D301  # click's sign for lines that stay as they are
     names = _names(models, whole_zoo)
-    form = FORMATS.chosen(form, output)
-    check_places(output)
+    form = result_format(form, output)
     cases = list(_cases(batches, dtypes, training, compiled))
     _refuse(cases, on, settings)
     resolved = _resolved(names, settings, on, any(case.batch is not None for case in cases))

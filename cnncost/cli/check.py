@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnncost.cli.options import Command, check_places, format_option, note, output_option
+from cnncost.cli.options import Command, check_places, note, result_format, result_options
 from cnncost.errors import InputError, OutputError
 from cnncost.render.formats import FORMATS, Format
 
@@ -44,8 +44,7 @@ _FORMATS = FORMATS.also(*_OWN)
     help="Baseline: the same models as they are at a git revision, such as origin/main, analyzed now.",
 )  # fmt: skip
 @click.option("--update", is_flag=True, help="Write the baseline, and show what changed since the old one.")
-@format_option(_FORMATS)
-@output_option(_FORMATS)
+@result_options(_FORMATS)
 @click.option(
     "-j",
     "--jobs",
@@ -72,8 +71,7 @@ def command(
 
     if revision is not None and (given := [n for n, on in (("--baseline", baseline), ("--update", update)) if on]):
         raise click.UsageError(f"--baseline-rev has a baseline of its own; leave out {given[0]}")
-    form = _FORMATS.chosen(form, output)
-    check_places(output)
+    form = result_format(form, output, formats=_FORMATS)
     file = read(Path(config) if config is not None else relative(find(Path.cwd())))
     if baseline is not None:
         file = replace(file, baseline=Path(baseline))

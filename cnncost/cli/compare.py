@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnncost.cli.options import Command, check_places, complete_model, format_option, note, output_option
+from cnncost.cli.options import Command, complete_model, note, result_format, result_options
 from cnncost.cli.running import at_sizes, run_options
-from cnncost.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from cnncost.sources.settings import Settings
@@ -48,8 +47,7 @@ _PICTURES = (".svg", ".png", ".pdf")
     metavar="FILE",
     help="Draw parameters, MACs and memory, or what was joined over MACs: .png, .svg or .pdf.",
 )
-@format_option()
-@output_option()
+@result_options()
 def command(
     models: tuple[str, ...], settings: Settings, vary: tuple[str, ...], table: str | None, quality: str | None,
     picture: str | None, form: str | None, output: str | None,
@@ -64,8 +62,7 @@ def command(
     from cnncost.cli import terminal
 
     output, picture = _places(output, picture, form)
-    form = FORMATS.chosen(form, output)
-    check_places(output, picture)
+    form = result_format(form, output, picture)
     if quality is not None and table is None:
         raise click.UsageError("--quality names a column of --join; give --join, a CSV file with a column model")
     from cnncost.published import PUBLISHED, table_of

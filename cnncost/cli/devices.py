@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from cnncost.cli import terminal
-from cnncost.cli.options import Command, check_places, format_option, output_option
+from cnncost.cli.options import Command, result_format, result_options
 from cnncost.cli.roofline import complete_device, device_file_option
-from cnncost.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from cnncost.devices import Device
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
     "--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads to measure with; by default all cores."
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-@format_option()
-@output_option()
+@result_options()
 def command(
     name: str | None, device_file: Path | None, measure: bool, backend: str, save_as: str | None,
     threads: int | None, as_json: bool, form: str | None, output: str | None,
@@ -44,8 +42,7 @@ def command(
         raise click.UsageError("--save-as and --threads belong to --measure")
     if as_json and form not in {None, "json"}:
         raise click.UsageError(f"--json is --format json; leave out --format {form}, or --json")
-    form = FORMATS.chosen("json" if as_json else form, output)
-    check_places(output)
+    form = result_format("json" if as_json else form, output)
     from cnncost.devices import catalog, find
     from cnncost.devices.document import catalog_document, device_document
 

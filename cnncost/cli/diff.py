@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnncost.cli.options import (
-    Command,
-    check_places,
-    complete_model,
-    format_option,
-    note,
-    output_option,
-    parsed_model_args,
-)
+from cnncost.cli.options import Command, complete_model, note, parsed_model_args, result_format, result_options
 from cnncost.cli.running import analyzed, is_cached, refuse_for_saved, run_options
 from cnncost.render.formats import FORMATS, Format
 
@@ -50,8 +42,7 @@ _FORMATS = FORMATS.also(
 @click.option(
     "-c", "--config", metavar="FILE", help="Budget file; by default cnncost.toml or pyproject.toml, here or above."
 )
-@format_option(_FORMATS)
-@output_option(_FORMATS)
+@result_options(_FORMATS)
 @click.option(
     "--top", type=click.IntRange(min=1), default=12, show_default=True, metavar="N", help="How many layers to list."
 )
@@ -71,8 +62,7 @@ def command(
     if len(models) != 2 and (rev is None or len(models) > 2):
         raise click.UsageError("expected OLD and NEW, or one MODEL with --rev A..B, or --rev A..B for all budgets")
     _check_budgets(models, settings, (*new_args,), rev, config, form)
-    form = _FORMATS.chosen(form, output)
-    check_places(output)
+    form = result_format(form, output, formats=_FORMATS)
     if not models:
         return _of_budgets(rev or "", config, form, output, top, exit_code)
     if rev is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnncost.cli import terminal
-from cnncost.cli.options import Command, check_places, format_option, model_argument, output_option
+from cnncost.cli.options import Command, check_places, model_argument, result_options
 from cnncost.cli.running import run_options
 from cnncost.render.formats import FORMATS
 
@@ -39,8 +39,7 @@ if TYPE_CHECKING:
     help="The largest size of each variable that keeps a budget, such as 'macs <= 2G'; the others at the model's own.",
 )  # fmt: skip
 @click.option("--picture", metavar="FILE", help="Draw MACs over each variable, with the points: .png, .svg or .pdf.")
-@format_option()
-@output_option()
+@result_options()
 def command(
     model: str, vary: tuple[str, ...], settings: Settings, inference: bool, by: str, budgets: tuple[str, ...],
     picture: str | None, form: str | None, output: str | None,

@@ -9,9 +9,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from cnncost.cli import terminal
-from cnncost.cli.options import Command, check_places, format_option, output_option
+from cnncost.cli.options import Command, check_places, result_format, result_options
 from cnncost.lecture.verdict import Verdict
-from cnncost.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from cnncost.lecture.findings import Findings
@@ -35,8 +34,7 @@ def _complete_slide(ctx: click.Context, param: click.Parameter, incomplete: str)
     help="Only claims of this verdict; repeatable.",
 )  # fmt: skip
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if a claim differs.")
-@format_option()
-@output_option()
+@result_options()
 @click.option(
     "--write-reports", "folder", metavar="DIR",
     help="Write lecture.md and lecture.csv, of the whole lecture, into a folder.",
@@ -67,8 +65,7 @@ def command(
             )
         _write_reports(folder)
         return 0
-    form = FORMATS.chosen(form, output)
-    check_places(output)
+    form = result_format(form, output)
     title, found = _found(claims, numbers)
     shown = tuple(finding for finding in found if not verdicts or finding.verdict in verdicts)
     from cnncost.lecture.document import WIDE, document

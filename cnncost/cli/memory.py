@@ -10,7 +10,7 @@ import click
 
 from cnncost import units
 from cnncost.cli import terminal
-from cnncost.cli.options import Command, check_places, format_option, model_argument, output_option
+from cnncost.cli.options import Command, check_places, model_argument, result_options
 from cnncost.cli.parallel import built_model, parallel_options
 from cnncost.cli.roofline import complete_device, device_file_option
 from cnncost.cli.running import cached, is_cached, run_options
@@ -106,8 +106,7 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only for type
     help="How many of the largest tensors' holders to list.",
 )
 @click.option("--picture", metavar="FILE", help="Draw the timeline: .png, .svg or .pdf.")
-@format_option()
-@output_option()
+@result_options()
 def command(
     model: str, settings: Settings, parallel: Parallel | None, inference: bool, optimizer: str | None, loss: str | None,
     keep_gradients: bool, block: int, workspace: _Given | None, device_memory: _Given | None, device: str | None,

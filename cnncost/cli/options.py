@@ -88,18 +88,35 @@ class _Format(click.Choice):  # type: ignore[type-arg]  # generic only for type 
         return super().convert(value, param, ctx)
 
 
-def format_option(formats: Formats = FORMATS) -> Callable[[_Command], _Command]:
-    """`--format`, as the argument `form`: by default that of the file's ending, else text."""
-    more = "; ".join(f"{form.name}: {form.meaning}" for form in formats if form.meaning)
-    return click.option(
+def result_options(
+    formats: Formats = FORMATS, files: Formats | None = None, more: str = ""
+) -> Callable[[_Command], _Command]:
+    """`--format`, as the argument `form`, and `-o FILE`, as `output`.
+
+    Args:
+        formats: what `--format` offers.
+        files: what files can be, if that is not the same.
+        more: ends the help of `-o`.
+    """
+    told = "; ".join(f"{form.name}: {form.meaning}" for form in formats if form.meaning)
+    form = click.option(
         "--format", "form", type=_Format(formats.names),
-        help=f"Output format; by default that of FILE's ending, else text.{f' {more}.' if more else ''}",
+        help=f"Output format; by default that of FILE's ending, else text.{f' {told}.' if told else ''}",
     )  # fmt: skip
+    endings = (files or formats).usual_endings
+    output = click.option("-o", "--output", metavar="FILE", help=f"Write to a file: {endings}{more}.")
+    return lambda command: form(output(command))
 
 
-def output_option(formats: Formats = FORMATS, more: str = "") -> Callable[[_Command], _Command]:
-    """`-o FILE`, as the argument `output`."""
-    return click.option("-o", "--output", metavar="FILE", help=f"Write to a file: {formats.usual_endings}{more}.")
+def result_format(form: str | None, output: str | None, picture: str | None = None, formats: Formats = FORMATS) -> str:
+    """The format to write, by name, with the paths of results checked before the work.
+
+    Raises:
+        OutputError: `--format` and the file's ending contradict each other, or a path can't be written.
+    """
+    name = formats.chosen(form, output)
+    check_places(output, picture)
+    return name
 
 
 def check_places(output: str | None, picture: str | None = None) -> None:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from cnncost.cli import terminal
-from cnncost.cli.options import Command, check_places, complete_model, format_option, output_option
+from cnncost.cli.options import Command, check_places, complete_model, result_format, result_options
 from cnncost.cli.running import analyzed, run_options
-from cnncost.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option("--of", "image", type=int, metavar="N", help="Which input, from 0; by default the first with space.")
 @click.option("--all", "everything", is_flag=True, help="List layers that leave the field as it is, too.")
-@format_option()
-@output_option()
+@result_options()
 @click.option("--picture", metavar="FILE", help="Draw the fields on the input, and their growth: .png, .svg or .pdf.")
 @click.option(
     "--write-reports", "folder", metavar="DIR",
@@ -58,8 +56,7 @@ def command(
         raise click.UsageError("Missing argument 'MODEL'.")
     if unit is not None and (len(layers) != 1 or form or picture or everything):
         raise click.UsageError("--unit tells of one unit in words: it needs one --layer, and no format or picture")
-    form = FORMATS.chosen(form, output)
-    check_places(output, picture)
+    form = result_format(form, output, picture)
     report = analyzed(model, settings)
     if unit is not None:
         from cnncost.report.field_table import unit_text

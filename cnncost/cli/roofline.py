@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from cnncost.cli import terminal
-from cnncost.cli.options import Command, check_places, format_option, model_argument, output_option
+from cnncost.cli.options import Command, check_places, model_argument, result_options
 from cnncost.cli.parallel import built_model, parallel_options
 from cnncost.cli.running import cached, is_cached, run_options
 from cnncost.errors import CnncostError
@@ -85,8 +85,7 @@ device_file_option = click.option(
     "--devices", "count", type=click.IntRange(min=1), default=1, metavar="N", help="and the number of devices."
 )
 @click.option("--picture", metavar="FILE", help="Draw the roofline with a dot for each layer: .png, .svg or .pdf.")
-@format_option(FORMATS.also(*VIEWERS))
-@output_option()
+@result_options(FORMATS.also(*VIEWERS))
 def command(
     model: str, device_name: str, device_file: Path | None, settings: Settings, dtype: str | None,
     parallel: Parallel | None, step: bool, link: str | None, node: int | None, algorithm: str | None, by: By,

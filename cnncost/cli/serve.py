@@ -10,15 +10,13 @@ import click
 from cnncost.cli import terminal
 from cnncost.cli.options import (
     Command,
-    check_places,
-    format_option,
     model_args_option,
     model_argument,
-    output_option,
     parsed_model_args,
+    result_format,
+    result_options,
 )
 from cnncost.cli.roofline import complete_device, device_file_option
-from cnncost.render.formats import FORMATS
 
 
 @click.command(cls=Command)
@@ -56,8 +54,7 @@ from cnncost.render.formats import FORMATS
     help="The prompt of a model with a method step(inputs, cache): batch and tokens are its first two axes, 1x1x512.",
 )  # fmt: skip
 @model_args_option
-@format_option()
-@output_option()
+@result_options()
 def command(
     model: str, context: int, batch: int, new_tokens: int, chunk: int | None, dtype: str | None, device: str | None,
     device_file: Path | None, fit: bool, last_logits: bool, inputs: str | None, model_args: tuple[str, ...],
@@ -74,8 +71,7 @@ def command(
       cnncost serve hf:mamba --context 4096 --new-tokens 256
       cnncost serve net.py:Decoder --context 512 --input 1x1x256
     """  # noqa: D301  # click's sign for lines that stay as they are
-    form = FORMATS.chosen(form, output)
-    check_places(output)
+    form = result_format(form, output)
     from cnncost.decoding import serving
     from cnncost.decoding.document import document
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnncost.cli import terminal
-from cnncost.cli.options import Command, check_places, format_option, model_argument, output_option, strict_option
+from cnncost.cli.options import Command, check_places, model_argument, result_options, strict_option
 from cnncost.cli.parallel import built_model, parallel_options
 from cnncost.cli.running import analyzed, run_options
 from cnncost.render.formats import FORMATS, Format, listed
@@ -54,8 +54,7 @@ _FORMATS = FORMATS.also(SPEEDSCOPE)
     "--top", type=click.IntRange(min=1), metavar="N",
     help="List the N largest, and all others as one row; by MACs without --sort.",
 )  # fmt: skip
-@format_option(_FORMATS)
-@output_option()
+@result_options(_FORMATS)
 @click.option(
     "--columns", metavar="+NAME",
     help="Further columns: +kernel, +stride and +input for what a layer is and is given, +trainable for its trainable "

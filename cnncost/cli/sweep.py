@@ -8,14 +8,13 @@ import click
 
 from cnncost.cli.options import (
     Command,
-    check_places,
     complete_model,
-    format_option,
     input_option,
     model_args_option,
     note,
-    output_option,
     parsed_model_args,
+    result_format,
+    result_options,
 )
 from cnncost.cli.roofline import complete_device
 from cnncost.cli.running import autocast_option, trace_option
@@ -70,8 +69,7 @@ if TYPE_CHECKING:
     "-Y: less of it is better, +Y: more. Three or more: parallel coordinates.",
 )  # fmt: skip
 @click.option("--picture", metavar="FILE", help="Draw two columns or more: .png, .svg or .pdf.")
-@format_option(SHOWN)
-@output_option(FILES)
+@result_options(SHOWN, FILES)
 def command(
     models: tuple[str, ...], file: str | None, jobs: int | None, backend: str, scheduler: str | None, yes: bool,
     timeout: str | None,
@@ -85,8 +83,7 @@ def command(
     from cnncost.sweeps import api
     from cnncost.sweeps.read import duration
 
-    form = FILES.chosen(form, output)
-    check_places(output, picture)
+    form = result_format(form, output, picture, FILES)
     seconds = None if timeout is None else duration(timeout)
     grid = _grid(models, file, given)
     drawn = _drawn(grid, scatter, picture, join)

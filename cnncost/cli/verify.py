@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from cnncost.cli import terminal
-from cnncost.cli.options import Command, check_places, format_option, model_argument, output_option
+from cnncost.cli.options import Command, model_argument, result_format, result_options
 from cnncost.cli.running import run_options
-from cnncost.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from cnncost.sources.settings import Settings
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @model_argument
 @run_options()
-@format_option()
-@output_option()
+@result_options()
 @click.option(
     "--no-fvcore", is_flag=True,
     help="Leave fvcore out: it takes real weights and a real forward, for which a large model needs much memory.",
@@ -37,8 +35,7 @@ def command(model: str, settings: Settings, form: str | None, output: str | None
     from cnncost.verify import verify
     from cnncost.verify.render import document
 
-    form = FORMATS.chosen(form, output)
-    check_places(output)
+    form = result_format(form, output)
     source = find(model, settings.model_args).without_method("verify")
     verification = verify(settings.resolve(source), trace=settings.tracing, with_fvcore=not no_fvcore)
     terminal.write(document(verification), form, output)

@@ -10,7 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from cnncost.cli import terminal
-from cnncost.cli.options import Command, check_places, format_option, output_option
+from cnncost.cli.options import Command, result_format, result_options
 from cnncost.render.document import COMPACT, Column, Document, Narrower, Table, notes, rows
 
 if TYPE_CHECKING:
@@ -26,17 +26,13 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 
 @click.command(cls=Command)
 @click.argument("name", required=False, shell_complete=_complete)
-@format_option()
-@output_option()
+@result_options()
 def command(name: str | None, form: str | None, output: str | None) -> None:
     """List the reference networks, or tell all of one: paper, deviations, published figures.
 
     Every figure stands beside what the analysis finds, with its tolerance and the reason of it.
     """
-    from cnncost.render.formats import FORMATS
-
-    form = FORMATS.chosen(form, output)
-    check_places(output)
+    form = result_format(form, output)
     terminal.write(_listing() if name is None else _network(name), form, output)
 
 
