@@ -42,9 +42,10 @@ def written(data: Mapping[str, Any]) -> str:
 
 def _lines(value: Any) -> str:
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        return "[\n    " + ",\n    ".join(_line(row) for row in value) + "\n  ]"
-    return _line(value)
+        return "[\n    " + ",\n    ".join(map(line, value)) + "\n  ]"
+    return line(value)
 
 
-def _line(value: Any) -> str:
+def line(value: Any) -> str:
+    """Plain data on one line."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False)

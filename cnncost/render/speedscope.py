@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from cnncost.render.json import line
 from cnncost.render.timeline import Span, Timeline, Track
 
 SCHEMA = "https://www.speedscope.app/file-format-schema.json"
@@ -21,8 +22,8 @@ def to_speedscope(timeline: Timeline) -> str:
         "$schema": SCHEMA, "exporter": timeline.maker, "name": timeline.title, "activeProfileIndex": 0,
         "shared": {"frames": [{"name": name} for name in frames]},
     }  # fmt: skip
-    head = ",\n".join(f"{json.dumps(key)}: {_line(value)}" for key, value in data.items())
-    lines = ",\n".join(map(_line, profiles))
+    head = ",\n".join(f"{json.dumps(key)}: {line(value)}" for key, value in data.items())
+    lines = ",\n".join(map(line, profiles))
     return f'{{{head},\n"profiles": [\n{lines}\n]}}\n'
 
 
@@ -50,7 +51,3 @@ def _profile(track: Track, frames: dict[str, int]) -> dict[str, Any]:
 
 def _name(span: Span) -> str:
     return f"{span.name}: {span.missing}" if span.missing else span.name
-
-
-def _line(data: Any) -> str:
-    return json.dumps(data, ensure_ascii=False, allow_nan=False)

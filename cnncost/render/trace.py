@@ -8,10 +8,10 @@ slice are rounded to nanoseconds, and what is nested stays so; the exact seconds
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
+from cnncost.render.json import line
 from cnncost.render.timeline import Counter, Span, Timeline, Track
 from cnncost.render.values import plain
 
@@ -21,10 +21,11 @@ _PLACE = {"pid": 1, "tid": 1}
 def to_trace(timeline: Timeline) -> str:
     """The first track, which is of seconds, and the counters; an event a line."""
     track = timeline.tracks[0]
-    events = [*_names(timeline, track), *map(_slice, _shown(track)), *_counted(timeline)]
+    counted = (event for counter in timeline.counters for event in _counter(counter))
+    events = [*_names(timeline, track), *map(_slice, _shown(track)), *counted]
     facts = plain(timeline.facts)
-    lines = ",\n".join(_line(event) for event in events)
-    return f'{{"traceEvents": [\n{lines}\n],\n"otherData": {_line(facts)}}}\n'
+    lines = ",\n".join(map(line, events))
+    return f'{{"traceEvents": [\n{lines}\n],\n"otherData": {line(facts)}}}\n'
 
 
 def _names(timeline: Timeline, track: Track) -> Iterator[dict[str, Any]]:
@@ -47,11 +48,6 @@ def _slice(span: Span) -> dict[str, Any]:
     return {**event, **_PLACE, "args": args}
 
 
-def _counted(timeline: Timeline) -> Iterator[dict[str, Any]]:
-    for counter in timeline.counters:
-        yield from _counter(counter)
-
-
 def _counter(counter: Counter) -> Iterator[dict[str, Any]]:
     """An event where a part changes."""
     parts = list(counter.values)
@@ -65,7 +61,3 @@ def _counter(counter: Counter) -> Iterator[dict[str, Any]]:
 
 def _nanoseconds(seconds: float) -> int:
     return round(seconds * 1e9)
-
-
-def _line(data: Any) -> str:
-    return json.dumps(data, ensure_ascii=False, allow_nan=False)
