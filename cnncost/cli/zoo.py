@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 from cnncost.cli import terminal
 from cnncost.cli.options import Command, result_format, result_options
 from cnncost.render.document import COMPACT, Column, Document, Narrower, Table, notes, rows
+from cnncost.report.naming import is_within
 
 if TYPE_CHECKING:
     from cnncost.report.model import Report
@@ -169,7 +170,7 @@ class _Found:
         match figure.quantity:
             case "connections" | "neurons":
                 counted = self._counts(figure.quantity)
-                return sum(n for path, n in counted.items() if _within(path, figure.layer))
+                return sum(n for path, n in counted.items() if is_within(path, figure.layer or ""))
             case "params" | "trainable_params" | "macs":
                 number = getattr(self.report.module(figure.layer or ""), figure.quantity)
                 assert isinstance(number, int)
@@ -184,7 +185,3 @@ class _Found:
                 model = self.entry.build()
             self._counted[quantity] = getattr(connections, quantity)(model, self.entry.input_shape)
         return self._counted[quantity]
-
-
-def _within(path: str, layer: str | None) -> bool:
-    return layer is None or path == layer or path.startswith(f"{layer}.")

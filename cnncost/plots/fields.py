@@ -11,6 +11,7 @@ from cnncost.plots.picture import picture
 from cnncost.render.values import along
 from cnncost.report.fields import Growth, plain
 from cnncost.report.model import Report
+from cnncost.report.naming import is_within
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -117,10 +118,6 @@ def _middle(row: Growth) -> tuple[tuple[float, float], tuple[float, float]]:
     return spans[-2], spans[-1]
 
 
-def _within(path: str, above: str) -> bool:
-    return not above or path == above or path.startswith(f"{above}.")
-
-
 Points: TypeAlias = list[tuple[int, int]]
 """Layers by their order, with a size each."""
 
@@ -186,7 +183,7 @@ def _growth(axes: Axes, rows: Sequence[Growth], boxes: Sequence[Growth]) -> None
     if whole:
         axes.axvspan(whole[0] - 0.5, len(rows) - 0.5, color="#dddddd", alpha=0.6, linewidth=0, label="global")
     for row, color in zip(boxes, _COLORS, strict=False):
-        inside = [i for i, each in enumerate(rows) if _within(each.path, row.path)]
+        inside = [i for i, each in enumerate(rows) if is_within(each.path, row.path)]
         place, size = inside[-1] if inside else 0, row.field.size[0]
         if isinstance(size, int):
             axes.plot([place], [size], "o", color=color, markersize=6)

@@ -144,6 +144,11 @@ def plain(value: Any) -> Any:
     return None if missing(value) else value
 
 
+def as_data(row: Any) -> dict[str, Any]:
+    """The fields of a NamedTuple by their names in data, where `nbytes` is `bytes`."""
+    return {"bytes" if name == "nbytes" else name: value for name, value in row._asdict().items()}
+
+
 def csv_cell(value: Any, kind: Kind = "text") -> Any:
     """A value for CSV and pandas: shapes as `1x64x112x112`, several joined by a semicolon, as texts are."""
     if kind == "texts":

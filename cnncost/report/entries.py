@@ -8,7 +8,7 @@ from typing import NamedTuple
 from cnncost import units
 from cnncost.report.columns import By, Row, table
 from cnncost.report.data import ReportData
-from cnncost.report.naming import OWN
+from cnncost.report.naming import OWN, is_within
 from cnncost.report.outline import Item, TreeRow, depth_of, fitting_depth, inside, layer_names, outline, visible
 from cnncost.report.ranking import Ranking, ranked
 from cnncost.report.rows import Module
@@ -166,13 +166,9 @@ def holder(items: list[Item], report: ReportData) -> Item | None:
         return None
     path, innermost = report.biggest.path, None
     for item in items:
-        if path in item.paths if item.own else any(_within(path, above) for above in item.paths):
+        if path in item.paths if item.own else any(is_within(path, above) for above in item.paths):
             innermost = item
     return innermost
-
-
-def _within(path: str, above: str) -> bool:
-    return not above or path == above or path.startswith(f"{above}.")
 
 
 def note(row: Row) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cnncost.render.document import Column, Heading, Narrower, Part, Table, rows
+from cnncost.render.values import as_data
 from cnncost.report.data import ReportData
 
 
@@ -27,9 +28,4 @@ def exchanges(report: ReportData) -> Iterator[Part]:
 
 def facts(report: ReportData) -> dict[str, Any]:
     """The same for JSON; empty for a model that is not split."""
-    told = [each._asdict() for each in report.communication]
-    return (
-        {"communication": [{"bytes" if n == "nbytes" else n: v for n, v in each.items()} for each in told]}
-        if told
-        else {}
-    )
+    return {"communication": [*map(as_data, report.communication)]} if report.communication else {}

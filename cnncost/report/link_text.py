@@ -9,6 +9,7 @@ from cnncost import units
 from cnncost.devices.model import Device
 from cnncost.passes.links import Topology
 from cnncost.render.document import Column, Heading, Narrower, Part, Table, notes, rows
+from cnncost.render.values import as_data
 from cnncost.report.columns import AT_LEAST
 from cnncost.report.prediction import Prediction, split
 
@@ -75,9 +76,8 @@ def facts(prediction: Prediction) -> dict[str, Any]:
         return {}
     told: dict[str, Any] = {"topology": links.topology._asdict(), "collectives": None}
     if links.times is not None and found is not None:
-        each = [time._asdict() for time in links.times]
         told |= {
-            "collectives": [{"bytes" if name == "nbytes" else name: n for name, n in time.items()} for time in each],
+            "collectives": [*map(as_data, links.times)],
             "computing_seconds": found.computing, "sending_seconds": found.sending,
             "not_overlapped_seconds": found.in_turn, "overlapped_seconds": found.overlapped,
         }  # fmt: skip

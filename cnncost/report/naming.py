@@ -17,6 +17,11 @@ def shown(path: str) -> str:
     return path or ITSELF
 
 
+def is_within(path: str, above: str) -> bool:
+    """Whether a path is of a module or of one in it; all are in the model, whose path is empty."""
+    return not above or path == above or path.startswith(f"{above}.")
+
+
 def resolve_path(name: str, model: Sequence[str], known: Sequence[str]) -> str:
     """Resolve a name to a path: any displayed name of the model, or its own name, gives `""`.
 

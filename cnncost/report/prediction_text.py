@@ -10,6 +10,7 @@ from cnncost.devices.model import Device
 from cnncost.passes.roofline import OpTime, Predicted
 from cnncost.render.document import Column, Document, Role, Table, notes
 from cnncost.render.document import Row as DocumentRow
+from cnncost.render.values import as_data
 from cnncost.report import heading, link_text
 from cnncost.report.columns import AT_LEAST
 from cnncost.report.formula import wrapped
@@ -186,7 +187,7 @@ def _shares(each: Predicted) -> str:
 
 
 def _plain(each: Predicted) -> dict[str, Any]:
-    names = {"nbytes": "bytes"}
+    names: dict[str, str] = {}
     for ceiling in ("compute", "memory", "launch"):
         names |= {ceiling: f"{ceiling}_bound_seconds", f"{ceiling}_alone": f"{ceiling}_seconds"}
-    return {names.get(k, k): v for k, v in each._asdict().items()} | {"intensity": each.intensity, "bound": each.bound}
+    return {names.get(k, k): v for k, v in as_data(each).items()} | {"intensity": each.intensity, "bound": each.bound}
