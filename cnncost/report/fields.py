@@ -10,7 +10,7 @@ from typing import NamedTuple
 from cnncost.errors import CnncostError
 from cnncost.passes.receptive_field import Extent, ReceptiveField
 from cnncost.report.data import ReportData, SomeReport
-from cnncost.report.further import filled
+from cnncost.report.further import Place, filled, place
 from cnncost.report.naming import resolve_path, shown, unknown_path
 from cnncost.report.rows import Along, Spans
 
@@ -44,7 +44,8 @@ def receptive_field(
     """Implementation of `Report.receptive_field`."""
     fields = report.receptive_fields
     graph = fields.graph
-    labels = {graph.call_path(i): i for i in range(len(graph.calls))}
+    last_first = sorted(range(len(graph.calls)), key=lambda i: -graph.calls[i].index)
+    labels = {graph.call_path(i): i for i in last_first}  # a module named `a#2` is meant before a's second call
     paths = [each for each, _, _ in report.tree]
     path = path_of_name(report, path)
     if path not in labels:
@@ -70,14 +71,13 @@ def with_receptive_fields(report: SomeReport) -> SomeReport:
     if report.fields:
         return report
     graph = report.receptive_fields.graph
-    by_label: dict[str, Spans] = {}
+    spans: dict[Place, Spans] = {}
     for call in range(len(graph.calls)):
         field = report.receptive_fields.of(call)
         if field is not None:
-            by_label[graph.call_path(call)] = Spans(*(plain(each) for each in (field.size, field.jump, field.start)))
-    layers = filled(report.layers, {label: spans._asdict() for label, spans in by_label.items()})
-    paths = {path for path, _, _ in report.tree}
-    return replace(report, layers=layers, fields={label: s for label, s in by_label.items() if label in paths})
+            spans[place(graph, call)] = Spans(*(plain(each) for each in (field.size, field.jump, field.start)))
+    layers = filled(report.layers, {where: each._asdict() for where, each in spans.items()})
+    return replace(report, layers=layers, fields={path: each for (path, nth), each in spans.items() if nth == 1})
 
 
 def plain(values: Sequence[int | Fraction | Extent]) -> Along:

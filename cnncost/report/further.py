@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 from cnncost.errors import CnncostError
 from cnncost.graph import Graph
@@ -23,19 +23,19 @@ _OF_A_RUN = frozenset({"kernel", "stride", "input"})
 
 
 def with_memory(report: SomeReport) -> SomeReport:
-    """The report with the columns allocated and saved; calls of a training step are matched by label."""
+    """The report with the columns allocated and saved, of the training step if there is one."""
     graph = _recorded(report, report.training or report.graph)
     check_whole(report.model, report.partial)
-    by_label = {graph.call_path(call): each._asdict() for call, each in memory(graph).by_call.items()}
-    return _with_sums(report, by_label, {"allocated": 0, "saved": 0})
+    by_call = {place(graph, call): each._asdict() for call, each in memory(graph).by_call.items()}
+    return _with_sums(report, by_call, {"allocated": 0, "saved": 0})
 
 
 def with_masks(report: SomeReport, tile: int | Tile | None) -> SomeReport:
     """The report with macs_unmasked in its rows and totals, including those of a training step."""
     blocks = _tile(tile)
     graph = _recorded(report, report.graph)
-    by_label = {graph.call_path(call): _of_masks(left) for (_, call), left in unmasked(graph, blocks).items()}
-    report = replace(_with_sums(report, by_label, _of_masks(Left(0, False))), mask_tile=blocks or ())
+    by_call = {place(graph, call): _of_masks(left) for (_, call), left in unmasked(graph, blocks).items()}
+    report = replace(_with_sums(report, by_call, _of_masks(Left(0, False))), mask_tile=blocks or ())
     if report.training is None:
         return report
     step = unmasked(report.training, blocks).values()
@@ -72,25 +72,25 @@ def with_columns(report: SomeReport, names: Sequence[str]) -> SomeReport:
     if not missing & _OF_A_RUN:
         return replace(report, further=requested)
     graph = _recorded(report, report.graph)
-    by_label: dict[str, dict[str, Any]] = {}
+    by_call: dict[Place, dict[str, Any]] = {}
     for index, own in windows(graph).items():
-        by_label[graph.call_path(index)] = {
+        by_call[place(graph, index)] = {
             name: several(_sizes(own, name)) for name in ("kernel", "stride") if name in requested
         }
     containers: dict[str, Any] = {}
     if "input" in requested:
-        rows = {layer.label for layer in report.layers if layer.call}
+        rows = {(layer.path, layer.call) for layer in report.layers}
         for index, call in enumerate(graph.calls):
             shapes = tuple([graph.values[value].shape for value in call.inputs])
-            label, path = graph.call_path(index), graph.scopes[call.scope].path
-            by_label.setdefault(label, {})["input_shapes"] = shapes
-            if path and label not in rows and call.index + 1 == graph.scopes[call.scope].calls:
+            path, nth = place(graph, index)
+            by_call.setdefault((path, nth), {})["input_shapes"] = shapes
+            if path and (path, nth) not in rows and nth == graph.scopes[call.scope].calls:
                 containers[path] = shapes
         report = replace(
             report, container_inputs=containers,
             totals=replace(report.totals, input_shapes=tuple([shape for shape, _ in report.inputs])),
         )  # fmt: skip
-    return replace(report, layers=filled(report.layers, by_label), further=requested)
+    return replace(report, layers=filled(report.layers, by_call), further=requested)
 
 
 def _sizes(own: Iterable[Windows], name: str) -> list[Along]:
@@ -103,16 +103,27 @@ def _recorded(report: SomeReport, graph: Graph | None) -> Graph:
     return graph
 
 
+Place: TypeAlias = tuple[str, int]
+"""A module's path, and which call of it this is, from 1. A label may be that of another module: of one named `a#2`."""
+
+
+def place(graph: Graph, call: int) -> Place:
+    """The place of a call, by its index."""
+    return graph.scopes[graph.calls[call].scope].path, graph.calls[call].index + 1
+
+
 def filled(
-    layers: Sequence[Layer], by_label: Mapping[str, Mapping[str, Any]], nothing: Mapping[str, Any] | None = None
+    layers: Sequence[Layer], by_call: Mapping[Place, Mapping[str, Any]], nothing: Mapping[str, Any] | None = None
 ) -> tuple[Layer, ...]:
-    """Rows with the fields of their calls, by label; those of no call, or of none that is there, have `nothing`."""
-    own = [by_label.get(layer.label, nothing) if layer.call else nothing for layer in layers]
+    """Rows with the fields of their calls; those of no call, or of none that is there, have `nothing`."""
+    own = [by_call.get((layer.path, layer.call), nothing) for layer in layers]
     return tuple([replace(layer, **each) if each else layer for layer, each in zip(layers, own, strict=True)])
 
 
-def _with_sums(report: SomeReport, by_label: Mapping[str, Mapping[str, Any]], nothing: Mapping[str, Any]) -> SomeReport:
+def _with_sums(
+    report: SomeReport, by_call: Mapping[Place, Mapping[str, Any]], nothing: Mapping[str, Any]
+) -> SomeReport:
     """The report with fields that add up to the totals'; a flag is set there if it is in a row."""
-    layers = filled(report.layers, by_label, nothing)
+    layers = filled(report.layers, by_call, nothing)
     sums = {name: type(zero)(sum(getattr(layer, name) for layer in layers)) for name, zero in nothing.items()}
     return replace(report, layers=layers, totals=replace(report.totals, **sums))

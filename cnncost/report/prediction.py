@@ -217,8 +217,6 @@ def times_of(prediction: Prediction, path: str) -> list[tuple[str, OpTime]]:
     graph = prediction.graph
     if path not in {scope.path for scope in graph.scopes}:
         raise CnncostError(unknown_path(path, [scope.path for scope in graph.scopes]))
-    return [
-        (node.name, time)
-        for node, time in zip(graph.nodes, prediction.roofline.nodes, strict=True)
-        if time is not None and graph.call_path(node.call) == path
-    ]
+    first = {i for i, call in enumerate(graph.calls) if graph.scopes[call.scope].path == path and not call.index}
+    nodes = zip(graph.nodes, prediction.roofline.nodes, strict=True)
+    return [(node.name, time) for node, time in nodes if time is not None and node.call in first]

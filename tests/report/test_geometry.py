@@ -149,6 +149,48 @@ def test_layers_that_differ_in_their_kernel_alone_are_not_folded():
     assert [item.row.kernel for item in outline(report.with_columns("kernel"))] == [(1, 3), (3, 1)] * 2
 
 
+class Named(nn.Module):
+    """A module called twice, and one that is named as its second call is."""
+
+    def __init__(self, order):
+        super().__init__()
+        self.order = order
+        self.a = nn.Conv2d(3, 3, 3, padding=1)
+        self.add_module("a#2", nn.Conv2d(3, 3, 5, stride=2))
+
+    def forward(self, x):
+        for name in self.order:
+            x = getattr(self, name)(x)
+        return x
+
+
+A, OTHER = 3 * 3 * 3 * 3, 3 * 3 * 5 * 5  # MACs of a position
+BIG, SMALL = 16 * 16, 6 * 6  # positions before and after the stride
+
+
+@pytest.mark.parametrize(
+    ("order", "rows"),
+    [
+        (("a", "a", "a#2"), {("a", 1): (3, 3, BIG), ("a", 2): (3, 3 + 2, BIG), ("a#2", 1): (5, 5 + 4, SMALL)}),
+        (("a", "a#2", "a"), {("a", 1): (3, 3, BIG), ("a#2", 1): (5, 3 + 4, SMALL), ("a", 2): (3, 7 + 2 * 2, SMALL)}),
+    ],
+)
+def test_a_module_named_like_a_second_call(order, rows):
+    report = cnncost.analyze(Named(order), (1, 3, 16, 16)).with_columns("kernel").with_memory().with_masks()
+    report = report.with_receptive_fields()
+    assert {
+        (row.path, row.call): (row.kernel[0], row.receptive_field[0], row.allocated, row.macs_unmasked)
+        for row in report.layers
+    } == {
+        (path, call): (kernel, field, 3 * 4 * positions, positions * (A if path == "a" else OTHER))
+        for (path, call), (kernel, field, positions) in rows.items()
+    }
+    assert report.totals.allocated == sum(3 * 4 * positions for _, _, positions in rows.values())
+    assert report.totals.macs_unmasked == report.totals.macs
+    assert report.receptive_field("a#2").size == (rows["a#2", 1][1],) * 2
+    assert report.module("a#2").receptive_field == (rows["a#2", 1][1],) * 2
+
+
 def test_every_format_has_them(net):
     data = json.loads(net.to_json())
     stem = next(row for row in data["layers"] if row["path"] == "stem")
