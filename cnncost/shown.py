@@ -66,7 +66,7 @@ class ShownPrediction(Shown, Prediction):
         return self._viewed("speedscope")
 
     def _viewed(self, form: str) -> str:
-        from cnncost.render.viewers import viewed
+        from cnncost.render.formats import viewed
         from cnncost.report.timeline import TIMELINES
 
         return viewed(TIMELINES[form](self), form)

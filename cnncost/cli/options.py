@@ -12,8 +12,7 @@ from click.shell_completion import CompletionItem
 
 from cnncost.cli import stdout
 from cnncost.errors import InputError
-from cnncost.render.formats import FORMATS, Formats
-from cnncost.render.viewers import VIEWERS
+from cnncost.render.formats import FORMATS, VIEWERS, Formats
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

@@ -13,8 +13,7 @@ from cnncost.cli.options import Command, check_places, model_argument, result_op
 from cnncost.cli.parallel import built_model, parallel_options
 from cnncost.cli.running import cached, is_cached, run_options
 from cnncost.errors import CnncostError
-from cnncost.render.formats import FORMATS
-from cnncost.render.viewers import VIEWERS, viewed
+from cnncost.render.formats import FORMATS, VIEWERS, viewed
 
 if TYPE_CHECKING:
     from cnncost.report.prediction import By, Prediction

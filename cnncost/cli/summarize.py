@@ -11,8 +11,7 @@ from cnncost.cli import terminal
 from cnncost.cli.options import Command, check_places, model_argument, result_options, strict_option
 from cnncost.cli.parallel import built_model, parallel_options
 from cnncost.cli.running import analyzed, run_options
-from cnncost.render.formats import FORMATS, Format, listed
-from cnncost.render.viewers import SPEEDSCOPE
+from cnncost.render.formats import FORMATS, SPEEDSCOPE, Format, listed
 
 if TYPE_CHECKING:
     from cnncost.render.document import Document

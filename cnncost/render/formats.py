@@ -1,4 +1,4 @@
-"""The formats that results are written in. A format of documents is declared here, and only here.
+"""The formats that results are written in. A format of documents or timelines is declared here, and only here.
 
 Its renderer is the function `to_NAME` of `cnncost.render.NAME`. What commands offer (`--format`, the endings of `-o`,
 help and messages) and what tests go through follows from the declaration.
@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnncost.errors import OutputError
 
 if TYPE_CHECKING:
     from cnncost.render.document import Document
+    from cnncost.render.timeline import Timeline
 
 
 class Format(NamedTuple):
@@ -126,6 +127,10 @@ FORMATS = Formats((
     Format("latex", (".tex",), tree=True),
 ))  # fmt: skip
 """Of documents: every command offers them."""
+TRACE = Format("trace", meaning="ops and memory over predicted time, for Perfetto and chrome://tracing")
+SPEEDSCOPE = Format("speedscope", meaning="flame graphs, for speedscope.app")
+VIEWERS = (TRACE, SPEEDSCOPE)
+"""Of timelines, which viewers of other people open: commands that have one offer them by `FORMATS.also`."""
 
 
 def listed(names: Sequence[str], word: str = "and") -> str:
@@ -144,5 +149,14 @@ def rendered(document: Document, form: str) -> str:
         from cnncost.render.text import to_text
 
         return to_text(document, document.width) + "\n"
-    render: Callable[[Document], str] = getattr(import_module(f"cnncost.render.{form}"), f"to_{form}")
-    return render(document)
+    return _renderer(form)(document)
+
+
+def viewed(timeline: Timeline, form: str) -> str:
+    """The timeline in one of the formats of viewers, by name."""
+    return _renderer(form)(timeline)
+
+
+def _renderer(form: str) -> Callable[[Any], str]:
+    render: Callable[[Any], str] = getattr(import_module(f"cnncost.render.{form}"), f"to_{form}")
+    return render
