@@ -13,7 +13,7 @@ from cnncost.bench.backend import Backend
 
 
 class Recorder:
-    """Records timeline marks at the start and end of each forward; `ended` converts a run's marks into seconds.
+    """Records a mark in time at the start and end of each forward; `ended` turns the marks of a run into seconds.
 
     `runs` holds, for each run, the exclusive seconds by label: a module's path, with `#2` for its second call.
     The labels are the same as in an analysis's rows.

@@ -17,17 +17,18 @@ class Compared(NamedTuple):
     """A model's figures in a comparison.
 
     Attributes:
-        name: as asked for.
+        name: the model as given, with the sizes that vary: `resnet18 batch=8`.
         inputs: shapes and dtypes.
         params, macs, flops: exact, for the batch of the inputs.
         weight_bytes: of parameters and buffers.
         peak: bytes alive at the peak of inference, None if the Report lacks it.
         lower_bound: whether ops without a rule are missing.
         batch: examples that the figures are for.
-        front: no other model has less of one of parameters, MACs and memory without more of another.
-        model: as asked for, without what varies.
-        sizes: what varies, with this row's sizes.
-        joined: columns of the user's own, with this row's values.
+        front: whether it is on the Pareto front: no other model is lower in parameters, MACs or memory without being
+            higher in another of them.
+        model: as given, without the sizes.
+        sizes: the names that vary, with this row's sizes.
+        joined: the user's own columns (`--join`), with this row's values.
         depends_on: what the figures depend on beside the inputs' shapes.
     """
 
@@ -58,11 +59,11 @@ class Compared(NamedTuple):
 def compare(
     reports: Sequence[tuple[str, Report]], sizes: Sequence[Mapping[str, int]] | None = None
 ) -> tuple[Compared, ...]:
-    """The models in the given order, those of the Pareto front marked; none is where batch sizes differ.
+    """The models in the given order, those on the Pareto front marked: none if their batch sizes differ.
 
     Args:
         reports: each with its model's name.
-        sizes: what varies, for each report; None: nothing does.
+        sizes: the names that vary and their sizes, for each report; None: nothing varies.
     """
     rows = [_row(name, report, own) for (name, report), own in zip(reports, sizes or [{}] * len(reports), strict=True)]
     if any(row.peak is None for row in rows):  # don't compare one model's peak with another's weights
@@ -71,12 +72,13 @@ def compare(
         return tuple(rows)
     costs = [(row.params, row.macs, row.memory) for row in rows]
     return tuple(
-        row._replace(front=not any(beats(other, own) for other in costs)) for row, own in zip(rows, costs, strict=True)
+        row._replace(front=not any(dominates(other, cost) for other in costs))
+        for row, cost in zip(rows, costs, strict=True)
     )
 
 
-def unlike(rows: Sequence[Compared]) -> str:
-    """What keeps the figures from being laid side by side; empty if nothing does."""
+def incomparable(rows: Sequence[Compared]) -> str:
+    """Why the figures are not comparable: batch sizes that differ; empty if they are."""
     if len({row.batch for row in rows}) <= 1:
         return ""
     batches = ", ".join(f"{row.name}: {units.NOTHING if row.batch is None else row.batch}" for row in rows)
@@ -88,7 +90,7 @@ def unlike(rows: Sequence[Compared]) -> str:
     return f"{batches}; give --input with the saved report's batch size, or name its model"
 
 
-def beats(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+def dominates(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
     """Whether no cost is higher and at least one is lower."""
     return all(a <= b for a, b in zip(one, other, strict=True)) and one != other
 

@@ -24,8 +24,8 @@ _MAIN_PART = (4, 5)
 class Change(NamedTuple):
     """A changed module: different figures or class, added, or removed.
 
-    `old` and `new` are its own shares; `place` is where it stands in the new model, for a removed one
-    where it would stand.
+    `old` and `new` are the module without its children; `place` is its path in the new model, of a removed one the path
+    that it would have there.
     """
 
     kind: Kind
@@ -38,7 +38,7 @@ class Change(NamedTuple):
         return line(self, f"{self.place or 'the model'}: {self.what}{': ' if self.what else ''}{steps}")
 
     def delta(self, name: str) -> int:
-        """Growth of a figure of its own share."""
+        """Growth of a figure of the module without its children."""
         return (getattr(self.new, name) if self.new else 0) - (getattr(self.old, name) if self.old else 0)
 
     @property
@@ -95,9 +95,10 @@ class Attribution(NamedTuple):
 
     Attributes:
         path: the module that holds it, `""` if it is spread over the model.
-        part, whole: of the change, in the figure's unit; `whole` is the sum of the modules that went with the total.
-        against: the sum of those that went the other way: `whole` and it add up to the change.
-        reasons: what changed in it that goes with most of the part, most first.
+        part: the change within this module.
+        whole: the sum over all modules that changed in the direction of the total.
+        against: the sum over those that changed in the other: `whole + against` is the total change.
+        reasons: what changed in the module, by how much of `part` it explains, most first.
     """
 
     path: str
@@ -115,13 +116,13 @@ class Diff:
     new: Snapshot
 
     def __repr__(self) -> str:
-        moved = [f"{name} {self.delta(name):+,}" for name in ("params", "macs") if name in self.new.totals]
+        deltas = [f"{name} {self.delta(name):+,}" for name in ("params", "macs") if name in self.new.totals]
         changed = units.counted(len(self.changes), "changed module")
-        return f"<Diff of {self.old.model} and {self.new.model}: {', '.join([*moved, changed])}>"
+        return f"<Diff of {self.old.model} and {self.new.model}: {', '.join([*deltas, changed])}>"
 
     @cached_property
     def pairs(self) -> dict[str, str]:
-        """Old path → new path of the modules that belong together."""
+        """Old path → new path of matched modules."""
         return align(self.old, self.new)
 
     def delta(self, name: str) -> int:
@@ -139,9 +140,9 @@ class Diff:
             if old is None or change.reasons or any(change.delta(name) for name in SUMMED):
                 changed.append(change)
         gone = (part for part in self.old.parts if part.path not in self.pairs)
-        return (*changed, *(Change("removed", self._place(part), part, None) for part in gone))
+        return (*changed, *(Change("removed", self._place_in_new(part), part, None) for part in gone))
 
-    def _place(self, part: Part) -> str:
+    def _place_in_new(self, part: Part) -> str:
         """Path of a removed module in the new model: below the new path of its nearest kept parent."""
         above, names = part.above, [part.name]
         while above and above not in self.pairs:
@@ -151,7 +152,7 @@ class Diff:
 
     @cached_property
     def moved(self) -> tuple[tuple[str, str], ...]:
-        """Modules with another path, each with what is in it as one: (`head`, `classifier.head`)."""
+        """Old and new paths of moved or renamed modules, without children that came along: (`head`, `base.head`)."""
         pairs = []
         for old, new in self.pairs.items():
             above = old.rpartition(".")[0], new.rpartition(".")[0]
@@ -164,21 +165,20 @@ class Diff:
     def attribution(self, name: str) -> Attribution | None:
         """Where the change of a figure is: the smallest module with four fifths of it; None if there is no change.
 
-        Where some modules grow and others shrink, the change that is looked for is the sum of those that
-        went with the total.
+        Where some modules grow and others shrink, only those that changed in the direction of the total count.
         """
         whole = self.delta(name)
         if not whole:
             return None
         steps = [(change, change.delta(name)) for change in self.changes]
-        with_it = [(change, step) for change, step in steps if step * whole > 0]
-        total = sum(step for _, step in with_it)
-        path = _narrowed([(change.place, abs(step)) for change, step in with_it], abs(total))
-        inside = [(c, step) for c, step in with_it if _under(c.place, path)]
+        same_direction = [(change, step) for change, step in steps if step * whole > 0]
+        total = sum(step for _, step in same_direction)
+        path = _deepest_with_most([(change.place, abs(step)) for change, step in same_direction], abs(total))
+        inside = [(c, step) for c, step in same_direction if _under(c.place, path)]
         return Attribution(path, sum(step for _, step in inside), total, _common_reasons(inside), whole - total)
 
     def contributors(self, name: str, most: int) -> tuple[Change, ...]:
-        """The modules with the largest change in their own share of a figure."""
+        """The modules whose figure without children changed most."""
         ranked = sorted(self.changes, key=lambda change: -abs(change.delta(name)))
         return tuple(change for change in ranked[:most] if change.delta(name))
 
@@ -187,7 +187,7 @@ def _under(path: str, above: str) -> bool:
     return not above or path == above or path.startswith(above + ".")
 
 
-def _narrowed(steps: Sequence[tuple[str, int]], total: int) -> str:
+def _deepest_with_most(steps: Sequence[tuple[str, int]], total: int) -> str:
     """The deepest path under which are at least four fifths of the total."""
     path = ""
     while True:
@@ -203,7 +203,7 @@ def _narrowed(steps: Sequence[tuple[str, int]], total: int) -> str:
 
 
 def _common_reasons(steps: Sequence[tuple[Change, int]], most: int = 2) -> tuple[str, ...]:
-    """Reasons that go with the most of the steps; those with less than a fifth of it are left out."""
+    """The reasons that explain most of the change; those that explain less than a fifth of it are left out."""
     weights: Counter[str] = Counter()
     for change, step in steps:
         for reason in change.reasons or ("in its own forward",):

@@ -20,7 +20,9 @@ from cnncost.toml_file import Keys, TomlFile, line_of, parsed, text_of
 FILE, PROJECT = "cnncost.toml", "pyproject.toml"
 LOCK = "cnncost.lock.json"
 _TOP = ("baseline", "budget")
-_PLAIN = ("name", "model", "model_args", "input", "trace", "allow_unknown", "modules")
+"""Keys of the file itself."""
+_NO_LIMITS = ("name", "model", "model_args", "input", "trace", "allow_unknown", "modules")
+"""Keys of a `[[budget]]` beside the quantities that it limits."""
 
 
 class BudgetError(CnncostError):
@@ -45,12 +47,13 @@ class Budget:
     """One `[[budget]]`: a model and its limits.
 
     Attributes:
-        name: unique in the file; the model's if none is given.
-        model: a specification, relative to the file's folder.
+        name: unique in the file; by default the model's specification.
+        model: its specification, as on the command line; paths are relative to the file's folder.
         inputs: texts as `--input` takes them; empty if the source knows its own.
         rules: the limits, in the order of the file.
+        allow_unknown: whether a limit is kept although ops without a rule are missing from the total.
+        keys: lead to the table in the TOML file, for error messages.
         trace: as for `analyze`.
-        allow_unknown: whether a total that misses ops without a rule may pass.
     """
 
     name: str
@@ -166,7 +169,7 @@ class _Reader(TomlFile):
 
     def budget(self, table: Any, keys: Keys) -> Budget:
         self.typed(table, dict, keys, "a table: [[budget]]")
-        self.known(table, keys, (*_PLAIN, *QUANTITIES), "a budget")
+        self.known(table, keys, (*_NO_LIMITS, *QUANTITIES), "a budget")
         if "model" not in table:
             raise self.wrong(keys, 'a budget without a model; add model = "net.py:build"')
         model = self.typed(table["model"], str, (*keys, "model"), 'a model such as "net.py:build"')

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from cnncost.budget.compare import Compared, beats
+from cnncost.budget.compare import Compared, dominates
 from cnncost.errors import InputError
 from cnncost.near import suggestion
 
@@ -215,6 +215,6 @@ def _fronted(rows: Sequence[Compared], quality: Quality) -> list[Compared]:
     ]  # fmt: skip
     known = [each for each in costs if each is not None]
     return [
-        row._replace(front=own is not None and not any(beats(other, own) for other in known))
+        row._replace(front=own is not None and not any(dominates(other, own) for other in known))
         for row, own in zip(rows, costs, strict=True)
     ]

@@ -21,7 +21,7 @@ _FORM = re.compile(
     r"\s*(?P<unit>[A-Za-z%]*)\s*$"
 )
 _LONGEST = 60
-"""Longer texts are rejected as numbers."""
+"""Characters of the longest text that is parsed as a limit."""
 _COMPARISONS: dict[str, Comparison] = {
     "<=": "<=", "≤": "<=", "<": "<", ">=": ">=", "≥": ">=", ">": ">", "==": "==", "=": "==",
 }  # fmt: skip
@@ -40,11 +40,11 @@ _EXAMPLES: dict[Unit, str] = {
 
 
 class Limit(NamedTuple):
-    """A comparison with a number, or with a baseline and what may be added to it.
+    """A comparison with a number, or with a baseline plus an allowance.
 
     Attributes:
         comparison: the required relation of value to bound.
-        number: the bound itself, or the amount, or the per cent that is added to the baseline.
+        number: the bound, or the allowance as an amount or in per cent of the baseline.
         kind: which of these the number is.
         text: the original text.
     """
@@ -80,7 +80,7 @@ class Limit(NamedTuple):
         }[self.comparison]  # fmt: skip
 
     def headroom(self, value: Value, bound: Value) -> Fraction | None:
-        """What is left, as a part of the bound; negative when it does not hold, None where there is no such part."""
+        """Distance to the bound as a part of it: negative if violated, None if one is infinite or the bound is 0."""
         if inf in {value, bound} or not bound:
             return None
         left = Fraction(bound - value if self.direction == "<=" else value - bound)

@@ -25,7 +25,7 @@ from cnncost.report.model import Report
 from cnncost.report.rows import Layer
 
 FOLDER = "__complexity__"
-"""Beside the test file: its snapshots, a file each, so that tests in several processes don't meet."""
+"""Folder of snapshots beside the test file, one file each: tests in parallel processes write different ones."""
 _MOST = 5
 
 
@@ -84,25 +84,25 @@ class Complexity:
         self, model: Any, inputs: Any = None, *, model_args: dict[str, Any] | None = None, name: str | None = None,
         training: bool = False,
     ) -> Result:  # fmt: skip
-        """The figures of a model; if the test is marked with limits, it is held against them.
+        """The figures of a model, checked against the limits of the test's marker, if it has any.
 
         Args:
             model: as `cnncost.analyze` takes it.
             inputs: likewise.
             model_args: likewise.
-            training: a training step too, for `training_peak` and `activations`; a limit on them asks for it itself.
-            name: of the snapshot that the model is compared with where there is one; by default the
-                specification, or the class.
+            training: analyze a training step too, for `training_peak` and `activations`; limits on them do so anyway.
+            name: of the snapshot, if the model has one to be compared with; by default the specification, or the
+                class.
 
         Raises:
             ComplexityError: not within the limits of the marker.
-            CnncostError: what `cnncost.analyze` raises, or a limit that is none.
+            CnncostError: what `cnncost.analyze` raises, or a limit that can't be parsed.
         """
         __tracebackhide__ = True
         report, key = self._analyze(model, inputs, model_args, name, self.limits, training=training)
-        entry = self._kept(key)
+        entry = self._snapshot_entry(key)
         if self.limits:
-            self._hold(report, key, self.limits, entry)
+            self._check_limits(report, key, self.limits, entry)
         return Result(report, entry.snapshot if entry is not None else None)
 
     def check(
@@ -124,16 +124,16 @@ class Complexity:
         """
         __tracebackhide__ = True
         report, key = self._analyze(model, inputs, model_args, name, self.limits | limits, training=False)
-        entry = self._kept(key)
+        entry = self._snapshot_entry(key)
         if self.update:
             entry = self._write(report, key, limits)
         elif entry is None:
-            raise ComplexityError(f"{key}: there is no snapshot {self._place(key)}; write it with --complexity-update")
+            raise ComplexityError(f"{key}: there is no snapshot {self._path(key)}; write it with --complexity-update")
         wanted = self.limits | limits
         if wanted:
-            self._hold(report, key, wanted, entry)
+            self._check_limits(report, key, wanted, entry)
         else:
-            _same(key, Diff(entry.snapshot, _measured(report, key, ()).snapshot or entry.snapshot))
+            _require_unchanged(key, Diff(entry.snapshot, _measured(report, key, ()).snapshot or entry.snapshot))
         return Result(report, entry.snapshot)
 
     def _analyze(
@@ -147,11 +147,11 @@ class Complexity:
         wanted = training or any(rule.quantity.training for rule in _rules(limits))
         return analyze(model, inputs, model_args=model_args, name=key, training=wanted), key
 
-    def _place(self, key: str) -> Path:
+    def _path(self, key: str) -> Path:
         return self.folder / (re.sub(r"[^\w.-]+", "_", key) + ".json")
 
-    def _kept(self, key: str) -> Entry | None:
-        saved = locks.read(self._place(key), any_torch=self.update)
+    def _snapshot_entry(self, key: str) -> Entry | None:
+        saved = locks.read(self._path(key), any_torch=self.update)
         return saved.models.get(key) if saved is not None else None
 
     def _write(self, report: Report, key: str, limits: dict[str, Any]) -> Entry:
@@ -159,13 +159,13 @@ class Complexity:
 
         new = updated([_measured(report, key, _rules(limits))])
         self.folder.mkdir(parents=True, exist_ok=True)
-        locks.write(self._place(key), new)
+        locks.write(self._path(key), new)
         return new.models[key]
 
-    def _hold(self, report: Report, key: str, limits: dict[str, Any], entry: Entry | None) -> None:
+    def _check_limits(self, report: Report, key: str, limits: dict[str, Any], entry: Entry | None) -> None:
         __tracebackhide__ = True
         budget = _budget(key, _rules(limits))
-        file = BudgetFile(self._place(key), "", (budget,), self._place(key))
+        file = BudgetFile(self._path(key), "", (budget,), self._path(key))
         lock = Lock(locks.torch_version(), {key: entry}) if entry is not None else None
         outcome = check(file, [of_budget(budget, report)], lock)
         if outcome.exit_code:
@@ -199,7 +199,7 @@ def _complaints(found: Check, report: Report) -> list[str]:
     return [*lines, *(_since(model.diff) if model.diff else [])]
 
 
-def _same(key: str, diff: Diff) -> None:
+def _require_unchanged(key: str, diff: Diff) -> None:
     """Raise unless every module's figures are unchanged."""
     __tracebackhide__ = True
     if diff.old.inputs != diff.new.inputs:

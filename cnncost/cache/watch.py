@@ -22,18 +22,18 @@ from cnncost.cache.suspects import suspicious
 _SYSTEM = ("/proc", "/sys", "/dev")
 """Folders of the kernel: what they say of the machine is part of the request."""
 _SHARED = ("/dev/shm",)  # noqa: S108  # nothing is written there
-"""Folders in them that have files of users."""
-_OF_KIND = frozenset(
+"""Except these, in which users have files."""
+_KIND_CHECKS = frozenset(
     "_joinrealpath checkcache exists getsourcefile is_dir is_file is_symlink isdir isfile islink lexists realpath "
     "updatecache".split()
 )
-"""Functions of Python's that ask what is at a path, or where it leads to, not for size and time."""
+"""Functions of the standard library that ask only whether a path exists, its type or its target: not size or times."""
 _OUTSIDE = (
     "socket.", "subprocess.", "urllib.", "http.", "ftplib.", "smtplib.", "os.system", "os.exec", "os.fork", "os.spawn",
     "os.posix_spawn", "os.startfile", "sqlite3.", "webbrowser.",
 )  # fmt: skip
-"""Beginnings of audit events of what comes from outside of files."""
-_WRITES = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink", "shutil.")
+"""Prefixes of audit events (`sys.addaudithook`) by which something else than a file is read or run."""
+_CHANGES = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink", "shutil.")
 _MODES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _MARGIN = 20_000_000
 """Nanoseconds by which a file's time may be behind the clock."""
@@ -41,32 +41,32 @@ _OWN = str(Path(__file__).parents[1])
 
 
 class Watch:
-    """Observes this process from `start` on; what several analyses read is each one's.
+    """Observes this process from `start` on. What an earlier analysis in it has read is a later one's dependency, too.
 
     Attributes:
-        against: why nothing observed here may be kept, for the user; empty if it may.
+        against: why the analysis can't be cached, as the user is told; empty if it can.
     """
 
     def __init__(self) -> None:
         self.against = ""
-        self._begun = 0
-        self._opened: set[str] = set()
-        self._written: set[str] = set()
-        self._listed: set[str] = set()
-        self._asked: set[str] = set()
-        self._examined: set[str] = set()
-        self._scanned: set[str] = set()
-        self._by_the_user: set[str] = set()
-        self._seen: set[Any] = set()  # paths as they were asked about: thousands, most of them many times
-        self._environment = Observed(_is_not_the_users)
+        self._begun = 0  # nanoseconds since the epoch
+        self._opened: set[str] = set()  # files, for reading
+        self._written: set[str] = set()  # files that were written, renamed or removed
+        self._listed: set[str] = set()  # folders
+        self._listed_by_user: set[str] = set()  # those that the user's code listed
+        self._looked_up: set[str] = set()  # paths given to os.stat, os.lstat or os.access
+        self._looked_up_by_user: set[str] = set()  # those by the user's code, maybe through a library
+        self._times_read: set[str] = set()  # those of which the user's code may have used size, times or permissions
+        self._noted: set[Any] = set()  # lookups that need no further look: thousands, most of them repeated
+        self._environment = Observed(_is_library_code)
         self._on = False
-        self._restored: list[tuple[str, Callable[..., Any]]] = []
-        self._draws: Any = None
+        self._replaced: list[tuple[str, Callable[..., Any]]] = []
+        self._random_state: Any = None
 
     def start(self) -> None:
         """Begin. Only a process in which torch is not imported yet can be observed as a whole."""
         self._on = self._environment.on = True
-        self._draws = random.getstate()
+        self._random_state = random.getstate()
         if self._begun:
             return
         self._begun = time.time_ns()
@@ -89,37 +89,37 @@ class Watch:
         self._environment.leave()
         if isinstance(sys.argv, Arguments):
             sys.argv = sys.argv.own
-        while self._restored:
-            name, own = self._restored.pop()
+        while self._replaced:
+            name, own = self._replaced.pop()
             setattr(os, name, own)
 
     def _note_arguments(self, file: str) -> None:
-        if self._on and not _is_not_the_users(file):
+        if self._on and _is_users(file):
             self.against = self.against or "it reads the command line"
 
     def _replace(self, name: str) -> None:
         own = getattr(os, name)
-        self._restored.append((name, own))
+        self._replaced.append((name, own))
 
         def observed(path: Any, *given: Any, **named: Any) -> Any:
-            if self._on and path not in self._seen:
-                self._ask(path, sys._getframe(1))
+            if self._on and path not in self._noted:
+                self._look_up(path, sys._getframe(1))
             return own(path, *given, **named)
 
         setattr(os, name, observed)
 
-    def _ask(self, path: Any, frame: FrameType) -> None:
+    def _look_up(self, path: Any, frame: FrameType) -> None:
         text = _path(path)
         if not text or _is_system(text) or libraries.is_library(text):
-            self._seen.add(path)
+            self._noted.add(path)
             return
-        self._asked.add(text)
-        if _asks_for_times(frame):
-            self._examined.add(text)
-        if not _is_not_the_users(libraries.behind(frame)):
-            self._by_the_user.add(text)
-        if text in self._examined or text not in self._by_the_user:
-            self._seen.add(path)
+        self._looked_up.add(text)
+        if _reads_times(frame):
+            self._times_read.add(text)
+        if _is_users(libraries.behind(frame)):
+            self._looked_up_by_user.add(text)
+        if text in self._times_read or text not in self._looked_up_by_user:
+            self._noted.add(path)
 
     def _event(self, event: str, given: tuple[Any, ...]) -> None:
         if not self._on:
@@ -129,28 +129,28 @@ class Watch:
         elif event in {"os.listdir", "os.scandir"}:
             self._list(given[0], sys._getframe(1))
         elif event == "os.chdir":
-            if not _is_not_the_users(libraries.behind(sys._getframe(1))):
+            if _is_users(libraries.behind(sys._getframe(1))):
                 self.against = self.against or "it changes the working folder"
         elif event == "compile":
             self._compile(given[0], sys._getframe(1))
         elif event.startswith(_OUTSIDE):
             self.against = self.against or f"it called {event}"
-        elif event.startswith(_WRITES):
+        elif event.startswith(_CHANGES):
             self._written |= {text for each in given[:2] if isinstance(each, (str, bytes)) and (text := _path(each))}
 
     def _list(self, folder: Any, frame: FrameType) -> None:
-        if not _is_listed_by_others(frame):
+        if not _is_noted_listing(frame):
             return
         if isinstance(folder, int):
             self.against = self.against or "it lists a folder that it opened"
         elif text := _path(folder if folder is not None else "."):
             self._listed.add(text)
-            if not _is_not_the_users(frame.f_code.co_filename):
-                self._scanned.add(text)
+            if _is_users(frame.f_code.co_filename):
+                self._listed_by_user.add(text)
 
     def _compile(self, source: Any, frame: FrameType | None) -> None:
         """Note what code that is read as data uses: nobody imports it."""
-        if not isinstance(source, (str, bytes)) or _is_import(frame) or _is_not_the_users(libraries.behind(frame)):
+        if not isinstance(source, (str, bytes)) or _is_import(frame) or _is_library_code(libraries.behind(frame)):
             return
         if why := suspicious(source):
             self.against = self.against or f"code that it runs uses {why}"
@@ -165,7 +165,7 @@ class Watch:
             self._written.add(text)
         elif not _is_system(text):
             self._opened.add(text)
-        elif not _is_not_the_users(libraries.behind(sys._getframe(2))):
+        elif _is_users(libraries.behind(sys._getframe(2))):
             self.against = self.against or f"it reads {text}"
 
     def dependencies(self) -> Dependencies:
@@ -186,12 +186,12 @@ class Watch:
             found.installed[site] = libraries.described(site)
         self._add_folders(found, modules)
         if both := sorted(
-            path for path in self._written & (self._opened | self._by_the_user) if not _is_bytecode(path)
+            path for path in self._written & (self._opened | self._looked_up_by_user) if not _is_bytecode(path)
         ):
             self.against = self.against or f"it reads and writes {both[0]}"
         if written := sorted(path for path in self._written if not _is_scratch(path, found.importable)):
             self.against = self.against or f"it wrote {written[0]}"
-        if self._draws != random.getstate() or _torch_drew():
+        if self._random_state != random.getstate() or _torch_drew():
             self.against = self.against or "it draws random numbers"
         return found
 
@@ -208,35 +208,40 @@ class Watch:
             found.imported.setdefault(folder, {})[name] = stamp[:2]
             return
         found.sources[path] = (files.content(path), stamp)
-        if path.endswith(".py") and not _is_not_the_users(path) and (why := _suspicious(path)):
+        if path.endswith(".py") and _is_users(path) and (why := _suspicious(path)):
             self.against = self.against or f"{os.path.basename(path)} uses {why}"
 
     def _add_folders(self, found: Dependencies, modules: set[str]) -> None:
-        homes = {os.path.dirname(path) for path in modules if not _is_not_the_users(path)}
-        homes |= {path for path in _packages() if not _is_not_the_users(f"{path}{os.sep}")}
+        homes = {os.path.dirname(path) for path in modules if _is_users(path)}
+        homes |= {path for path in _packages() if _is_users(f"{path}{os.sep}")}
         homes |= set(map(os.path.abspath, [*sys.path, *sys.path_importer_cache]))
         for folder in homes:
             inside = f"{folder}{os.sep}"
-            if folder in libraries.sites() or not _is_not_the_users(inside):
+            if folder in libraries.sites() or _is_users(inside):
                 found.importable[folder] = files.importable(folder)
         for folder in self._listed:
             inside = f"{folder}{os.sep}"
-            if not _is_system(inside) and not _is_not_the_users(inside):
+            if not _is_system(inside) and _is_users(inside):
                 found.listings[folder] = files.listing(folder)
-                if folder in self._scanned:
-                    self._examined |= {inside + name for name in _names(folder)}
-        found.kinds |= {path: files.kind(path) for path in self._asked - self._written - found.sources.keys()}
-        found.states |= {path: files.state(path) for path in self._examined - self._written}
+                if folder in self._listed_by_user:
+                    self._times_read |= {inside + name for name in _names(folder)}
+        found.kinds |= {path: files.kind(path) for path in self._looked_up - self._written - found.sources.keys()}
+        found.states |= {path: files.state(path) for path in self._times_read - self._written}
         asked = {*found.sources, *found.kinds, *found.states, *found.listings}
         found.places |= {path: os.path.realpath(path) for path in asked}
 
 
-def _is_not_the_users(file: str) -> bool:
+def _is_users(file: str) -> bool:
+    """Whether a file is the user's: not a library's, Python's or this package's."""
+    return not _is_library_code(file)
+
+
+def _is_library_code(file: str) -> bool:
     """Whether a file is a library's, Python's or this package's."""
     return file.startswith("<frozen") or libraries.is_library(file) or files.below(file, (_OWN,))
 
 
-def _is_listed_by_others(frame: FrameType | None) -> bool:
+def _is_noted_listing(frame: FrameType | None) -> bool:
     """Whether a folder is listed by neither an import nor this package: what can be imported is known otherwise."""
     while frame is not None:
         file = frame.f_code.co_filename
@@ -248,16 +253,16 @@ def _is_listed_by_others(frame: FrameType | None) -> bool:
     return False
 
 
-def _asks_for_times(frame: FrameType | None) -> bool:
+def _reads_times(frame: FrameType | None) -> bool:
     """Whether the model's own code asks for the size, the times or the permissions of a file."""
     names = set()
-    while frame is not None and _is_pythons(frame.f_code.co_filename):
+    while frame is not None and _is_standard(frame.f_code.co_filename):
         names.add(frame.f_code.co_name)
         frame = frame.f_back
-    return frame is not None and not names & _OF_KIND and not _is_not_the_users(frame.f_code.co_filename)
+    return frame is not None and not names & _KIND_CHECKS and _is_users(frame.f_code.co_filename)
 
 
-def _is_pythons(file: str) -> bool:
+def _is_standard(file: str) -> bool:
     return file.startswith("<frozen") or libraries.is_standard(file)
 
 

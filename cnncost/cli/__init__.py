@@ -64,12 +64,12 @@ class _Commands(click.Group):
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Parse the arguments; --help is printed in here."""
-        with stdout.watched():
+        with stdout.errors_translated():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, handling broken pipes: click would exit silently with 1."""
-        with stdout.watched():
+        with stdout.errors_translated():
             return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's
@@ -115,7 +115,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     switches = {each for each in arguments if each in _SWITCHES}  # at any position: users append them
     debug, arguments = "--debug" in switches, [each for each in arguments if each not in _SWITCHES]
-    stdout.stand_in()
+    stdout.replace_closed()
     try:
         with _caching(is_program and "--no-cache" not in switches, tell="--verbose" in switches):
             code = _run(arguments)
@@ -127,9 +127,9 @@ def main(arguments: list[str] | None = None) -> None:
         code = 2
     except stdout.ReaderGone:
         code = 0
-    stdout.give_up()
+    stdout.discard()
     if is_program:
-        stdout.retire()
+        stdout.redirect_for_good()
     sys.exit(code)
 
 

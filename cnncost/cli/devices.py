@@ -30,11 +30,11 @@ def command(
     name: str | None, device_file: Path | None, measure: bool, backend: str, save_as: str | None,
     threads: int | None, as_json: bool, form: str | None, output: str | None,
 ) -> None:  # fmt: skip
-    """List the devices that --device knows, tell all of one, or measure this machine.
+    """List the devices that --device knows, show one in full, or measure this machine.
 
-    Measured are the ceilings that the roofline needs: large matrix products by dtype, copies by size, the time that
-    launching an op takes, and what convolutions and pools reach. They are saved in a TOML file of your own, in
-    which you may also describe other devices.
+    --measure times what the roofline needs: large matrix products by dtype, copies by size, the launch of an op,
+    convolutions and pools. The result is saved in a TOML file of your own, in which you may also describe other
+    devices.
     """
     if measure and name:
         raise click.UsageError(f"--measure measures this machine; to name the result give --save-as {name}")

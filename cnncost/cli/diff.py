@@ -84,7 +84,7 @@ def _check_budgets(
     models: tuple[str, ...], settings: Settings, new_args: tuple[str, ...], rev: str | None, config: str | None,
     form: str | None,
 ) -> None:  # fmt: skip
-    """Reject what is for one of the two: models, or all budgets."""
+    """Reject options of one mode in the other: models, or all budgets."""
     if models and (config is not None or form == "comment"):
         raise click.UsageError(
             f"{'--config' if config is not None else '--format comment'} is for all budgets: --rev A..B without a MODEL"
@@ -96,7 +96,7 @@ def _check_budgets(
 
 
 def _of_budgets(rev: str, config: str | None, form: str, output: str | None, top: int, exit_code: bool) -> int:
-    """All models of the budget file at two revisions; 2 if one can't be analyzed as it is now."""
+    """Diff all models of the budget file; returns the exit code, 2 if one can't be analyzed at the new revision."""
     from cnncost.budget.diffs import between
     from cnncost.budget.file import find, read
     from cnncost.budget.render.diffs import differs, document
@@ -108,13 +108,13 @@ def _of_budgets(rev: str, config: str | None, form: str, output: str | None, top
         found = between(file, rev)
     for text in found.notes:
         note(text)
-    told = document(found.diffs, found.missing, found.names, top, f"{file.path.name}: {' → '.join(found.names)}")
+    made = document(found.diffs, found.missing, found.names, top, f"{file.path.name}: {' → '.join(found.names)}")
     if form == "comment":
         from cnncost.budget.render.comment import to_comment
 
-        terminal.put(to_comment(told, "diff", file.path), output)
+        terminal.put(to_comment(made, "diff", file.path), output)
     else:
-        terminal.write(told, form, output)
+        terminal.write(made, form, output)
     if found.broken:
         return 2
     return int(exit_code and (bool(found.missing) or any(map(differs, found.diffs.values()))))
@@ -130,15 +130,15 @@ def _two(
     from cnncost.sources.find import find
     from cnncost.sources.settings import Settings
 
-    later = replace(settings, model_args=new_args) if new_args else settings
+    new_settings = replace(settings, model_args=new_args) if new_args else settings
     saved = [not is_cached(model, settings) and find(model).saved for model in models]
     if all(saved):
-        refuse_for_saved(models[0], later, ("--new-args",) if new_args else ())
+        refuse_for_saved(models[0], new_settings, ("--new-args",) if new_args else ())
     old, new = (
         of_report(analyzed(model, Settings() if fixed else own))
-        for model, own, fixed in zip(models, (settings, later), saved, strict=True)
+        for model, own, fixed in zip(models, (settings, new_settings), saved, strict=True)
     )
-    names = [_named(model, each.model_args) for model, each in zip(models, (settings, later), strict=True)]
+    names = [_named(model, each.model_args) for model, each in zip(models, (settings, new_settings), strict=True)]
     return (old, new), (names[0], names[1])
 
 

@@ -47,7 +47,7 @@ def command(
     """Costs of MODEL as exact formulas of its batch, image size, sequence length or width.
 
     MODEL is analyzed at a few sizes. Formulas with exact coefficients follow from these, and are then checked by
-    analyses at other sizes, of which each must agree to the unit. MODEL is as for `cnncost summarize`.
+    analyses at other sizes, each of which must agree exactly. MODEL is as for `cnncost summarize`.
     """
     form = FORMATS.chosen(form, output)
     if budgets and form != "text":

@@ -112,18 +112,18 @@ def command(
     keep_gradients: bool, block: int, workspace: _Given | None, device_memory: _Given | None, device: str | None,
     device_file: Path | None, max_batch: bool, top: int, picture: str | None, form: str | None, output: str | None,
 ) -> None:  # fmt: skip
-    """Bytes that a forward of MODEL needs, and a training step: by use, at the peak, and over time.
+    """Bytes that forward and a training step of MODEL need: by use, at the peak, and over time.
 
-    Predicted from the lives that tensors have in eager Python, for any batch, without weights or a device. A step
-    is forward, the loss's backward, and the optimizer's step if one is named, whose state is there from before.
-    With --parallel it is one rank of a model that is split, for its own inputs.
+    Predicted from the lifetimes of tensors in eager Python, for any batch, without weights or a device. A step is
+    forward, backward and, with --optimizer, the optimizer's step, whose state exists already. With --parallel, the
+    figures are those of one rank, for its own inputs.
     """
     if inference and (optimizer or loss or keep_gradients):
         raise click.UsageError(
             "--inference is without a training step; leave out --optimizer, --loss, --keep-gradients"
         )
     if device is not None:
-        device_memory = _memory_of(device, device_file, device_memory)
+        device_memory = _device_memory(device, device_file, device_memory)
     if max_batch and device_memory is None:
         raise click.UsageError("--max-batch needs --device-memory, for example --device-memory 24GB, or --device")
     check_places(output, picture)
@@ -137,10 +137,10 @@ def command(
     step = None if inference else Step(loss, optimizer, not keep_gradients)
     if parallel is None and not max_batch and is_cached(model, settings):
         report = cached(model, settings, **({} if step is None else {"training": True, **step._asdict()}))
-        tables = _judged(_tables(report, step, block, workspace), device_memory, workspace)
+        tables = _with_verdicts(_tables(report, step, block, workspace), device_memory, workspace)
     else:
         with built_model(model, settings, parallel) as built:
-            report, tables = _found(built, step, "static" if parallel else settings.tracing, block, workspace,
+            report, tables = _analyzed(built, step, "static" if parallel else settings.tracing, block, workspace,
                                     device_memory, max_batch)  # fmt: skip
     from cnncost.report.memory_tables import document
 
@@ -149,8 +149,8 @@ def command(
         _draw(picture, report, tables)
 
 
-def _memory_of(name: str, file: Path | None, stated: _Given | None) -> _Given:
-    """A device's memory. Raises UsageError beside a stated one, and for a device whose memory no source states."""
+def _device_memory(name: str, file: Path | None, stated: _Given | None) -> _Given:
+    """A device's memory. Raises UsageError if --device-memory is given, too, or the device's memory isn't known."""
     from cnncost.devices import find
 
     if stated is not None:
@@ -161,7 +161,7 @@ def _memory_of(name: str, file: Path | None, stated: _Given | None) -> _Given:
     return _Given(int(device.memory), device.title)
 
 
-def _found(
+def _analyzed(
     built: Resolved, step: Step | None, trace: Trace, block: int, workspace: _Given | None,
     device_memory: _Given | None, max_batch: bool,
 ) -> tuple[Report, MemoryTables]:  # fmt: skip
@@ -173,14 +173,14 @@ def _found(
     if step == Step(None, None, True) and built.source.follow is not None:
         step = None  # no backward in the file
     report = _report(built, step, trace)
-    tables = _judged(_tables(report, step, block, workspace), device_memory, workspace)
+    tables = _with_verdicts(_tables(report, step, block, workspace), device_memory, workspace)
     if max_batch and device_memory is not None:
         largest = _largest(built, step, block, device_memory, trace, workspace)
         tables = tables._replace(verdicts=(*tables.verdicts, *largest))
     return report, tables
 
 
-def _judged(tables: MemoryTables, device_memory: _Given | None, workspace: _Given | None) -> MemoryTables:
+def _with_verdicts(tables: MemoryTables, device_memory: _Given | None, workspace: _Given | None) -> MemoryTables:
     """The tables with verdicts on whether a device's memory suffices, if one is given."""
     return tables if device_memory is None else tables._replace(verdicts=_verdicts(tables, device_memory, workspace))
 

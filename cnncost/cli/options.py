@@ -63,7 +63,7 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; its own output is printed by `terminal`."""
-        with stdout.aside():
+        with stdout.redirected():
             return super().invoke(ctx)
 
 

@@ -36,14 +36,14 @@ _OPTIONS = (
 
 
 def parallel_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that split a model; the command gets them as `parallel`, which is None without."""
+    """Add the options that split a model; the command gets one argument `parallel`, None without `--parallel`."""
 
     @wraps(command)
     def run(*, parallel: str | None, rank: int | None, mixed: str | None, blocks: str | None, plan: tuple[str, ...],
             **given: Any) -> Any:  # fmt: skip
-        beside = {"--rank": rank, "--mixed": mixed, "--blocks": blocks, "--plan": plan or None}
+        dependent = {"--rank": rank, "--mixed": mixed, "--blocks": blocks, "--plan": plan or None}
         if parallel is None:
-            for name, value in beside.items():
+            for name, value in dependent.items():
                 if value is not None:
                     raise click.UsageError(f"{name} is for a model that is split; give --parallel, too: fsdp=8,tp=2")
             return command(**given, parallel=None)
@@ -52,15 +52,15 @@ def parallel_options(command: Callable[..., Any]) -> Callable[..., Any]:
         found = parse(parallel, rank=rank or 0, mixed=mixed, plan=plan, blocks=blocks)
         return command(**given, parallel=found)
 
-    made: Callable[..., Any] = run
+    decorated: Callable[..., Any] = run
     for option in reversed(_OPTIONS):
-        made = option(made)
-    return made
+        decorated = option(decorated)
+    return decorated
 
 
 @contextmanager
 def built_model(model: str, settings: Settings, parallel: Parallel | None) -> Iterator[Resolved]:
-    """The model, whole or one rank's part of it, which is there within the context."""
+    """Context manager that yields the model to analyze: the whole one, or one rank's part of it."""
     if parallel is None:
         yield settings.resolve(model)
     else:

@@ -1,4 +1,4 @@
-"""The options of all commands that run a model, as one value, and the report that they ask for."""
+"""The options of all commands that run a model, as one value, and the Report of a model run with them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def run_options(*without: str) -> Callable[[Callable[..., Any]], Callable[..., A
     """Add the options that say how a model is run; the command gets them as `settings`.
 
     Args:
-        without: names of those that the command has not, or has in another form.
+        without: names of options that the command lacks, or declares itself.
     """
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,11 +79,11 @@ def run_options(*without: str) -> Callable[[Callable[..., Any]], Callable[..., A
             settings.check()  # before the work
             return command(**given, settings=settings)
 
-        made: Callable[..., Any] = run
+        decorated: Callable[..., Any] = run
         for name, option in reversed(list(zip(_NAMES, _ALL, strict=True))):
             if name in kept:
-                made = option(made)
-        return made
+                decorated = option(decorated)
+        return decorated
 
     return add
 
@@ -94,7 +94,7 @@ def analyzed(model: str, settings: Settings, *, further: tuple[str, ...] = (), *
     Args:
         model: as the user named it.
         settings: how to run it.
-        further: options of the command itself that a saved report can't follow.
+        further: the command's own options that were given and have no effect on a saved report.
         how: further arguments of `analyze`.
 
     Raises:
@@ -113,7 +113,7 @@ def analyzed(model: str, settings: Settings, *, further: tuple[str, ...] = (), *
 
 
 def is_cached(model: str, settings: Settings) -> bool:
-    """Whether a model's recording may be in the cache: it is one that Python code builds, not run on values."""
+    """Whether a model's recording can be cached: Python code builds it, and it is not run on values."""
     from cnncost.cache.recordings import active
     from cnncost.sources.find import is_built_by_code
 
@@ -124,7 +124,7 @@ def cached(
     model: str, settings: Settings, *, strict: bool = False, training: bool = False, loss: str | None = None,
     optimizer: str | None = None, set_to_none: bool = True,
 ) -> Report:  # fmt: skip
-    """The Report of a model's recording, from the cache if nothing has changed. Arguments are those of `analyze`."""
+    """The Report of a model, from the cache unless something has changed. Arguments are those of `analyze`."""
     from cnncost.analysis import recorded, reported
     from cnncost.cache.recordings import recording
     from cnncost.recording import Recording
@@ -146,7 +146,7 @@ def refuse_for_saved(model: str, settings: Settings, further: tuple[str, ...] = 
 
 
 def side_by_side(models: tuple[str, ...], settings: Settings) -> list[Report]:
-    """The Reports of several models; saved ones are as they were saved, and the settings are for the others.
+    """The Reports of several models; the settings are for those that are no saved reports.
 
     Raises:
         UsageError: options for models, and all are saved reports.
@@ -169,7 +169,7 @@ def side_by_side(models: tuple[str, ...], settings: Settings) -> list[Report]:
 def at_sizes(
     models: tuple[str, ...], settings: Settings, vary: tuple[str, ...]
 ) -> tuple[list[str], list[dict[str, int]], list[Report]]:
-    """Names, sizes and Reports of several models, each at all combinations of what varies.
+    """Names, sizes and Reports of several models, each at all combinations of the sizes that `--vary` gives.
 
     Raises:
         UsageError: a saved report beside sizes that vary, or a size that is set twice.
@@ -181,8 +181,8 @@ def at_sizes(
     from cnncost.laws.points import with_lists
     from cnncost.sources.find import find
 
-    asked = with_lists(vary)
-    parts = {part for each in asked for part in each.parts}
+    variables = with_lists(vary)
+    parts = {part for each in variables for part in each.parts}
     if twice := sorted(parts & {*settings.model_args, *(["batch"] if settings.batch is not None else [])}):
         option = "--batch" if twice[0] == "batch" else "--model-args"
         raise click.UsageError(f"--vary {twice[0]}: {option} sets it, too; leave out one of them")
@@ -192,7 +192,7 @@ def at_sizes(
         if source.saved:
             raise click.UsageError(f"{model} is a saved report, of the run that it was made for; --vary is for models")
         for found in reports_at(
-            source, settings.given(), asked, model_args=settings.model_args, trace=settings.tracing,
+            source, settings.given(), variables, model_args=settings.model_args, trace=settings.tracing,
             autocast=settings.casting(), prepare=settings.prepared,
         ):  # fmt: skip
             names.append(model)

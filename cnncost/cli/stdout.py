@@ -18,36 +18,36 @@ class ReaderGone(Exception):  # noqa: N818  # not an error: `cnncost … | head`
 
 
 class _Closed(io.RawIOBase):
-    """A stream on which the first write raises; only the first, as Python flushes again on exit."""
+    """A stream whose first write raises; the others do nothing, as Python flushes again on exit."""
 
-    told = False
+    raised = False
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
-        if self.told:
+        if self.raised:
             return memoryview(data).nbytes
-        self.told = True
+        self.raised = True
         raise OSError(errno.EBADF, "it is closed")
 
 
-def stand_in() -> None:
+def replace_closed() -> None:
     """Replace a closed standard output (`>&-`), which Python sets to None, by a stream that fails on writing.
 
-    Commands that only write to a file don't need it. A closed standard error (`2>&-`) becomes one that keeps nothing:
-    otherwise the next file to be opened would be given its number, and what the model prints would have nowhere to go.
+    A command that only writes to a file then works. A closed standard error (`2>&-`) is replaced by the null device:
+    otherwise the next file that is opened would get descriptor 2, and what the model prints would be written to it.
     """
     with suppress(OSError):
-        _fill(2)
+        _open_null(2)
     if sys.stderr is None:
         sys.stderr = io.TextIOWrapper(io.FileIO(os.devnull, "w"), errors="backslashreplace")
     if sys.stdout is None:
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(_Closed()), encoding="utf-8")
 
 
-def _fill(descriptor: int) -> None:
-    """Put the null device in the place of a file descriptor that is closed."""
+def _open_null(descriptor: int) -> None:
+    """Open the null device as this file descriptor, if it is closed."""
     try:
         os.fstat(descriptor)
     except OSError:
@@ -58,8 +58,8 @@ def _fill(descriptor: int) -> None:
 
 
 @contextmanager
-def watched() -> Iterator[None]:
-    """In this context, translate errors of standard output, recognizable by their missing file name.
+def errors_translated() -> Iterator[None]:
+    """In this context, translate errors of writing to standard output: those OSErrors that name no file.
 
     Raises:
         ReaderGone: the reader has closed it.
@@ -79,12 +79,12 @@ def watched() -> Iterator[None]:
 
 
 def flush() -> None:
-    """Flush buffered output while errors can still be reported. Raises what `watched` does."""
-    with watched():
+    """Flush buffered output while errors can still be reported. Raises what `errors_translated` does."""
+    with errors_translated():
         sys.stdout.flush()
 
 
-def give_up() -> None:
+def discard() -> None:
     """Discard unwritten output, so that Python doesn't flush again on exit."""
     try:
         sys.stdout.flush()
@@ -93,21 +93,21 @@ def give_up() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def retire() -> None:
-    """Send what is printed from here on to standard error: what the model has left to say as the program ends."""
+def redirect_for_good() -> None:
+    """Send all further output to standard error, for good: the model may print as the program ends."""
     with suppress(OSError, ValueError):
         if sys.stdout.fileno() == 1:
             os.dup2(2, 1)
     sys.stdout = sys.stderr
 
 
-class _Aside:
-    """Standard output, reserved for the result while user code runs.
+class _Redirection:
+    """Redirects standard output to standard error while user code runs, so that only the result is written to it.
 
     Attributes:
-        stream: the product's, `sys.stdout` as it was.
-        descriptor: a copy of file descriptor 1; None if that is not there to be kept.
-        broken: writing the product failed, and some of it may still be in the stream.
+        stream: `sys.stdout` as it was, to which the result goes.
+        descriptor: a copy of file descriptor 1; None if that is closed.
+        broken: writing the result failed, and some of it may still be in the stream.
     """
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ class _Aside:
                 self.descriptor = os.dup(1)
 
     def begin(self) -> None:
-        """What is printed from here on goes to standard error."""
+        """Redirect standard output to standard error."""
         sys.stdout = sys.stderr or io.TextIOWrapper(io.FileIO(os.devnull, "w"))
         if self.descriptor is not None:
             os.dup2(2, 1)
@@ -127,7 +127,7 @@ class _Aside:
     def end(self) -> None:
         """Flush buffered output of Python and C, then restore standard output."""
         if self.descriptor is not None:
-            if not self.broken and _is_first(self.stream):  # code may have written to sys.__stdout__
+            if not self.broken and _is_descriptor_1(self.stream):  # code may have written to sys.__stdout__
                 with suppress(OSError, ValueError):
                     self.stream.flush()
             _flush_c()
@@ -140,7 +140,7 @@ class _Aside:
             os.close(self.descriptor)
 
 
-def _is_first(stream: Any) -> bool:
+def _is_descriptor_1(stream: Any) -> bool:
     try:
         return bool(stream.fileno() == 1)
     except (OSError, AttributeError, ValueError):
@@ -155,40 +155,40 @@ def _flush_c() -> None:
         ctypes.CDLL(None).fflush(None)
 
 
-_now: list[_Aside] = []
-"""The active one, if any."""
+_active: list[_Redirection] = []
+"""Redirections, the innermost last."""
 
 
 @contextmanager
-def aside() -> Iterator[None]:
-    """In this context, everything printed goes to standard error, also by C code; use `product` for the result.
+def redirected() -> Iterator[None]:
+    """In this context, everything printed goes to standard error, by C code, too; print the result in `restored`.
 
     The user's model may print when imported, built and run.
     """
-    kept = _Aside()
-    _now.append(kept)
-    kept.begin()
+    redirection = _Redirection()
+    _active.append(redirection)
+    redirection.begin()
     try:
         yield
     finally:
-        _now.remove(kept)
-        kept.end()
-        kept.close()
+        _active.remove(redirection)
+        redirection.end()
+        redirection.close()
 
 
 @contextmanager
-def product() -> Iterator[None]:
+def restored() -> Iterator[None]:
     """Restore standard output in this context, to print the result."""
-    if not _now:
+    if not _active:
         yield
         return
-    kept = _now[-1]
-    kept.end()
+    redirection = _active[-1]
+    redirection.end()
     try:
         yield
         sys.stdout.flush()
     except OSError:
-        kept.broken = True
+        redirection.broken = True
         raise
     finally:
-        kept.begin()
+        redirection.begin()

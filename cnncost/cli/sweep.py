@@ -86,16 +86,16 @@ def command(
     form = result_format(form, output, picture, FILES)
     seconds = None if timeout is None else duration(timeout)
     grid = _grid(models, file, given)
-    drawn = _drawn(grid, scatter, picture, join)
+    drawn = _columns_to_draw(grid, scatter, picture, join)
     from cnncost.cli.progress import progress
 
     with progress(len(grid), "sweep") as advance:
         result = api.run(
             grid, jobs=jobs, output=output, join=join, backend=backend, scheduler=scheduler, confirmed=yes,
-            timeout=seconds, tell=lambda _, model: advance(model), put=lambda made: _put(made, form, output),
+            timeout=seconds, tell=lambda _, model: advance(model), put=lambda made: _write(made, form, output),
         )  # fmt: skip
     if output is None:
-        _put(result, form, None)
+        _write(result, form, None)
     if picture is not None:
         from cnncost.plots.sweep import draw
 
@@ -104,7 +104,7 @@ def command(
         note(f"{result.failed:,} of {len(result.rows):,} rows failed; their column error says why")
 
 
-def _put(result: Table, form: str, output: str | None) -> None:
+def _write(result: Table, form: str, output: str | None) -> None:
     from cnncost.cli import terminal
     from cnncost.sweeps import api, table
 
@@ -128,17 +128,17 @@ def _grid(models: tuple[str, ...], file: str | None, given: dict[str, Any]) -> G
         raise click.UsageError("expected a MODEL, such as 'timm:resnet*', or --grid FILE")
     data: dict[str, Any] = {
         "input": options.pop("inputs", ()), "model_args": parsed_model_args(options.pop("model_args", ())),
-        **{name: _apart(options.pop(name)) for name in ("dtype", "device", "columns") if name in options}, **options,
+        **{name: _split(options.pop(name)) for name in ("dtype", "device", "columns") if name in options}, **options,
     }  # fmt: skip
     return from_data(models, data)
 
 
-def _apart(text: str) -> list[str]:
+def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _drawn(grid: Grid, scatter: str | None, picture: str | None, join: str | None) -> list[str]:
-    """The columns to draw, checked before the work."""
+def _columns_to_draw(grid: Grid, scatter: str | None, picture: str | None, join: str | None) -> list[str]:
+    """The columns to draw, checked before the sweep begins."""
     if picture is None:
         if scatter is not None:
             raise click.UsageError("--scatter names the columns of a picture; give --picture FILE, too")
@@ -149,5 +149,5 @@ def _drawn(grid: Grid, scatter: str | None, picture: str | None, join: str | Non
 
     known = columns(grid, None if join is None else read(join))
     numbers = [column.name for column in known if column.right]
-    asked = _apart(scatter) if scatter is not None else [name for name in ("macs", "params") if name in numbers]
+    asked = _split(scatter) if scatter is not None else [name for name in ("macs", "params") if name in numbers]
     return checked(asked, numbers)

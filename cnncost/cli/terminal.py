@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
 def width() -> int:
     """Width of the terminal; 80 without one."""
-    with stdout.product():
+    with stdout.restored():
         return shutil.get_terminal_size().columns
 
 
 def encoding() -> str:
     """Encoding of standard output."""
-    with stdout.product():
+    with stdout.restored():
         return sys.stdout.encoding or "ascii"
 
 
 def echo(text: str, *, color: bool | None = None) -> None:
     """Write a text and a newline to standard output, unchanged."""
-    with stdout.product():
+    with stdout.restored():
         click.echo(text, color=color)
 
 
 def put(text: str, output: str | None, *, words: bool = False) -> None:
-    """Write to a file or stdout: `words` in characters that stdout supports, all else as UTF-8 in any locale."""
+    """Write to a file or stdout, as UTF-8; with `words`, in characters that stdout's encoding has."""
     text = text.rstrip("\n") + "\n"
     if output is not None:
         from cnncost.files import write
@@ -44,15 +44,15 @@ def put(text: str, output: str | None, *, words: bool = False) -> None:
         from cnncost.render.text import showable
 
         echo(showable(text, encoding()).removesuffix("\n"))
-    else:  # JSON and HTML say that they are UTF-8
-        with stdout.product():
+    else:  # JSON and HTML are UTF-8 in any locale
+        with stdout.restored():
             sys.stdout.flush()
             sys.stdout.buffer.write(text.encode())
             sys.stdout.buffer.flush()
 
 
 def write(document: Document, form: str, output: str | None) -> None:
-    """A document in a format: to a file, or to stdout, as text with colours if the terminal supports them."""
+    """Write a document in a format to a file or to stdout, there as text with colours if the terminal supports them."""
     from cnncost.render.formats import rendered
 
     if form == "json":
@@ -67,7 +67,7 @@ def write(document: Document, form: str, output: str | None) -> None:
 
 
 def _with_origin(document: Document) -> Document:
-    """The document, with when the models that came from the cache were analyzed, if any did."""
+    """The document, with the time at which each model that came from the cache was analyzed."""
     from dataclasses import replace
 
     from cnncost.cache.recordings import active
@@ -82,5 +82,5 @@ def in_color() -> bool:
     """Whether to use colours: in a terminal that has them, unless disabled by the user (no-color.org)."""
     if os.environ.get("NO_COLOR"):
         return False
-    with stdout.product():
+    with stdout.restored():
         return bool(os.environ.get("FORCE_COLOR")) or (sys.stdout.isatty() and os.environ.get("TERM") != "dumb")

@@ -69,7 +69,7 @@ class Device:
         rates: rates by op kind, for kernels known not to reach `flops`.
         copies: whether the libraries copy operands into their own layout before multiplying
             (oneDNN's blocked convolutions, packed matrices).
-        fresh: for tensors larger than `size` the system maps new pages on every use, at `bandwidth`.
+        fresh: for tensors larger than its `size` the system maps new pages on every use, at its `bandwidth`.
         threads: number of threads that a CPU was measured with; None for a datasheet.
         measured: when and where it was measured; empty for a datasheet.
         links: bytes per second in one direction of each device, by link.

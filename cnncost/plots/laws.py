@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _MOST = 400
 """Most points of a curve."""
 _TIMES = 4
-"""How far a curve goes, in the model's own size, unless the law ends before."""
+"""A curve ends at this multiple of the model's own size, unless the law ends before."""
 
 
 def draw_laws(laws: LawsData, path: str | Path, quantity: str = "macs") -> None:

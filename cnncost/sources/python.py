@@ -37,7 +37,7 @@ def load(spec: str) -> ModelSource:
     if where.endswith(":"):  # as pytest writes it
         raise SourceError(f"{spec}: expected one colon: {where.rstrip(':')}:{attribute}")
     if not where.endswith(".py") and Path(where).is_file() and Path(where).suffix:
-        strangers.load(where)
+        strangers.load(where)  # always raises, as the file is no Python code
     module, folder = _from_file(spec, Path(where)) if where.endswith(".py") else _from_package(spec, where)
     target: Any = module
     for part in attribute.split("."):
@@ -89,10 +89,10 @@ def _from_file(spec: str, path: Path) -> tuple[ModuleType, Path]:
     path = path.resolve()
     import_module("torch")  # first, so that a torch.py beside the model can't shadow it
     root, name = _package_of(path)
-    if name is None or _is_taken(name.partition(".")[0], root):
-        return _alone(spec, path), path.parent
-    _forget_strangers(root)
-    if name in _PACKAGED:  # the file may have changed, as one in no package may
+    if name is None or _is_loaded_elsewhere(name.partition(".")[0], root):
+        return _outside_packages(spec, path), path.parent
+    _unload_namesakes(root)
+    if name in _IMPORTED:  # the file may have changed, as one in no package may
         sys.modules.pop(name, None)
     with importable(str(root)), _import_errors(spec):
         try:
@@ -101,9 +101,9 @@ def _from_file(spec: str, path: Path) -> tuple[ModuleType, Path]:
         except ModuleNotFoundError as error:
             if not _is_beside(path, error.name):
                 raise
-            return _alone(spec, path), path.parent  # it is no package's module, whatever lies beside it
+            return _outside_packages(spec, path), path.parent  # despite its __init__.py, the folder is no package
     if fresh:
-        _PACKAGED.add(name)
+        _IMPORTED.add(name)
     if Path(module.__file__ or "").resolve() != path:
         raise SourceError(
             f"{spec}: {name} is imported already, from {module.__file__}; name the model as {name}:Class from a folder "
@@ -113,8 +113,8 @@ def _from_file(spec: str, path: Path) -> tuple[ModuleType, Path]:
     return module, root
 
 
-def _is_taken(top: str, root: Path) -> bool:
-    """Whether a loaded module of another place has the name of a package: the interpreter knows just one."""
+def _is_loaded_elsewhere(top: str, root: Path) -> bool:
+    """Whether a module of this name was loaded from another place: Python can hold only one of a name."""
     module = sys.modules.get(top)
     if module is None:
         return False
@@ -150,7 +150,7 @@ def _package_of(path: Path) -> tuple[Path, str | None]:
     return folder, ".".join(parts) if folder != path.parent and all(p.isidentifier() for p in parts) else None
 
 
-def _alone(spec: str, path: Path) -> ModuleType:
+def _outside_packages(spec: str, path: Path) -> ModuleType:
     """Import a file outside of packages, executing it again each time."""
     name = f"cnncost_model_{path.stem}"
     module_spec = importlib.util.spec_from_file_location(name, path)
@@ -158,7 +158,7 @@ def _alone(spec: str, path: Path) -> ModuleType:
         raise SourceError(f"{spec}: {path} can't be read as Python code")
     module = importlib.util.module_from_spec(module_spec)
     sys.modules[name] = module  # dataclasses and pickle look up a class's module there
-    _forget_strangers(path.parent)
+    _unload_namesakes(path.parent)
     try:
         with importable(str(path.parent)), _import_errors(spec):
             module_spec.loader.exec_module(module)
@@ -169,14 +169,14 @@ def _alone(spec: str, path: Path) -> ModuleType:
     return module
 
 
-_PACKAGED: set[str] = set()
-"""Names of modules in packages that were imported here, and by nobody before."""
+_IMPORTED: set[str] = set()
+"""Names of modules in packages that this file has imported, and nothing else before it."""
 _HOMES: set[Path] = set()
-"""Folders of all files loaded so far."""
+"""Folders of all models loaded so far."""
 
 
-def _forget_strangers(folder: Path) -> None:
-    """Unload modules from another loaded file's folder with the same name as one here: each file has its neighbours."""
+def _unload_namesakes(folder: Path) -> None:
+    """Unload modules that an earlier MODEL imported from its folder, if this folder has modules of the same names."""
     for path in (*folder.glob("*.py"), *folder.glob("*/__init__.py")):
         name = path.parent.name if path.name == "__init__.py" else path.stem
         module = sys.modules.get(name)

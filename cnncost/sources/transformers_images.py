@@ -9,13 +9,13 @@ _GRID = 16
 
 
 def with_image(config: Any, tokens: Any, image: tuple[int, ...]) -> dict[str, Any]:
-    """Forward's arguments for one image and `tokens`.
+    """Forward's arguments for one image and `tokens`, 1×N.
 
-    If image features replace tokens, the text begins with as many placeholders as the model makes of one image.
+    If image features replace tokens, as many placeholder tokens as the model makes of an image precede the text.
     """
     token = getattr(config, "image_token_id", None)
     if token is None:
-        return patches(config) if _in_patches(config) else {"pixel_values": image}
+        return patches(config) if _takes_patches(config) else {"pixel_values": image}
     kind, vision = config.model_type, config.vision_config
     if hasattr(vision, "spatial_merge_size") and hasattr(vision, "temporal_patch_size"):
         inputs, count = _flat_patches(vision), (_GRID // vision.spatial_merge_size) ** 2
@@ -23,7 +23,7 @@ def with_image(config: Any, tokens: Any, image: tuple[int, ...]) -> dict[str, An
         several = kind in {"idefics2", "idefics3", "smolvlm"}  # they take several images per example
         inputs = {"pixel_values": (1, *image) if several else image}
         count = _tokens_of(config, vision, image)
-    ids = _begun_with(tokens, token, count)
+    ids = _prefixed(tokens, token, count)
     if "image_grid_thw" in inputs:
         inputs["mm_token_type_ids"] = (ids == token).to(ids.dtype)
     return {"input_ids": ids, **inputs}
@@ -32,15 +32,15 @@ def with_image(config: Any, tokens: Any, image: tuple[int, ...]) -> dict[str, An
 def _tokens_of(config: Any, vision: Any, image: tuple[int, ...]) -> int:
     """Number of tokens that the model makes of an image."""
     for name in ("image_seq_length", "mm_tokens_per_image"):
-        if (stated := getattr(config, name, None)) is not None:
-            return int(stated)
+        if (declared := getattr(config, name, None)) is not None:
+            return int(declared)
     if (resampler := getattr(config, "perceiver_config", None)) is not None:
         return int(resampler.resampler_n_latents)
     patch = vision.patch_size if isinstance(vision.patch_size, int) else vision.patch_size[0]
     return (image[-1] // patch) * (image[-2] // patch) // getattr(config, "scale_factor", 1) ** 2
 
 
-def _begun_with(tokens: Any, token: int, count: int) -> Any:
+def _prefixed(tokens: Any, token: int, count: int) -> Any:
     import torch
 
     return torch.cat([torch.full((1, count), token, dtype=tokens.dtype), tokens], dim=1)
@@ -55,7 +55,7 @@ def _flat_patches(vision: Any) -> dict[str, Any]:
     return {"pixel_values": (_GRID * _GRID, width), "image_grid_thw": torch.tensor([[1, _GRID, _GRID]])}
 
 
-def _in_patches(config: Any) -> bool:
+def _takes_patches(config: Any) -> bool:
     return hasattr(getattr(config, "vision_config", config), "num_patches")
 
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import cnncost as library
-from cnncost.budget.compare import beats
+from cnncost.budget.compare import dominates
 from cnncost.render.formats import FORMATS
 
 
@@ -24,7 +24,7 @@ def compare(project, cnncost):
 @given(st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=8))
 def test_the_front_is_what_nothing_beats(costs):
     """By definition: for every other one, some cost is higher, or all are equal."""
-    front = [own for own in costs if not any(beats(other, own) for other in costs)]
+    front = [own for own in costs if not any(dominates(other, own) for other in costs)]
     expected = [
         own for own in costs
         if all(other == own or any(theirs > mine for theirs, mine in zip(other, own, strict=True)) for other in costs)
@@ -37,8 +37,8 @@ def test_the_front_is_what_nothing_beats(costs):
 def test_beating_is_an_order():
     costs = list(itertools.product(range(2), repeat=3))
 
-    assert not any(beats(a, b) and beats(b, a) for a in costs for b in costs)
-    assert all(beats((0, 0, 0), other) for other in costs[1:])
+    assert not any(dominates(a, b) and dominates(b, a) for a in costs for b in costs)
+    assert all(dominates((0, 0, 0), other) for other in costs[1:])
 
 
 def test_figures_are_the_reports(compare):

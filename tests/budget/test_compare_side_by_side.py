@@ -5,7 +5,7 @@ import json
 import pytest
 
 import cnncost
-from cnncost.budget.compare import compare, unlike
+from cnncost.budget.compare import compare, incomparable
 from cnncost.budget.render.compare import document
 from cnncost.plots.pareto import _named
 from cnncost.render.csv import to_csv
@@ -40,7 +40,7 @@ def test_batches_that_differ_are_said(width):
 
 def test_equal_batches_are_compared():
     rows = compare(reports(*ALIKE))
-    assert (unlike(rows), [row.batch for row in rows]) == ("", [3, 3])
+    assert (incomparable(rows), [row.batch for row in rows]) == ("", [3, 3])
     assert any(row.front for row in rows)
 
 

@@ -140,12 +140,12 @@ def say(text):
 
 def test_afterwards_standard_output_is_as_it_was(capfd):
     before = sys.stdout
-    with stdout.aside():
+    with stdout.redirected():
         say("aside")
-        with stdout.product():
+        with stdout.restored():
             say("product")
         say("aside again")
-        with pytest.raises(ZeroDivisionError), stdout.product():
+        with pytest.raises(ZeroDivisionError), stdout.restored():
             1 / 0  # noqa: B018
         say("and again")
     say("after")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from cnncost.budget.compare import Compared, unlike
+from cnncost.budget.compare import Compared, incomparable
 from cnncost.budget.join import Joined
 from cnncost.render.document import COMPACT, Cell, Column, Document, Narrower, Note, Notes, Row, Table
 from cnncost.render.values import show
@@ -19,8 +19,8 @@ NOTE = f"{FRONT} on the Pareto front: no other one is smaller in one of paramete
 def document(rows: Sequence[Compared], joined: Joined | None = None) -> Document:
     """A row for each model, those of the Pareto front marked; `joined`: what the user's own columns are."""
     shapes = [Note(text, "note", without="inputs") for text in inputs(rows)]
-    front = unlike(rows) or NOTE
-    if joined is not None and joined.quality is not None and not unlike(rows):
+    front = incomparable(rows) or NOTE
+    if joined is not None and joined.quality is not None and not incomparable(rows):
         front = f"{FRONT} on the Pareto front of {joined.quality.words} and MACs: no other one is better in one"
         front += " of them and worse in none"
     told = [Note(f"{row.name}: {text}", "warning") for row in rows for text in row.depends_on]

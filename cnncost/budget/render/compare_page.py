@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from cnncost import units
-from cnncost.budget.compare import Compared, front, unlike
+from cnncost.budget.compare import Compared, front, incomparable
 from cnncost.budget.join import Joined, less
 from cnncost.budget.render.compare import FRONT, document, inputs
 from cnncost.render.document import Document
@@ -48,7 +48,7 @@ def program(rows: Sequence[Compared], joined: Joined | None = None) -> Json:
     """The models by column, the axes, and the Pareto front of each two axes that have a better end."""
     figures = [*_figures(rows, joined)]
     axes = [each for each in figures if each.numeric]
-    apart = unlike(rows)
+    apart = incomparable(rows)
     quality = None if joined is None else joined.quality
     x, y = ("macs", _own(quality.column)) if quality is not None else ("params", "macs")
     return {

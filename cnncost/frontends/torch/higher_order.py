@@ -17,7 +17,7 @@ from cnncost.frontends.torch.protocols import Recording
 
 
 def is_higher_order(func: Any) -> bool:
-    """Whether an op takes functions; such ops are not overloads of a schema."""
+    """Whether an op takes functions; such ops are no `OpOverload`s."""
     return isinstance(func, HigherOrderOperator)
 
 
@@ -43,35 +43,35 @@ def _cond(predicate: Any, if_true: Callable[..., Any], if_false: Callable[..., A
     return (if_true if bool(predicate) else if_false)(*operands)
 
 
-def _while_loop(goes_on: Callable[..., Any], body: Callable[..., Any], carried: Any, more: Any = ()) -> Any:
+def _while_loop(cond_fn: Callable[..., Any], body: Callable[..., Any], carry: Any, additional: Any = ()) -> Any:
     """Run the body while the condition holds."""
-    while bool(goes_on(*carried, *more)):
-        carried = body(*carried, *more)
-    return tuple(carried)
+    while bool(cond_fn(*carry, *additional)):
+        carry = body(*carry, *additional)
+    return tuple(carry)
 
 
-def _scan(combine: Callable[..., Any], carried: Any, xs: Any, more: Any = ()) -> Any:
-    """Scan over the first axis of `xs`; the function returns the carried values, then a slice of each result."""
-    carried, slices = list(carried), []
+def _scan(combine: Callable[..., Any], carry: Any, xs: Any, additional: Any = ()) -> Any:
+    """Scan over the first axis of `xs`; the function returns the new carry, then a slice of each output."""
+    carry, slices = list(carry), []
     for t in range(xs[0].shape[0]):
-        made = combine(*carried, *(x[t] for x in xs), *more)
-        carried, rest = list(made[: len(carried)]), made[len(carried) :]
-        slices.append(rest)
-    return [*carried, *(torch.stack(each) for each in zip(*slices, strict=True))]
+        made = combine(*carry, *(x[t] for x in xs), *additional)
+        carry, outputs = list(made[: len(carry)]), made[len(carry) :]
+        slices.append(outputs)
+    return [*carry, *(torch.stack(each) for each in zip(*slices, strict=True))]
 
 
-def _stacked_loop(goes_on: Callable[..., Any], body: Callable[..., Any], carried: Any, more: Any = ()) -> Any:
+def _stacked_loop(cond_fn: Callable[..., Any], body: Callable[..., Any], carry: Any, additional: Any = ()) -> Any:
     """Run the body while the condition holds: its results stacked, or the initial values if it never ran."""
-    turns = []
-    while bool(goes_on(*carried, *more)):
-        carried = body(*carried, *more)
-        turns.append(carried)
-    return tuple(torch.stack(each) for each in zip(*turns or [carried], strict=True))
+    iterations = []
+    while bool(cond_fn(*carry, *additional)):
+        carry = body(*carry, *additional)
+        iterations.append(carry)
+    return tuple(torch.stack(each) for each in zip(*iterations or [carry], strict=True))
 
 
-def _map(function: Callable[..., Any], xs: Any, more: Any = ()) -> Any:
+def _map(function: Callable[..., Any], xs: Any, additional: Any = ()) -> Any:
     """Apply the function to each slice along the first axis of `xs`; its results are stacked."""
-    made = [function(*(x[t] for x in xs), *more) for t in range(xs[0].shape[0])]
+    made = [function(*(x[t] for x in xs), *additional) for t in range(xs[0].shape[0])]
     return tree_map(lambda *each: torch.stack(each) if isinstance(each[0], torch.Tensor) else None, *made)
 
 
@@ -80,4 +80,4 @@ _KNOWN: dict[str, Callable[..., Any]] = {
     "map_impl": _map, "flex_attention": flex_attention, "flex_attention_backward": flex_attention_backward,
 }  # fmt: skip
 _FLEXIBLE = (flex_attention, flex_attention_backward)
-"""They have their own recording code."""
+"""They record themselves: they are called with the recorder and the op."""

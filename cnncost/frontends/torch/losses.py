@@ -19,9 +19,9 @@ def loss_of(loss: Loss, result: Any) -> torch.Tensor:
     """The loss of a forward's result.
 
     Args:
-        loss: a function; a name, whose target is created to fit the first output: `cross_entropy` (classes on
-            axis 1, indices as the target), `mse`, `bce` (with logits); or None: the output's `loss` entry, else
-            the sum of all outputs that require a gradient.
+        loss: a function of the result; a name, `cross_entropy` (classes on axis 1, class indices as the target),
+            `mse` or `bce` (with logits), for which a target is made that fits the first output; or None: the result's
+            `loss` entry, else the sum of all outputs that require a gradient.
         result: what forward returned.
 
     Raises:
@@ -43,9 +43,9 @@ def loss_of(loss: Loss, result: Any) -> torch.Tensor:
 
 
 def _default(result: Any) -> torch.Tensor:
-    own = result.get("loss") if isinstance(result, dict) else getattr(result, "loss", None)
-    if isinstance(own, torch.Tensor) and own.numel() == 1 and own.requires_grad:
-        return own
+    declared = result.get("loss") if isinstance(result, dict) else getattr(result, "loss", None)
+    if isinstance(declared, torch.Tensor) and declared.numel() == 1 and declared.requires_grad:
+        return declared
     sums = [tensor.sum() for tensor in _tensors(result) if tensor.requires_grad]
     if not sums:
         raise InputError(
@@ -70,21 +70,21 @@ def _cross_entropy(output: torch.Tensor) -> torch.Tensor:
     if output.dim() < 2:
         raise InputError(f"loss: cross_entropy needs an output N,C,…, got the shape {tuple(output.shape)}")
     shape = (output.shape[0], *output.shape[2:])
-    return F.cross_entropy(output, torch.zeros(shape, dtype=torch.int64, device=_place(output)))
+    return F.cross_entropy(output, torch.zeros(shape, dtype=torch.int64, device=_target_device(output)))
 
 
-def _place(output: torch.Tensor) -> torch.device:
-    """Where a target is created: beside outputs with data, as of a real run, else on meta, whatever they represent."""
+def _target_device(output: torch.Tensor) -> torch.device:
+    """The outputs' device if they have data, as in a run on values; else meta, whatever device they appear to be on."""
     return META if is_meta(output) else output.device
 
 
 def _mse(output: torch.Tensor) -> torch.Tensor:
-    return F.mse_loss(output, torch.empty(output.shape, dtype=output.dtype, device=_place(output)))
+    return F.mse_loss(output, torch.empty(output.shape, dtype=output.dtype, device=_target_device(output)))
 
 
 def _bce(output: torch.Tensor) -> torch.Tensor:
     return F.binary_cross_entropy_with_logits(
-        output, torch.empty(output.shape, dtype=output.dtype, device=_place(output))
+        output, torch.empty(output.shape, dtype=output.dtype, device=_target_device(output))
     )
 
 

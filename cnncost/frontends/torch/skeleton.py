@@ -101,7 +101,7 @@ class Skeleton(Copier):
         if found is not None:
             return found
         kind: Any = type(module)
-        scripted, outside, encoder = _traits(kind)
+        scripted, slot_names, encoder = _traits(kind)
         if scripted:
             return module
         self._originals.append(module)
@@ -122,16 +122,16 @@ class Skeleton(Copier):
         else:  # iterate over the copy: another thread may add to the original
             own = list(attributes.items())
         for name, value in own:
-            sort = type(value)
-            if sort in ATOMS or (sort is tuple and ATOMS.issuperset(map(type, value))):
+            value_type = type(value)
+            if value_type in ATOMS or (value_type is tuple and ATOMS.issuperset(map(type, value))):
                 continue
             if name in _TENSORS:
                 attributes[name] = self._tensors(value)
             elif name == MODULES:
                 attributes[name] = self._children(value)
             else:
-                attributes[name] = self._value(value, sort)
-        for name in outside:
+                attributes[name] = self._value(value, value_type)
+        for name in slot_names:
             if hasattr(module, name):
                 object.__setattr__(copy, name, self.value(getattr(module, name)))
         if COMPILED in attributes:  # run the original code instead of the compiled one
@@ -142,11 +142,11 @@ class Skeleton(Copier):
             attributes["use_nested_tensor"] = False  # it skips padding in eval mode by mask values, which are missing
         return copy
 
-    def _tensors(self, held: dict[str, torch.Tensor | None]) -> dict[str, torch.Tensor | None]:
-        return {n: t if t is None else self._tensor(t) for n, t in held.items()} if held else {}
+    def _tensors(self, named: dict[str, torch.Tensor | None]) -> dict[str, torch.Tensor | None]:
+        return {n: t if t is None else self._tensor(t) for n, t in named.items()} if named else {}
 
-    def _children(self, held: dict[str, nn.Module | None]) -> dict[str, nn.Module | None]:
-        return {n: m if m is None else self.module(m) for n, m in held.items()} if held else {}
+    def _children(self, named: dict[str, nn.Module | None]) -> dict[str, nn.Module | None]:
+        return {n: m if m is None else self.module(m) for n, m in named.items()} if named else {}
 
     def values(self) -> dict[int, torch.Tensor]:
         """`data` without tensors that share a split weight's memory: a weight's values are never read."""

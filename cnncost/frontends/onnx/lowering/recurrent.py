@@ -22,9 +22,9 @@ def recurrent(op: Op) -> Made | None:
     if cell is None:
         return None
     x, hidden, directions = op.x(), op.x(2).shape[-1], op.x(1).shape[0]
-    first = bool(op.get("layout", 0))
-    steps_axis = int(first)
-    steps, batch = (x.shape[1], x.shape[0]) if first else x.shape[:2]
+    batch_first = bool(op.get("layout", 0))
+    steps_axis = int(batch_first)
+    steps, batch = (x.shape[1], x.shape[0]) if batch_first else x.shape[:2]
     if op.has(4):
         op.notes.append(f"{op.type}: all steps of all sequences are counted, whatever `sequence_lens` says")
     attrs: Attrs = {
@@ -40,10 +40,10 @@ def recurrent(op: Op) -> Made | None:
     state = TensorType((directions, batch, hidden), x.dtype)
     made = op.step("recurrent", attrs, [source, *op.present(1, 2, 3, 5, 6)], y, *[state] * (2 if cell == "lstm" else 1))
     out: Ref = op.move(made, flip, y) if backwards else made
-    return _arranged(op, out, made, (steps, batch, directions, hidden), first)
+    return _arranged(op, out, made, (steps, batch, directions, hidden), batch_first)
 
 
-def _arranged(op: Op, out: Ref, made: Ref, sizes: tuple[int, int, int, int], first: bool) -> Made:
+def _arranged(op: Op, out: Ref, made: Ref, sizes: tuple[int, int, int, int], batch_first: bool) -> Made:
     """The outputs as ONNX has them: y as T,D,N,H or N,T,D,H; states as D,N,H or N,D,H."""
     steps, batch, directions, hidden = sizes
     found: Made = []
@@ -51,22 +51,22 @@ def _arranged(op: Op, out: Ref, made: Ref, sizes: tuple[int, int, int, int], fir
         if output is None:
             found.append(None)
         elif i == 0:
-            lead = (batch, steps) if first else (steps, batch)
+            lead = (batch, steps) if batch_first else (steps, batch)
             split = op.reshaped(out, (*lead, directions, hidden))
-            found.append(split if first else op.permuted(split, (0, 2, 1, 3), copy=False))
+            found.append(split if batch_first else op.permuted(split, (0, 2, 1, 3), copy=False))
         else:
             state = Ref(made.step, i)
-            found.append(op.permuted(state, (1, 0, 2), copy=False) if first else state)
+            found.append(op.permuted(state, (1, 0, 2), copy=False) if batch_first else state)
     return found
 
 
 def _cell(op: Op) -> str | None:
-    """The cell's name; None for activations other than usual."""
+    """The cell's name; None for activations other than the default ones."""
     directions = op.x(1).shape[0]
-    usual = _DEFAULTS[op.type] * directions
-    given = [name.lower() for name in op.get("activations") or usual]
+    defaults = _DEFAULTS[op.type] * directions
+    given = [name.lower() for name in op.get("activations") or defaults]
     if op.type == "RNN" and set(given) == {"relu"}:
         return "relu"
-    if given != usual or op.get("activation_alpha") or op.get("activation_beta"):
+    if given != defaults or op.get("activation_alpha") or op.get("activation_beta"):
         return None
     return {"LSTM": "lstm", "GRU": "gru", "RNN": "tanh"}[op.type]
