@@ -15,6 +15,7 @@ import torch
 import torch.utils.checkpoint
 
 from cnncost.frontends.torch.compat.ops import is_op
+from cnncost.frontends.torch.compat.packages import DECORATORS, IN_C
 from cnncost.frontends.torch.kinds import of_system
 
 BY_NAME = frozenset({"getattr", "hasattr"})
@@ -65,7 +66,7 @@ _OF_PYTHON = frozenset(
 """Modules whose classes' objects hold what they are given."""
 _MODES: frozenset[Any] = frozenset({torch.no_grad, torch.enable_grad, torch.inference_mode, torch.set_grad_enabled})
 _CLASSES: frozenset[Any] = _MODES | {torch.Tensor, *torch.Tensor.__mro__, torch.autocast, torch.amp.autocast}
-_LAYERS = ("torch.nn.modules.", "torch.nn.parameter.", "torch.utils._contextlib.")
+_LAYERS = ("torch.nn.modules.", "torch.nn.parameter.", f"{DECORATORS}.")
 
 
 def _home(function: FunctionType) -> str:
@@ -87,11 +88,11 @@ def is_known_function(function: FunctionType) -> bool:
 def within(function: FunctionType) -> FunctionType | None:
     """The user's function in a known decorator: a mode of torch, such as `torch.no_grad()`, or what dataclasses add."""
     home = _home(function)
-    if home not in {"torch.utils._contextlib", "reprlib", "dataclasses"} or function.__closure__ is None:
+    if home not in {DECORATORS, "reprlib", "dataclasses"} or function.__closure__ is None:
         return None
     held = dict(zip(function.__code__.co_freevars, [cell.cell_contents for cell in function.__closure__], strict=True))
     make = held.get("ctx_factory")
-    if home == "torch.utils._contextlib" and not (isinstance(make, MethodType) and type(make.__self__) in _MODES):
+    if home == DECORATORS and not (isinstance(make, MethodType) and type(make.__self__) in _MODES):
         return None
     inner = held.get("func", held.get("user_function"))
     return inner if isinstance(inner, FunctionType) else None
@@ -104,7 +105,7 @@ def is_known_in_c(function: BuiltinFunctionType) -> bool:
     owner = function.__self__
     if not isinstance(owner, ModuleType):
         return False  # a method, such as `seen.append`
-    names = {"builtins": _BUILT_IN, "torch._C": _ASKED}.get(owner.__name__, frozenset[str]())
+    names = {"builtins": _BUILT_IN, IN_C: _ASKED}.get(owner.__name__, frozenset[str]())
     return owner.__name__ in _IN_C or function.__name__ in names
 
 
