@@ -26,6 +26,7 @@ from cnncost.frontends.torch import autocast as autocasts
 from cnncost.frontends.torch import autocast_regions as regions
 from cnncost.frontends.torch import leftovers, memo
 from cnncost.frontends.torch.anew import RecordAnewError
+from cnncost.frontends.torch.attempt import How, how_of
 from cnncost.frontends.torch.callables import as_call
 from cnncost.frontends.torch.compat.dispatch import dispatch_modes
 from cnncost.frontends.torch.guard import unseen_by
@@ -34,7 +35,7 @@ from cnncost.frontends.torch.modules import check_initialised, walk
 from cnncost.frontends.torch.options import RecordOptions, chosen
 from cnncost.frontends.torch.patches import ONE_AT_A_TIME
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.recording import How, how_of, record_once
+from cnncost.frontends.torch.recording import record_once
 from cnncost.frontends.torch.replicated import replica_of
 from cnncost.frontends.torch.skeleton import LazyParameterError
 from cnncost.frontends.torch.training import Training

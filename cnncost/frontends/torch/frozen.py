@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection
+from enum import Enum
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
@@ -75,7 +76,7 @@ class _Eye:
             return kind, self._each(value, (value.func, value.args, value.keywords))
         if id(value) in self._tensors and isinstance(value, torch.Tensor):
             return torch.Tensor, id(value)
-        if kind is ReferenceType or _is_alone(value, kind):
+        if kind is ReferenceType or isinstance(value, Enum) or _is_alone(value, kind):
             return _Same(value)
         raise UnfitError
 

@@ -125,16 +125,16 @@ def _restore_default_device(device: torch.device | None) -> None:
         without_traces()
 
 
-def _settings() -> tuple[dict[Any, Any], str, tuple[bool, ...]]:
+def settings() -> tuple[dict[Any, Any], str, tuple[bool, ...]]:
     """Environment variables and the kernel settings that forward may branch on."""
     return environment(), torch.get_float32_matmul_precision(), tuple([getattr(_CUDNN, name) for name in _FLAGS])
 
 
-def _restore_settings(settings: tuple[dict[Any, Any], str, tuple[bool, ...]]) -> None:
-    now = _settings()
-    if now == settings:
+def _restore_settings(before: tuple[dict[Any, Any], str, tuple[bool, ...]]) -> None:
+    now = settings()
+    if now == before:
         return
-    (variables, precision, flags), environ = settings, ENVIRON
+    (variables, precision, flags), environ = before, ENVIRON
     for name in now[0].keys() - variables.keys():
         del environ[environ.decodekey(name)]
     for name, value in variables.items():
@@ -163,7 +163,7 @@ def quiet_torch(grad: bool, whole: bool = True) -> Iterator[None]:
     with ExitStack() as stack:
         stack.callback(torch.set_default_dtype, dtype)
         stack.callback(_restore_default_device, _default_device())
-        stack.callback(_restore_settings, _settings())
+        stack.callback(_restore_settings, settings())
         # By default, distributions read their arguments' values to validate them; no shape depends on that.
         distribution = torch.distributions.Distribution
         stack.callback(distribution.set_default_validate_args, validates_distributions())

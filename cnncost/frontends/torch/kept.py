@@ -21,10 +21,13 @@ from torch import nn
 from cnncost.frontends.torch.compat.modules import NOT_SAVED
 from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.frozen import UnfitError, frozen
+from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.kinds import ATOMS, slots
 from cnncost.frontends.torch.ledger import Sources
 from cnncost.frontends.torch.modules import Tracker
+from cnncost.frontends.torch.outside import Unseen
 from cnncost.frontends.torch.recorder import Recorder
+from cnncost.frontends.torch.repeats import Asked, Repeats
 from cnncost.frontends.torch.skeleton import HELD, HOOKS, STANDARD, Skeleton
 from cnncost.frontends.torch.surroundings import Reach
 from cnncost.frontends.torch.watch import Watch
@@ -215,6 +218,7 @@ class Kept:
         self._geometry = _geometry(tensors)
         self._data = [(key, weakref.ref(tensor)) for key, tensor in skeleton.data.items()]
         self._graph: Graph | None = None
+        self.repeats = Repeats(originals)
 
     @property
     def model(self) -> nn.Module:
@@ -248,15 +252,26 @@ class Kept:
             self._graph = verify(graph)
         return self._graph
 
-    def renewed(self) -> bool:
-        """Restore the copies. False if the user changed the model or the copies can't be restored."""
+    def asked(self, inputs: Inputs, *others: Any) -> Asked | None:
+        """What a recording is to give; None if it can't be compared with what another gave."""
+        buffers = [tensor for _, reference in self._data if (tensor := reference()) is not None]
+        try:
+            return Asked(inputs, others, buffers)
+        except Unseen:
+            return None
+
+    def restore(self) -> bool:
+        """Restore the copies before they run again. False if they can't be."""
+        return self._copies.restore()
+
+    def unchanged(self) -> bool:
+        """Whether the user's model is as it was when it was copied."""
         originals = [module for ref in self._originals if (module := ref()) is not None]
         return (
             not self._dead
             and list(map(type, originals)) == list(map(type, self._copies.modules))
             and self._look.same(originals)
             and _geometry(_tensors(self._look.attributes)) == self._geometry
-            and self._copies.restore()
         )
 
 
@@ -277,10 +292,18 @@ SESSION.own("skeletons", lambda: len(_KEPT), clear)
 def acquire(model: nn.Module, train: bool | None) -> Kept | None:
     """Acquire the cached skeleton of an unchanged model; a successful recording returns it with `store`."""
     cached = _KEPT.pop((id(model), train), None)
-    if cached is None or cached.renewed():
+    if cached is None or cached.unchanged():
         return cached
     _MET.pop((id(model), train), None)  # a model that keeps changing is not worth the snapshot
     return None
+
+
+def renew(cached: Kept, model: nn.Module, train: bool | None) -> bool:
+    """Undo what the last forward did to the copies, before the next. False if that can't be done."""
+    if cached.restore():
+        return True
+    _MET.pop((id(model), train), None)
+    return False
 
 
 def store(model: nn.Module, train: bool | None, kept: Kept) -> None:

@@ -19,6 +19,7 @@ from cnncost.errors import InputError
 from cnncost.frontends.torch import collectives, entries, parts, unwatched
 from cnncost.frontends.torch.anew import RecordAnewError
 from cnncost.frontends.torch.appearance import Appearance
+from cnncost.frontends.torch.attempt import How, how_of
 from cnncost.frontends.torch.attention_masks import Masks
 from cnncost.frontends.torch.autocast import parse
 from cnncost.frontends.torch.autocast_regions import switched_on
@@ -40,7 +41,7 @@ from cnncost.frontends.torch.options import RecordOptions, chosen
 from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.patches import ONE_AT_A_TIME
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.recording import How, copied, how_of, replacing, so_far, step_of
+from cnncost.frontends.torch.recording import copied, replacing, so_far, step_of
 from cnncost.frontends.torch.running import stays_whole
 from cnncost.frontends.torch.sparse import any_sparse
 from cnncost.frontends.torch.sparse_running import has_parts

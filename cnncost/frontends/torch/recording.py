@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 from weakref import ref
 
@@ -17,6 +17,7 @@ from cnncost.frontends.torch import autocast_regions as regions
 from cnncost.frontends.torch import collectives, flexible_attention, kept, reassigned, unwatched
 from cnncost.frontends.torch.anew import AutocastUnwantedError, PlacesWantedError
 from cnncost.frontends.torch.appearance import Appearance
+from cnncost.frontends.torch.attempt import How
 from cnncost.frontends.torch.compat import facts
 from cnncost.frontends.torch.compat.distributed import any_split
 from cnncost.frontends.torch.compiler import no_compiler_import
@@ -24,11 +25,11 @@ from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.guard import Draws, quiet_torch, same_random_state
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.modules import Tracker, walk
-from cnncost.frontends.torch.options import RecordOptions
 from cnncost.frontends.torch.outcome import Outcome
 from cnncost.frontends.torch.patches import Patch, patched
 from cnncost.frontends.torch.placement import Home, home_of, placement_of, places, where
 from cnncost.frontends.torch.recorder import Recorder
+from cnncost.frontends.torch.repeats import Asked
 from cnncost.frontends.torch.replicated import Replica, broadcast_buffers
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.surroundings import Reach, reach_of
@@ -39,52 +40,6 @@ from cnncost.graph import Graph, RealRun, verify
 _Skeleton = TypeVar("_Skeleton", bound=Skeleton)
 Made: TypeAlias = list[ref[torch.Tensor]]
 """Weak references to a recording's tensors, to check afterwards that they were freed."""
-
-
-@dataclass(frozen=True, slots=True)
-class How:
-    """One attempt at a recording: its options, and what earlier attempts and the caller's code have shown."""
-
-    grad: bool
-    train: bool | None
-    use_memo: bool
-    training: Training | None = None
-    autocast: autocasts.Autocast | None = None
-    casts: bool = False
-    """Whether autocast is on, now or later."""
-    shared: bool = True
-    """Whether all modules share one empty hook table."""
-    called: Callable[..., Any] | None = None
-    """Callable to run instead of the model itself."""
-    device: torch.device | None = None
-    """Device that tensors report; None: the model's."""
-    caller_grad: bool = True
-    """Whether autograd is enabled in the caller."""
-    floats: bool = False
-    """Whether values of floating-point inputs are known."""
-    split: bool = False
-    """Whether a tensor is a DTensor, whose rules are those of ops as autograd decomposes them."""
-    replica: Replica | None = None
-    """Set if the model is replicated by `DistributedDataParallel`."""
-    places: bool = False
-    """Whether to find the module that draws Python random numbers."""
-    returned: Callable[[Any], None] | None = None
-    """Receives a copy of what forward returned, as inputs of another recording."""
-
-
-def how_of(options: RecordOptions, autocast: autocasts.Autocast | None, called: Callable[..., Any] | None) -> How:
-    """The first attempt, under the caller's autograd mode.
-
-    Args:
-        options: as the user gave them.
-        autocast: what they or the calling code have autocast set to.
-        called: callable to run instead of the model itself.
-    """
-    return How(
-        options.differentiates, options.train, options.use_memo, options.training, autocast, autocast is not None,
-        called=called, device=options.target,
-        caller_grad=torch.is_grad_enabled() and not torch.is_inference_mode_enabled(),
-    )  # fmt: skip
 
 
 def record_once(model: nn.Module, inputs: Any, how: How, made: Made) -> Graph:
@@ -103,6 +58,7 @@ def record_once(model: nn.Module, inputs: Any, how: How, made: Made) -> Graph:
     if cached is None:
         return verify(graph)
     graph = cached.reuse_if_equal(graph)
+    cached.repeats.ended(graph)
     if cached.tidied(made):  # no references held here: tensors still alive were left on the copies
         kept.store(model, how.train, cached)
     return graph
@@ -116,32 +72,50 @@ def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[G
     home = where(model, inputs, how.device)
     reusable = reusable and not home.others
     cached = kept.acquire(model, how.train) if reusable else None
+    if cached is None:
+        return _on_new_copy(model, inputs, how, home, made, reusable)
+    asked = _asked(cached, inputs, how, home)
+    if (graph := cached.repeats.answer(asked)) is not None:
+        return graph, cached
+    if not kept.renew(cached, model, how.train):
+        return _on_new_copy(model, inputs, how, home, made, reusable)
+    cached.repeats.begins(asked)
+    skeleton, watch, tracker = cached.skeleton, cached.watch(), cached.open(how.use_memo)
+    return _watched(skeleton, watch, _Run(cached.model, tracker, inputs, how, home, None), made), cached
+
+
+def _asked(cached: kept.Kept, inputs: Inputs, how: How, home: Home) -> Asked | None:
+    """What a recording is to give; None if it has to run, whatever the last one gave."""
+    return cached.asked(inputs, how, home) if how.use_memo and how.returned is None else None
+
+
+def _on_new_copy(
+    model: nn.Module, inputs: Inputs, how: How, home: Home, made: Made, reusable: bool
+) -> tuple[Graph, kept.Kept | None]:
+    if any_split(model.parameters()):  # not asked of a cached skeleton, which has plain tensors alone
+        how, reusable = replace(how, split=True), False
+    originals = walk(model)
+    called = [function for function in (how.called, how.training and how.training.loss) if callable(function)]
+    skeleton, reach = copied(originals, called, lambda watch: Skeleton(how.shared, watch))
+    tree = [(path, skeleton.module(module)) for path, module in originals]
+    modules = [module for _, module in originals]
+    collectives.enter_states(skeleton)
+    if how.train is not None:
+        for original, (_, copy) in zip(modules, tree, strict=True):
+            if copy is not original:  # scripted modules are not copied
+                copy.training = how.train
+    named = how.autocast.device if how.autocast is not None else "cpu"
+    casting = autocasts.Casting(how.grad or facts.AUTOCAST_KEEPS_CASTS_OF_INFERENCE, named) if how.casts else None
+    tracker = Tracker(Recorder(how.use_memo, skeleton, data=skeleton.values(), casting=casting))
+    tracker.enter(tree)
+    cached = kept.prepare(modules, how.train, skeleton, tracker, reach) if reusable else None
     if cached is not None:
-        skeleton, watch, tracker = cached.skeleton, cached.watch(), cached.open(how.use_memo)
-        graph = _watched(skeleton, watch, _Run(cached.model, tracker, inputs, how, home, None), made)
-    else:
-        if any_split(model.parameters()):  # not asked of a cached skeleton, which has plain tensors alone
-            how, reusable = replace(how, split=True), False
-        originals = walk(model)
-        called = [function for function in (how.called, how.training and how.training.loss) if callable(function)]
-        skeleton, reach = copied(originals, called, lambda watch: Skeleton(how.shared, watch))
-        tree = [(path, skeleton.module(module)) for path, module in originals]
-        modules = [module for _, module in originals]
-        collectives.enter_states(skeleton)
-        if how.train is not None:
-            for original, (_, copy) in zip(modules, tree, strict=True):
-                if copy is not original:  # scripted modules are not copied
-                    copy.training = how.train
-        named = how.autocast.device if how.autocast is not None else "cpu"
-        casting = autocasts.Casting(how.grad or facts.AUTOCAST_KEEPS_CASTS_OF_INFERENCE, named) if how.casts else None
-        tracker = Tracker(Recorder(how.use_memo, skeleton, data=skeleton.values(), casting=casting))
-        tracker.enter(tree)
-        cached = kept.prepare(modules, how.train, skeleton, tracker, reach) if reusable else None
-        step = step_of(how.training, tree[0][1], skeleton, tracker, how.replica)
-        graph = _watched(skeleton, skeleton.watch, _Run(tree[0][1], tracker, inputs, how, home, step), made)
-        skeleton.release()
-        if casting is not None and how.autocast is None and not casting.regions:
-            raise AutocastUnwantedError
+        cached.repeats.begins(_asked(cached, inputs, how, home))
+    step = step_of(how.training, tree[0][1], skeleton, tracker, how.replica)
+    graph = _watched(skeleton, skeleton.watch, _Run(tree[0][1], tracker, inputs, how, home, step), made)
+    skeleton.release()
+    if casting is not None and how.autocast is None and not casting.regions:
+        raise AutocastUnwantedError
     return graph, cached
 
 

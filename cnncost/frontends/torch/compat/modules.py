@@ -53,3 +53,6 @@ INITIAL_FILL_PLACES = tuple(
     if hasattr(nn.init, name)
 )
 """What functions of `torch.nn.init` call last: each fills a tensor with autograd off."""
+
+any_global_hook: Callable[[], bool] = nn.modules.module._has_any_global_hook
+"""Whether a hook is registered for all modules."""

@@ -41,3 +41,12 @@ tensors without data."""
 
 MARK_COALESCED = _aten._coalesced_
 """Say of a COO tensor that no position stands twice in it, without looking."""
+
+_FUNCTIONS: Any = torch._C._VariableFunctions
+_MODULES = frozenset(vars(torch._C)[name] for name in ("_nn", "_special", "_fft", "_linalg"))
+
+
+def is_op(function: Any) -> bool:
+    """Whether a function in C is an op as `torch`, `torch.nn.functional` and their like name it."""
+    owner = function.__self__
+    return owner in _MODULES if owner is not None else hasattr(_FUNCTIONS, function.__name__)

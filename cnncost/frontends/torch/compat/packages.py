@@ -24,3 +24,8 @@ anyway."""
 def is_compiler_loaded() -> bool:
     """Whether anything can have been compiled yet."""
     return COMPILER[2] in sys.modules
+
+
+IN_C, DECORATORS = "torch._C", "torch.utils._contextlib"
+"""Where functions in C that ask for settings say that they are, and the functions that decorators such as
+`torch.no_grad()` make."""

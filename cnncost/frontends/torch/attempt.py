@@ -1,0 +1,60 @@
+"""One attempt at a recording: its options, and what earlier attempts have shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from cnncost.frontends.torch import autocast as autocasts
+from cnncost.frontends.torch.options import RecordOptions
+from cnncost.frontends.torch.replicated import Replica
+from cnncost.frontends.torch.training import Training
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """One attempt at a recording: its options, and what earlier attempts and the caller's code have shown."""
+
+    grad: bool
+    train: bool | None
+    use_memo: bool
+    training: Training | None = None
+    autocast: autocasts.Autocast | None = None
+    casts: bool = False
+    """Whether autocast is on, now or later."""
+    shared: bool = True
+    """Whether all modules share one empty hook table."""
+    called: Callable[..., Any] | None = None
+    """Callable to run instead of the model itself."""
+    device: torch.device | None = None
+    """Device that tensors report; None: the model's."""
+    caller_grad: bool = True
+    """Whether autograd is enabled in the caller."""
+    floats: bool = False
+    """Whether values of floating-point inputs are known."""
+    split: bool = False
+    """Whether a tensor is a DTensor, whose rules are those of ops as autograd decomposes them."""
+    replica: Replica | None = None
+    """Set if the model is replicated by `DistributedDataParallel`."""
+    places: bool = False
+    """Whether to find the module that draws Python random numbers."""
+    returned: Callable[[Any], None] | None = None
+    """Receives a copy of what forward returned, as inputs of another recording."""
+
+
+def how_of(options: RecordOptions, autocast: autocasts.Autocast | None, called: Callable[..., Any] | None) -> How:
+    """The first attempt, under the caller's autograd mode.
+
+    Args:
+        options: as the user gave them.
+        autocast: what they or the calling code have autocast set to.
+        called: callable to run instead of the model itself.
+    """
+    return How(
+        options.differentiates, options.train, options.use_memo, options.training, autocast, autocast is not None,
+        called=called, device=options.target,
+        caller_grad=torch.is_grad_enabled() and not torch.is_inference_mode_enabled(),
+    )  # fmt: skip

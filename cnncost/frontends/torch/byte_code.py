@@ -1,0 +1,83 @@
+"""The names in byte code: what a function may take from outside its arguments and local variables.
+
+A chain is a global, or a variable of a closure, with the attributes that are read from it at once:
+`torch.nn.functional.relu` is `("torch", "nn", "functional", "relu")`, and so can be looked up without running anything.
+Any other attribute is read from an object that only a run knows.
+"""
+
+from __future__ import annotations
+
+import dis
+from functools import cache
+from types import CodeType
+from typing import NamedTuple
+
+
+class Names(NamedTuple):
+    """The names of a function's code, and of the functions that it defines.
+
+    Attributes:
+        globals: chains that begin at a global or a built-in function.
+        free: chains that begin at a variable of an enclosing function.
+        attributes: names of attributes, of whatever object, those in chains among them.
+        unread: the first instruction that takes something from elsewhere, such as an import; None if there is none.
+    """
+
+    globals: frozenset[tuple[str, ...]]
+    free: frozenset[tuple[str, ...]]
+    attributes: frozenset[str]
+    unread: str | None
+
+
+_GLOBAL = frozenset({"LOAD_GLOBAL"})
+_FREE = frozenset({"LOAD_DEREF", "LOAD_CLASSDEREF"})
+_ATTRIBUTE = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
+_OTHER_ATTRIBUTE = frozenset({"STORE_ATTR", "DELETE_ATTR", "LOAD_SUPER_ATTR"})
+_SILENT = frozenset({"EXTENDED_ARG", "CACHE", "NOP"})
+_LOCAL = frozenset(
+    {
+        "LOAD_ASSERTION_ERROR", "LOAD_CLOSURE", "LOAD_COMMON_CONSTANT", "LOAD_CONST", "LOAD_CONST_IMMORTAL",
+        "LOAD_CONST_MORTAL", "LOAD_FAST", "LOAD_FAST_AND_CLEAR", "LOAD_FAST_BORROW",
+        "LOAD_FAST_BORROW_LOAD_FAST_BORROW", "LOAD_FAST_CHECK", "LOAD_FAST_LOAD_FAST", "LOAD_SMALL_INT",
+        "LOAD_SPECIAL",
+    }
+)  # fmt: skip
+"""Loads of constants, local variables, and methods of the `with` statement, which are found in the object's class."""
+_ELSEWHERE = ("LOAD_", "IMPORT_", "STORE_GLOBAL", "STORE_NAME", "DELETE_GLOBAL", "DELETE_NAME", "MATCH_CLASS")
+"""Beginnings of instructions that reach beyond local variables; those that are not named above are not read."""
+
+
+@cache
+def names_in(code: CodeType) -> Names:
+    """The names in a function's code, read once. Code of a Python that is not known has something unread in it."""
+    chains: dict[bool, set[tuple[str, ...]]] = {True: set(), False: set()}
+    attributes: set[str] = set()
+    unread: str | None = None
+    chain: list[str] = []
+    is_global = True
+    for step in dis.get_instructions(code):
+        name = step.opname
+        if name in _SILENT:
+            continue
+        if name in _ATTRIBUTE:
+            attributes.add(step.argval)
+            if chain:
+                chain.append(step.argval)
+            continue
+        if chain:
+            chains[is_global].add(tuple(chain))
+            chain = []
+        if name in _GLOBAL or name in _FREE:
+            chain, is_global = [step.argval], name in _GLOBAL
+        elif name in _OTHER_ATTRIBUTE:
+            attributes.add(step.argval)
+        elif name not in _LOCAL and name.startswith(_ELSEWHERE):
+            unread = unread or name
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            inner = names_in(constant)
+            chains[True] |= inner.globals
+            chains[False] |= inner.free
+            attributes |= inner.attributes
+            unread = unread or inner.unread
+    return Names(frozenset(chains[True]), frozenset(chains[False]), frozenset(attributes), unread)

@@ -1,0 +1,119 @@
+"""Functions and classes of Python and torch whose results follow from their arguments and torch's settings.
+
+What is not listed is not known, and code that names it is run each time.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import sys
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import torch
+import torch.utils.checkpoint
+
+from cnncost.frontends.torch.compat.ops import is_op
+from cnncost.frontends.torch.compat.packages import DECORATORS, IN_C
+from cnncost.frontends.torch.kinds import of_system
+
+BY_NAME = frozenset({"getattr", "hasattr"})
+"""Functions that read attributes whose names are computed."""
+OWN_CLASS = frozenset({"__class__", "__new__", "__init__"})
+"""Attributes by which code can make another object of its own class."""
+HIDDEN = frozenset(
+    {
+        "__builtins__", "__closure__", "__code__", "__dict__", "__globals__", "__self__", "__subclasses__",
+        "__wrapped__", "_version", "cell_contents", "f_back", "f_globals", "getEffectiveLevel", "gi_frame",
+        "isEnabledFor", "tb_frame",
+    }
+)  # fmt: skip
+"""Attributes by which code reaches what it doesn't name."""
+
+_BUILT_IN = frozenset(
+    {
+        "abs", "all", "any", "chr", "divmod", "format", "getattr", "hasattr", "isinstance", "issubclass", "iter",
+        "len", "max", "min", "next", "ord", "pow", "repr", "round", "setattr", "sorted", "sum",
+    }
+)  # fmt: skip
+"""Built-in functions: not `id`, `hash`, `vars` and `open`, for example."""
+_IN_C = frozenset({"math", "cmath", "_operator", "_functools", "itertools", "_warnings"})
+"""Modules in C. A warning is shown as often as it is shown: torch and Python repeat none by themselves."""
+_OF_TORCH = frozenset({"torch.nn.functional", "torch.functional", "torch.nn.modules.utils", "torch.nn.init"})
+_NAMES: tuple[tuple[Any, str], ...] = (
+    (torch, "_assert is_tensor"), (torch.jit, "annotate is_scripting is_tracing"),
+    (torch.compiler, "is_compiling is_exporting"), (torch.utils.checkpoint, "checkpoint checkpoint_sequential"),
+    (copy, "copy deepcopy"), (dataclasses, "asdict astuple fields replace"), (torch.nn.functional, "*"),
+)  # fmt: skip
+_NAMED: frozenset[Any] = frozenset(
+    value
+    for owner, names in _NAMES
+    for name, value in vars(owner).items()
+    if isinstance(value, FunctionType) and (names == "*" or name in names.split())
+)
+_ASKED = frozenset(
+    {
+        "_log_api_usage_once", "get_autocast_cpu_dtype", "get_autocast_dtype", "get_autocast_gpu_dtype",
+        "get_default_dtype", "is_autocast_cpu_enabled", "is_autocast_enabled", "is_grad_enabled",
+        "is_inference_mode_enabled",
+    }
+)  # fmt: skip
+"""Functions of torch in C that return a setting, or nothing."""
+_OF_PYTHON = frozenset(
+    {"builtins", "abc", "collections", "dataclasses", "enum", "functools", "itertools", "numbers", "typing"}
+)
+"""Modules whose classes' objects hold what they are given."""
+_MODES: frozenset[Any] = frozenset({torch.no_grad, torch.enable_grad, torch.inference_mode, torch.set_grad_enabled})
+_CLASSES: frozenset[Any] = _MODES | {torch.Tensor, *torch.Tensor.__mro__, torch.autocast, torch.amp.autocast}
+_LAYERS = ("torch.nn.modules.", "torch.nn.parameter.", f"{DECORATORS}.")
+
+
+def _home(function: FunctionType) -> str:
+    """The module in whose namespace a function runs; `__module__` is what a decorator says."""
+    return str(function.__globals__.get("__name__"))
+
+
+def is_of_system(function: FunctionType) -> bool:
+    """Whether a function is Python's or torch's own."""
+    home = _home(function)
+    return of_system(home) or home == "typing_extensions"  # whose decorators torch uses
+
+
+def is_known_function(function: FunctionType) -> bool:
+    """Whether it is known: one of Python or torch, written in Python."""
+    return _home(function) in _OF_TORCH or (function in _NAMED and is_of_system(function))
+
+
+def within(function: FunctionType) -> FunctionType | None:
+    """The user's function in a known decorator: a mode of torch, such as `torch.no_grad()`, or what dataclasses add."""
+    home = _home(function)
+    if home not in {DECORATORS, "reprlib", "dataclasses"} or function.__closure__ is None:
+        return None
+    held = dict(zip(function.__code__.co_freevars, [cell.cell_contents for cell in function.__closure__], strict=True))
+    make = held.get("ctx_factory")
+    if home == DECORATORS and not (isinstance(make, MethodType) and type(make.__self__) in _MODES):
+        return None
+    inner = held.get("func", held.get("user_function"))
+    return inner if isinstance(inner, FunctionType) else None
+
+
+def is_known_in_c(function: BuiltinFunctionType) -> bool:
+    """Whether it is known: one in C, of Python or torch."""
+    if is_op(function):
+        return True
+    owner = function.__self__
+    if not isinstance(owner, ModuleType):
+        return False  # a method, such as `seen.append`
+    names = {"builtins": _BUILT_IN, IN_C: _ASKED}.get(owner.__name__, frozenset[str]())
+    return owner.__name__ in _IN_C or function.__name__ in names
+
+
+def is_known_class(kind: type) -> bool:
+    """Whether objects of a class of Python or torch have no state but what they are given."""
+    module = kind.__module__
+    if module.partition(".")[0] in _OF_PYTHON or kind in _CLASSES:
+        return True
+    if not f"{module}.".startswith(_LAYERS):
+        return False
+    return getattr(sys.modules.get(module), kind.__name__, None) is kind

@@ -1,0 +1,187 @@
+"""A recording that would be a repetition of the last one is not run: its Graph is that of the last.
+
+What a recording depends on is the model, which `kept.py` compares, and what is compared here: the inputs, the options,
+torch's settings, the values of the model's buffers, and what code takes from elsewhere (`outside.py`). If one of these
+can't be compared, forward runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from weakref import ref
+
+import torch
+from torch import nn
+
+from cnncost.frontends.torch.compat.dispatch import dispatch_modes, function_modes
+from cnncost.frontends.torch.compat.modules import any_global_hook
+from cnncost.frontends.torch.compat.settings import default_mode, validates_distributions
+from cnncost.frontends.torch.compat.tensors import identity_of
+from cnncost.frontends.torch.guard import settings
+from cnncost.frontends.torch.inputs import Inputs
+from cnncost.frontends.torch.kinds import ATOMS
+from cnncost.frontends.torch.outside import Outside, Unseen
+from cnncost.graph import Graph
+from cnncost.opaque import registered
+
+_MOST = 1 << 20
+"""Maximum number of known elements of inputs and buffers that are compared each time."""
+_MOST_NEWS = 3
+"""Times that the outside may differ before a model is no longer compared."""
+_TENSORS = frozenset({torch.Tensor, nn.Parameter})
+
+
+_SETTINGS: tuple[Callable[[], Any], ...] = (
+    settings, torch.get_default_dtype, torch.is_grad_enabled, torch.is_inference_mode_enabled,
+    torch.are_deterministic_algorithms_enabled, torch.is_deterministic_algorithms_warn_only_enabled,
+    torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.mem_efficient_sdp_enabled,
+    torch.backends.cuda.math_sdp_enabled, torch.backends.cuda.cudnn_sdp_enabled,
+    torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed, torch.backends.mha.get_fastpath_enabled,
+    validates_distributions, registered,
+)  # fmt: skip
+_SWITCHES: tuple[tuple[Any, str], ...] = (
+    (torch.backends.mkldnn, "enabled"), (torch.backends.opt_einsum, "enabled"), (torch.backends.opt_einsum, "strategy"),
+    (torch.backends.quantized, "engine"), (torch.utils.deterministic, "fill_uninitialized_memory"),
+)  # fmt: skip
+"""What code in torch, or a recording, takes another way for: functions, and attributes of objects."""
+
+
+class Asked:
+    """Inputs, options and settings of a recording, and the known values of the model's buffers.
+
+    Args:
+        inputs: as prepared for the recording.
+        others: options, and whatever else is compared by equality.
+        buffers: the user's tensors whose values the recording may read.
+
+    Raises:
+        Unseen: something can't be compared.
+    """
+
+    def __init__(self, inputs: Inputs, others: tuple[Any, ...], buffers: Iterable[torch.Tensor]) -> None:
+        if dispatch_modes() or function_modes() or any_global_hook() or default_mode() is not None:
+            raise Unseen("a mode around the recording, or a hook of all modules")
+        self._others = others
+        self._settings = [get() for get in _SETTINGS], [getattr(*switch) for switch in _SWITCHES]
+        self._notes = inputs.notes, inputs.examples
+        self._inputs = _Shapes(inputs).found
+        self._values = [*inputs.data.values()]
+        self._buffers = list(buffers)
+        if sum(t.numel() for t in (*self._values, *self._buffers)) > _MOST:
+            raise Unseen("too many values to compare")
+
+    def kept(self) -> Asked:
+        """Itself with copies of the values as they are now, and nothing of the user's."""
+        self._values = [tensor.clone() for tensor in self._values]
+        self._buffers = [tensor.detach().clone() for tensor in self._buffers]
+        return self
+
+    def same(self, other: Asked) -> bool:
+        """Whether a recording for `other` gives the same Graph as for this one, on the same model and outside."""
+        return (
+            self._inputs == other._inputs
+            and self._others == other._others
+            and self._settings == other._settings
+            and self._notes == other._notes
+            and _all_equal(self._values, other._values)
+            and _all_equal(self._buffers, other._buffers)
+        )
+
+
+def _all_equal(some: list[torch.Tensor], others: list[torch.Tensor]) -> bool:
+    return len(some) == len(others) and all(
+        a.dtype == b.dtype and a.device == b.device and torch.equal(a, b) for a, b in zip(some, others, strict=True)
+    )
+
+
+class _Shapes:
+    """Arguments as nested tuples: containers, numbers, and tensors' geometry with what they share."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._storages: dict[int, int] = {}
+        self._tensors: dict[int, int] = {}
+        self._inputs = inputs
+        self._loose = inputs.loose()
+        self.found = (
+            self._look(inputs.args), self._look(inputs.kwargs), tuple([self._tensor(t) for t in inputs.tensors()]),
+        )  # fmt: skip
+
+    def _look(self, value: Any) -> Any:
+        kind = type(value)
+        if kind in ATOMS and kind is not type:
+            return kind, repr(value) if kind is float else value
+        if kind in _TENSORS:
+            return self._tensor(value)
+        if kind in {tuple, list}:
+            return kind, tuple([self._look(item) for item in value])
+        if kind is dict:
+            return kind, tuple([(self._look(name), self._look(item)) for name, item in value.items()])
+        raise Unseen(f"an input that is a {kind.__qualname__}")
+
+    def _tensor(self, tensor: torch.Tensor) -> Any:
+        if type(tensor) not in _TENSORS or tensor.layout is not torch.strided or tensor.__dict__:
+            raise Unseen("an input that is no plain tensor")
+        if id(tensor) in self._tensors:
+            return self._tensors[id(tensor)]
+        self._tensors[id(tensor)] = len(self._tensors)
+        storage = tensor.untyped_storage()
+        shared = self._storages.setdefault(identity_of(storage), len(self._storages))
+        inputs, at = self._inputs, id(tensor)
+        given = inputs.given.get(at)
+        return (
+            type(tensor), tensor.shape, tensor.stride(), tensor.storage_offset(), tensor.dtype, tensor.requires_grad,
+            tensor.is_conj(), tensor.is_neg(), tensor.device, shared, storage.nbytes(), at in inputs.data,
+            at in inputs.floats, at in self._loose, None if given is None else given.device,
+        )  # fmt: skip
+
+
+class Repeats:
+    """The last recording of a cached skeleton, if it can be told whether the next would repeat it.
+
+    Args:
+        originals: the user's modules.
+    """
+
+    def __init__(self, originals: list[nn.Module]) -> None:
+        self._originals = [ref(module) for module in originals]
+        self._outside: Outside | None = None
+        self._news = 0
+        self._asked: Asked | None = None
+        self._graph: Graph | None = None
+        self.why_not = ""
+        """Why the next recording has to run, whatever it is asked; empty if it may not have to."""
+
+    def answer(self, asked: Asked | None) -> Graph | None:
+        """The last Graph if a recording would give it again. `asked` is None if something can't be compared."""
+        if asked is None or self._graph is None or self._asked is None or self._outside is None:
+            return None
+        return self._graph if self._asked.same(asked) and self._outside.same() else None
+
+    def begins(self, asked: Asked | None) -> None:
+        """Before a recording: look at what it depends on."""
+        self._graph, self._asked = None, None
+        if asked is None or self.why_not:
+            return
+        if self._outside is None or not self._outside.same():
+            self._look()
+        if self._outside is not None:
+            self._asked = asked.kept()
+
+    def _look(self) -> None:
+        self._outside, self._news = None, self._news + 1
+        if self._news > _MOST_NEWS:
+            self.why_not = "what is outside of the model changes from one recording to the next"
+            return
+        try:
+            self._outside = Outside([module for each in self._originals if (module := each()) is not None])
+        except Unseen as reason:
+            self.why_not = str(reason)
+
+    def ended(self, graph: Graph) -> None:
+        """After it: its Graph answers for the next, unless it depends on chance or on values that aren't compared.
+
+        Those are what it read of real data, and attention masks of any size.
+        """
+        if self._asked is not None and graph.real is None and graph.failed is None and not graph.masks:
+            self._graph = graph
