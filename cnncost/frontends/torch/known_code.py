@@ -5,6 +5,7 @@ What is not listed is not known, and code that names it is run each time.
 
 from __future__ import annotations
 
+import copy
 import sys
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -48,7 +49,7 @@ _OF_TORCH = frozenset({"torch.nn.functional", "torch.functional", "torch.nn.modu
 _NAMES: tuple[tuple[Any, str], ...] = (
     (torch, "_assert is_tensor"), (torch.jit, "annotate is_scripting is_tracing"),
     (torch.compiler, "is_compiling is_exporting"), (torch.utils.checkpoint, "checkpoint checkpoint_sequential"),
-    (torch.nn.functional, "*"),
+    (torch.nn.functional, "*"), (copy, "copy deepcopy"),
 )  # fmt: skip
 _NAMED: frozenset[Any] = frozenset(
     value

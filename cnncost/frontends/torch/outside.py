@@ -8,6 +8,7 @@ object of a class that is not known, a module of Python passed as a value), ther
 
 from __future__ import annotations
 
+import copyreg
 import sys
 from collections.abc import Collection, Iterable
 from operator import attrgetter, is_
@@ -36,7 +37,7 @@ class Outside:
         for module in modules:
             reader.module(module)
         reader.follow()
-        tables = _spaces(reader)
+        tables: list[dict[Any, Any]] = _spaces(reader)
         for table in tables:
             reader.replaced(table)
         self._names = [(space, name, value) for (_, name), (space, value) in reader.names.items()]
@@ -48,6 +49,7 @@ class Outside:
         self._functions = [(function, _parts(function)) for function in reader.functions]
         self._cells = list(reader.cells.values())
         self._nests = [(value, frozen(value, set())) for value in reader.nests.values()]
+        tables.append(copyreg.dispatch_table)
         self._tables = [(table, list(table), list(table.values())) for table in tables]
         held = [value for table in (*map(vars, kinds), *tables) for value in table.values()]
         self._of_torch = list(dict.fromkeys(v for v in held if type(v) is FunctionType))
@@ -102,11 +104,11 @@ def _content(cell: CellType) -> Any:
         return ABSENT
 
 
-def _spaces(reader: Reader) -> list[dict[str, Any]]:
+def _spaces(reader: Reader) -> list[dict[Any, Any]]:
     """Torch's namespaces, those of the modules that define classes of torch, and those of functions that are named."""
     names = dict.fromkeys(kind.__module__ for kind in reader.classes if kind.__module__.startswith("torch."))
     homes = [vars(sys.modules[name]) for name in names if name in sys.modules]
-    spaces = {id(space): space for space in (*TABLES, *homes, *reader.spaces)}
+    spaces: dict[int, dict[Any, Any]] = {id(space): space for space in (*TABLES, *homes, *reader.spaces)}
     return list(spaces.values())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import sys
 import typing
 from abc import ABCMeta
@@ -54,7 +55,7 @@ class Reader:
         self.cells: dict[int, tuple[CellType, Any]] = {}
         self.nests: dict[int, Any] = {}
         self.modules: list[ModuleType] = []
-        self.spaces: list[dict[str, Any]] = []
+        self.spaces: list[dict[Any, Any]] = []
         """Namespaces of the functions of torch that code names."""
         self._attributes: set[str] = set()
         self._texts: set[str] = set()
@@ -105,6 +106,8 @@ class Reader:
                 self._members(kind, done)
             if not self._pending and (len(self.functions), len(self.classes), len(self._called)) == before:
                 break
+        if odd := [kind.__name__ for kind in self._own if kind in copyreg.dispatch_table]:
+            raise Unseen(f"how {odd[0]} is copied, which a function says that is registered")
         texts = self._texts if not self._attributes.isdisjoint(BY_NAME) else set[str]()
         if hidden := (self._attributes | texts) & HIDDEN:
             raise Unseen(f"the attribute {min(hidden)}")
