@@ -20,12 +20,14 @@ class Names(NamedTuple):
         globals: chains that begin at a global or a built-in function.
         free: chains that begin at a variable of an enclosing function.
         attributes: names of attributes, of whatever object, those in chains among them.
+        texts: its constants that are texts: `getattr` may take some for names.
         unread: the first instruction that takes something from elsewhere, such as an import; None if there is none.
     """
 
     globals: frozenset[tuple[str, ...]]
     free: frozenset[tuple[str, ...]]
     attributes: frozenset[str]
+    texts: frozenset[str]
     unread: str | None
 
 
@@ -52,6 +54,7 @@ def names_in(code: CodeType) -> Names:
     """The names in a function's code, read once. Code of a Python that is not known has something unread in it."""
     chains: dict[bool, set[tuple[str, ...]]] = {True: set(), False: set()}
     attributes: set[str] = set()
+    texts = {constant for constant in code.co_consts if type(constant) is str}
     unread: str | None = None
     chain: list[str] = []
     is_global = True
@@ -79,5 +82,6 @@ def names_in(code: CodeType) -> Names:
             chains[True] |= inner.globals
             chains[False] |= inner.free
             attributes |= inner.attributes
+            texts |= inner.texts
             unread = unread or inner.unread
-    return Names(frozenset(chains[True]), frozenset(chains[False]), frozenset(attributes), unread)
+    return Names(frozenset(chains[True]), frozenset(chains[False]), frozenset(attributes), frozenset(texts), unread)

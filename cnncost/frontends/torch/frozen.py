@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection
-from enum import Enum
+from enum import Enum, EnumType
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
@@ -17,7 +17,7 @@ from weakref import ReferenceType
 
 import torch
 
-from cnncost.frontends.torch.kinds import ATOMS
+from cnncost.frontends.torch.kinds import ATOMS, is_hashed_by_identity
 
 _ITEMS = frozenset({list, tuple, set, frozenset, torch.Size})
 _TABLES = frozenset({dict, OrderedDict})
@@ -66,6 +66,10 @@ class _Eye:
 
     def look(self, value: Any) -> Any:
         kind = type(value)
+        if not is_hashed_by_identity(kind):
+            raise UnfitError  # its metaclass says what is equal to it
+        if kind is float:
+            return kind, value.hex()  # 0.0 == -0.0
         if kind in ATOMS:
             return kind, value
         if kind in _ITEMS:
@@ -76,7 +80,7 @@ class _Eye:
             return kind, self._each(value, (value.func, value.args, value.keywords))
         if id(value) in self._tensors and isinstance(value, torch.Tensor):
             return torch.Tensor, id(value)
-        if kind is ReferenceType or isinstance(value, Enum) or _is_alone(value, kind):
+        if kind is ReferenceType or kind is EnumType or isinstance(value, Enum) or _is_alone(value, kind):
             return _Same(value)
         raise UnfitError
 

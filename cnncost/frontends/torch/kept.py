@@ -25,7 +25,7 @@ from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.kinds import ATOMS, slots
 from cnncost.frontends.torch.ledger import Sources
 from cnncost.frontends.torch.modules import Tracker
-from cnncost.frontends.torch.outside import Unseen
+from cnncost.frontends.torch.reading import Unseen
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.repeats import Asked, Repeats
 from cnncost.frontends.torch.skeleton import HELD, HOOKS, STANDARD, Skeleton
@@ -42,6 +42,7 @@ _TENSORS = frozenset({torch.Tensor, nn.Parameter})
 _ITEMS = frozenset({list, tuple})
 _TYPE_OF = attrgetter("shape", "dtype", "requires_grad")
 _DICT_OF = attrgetter("__dict__")
+_NAME_OF = attrgetter("__name__")
 _Attributes = dict[str, Any]
 _flat = chain.from_iterable
 _hooks = itemgetter(*[name for name in HOOKS if name != NOT_SAVED])
@@ -213,6 +214,7 @@ class Kept:
         self._originals = [weakref.ref(module, died) for module in originals]
         self._look = _Look(originals)
         self._copies = _Copies([skeleton.copy_of(module) for module in originals])
+        self._named = list(map(_NAME_OF, map(type, originals)))
         tensors = _tensors(self._look.attributes)
         self._watched = [weakref.ref(tensor, died) for tensor in tensors]
         self._geometry = _geometry(tensors)
@@ -270,6 +272,7 @@ class Kept:
         return (
             not self._dead
             and list(map(type, originals)) == list(map(type, self._copies.modules))
+            and list(map(_NAME_OF, map(type, originals))) == self._named
             and self._look.same(originals)
             and _geometry(_tensors(self._look.attributes)) == self._geometry
         )

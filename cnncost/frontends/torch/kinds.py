@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from functools import cache
 from types import FunctionType
+from typing import Any
 
 import torch
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
@@ -39,6 +40,12 @@ def slots(kind: type) -> tuple[str, ...]:
             private = name.startswith("__") and not name.endswith("__")
             names.append(f"_{base.__name__.lstrip('_')}{name}" if private else name)
     return tuple(names)
+
+
+def is_hashed_by_identity(kind: Any) -> bool:
+    """Whether a class is equal to itself alone: its metaclass says nothing else."""
+    own: Any = type.__hash__
+    return type(kind).__hash__ is own
 
 
 def is_shared(function: FunctionType) -> bool:

@@ -6,7 +6,6 @@ What is not listed is not known, and code that names it is run each time.
 from __future__ import annotations
 
 import copy
-import dataclasses
 import sys
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -18,15 +17,21 @@ from cnncost.frontends.torch.compat.ops import is_op
 from cnncost.frontends.torch.compat.packages import DECORATORS, IN_C
 from cnncost.frontends.torch.kinds import of_system
 
-BY_NAME = frozenset({"getattr", "hasattr"})
+BY_NAME = frozenset(
+    {
+        "__getattr__", "__getattribute__", "get_buffer", "get_parameter", "get_submodule", "getattr", "hasattr",
+        "setattr",
+    }
+)  # fmt: skip
 """Functions that read attributes whose names are computed."""
 OWN_CLASS = frozenset({"__class__", "__new__", "__init__"})
 """Attributes by which code can make another object of its own class."""
 HIDDEN = frozenset(
     {
-        "__builtins__", "__closure__", "__code__", "__dict__", "__globals__", "__self__", "__subclasses__",
-        "__wrapped__", "_version", "cell_contents", "f_back", "f_globals", "getEffectiveLevel", "gi_frame",
-        "isEnabledFor", "tb_frame",
+        "__annotate__", "__annotations__", "__builtins__", "__closure__", "__code__", "__dataclass_fields__",
+        "__dict__", "__globals__", "__hash__", "__reduce__", "__reduce_ex__", "__self__", "__subclasses__",
+        "__type_params__", "__wrapped__", "_version", "ag_frame", "cell_contents", "cr_frame", "f_back", "f_globals",
+        "format", "format_map", "gi_frame", "tb_frame",
     }
 )  # fmt: skip
 """Attributes by which code reaches what it doesn't name."""
@@ -44,7 +49,7 @@ _OF_TORCH = frozenset({"torch.nn.functional", "torch.functional", "torch.nn.modu
 _NAMES: tuple[tuple[Any, str], ...] = (
     (torch, "_assert is_tensor"), (torch.jit, "annotate is_scripting is_tracing"),
     (torch.compiler, "is_compiling is_exporting"), (torch.utils.checkpoint, "checkpoint checkpoint_sequential"),
-    (copy, "copy deepcopy"), (dataclasses, "asdict astuple fields replace"), (torch.nn.functional, "*"),
+    (torch.nn.functional, "*"), (copy, "copy deepcopy"),
 )  # fmt: skip
 _NAMED: frozenset[Any] = frozenset(
     value
@@ -66,6 +71,10 @@ _OF_PYTHON = frozenset(
 """Modules whose classes' objects hold what they are given."""
 _MODES: frozenset[Any] = frozenset({torch.no_grad, torch.enable_grad, torch.inference_mode, torch.set_grad_enabled})
 _CLASSES: frozenset[Any] = _MODES | {torch.Tensor, *torch.Tensor.__mro__, torch.autocast, torch.amp.autocast}
+_ALIASES = {"collections.abc": "_collections_abc"}
+"""Modules that say another name."""
+_HEAP = 1 << 9
+"""Flag of classes that are made by a `class` statement or its like."""
 _LAYERS = ("torch.nn.modules.", "torch.nn.parameter.", f"{DECORATORS}.")
 
 
@@ -75,9 +84,12 @@ def _home(function: FunctionType) -> str:
 
 
 def is_of_system(function: FunctionType) -> bool:
-    """Whether a function is Python's or torch's own."""
+    """Whether a function is Python's or torch's own: its globals are those of a module of theirs."""
     home = _home(function)
-    return of_system(home) or home == "typing_extensions"  # whose decorators torch uses
+    if not of_system(home) and home != "typing_extensions":  # whose decorators torch uses
+        return False
+    module = sys.modules.get(_ALIASES.get(home, home))
+    return module is not None and vars(module) is function.__globals__
 
 
 def is_known_function(function: FunctionType) -> bool:
@@ -109,11 +121,21 @@ def is_known_in_c(function: BuiltinFunctionType) -> bool:
     return owner.__name__ in _IN_C or function.__name__ in names
 
 
+def is_static(kind: type) -> bool:
+    """Whether a class is written in C, and can't be changed."""
+    return not kind.__flags__ & _HEAP
+
+
+def is_system_class(kind: type) -> bool:
+    """Whether a class is Python's or torch's own: it is found where it says that it is."""
+    module = kind.__module__
+    if is_static(kind) or kind in _CLASSES:
+        return True
+    return of_system(module) and getattr(sys.modules.get(module), kind.__name__, None) is kind
+
+
 def is_known_class(kind: type) -> bool:
     """Whether objects of a class of Python or torch have no state but what they are given."""
     module = kind.__module__
-    if module.partition(".")[0] in _OF_PYTHON or kind in _CLASSES:
-        return True
-    if not f"{module}.".startswith(_LAYERS):
-        return False
-    return getattr(sys.modules.get(module), kind.__name__, None) is kind
+    known = module.partition(".")[0] in _OF_PYTHON or f"{module}.".startswith(_LAYERS)
+    return kind in _CLASSES or (known and is_system_class(kind))

@@ -7,6 +7,8 @@ can't be compared, forward runs.
 
 from __future__ import annotations
 
+import warnings
+from abc import get_cache_token
 from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import ref
@@ -14,14 +16,16 @@ from weakref import ref
 import torch
 from torch import nn
 
+from cnncost.frontends.torch.compat.autocast import SUPPORTED_DEVICES
 from cnncost.frontends.torch.compat.dispatch import dispatch_modes, function_modes
 from cnncost.frontends.torch.compat.modules import any_global_hook
 from cnncost.frontends.torch.compat.settings import default_mode, validates_distributions
 from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.guard import settings
 from cnncost.frontends.torch.inputs import Inputs
-from cnncost.frontends.torch.kinds import ATOMS
-from cnncost.frontends.torch.outside import Outside, Unseen
+from cnncost.frontends.torch.kinds import ATOMS, is_hashed_by_identity
+from cnncost.frontends.torch.outside import Outside
+from cnncost.frontends.torch.reading import Unseen
 from cnncost.graph import Graph
 from cnncost.opaque import registered
 
@@ -38,13 +42,21 @@ _SETTINGS: tuple[Callable[[], Any], ...] = (
     torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.mem_efficient_sdp_enabled,
     torch.backends.cuda.math_sdp_enabled, torch.backends.cuda.cudnn_sdp_enabled,
     torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed, torch.backends.mha.get_fastpath_enabled,
-    validates_distributions, registered,
+    validates_distributions, registered, get_cache_token, lambda: tuple(warnings.filters),
+    lambda: [(torch.is_autocast_enabled(name), torch.get_autocast_dtype(name)) for name in SUPPORTED_DEVICES],
+    torch.is_autocast_cache_enabled, torch.compiler.is_compiling, torch.compiler.is_exporting,
 )  # fmt: skip
 _SWITCHES: tuple[tuple[Any, str], ...] = (
     (torch.backends.mkldnn, "enabled"), (torch.backends.opt_einsum, "enabled"), (torch.backends.opt_einsum, "strategy"),
-    (torch.backends.quantized, "engine"), (torch.utils.deterministic, "fill_uninitialized_memory"),
+    (torch.backends.quantized, "engine"), (warnings, "showwarning"),
+    (torch.utils.deterministic, "fill_uninitialized_memory"),
 )  # fmt: skip
 """What code in torch, or a recording, takes another way for: functions, and attributes of objects."""
+
+
+def in_a_world() -> bool:
+    """Whether there is a process group, which layers such as SyncBatchNorm ask."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 class Asked:
@@ -60,8 +72,8 @@ class Asked:
     """
 
     def __init__(self, inputs: Inputs, others: tuple[Any, ...], buffers: Iterable[torch.Tensor]) -> None:
-        if dispatch_modes() or function_modes() or any_global_hook() or default_mode() is not None:
-            raise Unseen("a mode around the recording, or a hook of all modules")
+        if dispatch_modes() or function_modes() or any_global_hook() or default_mode() is not None or in_a_world():
+            raise Unseen("a mode around the recording, a hook of all modules, or a process group")
         self._others = others
         self._settings = [get() for get in _SETTINGS], [getattr(*switch) for switch in _SWITCHES]
         self._notes = inputs.notes, inputs.examples
@@ -91,8 +103,14 @@ class Asked:
 
 def _all_equal(some: list[torch.Tensor], others: list[torch.Tensor]) -> bool:
     return len(some) == len(others) and all(
-        a.dtype == b.dtype and a.device == b.device and torch.equal(a, b) for a, b in zip(some, others, strict=True)
+        a.dtype == b.dtype and a.device == b.device and a.shape == b.shape and torch.equal(_bits(a), _bits(b))
+        for a, b in zip(some, others, strict=True)
     )
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    """Its bytes: 0.0 equals -0.0, and is another value."""
+    return tensor.resolve_conj().resolve_neg().contiguous().flatten().view(torch.uint8)
 
 
 class _Shapes:
@@ -101,6 +119,8 @@ class _Shapes:
     def __init__(self, inputs: Inputs) -> None:
         self._storages: dict[int, int] = {}
         self._tensors: dict[int, int] = {}
+        self._containers: dict[int, int] = {}
+        """Those that are passed twice are one object in forward, too."""
         self._inputs = inputs
         self._loose = inputs.loose()
         self.found = (
@@ -109,10 +129,15 @@ class _Shapes:
 
     def _look(self, value: Any) -> Any:
         kind = type(value)
+        if not is_hashed_by_identity(kind):
+            raise Unseen("an input whose metaclass says what is equal to its class")
         if kind in ATOMS and kind is not type:
             return kind, repr(value) if kind is float else value
         if kind in _TENSORS:
             return self._tensor(value)
+        if (at := self._containers.get(id(value))) is not None:
+            return at
+        self._containers[id(value)] = len(self._containers)
         if kind in {tuple, list}:
             return kind, tuple([self._look(item) for item in value])
         if kind is dict:
@@ -132,7 +157,8 @@ class _Shapes:
         return (
             type(tensor), tensor.shape, tensor.stride(), tensor.storage_offset(), tensor.dtype, tensor.requires_grad,
             tensor.is_conj(), tensor.is_neg(), tensor.device, shared, storage.nbytes(), at in inputs.data,
-            at in inputs.floats, at in self._loose, None if given is None else given.device,
+            at in inputs.floats, at in self._loose,
+            tensor.is_inference(), getattr(tensor, "names", None), None if given is None else given.device,
         )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import attrgetter
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -42,6 +43,9 @@ tensors without data."""
 MARK_COALESCED = _aten._coalesced_
 """Say of a COO tensor that no position stands twice in it, without looking."""
 
+NN_FUNCTIONS: Any = torch._C._nn
+"""The module in C of the ops that `torch.nn.functional` calls."""
+
 _FUNCTIONS: Any = torch._C._VariableFunctions
 _MODULES = frozenset(vars(torch._C)[name] for name in ("_nn", "_special", "_fft", "_linalg"))
 
@@ -49,4 +53,6 @@ _MODULES = frozenset(vars(torch._C)[name] for name in ("_nn", "_special", "_fft"
 def is_op(function: Any) -> bool:
     """Whether a function in C is an op as `torch`, `torch.nn.functional` and their like name it."""
     owner = function.__self__
-    return owner in _MODULES if owner is not None else hasattr(_FUNCTIONS, function.__name__)
+    if owner is None:
+        return hasattr(_FUNCTIONS, function.__name__)
+    return type(owner) is ModuleType and owner in _MODULES

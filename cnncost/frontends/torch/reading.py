@@ -1,0 +1,349 @@
+"""Reads code, and follows what it names, until there is nothing new: functions, classes, and what names stand for."""
+
+from __future__ import annotations
+
+import copyreg
+import sys
+import typing
+from abc import ABCMeta
+from collections import OrderedDict
+from enum import Enum, EnumType
+from functools import partial
+from types import BuiltinFunctionType, CellType, FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
+from typing import Any
+from weakref import ReferenceType
+
+import torch
+from torch import nn
+
+from cnncost.frontends.torch.byte_code import names_in
+from cnncost.frontends.torch.frozen import UnfitError, frozen
+from cnncost.frontends.torch.kinds import ATOMS, is_hashed_by_identity
+from cnncost.frontends.torch.known_code import (
+    BY_NAME,
+    HIDDEN,
+    OWN_CLASS,
+    is_known_class,
+    is_known_function,
+    is_known_in_c,
+    is_of_system,
+    is_static,
+    is_system_class,
+    within,
+)
+from cnncost.frontends.torch.surroundings import names_of
+from cnncost.frontends.torch.torch_own import is_own
+from cnncost.opaque import rule_of
+
+ABSENT: Any = object()
+_CONTAINERS = frozenset({list, dict, tuple, set, frozenset, OrderedDict})
+_MOST = 500
+"""Maximum number of functions and classes to read for one model."""
+
+
+class Unseen(Exception):  # noqa: N818  # no error: the answer to a question
+    """Code reaches something whose changes can't be seen; the message says what."""
+
+
+class Reader:
+    """Reads code, and follows what it names, until there is nothing new."""
+
+    def __init__(self) -> None:
+        self.names: dict[tuple[int, str], tuple[dict[str, Any], Any]] = {}
+        self.classes: dict[type, None] = {torch.Tensor: None, nn.Parameter: None}
+        self.functions: dict[FunctionType, None] = {}
+        self.cells: dict[int, tuple[CellType, Any]] = {}
+        self.nests: dict[int, Any] = {}
+        self.modules: list[ModuleType] = []
+        self.spaces: list[dict[Any, Any]] = []
+        """Namespaces of the functions of torch that code names."""
+        self._attributes: set[str] = set()
+        self._texts: set[str] = set()
+        self._called: set[str] = set()
+        """Names in the code of torch's methods, which may call members of the user's classes by them."""
+        self._done: dict[type, set[str]] = {}
+        self._pending: list[FunctionType] = []
+        self._own: dict[type, set[str]] = {}
+        """The user's classes, with the names of members that have been followed."""
+        self._checked: set[type] = set()
+        self._whole: set[type] = set()
+        """Those that code makes objects of."""
+        for base in nn.Parameter.__mro__:
+            self._base(base, False)
+
+    def module(self, module: nn.Module) -> None:
+        """A module's class, and functions among its attributes; its other attributes are compared elsewhere."""
+        kind = type(module)
+        if rule_of(kind) is not None:
+            raise Unseen(f"a rule for {kind.__name__}")
+        if kind not in self.classes:
+            self._class(kind)
+        for name, value in vars(module).items():
+            if name not in _STANDARD:
+                self._attribute(value, module)
+
+    def _attribute(self, value: Any, module: nn.Module) -> None:
+        kind = type(value)
+        if kind in _CONTAINERS:
+            for item in _items(value):
+                self._attribute(item, module)
+        elif kind is ReferenceType:  # recurrent layers have some of their own weights
+            if all(value() is not parameter for parameter in module.parameters(recurse=False)):
+                raise Unseen("a weak reference")
+        elif not isinstance(value, torch.Tensor):
+            self._value(value)
+
+    def follow(self) -> None:
+        """Read what was found."""
+        while True:
+            while self._pending:
+                self._read(self._pending.pop())
+                if len(self.functions) + len(self.classes) > _MOST:
+                    raise Unseen("too much code to read")
+            before = len(self.functions), len(self.classes), len(self._called)
+            self._follow_torch()
+            for kind, done in list(self._own.items()):
+                self._members(kind, done)
+            if not self._pending and (len(self.functions), len(self.classes), len(self._called)) == before:
+                break
+        if odd := [kind.__name__ for kind in self._own if kind in copyreg.dispatch_table]:
+            raise Unseen(f"how {odd[0]} is copied, which a function says that is registered")
+        texts = self._texts if not self._attributes.isdisjoint(BY_NAME) else set[str]()
+        if hidden := (self._attributes | texts) & HIDDEN:
+            raise Unseen(f"the attribute {min(hidden)}")
+
+    def _follow_torch(self) -> None:
+        """Note the names in those methods of torch's classes that run by themselves, or that code names."""
+        for kind in self.classes:
+            if kind in self._own or kind.__module__ not in sys.modules:
+                continue
+            done = self._done.setdefault(kind, set())
+            for name, value in vars(kind).items():
+                runs = name == "forward" or (name.startswith("__") and name != "__init__")
+                if name not in done and (runs or name in self._attributes or name in self._called):
+                    done.add(name)
+                    for function in (getattr(value, "__func__", value), getattr(value, "fget", None)):
+                        if type(function) is FunctionType:
+                            self._called |= names_of(function.__code__)[0]
+
+    def _class(self, kind: type, makes: bool = False) -> None:
+        """A class that code has objects of, or makes objects of."""
+        if type(kind) not in _METACLASSES and not is_known_class(kind):
+            raise Unseen(f"the metaclass of {kind.__name__}")
+        if kind is type:
+            self._attributes.add("__class__")
+        if issubclass(kind, Enum):
+            self._enum(kind)
+            return
+        for base in kind.__mro__:
+            self._base(base, makes)
+
+    def _base(self, base: type, makes: bool) -> None:
+        if not is_system_class(base):
+            self._own.setdefault(base, set())
+            if makes:
+                self._whole.add(base)
+        elif not is_known_class(base):
+            raise Unseen(f"{base.__module__}.{base.__qualname__}")
+        elif base not in self._checked:
+            self._checked.add(base)
+            self.replaced(vars(base))
+            if not is_static(base):
+                for name, value in vars(base).items():
+                    if type(value) in _CONTAINERS and name not in _DATA:
+                        self._nest(value)
+        self.classes.setdefault(base)
+
+    def _enum(self, kind: type[Enum]) -> None:
+        """Its members, whose values may be anything, and its own methods."""
+        if kind in self.classes:
+            return
+        self.classes[kind] = None
+        for base in kind.__mro__[1:]:
+            if not issubclass(base, Enum):
+                self._base(base, True)
+            elif not is_system_class(base):
+                self._enum(base)
+        for member in kind.__members__.values():
+            self._nest(vars(member))
+        for value in vars(kind).values():
+            if type(value) in _METHODS and not isinstance(value, FunctionType | staticmethod):
+                self._member(value)
+            elif isinstance(value, FunctionType) and not is_of_system(value):
+                self._function(value)
+
+    def replaced(self, space: Any) -> None:
+        """Torch's own namespace. Raises Unseen if a program has put something there."""
+        for name, value in space.items():
+            if not is_own(value):
+                raise Unseen(f"{name}, which stands in a namespace of torch")
+
+    def _members(self, kind: type, done: set[str]) -> None:
+        """Members that code can reach: by their names, by what Python calls by itself, or by any name."""
+        anything = not self._attributes.isdisjoint(OWN_CLASS) or kind in self._whole
+        by_name = not self._attributes.isdisjoint(BY_NAME)
+        for name, value in list(vars(kind).items()):
+            if name in done:
+                continue
+            special = name.startswith("__") and name.endswith("__")
+            if special and name not in self._attributes:
+                if name not in _DATA and (name != "__init__" or anything):
+                    done.add(name)
+                    self._member(value)
+            elif name in self._attributes or name in self._called or anything or by_name or name == "forward":
+                done.add(name)
+                self._member(value)
+
+    def _member(self, value: Any) -> None:
+        kind = type(value)
+        if kind is staticmethod or kind is classmethod:
+            if kind is classmethod:
+                self._attributes.add("__class__")
+            self._member(value.__func__)
+        elif kind is property:
+            for function in (value.fget, value.fset, value.fdel):
+                if function is not None:
+                    self._member(function)
+        elif kind is not GetSetDescriptorType and kind is not MemberDescriptorType:
+            self._value(value)
+
+    def _function(self, function: Any) -> None:
+        if function in self.functions:
+            return
+        for name, value in function.__dict__.items():
+            if name != "__wrapped__" and not (name.startswith("_torch") and type(value) in ATOMS):
+                raise Unseen(f"the attribute {name} of {function.__qualname__}")
+        if type(function.__globals__) is not dict or type(function.__builtins__) is not dict:
+            raise Unseen(f"the globals of {function.__qualname__}")
+        self.functions[function] = None
+        self._pending.append(function)
+
+    def _read(self, function: FunctionType) -> None:
+        names = names_in(function.__code__)
+        if names.unread is not None:
+            raise Unseen(f"{names.unread} in {function.__qualname__}")
+        self._attributes |= names.attributes
+        self._texts |= names.texts
+        for chain in names.globals:
+            self._chain(function, chain)
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            self._cell(cell, [chain for chain in names.free if chain[0] == name])
+        for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
+            self._value(value)
+        if function.__kwdefaults__:
+            self._nest(function.__kwdefaults__)
+
+    def _cell(self, cell: CellType, chains: list[tuple[str, ...]]) -> None:
+        try:
+            value = cell.cell_contents
+        except ValueError:
+            raise Unseen("an empty variable of a closure") from None
+        self.cells[id(cell)] = cell, value
+        for chain in chains or [("",)]:
+            self._along(value, chain[1:])
+
+    def _chain(self, function: Any, chain: tuple[str, ...]) -> None:
+        first = chain[0]
+        value = self._looked_up(function.__globals__, first)
+        if value is ABSENT:
+            value = self._looked_up(function.__builtins__, first)
+            if value is type:
+                self._attributes.add("__class__")
+                return
+            if value is ABSENT or (isinstance(value, type) and is_static(value)):
+                return
+        self._along(value, chain[1:])
+
+    def _along(self, value: Any, rest: tuple[str, ...]) -> None:
+        """Follow attributes of modules; those of other objects have been noted by name."""
+        for name in rest:
+            if type(value) is not ModuleType:
+                break
+            self.modules.append(value)
+            value = self._looked_up(vars(value), name)
+            if value is ABSENT:
+                raise Unseen(f"the attribute {name} of a module, which it makes when asked")
+        self._value(value)
+
+    def _looked_up(self, space: dict[str, Any], name: str) -> Any:
+        value = space.get(name, ABSENT)
+        self.names[id(space), name] = space, value
+        return value
+
+    def _value(self, value: Any) -> None:
+        """Something that code holds. Raises Unseen if its changes, or what it does, can't be seen."""
+        kind = type(value)
+        if not is_hashed_by_identity(kind):
+            raise Unseen("an object whose metaclass says what is equal to its class")
+        if issubclass(kind, type):
+            self._class(value, makes=True)
+        elif kind in ATOMS or value is Ellipsis or value is NotImplemented:
+            return
+        elif kind is FunctionType:
+            self._called_by_name(value)
+        elif kind is BuiltinFunctionType:
+            self._built_in(value)
+        elif kind is partial and not vars(value) or kind in _CONTAINERS:
+            self._nest(value)
+        elif issubclass(kind, Enum):
+            self._class(kind)
+        elif kind is _ALIAS:
+            for each in (value.__origin__, *value.__args__):
+                self._value(each)
+        elif kind is not _SPECIAL_FORM:
+            raise Unseen(f"{kind.__module__}.{kind.__qualname__}")
+
+    def _called_by_name(self, function: FunctionType) -> None:
+        if not is_of_system(function):
+            self._function(function)
+        elif (inner := within(function)) is not None:
+            self.functions[function] = None
+            for cell in function.__closure__ or ():
+                self.cells[id(cell)] = cell, cell.cell_contents
+            self._value(inner)
+        elif not is_known_function(function):
+            raise Unseen(f"{function.__module__}.{function.__qualname__}")
+        else:
+            self.spaces.append(function.__globals__)
+
+    def _built_in(self, function: Any) -> None:
+        if not is_known_in_c(function):
+            raise Unseen(f"{function.__qualname__}()")
+        if function.__name__ in BY_NAME:
+            self._attributes.add(function.__name__)
+
+    def _nest(self, value: Any) -> None:
+        if id(value) in self.nests:
+            return
+        try:
+            frozen(value, set())
+        except UnfitError:
+            raise Unseen(f"a {type(value).__name__} of objects") from None
+        self.nests[id(value)] = value
+        for item in _items(value):
+            self._value(item)
+
+
+_METHODS = frozenset({FunctionType, staticmethod, classmethod, property})
+_METACLASSES = frozenset({type, ABCMeta, EnumType})
+_ALIAS, _SPECIAL_FORM = type(typing.List[int]), type(typing.Any)  # noqa: UP006  # the class of such names
+_STANDARD = frozenset(vars(nn.Module()))
+_DATA = frozenset(
+    {
+        "__abstractmethods__", "__all__", "__annotate__", "__annotate_func__", "__annotations__",
+        "__annotations_cache__", "__constants__", "__dataclass_fields__", "__dataclass_params__", "__dict__",
+        "__doc__", "__firstlineno__", "__hash__", "__jit_ignored_attributes__", "__jit_unused_properties__",
+        "__match_args__", "__module__", "__orig_bases__", "__parameters__", "__qualname__", "__slots__",
+        "__static_attributes__", "__type_params__", "__weakref__",
+    }
+)  # fmt: skip
+"""Special attributes of classes that no code runs through, unless it names them."""
+
+
+def _items(value: Any) -> list[Any]:
+    if isinstance(value, partial):
+        return [value.func, *value.args, *value.keywords.values()]
+    return [*value.keys(), *value.values()] if isinstance(value, dict) else list(value)
+
+
+__all__ = ["ABSENT", "Reader", "Unseen"]

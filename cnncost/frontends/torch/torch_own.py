@@ -1,0 +1,70 @@
+"""Whether what stands in torch's namespaces and classes is torch's own, or something that a program has put there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import _lru_cache_wrapper, partial
+from operator import attrgetter
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
+from typing import Any
+
+import torch
+import torch.utils.checkpoint
+
+from cnncost.frontends.torch.compat.modules import CFUNCTIONS
+from cnncost.frontends.torch.compat.ops import NN_FUNCTIONS
+from cnncost.frontends.torch.kinds import of_system
+from cnncost.frontends.torch.known_code import is_of_system
+
+TABLES: tuple[dict[str, Any], ...] = (
+    vars(torch), vars(torch.nn.functional), vars(torch.functional), vars(torch.nn), vars(torch.nn.init),
+    vars(torch.jit), vars(torch.utils.checkpoint), vars(CFUNCTIONS), vars(NN_FUNCTIONS),
+)  # fmt: skip
+"""Namespaces in which torch's own code looks its functions up; a program may have replaced some."""
+_HERE = __name__.partition(".")[0]
+
+
+def is_own(value: Any, within: frozenset[int] = frozenset()) -> bool:
+    """Whether a value holds no code of a program: no function, object or class, however it is wrapped.
+
+    Args:
+        value: what stands there.
+        within: ids of the functions around it, whose closures may hold them again.
+    """
+    kind = type(value)
+    if kind in _WRAPPERS:
+        return all(is_own(each, within) for each in _WRAPPERS[kind](value))
+    if kind is FunctionType:
+        if not is_of_system(value):
+            return str(value.__globals__.get("__name__")).partition(".")[0] == _HERE  # what an older torch lacks
+        return id(value) in within or all(is_own(each, within | {id(value)}) for each in _contents(value))
+    if issubclass(kind, type):
+        return _of_system(value.__module__)
+    return kind in _OF_TYPES or (_of_system(kind.__module__) and kind.__module__ not in {"functools", "types"})
+
+
+_WRAPPERS: dict[type, Callable[[Any], Iterable[Any]]] = {
+    staticmethod: lambda value: (value.__func__,),
+    classmethod: lambda value: (value.__func__,),
+    property: attrgetter("fget", "fset", "fdel"),
+    partial: lambda value: (value.func, *value.args, *value.keywords.values()),
+    _lru_cache_wrapper: lambda value: (value.__wrapped__,),
+}
+_OF_TYPES = frozenset(
+    {type(list[int]), type(int | None), type(torch), type(None), GetSetDescriptorType, MemberDescriptorType}
+)
+
+
+def _of_system(module: object) -> bool:
+    return of_system(module) or module in {"typing_extensions", "pybind11_builtins"}  # classes that torch is made of
+
+
+def _contents(function: FunctionType) -> Iterable[Any]:
+    for cell in function.__closure__ or ():
+        try:
+            value = cell.cell_contents
+        except ValueError:  # not set
+            continue
+        if isinstance(value, Mapping):  # the functions that `singledispatch` chooses from
+            yield from value.values()
+        yield value
