@@ -78,39 +78,38 @@ class Asked:
         self._settings = [get() for get in _SETTINGS], [getattr(*switch) for switch in _SWITCHES]
         self._notes = inputs.notes, inputs.examples
         self._inputs = _Shapes(inputs).found
-        self._values = [*inputs.data.values()]
-        self._buffers = list(buffers)
-        if sum(t.numel() for t in (*self._values, *self._buffers)) > _MOST:
+        self._values = [tensor.detach() for tensor in (*inputs.data.values(), *buffers)]
+        if sum(map(torch.Tensor.numel, self._values)) > _MOST:
             raise Unseen("too many values to compare")
 
     def kept(self) -> Asked:
         """Itself with copies of the values as they are now, and nothing of the user's."""
-        self._values = [tensor.clone() for tensor in self._values]
-        self._buffers = [tensor.detach().clone() for tensor in self._buffers]
+        self._values = [_bits(tensor).clone() for tensor in self._values]
         return self
 
     def same(self, other: Asked) -> bool:
-        """Whether a recording for `other` gives the same Graph as for this one, on the same model and outside."""
+        """Whether a recording for `other` gives the same Graph as this one, which is `kept`, on the same model."""
         return (
             self._inputs == other._inputs
             and self._others == other._others
             and self._settings == other._settings
             and self._notes == other._notes
-            and _all_equal(self._values, other._values)
-            and _all_equal(self._buffers, other._buffers)
+            and len(self._values) == len(other._values)
+            and all(map(torch.equal, self._values, map(_bits, other._values)))
         )
 
 
-def _all_equal(some: list[torch.Tensor], others: list[torch.Tensor]) -> bool:
-    return len(some) == len(others) and all(
-        a.dtype == b.dtype and a.device == b.device and a.shape == b.shape and torch.equal(_bits(a), _bits(b))
-        for a, b in zip(some, others, strict=True)
-    )
+_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:
-    """Its bytes: 0.0 equals -0.0, and is another value."""
-    return tensor.resolve_conj().resolve_neg().contiguous().flatten().view(torch.uint8)
+    """Its elements as integers: 0.0 equals -0.0, and is another value."""
+    if not tensor.is_floating_point() and not tensor.is_complex():
+        return tensor
+    if tensor.is_conj() or tensor.is_neg():
+        tensor = tensor.resolve_conj().resolve_neg()
+    same = _INTEGERS.get(tensor.itemsize)
+    return torch.view_as_real(tensor).view(torch.int64) if same is None else tensor.view(same)
 
 
 class _Shapes:
