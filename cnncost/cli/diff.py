@@ -99,7 +99,8 @@ def _of_budgets(rev: str, config: str | None, form: str, output: str | None, top
     """Diff all models of the budget file; returns the exit code, 2 if one can't be analyzed at the new revision."""
     from cnncost.budget.diffs import between
     from cnncost.budget.file import find, read
-    from cnncost.budget.render.diffs import differs, document
+    from cnncost.budget.render import diffs as static
+    from cnncost.budget.render import diffs_page
     from cnncost.cli import terminal
     from cnncost.cli.check import relative
 
@@ -108,7 +109,9 @@ def _of_budgets(rev: str, config: str | None, form: str, output: str | None, top
         found = between(file, rev)
     for text in found.notes:
         note(text)
-    made = document(found.diffs, found.missing, found.names, top, f"{file.path.name}: {' → '.join(found.names)}")
+    headline = f"{file.path.name}: {' → '.join(found.names)}"
+    document = diffs_page.page if form == "html" else static.document
+    made = document(found.diffs, found.missing, found.names, top, headline)
     if form == "comment":
         from cnncost.budget.render.comment import to_comment
 
@@ -117,7 +120,7 @@ def _of_budgets(rev: str, config: str | None, form: str, output: str | None, top
         terminal.write(made, form, output)
     if found.broken:
         return 2
-    return int(exit_code and (bool(found.missing) or any(map(differs, found.diffs.values()))))
+    return int(exit_code and (bool(found.missing) or any(map(static.differs, found.diffs.values()))))
 
 
 def _two(

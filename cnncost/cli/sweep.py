@@ -106,14 +106,14 @@ def command(
 
 def _write(result: Table, form: str, output: str | None) -> None:
     from cnncost.cli import terminal
-    from cnncost.sweeps import api, table
+    from cnncost.sweeps import api, page, table
 
     if form == "parquet" and output is not None:
         api.save(result, output)
     elif form == "jsonl":
         terminal.put(table.to_jsonl(result), output)
     else:
-        terminal.write(table.document(result), form, output)
+        terminal.write((page.page if form == "html" else table.document)(result), form, output)
 
 
 def _grid(models: tuple[str, ...], file: str | None, given: dict[str, Any]) -> Grid:

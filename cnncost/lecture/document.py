@@ -97,7 +97,7 @@ def _slides(findings: Findings, wide: bool) -> Iterator[Part]:
 
 def _table(grid: Grid, note_heading: str) -> Table:
     """A table of markup; notes are its last column if they are inline."""
-    columns = (*_columns(grid), *((Column("note", note_heading),) if grid.inline else ()))
+    columns = (*_columns(grid), *((Column("note", note_heading, wrap=True),) if grid.inline else ()))
     shown = [
         Row((*_cells(grid, row), *((grid.notes[i].text,) if grid.inline else ()))) for i, row in enumerate(grid.rows)
     ]

@@ -58,7 +58,7 @@ def around(document: Document) -> tuple[list[Part], list[Part]]:
 def _replaced(parts: Sequence[Part], headings: Sequence[str] | None) -> Iterator[list[str]]:
     """The parts, those wrapped that the program shows itself: tables of these first headings, with the titles above."""
     shown_by_it = [headings is None or (isinstance(p, Table) and p.columns[0].heading in headings) for p in parts]
-    for part, itself, following in zip(parts, shown_by_it, [*shown_by_it[1:], False], strict=True):
+    for part, itself, following in zip(parts, shown_by_it, [*shown_by_it, False][1:], strict=True):
         lines = list(_lines(part))
         title = isinstance(part, Heading) and following
         yield [f'<div class="{STATIC}">', *lines, "</div>"] if itself or title else lines
@@ -149,7 +149,7 @@ def _cell(column: Column, cell: Cell, first: bool, level: int | None) -> str:
         return f'<td style="min-width: 8rem">{inner}</td>'
     text = column.text(cell) + cell.tail
     zero = " zero" if column.right and (missing(cell.value) or not cell.value) else ""
-    css = f"n{zero}" if column.right else ""
+    css = f"n{zero}" if column.right else "wrap" if column.wrap else ""
     if not first or column.right:
         return tag("td", text, css)
     if level is None:

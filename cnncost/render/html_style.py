@@ -48,6 +48,8 @@ FRAGMENT = """
 .cnncost table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .cnncost th, .cnncost td { padding: .16rem .6rem; text-align: left; white-space: nowrap;
   border-bottom: 1px solid var(--line); background: none; }
+.cnncost td.wrap { white-space: normal; max-width: 48rem; }
+.cnncost td.wrap:last-child { min-width: 18rem; }
 .cnncost tbody th { font-weight: 400; }
 .cnncost tfoot td, .cnncost tfoot th { font-weight: 650; border-top: 2px solid var(--line); border-bottom: 0; }
 .cnncost td.n, .cnncost th.n { text-align: right; }

@@ -119,8 +119,10 @@ def save(result: tables.Table, output: str | Path) -> None:
         write(output, tables.to_jsonl(result))
     else:
         from cnncost.render.formats import rendered
+        from cnncost.sweeps import page
 
-        write(output, rendered(tables.document(result), form).rstrip("\n") + "\n")
+        told = (page.page if form == "html" else tables.document)(result)
+        write(output, rendered(told, form).rstrip("\n") + "\n")
 
 
 def _found(grid: Grid, crew: Crew, journal: Journal | None, tell: Tell) -> dict[int, dict[str, Any]]:

@@ -49,7 +49,8 @@ function line(cells: string[]): string {
 function csv(what: Copied): string {
   const { model, tree, columns, device } = what;
   const names = columns.map((column) => (column.name === "seconds" ? `seconds_${device}` : column.name));
-  const lines = [["path", "share_of", "modules", ...names, "unknown"].join(",")];
+  const modules = model.row === "module";
+  const lines = [[...(modules ? ["path", "share_of", "modules"] : [model.row]), ...names, modules ? "unknown" : "lower_bound"].map(quoted).join(",")];
   for (const row of what.rows) {
     const values = columns.map((column) => {
       const value = model.number(tree, column.name, row, device);
@@ -57,8 +58,9 @@ function csv(what: Copied): string {
     });
     const own = tree.own.has(row) ? "own" : "";
     const path = tree.rows.labels[row]?.replace(/ \(own\)$/, "") ?? tree.path(row);
-    const about = [path, own, String(tree.rows.together[row] ?? 1)];
-    lines.push([...about, ...values, tree.mark("flops", row) ? "True" : "False"].map(quoted).join(","));
+    const about = modules ? [path, own, String(tree.rows.together[row] ?? 1)] : [tree.label(row)];
+    const bounds = columns.map((column) => column.name).filter((column) => tree.mark(column, row)).join(" ");
+    lines.push([...about, ...values, modules ? (tree.mark("flops", row) ? "True" : "False") : bounds].map(quoted).join(","));
   }
   return `${lines.join("\n")}\n`;
 }

@@ -141,6 +141,14 @@ export interface Diff extends Tabled {
   totals: Total[];
 }
 
+/** Several models at two revisions. */
+export interface Diffs {
+  view: "diffs";
+  names: [string, string];
+  missing: string[];
+  models: { name: string; same: boolean; figures: Total[]; diff: Diff }[];
+}
+
 /** A layer of a drawn network, and the maps that it makes. */
 export interface Box {
   name: string;
@@ -182,8 +190,10 @@ export interface Axis {
 export interface Comparison extends Tabled {
   view: "compare";
   axes: Axis[];
-  /** By both axes' names: the rows that no other one beats. */
-  fronts: Record<string, number[]>;
+  /** By both axes' names: the rows that no other one beats, of each group of models that do the same. */
+  fronts: Record<string, number[][]>;
+  /** What a front is of, where there are several. */
+  each: string;
   x: string;
   y: string;
   told: string[];

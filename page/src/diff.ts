@@ -30,9 +30,9 @@ class Changes extends Model<Diff> {
 
   override legend(): [string, string][] {
     return [
-      ["shrink3 whole", "removed"], ["shrink3", "less, by half or more"], ["shrink2", "by a tenth or more"],
-      ["shrink1", "by less"], ["same", "the same"], ["touched", "changed at the same size"], ["grow1", "more, by less than a tenth"],
-      ["grow2", "by a tenth or more"], ["grow3", "by half or more"], ["grow3 whole", "added"],
+      ["shrink3 whole", "removed"], ["shrink3", "less, by half or more"], ["shrink2", "less, by a tenth or more"],
+      ["shrink1", "less, by under a tenth"], ["same", "the same"], ["touched", "changed at the same size"], ["grow1", "more, by under a tenth"],
+      ["grow2", "more, by a tenth or more"], ["grow3", "more, by half or more"], ["grow3 whole", "added"],
     ];
   }
 

@@ -1,7 +1,8 @@
 // Starts the page: reads the data that stands in it, and draws the views of its kind.
 import { comparison } from "./compare.ts";
-import type { Comparison, Diff, Lecture, Summary } from "./data.ts";
+import type { Comparison, Diff, Diffs, Lecture, Summary } from "./data.ts";
 import { diff } from "./diff.ts";
+import { diffs } from "./diffs.ts";
 import { lecture } from "./lecture.ts";
 import { summary } from "./summary.ts";
 import "./page.css";
@@ -10,6 +11,7 @@ import "./small.css";
 const VIEWS: Record<string, (data: never, place: HTMLElement) => void> = {
   summary: (data: Summary, place) => summary(data, place),
   diff: (data: Diff, place) => diff(data, place),
+  diffs: (data: Diffs, place) => diffs(data, place),
   lecture: (data: Lecture, place) => lecture(data, place),
   compare: (data: Comparison, place) => comparison(data, place),
 };

@@ -3,24 +3,36 @@ import { scaleLinear, scaleLog } from "d3-scale";
 import { axisX, axisY, frameOf } from "./axes.ts";
 import type { Axis, Comparison } from "./data.ts";
 import { h, onWidth, s, select, tooltip } from "./dom.ts";
-import { compact, data as bytes } from "./format.ts";
+import { compact, exact, data as bytes, si } from "./format.ts";
 import type { Model } from "./model.ts";
 import type { Store } from "./state.ts";
 
 const RADIUS = 6;
+/** More dots than this are drawn once where they would cover each other, and named only on the front. */
+const MANY = 400;
+const NAMED = 40;
+/** No more dots than this, beside those of fronts. */
+const MOST = 1000;
+type Place = readonly [row: number, left: number, top: number];
 type Scale = ((n: number) => number) & { ticks(count?: number): number[]; domain(): number[] };
 
 /** A scale of a figure; logarithmic for counts and bytes, if all are above 0. */
 export function scaleOf(axis: Axis, values: number[], range: [number, number]): Scale {
-  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const [low, high] = extent(values);
   if (axis.look !== "figure" && low > 0) return scaleLog([low / 1.15, high * 1.15], range);
   const room = 0.06 * (high - low || Math.abs(high) || 1);
   return scaleLinear([low - room, high + room], range).nice();
 }
 
+/** The least and the largest of numbers, however many there are. */
+export function extent(values: number[]): [number, number] {
+  return values.reduce(([low, high], n) => [Math.min(low, n), Math.max(high, n)], [Infinity, -Infinity]);
+}
+
 /** What stands at a tick. */
 export function tickOf(axis: Axis, n: number): string {
   if (axis.look === "figure") return String(Number(n.toPrecision(6)));
+  if (axis.look === "seconds") return si(n, "s").replace(/(\.\d*?)0+(?= )/, "$1").replace(". ", " ");
   const text = axis.look === "bytes" ? bytes(Math.round(n)) : compact(Math.round(n));
   return text.replace(/(\.\d*?)0+(?= )/, "$1").replace(". ", " ");
 }
@@ -59,7 +71,7 @@ export function scatter(model: Model<Comparison>, store: Store, kept: () => (row
       select("Up", new Map([["", options]]), up.name, (name) => { up = about(name); draw(); })),
     told, svg);
 
-  function front(): number[] | undefined {
+  function front(): number[][] | undefined {
     return fronts[`${across.name} ${up.name}`] ?? fronts[`${up.name} ${across.name}`];
   }
 
@@ -73,23 +85,26 @@ export function scatter(model: Model<Comparison>, store: Store, kept: () => (row
       scaleOf(across, rows.map((row) => ofX(row)!), [frame.left, frame.width - frame.right]),
       scaleOf(up, rows.map((row) => ofY(row)!), [frame.height - frame.bottom, frame.top]),
     ];
-    const best = front() ?? [];
-    const places = rows.map((row) => [row, toX(ofX(row)!), toY(ofY(row)!)] as const);
-    const line = places.filter(([row]) => best.includes(row)).sort((a, b) => a[1] - b[1]);
+    const lines = front() ?? [];
+    const best = new Set(lines.flat());
+    const radius = rows.length > MANY ? RADIUS / 2 : RADIUS;
+    const places = apart(rows.map((row) => [row, toX(ofX(row)!), toY(ofY(row)!)] as const), best, radius);
+    const line = (of: number[]) => of.map((row) => [toX(ofX(row)!), toY(ofY(row)!)] as const).sort((a, b) => a[0] - b[0]);
     svg.setAttribute("width", String(frame.width));
     svg.setAttribute("height", String(frame.height));
     svg.setAttribute("aria-label", `${up.heading} over ${across.heading} of ${rows.length} models; the table has the numbers`);
     svg.replaceChildren(
       axisY(frame, ticksOf(toY, up, Math.ceil(frame.height / 55))),
       s("text", { class: "axis-name", x: 4, y: 11 }, up.heading),
-      s("polyline", { class: "front", points: line.map(([, left, top]) => `${left},${top}`).join(" ") }),
-      ...names(places, frame.width - frame.right), ...places.map(([row, left, top]) => dot(row, left, top, best.includes(row))),
+      ...lines.map((of) => s("polyline", { class: "front", points: line(of).map((place) => place.join()).join(" ") })),
+      ...names(places, best, radius, frame.width - frame.right), ...places.map(([row, left, top]) => dot(row, left, top, best.has(row), radius)),
       axisX(frame, ticksOf(toX, across, Math.ceil(frame.width / 95)), across.heading));
     const lacking = tree.size - rows.length;
     told.textContent = (front()
-      ? `Orange: the Pareto front of ${words(across)} and ${words(up)}: no other model is better in one of them and worse in none.`
+      ? `Orange: the Pareto front of ${words(across)} and ${words(up)}: no other model is better in one of them and worse in none${model.data.each && `, of each ${model.data.each}`}.`
       : model.data.axes.length && Object.keys(fronts).length ? "No front: of one of these it is not known what is better." : "No front: the models do not do the same work.") +
-      (lacking ? ` ${lacking} without a value have no dot.` : "");
+      (lacking ? ` ${exact(lacking)} without a value ${lacking === 1 ? "has" : "have"} no dot.` : "") +
+      (places.length < rows.length ? ` ${exact(rows.length - places.length)} dots lie at others.` : "");
     mark();
   }
 
@@ -97,9 +112,9 @@ export function scatter(model: Model<Comparison>, store: Store, kept: () => (row
     return `${axis.heading} (${axis.better} is better)`;
   }
 
-  function dot(row: number, cx: number, cy: number, best: boolean): SVGCircleElement {
+  function dot(row: number, cx: number, cy: number, best: boolean, r: number): SVGCircleElement {
     return s("circle", {
-      cx, cy, r: RADIUS, class: best ? "model best" : "model", "data-row": row,
+      cx, cy, r, class: best ? "model best" : "model", "data-row": row,
       click: () => store.set({ row }),
       pointermove: (event: PointerEvent) => tooltip(event, h("b", {}, model.tree.label(row)),
         ...[across, up].map((axis) => h("div", {}, `${axis.heading}: ${model.cell(model.tree, axis, row, "")}`))),
@@ -108,22 +123,36 @@ export function scatter(model: Model<Comparison>, store: Store, kept: () => (row
   }
 
   /** Names beside their dots, where they cover no other. */
-  function names(places: (readonly [number, number, number])[], right: number): SVGTextElement[] {
-    const boxes = places.map(([, left, top]) => [left - RADIUS, top - RADIUS, left + RADIUS, top + RADIUS]);
+  function names(places: Place[], best: Set<number>, radius: number, right: number): SVGTextElement[] {
+    const boxes = places.map(([, left, top]) => [left - radius, top - radius, left + radius, top + radius]);
     const found: SVGTextElement[] = [];
-    for (const [row, left, top] of places) {
+    for (const [row, left, top] of places.length > MANY ? places.filter(([each]) => best.has(each)).slice(0, NAMED) : places) {
       const text = model.tree.label(row);
       const wide = text.length * 6.6;
-      for (const [x0, anchor] of [[left + 9, "start"], [left - 9 - wide, "end"]] as const) {
+      for (const [x0, anchor] of [[left + 11, "start"], [left - 11 - wide, "end"]] as const) {
         const box = [x0, top - 7, x0 + wide, top + 6];
         const free = x0 > 0 && x0 + wide < right && boxes.every(([a, b, c, d]) => box[0]! > c! || box[2]! < a! || box[1]! > d! || box[3]! < b!);
         if (!free) continue;
         boxes.push(box);
-        found.push(s("text", { class: "model-name", x: anchor === "start" ? x0 : left - 9, y: top + 4, "text-anchor": anchor }, text));
+        found.push(s("text", { class: "model-name", x: anchor === "start" ? x0 : left - 11, y: top + 4, "text-anchor": anchor }, text));
         break;
       }
     }
     return found;
+  }
+
+  /** The dots that are not under or next to another one; those of fronts are all there. */
+  function apart(places: Place[], best: Set<number>, radius: number): Place[] {
+    if (places.length <= MANY) return places;
+    let kept = places;
+    for (let cell = radius; kept.length > MOST + best.size; cell *= 1.4) {
+      const taken = new Set<number>();
+      kept = kept.filter(([row, left, top]) => {
+        const at = Math.round(left / cell) * 65536 + Math.round(top / cell);
+        return best.has(row) || (!taken.has(at) && !!taken.add(at));
+      });
+    }
+    return [...kept.filter(([row]) => !best.has(row)), ...kept.filter(([row]) => best.has(row))];
   }
 
   function mark(): void {

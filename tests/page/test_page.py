@@ -125,7 +125,8 @@ def test_the_address_names_what_is_chosen(report, opened):
     page.goto(page.url.partition("#")[0] + "#layer4.1.conv2")
     page.reload()
     assert page.locator(".inspector .path").inner_text() == "layer4.1.conv2"
-    assert page.locator("[aria-selected=true]").count() == 1
+    assert page.locator("[role=row][aria-selected=true]").count() == 1
+    assert page.locator("[role=treeitem][aria-selected=true]").get_attribute("aria-label").startswith("layer4.1.conv2,")
 
 
 def test_ints_that_no_float_holds(opened, rows):

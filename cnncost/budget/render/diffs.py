@@ -12,7 +12,7 @@ from cnncost.budget.render.diff import changes, facts, inputs, layers, renamed, 
 from cnncost.render.document import Cell, Column, Document, Heading, Part, Row, Table, notes
 
 PEAKS = ("inference_peak", "training_peak")
-_NAMES = {**words.NAMES, "inference_peak": "inference peak", "training_peak": "training peak"}
+FIGURE_NAMES = {**words.NAMES, "inference_peak": "inference peak", "training_peak": "training peak"}
 _MOST_MOVED = 12
 
 
@@ -37,7 +37,7 @@ def document(
         *(part for name, diff in changed.items() for part in _why(name, diff, most)),
         changes((((name,), diff) for name, diff in diffs.items()), "model"),
     ]
-    models = [{"name": name, **facts(diff, [figure for figure, _, _ in _known(diff)])} for name, diff in diffs.items()]
+    models = [{"name": name, **facts(diff, [figure for figure, _, _ in known(diff)])} for name, diff in diffs.items()]
     told = {"old": names[0], "new": names[1], "models": models, "missing": dict(missing)}
     return Document("diff", f"{names[0]} → {names[1]}", headline=headline, facts=told, parts=tuple(parts), level=3)
 
@@ -53,7 +53,8 @@ def _step(diff: Diff, name: str) -> tuple[int, int] | None:
     return (old, new) if old is not None and new is not None and old != new else None
 
 
-def _known(diff: Diff) -> Iterator[tuple[str, int, int]]:
+def known(diff: Diff) -> Iterator[tuple[str, int, int]]:
+    """The figures that both sides have: name, before, after."""
     for name in (*FIGURES, *PEAKS):
         old, new = diff.old.totals.get(name), diff.new.totals.get(name)
         if old is not None and new is not None:
@@ -72,11 +73,11 @@ def _figures(diffs: Mapping[str, Diff]) -> Table:
     )
     found = []
     for name, diff in diffs.items():
-        for figure, old, new in _known(diff):
+        for figure, old, new in known(diff):
             unit, delta = QUANTITIES[figure].unit, new - old
             told = Cell(words.signed(delta, unit), style=style(delta)), Cell((old, new), style=style(delta))
             sides = [_side(diff, side, figure, unit) for side in ("old", "new")]
-            found.append(Row((name, diff.new.inputs, _NAMES[figure], *sides, *told)))
+            found.append(Row((name, diff.new.inputs, FIGURE_NAMES[figure], *sides, *told)))
     return Table(columns, tuple(found), shown="people", optional=("input",))
 
 

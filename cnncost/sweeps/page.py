@@ -1,0 +1,83 @@
+"""The page of a sweep: the table, with what the program in the page draws of its rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from cnncost import units
+from cnncost.budget.join import less
+from cnncost.budget.render.models import Figure, several
+from cnncost.render.document import Column, Document, Part
+from cnncost.render.document import Table as TablePart
+from cnncost.report.interactive.encoding import Json
+from cnncost.sweeps.figures import FIGURES
+from cnncost.sweeps.table import Table, document
+
+MOST = 2000
+"""Rows of the table that is shown without scripts."""
+_LOOKS = {"count": "count", "bytes": "bytes", "seconds": "seconds", "number": "figure"}
+_MORE = frozenset("accuracy acc top1 top5 map miou auc f1 score bleu throughput".split())
+"""Words in the name of a joined column of which more is better."""
+
+
+def page(result: Table) -> Document:
+    """The document, its table cut where it is long, with what the program draws."""
+    plain = document(result)
+    return replace(plain, parts=tuple(map(_cut, plain.parts)), program=program(result))
+
+
+def program(result: Table) -> Json:
+    """Rows by column, the axes, and the Pareto front of each batch size."""
+    records = [*result.records()]
+    figures = [*_figures(result, records)]
+    numeric = [figure.name for figure in figures if figure.numeric]
+    first = [name for name in ("macs", "accuracy", "params") if name in numeric] + numeric
+    batches = [record.get("batch") for record in records]
+    told = [f"{units.counted(result.failed, 'row')} failed: their column error says why"] if result.failed else []
+    return several(
+        _names(result, records), figures, axes=((first or [""])[0], (first[1:] or first or [""])[0]), work=batches,
+        each="batch size" if len({*batches}) > 1 else "", told=told,
+    )  # fmt: skip
+
+
+def _cut(part: Part) -> Part:
+    if not isinstance(part, TablePart) or len(part.rows) <= MOST:
+        return part
+    said = f"{MOST:,} of {len(part.rows):,} rows are in this table; with scripts the page shows all, and CSV has all"
+    return replace(part, rows=part.rows[:MOST], caption=said)
+
+
+def _names(result: Table, records: list[dict[str, Any]]) -> list[str]:
+    """What tells rows apart: the model, and what varies."""
+    before = result.names[1 : result.names.index("input")]
+    varied = [name for name in before if len({record[name] for record in records}) > 1]
+    return [" ".join([record["model"], *(f"{name}={record[name]}" for name in varied)]) for record in records]
+
+
+def _figures(result: Table, records: list[dict[str, Any]]) -> Iterator[Figure]:
+    """All columns that are not empty, but for the model's name."""
+    bounds = [frozenset((record["lower_bound"] or "").split()) for record in records]
+    varied = result.names[1 : result.names.index("input")]
+    for column in result.columns:
+        values = [record[column.name] for record in records]
+        if column.name in {"model", "lower_bound", "input"} or all(value is None for value in values):
+            continue
+        if column.name == "trace" and "real" not in values:
+            continue
+        yield Figure(
+            column.name, column.heading, column.meaning or column.heading, _LOOKS.get(column.kind, "text"),
+            "" if column.name in varied else _better(column), values,
+            [i for i, names in enumerate(bounds) if column.name in names],
+        )  # fmt: skip
+
+
+def _better(column: Column) -> str:
+    """Which end of a column is the better one: of costs less; of the user's own as the name says."""
+    if column.name == "accuracy":
+        return "more"
+    if column.name in FIGURES or column.name.startswith("seconds_") or less(column.name):
+        return "less"
+    return "more" if _MORE & {*re.split(r"[^a-z0-9]+", column.name.lower().replace("@", ""))} else ""
