@@ -1,6 +1,6 @@
 """The names in byte code: what a function may take from outside its arguments and local variables.
 
-A chain is a global, or a variable of a closure, with the attributes that are read from it at once:
+A chain is a global with the attributes that are read from it at once:
 `torch.nn.functional.relu` is `("torch", "nn", "functional", "relu")`, and so can be looked up without running anything.
 Any other attribute is read from an object that only a run knows.
 """
@@ -18,33 +18,28 @@ class Names(NamedTuple):
 
     Attributes:
         globals: chains that begin at a global or a built-in function.
-        free: chains that begin at a variable of an enclosing function.
         attributes: names of attributes, of whatever object, those in chains among them.
-        texts: its constants that are texts: `getattr` may take some for names.
         unread: the first instruction that takes something from elsewhere, such as an import; None if there is none.
     """
 
     globals: frozenset[tuple[str, ...]]
-    free: frozenset[tuple[str, ...]]
     attributes: frozenset[str]
-    texts: frozenset[str]
     unread: str | None
 
 
-_GLOBAL = frozenset({"LOAD_GLOBAL"})
-_FREE = frozenset({"LOAD_DEREF", "LOAD_CLASSDEREF"})
 _ATTRIBUTE = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 _OTHER_ATTRIBUTE = frozenset({"STORE_ATTR", "DELETE_ATTR", "LOAD_SUPER_ATTR"})
 _SILENT = frozenset({"EXTENDED_ARG", "CACHE", "NOP"})
 _LOCAL = frozenset(
     {
-        "LOAD_ASSERTION_ERROR", "LOAD_CLOSURE", "LOAD_COMMON_CONSTANT", "LOAD_CONST", "LOAD_CONST_IMMORTAL",
-        "LOAD_CONST_MORTAL", "LOAD_FAST", "LOAD_FAST_AND_CLEAR", "LOAD_FAST_BORROW",
+        "LOAD_ASSERTION_ERROR", "LOAD_CLASSDEREF", "LOAD_CLOSURE", "LOAD_COMMON_CONSTANT", "LOAD_CONST",
+        "LOAD_CONST_IMMORTAL", "LOAD_CONST_MORTAL", "LOAD_DEREF", "LOAD_FAST", "LOAD_FAST_AND_CLEAR", "LOAD_FAST_BORROW",
         "LOAD_FAST_BORROW_LOAD_FAST_BORROW", "LOAD_FAST_CHECK", "LOAD_FAST_LOAD_FAST", "LOAD_SMALL_INT",
         "LOAD_SPECIAL",
     }
 )  # fmt: skip
-"""Loads of constants, local variables, and methods of the `with` statement, which are found in the object's class."""
+"""Loads of constants, local variables, variables of a closure (whose cells the function has), and methods of the `with`
+statement, which are found in the object's class."""
 _ELSEWHERE = ("LOAD_", "IMPORT_", "STORE_GLOBAL", "STORE_NAME", "DELETE_GLOBAL", "DELETE_NAME", "MATCH_CLASS")
 """Beginnings of instructions that reach beyond local variables; those that are not named above are not read."""
 
@@ -52,12 +47,10 @@ _ELSEWHERE = ("LOAD_", "IMPORT_", "STORE_GLOBAL", "STORE_NAME", "DELETE_GLOBAL",
 @cache
 def names_in(code: CodeType) -> Names:
     """The names in a function's code, read once. Code of a Python that is not known has something unread in it."""
-    chains: dict[bool, set[tuple[str, ...]]] = {True: set(), False: set()}
+    chains: set[tuple[str, ...]] = set()
     attributes: set[str] = set()
-    texts = {constant for constant in code.co_consts if type(constant) is str}
     unread: str | None = None
     chain: list[str] = []
-    is_global = True
     for step in dis.get_instructions(code):
         name = step.opname
         if name in _SILENT:
@@ -68,10 +61,10 @@ def names_in(code: CodeType) -> Names:
                 chain.append(step.argval)
             continue
         if chain:
-            chains[is_global].add(tuple(chain))
+            chains.add(tuple(chain))
             chain = []
-        if name in _GLOBAL or name in _FREE:
-            chain, is_global = [step.argval], name in _GLOBAL
+        if name == "LOAD_GLOBAL":
+            chain = [step.argval]
         elif name in _OTHER_ATTRIBUTE:
             attributes.add(step.argval)
         elif name not in _LOCAL and name.startswith(_ELSEWHERE):
@@ -79,9 +72,7 @@ def names_in(code: CodeType) -> Names:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             inner = names_in(constant)
-            chains[True] |= inner.globals
-            chains[False] |= inner.free
+            chains |= inner.globals
             attributes |= inner.attributes
-            texts |= inner.texts
             unread = unread or inner.unread
-    return Names(frozenset(chains[True]), frozenset(chains[False]), frozenset(attributes), frozenset(texts), unread)
+    return Names(frozenset(chains), frozenset(attributes), unread)

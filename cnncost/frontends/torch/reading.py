@@ -7,7 +7,6 @@ import sys
 import typing
 from abc import ABCMeta
 from collections import OrderedDict
-from enum import Enum, EnumType
 from functools import partial
 from types import BuiltinFunctionType, CellType, FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any
@@ -58,7 +57,6 @@ class Reader:
         self.spaces: list[dict[Any, Any]] = []
         """Namespaces of the functions of torch that code names."""
         self._attributes: set[str] = set()
-        self._texts: set[str] = set()
         self._called: set[str] = set()
         """Names in the code of torch's methods, which may call members of the user's classes by them."""
         self._done: dict[type, set[str]] = {}
@@ -66,10 +64,8 @@ class Reader:
         self._own: dict[type, set[str]] = {}
         """The user's classes, with the names of members that have been followed."""
         self._checked: set[type] = set()
-        self._whole: set[type] = set()
-        """Those that code makes objects of."""
         for base in nn.Parameter.__mro__:
-            self._base(base, False)
+            self._base(base)
 
     def module(self, module: nn.Module) -> None:
         """A module's class, and functions among its attributes; its other attributes are compared elsewhere."""
@@ -90,6 +86,9 @@ class Reader:
         elif kind is ReferenceType:  # recurrent layers have some of their own weights
             if all(value() is not parameter for parameter in module.parameters(recurse=False)):
                 raise Unseen("a weak reference")
+        elif kind is partial and not vars(value):
+            for each in _items(value):
+                self._attribute(each, module)
         elif not isinstance(value, torch.Tensor):
             self._value(value)
 
@@ -108,9 +107,12 @@ class Reader:
                 break
         if odd := [kind.__name__ for kind in self._own if kind in copyreg.dispatch_table]:
             raise Unseen(f"how {odd[0]} is copied, which a function says that is registered")
-        texts = self._texts if not self._attributes.isdisjoint(BY_NAME) else set[str]()
-        if hidden := (self._attributes | texts) & HIDDEN:
+        if hidden := self._attributes & HIDDEN:
             raise Unseen(f"the attribute {min(hidden)}")
+        if not self._attributes.isdisjoint(OWN_CLASS):
+            raise Unseen("the class of an object, of which code may make others")
+        if found := self._attributes & BY_NAME:
+            raise Unseen(f"{min(found)}, which finds attributes by computed names")
 
     def _follow_torch(self) -> None:
         """Note the names in those methods of torch's classes that run by themselves, or that code names."""
@@ -126,23 +128,21 @@ class Reader:
                         if type(function) is FunctionType:
                             self._called |= names_of(function.__code__)[0]
 
-    def _class(self, kind: type, makes: bool = False) -> None:
-        """A class that code has objects of, or makes objects of."""
+    def _class(self, kind: type, is_value: bool = False) -> None:
+        """A class that code has objects of; as a value, also one that it makes objects of."""
         if type(kind) not in _METACLASSES and not is_known_class(kind):
             raise Unseen(f"the metaclass of {kind.__name__}")
         if kind is type:
             self._attributes.add("__class__")
-        if issubclass(kind, Enum):
-            self._enum(kind)
-            return
+        own = not all(map(is_system_class, kind.__mro__))
+        if own and (is_value or not issubclass(kind, nn.Module)):
+            raise Unseen(f"the class {kind.__name__}, of which code may make objects")
         for base in kind.__mro__:
-            self._base(base, makes)
+            self._base(base)
 
-    def _base(self, base: type, makes: bool) -> None:
+    def _base(self, base: type) -> None:
         if not is_system_class(base):
             self._own.setdefault(base, set())
-            if makes:
-                self._whole.add(base)
         elif not is_known_class(base):
             raise Unseen(f"{base.__module__}.{base.__qualname__}")
         elif base not in self._checked:
@@ -154,24 +154,6 @@ class Reader:
                         self._nest(value)
         self.classes.setdefault(base)
 
-    def _enum(self, kind: type[Enum]) -> None:
-        """Its members, whose values may be anything, and its own methods."""
-        if kind in self.classes:
-            return
-        self.classes[kind] = None
-        for base in kind.__mro__[1:]:
-            if not issubclass(base, Enum):
-                self._base(base, True)
-            elif not is_system_class(base):
-                self._enum(base)
-        for member in kind.__members__.values():
-            self._nest(vars(member))
-        for value in vars(kind).values():
-            if type(value) in _METHODS and not isinstance(value, FunctionType | staticmethod):
-                self._member(value)
-            elif isinstance(value, FunctionType) and not is_of_system(value):
-                self._function(value)
-
     def replaced(self, space: Any) -> None:
         """Torch's own namespace. Raises Unseen if a program has put something there."""
         for name, value in space.items():
@@ -179,18 +161,11 @@ class Reader:
                 raise Unseen(f"{name}, which stands in a namespace of torch")
 
     def _members(self, kind: type, done: set[str]) -> None:
-        """Members that code can reach: by their names, by what Python calls by itself, or by any name."""
-        anything = not self._attributes.isdisjoint(OWN_CLASS) or kind in self._whole
-        by_name = not self._attributes.isdisjoint(BY_NAME)
+        """Members that code can reach: by their names, or by what Python and torch call by themselves."""
         for name, value in list(vars(kind).items()):
-            if name in done:
-                continue
             special = name.startswith("__") and name.endswith("__")
-            if special and name not in self._attributes:
-                if name not in _DATA and (name != "__init__" or anything):
-                    done.add(name)
-                    self._member(value)
-            elif name in self._attributes or name in self._called or anything or by_name or name == "forward":
+            called = name not in _DATA and name != "__init__" if special else name in self._called or name == "forward"
+            if name not in done and (called or name in self._attributes):
                 done.add(name)
                 self._member(value)
 
@@ -200,10 +175,6 @@ class Reader:
             if kind is classmethod:
                 self._attributes.add("__class__")
             self._member(value.__func__)
-        elif kind is property:
-            for function in (value.fget, value.fset, value.fdel):
-                if function is not None:
-                    self._member(function)
         elif kind is not GetSetDescriptorType and kind is not MemberDescriptorType:
             self._value(value)
 
@@ -223,24 +194,20 @@ class Reader:
         if names.unread is not None:
             raise Unseen(f"{names.unread} in {function.__qualname__}")
         self._attributes |= names.attributes
-        self._texts |= names.texts
         for chain in names.globals:
             self._chain(function, chain)
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-            self._cell(cell, [chain for chain in names.free if chain[0] == name])
+            self._cell(name, cell)
         for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
             self._value(value)
         if function.__kwdefaults__:
             self._nest(function.__kwdefaults__)
 
-    def _cell(self, cell: CellType, chains: list[tuple[str, ...]]) -> None:
-        try:
-            value = cell.cell_contents
-        except ValueError:
-            raise Unseen("an empty variable of a closure") from None
-        self.cells[id(cell)] = cell, value
-        for chain in chains or [("",)]:
-            self._along(value, chain[1:])
+    def _cell(self, name: str, cell: CellType) -> None:
+        """A variable around a function: `super()` has one for the class."""
+        if name != "__class__":
+            raise Unseen("a variable of a closure")
+        self.cells[id(cell)] = cell, cell.cell_contents
 
     def _chain(self, function: Any, chain: tuple[str, ...]) -> None:
         first = chain[0]
@@ -276,17 +243,16 @@ class Reader:
         if not is_hashed_by_identity(kind):
             raise Unseen("an object whose metaclass says what is equal to its class")
         if issubclass(kind, type):
-            self._class(value, makes=True)
+            self._class(value, is_value=True)
         elif kind in ATOMS or value is Ellipsis or value is NotImplemented:
             return
         elif kind is FunctionType:
             self._called_by_name(value)
         elif kind is BuiltinFunctionType:
             self._built_in(value)
-        elif kind is partial and not vars(value) or kind in _CONTAINERS:
-            self._nest(value)
-        elif issubclass(kind, Enum):
-            self._class(kind)
+        elif kind is tuple:
+            for each in value:
+                self._value(each)
         elif kind is _ALIAS:
             for each in (value.__origin__, *value.__args__):
                 self._value(each)
@@ -325,7 +291,7 @@ class Reader:
 
 
 _METHODS = frozenset({FunctionType, staticmethod, classmethod, property})
-_METACLASSES = frozenset({type, ABCMeta, EnumType})
+_METACLASSES = frozenset({type, ABCMeta})
 _ALIAS, _SPECIAL_FORM = type(typing.List[int]), type(typing.Any)  # noqa: UP006  # the class of such names
 _STANDARD = frozenset(vars(nn.Module()))
 _DATA = frozenset(
