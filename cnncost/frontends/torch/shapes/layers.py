@@ -262,16 +262,6 @@ def _promoted(cell: str, dtype: torch.dtype, states: list[torch.dtype], projecte
     return [hidden, hidden]
 
 
-@shapes("embedding")
-def _embedding(a: dict[str, Any]) -> None:
-    """Torch's own, which takes indices of any dtype without data up to 2.12. Kernels refuse them, and so does this."""
-    if (given := a["indices"].dtype) not in (torch.int64, torch.int32):
-        raise RuntimeError(
-            f"Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
-            f"{given} instead"
-        )
-
-
 @shapes("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only")
 def _embedding_bag(a: dict[str, Any]) -> list[Output] | None:
     """The bags; each index's bag (saved on a CPU unless it sums directly), the bags' sizes, the maxima."""
