@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from cnncost.errors import MissingPackageError
@@ -28,8 +27,7 @@ def to_pandas(report: ReportData, *, by: By = "layer", asked: Ranking | None = N
         import pandas as pd
     except ImportError as error:
         first = error.__cause__ if isinstance(error.__cause__, ImportError) else error
-        named = re.search(r"No module named '(\w+)'", str(first))  # pandas 2 lists what it lacks in its message
-        missing = first.name or (named[1] if named is not None else "pandas")
+        missing = first.name or "pandas"
         what = "pandas is" if missing == "pandas" else f"{missing}, which pandas needs, is"
         raise MissingPackageError(f"to_pandas: {what} not installed; pip install {missing}") from None
     table = data(report, by, asked)
