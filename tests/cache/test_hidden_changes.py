@@ -86,7 +86,7 @@ def shared(number):
     SHARED.write_text(str(number))
 
 
-SHARED = Path(f"/dev/shm/cnncost-test-{os.getuid()}")  # noqa: S108  # the folder itself is what is tested
+SHARED = Path(f"/dev/shm/cnncost-test-{os.getpid()}")  # noqa: S108  # the folder itself is what is tested
 SECOND = 1_700_000_000_000_000_000
 CONF = "import importlib.util as u\ns = u.spec_from_file_location('c', 'conf.py')\nc = u.module_from_spec(s)\n"
 DOTENV = "for line in open('.env'):\n    os.environ.setdefault(*line.strip().split('='))"
@@ -164,8 +164,8 @@ CHANGES = [
         lambda: text("parts/b", ""), {}, id="a folder that was opened",
     ),
     pytest.param(
-        "", "p = Path(f'/dev/shm/cnncost-test-{os.getuid()}'); width = int(p.read_text())", lambda: shared(4),
-        lambda: shared(6), {}, id="a file in shared memory",
+        "", f"width = int(Path({str(SHARED)!r}).read_text())", lambda: shared(4), lambda: shared(6), {},
+        id="a file in shared memory",
     ),
     pytest.param(
         "os.chdir('sub')", "width = 6 if os.path.exists('wide') else 4", lambda: text("sub/a", ""),

@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cnncost.frontends.torch.building import building
+from tests.versions.facts import set_default_device
 
 torch.set_num_threads(1)
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
@@ -221,14 +222,14 @@ def built(constructor):
 @pytest.mark.parametrize("default", [None, "cpu", "meta"])
 @pytest.mark.parametrize("constructor", DISTURBS)
 def test_torch_is_as_it_was(constructor, default):
-    torch.set_default_device(default)
+    set_default_device(default)
     try:
         with Idle():
             before = state()
             built(constructor)
             assert state() == before
     finally:
-        torch.set_default_device(None)
+        set_default_device(None)
     assert _get_current_function_mode_stack() == []  # nothing was kept to be given back now
 
 

@@ -76,7 +76,6 @@ KINDS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:Pickle, copy, and deepcopy support:DeprecationWarning")
 @TRACES
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_users_iterator_stands_where_it_stood(kind, trace):

@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import cnncost
 from cnncost.errors import InputError
 from cnncost.frontends.torch import record
+from tests.versions.facts import set_default_device
 
 torch.set_num_threads(1)
 
@@ -505,7 +506,7 @@ def default_device(name):
     try:
         yield
     finally:
-        torch.set_default_device(None)
+        set_default_device(None)
 
 
 AMBIENT = [

@@ -140,7 +140,8 @@ def test_negative_costs_are_refused(terms):
 
 def products_of_a_real_run(run):
     """Multiply-accumulates of all batched products, by the shapes that torch's profiler saw."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], record_shapes=True) as seen:
+    what = [torch.profiler.ProfilerActivity.CPU]
+    with torch.profiler.profile(activities=what, record_shapes=True, acc_events=True) as seen:
         run()
     shapes = [event.input_shapes[:2] for event in seen.events() if event.name == "aten::bmm"]
     return sum(b * m * k * n for (b, m, k), (_, _, n) in shapes)

@@ -47,6 +47,15 @@ FAKE_BATCH_NORM_IS_CUDNNS = torch.version.cuda is not None
 """By the build: on a fake device, builds with CUDA choose `cudnn_batch_norm`, whose statistics are empty in inference;
 others take torch's formula for GPUs, which returns a mean and a deviation (`_select_batch_norm_backend`)."""
 
+
+def set_default_device(device):
+    """`torch.set_default_device`. After None, 2.9 can't be asked for the device until another is set: its
+    `get_default_device` looks for the attribute, 2.10's at what it is."""
+    torch.set_default_device(device)
+    if device is None and not since(2, 10):
+        del torch._GLOBAL_DEVICE_CONTEXT.device_context
+
+
 # ---- dtypes
 
 DTYPES_TO_COME = set() if since(2, 14) else {"bcomplex32"}

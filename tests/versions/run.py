@@ -85,12 +85,17 @@ def code() -> str:
 
 
 def parts(paths: Iterable[str] | None) -> tuple[str, ...]:
-    """What is run and kept as one: the folders and files of `tests/` that hold tests, or the paths asked for."""
+    """What is run and kept as one: the folders of `tests/` that hold tests, all files there; or what is asked for."""
     if paths:
         return tuple(paths)
     tests = ROOT / "tests"
-    found = {path.relative_to(ROOT).parts[:2] for path in tests.rglob("test_*.py")}
-    return tuple(sorted("/".join(part) for part in found))
+    folders = {path.relative_to(tests).parts[0] for path in tests.rglob("test_*.py") if path.parent != tests}
+    return (*(f"tests/{folder}" for folder in sorted(folders)), "tests/test_*.py")
+
+
+def files(part: str) -> list[str]:
+    """What pytest is given for it, which takes no patterns."""
+    return sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob(part)) if "*" in part else [part]
 
 
 def requirements() -> list[str]:
@@ -146,11 +151,15 @@ def tested(python: Path, part: str, jobs: str) -> dict[str, Any]:
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
         told = Path(scratch) / "tests.xml"
-        done = run(python, "-m", "pytest", "-q", "-n", jobs, "-p", "no:cacheprovider", f"--junitxml={told}", part)
+        done = run(
+            python, "-m", "pytest", "-q", "-n", jobs, "-p", "no:cacheprovider", f"--junitxml={told}", *files(part)
+        )
         if not told.exists():
             said = done.stdout[-2000:] + done.stderr[-2000:]
             raise SystemExit(f"{part}: pytest ended with {done.returncode}:\n{said}")
         found = counts(told)
+        if found["failed"]:
+            found["said"] = done.stdout[-50_000:]  # not to be found out by running it again
     return found | {"seconds": round(time.perf_counter() - begun)}
 
 

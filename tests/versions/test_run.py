@@ -247,8 +247,11 @@ def test_constraints_leave_torch_free(tmp_path):
 
 def test_the_suite_is_all_folders_and_files_with_tests():
     found = run.parts(None)
-    assert {"tests/frontends", "tests/ops", "tests/test_graph.py", "tests/versions"} <= set(found)
-    assert all((run.ROOT / part).exists() for part in found)
+    assert {"tests/frontends", "tests/ops", "tests/test_*.py", "tests/versions"} <= set(found)
+    given = [run.ROOT / path for part in found for path in run.files(part)]
+    assert all(any(path.is_relative_to(each) for each in given) for path in run.ROOT.glob("tests/**/test_*.py"))
+    assert run.ROOT / "tests" / "test_graph.py" in given
+    assert all(path.exists() for path in given)
     assert run.parts(["tests/ops"]) == ("tests/ops",)
 
 
@@ -271,4 +274,5 @@ def test_tests_are_run_in_the_environment(tmp_path, monkeypatch):
     (tmp_path / "test_two.py").write_text("def test_a():\n    pass\n\n\ndef test_b():\n    assert False\n")
     found = run.tested(Path(sys.executable), str(tmp_path / "test_two.py"), "0")
     assert (found["passed"], found["skipped"], len(found["failed"])) == (1, 0, 1)
+    assert "assert False" in found["said"]
     assert json.dumps(found)

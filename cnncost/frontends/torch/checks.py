@@ -53,6 +53,13 @@ def _product(a: dict[str, Any]) -> None:
     _one_dtype(*a.values())
 
 
+@_checks("embedding")
+def _embedding(a: dict[str, Any]) -> None:
+    """Made on meta tensors as well from torch 2.13 on."""
+    if (given := a["indices"].dtype) not in (torch.int64, torch.int32):
+        raise RuntimeError(f"expected indices of one of the types int64 and int32, but got {given}")
+
+
 @_checks("batch_norm", "native_batch_norm")
 def _batch_norm(a: dict[str, Any]) -> None:
     if not a["training"] and (a["running_mean"] is None or a["running_var"] is None):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from cnncost.frontends.torch.compat.settings import default_device
 from cnncost.frontends.torch.patches import Patch
 
 _META = torch.device("meta")
@@ -63,7 +64,7 @@ def _noting(original: Any, place: Callable[[torch.Tensor], None]) -> Any:
         result = original(*args, **kwargs)
         if kwargs.get("out") is None:
             device = kwargs.get("device")
-            if torch.device(torch.get_default_device() if device is None else device).type == "cpu":
+            if torch.device(default_device() if device is None else device).type == "cpu":
                 place(result)
         return result
 

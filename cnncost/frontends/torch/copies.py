@@ -26,6 +26,7 @@ from torch import nn
 
 from cnncost.frontends.torch.compat.distributed import STATES_OF_SPLIT_MODULES
 from cnncost.frontends.torch.contents import generator_state, tensors_and_modules
+from cnncost.frontends.torch.iterators import quietly
 from cnncost.frontends.torch.kinds import (
     ATOMS,
     FIXED,
@@ -235,7 +236,8 @@ class Copier:
             return self._attributes_of(value, kind)
         before = len(self._originals)
         try:
-            return self._by_base(value, kind)
+            with quietly(kind):
+                return self._by_base(value, kind)
         except Exception:  # noqa: BLE001  # a class's own protocol may raise anything: not copyable
             for original in self._originals[before:]:
                 self._copies.pop(id(original), None)

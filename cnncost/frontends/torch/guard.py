@@ -107,6 +107,7 @@ def same_modes() -> Iterator[None]:
             for mode in before[1:]:
                 push_function_mode(mode)
             set_default_mode(before[0], device)
+        without_traces()
 
 
 def _modes() -> list[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import BuiltinFunctionType, GeneratorType, MethodType
 from typing import Any
 
@@ -48,16 +49,31 @@ def is_iterator(kind: type) -> bool:
     return kind.__module__ in _OF_PYTHON and hasattr(kind, "__next__")
 
 
+@contextmanager
+def quietly(kind: type) -> Iterator[None]:
+    """Copy iterators of this type without the warning of Python 3.12 and 3.13 that 3.14 refuses it for itertools'."""
+    if not is_iterator(kind):
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
 def copy_of(iterator: Any) -> Any:
     """A copy at the same position, with copies of nested iterators; None if one can't be copied."""
     if isinstance(iterator, GeneratorType):
         return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # itertools' iterators can't be copied from Python 3.14 on
-            make, arguments, *rest = iterator.__reduce__()
+        with quietly(type(iterator)):
+            return _by_protocol(iterator)
     except TypeError:
         return None
+
+
+def _by_protocol(iterator: Any) -> Any:
+    """As `copy` would. Raises TypeError for an iterator that doesn't take part."""
+    make, arguments, *rest = iterator.__reduce__()
     if make is iter and len(arguments) > 1:
         return None  # a function that is called until it returns a mark: what it reads, nobody knows
     inner = [copy_of(item) if is_iterator(type(item)) else item for item in arguments]
@@ -83,8 +99,7 @@ def _position(iterator: Any) -> tuple[Any, ...]:
         held = [item for item in gc.get_referents(iterator) if is_iterator(type(item))]  # of loops that are under way
         return frame.f_lasti, *map(_Same, frame.f_locals.values()), *[_position(item) for item in held]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # as above
+        with quietly(type(iterator)):
             _, arguments, *state = iterator.__reduce__()
     except TypeError:
         return tuple([_position(item) for item in gc.get_referents(iterator) if is_iterator(type(item))])

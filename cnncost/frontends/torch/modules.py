@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from cnncost.errors import ForwardError, InputError
-from cnncost.frontends.torch.compat.autograd import is_inside_transform, next_number
+from cnncost.frontends.torch.compat.autograd import below_transforms, is_inside_transform, next_number
 from cnncost.frontends.torch.compat.modules import CALL_PLACE, CFUNCTIONS, SCRIPTED, children_of, tables_of
 from cnncost.frontends.torch.custom import CustomCalls
 from cnncost.frontends.torch.fused_lstm import RECURRENT, fused_recurrent
@@ -149,7 +149,7 @@ class Tracker:
                 recorder.register_literal(result, original(data, dtype=result.dtype, device="cpu"))
                 return result
             literal = meta_like(result)
-            recorder.register_literal(literal, result.detach())
+            recorder.register_literal(below_transforms(literal), below_transforms(result.detach()))
             recorder.place(literal, result.device if kwargs.get("device") is not None or recorder.several else None)
             return literal.requires_grad_() if result.requires_grad else literal
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from cnncost.frontends.torch.compat import facts
 from cnncost.frontends.torch.compat.dispatch import has_kernel
 from cnncost.frontends.torch.compat.ops import schema_of
 from cnncost.frontends.torch.foreach import is_foreach
@@ -158,10 +159,25 @@ def _with_statistics(arguments: dict[str, Any], result: Any) -> Any:
     return (y, *statistics, *rest[len(statistics) :])
 
 
+_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+def _as_operands(arguments: dict[str, Any], result: Any) -> Any:
+    """Gradients of a convolution's image and weight: channels last where one of these is."""
+    order = torch.contiguous_format
+    for tensor in (arguments["input"], arguments["weight"]):
+        last = _LAST.get(tensor.dim())
+        if last is not None and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=last):
+            order = last
+    *gradients, bias = result
+    return (*(None if t is None else t.contiguous(memory_format=order) for t in gradients), bias)
+
+
 _AFTER: dict[str, Callable[[dict[str, Any], Any], Any]] = {
     "native_batch_norm_backward": _wanted, **dict.fromkeys(_REDUCED_IN_PLACE, _reduced),
     "native_batch_norm": _with_statistics, "_native_batch_norm_legit": _with_statistics,
     "_batch_norm_with_update": _with_statistics,
+    **({} if facts.CONVOLUTION_GRADIENTS_LIE_AS_OPERANDS else {"convolution_backward": _as_operands}),
 }  # fmt: skip
 
 _STANDS_FOR = {"cnncost::attention": "aten::scaled_dot_product_attention"}

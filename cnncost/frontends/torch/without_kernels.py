@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from cnncost.errors import DataDependentError
+from cnncost.frontends.torch.compat import facts
 
 _META = torch.device("meta")
 _DRIVERS = frozenset({"gels", "gelsy", "gelsd", "gelss"})
@@ -53,8 +54,27 @@ def _nothing(_: dict[str, Any]) -> None:
     """An in-place optimizer step, which returns nothing."""
 
 
+def _convolution(a: dict[str, Any]) -> torch.Tensor:
+    """N,C,* → N,O,*, as `convolution` gives it."""
+    given = [a[name] for name in ("input", "weight", "bias")]
+    like = [None if t is None else torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device=_META) for t in given]
+    how = [a[name] for name in ("stride", "padding", "dilation", "transposed", "output_padding", "groups")]
+    result: torch.Tensor = torch.ops.aten.convolution.default(*like, *how)
+    return result
+
+
+def _weight_norm_backward(a: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gradients of the direction and of the lengths, each as these are."""
+    return torch.empty_like(a["saved_v"], device=_META), torch.empty_like(a["saved_g"], device=_META)
+
+
 MADE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "aten::linalg_lstsq": _least_squares,
     **{f"aten::_fused_{name}_": _nothing for name in ("adam", "adamw", "sgd", "adagrad")},
-}
+    **({} if facts.CONVOLUTIONS_FALL_TO_META else {"aten::_convolution": _convolution}),
+    **(
+        {} if facts.WEIGHT_NORM_HAS_GRADIENTS_ON_META
+        else {"aten::_weight_norm_interface_backward": _weight_norm_backward}
+    ),
+}  # fmt: skip
 """By op name; each takes the op's arguments by name and returns meta tensors."""

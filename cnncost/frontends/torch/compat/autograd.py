@@ -47,6 +47,14 @@ def differentiating_places() -> list[tuple[Any, str]]:
 is_inside_transform: Callable[[torch.Tensor], bool] = torch._C._functorch.is_functorch_wrapped_tensor
 """Whether a tensor is a wrapper that `vmap` or `grad` passes to its function."""
 
+
+def below_transforms(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor that dispatch modes see of one: without the wrappers of `vmap` and `grad`."""
+    while is_inside_transform(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor
+
+
 transform_level: Callable[[], int | None] = torch._C._functorch.maybe_current_level
 """The number of transforms (`vmap`, `grad`) around this code; None without any."""
 

@@ -40,6 +40,17 @@ steps separately (`lstm` of packed data in ATen's native/RNN.cpp)."""
 AUTOCAST_KEEPS_CASTS_OF_INFERENCE = not since(2, 11)
 """2.11: casts of weights are no longer cached under `torch.inference_mode` (`cached_cast` in autocast_mode.cpp)."""
 
+CONVOLUTIONS_FALL_TO_META = since(2, 13)
+"""2.13: `_convolution`, which traced modules call, has a result on meta; before, it asked for a backend's own kernel
+(`convolution_overrideable`)."""
+
+CONVOLUTION_GRADIENTS_LIE_AS_OPERANDS = since(2, 12)
+"""2.12: gradients on meta are channels last if the input or the weight is, as kernels give them. 2.11 asked the
+gradient of the output as well, and before they always were rows (`meta_convolution_backward`; pytorch issue 171622)."""
+
+WEIGHT_NORM_HAS_GRADIENTS_ON_META = since(2, 10)
+"""2.10: `_weight_norm_interface_backward` has a result on meta (`meta_weight_norm_backward`)."""
+
 GROUP_NORM_COPIES_INSIDE = since(2, 14)
 """2.14: the kernel of group norm's backward makes the gradient contiguous itself, as a workspace; before, the formula
 did, and the copy was a tensor (`native_group_norm_backward` in group_norm.cpp; pytorch pull request 186414)."""

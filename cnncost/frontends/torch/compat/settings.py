@@ -24,6 +24,12 @@ def default_mode() -> Any:
     return getattr(_THREAD, "device_context", None)
 
 
+def default_device() -> torch.device:
+    """`torch.get_default_device()`, at which torch 2.9 fails once `torch.set_default_device(None)` was called."""
+    without_traces()
+    return torch.get_default_device()
+
+
 def named_device() -> Any:
     """The innermost device that a mode names, which torch keeps aside."""
     return _device.CURRENT_DEVICE
