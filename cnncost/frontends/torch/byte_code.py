@@ -33,12 +33,13 @@ _SILENT = frozenset({"EXTENDED_ARG", "CACHE", "NOP"})
 _LOCAL = frozenset(
     {
         "LOAD_ASSERTION_ERROR", "LOAD_CLASSDEREF", "LOAD_CLOSURE", "LOAD_COMMON_CONSTANT", "LOAD_CONST",
-        "LOAD_CONST_IMMORTAL", "LOAD_CONST_MORTAL", "LOAD_DEREF", "LOAD_FAST", "LOAD_FAST_AND_CLEAR", "LOAD_FAST_BORROW",
+        "LOAD_CONST_IMMORTAL", "LOAD_CONST_MORTAL", "LOAD_DEREF", "LOAD_FAST", "LOAD_FAST_AND_CLEAR",
+        "LOAD_FAST_BORROW",
         "LOAD_FAST_BORROW_LOAD_FAST_BORROW", "LOAD_FAST_CHECK", "LOAD_FAST_LOAD_FAST", "LOAD_SMALL_INT",
         "LOAD_SPECIAL",
     }
 )  # fmt: skip
-"""Loads of constants, local variables, variables of a closure (whose cells the function has), and methods of the `with`
+"""Loads of constants, local variables, variables of a closure (the function has their cells), and methods of the `with`
 statement, which are found in the object's class."""
 _ELSEWHERE = ("LOAD_", "IMPORT_", "STORE_GLOBAL", "STORE_NAME", "DELETE_GLOBAL", "DELETE_NAME", "MATCH_CLASS")
 """Beginnings of instructions that reach beyond local variables; those that are not named above are not read."""
