@@ -143,7 +143,7 @@ class Tripled(nn.Module):
         return x * 3
 
 
-X = (1, 3, 4)
+X, OTHER = (1, 3, 4), (2, 3, 4)
 RULES = {Doubled: lambda x: (x, ()), Tripled: lambda module, x: (x, ())}
 
 
@@ -217,8 +217,8 @@ def analyze_what_raises(**how):
 
 def analyze_often():
     net = Net()
-    for _ in range(3):
-        cnncost.analyze(net, X)
+    for inputs in (X, X, OTHER):  # for another X it would not run
+        cnncost.analyze(net, inputs)
 
 
 def analyzes(x):

@@ -34,7 +34,7 @@ def test_the_icicle_leads(report, opened):
 def test_the_icicle_opens_what_the_table_has_closed(report, opened):
     page = opened(report("resnet50").to_html())
     page.get_by_role("button", name="Close all").click()
-    page.locator(".band", has_text="conv2").first.click()
+    page.locator('.band[aria-label$=".conv2"]').first.click()
     assert page.locator("[aria-selected=true] .name").get_attribute("title").endswith("conv2")
 
 
