@@ -63,4 +63,12 @@ PAGE = """
 :root { color-scheme: light dark; }
 body { margin: 0; padding: 2rem clamp(1rem, 2vw, 3rem) 4rem; background: #fff; color: #1b1f24; }
 @media (prefers-color-scheme: dark) { body { background: #14171b; color: #e6e8eb; } }
+@media print {
+  body { padding: .6rem; }
+  .cnncost { font-size: 11px; }
+  .cnncost .scroll { overflow: visible; }
+  .cnncost th, .cnncost td { white-space: normal; padding: .12rem .35rem; overflow-wrap: break-word; }
+  .cnncost td.n, .cnncost th.n { white-space: nowrap; }
+  .cnncost td.wrap:last-child { min-width: 9rem; }
+}
 """

@@ -71,6 +71,7 @@ export class Parallel {
         this.handle(axis, left(i)));
     });
     this.svg.setAttribute("width", String(width));
+    this.svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     this.svg.setAttribute("aria-label", `${this.axes.map((axis) => axis.heading).join(", ")} of ${tree.size} models; the table has the numbers`);
     this.left = left;
     this.svg.replaceChildren(this.lines, ...drawn);

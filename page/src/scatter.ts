@@ -92,6 +92,7 @@ export function scatter(model: Model<Comparison>, store: Store, kept: () => (row
     const line = (of: number[]) => of.map((row) => [toX(ofX(row)!), toY(ofY(row)!)] as const).sort((a, b) => a[0] - b[0]);
     svg.setAttribute("width", String(frame.width));
     svg.setAttribute("height", String(frame.height));
+    svg.setAttribute("viewBox", `0 0 ${frame.width} ${frame.height}`);
     svg.setAttribute("aria-label", `${up.heading} over ${across.heading} of ${rows.length} models; the table has the numbers`);
     svg.replaceChildren(
       axisY(frame, ticksOf(toY, up, Math.ceil(frame.height / 55))),
