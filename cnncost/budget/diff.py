@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from cnncost import units
 from cnncost.budget.align import align
 from cnncost.budget.snapshot import SUMMED, Part, Snapshot
+from cnncost.garbage import gc_disabled
 from cnncost.graph import Shape
 from cnncost.reprs import line
 
@@ -123,7 +124,8 @@ class Diff:
     @cached_property
     def pairs(self) -> dict[str, str]:
         """Old path → new path of matched modules."""
-        return align(self.old, self.new)
+        with gc_disabled():
+            return align(self.old, self.new)
 
     def delta(self, name: str) -> int:
         """Growth of a figure of the whole model."""

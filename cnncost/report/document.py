@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from cnncost.garbage import gc_disabled
 from cnncost.render import document as parts
 from cnncost.render import text
 from cnncost.render.document import Bar, Cell, Document, Heading, Narrower, Note, Notes, Row, Table, Tiles, notes
@@ -20,6 +21,7 @@ from cnncost.report.rows import Totals
 _SHARE = parts.Column("share", "share of MACs", "share", bar=Bar(10, 24, "% of MACs"))
 
 
+@gc_disabled()
 def document(report: ReportData, by: By = "layer", depth: int | None = None, asked: Ranking | None = None) -> Document:
     """Convention, table with a total, notes, unknown ops.
 
@@ -78,6 +80,7 @@ def page(report: ReportData, depth: int | None = None, *, whole: bool = True, mo
     )  # fmt: skip
 
 
+@gc_disabled()
 def to_text(
     report: ReportData, *, by: By = "module", depth: int | None = None, width: int | None = None, color: bool = False,
     encoding: str = "utf-8", asked: Ranking | None = None,

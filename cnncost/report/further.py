@@ -16,6 +16,7 @@ from cnncost.passes.windows import Windows, windows
 from cnncost.report.data import SomeReport
 from cnncost.report.memory import check_whole
 from cnncost.report.rows import Along, Asked, Layer, several
+from cnncost.report.schema import changed
 
 _UNKNOWN: Along = ("unknown",)
 _OF_A_RUN = frozenset({"kernel", "stride", "input"})
@@ -117,7 +118,7 @@ def filled(
 ) -> tuple[Layer, ...]:
     """Rows with the fields of their calls; those of no call, or of none that is there, have `nothing`."""
     own = [by_call.get((layer.path, layer.call), nothing) for layer in layers]
-    return tuple([replace(layer, **each) if each else layer for layer, each in zip(layers, own, strict=True)])
+    return tuple([changed(layer, **each) if each else layer for layer, each in zip(layers, own, strict=True)])
 
 
 def _with_sums(

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from itertools import repeat
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from cnncost.errors import CnncostError
+from cnncost.garbage import gc_disabled
 from cnncost.render.json import SCHEMA, written
 from cnncost.report.data import ReportData, SomeReport
 from cnncost.report.memory import MemoryFigures
@@ -34,6 +37,7 @@ _PAIRS = {"inputs": ("shape", "dtype"), "tree": ("path", "class", "calls")}
 """Tuples written as JSON objects, by field."""
 
 
+@gc_disabled()
 def to_json(report: ReportData) -> str:
     """The report as one JSON document."""
     data: dict[str, Any] = {
@@ -81,6 +85,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
+@gc_disabled()
 def from_json(text: str, kind: type[SomeReport]) -> SomeReport:
     """Read a report written by `to_json`; it has no graph and can't explain a layer's formula.
 
@@ -134,56 +139,148 @@ def _fields(kind: Any) -> dict[str, Any]:
     return {name: hints[name] for name in names}
 
 
+_Reader: TypeAlias = Callable[[Any], Any]
+
+
+class _Mismatch(Exception):  # noqa: N818  # becomes a CnncostError
+    """A value that does not match its type.
+
+    Attributes:
+        told: what was expected, and what came.
+        path: where it is, from the inside out.
+    """
+
+    def __init__(self, told: str) -> None:
+        super().__init__(told)
+        self.told = told
+        self.path: list[str] = []
+
+
 def _read(kind: Any, value: Any, where: str) -> Any:
     """Convert a JSON value to a type; the error says where it doesn't match."""
+    try:
+        return _reader(kind)(value)
+    except _Mismatch as mismatch:
+        place = "".join([where, *reversed(mismatch.path)]).removeprefix(".")
+        raise CnncostError(f"report file: {place}{mismatch.told}") from None
+
+
+@cache
+def _reader(kind: Any) -> _Reader:
+    """What converts JSON values to a type."""
     origin, arguments = get_origin(kind), get_args(kind)
     if _is_row(kind):
-        return _read_object(kind, value, where)
-    if origin is Literal:
-        if value not in arguments:
-            raise _wrong(where, f"one of {', '.join(map(str, arguments))}", value)
-        return value
+        return _object_reader(kind)
     if origin in {Union, UnionType}:
-        return None if value is None and type(None) in arguments else _read_any(arguments, value, where)
+        return _union_reader(arguments)
     if origin is tuple:
-        items = _list(value, where)
-        kinds = [arguments[0]] * len(items) if arguments[-1] is Ellipsis else list(arguments)
-        if len(kinds) != len(items):
-            raise _wrong(where, f"a list of {len(kinds)}", value)
-        return tuple(_read(k, item, f"{where}[{i}]") for i, (k, item) in enumerate(zip(kinds, items, strict=True)))
+        return _tuple_reader(arguments)
     if origin is dict:
-        if not isinstance(value, dict):
-            raise _wrong(where, "an object", value)
-        return {key: _read(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    if type(value) is not kind:  # not isinstance: bool is a subclass of int
-        raise _wrong(where, {int: "a whole number", str: "a text", bool: "true or false"}.get(kind, str(kind)), value)
-    return value
+        return _dict_reader(arguments[1])
+    if origin is Literal:
+        return lambda value: value if value in arguments else _refuse(f"one of {', '.join(map(str, arguments))}", value)
+    told = {int: "a whole number", str: "a text", bool: "true or false"}.get(kind, str(kind))
+    # not isinstance: bool is a subclass of int
+    return lambda value: value if type(value) is kind else _refuse(told, value)
 
 
-def _read_any(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
-    """Convert the value to the first type that matches."""
-    *others, last = (kind for kind in kinds if kind is not type(None))
-    for kind in others:
+@cache
+def _as_is(kind: Any) -> frozenset[type]:
+    """The types of JSON values that stay what they are."""
+    if get_origin(kind) in {Union, UnionType}:
+        return frozenset().union(*map(_as_is, get_args(kind)))
+    return frozenset({kind} & {int, str, bool, type(None)})
+
+
+def _union_reader(kinds: tuple[Any, ...]) -> _Reader:
+    """Converts to the first type that matches."""
+    optional = type(None) in kinds
+    *others, last = [_reader(kind) for kind in kinds if kind is not type(None)]
+
+    def read(value: Any) -> Any:
+        if value is None and optional:
+            return None
+        for other in others:
+            try:
+                return other(value)
+            except _Mismatch:
+                continue
+        return last(value)
+
+    return read
+
+
+def _tuple_reader(kinds: tuple[Any, ...]) -> _Reader:
+    readers = [_reader(kind) for kind in kinds if kind is not Ellipsis]
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, list):
+            _refuse("a list", value)
+        each = repeat(readers[0], len(value)) if kinds[-1] is Ellipsis else readers
+        if kinds[-1] is not Ellipsis and len(readers) != len(value):
+            _refuse(f"a list of {len(readers)}", value)
+        items: list[Any] = []
         try:
-            return _read(kind, value, where)
-        except CnncostError:
-            continue
-    return _read(last, value, where)
+            for one, item in zip(each, value, strict=True):
+                items.append(one(item))
+        except _Mismatch as mismatch:
+            mismatch.path.append(f"[{len(items)}]")
+            raise
+        return tuple(items)
+
+    return read
 
 
-def _read_object(kind: Any, value: Any, where: str) -> Any:
-    if not isinstance(value, dict):
-        raise _wrong(where, "an object", value)
+def _dict_reader(kind: Any) -> _Reader:
+    one = _reader(kind)
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, dict):
+            _refuse("an object", value)
+        found, key = {}, ""
+        try:
+            for key, item in value.items():
+                found[key] = one(item)
+        except _Mismatch as mismatch:
+            mismatch.path.append(f".{key}")
+            raise
+        return found
+
+    return read
+
+
+def _object_reader(kind: Any) -> _Reader:
     defaults = _defaults(kind)
-    arguments = {}
-    for name, hint in _fields(kind).items():
-        key = _NAMES.get((kind, name), name)
-        place = f"{where}.{key}" if where else key
-        if key in value:
-            arguments[name] = _read(hint, value[key], place)
-        elif name not in defaults:
-            raise CnncostError(f"report file: {place} is missing; expected a report saved by cnncost")
-    return kind(**arguments)
+    plan = [
+        (name, _NAMES.get((kind, name), name), _as_is(hint), _reader(hint), name in defaults)
+        for name, hint in _fields(kind).items()
+    ]
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, dict):
+            _refuse("an object", value)
+        arguments, key = {}, ""
+        try:
+            for name, key, as_is, one, optional in plan:
+                if key in value:
+                    item = value[key]
+                    arguments[name] = item if type(item) in as_is else one(item)
+                elif not optional:
+                    _refuse_missing()
+        except _Mismatch as mismatch:
+            mismatch.path.append(f".{key}")
+            raise
+        return kind(**arguments)
+
+    return read
+
+
+def _refuse_missing() -> NoReturn:
+    raise _Mismatch(" is missing; expected a report saved by cnncost")
+
+
+def _refuse(expected: str, value: Any) -> NoReturn:
+    raise _Mismatch(f": expected {expected}, got {json.dumps(value)[:60]}")
 
 
 def _defaults(kind: Any) -> set[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnncost.garbage import gc_disabled
 from cnncost.report.brief import counts
 from cnncost.report.data import ReportData
 
@@ -150,6 +151,7 @@ class Report(ReportData):
         """One self-contained page; with `sort` or `top`, as in `to_markdown`, of layers in place of the module tree."""
         return self._rendered("html", sort, top)
 
+    @gc_disabled()
     def _rendered(self, form: str, sort: str | None = None, top: int | None = None) -> str:
         from cnncost.render.document import Document
         from cnncost.render.formats import FORMATS, rendered

@@ -7,7 +7,7 @@ that its own forward ran outside its children, and a folded run of equal sibling
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from cnncost.report.data import ReportData
 from cnncost.report.naming import OWN
 from cnncost.report.rows import Layer, Module, Status
-from cnncost.report.schema import names, times, total
+from cnncost.report.schema import changed, names, times, total
 from cnncost.report.tree import by_module, parents_in, windows_of
 
 _SHOWN = {kind: attrgetter(*[f.name for f in fields(kind) if f.name != "path"]) for kind in (Layer, Module)}
@@ -121,7 +121,7 @@ class _Outline:
         """The row of modules with equal displayed values; `paths[0]` represents all of them."""
         module = self.modules[paths[0]]
         status, row = self._status(paths[0]), module if len(paths) == 1 else times(module, len(paths))
-        row = row if row.status == status else replace(row, status=status)
+        row = row if row.status == status else changed(row, status=status)
         return Item(name or self.report.model, paths, row, siblings, children=self.children_of(paths))
 
     def children_of(self, paths: tuple[str, ...]) -> tuple[Item, ...]:
@@ -165,7 +165,7 @@ class _Outline:
             return None
         status: Status = "data" if any(layer.status == "data" for layer in layers) else "called"
         numbers: dict[str, Any] = sums | dict.fromkeys(names(Module, "no")) | windows_of(layers)
-        row = replace(
+        row = changed(
             self.modules[paths[0]], class_name="", output_shapes=(), unknown=unknown, status=status, leaf=True,
             **numbers,
         )  # fmt: skip

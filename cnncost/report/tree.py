@@ -28,14 +28,14 @@ def module_tree(
     sums = {path: nothing.copy() for path, _, _ in tree}
     unknown, by_data = set[str](), set[str]()
     for path, layers in by_path.items():
-        own = total(layers, Layer)
-        for above in ancestors(path):
-            if above in sums:
-                _add(sums[above], own)
-            if any(layer.unknown for layer in layers):
-                unknown.add(above)
-            if any(layer.status == "data" for layer in layers):
-                by_data.add(above)
+        own, above = total(layers, Layer), ancestors(path)
+        for each in above:
+            if each in sums:
+                _add(sums[each], own)
+        if any(layer.unknown for layer in layers):
+            unknown.update(above)
+        if any(layer.status == "data" for layer in layers):
+            by_data.update(above)
     failed = {layer.path for layer in all_layers if layer.status == "failed"}
     rows = []
     for path, class_name, calls in tree:
@@ -65,6 +65,8 @@ def _given(
 
 def windows_of(layers: Sequence[Layer]) -> dict[str, Any]:
     """Kernel and stride of a module's own rows."""
+    if len(layers) == 1:
+        return {"kernel": layers[0].kernel, "stride": layers[0].stride}
     return {name: several(getattr(layer, name) for layer in layers) for name in ("kernel", "stride")}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from cnncost.errors import CnncostError
@@ -17,7 +16,7 @@ from cnncost.report.further import with_columns, with_memory
 from cnncost.report.interactive.encoding import Json, dictionary, number
 from cnncost.report.outline import Item, depth_of, outline, visible
 from cnncost.report.rows import Layer, Module, several
-from cnncost.report.schema import names, total
+from cnncost.report.schema import changed, names, total
 from cnncost.report.tree import by_module, windows_of
 
 _HIDDEN = frozenset({"path", "depth", "calls", "unknown", "mask_unknown"})
@@ -159,7 +158,8 @@ def _row(item: Item, wide: Widened, columns: Sequence[Column]) -> Module:
             filled[attribute] = several(values)
         elif column.look != "flag":
             filled[attribute] = values[0] if all(value == values[0] for value in values) else None
-    return replace(item.row, **filled)
+    row: Module = changed(item.row, **filled)
+    return row
 
 
 def _own(layers: Sequence[Layer]) -> dict[str, Any]:
