@@ -92,7 +92,8 @@ def _are(some: Collection[Any], others: Collection[Any]) -> bool:
 
 
 def _parts(function: FunctionType) -> tuple[Any, ...]:
-    return (*_PARTS(function), *function.__dict__.values())
+    named = function.__dict__
+    return (*_PARTS(function), *map(sys.intern, named), *named.values())
 
 
 _CODE: Any = attrgetter("__code__", "__defaults__", "__kwdefaults__")
