@@ -32,7 +32,7 @@ HIDDEN = frozenset(
         "__dataclass_fields__", "__dict__", "__globals__", "__hash__", "__jit_ignored_attributes__",
         "__jit_unused_properties__", "__reduce__", "__reduce_ex__", "__self__", "__subclasses__", "__type_params__",
         "__wrapped__", "_version", "ag_frame", "cell_contents", "cr_frame", "decode", "encode", "f_back", "f_globals",
-        "format", "format_map", "gi_frame", "tb_frame",
+        "format", "format_map", "gi_frame", "tb_frame", "to_bytes", "tobytes",
     }
 )  # fmt: skip
 """Attributes by which code reaches what it doesn't name."""
@@ -100,19 +100,16 @@ def is_known_function(function: FunctionType) -> bool:
 
 
 def within(function: FunctionType) -> FunctionType | None:
-    """The user's function in a known decorator: `torch.no_grad()`, or what dataclasses add.
+    """The user's function in a known decorator: `torch.no_grad()`, or `torch.enable_grad()`.
 
     Other modes, such as `torch.set_grad_enabled(False)`, hold a value that may be changed.
     """
-    home = _home(function)
-    if home not in {DECORATORS, "reprlib", "dataclasses"} or function.__closure__ is None:
+    if _home(function) != DECORATORS or function.__closure__ is None:
         return None
     held = dict(zip(function.__code__.co_freevars, [cell.cell_contents for cell in function.__closure__], strict=True))
-    make = held.get("ctx_factory")
-    if home == DECORATORS and not (isinstance(make, MethodType) and type(make.__self__) in _BARE):
-        return None
-    inner = held.get("func", held.get("user_function"))
-    return inner if isinstance(inner, FunctionType) else None
+    make, inner = held.get("ctx_factory"), held.get("func")
+    bare = isinstance(make, MethodType) and type(make.__self__) in _BARE
+    return inner if bare and isinstance(inner, FunctionType) else None
 
 
 def is_known_in_c(function: BuiltinFunctionType) -> bool:

@@ -8,17 +8,7 @@ import typing
 from abc import ABCMeta
 from collections import OrderedDict
 from functools import partial
-from types import (
-    BuiltinFunctionType,
-    CellType,
-    ClassMethodDescriptorType,
-    FunctionType,
-    GetSetDescriptorType,
-    MemberDescriptorType,
-    MethodDescriptorType,
-    ModuleType,
-    WrapperDescriptorType,
-)
+from types import BuiltinFunctionType, CellType, FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any
 from weakref import ReferenceType
 
@@ -41,7 +31,7 @@ from cnncost.frontends.torch.known_code import (
     within,
 )
 from cnncost.frontends.torch.surroundings import names_of
-from cnncost.frontends.torch.torch_own import is_own
+from cnncost.frontends.torch.torch_own import is_fixed, is_own
 from cnncost.opaque import rule_of
 
 ABSENT: Any = object()
@@ -181,7 +171,7 @@ class Reader:
                 continue
             for name in self._attributes & vars(kind).keys():
                 value = vars(kind)[name]
-                if type(value) not in _PLAIN and not isinstance(value, type):
+                if type(value) not in _CONTAINERS and not is_fixed(value):
                     raise Unseen(f"{name}, an object in {kind.__name__}")
                 function = getattr(value, "__func__", value)
                 if type(function) is FunctionType and not self._attributes.isdisjoint(function.__dict__):
@@ -248,6 +238,8 @@ class Reader:
             if value is type:
                 self._attributes.add("__class__")
                 return
+            if value in _BYTES:
+                raise Unseen("bytes, which a function that is registered makes of text")
             if value is ABSENT or (isinstance(value, type) and is_static(value)):
                 return
         self._along(value, chain[1:])
@@ -323,13 +315,7 @@ class Reader:
 
 
 _METHODS = frozenset({FunctionType, staticmethod, classmethod, property})
-_PLAIN = frozenset(
-    {
-        *_METHODS, *ATOMS, *_CONTAINERS, BuiltinFunctionType, ClassMethodDescriptorType, GetSetDescriptorType,
-        MemberDescriptorType, MethodDescriptorType, WrapperDescriptorType,
-    }
-)  # fmt: skip
-"""Classes of what stands in torch's classes; containers are compared."""
+_BYTES: tuple[Any, ...] = (bytes, bytearray, memoryview)
 _METACLASSES = frozenset({type, ABCMeta})
 _ALIAS, _SPECIAL_FORM = type(typing.List[int]), type(typing.Any)  # noqa: UP006  # the class of such names
 _STANDARD = frozenset(vars(nn.Module()))
