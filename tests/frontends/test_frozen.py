@@ -224,4 +224,5 @@ def test_equal_numbers_of_other_types_differ():
     tensor = torch.ones(2)
     with pytest.raises(UnfitError):
         frozen([tensor], set())
-    assert frozen([tensor], {id(tensor)}) == frozen([tensor], {id(tensor)})
+    held = [tensor]
+    assert frozen(held, {id(tensor)}) == frozen(held, {id(tensor)})

@@ -16,7 +16,7 @@ from cnncost.session import SESSION
 
 HEAD = """
 import torch, sys, os, math, functools, enum, dataclasses, typing, abc, collections, copy, warnings, logging, operator
-import builtins
+import builtins, argparse
 import torch.nn.functional as F
 from torch import nn
 class Base(nn.Module):

@@ -71,7 +71,9 @@ def names_in(code: CodeType) -> Names:
         elif name not in _LOCAL and name.startswith(_ELSEWHERE):
             unread = unread or name
     for constant in code.co_consts:
-        if isinstance(constant, CodeType):
+        if isinstance(constant, bytes):
+            unread = unread or "bytes"  # which `str` decodes by a function that is registered
+        elif isinstance(constant, CodeType):
             inner = names_in(constant)
             chains |= inner.globals
             attributes |= inner.attributes

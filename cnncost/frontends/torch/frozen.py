@@ -73,9 +73,9 @@ class _Eye:
         if kind in ATOMS:
             return kind, value
         if kind in _ITEMS:
-            return kind, self._each(value, value)
+            return kind, id(value), self._each(value, value)
         if kind in _TABLES:
-            return kind, self._each(value, value.keys()), self._each(value, value.values())
+            return kind, id(value), self._each(value, value.keys()), self._each(value, value.values())
         if kind is partial and not value.__dict__:
             return kind, self._each(value, (value.func, value.args, value.keywords))
         if id(value) in self._tensors and isinstance(value, torch.Tensor):

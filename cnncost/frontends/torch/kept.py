@@ -45,6 +45,7 @@ _DICT_OF = attrgetter("__dict__")
 _NAME_OF = attrgetter("__name__")
 _Attributes = dict[str, Any]
 _flat = chain.from_iterable
+_not_saved = itemgetter(NOT_SAVED)
 _hooks = itemgetter(*[name for name in HOOKS if name != NOT_SAVED])
 
 
@@ -66,6 +67,7 @@ def _geometry(tensors: list[torch.Tensor]) -> list[Any]:
     return [
         [*map(_TYPE_OF, tensors)],
         [*map(torch.Tensor.stride, tensors)],
+        [*map(torch.Tensor.storage_offset, tensors)],
         [*map(identity_of, storages)],
         [*map(torch.UntypedStorage.nbytes, storages)],
         any(map(_DICT_OF, tensors)),
@@ -118,10 +120,12 @@ class _Look:
 
     def __init__(self, modules: list[nn.Module]) -> None:
         self.attributes: list[_Attributes] = [module.__dict__ for module in modules]
-        self._names = list(_flat(self.attributes))
+        self._names, self._lengths = list(_flat(self.attributes)), list(map(len, self.attributes))
         self._values = _values(self.attributes)
         self._tables = [a[name] for a in self.attributes for name in HELD]
         self._keys, self._held = list(_flat(self._tables)), list(map(id, _values(self._tables)))
+        self._sizes = list(map(len, self._tables))
+        self._not_saved = list(map(set, map(_not_saved, self.attributes)))
         self._known = set(map(id, _tensors(self.attributes)))
         self._lists, self._nests = _lists(self.attributes), _nests(self.attributes)
 
@@ -132,9 +136,12 @@ class _Look:
         values = _values(self.attributes)
         return (
             list(_flat(self.attributes)) == self._names
+            and list(map(len, self.attributes)) == self._lengths
             and all(map(is_, values, self._values))
             and list(map(id, _values(self._tables))) == self._held
             and list(_flat(self._tables)) == self._keys
+            and list(map(len, self._tables)) == self._sizes  # an item may have moved from one to the next
+            and list(map(_not_saved, self.attributes)) == self._not_saved
             and not any(map(any, map(_hooks, self.attributes)))
             and all(len(now) == len(then) and all(map(is_, now, then)) for now, then in self._lists)
             and _unchanged(self._nests, self._known)

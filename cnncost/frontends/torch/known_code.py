@@ -28,10 +28,11 @@ OWN_CLASS = frozenset({"__class__", "__new__", "__init__"})
 """Attributes by which code can make another object of its own class."""
 HIDDEN = frozenset(
     {
-        "__annotate__", "__annotations__", "__builtins__", "__closure__", "__code__", "__dataclass_fields__",
-        "__dict__", "__globals__", "__hash__", "__reduce__", "__reduce_ex__", "__self__", "__subclasses__",
-        "__type_params__", "__wrapped__", "_version", "ag_frame", "cell_contents", "cr_frame", "f_back", "f_globals",
-        "format", "format_map", "gi_frame", "tb_frame",
+        "__annotate__", "__annotations__", "__builtins__", "__closure__", "__code__", "__constants__",
+        "__dataclass_fields__", "__dict__", "__globals__", "__hash__", "__jit_ignored_attributes__",
+        "__jit_unused_properties__", "__reduce__", "__reduce_ex__", "__self__", "__subclasses__", "__type_params__",
+        "__wrapped__", "_version", "ag_frame", "cell_contents", "cr_frame", "decode", "encode", "f_back", "f_globals",
+        "format", "format_map", "gi_frame", "tb_frame", "to_bytes", "tobytes",
     }
 )  # fmt: skip
 """Attributes by which code reaches what it doesn't name."""
@@ -69,7 +70,8 @@ _OF_PYTHON = frozenset(
     {"builtins", "abc", "collections", "dataclasses", "enum", "functools", "itertools", "numbers", "typing"}
 )
 """Modules whose classes' objects hold what they are given."""
-_MODES: frozenset[Any] = frozenset({torch.no_grad, torch.enable_grad, torch.inference_mode, torch.set_grad_enabled})
+_BARE: frozenset[Any] = frozenset({torch.no_grad, torch.enable_grad})
+_MODES = _BARE | {torch.inference_mode, torch.set_grad_enabled}
 _CLASSES: frozenset[Any] = _MODES | {torch.Tensor, *torch.Tensor.__mro__, torch.autocast, torch.amp.autocast}
 _ALIASES = {"collections.abc": "_collections_abc"}
 """Modules that say another name."""
@@ -98,16 +100,16 @@ def is_known_function(function: FunctionType) -> bool:
 
 
 def within(function: FunctionType) -> FunctionType | None:
-    """The user's function in a known decorator: a mode of torch, such as `torch.no_grad()`, or what dataclasses add."""
-    home = _home(function)
-    if home not in {DECORATORS, "reprlib", "dataclasses"} or function.__closure__ is None:
+    """The user's function in a known decorator: `torch.no_grad()`, or `torch.enable_grad()`.
+
+    Other modes, such as `torch.set_grad_enabled(False)`, hold a value that may be changed.
+    """
+    if _home(function) != DECORATORS or function.__closure__ is None:
         return None
     held = dict(zip(function.__code__.co_freevars, [cell.cell_contents for cell in function.__closure__], strict=True))
-    make = held.get("ctx_factory")
-    if home == DECORATORS and not (isinstance(make, MethodType) and type(make.__self__) in _MODES):
-        return None
-    inner = held.get("func", held.get("user_function"))
-    return inner if isinstance(inner, FunctionType) else None
+    make, inner = held.get("ctx_factory"), held.get("func")
+    bare = isinstance(make, MethodType) and type(make.__self__) in _BARE
+    return inner if bare and isinstance(inner, FunctionType) else None
 
 
 def is_known_in_c(function: BuiltinFunctionType) -> bool:

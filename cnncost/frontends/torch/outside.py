@@ -8,6 +8,7 @@ object of a class that is not known, a module of Python passed as a value), ther
 
 from __future__ import annotations
 
+import copy
 import copyreg
 import sys
 from collections.abc import Collection, Iterable
@@ -50,10 +51,11 @@ class Outside:
         self._functions = [(function, _parts(function)) for function in reader.functions]
         self._cells = list(reader.cells.values())
         self._nests = [(value, frozen(value, set())) for value in reader.nests.values()]
-        tables.append(copyreg.dispatch_table)
+        tables += [copyreg.dispatch_table, *[vars(copy)[name] for name in _DISPATCH]]
         self._tables = [(table, list(table), list(table.values())) for table in tables]
         held = [value for table in (*map(vars, kinds), *tables) for value in table.values()]
         self._of_torch = list(dict.fromkeys(v for v in held if type(v) is FunctionType))
+        self._within = [cell for function in self._of_torch for cell in function.__closure__ or ()]
         self._codes = self._code()
 
     def same(self) -> bool:
@@ -76,8 +78,12 @@ class Outside:
         )
 
     def _code(self) -> list[Any]:
-        """The code and default arguments of torch's functions, one after the other: there are two thousand."""
-        return list(chain.from_iterable(map(_CODE, self._of_torch)))
+        """The code, default arguments, attributes and variables of torch's functions: there are two thousand."""
+        named = [space for space in map(_DICT, self._of_torch) if space]
+        return [
+            *chain.from_iterable(map(_CODE, self._of_torch)), *chain.from_iterable(named),
+            *chain.from_iterable(map(dict.values, named)), *map(_content, self._within),
+        ]  # fmt: skip
 
     def _same_nests(self) -> bool:
         try:
@@ -92,10 +98,14 @@ def _are(some: Collection[Any], others: Collection[Any]) -> bool:
 
 
 def _parts(function: FunctionType) -> tuple[Any, ...]:
-    return (*_PARTS(function), *function.__dict__.values())
+    named = function.__dict__
+    return (*_PARTS(function), *map(sys.intern, named), *named.values())
 
 
 _CODE: Any = attrgetter("__code__", "__defaults__", "__kwdefaults__")
+_DICT: Any = attrgetter("__dict__")
+_DISPATCH = ("_copy_dispatch", "_deepcopy_dispatch")
+"""Tables by which `copy` finds how objects of a class are copied."""
 _NAMES: Any = attrgetter("__name__", "__qualname__")
 _PARTS: Any = attrgetter(
     "__code__", "__defaults__", "__kwdefaults__", "__closure__", "__name__", "__qualname__", "__module__", "__doc__"

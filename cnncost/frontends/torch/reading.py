@@ -31,7 +31,7 @@ from cnncost.frontends.torch.known_code import (
     within,
 )
 from cnncost.frontends.torch.surroundings import names_of
-from cnncost.frontends.torch.torch_own import is_own
+from cnncost.frontends.torch.torch_own import is_fixed, is_own
 from cnncost.opaque import rule_of
 
 ABSENT: Any = object()
@@ -105,6 +105,7 @@ class Reader:
                 self._members(kind, done)
             if not self._pending and (len(self.functions), len(self.classes), len(self._called)) == before:
                 break
+        self._held_by_torch()
         if odd := [kind.__name__ for kind in self._own if kind in copyreg.dispatch_table]:
             raise Unseen(f"how {odd[0]} is copied, which a function says that is registered")
         if hidden := self._attributes & HIDDEN:
@@ -160,6 +161,22 @@ class Reader:
             if not is_own(value):
                 raise Unseen(f"{name}, which stands in a namespace of torch")
 
+    def _held_by_torch(self) -> None:
+        """Raise Unseen if code names an attribute of a class of torch that is an object, whose changes can't be seen.
+
+        Functions there must have no attributes that code names.
+        """
+        for kind in self.classes:
+            if kind in self._own:
+                continue
+            for name in self._attributes & vars(kind).keys():
+                value = vars(kind)[name]
+                if type(value) not in _CONTAINERS and not is_fixed(value):
+                    raise Unseen(f"{name}, an object in {kind.__name__}")
+                function = getattr(value, "__func__", value)
+                if type(function) is FunctionType and not self._attributes.isdisjoint(function.__dict__):
+                    raise Unseen(f"an attribute of {function.__qualname__}")
+
     def _members(self, kind: type, done: set[str]) -> None:
         """Members that code can reach: by their names, or by what Python and torch call by themselves."""
         for name, value in list(vars(kind).items()):
@@ -181,13 +198,17 @@ class Reader:
     def _function(self, function: Any) -> None:
         if function in self.functions:
             return
+        self._named(function)
+        if type(function.__globals__) is not dict or type(function.__builtins__) is not dict:
+            raise Unseen(f"the globals of {function.__qualname__}")
+        self._pending.append(function)
+
+    def _named(self, function: FunctionType) -> None:
+        """Note a function, which must have no attributes but those that torch's decorators give."""
         for name, value in function.__dict__.items():
             if name != "__wrapped__" and not (name.startswith("_torch") and type(value) in ATOMS):
                 raise Unseen(f"the attribute {name} of {function.__qualname__}")
-        if type(function.__globals__) is not dict or type(function.__builtins__) is not dict:
-            raise Unseen(f"the globals of {function.__qualname__}")
         self.functions[function] = None
-        self._pending.append(function)
 
     def _read(self, function: FunctionType) -> None:
         names = names_in(function.__code__)
@@ -217,6 +238,8 @@ class Reader:
             if value is type:
                 self._attributes.add("__class__")
                 return
+            if value in _BYTES:
+                raise Unseen("bytes, which a function that is registered makes of text")
             if value is ABSENT or (isinstance(value, type) and is_static(value)):
                 return
         self._along(value, chain[1:])
@@ -263,13 +286,14 @@ class Reader:
         if not is_of_system(function):
             self._function(function)
         elif (inner := within(function)) is not None:
-            self.functions[function] = None
+            self._named(function)
             for cell in function.__closure__ or ():
                 self.cells[id(cell)] = cell, cell.cell_contents
             self._value(inner)
         elif not is_known_function(function):
             raise Unseen(f"{function.__module__}.{function.__qualname__}")
         else:
+            self._named(function)
             self.spaces.append(function.__globals__)
 
     def _built_in(self, function: Any) -> None:
@@ -291,6 +315,7 @@ class Reader:
 
 
 _METHODS = frozenset({FunctionType, staticmethod, classmethod, property})
+_BYTES: tuple[Any, ...] = (bytes, bytearray, memoryview)
 _METACLASSES = frozenset({type, ABCMeta})
 _ALIAS, _SPECIAL_FORM = type(typing.List[int]), type(typing.Any)  # noqa: UP006  # the class of such names
 _STANDARD = frozenset(vars(nn.Module()))
@@ -298,7 +323,7 @@ _DATA = frozenset(
     {
         "__abstractmethods__", "__all__", "__annotate__", "__annotate_func__", "__annotations__",
         "__annotations_cache__", "__constants__", "__dataclass_fields__", "__dataclass_params__", "__dict__",
-        "__doc__", "__firstlineno__", "__hash__", "__jit_ignored_attributes__", "__jit_unused_properties__",
+        "__doc__", "__firstlineno__", "__jit_ignored_attributes__", "__jit_unused_properties__",
         "__match_args__", "__module__", "__orig_bases__", "__parameters__", "__qualname__", "__slots__",
         "__static_attributes__", "__type_params__", "__weakref__",
     }

@@ -7,6 +7,8 @@ can't be compared, forward runs.
 
 from __future__ import annotations
 
+import locale
+import sys
 import warnings
 from abc import get_cache_token
 from collections.abc import Callable, Iterable
@@ -15,11 +17,12 @@ from weakref import ref
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import DefaultDeviceType
 
 from cnncost.frontends.torch.compat.autocast import SUPPORTED_DEVICES
 from cnncost.frontends.torch.compat.dispatch import dispatch_modes, function_modes
-from cnncost.frontends.torch.compat.modules import any_global_hook
-from cnncost.frontends.torch.compat.settings import default_mode, validates_distributions
+from cnncost.frontends.torch.compat.modules import any_global_hook, any_registration_hook
+from cnncost.frontends.torch.compat.settings import PRINT_OPTIONS, default_mode, validates_distributions
 from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.guard import settings
 from cnncost.frontends.torch.inputs import Inputs
@@ -42,13 +45,17 @@ _SETTINGS: tuple[Callable[[], Any], ...] = (
     torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.mem_efficient_sdp_enabled,
     torch.backends.cuda.math_sdp_enabled, torch.backends.cuda.cudnn_sdp_enabled,
     torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed, torch.backends.mha.get_fastpath_enabled,
-    validates_distributions, registered, get_cache_token, lambda: tuple(warnings.filters),
+    validates_distributions, get_cache_token, lambda: tuple(warnings.filters),
     lambda: [(torch.is_autocast_enabled(name), torch.get_autocast_dtype(name)) for name in SUPPORTED_DEVICES],
     torch.is_autocast_cache_enabled, torch.compiler.is_compiling, torch.compiler.is_exporting,
+    torch.__future__.get_overwrite_module_params_on_conversion, torch.__future__.get_swap_module_params_on_conversion,
+    DefaultDeviceType.get_device_type, lambda: repr(PRINT_OPTIONS), lambda: locale.setlocale(locale.LC_ALL),
+    sys.get_int_max_str_digits, sys.getrecursionlimit,
 )  # fmt: skip
 _SWITCHES: tuple[tuple[Any, str], ...] = (
     (torch.backends.mkldnn, "enabled"), (torch.backends.opt_einsum, "enabled"), (torch.backends.opt_einsum, "strategy"),
     (torch.backends.quantized, "engine"), (warnings, "showwarning"),
+    (warnings, "defaultaction"),
     (torch.utils.deterministic, "fill_uninitialized_memory"),
 )  # fmt: skip
 """What code in torch, or a recording, takes another way for: functions, and attributes of objects."""
@@ -72,8 +79,10 @@ class Asked:
     """
 
     def __init__(self, inputs: Inputs, others: tuple[Any, ...], buffers: Iterable[torch.Tensor]) -> None:
-        if dispatch_modes() or function_modes() or any_global_hook() or default_mode() is not None or in_a_world():
-            raise Unseen("a mode around the recording, a hook of all modules, or a process group")
+        if dispatch_modes() or function_modes() or default_mode() is not None or in_a_world():
+            raise Unseen("a mode around the recording, or a process group")
+        if any_global_hook() or any_registration_hook() or registered():
+            raise Unseen("a hook of all modules, or a rule: forward may make layers of any class")
         self._others = others
         self._settings = [get() for get in _SETTINGS], [getattr(*switch) for switch in _SWITCHES]
         self._notes = inputs.notes, inputs.examples

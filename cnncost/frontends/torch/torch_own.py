@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import _lru_cache_wrapper, partial
 from operator import attrgetter
-from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
+from types import (
+    BuiltinFunctionType,
+    ClassMethodDescriptorType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    WrapperDescriptorType,
+)
 from typing import Any
 
 import torch
@@ -13,7 +21,7 @@ import torch.utils.checkpoint
 
 from cnncost.frontends.torch.compat.modules import CFUNCTIONS
 from cnncost.frontends.torch.compat.ops import NN_FUNCTIONS
-from cnncost.frontends.torch.kinds import of_system
+from cnncost.frontends.torch.kinds import ATOMS, of_system
 from cnncost.frontends.torch.known_code import is_of_system
 
 TABLES: tuple[dict[str, Any], ...] = (
@@ -53,6 +61,17 @@ _WRAPPERS: dict[type, Callable[[Any], Iterable[Any]]] = {
 _OF_TYPES = frozenset(
     {type(list[int]), type(int | None), type(torch), type(None), GetSetDescriptorType, MemberDescriptorType}
 )
+
+
+def is_fixed(value: Any) -> bool:
+    """Whether what stands in a class is no object with contents: a method, an atom, or a class."""
+    return type(value) in _FIXED or isinstance(value, type)
+
+
+_FIXED = ATOMS | {
+    BuiltinFunctionType, ClassMethodDescriptorType, FunctionType, GetSetDescriptorType, MemberDescriptorType,
+    MethodDescriptorType, WrapperDescriptorType, classmethod, property, staticmethod,
+}  # fmt: skip
 
 
 def _of_system(module: object) -> bool:

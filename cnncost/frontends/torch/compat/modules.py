@@ -56,3 +56,13 @@ INITIAL_FILL_PLACES = tuple(
 
 any_global_hook: Callable[[], bool] = nn.modules.module._has_any_global_hook
 """Whether a hook is registered for all modules."""
+
+
+def any_registration_hook() -> bool:
+    """Whether a function is registered that modules call for what becomes their attribute."""
+    return any(map(bool, _REGISTRATIONS))
+
+
+_REGISTRATIONS = [
+    getattr(nn.modules.module, f"_global_{what}_registration_hooks") for what in ("parameter", "buffer", "module")
+]

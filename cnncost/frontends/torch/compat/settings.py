@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch._tensor_str import PRINT_OPTS as PRINT_OPTIONS
 from torch.utils import _device
 from torch.utils._device import DeviceContext, _device_constructors
 
-__all__ = ["DeviceContext"]
-"""The mode of `with torch.device(…)`, which passes its device to functions that create tensors."""
+__all__ = ["PRINT_OPTIONS", "DeviceContext"]
+"""What `torch.set_printoptions` changes; the mode of `with torch.device(…)`, which passes its device to functions that
+create tensors."""
 
 creators: Callable[[], set[Any]] = _device_constructors
 """These functions."""
