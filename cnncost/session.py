@@ -35,10 +35,14 @@ class Session:
 
     Attributes:
         limit: entries in all at which they are emptied; None: never.
+        repeats: whether an analysis of a model that was analyzed before may give the Graph of the last one without a
+            run, where its code is simple enough to tell that nothing it depends on has changed. Off: what a program
+            changes within torch's own modules may stay unseen.
     """
 
     def __init__(self, limit: int | None = LIMIT) -> None:
         self.limit = limit
+        self.repeats = False
         # copied before each walk: a module imported by another thread may register its cache meanwhile
         self._owned: dict[str, tuple[Callable[[], int], Callable[[], None]]] = {}
 

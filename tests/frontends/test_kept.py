@@ -119,6 +119,12 @@ def _replace_dict(model):
     model.body[1].__dict__ = dict(model.body[1].__dict__, padding=(0, 0))
 
 
+def _buffer(model):
+    bias = model.head.bias
+    del model.head.bias
+    model.head.register_buffer("bias", bias)
+
+
 CHANGES = {
     "a layer replaced": lambda m: setattr(m, "conv", nn.Conv2d(3, 4, 5)),
     "a layer of a Sequential replaced": lambda m: m.body.__setitem__(1, nn.Conv2d(4, 6, 5)),
@@ -140,6 +146,7 @@ CHANGES = {
     "a buffer's value": lambda m: m.times.fill_(5),
     "a buffer": lambda m: setattr(m, "times", torch.tensor(3)),
     "a new buffer": lambda m: m.register_buffer("added", torch.ones(3)),
+    "a parameter that becomes a buffer": _buffer,
     "a hook": _add_hook,
     "a mode": lambda m: m.eval() and None,
     "a class": lambda m: setattr(m.body[2], "__class__", nn.Sigmoid),

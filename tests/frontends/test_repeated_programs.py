@@ -62,6 +62,7 @@ def _answer(*args, **how):
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_what_a_program_changes_is_seen(name, monkeypatch):
     SESSION.clear()
+    monkeypatch.setattr(SESSION, "repeats", True)
     program = _module(name, monkeypatch)
     try:
         model = program["build"]() if "build" in program else program["Net"]()

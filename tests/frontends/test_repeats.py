@@ -29,10 +29,19 @@ X = (2, 4, 8, 8)
 
 
 @pytest.fixture(autouse=True)
-def nothing_kept():
+def nothing_kept(monkeypatch):
     SESSION.clear()
+    monkeypatch.setattr(SESSION, "repeats", True)
     yield
     SESSION.clear()
+
+
+def test_it_is_off_by_default(runs, monkeypatch):
+    monkeypatch.setattr(SESSION, "repeats", type(SESSION)().repeats)
+    model = Plain()
+    for _ in range(5):
+        record(model, X)
+    assert len(runs) == 5
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ from cnncost.frontends.torch.surroundings import Reach, reach_of
 from cnncost.frontends.torch.training import Step, Training
 from cnncost.frontends.torch.watch import Watch, watching
 from cnncost.graph import Graph, RealRun, verify
+from cnncost.session import SESSION
 
 _Skeleton = TypeVar("_Skeleton", bound=Skeleton)
 Made: TypeAlias = list[ref[torch.Tensor]]
@@ -86,7 +87,8 @@ def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[G
 
 def _asked(cached: kept.Kept, inputs: Inputs, how: How, home: Home) -> Asked | None:
     """What a recording is to give; None if it has to run, whatever the last one gave."""
-    return cached.asked(inputs, how, home) if how.use_memo and how.returned is None else None
+    comparable = SESSION.repeats and how.use_memo and how.returned is None
+    return cached.asked(inputs, how, home) if comparable else None
 
 
 def _on_new_copy(

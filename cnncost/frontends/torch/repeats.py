@@ -2,7 +2,7 @@
 
 What a recording depends on is the model, which `kept.py` compares, and what is compared here: the inputs, the options,
 torch's settings, the values of the model's buffers, and what code takes from elsewhere (`outside.py`). If one of these
-can't be compared, forward runs.
+can't be compared, forward runs. All of it is off unless `SESSION.repeats` is set.
 """
 
 from __future__ import annotations
