@@ -16,7 +16,7 @@ button {{ color: red; }} .soft {{ outline: 1px solid red; }}</style></head>
 VS_CODE = """<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline'
 'unsafe-eval'; style-src 'unsafe-inline'; img-src https: http: data:; font-src https:; connect-src https:; child-src
 https: data:;">"""
-"""The policy of VS Code's notebooks, from its `backLayerWebView.ts`, without the places of its own files."""
+"""A policy like that of VS Code's notebooks: no request, scripts and styles within the page alone."""
 
 
 def hosted(*shown, head="", dark=False):
