@@ -16,7 +16,7 @@ button {{ color: red; }} .soft {{ outline: 1px solid red; }}</style></head>
 VS_CODE = """<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline'
 'unsafe-eval'; style-src 'unsafe-inline'; img-src https: http: data:; font-src https:; connect-src https:; child-src
 https: data:;">"""
-"""A policy like that of VS Code's notebooks: no request, scripts and styles within the page alone."""
+"""A policy like that of VS Code's notebooks: scripts of the page alone, and frames of no other place."""
 
 
 def hosted(*shown, head="", dark=False):
