@@ -164,7 +164,9 @@ def shown_plainly(page, found):
 
 
 def test_without_scripts_it_is_the_table(report, opened):
-    shown_plainly(opened(hosted(report("resnet18")), java_script_enabled=False), report("resnet18"))
+    page = opened(hosted(report("resnet18")), java_script_enabled=False)
+    shown_plainly(page, report("resnet18"))
+    assert page.locator("iframe").bounding_box()["height"] == 0
 
 
 def test_what_a_notebook_strips_leaves_the_table(report, opened):
