@@ -80,8 +80,8 @@ LISTS = ((), (1,), (2, 3), [2, 3], (2, (3, 4)), (2, (3, 5)))
 ARGUMENTS = {
     **{name: [(x,) for x in TRUTHS] for name in ("guard_or_false", "guard_or_true", "statically_known_true")},
     **{name: [(x,) for x in TRUTHS] for name in ("expect_true", "guard_size_oblivious", "guard_bool")},
-    **{name: [(x,) for x in NUMBERS] for name in ("guard_int", "guarding_hint_or_throw")},
-    **{name: [(x,) for x in NUMBERS] for name in ("is_nested_int", "has_guarding_hint")},
+    **{name: [(x,) for x in NUMBERS] for name in ("guard_int", "guarding_hint_or_throw", "size_hint")},
+    **{name: [(x,) for x in NUMBERS] for name in ("is_nested_int", "has_guarding_hint", "has_hint")},
     **{name: [*product(TRUTHS, repeat=1), *product(TRUTHS, repeat=3)] for name in ("sym_and", "sym_or")},
     "sym_eq": [
         *product(NUMBERS, NUMBERS),

@@ -105,12 +105,12 @@ def _same(x: Any) -> Any:
 _ANSWERS: tuple[tuple[str, type, Callable[..., Any]], ...] = (
     *((each, bool, _same) for each in ("guard_or_false", "guard_or_true", "statically_known_true", "expect_true")),
     *((each, bool, _same) for each in ("guard_size_oblivious", "guard_bool")),
-    *((each, int, _same) for each in ("guard_int", "guarding_hint_or_throw")),
+    *((each, int, _same) for each in ("guard_int", "guarding_hint_or_throw", "size_hint")),
     ("sym_eq", int, _equal),
     ("sym_and", bool, lambda *each: reduce(and_, each)),
     ("sym_or", bool, lambda *each: reduce(or_, each)),
     ("is_nested_int", int, lambda _: False),
-    ("has_guarding_hint", int, lambda _: True),
+    *((each, int, lambda _: True) for each in ("has_guarding_hint", "has_hint")),
     ("free_unbacked_symbols", torch.Tensor, lambda _: set()),
 )
 _SIZES = {name: _plain(name, of, answer) for name, of, answer in _ANSWERS}
