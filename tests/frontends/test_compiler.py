@@ -81,7 +81,7 @@ ARGUMENTS = {
     **{name: [(x,) for x in TRUTHS] for name in ("guard_or_false", "guard_or_true", "statically_known_true")},
     **{name: [(x,) for x in TRUTHS] for name in ("expect_true", "guard_size_oblivious", "guard_bool")},
     **{name: [(x,) for x in NUMBERS] for name in ("guard_int", "guarding_hint_or_throw", "size_hint")},
-    **{name: [(x,) for x in NUMBERS] for name in ("is_nested_int", "has_guarding_hint", "has_hint")},
+    **{name: [(x,) for x in NUMBERS] for name in ("is_nested_int", "has_guarding_hint", "has_hint", "_advise_is_size")},
     **{name: [*product(TRUTHS, repeat=1), *product(TRUTHS, repeat=3)] for name in ("sym_and", "sym_or")},
     "sym_eq": [
         *product(NUMBERS, NUMBERS),

@@ -111,6 +111,7 @@ _ANSWERS: tuple[tuple[str, type, Callable[..., Any]], ...] = (
     ("sym_or", bool, lambda *each: reduce(or_, each)),
     ("is_nested_int", int, lambda _: False),
     *((each, int, lambda _: True) for each in ("has_guarding_hint", "has_hint")),
+    ("_advise_is_size", int, lambda _: None),
     ("free_unbacked_symbols", torch.Tensor, lambda _: set()),
 )
 _SIZES = {name: _plain(name, of, answer) for name, of, answer in _ANSWERS}
