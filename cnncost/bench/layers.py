@@ -10,18 +10,19 @@ from typing import Any
 from torch import nn
 
 from cnncost.bench.backend import Backend
+from cnncost.bench.result import Place
 
 
 class Recorder:
     """Records a mark in time at the start and end of each forward; `ended` turns the marks of a run into seconds.
 
-    `runs` holds, for each run, the exclusive seconds by label: a module's path, with `#2` for its second call.
-    The labels are the same as in an analysis's rows.
+    `runs` holds, for each run, the exclusive seconds by module call: a module's path, and which call of it this is,
+    from 1, as in an analysis's rows.
     """
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self.runs: list[dict[str, float]] = []
+        self.runs: list[dict[Place, float]] = []
         self._events: list[tuple[str, bool, Any]] = []
 
     def enter(self, path: str) -> None:
@@ -37,29 +38,29 @@ class Recorder:
         self.runs.append(exclusive(self._events))
         self._events = []
 
-    def medians(self) -> dict[str, float]:
-        """Median seconds over runs, by label."""
-        labels = dict.fromkeys(label for run in self.runs for label in run)
-        return {label: median(run.get(label, 0.0) for run in self.runs) for label in labels}
+    def medians(self) -> dict[Place, float]:
+        """Median seconds over runs, by module call."""
+        places = dict.fromkeys(place for run in self.runs for place in run)
+        return {place: median(run.get(place, 0.0) for run in self.runs) for place in places}
 
     def totals(self) -> list[float]:
         """Seconds of each whole run."""
         return [sum(run.values()) for run in self.runs]
 
 
-def exclusive(events: list[tuple[str, bool, Any]]) -> dict[str, float]:
-    """Seconds by label: the time between a module's marks, minus that of the modules it calls."""
-    seconds: dict[str, float] = {}
+def exclusive(events: list[tuple[str, bool, Any]]) -> dict[Place, float]:
+    """Seconds by module call: the time between a module's marks, minus that of the modules it calls."""
+    seconds: dict[Place, float] = {}
     calls: dict[str, int] = {}
-    stack: list[tuple[str, Any, float]] = []  # label, start, seconds of its children
+    stack: list[tuple[Place, Any, float]] = []  # call, start, seconds of its children
     for path, begins, mark in events:
         if begins:
             calls[path] = calls.get(path, 0) + 1
-            stack.append((path + (f"#{calls[path]}" if calls[path] > 1 else ""), mark, 0.0))
+            stack.append(((path, calls[path]), mark, 0.0))
             continue
-        label, start, children = stack.pop()
+        place, start, children = stack.pop()
         whole = start.until(mark)
-        seconds[label] = seconds.get(label, 0.0) + whole - children
+        seconds[place] = whole - children
         if stack:
             parent, since, inside = stack[-1]
             stack[-1] = (parent, since, inside + whole)

@@ -10,6 +10,10 @@ from cnncost.bench.timing import Timing
 Status: TypeAlias = Literal["measured", "out of memory", "not tried", "failed"]
 
 
+Place: TypeAlias = tuple[str, int]
+"""A module's path, and which call of it this is, from 1. Its label, `a#2`, may be the path of another module."""
+
+
 class Case(NamedTuple):
     """Settings of a run."""
 
@@ -28,7 +32,8 @@ class Measured:
         case: settings of the run.
         status: `measured`, or why there are no numbers; `note` has details.
         timing: end-to-end time.
-        layers: seconds by module call, each call's own share; empty if they can't be measured (compiled).
+        layers: seconds by module call, a path and the number of the call from 1, each call's own share; empty if they
+            can't be measured (compiled).
         instrumented: median seconds of the runs in which the layers were timed.
         peak_memory: bytes alive at the peak, weights and inputs included.
         faults: page faults per run.
@@ -39,7 +44,7 @@ class Measured:
     status: Status = "measured"
     note: str = ""
     timing: Timing | None = None
-    layers: dict[str, float] = field(default_factory=dict)
+    layers: dict[Place, float] = field(default_factory=dict)
     instrumented: float | None = None
     peak_memory: int | None = None
     faults: float | None = None

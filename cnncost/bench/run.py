@@ -15,7 +15,7 @@ from torch import nn
 from cnncost.bench.backend import TORCH_DTYPES, Backend, page_faults, ran_out_of_memory
 from cnncost.bench.inputs import called, rotated, tensors
 from cnncost.bench.layers import recording
-from cnncost.bench.result import Case, Measured
+from cnncost.bench.result import Case, Measured, Place
 from cnncost.bench.timing import Budget, SystemClock, summary, timed
 from cnncost.errors import BenchError, CnncostError, SourceError
 from cnncost.sources.batch import with_batch
@@ -146,7 +146,7 @@ def _long(
 
 def _recorded(
     model: nn.Module, step: Callable[[], None], backend: Backend, runs: int, warm_up: int = 0
-) -> tuple[dict[str, float], list[float]]:
+) -> tuple[dict[Place, float], list[float]]:
     """Seconds by layer, and the total seconds of each run."""
     clock, times = SystemClock(), []
     with recording(model, backend) as recorder:

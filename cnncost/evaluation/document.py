@@ -191,8 +191,9 @@ def _facts(bench: Bench) -> dict[str, Any]:
 def _layer(row: Any) -> dict[str, Any]:
     predicted = row.predicted
     return {
-        "label": row.label, "class": row.class_name, "kind": row.kind, "measured_s": row.measured,
-        "predicted_s": predicted.seconds if predicted else None, "bound": predicted.bound if predicted else None,
+        "path": row.path, "call": row.call, "label": row.label, "class": row.class_name, "kind": row.kind,
+        "measured_s": row.measured, "predicted_s": predicted.seconds if predicted else None,
+        "bound": predicted.bound if predicted else None,
         "flops": predicted.flops if predicted else None, "bytes": predicted.nbytes if predicted else None,
     }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Joining a prediction and a measurement: by network and case, and within one by the label of the module call."""
+"""Joining a prediction and a measurement: by network and case, and within one by the module call."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from cnncost.evaluation.figures import error
 from cnncost.evaluation.memory import predicted_peak
 from cnncost.passes.roofline import Predicted, Roofline, roofline
 from cnncost.report.data import ReportData
+from cnncost.report.further import place
 from cnncost.report.prediction import Prediction
 from cnncost.sources.resolve import Resolved, Trace, resolve
 
@@ -20,11 +21,17 @@ from cnncost.sources.resolve import Resolved, Trace, resolve
 class LayerRow(NamedTuple):
     """A module call: its prediction and its measured seconds, None where one of them lacks it."""
 
-    label: str
+    path: str
+    call: int
     class_name: str
     kind: str
     predicted: Predicted | None
     measured: float | None
+
+    @property
+    def label(self) -> str:
+        """The path, with `#2` for a second call."""
+        return self.path + (f"#{self.call}" if self.call > 1 else "")
 
 
 @dataclass(frozen=True)
@@ -151,16 +158,16 @@ def join(measured: Measured, prediction: Prediction | None, step: Roofline | Non
 
 
 def _layers(measured: Measured, prediction: Prediction) -> list[LayerRow]:
-    """The analysis' rows in their order, each with the seconds of its label; then what only the benchmark saw."""
+    """The analysis' rows in their order, each with the seconds of its module call; then what only the benchmark saw."""
     graph = prediction.report.graph
     assert graph is not None
-    by_label = {graph.call_path(call): each for call, each in prediction.roofline.by_call.items()}
+    by_call = {place(graph, call): each for call, each in prediction.roofline.by_call.items()}
     rows, seen = [], set()
     for layer in prediction.report.layers:
-        if layer.status != "called":
+        if not layer.call:
             continue
-        seen.add(layer.label)
-        seconds = measured.layers.get(layer.label)
-        rows.append(LayerRow(layer.label, layer.class_name, layer.kind, by_label.get(layer.label), seconds))
-    more = [LayerRow(label, "", "", None, s) for label, s in measured.layers.items() if label not in seen]
+        where = layer.path, layer.call
+        seen.add(where)
+        rows.append(LayerRow(*where, layer.class_name, layer.kind, by_call.get(where), measured.layers.get(where)))
+    more = [LayerRow(*where, "", "", None, seconds) for where, seconds in measured.layers.items() if where not in seen]
     return rows + more

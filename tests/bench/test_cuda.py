@@ -83,7 +83,7 @@ def test_layers_by_events_add_up_to_the_whole(stream):
     recorder.leave("")
     recorder.backend.sync()
     recorder.ended()
-    assert recorder.medians() == pytest.approx({"a": 2e-3, "b": 5e-3, "": 1e-3})
+    assert recorder.medians() == pytest.approx({("a", 1): 2e-3, ("b", 1): 5e-3, ("", 1): 1e-3})
 
 
 def test_timing_waits_for_the_device(stream):

@@ -29,11 +29,18 @@ def events(text):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        pytest.param("<0 >9", {"": 9}, id="the model alone"),
-        pytest.param("<0 a<1 a>4 >9", {"a": 3, "": 6}, id="what a child takes is not the parent's"),
-        pytest.param("<0 a<1 a.b<2 a.b>4 a>5 c<6 c>8 >9", {"a.b": 2, "a": 2, "c": 2, "": 3}, id="nested"),
-        pytest.param("<0 a<1 a>3 a<4 a>5 >9", {"a": 2, "a#2": 1, "": 6}, id="a second call has its own label"),
-        pytest.param("<0 a<1 a<2 a>3 a>5 >6", {"a#2": 1, "a": 3, "": 2}, id="recursion"),
+        pytest.param("<0 >9", {("", 1): 9}, id="the model alone"),
+        pytest.param("<0 a<1 a>4 >9", {("a", 1): 3, ("", 1): 6}, id="what a child takes is not the parent's"),
+        pytest.param(
+            "<0 a<1 a.b<2 a.b>4 a>5 c<6 c>8 >9", {("a.b", 1): 2, ("a", 1): 2, ("c", 1): 2, ("", 1): 3}, id="nested"
+        ),
+        pytest.param("<0 a<1 a>3 a<4 a>5 >9", {("a", 1): 2, ("a", 2): 1, ("", 1): 6}, id="a second call is its own"),
+        pytest.param("<0 a<1 a<2 a>3 a>5 >6", {("a", 2): 1, ("a", 1): 3, ("", 1): 2}, id="recursion"),
+        pytest.param(
+            "<0 a<1 a>3 a<4 a>5 a#2<5 a#2>9 >9",
+            {("a", 1): 2, ("a", 2): 1, ("a#2", 1): 4, ("", 1): 2},
+            id="a module named as another's second call",
+        ),
         pytest.param("", {}, id="nothing ran"),
     ],
 )
@@ -57,15 +64,16 @@ class Twice(nn.Module):
         return self.body(self.shared(self.shared(x)))
 
 
-def test_labels_are_those_of_the_analysis():
+def test_calls_are_those_of_the_analysis():
     model = Twice()
     with recording(model, Cpu()) as recorder:
         for _ in range(3):
             model(torch.randn(2, 4))
             recorder.ended()
     report = cnncost.analyze(model, (2, 4))
-    assert {row.label for row in report.layers} <= set(recorder.medians())
-    assert {"shared", "shared#2", "body.0", "body.1"} <= set(recorder.medians())
+    calls = {("shared", 1), ("shared", 2), ("body.0", 1), ("body.1", 1)}
+    assert {(row.path, row.call) for row in report.layers} == calls
+    assert set(recorder.medians()) == {("", 1), ("body", 1), *calls}  # containers run no op, but take time
     assert len(recorder.totals()) == 3
     assert all(seconds > 0 for seconds in recorder.totals())
 

@@ -44,7 +44,7 @@ def test_a_row_has_time_layers_and_memory():
     (row,) = measured([Case(16)])
     assert row.status == "measured"
     assert 0 < row.timing.best <= row.timing.q1 <= row.timing.median <= row.timing.q3
-    assert set(row.layers) == {"", "layer"}
+    assert set(row.layers) == {("", 1), ("layer", 1)}
     assert 0 < sum(row.layers.values()) < 2 * row.instrumented
     # weights 4·(8·4 + 4), input 4·16·8, output 4·16·4
     assert row.peak_memory == 144 + 512 + 256

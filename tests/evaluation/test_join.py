@@ -4,14 +4,18 @@ import csv
 import io
 import json
 import re
+import time
 from dataclasses import replace
 
 import pytest
+from torch import nn
 
 from cnncost.analysis import analyze
+from cnncost.bench import run
+from cnncost.bench.backend import Cpu
 from cnncost.bench.host import Host
 from cnncost.bench.result import Case, Measured
-from cnncost.bench.timing import Timing
+from cnncost.bench.timing import Budget, Timing
 from cnncost.devices import Device, find
 from cnncost.evaluation import tables, words
 from cnncost.evaluation.bench import Bench, Figures
@@ -22,6 +26,7 @@ from cnncost.plots.bench import draw_errors
 from cnncost.render.formats import rendered
 from cnncost.render.text import to_text
 from cnncost.sources.resolve import resolve
+from cnncost.sources.source import ModelSource
 
 DEVICE = Device(
     "here", "A machine", "cpu", {"float32": 1e12, "bfloat16": 2e12}, 1e10, "a test", launch=1e-6, measured="now"
@@ -47,8 +52,8 @@ def bench(*rows, whole_zoo=True):
     return Bench("cpu", HOST, DEVICE, "2026-11-24 12:00 UTC", list(rows), 3.0, whole_zoo=whole_zoo)
 
 
-def test_layers_meet_by_label_and_keep_the_analysis_order():
-    found = row("fc10", 1e-3, layers={"fc1": 6e-4, "flatten": 1e-4, "": 1e-4, "gone": 2e-4})
+def test_layers_meet_by_call_and_keep_the_analysis_order():
+    found = row("fc10", 1e-3, layers={("fc1", 1): 6e-4, ("flatten", 1): 1e-4, ("", 1): 1e-4, ("gone", 1): 2e-4})
     assert [(each.label, each.measured) for each in found.layers] == [
         ("flatten", 1e-4),
         ("fc1", 6e-4),
@@ -60,6 +65,79 @@ def test_layers_meet_by_label_and_keep_the_analysis_order():
     assert fc.predicted.nbytes == 4 * (784 * 10 + 784 + 10 + 10)
     assert (fc.kind, fc.class_name) == ("linear", "Linear")
     assert found.gap == pytest.approx(0.0)
+
+
+class Late(nn.Linear):
+    """Takes long: 20 ms beside the product."""
+
+    def forward(self, x):
+        time.sleep(0.02)
+        return super().forward(x)
+
+
+class Named(nn.Module):
+    """A module called twice, and one that is named as its second call is."""
+
+    def __init__(self, order):
+        super().__init__()
+        self.order = order
+        self.a = nn.Linear(8, 8)
+        self.add_module("a#2", Late(8, 8, bias=False))
+
+    def forward(self, x):
+        for name in self.order:
+            x = getattr(self, name)(x)
+        return x
+
+
+class Chosen(nn.Module):
+    """How much its child computes depends on the numbers: it picks those above 0, here all."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(8, 8)
+        self.pick = Positive()
+
+    def forward(self, x):
+        return self.pick(self.a(x))
+
+
+class Positive(nn.Module):
+    def forward(self, x):
+        return x[x.exp() > 0] * 2
+
+
+def benchmarked(factory, trace="static", **arguments):
+    """A network in Python, measured on this CPU and joined with its prediction."""
+    net = resolve(ModelSource("python", "net", factory, arguments=arguments), "4x8")
+    (found,) = run.measure(net, [Case(4)], Cpu(), Budget(0.0, 0.01, 3, 5))
+    return join(found, *predicted(net, Case(4), DEVICE, trace))
+
+
+@pytest.mark.parametrize("order", [("a", "a", "a#2"), ("a", "a#2", "a"), ("a#2", "a", "a")])
+def test_a_module_named_like_a_second_call_has_its_own_times(order):
+    found = benchmarked(Named, order=order)
+    calls = {(each.path, each.call): each for each in found.layers if each.predicted}
+    assert set(calls) == {("a", 1), ("a", 2), ("a#2", 1)}
+    # bytes of the product: 4 rows in and out and the weights, 4 each; a's bias is 8 more
+    assert {where: each.predicted.nbytes for where, each in calls.items()} == {
+        ("a", 1): 4 * (2 * 4 * 8 + 8 * 8 + 8),
+        ("a", 2): 4 * (2 * 4 * 8 + 8 * 8 + 8),
+        ("a#2", 1): 4 * (2 * 4 * 8 + 8 * 8),
+    }
+    assert calls["a#2", 1].measured >= 0.02 > 10 * max(calls["a", 1].measured, calls["a", 2].measured)
+    assert sum(each.measured or 0.0 for each in found.layers) == pytest.approx(sum(found.measured.layers.values()))
+    data = json.loads(rendered(document(bench(found), 5), "json"))["rows"][0]["layers"]
+    assert {(each["path"], each["call"]): each["measured_s"] for each in data} == found.measured.layers
+
+
+def test_a_call_whose_cost_depends_on_the_data_has_its_prediction_beside_its_time():
+    found = benchmarked(Chosen, trace="real")
+    assert {each.path for each in found.report.layers if each.status == "data"} == {"pick"}
+    (pick,) = [each for each in found.layers if each.path == "pick"]
+    assert (pick.class_name, pick.call) == ("Positive", 1)
+    assert pick.predicted.flops >= 4 * 8  # the last product alone
+    assert pick.measured > 0
 
 
 def test_numbers_of_a_row():
@@ -140,7 +218,7 @@ def test_the_order_of_networks():
 
 def test_shares_of_convolutions():
     report, _ = predicted(resolve("alexnet"), Case(1), DEVICE)
-    layers = {each.label: (3.0 if each.kind == "conv" else 0.1) for each in report.report.layers}
+    layers = {(each.path, each.call): (3.0 if each.kind == "conv" else 0.1) for each in report.report.layers}
     found = row("alexnet", 20.0, layers=layers).share("conv")
     others = sum(1 for each in report.report.layers if each.kind != "conv" and each.status == "called")
     # the slide's 6 % and 95 %: 3,747,200 of 62,378,344 parameters; 1,076,634,144 of 1,135,256,096 MACs
@@ -164,7 +242,7 @@ def test_noise_is_said_and_quiet_too():
 @pytest.mark.parametrize("width", [80, 160])
 def test_text_fits_and_tells_what_there_is(width):
     failed = join(Measured("vgg19", Case(64), "out of memory", "a smaller batch may fit"), None)
-    found = replace(bench(row("resnet18", 0.02, layers={"conv1": 0.01, "": 0.001}), failed), interrupted=True)
+    found = replace(bench(row("resnet18", 0.02, layers={("conv1", 1): 0.01, ("", 1): 0.001}), failed), interrupted=True)
     text = to_text(document(found, 5), width)
     assert max(map(len, text.splitlines())) <= width
     for expected in ("20.0 ms", "resnet18, 1: layers", "all others", "layers add up to 55 %", "vgg19, 64: out of",
@@ -173,7 +251,7 @@ def test_text_fits_and_tells_what_there_is(width):
 
 
 def test_the_layers_of_training_are_the_forward_passes():
-    found = row("resnet18", 0.08, layers={"conv1": 0.02}, training=True)
+    found = row("resnet18", 0.08, layers={("conv1", 1): 0.02}, training=True)
     (text,) = words.layer_notes(found)
     assert (
         text
@@ -190,7 +268,7 @@ def test_text_without_a_row():
 
 
 def test_csv_and_json_hold_the_same_rows():
-    found = bench(row("lenet5", 1e-3, layers={"c1": 1e-4}), row("fc10", 1e-3, batch=8))
+    found = bench(row("lenet5", 1e-3, layers={("c1", 1): 1e-4}), row("fc10", 1e-3, batch=8))
     rows = list(csv.DictReader(io.StringIO(rendered(document(found, 5), "csv"))))
     data = json.loads(rendered(document(found, 5), "json"))
     assert [r["network"] for r in rows] == [r["network"] for r in data["rows"]] == ["lenet5", "fc10"]
@@ -203,7 +281,7 @@ def test_csv_and_json_hold_the_same_rows():
 
 
 def test_the_document():
-    layers = {"features.conv1": 0.019, "classifier.fc6": 0.001}
+    layers = {("features.conv1", 1): 0.019, ("classifier.fc6", 1): 0.001}
     found = bench(row("alexnet", 0.02, layers=layers), row("fc10", 1e-3), row("lenet5", 1.0))
     text = rendered(document(found, 5, "cnncost bench --zoo", ("pictures/a.svg",)), "markdown")
     for expected in (
@@ -225,7 +303,7 @@ def test_the_document():
 def test_why_a_prediction_is_off():
     noisy = row("fc10", 1.0, noise=("spread 40%",))
     assert words.reason(noisy) == "the machine was not quiet (spread 40%)"
-    slow = row("alexnet", 1.0, layers={"features.pool1": 0.9, "features.conv1": 0.018})
+    slow = row("alexnet", 1.0, layers={("features.pool1", 1): 0.9, ("features.conv1", 1): 0.018})
     assert words.reason(slow).startswith("most of it in pool: predicted ")
     assert words.reason(slow).endswith("measured 900 ms")
 
@@ -250,7 +328,7 @@ OF_THIS_PROJECT = (
 @pytest.mark.parametrize("network", ["alexnet", "resnet18"])
 def test_a_user_s_own_benchmark_is_without_this_project_s_words(network):
     rows = [row(network, 20.0, layers={}), row(network, 21.0, layers={})]
-    layers = {each.label: 0.1 for each in rows[0].report.layers}
+    layers = {(each.path, each.call): 0.1 for each in rows[0].report.layers}
     rows = [row(network, 20.0, layers=layers), row("lenet5", 21.0, layers={})]
     for text in (
         rendered(document(bench(*rows, whole_zoo=False), 5, "cnncost bench net.py:Net"), "markdown"),
