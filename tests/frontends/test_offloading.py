@@ -19,6 +19,7 @@ from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import Training, record
 from cnncost.passes.memory import memory
 from tests.frontends.test_training import measured
+from tests.versions import facts
 
 ROWS = (512, 64)
 RANDOM_STATE = 5056
@@ -28,7 +29,7 @@ RANDOM_STATE = 5056
 class OnDisk:
     def __init__(self, tensor):
         self.path = Path(mkdtemp()) / str(uuid4())
-        torch.save(tensor, self.path)
+        facts.save(tensor, self.path)
 
 
 def cast(dtype):

@@ -215,6 +215,14 @@ def test_without_autograd_in_a_training_step(layer, wide):
     assert predicted == pytest.approx(training_peak(model, x), rel=0.003)
 
 
+@pytest.mark.parametrize(("hidden", "projected"), [(32, 8), (64, 32), (64, 60)])
+def test_without_autograd_under_a_cpus_autocast(hidden, projected):
+    """Weights stay cast from the first step on, but a projection's, a view of one: it is cast beside the gates."""
+    model, x = Without(nn.LSTM(16, hidden, proj_size=projected), projected), torch.randn(50, 1, 16)
+    predicted = cnncost.analyze(model, x, training=True, autocast="bf16").memory.training_peak
+    assert predicted == training_peak(model, x, partial(torch.autocast, "cpu", torch.bfloat16))
+
+
 @pytest.mark.parametrize("layer", [lambda: nn.GRU(16, 32, bidirectional=True), lambda: nn.RNN(16, 32, 2)])
 def test_under_a_cpus_autocast_behind_a_layer_that_was_cast(layer):
     """Its input is bfloat16 then, its states and weights are not."""

@@ -5,6 +5,7 @@ Written down apart from `cnncost.frontends.torch.compat`, which tests judge by t
 
 from __future__ import annotations
 
+import gc
 import re
 
 import torch
@@ -63,6 +64,37 @@ DTYPES_TO_COME = set() if since(2, 14) else {"bcomplex32"}
 
 INFERENCE_CASTS_EACH_TIME = since(2, 11)
 """Autocast keeps no casts of weights under `torch.inference_mode` (autocast_mode.cpp: `cached_cast`)."""
+
+# ---- memory
+
+_KEPT_CASTS = {
+    "LSTM of cells": ("4.94 MiB", "5.17 MiB"), "nn.LSTM, unfused": ("1.94 MiB", "3.74 MiB"),
+    "AlexNet": ("358 MiB", "362 MiB"), "VGG-11": ("761 MiB", "765 MiB"), "ResNet-18": ("67.5 MiB", "76.8 MiB"),
+    "ResNet-50": ("147 MiB", "158 MiB"), "MobileNetV2": ("20.7 MiB", "57.9 MiB"),
+    "DenseNet-121": ("46.6 MiB", "78.9 MiB"),
+}  # fmt: skip
+
+OTHER_PEAKS = {
+    **({} if INFERENCE_CASTS_EACH_TIME else {
+        (name, batch, "inference", True): peak
+        for name, peaks in _KEPT_CASTS.items() for batch, peak in zip("18", peaks, strict=True)
+    }),
+    **({} if since(2, 11) else {  # oneDNN 3.7.1, whose workspace has parts for hidden states twice (`set_offsets`)
+        ("nn.LSTM", "1", "training step", False): "9.63 MiB", ("nn.LSTM", "8", "training step", False): "40.0 MiB",
+        ("nn.LSTM", "1", "training step", True): "10.3 MiB", ("nn.LSTM", "8", "training step", True): "30.5 MiB",
+    }),
+}  # fmt: skip
+"""Peaks that are not those of reports/memory.md, by network, batch, run and whether under autocast: what the allocator
+had out at once on 2.9.1 (`measure` of tests/memory_report.py)."""
+
+
+def save(tensor, path):
+    """`torch.save`. 2.9's leaves the tensor to the garbage collector: a class that it defines at each call holds the
+    closure that has all storages (serialization.py: `_save`, which deletes `persistent_id` since 2.10)."""
+    torch.save(tensor, path)
+    if not since(2, 10):
+        gc.collect()
+
 
 # ---- ops
 
