@@ -112,8 +112,9 @@ class _Search:
         for each in objects:
             holders = self._holders[id(each)] = []
             self._ours.add(id(holders))
-        referrers, containers = gc.get_referrers(*objects), list[Any]()
-        self._ours |= {id(referrers), id(containers)}
+        arguments = tuple(objects)  # since Python 3.13 a referrer, too: the function makes a tuple of its own
+        referrers, containers = gc.get_referrers(*arguments), list[Any]()
+        self._ours |= {id(arguments), id(referrers), id(containers)}
         asked = set(map(id, objects))
         for referrer in referrers:
             if isinstance(referrer, _PASSING) or id(referrer) in self._ours:
