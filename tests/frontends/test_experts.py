@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 import cnncost
 from tests.oracles.allocations import training_peak
+from tests.versions import facts
 
 ROWS, WIDTH, INNER, EXPERTS = 24, 16, 32, 4
 
@@ -27,8 +28,8 @@ class Experts(nn.Module):
 
     def forward(self, x):
         up, down = (w.mT if self.columns else w for w in self.weights)
-        hidden = F.grouped_mm(self.first(x), up, offs=self.ends)
-        return F.grouped_mm(F.silu(hidden), down, offs=self.ends).square()
+        hidden = facts.grouped_mm(self.first(x), up, offs=self.ends)
+        return facts.grouped_mm(F.silu(hidden), down, offs=self.ends).square()
 
 
 @pytest.mark.parametrize("trained", [True, False])

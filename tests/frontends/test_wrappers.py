@@ -161,6 +161,7 @@ def test_a_functional_call_runs_the_same_modules_on_other_weights(grad):
     assert report.totals.macs == MACS
 
 
+@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0:RuntimeWarning")  # the compiler's, of Python
 def test_nothing_is_compiled():
     """A backend is called when what it is to compile is run for the first time."""
     calls = []

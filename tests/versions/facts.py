@@ -98,5 +98,12 @@ def save(tensor, path):
 
 # ---- ops
 
+grouped_mm = torch.nn.functional.grouped_mm if since(2, 10) else torch._grouped_mm
+"""Public since 2.10."""
+
+DETACH_IS_DISPATCHED_ONCE = since(2, 10)
+"""A mode sees one `detach` where 2.9 shows two, such as of each gradient that becomes a parameter's
+(VariableTypeManual.cpp; pytorch #163671)."""
+
 CROSS_ENTROPY_OF_A_PROJECTION = since(2, 13)
 """`torch.nn.functional.linear_cross_entropy` and its ops, `torch_nn::_linear_cross_entropy_…`, are of 2.13."""
