@@ -131,6 +131,18 @@ def test_a_tensor_that_grows_is_another_storage_from_then_on():
     assert made == [(8, "aten.new_empty"), (3 * 4 * 4, "aten.exp.out"), (3 * 4 * 4, "aten.mul.Tensor")]
 
 
+@pytest.mark.parametrize("nbytes", [0, 800])
+def test_a_storage_that_is_resized_after_the_last_op(nbytes):
+    def forward(x):
+        y = x * 2
+        z = y + 1
+        y.untyped_storage().resize_(nbytes)
+        return y, z
+
+    memory = cnncost.analyze(Function(forward), (3, 4)).memory
+    assert memory.inference_peak == 3 * (3 * 4 * 4) + nbytes  # x, y and z, and what y is moved to
+
+
 LITERALS = {
     "a view": lambda x: torch.tensor([0.5] * 12).view(3, 4) + x,
     "a view after a write": lambda x: torch.tensor([0.5] * 12).add_(1).view(3, 4) + x,

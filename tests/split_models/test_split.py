@@ -13,6 +13,7 @@ from split_models.programs import PROGRAMS, blocks, sharded
 
 import cnncost
 from cnncost.errors import InputError
+from tests.versions.facts import WAITS_WARN_IN_BACKWARD
 
 SMALL = [name for name, program in PROGRAMS.items() if prod(program.mesh.values()) == 2]
 CHOSEN = list(PROGRAMS) if os.environ.get("CNNCOST_ALL_RANKS") else SMALL
@@ -25,6 +26,10 @@ def real(tmp_path_factory):
     return rows_of(CHOSEN, tmp_path_factory.mktemp("ranks") / "rows.jsonl")
 
 
+WAITS = ["ignore:_c10d_functional..wait_tensor. an autograd kernel:UserWarning"] if WAITS_WARN_IN_BACKWARD else []
+
+
+@pytest.mark.filterwarnings(*WAITS)
 @pytest.mark.parametrize("name", CHOSEN)
 def test_each_rank_is_as_in_a_real_process(name, real):
     program = PROGRAMS[name]
@@ -202,6 +207,7 @@ class Routed(torch.nn.Module):
         return out
 
 
+@pytest.mark.filterwarnings("ignore:the .* signature of throw:DeprecationWarning")  # torch's own, from Python 3.12 on
 @pytest.mark.parametrize(
     ("network", "x", "said"),
     [
@@ -210,5 +216,7 @@ class Routed(torch.nn.Module):
     ],
 )
 def test_what_is_refused_with_words(network, x, said):
+    attention = torch.nn.functional.scaled_dot_product_attention
     with cnncost.world(size=2) as mesh, pytest.raises(cnncost.CnncostError, match=said):
         cnncost.analyze(network(mesh), (x,))
+    assert torch.nn.functional.scaled_dot_product_attention is attention  # which context_parallel replaces

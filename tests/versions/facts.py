@@ -107,3 +107,18 @@ DETACH_IS_DISPATCHED_ONCE = since(2, 10)
 
 CROSS_ENTROPY_OF_A_PROJECTION = since(2, 13)
 """`torch.nn.functional.linear_cross_entropy` and its ops, `torch_nn::_linear_cross_entropy_…`, are of 2.13."""
+
+# ---- split models
+
+PIPELINES_GREET_IN_ONE_DTYPE = since(2, 10)
+"""Neighbours greet each other before the first step by a float32. 2.9 sends an int64 and receives a float32, at which
+gloo aborts the process: no schedule runs there as it is (`_get_init_p2p_neighbors_ops` in pipelining/stage.py)."""
+
+PIPELINES_SEND_WITHIN_A_RANK = not since(2, 10)
+"""2.9 sends from a stage to the next also if both are on one rank, as in V-shaped schedules: gloo fails at that. 2.10
+runs these schedules by lists of actions, which hand a tensor over (pipelining/schedules.py: `_PipelineScheduleRuntime`
+is the base of all)."""
+
+WAITS_WARN_IN_BACKWARD = not since(2, 11)
+"""Torch warns in backward, of a real run as well, that the wait for a functional collective has no derivative. 2.11
+registers one (`register_autograd` of `_c10d_functional::wait_tensor` in distributed/_functional_collectives.py)."""

@@ -7,13 +7,19 @@ return new tensors. What other ranks send is never known.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from weakref import ref
 
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.blocks import TensorArgs
 from cnncost.frontends.torch.compat.dispatch import without_modes
-from cnncost.frontends.torch.compat.distributed import done, propagation_places, states_by_module
+from cnncost.frontends.torch.compat.distributed import (
+    done,
+    places_left_by_context_parallel,
+    propagation_places,
+    states_by_module,
+)
 from cnncost.frontends.torch.compat.ops import schema_of
 from cnncost.frontends.torch.lowering import OpCall, lower
 from cnncost.frontends.torch.overloads import Overload
@@ -89,6 +95,20 @@ def apart() -> Iterator[Patch]:
     """DTensor finds shapes by ops that the model does not run: they are not recorded."""
     for owner, name in propagation_places():
         yield Patch(owner, name, _unrecorded(getattr(owner, name)), "DTensor runs ops on fake tensors to find shapes")
+
+
+@contextmanager
+def context_parallel_ended() -> Iterator[None]:
+    """Put back what `context_parallel` replaces, which it does not do by itself if an error ends it.
+
+    Not a `Patch`: its own imports would find that put back in the middle (`patches.given_back`).
+    """
+    before = [(owner, name, getattr(owner, name)) for owner, name in places_left_by_context_parallel()]
+    try:
+        yield
+    finally:
+        for owner, name, was in before:
+            setattr(owner, name, was)
 
 
 def _unrecorded(original: Any) -> Any:

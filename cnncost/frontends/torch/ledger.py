@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 
@@ -101,9 +102,8 @@ class TensorTable:
     def _watch(self, storage: torch.UntypedStorage, block: StorageRecord) -> None:
         """Get a callback when a storage is freed."""
         block.ref = ref = StorageRef(storage, self._on_death)
-        ref.block = block
-        ref.pointer = where = identity_of(storage)
-        self._by_pointer[where] = block
+        ref.block, ref.pointer = block, identity_of(storage)
+        self._by_pointer[ref.pointer] = block
 
     def alias(self, tensor: torch.Tensor, block: StorageRecord) -> None:
         """Map the storage of a meta tensor to a known storage while it is alive."""
@@ -289,7 +289,8 @@ class TensorTable:
         tracked, blocks = self._lasting, self._blocks[len(self._lasting) :]
         if not self.clock:  # without a node, nothing died after one
             return (*tracked, *[Storage(b.index, b.nbytes, b.born, None, b.use) for b in blocks])
-        return (*tracked, *[Storage(b.index, b.nbytes, b.born, b.died, b.use) for b in blocks])
+        of = partial(_before, self.clock)
+        return (*tracked, *[Storage(b.index, b.nbytes, of(b.born), of(b.died), b.use) for b in blocks])
 
     def devices(self) -> list[torch.device | None]:
         """The device of each storage; None: the model's."""
@@ -312,6 +313,11 @@ class TensorTable:
         booked = self.tracked.get(block.tensor)
         if booked is not None and booked.block is block:
             del self.tracked[block.tensor]
+
+
+def _before(clock: int, node: int | None) -> int | None:
+    """A storage that is resized after the last node, as FSDP frees what it gathered, counts as of that node."""
+    return None if node is None else min(node, clock - 1)
 
 
 class Sources:

@@ -17,7 +17,7 @@ from cnncost.errors import InputError
 from cnncost.frontends.torch.compat import pipelining
 from cnncost.frontends.torch.compat.facts import PIPELINE_LENDS_BUFFERS
 from cnncost.frontends.torch.compat.pipelining import Action
-from cnncost.frontends.torch.pipeline_state import Lending, State
+from cnncost.frontends.torch.pipeline_state import Lending, State, Stepping
 
 
 def order_of(schedule: Any) -> dict[int, list[Action]]:
@@ -91,7 +91,8 @@ class Rank(nn.Module):
         order: the actions of each rank.
 
     Raises:
-        InputError: a stage that is wrapped for data parallelism, or whose tensors' shapes are unknown.
+        InputError: a stage that is wrapped for data parallelism, or whose tensors' shapes are unknown; one that sends
+            messages to another of its own rank.
     """
 
     def __init__(self, schedule: Any, order: dict[int, list[Action]]) -> None:
@@ -105,6 +106,7 @@ class Rank(nn.Module):
                 )
         self.stages = nn.ModuleDict({str(stage.stage_index): stage.submod for stage in stages})
         self.here = [stage.stage_index for stage in stages]
+        self.kind = self._kind(schedule)
         self.last = stages[0].num_stages - 1
         self.count = pipelining.microbatches_of(schedule)
         self.loss_fn: Callable[..., Any] | None = pipelining.loss_of(schedule)
@@ -128,6 +130,17 @@ class Rank(nn.Module):
         for stage in stages:
             self._receive_into(stage, "inputs", stage.stage_index - 1)
             self._receive_into(stage, "outputs", stage.stage_index + 1)
+
+    def _kind(self, schedule: Any) -> type[State]:
+        """How the schedule's step holds tensors."""
+        if not pipelining.runs_in_time_steps(schedule):
+            return Lending if PIPELINE_LENDS_BUFFERS else State
+        if any(stage + 1 in self.here for stage in self.here):
+            raise InputError(
+                f"pipelined: {type(schedule).__name__} puts two stages that follow each other on a rank, which torch "
+                "2.9 has send messages to itself; expected torch 2.10 or later, which hands them over"
+            )
+        return Stepping
 
     def _actions(self, schedule: Any, computed: list[Action]) -> list[Action]:
         """What this rank runs: with its messages, where a buffer lives from one to the other."""
@@ -159,8 +172,7 @@ class Rank(nn.Module):
 
     def forward(self, x: Any = None, target: Any = None, passed: Any = None) -> Any:
         """One step: the outputs of the last stage, and what is still referred to at its end."""
-        kind = Lending if PIPELINE_LENDS_BUFFERS else State
-        state = kind(self, self._split("inputs", x), self._split("target", target), passed or {})
+        state = self.kind(self, self._split("inputs", x), self._split("target", target), passed or {})
         for action in self.actions:
             state.run(action)
         if self.scaled:

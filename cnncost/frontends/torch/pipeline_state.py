@@ -11,6 +11,7 @@ from torch import nn
 
 from cnncost.errors import InputError
 from cnncost.frontends.torch.compat import pipelining
+from cnncost.frontends.torch.compat.facts import PIPELINE_LETS_GO_OF_INPUT_GRADIENTS
 from cnncost.frontends.torch.compat.pipelining import Action
 from cnncost.frontends.torch.compat.tensors import is_view
 
@@ -30,7 +31,7 @@ class Ranked(Protocol):
 
 
 class State:
-    """What is alive within a step, up to torch 2.14.
+    """What is alive within a step, up to torch 2.14; `Stepping` is an older way.
 
     Buffers for what is received are the rank's own, from step to step. A forward's input and output stay until its
     backward; gradients and outputs for as long as the schedule's sends refer to them.
@@ -106,7 +107,9 @@ class State:
         """Send the input's gradient on."""
         if stage == 0:
             return
-        grad, x.grad = x.grad, None
+        grad = x.grad
+        if PIPELINE_LETS_GO_OF_INPUT_GRADIENTS:
+            x.grad = None
         if stage - 1 in self.rank.here:
             self.hand_over("outputs", stage - 1, i, grad)
         else:
@@ -148,6 +151,25 @@ class State:
     def left(self) -> Any:
         """What is still referred to when the step ends."""
         return self.results, self.losses, self.sent, self.slots, self.passed
+
+
+class Stepping(State):
+    """What is alive within a schedule's time steps, as those of several stages a rank had them up to torch 2.9.
+
+    What is sent is let go of when the next time step begins, and the last output when the next one is there.
+    """
+
+    def run(self, action: Action) -> None:
+        self.slots.pop("sent", None)
+        super().run(action)
+
+    def forward(self, stage: int, i: int) -> None:
+        super().forward(stage, i)
+        self.slots["output"] = self.forwarded[stage, i][0]
+
+    def send(self, tensor: Any, stage: int, slot: str) -> None:  # noqa: ARG002  # there is one slot
+        dist.send(tensor.detach(), dst=self.rank.peers[stage], group=self.rank.group)
+        self.slots["sent"] = tensor
 
 
 class Lending(State):

@@ -305,7 +305,7 @@ def replacing(tracker: Tracker, appearance: Appearance, more: list[Patch]) -> It
         *reassigned.patches(ledger.forget, ledger.resize_storage),
         *appearance.patches(),
     ]  # fmt: skip
-    with appearance.shown(), patched(patches):
+    with appearance.shown(), collectives.context_parallel_ended(), patched(patches):
         yield
 
 

@@ -98,6 +98,9 @@ class Runner:
     def for_shapes(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
         """The result on meta, also if the values of all inputs are known."""
         self.twins, self.data = {}, {}
+        if op.made is not None:
+            twins = {id(tensor): meta_like(tensor) for tensor, _ in operands if not is_meta(tensor)}
+            return op.made(replace_tensors(op.bind(args, kwargs), twins, META))
         return self._on_twins(op, args, kwargs, operands)
 
     def _too_large(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:

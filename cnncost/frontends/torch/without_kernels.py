@@ -9,6 +9,7 @@ import torch
 
 from cnncost.errors import DataDependentError
 from cnncost.frontends.torch.compat import facts
+from cnncost.frontends.torch.compat.distributed import without_its_autograd
 
 _META = torch.device("meta")
 _DRIVERS = frozenset({"gels", "gelsy", "gelsd", "gelss"})
@@ -76,5 +77,10 @@ MADE: dict[str, Callable[[dict[str, Any]], Any]] = {
         {} if facts.WEIGHT_NORM_HAS_GRADIENTS_ON_META
         else {"aten::_weight_norm_interface_backward": _weight_norm_backward}
     ),
+    **{
+        f"_c10d_functional_autograd::{name}": without_its_autograd(name)
+        for name in ("all_gather_into_tensor", "reduce_scatter_tensor", "all_to_all_single")
+        if not facts.COLLECTIVES_HAVE_DERIVATIVES_ON_META
+    },
 }  # fmt: skip
 """By op name; each takes the op's arguments by name and returns meta tensors."""

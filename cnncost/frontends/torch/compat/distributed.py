@@ -6,12 +6,13 @@ Found among loaded modules: a model that is not split needs none of them, and th
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
 
 from cnncost.errors import InputError
+from cnncost.frontends.torch.compat import facts
 
 STATES_OF_SPLIT_MODULES = "torch.distributed.fsdp._fully_shard"
 """The package whose objects hold the parameters of a `fully_shard`ed module, and run its collectives in hooks."""
@@ -59,6 +60,27 @@ def propagation_places() -> Iterator[tuple[Any, str]]:
     return ((kind, name) for name in _PROPAGATES if hasattr(kind, name)) if kind is not None else iter(())
 
 
+def places_left_by_context_parallel() -> Iterator[tuple[Any, str]]:
+    """What `context_parallel` replaces until it ends; up to torch 2.12 also when it ends by an error."""
+    if facts.CONTEXT_PARALLEL_ENDS_BY_ERRORS:
+        return
+    yield torch.nn.functional, "scaled_dot_product_attention"
+    kind: Any = getattr(sys.modules.get("torch.distributed.tensor"), "DTensor", None)
+    if kind is not None:
+        yield kind._op_dispatcher, "_custom_op_handlers"
+
+
+def without_its_autograd(name: str) -> Callable[[dict[str, Any]], torch.Tensor]:
+    """What a functional collective with a derivative runs, of its arguments by name: the one without."""
+
+    def run(arguments: dict[str, Any]) -> torch.Tensor:
+        op = getattr(torch.ops._c10d_functional, name).default
+        result: torch.Tensor = op(*[arguments[each.name] for each in op._schema.arguments])
+        return result
+
+    return run
+
+
 def states_by_module() -> Any:
     """A weak mapping from modules to weak references to their states; None if no module can have one."""
     return getattr(sys.modules.get(_STATES), "_module_state_mapping", None)
@@ -100,12 +122,17 @@ def done() -> Any:
 
 def forget_plans() -> None:
     """Clear DTensor's caches: they are found by a mesh's shape, and hold the groups of the mesh that had it first."""
-    from torch.distributed.tensor import _redistribute, debug
+    from torch.distributed.tensor import DTensor, _redistribute, debug
 
-    for owner, name in ((debug, "_clear_sharding_prop_cache"), (_redistribute, "_gen_transform_infos")):
-        found = getattr(owner, name, None)
-        if found is not None:
-            getattr(found, "cache_clear", found)()
+    for name in ("_clear_python_sharding_prop_cache", "_clear_fast_path_sharding_prop_cache"):
+        getattr(debug, name, _nothing)()
+    if not hasattr(debug, "_clear_python_sharding_prop_cache"):  # torch 2.9
+        DTensor._op_dispatcher.sharding_propagator.propagate_op_sharding.cache.cache_clear()
+    getattr(_redistribute._gen_transform_infos, "cache_clear", _nothing)()
+
+
+def _nothing() -> None:
+    """What a torch without a cache has to clear."""
 
 
 def all_reduce(group: Any, tensor: torch.Tensor) -> None:

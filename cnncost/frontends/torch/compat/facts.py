@@ -59,3 +59,15 @@ PIPELINE_LENDS_BUFFERS = since(2, 15)
 """2.15: a pipeline's stage allocates a buffer when it receives, and lets go of it when it has computed with it; before,
 it kept one for each microbatch from step to step. Outputs go once they are sent (torch/distributed/pipelining:
 `_RecvInfo.take_buffer` in _recv_buffers.py, `release_fwd_send_outputs` in stage.py)."""
+
+COLLECTIVES_HAVE_DERIVATIVES_ON_META = since(2, 13)
+"""2.13: functional collectives with derivatives have kernels on meta; before, they were a formula of autograd alone
+(`_c10d_functional_autograd` in torch/csrc/distributed/c10d/Functional.cpp, now in _functional_collectives.py)."""
+
+CONTEXT_PARALLEL_ENDS_BY_ERRORS = since(2, 13)
+"""2.13: `context_parallel` puts attention back also if an error ends it (torch/distributed/tensor/experimental:
+`try … finally` in `context_parallel`)."""
+
+PIPELINE_LETS_GO_OF_INPUT_GRADIENTS = since(2, 10)
+"""2.10: a pipeline's stage keeps no gradient of its input after backward but what it sends; before, the buffer of the
+input had it until the next step (torch/distributed/pipelining/_backward.py: `val.grad = None` in `stage_backward`)."""

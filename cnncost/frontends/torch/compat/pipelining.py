@@ -16,6 +16,15 @@ ALL = (schedules.PipelineScheduleSingle, schedules.PipelineScheduleMulti)
 """Classes of all schedules."""
 
 
+def runs_in_time_steps(schedule: Any) -> bool:
+    """Whether it goes through time steps, at whose ends it waits for the messages of all ranks' actions in that step.
+
+    So ran all schedules of several stages a rank up to torch 2.9; now they run what `listed_with_messages` gives.
+    """
+    runtime = schedules._PipelineScheduleRuntime
+    return isinstance(schedule, schedules.PipelineScheduleMulti) and not isinstance(schedule, runtime)
+
+
 class Action(NamedTuple):
     """One step of a rank: `F` forward, `B` backward, `I` and `W` its halves for inputs and weights.
 
@@ -55,9 +64,10 @@ def scales(schedule: Any) -> bool:
 
 def shapes_of(stage: Any, what: str) -> tuple[Any, ...] | None:
     """The tensors' descriptions that a stage was given as `input_args` or `output_args`, with shape and dtype."""
-    told = getattr(getattr(stage, "_user_meta", None), what, None)
-    if told is None:  # torch before 2.12 kept the tensors
-        told = getattr(stage, what, None) or getattr(stage, f"_{what}_meta", None)
+    if hasattr(stage, "_user_meta"):
+        told = getattr(stage._user_meta, what)
+    else:  # torch before 2.12 keeps the tensors
+        told = stage.inputs_meta if what == "inputs" else stage._outputs_meta
     return tuple(told) if told else None
 
 
@@ -97,7 +107,7 @@ def _followed(schedule: Any, order: Any, kinds: tuple[str, ...]) -> dict[int, li
     for rank, actions in order.items():
         found[rank] = []
         for action in actions:
-            kind = None if action is None else str(action.computation_type.value)
+            kind = None if action is None else _kind_of(action)
             if kind is None or kind in _OF_FSDP:
                 continue
             if kind not in kinds:
@@ -108,6 +118,12 @@ def _followed(schedule: Any, order: Any, kinds: tuple[str, ...]) -> dict[int, li
                 )
             found[rank].append(Action(kind, int(action.stage_index), int(action.microbatch_index)))
     return found
+
+
+def _kind_of(action: Any) -> str:
+    """An action's abbreviation: its value; up to torch 2.10 that is a number, and it prints as the abbreviation."""
+    value = action.computation_type.value
+    return value if isinstance(value, str) else str(action.computation_type)
 
 
 backward_input = _backward.stage_backward_input
