@@ -113,7 +113,7 @@ CROSS_ENTROPY_OF_A_PROJECTION = since(2, 13)
 PIPELINES_GREET_OVER_GLOO = since(2, 12)
 """Neighbours greet each other before the first step. Up to 2.11 a rank greets itself if it has two stages that follow
 each other, which gloo can't do, and 2.9 sends an int64 and receives a float32, at which gloo aborts the process: there
-no schedule runs on CPUs as it is (`_get_init_p2p_neighbors_ops` in pipelining/stage.py)."""
+no schedule runs on CPUs as it is (`_get_init_p2p_neighbors_ops` in pipelining/stage.py; since 2.12 `_warmup_p2p`)."""
 
 PIPELINES_SEND_WITHIN_A_RANK = not since(2, 10)
 """2.9 sends from a stage to the next also if both are on one rank, as in V-shaped schedules: gloo fails at that. 2.10
