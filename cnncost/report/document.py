@@ -164,7 +164,7 @@ _PLANNED = frozenset(
     "bytes_read bytes_written receptive_field jump start allocated saved macs_unmasked kernel stride "
     "input_shape".split()
 )
-"""Columns that have their places in the steps below; any other goes early."""
+"""Columns that have a place in the steps below. Any other is dropped first, so that it never hides one of these."""
 
 
 def _steps(names: Sequence[str], texts: Sequence[str], asked: Sequence[str]) -> Iterator[Narrower]:
@@ -175,8 +175,8 @@ def _steps(names: Sequence[str], texts: Sequence[str], asked: Sequence[str]) -> 
         dropped = tuple(name for name in drop if name in names)
         return Narrower(dropped, compact, tuple((name, size) for name, size in least.items() if size))
 
-    yield step("buffers")
     yield step(*(name for name in names if name not in _PLANNED))
+    yield step("buffers")
     yield step("bytes_read", "bytes_written")
     yield step(*([] if "trainable" in asked else ["trainable_params"]))
     yield step("frozen_params")
