@@ -17,6 +17,7 @@ from cnncost.budget.lock import Entry, Lock, torch_version
 from cnncost.budget.measure import Measured, kept
 from cnncost.budget.quantities import Value
 from cnncost.budget.snapshot import SUMMED, Snapshot
+from cnncost.garbage import gc_disabled
 from cnncost.reprs import line
 
 
@@ -105,6 +106,7 @@ class Check:
         return 0 if all(judged.passes for model in self.models for judged in model.judged) else 1
 
 
+@gc_disabled()
 def check(
     file: BudgetFile,
     measured: Sequence[Measured],
@@ -270,4 +272,4 @@ class _Baseline(NamedTuple):
         return self.entry.values.get(quantity, {}).get(old)
 
     def _renamed(self, path: str) -> str:
-        return next((old for old, new in self.diff.pairs.items() if new == path), path)
+        return self.diff.back.get(path, path)

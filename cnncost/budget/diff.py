@@ -55,8 +55,8 @@ class Change(NamedTuple):
         texts = []
         if self.old.class_name != self.new.class_name:
             texts.append(f"{self.old.class_name}→{self.new.class_name}")
-        before, after = dict(self.old.settings), dict(self.new.settings)
-        if before and after:
+        if self.old.settings != self.new.settings and self.old.settings and self.new.settings:
+            before, after = dict(self.old.settings), dict(self.new.settings)
             for key in dict.fromkeys((*before, *after)):
                 if before.get(key) != after.get(key):
                     neutral = "1" if key in {"stride", "dilation", "groups"} else "0"
@@ -127,17 +127,22 @@ class Diff:
         with gc_disabled():
             return align(self.old, self.new)
 
+    @cached_property
+    def back(self) -> dict[str, str]:
+        """New path → old path of matched modules."""
+        return {new: old for old, new in self.pairs.items()}
+
     def delta(self, name: str) -> int:
         """Growth of a figure of the whole model."""
         return int(self.new.totals[name]) - int(self.old.totals[name])
 
     @cached_property
+    @gc_disabled()
     def changes(self) -> tuple[Change, ...]:
         """All modules that changed, in the order of the new model, the removed ones where they stood."""
-        back = {new: old for old, new in self.pairs.items()}
         changed = []
         for part in self.new.parts:
-            old = self.old.by_path[back[part.path]] if part.path in back else None
+            old = self.old.by_path[self.back[part.path]] if part.path in self.back else None
             change = Change("changed" if old else "added", part.path, old, part)
             if old is None or change.reasons or any(change.delta(name) for name in SUMMED):
                 changed.append(change)
@@ -169,6 +174,14 @@ class Diff:
 
         Where some modules grow and others shrink, only those that changed in the direction of the total count.
         """
+        # a page tells of it many times; a frozen diff's stays the same
+        found: dict[str, Attribution | None] = vars(self).setdefault("_attributions", {})
+        if name not in found:
+            with gc_disabled():
+                found[name] = self._attributed(name)
+        return found[name]
+
+    def _attributed(self, name: str) -> Attribution | None:
         whole = self.delta(name)
         if not whole:
             return None

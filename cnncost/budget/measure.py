@@ -23,6 +23,7 @@ from cnncost.budget.quantities import Direction, Value
 from cnncost.budget.snapshot import SUMMED, Snapshot, of_report
 from cnncost.cache.recordings import active
 from cnncost.errors import CnncostError
+from cnncost.garbage import gc_disabled
 from cnncost.near import suggestion
 from cnncost.report.model import Report
 from cnncost.report.rows import Module
@@ -232,6 +233,7 @@ _NOT_KEPT = frozenset({"unknown_ops", "arithmetic_intensity"})
 """What a baseline does without: the one is of no use in it, the other follows from its sums."""
 
 
+@gc_disabled()
 def of_budget(budget: Budget, report: Report) -> Measured:
     """What a Report says of all that a budget limits.
 

@@ -133,6 +133,7 @@ def of_report(report: Report, more: dict[str, Any] | None = None) -> Snapshot:
 
 
 def _part(path: str, class_name: str, calls: int, layers: list[Layer], told: dict[str, str]) -> Part:
-    part = Part(path, class_name, calls, layers[0].output_shape if layers else None)
-    sums = {name: sum(getattr(layer, name) for layer in layers) for name in SUMMED}
-    return part._replace(**sums, settings=tuple(told.items()), unknown=any(layer.unknown for layer in layers))
+    output = layers[0].output_shape if layers else None
+    sums: dict[str, Any] = {name: sum([getattr(layer, name) for layer in layers]) for name in SUMMED}
+    unknown = any(layer.unknown for layer in layers)
+    return Part(path, class_name, calls, output, settings=tuple(told.items()), unknown=unknown, **sums)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnncost.cli import stdout
+from cnncost.garbage import gc_disabled
 
 if TYPE_CHECKING:
     from cnncost.render.document import Document
@@ -51,6 +52,7 @@ def put(text: str, output: str | None, *, words: bool = False) -> None:
             sys.stdout.buffer.flush()
 
 
+@gc_disabled()
 def write(document: Document, form: str, output: str | None) -> None:
     """Write a document in a format to a file or to stdout, there as text with colours if the terminal supports them."""
     from cnncost.render.formats import rendered

@@ -9,7 +9,7 @@ objects has a line for each, so that a diff of two files shows which rows change
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from cnncost.render.document import DATA, Document
@@ -35,17 +35,32 @@ def to_dict(document: Document) -> dict[str, Any]:
     return data
 
 
-def written(data: Mapping[str, Any]) -> str:
-    """An object with a line for each key, and for each object of a list."""
-    return "{\n" + ",\n".join(f"  {json.dumps(key)}: {_lines(value)}" for key, value in data.items()) + "\n}\n"
+def written(data: Mapping[str, Any], made_plain: Callable[[Any], Any] | None = None) -> str:
+    """An object with a line for each key, and for each object of a list.
+
+    `made_plain` makes values, or each item of a list, plain when it is written: of many rows one is there at a time.
+    """
+    told = [f"  {json.dumps(key)}: {_lines(value, made_plain)}" for key, value in data.items()]
+    return "{\n" + ",\n".join(told) + "\n}\n"
 
 
-def _lines(value: Any) -> str:
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return "[\n    " + ",\n    ".join(map(line, value)) + "\n  ]"
-    return line(value)
+def _lines(value: Any, made_plain: Callable[[Any], Any] | None) -> str:
+    if made_plain is None:
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            return _rows(map(line, value))
+        return line(value)
+    if isinstance(value, list) and value and isinstance(made_plain(value[0]), dict):
+        return _rows([line(made_plain(row)) for row in value])
+    return line(made_plain(value))
+
+
+def _rows(lines: Iterable[str]) -> str:
+    return "[\n    " + ",\n    ".join(lines) + "\n  ]"
 
 
 def line(value: Any) -> str:
     """Plain data on one line."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(value)
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)

@@ -33,6 +33,8 @@ _OPTIONAL = {
     "assumed", "communication", "devices", "links",
 }  # fmt: skip
 """Fields left out if empty."""
+_ATOMS = frozenset({int, str, bool, float, type(None)})
+"""Types of values that JSON has."""
 _PAIRS = {"inputs": ("shape", "dtype"), "tree": ("path", "class", "calls")}
 """Tuples written as JSON objects, by field."""
 
@@ -50,19 +52,31 @@ def to_json(report: ReportData) -> str:
         if field in _OPTIONAL and not value:
             continue
         names = _PAIRS.get(field)
-        data[field] = [dict(zip(names, each, strict=True)) for each in value] if names else _plain(value)
+        data[field] = [dict(zip(names, each, strict=True)) for each in value] if names else _rows(value)
     if (report.graph is not None or report.saved_memory is not None) and not report.partial:
-        data["memory"] = _plain(report.memory.figures)
-    return written(data)
+        data["memory"] = report.memory.figures
+    return written(data, _plain)
 
 
-def _written(row: Any) -> list[str]:
-    """Names of the fields written for a row: optional statistics only if present, and derived numbers."""
+def _rows(value: Any) -> Any:
+    """A tuple as a list, of which each item has a line; a NamedTuple is an object."""
+    return list(value) if isinstance(value, tuple) and not _is_row(type(value)) else value
+
+
+def _written(row: Any) -> tuple[tuple[str, str], ...]:
+    """Fields written for a row, with their names in JSON: optional statistics if present, and derived numbers."""
     kind: Any = type(row)
-    if not issubclass(kind, Computed):
-        return list(_fields(kind))
-    missing = {name for group, members in groups(kind).items() if not has(row, group) for name in members}
-    return [name for name in (*_fields(kind), *_derived(kind)) if name not in missing]
+    lacking = [group for group in groups(kind) if not has(row, group)] if issubclass(kind, Computed) else ()
+    return _named(kind, tuple(lacking))
+
+
+@cache
+def _named(kind: Any, lacking: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """The fields of a row class without those of some groups, with their names in JSON."""
+    missing = {name for group in lacking for name in groups(kind)[group]}
+    derived = _derived(kind) if issubclass(kind, Computed) else ()
+    found = [name for name in (*_fields(kind), *derived) if name not in missing]
+    return tuple([(name, _NAMES.get((kind, name), name)) for name in found])
 
 
 @cache
@@ -73,8 +87,10 @@ def _derived(kind: type) -> tuple[str, ...]:
 def _plain(value: Any) -> Any:
     """NamedTuples and dataclasses as objects, other tuples as lists."""
     kind: Any = type(value)
+    if kind in _ATOMS:
+        return value
     if _is_row(kind):
-        row = {_NAMES.get((kind, name), name): _plain(getattr(value, name)) for name in _written(value)}
+        row = {key: _plain(getattr(value, name)) for name, key in _written(value)}
         if isinstance(value, Layer):  # derived numbers, also part of the other formats
             row |= {"output_shape": _plain(value.output_shape)}
         return row
@@ -125,6 +141,7 @@ def _list(value: Any, where: str) -> list[Any]:
     return value
 
 
+@cache
 def _is_row(kind: Any) -> bool:
     return dataclasses.is_dataclass(kind) or hasattr(kind, "_fields")
 

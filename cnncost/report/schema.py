@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from cnncost.graph import Graph
@@ -132,13 +133,20 @@ def groups(kind: Any) -> dict[str, tuple[str, ...]]:
 def has(row: Any, group: str) -> bool:
     """Whether a row has the numbers of a group."""
     kind: Any = type(row)
-    members = groups(kind).get(group, ())
-    return any(getattr(row, name) is not None for name in members if statistics(kind)[name].look != "flag")
+    return any(getattr(row, name) is not None for name in _telling(kind, group))
+
+
+@cache
+def _telling(kind: Any, group: str) -> tuple[str, ...]:
+    """The members of a group that are None where a row lacks it."""
+    return tuple([name for name in groups(kind).get(group, ()) if statistics(kind)[name].look != "flag"])
 
 
 def total(rows: Iterable[Any], kind: Any) -> dict[str, Any]:
     """Aggregate rows into the statistics of a class; None for optional ones that no row has."""
     rows = list(rows)
+    if len(rows) == 1:
+        return _alone(rows[0], kind)
     sums: dict[str, Any] = {}
     for name in names(kind, "sum"):
         values = [value for row in rows if (value := getattr(row, name, None)) is not None]
@@ -148,20 +156,40 @@ def total(rows: Iterable[Any], kind: Any) -> dict[str, Any]:
     return sums
 
 
+def _alone(row: Any, kind: Any) -> dict[str, Any]:
+    """The same of one row, as most modules have."""
+    sums: dict[str, Any] = {}
+    for name, zero in _sums(kind):
+        value = getattr(row, name, None)
+        sums[name] = zero if value is None else value
+    for name in names(kind, "any"):
+        sums[name] = bool(getattr(row, name, False))
+    return sums
+
+
+@cache
+def _sums(kind: Any) -> tuple[tuple[str, int | None], ...]:
+    """The statistics that are summed, and what the sum of no number is."""
+    return tuple([(name, None if statistics(kind)[name].group else 0) for name in names(kind, "sum")])
+
+
 def changed(row: Any, **values: Any) -> Any:
     """A row with other values, as `dataclasses.replace` makes it, but faster: large models have many rows."""
     kind: Any = type(row)
     made = object.__new__(kind)
-    for name in _held(kind):
-        object.__setattr__(made, name, getattr(row, name))
+    read, write = _fields(kind)
+    for each, value in zip(write, read(row), strict=True):
+        each(made, value)
     for name, value in values.items():
         object.__setattr__(made, name, value)
     return made
 
 
 @cache
-def _held(kind: Any) -> tuple[str, ...]:
-    return tuple([field.name for field in dataclasses.fields(kind)])
+def _fields(kind: Any) -> tuple[Callable[[Any], tuple[Any, ...]], tuple[Callable[[Any, Any], None], ...]]:
+    """What reads all fields of a row class with slots, and for each what writes it."""
+    held = [field.name for field in dataclasses.fields(kind)]
+    return attrgetter(*held), tuple([getattr(kind, name).__set__ for name in held])
 
 
 def times(row: Any, number: int) -> Any:

@@ -27,15 +27,17 @@ def module_tree(
     nothing = _nothing(totals)
     sums = {path: nothing.copy() for path, _, _ in tree}
     unknown, by_data = set[str](), set[str]()
+    held, flags = [name for name, value in nothing.items() if value is not None], names(Module, "any")
+    numbers = [name for name in held if name not in flags]
     for path, layers in by_path.items():
-        own, above = total(layers, Layer), ancestors(path)
-        for each in above:
-            if each in sums:
-                _add(sums[each], own)
+        _add(sums[path], total(layers, Layer), numbers, flags)
         if any(layer.unknown for layer in layers):
-            unknown.update(above)
+            unknown.update(ancestors(path))
         if any(layer.status == "data" for layer in layers):
-            by_data.update(above)
+            by_data.update(ancestors(path))
+    for path in sorted(sums, key=_depth, reverse=True):  # the deepest first, into what holds them
+        if path:
+            _add(sums[path.rpartition(".")[0]], sums[path], numbers, flags)
     failed = {layer.path for layer in all_layers if layer.status == "failed"}
     rows = []
     for path, class_name, calls in tree:
@@ -43,7 +45,7 @@ def module_tree(
         spans = fields.get(path)
         rows.append(
             Module(
-                path=path, class_name=class_name, depth=path.count(".") + 1 if path else 0, calls=calls,
+                path=path, class_name=class_name, depth=_depth(path), calls=calls,
                 output_shapes=shapes.get(path) or (layers[-1].output_shapes if layers else ()),
                 status="failed" if path in failed else "data" if path in by_data else _status(layers, calls),
                 unknown=path in unknown, leaf=path not in parents,
@@ -76,13 +78,14 @@ def _nothing(totals: Totals) -> dict[str, Any]:
     return sums | dict.fromkeys(names(Module, "any"), False)
 
 
-def _add(sums: dict[str, Any], more: dict[str, Any]) -> None:
+def _add(sums: dict[str, Any], more: dict[str, Any], numbers: Sequence[str], flags: Sequence[str]) -> None:
     """Add statistics in place: sum numbers where both are known, combine flags with or."""
-    for name in names(Module, "sum"):
-        if sums[name] is not None and more[name]:
+    for name in numbers:
+        if more[name]:
             sums[name] += more[name]
-    for name in names(Module, "any"):
-        sums[name] = sums[name] or more[name]
+    for name in flags:
+        if more[name]:
+            sums[name] = True
 
 
 def by_module(layers: Sequence[Layer]) -> dict[str, list[Layer]]:
@@ -96,6 +99,10 @@ def by_module(layers: Sequence[Layer]) -> dict[str, list[Layer]]:
 def parents_in(tree: Iterable[tuple[str, str, int]]) -> set[str]:
     """Paths of the modules that have others in them."""
     return {path.rpartition(".")[0] for path, _, _ in tree if path}
+
+
+def _depth(path: str) -> int:
+    return path.count(".") + 1 if path else 0
 
 
 def ancestors(path: str) -> list[str]:

@@ -12,6 +12,7 @@ from cnncost.budget.diff import FIGURES, Diff
 from cnncost.budget.quantities import Value, show
 from cnncost.budget.render import words
 from cnncost.budget.render.diff import layers, renamed
+from cnncost.garbage import gc_disabled
 from cnncost.render.document import (
     Cell,
     Column,
@@ -33,6 +34,7 @@ _MOST = 8
 """So many layers of a change are listed."""
 
 
+@gc_disabled()
 def document(check: Check) -> Document:
     """For a terminal, and as a comment on a pull request."""
     passes = check.exit_code == 0

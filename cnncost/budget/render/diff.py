@@ -9,6 +9,7 @@ from cnncost import units
 from cnncost.budget.diff import FIGURES, Change, Diff
 from cnncost.budget.render import words
 from cnncost.budget.snapshot import Snapshot
+from cnncost.garbage import gc_disabled
 from cnncost.render.document import (
     Cell,
     Column,
@@ -29,6 +30,7 @@ MOST = 12
 """So many layers are listed."""
 
 
+@gc_disabled()
 def document(diff: Diff, names: tuple[str, str], most: int = MOST) -> Document:
     """Totals, why, the layers that changed the most, and what was renamed or moved."""
     why = list(words.moves(diff))

@@ -11,6 +11,7 @@ from cnncost.budget.diff import FIGURES, Diff
 from cnncost.budget.render import words
 from cnncost.budget.render.diff import MOST, depending, document, renamed
 from cnncost.budget.united import Joint, united
+from cnncost.garbage import gc_disabled
 from cnncost.render.document import Document
 from cnncost.report.columns import AT_LEAST, NEITHER
 from cnncost.report.interactive.encoding import Json, dictionary, number
@@ -37,6 +38,7 @@ _HEADINGS = {
 }  # fmt: skip
 
 
+@gc_disabled()
 def page(diff: Diff, names: tuple[str, str], most: int = MOST) -> Document:
     """The document, with what the program draws."""
     return replace(document(diff, names, most), program=program(diff, names))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from cnncost.errors import CnncostError
@@ -16,7 +17,7 @@ from cnncost.report.further import with_columns, with_memory
 from cnncost.report.interactive.encoding import Json, dictionary, number
 from cnncost.report.outline import Item, depth_of, outline, visible
 from cnncost.report.rows import Layer, Module, several
-from cnncost.report.schema import changed, names, total
+from cnncost.report.schema import Look, changed, names, total
 from cnncost.report.tree import by_module, windows_of
 
 _HIDDEN = frozenset({"path", "depth", "calls", "unknown", "mask_unknown"})
@@ -103,7 +104,8 @@ def described(columns: Sequence[Column]) -> list[Json]:
 
 def encoded(tree: Sequence[TreeItem], wide: Widened, columns: Sequence[Column]) -> Json:
     """The rows of a tree by column."""
-    rows = [_row(each.item, wide, columns) for each in tree]
+    extra = _filled(columns)
+    rows = [_row(each.item, wide, extra) for each in tree]
     numeric = [column for column in columns if column.look in {"count", "bytes", "ratio"}]
     marks: dict[str, dict[int, str]] = {}
     for i, row in enumerate(rows):
@@ -122,12 +124,26 @@ def encoded(tree: Sequence[TreeItem], wide: Widened, columns: Sequence[Column]) 
         "notes": {i: note(each.item.row).strip() for i, each in enumerate(tree) if note(each.item.row)},
         "biggest": [i for i, each in enumerate(tree) if biggest is not None and _is(each.item, biggest.path)],
         "marks": marks,
-        "numbers": {c.name: [_number(c.of(row)) for row in rows] for c in numeric}
+        "numbers": {c.name: [*map(_number, _values(c, rows))] for c in numeric}
         | {"traffic": [number(row.bytes_read + row.bytes_written) for row in rows]},
         "texts": {
-            c.name: dictionary(show(c.look, c.of(row)) for row in rows) for c in columns if c not in numeric
+            c.name: dictionary(_texts(c.look, _values(c, rows))) for c in columns if c not in numeric
         },
     }  # fmt: skip
+
+
+def _values(column: Column, rows: Sequence[Module]) -> Iterator[Any]:
+    """Of a column: `column.of` each row, of which none is a total."""
+    return map(attrgetter(column.attribute or column.name), rows)
+
+
+def _texts(look: Look, values: Iterable[Any]) -> Iterator[str]:
+    """Values as they are shown; many rows have the same."""
+    known: dict[Any, str] = {}
+    for value in values:
+        if value not in known:
+            known[value] = show(look, value)
+        yield known[value]
 
 
 def _number(value: Any) -> Json:
@@ -138,17 +154,21 @@ def _is(item: Item, path: str) -> bool:
     return path in item.paths and (item.own or not item.children)
 
 
-def _row(item: Item, wide: Widened, columns: Sequence[Column]) -> Module:
+def _filled(columns: Sequence[Column]) -> list[Column]:
+    """The columns that only a widened report has, and that are stored: what is derived follows."""
+    stored = {*names(Module, "sum"), *names(Module, "any"), *names(Module, "no")}
+    return [column for column in columns if column.group and (column.attribute or column.name) in stored]
+
+
+def _row(item: Item, wide: Widened, extra: Sequence[Column]) -> Module:
     """The row of an item, with what only the widened report has: sums over its modules, or what all of them share."""
     if item.paths == ("",) and not item.own:
         return wide.modules[""]
-    summed = {*names(Module, "sum")}
-    stored = summed.union(names(Module, "any"), names(Module, "no"))  # what is derived follows
-    extra = [column for column in columns if column.group and (column.attribute or column.name) in stored]
     if not extra:
         return item.row
     each = [_own(wide.layers.get(path, ())) if item.own else wide.modules[path] for path in item.paths]
     filled: dict[str, Any] = {}
+    summed = names(Module, "sum")
     for column in extra:
         attribute = column.attribute or column.name
         values = [row.get(attribute) if isinstance(row, dict) else getattr(row, attribute) for row in each]
