@@ -9,7 +9,10 @@ from cnncost.frontends.onnx.tensors import value_of
 
 
 def attribute_of(proto: Any) -> Any:
-    """An attribute as a number, text, list, or graph; a tensor as a constant, or None. None for types that are new."""
+    """Convert an AttributeProto to Python: a number, a text, a list, a GraphProto, or a numpy array.
+
+    A tensor that is large or stored in another file gives None, and so does an attribute type that is not known here.
+    """
     reader = _READERS.get(proto.type)
     return None if reader is None else reader(proto)
 
@@ -30,4 +33,4 @@ _READERS: dict[int, Callable[[Any], Any]] = {
     13: lambda proto: proto.tp,
     14: lambda proto: list(proto.type_protos),
 }
-"""By number of AttributeProto.AttributeType."""
+"""How each type of attribute is read, by its number in AttributeProto.AttributeType."""

@@ -75,7 +75,7 @@ class Number(NamedTuple):
 
 
 def _scalar(proto: Any) -> bool:
-    """Whether an input is declared as one integer, without axes: what is given for it is its value."""
+    """Return True if an input is declared as one integer, of shape () or (1,), whose value the user may give."""
     kind = proto.tensor_type
     return (
         proto.HasField("tensor_type") and kind.HasField("shape") and not kind.shape.dim and kind.elem_type in _INTEGERS
@@ -88,7 +88,7 @@ _NAMELESS = frozenset({"?", "-1", "None", "*"})
 
 
 def _name(dim: Any) -> str:
-    """The name of an open axis; empty without one."""
+    """Return the symbolic name of an axis without a fixed size, such as `batch`; empty if it has none."""
     return "" if dim.dim_param in _NAMELESS else dim.dim_param
 
 
@@ -114,7 +114,7 @@ def _shape(name: str, value: Any) -> TensorText | Number:
 
 
 def _number(value: Any) -> int | None:
-    """The integer in a tensor of one element; None for floating-point numbers, and without data."""
+    """Return the integer in a tensor of one element; None if its dtype is floating-point, or its data isn't there."""
     try:
         found = value.item()
     except (RuntimeError, ValueError, NotImplementedError, AttributeError):  # on torch's meta device
@@ -177,7 +177,7 @@ def _type(name: str, proto: Any, text: TensorText | None, named: Mapping[str, in
 
 
 def _declared(dim: Any) -> bool:
-    """Whether the file gives a size: some exporters write −1 for an open axis."""
+    """Return True if the file gives the axis a size. Some exporters write −1 for a dynamic axis."""
     return bool(dim.HasField("dim_value") and dim.dim_value >= 0)
 
 

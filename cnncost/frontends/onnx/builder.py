@@ -1,4 +1,4 @@
-"""Collects values, nodes, scopes and live ranges of a Graph while a file's ops are followed."""
+"""Builds a Graph while the ops of an ONNX file are followed: its values, nodes, scopes and live ranges."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Path = tuple[tuple[str, str], ...]
 
 
 class Weight(NamedTuple):
-    """A parameter or buffer: its value, its name in the file, and the call that uses it first."""
+    """A parameter or buffer: its value id, its name in the file, the index of the call that uses it first."""
 
     value: int
     name: str
@@ -23,7 +23,10 @@ class Weight(NamedTuple):
 
 
 class Builder:
-    """A Graph in the making. Storages die after their last use; inputs, weights and outputs stay."""
+    """A Graph under construction.
+
+    The storage of an activation dies after its last use; inputs, weights and outputs live until the end.
+    """
 
     def __init__(self) -> None:
         self.values: list[Value] = []
@@ -31,10 +34,10 @@ class Builder:
         self.notes: dict[str, None] = {}
         self.weights: list[Weight] = []
         self.undeclared: list[int] = []
-        """Parameters where no op has a weight: the file does not say whether they are."""
-        self._storages: list[tuple[int, int | None, Use]] = []
+        """Value ids of parameters that no op takes as a weight: the file does not say whether they are trained."""
+        self._storages: list[tuple[int, int | None, Use]] = []  # bytes, node that creates it, use
         self._last: dict[int, int] = {}
-        """The last node so far that uses each storage."""
+        """Index of the last node so far that uses each storage, by storage id."""
         self._specs: dict[tuple[object, ...], OpSpec] = {}
         self._scopes: dict[tuple[str, ...], int] = {(): 0}
         self._classes: list[str] = ["Graph"]
@@ -45,7 +48,7 @@ class Builder:
     # ---- values and nodes
 
     def source(self, kind: TensorType, role: Role) -> int:
-        """A new value that exists before the first node."""
+        """Add a value that exists before the first node, with its own storage; returns its id."""
         self._storages.append((kind.nbytes, None, role))
         self.values.append(Value(len(self.values), kind, len(self._storages) - 1, role))
         return len(self.values) - 1
@@ -54,7 +57,7 @@ class Builder:
         self, name: str, kind: str, attrs: Attrs, inputs: Sequence[int], outputs: Sequence[TensorType], call: int,
         alias: bool = False,
     ) -> tuple[int, ...]:  # fmt: skip
-        """A new node; returns its outputs. With `alias` they share the first input's storage."""
+        """Append a node; returns the ids of its outputs. With `alias` they share the first input's storage."""
         types = tuple(self.values[i].type for i in inputs)
         key = (kind, types, tuple(outputs), repr(sorted(attrs.items())))
         spec = self._specs.get(key)
@@ -63,7 +66,7 @@ class Builder:
         return self.add(name, spec, inputs, call, alias)
 
     def add(self, name: str, spec: OpSpec, inputs: Sequence[int], call: int, alias: bool = False) -> tuple[int, ...]:
-        """A new node of a spec that an earlier node has; otherwise as `node`."""
+        """Append a node with the spec of an earlier node, which saves interning it again; otherwise like `node`."""
         index, values = len(self.nodes), []
         for output in spec.outputs:
             if alias:
@@ -79,13 +82,16 @@ class Builder:
         return tuple(values)
 
     def note(self, text: str) -> None:
-        """A remark, once."""
+        """Add a note to the Graph; the same text is added only once."""
         self.notes[text] = None
 
     # ---- the module tree
 
     def call(self, path: Path) -> int:
-        """The index of a module's scope, which is that of its one call."""
+        """Return the call index of a module, and register it if it is new.
+
+        Each module of a file is called once, so the index of its call is also that of its scope.
+        """
         if path in self._known:
             return self._known[path]
         scope = 0
@@ -105,7 +111,7 @@ class Builder:
         return scope
 
     def graph(self, inputs: Sequence[int], outputs: Sequence[int]) -> Graph:
-        """The Graph. Raises GraphError if it is inconsistent."""
+        """Return the finished Graph. Raises GraphError if it is inconsistent."""
         parameters, buffers = self._owned()
         ins, outs = self._boundaries(outputs)
         own: dict[int, set[str]] = {}
@@ -131,7 +137,11 @@ class Builder:
         )  # fmt: skip
 
     def _owned(self) -> tuple[dict[int, list[Owned]], dict[int, list[Owned]]]:
-        """Owners of weights: the module that a dotted name begins with, else the one that uses it first."""
+        """Return parameters and buffers by scope.
+
+        A weight named `layer1.conv.weight` belongs to the module `layer1.conv` if there is one, else to the module that
+        uses it first.
+        """
         parameters: dict[int, list[Owned]] = {}
         buffers: dict[int, list[Owned]] = {}
         for value, name, call, buffer in self.weights:
@@ -143,7 +153,7 @@ class Builder:
         return parameters, buffers
 
     def _boundaries(self, outputs: Sequence[int]) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
-        """For each scope, the values that come in and the values that leave it."""
+        """Return each scope's inputs and outputs: values that it reads from outside, and values that others read."""
         chains: dict[int, tuple[int, ...]] = {}
 
         def chain(call: int) -> tuple[int, ...]:
@@ -171,6 +181,7 @@ class Builder:
             for scope in made_in.get(value, (0,))[1:]:
                 outs.setdefault(scope, {})[value] = None
         made_at = {value: -i for i, node in enumerate(self.nodes) for value in node.outputs}
-        # what a module makes last is what it is for; other values leave it where exporters share common parts
+        # first the last value that a module computes, its actual output: exporters share common subexpressions between
+        # modules, so other values leave it as well
         last_first = {k: sorted(v, key=lambda value: made_at.get(value, 1)) for k, v in outs.items()}
         return {k: list(v) for k, v in ins.items()}, last_first

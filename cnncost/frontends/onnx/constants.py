@@ -97,7 +97,7 @@ def _gather(attributes: Attributes, inputs: list[Any]) -> Any:
 
 
 def axes_of(attributes: Attributes, inputs: Sequence[Any], at: int = 1) -> list[int] | None:
-    """Axes by attribute, or by input as newer opsets have it; None if neither is given."""
+    """Return the axes, from the attribute or, in newer opsets, from the input; None if neither is given."""
     if "axes" in attributes:
         return [int(axis) for axis in attributes["axes"]]
     return inputs[at].reshape(-1).tolist() if len(inputs) > at and inputs[at] is not None else None

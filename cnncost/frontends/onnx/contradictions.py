@@ -1,4 +1,7 @@
-"""Sizes of an op's tensors that cannot be: the package's inference overlooks many, and counts would follow."""
+"""Finds shapes of an op's tensors that contradict each other.
+
+The shape inference of the package onnx overlooks many of them, and counts based on such shapes would be wrong.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,16 @@ _BIAS = {"QLinearConv": 8, "ConvInteger": -1, "DeformConv": 3}
 
 
 def contradiction(domain: str, op: Op) -> str:
-    """What contradicts what, in words; empty if nothing does that is looked for. All types of the op are known."""
+    """Describe the first contradiction between an op's shapes; empty if no check finds one.
+
+    The types of all inputs and outputs have to be known.
+    """
     rule = _RULES.get((domain, op.type))
     return next(rule(op), "") if rule is not None else ""
 
 
 def of_inputs(domain: str, op: Op) -> str:
-    """Likewise, of an op whose inputs alone are known: its outputs then have no shape."""
+    """Describe the first contradiction between the inputs' shapes, of an op whose output shapes are unknown."""
     rule = _OF_INPUTS.get(op.type) if not domain else None
     return next(rule(op), "") if rule is not None else ""
 
@@ -63,7 +69,7 @@ def _recurrent(op: Op) -> Iterator[str]:
 
 
 def _broadcast(op: Op) -> Iterator[str]:
-    """A scale or slope that has to broadcast to x."""
+    """Check that the scale or slope broadcasts to x."""
     x, scale = op.x().shape, op.x(1).shape
     padded = (1,) * (len(x) - len(scale)) + scale
     if len(padded) != len(x) or any(n not in (1, m) for n, m in zip(padded, x, strict=True)):
@@ -71,7 +77,7 @@ def _broadcast(op: Op) -> Iterator[str]:
 
 
 def _channels(op: Op) -> Iterator[str]:
-    """A scale for each channel, or, of group norms before opset 21, for each group."""
+    """Check that there is one scale per channel, or, as in group norms before opset 21, one per group."""
     x, scale = op.x().shape, op.x(1).shape
     if len(x) < 2 or scale not in {(x[1],), (op.get("num_groups"),)}:
         yield f"a scale of {_x(scale)} for x of {_x(x)}"
@@ -112,7 +118,7 @@ def _multi_head(op: Op) -> Iterator[str]:
 
 
 def _product(op: Op) -> Iterator[str]:
-    """Of matrices; the weights of a quantized one come behind two settings of the first factor."""
+    """Check that matrix sizes fit. In QGemm, the scale and zero point of `a` come between `a` and `b`."""
     a, b = op.x().shape, op.x(3 if op.type == "QGemm" else 1).shape
     left, right = a[0] if op.get("transA") else a[-1], b[-1] if op.get("transB") else b[0]
     if len(a) != 2 or len(b) != 2 or left != right:
@@ -132,7 +138,7 @@ def _elementwise(op: Op) -> Iterator[str]:
 
 
 def _joins(a: Shape, b: Shape) -> bool:
-    """Whether two shapes broadcast: from the last axis on sizes are equal, or one of them is 1."""
+    """Return True if two shapes broadcast: aligned at the last axis, sizes are equal or one of them is 1."""
     return all(m == n or 1 in (m, n) for m, n in zip(a[::-1], b[::-1], strict=False))
 
 

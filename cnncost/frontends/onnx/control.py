@@ -1,4 +1,4 @@
-"""Graphs within ops: branches and loops, followed where their course is fixed."""
+"""Ops with subgraphs: branches and loops. They are unrolled if the file alone fixes which ops run, and how often."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from cnncost.frontends.onnx.tensors import declared, value_of
 
 OPS = frozenset({"If", "Loop", "Scan"})
 MOST_STEPS = 20_000
-"""Most nodes that a loop is unrolled to."""
+"""Most nodes that a loop is unrolled into; a longer one is unknown."""
 
 
 def captured(attributes: Mapping[str, Any]) -> bool:
-    """Whether an op has graphs within."""
+    """Return True if an op has subgraphs among its attributes."""
     return any(hasattr(value, "node") for value in attributes.values())
 
 
 def followed(run: Any, node: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor]:
-    """The outputs of If, Loop or Scan; unknown if their course depends on data."""
-    outside, run.within = run.within, f"{run.within}{','.join(node.output)}/"  # no two ops make the same outputs
+    """Return the outputs of If, Loop or Scan. If data decides what runs, the op is recorded as unknown."""
+    outside, run.within = run.within, f"{run.within}{','.join(node.output)}/"  # unique: output names are
     try:
         outputs = {"If": _branch, "Loop": _loop, "Scan": _scan}[node.op_type](run, op, names, path)
     finally:
@@ -35,7 +35,7 @@ def followed(run: Any, node: Any, op: Op, names: dict[str, Tensor], path: Path) 
 
 
 def left_out(run: Any, op: Op, call: int) -> None:
-    """Count the weights of graphs that are not followed: they are in the file all the same."""
+    """Register the weights of subgraphs that don't run, as parameters: they are in the file all the same."""
     for graph in (value for value in op.attributes.values() if hasattr(value, "node")):
         for place, proto in _stored_in(graph, ""):
             kind = declared(proto)
@@ -45,7 +45,7 @@ def left_out(run: Any, op: Op, call: int) -> None:
 
 
 def _stored_in(graph: Any, place: str) -> Iterator[tuple[str, Any]]:
-    """Initializers and constants of a graph and of those within, each with a name of its own."""
+    """Yield the initializers and constants of a graph and its subgraphs, each with a unique name."""
     place = f"{place}{','.join(output.name for output in graph.output)}/"
     yield from ((f"{place}{proto.name}", proto) for proto in graph.initializer)
     for node in graph.node:
@@ -59,7 +59,7 @@ def _stored_in(graph: Any, place: str) -> Iterator[tuple[str, Any]]:
 def followed_graph(
     run: Any, graph: Any, names: dict[str, Tensor], bound: Mapping[str, Tensor], path: Path
 ) -> list[Tensor]:  # fmt: skip
-    """Run a graph that sees the names around it; returns its outputs."""
+    """Run a subgraph, which sees the names of the graphs around it; returns its outputs."""
     inner = {**names, **bound}
     place = ".".join(part for part, _ in path)
     outside, run.within = run.within, f"{run.within}{place}/{','.join(output.name for output in graph.output)}/"
@@ -82,7 +82,10 @@ def _branch(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tens
 
 
 def _loop(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
-    """Trip count and condition are constants, and the body hands its condition on or sets it."""
+    """Unroll a Loop; None unless trip count and condition are constants.
+
+    The body has to pass its condition on, or set it to a constant.
+    """
     graph, trips = op.get("body"), op.constant(0)
     condition = op.constant(1)
     if trips is None or (op.has(1) and condition is None):
@@ -109,7 +112,7 @@ def _loop(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor
 
 
 def _goes_on(graph: Any) -> bool:
-    """Whether a loop's body leaves its condition as it is, or sets it to a constant that is true."""
+    """Return True if a loop's body leaves the condition unchanged, or sets it to a constant that is true."""
     wanted = graph.output[0].name
     for _ in range(len(graph.node) + 1):
         if wanted == graph.input[1].name:
@@ -132,7 +135,7 @@ def _true(proto: Any) -> bool:
 
 
 def _scan(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
-    """A scan over the positions of an axis (from opset 9 on)."""
+    """Unroll a Scan, of opset 9 or later, over the positions of its axes; None if it can't be unrolled."""
     graph, scanned = op.get("body"), op.get("num_scan_inputs")
     inputs = [tensor for tensor in op.inputs if tensor is not None]
     if op.opset < 9 or len(inputs) != len(op.inputs) or any(t.type is None for t in inputs):
@@ -175,7 +178,7 @@ def _selected(run: Any, x: Tensor, axis: int, index: int, path: Path) -> Tensor:
 
 
 def _stacked(run: Any, parts: list[Tensor], axis: int, path: Path) -> Tensor | None:
-    """The results of all iterations along a new axis."""
+    """Stack the results of all iterations along a new axis; None if their types differ or are unknown."""
     kinds = {part.type for part in parts}
     kind = next(iter(kinds))
     if len(kinds) != 1 or kind is None:

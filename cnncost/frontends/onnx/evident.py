@@ -1,7 +1,7 @@
-"""Output types of the most frequent ops, by rules that give None for whatever is not plain.
+"""Fast rules for the output types of the most frequent ops; a rule returns None for any case that isn't plain.
 
-The package's inference then says what it is: calling it, and its making of all schemas before the first call, take most
-of the time of a small file.
+The package onnx then infers the type. Its inference and the construction of its schemas, before the first call,
+would take most of the time for a small file.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from cnncost.tensor_types import Shape, TensorType
 
 Rule: TypeAlias = "Callable[[Op, list[TensorType]], TensorType | None]"
 RULES: dict[str, Rule] = {}
-"""By op; what they say follows from types, attributes and constants alone."""
+"""Rules by op type; they depend on types, attributes and constants alone."""
 
 
 def evident(op: Op) -> TensorType | None:
-    """The one output of an op of the default domain; None if there is no rule, or the rule does not say."""
+    """Return the type of the op's single output; None if there is no rule, or the rule doesn't cover the case."""
     rule = RULES.get(op.type)
     if rule is None:
         return None
@@ -35,7 +35,7 @@ def evident(op: Op) -> TensorType | None:
 
 
 _INDEXED = frozenset({"Gather", "Reshape"})
-"""Ops whose second input is of integers; those of the others are of one dtype."""
+"""Ops whose second input holds integers; all inputs of the other ops have one dtype."""
 
 
 def _rule(*names: str) -> Callable[[Rule], Rule]:
@@ -70,7 +70,7 @@ def _broadcast(op: Op, kinds: list[TensorType]) -> TensorType | None:
 
 
 def _joined(shapes: Iterable[Shape]) -> Shape | None:
-    """The shape that all broadcast to: aligned at the last axis, sizes are equal or 1."""
+    """Return the broadcast shape, aligned at the last axis; None if sizes differ and neither is 1."""
     found: Shape = ()
     for shape in shapes:
         long, short = (found, shape) if len(found) >= len(shape) else (shape, found)
@@ -104,7 +104,10 @@ def _pooled(op: Op, kinds: list[TensorType]) -> TensorType | None:
 
 
 def _windows(op: Op, sizes: Shape, kernel: Shape) -> Shape | None:
-    """How many windows there are along each axis, if pads are given in numbers and there are any."""
+    """Return the number of windows along each axis.
+
+    None if the padding isn't given as numbers, settings are invalid, or no window fits.
+    """
     axes = len(kernel)
     one, pads = [1] * axes, op.get("pads", [0] * 2 * axes)
     strides, dilations = op.get("strides", one), op.get("dilations", one)
@@ -205,7 +208,7 @@ def _gathered(op: Op, kinds: list[TensorType]) -> TensorType | None:
 
 
 _ALWAYS = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13})
-"""Element types that all opsets cast to."""
+"""Numbers of the element types that Cast supports in every opset."""
 
 
 @_rule("Cast")

@@ -1,4 +1,4 @@
-"""Functions: of the model, and of ops that ONNX defines by others. Their bodies are followed in place."""
+"""Functions: those of the model, and ops that ONNX defines by other ops. Their bodies are inlined."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cnncost.frontends.onnx.lowering.registry import Op, Tensor
 
 
 def function(run: Any, body: Any, op: Op, path: Path, attributes: Mapping[str, Any]) -> list[Tensor]:
-    """The outputs of a function of the model, its body followed as a module of its own.
+    """Return the outputs of a function of the model; its body is followed as a module.
 
     Raises:
         SourceError: a function that calls itself.
@@ -40,7 +40,7 @@ def function(run: Any, body: Any, op: Op, path: Path, attributes: Mapping[str, A
 
 
 def _without(nodes: Any, missing: set[str]) -> list[Any]:
-    """Nodes that read none of the missing inputs of a function by name, but as empty names."""
+    """Return the nodes with every use of a missing input replaced by the empty name, which stands for no input."""
     if not missing:
         return list(nodes)
     found = []
@@ -56,7 +56,7 @@ def _without(nodes: Any, missing: set[str]) -> list[Any]:
 
 
 def schema_function(run: Any, node: Any, op: Op, domain: str, path: Path) -> list[Tensor] | None:
-    """The outputs of an op that ONNX itself defines by other ops; None if it does not."""
+    """Return the outputs of an op that ONNX defines by other ops; None if it has no such definition."""
     schema = run.inference.schema(node.op_type, domain)
     if schema is None:
         return None
@@ -79,7 +79,7 @@ def schema_function(run: Any, node: Any, op: Op, domain: str, path: Path) -> lis
 
 
 def _defaults(schema: Any) -> dict[str, Any]:
-    """Attributes with their default values."""
+    """Return the default values of a schema's attributes, by name."""
     defaults = {}
     for name, attribute in schema.attributes.items():
         if attribute.default_value is not None and attribute.default_value.name:
@@ -88,7 +88,7 @@ def _defaults(schema: Any) -> dict[str, Any]:
 
 
 def with_attributes(onnx: Any, node: Any, given: Mapping[str, Any] | None) -> Any:
-    """The node with the attributes of the function call in place of references to them."""
+    """Return the node with references to attributes of the enclosing function replaced by the call's values."""
     if given is None or not _refers(node):
         return node
     resolved = onnx.NodeProto()
@@ -110,7 +110,7 @@ def with_attributes(onnx: Any, node: Any, given: Mapping[str, Any] | None) -> An
 
 
 def _refers(node: Any) -> bool:
-    """Whether a node, or one in the graphs that it has, refers to attributes of the function that it is in."""
+    """Return True if a node, or a node in its subgraphs, refers to an attribute of the enclosing function."""
     return any(
         attribute.ref_attr_name
         or any(map(_refers, (each for g in (attribute.g, *attribute.graphs) for each in g.node)))

@@ -1,4 +1,4 @@
-"""Output types of one op: by the package's own inference, by rules for fused ops, or as the file declares them."""
+"""Output types of one op, by our rules for ops of ONNX Runtime, else by the shape inference of the package onnx."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from cnncost.tensor_types import TensorType
 _IR_VERSION = 10
 _POOLS = frozenset({"MaxPool", "AveragePool", "LpPool"})
 _LARGEST_FACTORS = 16
-"""Most floating-point numbers that a shape may follow from: the factors of a Resize. More are weights, or data."""
+"""Most elements of a floating-point constant that an output shape may depend on (the factors of a Resize)."""
 _WHOLE_WINDOWS = 22
-"""From this opset on inference drops windows that begin behind the image, as runtimes and torch do in every opset."""
+"""From this opset on, inference drops windows that start beyond the input, as runtimes and torch always do."""
 
 
 class Inference:
-    """Infers output types, each op signature once."""
+    """Infers output types. Results are cached by op type, attributes and input types."""
 
     def __init__(self, onnx: Any, opsets: dict[str, int]) -> None:
         self._onnx = onnx
@@ -28,7 +28,7 @@ class Inference:
         self.opsets = opsets
 
     def types(self, node: Any, op: Op, domain: str) -> list[Any]:
-        """A TensorType, else a TypeProto or None, for each of the node's outputs."""
+        """Return one entry per output: a TensorType; else a TypeProto if sizes are unknown; else None."""
         rule = shaper(domain, op.type)
         if rule is not None:
             if any(tensor is not None and tensor.type is None for tensor in op.inputs):
@@ -41,7 +41,10 @@ class Inference:
         return self._known[key]
 
     def schema(self, op: str, domain: str, ceil: bool = False) -> Any:
-        """The op's schema in the model's opset, or None; of a pool in `ceil` mode that of an opset that is right."""
+        """Return the op's schema in the model's opset, or None.
+
+        With `ceil`, a pool gets the schema of opset 22 or later, whose inference is right for `ceil_mode`.
+        """
         try:
             version = self.opsets.get(domain, self._onnx.defs.onnx_opset_version() if not domain else 1)
             if not domain and op in _POOLS and ceil:
@@ -51,7 +54,7 @@ class Inference:
             return None
 
     def lacking(self, node: Any, domain: str) -> str:
-        """In words, that a node has fewer inputs than its op needs; empty if it has enough, or the op is not known."""
+        """Return an error message if a node has fewer inputs than its op needs; else empty."""
         key = (node.op_type, domain, self.opsets.get(domain))
         if key not in self._needed:
             schema = self.schema(node.op_type, domain)
@@ -60,7 +63,7 @@ class Inference:
         return f"{node.op_type} needs {needed} inputs, it has {len(node.input)}" if len(node.input) < needed else ""
 
     def proto(self, tensor: Tensor) -> Any:
-        """A tensor's TypeProto, or None."""
+        """Return the tensor's type as a TypeProto, or None if it is unknown."""
         if tensor.type is None:
             return tensor.proto
         if tensor.type not in self._protos:
@@ -113,7 +116,7 @@ class Inference:
 
 
 def _telling(tensor: Tensor) -> Constant | None:
-    """The values of a constant that a shape may follow from."""
+    """Return the values of a small or integer constant, which the output shape may depend on; else None."""
     value = tensor.constant
     return value if value is None or value.dtype.kind in "iub" or value.size <= _LARGEST_FACTORS else None
 

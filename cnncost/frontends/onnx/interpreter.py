@@ -1,4 +1,7 @@
-"""Follows a file's ops in order, with types and the values of small constants, and records what they are as a Graph."""
+"""Follows the ops of an ONNX file in order and records them as a Graph.
+
+It tracks the types of all tensors and the values of small constants.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ _RUNTIME_ONLY = frozenset({"Shape", "Size"})
 
 
 class Interpreter:
-    """One pass over a model."""
+    """One pass over the nodes of one model."""
 
     def __init__(self, onnx: Any, spec: str, opsets: dict[str, int], functions: Mapping[Signature, Any]) -> None:
         self.onnx = onnx

@@ -1,4 +1,7 @@
-"""Modules of nodes, by their names: torch's two exporters write module paths, others write paths with slashes."""
+"""Derives the module of a node from its name.
+
+Torch's two exporters write module paths, other exporters paths with slashes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""From a file to a ModelProto that can be followed. External data is not read, and no declared size is allocated."""
+"""Reads an ONNX file into a ModelProto, and checks that it can be followed.
+
+Data in other files is not read, and no memory is allocated for the sizes that the file declares.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ INSTALL = "pip install 'cnncost[onnx]'"
 
 
 def package(spec: str) -> Any:
-    """The package onnx. Raises MissingPackageError with the command that installs it."""
+    """Import the package onnx. Raises MissingPackageError, with the command that installs it."""
     try:
         import onnx
         import onnx.shape_inference
@@ -50,7 +53,7 @@ def read(spec: str) -> Any:
 
 
 def checked(spec: str, model: Any) -> Any:
-    """The model itself, if it has a graph and opsets that are known. Raises SourceError."""
+    """Return the model unchanged if it has a graph and known opsets. Raises SourceError otherwise."""
     if not model.HasField("graph") or not (model.opset_import or model.functions):
         raise SourceError(f"{spec}: not an ONNX model: it has no graph or names no opset; is it a file of weights?")
     newest = package(spec).defs.onnx_opset_version()
@@ -68,5 +71,5 @@ def checked(spec: str, model: Any) -> Any:
 
 
 def opsets(model: Any) -> dict[str, int]:
-    """Opset version by domain; the default domain is the empty name."""
+    """Return the opset version by domain; the empty name is the default domain."""
     return {("" if entry.domain == "ai.onnx" else entry.domain): entry.version for entry in model.opset_import}

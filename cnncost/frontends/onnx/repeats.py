@@ -1,4 +1,7 @@
-"""Ops that are like an earlier one: of most, types and attributes alone decide what they are lowered to."""
+"""Caches lowerings: an op with the types and attributes of an earlier one gets the same nodes.
+
+This holds for ops whose lowering reads nothing else, such as the values of a constant; most ops are of this kind.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ from cnncost.graph import OpSpec
 
 
 class Seen(NamedTuple):
-    """An op that was lowered without a look at more than its types and attributes.
+    """An op whose lowering read only its types and attributes.
 
     Attributes:
-        op: with its steps.
-        made: its outputs.
+        op: the op, with the steps that it was lowered to.
+        made: where its outputs come from.
         specs: one for each step.
     """
 
@@ -24,10 +27,10 @@ class Seen(NamedTuple):
 
 
 def signature_of(node: Any, inputs: Sequence[Tensor | None], opset: int | None) -> tuple[object, ...] | None:
-    """What an op of the default domain is lowered by, if that can be its types and attributes alone; else None.
+    """Return the cache key of an op of the default domain; None if its lowering can't be reused.
 
-    None for ops with several outputs or on constants alone, and where the type of an input is not known, or depends
-    on how it is read.
+    None for ops with several outputs or only constant inputs, and if the type of an input is unknown or depends on how
+    it is read.
     """
     types, constant = [], True
     for tensor in inputs:
@@ -41,7 +44,7 @@ def signature_of(node: Any, inputs: Sequence[Tensor | None], opset: int | None) 
 
 
 def repeated(run: Any, node: Any, inputs: Sequence[Tensor | None], seen: Seen, call: int) -> list[Tensor]:
-    """The outputs of a node with the signature of an earlier one: its steps again, on other inputs."""
+    """Append the nodes of an earlier op with the same signature, on this node's inputs; returns the outputs."""
     results: list[tuple[int, ...]] = []
     for step, spec in zip(seen.op.steps, seen.specs, strict=True):
         read = [

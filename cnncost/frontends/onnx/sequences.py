@@ -1,7 +1,7 @@
-"""Sequences and optionals: lists of tensors that the file makes, and what is taken out of them.
+"""Sequences and optionals: lists of tensors that the file builds, and what is taken out of them.
 
-A sequence costs nothing and moves nothing: it holds its tensors. SplitToSequence and ConcatFromSequence copy, as Split
-and Concat do. What a file gets as a sequence has its length in the data: ops on it are unknown.
+A sequence costs nothing and moves nothing: it only holds its tensors. SplitToSequence and ConcatFromSequence copy, as
+Split and Concat do. The length of a sequence that is an input of the file depends on data: ops on it are unknown.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cnncost.tensor_types import Shape
 
 
 def followed(run: Any, node: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
-    """The outputs of an op on sequences; None if it is none, or its course depends on data."""
+    """Return the outputs of an op on sequences; None for other ops, or if what it does depends on data."""
     rule = _RULES.get(op.type)
     if rule is None:
         return None
@@ -47,7 +47,7 @@ def _parts(op: Op) -> tuple[Tensor, ...] | None:
 
 
 def _position(op: Op, index: int, size: int, default: int) -> int | None:
-    """A place in a sequence, from the end if it is negative; None if it is not known, or there is none such."""
+    """Return a nonnegative index into a sequence; None if it is unknown or out of range."""
     if not op.has(index):
         return default
     found = op.constant(index)
@@ -100,7 +100,10 @@ def _erase(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tenso
 
 @_rule("SequenceMap")
 def _map(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
-    """The body for each tensor of the first sequence; further inputs are sequences as long, or one tensor for all."""
+    """Run SequenceMap's body for each tensor of the first sequence.
+
+    Further inputs are sequences of the same length, or one tensor that is passed each time.
+    """
     parts, body = _parts(op), op.get("body")
     inputs = [tensor for tensor in op.inputs if tensor is not None]
     if parts is None or len(parts) * max(len(body.node), 1) > control.MOST_STEPS:
@@ -119,7 +122,7 @@ def _map(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor]
 
 @_rule("SplitToSequence")
 def _split(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
-    """Into parts of given sizes, or of one size, the last of which may be smaller; by default of one element."""
+    """Split into parts of the given sizes, or of one size (the last part may be smaller); by default of size 1."""
     x = op.inputs[0]
     if x is None or x.type is None or not x.type.shape:
         return None
@@ -146,7 +149,7 @@ def _split(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tenso
 
 
 def _origins(x: Tensor) -> tuple[Tensor, ...]:
-    """The stored tensors that a constant comes from."""
+    """Return the stored tensors that a constant was computed from."""
     return (x, *x.origins) if x.weight and x.type is not None and x.type.floating else x.origins
 
 
@@ -170,7 +173,7 @@ def _sizes(op: Op, length: int) -> list[int] | None:
 
 @_rule("ConcatFromSequence")
 def _concat(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
-    """Along an axis, or a new one."""
+    """Concatenate along an axis, or stack along a new one."""
     parts, new, axis = _parts(op), op.get("new_axis", 0), op.get("axis", 0)
     kinds = [part.type for part in parts or () if part.type is not None]
     if not parts or len(kinds) != len(parts) or len({kind.dtype for kind in kinds}) != 1:

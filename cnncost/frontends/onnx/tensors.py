@@ -1,4 +1,4 @@
-"""ONNX's tensors: element types, shapes of what is declared, values of what is small. Big data is never touched."""
+"""ONNX's tensors: element types, declared shapes, and the values of small tensors. Large data is never read."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ _DTYPE_NAMES = {np.dtype(name): name for name in ("float32", "int64", "int32", "
 
 
 def dtype_of(elem_type: int) -> str | None:
-    """The dtype's name; None for strings and types that came later."""
+    """Return the dtype's name; None for strings and for types that are not known here."""
     return DTYPES.get(elem_type) or PACKED.get(elem_type)
 
 
 def declared(proto: Any) -> TensorType | None:
-    """Type of a TensorProto by its header alone; None without a dtype of known size or with a negative size."""
+    """Return the type of a TensorProto from its header alone; None if its dtype is unknown or a size negative."""
     dtype = dtype_of(proto.data_type)
     shape = tuple(proto.dims)
     return None if dtype is None or any(n < 0 for n in shape) else TensorType(shape, dtype)
 
 
 def type_of(proto: Any) -> TensorType | None:
-    """The type of a TypeProto; None unless it is a tensor all of whose sizes are known."""
+    """Return the tensor type of a TypeProto; None unless it is a tensor and all its sizes are known."""
     if not proto.HasField("tensor_type") or not proto.tensor_type.HasField("shape"):
         return None
     dtype = dtype_of(proto.tensor_type.elem_type)
@@ -60,7 +60,7 @@ def type_of(proto: Any) -> TensorType | None:
 
 
 def value_of(proto: Any) -> Constant | None:
-    """Values of a small tensor in the file itself; None if it is large, external, or of no numeric type."""
+    """Return the values of a small tensor in the file itself; None if it is large, external, or not numeric."""
     size = prod(proto.dims)
     if not 0 <= size <= LARGEST_CONSTANT or proto.data_location == 1 or proto.data_type not in DTYPES:
         return None
@@ -92,18 +92,18 @@ def blank(proto: Any, value: Constant | None) -> bool:
 
 
 def number(value: int, kind: TensorType) -> Constant:
-    """An integer as a tensor of this type, of one element."""
+    """Return an integer as a one-element tensor of this type."""
     return np.full(kind.shape, value, kind.dtype)
 
 
 def proto_of(value: Constant) -> Any:
-    """A TensorProto of a constant."""
+    """Return a constant as a TensorProto."""
     from onnx import numpy_helper
 
     return numpy_helper.from_array(value)
 
 
 def type_of_constant(value: Constant) -> TensorType | None:
-    """The type of a constant; None if its dtype has no name here."""
+    """Return the type of a constant; None if its dtype is not known here."""
     name = _DTYPE_NAMES.get(value.dtype) or value.dtype.name
     return TensorType(value.shape, name) if name in NUMBERS else None

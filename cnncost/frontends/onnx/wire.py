@@ -33,7 +33,7 @@ _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 
 
 def without_data(path: Path) -> bytes:
-    """A file's bytes, but for the data of large tensors. Raises ValueError if they are no fields, or are cut off."""
+    """Return a file's bytes without the data of large tensors. Raises ValueError if they are invalid or cut off."""
     size = path.stat().st_size
     if size <= SMALL_FILE:
         return path.read_bytes()
@@ -42,7 +42,7 @@ def without_data(path: Path) -> bytes:
 
 
 def _kept(data: Bytes, start: int, end: int, message: str) -> Iterator[bytes]:
-    """Pieces of a message from `start` to `end`."""
+    """Return the pieces of a message from `start` to `end` that stay."""
     fields = _MESSAGES[message]
     done = at = start  # what is before `done` has been copied or left out
     while at < end:
@@ -76,7 +76,7 @@ def _kept(data: Bytes, start: int, end: int, message: str) -> Iterator[bytes]:
 
 
 def _number(data: Bytes, at: int, end: int) -> tuple[int, int]:
-    """A number of seven bits a byte, the lowest first, and where it ends."""
+    """Read a varint (seven bits per byte, lowest first); returns it and the position behind it."""
     found = shift = 0
     while at < end and shift < 64:
         byte = data[at]

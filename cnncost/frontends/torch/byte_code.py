@@ -1,8 +1,7 @@
-"""The names in byte code: what a function may take from outside its arguments and local variables.
+"""The names in a function's byte code: what it may take from outside its arguments and local variables.
 
-A chain is a global with the attributes that are read from it at once:
-`torch.nn.functional.relu` is `("torch", "nn", "functional", "relu")`, and so can be looked up without running anything.
-Any other attribute is read from an object that only a run knows.
+A chain is a global followed by attributes: `torch.nn.functional.relu` is `("torch", "nn", "functional", "relu")`. It
+can be looked up without running anything. Any other attribute is read from an object that exists only in a run.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from typing import NamedTuple
 
 
 class Names(NamedTuple):
-    """The names of a function's code, and of the functions that it defines.
+    """The names in the code of a function and of the functions defined in it.
 
     Attributes:
         globals: chains that begin at a global or a built-in function.
-        attributes: names of attributes, of whatever object, those in chains among them.
-        unread: the first instruction that takes something from elsewhere, such as an import; None if there is none.
+        attributes: names of all attributes, including those in chains.
+        unread: name of the first instruction that takes something from elsewhere, such as an import; None without one.
     """
 
     globals: frozenset[tuple[str, ...]]
@@ -42,12 +41,12 @@ _LOCAL = frozenset(
 """Loads of constants, local variables, variables of a closure (the function has their cells), and methods of the `with`
 statement, which are found in the object's class."""
 _ELSEWHERE = ("LOAD_", "IMPORT_", "STORE_GLOBAL", "STORE_NAME", "DELETE_GLOBAL", "DELETE_NAME", "MATCH_CLASS")
-"""Beginnings of instructions that reach beyond local variables; those that are not named above are not read."""
+"""Prefixes of instructions that reach beyond local variables; those not listed above set `unread`."""
 
 
 @cache
 def names_in(code: CodeType) -> Names:
-    """The names in a function's code, read once. Code of a Python that is not known has something unread in it."""
+    """Return the names in a function's code (cached). Instructions of an unknown Python version set `unread`."""
     chains: set[tuple[str, ...]] = set()
     attributes: set[str] = set()
     unread: str | None = None
@@ -72,7 +71,7 @@ def names_in(code: CodeType) -> Names:
             unread = unread or name
     for constant in code.co_consts:
         if isinstance(constant, bytes):
-            unread = unread or "bytes"  # which `str` decodes by a function that is registered
+            unread = unread or "bytes"  # `str(…)` may decode it with a codec that a program registered
         elif isinstance(constant, CodeType):
             inner = names_in(constant)
             chains |= inner.globals

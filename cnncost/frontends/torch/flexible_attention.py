@@ -1,8 +1,8 @@
 """Flexible attention: scores modified and masked by user functions (torch.nn.attention.flex_attention).
 
-Its cost is that of dense attention. The pairs of query and key that its mask keeps are found by running `mask_mod` on
-all pairs, using the values that it reads. In a training step the derivative is recorded as attention's own, and that
-of `score_mod` as autograd computes it; torch itself would trace both with its compiler.
+It costs as much as dense attention. To know which pairs of query and key are kept, `mask_mod` is run on all pairs, with
+the known values of the tensors that it reads. In a training step the backward is recorded as an attention backward, and
+that of `score_mod` as autograd computes it; torch itself would trace both with its compiler.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def flex_attention(
     recorder: Recording, func: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
     score_mod: Callable[..., Any], block_mask: Any, *rest: Any, **kwargs: Any,
 ) -> Any:  # fmt: skip
-    """query: B,H,L,E; key: B,K,S,E; value: B,K,S,V. As attention, dense; `score_mod` runs once on all scores.
+    """query: B,H,L,E; key: B,K,S,E; value: B,K,S,V. Recorded as dense attention; `score_mod` runs once on all scores.
 
-    Masked-out blocks count, too: the field's convention is the dense count, as for causal attention.
+    Masked-out blocks count, too: by convention the dense count is reported, as for causal attention.
     """
     batch, heads, queries, _ = query.shape
     scores = (batch, heads, queries, key.shape[-2])
@@ -68,10 +68,10 @@ def flex_attention_backward(
     recorder: Recording, _: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, out: torch.Tensor,
     logsumexp: torch.Tensor, grad_out: torch.Tensor, *rest: Any,
 ) -> Any:  # fmt: skip
-    """The gradients of query, key and value, as computed by `_Flex`; none for what `score_mod` captures.
+    """Return the gradients of query, key and value from `_Flex`; none for tensors that `score_mod` captures.
 
-    `rest`: the log-sum-exp's gradient, `score_mod`, what makes the gradients, the block mask, and what is of no concern
-    here.
+    `rest`: gradient of the log-sum-exp, `score_mod`, a function that returns the gradients, the block mask; the others
+    are not used.
     """
     gradients, block_mask = rest[2](), rest[3]
     inputs = (grad_out, query, key, value, out, logsumexp)
@@ -86,7 +86,7 @@ def _gradients(
 
     Args:
         inputs: query, key, value.
-        grads: gradients of the result and of its log-sum-exp.
+        grads: gradients of the result and of its log-sum-exp (None: not used).
         rest: the op's other arguments.
     """
     with without_modes():
@@ -102,7 +102,7 @@ def _gradients(
 
 
 def _laid_out(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-    """An empty tensor whose axes lie in memory in the order of another's, as torch's kernels leave their results."""
+    """Return an empty tensor with the memory order of another's axes, as torch's kernels lay out their results."""
     strides, step = [0] * len(shape), 1
     for axis in sorted(range(len(shape)), key=lambda i: (like.stride(i), -i)):
         strides[axis], step = step, step * shape[axis]
@@ -110,12 +110,12 @@ def _laid_out(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
 
 
 def is_plain(function: Callable[..., Any]) -> bool:
-    """Whether it is torch's own no-op function."""
+    """Return True if it is torch's own no-op function."""
     return getattr(function, "__name__", "") in NO_OP_FUNCTIONS
 
 
 def _places(scores: tuple[int, ...], device: torch.device) -> list[torch.Tensor]:
-    """The indices of batch, head, query and key, shaped to broadcast over the scores."""
+    """Return the indices of batch, head, query and key, shaped to broadcast over the scores."""
     return [torch.arange(n, device=device).view([-1 if i == j else 1 for j in range(4)]) for i, n in enumerate(scores)]
 
 
@@ -142,7 +142,7 @@ def _record(
     recorder.append(memos.intern(spec), tuple(k.value for k in tracked), tuple(r.value for r in results), name)
 
 
-# ---- which pairs a mask leaves
+# ---- which pairs a mask keeps
 
 
 def _mask(recorder: Recording, block_mask: Any, scores: tuple[int, ...]) -> Mask | None:
@@ -167,7 +167,7 @@ def _mask(recorder: Recording, block_mask: Any, scores: tuple[int, ...]) -> Mask
 
 
 def _captured(value: Any, alive: list[Any], depth: int) -> tuple[Any, ...]:
-    """A key of everything that a function's results depend on. Raises _UnknownError if that can't be determined."""
+    """Return a key of everything that a function's results depend on. Raises _UnknownError if that is impossible."""
     if type(value) in _PLAIN:
         return (type(value), value)
     alive.append(value)
@@ -194,7 +194,7 @@ def _evaluated(
 
 
 def _pairs(function: Callable[..., Any], scores: tuple[int, ...]) -> torch.Tensor:
-    """Run `mask_mod` on all pairs, in chunks of queries: B or 1, H or 1, L, S or 1."""
+    """Run `mask_mod` on all pairs, in chunks of queries. Returns bools of sizes B or 1, H or 1, L, S or 1."""
     places = _places(scores, CPU)
     step = max(1, _AT_ONCE // (scores[0] * scores[1] * scores[3]))
     parts: list[torch.Tensor] = []
@@ -209,12 +209,12 @@ def _pairs(function: Callable[..., Any], scores: tuple[int, ...]) -> torch.Tenso
 
 
 def _listed(recorder: Recording, lists: Any, blocks: Any, scores: tuple[int, ...]) -> torch.Tensor | None:
-    """The pairs in blocks that the lists of a block mask name, masked in part or not at all; None if not known.
+    """Return the pairs in the blocks that a block mask lists, partial or full; None if the lists' values are unknown.
 
     Args:
         recorder: has the values of tensors without data.
-        lists: how many blocks of keys each block of queries sees in part, which, and the same of those seen whole.
-        blocks: queries and keys of a block.
+        lists: for each block of queries, the number and the indices of its partial key blocks, then of its full ones.
+        blocks: numbers of queries and keys per block.
         scores: B, H, L, S.
     """
     height, width = blocks
@@ -315,7 +315,7 @@ class _Flex(torch.autograd.Function):
 
 
 def _with_derivative(func: Any) -> Callable[..., Any]:
-    """The op, with that derivative if autograd is on and an input requires a gradient."""
+    """Return the op with `_Flex`'s derivative, used if autograd is on and an input requires a gradient."""
 
     def flex_attention_hop(query: Any, key: Any, value: Any, score_mod: Any, *rest: Any, **more: Any) -> Any:
         wanted = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
@@ -327,7 +327,10 @@ def _with_derivative(func: Any) -> Callable[..., Any]:
 
 
 def patches() -> list[Patch]:
-    """Flexible attention without torch's device check, and with a derivative that runs without data; once imported."""
+    """Return patches that skip torch's device check, and give a derivative that runs without data.
+
+    Empty if flexible attention has not been imported.
+    """
     places = flexible_attention_places()
     if places is None:
         return []

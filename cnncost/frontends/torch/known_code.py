@@ -1,6 +1,6 @@
-"""Functions and classes of Python and torch whose results follow from their arguments and torch's settings.
+"""Functions and classes of Python and torch whose results depend only on their arguments and torch's settings.
 
-What is not listed is not known, and code that names it is run each time.
+All others are unknown: a model whose code names one is run each time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BY_NAME = frozenset(
 )  # fmt: skip
 """Functions that read attributes whose names are computed."""
 OWN_CLASS = frozenset({"__class__", "__new__", "__init__"})
-"""Attributes by which code can make another object of its own class."""
+"""Attributes by which code can create another object of its class."""
 HIDDEN = frozenset(
     {
         "__annotate__", "__annotations__", "__builtins__", "__closure__", "__code__", "__constants__",
@@ -35,7 +35,7 @@ HIDDEN = frozenset(
         "format", "format_map", "gi_frame", "tb_frame", "to_bytes", "tobytes",
     }
 )  # fmt: skip
-"""Attributes by which code reaches what it doesn't name."""
+"""Attributes through which code can reach objects that it doesn't name."""
 
 _BUILT_IN = frozenset(
     {
@@ -45,7 +45,7 @@ _BUILT_IN = frozenset(
 )  # fmt: skip
 """Built-in functions: not `id`, `hash`, `vars` and `open`, for example."""
 _IN_C = frozenset({"math", "cmath", "_operator", "_functools", "itertools", "_warnings"})
-"""Modules in C. A warning is shown as often as it is shown: torch and Python repeat none by themselves."""
+"""Modules in C, known as a whole. (`_warnings`: a skipped forward doesn't show its warnings again.)"""
 _OF_TORCH = frozenset({"torch.nn.functional", "torch.functional", "torch.nn.modules.utils", "torch.nn.init"})
 _NAMES: tuple[tuple[Any, str], ...] = (
     (torch, "_assert is_tensor"), (torch.jit, "annotate is_scripting is_tracing"),
@@ -69,24 +69,24 @@ _ASKED = frozenset(
 _OF_PYTHON = frozenset(
     {"builtins", "abc", "collections", "dataclasses", "enum", "functools", "itertools", "numbers", "typing"}
 )
-"""Modules whose classes' objects hold what they are given."""
+"""Modules whose classes' objects hold only what they are given."""
 _BARE: frozenset[Any] = frozenset({torch.no_grad, torch.enable_grad})
 _MODES = _BARE | {torch.inference_mode, torch.set_grad_enabled}
 _CLASSES: frozenset[Any] = _MODES | {torch.Tensor, *torch.Tensor.__mro__, torch.autocast, torch.amp.autocast}
 _ALIASES = {"collections.abc": "_collections_abc"}
-"""Modules that say another name."""
+"""Modules whose name in `sys.modules` differs from the name that they give themselves."""
 _HEAP = 1 << 9
-"""Flag of classes that are made by a `class` statement or its like."""
+"""Flag of classes created at run time, as by a `class` statement (`Py_TPFLAGS_HEAPTYPE`)."""
 _LAYERS = ("torch.nn.modules.", "torch.nn.parameter.", f"{DECORATORS}.")
 
 
 def _home(function: FunctionType) -> str:
-    """The module in whose namespace a function runs; `__module__` is what a decorator says."""
+    """Return the module in whose namespace a function runs; a decorator may have changed its `__module__`."""
     return str(function.__globals__.get("__name__"))
 
 
 def is_of_system(function: FunctionType) -> bool:
-    """Whether a function is Python's or torch's own: its globals are those of a module of theirs."""
+    """Return True if a function is Python's or torch's own: its globals are those of one of their modules."""
     home = _home(function)
     if not of_system(home) and home != "typing_extensions":  # whose decorators torch uses
         return False
@@ -95,14 +95,14 @@ def is_of_system(function: FunctionType) -> bool:
 
 
 def is_known_function(function: FunctionType) -> bool:
-    """Whether it is known: one of Python or torch, written in Python."""
+    """Return True for a known function of Python or torch that is written in Python."""
     return _home(function) in _OF_TORCH or (function in _NAMED and is_of_system(function))
 
 
 def within(function: FunctionType) -> FunctionType | None:
-    """The user's function in a known decorator: `torch.no_grad()`, or `torch.enable_grad()`.
+    """Return the user's function inside `torch.no_grad()` or `torch.enable_grad()` as a decorator; else None.
 
-    Other modes, such as `torch.set_grad_enabled(False)`, hold a value that may be changed.
+    Other modes, such as `torch.set_grad_enabled(False)`, hold a value that may change.
     """
     if _home(function) != DECORATORS or function.__closure__ is None:
         return None
@@ -113,7 +113,7 @@ def within(function: FunctionType) -> FunctionType | None:
 
 
 def is_known_in_c(function: BuiltinFunctionType) -> bool:
-    """Whether it is known: one in C, of Python or torch."""
+    """Return True for a known function of Python or torch that is written in C."""
     if is_op(function):
         return True
     owner = function.__self__
@@ -124,12 +124,12 @@ def is_known_in_c(function: BuiltinFunctionType) -> bool:
 
 
 def is_static(kind: type) -> bool:
-    """Whether a class is written in C, and can't be changed."""
+    """Return True if a class is written in C and can't be changed."""
     return not kind.__flags__ & _HEAP
 
 
 def is_system_class(kind: type) -> bool:
-    """Whether a class is Python's or torch's own: it is found where it says that it is."""
+    """Return True if a class is Python's or torch's own: its module has it under its name."""
     module = kind.__module__
     if is_static(kind) or kind in _CLASSES:
         return True
@@ -137,7 +137,7 @@ def is_system_class(kind: type) -> bool:
 
 
 def is_known_class(kind: type) -> bool:
-    """Whether objects of a class of Python or torch have no state but what they are given."""
+    """Return True if objects of a class of Python or torch hold nothing but what they are given."""
     module = kind.__module__
     known = module.partition(".")[0] in _OF_PYTHON or f"{module}.".startswith(_LAYERS)
     return kind in _CLASSES or (known and is_system_class(kind))

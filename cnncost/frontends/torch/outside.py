@@ -1,9 +1,9 @@
-"""What modules' code takes from outside the modules: globals, classes, functions, torch's own.
+"""A snapshot of what a model's code uses from outside the model: globals, classes, functions, and torch's own.
 
-A recording needs not be repeated if everything that it can depend on is as it was. Modules, parameters and inputs are
-compared elsewhere; here is the rest. The code of the modules' methods is read, and that of all functions and classes
-that it names, and each name is looked up. Where code can reach something whose changes can't be seen (a clock, an
-object of a class that is not known, a module of Python passed as a value), there is no snapshot, and forward runs.
+A recording need not be repeated if nothing that it depends on has changed. Modules, parameters and inputs are compared
+elsewhere; this module covers the rest. It reads the code of the modules' methods and of all functions and classes that
+the code names, and looks up each name. If code can reach something whose changes can't be detected (a clock, an object
+of an unknown class, a Python module passed as a value), there is no snapshot, and forward runs.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from cnncost.frontends.torch.torch_own import TABLES
 
 
 class Outside:
-    """A snapshot of what modules' code names.
+    """A snapshot of everything that the code of modules names.
 
     Args:
         modules: all modules of a model.
 
     Raises:
-        Unseen: there is something whose changes can't be seen.
+        Unseen: the code reaches something whose changes can't be detected.
     """
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
@@ -59,7 +59,7 @@ class Outside:
         self._codes = self._code()
 
     def same(self) -> bool:
-        """Whether all of it is as it was: objects by identity, containers by their contents."""
+        """Return True if nothing has changed: objects are compared by identity, containers by contents."""
         return (
             all(space.get(name, ABSENT) is value for space, name, value in self._names)
             and all(type(module) is ModuleType for module in self._modules)
@@ -78,7 +78,7 @@ class Outside:
         )
 
     def _code(self) -> list[Any]:
-        """The code, default arguments, attributes and variables of torch's functions: there are two thousand."""
+        """Return the code, defaults, attributes and closure variables of torch's functions (thousands)."""
         named = [space for space in map(_DICT, self._of_torch) if space]
         return [
             *chain.from_iterable(map(_CODE, self._of_torch)), *chain.from_iterable(named),
@@ -93,7 +93,7 @@ class Outside:
 
 
 def _are(some: Collection[Any], others: Collection[Any]) -> bool:
-    """Whether these are the same objects."""
+    """Return True if both hold the same objects in the same order."""
     return len(some) == len(others) and all(map(is_, some, others))
 
 
@@ -105,7 +105,7 @@ def _parts(function: FunctionType) -> tuple[Any, ...]:
 _CODE: Any = attrgetter("__code__", "__defaults__", "__kwdefaults__")
 _DICT: Any = attrgetter("__dict__")
 _DISPATCH = ("_copy_dispatch", "_deepcopy_dispatch")
-"""Tables by which `copy` finds how objects of a class are copied."""
+"""Tables in which `copy` looks up how objects of a class are copied."""
 _NAMES: Any = attrgetter("__name__", "__qualname__")
 _PARTS: Any = attrgetter(
     "__code__", "__defaults__", "__kwdefaults__", "__closure__", "__name__", "__qualname__", "__module__", "__doc__"
@@ -120,7 +120,7 @@ def _content(cell: CellType) -> Any:
 
 
 def _spaces(reader: Reader) -> list[dict[Any, Any]]:
-    """Torch's namespaces, those of the modules that define classes of torch, and those of functions that are named."""
+    """Return torch's namespaces: the fixed ones, those of its classes' modules, and those of the functions named."""
     names = dict.fromkeys(kind.__module__ for kind in reader.classes if kind.__module__.startswith("torch."))
     homes = [vars(sys.modules[name]) for name in names if name in sys.modules]
     spaces: dict[int, dict[Any, Any]] = {id(space): space for space in (*TABLES, *homes, *reader.spaces)}

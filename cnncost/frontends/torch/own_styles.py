@@ -1,7 +1,7 @@
-"""Styles of tensor parallel that torch has not: experts whose weights are parameters, the rotary part of latent keys.
+"""Tensor-parallel styles that torch lacks: experts with weights as plain parameters, and the rotary part of MLA's keys.
 
-Both are torch's DTensor put together: what enters a module is the same on all ranks, and its gradient is the sum of
-theirs, an all-reduce in backward; what leaves it is a part of a sum, an all-reduce in forward.
+Both are made of torch's DTensor. The input of a module is the same on all ranks, and its gradient is summed over the
+ranks by an all-reduce in backward. The output of each rank is a partial sum, summed by an all-reduce in forward.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distrib
 from torch.distributed.tensor.parallel import ParallelStyle
 
 AXES = {"colwise": -2, "packed_colwise": -2, "rowwise": -1, "packed_rowwise": -1}
-"""The axis that each word splits of an expert's weights, E×K×C; of its bias, E×K, the columns are the last."""
+"""The axis that each word splits, of the experts' weights E×K×C. Their bias is E×K: `colwise` splits its last axis."""
 
 
 def split_axis(word: str, ranks: int) -> int | None:
-    """The axis of a parameter of so many axes that a word splits; None if each rank has all of it."""
+    """Return the axis that a word splits, of a parameter with `ranks` axes; None if each rank holds all of it."""
     if word not in AXES or (ranks < 3 and word.endswith("rowwise")):
         return None
     return ranks + AXES[word] if ranks > 2 else ranks - 1
 
 
 class Experts(ParallelStyle):
-    """Experts whose weights are split in their inner width: each rank has a strip of each expert.
+    """Experts split along their inner width: each rank has a strip of every expert.
 
     Args:
-        words: by the parameters' names, how each is split.
+        words: how each parameter is split, by its name.
     """
 
     def __init__(self, words: Mapping[str, str]) -> None:
@@ -37,7 +37,7 @@ class Experts(ParallelStyle):
         self.words = dict(words)
 
     def _apply(self, module: nn.Module, device_mesh: Any) -> nn.Module:
-        """Split the parameters, and have forward see this rank's parts of them."""
+        """Split the parameters, and make forward use this rank's part of them."""
         for name, word in self.words.items():
             parameter = getattr(module, name)
             axis = split_axis(word, parameter.dim())
@@ -50,10 +50,10 @@ class Experts(ParallelStyle):
 
 
 class RotaryPart(ParallelStyle):
-    """A projection that each rank has whole, of whose output the last elements go to this rank's heads alone.
+    """A replicated projection whose last output elements are used only by this rank's heads.
 
     Args:
-        width: how many elements these are.
+        width: number of these elements.
     """
 
     def __init__(self, width: int) -> None:
@@ -61,25 +61,25 @@ class RotaryPart(ParallelStyle):
         self.width = width
 
     def _apply(self, module: nn.Module, device_mesh: Any) -> nn.Module:
-        """Sum the gradient of these elements over the ranks."""
+        """Sum the gradient of the last elements over the ranks."""
         module.register_forward_hook(_Summed(self.width, device_mesh))
         return module
 
 
 class _Enter:
-    """Before forward: inputs whose gradients are summed, and local parameters in place of split ones."""
+    """Forward pre-hook: the gradients of inputs will be summed over ranks, and local parameters replace split ones."""
 
     def __init__(self, names: tuple[str, ...], mesh: Any) -> None:
         self.names, self.mesh = names, mesh
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        for name in self.names:  # an attribute of the instance comes before a parameter of that name
+        for name in self.names:  # shadows the parameter: `__dict__` is searched first
             module.__dict__[name] = getattr(module, name).to_local()
         return tuple(_summed_in_backward(x, self.mesh) for x in inputs)
 
 
 class _Leave:
-    """After forward: the sum of the ranks' outputs, and the split parameters again."""
+    """Forward hook: sum the ranks' outputs, and restore the split parameters."""
 
     def __init__(self, names: tuple[str, ...], mesh: Any) -> None:
         self.names, self.mesh = names, mesh
@@ -94,7 +94,7 @@ class _Leave:
 
 
 class _Summed:
-    """After forward: the last elements with a gradient that is summed."""
+    """Forward hook: the gradient of the last elements will be summed over ranks."""
 
     def __init__(self, width: int, mesh: Any) -> None:
         self.width, self.mesh = width, mesh
@@ -105,7 +105,7 @@ class _Summed:
 
 
 def _summed_in_backward(x: Any, mesh: Any) -> Any:
-    """A tensor as it is, whose gradient is summed over the ranks."""
+    """Return the tensor unchanged; its gradient is summed over the ranks."""
     if not isinstance(x, torch.Tensor) or not x.is_floating_point():
         return x
     same: Any = DTensor.from_local(x, mesh, [Replicate()], run_check=False)

@@ -1,7 +1,7 @@
-"""Models over several devices that need not be there: `.to("cuda:1")` while a model is built, and what it leaves.
+"""Models over several devices that this machine need not have: follows `.to("cuda:1")` while a model is built.
 
-A tensor that is put on a device is made on `meta`, and the device is noted for its storage, which views and parameters
-made from it share. A recording starts from these notes, or from the devices that tensors are on for real.
+A tensor that is moved to a device is created on `meta`, and the device is noted for its storage, which views and
+parameters share. A recording starts from these notes, or from the devices that tensors really are on.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _QUESTIONS = frozenset({_DEVICE, _IS_CUDA})
 ASKED = _MOVES | _QUESTIONS
 """Functions that move a tensor, or ask where it is."""
 NOTED: dict[int, tuple[ref[torch.UntypedStorage], torch.device]] = {}
-"""Devices of storages on `meta`, by identity: no cache, for it says what the models are."""
+"""Noted device of each storage on `meta`, by the storage's identity; not a cache, it can't be computed again."""
 
 
 @contextmanager
@@ -46,8 +46,8 @@ def placement() -> Iterator[None]:
         report = cnncost.analyze(model, "128x3x227x227", training=True)
         report.devices  # what each device holds, computes and receives
 
-    What is put on a device other than the CPU has no data afterwards and takes no memory. `copy.deepcopy` and what else
-    computes with such tensors belong into the context, too: outside, their results are on no device.
+    A tensor moved to a device other than the CPU loses its data and takes no memory. Run `copy.deepcopy`, and all other
+    code that computes with such tensors, in this context, too: outside of it, the device of their results is unknown.
     """
     with _Placing():
         yield
@@ -59,14 +59,17 @@ class _Placing(TorchFunctionMode):
 
 
 def concerns(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
-    """Whether a call moves a tensor, asks where it is, names a device for a new one, or works on one with a device."""
+    """Return True if a call concerns devices.
+
+    It moves a tensor, asks for its device, names a device for a new one, or takes a tensor with a noted device.
+    """
     if func in ASKED or _away(kwargs.get("device")) is not None:
         return True
     return bool(NOTED) and any(noted(tensor) is not None for tensor in tensors_in((args, kwargs)))
 
 
 def placed(func: Any, args: Any, kwargs: dict[str, Any], treatment: Callable[..., Any] | None = None) -> Any:
-    """Call a function of torch, or what stands for it, and note the device of what it returns."""
+    """Call a torch function, through `treatment` if given, and note the device of the tensors that it returns."""
     call = _plainly if treatment is None else treatment
     if func in _QUESTIONS:
         device = None if (frame(2).f_globals.get("__name__") or "").startswith(INTERNAL) else noted(args[0])
@@ -89,7 +92,7 @@ def _plainly(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 
 def _moved(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """What `to`, `cuda` and `cpu` return, on `meta` where the device need not be there."""
+    """Return what `to`, `cuda` and `cpu` return; on `meta` if the device need not exist."""
     tensor, *rest = args
     here = noted(tensor)
     if func is torch.Tensor.cpu:
@@ -112,7 +115,7 @@ def _moved(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 
 def _away(value: Any) -> torch.device | None:
-    """The device that an argument names, if it is neither the CPU nor `meta`."""
+    """Return the device that an argument names, unless it is the CPU or `meta`."""
     if value is None:
         return None
     device = torch.device("cuda", value) if type(value) is int else as_device(value)
@@ -137,7 +140,7 @@ def _forget(gone: Any, key: int) -> None:
 
 
 def noted(tensor: torch.Tensor) -> torch.device | None:
-    """The device that a tensor on `meta` was put on; None if on none."""
+    """Return the device that a tensor on `meta` was moved to; None if it was not moved."""
     if not NOTED or not is_meta(tensor) or tensor.layout is not torch.strided:
         return None
     entry = NOTED.get(identity_of(tensor.untyped_storage()))
@@ -145,10 +148,10 @@ def noted(tensor: torch.Tensor) -> torch.device | None:
 
 
 class Home(NamedTuple):
-    """Where a model is.
+    """The devices of a model.
 
     Attributes:
-        device: the device of all tensors of which nothing else is known.
+        device: the device of every tensor whose device is not known.
         others: the devices of its parameters and buffers, if they are on several.
     """
 
@@ -157,31 +160,31 @@ class Home(NamedTuple):
 
 
 def where(model: nn.Module, inputs: Inputs, named: torch.device | None) -> Home:
-    """The devices of a model. `named`: what tensors are to report instead, if it is on one."""
+    """Return the devices of a model. `named`: the device that tensors should report, if the model is on one device."""
     if several := devices_of(model):
         return Home(next((device for device in several if device.type not in HOSTS), several[0]), several)
     return Home(named or home_of(model, inputs))
 
 
 def home_of(model: nn.Module, inputs: Inputs) -> torch.device:
-    """The default device of tensors: the model's, or else the inputs'."""
+    """Return the default device of tensors: that of the first parameter or buffer, else of the first input."""
     tensor = next(chain(model.parameters(), model.buffers(), inputs.given.values()), None)
     return torch.device("cpu") if tensor is None else noted(tensor) or tensor.device
 
 
 def devices_of(model: nn.Module) -> tuple[torch.device, ...]:
-    """The devices of a model's parameters and buffers, in the order in which they come; none if they are on one."""
+    """Return the devices of a model's parameters and buffers, in order; empty if they are all on one."""
     if not NOTED and not torch.cuda.is_initialized():
         return ()
     found = dict.fromkeys(noted(t) or t.device for t in chain(model.parameters(), model.buffers()))
     devices = tuple([device for device in found if device.type != "meta"])
     if len(devices) < 2 or any("_hf_hook" in vars(module) for module in model.modules()):
-        return ()  # hooks load weights to the device of the rest
+        return ()  # accelerate's hooks move weights to the device of the rest
     return devices
 
 
 def places(inputs: Inputs, skeleton: Skeleton | None) -> Iterator[tuple[torch.Tensor, torch.device]]:
-    """Tensors of which it is known where they are: inputs, and the model's if it is on several devices."""
+    """Yield tensors with their known devices: inputs, and the model's tensors if it is on several devices."""
     yield from inputs.devices()
     if NOTED:
         yield from [(tensor, device) for tensor in inputs.tensors() if (device := noted(tensor)) is not None]
@@ -191,7 +194,7 @@ def places(inputs: Inputs, skeleton: Skeleton | None) -> Iterator[tuple[torch.Te
 
 
 def placement_of(ledger: TensorTable, home: Home) -> Placement:
-    """Which device each storage of a model on several devices is on."""
+    """Return the device of each storage, for a model on several devices."""
     own = with_index(home.device)
     on = [device or own for device in ledger.devices()]
     order = sorted({*on, own, *home.others}, key=lambda device: (device.type in HOSTS, device.type, device.index or 0))

@@ -1,4 +1,4 @@
-"""Reads code, and follows what it names, until there is nothing new: functions, classes, and what names stand for."""
+"""Reads the code of functions and classes, and of everything that it names, until nothing new appears."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ _MOST = 500
 
 
 class Unseen(Exception):  # noqa: N818  # no error: the answer to a question
-    """Code reaches something whose changes can't be seen; the message says what."""
+    """Code reaches something whose changes can't be detected; the message says what."""
 
 
 class Reader:
-    """Reads code, and follows what it names, until there is nothing new."""
+    """Reads code and follows the names in it until nothing new appears."""
 
     def __init__(self) -> None:
         self.names: dict[tuple[int, str], tuple[dict[str, Any], Any]] = {}
@@ -55,20 +55,20 @@ class Reader:
         self.nests: dict[int, Any] = {}
         self.modules: list[ModuleType] = []
         self.spaces: list[dict[Any, Any]] = []
-        """Namespaces of the functions of torch that code names."""
+        """Namespaces of the torch functions that code names."""
         self._attributes: set[str] = set()
         self._called: set[str] = set()
-        """Names in the code of torch's methods, which may call members of the user's classes by them."""
+        """Names in the code of torch's methods: they may call members of the user's classes with these names."""
         self._done: dict[type, set[str]] = {}
         self._pending: list[FunctionType] = []
         self._own: dict[type, set[str]] = {}
-        """The user's classes, with the names of members that have been followed."""
+        """The user's classes, each with the names of the members that have been followed."""
         self._checked: set[type] = set()
         for base in nn.Parameter.__mro__:
             self._base(base)
 
     def module(self, module: nn.Module) -> None:
-        """A module's class, and functions among its attributes; its other attributes are compared elsewhere."""
+        """Add a module's class and the functions among its attributes; other attributes are compared elsewhere."""
         kind = type(module)
         if rule_of(kind) is not None:
             raise Unseen(f"a rule for {kind.__name__}")
@@ -93,7 +93,7 @@ class Reader:
             self._value(value)
 
     def follow(self) -> None:
-        """Read what was found."""
+        """Read everything found so far, and what it names. Raises Unseen."""
         while True:
             while self._pending:
                 self._read(self._pending.pop())
@@ -116,7 +116,7 @@ class Reader:
             raise Unseen(f"{min(found)}, which finds attributes by computed names")
 
     def _follow_torch(self) -> None:
-        """Note the names in those methods of torch's classes that run by themselves, or that code names."""
+        """Collect names from methods of torch's classes that run implicitly or that code names."""
         for kind in self.classes:
             if kind in self._own or kind.__module__ not in sys.modules:
                 continue
@@ -130,7 +130,10 @@ class Reader:
                             self._called |= names_of(function.__code__)[0]
 
     def _class(self, kind: type, is_value: bool = False) -> None:
-        """A class that code has objects of; as a value, also one that it makes objects of."""
+        """Add a class whose objects code uses.
+
+        `is_value`: code uses the class itself, and may create objects of it.
+        """
         if type(kind) not in _METACLASSES and not is_known_class(kind):
             raise Unseen(f"the metaclass of {kind.__name__}")
         if kind is type:
@@ -156,15 +159,15 @@ class Reader:
         self.classes.setdefault(base)
 
     def replaced(self, space: Any) -> None:
-        """Torch's own namespace. Raises Unseen if a program has put something there."""
+        """Raise Unseen if a program has put something of its own into a namespace of torch."""
         for name, value in space.items():
             if not is_own(value):
                 raise Unseen(f"{name}, which stands in a namespace of torch")
 
     def _held_by_torch(self) -> None:
-        """Raise Unseen if code names an attribute of a class of torch that is an object, whose changes can't be seen.
+        """Raise Unseen if code names an attribute of a torch class that holds an object with changeable contents.
 
-        Functions there must have no attributes that code names.
+        Nor may code name an attribute of a function there.
         """
         for kind in self.classes:
             if kind in self._own:
@@ -178,7 +181,7 @@ class Reader:
                     raise Unseen(f"an attribute of {function.__qualname__}")
 
     def _members(self, kind: type, done: set[str]) -> None:
-        """Members that code can reach: by their names, or by what Python and torch call by themselves."""
+        """Add the members that code names, and those that Python and torch call implicitly."""
         for name, value in list(vars(kind).items()):
             special = name.startswith("__") and name.endswith("__")
             called = name not in _DATA and name != "__init__" if special else name in self._called or name == "forward"
@@ -204,7 +207,7 @@ class Reader:
         self._pending.append(function)
 
     def _named(self, function: FunctionType) -> None:
-        """Note a function, which must have no attributes but those that torch's decorators give."""
+        """Add a function. It may have no attributes except those that torch's decorators set."""
         for name, value in function.__dict__.items():
             if name != "__wrapped__" and not (name.startswith("_torch") and type(value) in ATOMS):
                 raise Unseen(f"the attribute {name} of {function.__qualname__}")
@@ -225,7 +228,7 @@ class Reader:
             self._nest(function.__kwdefaults__)
 
     def _cell(self, name: str, cell: CellType) -> None:
-        """A variable around a function: `super()` has one for the class."""
+        """Add a closure cell; `super()` has one that holds the class."""
         if name != "__class__":
             raise Unseen("a variable of a closure")
         self.cells[id(cell)] = cell, cell.cell_contents
@@ -245,7 +248,7 @@ class Reader:
         self._along(value, chain[1:])
 
     def _along(self, value: Any, rest: tuple[str, ...]) -> None:
-        """Follow attributes of modules; those of other objects have been noted by name."""
+        """Follow attributes of Python modules; those of other objects have been collected by name."""
         for name in rest:
             if type(value) is not ModuleType:
                 break
@@ -261,7 +264,7 @@ class Reader:
         return value
 
     def _value(self, value: Any) -> None:
-        """Something that code holds. Raises Unseen if its changes, or what it does, can't be seen."""
+        """Add a value that code holds. Raises Unseen if its changes, or what it does, can't be detected."""
         kind = type(value)
         if not is_hashed_by_identity(kind):
             raise Unseen("an object whose metaclass says what is equal to its class")

@@ -1,8 +1,8 @@
-"""A recording that would be a repetition of the last one is not run: its Graph is that of the last.
+"""Skips a recording that would repeat the last one, and returns the last Graph.
 
-What a recording depends on is the model, which `kept.py` compares, and what is compared here: the inputs, the options,
-torch's settings, the values of the model's buffers, and what code takes from elsewhere (`outside.py`). If one of these
-can't be compared, forward runs. All of it is off unless `SESSION.repeats` is set.
+A recording depends on the model, which `kept.py` compares, and on what is compared here: inputs, options, torch's
+settings, the values of the model's buffers, and what code uses from outside (`outside.py`). If any of these can't be
+compared, forward runs. All of this is off unless `SESSION.repeats` is set.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from cnncost.opaque import registered
 _MOST = 1 << 20
 """Maximum number of known elements of inputs and buffers that are compared each time."""
 _MOST_NEWS = 3
-"""Times that the outside may differ before a model is no longer compared."""
+"""Number of times that the outside state may differ before a model is no longer compared."""
 _TENSORS = frozenset({torch.Tensor, nn.Parameter})
 
 
@@ -62,7 +62,7 @@ _SWITCHES: tuple[tuple[Any, str], ...] = (
 
 
 def in_a_world() -> bool:
-    """Whether there is a process group, which layers such as SyncBatchNorm ask."""
+    """Return True if there is a process group, which layers such as SyncBatchNorm read."""
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
@@ -92,12 +92,12 @@ class Asked:
             raise Unseen("too many values to compare")
 
     def kept(self) -> Asked:
-        """Itself with copies of the values as they are now, and nothing of the user's."""
+        """Return a copy that holds copies of the current values, and none of the user's objects."""
         self._values = [_bits(tensor).clone() for tensor in self._values]
         return self
 
     def same(self, other: Asked) -> bool:
-        """Whether a recording for `other` gives the same Graph as this one, which is `kept`, on the same model."""
+        """Return True if `other` gives the same Graph on the same model; call it on a `kept` copy."""
         return (
             self._inputs == other._inputs
             and self._others == other._others
@@ -112,7 +112,7 @@ _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:
-    """Its elements as integers: 0.0 equals -0.0, and is another value."""
+    """Return the elements as integers, because 0.0 equals -0.0 but is another value."""
     if not tensor.is_floating_point() and not tensor.is_complex():
         return tensor
     if tensor.is_conj() or tensor.is_neg():
@@ -171,7 +171,7 @@ class _Shapes:
 
 
 class Repeats:
-    """The last recording of a cached skeleton, if it can be told whether the next would repeat it.
+    """The last recording of a cached skeleton, and what is needed to tell if the next one would repeat it.
 
     Args:
         originals: the user's modules.
@@ -187,13 +187,13 @@ class Repeats:
         """Why the next recording has to run, whatever it is asked; empty if it may not have to."""
 
     def answer(self, asked: Asked | None) -> Graph | None:
-        """The last Graph if a recording would give it again. `asked` is None if something can't be compared."""
+        """Return the last Graph if a recording would give it again. `asked` is None if something can't be compared."""
         if asked is None or self._graph is None or self._asked is None or self._outside is None:
             return None
         return self._graph if self._asked.same(asked) and self._outside.same() else None
 
     def begins(self, asked: Asked | None) -> None:
-        """Before a recording: look at what it depends on."""
+        """Take the snapshot before a recording."""
         self._graph, self._asked = None, None
         if asked is None or self.why_not:
             return

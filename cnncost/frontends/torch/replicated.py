@@ -1,9 +1,9 @@
-"""`DistributedDataParallel`, whose reducer is C++ bound to the user's parameters and can't be copied.
+"""`DistributedDataParallel`, whose reducer is a C++ object bound to the user's parameters and can't be copied.
 
-A stand-in does on the copy what the reducer does: a broadcast of the buffers before forward, gradients divided into
-buckets as they come, one all-reduce a bucket as soon as it is full, and the sums copied back. Its buckets are those
-after the first step, when torch orders them by the arrival of gradients; here, the parameters' order reversed. Where
-parameters may be unused, torch leaves the first buckets, which are in the parameters' order.
+A stand-in does for the copy what the reducer does: it broadcasts the buffers before forward, collects gradients in
+buckets as they arrive, all-reduces each bucket as soon as it is full, and copies the results back. After the first step
+torch rebuilds its buckets in the order in which gradients arrived; here that is the reversed order of the parameters.
+If parameters may be unused, torch keeps the first buckets, in the parameters' order.
 Ref: torch/csrc/distributed/c10d/reducer.cpp.
 """
 
@@ -43,7 +43,7 @@ class Replica(NamedTuple):
 
 
 def replica_of(model: Any) -> Replica | None:
-    """The settings of a data-parallel module of `torch.distributed`; None for any other."""
+    """Return the settings of a `DistributedDataParallel` module; None for any other module."""
     if type(model).__name__ != "DistributedDataParallel":
         return None
     return Replica(
@@ -55,9 +55,9 @@ def replica_of(model: Any) -> Replica | None:
 
 
 def broadcast_buffers(replica: Replica | None, model: nn.Module) -> None:
-    """Send the first rank's buffers to all others, joined by dtype, if the module does so before forward.
+    """Broadcast the first rank's buffers before forward, concatenated by dtype, if the module does so.
 
-    A forward without autograd leaves them as the one before has left them.
+    A forward without autograd broadcasts nothing.
     """
     if replica is None or not replica.buffers:
         return
@@ -77,7 +77,7 @@ class Buckets:
     """The buckets of a step, allocated before it; gradients enter them by hooks on the copied parameters.
 
     Raises:
-        InputError: a communication hook, which C++ calls with buckets that are not there.
+        InputError: the module has a communication hook, which C++ calls with buckets that don't exist here.
     """
 
     def __init__(self, replica: Replica, parameters: Sequence[nn.Parameter], ledger: TensorTable) -> None:
@@ -90,7 +90,9 @@ class Buckets:
         self._places: dict[int, tuple[int, torch.Tensor]] = {}
         self._flat: list[torch.Tensor] = []
         self._missing: list[int] = []
-        ready = list(parameters if replica.counted else reversed(parameters))  # such buckets are never made anew
+        ready = list(
+            parameters if replica.counted else reversed(parameters)
+        )  # with unused parameters, buckets aren't rebuilt
         for number, indices in enumerate(distributed.buckets(ready, replica.limits)):
             inside = [ready[i] for i in indices]
             sizes = [parameter.numel() for parameter in inside]
@@ -107,7 +109,7 @@ class Buckets:
             parameter.register_post_accumulate_grad_hook(self._arrived)
 
     def _arrived(self, parameter: torch.Tensor) -> None:
-        """Put a gradient's share of the mean into its bucket, and send the bucket if it was the last one missing."""
+        """Write a gradient, divided by the number of ranks, into its bucket; send the bucket once it is full."""
         number, place = self._places[id(parameter)]
         assert parameter.grad is not None  # it has just been accumulated
         with torch.no_grad():
@@ -120,10 +122,11 @@ class Buckets:
             self._send(number)
 
     def finish(self) -> None:
-        """Send what waits for parameters that have no gradient, after backward.
+        """After backward, send the buckets that wait for parameters without a gradient.
 
         Raises:
-            InputError: there are some, and the module was not told that there may be: torch raises in the next step.
+            InputError: there are some, and the module was created without `find_unused_parameters`: torch raises in the
+                next step.
         """
         waiting = [number for number, missing in enumerate(self._missing) if missing]
         if waiting and not self._replica.unused:

@@ -1,4 +1,4 @@
-"""Splitting a model over a mesh by rule: blocks that are fully sharded, modules that a plan splits, replicas."""
+"""Splits a model over a device mesh: shards blocks (`fsdp`), splits modules by a plan (`tp`), replicates (`dp`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIXED = {"bf16": torch.bfloat16, "bfloat16": torch.bfloat16, "fp16": torch.float
 
 
 class Done(NamedTuple):
-    """A model that is split, and what was done, in words."""
+    """A model that is split, and notes that say how."""
 
     model: nn.Module
     notes: tuple[str, ...]
@@ -27,24 +27,24 @@ def split_module(
     model: nn.Module, mesh: Any, plan: Mapping[str, Any] | None = None, mixed: str | None = None,
     blocks: str | None = None,
 ) -> Done:  # fmt: skip
-    """Split a model over a mesh, in place, but for replicas, which are wrapped.
+    """Split a model over a mesh: in place, except that `dp` wraps it in DistributedDataParallel.
 
     Args:
         model: the model, with or without weights.
         mesh: a `DeviceMesh` with some of the axes `dp`, `fsdp` and `tp`.
-        plan: for `tp`, as for `cnncost.split`.
-        mixed: for `fsdp`, the same.
-        blocks: for `fsdp`, the same.
+        plan: for `tp`; see `cnncost.split`.
+        mixed: for `fsdp`; see `cnncost.split`.
+        blocks: for `fsdp`; see `cnncost.split`.
 
     Raises:
-        InputError: an axis that there is no rule for, or what the rule for one refuses.
+        InputError: an unknown axis, or a model or option that can't be used with one.
     """
     names = tuple(getattr(mesh, "mesh_dim_names", None) or ())
     check_axes(names)
     check_options(names, plan=plan, mixed=mixed, blocks=blocks)
     notes = []
     if "fsdp" in names:
-        chosen = _blocks(model, blocks)  # before what tensor parallel does to them
+        chosen = _blocks(model, blocks)  # before tensor parallelism changes the modules
     if "tp" in names:
         parallelize(model, mesh["tp"], plan)
         whose = "its tp_plan" if plan is None else "the plan given"
@@ -55,14 +55,14 @@ def split_module(
     elif "dp" in names:
         from torch.nn.parallel import DistributedDataParallel
 
-        # nothing to compare or to send: ranks of a world without processes begin alike
+        # init_sync compares and broadcasts the parameters: not needed, the simulated ranks start with equal ones
         model = DistributedDataParallel(model, process_group=mesh.get_group("dp"), init_sync=False)
         notes.append("replicated by DistributedDataParallel")
     return Done(model, tuple(notes))
 
 
 def check_axes(names: tuple[str, ...]) -> None:
-    """Raise InputError for axes that no rule splits over."""
+    """Raise InputError for mesh axes, or combinations of them, that models can't be split over."""
     from cnncost.near import suggestion
 
     if not names:
@@ -81,7 +81,7 @@ def check_axes(names: tuple[str, ...]) -> None:
 
 
 def check_options(names: tuple[str, ...], *, plan: Any = None, mixed: Any = None, blocks: Any = None) -> None:
-    """Raise InputError for what has no effect without the axis that it is for, and for dtypes that are none."""
+    """Raise InputError for an option without the axis that it applies to, and for an unknown dtype."""
     for axis, option, given in (("tp", "plan", plan), ("fsdp", "mixed", mixed), ("fsdp", "blocks", blocks)):
         if given is not None and axis not in names:
             more = ": --autocast or --dtype sets it without" if option == "mixed" else ""
@@ -102,9 +102,10 @@ def _shard(model: nn.Module, mesh: Any, chosen: dict[str, nn.Module], mixed: str
 
 
 def _blocks(model: nn.Module, pattern: str | None) -> dict[str, nn.Module]:
-    """The repeated blocks by path: those that a pattern names, or all children of the longest list of one class.
+    """Return the repeated blocks by path: those that match a pattern, else the children of the longest list.
 
-    So are those of all lists of that class (the stages of one network), and of lists apart from it (a decoder beside an
+    A list is a ModuleList or Sequential of modules of one class. The children of other lists of that class (stages of
+    one network) are blocks, too, and so are those of lists that neither contain nor belong to it (a decoder beside an
     encoder).
 
     Raises:
@@ -133,7 +134,7 @@ def _blocks(model: nn.Module, pattern: str | None) -> dict[str, nn.Module]:
         )
     chosen: set[type] = set()
     taken: list[str] = []
-    lists.reverse()  # of lists of one length the innermost
+    lists.reverse()  # the sort is stable: among lists of equal length the innermost comes first
     for path, children in sorted(lists, key=lambda found: -len(found[1])):
         if type(children[0]) in chosen or not any(_overlap(path, other) for other in taken):
             chosen.add(type(children[0]))
@@ -146,12 +147,12 @@ def _blocks(model: nn.Module, pattern: str | None) -> dict[str, nn.Module]:
 
 
 def _overlap(path: str, other: str) -> bool:
-    """Whether one of two modules is in the other."""
+    """Return True if one of two modules contains the other, or they are the same."""
     return f"{path}.".startswith(f"{other}." if other else "") or f"{other}.".startswith(f"{path}." if path else "")
 
 
 def _alike(module: nn.Module) -> list[nn.Module]:
-    """The children of a list of two or more modules of one class that hold modules and parameters; else none."""
+    """Return the children of a list if they are of one class and hold modules and parameters; else an empty list."""
     if not isinstance(module, (nn.ModuleList, nn.Sequential)):
         return []
     children = list(module)
@@ -160,12 +161,12 @@ def _alike(module: nn.Module) -> list[nn.Module]:
 
 
 def _holds(module: nn.Module) -> bool:
-    """Whether a module has modules and parameters in it."""
+    """Return True if a module has children and parameters."""
     return next(module.children(), None) is not None and next(module.parameters(), None) is not None
 
 
 def _in_words(chosen: dict[str, nn.Module]) -> str:
-    """`layers.0 … layers.31 (32 LlamaDecoderLayer)`."""
+    """Describe the blocks: `layers.0 … layers.31 (32 LlamaDecoderLayer)`."""
     paths, classes = list(chosen), {type(module).__name__ for module in chosen.values()}
     ends = paths[0] if len(paths) == 1 else f"{paths[0]} … {paths[-1]}"
     return f"{ends} ({len(paths)} {'/'.join(sorted(classes))})"

@@ -1,6 +1,6 @@
-"""Tensor parallel by a plan in words: which modules are split by columns, by rows, or hold all.
+"""Tensor parallelism by a plan: a word for each module says whether it is split by columns, by rows, or replicated.
 
-The words are those of Transformers' `tp_plan`; each stands for one of torch's `ParallelStyle`s.
+The words are those of Transformers' `tp_plan`; most stand for a `ParallelStyle` of torch.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 
 _EXAMPLE = "{'blocks.*.up': 'colwise', 'blocks.*.down': 'rowwise'}"
 _HEADS = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads", "v_proj": "num_key_value_heads"}
-"""The field of a configuration that tells how many heads a projection is for."""
+"""The configuration's field that has the number of heads of a projection."""
 
 
 def _styles() -> dict[str, Callable[[], ParallelStyle]]:
-    """A style of torch for each word.
+    """Return how to create the torch style that each word stands for.
 
-    Weights that are packed (gate and up in one) are split in strips of each part: values lie otherwise, sizes do not.
-    A norm of single heads, whose input's third axis is heads, sees this rank's alone.
+    Packed weights (gate and up projection in one) are split by plain strips: ranks get other values than in
+    Transformers, but the same sizes. A norm over single heads, whose input has heads as its third axis, gets this
+    rank's heads only.
     """
     from torch.distributed.tensor import Replicate
     from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, SequenceParallel
@@ -50,20 +51,20 @@ def _styles() -> dict[str, Callable[[], ParallelStyle]]:
 
 
 _KEPT = frozenset({"replicate"})
-"""Words for what each rank has whole."""
+"""Words for modules that are replicated on each rank."""
 _OF_PARTS = frozenset({"moe_tp_experts", "mla_kv_a_proj"})
-"""Words for modules that no style of torch splits."""
+"""Words that torch has no style for; `own_styles.py` has."""
 _EVEN = {"colwise": "out_features", "packed_colwise": "out_features", "rowwise": "in_features",
          "packed_rowwise": "in_features"}  # fmt: skip
-"""The width that has to divide, for the model's code computes on a rank's part of it."""
+"""The width that the ranks have to divide, because the model's code computes on a rank's part of it."""
 _DIMS = {"colwise": 0, "packed_colwise": 0, "colwise_gather_output": 0, "colwise_rep": 0, "embedding_rowwise": 0,
          "rowwise": 1, "packed_rowwise": 1, "rowwise_split_input": 1, "rowwise_rep": 1,
          "embedding_colwise": 1}  # fmt: skip
-"""The axis of the weight that each splits."""
+"""The axis of the weight that each word splits."""
 
 
 def own_plan(model: nn.Module) -> dict[str, str]:
-    """The plan that a model of Transformers has with it; empty if there is none."""
+    """Return the `tp_plan` of a Transformers model; empty if the model has none."""
     found = getattr(model, "tp_plan", None)
     return dict(found) if isinstance(found, dict) else {}
 
@@ -74,11 +75,11 @@ def parallelize(model: nn.Module, mesh: Any, plan: Mapping[str, Any] | None) -> 
     Args:
         model: the model.
         mesh: the axis `tp`.
-        plan: from modules' paths, in which `*` stands for a name, to words or `ParallelStyle`s; None: the model's own.
+        plan: a word or `ParallelStyle` for each module path, in which `*` stands for a name; None: the model's own.
 
     Raises:
-        InputError: no plan, one of modules that are not there or can't be split so, a width or a number of heads that
-            the ranks don't divide.
+        InputError: there is no plan; it names missing modules, or modules that can't be split so; a width or a number
+            of heads is not divisible by the number of ranks.
     """
     from torch.distributed.tensor.parallel import parallelize_module
 
@@ -104,11 +105,11 @@ def parallelize(model: nn.Module, mesh: Any, plan: Mapping[str, Any] | None) -> 
         for path, other in others:
             setattr(model.get_submodule(path), other, getattr(model.get_submodule(first), name))
     for parameter in filter(is_split, model.parameters()):
-        settle(parameter)  # or forward would write to it
+        settle(parameter)  # else forward would write to it
 
 
 def _expanded(model: nn.Module, plan: dict[str, Any]) -> dict[str, Any]:
-    """The plan with the full path of each module. Raises InputError as `parallelize` does."""
+    """Return the plan with each pattern replaced by full module paths. Raises InputError as `parallelize` does."""
     from torch.distributed.tensor.parallel import ParallelStyle
 
     paths = [path for path, _ in model.named_modules()]
@@ -136,13 +137,13 @@ def _expanded(model: nn.Module, plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def _experts(path: str, plan: Mapping[str, Any]) -> bool:
-    """Whether a parameter is one of experts' that the plan splits as such."""
+    """Return True if the parameter belongs to experts that the plan splits with `moe_tp_experts`."""
     owner = path.rpartition(".")[0]
     return any(word == "moe_tp_experts" and matching(pattern, owner) for pattern, word in plan.items())
 
 
 def _of_parts(model: nn.Module, plan: Mapping[str, Any], chosen: dict[str, Any], ranks: int) -> dict[str, Any]:
-    """The styles of experts and of latent keys. Raises InputError as `parallelize` does."""
+    """Return the styles for the words in `_OF_PARTS`, by module path. Raises InputError as `parallelize` does."""
     if not _OF_PARTS & {word for word in chosen.values() if isinstance(word, str)}:
         return {}
     from cnncost.frontends.torch.own_styles import Experts, RotaryPart, split_axis
@@ -168,18 +169,18 @@ def _of_parts(model: nn.Module, plan: Mapping[str, Any], chosen: dict[str, Any],
 
 
 def _config(model: nn.Module) -> Any:
-    """The configuration of a model's text part."""
+    """Return the configuration of a model's text part."""
     config: Any = getattr(model, "config", None)
     return config.get_text_config() if hasattr(config, "get_text_config") else config
 
 
 def matching(pattern: str, path: str) -> bool:
-    """Whether a path is of a pattern, in which `*` stands for a name or a part of it."""
+    """Return True if a path fits a pattern, in which `*` stands for a name or a part of one."""
     return re.fullmatch(re.escape(pattern).replace(r"\*", r"[^.]*"), path) is not None
 
 
 def _check_heads(model: nn.Module, chosen: dict[str, Any], ranks: int) -> None:
-    """Raise InputError where ranks don't divide the heads of a configuration."""
+    """Raise InputError if the number of heads in the configuration is not divisible by the number of ranks."""
     config = _config(model)
     for path, word in chosen.items():
         field = _HEADS.get(path.rpartition(".")[2], "")
@@ -192,7 +193,7 @@ def _check_heads(model: nn.Module, chosen: dict[str, Any], ranks: int) -> None:
 
 
 def _check_width(path: str, module: nn.Module, word: Any, ranks: int) -> None:
-    """Raise InputError for a width that the ranks don't divide, or a module that torch can't split so."""
+    """Raise InputError if a width is not divisible by the number of ranks, or torch can't split the module."""
     name = _EVEN.get(word, "") if isinstance(word, str) else ""
     if isinstance(word, str) and word in _DIMS and not isinstance(module, (nn.Linear, nn.Embedding)):
         raise InputError(
@@ -205,10 +206,12 @@ def _check_width(path: str, module: nn.Module, word: Any, ranks: int) -> None:
 
 
 def _shared(model: nn.Module, chosen: dict[str, Any]) -> dict[tuple[str, str], list[tuple[str, str]]]:
-    """Parameters of several modules, as the first's module and name and the others', to be one again.
+    """Return the parameters that several modules share, to tie them again after splitting.
+
+    The key is (module path, parameter name) of the first use, the value a list of the others.
 
     Raises:
-        InputError: they are not split alike.
+        InputError: the modules of a shared parameter are not split alike.
     """
     uses: dict[int, list[tuple[str, str]]] = {}
     for path, module in model.named_modules():

@@ -1,4 +1,4 @@
-"""Whether what stands in torch's namespaces and classes is torch's own, or something that a program has put there."""
+"""Tells whether entries of torch's namespaces and classes are torch's own, or were put there by a program."""
 
 from __future__ import annotations
 
@@ -33,18 +33,20 @@ _HERE = __name__.partition(".")[0]
 
 
 def is_own(value: Any, within: frozenset[int] = frozenset()) -> bool:
-    """Whether a value holds no code of a program: no function, object or class, however it is wrapped.
+    """Return True if a value holds no code of the user's: no function, object or class, however it is wrapped.
 
     Args:
-        value: what stands there.
-        within: ids of the functions around it, whose closures may hold them again.
+        value: the entry.
+        within: ids of enclosing functions, whose closures may contain the value again.
     """
     kind = type(value)
     if kind in _WRAPPERS:
         return all(is_own(each, within) for each in _WRAPPERS[kind](value))
     if kind is FunctionType:
         if not is_of_system(value):
-            return str(value.__globals__.get("__name__")).partition(".")[0] == _HERE  # what an older torch lacks
+            return (
+                str(value.__globals__.get("__name__")).partition(".")[0] == _HERE
+            )  # our own: backports for an older torch
         return id(value) in within or all(is_own(each, within | {id(value)}) for each in _contents(value))
     if issubclass(kind, type):
         return _of_system(value.__module__)
@@ -64,7 +66,7 @@ _OF_TYPES = frozenset(
 
 
 def is_fixed(value: Any) -> bool:
-    """Whether what stands in a class is no object with contents: a method, an atom, or a class."""
+    """Return True if a class's entry is a method, a class or plain data, rather than an object with contents."""
     return type(value) in _FIXED or isinstance(value, type)
 
 
@@ -75,7 +77,10 @@ _FIXED = ATOMS | {
 
 
 def _of_system(module: object) -> bool:
-    return of_system(module) or module in {"typing_extensions", "pybind11_builtins"}  # classes that torch is made of
+    return of_system(module) or module in {
+        "typing_extensions",
+        "pybind11_builtins",
+    }  # modules of some base classes of torch
 
 
 def _contents(function: FunctionType) -> Iterable[Any]:

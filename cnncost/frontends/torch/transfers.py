@@ -1,7 +1,8 @@
-"""Copies between the devices of a model, while forward and backward run.
+"""Copies between the devices of a model, in forward and backward.
 
-A tensor on `meta` stays there; what changes is the device that it represents. The copy is recorded as an op of its own
-kind, `transfer`. Its derivative copies the gradient back, which autograd would leave out: to it, both are on `meta`.
+A tensor on `meta` stays there; only the device that it represents changes. The copy is recorded as an op of its own
+kind, `transfer`. Autograd would see a copy from `meta` to `meta` and leave the gradient's copy out, so a Function of
+our own copies the gradient back.
 """
 
 from __future__ import annotations
@@ -20,28 +21,28 @@ from cnncost.graph import Node, OpSpec
 HOSTS = frozenset({"cpu", "meta"})
 _COPY = "aten::copy_"
 LISTS = ("aten::_foreach_", "aten::_fused_")
-"""Prefixes of ops on lists, which have tensors of each device, and run one tensor at a time."""
+"""Prefixes of ops on lists: their tensors may be on several devices, because they run one tensor at a time."""
 
 
 class Places(Protocol):
-    """Where the tensors of a recording are; its `Appearance`."""
+    """Knows the device that each tensor of a recording represents; implemented by `Appearance`."""
 
     several: bool
     """Whether the model is on more than one device."""
     nodes: list[Node]
-    """What is recorded so far."""
+    """The nodes recorded so far."""
 
     def claimed(self, tensor: torch.Tensor) -> torch.device:
-        """The device that a tensor represents."""
+        """Return the device that a tensor represents."""
 
     def place(self, tensor: torch.Tensor, device: torch.device, away: bool = True) -> None:
         """Register a tensor on a device."""
 
 
 def moved(places: Places, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What `tensor.to(…)` returns if it leads to another of the model's devices; None if it does not.
+    """Return what `tensor.to(…)` returns if it moves to another device of the model; None if it doesn't.
 
-    A model on one device has a transfer once it names another that is no CPU.
+    Of a model on one device, only copies between two devices other than the CPU are transfers.
     """
     target = next((a for a in (*args, kwargs.get("other")) if isinstance(a, torch.Tensor)), None)
     named = [places.claimed(target)] if target is not None else map(as_device, (*args, kwargs.get("device")))
@@ -62,7 +63,7 @@ def _transferred(tensor: torch.Tensor, places: Places, there: torch.device, dtyp
 
 
 def _copied(tensor: torch.Tensor, places: Places, there: torch.device, dtype: torch.dtype, form: Any) -> torch.Tensor:
-    """A copy on another device, whose node becomes a transfer."""
+    """Copy to another device, and record the copy as a transfer."""
     here = with_index(places.claimed(tensor))
     there = with_index(there)
     result: torch.Tensor = TensorBase.to(tensor, META, dtype, copy=True, memory_format=form)
@@ -72,13 +73,13 @@ def _copied(tensor: torch.Tensor, places: Places, there: torch.device, dtype: to
 
 
 def _between(node: Node, here: torch.device, there: torch.device) -> Node:
-    """The node of a copy as a transfer."""
+    """Return the node of a copy as a transfer between two devices."""
     spec, attrs = node.spec, (("source", str(here)), ("target", str(there)))
     return node._replace(spec=memos.intern(OpSpec("transfer", spec.inputs, spec.outputs, attrs)))
 
 
 class _Transfer(torch.autograd.Function):
-    """A copy to another device, and the gradient's back."""
+    """A copy to another device, whose backward copies the gradient back."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Any, places: Any, there: Any, dtype: Any, form: Any) -> Any:
@@ -88,20 +89,20 @@ class _Transfer(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
-        """The gradient, on the tensor's own device."""
+        """Return the gradient, copied to the tensor's own device."""
         device, dtype = ctx.back
         return _transferred(grad, ctx.places, device, dtype, torch.preserve_format), None, None, None, None
 
 
 def with_index(device: torch.device) -> torch.device:
-    """A device with its number: `cuda` is the current one, 0 by default."""
+    """Return the device with an index: `cuda` without one means the current device, 0 by default."""
     return torch.device(device.type, device.index or 0) if device.type not in HOSTS else device
 
 
 def check_together(places: Places, name: str, tensors: Sequence[torch.Tensor]) -> None:
-    """Raise torch's error for an op on tensors of several devices, unless it copies.
+    """Raise torch's error for an op, other than a copy, on tensors of several devices.
 
-    A number on the CPU may stand beside tensors on any device, and so may positions.
+    Scalars and integer tensors (indices) on the CPU may be combined with tensors on any device.
     """
     if not places.several or len(tensors) < 2 or name == _COPY or name.startswith(LISTS):
         return
@@ -118,7 +119,7 @@ def check_together(places: Places, name: str, tensors: Sequence[torch.Tensor]) -
 
 
 def note_copy(places: Places, name: str, tensors: Sequence[torch.Tensor]) -> None:
-    """Make the node of `copy_` from another device a transfer."""
+    """Turn the node of a `copy_` from another device into a transfer."""
     if places.several and name == _COPY and len(tensors) > 1:
         there, here = (with_index(places.claimed(tensor)) for tensor in tensors[:2])
         if here != there:

@@ -1,4 +1,4 @@
-"""Results of ops for which torch has no meta kernel, though their sizes depend only on sizes."""
+"""Results of ops that have no meta kernel in torch although their output shapes depend only on input shapes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _DRIVERS = frozenset({"gels", "gelsy", "gelsd", "gelss"})
 
 
 def _least_squares(a: dict[str, Any]) -> Any:
-    """A: *,m,n; B: *,m,k, or *,m for one right side. X: *,n,k, the first rows of m; residuals *,k; rank *; values *.
+    """A: *,m,n; B: *,m,k, or *,m for one right-hand side → solution *,n,k; residuals *,k; rank *; singular values *.
 
-    Which of these LAPACK computes depends on the driver; the others are empty. `gelsy` is the default on a CPU.
+    The driver determines which of these LAPACK computes; the others are empty. On a CPU `gelsy` is the default.
 
     Raises:
-        RuntimeError: the sizes don't fit, as in torch.
+        RuntimeError: the shapes don't fit, as in torch.
         DataDependentError: whether there are residuals depends on the rank.
     """
     x, b, driver = a["self"], a["b"], a["driver"] or "gelsy"
@@ -52,11 +52,11 @@ def _least_squares(a: dict[str, Any]) -> Any:
 
 
 def _nothing(_: dict[str, Any]) -> None:
-    """An in-place optimizer step, which returns nothing."""
+    """An in-place fused optimizer step returns nothing."""
 
 
 def _convolution(a: dict[str, Any]) -> torch.Tensor:
-    """N,C,* → N,O,*, as `convolution` gives it."""
+    """N,C,* → N,O,*, from the meta kernel of `aten::convolution`."""
     given = [a[name] for name in ("input", "weight", "bias")]
     like = [None if t is None else torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device=_META) for t in given]
     how = [a[name] for name in ("stride", "padding", "dilation", "transposed", "output_padding", "groups")]
@@ -65,7 +65,7 @@ def _convolution(a: dict[str, Any]) -> torch.Tensor:
 
 
 def _weight_norm_backward(a: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gradients of the direction and of the lengths, each as these are."""
+    """Gradients of the direction v and the length g, each of the same shape."""
     return torch.empty_like(a["saved_v"], device=_META), torch.empty_like(a["saved_g"], device=_META)
 
 

@@ -1,6 +1,6 @@
-"""Attention, as ONNX has it and as ONNX Runtime fuses it: with projections, biases, masks, caches, rotary embeddings.
+"""Attention ops of ONNX and of ONNX Runtime: with projections, biases, masks, caches, rotary embeddings.
 
-With a cache new keys and values are put behind the past ones, and receptive fields behind it are unknown.
+With a cache, new keys and values are appended to the past ones, and receptive fields after the op are unknown.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from cnncost.tensor_types import TensorType
 def attended(
     op: Op, q: Source, k: Source, v: Source, mask: tuple[Source, ...], causal: bool, keys: int | None = None
 ) -> Ref:
-    """Attention over q: N,H,L,E; k: N,G,S,E; v: N,G,S,V, of which the heads of q may share groups of G.
+    """Attention of q: N,H,L,E; k: N,G,S,E; v: N,G,S,V; groups of query heads share the G heads of keys and values.
 
-    `keys` are those that are read of a buffer that has more.
+    `keys` is the number of keys that are read, if the buffer holds more.
     """
     a, b, c = (op.type_of(each).shape for each in (q, k, v))
     heads, keys = a[:2], b[-2] if keys is None else keys
@@ -31,26 +31,29 @@ def attended(
 
 
 def _by_heads(op: Op, source: Source, heads: int) -> Source:
-    """N,L,H·E as N,H,L,E."""
+    """Split heads: N,L,H·E to N,H,L,E."""
     n, length, width = op.type_of(source).shape
     split = op.reshaped(source, (n, length, heads, width // heads))
     return op.permuted(split, (0, 2, 1, 3), copy=False)
 
 
 def _split_evenly(heads: Any, *widths: int) -> bool:
-    """Whether the number of heads is given and divides the widths of queries, keys and values."""
+    """Return True if the numbers of heads are given and divide the widths of queries, keys and values."""
     return bool(heads) and all(width % heads == 0 for width in widths)
 
 
 def _together(op: Op, source: Source) -> Source:
-    """N,H,L,V as N,L,H·V."""
+    """Join heads: N,H,L,V to N,L,H·V."""
     n, heads, length, width = op.type_of(source).shape
     return op.reshaped(op.permuted(source, (0, 2, 1, 3)), (n, length, heads * width))
 
 
 @lowers("Attention")
 def attention(op: Op) -> Made | None:
-    """Q, K, V of four axes, or of three with numbers of heads; mask?. With caches or a soft cap: by its definition."""
+    """Q, K, V of four axes, or of three with the numbers of heads as attributes; mask?.
+
+    With a cache or a soft cap, the op is lowered to the ops that ONNX defines it by.
+    """
     plain = not op.has(4) and not op.has(5) and not op.has(6) and not op.get("softcap")
     if not plain or any(output is not None for output in op.outputs[1:]) or op.get("softmax_precision"):
         return None
@@ -68,24 +71,24 @@ def attention(op: Op) -> Made | None:
 
 
 def _behind(op: Op, past: Source | None, new: Source, to: TensorType) -> Source:
-    """New keys or values behind past ones, along axis 2."""
+    """Append new keys or values to the past ones along axis 2."""
     return new if past is None else op.step("layout", {"copy": True, "moves": None}, (past, new), to)
 
 
 def _rotated(op: Op, x: Source) -> Ref:
-    """Pairs of features rotated by an angle: two products and a sum for each."""
+    """Rotate pairs of features by an angle: two products and a sum per feature."""
     return op.pointwise("add", [op.pointwise("mul", [x]), op.pointwise("mul", [x])])
 
 
 @shapes("RotaryEmbedding")
 def rotary_type(op: Op) -> list[TensorType | None]:
-    """As x."""
+    """The type of x."""
     return [op.x()]
 
 
 @lowers("RotaryEmbedding", domain=MICROSOFT)
 def rotary(op: Op) -> Made | None:
-    """x, positions, cosines, sines. Of a part of the features alone: unknown."""
+    """x, positions, cosines, sines. Unknown if only some of the features are rotated."""
     return None if op.get("rotary_embedding_dim") else [_rotated(op, 0)]
 
 
@@ -131,7 +134,7 @@ def multi_head_type(op: Op) -> list[TensorType | None] | None:
 
 @lowers("MultiHeadAttention", domain=MICROSOFT, weights=(3,))
 def multi_head(op: Op) -> Made | None:
-    """query, key, value; bias? of all three; a mask of keys or a bias of positions?; past?. No projections."""
+    """query, key, value; bias? of all three; a key mask or an additive bias?; past?. It has no projections."""
     found = _three(op)
     if found is None or op.present(8, 9) or len(op.present(4, 5)) > 1 or any(op.outputs[3:]):
         return None
@@ -146,7 +149,7 @@ def multi_head(op: Op) -> Made | None:
 
 
 def _separated(op: Op, heads: int) -> list[Source]:
-    """Queries, keys and values as N,H,L,E, with their biases."""
+    """Return queries, keys and values as N,H,L,E, with their biases added."""
     x = op.x().shape
     if len(x) == 5:
         return [_of_packed(op, 0, i) for i in range(3)]
@@ -163,7 +166,7 @@ def _separated(op: Op, heads: int) -> list[Source]:
 
 
 def _of_packed(op: Op, source: Source, index: int) -> Source:
-    """One of N,L,H,k,E, as N,H,L,E."""
+    """Take one of queries, keys and values out of N,L,H,k,E, as N,H,L,E."""
     n, length, heads, _, width = op.type_of(source).shape
     part = op.move(source, (("select", 3, index),), op.type_of(source)._replace(shape=(n, length, heads, width)))
     return op.permuted(part, (0, 2, 1, 3), copy=False)
@@ -173,7 +176,7 @@ def _of_packed(op: Op, source: Source, index: int) -> Source:
 
 
 def _widths(op: Op) -> tuple[int, int, int] | None:
-    """Features of queries, keys and values; None if the weights or heads don't fit."""
+    """Return the widths of queries, keys and values; None if weights and heads don't fit."""
     joint, heads = op.x(1).shape[-1], op.get("num_heads")
     given = op.get("qkv_hidden_sizes") or [joint // 3] * 3
     fits = heads and len(given) == 3 and sum(given) == joint and given[0] == given[1]
@@ -252,7 +255,7 @@ def _grouped(op: Op) -> tuple[int, int, int, int, int] | None:
 
 @shapes("GroupQueryAttention")
 def grouped_type(op: Op) -> list[TensorType | None] | None:
-    """query: N,L,H·E, or with its keys and values; keys and values with the past ones: N,G,S,E."""
+    """query: N,L,H·E, or packed with keys and values; the cache, past included: N,G,S,E."""
     found = _grouped(op)
     if found is None:
         return None

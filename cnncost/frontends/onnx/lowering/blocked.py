@@ -1,7 +1,7 @@
-"""Ops on channels in blocks, which ONNX Runtime writes for one processor: com.microsoft.nchwc.
+"""Ops on blocked layouts (com.microsoft.nchwc), which ONNX Runtime writes for the processor that it runs on.
 
-A tensor of C channels is stored with C rounded up to a multiple of the processor's block, 8 or 16: shapes, weights and
-counts are those of what is stored, for that is computed. A note says so.
+A tensor of C channels is stored with C rounded up to a multiple of the processor's block of 8 or 16 channels. Shapes,
+weights and counts here are those of the padded tensors, because the padding is computed, too; a note says so.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NOTE = "com.microsoft.nchwc: channels are counted as the file stores them, round
 
 @shapes("Conv", domain=BLOCKED)
 def conv_type(op: Op) -> list[TensorType | None] | None:
-    """x: N,C,*; w: K,C/g,*. The first convolution reads images as they are."""
+    """x: N,C,*; w: K,C/g,*. The first convolution reads an image that isn't blocked."""
     x, w = op.x().shape, op.x(1).shape
     if len(x) != len(w) or len(w) < 3 or x[1] != w[1] * op.get("group", 1):
         return None
@@ -53,7 +53,7 @@ def pool_type(op: Op) -> list[TensorType | None] | None:
 
 @shapes("GlobalMaxPool", "GlobalAveragePool", domain=BLOCKED)
 def global_pool_type(op: Op) -> list[TensorType | None]:
-    """One position for each channel."""
+    """y: one position per channel."""
     x = op.x().shape
     return [op.x()._replace(shape=(*x[:2], *[1] * (len(x) - 2)))]
 
@@ -64,7 +64,7 @@ lowers("GlobalMaxPool", "GlobalAveragePool", domain=BLOCKED)(global_pool)
 
 @shapes("ReorderInput", domain=BLOCKED)
 def reorder_input_type(op: Op) -> list[TensorType | None] | None:
-    """N,C,*; None unless C is of whole blocks on every processor, for the file does not state the block's size."""
+    """y: N,C,*; None unless C is a multiple of 16: the file does not state the block's size."""
     x = op.x().shape
     if len(x) < 3:
         return None
@@ -74,7 +74,7 @@ def reorder_input_type(op: Op) -> list[TensorType | None] | None:
 
 @lowers("ReorderInput", domain=BLOCKED)
 def reorder_input(op: Op) -> Made:
-    """x: N,C,* or N,*,C into blocks; channels up to a whole block are zeros."""
+    """x: N,C,* or N,*,C, converted to blocks; the last block is filled with zeros."""
     rank, moves = len(op.x().shape), _to_front(op)
     given = op.x().shape[-1 if op.get("channels_last") else 1]
     added = op.y().shape[1] - given
@@ -89,7 +89,7 @@ def _to_front(op: Op) -> tuple[Any, ...]:
 
 @shapes("ReorderOutput", domain=BLOCKED)
 def reorder_output_type(op: Op) -> list[TensorType | None] | None:
-    """N,C,* of so many channels, or N,*,C."""
+    """y: N,C,* or N,*,C, with C as the attribute `channels` says."""
     x, channels = op.x().shape, op.get("channels", 0)
     if not 0 < channels <= x[1]:
         return None
@@ -99,7 +99,7 @@ def reorder_output_type(op: Op) -> list[TensorType | None] | None:
 
 @lowers("ReorderOutput", domain=BLOCKED)
 def reorder_output(op: Op) -> Made:
-    """Out of blocks; what was added to fill them is left out."""
+    """Converts blocks to a plain layout, and drops the channels that filled the last block."""
     x, channels = op.x().shape, op.get("channels")
     moves: tuple[Any, ...] = (("slice", 1, 0, channels, 1),) if channels != x[1] else ()
     if op.get("channels_last"):
@@ -109,7 +109,7 @@ def reorder_output(op: Op) -> Made:
 
 @shapes("Upsample", domain=BLOCKED)
 def upsample_type(op: Op) -> list[TensorType | None] | None:
-    """Each axis times a whole number."""
+    """y: each spatial size times an integer factor."""
     x, scales = op.x().shape, tuple(op.get("scales") or ())
     if len(scales) != len(x) or min(scales) < 1:
         return None
@@ -118,7 +118,7 @@ def upsample_type(op: Op) -> list[TensorType | None] | None:
 
 @lowers("Upsample", domain=BLOCKED)
 def upsample(op: Op) -> Made | None:
-    """The nearest position is copied; a linear one is a sum of two along each axis."""
+    """Nearest copies an element; linear sums two elements along each axis."""
     x, scales, mode = op.x().shape, tuple(op.get("scales")), op.get("mode", "nearest")
     where, axes = op.get("coordinate_transformation_mode", "asymmetric"), len(x) - 2
     if scales[:2] != (1, 1) or not 1 <= axes <= 3 or mode not in {"nearest", "linear"}:

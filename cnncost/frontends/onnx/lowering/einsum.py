@@ -43,7 +43,7 @@ def einsum(op: Op) -> Made | None:
 
 
 def _diagonal(op: Op, i: int, term: str) -> Side:
-    """An input whose axes have different letters."""
+    """Replace an input with a repeated letter by its diagonal."""
     kept = "".join(dict.fromkeys(term))
     if kept == term:
         return i, term
@@ -53,7 +53,7 @@ def _diagonal(op: Op, i: int, term: str) -> Side:
 
 
 def _equation(op: Op) -> tuple[list[str], str] | None:
-    """Letters of each input and of the output; an ellipsis becomes capital letters not used."""
+    """Return the letters of each input and of the output; an ellipsis becomes unused capital letters."""
     text = op.get("equation", "").replace(" ", "")
     left, arrow, out = text.partition("->")
     inputs = left.split(",")
@@ -72,14 +72,14 @@ def _equation(op: Op) -> tuple[list[str], str] | None:
 
 
 def _without_broadcast(op: Op, source: Source, term: str, sizes: dict[str, int]) -> Side:
-    """A tensor without the axes of one element that another one has in full."""
+    """Drop the axes of size 1 that another input has at full size."""
     shape = op.type_of(source).shape
     kept = [axis for axis, letter in enumerate(term) if shape[axis] == sizes[letter]]
     return op.reshaped(source, tuple(shape[axis] for axis in kept)), "".join(term[axis] for axis in kept)
 
 
 def _alone_summed(op: Op, source: Source, term: str, others: set[str]) -> Side:
-    """Axes that neither the output nor another input has are summed first."""
+    """First sum the axes that neither the output nor another input has."""
     alone = tuple(axis for axis, letter in enumerate(term) if letter not in others)
     if not alone:
         return source, term
@@ -95,7 +95,7 @@ def _ordered(op: Op, source: Source, letters: str, wanted: str) -> Ref:
 
 
 def _two(op: Op, first: Side, second: Side, out: str, sizes: dict[str, int]) -> Side:
-    """The product of two tensors with the axes of `out`; those that both have and `out` has not are summed."""
+    """Multiply two tensors; the result has the axes `out`, and other axes that both have are summed."""
     (a, left), (b, right) = first, second
     batch = [c for c in out if c in left and c in right]
     inner = [c for c in left if c in right and c not in batch]

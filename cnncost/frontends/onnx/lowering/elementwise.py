@@ -22,19 +22,19 @@ _SAME = {
 
 @lowers(*_SAME)
 def same(op: Op) -> Made:
-    """The function of this name; inputs broadcast."""
+    """The function of this name; inputs are broadcast."""
     return op.done("pointwise", {"fn": _SAME[op.type]})
 
 
 @lowers("PRelu", weights=(1,))
 def prelu(op: Op) -> Made:
-    """x, slope, which broadcasts."""
+    """x, slope; the slope is broadcast."""
     return op.done("pointwise", {"fn": "prelu"})
 
 
 @lowers("Mod")
 def mod(op: Op) -> Made:
-    """`fmod` chooses the sign's rule."""
+    """The attribute `fmod` says whether the result has the sign of the dividend, or of the divisor."""
     return op.done("pointwise", {"fn": "fmod" if op.get("fmod") else "remainder"})
 
 
@@ -46,7 +46,7 @@ def gelu(op: Op) -> Made:
 
 @lowers("Swish")
 def swish(op: Op) -> Made:
-    """x · sigmoid(αx): an α other than 1 is a multiplication more."""
+    """x · sigmoid(αx): one multiplication more if α is not 1."""
     x: Source = 0
     if op.get("alpha", 1.0) != 1.0:
         scaled = op.pointwise("mul", [0])
@@ -57,7 +57,7 @@ def swish(op: Op) -> Made:
 
 @shapes("Gelu", "QuickGelu", "BiasGelu", "FastGelu")
 def like_x(op: Op) -> list[TensorType | None]:
-    """y: as x."""
+    """y: the type of x."""
     return [op.x()]
 
 
@@ -87,7 +87,7 @@ def bias_gelu(op: Op) -> Made:
 
 @lowers("Clip")
 def clip(op: Op) -> Made:
-    """Bounds by attribute up to opset 10, then by input; ReLU6 and hardtanh are exported as this."""
+    """Bounds are attributes up to opset 10, then inputs; ReLU6 and hardtanh are exported as Clip."""
     low = op.has(1) or (op.opset < 11 and "min" in op.attributes)
     high = op.has(2) or (op.opset < 11 and "max" in op.attributes)
     if not low and not high:
@@ -97,7 +97,7 @@ def clip(op: Op) -> Made:
 
 @lowers("Shrink")
 def shrink(op: Op) -> Made:
-    """With a bias it is the soft one."""
+    """With a bias it is soft shrinkage, else hard."""
     return op.done("pointwise", {"fn": "softshrink" if op.get("bias", 0.0) else "hardshrink"})
 
 
@@ -106,7 +106,7 @@ _CHAINS = {"Max": "maximum", "Min": "minimum", "Sum": "add", "Mean": "add"}
 
 @lowers(*_CHAINS)
 def chain(op: Op) -> Made:
-    """Of n tensors: n − 1 operations each, and a mean's division."""
+    """Max, Min, Sum or Mean of n tensors: n − 1 operations per element; a mean also divides."""
     last: Source = 0
     for i in range(1, len(op.inputs)):
         final = i == len(op.inputs) - 1
@@ -133,7 +133,7 @@ def dropout_type(op: Op) -> list[TensorType | None]:
 
 @lowers("Dropout")
 def dropout(op: Op) -> Made | None:
-    """The identity at inference; an op that trains has that by a constant. A mask is written if it is read."""
+    """The identity in inference; a constant input says if it is in training mode. The mask is written if it is read."""
     training = op.constant(2)
     if op.has(2) and training is None:
         return None

@@ -1,4 +1,4 @@
-"""Mixtures of experts of com.microsoft: each token goes to k of E experts, whichever these are."""
+"""Mixtures of experts of com.microsoft: each token is routed to k of E experts; the cost does not depend on which."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Projection(NamedTuple):
 
 @shapes("MoE", "QMoE")
 def same_type(op: Op) -> list[TensorType | None]:
-    """As the tokens."""
+    """y: the type of the tokens."""
     return [op.x()]
 
 
@@ -54,7 +54,7 @@ def experts(op: Op) -> Made | None:
 
 
 def _projection(op: Op, at: int, experts: int) -> Projection | None:
-    """Weights E,N,K, or E,K,N as older files have them; only the product of sizes matters where x has K features."""
+    """Return weights E,N,K, or E,K,N as in older files; where x has K features, only the product of sizes matters."""
     if not op.has(at):
         return None
     shape, hidden = op.x(at).shape, op.x().shape[-1]
@@ -105,7 +105,7 @@ def _dequantized(op: Op, i: int, experts: int) -> Projection | None:
 
 
 def _mixed(op: Op, found: list[Projection | None], best: Ref) -> Made | None:
-    """The experts' work on the tokens, and its sum by `best`: T,k."""
+    """Run the experts on their tokens and sum the results, weighted by `best`: T,k."""
     first, second, third = found
     x, tokens, chosen = op.x(), prod(op.x().shape[:-1]), op.get("k", 1)
     fn, fused = op.get("activation_type", "relu"), op.get("swiglu_fusion", 0)
@@ -144,14 +144,14 @@ def _third(op: Op) -> int:
 
 
 def _product(op: Op, x: Source, matrices: Projection, rows: int) -> Ref:
-    """Each row by the matrix of its own expert."""
+    """Multiply each row by the matrix of its own expert."""
     attrs = {"rows": rows, "k": matrices.columns, "n": matrices.rows, "bias": matrices.bias is not None}
     read = [x, matrices.weight, *([] if matrices.bias is None else [matrices.bias])]
     return op.step("grouped_matmul", dict(attrs), read, op.type_of(x)._replace(shape=(rows, matrices.rows)))
 
 
 def _gate(op: Op, first: Source, third: Source | None, shape: Shape, fn: str) -> Ref:
-    """f(g)·(l + β), g and l from two products or the halves of one, both within a limit if there is one."""
+    """Compute f(g)·(l + β); g and l are two products, or the halves of one, both clamped if there is a limit."""
     gate, linear = first, third
     if linear is None:
         half = op.type_of(first)._replace(shape=shape)

@@ -1,4 +1,4 @@
-"""Convolutions and products that ONNX Runtime has fused with an activation."""
+"""Convolutions and matrix products with a fused activation, as ONNX Runtime writes them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid", "LeakyRelu"
 
 @shapes("FusedConv")
 def fused_conv_type(op: Op) -> list[TensorType | None] | None:
-    """As of a convolution with explicit padding."""
+    """The type that Conv with explicit padding returns."""
     x, w = op.x().shape, op.x(1).shape
     axes = len(w) - 2
     if op.get("auto_pad", "NOTSET") != "NOTSET" or len(x) != len(w):
@@ -40,7 +40,7 @@ def fused_conv(op: Op) -> Made | None:
 
 @shapes("FusedGemm")
 def fused_gemm_type(op: Op) -> list[TensorType | None]:
-    """As of Gemm."""
+    """The type that Gemm returns."""
     a, b = op.x().shape, op.x(1).shape
     return [op.x()._replace(shape=(a[1] if op.get("transA") else a[0], b[0] if op.get("transB") else b[1]))]
 

@@ -1,4 +1,4 @@
-"""Ops that move, index or create elements. Attributes, or constants among the inputs, say which go where."""
+"""Ops that move, index or create elements. Attributes or constant inputs say which elements go where."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ def _moved(op: Op, moves: tuple[Any, ...] | None, copy: bool = True) -> Made:
 
 @lowers("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
 def same(op: Op) -> Made:
-    """The same elements in the same order, in the same memory."""
+    """The same elements in the same order and memory."""
     return _moved(op, (("reshape", op.y().shape),), copy=False)
 
 
 @lowers("Transpose")
 def transpose(op: Op) -> Made:
-    """`perm`; by default all axes in reverse."""
+    """perm; by default all axes are reversed."""
     order = tuple(op.get("perm") or range(len(op.x().shape))[::-1])
     return _moved(op, (("permute", order),))
 
 
 @lowers("Expand")
 def expand(op: Op) -> Made:
-    """Broadcast to a shape; axes of the input that are larger stay."""
+    """Broadcast to a shape; an axis that is larger in the input keeps its size."""
     return _moved(op, (("expand", op.y().shape),))
 
 
 def _ints(op: Op, index: int, attribute: str) -> list[int] | None:
-    """A list by attribute or by a constant input."""
+    """Return a list of integers from an attribute or a constant input."""
     if attribute in op.attributes:
         return [int(n) for n in op.attributes[attribute]]
     value = op.constant(index)
@@ -41,7 +41,7 @@ def _ints(op: Op, index: int, attribute: str) -> list[int] | None:
 
 @lowers("Slice")
 def slices(op: Op) -> Made:
-    """One range for each axis that is given."""
+    """One range per listed axis."""
     x, y = op.x().shape, op.y().shape
     starts = _ints(op, 1, "starts")
     axes = _ints(op, 3, "axes") if op.has(3) or "axes" in op.attributes else list(range(len(starts or ())))
@@ -76,7 +76,7 @@ _PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate",
 
 @lowers("Pad")
 def pad(op: Op) -> Made:
-    """`pads`: all that come before, then all that come after."""
+    """pads: first the amounts before each axis, then those after it."""
     x, y = op.x().shape, op.y().shape
     pads, mode = _ints(op, 1, "pads"), _PAD_MODES.get(op.get("mode", "constant"))
     axes = _ints(op, 3, "axes") if op.has(3) else list(range(len(x)))
@@ -92,7 +92,7 @@ def pad(op: Op) -> Made:
 
 @lowers("Tile")
 def tile(op: Op) -> Made:
-    """Each axis so many times."""
+    """Repeat each axis as often as `repeats` says."""
     times = _ints(op, 1, "repeats")
     if times is None:
         return _moved(op, None)
@@ -101,7 +101,7 @@ def tile(op: Op) -> Made:
 
 @lowers("DepthToSpace")
 def depth_to_space(op: Op) -> Made:
-    """x: N,C,H,W. DCR takes the block's place from the outer part of C, CRD (torch's) from the inner."""
+    """x: N,C,H,W. In mode DCR the outer part of C is the position in the block; in CRD, as in torch, the inner part."""
     n, c, h, w = op.x().shape
     b = op.get("blocksize")
     if op.get("mode", "DCR") == "CRD":
@@ -114,7 +114,7 @@ def depth_to_space(op: Op) -> Made:
 
 @lowers("SpaceToDepth")
 def space_to_depth(op: Op) -> Made:
-    """x: N,C,H,W; the block's place comes outermost."""
+    """x: N,C,H,W; the position in the block becomes the outer part of C."""
     n, c, h, w = op.x().shape
     b = op.get("blocksize")
     moves = (("reshape", (n, c, h // b, b, w // b, b)), ("permute", (0, 3, 5, 1, 2, 4)), ("reshape", op.y().shape))
@@ -123,13 +123,13 @@ def space_to_depth(op: Op) -> Made:
 
 @lowers("Trilu")
 def trilu(op: Op) -> Made:
-    """Elements on one side of a diagonal; the others are set to zero."""
+    """Keeps the elements on one side of a diagonal; the others are set to zero."""
     return op.done("layout", {"copy": True, "moves": (("reshape", op.x().shape),), "zeroes": True}, [0])
 
 
 @lowers("ReverseSequence", "CenterCropPad", "Compress")
 def elsewhere(op: Op) -> Made:
-    """Which elements go where is in the data, or not followed."""
+    """Which elements go where depends on data, or is not tracked."""
     return _moved(op, None)
 
 
@@ -138,7 +138,7 @@ def elsewhere(op: Op) -> Made:
 
 @lowers("Gather", weights=(0,))
 def gather(op: Op) -> Made:
-    """data, indices, along an axis; constants are followed. A table looked up by rows is an embedding."""
+    """data, indices; axis. Constant indices are tracked; a gather of rows from a table is an embedding."""
     x, ids = op.x(), op.x(1)
     axis, known = op.get("axis", 0) % len(x.shape), op.constant(1)
     if known is None and axis == 0 and len(x.shape) == 2 and op.stored(0):
@@ -155,7 +155,7 @@ def gather(op: Op) -> Made:
 
 
 def _runs(positions: list[int]) -> tuple[tuple[int, int, int], ...]:
-    """Positions as runs of (first, count, step)."""
+    """Return positions as runs of (first, count, step)."""
     runs: list[tuple[int, int, int]] = []
     at = 0
     while at < len(positions):
@@ -170,13 +170,13 @@ def _runs(positions: list[int]) -> tuple[tuple[int, int, int], ...]:
 
 @lowers("GatherElements")
 def gather_elements(op: Op) -> Made:
-    """An index for each output element."""
+    """One index per output element."""
     return op.done("gather", {"fn": "gather", "dim": op.get("axis", 0) % len(op.x().shape)})
 
 
 @lowers("GatherND", "OneHot")
 def gather_other(op: Op) -> Made:
-    """By position, or a one at each index."""
+    """Gather by position (GatherND), or write a one at each index (OneHot)."""
     if op.type == "OneHot" and op.get("axis", -1) in (-1, len(op.x().shape)):
         return op.done("gather", {"fn": "one_hot"}, [0])
     return op.done("gather", {"fn": "other"})
@@ -191,7 +191,7 @@ def scatter(op: Op) -> Made:
 
 @lowers("MaxUnpool")
 def unpool(op: Op) -> Made:
-    """Each element at its remembered place."""
+    """Each element is written to its remembered position."""
     return op.done("scatter", {"accumulate": False, "elements": op.x().numel})
 
 
@@ -209,5 +209,5 @@ def create(op: Op) -> Made:
 
 @lowers("Bernoulli")
 def bernoulli(op: Op) -> Made:
-    """Each element drawn with a probability of its own."""
+    """Each element is drawn with its own probability."""
     return op.done("create", {"reads": (0,)})

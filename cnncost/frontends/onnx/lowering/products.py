@@ -10,7 +10,10 @@ from cnncost.tensor_types import TensorType
 
 
 def before(op: Op, x: Shape, y: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> Shape:
-    """Padding before the first position of each spatial axis: what comes after follows from the output's size."""
+    """Return the padding before the first position of each spatial axis.
+
+    The padding after the last one follows from the output's size.
+    """
     auto, axes = op.get("auto_pad", "NOTSET"), len(kernel)
     if auto in {"NOTSET", ""}:
         return tuple((op.get("pads") or [0] * 2 * axes)[:axes])
@@ -24,7 +27,7 @@ def before(op: Op, x: Shape, y: Shape, kernel: Shape, stride: Shape, dilation: S
 
 
 def spread(op: Op, name: str, axes: int) -> Shape:
-    """An attribute with one number per spatial axis, 1 by default."""
+    """Return an attribute with one number per spatial axis, by default 1."""
     return tuple(op.get(name) or [1] * axes)
 
 
@@ -36,7 +39,7 @@ def conv(op: Op) -> Made | None:
 
 
 def geometry(op: Op, x: Shape, w: Shape) -> Attrs | None:
-    """Attributes of a convolution; None for more axes than three."""
+    """Return a convolution's attributes; None for more than three spatial axes."""
     axes = len(w) - 2
     if not 1 <= axes <= 3 or len(x) != len(w):
         return None
@@ -87,7 +90,7 @@ def deform_conv(op: Op) -> Made | None:
 
 
 def product(left: Shape, right: Shape, bias: bool = False) -> Attrs:
-    """Sizes of a product by NumPy's rules: vectors are a row and a column, batches broadcast."""
+    """Return the sizes of a product by NumPy's rules: vectors are a row or a column, batches broadcast."""
     rows, columns = left if len(left) > 1 else (1, *left), right if len(right) > 1 else (*right, 1)
     size = max(len(rows), len(columns)) - 2
     padded = [(1,) * (size - len(s) + 2) + s[:-2] for s in (rows, columns)]
@@ -103,12 +106,12 @@ def matmul(op: Op) -> Made:
 
 @lowers("Gemm", weights=(0, 1, 2))
 def gemm(op: Op) -> Made:
-    """α·A·B + β·C, each of A and B transposed or not. A factor other than 1 is a multiplication for each element."""
+    """α·A·B + β·C; A and B may be transposed. A factor other than 1 adds a multiplication per element."""
     return [gemm_steps(op)]
 
 
 def gemm_steps(op: Op) -> Ref:
-    """A weight that is stored transposed makes it a linear layer, as torch's are."""
+    """A stored transposed weight makes the product a linear layer, like torch's."""
     alpha, beta = op.get("alpha", 1.0), op.get("beta", 1.0)
     added = op.has(2) and beta != 0.0
     y, integer = op.y(), op.integers(0, 1)
@@ -133,7 +136,7 @@ def gemm_steps(op: Op) -> Ref:
 
 @shapes("FusedMatMul")
 def fused_matmul_type(op: Op) -> list[TensorType | None] | None:
-    """Transposed or not, then as MatMul."""
+    """The type of MatMul, with factors transposed as the attributes say."""
     if op.get("transBatchA") or op.get("transBatchB") or min(len(op.x().shape), len(op.x(1).shape)) < 2:
         return None
     left = _swapped(op.x().shape) if op.get("transA") else op.x().shape

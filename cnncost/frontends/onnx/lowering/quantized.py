@@ -1,4 +1,7 @@
-"""8-bit ops: integer multiply-accumulates are MACs and no FLOPs. Float ops between Q and DQ are as written."""
+"""Ops on 8-bit integers: their multiply-accumulates count as MACs but not as FLOPs.
+
+Floating-point ops between QuantizeLinear and DequantizeLinear count as they are written.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,13 @@ from cnncost.tensor_types import TensorType
 
 @shapes("QuantizeLinear")
 def quantized_type(op: Op) -> list[TensorType | None]:
-    """As x, of the zero point's dtype."""
+    """y: the shape of x, the zero point's dtype."""
     return [op.x()._replace(dtype=op.x(2).dtype if op.has(2) else "uint8")]
 
 
 @shapes("DequantizeLinear")
 def dequantized_type(op: Op) -> list[TensorType | None]:
-    """As x, of the scale's dtype."""
+    """y: the shape of x, the scale's dtype."""
     return [op.x()._replace(dtype=op.x(1).dtype)]
 
 
@@ -32,18 +35,18 @@ def quantize(op: Op) -> Made:
 @lowers("DequantizeLinear", weights=(0,))
 @lowers("DequantizeLinear", domain=MICROSOFT, weights=(0,))
 def dequantize(op: Op) -> Made:
-    """x, scale, zero point?: of weights, too."""
+    """x, scale, zero point?; x may be a weight."""
     return op.done("quantize", {"fn": "dequantize"})
 
 
 def deferred(op: Op) -> bool:
-    """Whether a product may read the integers themselves: of 8 bits, without scales of their own for blocks."""
+    """Return True if a product may read the integers directly: 8 bits, and no scale per block."""
     return op.type == "DequantizeLinear" and op.x().dtype in {"int8", "uint8"} and not op.get("block_size")
 
 
 @lowers("DynamicQuantizeLinear")
 def dynamic(op: Op) -> Made:
-    """y, scale, zero point."""
+    """Outputs: y, its scale, its zero point."""
     return op.done("quantize", {"fn": "dynamic"})
 
 
@@ -56,7 +59,7 @@ def _conv(x: Shape, w: Shape, y: Shape) -> Attrs | None:
 
 @lowers("QLinearConv", weights=(3, 8))
 def qlinear_conv(op: Op) -> Made | None:
-    """x, its scale and zero point; w, …; those of y; bias?."""
+    """x, its scale and zero point; w, its scale and zero point; scale and zero point of y; bias?."""
     attrs = _conv(op.x().shape, op.x(3).shape, op.y().shape)
     return None if attrs is None else op.done("quantized_conv", attrs)
 
@@ -65,22 +68,22 @@ def qlinear_conv(op: Op) -> Made | None:
 
 
 def _first(x: Shape) -> Shape:
-    """N,*,C as N,C,*."""
+    """Move channels first: N,*,C to N,C,*."""
     return (x[0], x[-1], *x[1:-1])
 
 
 def _last(x: Shape) -> Shape:
-    """N,C,* as N,*,C."""
+    """Move channels last: N,C,* to N,*,C."""
     return (x[0], *x[2:], x[1])
 
 
 def _order(rank: int, first: bool) -> Shape:
-    """Of axes, to bring channels to the front or to the end."""
+    """Return the permutation that moves channels to the front or to the end."""
     return (0, rank - 1, *range(1, rank - 1)) if first else (0, *range(2, rank), 1)
 
 
 def windowed(op: Op, x: Shape, kernel: Shape) -> Shape | None:
-    """Sizes of space behind a window; None if none fits. x: sizes of space."""
+    """Return the spatial sizes after a window slides over `x`, the spatial sizes before; None if no window fits."""
     one, auto = [1] * len(x), op.get("auto_pad", "NOTSET")
     strides, dilations = op.get("strides") or one, op.get("dilations") or one
     if auto in {"SAME_UPPER", "SAME_LOWER"}:
@@ -102,7 +105,7 @@ def windowed(op: Op, x: Shape, kernel: Shape) -> Shape | None:
 
 @shapes("QLinearConv")
 def last_conv_type(op: Op) -> list[TensorType | None] | None:
-    """x: N,*,C with `channels_last`, else N,C,*; w: K,C/g,*. As x, of the dtype of y's zero point."""
+    """x: N,*,C with `channels_last`, else N,C,*; w: K,C/g,*. y: the layout of x, the dtype of y's zero point."""
     x, w = op.x().shape, op.x(3).shape
     if len(x) != len(w) or len(w) < 3:
         return None
@@ -116,7 +119,7 @@ def last_conv_type(op: Op) -> list[TensorType | None] | None:
 
 @lowers("QLinearConv", domain=MICROSOFT, weights=(3, 8))
 def last_conv(op: Op) -> Made | None:
-    """As ONNX's, of channels that may be last."""
+    """As QLinearConv; channels may be last."""
     if not op.get("channels_last"):
         return qlinear_conv(op)
     x, w, y = op.x(), op.x(3).shape, op.y()
@@ -138,7 +141,7 @@ def last_pool_type(op: Op) -> list[TensorType | None] | None:
 
 @lowers("NhwcMaxPool", domain=MICROSOFT)
 def last_pool(op: Op) -> Made | None:
-    """x: N,*,C, in 8-bit integers: comparisons alone."""
+    """x: N,*,C, in 8-bit integers: only comparisons."""
     x, y, kernel = op.x().shape, op.y(), tuple(op.get("kernel_shape"))
     if not 1 <= len(kernel) <= 3 or len(x) != len(kernel) + 2:
         return None
@@ -154,7 +157,7 @@ def last_pool(op: Op) -> Made | None:
 
 @lowers("ConvInteger", weights=(1,))
 def conv_integer(op: Op) -> Made | None:
-    """x, w, their zero points?: accumulators of 32 bits come out, nothing is rescaled."""
+    """x, w, their zero points?. Returns 32-bit accumulators; nothing is rescaled."""
     attrs = _conv(op.x().shape, op.x(1).shape, op.y().shape)
     return None if attrs is None else op.done("quantized_conv", attrs)
 
@@ -167,19 +170,19 @@ def _product(left: Shape, right: Shape) -> Attrs:
 
 @lowers("QLinearMatMul", weights=(0, 3))
 def qlinear_matmul(op: Op) -> Made:
-    """a, its scale and zero point; b, …; those of y."""
+    """a, its scale and zero point; b, its scale and zero point; scale and zero point of y."""
     return op.done("quantized_linear", _product(op.x().shape, op.x(3).shape))
 
 
 @lowers("MatMulInteger", weights=(0, 1))
 def matmul_integer(op: Op) -> Made:
-    """a, b, their zero points?: accumulators of 32 bits come out."""
+    """a, b, their zero points?. Returns 32-bit accumulators."""
     return op.done("quantized_linear", _product(op.x().shape, op.x(1).shape))
 
 
 @shapes("QLinearAdd", "QLinearMul")
 def binary_type(op: Op) -> list[TensorType | None]:
-    """Broadcast; a, its scale and zero point; b, …."""
+    """a, its scale and zero point; b, its scale and zero point. y: broadcast."""
     a, b = op.x().shape, op.x(3).shape
     size = max(len(a), len(b))
     pairs = zip((1,) * (size - len(a)) + a, (1,) * (size - len(b)) + b, strict=True)
@@ -188,7 +191,7 @@ def binary_type(op: Op) -> list[TensorType | None]:
 
 @lowers("QLinearAdd", "QLinearMul", domain=MICROSOFT, weights=(0, 3))
 def binary(op: Op) -> Made:
-    """Both dequantized, the operation, and requantized."""
+    """Dequantize both, compute, quantize the result."""
     return op.done("quantize", {"fn": "binary"})
 
 
@@ -202,7 +205,7 @@ def matmul_n_bits_type(op: Op) -> list[TensorType | None] | None:
 
 @lowers("MatMulNBits", domain=MICROSOFT, weights=(1, 2, 3, 5))
 def matmul_n_bits(op: Op) -> Made:
-    """A product with weights that are dequantized on the way: one multiplication for each of their N·K elements."""
+    """A product with weights of few bits, each dequantized by one multiplication: N·K in all."""
     x, n, k = op.x(), op.get("N"), op.get("K")
     if op.get("bits", 4) < 8:
         op.notes.append("MatMulNBits: parameters are the bytes that its weights are packed in, not the weights")
@@ -217,7 +220,7 @@ def matmul_n_bits(op: Op) -> Made:
 
 @shapes("QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax")
 def unary_type(op: Op) -> list[TensorType | None]:
-    """As x."""
+    """y: the type of x."""
     return [op.x()]
 
 
@@ -231,13 +234,13 @@ def _requantized(op: Op, source: Ref) -> Made:
 
 @lowers("QLinearSigmoid", "QLinearLeakyRelu", domain=MICROSOFT)
 def unary(op: Op) -> Made:
-    """x, its scale and zero point; those of y."""
+    """x, its scale and zero point; scale and zero point of y."""
     return _requantized(op, op.pointwise("sigmoid" if op.type == "QLinearSigmoid" else "leaky_relu", [_floats(op)]))
 
 
 @lowers("QLinearSoftmax", domain=MICROSOFT)
 def quantized_softmax(op: Op) -> Made | None:
-    """x, its scale and zero point; those of y. Along one axis."""
+    """x, its scale and zero point; scale and zero point of y. Along one axis."""
     x, axis = op.x(), op.get("axis", -1) % max(len(op.x().shape), 1)
     if op.get("opset", 13) < 13 and axis != len(x.shape) - 1:
         return None
@@ -247,7 +250,7 @@ def quantized_softmax(op: Op) -> Made | None:
 
 @shapes("QLinearGlobalAveragePool")
 def pooled_type(op: Op) -> list[TensorType | None]:
-    """One position for each channel."""
+    """y: one position per channel."""
     x = op.x().shape
     space = range(1, len(x) - 1) if op.get("channels_last") else range(2, len(x))
     return [op.x()._replace(shape=tuple(1 if i in space else n for i, n in enumerate(x)))]
@@ -255,7 +258,7 @@ def pooled_type(op: Op) -> list[TensorType | None]:
 
 @lowers("QLinearGlobalAveragePool", domain=MICROSOFT)
 def quantized_pool(op: Op) -> Made | None:
-    """x, its scale and zero point; those of y."""
+    """x, its scale and zero point; scale and zero point of y."""
     x, y = op.x().shape, op.y()._replace(dtype="float32")
     if not 3 <= len(x) <= 5:
         return None
@@ -269,7 +272,7 @@ def quantized_pool(op: Op) -> Made | None:
 
 @shapes("QLinearConcat")
 def concat_type(op: Op) -> list[TensorType | None]:
-    """Scale and zero point of y; then each tensor with its own."""
+    """Scale and zero point of y; then each tensor followed by its own."""
     axis, first = op.get("axis"), op.x(2)
     size = sum(op.x(i).shape[axis] for i in range(2, len(op.inputs), 3))
     axis %= len(first.shape)
@@ -278,13 +281,13 @@ def concat_type(op: Op) -> list[TensorType | None]:
 
 @lowers("QLinearConcat", domain=MICROSOFT)
 def quantized_concat(op: Op) -> Made:
-    """All are rescaled to one scale."""
+    """All tensors are rescaled to one scale."""
     return op.done("quantize", {"fn": "rescale"}, list(range(2, len(op.inputs), 3)))
 
 
 @shapes("QGemm")
 def qgemm_type(op: Op) -> list[TensorType | None] | None:
-    """a, its scale and zero point; b, …; c?; scale and zero point of y?, without which it is in floating point."""
+    """a, its scale and zero point; b, its own; c?; scale and zero point of y?. Without these y is floating-point."""
     a, b = op.x().shape, op.x(3).shape
     shape = (a[1] if op.get("transA") else a[0], b[0] if op.get("transB") else b[1])
     return [TensorType(shape, op.x(8).dtype if op.has(8) else "float32")]
@@ -292,7 +295,7 @@ def qgemm_type(op: Op) -> list[TensorType | None] | None:
 
 @lowers("QGemm", domain=MICROSOFT, weights=(3, 6))
 def qgemm(op: Op) -> Made:
-    """α is part of the scale."""
+    """The factor α is part of the scale, so that it costs nothing."""
     a, y = op.x().shape, op.y().shape
     return op.done("quantized_linear", {"rows": y[0], "in": a[0 if op.get("transA") else 1], "out": y[1],
                                         "dynamic": False})  # fmt: skip
@@ -300,7 +303,7 @@ def qgemm(op: Op) -> Made:
 
 @shapes("MatMulIntegerToFloat", "DynamicQuantizeMatMul")
 def to_float_type(op: Op) -> list[TensorType | None] | None:
-    """a, b, …: as MatMul."""
+    """a, b, …: the type of MatMul."""
     a, b = op.x().shape, op.x(1).shape
     if min(len(a), len(b)) < 2 or a[-1] != b[-2] or len(b) > 2:
         return None
@@ -309,5 +312,5 @@ def to_float_type(op: Op) -> list[TensorType | None] | None:
 
 @lowers("MatMulIntegerToFloat", "DynamicQuantizeMatMul", domain=MICROSOFT, weights=(1,))
 def to_float(op: Op) -> Made:
-    """Scaled to floats; the dynamic one finds the range of a, and quantizes it, on the way."""
+    """Scale the result to floats; the dynamic op also finds the range of a and quantizes it."""
     return op.done("quantized_linear", {**_product(op.x().shape, op.x(1).shape), "dynamic": op.type.startswith("Dyn")})

@@ -44,7 +44,7 @@ def recurrent(op: Op) -> Made | None:
 
 
 def _arranged(op: Op, out: Ref, made: Ref, sizes: tuple[int, int, int, int], batch_first: bool) -> Made:
-    """The outputs as ONNX has them: y as T,D,N,H or N,T,D,H; states as D,N,H or N,D,H."""
+    """Return the outputs in ONNX's layout: y as T,D,N,H or N,T,D,H; states as D,N,H or N,D,H."""
     steps, batch, directions, hidden = sizes
     found: Made = []
     for i, output in enumerate(op.outputs):
@@ -61,7 +61,7 @@ def _arranged(op: Op, out: Ref, made: Ref, sizes: tuple[int, int, int, int], bat
 
 
 def _cell(op: Op) -> str | None:
-    """The cell's name; None for activations other than the default ones."""
+    """Return the cell's name; None if its activations are not the default ones."""
     directions = op.x(1).shape[0]
     defaults = _DEFAULTS[op.type] * directions
     given = [name.lower() for name in op.get("activations") or defaults]

@@ -62,7 +62,7 @@ def softmax(op: Op) -> Made:
 
 @lowers("Hardmax")
 def hardmax(op: Op) -> Made | None:
-    """A maximum, and a comparison with it."""
+    """The maximum along an axis, and a comparison of each element with it."""
     if op.opset < 13:
         return None
     x = op.x()

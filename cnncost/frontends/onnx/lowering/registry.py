@@ -1,4 +1,4 @@
-"""The table of lowerings: from an ONNX op with its types and constants to steps of the Graph's op kinds."""
+"""The table of lowerings: each converts an ONNX op, with its types and constants, to steps (ops of the Graph)."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ Attrs: TypeAlias = dict[str, Attr]
 
 
 class Tensor(NamedTuple):
-    """What a name stands for.
+    """What a tensor name of the file refers to.
 
     Attributes:
         type: its type; None while its shape is not known.
-        value: its value in the Graph; None for constants that no op has read yet, and without a type.
+        value: its value id in the Graph; None for constants that no op has read yet, and if the type is unknown.
         constant: its elements, if they are few and known.
-        weight: the name of the initializer that it is; empty for others.
+        weight: the initializer's name; empty for other tensors.
         proto: its TypeProto, if it has no type.
-        later: the DequantizeLinear that makes it, recorded only if an op reads it in floating point.
-        origins: the stored tensors that a constant was computed from: they are parameters where it would be one.
-        parts: its tensors, if it is a sequence that the file makes.
-        absent: whether it is an optional with nothing in it.
+        later: the DequantizeLinear whose output it is, recorded only if an op reads it as floating-point numbers.
+        origins: the initializers that a constant was computed from; where it is used as a weight, they are parameters.
+        parts: its tensors, if it is a sequence that the file builds.
+        absent: whether it is an empty optional.
     """
 
     type: TensorType | None
@@ -41,7 +41,14 @@ class Tensor(NamedTuple):
 
 @dataclass
 class Later:
-    """A node that is recorded when its output is read first: what it reads, and where it stands."""
+    """A node that is recorded when its output is first read.
+
+    Attributes:
+        name: the node's name.
+        inputs: what it reads.
+        call: index of the module call that it belongs to.
+        value: its output's value id, once it is recorded.
+    """
 
     name: str
     inputs: tuple[Tensor | None, ...]
@@ -50,7 +57,7 @@ class Later:
 
     @property
     def source(self) -> Tensor | None:
-        """What is dequantized."""
+        """The quantized tensor."""
         return self.inputs[0]
 
 
@@ -66,7 +73,7 @@ Source: TypeAlias = "int | Ref"
 
 
 class Step(NamedTuple):
-    """One op of the Graph."""
+    """One op to append to the Graph; with `alias` its outputs share the storage of its first input."""
 
     kind: str
     attrs: Attrs
@@ -81,12 +88,12 @@ class Op:
 
     Attributes:
         type, opset: its name, and the version of its domain.
-        attributes: as Python's numbers, lists and texts; tensors as constants.
-        inputs: None for optional ones that are left out.
-        outputs: types; None for optional ones that are left out.
+        attributes: Python numbers, lists and strings by name; tensors as constants.
+        inputs: its inputs; None for an optional one that is left out.
+        outputs: types of its outputs; None for an optional one that is left out.
         steps: what it was lowered to so far.
-        notes: what the figures have to be told with.
-        looked: whether more of its inputs was read than their types: ops like it may be lowered in another way.
+        notes: remarks that reports print with the figures.
+        looked: whether the lowering read more of the inputs than their types, so that it can't be reused for other ops.
     """
 
     type: str
@@ -99,55 +106,55 @@ class Op:
     looked: bool = False
 
     def get(self, name: str, default: Any = None) -> Any:
-        """An attribute."""
+        """Return the attribute, or `default` if the op doesn't have it."""
         return self.attributes.get(name, default)
 
     def has(self, index: int) -> bool:
-        """Whether there is an input at this position."""
+        """Return True if the op has an input at this position."""
         return index < len(self.inputs) and self.inputs[index] is not None
 
     def x(self, index: int = 0) -> TensorType:
-        """The type of an input."""
+        """Return the type of an input."""
         tensor = self.inputs[index]
         assert tensor is not None
         assert tensor.type is not None
         return tensor.type
 
     def y(self, index: int = 0) -> TensorType:
-        """The type of an output."""
+        """Return the type of an output."""
         found = self.outputs[index]
         assert found is not None
         return found
 
     def type_of(self, source: Source) -> TensorType:
-        """The type of an input or of a step's output."""
+        """Return the type of an input, or of a step's output."""
         return self.steps[source.step].outputs[source.output] if isinstance(source, Ref) else self.x(source)
 
     def constant(self, index: int) -> Constant | None:
-        """The elements of an input, if they are known."""
+        """Return the elements of an input; None if they are unknown."""
         self.looked = True
         tensor = self.inputs[index] if index < len(self.inputs) else None
         return None if tensor is None else tensor.constant
 
     def stored(self, index: int) -> bool:
-        """Whether an input is a tensor of the file."""
+        """Return True if an input is an initializer of the file."""
         self.looked = True
         tensor = self.inputs[index]
         return tensor is not None and bool(tensor.weight)
 
     def present(self, *indices: int) -> tuple[int, ...]:
-        """Those of the positions at which there is an input; all without arguments."""
+        """Return the given positions that have an input; without arguments, all positions that have one."""
         return tuple(i for i in (indices or range(len(self.inputs))) if self.has(i))
 
     def step(self, kind: str, attrs: Attrs, inputs: Sequence[Source], *outputs: TensorType) -> Ref:
-        """A step, by default with the op's own outputs; returns its first output."""
+        """Append a step and return its first output; the output types are by default those of the op."""
         alias = kind == "layout" and attrs.get("copy") is False
         types = outputs or tuple(t for t in self.outputs if t is not None)
         self.steps.append(Step(kind, attrs, tuple(inputs), types, alias))
         return Ref(len(self.steps) - 1)
 
     def done(self, kind: str, attrs: Attrs, inputs: Sequence[Source] | None = None) -> Made:
-        """One last step that makes all of the op's outputs."""
+        """Append the last step, which makes all of the op's outputs; returns the op's outputs."""
         at = self.step(kind, attrs, self.present() if inputs is None else inputs).step
         made: Made = []
         number = 0
@@ -157,7 +164,7 @@ class Op:
         return made
 
     def integers(self, x: int, w: int) -> Attrs:
-        """What says of a product that its factors are dequantized 8-bit integers: then it reads the integers."""
+        """Make a product read the integers if both factors are dequantized; returns the attribute that says so."""
         sources = [tensor.later.source for i in (x, w) if (tensor := self.inputs[i]) is not None and tensor.later]
         if len(sources) < 2:
             return {}
@@ -168,21 +175,21 @@ class Op:
     # ---- steps that many ops share
 
     def pointwise(self, fn: str, inputs: Sequence[Source], shape: Shape | None = None) -> Ref:
-        """An elementwise function; the shape of the first input unless given."""
+        """Append an elementwise function; the result has the first input's shape, or `shape`."""
         first = self.type_of(inputs[0])
         return self.step("pointwise", {"fn": fn}, inputs, first if shape is None else TensorType(shape, first.dtype))
 
     def move(self, source: Source, moves: tuple[Any, ...] | None, to: TensorType, copy: bool = False) -> Ref:
-        """A layout step."""
+        """Append a layout step."""
         return self.step("layout", {"copy": copy, "moves": moves}, (source,), to)
 
     def reshaped(self, source: Source, shape: Shape) -> Source:
-        """The elements in another shape, if it is another one."""
+        """Append a reshape, unless the shape is the same."""
         given = self.type_of(source)
         return source if given.shape == shape else self.move(source, (("reshape", shape),), given._replace(shape=shape))
 
     def permuted(self, source: Source, order: tuple[int, ...], copy: bool = True) -> Ref:
-        """Axes in another order."""
+        """Append a permutation of the axes."""
         given = self.type_of(source)
         shape = tuple(given.shape[i] for i in order)
         return self.move(source, (("permute", order),), given._replace(shape=shape), copy)
@@ -199,7 +206,7 @@ BLOCKED = "com.microsoft.nchwc"
 
 
 def lowers(*names: str, domain: str = "", weights: tuple[int, ...] = ()) -> Callable[[Lowering], Lowering]:
-    """Register a lowering; `weights` are the positions at which an initializer is a parameter, of whatever type."""
+    """Register a lowering. `weights`: positions at which an initializer is a parameter, whatever its dtype."""
 
     def register(function: Lowering) -> Lowering:
         for name in names:
@@ -211,7 +218,7 @@ def lowers(*names: str, domain: str = "", weights: tuple[int, ...] = ()) -> Call
 
 
 def shapes(*names: str, domain: str = MICROSOFT) -> Callable[[Shaper], Shaper]:
-    """Register how output types follow from inputs, for ops that the package onnx does not know."""
+    """Register a rule for output types, for ops that the package onnx does not know."""
 
     def register(function: Shaper) -> Shaper:
         _SHAPES.update({(domain, name): function for name in names})
@@ -221,15 +228,15 @@ def shapes(*names: str, domain: str = MICROSOFT) -> Callable[[Shaper], Shaper]:
 
 
 def lowering(domain: str, name: str) -> Lowering | None:
-    """The lowering of an op, or None."""
+    """Return the lowering of an op, or None."""
     return _LOWERINGS.get((domain, name))
 
 
 def shaper(domain: str, name: str) -> Shaper | None:
-    """The rule of an op's output types, or None."""
+    """Return the rule for an op's output types, or None."""
     return _SHAPES.get((domain, name))
 
 
 def weights(domain: str, name: str) -> tuple[int, ...]:
-    """Positions at which an initializer is a parameter."""
+    """Return the positions at which an initializer is a parameter."""
     return _WEIGHTS.get((domain, name), ())

@@ -11,7 +11,7 @@ from cnncost.tensor_types import TensorType
 
 @lowers("MaxPool", "AveragePool")
 def pool(op: Op) -> Made | None:
-    """x: N,C,*. Positions of the padding count, whether the mean includes them or not."""
+    """x: N,C,*. Padded positions count, whether or not the mean includes them."""
     x, kernel = op.x().shape, tuple(op.get("kernel_shape"))
     axes = len(kernel)
     if not 1 <= axes <= 3:
@@ -27,7 +27,7 @@ def pool(op: Op) -> Made | None:
 
 @lowers("GlobalAveragePool", "GlobalMaxPool")
 def global_pool(op: Op) -> Made | None:
-    """Over all of space."""
+    """Over all spatial positions."""
     axes = len(op.x().shape) - 2
     if not 1 <= axes <= 3:
         return None
@@ -36,7 +36,7 @@ def global_pool(op: Op) -> Made | None:
 
 @lowers("GlobalLpPool")
 def global_lp_pool(op: Op) -> Made | None:
-    """The norm over all of space, for p = 2."""
+    """The 2-norm over all spatial positions."""
     if op.get("p", 2) != 2:
         return None
     return op.done("reduce", {"fn": "norm", "dim": tuple(range(2, len(op.x().shape))), "keepdim": True})
@@ -44,7 +44,7 @@ def global_lp_pool(op: Op) -> Made | None:
 
 @lowers("BatchNormalization", weights=(1, 2, 3, 4))
 def batch_norm(op: Op) -> Made | None:
-    """x, scale, shift, mean, variance. In training mode the count is the same."""
+    """x, scale, shift, mean, variance. Training mode counts the same."""
     training = bool(op.get("training_mode"))
     if training or any(output is not None for output in op.outputs[1:]):
         op.outputs[1:] = [None] * (len(op.outputs) - 1) if not training else op.outputs[1:]
@@ -53,13 +53,13 @@ def batch_norm(op: Op) -> Made | None:
 
 @lowers("InstanceNormalization", weights=(1, 2))
 def instance_norm(op: Op) -> Made:
-    """x, scale, shift; statistics of each example and channel."""
+    """x, scale, shift; statistics per example and channel."""
     return op.done("norm", {"fn": "instance", "affine": True, "statistics": True})
 
 
 @shapes("GroupNormalization", "MeanVarianceNormalization", domain="")
 def same_type(op: Op) -> list[TensorType | None]:
-    """y: as x; the package's inference knows neither op."""
+    """y: the type of x; the package onnx does not infer it for these ops."""
     return [op.x()]
 
 
@@ -71,7 +71,7 @@ def group_norm(op: Op) -> Made:
 
 @shapes("LayerNormalization", domain="")
 def layer_norm_type(op: Op) -> list[TensorType | None]:
-    """y, mean and inverse deviation; ONNX Runtime writes the op into files of older opsets, too."""
+    """y, mean and inverse deviation. ONNX Runtime writes this op into files of older opsets, too."""
     x, first = op.x(), op.get("axis", -1) % len(op.x().shape)
     statistics = TensorType((*x.shape[:first], *[1] * (len(x.shape) - first)), "float32")
     return [x, statistics, statistics]
@@ -79,7 +79,7 @@ def layer_norm_type(op: Op) -> list[TensorType | None]:
 
 @lowers("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization", weights=(1, 2))
 def layer_norm(op: Op) -> Made | None:
-    """x, scale, shift?: over the axes from `axis` on. A root mean square norm has no shift."""
+    """x, scale, shift?: over the axes from `axis` on. RMS norm has no shift."""
     x = op.x()
     first = op.get("axis", -1) % len(x.shape)
     if x.dtype != op.y().dtype:
@@ -91,14 +91,14 @@ def layer_norm(op: Op) -> Made | None:
 
 @shapes("SimplifiedLayerNormalization", domain="")
 def simplified_norm_type(op: Op) -> list[TensorType | None]:
-    """y: as x; the inverse deviation is mostly left out."""
+    """y: the type of x; the inverse deviation is usually left out."""
     first = op.get("axis", -1) % len(op.x().shape)
     return [op.x(), TensorType((*op.x().shape[:first], *[1] * (len(op.x().shape) - first)), "float32")]
 
 
 @shapes("SkipLayerNormalization", "SkipSimplifiedLayerNormalization")
 def skip_norm_type(op: Op) -> list[TensorType | None]:
-    """y, mean, inverse deviation (both are mostly left out), the sum."""
+    """y; mean and inverse deviation, both usually left out; the sum."""
     x = op.x()
     statistics = TensorType((*x.shape[:-1], 1), "float32")
     return [x, statistics, statistics, x]
@@ -106,7 +106,7 @@ def skip_norm_type(op: Op) -> list[TensorType | None]:
 
 @lowers("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", domain=MICROSOFT, weights=(2, 3, 4))
 def skip_norm(op: Op) -> Made | None:
-    """x + skip (+ bias) through a norm. The simple form is x, skip, scale, bias?; the other has a shift before it."""
+    """A norm of x + skip (+ bias). Simplified: x, skip, scale, bias?; else x, skip, scale, shift?, bias?."""
     simple = "Simplified" in op.type
     if any(output is not None for output in op.outputs[1:3]):
         return None
@@ -142,7 +142,10 @@ def lrn(op: Op) -> Made | None:
 
 @lowers("Resize", "Upsample")
 def resize(op: Op) -> Made | None:
-    """x: N,C,*. Sizes from constants. Where coordinates are none of torch's, receptive fields behind it are unknown."""
+    """x: N,C,*; sizes from constants.
+
+    Receptive fields after it are unknown if torch has no equal way to map coordinates.
+    """
     x, y = op.x(), op.y()
     mode = op.get("mode", "nearest")
     where = op.get("coordinate_transformation_mode", "half_pixel")
@@ -192,6 +195,9 @@ def grid_sample(op: Op) -> Made | None:
 
 @lowers("RoiAlign")
 def roi_align(op: Op) -> Made | None:
-    """x, regions, their examples. Without a number of samples the count depends on the regions' sizes: unknown."""
+    """x, regions, their example indices.
+
+    Without a number of samples the count depends on the regions' sizes: unknown.
+    """
     samples: Source = op.get("sampling_ratio", 0)
     return op.done("roi_align", {"samples": samples}, [0, 1]) if samples else None

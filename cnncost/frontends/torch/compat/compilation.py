@@ -1,8 +1,8 @@
-"""What stands for torch's compiler as long as it is not loaded, where torch's own code imports it and needs none of it.
+"""Stand-ins for torch's compiler while it is not loaded, for code in torch that imports it without needing it.
 
-Three of torch's modules import it from within functions that run for any op: `torch._compile`, to have the compiler
-leave a function alone; type promotion, to ask whether a number is sympy's; meta kernels, to compare sizes that may be
-symbols. Before these modules are loaded nothing is compiled and no size is a symbol, so each question has its answer.
+Three parts of torch import it inside functions that run for any op: `torch._compile`, to exclude a function from
+compilation; type promotion, to ask whether a number is sympy's; meta kernels, to compare sizes that may be symbolic.
+Until the compiler is loaded, nothing is compiled and no size is symbolic, so each question has a fixed answer.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from cnncost.frontends.torch.compat.packages import COMPILER
 
 _SYMPY, _SYMBOLIC, _DYNAMO, _ = COMPILER
 _DISABLED = "__dynamo_disable"
-"""Attribute of a function that the compiler is to leave alone: what is called in its place."""
+"""Attribute of a function that is excluded from compilation: the wrapper that is called instead."""
 _LEFT_ALONE: list[Any] = []
 
 
 def stand_in(
     name: str, importer: Any = None, namespace: Any = None, wanted: Sequence[str] | None = (), _: int = 0
 ) -> Any:
-    """What an import statement gets in place of a module that is not loaded; None: it has to be imported.
+    """Return what an import statement gets for a module that is not loaded; None: it has to be imported.
 
-    The arguments are those of `__import__`. Only functions are given one, as what a module binds lasts.
+    The arguments are those of `__import__`. Only imports inside functions get a stand-in, because a module keeps what
+    it binds.
     """
     if name not in COMPILER or name in sys.modules or namespace is not None or not isinstance(importer, dict):
         return None
@@ -41,7 +42,7 @@ def stand_in(
 
 
 def forget() -> None:
-    """Let the compiler, once it is loaded, see the functions again that were left alone without it."""
+    """Once the compiler is loaded, let it see the functions again that were excluded without it."""
     while _LEFT_ALONE:
         vars(_LEFT_ALONE.pop()).pop(_DISABLED, None)
 
@@ -52,11 +53,11 @@ def _disable(function: Any, *_: Any, **__: Any) -> Any:
 
 
 class _Nothing:
-    """A class without instances."""
+    """A class without instances, for `isinstance` checks."""
 
 
 class _NotLoaded:
-    """A module that is not loaded, so that nothing is of a class of it."""
+    """Stands for a module that is not loaded: no object is an instance of any of its classes."""
 
     def __getattr__(self, name: str) -> type:
         return _Nothing
@@ -73,7 +74,7 @@ _MODULES: Mapping[tuple[str, str], Any] = {
 
 
 def _plain(name: str, of: type, answer: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of sizes: ours for plain arguments, torch's for others (symbols, and what it rejects)."""
+    """Return a function of sizes: ours for plain arguments, torch's for others (symbols, and what it rejects)."""
 
     def function(*args: Any, **kwargs: Any) -> Any:
         if not kwargs and all(_is_plain(arg, of) for arg in args):
@@ -92,7 +93,7 @@ def _is_plain(arg: Any, of: type) -> bool:
 
 
 def _equal(x: Any, y: Any) -> bool:
-    """As `sym_eq`, whose nested sizes differ if their lengths do."""
+    """Like `sym_eq`: nested sizes of different lengths are unequal."""
     if isinstance(x, (tuple, list)) and isinstance(y, (tuple, list)):
         return len(x) == len(y) and all(map(_equal, x, y))
     return bool(x == y)
