@@ -1,4 +1,4 @@
-"""Check Graphs against the declarations of op kinds (`kinds.py`): for tests, and for who writes a front end."""
+"""Checks Graphs against the declarations of op kinds (`kinds.py`), for tests and for authors of front ends."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def verify_graph(graph: Graph) -> Graph:
 
 
 def faults(spec: OpSpec) -> tuple[str, ...]:
-    """What contradicts the declaration of a spec's kind: what was expected, what came, and what to do."""
+    """Return messages on how a spec contradicts its kind's declaration: what was expected, what came, what to do."""
     kind = declaration(spec.kind)
     if kind is None:
         return () if "::" in spec.kind else (_undeclared(spec.kind),)
@@ -54,7 +54,7 @@ def faults(spec: OpSpec) -> tuple[str, ...]:
 
 
 def _reach_fault(spec: OpSpec) -> str | None:
-    """Where the steps of the reach rule contradict the shapes: attributes that are wrong often show here."""
+    """Return a message if the reach rule leads to other shapes than the op's: this reveals wrong attributes."""
     from cnncost.ops.reach.registry import reach_of  # analyses need no dependencies
 
     try:
@@ -127,7 +127,10 @@ def _role_faults(kind: Kind, spec: OpSpec) -> Iterator[str]:
 
 
 def _match(roles: Sequence[Role], types: Sequence[TensorType]) -> bool:
-    """Whether the tensors can be assigned to the roles in order. Tracks how many tensors may have been used up."""
+    """True if the tensors can be assigned to the roles in order.
+
+    `used` holds every number of tensors that the roles so far may have taken.
+    """
     used = {0}
     for role in roles:
         reached = set() if role.needed else set(used)

@@ -1,8 +1,9 @@
 """Workspaces of convolutions on a CPU: copies in oneDNN's blocked layouts, im2col buffers, copies of gradients.
 
-A kernel of oneDNN reads images as N,C/8,*X,8 (16 with AVX-512), weights as K/8,C/8,*R,8,8. Torch hands it plain ones:
-each operand is copied, the result is made in blocks and copied out when the operands' copies are gone. Without a kernel
-by blocks, it multiplies columns (im2col and `gemm`): C/g·R numbers for each output position, one image a thread.
+oneDNN's kernels read images as N,C/8,*X,8 (16 with AVX-512) and weights as K/8,C/8,*R,8,8, but torch passes plain
+layouts. Each operand is copied to blocks; the result is computed in blocks and copied out after the operands' copies
+are freed. Where no blocked kernel fits, oneDNN multiplies matrices of columns (im2col and `gemm`) of C/g·R numbers per
+output position, one image per thread.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _SMALL = 20_480
 _BATCHES, _PAGE = 4_120, 4_096
 """Bytes of batch descriptors of oneDNN's `brgemm` kernels: for each thread, and once for all."""
 _CACHE = 2**19
-"""Most bytes of an im2col buffer in forward: the size of a core's L2 cache."""
+"""Maximum bytes of an im2col buffer in forward: the size of a core's L2 cache."""
 _LARGE = 6
 """With AVX-512, the weights' gradient is copied once more for kernels of this side or more that cover the image."""
 _STRIDED_BATCHES = 49_152
@@ -26,19 +27,19 @@ _STRIDED_BATCHES = 49_152
 
 
 def up(size: int, block: int) -> int:
-    """Rounded up to whole blocks."""
+    """Round up to a multiple of `block`."""
     return -(-size // block) * block
 
 
 class Conv:
-    """One convolution as its kernels see it: x: N,C,*X; w: K,C/g,*R; y: N,K,*P, of a transposed one x and y swapped.
+    """Sizes of one convolution for its kernels: x: N,C,*X; w: K,C/g,*R; y: N,K,*P; if transposed, x and y swapped.
 
     Attributes:
         x, w, y: bytes of the tensors in their own layouts.
-        positions: output positions of one image; slice: of one slice of a volume.
-        r: positions of the kernel; side: its longest side.
+        positions: output positions of one image; slice: those of one slice of a volume.
+        r: number of kernel positions; side: the kernel's longest side.
         first: N,C,*X of the call's input.
-        copied: bytes of the contiguous copies that torch makes of operands first.
+        copied: bytes of contiguous copies of operands that torch makes before it calls a kernel.
     """
 
     def __init__(self, spec: OpSpec, x: TensorType, y: TensorType, kernels: Kernels) -> None:
@@ -54,7 +55,7 @@ class Conv:
             x.shape[0] if len(x.shape) == axes + 2 else 1,
             *((sizes[0], 1, *sizes[1:]) if axes == 1 else sizes),
         )
-        if self.transposed:  # it is the gradient of the one that goes the other way
+        if self.transposed:  # it is computed as the input gradient of a convolution from y to x
             x, y = y, x
         self.n: int = x.shape[0] if len(x.shape) == axes + 2 else 1
         self.c: int = x.shape[-axes - 1]
@@ -74,27 +75,27 @@ class Conv:
 
     @cached_property
     def strided(self) -> bool:
-        """Whether a stride is above 1."""
+        """True if a stride is above 1."""
         return max(self.spec["stride"], default=1) > 1
 
     @cached_property
     def dilated(self) -> bool:
-        """Whether a dilation is above 1."""
+        """True if a dilation is above 1."""
         return max(self.spec["dilation"], default=1) > 1
 
     @property
     def depthwise(self) -> bool:
-        """Whether it is depthwise with one output channel for each input channel."""
+        """True if it is depthwise with one output channel for each input channel."""
         return 1 < self.g == self.c == self.k
 
     @property
     def block(self) -> int:
-        """Channels in a block of oneDNN's layouts."""
+        """Number of channels in a block of oneDNN's layouts."""
         return self.kernels.lanes
 
     @property
     def native(self) -> bool:
-        """Whether torch runs its own kernel: of small single images, and of 1x1 kernels where one thread runs."""
+        """True if torch runs its own kernel: for small single images, and for 1x1 kernels on one thread."""
         if self.spec.inputs[0].dtype != "float32":
             return self.item > 4
         kernel = self.spec["kernel"]
@@ -106,7 +107,7 @@ class Conv:
 
     @property
     def columns(self) -> int:
-        """Bytes of the im2col buffer of an image, or a volume's slice; 0 if a 1x1 kernel reads the image itself."""
+        """Bytes of the im2col buffer of one image or slice; 0 if a 1x1 kernel reads the image directly."""
         if self.r == 1 and not self.strided and not self.padding and not (self.native and self.dilated):
             return 0
         positions = self.positions if self.native or self.axes < 3 else self.slice
@@ -114,29 +115,29 @@ class Conv:
 
     @property
     def wide(self) -> bool:
-        """Whether registers have 16 numbers: kernels for AVX-512 do what others leave to columns."""
+        """True with AVX-512, which has direct kernels for cases that otherwise go through im2col."""
         return self.kernels.lanes == 16  # AVX-512's
 
     @property
     def threads(self) -> int:
-        """How many threads have an im2col buffer each."""
+        """Number of threads, each with its own im2col buffer."""
         return min(self.kernels.threads, self.n * self.g)
 
     @property
     def batches(self) -> int:
-        """Bytes of batch descriptors of small products (`brgemm`)."""
+        """Bytes of oneDNN's descriptors of batched small products (`brgemm`)."""
         return _BATCHES * self.kernels.threads + _PAGE
 
     @property
     def gathered(self) -> int:
-        """Bytes into which a strided 1x1 kernel gathers the positions that it reads, an image a thread (`rtus`)."""
+        """Bytes of the buffers in which a strided 1x1 kernel gathers its input, one image per thread (`rtus`)."""
         if self.r > 1 or not self.strided or self.padding or self.depthwise:
             return 0
         return self.kernels.threads * up(self.c, self.block) * self.positions * self.item
 
     @property
     def in_blocks(self) -> bool:
-        """Whether groups are made of whole blocks, or there is but one."""
+        """True if each group has a whole number of blocks, or there is one group."""
         whole = self.c // self.g % self.block == self.k // self.g % self.block == 0
         return self.g == 1 or self.depthwise or whole
 
@@ -145,7 +146,7 @@ class Conv:
         return nbytes // channels * up(channels, self.block)
 
     def weights(self, flat: bool = False) -> int:
-        """Bytes of weights in blocks; `flat`: input channels are few and not padded."""
+        """Bytes of the blocked weights; `flat`: the few input channels are not padded."""
         if self.depthwise:
             return up(self.g, self.block) * self.r * self.item
         if self.g > 1:
@@ -154,7 +155,7 @@ class Conv:
 
     @property
     def in_products(self) -> int:
-        """Bytes of weights for small products: outputs of a group in blocks of one, two or three registers."""
+        """Bytes of the weights for small products; output channels per group are padded to 1, 2 or 3 registers."""
         if self.depthwise:
             return self.weights()
         outs = self.c if self.transposed else self.k
@@ -163,7 +164,7 @@ class Conv:
 
     @property
     def clone(self) -> int:
-        """Bytes of weights in channels-last order; where that is the order that they have, none."""
+        """Bytes of a copy of the weights in channels-last order; 0 if they have this order already."""
         return self.w if self.last and self.r > 1 and self.c > self.g else 0
 
 
@@ -172,7 +173,10 @@ def _registers(channels: int, lanes: int) -> int:
 
 
 def conv(spec: OpSpec, kernels: Kernels) -> int:
-    """Bytes of a forward: the larger of blocked operands with the blocked result, and that with the plain result."""
+    """Return the bytes of forward: the peak of two moments.
+
+    First the blocked operands and the blocked result are alive, then the blocked and the plain result.
+    """
     given, made = spec.inputs[0], spec.outputs[0]
     if not given.numel or not made.numel:
         return 0
@@ -187,31 +191,31 @@ def conv(spec: OpSpec, kernels: Kernels) -> int:
 
 
 def _native(c: Conv) -> int:
-    """Columns of all images; of groups, one after the other, their results before they are joined."""
+    """Return the bytes of torch's own kernel: columns of all images, or with groups, results before they are joined."""
     return c.clone + (max(c.y, c.x // c.g) if c.g > 1 else c.n * c.columns)
 
 
 def _forward(c: Conv) -> int:
-    """Most bytes that oneDNN's forward has allocated at once, the result included."""
+    """Return the peak bytes of oneDNN's forward, result included."""
     if c.wide and not c.in_blocks:
         return max(c.x + c.w + c.y, 2 * c.y)  # by small products on channels-last copies
     if not c.in_blocks or c.padding > 3 or (c.side > 7 and c.padding and c.strided):
         return max(c.threads * min(c.columns, _CACHE) + c.y, 2 * c.y)
-    flat = c.c < c.block and c.g == 1 and c.r > 1  # its kernel reads a few channels as they are
+    flat = c.c < c.block and c.g == 1 and c.r > 1  # a kernel for few channels reads the plain image
     source = 0 if flat else c.blocked(c.x, c.c)
     made = c.blocked(c.y, c.k)
     return max(source + c.weights(flat) + made + c.gathered, made + c.y)
 
 
 def conv_backward(spec: OpSpec, kernels: Kernels) -> int:
-    """Bytes of a backward: the input's gradient is computed first and held while the weights' is computed."""
+    """Return the bytes of backward: the input's gradient is computed first, and stays while the weight's is."""
     grad, given = spec.inputs[0], spec.inputs[1]
     if not grad.numel or not given.numel:
         return 0
     c = Conv(spec, given, grad, kernels)
     held = (given.nbytes if spec["of_input"] else 0) + (c.w if spec["of_weight"] else 0)
     if c.native:
-        images = c.n if c.axes == 3 else 1  # of volumes all at once (`slow_conv3d_backward`)
+        images = c.n if c.axes == 3 else 1  # volumes are unfolded all at once (`slow_conv3d_backward`)
         more = images * c.columns if c.g == 1 else held
         return c.copied + c.clone + more
     made = _forward if c.transposed else _of_input
@@ -221,9 +225,9 @@ def conv_backward(spec: OpSpec, kernels: Kernels) -> int:
 
 
 def _of_input(c: Conv) -> int:
-    """Most bytes allocated at once while the gradient of x is computed, that gradient included.
+    """Return the peak bytes while the gradient of x is computed, that gradient included.
 
-    A dense convolution with strides is done by small products on channels-last images, which are copied twice.
+    A dense convolution with strides is computed by small products on channels-last images, which are copied twice.
     """
     apart = c.dilated and c.r > 1
     if c.last:
@@ -244,7 +248,7 @@ def _of_input(c: Conv) -> int:
 
 
 def _of_weights(c: Conv) -> int:
-    """Most bytes allocated at once while the gradient of w is computed, that gradient included.
+    """Return the peak bytes while the gradient of w is computed, that gradient included.
 
     With im2col, oneDNN reserves four times the weights to sum the threads' results (`key_conv_wei_reduction`).
     """
@@ -260,10 +264,12 @@ def _of_weights(c: Conv) -> int:
     flat = c.c in (1, 3) and c.g == 1
     made = c.weights(flat)
     source = 0 if flat else c.blocked(c.x, c.c)
-    again = c.wide and c.positions == 1 and c.side >= _LARGE  # measured; for which of its kernels is not known
+    again = (
+        c.wide and c.positions == 1 and c.side >= _LARGE
+    )  # measured; which of oneDNN's kernels does this is not known
     return max(source + c.blocked(c.y, c.k) + made, made + c.w * (1 + again))
 
 
 def _in_both(c: Conv) -> int:
-    """Bytes of weights, each group's input and output channels padded to whole blocks."""
+    """Return the bytes of the weights with each group's input and output channels padded to whole blocks."""
     return c.g * up(c.c // c.g, c.block) * up(c.k // c.g, c.block) * c.r * c.item

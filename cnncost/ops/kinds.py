@@ -68,22 +68,22 @@ class Role(NamedTuple):
 
 
 def one(name: str, *ranks: int | None) -> Role:
-    """Exactly one tensor: of any rank, of the given one, or from the first to the last (None: open) of two."""
+    """Declare exactly one tensor: of any rank, of one given rank, or of a rank in a range (None: no maximum)."""
     return Role(name, *_ranks(ranks))
 
 
 def maybe(name: str, *ranks: int | None) -> Role:
-    """A tensor that may be missing. Ranks as for `one`."""
+    """Declare a tensor that may be missing; ranks as for `one`."""
     return Role(name, *_ranks(ranks), needed=False)
 
 
 def some(name: str, *ranks: int | None) -> Role:
-    """One tensor or more. Ranks as for `one`."""
+    """Declare one or more tensors; ranks as for `one`."""
     return Role(name, *_ranks(ranks), many=True)
 
 
 def rest(name: str, *ranks: int | None) -> Role:
-    """Any number of tensors, also none. Ranks as for `one`."""
+    """Declare any number of tensors, or none; ranks as for `one`."""
     return Role(name, *_ranks(ranks), needed=False, many=True)
 
 
@@ -153,17 +153,17 @@ def kind(
 
 
 def declaration(name: str) -> Kind | None:
-    """The declaration of a kind, or None."""
+    """Return the declaration of a kind, or None."""
     return _KINDS.get(name)
 
 
 def declared() -> tuple[str, ...]:
-    """The declared kinds."""
+    """Return the names of the declared kinds."""
     return tuple(sorted(_KINDS))
 
 
 def fits(value: object, expected: object) -> bool:
-    """Whether an attribute's value is of a type, as declared. An int is a float, too; a bool is no int."""
+    """True if an attribute's value is of a type, as declared. An int is a float, too; a bool is no int."""
     origin, arguments = get_origin(expected), get_args(expected)
     if expected is object:
         return True
@@ -183,7 +183,7 @@ def fits(value: object, expected: object) -> bool:
 
 
 def written(expected: object) -> str:
-    """A type as a message names it: `tuple[int, ...]`."""
+    """Return a type as messages show it: `tuple[int, ...]`."""
     if get_origin(expected) is Literal:
         return "one of " + ", ".join(map(repr, get_args(expected)))
     if get_origin(expected) in (Union, UnionType):

@@ -52,5 +52,5 @@ def scratch_of(spec: OpSpec) -> int:
 
 
 def is_known(spec: OpSpec) -> bool:
-    """Whether `scratch_of` is complete: a front end marks ops whose parts it couldn't run with `scratch_unknown`."""
+    """True if `scratch_of` is complete: a front end marks ops whose parts it couldn't run with `scratch_unknown`."""
     return spec.get("scratch_unknown") is None

@@ -24,5 +24,5 @@ def transfer(spec: OpSpec) -> Cost:
 
 
 def link_bytes(spec: OpSpec) -> int:
-    """The bytes that a transfer sends over the link."""
+    """Return the bytes that a transfer sends over the link."""
     return spec.outputs[0].nbytes

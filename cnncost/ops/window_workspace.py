@@ -15,20 +15,23 @@ _SMALL = 128
 
 
 def pool(spec: OpSpec, kernels: Kernels) -> int:  # noqa: ARG001  # the same on every CPU
-    """Kernels read both dense layouts; 1-D max pooling reads any strides."""
+    """Return 0 for contiguous and channels-last input, else the bytes of its copy; 1-D max pooling needs none."""
     if spec["fn"] == "max" and len(spec["kernel"]) == 1:
         return 0
     return 0 if spec.get("layout") in _DENSE else spec.inputs[0].nbytes
 
 
 def adaptive_pool(spec: OpSpec, kernels: Kernels) -> int:  # noqa: ARG001  # the same on every CPU
-    """A global average is a mean, which reads any strides."""
+    """Return 0 for contiguous and channels-last input, else the bytes of its copy.
+
+    A global average is computed as a mean, which reads any strides.
+    """
     is_mean = spec["fn"] == "avg" and set(spec.outputs[0].shape[-spec["axes"] :]) == {1}
     return 0 if is_mean or spec.get("layout") in _DENSE else spec.inputs[0].nbytes
 
 
 def resize(spec: OpSpec, kernels: Kernels) -> int:  # noqa: ARG001  # the same on every CPU
-    """Small images run as channels-last, operand and result copied if they are not; others are read in place."""
+    """Return the bytes of channels-last copies of operand and result, which small images need; else 0."""
     x, y, layout = spec.inputs[0], spec.outputs[0], spec.get("layout")
     is_fast = spec["axes"] == 2 and spec["mode"] in _ON_CHANNELS_LAST and not spec["antialias"]
     if not is_fast or layout == "channels_last" or sum(y.shape[-2:]) > _SMALL or x.shape[1] == 1:
@@ -40,10 +43,10 @@ _ON_CHANNELS_LAST = frozenset({"nearest", "nearest_exact", "linear"})
 
 
 def norm(spec: OpSpec, kernels: Kernels) -> int:  # noqa: ARG001  # the same on every CPU
-    """Layer norm reads contiguous tensors alone; the other norms read any."""
+    """Return the bytes of a contiguous copy, which only layer norm needs."""
     return spec.inputs[0].nbytes if spec["fn"] == "layer" and spec.get("layout") is not None else 0
 
 
 def softmax(spec: OpSpec, kernels: Kernels) -> int:  # noqa: ARG001  # the same on every CPU
-    """Softmax reads contiguous tensors alone."""
+    """Return the bytes of a contiguous copy; 0 if the input is contiguous."""
     return spec.inputs[0].nbytes if spec.get("layout") is not None else 0

@@ -1,4 +1,4 @@
-"""What a rank of a split model sends and receives, by collective and group."""
+"""Bytes that one rank of a split model sends and receives, by collective and process group."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KIND = "collective"
 
 
 class Exchange(NamedTuple):
-    """All collectives of one sort in a run.
+    """All collectives of a run with the same phase, name, group and number of ranks.
 
     Attributes:
         run: `inference`, or `training` for a step.
@@ -21,8 +21,8 @@ class Exchange(NamedTuple):
         group: the mesh's axis, or the name of the process group.
         ranks: how many take part.
         calls: how many collectives there are.
-        nbytes: bytes of their whole tensors: what an all-gather returns, a reduce-scatter takes.
-        sent, received: bytes over this rank's links, by the ring.
+        nbytes: bytes of their whole tensors, such as the result of an all-gather or the input of a reduce-scatter.
+        sent, received: bytes over this rank's links, with the ring algorithm.
     """
 
     run: str
@@ -37,7 +37,7 @@ class Exchange(NamedTuple):
 
 
 def communication(graph: Graph, run: str) -> tuple[Exchange, ...]:
-    """The collectives of a Graph, in the order in which each sort comes first."""
+    """Return the Graph's collectives, grouped by phase, name, group and size, in order of first use."""
     specs = {id(node.spec): node.spec for node in graph.nodes if node.spec.kind == KIND}
     uses = Counter((id(node.spec), node.phase) for node in graph.nodes if id(node.spec) in specs) if specs else {}
     sums: dict[tuple[str, str, str, int], list[int]] = {}

@@ -203,7 +203,7 @@ def _hidden(graph: Graph, elements: Mapping[int, int], zeros: set[int]) -> set[i
 
 
 def _adds_zeros(spec: OpSpec) -> bool:
-    """Whether a layout op may set elements to zero, or add zeros."""
+    """True if a layout op may set elements to zero, or add zeros."""
     if spec.kind != "layout":
         return False
     return bool(spec.get("zeroes")) or any(
@@ -213,7 +213,7 @@ def _adds_zeros(spec: OpSpec) -> bool:
 
 
 def _rearranges(spec: OpSpec) -> bool:
-    """Whether it is a layout op whose result contains only elements of its input, each at most once, unchanged."""
+    """True if it is a layout op whose result contains only elements of its input, each at most once, unchanged."""
     if spec.kind != "layout" or spec["moves"] is None or spec.get("zeroes"):
         return False
     return all(move[0] in _REARRANGING for move in spec["moves"])

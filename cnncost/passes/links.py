@@ -2,11 +2,11 @@
 
     time of a collective = max(launch, bytes of the busiest link / bandwidth of the link)
 
-Bytes are those of the algorithm, in one direction (`ops/collective.py`). A group whose ranks share a node uses the
-links within nodes. One that spans several passes each step's bytes out of each node by as many adapters as it has ranks
-there, which the rings of one collective share out among them, but no faster than within the node:
+Bytes follow from the algorithm (`ops/collective.py`), in one direction. A group within one node uses the node's own
+links. A group over several nodes sends each step's bytes out of a node through as many adapters as it has ranks there,
+because a collective runs over several rings at once; but it is no faster than within the node:
 
-    bandwidth = min(within, members on a node · beyond)
+    bandwidth = min(bandwidth within a node, ranks per node · bandwidth between nodes)
 
 Latencies of single messages are left out, so that at a datasheet's bandwidths the time is a lower bound.
 """
@@ -27,12 +27,12 @@ ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
 
 
 class Topology(NamedTuple):
-    """How ranks are linked: `link` for all, or links within nodes of `node` ranks and beyond them.
+    """How ranks are linked: one `link` between all of them, or links within and between nodes of `node` ranks.
 
     Attributes:
-        link: the link of all messages, by name; None: within a node the fastest fabric, beyond it InfiniBand.
-        node: ranks on a node; None: as many as the device's source states, or all.
-        algorithm: of all-reduces.
+        link: name of the link that all messages use; None: the fastest fabric within a node, InfiniBand between nodes.
+        node: number of ranks per node; None: as many as the device's source states, or all.
+        algorithm: the algorithm of all-reduces.
     """
 
     link: str | None = None
@@ -41,18 +41,18 @@ class Topology(NamedTuple):
 
 
 class LinkTime(NamedTuple):
-    """All collectives of one sort in a run, and their time.
+    """The total time of all collectives of a run with the same phase, name, group, number of ranks and link.
 
     Attributes:
         phase: `forward`, `backward` or `optimizer`.
         collective: `all_gather`, …
         group: the mesh's axis, or the name of the process group.
         ranks: how many take part.
-        link: the links by name; `8 × infiniband` are as many adapters at once.
-        bandwidth: bytes a second in one direction.
+        link: the link's name; `8 × infiniband`: eight adapters at once.
+        bandwidth: bytes per second in one direction.
         calls: how many collectives there are.
         nbytes: bytes over the busiest link in one direction.
-        seconds: their time, one after another.
+        seconds: the sum of their times.
     """
 
     phase: str
@@ -67,7 +67,7 @@ class LinkTime(NamedTuple):
 
 
 class Sending(NamedTuple):
-    """One collective: its link by name, the bandwidth in bytes a second, bytes over the busiest link, and seconds."""
+    """One collective: its link by name, bandwidth in bytes per second, bytes over the busiest link, time in seconds."""
 
     link: str
     bandwidth: float
@@ -81,10 +81,10 @@ class _Path(NamedTuple):
 
 
 def topology(link: str | None = None, node: int | None = None, algorithm: str = "ring") -> Topology:
-    """How ranks are linked, as a user says it.
+    """Return a Topology from the user's arguments.
 
     Raises:
-        DeviceError: a link or an algorithm that is none, a number of ranks that is none.
+        DeviceError: an unknown link or algorithm, or a number of ranks below 1.
     """
     if link is not None and link not in LINKS:
         raise DeviceError(f"link {link!r}{suggestion(str(link), LINKS)}: expected one of {', '.join(LINKS)}")
@@ -100,7 +100,7 @@ def topology(link: str | None = None, node: int | None = None, algorithm: str = 
 def link_times(
     graph: Graph, device: Device, topology: Topology, dtype: str | None = None
 ) -> tuple[LinkTime, ...]:  # fmt: skip
-    """The times of a Graph's collectives, in the order in which each sort comes first.
+    """Return the times of a Graph's collectives, in order of first use.
 
     Args:
         graph: the recorded run of a rank.
@@ -128,14 +128,14 @@ def link_times(
 
 
 def sending(spec: OpSpec, device: Device, topology: Topology, dtype: str | None = None) -> Sending:
-    """The time of one collective. Arguments and errors are those of `link_times`."""
+    """Return the time of one collective. Arguments and errors are those of `link_times`."""
     path = _path(spec, device, topology)
     nbytes = _stored(spec, busiest(spec, topology.algorithm), dtype)
     return Sending(*path, nbytes, max(device.launches, nbytes / path.bandwidth) if nbytes else 0.0)
 
 
 def _stored(spec: OpSpec, nbytes: int, dtype: str | None) -> int:
-    """Bytes of a collective's floats in another number format."""
+    """Return the bytes of a collective if its floats are sent in the number format `dtype`."""
     first = spec.inputs[0] if spec.inputs else None
     if dtype is None or first is None or not first.floating:
         return nbytes
@@ -143,7 +143,7 @@ def _stored(spec: OpSpec, nbytes: int, dtype: str | None) -> int:
 
 
 def _path(spec: OpSpec, device: Device, topology: Topology) -> _Path:
-    """The links of a group, and their bandwidth."""
+    """Return the links that a group uses, and their bandwidth in bytes per second."""
     if topology.link is not None:
         return _Path(topology.link, _bandwidth(device, topology.link))
     within = next((name for name in FABRICS if name in device.links), "")
@@ -167,7 +167,7 @@ def _bandwidth(device: Device, link: str) -> float:
 
 
 def _on_nodes(spec: OpSpec, node: int | None) -> tuple[int, int]:
-    """The least number of the group's ranks on a node that has any, and on how many nodes they are."""
+    """Return how many ranks of the group its smallest node holds, and the number of nodes that it spans."""
     members = [rank for start, end, step in spec.get("members") or () for rank in range(start, end, step)]
     if node is None or not members:
         return spec["ranks"], 1

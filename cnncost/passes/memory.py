@@ -27,7 +27,7 @@ _USES = {
 
 
 class Holder(NamedTuple):
-    """Bytes that one module holds for one use."""
+    """Bytes that one module holds for one use (parameters, activations, …)."""
 
     path: str
     use: str
@@ -60,16 +60,16 @@ class Peak:
 
 
 class CallBytes(NamedTuple):
-    """Bytes that a call allocated, and those of them that outlive forward."""
+    """Bytes that a call's own ops allocated in forward, and how many of them outlive forward."""
 
     allocated: int
     saved: int
 
 
 class Tensors(NamedTuple):
-    """Bytes that live equally long, of one module and use: from node `born` to node `died`, both included.
+    """Bytes with the same module, use and live range: from node `born` to node `died`, both included.
 
-    `born` is None for what is there before the first node, `died` for what outlives the run.
+    `born` is None if they exist before the first node, `died` if they outlive the run.
     """
 
     path: str
@@ -124,7 +124,7 @@ class Memory:
 
 
 def tensors(graph: Graph, found: Memory) -> list[Tensors]:
-    """Who holds what from when to when; at each node, what is alive adds up to `found.timeline`.
+    """Return the bytes of each module and use with their live ranges; at each node, they add up to `found.timeline`.
 
     `found` is the Graph's memory. What an op allocates while it runs is a temporary of its own module.
     """
@@ -184,14 +184,14 @@ def _unseen(graph: Graph) -> tuple[str, ...]:
 
 
 def _on(graph: Graph, device: int | None) -> list[bool]:
-    """Which storages are on a device; on the model's, if it is on one alone."""
+    """Return which storages are on a device; without a device, those that count for the model."""
     if device is None or graph.placement is None:
         return [storage.use != "elsewhere" for storage in graph.storages]
     return [where == device for where in graph.placement.storages]
 
 
 def _scratch(graph: Graph, device: int | None = None) -> dict[int, int]:
-    """Temporary bytes that nodes allocate while they run, by node index; of those that run on a device."""
+    """Return the temporary bytes of each node that has some, by node index; with `device`, of nodes that run there."""
     by_spec = {id(spec): scratch_of(spec) for spec in graph.specs}
     by_node = {i: nbytes for i, node in enumerate(graph.nodes) if (nbytes := by_spec.get(id(node.spec), 0))}
     if device is None or graph.placement is None:
@@ -237,7 +237,7 @@ def _kind(storage: Storage, forward: int) -> str:
 
 
 def _last_uses(graph: Graph) -> list[int | None]:
-    """The earliest death of each storage: after the last node that reads or writes it, unless the step keeps it."""
+    """Return the earliest possible death of each storage: the last node that reads or writes it; None: it is kept."""
     last: dict[int, int] = {}
     storage_of = [value.storage for value in graph.values]
     for i, node in enumerate(graph.nodes):
@@ -253,10 +253,10 @@ def _last_uses(graph: Graph) -> list[int | None]:
 
 
 def _follow_resized(graph: Graph, storage_of: list[int], last: dict[int, int]) -> None:
-    """Give the uses of values whose storage was freed, and had memory again later, to the storage that has their place.
+    """Move uses of a freed storage to the storage that was allocated in its place later.
 
-    So FSDP does with gathered parameters, whose views autograd keeps. The Graph has no link between the two: all
-    storages of that size are taken that are alive then.
+    FSDP frees and reallocates gathered parameters while autograd keeps views of them. The Graph has no link between the
+    two storages, so a use counts for all storages of the same size that are alive at that node.
     """
     storages = graph.storages
     alike: dict[int, list[Storage]] = {}
@@ -299,7 +299,7 @@ def _peak(
 
 
 def _owners(graph: Graph) -> dict[int, str]:
-    """Path of the module that owns each storage of parameters and buffers."""
+    """Return the path of the module that owns each storage of parameters and buffers, by storage id."""
     owners: dict[int, str] = {}
     for scope in graph.scopes:
         for owned in scope.parameters + scope.buffers:

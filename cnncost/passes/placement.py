@@ -1,4 +1,4 @@
-"""What each device of a model computes, and what its links carry."""
+"""What each device of a model over several devices holds, computes, sends and receives."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ KIND = "transfer"
 
 
 class Share(NamedTuple):
-    """What one device holds of the model, computes, and has over its links.
+    """One device's share of the model.
 
     Attributes:
-        params: parameters on it, each counted once.
+        params: number of parameters on it, each counted once.
         macs: multiply-accumulates of the ops that run on it.
         received, sent: bytes from and to the other devices.
     """
@@ -46,7 +46,7 @@ class Link(NamedTuple):
 
 
 def shares(graph: Graph) -> tuple[Share, ...]:
-    """Each device's share, in the order of the Graph's devices; none for a model on one."""
+    """Return each device's share, in the order of the Graph's devices; empty for a model on one device."""
     if graph.placement is None:
         return ()
     params, macs, received, sent = ([0] * len(graph.placement.devices) for _ in range(4))
@@ -65,7 +65,7 @@ def shares(graph: Graph) -> tuple[Share, ...]:
 
 
 def links(graph: Graph, run: str) -> tuple[Link, ...]:
-    """The copies of a Graph by phase and pair of devices, in the order in which each comes first."""
+    """Return the Graph's copies between devices, by phase and pair of devices, in order of first use."""
     sums: dict[tuple[str, str, str], list[int]] = {}
     for node in graph.nodes:
         if node.spec.kind == KIND:

@@ -1,4 +1,4 @@
-"""Kernel sizes and strides: of each module call, those of the windows that its own ops slide."""
+"""Kernel sizes and strides that a module call's own ops use."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ Sizes: TypeAlias = "tuple[int, ...] | None"
 
 
 class Windows(NamedTuple):
-    """One op's windows: a number per spatial axis.
+    """The windows of one op: one number per spatial axis.
 
-    None for a kernel of which only the number of elements is recorded, and for the stride of windows at random
-    positions.
+    `kernel` is None if only its number of elements was recorded; `stride` is None for windows at random positions.
     """
 
     kernel: Sizes
@@ -22,7 +21,10 @@ class Windows(NamedTuple):
 
 
 def windows(graph: Graph) -> Mapping[int, tuple[Windows, ...]]:
-    """By call, the different windows of the ops that it ran itself in forward, in order. Adaptive pools have none."""
+    """Return the different windows of the ops that each call ran itself in forward, in order, by call index.
+
+    Adaptive pools have none.
+    """
     by_spec = {spec: tuple(_of(spec)) for spec in graph.specs}
     by_call: dict[int, dict[Windows, None]] = {}
     for node in graph.nodes:
@@ -32,7 +34,7 @@ def windows(graph: Graph) -> Mapping[int, tuple[Windows, ...]]:
 
 
 def _of(spec: OpSpec) -> Iterator[Windows]:
-    """By the attributes of convolutions and pools (`kernel`), folds (`kernel_size`), and the moves of an unfold."""
+    """Yield an op's windows: from the attributes of convolutions, pools and folds, or from the moves of an unfold."""
     kernel = spec.get("kernel", spec.get("kernel_size"))
     if isinstance(kernel, tuple):
         yield Windows(kernel, spec.get("stride"))

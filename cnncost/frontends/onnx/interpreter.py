@@ -97,7 +97,7 @@ class Interpreter:
                 names[name] = Tensor(None)
 
     def _without_node(self, node: Any, domain: str, op: Op) -> list[Tensor] | None:
-        """Outputs of what costs nothing and moves nothing: constants, shapes, and ops on these. None for others."""
+        """Return the outputs of an op that needs no node: constants, shapes, and ops on these; None for other ops."""
         if domain:
             return None
         if node.op_type == "Constant":
@@ -183,7 +183,7 @@ class Interpreter:
         return [self._declared(name, each) for name, each in zip(node.output, inferred, strict=True)]
 
     def _declared(self, name: str, inferred: Any) -> Any:
-        """The inferred type; that of the file where inference knows none."""
+        """Return the inferred type; the type that the file declares if inference fails."""
         if isinstance(inferred, TensorType) or name not in self.declared:
             return inferred
         return type_of(self.declared[name]) or inferred or self.declared[name]
@@ -210,7 +210,7 @@ class Interpreter:
         return found
 
     def unknown(self, node: Any, domain: str, op: Op, types: list[Any], call: int) -> list[Tensor]:
-        """An op of which nothing is known but its types: it makes the totals lower bounds."""
+        """Record an op of which only the types are known: it makes the totals lower bounds."""
         control.left_out(self, op, call)
         inputs = [
             self.value(tensor, node.op_type, domain, i, call)
@@ -235,15 +235,15 @@ class Interpreter:
         return Tensor(self.builder.values[value].type, value)
 
     def tensor(self, value: int) -> Tensor:
-        """A value as what a name stands for."""
+        """Return the Tensor for a value id."""
         return self._tensor(value)
 
     def constant(self, value: Constant) -> Tensor:
-        """A constant that no op has read yet."""
+        """Return a constant that no op has read yet."""
         return Tensor(type_of_constant(value), constant=value)
 
     def stored(self, name: str, proto: Any, weight: str = "") -> Tensor:
-        """A tensor of the file; its data only if there is little."""
+        """Return an initializer as a Tensor; with values if it is small."""
         kind = declared(proto)
         if kind is None:
             wrong = "a size below zero" if min(proto.dims, default=0) < 0 else "a dtype without a size"
@@ -257,7 +257,7 @@ class Interpreter:
         return Tensor(kind, constant=value, weight=weight or name)
 
     def value(self, tensor: Any, op: str, domain: str, at: int, call: int) -> int:
-        """A tensor's value in the Graph; a stored one becomes a parameter, a buffer or a constant when first read."""
+        """Return a tensor's value id; a stored tensor becomes a parameter, buffer or constant when it is first read."""
         if tensor.value is not None:
             return tensor.value  # type: ignore[no-any-return]
         if tensor.later is not None:
@@ -303,12 +303,12 @@ class Interpreter:
         return bool((tensor.constant == NEUTRAL[op][at]).all())
 
     def _empty(self, tensor: Tensor, op: str, at: int) -> bool:
-        """Whether it is zeros by a Constant node, or an initial state of zeros: nobody has trained these."""
+        """True for zeros from a Constant node, and for an initial state of zeros: these aren't trained parameters."""
         made = self._blank.get(tensor.weight)
         return made is not None and (made or at in STATES.get(op, ()))
 
     def unread(self, protos: Iterable[Any], place: str = "", call: int = 0) -> None:
-        """Count initializers that no op has read, as weights or to know its settings: they are in the file, too."""
+        """Register initializers that no op has read, neither as tensors nor as settings, as parameters of the file."""
         for proto in protos:
             name, kind = f"{place}{proto.name}", declared(proto)
             if kind is None or not kind.floating or kind.numel < 2 or name in self._weights or name in self._settings:

@@ -80,7 +80,7 @@ def value_of(proto: Any) -> Constant | None:
 
 
 def blank(proto: Any, value: Constant | None) -> bool:
-    """Whether a tensor in the file itself is known to be zeros; not if it has so many bytes that they were not read.
+    """True if a tensor in the file itself is known to be zeros; not if it has so many bytes that they were not read.
 
     Args:
         proto: a TensorProto.

@@ -73,7 +73,7 @@ def _is_binary(tensor: torch.Tensor) -> bool:
 
 
 def _products(spec: OpSpec, name: str, arguments: dict[str, Any], tensors: list[torch.Tensor]) -> int | None:
-    """Products without a zero factor; None for an unsupported op."""
+    """Return the number of products without a zero factor; None for an unsupported op."""
     if any(t.layout is not torch.strided or t.is_quantized for t in tensors):
         return None
     if spec.kind == "conv":

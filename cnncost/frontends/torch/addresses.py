@@ -1,4 +1,4 @@
-"""Data pointers of meta tensors: comparable, as code that looks for shared memory needs, but not usable."""
+"""Data pointers of meta tensors: they can be compared, as code that looks for shared memory does, but not used."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class AutocastWantedError(RecordAnewError):
 
 
 class AutocastUnwantedError(RecordAnewError):
-    """A model that turned autocast on before doesn't now: it is recorded like any other."""
+    """Forward turned autocast on in an earlier recording but not now: it is recorded without autocast."""
 
     changes: ClassVar[Mapping[str, Any]] = {"casts": False}
     remembered: ClassVar[bool] = True

@@ -88,7 +88,7 @@ class Appearance:
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """While `patches` are in force: entered before, inside the recorder's mode."""
+        """Context in which the patches are in force; enter it before them, inside the recorder's mode."""
         self._caller.begins()
         try:
             with made_on(self._device, self._place_away, self.several):
@@ -100,11 +100,11 @@ class Appearance:
             raise GradWantedError
 
     def _missed(self) -> bool:
-        """Whether forward asked for something that only autograd knows, and caught the exception."""
+        """True if forward asked for something that only autograd knows, and caught our exception."""
         return self._autograd is not None and self._autograd.missed
 
     def at_home(self, device: torch.device) -> bool:
-        """Whether a device is the default device of the tensors."""
+        """True if a device is the default device of the tensors."""
         return device == self._device or (self._bare and device == META)
 
     def place(self, tensor: torch.Tensor, device: torch.device, away: bool = True) -> None:
@@ -121,7 +121,7 @@ class Appearance:
                     block.use = "elsewhere"
 
     def settle(self, tensor: torch.Tensor, block: StorageRecord) -> None:
-        """Put a new storage where its tensor was registered before."""
+        """Apply to a new storage the device that its tensor was registered on before."""
         if self.several:
             block.device = transfers.with_index(self.claimed(tensor))
 
@@ -130,7 +130,7 @@ class Appearance:
             self.place(tensor, device)
 
     def names_meta(self, device: torch.device | None) -> bool:
-        """Whether the model's code, not a kernel, names `meta` for a new tensor while all others are elsewhere."""
+        """True if the model's code, not a kernel, requests `meta` for a new tensor while all others are elsewhere."""
         if device != META or self.at_home(device):
             return False
         caller = frame(2)
@@ -139,7 +139,7 @@ class Appearance:
         return not name.startswith(_TRUTH)
 
     def claimed(self, tensor: torch.Tensor) -> torch.device:
-        """The device that a tensor without data represents."""
+        """Return the device that a tensor without data represents."""
         moved = self._moved.get(id(tensor)) if self._moved else None
         if moved is not None and moved[0]() is tensor:
             return moved[1]
@@ -149,7 +149,7 @@ class Appearance:
     # ---- the caller
 
     def _device_for(self, tensor: torch.Tensor) -> torch.device:
-        """The device to show to the function two frames up."""
+        """Return the device to report to the function two frames up."""
         real = device_of(tensor)
         if real != META or self._recorder.on_values or not self.is_ours():
             return real
@@ -164,13 +164,13 @@ class Appearance:
         return real if asking.startswith(_TRUTH) else self._device
 
     def _address(self, tensor: torch.Tensor) -> int | Address:
-        """Its data pointer: equal for tensors that share memory, and only for these."""
+        """Return a data pointer that is equal for tensors that share memory, and only for these."""
         if not is_meta(tensor) or self._recorder.on_values or not self.is_ours() or not tensor.numel():
             return int(TensorBase.data_ptr(tensor))
         return Address(identity_of(tensor.untyped_storage()), int(tensor.storage_offset()) * tensor.element_size())
 
     def _for_others(self, tensor: torch.Tensor) -> Any:
-        """The device as DLPack numbers it."""
+        """Return the device in DLPack's numbering."""
         if not is_meta(tensor) or self._recorder.on_values or not self.is_ours():
             return _DLPACK_DEVICE(tensor)
         device = self.claimed(tensor)
@@ -188,7 +188,7 @@ class Appearance:
         return int(StorageBase.data_ptr(storage)) if placed else Address(identity_of(storage))
 
     def patches(self) -> list[Patch]:
-        """What tensors answer, what makes and moves them, and imports."""
+        """Return the patches of what tensors report, and of functions that create and move them, or import."""
         table = self._of_devices() + self._of_values() + constructors(self.is_ours, self._recorder.copy_values)
         table += legacy_types.patches(self._is_of)
         for owner, name in ((builtins, "__import__"), (importlib, "import_module")):
@@ -311,7 +311,7 @@ class Appearance:
         return said.replace("torch.meta.", "torch." if kind == "cpu" else f"torch.{kind}.")
 
     def _is_of(self, kind: Any, value: Any) -> bool | None:
-        """Whether a tensor is of a type such as `torch.FloatTensor`; None if torch should decide."""
+        """True if a tensor is of a type such as `torch.FloatTensor`; None if torch should decide."""
         if not isinstance(value, torch.Tensor) or value.layout is not torch.strided:
             return None
         if not is_meta(value) or not self.is_ours():

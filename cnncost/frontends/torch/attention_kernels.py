@@ -39,7 +39,7 @@ Condition: TypeAlias = Callable[[Attention], bool]
 
 
 def _axes_fit(a: Attention) -> bool:
-    """Whether there are four axes, or three if torch adds a batch of one."""
+    """True if there are four axes, or three if torch adds a batch of one."""
     axes = {tensor.dim() for tensor in a.operands}
     fits = axes == {4} or (axes == {3} and facts.ATTENTION_TAKES_THREE_AXES)
     return fits and all(tensor.layout is torch.strided for tensor in a.operands)
@@ -54,13 +54,13 @@ def _same_heads(a: Attention) -> bool:
 
 
 def _one_head_for_all(a: Attention) -> bool:
-    """Whether keys and values have one head that is broadcast without `enable_gqa`."""
+    """True if keys and values have one head that is broadcast without `enable_gqa`."""
     broadcast = a.query.shape[-3] > 0 and a.key.shape[-3] == a.value.shape[-3] == 1
     return broadcast and not a.grouped and facts.ATTENTION_BROADCASTS_ONE_HEAD
 
 
 def _heads_fit(a: Attention) -> bool:
-    """Whether keys and values have as many heads as queries, one, or a divisor of them with `enable_gqa`."""
+    """True if keys and values have as many heads as queries, one, or a divisor of them with `enable_gqa`."""
     heads, groups = a.query.shape[-3], a.key.shape[-3]
     if not a.grouped:
         return _same_heads(a) or _one_head_for_all(a)
@@ -96,7 +96,7 @@ def _no_mask(a: Attention) -> bool:
 
 
 def _constant_mask(a: Attention) -> bool:
-    """Whether the mask has two or four axes, each full or 1, and requires no gradient (even if grad mode is off).
+    """True if the mask has two or four axes, each full or 1, and requires no gradient (even if grad mode is off).
 
     If operands get a batch of one, masks get their missing axes.
     """
@@ -122,7 +122,7 @@ def _narrow(a: Attention) -> bool:
 
 
 def _aligned(a: Attention) -> bool:
-    """Whether widths are multiples of 16 bytes."""
+    """True if widths are multiples of 16 bytes."""
     step = 16 // a.query.element_size()
     return a.query.shape[-1] == a.key.shape[-1] and all(t.shape[-1] and t.shape[-1] % step == 0 for t in a.operands)
 

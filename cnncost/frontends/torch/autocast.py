@@ -293,7 +293,7 @@ def _stays_whole(op: Any, keys: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _pads_by_kernel(args: Args, kwargs: Kwargs) -> bool:
-    """Whether a kernel of its own pads, which the CPU's autocast runs in float32: `reflection_pad2d` and others."""
+    """True if a kernel of its own pads, which the CPU's autocast runs in float32: `reflection_pad2d` and others."""
     mode = args[2] if len(args) > 2 else kwargs.get("mode", "constant")
     return mode in ("reflect", "replicate") and _running[-1].device == "cpu"
 
@@ -308,7 +308,7 @@ def _kernel(op: Any, by_device: dict[str, Policy], keys: Any, *args: Any, **kwar
 
 
 def casts(op: str) -> bool:
-    """Whether the current autocast has a policy for an op, given by its dispatcher name."""
+    """True if the current autocast has a policy for an op, given by its dispatcher name."""
     return bool(_running) and _running[-1].device in _policies().get(op, {})
 
 

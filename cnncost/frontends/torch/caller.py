@@ -1,4 +1,4 @@
-"""Who asks: the model's code, or something else that runs meanwhile."""
+"""Tells whether a call comes from the model's code, or from something else that runs meanwhile."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cnncost.frontends.torch.compat.dispatch import dispatch_depth
 
 
 class Caller:
-    """Tells the model's code from other threads, from kernels that the recorder runs, and from imports.
+    """Distinguishes the model's code from other threads, from kernels that the recorder runs, and from imports.
 
     Attributes:
         importing: a module is being imported, outside the recording.
@@ -20,9 +20,9 @@ class Caller:
         self._stack = 0
 
     def begins(self) -> None:
-        """Called inside the recorder's mode: a kernel that the recorder runs has fewer modes around it."""
+        """Note the number of modes; call this inside the recorder's mode. Kernels that the recorder runs have fewer."""
         self._stack = dispatch_depth()
 
     def is_ours(self) -> bool:
-        """Whether the caller is the model's code: in this thread, and not a kernel that the recorder runs."""
+        """True if the caller is the model's code: in this thread, and not a kernel that the recorder runs."""
         return get_ident() == self._thread and dispatch_depth() >= self._stack and not self.importing

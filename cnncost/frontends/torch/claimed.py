@@ -1,4 +1,4 @@
-"""Tensor creation on a device that this torch wasn't built for, or on the CPU when the model is elsewhere."""
+"""Creates tensors on a device that this torch wasn't built for, or on the CPU when the model is elsewhere."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def made_on(
 
 
 def made_on_host(place: Callable[[torch.Tensor], None]) -> list[Patch]:
-    """Torch's functions that create a tensor on the CPU if no device is named: `place` is called for each."""
+    """Return patches of functions that create CPU tensors if no device is named; `place` is called with each tensor."""
     return [Patch(torch, name, _noting(getattr(torch, name), place), _WHY) for name in _FACTORIES]
 
 
@@ -72,14 +72,14 @@ def _noting(original: Any, place: Callable[[torch.Tensor], None]) -> Any:
 
 
 def cuda(device: Any) -> torch.device:
-    """The device that `tensor.cuda(device)` names."""
+    """Return the device that `tensor.cuda(device)` names."""
     if device is None:
         return torch.device("cuda")
     return torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
 
 
 def as_device(value: Any) -> torch.device | None:
-    """The device that an argument names, or None."""
+    """Return the device that an argument names; None if it names none."""
     if isinstance(value, torch.device):
         return value
     if not isinstance(value, str):
@@ -91,5 +91,5 @@ def as_device(value: Any) -> torch.device | None:
 
 
 def same_device(one: torch.device, other: torch.device) -> bool:
-    """Compare devices; `cuda` without an index means the current one, 0 by default."""
+    """True if the devices are the same; `cuda` without an index means the current one, 0 by default."""
     return one.type == other.type and (one.index or 0) == (other.index or 0)

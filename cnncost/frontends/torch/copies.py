@@ -72,7 +72,7 @@ class Copier:
         return self._copies.get(id(original))
 
     def drew(self) -> bool:
-        """Whether a copied random generator was drawn from."""
+        """True if a copied random generator was drawn from."""
         return any(generator_state(generator) != state for generator, state in self._generators)
 
     def value(self, value: Any) -> Any:

@@ -92,7 +92,7 @@ def _sign(args: Iterable[Any], key: list[Any]) -> None:
 
 
 def _plain(tensor: Any) -> bool:
-    """Whether size, strides and dtype describe a tensor completely."""
+    """True if size, strides and dtype describe a tensor completely."""
     return bool(
         type(tensor) in _TENSORS
         and tensor.is_meta

@@ -35,7 +35,7 @@ _STANDARD = str(Path(traceback.__file__).parent)
 
 
 def reads_values(error: BaseException) -> bool:
-    """Whether an error means that the values of a tensor without data were needed."""
+    """True if an error means that the values of a tensor without data were needed."""
     return isinstance(error, DataDependentError) or bool(_READS.search(_said(error)))
 
 

@@ -27,12 +27,12 @@ _NAMED = frozenset({"scalars", "value"})
 
 
 def is_foreach(schema_name: str) -> bool:
-    """Whether an op works on lists of tensors, element by element."""
+    """True if an op works on lists of tensors, element by element."""
     return schema_name.startswith(_PREFIX)
 
 
 def is_of_several(schema_name: str, args: Any) -> bool:
-    """Whether an op is an optimizer step for more than one parameter."""
+    """True if an op is an optimizer step for more than one parameter."""
     return schema_name in _STEPS and len(args[0]) > 1
 
 

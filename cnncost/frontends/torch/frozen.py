@@ -95,7 +95,7 @@ class _Eye:
 
 
 def _is_alone(value: Any, kind: type) -> bool:
-    """Whether a function refers to nothing but its module's globals."""
+    """True if a function refers to nothing but its module's globals."""
     if kind is FunctionType:
         defaults = (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
         return value.__closure__ is None and not value.__dict__ and ATOMS.issuperset(map(type, defaults))

@@ -1,4 +1,4 @@
-"""Recurrent layers: an LSTM runs a fused kernel per layer and direction, as on a CPU; CUDA is treated alike.
+"""Recurrent layers. An LSTM runs one fused kernel per layer and direction, as on a CPU; CUDA is treated alike.
 
 On meta tensors torch uses the unfused reference, with ops for each gate of each step, and saves all their results for
 backward; the kernel saves a workspace instead. Ref: `mkldnn_rnn` in ATen's native/mkldnn/RNN.cpp.
@@ -24,8 +24,8 @@ Results: TypeAlias = "tuple[torch.Tensor, Any, Any]"
 """The output of all steps, and the last hidden state and last cell state of each layer and direction."""
 
 _LSTM = 2
-_AUTOGRAD = key("AutogradOther")
 """ATen's number for this cell."""
+_AUTOGRAD = key("AutogradOther")
 _FLOATS = frozenset({torch.float32, torch.bfloat16})
 """Dtypes of the kernel: few CPUs support float16; if autocast uses CUDA's lists, the kernel is cuDNN's."""
 
@@ -37,7 +37,7 @@ RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 def fused_recurrent(
     name: str, original: Callable[..., Any], thread: int, on_cpu: Callable[[torch.Tensor], bool]
 ) -> Callable[..., Any]:
-    """The replacement of such a function in a thread: runs like its kernel, or step by step on a CPU."""
+    """Return the replacement of a recurrent function in one thread: one op per kernel, or step by step on a CPU."""
     rest = _in_steps(name, original, thread, on_cpu)
     return _fused_lstm(original, rest, thread) if name == "lstm" else rest
 
@@ -62,7 +62,7 @@ def _fused_lstm(original: Callable[..., Results], rest: Callable[..., Results], 
 
 
 def parts(name: str, *args: Any) -> Any:
-    """The parts of a layer without autograd on a CPU, or None to let torch decide."""
+    """Return a layer's result computed by its parts, without autograd on a CPU; None to let torch compute it."""
     if name == "lstm" and _fits(*args):
         return _by_layers(partial(_kernel, wanted=False), *args)
     if name == "lstm" and (given := _of_one_length(args)) is not None:
@@ -72,7 +72,7 @@ def parts(name: str, *args: Any) -> Any:
 
 
 def step_by_step(name: str, *args: Any) -> Any:
-    """The results of a layer on a CPU without a kernel for it, or None to let torch decide."""
+    """Return the result of a CPU layer that has no fused kernel; None to let torch compute it."""
     if _plain(name, *args):
         return steps(name, args[0], _states(args[1]), *args[2:])
     if is_packed(args) and _plain_packed(name, *args):
@@ -81,7 +81,10 @@ def step_by_step(name: str, *args: Any) -> Any:
 
 
 def _of_one_length(args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """Unpack an LSTM's arguments if all packed sequences have equal length: the CPU's kernel accepts them."""
+    """Return the arguments of an unpacked LSTM if all packed sequences have equal length, else None.
+
+    The CPU's kernel accepts these.
+    """
     if not facts.LSTM_UNPACKS_EQUAL_LENGTHS or not is_packed(args):
         return None
     if is_meta(args[1]) or not args[1].numel() or args[0].dim() != 2:
@@ -95,7 +98,7 @@ def _of_one_length(args: tuple[Any, ...]) -> tuple[Any, ...] | None:
 
 
 def is_packed(args: tuple[Any, ...]) -> bool:
-    """Whether the arguments of a recurrent layer are of packed sequences: data, batch sizes, states, weights."""
+    """True if the arguments are those of packed sequences: data, batch sizes, states, weights."""
     return len(args) == 9 and isinstance(args[3], (list, tuple))
 
 
@@ -104,12 +107,12 @@ def _states(states: Any) -> list[torch.Tensor]:
 
 
 def _one_dtype(*tensors: torch.Tensor) -> bool:
-    """Whether all tensors have one dtype; under autocast each product casts what it takes."""
+    """True if all tensors have one dtype, or autocast is on: each product then casts its operands."""
     return lower_dtype() is not None or len({t.dtype for t in tensors}) == 1
 
 
 def _plain(name: str, *args: Any) -> bool:
-    """Sequences are on `meta` (T,N,I or N,T,I), not packed, and weights and states fit; torch rejects the rest."""
+    """True for meta tensors T,N,I or N,T,I, not packed, with fitting weights and states; torch handles the rest."""
     if len(args) != 9 or not isinstance(args[0], torch.Tensor) or not isinstance(args[3], bool):
         return False
     x, states, weights, has_biases, layers, _, _, bidirectional, batch_first = args
@@ -124,7 +127,7 @@ def _plain(name: str, *args: Any) -> bool:
 
 
 def _plain_packed(name: str, *args: Any) -> bool:
-    """Rows of all steps on `meta` (ΣN,I), how many each has, and weights and states that fit."""
+    """True for packed meta tensors ΣN,I, with the batch size of each step, whose weights and states fit."""
     x, sizes, states, weights, has_biases, layers, _, _, bidirectional = args
     if not is_meta(x) or x.dim() != 2 or not x.numel() or is_meta(sizes) or not isinstance(has_biases, bool):
         return False
@@ -139,9 +142,10 @@ def _plain_packed(name: str, *args: Any) -> bool:
 def _in_steps(
     name: str, original: Callable[..., Any], thread: int, on_cpu: Callable[[torch.Tensor], bool]
 ) -> Callable[..., Any]:
-    """Step by step in training, and under a CPU's autocast. Else it is recorded whole, cast as cuDNN's kernel has it.
+    """Return a function that runs step by step in training and under a CPU's autocast, else is recorded whole.
 
-    On a CPU no kernel is, and only the products of each step are cast: states stay what they were, or are promoted.
+    Recorded whole, a layer is cast as cuDNN's kernel casts it. A CPU has no such kernel under autocast: only the
+    products of each step are cast, and states keep their dtype or are promoted.
     """
 
     def recurrent(*args: Any) -> Any:
@@ -163,14 +167,14 @@ def _in_steps(
 
 
 def _differentiates() -> bool:
-    """Whether the recording is one with autograd, as of a training step, also where forward has it off for a while."""
+    """True if the recording has autograd on, as in a training step, even where forward turns it off."""
     return torch.is_grad_enabled() or not is_excluded(_AUTOGRAD)
 
 
 def _fits(*args: Any) -> bool:
-    """A batch of sequences on `meta` (T,N,I or N,T,I), not packed, and an LSTM without projections that fits it.
+    """True for a batch of sequences on `meta`, T,N,I or N,T,I, not packed, and a fitting LSTM without projections.
 
-    Torch rejects what doesn't fit.
+    Torch handles or rejects the rest.
     """
     if len(args) != 9 or not isinstance(args[0], torch.Tensor):
         return False
@@ -200,7 +204,7 @@ def _by_layers(
     run: Layer, x: torch.Tensor, states: list[torch.Tensor], weights: list[torch.Tensor], has_biases: bool, layers: int,
     dropout: float, train: bool, bidirectional: bool, batch_first: bool,
 ) -> Results:  # fmt: skip
-    """Each layer reads the whole output of the previous one."""
+    """Run the layers one after the other; each reads the whole output of the previous one."""
     directions = 2 if bidirectional else 1
     each = (4 if has_biases else 2) * directions
     x = first = (x.transpose(0, 1) if batch_first else x).contiguous()  # C++ keeps it to the end
@@ -224,7 +228,7 @@ def _kernel(
     x: torch.Tensor, states: list[torch.Tensor], weights: list[torch.Tensor], has_biases: bool, directions: int,
     _: bool, held: list[torch.Tensor], wanted: bool = True,
 ) -> Results:  # fmt: skip
-    """A layer as autograd sees it: a kernel for each direction. `wanted`: what backward needs is kept."""
+    """Run a layer as autograd sees it: one kernel per direction. `wanted`: keep what backward needs."""
     kernel: Any = torch.ops.aten.mkldnn_rnn_layer
     hidden, each = states[0].shape[-1], len(weights) // directions
     hy, cy = [], []
@@ -244,7 +248,7 @@ def _kernel(
 
 
 def _whole(original: Callable[..., Results]) -> Layer:
-    """A layer as it is recorded without autograd, its weights cast for it alone."""
+    """Return a function that records a layer without autograd; its weights are cast just for it."""
 
     def run(
         x: torch.Tensor, states: list[torch.Tensor], weights: list[torch.Tensor], has_biases: bool, directions: int,

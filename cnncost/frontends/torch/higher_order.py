@@ -17,7 +17,7 @@ from cnncost.frontends.torch.protocols import Recording
 
 
 def is_higher_order(func: Any) -> bool:
-    """Whether an op takes functions; such ops are no `OpOverload`s."""
+    """True if an op takes functions; such ops are no `OpOverload`s."""
     return isinstance(func, HigherOrderOperator)
 
 

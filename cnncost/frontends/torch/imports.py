@@ -30,6 +30,6 @@ def apart(original: Any, caller: Caller) -> Any:
 
 
 def _is_loaded(name: str, fromlist: Any = (), level: int = 0, **_: Any) -> bool:
-    """Whether everything that an import statement names is loaded, judging by `sys.modules`."""
+    """True if everything that an import statement names is loaded, judging by `sys.modules`."""
     module = sys.modules.get(name)
     return module is not None and not level and vars(module).keys() >= set(fromlist or ())

@@ -42,7 +42,7 @@ def set_element(func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _within(index: Any, tensor: torch.Tensor) -> bool:
-    """Whether these are integers within bounds; torch handles everything else."""
+    """True if these are integers within bounds; torch handles everything else."""
     return (
         type(index) is tuple
         and len(index) <= tensor.dim()

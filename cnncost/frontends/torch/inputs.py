@@ -130,7 +130,7 @@ def prepare(inputs: Any, model: nn.Module, floats: bool = False) -> Inputs:
 
 
 def _is_arguments(inputs: Any) -> bool:
-    """Whether these are all positional arguments of forward, rather than a single one."""
+    """True if these are all positional arguments of forward, rather than a single one."""
     return (
         isinstance(inputs, (tuple, list))
         and not isinstance(inputs, (TensorText, PackedSequence))
@@ -296,12 +296,12 @@ class _Maker(Copier):
 
 
 def _is_dense(tensor: torch.Tensor) -> bool:
-    """Whether it is dense data for layers: no mask, no indices, no adjacency matrix."""
+    """True if it is dense data for layers: no mask, no indices, no adjacency matrix."""
     return tensor.is_floating_point() and tensor.layout is torch.strided and tensor.dim() > 0
 
 
 def _has_tensor(inputs: Any, kind: Callable[[torch.Tensor], bool]) -> bool:
-    """Whether there is a tensor of a kind among positional or keyword arguments."""
+    """True if there is a tensor of a kind among positional or keyword arguments."""
     if isinstance(inputs, Mapping):
         inputs = list(inputs.values())
     return isinstance(inputs, (tuple, list)) and any(

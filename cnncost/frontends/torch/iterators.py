@@ -45,7 +45,7 @@ class Running:
 
 
 def is_iterator(kind: type) -> bool:
-    """Whether it is one of Python's own iterator types, generators included."""
+    """True if it is one of Python's own iterator types, generators included."""
     return kind.__module__ in _OF_PYTHON and hasattr(kind, "__next__")
 
 

@@ -75,7 +75,7 @@ def _geometry(tensors: list[torch.Tensor]) -> list[Any]:
 
 
 def _is_plain(modules: list[nn.Module]) -> bool:
-    """Whether all state of the modules is in `__dict__`: `nn.Module`'s own tables and values `frozen` can compare."""
+    """True if all state of the modules is in `__dict__`: `nn.Module`'s own tables and values `frozen` can compare."""
     attributes = [module.__dict__ for module in modules]
     if any(slots(kind) for kind in set(map(type, modules))) or any(STANDARD - a.keys() for a in attributes):
         return False
@@ -130,7 +130,7 @@ class _Look:
         self._lists, self._nests = _lists(self.attributes), _nests(self.attributes)
 
     def same(self, modules: list[nn.Module]) -> bool:
-        """Whether nothing has changed since the snapshot; objects are compared by identity."""
+        """True if nothing has changed since the snapshot; objects are compared by identity."""
         if not all(map(is_, [module.__dict__ for module in modules], self.attributes)):
             return False
         values = _values(self.attributes)
@@ -274,7 +274,7 @@ class Kept:
         return self._copies.restore()
 
     def unchanged(self) -> bool:
-        """Whether the user's model is as it was when it was copied."""
+        """True if the user's model is as it was when it was copied."""
         originals = [module for ref in self._originals if (module := ref()) is not None]
         return (
             not self._dead

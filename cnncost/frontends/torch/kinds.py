@@ -43,24 +43,24 @@ def slots(kind: type) -> tuple[str, ...]:
 
 
 def is_hashed_by_identity(kind: Any) -> bool:
-    """Whether a class is equal to itself alone: its metaclass says nothing else."""
+    """True if a class is equal to itself alone: its metaclass says nothing else."""
     own: Any = type.__hash__
     return type(kind).__hash__ is own
 
 
 def is_shared(function: FunctionType) -> bool:
-    """Whether a function is a global of its module, so that code may compare it by `is`: it is not copied."""
+    """True if a function is a global of its module, so that code may compare it by `is`: it is not copied."""
     return not function.__closure__ and function.__globals__.get(function.__name__) is function
 
 
 def of_system(module: object) -> bool:
-    """Whether a class's or function's `__module__` is Python's, torch's or numpy's own."""
+    """True if a class's or function's `__module__` is Python's, torch's or numpy's own."""
     return isinstance(module, str) and module.partition(".")[0] in SYSTEM
 
 
 @cache
 def is_plain(kind: type) -> bool:
-    """Whether a class keeps all state in `__dict__`: written in Python, by the user, no enum."""
+    """True if a class keeps all state in `__dict__`: written in Python, by the user, no enum."""
     return (
         not of_system(kind.__module__)
         and getattr(kind, "__new__", None) is object.__new__
@@ -75,6 +75,6 @@ def is_plain(kind: type) -> bool:
 
 
 def has_fixed_defaults(function: FunctionType) -> bool:
-    """Whether a function's default values are immutable, so that it need not be copied for them."""
+    """True if a function's default values are immutable, so that it need not be copied for them."""
     defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
     return ATOMS.issuperset(map(type, defaults))

@@ -40,10 +40,10 @@ class TensorTable:
     def add_source(
         self, tensor: torch.Tensor, role: Role, data: torch.Tensor | None = None, *, lasts: bool = True
     ) -> TrackedTensor:  # fmt: skip
-        """Register a tensor that exists before the first node, and keep it alive, unless it may end before the run.
+        """Register a tensor that exists before the first node; unless `lasts`, it may die during the run.
 
-        `data` holds its values, if ops may run on them: the tensor itself or the one that it replaces.
-        It belongs to the user and is never written to. Tensors on a registered storage (flattened weights) share it.
+        `data` holds its values, if ops may run on them: the tensor itself or the one that it replaces. It belongs to
+        the user and is never written to. Tensors on a registered storage (flattened weights) share it.
         """
         if lasts := lasts or tensor.layout is not _STRIDED:
             self._kept.append(tensor)
@@ -75,7 +75,7 @@ class TensorTable:
     def add_owned(
         self, tensors: Mapping[str, torch.Tensor | None], role: Role, values: dict[int, torch.Tensor]
     ) -> tuple[Owned, ...]:
-        """Register all parameters or buffers of a module; registered ones only get another name."""
+        """Register a module's parameters or buffers; a registered tensor only gets another name."""
         tracked, owned = self.tracked, []
         for name, tensor in tensors.items():
             if tensor is None:
@@ -88,7 +88,7 @@ class TensorTable:
         return tuple(owned)
 
     def add_fresh(self, tensor: torch.Tensor, sig: Signature, nbytes: int, real: bool) -> TrackedTensor:
-        """Register an op's output that has its own storage, and watch for the storage's end."""
+        """Register an op's output with its own storage; when the storage is freed, the table notes it."""
         blocks = self._blocks
         block = StorageRecord(len(blocks), nbytes, self.clock, real, "activation")
         blocks.append(block)
@@ -148,7 +148,7 @@ class TensorTable:
         return self.add_fresh(tensor, signature(tensor, real), storage_bytes(tensor), real)
 
     def write(self, tensor: torch.Tensor, old: TrackedTensor, real: bool) -> TrackedTensor:
-        """Register the value after an in-place op on `tensor`; all others on the storage become stale."""
+        """Register the tensor's new value after an in-place op; all other tensors on its storage become stale."""
         block = old.block
         block.version += 1
         block.real = real
@@ -177,7 +177,7 @@ class TensorTable:
         return tracked
 
     def _moved(self, old: StorageRecord, tensor: torch.Tensor) -> StorageRecord:
-        """The new record of a storage that grew: the elements were moved and the old memory is freed."""
+        """Return the new record of a storage that grew: its elements moved, and the old memory is freed."""
         block = StorageRecord(len(self._blocks), storage_bytes(tensor), self.clock, old.real, old.use)
         self._blocks.append(block)
         block.version, block.writer, block.noise, block.device = old.version, old.writer, old.noise, old.device
@@ -192,7 +192,7 @@ class TensorTable:
         return block
 
     def resize_storage(self, storage: torch.UntypedStorage) -> None:
-        """Follow a storage that was resized by itself: its memory is freed, and what it has now is new.
+        """Handle `storage.resize_()` without an op: the old memory is freed and new memory is allocated.
 
         Tensors on it are stale until one of them is written to, as after any write.
         """
@@ -212,7 +212,7 @@ class TensorTable:
                 self.tracked[key] = tracked._replace(block=block)
 
     def rewrite(self, tensor: torch.Tensor, old: TrackedTensor, data: torch.Tensor) -> TrackedTensor:
-        """Register the value after an in-place op on a tensor without data; `data` holds the values."""
+        """Register the new value after an in-place op on a tensor without data; `data` holds the new elements."""
         block = old.block
         block.version += 1
         block.real, block.owned = True, False
@@ -222,7 +222,7 @@ class TensorTable:
         return tracked
 
     def attach(self, tensor: torch.Tensor, data: torch.Tensor) -> TrackedTensor:
-        """Set the values of a known tensor."""
+        """Set the known values of a registered tensor."""
         tracked = self.tracked[id(tensor)]
         tracked.block.real = True
         if not tensor.is_meta:  # a copy, because the tensor itself is the user's: views of it share its storage
@@ -233,7 +233,7 @@ class TensorTable:
         return tracked
 
     def stand_in(self, tensor: torch.Tensor, for_: torch.Tensor, tracked: TrackedTensor) -> None:
-        """Register a tensor without data as the same value as one with data."""
+        """Register a meta tensor as the same value as `for_`, a tensor with data."""
         self._kept.append(tensor)
         self.tracked[id(tensor)] = TrackedTensor(
             weakref.ref(tensor), tracked.value, signature(tensor, tracked.sig.real, tracked.sig.grad), tracked.block,
@@ -247,28 +247,28 @@ class TensorTable:
             block.use = use
 
     def forget(self, tensor: torch.Tensor) -> None:
-        """Know nothing of a tensor any more: it was given another's data."""
+        """Remove a tensor from the table: its `.data` was replaced."""
         self.tracked.pop(id(tensor), None)
 
     def find(self, tensor: torch.Tensor) -> TrackedTensor | None:
-        """The entry of exactly this tensor."""
+        """Return the entry of exactly this tensor; None if it isn't registered."""
         tracked = self.tracked.get(id(tensor))
         return tracked if tracked is not None and tracked.ref() is tensor else None
 
     def block_of(self, tensor: torch.Tensor) -> StorageRecord | None:
-        """The block of a tensor's storage, or None if unknown."""
+        """Return the record of a tensor's storage; None if it isn't registered."""
         return self._by_pointer.get(pointer(tensor))
 
     def beside(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
-        """Put a tensor's storage on the device of another's."""
+        """Note that a tensor's storage is on the device of another tensor's."""
         block, like = self.block_of(tensor), self.block_of(other)
         if block is not None and like is not None:
             block.device = like.device
 
     def latest_on(self, block: StorageRecord, kind: TensorType) -> Value | None:
-        """The newest value on a storage, preferring one of the same type (autograd creates such aliases).
+        """Return the newest value on a storage, preferring one of type `kind` (autograd creates such aliases).
 
-        Its tensor may be gone: `Parameter(torch.empty(3))` leaves only the parameter.
+        The value's tensor may be gone: of `Parameter(torch.empty(3))` only the parameter remains.
         """
         newest = None
         for value in reversed(self.values):
@@ -279,11 +279,11 @@ class TensorTable:
         return newest
 
     def made(self) -> list[weakref.ref[torch.Tensor]]:
-        """Live tensors that were created since the first node."""
+        """Return weak references to the live tensors that were created after the first node."""
         return [k[0] for k in self.tracked.values() if k[3].born is not None and k[0]() is not None]
 
     def storages(self) -> tuple[Storage, ...]:
-        """All storages with their live ranges; stops watching them."""
+        """Return all storages with their live ranges, and stop watching them."""
         for block in self._by_pointer.values():
             block.ref = None
         tracked, blocks = self._lasting, self._blocks[len(self._lasting) :]
@@ -293,7 +293,7 @@ class TensorTable:
         return (*tracked, *[Storage(b.index, b.nbytes, of(b.born), of(b.died), b.use) for b in blocks])
 
     def devices(self) -> list[torch.device | None]:
-        """The device of each storage; None: the model's."""
+        """Return the device of each storage; None for the model's default device."""
         return [block.device for block in self._blocks]
 
     def _book(self, tensor: torch.Tensor, block: StorageRecord, role: Role, sig: Signature) -> TrackedTensor:
@@ -316,12 +316,12 @@ class TensorTable:
 
 
 def _before(clock: int, node: int | None) -> int | None:
-    """A storage that is resized after the last node, as FSDP frees what it gathered, counts as of that node."""
+    """Clip a time to the last node: FSDP may free gathered parameters after it."""
     return None if node is None else min(node, clock - 1)
 
 
 class Sources:
-    """Snapshot of a tensor table that contains only sources, from which new ones start.
+    """Snapshot of a tensor table that holds only sources; new tables start from it.
 
     Args:
         ledger: the tensor table. Tensors' values are not stored; the caller of `open` passes them again.
@@ -337,7 +337,7 @@ class Sources:
         self._storages = ledger.storages()
 
     def open(self, data: dict[int, torch.Tensor]) -> TensorTable:
-        """A table that starts with these sources; only the newest is valid. `data`: values by `id` of the tensor."""
+        """Return a table with these sources; only the newest one is valid. `data`: values by the tensor's `id`."""
         ledger, tracked = TensorTable(), self._tracked.copy()
         for key, values in data.items():
             tracked[key] = TrackedTensor(*tracked[key][:5], values)

@@ -249,7 +249,7 @@ class Tracker:
         self.recorder.release()
 
     def moved_generators(self) -> bool:
-        """Whether a random generator that the model holds was drawn from."""
+        """True if a random generator that the model holds was drawn from."""
         return self.recorder.skeleton is not None and self.recorder.skeleton.drew()
 
     def first_call(self, scope: int) -> int:

@@ -23,7 +23,7 @@ def without_moving(attributes: dict[str, Any]) -> None:
 
 
 def loads_weights(model: nn.Module) -> bool:
-    """Whether hooks load offloaded weights on demand, so that weights on `meta` do have values."""
+    """True if hooks load offloaded weights on demand, so that weights on `meta` do have values."""
     return any(getattr(hook, "offload", False) for m in model.modules() for hook in _parts(vars(m).get("_hf_hook")))
 
 

@@ -41,7 +41,7 @@ class RecordOptions:
 
     @property
     def differentiates(self) -> bool:
-        """Whether autograd is on."""
+        """True if autograd is on."""
         return self.grad or self.training is not None
 
     @property

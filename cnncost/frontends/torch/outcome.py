@@ -1,4 +1,4 @@
-"""What forward returned, as inputs of another recording: a cache that a prompt filled, for the step after it."""
+"""Copies what forward returned as inputs of another recording: a cache filled by a prompt, for the next step."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from cnncost.frontends.torch.recorder import Recorder
 
 
 class Outcome(Copier):
-    """Copies a result for use after its recording: the recording's own tensors end with it.
+    """Copies a result so that it outlives its recording, whose own tensors do not.
 
-    Tensors become new ones on `meta` that share storages as the originals do; those whose values the recording knows
-    (a length, positions) get them. Objects are copied by their own protocol.
+    Tensors become new ones on `meta` that share storages as the originals do; if the recording knows their values (a
+    length, positions), they have values. Objects are copied by their own protocol.
 
     Args:
         recorder: the recorder of the run, after it was left.
@@ -31,7 +31,7 @@ class Outcome(Copier):
         self._storages: dict[int, torch.UntypedStorage] = {}
 
     def module(self, module: nn.Module) -> nn.Module:
-        """Raises InputError: a module of the recording has no weights, and ends with it."""
+        """Raise InputError: a module of the recording has no weights, and ends with the recording."""
         raise InputError(
             f"forward returned a module, {type(module).__name__}; expected tensors, and containers and objects of them"
         )
@@ -57,7 +57,7 @@ class Outcome(Copier):
         return made.set_(storage, tensor.storage_offset(), tensor.shape, tensor.stride())
 
     def _value_of(self, tensor: torch.Tensor) -> torch.Tensor | None:
-        """What is known of a tensor's values: as given, or as ops on known values have left it."""
+        """Return a tensor's known values, as given or as later ops on known values changed them; else None."""
         known = self._ledger.find(tensor)
         if known is not None and known.data is not None:
             return known.data if known.version == known.block.version else None
@@ -65,14 +65,14 @@ class Outcome(Copier):
 
 
 def tensors_held(state: Any) -> list[torch.Tensor]:
-    """The tensors in a copied result, wherever objects hold them, each once."""
+    """Return the tensors in a copied result, at any depth, each once."""
     walk = _Tensors()
     walk.value(state)
     return walk.found
 
 
 class _Tensors(Copier):
-    """Finds tensors in an object, by the way that it is copied; the copy is not used."""
+    """Finds the tensors in an object by copying it; the copy is not used."""
 
     def __init__(self) -> None:
         super().__init__()

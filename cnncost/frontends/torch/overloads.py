@@ -78,7 +78,7 @@ class Overload:
 
     @cached_property
     def composite(self) -> bool:
-        """Whether the op decomposes into others on all devices; ops over lists decompose into one op per element."""
+        """True if the op decomposes into others on all devices; ops over lists decompose into one op per element."""
         if is_foreach(self.schema_name):
             return True
         key = "CompositeImplicitAutograd"
@@ -97,17 +97,17 @@ class Overload:
 
     @cached_property
     def writes_first(self) -> bool:
-        """Whether it writes to the first argument and to no other."""
+        """True if it writes to the first argument and to no other."""
         return [i for i, _ in self.written] == [0]
 
     @cached_property
     def changes_shape(self) -> bool:
-        """Whether it changes an argument's shape or storage in place."""
+        """True if it changes an argument's shape or storage in place."""
         return torch.Tag.inplace_view in self.func.tags
 
     @cached_property
     def resizes(self) -> bool:
-        """Whether it may resize an argument's storage."""
+        """True if it may resize an argument's storage."""
         return self.name in {"resize", "resize_as"} and self.changes_shape
 
     def bind(self, args: Any, kwargs: Any) -> dict[str, Any]:
@@ -120,7 +120,7 @@ class Overload:
         return named
 
     def reads_values(self, args: Any) -> bool:
-        """Whether the result depends on tensor data, apart from masks and values that determine its size."""
+        """True if the result depends on tensor data, apart from masks and values that determine its size."""
         if self.schema_name == "aten::one_hot":  # unless the number of classes is passed
             return len(args) < 2 or bool(args[1] < 1)
         return self.by_values and not self.indexes and self.sized is None

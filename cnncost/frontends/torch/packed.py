@@ -13,7 +13,7 @@ META = torch.device("meta")
 
 
 def packed_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
-    """Weight and bias of a quantized layer, by name, as tensors without data; empty for all other modules."""
+    """Return weight and bias of a quantized layer, by name, as meta tensors; empty for all other modules."""
     if PACKED not in module.__dict__ or not type(module).__module__.startswith("torch.ao.nn."):
         return {}
     held: Any = module.__dict__[PACKED]

@@ -86,7 +86,7 @@ def _scratch(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, make: C
 
 
 def depends_on_values(op: Overload, args: Any) -> bool:
-    """Whether peak memory depends on values, too: for packed sequences, the rows of each step."""
+    """True if peak memory depends on values, too: for packed sequences, the rows of each step."""
     return op.name in RECURRENT and is_packed(args)
 
 

@@ -143,7 +143,7 @@ class RealRecorder(Recorder):
             self._extents.setdefault(self.call, set()).update(values[o].shape[0] for o in sized)
 
     def _sized_in_call(self, outputs: tuple[int, ...]) -> bool:
-        """Whether a new tensor's length equals a value-dependent size in this call: `zeros(len(boxes))`."""
+        """True if a new tensor's length equals a value-dependent size in this call: `zeros(len(boxes))`."""
         values = self.ledger.values
         sizes = {values[i].shape[0] for i in self.inputs_of(self.call) if i in self._sized}
         extents = sizes | self._extents.get(self.call, set())

@@ -17,7 +17,7 @@ _get, _set, _resize = TensorBase.data.__get__, TensorBase.data.__set__, StorageB
 
 
 def patches(forget: Callable[[torch.Tensor], object], resized: Callable[[torch.UntypedStorage], object]) -> list[Patch]:
-    """Call `forget` with each tensor whose `.data` is assigned, and `resized` with each storage that is resized."""
+    """Return patches: `forget` is called if a tensor's `.data` is assigned, `resized` if a storage is resized."""
 
     def assign(tensor: torch.Tensor, value: torch.Tensor) -> None:
         _set(tensor, value)

@@ -224,5 +224,5 @@ class Recorder(ResultRecorder):
 
 
 def _counts(tracked: TrackedTensor) -> bool:
-    """Whether it is an integer with a tracked value, such as batch norm's counter."""
+    """True if it is an integer with a tracked value, such as batch norm's counter."""
     return tracked.data is not None and tracked.data.dtype is torch.int64 and not tracked.block.noise

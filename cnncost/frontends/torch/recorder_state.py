@@ -100,7 +100,7 @@ class RecorderState(TorchDispatchMode):
 
     @property
     def several(self) -> bool:
-        """Whether the model is on several devices."""
+        """True if the model is on several devices."""
         return self.appearance is not None and self.appearance.several
 
     def device_type(self, tensor: torch.Tensor) -> str:
@@ -111,7 +111,7 @@ class RecorderState(TorchDispatchMode):
         return "cpu" if claimed == "meta" else claimed
 
     def on_cpu(self, tensor: torch.Tensor) -> bool:
-        """Whether a tensor represents one on a CPU."""
+        """True if a tensor represents one on a CPU."""
         return self.device_type(tensor) == "cpu"
 
     def makes_values(self, on: bool) -> None:

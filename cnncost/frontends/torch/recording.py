@@ -66,7 +66,7 @@ def record_once(model: nn.Module, inputs: Any, how: How, made: Made) -> Graph:
 
 
 def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[Graph, kept.Kept | None]:
-    """The Graph, and the skeleton if it can be cached."""
+    """Return the Graph, and the skeleton if it can be cached."""
     reusable = how.shared and not any((how.grad, how.casts, how.called, how.places, how.replica))
     if any_split(inputs.tensors()):
         how, reusable = replace(how, split=True), False
@@ -86,7 +86,7 @@ def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[G
 
 
 def _asked(cached: kept.Kept, inputs: Inputs, how: How, home: Home) -> Asked | None:
-    """What a recording is to give; None if it has to run, whatever the last one gave."""
+    """Return what the recording depends on; None if it has to run, whatever the last recording was."""
     comparable = SESSION.repeats and how.use_memo and how.returned is None
     return cached.asked(inputs, how, home) if comparable else None
 
@@ -124,7 +124,7 @@ def _on_new_copy(
 def step_of(
     training: Training | None, model: nn.Module, skeleton: Skeleton, tracker: Tracker, replica: Replica | None = None
 ) -> Step | None:
-    """The part of a training step after forward, with a copy of the loss."""
+    """Return the part of a training step after forward, with a copy of the loss; None without training."""
     if training is None:
         return None
     if callable(training.loss):
@@ -135,10 +135,10 @@ def step_of(
 def copied(
     originals: list[tuple[str, nn.Module]], called: list[Any], make: Callable[[Watch], _Skeleton]
 ) -> tuple[_Skeleton, Reach]:
-    """A skeleton of the modules and called functions, and the outside objects that the model's code reaches.
+    """Return a skeleton of the modules and called functions, and the outside objects that the model's code reaches.
 
     Functions that the model holds (hooks, closures) are only discovered by copying. What they reach through globals
-    must not be copied, so if new ones appear, everything is copied again.
+    must not be copied, so if new functions appear, everything is copied again.
     """
     kinds = [type(module) for _, module in originals]
     own = {id(module) for _, module in originals}
@@ -251,7 +251,10 @@ class _Run:
         return outputs, recorder.ledger.storages(), chance  # computed while the outputs are still alive
 
     def _chance(self, names: list[str]) -> RealRun | None:
-        """Besides input shapes, what the figures depend on (random draws, values), and where it was read."""
+        """Return what the figures depend on besides input shapes (random draws, values), and where it was first read.
+
+        None if they depend on shapes alone.
+        """
         tracker, recorder = self._tracker, self._tracker.recorder
         if (names or tracker.moved_generators()) and not self._how.places:
             raise PlacesWantedError
@@ -298,7 +301,7 @@ def so_far(tracker: Tracker, inputs: Inputs, given: tuple[int, ...], real: RealR
 
 @contextmanager
 def replacing(tracker: Tracker, appearance: Appearance, more: list[Patch]) -> Iterator[None]:
-    """Everything that a recording replaces is replaced in this context, which is entered inside the recorder's mode."""
+    """Apply all patches of a recording in this context; enter it inside the recorder's mode."""
     ledger = tracker.recorder.ledger
     patches = [
         *more, *unwatched.PATCHES, *flexible_attention.patches(), *tracker.patches(), *collectives.apart(),
@@ -311,7 +314,7 @@ def replacing(tracker: Tracker, appearance: Appearance, more: list[Patch]) -> It
 
 @contextmanager
 def _surroundings(how: How, casting: autocasts.Casting | None) -> Iterator[list[Patch]]:
-    """Configure torch for a recording; yields what has to be replaced for it."""
+    """Configure torch for a recording; yields patches, which the caller has to apply."""
     named = how.autocast.device if how.autocast is not None else "cpu"
     with (
         quiet_torch(how.grad, whole=casting is None and not how.split),

@@ -148,5 +148,5 @@ class ResultRecorder(RecorderState):
 
 
 def of_noise(operands: TensorArgs) -> bool:
-    """Whether any of the tensors is a random mask."""
+    """True if any of the tensors is a random mask."""
     return True in [tracked[3].noise for _, tracked in operands]

@@ -240,19 +240,19 @@ def _with_condition(condition: torch.Tensor, twins: Table) -> Table:
 
 
 def stays_whole(op: Overload, operands: TensorArgs) -> bool:
-    """Whether a composite op is recorded as one op: a complex convolution is three real ones, plus sums."""
+    """True if a composite op is recorded as one op: a complex convolution is three real ones, plus sums."""
     return not (op.name.startswith("conv") and any(tensor.is_complex() for tensor, _ in operands))
 
 
 def shape_follows_values(op: Overload, operands: TensorArgs) -> bool:
-    """Whether the op's output shape depends on known values, so that it can't be memoized."""
+    """True if the op's output shape depends on known values, so that it can't be memoized."""
     if op.indexes:
         return any(tensor.dtype in MASKS for tensor, _ in operands[1:])
     return op.sized is not None or op.reads_data
 
 
 def _reads_values(op: Overload, args: Any, operands: TensorArgs) -> bool:
-    """Whether an op's result depends on unknown values.
+    """True if an op's result depends on unknown values.
 
     Indexing has torch's tag only because of masks; with integer indices its shape follows from shapes. Ops in
     `SIZED_BY_VALUES` raise their own error for a missing value.
@@ -264,7 +264,7 @@ def _reads_values(op: Overload, args: Any, operands: TensorArgs) -> bool:
 
 
 def _fits_any_mask(op: Overload, args: Any) -> bool:
-    """Whether one value is written wherever a mask is set (`y[y < 0] = 0`), so that no shape depends on the count."""
+    """True if one value is written wherever a mask is set (`y[y < 0] = 0`), so that no shape depends on the count."""
     if not op.schema_name.startswith("aten::index_put") or (len(args) > 3 and args[3]):
         return False
     x, indices, values = args[:3]
@@ -304,7 +304,7 @@ def written(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> tuple
 
 
 def has_data(tensor: torch.Tensor) -> bool:
-    """Whether ops may run on an external tensor: small, with data, not a parameter."""
+    """True if ops may run on an external tensor: small, with data, not a parameter."""
     if is_meta(tensor) or is_parameter(tensor):
         return False
     return (sparse.stored(tensor)[0] if tensor.layout in sparse.LAYOUTS else tensor.numel()) <= REAL_LIMIT
@@ -341,6 +341,6 @@ def replace_tensors(value: Any, table: dict[int, torch.Tensor], device: torch.de
 
 
 def _on_storage(args: Any) -> bool:
-    """Whether a meta storage is among the arguments (as for `set_`): its values are unknown."""
+    """True if a meta storage is among the arguments (as for `set_`): its values are unknown."""
     kinds = (torch.UntypedStorage, torch.TypedStorage)
     return any(isinstance(value, kinds) and value.device.type == "meta" for value in args)

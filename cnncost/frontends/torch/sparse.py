@@ -26,12 +26,12 @@ _MADE_OF = "_made_of"
 
 
 def is_sparse(value: Any) -> bool:
-    """Whether it is a tensor with one of these layouts."""
+    """True if it is a tensor with one of these layouts."""
     return isinstance(value, torch.Tensor) and value.layout in LAYOUTS
 
 
 def any_sparse(tensors: Iterable[torch.Tensor]) -> bool:
-    """Whether any of the tensors is sparse."""
+    """True if any of the tensors is sparse."""
     return any(tensor.layout in LAYOUTS for tensor in tensors)
 
 

@@ -56,7 +56,7 @@ _KEEPING = frozenset(
 
 
 def has_parts(op: Overload, args: Any, kwargs: Any) -> bool:
-    """Whether an op is recorded as its inner ops if one of its tensors is sparse."""
+    """True if an op is recorded as its inner ops if one of its tensors is sparse."""
     if not op.composite or counts_products(op.name):
         return False
     checked = torch.sparse.check_sparse_tensor_invariants.is_enabled()  # torch checks by inner ops
@@ -64,12 +64,12 @@ def has_parts(op: Overload, args: Any, kwargs: Any) -> bool:
 
 
 def _is_sized(named: dict[str, Any]) -> bool:
-    """Whether the result's sizes are passed instead of derived from indices."""
+    """True if the result's sizes are passed instead of derived from indices."""
     return "values" in named and named.get("size") is not None
 
 
 def concerns(op: Overload, kwargs: Any, operands: TensorArgs) -> bool:
-    """Whether an op reads, creates or may create a sparse tensor."""
+    """True if an op reads, creates or may create a sparse tensor."""
     if op.name in _MAKING or op.name in _CONVERTING or op.name == "_spdiags":
         return True
     return any_sparse([tensor for tensor, _ in operands]) or kwargs.get("layout") is torch.sparse_coo

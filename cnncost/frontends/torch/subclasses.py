@@ -45,7 +45,7 @@ def _below(kind: Any) -> Iterator[Any]:
 
 
 def _made(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
-    """What `torch.Tensor(…)` returns: a tensor unchanged, for sizes an uninitialised one, for data its values.
+    """Return what `torch.Tensor(…)` returns: a tensor unchanged, a new one for sizes, a copy of data.
 
     Raises:
         TypeError: for anything else, as in torch.

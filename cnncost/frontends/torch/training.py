@@ -254,7 +254,7 @@ def _of_this_node(func: Any) -> Any:
 
 
 def _hands_on_twice() -> bool:
-    """Whether the current node passes two gradients to one value, as for `x * x`."""
+    """True if the current node passes two gradients to one value, as for `x * x`."""
     node: Any = current_node()
     targets = [(id(target), place) for target, place in node.next_functions if target is not None]
     return len(set(targets)) < len(targets)

@@ -18,10 +18,10 @@ _BEFORE = frozenset({"pointwise", "layout", "pad", "copy"})
 
 
 def without_batch_axis(graph: Graph) -> Graph:
-    """The Graph, with a note and one example if a convolution took the first input as C×H×W.
+    """Return the Graph, with a note and one example if a convolution took the first input as C×H×W.
 
-    Before it may come what is pointwise, as normalizing an image is, a cast, a view of as many axes, a pad, or an axis
-    of one put before them.
+    Ops before it may be elementwise (as in normalizing an image), casts, views with as many axes, pads, or a new axis
+    before the others.
     """
     if not graph.inputs or graph.examples is not None:
         return graph
@@ -44,10 +44,10 @@ def without_batch_axis(graph: Graph) -> Graph:
 
 
 def lacks_batch_axis(graph: Graph) -> bool:
-    """Whether `without_batch_axis` found that there is none."""
+    """True if `without_batch_axis` found that there is none."""
     return any(_NOTE in note for note in graph.notes)
 
 
 def _space(spec: OpSpec) -> int:
-    """Number of spatial axes, from the weight's shape: C_out, C_in and the kernel's axes."""
+    """Return the number of spatial axes: those of the weight after C_out and C_in."""
     return len(spec.inputs[1].shape) - 2

@@ -64,7 +64,7 @@ def installed(device_of: Callable[[torch.Tensor], str]) -> Iterator[None]:
 
 
 def _casts() -> bool:
-    """Whether autocast is on; torch's own check would count our key as autocast."""
+    """True if autocast is on; torch's own check would count our key as autocast."""
     return torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
 
 
@@ -113,10 +113,10 @@ def _native_group_norm(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> A
 
 
 def _contiguous(op: Any, x: torch.Tensor, *, memory_format: torch.memory_format = torch.contiguous_format) -> Any:
-    """x: any shape. The backward of group norm asks for channels last on a CPU where its input was so.
+    """x: any shape. The backward of group norm keeps channels last on a CPU if its input had this format.
 
-    Torch's formula asks from C++, so that the Python frame below is the engine's; a hook of the user's, which runs with
-    the same node current, gets what it asks for.
+    Torch's formula calls this from C++, so the Python frame below is the engine's. A user's hook that runs with the
+    same node current is a Python frame, and gets the format that it asks for.
     """
     if frame(2).f_code is ENGINE_CODE:
         memory_format = _noted(memory_format)

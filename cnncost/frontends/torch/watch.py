@@ -263,7 +263,7 @@ class Watch:
 
 
 def _is_closed(value: Any, kind: type) -> bool:
-    """Whether it is an object of Python or torch that holds no model state."""
+    """True if it is an object of Python or torch that holds no model state."""
     return (
         of_system(kind.__module__)
         and not isinstance(value, _OPEN)

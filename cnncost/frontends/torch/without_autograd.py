@@ -1,4 +1,7 @@
-"""What forward is told of autograd while it is off: the recording starts anew where only autograd knows the answer."""
+"""Answers forward's queries about autograd while it is off.
+
+If only autograd knows the answer, the recording restarts with autograd on.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ class WithoutAutograd:
         self.missed = False
 
     def patches(self) -> list[Patch]:
-        """The functions and attributes that ask for it."""
+        """Return patches of the functions and attributes that query autograd."""
         return [*self._of_tensors(), *self._of_the_mode(), *self._that_differentiate()]
 
     def _wanted(self) -> None:
@@ -49,7 +52,7 @@ class WithoutAutograd:
         raise GradWantedError
 
     def _asks(self, tensor: torch.Tensor) -> bool:
-        """Whether the model's code asks for something that autograd would know of an op's result."""
+        """True if the model's code queries the result of an op for something that only autograd knows."""
         if not self._enabled or not self._is_ours() or torch.is_inference_mode_enabled():
             return False
         if (frame(2).f_globals.get("__name__") or "").startswith(NOT_A_MODEL):
@@ -108,7 +111,7 @@ class WithoutAutograd:
 
         def noted(original: Any) -> Any:
             def function(*args: Any, **kwargs: Any) -> Any:
-                self.missed = self.missed or self._is_ours()  # its caller closes what it opens: it is not to raise here
+                self.missed = self.missed or self._is_ours()  # doesn't raise: the caller has to close what it opened
                 return original(*args, **kwargs)
 
             return function

@@ -1,6 +1,6 @@
-"""A world of ranks without processes, so that a split model is analyzed as one rank of it.
+"""A world of ranks without processes, in which a split model is analyzed as one of its ranks.
 
-Torch's fake process group stands for the others: constructors and `fully_shard` run as they would, collectives move
+Torch's fake process group stands for the other ranks: constructors and `fully_shard` run as usual, collectives move
 nothing, and an analysis records them.
 """
 

@@ -103,7 +103,7 @@ def resulting(shape: Shape, steps: Sequence[Step]) -> Shape:
 
 
 def applies(step: Step, shape: Shape) -> bool:
-    """Whether a step can be taken from a shape."""
+    """True if a step can be taken from a shape."""
     match step:
         case Reshape():
             return prod(step.shape) == prod(shape)

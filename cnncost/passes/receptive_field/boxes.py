@@ -1,4 +1,4 @@
-"""What every unit of a layer sees: for each axis of the input, a table by the index of a unit."""
+"""Tables of the input positions that each unit of a layer sees, one table per axis of the input."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MOST = 65536
 
 
 class Boxes(NamedTuple):
-    """First and last position along one axis of the input, both included, by the index of a unit.
+    """First and last input position along one axis, both included, by the index of the unit.
 
     Attributes:
-        along: the axes of units that it depends on, as indices into the layer's own; empty: all units see the same.
-        spans: one for each index along them, the last axis fastest; None where a unit sees nothing.
+        along: axes of the units that the positions depend on, as indices into the layer's; empty if all see the same.
+        spans: one (first, last) for each index along these axes, in row-major order; None where a unit sees nothing.
     """
 
     along: tuple[int, ...]
@@ -27,9 +27,9 @@ class Boxes(NamedTuple):
 
 
 def boxes(field: Field, units: Units) -> Boxes | None:
-    """The spans of all units along one axis of the input; None if there are more than `MOST` that may differ.
+    """Return the spans of all units along one axis of the input; None if the table would have more than `MOST` rows.
 
-    `field` is that of the units, as given by `Units.each`.
+    `field` is the units' field, from `Units.each`.
     """
     along = tuple([
         place for place, axis in enumerate(units.axes)

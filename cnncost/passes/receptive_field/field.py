@@ -126,7 +126,7 @@ class Field:
 
     @property
     def full(self) -> bool:
-        """Whether all elements see the whole input, whatever its size."""
+        """True if all elements see the whole input, whatever its size."""
         return self.periodic is GLOBAL and all(cell == self.exact[0] and cell is not None for cell in self.exact)
 
 

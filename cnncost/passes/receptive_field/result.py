@@ -53,5 +53,5 @@ class ReceptiveField(NamedTuple):
 
     @property
     def sees_all(self) -> bool:
-        """Whether some unit sees the whole input."""
+        """True if some unit sees the whole input."""
         return self.seen == self.input_size

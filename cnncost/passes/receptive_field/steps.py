@@ -65,7 +65,7 @@ def windowed(field: Field, axis: int, window: Window) -> Field:
 
 
 def _fixed(window: Window) -> bool:
-    """Whether the window selects the same positions whatever the size of the axis."""
+    """True if the window selects the same positions whatever the size of the axis."""
     return window.pattern is not None and window.pattern.shift == 0
 
 

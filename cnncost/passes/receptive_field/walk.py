@@ -98,7 +98,7 @@ class Walk:
 
 
 def _unrouted(inputs: Sequence[Field | Lost | None], output: Output) -> bool:
-    """Whether an input that sees something has no route, so that the rule doesn't cover it."""
+    """True if an input that sees something has no route, so that the rule doesn't cover it."""
     routed = {route.input for route in output.routes} | set(output.ignored)
     return any(field is not None and i not in routed for i, field in enumerate(inputs))
 

@@ -85,5 +85,5 @@ def left_of(spec: OpSpec, mask: Mask | None, tile: Tile | None = None) -> Left:
 
 
 def takes_mask(spec: OpSpec, mask: Mask | None) -> bool:
-    """Whether an op is attention with a mask, given or known."""
+    """True if an op is attention with a mask, given or known."""
     return spec.kind in _KINDS and (bool(spec["mask"]) or mask is not None)

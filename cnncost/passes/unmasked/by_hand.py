@@ -39,7 +39,7 @@ class Trail(NamedTuple):
 
     @property
     def masked(self) -> bool:
-        """Whether pairs may be left out."""
+        """True if pairs may be left out."""
         return self.cut or (self.added and self.weighed)
 
 
@@ -95,14 +95,14 @@ def _joined(trails: list[Trail]) -> Trail:
 
 
 def _overwrites(graph: Graph, node: Node) -> bool:
-    """Whether an op sets elements without another tensor: fills the tensor in place, or zeroes a triangle."""
+    """True if an op sets elements without another tensor: fills the tensor in place, or zeroes a triangle."""
     if node.spec.kind == "create":
         return _storages(graph, node.inputs).issuperset(_storages(graph, node.outputs))
     return node.spec.kind == "layout" and bool(node.spec.get("zeroes"))
 
 
 def _joins(graph: Graph, node: Node) -> bool:
-    """Whether a layout op keeps the elements of all inputs: concatenates them, or updates a view after a write."""
+    """True if a layout op keeps the elements of all inputs: concatenates them, or updates a view after a write."""
     if node.spec.kind != "layout":
         return False
     moves = node.spec["moves"]
@@ -136,7 +136,7 @@ class _Weights:
         self._fixed = roles["buffer"] | roles["constant"]
 
     def has(self, node: Node) -> bool:
-        """Whether an op has such a value as input."""
+        """True if an op has such a value as input."""
         return not self._made.isdisjoint(node.inputs)
 
     def follow(self, node: Node) -> None:

@@ -1,4 +1,4 @@
-"""Autocast's devices, and the state of its regions."""
+"""The devices that support autocast, and the state of autocast regions."""
 
 from __future__ import annotations
 

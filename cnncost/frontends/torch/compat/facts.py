@@ -15,7 +15,7 @@ AT = versions.numbers(torch.__version__) or versions.NEWEST
 
 
 def since(*version: int) -> bool:
-    """Whether the installed torch is this version or later."""
+    """True if the installed torch is this version or later."""
     return version <= AT
 
 

@@ -47,7 +47,7 @@ def dense_flexible_attention() -> Callable[..., Any]:
 
 
 def flexible_attention_backward() -> Callable[..., Any]:
-    """The op of its derivative."""
+    """Return the op that computes flexible attention's gradients."""
     from torch._higher_order_ops.flex_attention import flex_attention_backward
 
     backward: Callable[..., Any] = flex_attention_backward

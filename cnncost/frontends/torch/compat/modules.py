@@ -59,7 +59,7 @@ any_global_hook: Callable[[], bool] = nn.modules.module._has_any_global_hook
 
 
 def any_registration_hook() -> bool:
-    """Whether a function is registered that modules call for what becomes their attribute."""
+    """True if there is a global hook for the registration of parameters, buffers or modules."""
     return any(map(bool, _REGISTRATIONS))
 
 

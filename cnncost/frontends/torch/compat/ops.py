@@ -25,11 +25,11 @@ COPY_TO = _aten._to_copy.default
 """Copies to another dtype or device: `Tensor.to` below autograd."""
 
 SAFE_SOFTMAX = _aten._safe_softmax
-"""Softmax with zeros for rows that are masked altogether; attention's reference calls it."""
+"""Softmax that returns zeros for fully masked rows; attention's reference calls it."""
 
 EFFICIENT_ATTENTION = _aten._scaled_dot_product_efficient_attention
 CPU_FLASH_ATTENTION = _aten._scaled_dot_product_flash_attention_for_cpu
-"""Attention's kernels: CUDA's memory-efficient one, and that of a CPU."""
+"""Kernels of attention: CUDA's memory-efficient kernel, and the CPU's flash kernel."""
 
 CTC_LOSS = _aten._ctc_loss
 CTC_LOSS_BACKWARD = _aten._ctc_loss_backward
@@ -37,21 +37,21 @@ CTC_LOSS_BACKWARD = _aten._ctc_loss_backward
 
 COO_FROM_PARTS = _aten._sparse_coo_tensor_with_dims_and_tensors
 COMPRESSED_FROM_PARTS = _aten._sparse_compressed_tensor_unsafe
-"""A sparse tensor of these parts, unchecked: what is public reads the indices to check them, and has no values of
-tensors without data."""
+"""Create a sparse tensor from its parts without checks: the public constructors read the indices to check them, which
+fails for tensors without data."""
 
 MARK_COALESCED = _aten._coalesced_
-"""Say of a COO tensor that no position stands twice in it, without looking."""
+"""Set the flag that a COO tensor has no duplicate positions, without checking."""
 
 NN_FUNCTIONS: Any = torch._C._nn
-"""The module in C of the ops that `torch.nn.functional` calls."""
+"""The C module with the ops that `torch.nn.functional` calls."""
 
 _FUNCTIONS: Any = torch._C._VariableFunctions
 _MODULES = frozenset(vars(torch._C)[name] for name in ("_nn", "_special", "_fft", "_linalg"))
 
 
 def is_op(function: Any) -> bool:
-    """Whether a function in C is an op as `torch`, `torch.nn.functional` and their like name it."""
+    """True if a C function is an op in `torch`, `torch.nn.functional` or a namespace such as `torch.linalg`."""
     owner = function.__self__
     if owner is None:
         return hasattr(_FUNCTIONS, function.__name__)

@@ -22,7 +22,7 @@ anyway."""
 
 
 def is_compiler_loaded() -> bool:
-    """Whether anything can have been compiled yet."""
+    """True if the compiler has been imported; before, nothing can have been compiled."""
     return COMPILER[2] in sys.modules
 
 

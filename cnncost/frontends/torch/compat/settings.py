@@ -1,4 +1,4 @@
-"""Settings that torch has no way to ask for: the default device, which is a function mode, and a check's switch."""
+"""Settings that torch has no public query for: the default device (a function mode), and argument validation."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ __all__ = ["PRINT_OPTIONS", "DeviceContext"]
 create tensors."""
 
 creators: Callable[[], set[Any]] = _device_constructors
-"""These functions."""
+"""Returns the functions that create tensors, to which a device mode passes its device."""
 
 _THREAD = torch._GLOBAL_DEVICE_CONTEXT
 """The default device's mode in this thread: no attribute until one is set."""
 
 
 def default_mode() -> Any:
-    """The mode of `torch.set_default_device`; None if none was set."""
+    """Return the mode set by `torch.set_default_device`; None if none was set."""
     return getattr(_THREAD, "device_context", None)
 
 
 def default_device() -> torch.device:
-    """`torch.get_default_device()`, at which torch 2.9 fails once `torch.set_default_device(None)` was called."""
+    """Return `torch.get_default_device()`; torch 2.9 raises there after `torch.set_default_device(None)`."""
     without_traces()
     return torch.get_default_device()
 
 
 def named_device() -> Any:
-    """The innermost device that a mode names, which torch keeps aside."""
+    """Return the innermost device of a `with torch.device(…)`, which torch stores separately."""
     return _device.CURRENT_DEVICE
 
 
 def set_default_mode(mode: Any, named: Any) -> None:
-    """Put back what `default_mode` and `named_device` were."""
+    """Restore what `default_mode` and `named_device` returned."""
     _THREAD.device_context, _device.CURRENT_DEVICE = mode, named
     without_traces()
 
 
 def validates_distributions() -> bool:
-    """Whether distributions check their arguments' values, as `Distribution.set_default_validate_args` sets it."""
+    """True if distributions validate their arguments (`Distribution.set_default_validate_args`)."""
     return bool(torch.distributions.Distribution._validate_args)
 
 
 def without_traces() -> None:
-    """Delete the attribute of an unset default device: torch 2.9 can't be asked for the device otherwise."""
+    """Delete the attribute of an unset default device, with which torch 2.9 fails to report the device."""
     if getattr(_THREAD, "device_context", True) is None:
         del _THREAD.device_context

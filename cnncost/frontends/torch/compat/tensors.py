@@ -1,4 +1,4 @@
-"""What stands below `torch.Tensor`: base classes, storages, reference counts, parts of sparse tensors."""
+"""Internals of `torch.Tensor`: base classes, storages, reference counts, parts of sparse tensors."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def values_alone(call: OpCall) -> Lowered:
 
 
 def _is_vector(a: Any, b: Any) -> bool:
-    """Whether B is one right-hand side per matrix instead of a matrix of them."""
+    """True if B is one right-hand side per matrix instead of a matrix of them."""
     return len(b) == 1 or (len(b) == len(a) - 1 and tuple(b) == tuple(a[:-1]))
 
 

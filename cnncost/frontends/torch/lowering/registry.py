@@ -126,7 +126,7 @@ def moved(call: OpCall, copy: bool) -> Lowered:
 
 
 def is_known(op: Overload) -> bool:
-    """Whether the op has a lowering. Composite ops without one are recorded as their inner ops."""
+    """True if the op has a lowering. Composite ops without one are recorded as their inner ops."""
     return op.name in _LOWERINGS
 
 

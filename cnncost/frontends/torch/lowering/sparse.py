@@ -38,7 +38,7 @@ def index_op(call: OpCall) -> Lowered:
 
 
 def counts_products(name: str) -> bool:
-    """Whether an op is a matrix product that is counted differently if a factor is sparse."""
+    """True if an op is a matrix product that is counted differently if a factor is sparse."""
     return name in _PRODUCTS
 
 

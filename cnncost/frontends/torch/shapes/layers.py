@@ -47,7 +47,7 @@ def _conv(a: dict[str, Any]) -> list[Output] | None:
 
 
 def _fits(bias: torch.Tensor | None, shape: tuple[int, ...], dtype: torch.dtype, last: bool) -> bool:
-    """Whether there is no bias or a matching one; unless channels are `last`, it must be contiguous."""
+    """True if there is no bias or a matching one; unless channels are `last`, it must be contiguous."""
     return bias is None or (bias.shape == shape and bias.dtype is dtype and (last or bias.is_contiguous()))
 
 
@@ -322,6 +322,6 @@ _GROUPED = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def _in_steps(tensor: torch.Tensor) -> bool:
-    """Whether rows or columns are dense and start at multiples of 16 bytes, as grouped products require."""
+    """True if rows or columns are dense and start at multiples of 16 bytes, as grouped products require."""
     inner, outer = sorted(tensor.stride()[-2:])
     return inner == 1 and outer * tensor.element_size() % 16 == 0

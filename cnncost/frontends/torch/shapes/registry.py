@@ -41,7 +41,7 @@ def output_types(op: Overload, arguments: dict[str, Any]) -> list[Output] | None
 
 
 def gives_back(op: Overload, args: Any, said: list[Output]) -> bool:
-    """Whether an in-place op returns its first argument with unchanged geometry and dtype."""
+    """True if an in-place op returns its first argument with unchanged geometry and dtype."""
     return op.writes_first and said == [(tuple(args[0].shape), args[0].stride(), args[0].dtype)]
 
 
@@ -68,7 +68,7 @@ def per_axis(value: Any, axes: int) -> list[int]:
 
 
 def ready(first: torch.Tensor, *others: torch.Tensor | None) -> bool:
-    """Whether all are contiguous and have one dtype."""
+    """True if all are contiguous and have one dtype."""
     dtype = first.dtype
     for tensor in others:
         if tensor is not None and (tensor.dtype is not dtype or not tensor.is_contiguous()):
@@ -77,7 +77,7 @@ def ready(first: torch.Tensor, *others: torch.Tensor | None) -> bool:
 
 
 def channels_last(*tensors: torch.Tensor) -> bool:
-    """Whether an image or its weight is channels_last; if one is, so is the result."""
+    """True if an image or its weight is channels_last; if one is, so is the result."""
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     return len({t.dtype for t in tensors}) == 1 and any(
         t.dim() in formats and not t.is_contiguous() and t.is_contiguous(memory_format=formats[t.dim()])
