@@ -264,9 +264,7 @@ def _of_weights(c: Conv) -> int:
     flat = c.c in (1, 3) and c.g == 1
     made = c.weights(flat)
     source = 0 if flat else c.blocked(c.x, c.c)
-    again = (
-        c.wide and c.positions == 1 and c.side >= _LARGE
-    )  # measured; which of oneDNN's kernels does this is not known
+    again = c.wide and c.positions == 1 and c.side >= _LARGE  # measured; which kernel does it is not known
     return max(source + c.blocked(c.y, c.k) + made, made + c.w * (1 + again))
 
 
