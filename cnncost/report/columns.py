@@ -159,7 +159,7 @@ def table(report: ReportData, by: By) -> tuple[tuple[Column, ...], tuple[Row, ..
 
 
 def _with_further(report: ReportData, columns: tuple[Column, ...]) -> tuple[Column, ...]:
-    """Insert the requested optional columns: windows and input before the output shape, others before the status."""
+    """Insert the requested optional columns: kernel, stride, input before the output; others before the status."""
     requested_groups = {group for group in groups(Statistics) if has(report.totals, group)} | (
         {"rf"} if report.fields else set()
     )

@@ -119,7 +119,7 @@ def predicted(
 
     Raises:
         DeviceError: the device has no ceiling for a number format that is needed, or no bandwidth of a link.
-        InputError: the report has no such run, or the model is not split and links are said.
+        InputError: the report has no such run, or a topology is given for a model that is not split.
     """
     graph = report.training if step else report.graph
     if graph is None:
