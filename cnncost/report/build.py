@@ -199,7 +199,7 @@ def _returned(graph: Graph, outputs: tuple[int, ...]) -> tuple[Shape, ...]:
 
 
 def _container_shapes(graph: Graph, layers: tuple[Layer, ...]) -> dict[str, tuple[Shape, ...]]:
-    """Return output shapes of last calls that `layers` has no row for, by the module's path; without the model itself."""
+    """Return output shapes of last calls that `layers` has no row for, by the module's path; not of the model."""
     rows = {(layer.path, layer.call) for layer in layers}
     shapes = {}
     for scope, parent, nth, _, outputs in graph.calls:
