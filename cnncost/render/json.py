@@ -36,7 +36,7 @@ def to_dict(document: Document) -> dict[str, Any]:
 
 
 def written(data: Mapping[str, Any], made_plain: Callable[[Any], Any] | None = None) -> str:
-    """An object with a line for each key, and for each object of a list.
+    """Return an object as JSON with a line for each key, and for each object of a list.
 
     `made_plain` makes values, or each item of a list, plain when it is written: of many rows one is there at a time.
     """
