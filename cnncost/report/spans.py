@@ -116,11 +116,11 @@ class _Open(NamedTuple):
 
     Attributes:
         key: (phase, None) of a phase, ("", frame) of a module call.
-        index: index of the span in the list.
+        position: index of the span in the list.
     """
 
     key: tuple[str, Frame | None]
-    index: int
+    position: int
 
 
 class _Builder:
@@ -154,8 +154,8 @@ class _Builder:
         while same < min(len(keys), len(self.open)) and keys[same] == self.open[same].key:
             same += 1
         while len(self.open) > same:
-            _, index = self.open.pop()
-            self.spans[index] = self.spans[index]._replace(end=self.at)
+            _, position = self.open.pop()
+            self.spans[position] = self.spans[position]._replace(end=self.at)
         for key in keys[same:]:
             self.spans.append(self._opened(key))
             self.open.append(_Open(key, len(self.spans) - 1))
