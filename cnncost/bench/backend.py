@@ -1,4 +1,4 @@
-"""Backends: CPU or CUDA. Everything that differs between them is in one small class each."""
+"""Backends of the benchmark: a small class each for CPU and CUDA, with everything that differs between them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ TORCH_DTYPES: dict[str, torch.dtype] = {
     "bfloat16": torch.bfloat16,
 }  # fmt: skip
 """Number formats that networks can run in."""
-_NO_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
+_OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
 
 
 class Mark(Protocol):
     """A point in time on the device's own timeline."""
 
     def until(self, later: Any) -> float:
-        """Seconds to a later mark of the same backend; call it after `sync`."""
+        """Return the seconds to a later mark of the same backend; call `sync` first."""
 
 
 class Backend(Protocol):
@@ -38,13 +38,13 @@ class Backend(Protocol):
         """Wait until all started work has finished."""
 
     def mark(self) -> Mark:
-        """The time at which the work started so far finishes."""
+        """Return a mark for the time at which all work started so far finishes."""
 
     def peak_memory(self, run: Callable[[], object], held: int) -> int | None:
-        """Bytes alive at the peak of `run`, of which `held` are alive before; None if unknown."""
+        """Return the most bytes alive during `run`; `held` bytes are alive before it. None if unknown."""
 
     def forget(self) -> None:
-        """Release unused memory."""
+        """Release memory that the allocator caches."""
 
 
 class Cpu:
@@ -150,7 +150,7 @@ def ran_out_of_memory(error: BaseException) -> bool:
     """Whether an error means out of memory: CUDA's has its own type, the CPU allocator's is recognized by its text."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _NO_MEMORY)
+    return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _OUT_OF_MEMORY)
 
 
 def page_faults() -> int:

@@ -22,21 +22,23 @@ from cnncost.bench.timing import Budget, Clock, SystemClock, summary, timed
 from cnncost.devices.model import NOISY, Device, Level, Rate
 
 _MIB = 1 << 20
-_SETS = [_MIB // 4, _MIB, 4 * _MIB, 16 * _MIB, 64 * _MIB]
-"""Working sets of the copies that may fit into caches."""
+_WORKING_SETS = [_MIB // 4, _MIB, 4 * _MIB, 16 * _MIB, 64 * _MIB]
+"""Bytes of copies that may fit into caches."""
 _MAIN = 512 * _MIB
+"""Bytes of a copy that measures main memory: too large for caches."""
 _FASTER = 1.15
-"""A working set counts as a cache level if it is faster than the next by this factor."""
-_QUICK = Budget(0.1, 0.8, 5, 200, 0.005)
-_GPU_FILL = 200
+"""A working set counts as a cache level if its copy is faster by this factor than the next larger one's."""
+_QUICK = Budget(warm_up=0.1, seconds=0.8, least=5, most=200, narrow=0.005)
+_LAUNCHES = 200
+"""Number of launches that are timed together, to fill a GPU's queue."""
 _BATCH = {"cuda": 128, "cpu": 8}
 """Batch sizes of the convolutions."""
 _SIDES = {"cuda": (4096, 8192), "cpu": (256, 1024, 2048)}
-"""Sides of the matrices, in order."""
+"""Sides of the square matrices, smallest first."""
 _IMAGES = {"cuda": (28,), "cpu": (7, 28)}
 """Image sides of the convolutions. The small one first: 28x28 takes ten seconds if a format is emulated."""
 _LONG = 0.5
-"""Seconds; a longer product gives no more information than a smaller one."""
+"""Seconds above which a larger size is not tried: it would tell no more than the smaller one."""
 
 
 def measure(
@@ -97,11 +99,12 @@ def _threads(number: int | None) -> Iterator[None]:
 
 
 def _best(found: Backend, run: Callable[[], object], budget: Budget = _QUICK) -> float:
+    """Return the seconds of the fastest of several runs."""
     return timed(run, found.sync, budget).best
 
 
 def _products(found: Backend) -> dict[str, float]:
-    """FLOP/s of square matrix products by number format; unsupported formats are left out."""
+    """Return the FLOP/s of square matrix products by dtype; unsupported dtypes are left out."""
     reached = {}
     names = [name for name in TORCH_DTYPES if name != "tf32" or found.name == "cuda"]
     for name in names:
@@ -113,7 +116,7 @@ def _products(found: Backend) -> dict[str, float]:
 
 
 def _by_size(flops: Callable[[int], float], measured: Callable[[int], float], sizes: Sequence[int]) -> float:
-    """The best FLOP/s over the sizes, stopping at one that takes too long: some CPUs emulate a format."""
+    """Return the best FLOP/s over the sizes; stops before a size that would take too long, as in an emulated dtype."""
     reached = 0.0
     for size in sizes:
         if reached and flops(size) / reached > _LONG:
@@ -133,11 +136,11 @@ def _product(found: Backend, name: str, size: int) -> float:
 
 
 def _copies(found: Backend) -> tuple[tuple[Level, ...], float]:
-    """Bytes per second, read plus written: cache levels by working set, and main memory."""
+    """Return the cache levels, and the bandwidth of main memory, in bytes per second read plus written."""
     main = _copy(found, _MAIN if found.name == "cpu" else 4 * _MAIN)
     if found.name != "cpu":
         return (), main
-    levels = [Level(size, _copy(found, size)) for size in _SETS]
+    levels = [Level(size, _copy(found, size)) for size in _WORKING_SETS]
     kept: list[Level] = []
     for level, slower in [*pairwise(levels), (levels[-1], Level(_MAIN, main))]:
         if level.bandwidth > _FASTER * slower.bandwidth and level.bandwidth > _FASTER * main:
@@ -146,7 +149,7 @@ def _copies(found: Backend) -> tuple[tuple[Level, ...], float]:
 
 
 def _copy(found: Backend, size: int) -> float:
-    source = torch.randn(size // 8, device=found.device)
+    source = torch.randn(size // 8, device=found.device)  # float32: source and target together have `size` bytes
     target = torch.empty_like(source)
     times = max(1, min(1000, 8 * _MIB // size))  # a single small copy is shorter than a clock tick
     return size * times / _best(found, lambda: [target.copy_(source) for _ in range(times)])
@@ -161,17 +164,20 @@ _SMALL: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "conv": (lambda: nn.Conv2d(4, 4, 5, padding=2), (1, 4, 8, 8)),  # 3x3 on so small an image takes a shortcut
     "layout": (nn.Flatten, (1, 4, 4)),
 }
-"""By op kind: a module with almost no work, so its time is the launch time."""
+"""By op kind, a module and an input with almost no work, so that its time is the launch time."""
 
 
 def _launch(found: Backend, module: Callable[[], nn.Module], shape: tuple[int, ...]) -> float:
-    """Seconds to launch an op; on a GPU, the time of a queue of many divided by their number."""
+    """Return the seconds to launch an op: the time of many launches divided by their number."""
     layer, x = module().to(found.device), torch.randn(shape, device=found.device)
-    return _best(found, lambda: [layer(x) for _ in range(_GPU_FILL)]) / _GPU_FILL
+    return _best(found, lambda: [layer(x) for _ in range(_LAUNCHES)]) / _LAUNCHES
 
 
 def _rates(found: Backend, launches: dict[str, float], flops: dict[str, float]) -> dict[str, Rate]:
-    """Rates of convolutions by number format, and of pools (which no vector unit speeds up) for any format."""
+    """Return launch times and FLOP/s by op kind: of convolutions by dtype, of pools on a CPU for any dtype.
+
+    A CPU's kernels of pools don't use vector instructions, so that the dtype does not matter.
+    """
     rates = {kind: Rate({}, seconds) for kind, seconds in launches.items() if kind != "pointwise"}
     reached = {}
     for name in flops:
@@ -181,6 +187,7 @@ def _rates(found: Backend, launches: dict[str, float], flops: dict[str, float]) 
             continue
     rates["conv"] = Rate(reached, launches["conv"])
     if found.name == "cpu":
+        # FLOPs per output: k² − 1 comparisons of a max pool, k² − 1 additions and a division of an average pool
         pools = [(nn.MaxPool2d(2), 3), (nn.MaxPool2d(3, 2, 1), 8), (nn.AvgPool2d(2), 4)]
         reach = geometric_mean([_pool(found, module, each) for module, each in pools])
         rates["pool"] = Rate({"any": reach}, launches["pool"])
@@ -191,7 +198,7 @@ def _rates(found: Backend, launches: dict[str, float], flops: dict[str, float]) 
 
 
 def _convolution(found: Backend, name: str) -> float:
-    """FLOP/s of a compute-bound 3x3 convolution with 256 channels."""
+    """Return the FLOP/s of a compute-bound 3x3 convolution with 256 channels."""
     flops, reached = partial(_conv_flops, _BATCH[found.name]), partial(_convolved, found, name)
     return _by_size(flops, reached, _IMAGES[found.name])
 
@@ -213,14 +220,14 @@ def _convolved(found: Backend, name: str, side: int) -> float:
 
 
 def _pool(found: Backend, module: nn.Module, each: int) -> float:
-    """FLOP/s of a pool with `each` operations per output."""
+    """Return the FLOP/s of a pool with `each` FLOPs per output."""
     x = torch.randn(4, 64, 56, 56, device=found.device)
     outputs: int = module(x).numel()
     return each * outputs / _best(found, lambda: module(x))
 
 
 def _fresh(found: Backend) -> Level | None:
-    """Size above which tensors get new pages each time, and the bandwidth of that; None if they never do.
+    """Return the size above which new tensors always get new pages, and the bandwidth of mapping them; None if never.
 
     glibc uses mmap for blocks above a threshold that grows to 32 MiB: freeing one returns it to the system at once.
     """
@@ -237,7 +244,7 @@ def _fresh(found: Backend) -> Level | None:
 
 
 def _faults(size: int) -> float:
-    """Page faults when allocating a tensor of this many bytes, after the allocator has warmed up."""
+    """Return the page faults when allocating a tensor of this many bytes, after the allocator has warmed up."""
     x, times = torch.randn(size // 4), 4
     for _ in range(3):
         x + 1
@@ -248,7 +255,10 @@ def _faults(size: int) -> float:
 
 
 def _copies_operands(found: Backend, flops: float, bandwidth: float) -> bool:
-    """Whether convolutions copy their weights first: on a small image, the copies take most of the time."""
+    """Return whether convolutions first copy their weights into another layout.
+
+    On a small image such copies take most of the time, so the time beyond the FLOPs shows them.
+    """
     layer, x = nn.Conv2d(512, 512, 3, padding=1), torch.randn(1, 512, 7, 7)
     weights = 512 * 512 * 9 * 4
     beyond = _best(found, lambda: layer(x)) - 2 * 512 * 512 * 9 * 49 / flops

@@ -1,4 +1,4 @@
-"""Random inputs; several of them, so that no run finds the previous input in the cache."""
+"""Random inputs for timing; several, used in turn, so that no run finds its input in a cache."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import torch
 from cnncost.errors import InputError
 from cnncost.shapes import Literal, TensorText, parse_shape
 
-_KINDS = 4
-_ROTATED = 1 << 30
-"""Total bytes of the inputs kept for rotation."""
+_MOST_INPUTS = 4
+"""How many inputs are used in turn."""
+_MOST_BYTES = 1 << 30
+"""Most bytes that they take together."""
 
 
 def rotated(inputs: Any, device: torch.device, dtype: torch.dtype) -> list[Any]:
-    """Several random inputs for a description: floats are normally distributed, integers 0 or 1.
+    """Return several random inputs for a description: floats are normally distributed, integers 0 or 1.
 
     Raises:
         InputError: the description is not a shape, nor a tuple or dict of shapes.
@@ -23,12 +24,12 @@ def rotated(inputs: Any, device: torch.device, dtype: torch.dtype) -> list[Any]:
     torch.manual_seed(0)
     first = made(inputs, device, dtype)
     size = sum(t.numel() * t.element_size() for t in tensors(first))
-    more = max(1, min(_KINDS, _ROTATED // max(1, size)))
+    more = max(1, min(_MOST_INPUTS, _MOST_BYTES // max(1, size)))
     return [first, *(made(inputs, device, dtype) for _ in range(more - 1))]
 
 
 def made(inputs: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    """One input for a description. Raises InputError like `rotated`."""
+    """Return one input for a description. Raises InputError like `rotated`."""
     if isinstance(inputs, str):
         return made(parse_shape(inputs), device, dtype)
     if isinstance(inputs, TensorText):
@@ -36,7 +37,7 @@ def made(inputs: Any, device: torch.device, dtype: torch.dtype) -> Any:
     if isinstance(inputs, Literal):
         return inputs.value
     if isinstance(inputs, torch.Tensor) and not inputs.is_floating_point() and not inputs.is_meta:
-        return inputs.to(device)  # lengths and indices: what is random would mean nothing
+        return inputs.to(device)  # lengths and indices: random ones would be invalid
     if isinstance(inputs, torch.Tensor):
         return _random(tuple(inputs.shape), device, dtype if inputs.is_floating_point() else inputs.dtype)
     if isinstance(inputs, dict):
@@ -49,14 +50,14 @@ def made(inputs: Any, device: torch.device, dtype: torch.dtype) -> Any:
 
 
 def called(model: Any, value: Any) -> Any:
-    """Call the model with one input, several, or named ones."""
+    """Call the model with one input, a tuple of positional arguments, or a dict of keyword arguments."""
     if isinstance(value, dict):
         return model(**value)
     return model(*value) if isinstance(value, tuple) else model(value)
 
 
 def tensors(value: Any) -> list[torch.Tensor]:
-    """All tensors in nested tuples, lists and dicts."""
+    """Return all tensors in nested tuples, lists and dicts."""
     if isinstance(value, torch.Tensor):
         return [value]
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ()

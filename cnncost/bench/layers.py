@@ -1,4 +1,4 @@
-"""Time by module call, from temporary hooks around every forward. A parent's time excludes its children's."""
+"""Measures the seconds of each module call by temporary forward hooks; a parent's exclude its children's."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from cnncost.bench.result import Place
 
 
 class Recorder:
-    """Records a mark in time at the start and end of each forward; `ended` turns the marks of a run into seconds.
+    """Records a mark at the start and end of each forward; `ended` turns the marks of a run into seconds.
 
-    `runs` holds, for each run, the exclusive seconds by module call: a module's path, and which call of it this is,
-    from 1, as in an analysis's rows.
+    `runs` has a dict for each run: the seconds of each module call without its children's, by (path, number of the
+    call from 1), as in a Report's rows.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -39,17 +39,21 @@ class Recorder:
         self._events = []
 
     def medians(self) -> dict[Place, float]:
-        """Median seconds over runs, by module call."""
+        """Return the median seconds over runs, by module call."""
         places = dict.fromkeys(place for run in self.runs for place in run)
         return {place: median(run.get(place, 0.0) for run in self.runs) for place in places}
 
     def totals(self) -> list[float]:
-        """Seconds of each whole run."""
+        """Return the seconds of each whole run."""
         return [sum(run.values()) for run in self.runs]
 
 
 def exclusive(events: list[tuple[str, bool, Any]]) -> dict[Place, float]:
-    """Seconds by module call: the time between a module's marks, minus that of the modules it calls."""
+    """Return the seconds of each module call without its children's.
+
+    Args:
+        events: (path, whether a call starts or ends, mark), in order.
+    """
     seconds: dict[Place, float] = {}
     calls: dict[str, int] = {}
     stack: list[tuple[Place, Any, float]] = []  # call, start, seconds of its children

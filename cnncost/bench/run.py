@@ -25,8 +25,10 @@ from cnncost.sources.source import ModelSource
 
 LONG = 1.0
 """Seconds per run above which layers are timed in the main runs: the hooks' overhead is negligible then."""
-_LONG_RUNS, _VERY_LONG = 3, 4.0
-"""Repeats of such a run, and the seconds above which it is only repeated twice."""
+_LONG_RUNS = 3
+"""How often a run longer than `LONG` is repeated."""
+_VERY_LONG = 4.0
+"""Seconds per run above which it is only repeated twice."""
 
 
 def measure(
@@ -56,7 +58,7 @@ def measure(
         check(case, backend)
     failed: dict[tuple[object, ...], int] = {}
     for case in cases:
-        kind, limit = case[1:], failed.get(case[1:])
+        kind, limit = case[1:], failed.get(case[1:])  # case[1:]: all of the case but its batch size
         if limit is not None and case.batch is not None and case.batch >= limit:
             yield Measured(resolved.title, case, "not tried", f"batch {limit} ran out of memory")
             continue
@@ -85,7 +87,7 @@ def _tried(resolved: Resolved, case: Case, backend: Backend, budget: Budget) -> 
 
 
 def check(case: Case, backend: Backend) -> None:
-    """Refuse a number format that networks can't be run in here. Raises BenchError."""
+    """Raise BenchError if networks can't be run in the case's dtype on this backend."""
     if case.dtype not in TORCH_DTYPES or (case.dtype == "tf32" and backend.name != "cuda"):
         known = [name for name in TORCH_DTYPES if name != "tf32" or backend.name == "cuda"]
         raise BenchError(f"dtype {case.dtype}: networks can be run in {', '.join(known)} on {backend.name}")
@@ -110,7 +112,7 @@ def _measured(resolved: Resolved, case: Case, backend: Backend, budget: Budget) 
             return _long(Measured(resolved.title, case, peak_memory=memory), taken, model, step, backend)
         before = page_faults()
         timing = timed(step, backend.sync, budget)
-        faults = (page_faults() - before) / (timing.repeats + 2)  # including warm-up
+        faults = (page_faults() - before) / (timing.repeats + 2)  # timed() ran it at least twice more, to warm up
         row = Measured(resolved.title, case, timing=timing, peak_memory=memory, faults=faults)
         if case.compiled:  # hooks would cause graph breaks
             return row
@@ -147,7 +149,7 @@ def _long(
 def _recorded(
     model: nn.Module, step: Callable[[], None], backend: Backend, runs: int, warm_up: int = 0
 ) -> tuple[dict[Place, float], list[float]]:
-    """Seconds by layer, and the total seconds of each run."""
+    """Return the median seconds by module call, and the total seconds of each run."""
     clock, times = SystemClock(), []
     with recording(model, backend) as recorder:
         for _ in range(warm_up + runs):
@@ -161,9 +163,10 @@ def _recorded(
 
 
 def _step(model: nn.Module, case: Case, inputs: Iterator[Any], autocast: Any = None) -> Callable[[], None]:
-    """One forward, or one forward and backward of the sum of the outputs with newly allocated gradients.
+    """Return a function that runs the case once, on the next input.
 
-    Forward and loss run under autocast, if one is given.
+    It runs forward; in training also backward of the sum of the outputs, with newly allocated gradients. Forward and
+    loss run under autocast, if one is given.
     """
     run = torch.compile(model) if case.compiled else model
 
@@ -185,7 +188,7 @@ def _step(model: nn.Module, case: Case, inputs: Iterator[Any], autocast: Any = N
 
 
 def _compile(step: Callable[[], None], backend: Backend) -> None:
-    """Trigger compilation, which is not measured."""
+    """Run once, so that compilation is not measured. Raises RuntimeError if torch.compile fails."""
     try:
         step()
         backend.sync()

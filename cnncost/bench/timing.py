@@ -11,7 +11,11 @@ from statistics import median, quantiles
 from typing import NamedTuple, Protocol
 
 _SPREAD, _DRIFT, _OTHERS = 0.10, 0.05, 0.10
-"""Noise limits: interquartile range over the median, distance of the halves' medians, other programs' CPU share."""
+"""Limits above which a measurement counts as noisy.
+
+They are the interquartile range over the median, the relative distance of the medians of the first and second half, and
+the share of CPU time that other programs used.
+"""
 _TICK = 0.3
 """Seconds below which the system's CPU times (in ticks of 10 ms) are too coarse."""
 
@@ -43,9 +47,14 @@ class SystemClock:
 
 
 class Budget(NamedTuple):
-    """Measurement limits: seconds for warm-up and repeats, minimum and maximum number of repeats.
+    """Limits of a measurement.
 
-    Repeats end when the median's interval (McGill, Tukey, Larsen 1978: ± 1.57·IQR/√n) is within `narrow` of it.
+    Attributes:
+        warm_up: most seconds of warm-up.
+        seconds: most seconds of repeats, beyond the `least` ones.
+        least, most: least and most number of repeats.
+        narrow: repeats end when the median's confidence interval (McGill, Tukey, Larsen 1978: ± 1.57·IQR/√n) is
+            narrower than this fraction of the median.
     """
 
     warm_up: float = 0.5
@@ -57,7 +66,7 @@ class Budget(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Measured seconds of one call.
+    """Measured seconds of one call: median, quartiles, and the shortest.
 
     `noise` says why the numbers may be imprecise; empty on a quiet machine.
     """

@@ -1,4 +1,4 @@
-"""Devices as a document: a table of them, or all that is known of one. Nothing is computed here."""
+"""Devices as a document: a table of all, or everything known about one. Computes nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MORE = "cnncost devices NAME tells sources and all number formats; --measure ad
 
 
 def catalog_document(devices: Sequence[Device]) -> Document:
-    """A row for each device."""
+    """Return a document with a row for each device."""
     columns = (
         Column("name", "device"),
         Column("title", "title", least=24),
@@ -36,11 +36,12 @@ def catalog_document(devices: Sequence[Device]) -> Document:
 
 
 def _peak(device: Device, *dtypes: str) -> float | None:
+    """Return the FLOP/s of the first of these dtypes that the device has a figure for."""
     return next((device.flops[dtype] for dtype in dtypes if dtype in device.flops), None)
 
 
 def device_document(device: Device) -> Document:
-    """All that is known of a device: in text a line for each ceiling, elsewhere a table of them."""
+    """Return a document with everything known about a device: in text a line for each ceiling, else a table."""
     lines = [*_ceilings(device), *_links(device), *_origin(device)]
     texts = [notes(value, first=f"{label} ", hang=" " * (len(label) + 1), shown="text", apart=False)
              for label, value in lines]  # fmt: skip
@@ -54,7 +55,7 @@ def device_document(device: Device) -> Document:
 
 
 def _ceilings(device: Device) -> Iterator[tuple[str, str]]:
-    """Lines as label and value; the label is indented and padded as text shows it."""
+    """Yield (label, value) for each line; labels are indented and padded for text."""
     for dtype, flops in device.flops.items():
         yield f"  {dtype:10}", units.si(flops, "FLOP/s")
     yield "  memory    ", units.si(device.bandwidth, "B/s") if device.bandwidth else "sets no ceiling: not stated"
@@ -90,7 +91,7 @@ def _origin(device: Device) -> Iterator[tuple[str, str]]:
 
 
 def _document(title: str, devices: Sequence[Device], *parts: Part, **how: Any) -> Document:
-    """With all that is known of the devices: JSON has it whole, CSV without what is nested."""
+    """Return a document of parts, with all figures of the devices: CSV without the nested ones, JSON with all."""
     names = ("name", "title", "kind", "year", *DTYPES, "bandwidth", *LINKS, "memory", "power", "launch", "threads",
              "source", "link_source", "measured")  # fmt: skip
     data = data_table(names, ([_figure(device, name) for name in names] for device in devices))

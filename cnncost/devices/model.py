@@ -24,7 +24,7 @@ LINKS: dict[str, str] = {
     "nvlink": "NVIDIA's links between GPUs of a node", "xgmi": "AMD's Infinity Fabric between GPUs of a node",
     "pcie": "the slot of each device", "infiniband": "the network adapter of each device, between nodes",
 }  # fmt: skip
-"""Links between devices that have a bandwidth, and what each is."""
+"""Links between devices for which a bandwidth can be given, each with its description."""
 FABRICS = ("nvlink", "xgmi", "pcie")
 """Links within a node, the fastest first."""
 
@@ -44,7 +44,12 @@ class Level(NamedTuple):
 
 
 class Rate(NamedTuple):
-    """Rate of one op kind's kernels: FLOP/s by dtype (`any` for all); seconds per call, None for the device's value."""
+    """Rate of the kernels of one kind of op.
+
+    Attributes:
+        flops: FLOP/s by dtype; `any` stands for all dtypes.
+        launch: minimum seconds per op; None for the device's own value.
+    """
 
     flops: dict[str, float] = {}  # noqa: RUF012  # never mutated; a NamedTuple default
     launch: float | None = None
@@ -69,7 +74,8 @@ class Device:
         rates: rates by op kind, for kernels known not to reach `flops`.
         copies: whether the libraries copy operands into their own layout before multiplying
             (oneDNN's blocked convolutions, packed matrices).
-        fresh: for tensors larger than its `size` the system maps new pages on every use, at its `bandwidth`.
+        fresh: tensors larger than `fresh.size` get new pages from the system on every use, which maps them at
+            `fresh.bandwidth`; None if they don't.
         threads: number of threads that a CPU was measured with; None for a datasheet.
         measured: when and where it was measured; empty for a datasheet.
         links: bytes per second in one direction of each device, by link.
@@ -117,7 +123,7 @@ class Device:
         return self.kind == "gpu"
 
     def peak(self, dtype: str) -> float:
-        """FLOP/s of a number format.
+        """Return the FLOP/s of a number format.
 
         Raises:
             DeviceError: the device has no figure for it; the message lists its formats.
@@ -130,19 +136,19 @@ class Device:
             ) from None
 
     def rate(self, kind: str, dtype: str) -> float:
-        """FLOP/s of ops of a kind: the measured rate of the kind if there is one, else the peak."""
+        """Return the FLOP/s of ops of a kind: the measured rate of the kind if there is one, else the peak."""
         found = self.rates.get(kind)
         if found is None or not found.flops:
             return self.peak(dtype)
         return found.flops.get(dtype) or found.flops.get("any") or self.peak(dtype)
 
     def call(self, kind: str) -> float:
-        """Minimum seconds of an op of a kind."""
+        """Return the minimum seconds of an op of a kind."""
         found = self.rates.get(kind)
         return self.launches if found is None or found.launch is None else found.launch
 
     def level(self, nbytes: int) -> float | None:
-        """Bytes per second for a working set of `nbytes`: the bandwidth of the smallest level that holds it."""
+        """Return the bytes per second of the smallest memory level that holds `nbytes`; None if unknown."""
         for size, bandwidth in self.caches:
             if nbytes <= size:
                 return bandwidth
@@ -150,7 +156,7 @@ class Device:
 
 
 def dtype_named(text: str) -> str:
-    """Full name of a number format: `bf16` → `bfloat16`.
+    """Return the full name of a number format: `bf16` → `bfloat16`.
 
     Raises:
         DeviceError: no such number format.
@@ -162,7 +168,7 @@ def dtype_named(text: str) -> str:
 
 
 def number_format(dtype: str) -> str:
-    """The number format whose ceiling applies to a dtype; complex numbers are pairs of floats."""
+    """Return the number format whose ceiling applies to a dtype; a complex number is a pair of floats."""
     if dtype.startswith("float8"):
         return "float8"
     parts = {"complex64": "float32", "complex128": "float64", "complex32": "float16", "bcomplex32": "bfloat16"}

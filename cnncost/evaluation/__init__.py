@@ -1,1 +1,1 @@
-"""Compares predicted with measured costs: the analyzer's Report and the benchmark's rows, joined by key."""
+"""Compares predicted with measured times: the analyzer's Report and the benchmark's rows, joined by module call."""

@@ -1,4 +1,4 @@
-"""A whole benchmark: the machine, its ceilings, and every network predicted and measured."""
+"""A benchmark: the machine, its ceilings, and the predicted and measured times of networks."""
 
 from __future__ import annotations
 
@@ -12,16 +12,25 @@ from cnncost.evaluation.figures import median_error, spearman
 from cnncost.evaluation.join import Joined
 
 LARGE = 100_000_000
-"""MACs of one example above which a prediction is held to its goal; below, launches and Python are most of the time."""
-GOAL_ORDER, GOAL_ERROR = 0.95, {"cpu": 0.30, "cuda": 0.35}
-"""What predictions are to reach: Spearman's correlation over the networks, and the median error of large ones."""
+"""MACs of one example above which the goals apply; below, launches and Python are most of the time."""
+GOAL_ORDER = 0.95
+"""Goal for Spearman's rank correlation of predicted and measured times over the networks: at least this."""
+GOAL_ERROR = {"cpu": 0.30, "cuda": 0.35}
+"""Goal for the median relative error over large networks: at most this."""
 
 
 class Figures(NamedTuple):
     """Accuracy of the predictions for one batch size.
 
-    `networks` were measured, `large` of them have more than `LARGE` MACs an example, and `quiet` of those were
-    measured while the machine was quiet.
+    Attributes:
+        batch: the batch size; None for the inputs as given.
+        networks: number of networks measured.
+        large: how many of them have more than `LARGE` MACs an example.
+        order: Spearman's rank correlation of predicted and measured times; None for fewer than three networks.
+        error: median relative error of the large networks, as a fraction; None if there are none.
+        error_all: the same of all networks.
+        quiet: how many large networks were measured while the machine was quiet.
+        quiet_error: median relative error of those.
     """
 
     batch: int | None
@@ -39,15 +48,16 @@ class Bench:
     """The measurements so far; rows are appended as they finish.
 
     Attributes:
-        on: cpu or cuda.
+        on: the backend, cpu or cuda.
         host: the machine.
         device: the ceilings that predictions were made with.
-        date: of the start, ISO.
-        rows: by network and case.
-        seconds: that all took.
+        date: date of the start, ISO 8601.
+        rows: a row for each network and case.
+        seconds: duration of the whole benchmark.
         interrupted: whether it was stopped before its end.
-        whole_zoo: all reference networks are measured: the document tells of slides, and of goals over many networks.
-        remarks: sentences of what belongs beside the rows.
+        whole_zoo: whether all reference networks are measured; the document then also compares with the goals and
+            the lecture's slides.
+        remarks: further sentences for the document.
     """
 
     on: str
@@ -66,19 +76,20 @@ class Bench:
         return [row for row in self.rows if row.measured.timing is not None and row.measured.timing.noise]
 
     def failure(self) -> str:
-        """Why nothing could be run, if all rows failed; a shortage of memory is a result."""
+        """Return why nothing could be run if all rows failed, else an empty string. Out of memory is no failure."""
         if not self.rows or any(row.measured.status != "failed" for row in self.rows):
             return ""
         first = self.rows[0].measured
         return f"{first.model}: nothing could be measured: {first.note}"
 
     def figures(self) -> list[Figures]:
-        """By batch size, over plain forward passes in float32 of different networks."""
+        """Return the accuracy for each batch size, over the rows of eager float32 forward passes."""
         batches = dict.fromkeys(row.case.batch for row in self.rows)
         return [_figures(batch, [r for r in self.rows if r.case.batch == batch and _plain(r)]) for batch in batches]
 
 
 def _plain(row: Joined) -> bool:
+    """Return whether a row is an eager float32 forward pass with both a prediction and a measurement."""
     return row.error is not None and not row.case.training and not row.case.compiled and row.case.dtype == "float32"
 
 
@@ -97,5 +108,5 @@ def _figures(batch: int | None, rows: Iterable[Joined]) -> Figures:
 
 
 def is_large(row: Joined) -> bool:
-    """Whether a network has more than `LARGE` MACs an example."""
+    """Return whether a network has more than `LARGE` MACs an example."""
     return row.report is not None and row.report.totals.macs / (row.case.batch or 1) > LARGE

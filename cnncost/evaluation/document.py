@@ -1,4 +1,4 @@
-"""A benchmark as a document: a table for a terminal, and the page that stands in reports/bench_cpu.md."""
+"""A benchmark as a document: a table in a terminal; in markdown a whole page, such as reports/bench_cpu.md."""
 
 from __future__ import annotations
 
@@ -20,22 +20,25 @@ COLUMNS = (
     "examples_per_s", "layers_sum_s", "layers_gap", "timing_overhead", "peak_memory", "predicted_memory", "page_faults",
     "note",
 )  # fmt: skip
-"""Of CSV and of JSON's rows."""
+"""Columns of CSV and of JSON's rows."""
 _FAR = 0.30
+"""Relative error above which the document gives a reason for it."""
 GPU = "cnncost bench --zoo --device cuda --batch 1,64 --dtype float32,bf16 -o reports/bench_gpu.md"
-"""Fills the document for a GPU."""
+"""The command that makes the document for a GPU."""
 _ALEXNETS = ("alexnet", "alexnet_two_gpu")
-_SHOWN = ("lenet5", "alexnet", "vgg16", "resnet50")
+"""Networks that the lecture's slide on parameters and time is about."""
+_WITH_LAYERS = ("lenet5", "alexnet", "vgg16", "resnet50")
+"""Networks whose layers are shown if the whole zoo is measured: one of each family."""
 
 
 def document(bench: Bench, top: int, command: str = "", pictures: tuple[str, ...] = ()) -> Document:
-    """Machine, networks, layers, and what is to be said of them.
+    """Return the document: machine, networks, layers, accuracy, and how to read it.
 
     Args:
         bench: the measurements.
-        top: so many layers of each case; 0: none.
-        command: the command line that made it.
-        pictures: paths, relative to the document.
+        top: number of layers to show of each case; 0: none.
+        command: the command line that made the benchmark; may be empty.
+        pictures: paths of pictures, relative to the document.
     """
     parts: list[Part] = [
         notes(*head(bench), apart=False, hang=""),
@@ -80,7 +83,7 @@ def _missing(bench: Bench) -> Iterator[str]:
 
 
 def _few_layers(bench: Bench, top: int) -> Iterator[Part]:
-    """In text, the layers of each case if there are few."""
+    """Yield the tables of layers in text, if there are few cases."""
     timed = [row for row in bench.rows if row.measured.layers and row.prediction]
     for row in timed if top and len(timed) <= 3 else ():
         yield Heading(f"{row.name}, {tables.case_name(row)}: layers", shown="text")
@@ -89,7 +92,7 @@ def _few_layers(bench: Bench, top: int) -> Iterator[Part]:
 
 
 def _shares(bench: Bench) -> Iterator[Part]:
-    """The slide's 6 % of parameters and 95 % of the time, of every network with convolutions."""
+    """Yield the convolutions' share of each network; a slide states 6 % of parameters and 95 % of the time."""
     found = [row for row in bench.rows if (share := row.share("conv")) is not None and share[1]]
     if not found:
         return
@@ -127,9 +130,9 @@ def _errors(bench: Bench) -> Iterator[Part]:
 
 
 def _layers(bench: Bench, top: int) -> Iterator[Part]:
-    """The layers of each network, of the zoo those of one of each family, where they were timed."""
+    """Yield the tables of layers in markup, if they were timed; of the whole zoo only those of `_WITH_LAYERS`."""
     timed = [row for row in bench.rows if row.measured.layers and row.prediction]
-    shown = [row for row in timed if row.name in _SHOWN or not bench.whole_zoo]
+    shown = [row for row in timed if row.name in _WITH_LAYERS or not bench.whole_zoo]
     if not shown or not top:
         return
     yield Heading("Layers", shown="markup")

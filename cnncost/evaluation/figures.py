@@ -7,10 +7,10 @@ from statistics import fmean, median
 
 
 def spearman(predicted: Sequence[float], measured: Sequence[float]) -> float | None:
-    """Spearman's rank correlation, ties by their mean rank; None for fewer than three pairs or no order at all.
+    """Return Spearman's rank correlation; ties have their mean rank. None for fewer than three pairs, or if all tie.
 
     Raises:
-        ValueError: not of equal length.
+        ValueError: the sequences differ in length.
     """
     if len(predicted) != len(measured):
         raise ValueError(f"spearman: expected pairs, got {len(predicted)} and {len(measured)}")
@@ -24,6 +24,7 @@ def spearman(predicted: Sequence[float], measured: Sequence[float]) -> float | N
 
 
 def _ranks(values: Sequence[float]) -> list[float]:
+    """Return the rank of each value, from 1; equal values share their mean rank."""
     order = sorted(values)
     ends = {value: i for i, value in enumerate(order, 1)}
     counts = {value: order.count(value) for value in ends}
@@ -31,10 +32,10 @@ def _ranks(values: Sequence[float]) -> list[float]:
 
 
 def error(predicted: float, measured: float) -> float:
-    """The prediction's error relative to what was measured: -0.2 is 20 % too fast."""
+    """Return the relative error of a predicted time: -0.2 is 20 % too fast."""
     return predicted / measured - 1
 
 
 def median_error(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """The median of the errors' sizes over (predicted, measured); None without pairs."""
+    """Return the median absolute relative error over pairs of (predicted, measured); None without pairs."""
     return median(abs(error(*pair)) for pair in pairs) if pairs else None

@@ -1,4 +1,4 @@
-"""What training took in 2012, beside what the ceilings of its devices allow."""
+"""AlexNet's training in 2012: the time that its paper states, compared with the ceilings of its GPUs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from cnncost.report.prediction_text import training
 
 ALEXNET = Training(epochs=90, examples=1_200_000, devices=2)
 """Krizhevsky, Sutskever, Hinton 2012, section 5: "roughly 90 cycles through the training set of 1.2 million images"."""
-BATCH, DAYS = 128, (5, 6)
-"""The same: batches of 128; "five to six days on two NVIDIA GTX 580 3GB GPUs"."""
+BATCH = 128
+"""Batch size, section 5 of the paper."""
+DAYS = (5, 6)
+"""Section 5: "five to six days on two NVIDIA GTX 580 3GB GPUs"."""
 
 
 def alexnet() -> str:
-    """AlexNet's training, as estimated and as told."""
+    """Return a sentence on the estimated and the stated time of AlexNet's training."""
     report = analyze("alexnet_two_gpu", f"{BATCH}x3x227x227", training=True)
     assert report.graph is not None
     device = find("gtx580")

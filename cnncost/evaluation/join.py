@@ -1,4 +1,4 @@
-"""Joining a prediction and a measurement: by network and case, and within one by the module call."""
+"""Joins predictions with measurements: a network in one case (batch, dtype, mode), and its layers by module call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cnncost.sources.resolve import Resolved, Trace, resolve
 
 
 class LayerRow(NamedTuple):
-    """A module call: its prediction and its measured seconds, None where one of them lacks it."""
+    """A module call with its predicted and measured seconds; None if only the other is known."""
 
     path: str
     call: int
@@ -40,10 +40,11 @@ class Joined:
 
     Attributes:
         measured: the benchmark's row.
-        prediction: the analysis with its roofline, or None if it could not be made; `problem` says why.
-        step: with training, the roofline of forward and backward.
-        layers: by module call, in order.
-        predicted_memory: bytes at the predicted peak; None where the Report does not say.
+        prediction: the analysis with forward's roofline; None if it failed.
+        problem: why there is no prediction; else empty.
+        step: the roofline of a training step (forward and backward); None if the case is inference.
+        layers: a row for each module call, in order.
+        predicted_memory: bytes at the predicted peak; None if the Report lacks it.
     """
 
     measured: Measured
@@ -60,12 +61,12 @@ class Joined:
 
     @property
     def case(self) -> Case:
-        """How it was run."""
+        """The case: batch size, dtype and mode."""
         return self.measured.case
 
     @property
     def report(self) -> ReportData | None:
-        """The analysis."""
+        """The Report of the analysis; None if it failed."""
         return self.prediction.report if self.prediction else None
 
     @property
@@ -76,55 +77,58 @@ class Joined:
 
     @property
     def predicted_seconds(self) -> float | None:
-        """Of one run: forward, or with training forward and backward."""
+        """Predicted seconds of one run: of forward, or of a whole training step."""
         return self._total.seconds if self._total is not None else None
 
     @property
     def flops(self) -> int | None:
-        """Of one run, as `predicted_seconds`."""
+        """FLOPs of the same run as `predicted_seconds`."""
         return self._total.flops if self._total is not None else None
 
     @property
     def nbytes(self) -> int | None:
-        """Moved in one run, as `predicted_seconds`."""
+        """Bytes read and written in the same run as `predicted_seconds`."""
         return self._total.nbytes if self._total is not None else None
 
     @property
     def seconds(self) -> float | None:
-        """Measured: the median."""
+        """Median of the measured seconds of one run."""
         return self.measured.timing.median if self.measured.timing else None
 
     @property
     def error(self) -> float | None:
-        """The prediction's error, relative to the measured time."""
+        """Relative error of the predicted time: 0.1 is 10 % too slow."""
         if self.seconds is None or self.predicted_seconds is None:
             return None
         return error(self.predicted_seconds, self.seconds)
 
     @property
     def per_second(self) -> float | None:
-        """Examples a second."""
+        """Measured examples per second."""
         batch = self.case.batch or (self.report.batch if self.report else None)
         return batch / self.seconds if batch and self.seconds else None
 
     @property
     def gap(self) -> float | None:
-        """What the layers' seconds lack, or have too much, of the plain time: a share of it. In training, forward's."""
+        """Sum of the measured layers' seconds over the measured seconds end to end, minus 1.
+
+        In a training step the layers' seconds are those of forward alone.
+        """
         if not self.measured.layers or not self.seconds:
             return None
         return sum(self.measured.layers.values()) / self.seconds - 1
 
     def share(self, kind: str) -> tuple[float, float, float, float] | None:
-        """Shares of the layers of a kind: in parameters, MACs, predicted and measured time; None without layers."""
+        """Return the share of a kind's layers in parameters, MACs, predicted and measured time; None without layers."""
         report = self.report
         times = [row for row in self.layers if row.measured is not None and row.predicted is not None]
         if report is None or not times or not report.totals.macs or not report.totals.params:
             return None
-        of = [row for row in report.layers if row.kind == kind]
+        layers = [row for row in report.layers if row.kind == kind]
         mine = [row for row in times if row.kind == kind]
         return (
-            sum(row.params for row in of) / report.totals.params,
-            sum(row.macs for row in of) / report.totals.macs,
+            sum(row.params for row in layers) / report.totals.params,
+            sum(row.macs for row in layers) / report.totals.macs,
             sum(row.predicted.seconds for row in mine if row.predicted)
             / sum(row.predicted.seconds for row in times if row.predicted),
             sum(row.measured or 0.0 for row in mine) / sum(row.measured or 0.0 for row in times),
@@ -134,13 +138,13 @@ class Joined:
 def predicted(
     resolved: Resolved, case: Case, device: Device, trace: Trace = "static"
 ) -> tuple[Prediction, Roofline | None]:
-    """The prediction of a case: of a forward, and of a training step if the case is one.
+    """Predict a case: forward, and the training step if the case is one (else None).
 
     Raises:
         CnncostError: the model can't be analyzed, or the device has no ceiling for the number format.
     """
     prepared = resolve(resolved, batch=case.batch)
-    if not prepared.source.built:  # as it is measured; memory depends on it. Also back: cases share the model
+    if not prepared.source.built:  # the measured dtype; float32 as well, as an earlier case has cast the shared model
         prepared = prepared.to(TORCH_DTYPES[case.dtype])
     report = analyze(prepared, training=case.training, trace=trace)
     assert report.graph is not None
@@ -158,7 +162,7 @@ def join(measured: Measured, prediction: Prediction | None, step: Roofline | Non
 
 
 def _layers(measured: Measured, prediction: Prediction) -> list[LayerRow]:
-    """The analysis' rows in their order, each with the seconds of its module call; then what only the benchmark saw."""
+    """Return the analysis' rows with their measured seconds, then calls that only the benchmark saw."""
     graph = prediction.report.graph
     assert graph is not None
     by_call = {place(graph, call): each for call, each in prediction.roofline.by_call.items()}

@@ -8,7 +8,7 @@ from cnncost.verify.memory import available, needed
 
 
 def predicted_peak(report: ReportData, *, training: bool) -> int | None:
-    """Bytes alive at the predicted peak, or None if the Report lacks it."""
+    """Return the bytes alive at the predicted peak, or None if the Report lacks it."""
     if report.graph is None and report.saved_memory is None:
         return None
     figures = report.memory.figures
@@ -16,7 +16,7 @@ def predicted_peak(report: ReportData, *, training: bool) -> int | None:
 
 
 def shortage(report: ReportData, *, training: bool) -> str:
-    """Message if this machine lacks memory for a run; empty if memory suffices or is unknown."""
+    """Return a message if this machine lacks memory for a run; empty if memory suffices or is unknown."""
     need = predicted_peak(report, training=training)
     if need is None:
         if report.graph is None:

@@ -1,4 +1,4 @@
-"""The predictions of a network's cases: made once each, before the case is measured, and laid beside it after."""
+"""Predicts each case of a network once, before it is measured, and joins it with the measurement afterwards."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from cnncost.sources.resolve import Resolved, Trace
 
 
 class Predictions:
-    """What is predicted of a network on a device, by case; a case that can't be predicted has its problem instead."""
+    """Caches the predictions of a network on a device by case; if a case can't be predicted, the error's message."""
 
     def __init__(self, resolved: Resolved, device: Device, trace: Trace = "static") -> None:
         self.resolved, self.device, self.trace = resolved, device, trace
         self._found: dict[Case, tuple[Prediction, Roofline | None] | str] = {}
 
     def shortage(self, case: Case) -> str:
-        """Message if this machine lacks memory for a case; empty if memory suffices."""
+        """Return a message if this machine lacks memory for a case; empty if memory suffices."""
         found = self._of(case)
         return "" if isinstance(found, str) else shortage(found[0].report, training=case.training)
 

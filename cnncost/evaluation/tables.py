@@ -1,4 +1,4 @@
-"""The benchmark's tables."""
+"""Tables of a benchmark: networks, layers, and the share of convolutions."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from cnncost.render.document import Cell, Column, Narrower, Role, Row, Shown, Ta
 from cnncost.render.values import show
 from cnncost.units import NOTHING
 
-_NAMES = {"float32": "float32", "bfloat16": "bf16", "float16": "fp16"}
+_SHORT_DTYPES = {"float32": "float32", "bfloat16": "bf16", "float16": "fp16"}
 
 
 def cases(bench: Bench, rows: list[Joined]) -> Table:
-    """A row for each network and case: measured, predicted, reached, bound, memory."""
+    """Return a table with a row for each network and case: times, throughput, rates, peak memory."""
     columns = (
         Column("network", "network", least=10),
         Column("case", "case"),
@@ -44,7 +44,7 @@ def _case(bench: Bench, row: Joined) -> tuple[Any, ...]:
 
 
 def layers(joined: Joined, top: int, shown: Shown) -> Table:
-    """The slowest module calls, in their order, then the rest and the sum."""
+    """Return a table of the `top` slowest module calls in their order, then the sum of the others and the total."""
     columns = (
         Column("module", "module", empty="(own)", least=14),
         Column("kind", "kind"),
@@ -60,9 +60,9 @@ def layers(joined: Joined, top: int, shown: Shown) -> Table:
     kept = {id(row) for row in sorted(timed, key=lambda row: -(row.measured or 0.0))[:top]}
     total = sum(row.measured or 0.0 for row in joined.layers)
 
-    def sums(name: str, of: list[LayerRow], role: Role) -> Row:
-        measured = sum(row.measured or 0.0 for row in of)
-        predicted = sum(row.predicted.seconds for row in of if row.predicted)
+    def sums(name: str, rows: list[LayerRow], role: Role) -> Row:
+        measured = sum(row.measured or 0.0 for row in rows)
+        predicted = sum(row.predicted.seconds for row in rows if row.predicted)
         return Row((name, "", *_times(measured, predicted, total), Cell(None), Cell(None), ""), role)
 
     rows = [
@@ -78,17 +78,18 @@ def layers(joined: Joined, top: int, shown: Shown) -> Table:
 
 
 def _times(measured: float, predicted: float, total: float) -> tuple[Any, ...]:
+    """Return the cells measured, share of the total, predicted, and error."""
     share = measured / total if total else None
     return measured, share, predicted, predicted / measured - 1 if measured else None
 
 
 def _none(row: LayerRow) -> tuple[str, ...]:
-    """What stands before a rate that is not there: rows that are no sums have a sign for it."""
+    """Return the mark of a missing rate, as arguments of a Cell; none if there is a rate."""
     return () if row.measured else (NOTHING,)
 
 
 def shares(rows: list[Joined]) -> Table:
-    """What convolutions are of each network: parameters, MACs, time."""
+    """Return a table of the convolutions' share in each network's parameters, MACs and time."""
     headings = ("of parameters", "of MACs", "of predicted time", "of measured time")
     columns = (
         Column("network", "network"), Column("case", "case"),
@@ -99,12 +100,12 @@ def shares(rows: list[Joined]) -> Table:
 
 
 def case_name(row: Joined, *, without_batch: bool = False) -> str:
-    """`64 bf16 training`, or what there is to tell."""
+    """Return a case's name, such as `64 bf16 training`; float32, inference and eager are not named."""
     case = row.case
     batch = str(case.batch) if case.batch else "as given"
     parts = [
         "" if without_batch else batch,
-        "" if case.dtype == "float32" else _NAMES.get(case.dtype, case.dtype),
+        "" if case.dtype == "float32" else _SHORT_DTYPES.get(case.dtype, case.dtype),
         "training" if case.training else "",
         "compiled" if case.compiled else "",
     ]
@@ -112,18 +113,18 @@ def case_name(row: Joined, *, without_batch: bool = False) -> str:
 
 
 def spread(row: Joined) -> Cell:
-    """The quartiles' distance, with `!` where the machine was not quiet."""
+    """Return the interquartile range over the median, with `!` if the machine was not quiet."""
     timing = row.measured.timing
     return Cell(None) if timing is None else Cell(timing.spread, tail=" !" if timing.noise else "")
 
 
 def signed(value: float | None) -> str:
-    """`+12 %`."""
+    """Return a relative error as `+12 %`."""
     return show("error", value, NOTHING)
 
 
 def of_peak(bench: Bench, row: Joined) -> float | None:
-    """What was reached of the device's peak for the number format."""
+    """Return the measured FLOP/s as a fraction of the device's peak for the dtype; None if either is unknown."""
     peak = bench.device.flops.get(row.case.dtype)
     if not peak or row.flops is None or not row.seconds:
         return None

@@ -1,4 +1,4 @@
-"""What is to be said of a benchmark: the machine, how good the predictions are, noise, and why one is off."""
+"""Sentences on a benchmark: the machine, the accuracy of the predictions, noise, and why a prediction is off."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cnncost.report.prediction_text import ceilings, formula
 
 
 def head(bench: Bench) -> list[str]:
-    """The machine, its ceilings, the formula."""
+    """Return lines on the machine, its ceilings, and the formula of a prediction."""
     host = bench.host
     load = "" if host.load is None else f", load {host.load:.1f} at the start"
     return [
@@ -21,7 +21,7 @@ def head(bench: Bench) -> list[str]:
 
 
 def foot(bench: Bench) -> list[str]:
-    """How good the predictions are, what is noise, what could not be measured."""
+    """Return lines on accuracy, noise, and what could not be measured or predicted."""
     lines = [figure(found, bench.on) for found in bench.figures() if found.networks > 1 and bench.whole_zoo]
     lines += [f"{row.name}, {tables.case_name(row)}: {row.measured.status}: {row.measured.note}"
               for row in bench.rows if row.measured.status != "measured"]  # fmt: skip
@@ -35,7 +35,7 @@ def foot(bench: Bench) -> list[str]:
 
 
 def noise(bench: Bench) -> list[str]:
-    """Remark on a machine that was not quiet."""
+    """Return lines that say whether the machine was quiet."""
     if not any(row.measured.timing for row in bench.rows):
         return []
     lines = ["noisy while the ceilings were measured: predictions are too slow"] if bench.device.noisy else []
@@ -52,7 +52,10 @@ def noise(bench: Bench) -> list[str]:
 
 
 def figure(found: Figures, on: str) -> str:
-    """`batch 64: Spearman 0.99 over 24 networks (goal 0.95); median error 12 % of 17 above 100 M MACs (goal 30 %)`."""
+    """Return the accuracy for a batch size in words, with the goals.
+
+    Such as `batch 64: order of 24 networks: Spearman 0.990 (goal ≥ 0.95); median error of predicted time 12 % …`.
+    """
     order = units.NOTHING if found.order is None else f"{found.order:.3f}"
     error = units.NOTHING if found.error is None else f"{found.error:.0%}"
     everywhere = units.NOTHING if found.error_all is None else f"{found.error_all:.0%}"
@@ -68,7 +71,7 @@ def figure(found: Figures, on: str) -> str:
 
 
 def layer_notes(row: Joined) -> list[str]:
-    """Whether the layer times add up to the total, and the overhead of timing them."""
+    """Return a line on whether the layers' times add up to the total, and on the overhead of timing them."""
     gap, overhead = row.gap, row.measured.overhead
     lines = []
     if gap is not None and row.case.training:
@@ -81,7 +84,7 @@ def layer_notes(row: Joined) -> list[str]:
 
 
 def reason(row: Joined) -> str:
-    """Why a prediction is off, as far as the numbers tell: noise, launches, or the kind that is furthest off."""
+    """Return why a prediction is off: noise, or a small network and the kind of layer with the largest difference."""
     timing = row.measured.timing
     if timing is not None and timing.noise:
         return f"the machine was not quiet ({', '.join(timing.noise)})"

@@ -1,4 +1,4 @@
-"""The lecture's claims, checked: the slides' figures compared with the exact figures of the real networks.
+"""Checks a lecture: compares the figures printed on its slides with exact figures of the real networks.
 
     claims      classes for claims       slides/      the claims, as data
     contents    all slides               compute      measuring, by `analyze` and `experiments`

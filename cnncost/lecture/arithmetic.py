@@ -1,4 +1,4 @@
-"""Formulas as the slides and this package write them, evaluated exactly: `16·(5·5·6 + 1)`, `6 * (5x5 +1) x1`."""
+"""Evaluates arithmetic as written on slides and by this package: `16·(5·5·6 + 1)`, `6 * (5x5 +1) x1`."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
 
 
 def is_formula(text: str) -> bool:
-    """Whether a text is arithmetic with at least one operator; a bare size such as 28x28 is not."""
+    """Return whether a text is arithmetic; a size such as 28x28 is not."""
     return bool(_ALLOWED.fullmatch(text)) and bool(_OPERATION.search(text))
 
 
 def evaluate(text: str) -> int:
-    """The value of sums, differences, products and powers of whole numbers; `x`, `×`, `*` and `·` multiply.
+    """Return the value of sums, differences, products and powers of ints; `x`, `×`, `*` and `·` multiply.
 
     Raises:
-        ValueError: the text is not such a formula.
+        ValueError: the text is anything else.
     """
     if not _ALLOWED.fullmatch(text):
         raise ValueError(f"formula: expected whole numbers, + - * · x ( ), got {text!r}")

@@ -1,4 +1,4 @@
-"""Compute a figure from its description, by analysing or running real networks."""
+"""Computes the exact figure that a Measure describes, by analyzing or running real networks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["forget", "measure", "report_of"]
 
 
 def measure(what: claims.Measure) -> Measured:
-    """The exact figure that a measure describes.
+    """Return the exact figure that a measure describes.
 
     Raises:
         CnncostError: a network or layer does not exist, or has no such quantity; arithmetic on values that aren't
@@ -47,7 +47,7 @@ def measure(what: claims.Measure) -> Measured:
 
             return Measured(formula(of, vary))
         case claims.Experiment():
-            return _tried(what)
+            return _result(what)
         case claims.Published(printed):
             return _published(printed)
 
@@ -76,15 +76,15 @@ def _of(what: claims.Of) -> Value:
 
 
 def forget() -> None:
-    """Drop what was measured: names may stand for other files in another folder."""
+    """Clear the caches, as a name may stand for another file in another working folder."""
     from cnncost.lecture.laws import found
 
-    for kept in (_report, _of, found):
-        kept.cache_clear()
+    for cached in (_report, _of, found):
+        cached.cache_clear()
 
 
 @cache
-def _tried(what: claims.Experiment) -> Measured:
+def _result(what: claims.Experiment) -> Measured:
     from cnncost.lecture.experiments import run  # imports torch
 
     return run(what.name, *what.arguments)
@@ -105,10 +105,11 @@ def _quotient(part: claims.Measure, whole: claims.Measure) -> Fraction:
 
 
 def _plain(number: Fraction | int) -> int | Fraction:
-    """An int if the number is whole."""
+    """Return an int if the number is whole, else the Fraction."""
     return int(number) if Fraction(number).denominator == 1 else number
 
 
 def _published(printed: str) -> Measured:
+    """Return a published figure: the first number in the text, else a size or the words."""
     figure = parse(printed)
     return Measured(figure.value, figure.unit) if isinstance(figure, Number) else Measured(figure)

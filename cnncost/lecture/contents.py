@@ -1,4 +1,4 @@
-"""The course that comes with the package, in a file as a teacher would write it.
+"""The course that comes with the package: its file of claims, in the format that teachers write.
 
 Enzo Tartaglione, MN909 Deep Learning for Multimedia: Convolutional Neural Networks. Slides without a figure,
 and without a statement about cost, are left out.
@@ -28,5 +28,5 @@ TOPICS: dict[str, tuple[Slide, ...]] = {
 
 
 def topic_of(slide: Slide) -> str:
-    """The topic that a slide belongs to."""
+    """Return the heading that a slide belongs to; may be empty."""
     return slide.topic

@@ -1,4 +1,4 @@
-"""The lecture as a document. Computes nothing."""
+"""A checked lecture as a document. Computes nothing."""
 
 from __future__ import annotations
 
@@ -36,23 +36,26 @@ COLUMNS = (
     "beside", "reason", "source",
 )  # fmt: skip
 _PLACES = 4
+"""Decimals of ratios in CSV and JSON."""
 
 
 WIDE = 120
-"""Width from which on text has a column of notes, and tables show the slides' calculations."""
+"""Characters of a terminal from which on tables have a column of notes and show the slides' calculations."""
 _STYLES = {
     Verdict.EXACT: "within", Verdict.ROUNDED: "uncertain", Verdict.DIFFERS: "over", Verdict.STATED: "stated",
 }  # fmt: skip
-_USUAL, _LEAST, _LEAST_NOTE = 36, 7, 40
-"""Characters of a column of a list: where there is room, where there is none, and of its notes."""
+_USUAL, _LEAST = 36, 7
+"""Minimum width of a column in characters: normally, and in narrow terminals."""
+_LEAST_NOTE = 40
+"""Minimum width of the column of notes."""
 
 
 def document(findings: Findings, *, whole: bool = False, course: str = LECTURE, wide: bool = False) -> Document:
-    """The slides' tables, every figure with its verdict. Data has a claim in each row, ratios with four decimals.
+    """Return the slides' tables, every figure with its verdict; for data a table with a row for each claim.
 
     Args:
-        findings: the claims, judged.
-        whole: whether they are of all slides; in markup a list of the slips is then the first table.
+        findings: the claims with their verdicts.
+        whole: whether they are of all slides; markup then begins with a table of all wrong figures.
         course: title of the course.
         wide: whether text is at least `WIDE` characters wide.
     """
@@ -96,7 +99,7 @@ def _slides(findings: Findings, wide: bool) -> Iterator[Part]:
 
 
 def _table(grid: Grid, note_heading: str) -> Table:
-    """A table of markup; notes are its last column if they are inline."""
+    """Return a table for markup; inline notes are its last column."""
     columns = (*_columns(grid), *((Column("note", note_heading, wrap=True),) if grid.inline else ()))
     shown = [
         Row((*_cells(grid, row), *((grid.notes[i].text,) if grid.inline else ()))) for i, row in enumerate(grid.rows)
@@ -105,7 +108,7 @@ def _table(grid: Grid, note_heading: str) -> Table:
 
 
 def _in_text(grid: Grid, wide: bool) -> Iterator[Part]:
-    """A table of text; inline notes are a column if there is room, else lines below their rows."""
+    """Yield a table for text; inline notes are a column if there is room, else lines below their rows."""
     inline = [note.text for note in grid.notes] if grid.inline else [""] * len(grid.rows)
     column = wide and any(inline)
     note = Column("note", "how, and why", wrap=True, least=_LEAST_NOTE, style="note")
@@ -154,6 +157,7 @@ def _row(finding: Finding) -> tuple[str | int, ...]:
 
 
 def _plain(measured: Measured, right: str = "") -> str:
+    """Return a figure as text for CSV, without thousands separators."""
     value = measured.value
     if isinstance(value, Fraction) and value.denominator != 1:
         return values.decimal(value, _PLACES).replace(",", "")
@@ -182,6 +186,7 @@ def _claim(finding: Finding) -> dict[str, Any]:
 
 
 def _measured(measured: Measured, right: str = "") -> dict[str, Any]:
+    """Return a figure as plain data for JSON."""
     value = measured.value
     plain = round(float(value), _PLACES) if isinstance(value, Fraction) and value.denominator != 1 else value
     if isinstance(plain, Fraction):

@@ -1,4 +1,4 @@
-"""The networks of the slides as the page's program draws them: the maps that each layer makes, one after the other."""
+"""Data from which the page's program draws the slides' networks: the feature maps of one layer after the other."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from cnncost.report.interactive.encoding import Json, number
 from cnncost.report.outline import Item, fitting_depth, outline, visible
 
 SCHEMA = 1
-"""Of what the program is given; raised when it changes."""
-_MOST = 26
-"""So many boxes are drawn of a network; of a deeper one, blocks."""
+"""Version of the program's data; raised when the data's form changes."""
+_MOST_BOXES = 26
+"""Most boxes of a drawing; the boxes of a deeper network are blocks of layers."""
 
 
 def program(findings: Findings) -> Json:
-    """What the program draws above the slides' tables: each network that their claims are about, as it is built there.
+    """Return the program's data: each network that the claims are about, with its slides.
 
-    Those of a course of one's own have to be found from the working folder.
+    Models of a teacher's own course must be found from the working folder.
     """
     slides: dict[Of, dict[Slide, None]] = {}
     for finding in findings:
@@ -42,7 +42,10 @@ def _first(slides: dict[Slide, None]) -> int:
 
 
 def _networks(part: Any) -> Iterator[Of]:
-    """The networks that a claim, or a measure in it, is about: without sizes of their own, or a training step."""
+    """Yield the networks that occur in a claim or measure, reduced to name and options.
+
+    Networks with inputs of their own, or placed on several devices, are left out.
+    """
     if isinstance(part, Of):
         if not part.inputs and "placed" not in dict(part.options):
             yield Of(part.network, "", options=part.options)
@@ -67,9 +70,9 @@ def _network(network: Of, slides: list[Slide]) -> Json:
 
 
 def _shown(report: ReportData) -> Iterator[Item]:
-    """Leaves, or blocks of a deep network: those that multiply, or change the shape."""
+    """Yield the layers (or blocks of a deep network) that have MACs or change the shape."""
     items = outline(report)
-    rows = [*visible(items, fitting_depth(items, _MOST))]
+    rows = [*visible(items, fitting_depth(items, _MOST_BOXES))]
     levels = [row.level for row in rows[1:]] + [0]
     last = report.inputs[0][0] if report.inputs else None
     for (item, level), after in zip(rows, levels, strict=True):
@@ -88,7 +91,7 @@ def _input(report: ReportData) -> Json:
 
 
 def _short(path: str) -> str:
-    """The last part of a path; of a number in a Sequential, that one's name, too."""
+    """Return the last part of a path; for a number, as in a Sequential, also the part before: `features.0`."""
     above, _, name = path.rpartition(".")
     return ".".join(filter(None, (above.rpartition(".")[2], name))) if name.isdecimal() else name
 

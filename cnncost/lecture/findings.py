@@ -1,4 +1,4 @@
-"""Findings: claims with their exact figures and verdicts, as shown by every output format."""
+"""Findings: claims with their exact figures and verdicts, which all output formats show."""
 
 from __future__ import annotations
 
@@ -23,7 +23,14 @@ __all__ = ["Finding", "Findings", "check", "describe", "examine", "find"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A claim, measured and judged."""
+    """A claim with its exact figure and verdict.
+
+    Attributes:
+        slide, table, claim: the claim, and where it stands.
+        exact: the exact figure; None if it can't be computed.
+        beside: further figures, as (what, figure).
+        judgement: the comparison of the printed with the exact figure.
+    """
 
     slide: claims.Slide
     table: claims.Table
@@ -78,7 +85,7 @@ Findings = tuple[Finding, ...]
 
 
 def examine(slide: claims.Slide, table: claims.Table, claim: claims.Claim) -> Finding:
-    """Measure a claim's figures and judge it."""
+    """Compute a claim's exact figures and compare it with them."""
     exact = measure(claim.exact) if claim.exact else None
     if claim.formula and exact and (value := evaluate(claim.formula)) != exact.value:
         raise CnncostError(f"formula: is {value:,}, but what is measured is {values.text(exact)}")
@@ -90,12 +97,12 @@ def examine(slide: claims.Slide, table: claims.Table, claim: claims.Claim) -> Fi
 
 
 def find(slides: Iterable[claims.Slide]) -> Findings:
-    """Measure and judge all claims of these slides, in order."""
+    """Examine all claims of these slides, in order."""
     return tuple(examine(slide, table, claim) for slide in slides for table in slide.tables for claim in table.claims)
 
 
 def check(file: CourseFile, slides: Iterable[claims.Slide]) -> Findings:
-    """Measure and judge the claims of a file; names of files and packages in it are relative to its folder.
+    """Examine the claims of a file's slides; names of files and packages in them are relative to its folder.
 
     Raises:
         ClaimsError: a model, layer or figure of a claim does not exist; the message begins with file and line.
@@ -115,7 +122,7 @@ def _placed(file: CourseFile, slide: claims.Slide, table: claims.Table, claim: c
 
 
 def summary(findings: Findings) -> str:
-    """Counts by verdict: `180 claims: 120 exact, 30 rounded, 15 differ, 15 stated`."""
+    """Return the counts by verdict: `180 claims: 120 exact, 30 rounded, 15 differ, 15 stated`."""
     counts = Counter(finding.verdict for finding in findings)
     labels = {Verdict.EXACT: "exact", Verdict.ROUNDED: "rounded", Verdict.DIFFERS: "differ", Verdict.STATED: "stated"}
     parts = [f"{counts[verdict]} {words}" for verdict, words in labels.items()]
@@ -123,7 +130,7 @@ def summary(findings: Findings) -> str:
 
 
 def describe(what: claims.Measure) -> str:
-    """A measure in words: `weights of lenet300.fc1`."""
+    """Return a measure in words: `weights of lenet300.fc1`."""
     match what:
         case claims.Of(network, quantity, layer, options, inputs, optimizer):
             details = "".join(f", {name}={value}" for name, value in options)

@@ -1,4 +1,4 @@
-"""Figures of claims as formulas of the image size, or of whatever else varies: the laws of `cnncost.formula`."""
+"""Figures of claims as formulas of the image size or another variable, by `cnncost.formula`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["QUANTITIES", "formula", "found"]
 
 QUANTITIES = ("params", "macs", "flops", "inference_peak")
-"""Those of claims that have a law; a layer has the first three."""
+"""Quantities that have a formula; for a layer only the first three have."""
 
 
 @cache
 def found(network: str, options: tuple[tuple[str, Option], ...], inputs: tuple[str, ...], vary: str) -> Laws:
-    """The laws of a network."""
+    """Return the formulas of all quantities of a network."""
     from cnncost.laws.derive import formula as laws_of
     from cnncost.shapes import parse_inputs
 
@@ -31,10 +31,10 @@ def found(network: str, options: tuple[tuple[str, Option], ...], inputs: tuple[s
 
 
 def formula(of: Of, vary: str) -> str:
-    """`300·N² + 300 for N from 8 to 1,024`.
+    """Return the formula of a quantity, such as `300·N² + 300 for N from 8 to 1,024`.
 
     Raises:
-        CnncostError: no such layer, or no law.
+        CnncostError: no such layer, or the quantity has no exact formula.
     """
     laws = found(of.network, of.options, of.inputs, vary)
     law = laws[of.quantity]

@@ -1,4 +1,4 @@
-"""Figures as printed: the number, and how many of its digits are significant."""
+"""Parses figures as printed on slides: the number, and how many of its digits are significant."""
 
 from __future__ import annotations
 
@@ -46,19 +46,20 @@ _NUMBER = re.compile(
     rf"|(?P<scale>(?:k|K|M|G|T|million|billion|trillion|%)(?={_UNITS}?(?![A-Za-z]))|[KMG]i(?=B(?![A-Za-z]))))?"
 )
 _LETTER = re.compile(r"[A-Za-z]")
-_MORE = (
+_MISREAD = (
     (re.compile(r"[,.]\d"), "a point for decimals and commas for thousands: 25.6M, or 25,557,032"),
     (re.compile(r"[ \u00a0\u202f']\d{3}(?!\d)"), "commas for thousands: 25,557,032"),
     (re.compile(r"\s*(?:[-–—]|to)\s*\d"), "one figure, not a range"),
     (re.compile(r"\s*[x×·*+/]\s*\d"), "one figure, or a size alone: 28x28"),
 )  # fmt: skip
+"""Text after a number that shows that it would be misread, and what to write instead."""
 _BOUND = re.compile(r"[<>≤≥]=?\s*$|(?:at (?:most|least)|less than|more than|under|over|up to)\s+$", re.IGNORECASE)
 _PRINTED_IN_FULL = 1000
-"""Below this, and without a k or a ~, a trailing zero is significant: 10 classes are not about ten."""
+"""Trailing zeros of a number below this are significant, unless it has a k or a ~: 10 classes are exactly ten."""
 
 
 def parse(text: str) -> Figure:
-    """The figure that a text prints: a size, the value of a formula, its first number, or else the words."""
+    """Return the figure in a text: a size, the value of a formula, the first number, or else the words."""
     stripped = text.strip()
     if _SIZE.fullmatch(stripped):
         return tuple(int(extent) for extent in re.findall(r"\d+", stripped))
@@ -72,7 +73,7 @@ def parse(text: str) -> Figure:
 
 
 def doubt(text: str) -> str:
-    """What is wrong with a figure that could be read in two ways, and what to write; empty if nothing is.
+    """Return a message for a figure that could be read in two ways, with what to write instead; else an empty string.
 
     `parse` takes the first number and leaves the rest, which is right for `60k digits images` and not for `25,6M`.
     """
@@ -85,7 +86,7 @@ def doubt(text: str) -> str:
     before, after = stripped[: match.start()], stripped[match.start() + len(read) :]
     if _BOUND.search(before):
         return f"{text!r} is a bound: expected a figure, or exact = {{ below = [ … ] }} for a statement"
-    for pattern, expected in _MORE:
+    for pattern, expected in _MISREAD:
         if pattern.match(after):
             return f'{text!r}: expected {expected}; with value = "…", any text can be printed'
     if not match["scale"] and _LETTER.match(after) and not after.startswith("x"):

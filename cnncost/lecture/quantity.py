@@ -1,6 +1,6 @@
-"""The register of quantities that claims are about, and helpers that look them up in a Report.
+"""The registry of quantities that claims can be about, and helpers that find them in a Report.
 
-A quantity that a model, or a layer of it, does not have is an error, never a zero.
+A quantity that a model or layer does not have raises an error; it is never zero.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ __all__ = [
 ]  # fmt: skip
 
 Quantity: TypeAlias = Callable[[Report, str], Value]
-"""A function of a Report and a module's path, `""` for the whole network."""
+"""A function of a Report and a module's path (`""`: the whole network) that returns the value."""
 
 QUANTITIES: dict[str, Quantity] = {}
 WORDS: dict[str, str] = {}
-"""Name of each quantity in a sentence."""
+"""Name of each quantity for sentences."""
 NETWORK_ONLY = set[str]()
 """Quantities of a whole network, which its layers don't have."""
 NEEDS_RULES = set[str]()
@@ -62,7 +62,7 @@ def quantity(
 
 
 def value_of(report: Report, name: str, layer: str) -> Value:
-    """A quantity of a network, or of a layer of it.
+    """Return a quantity of a network, or of a layer of it.
 
     Raises:
         CnncostError: no such layer, a layer without such a quantity, or ops without a rule are missing from it.
@@ -78,23 +78,23 @@ def value_of(report: Report, name: str, layer: str) -> Value:
 
 
 def graph_of(report: Report) -> Graph:
-    """The Graph, which a report that was read from a file lacks."""
+    """Return the report's Graph. Raises CnncostError for a report that was read from a file."""
     if report.graph is None:
         raise CnncostError(f"{report.model}: a saved report has only its sums; name the model itself")
     return report.graph
 
 
 def nodes(report: Report, layer: str, *kinds: str) -> list[Node]:
-    """The nodes of these kinds in a module and its submodules, in order."""
+    """Return the nodes of these kinds in a module and its submodules, in order."""
     graph, below = graph_of(report), f"{layer}." if layer else ""
     paths = {call: f"{graph.scopes[each.scope].path}." for call, each in enumerate(graph.calls)}
     return [node for node in graph.nodes if node.spec.kind in kinds and paths[node.call].startswith(below)]
 
 
 def layers(report: Report, layer: str, *kinds: str) -> list[Node]:
-    """The first node of each layer of these kinds: several ops of a call that use one weight are one layer.
+    """Return the first node of each layer of these kinds: ops of one call that use the same weight are one layer.
 
-    A layer that is called twice is there twice.
+    A layer that is called twice counts twice.
     """
     graph, by_module = graph_of(report), dict[tuple[int, ...], Node]()
     for node in nodes(report, layer, *kinds):
@@ -104,10 +104,10 @@ def layers(report: Report, layer: str, *kinds: str) -> list[Node]:
 
 
 def agreed(report: Report, layer: str, attribute: str, *kinds: str) -> Any:
-    """An attribute of a layer's convolution or pool.
+    """Return an attribute of a layer's ops of these kinds.
 
     Raises:
-        CnncostError: it has none, or several that differ.
+        CnncostError: there is no such op, or their values differ.
     """
     values = {node.spec.get(attribute): None for node in nodes(report, layer, *kinds)}
     if len(values) == 1 and (value := next(iter(values))) is not None:
@@ -118,7 +118,7 @@ def agreed(report: Report, layer: str, attribute: str, *kinds: str) -> Any:
 
 
 def output_of(report: Report, layer: str) -> tuple[int, ...]:
-    """Shape of a module's output, without the batch.
+    """Return the shape of a module's output, without the batch.
 
     Raises:
         CnncostError: it returns no tensor, or several.
@@ -130,12 +130,12 @@ def output_of(report: Report, layer: str) -> tuple[int, ...]:
 
 
 def input_of(report: Report) -> tuple[int, ...]:
-    """Shape of the network's only input, without the batch."""
+    """Return the shape of the network's only input, without the batch."""
     if len(report.inputs) != 1 or not report.inputs[0][0]:
         raise CnncostError(f"{report.model}: has {len(report.inputs)} inputs; expected one, with a batch axis")
     return report.inputs[0][0][1:]
 
 
 def square(extents: tuple[int, ...]) -> Value:
-    """2 rather than 2×2, where one number is the usual way to say it."""
+    """Return one number if all extents are equal: 2 instead of 2×2."""
     return extents[0] if len(set(extents)) == 1 else extents

@@ -1,4 +1,4 @@
-"""Reads files of claims: the course that comes with the package, and a teacher's own. docs/claims.md has the format.
+"""Reads files of claims: the package's own course, or a teacher's. docs/claims.md describes the format.
 
 The file is validated before anything is measured; errors name the line.
 """
@@ -18,12 +18,14 @@ from cnncost.toml_file import Keys, parsed, text_of
 
 __all__ = ["ClaimsError", "CourseFile", "read"]
 
+# keys that are allowed in each kind of table
 _TOP = ("course", "slide")
 _SLIDE = ("number", "title", "topic", "claim")
 _TEXTS = {
     "value": "the figure in it", "work": "a calculation", "formula": "a calculation", "right": "words",
     "reason": "a reason", "source": "a source",
 }  # fmt: skip
+"""Keys of a claim whose values are text, and what each should contain."""
 _CLAIM = ("what", "printed", "exact", *_TEXTS, "beside", "cell", "table", "where")
 _BESIDE = ("what", "exact")
 _EXAMPLE = 'add [[slide]] with number = 1, title = "…", and below it [[slide.claim]]'
@@ -34,7 +36,7 @@ class ClaimsError(CnncostError):
 
 
 class CourseFile(Measures):
-    """A file of claims that was read: `course`, and where each claim stands."""
+    """A parsed file of claims: `course` holds the claims, and `wrong` makes errors that name the line."""
 
     error = ClaimsError
 
@@ -71,7 +73,7 @@ class CourseFile(Measures):
         return Slide(number, title, self._tables(claims, (*keys, "claim")), topic)
 
     def _tables(self, claims: list[Any], keys: Keys) -> tuple[Table, ...]:
-        """Consecutive claims of the same `table` and `where` are shown as one table."""
+        """Group consecutive claims with the same `table` and `where` into one table."""
         built_claims = [((*keys, i), self._claim(claim, (*keys, i))) for i, claim in enumerate(claims)]
         headed = [
             (self._heading(claim, keys), built) for claim, (keys, built) in zip(claims, built_claims, strict=True)
@@ -84,6 +86,7 @@ class CourseFile(Measures):
         return tuple(tables)
 
     def _heading(self, claim: dict[str, Any], keys: Keys) -> tuple[str, str]:
+        """Return a claim's caption and the heading of the column of printed figures."""
         caption = self.typed(claim.get("table", ""), str, (*keys, "table"), "a caption")
         return caption, self.typed(claim.get("where", "on the slide"), str, (*keys, "where"), "who printed it")
 
@@ -110,14 +113,14 @@ class CourseFile(Measures):
         return text
 
     def _check_figures(self, claim: Claim) -> None:
-        """Reject what would be read as another figure than a person reads."""
+        """Raise ClaimsError for a formula that is invalid, or a figure that a person would read differently."""
         if claim.formula:
             try:
                 evaluate(claim.formula)
             except ValueError as error:
                 raise self.wrong((*claim.keys, "formula"), str(error)) from None
         if claim.exact is None or isinstance(claim.exact, (Below, Experiment)):
-            return  # a statement, or nothing to be held against
+            return  # a statement, or nothing to compare with
         name = "value" if claim.value else "printed"
         if why := doubt(claim.value or claim.printed):
             raise self.wrong((*claim.keys, name), f"{name}: {why}")
@@ -148,7 +151,7 @@ class CourseFile(Measures):
         return Cell("fc" if side == "fc" else "conv", TOTAL if row == "total" else row)
 
     def _check_cells(self, claims: tuple[Claim, ...]) -> None:
-        """A table has cells for all its claims, each once, or for none."""
+        """Raise ClaimsError if only some claims of a table have a cell, or two have the same."""
         cells = [claim.cell for claim in claims]
         cells_so_far = set[Cell]()
         for claim in claims if any(cells) else ():
@@ -166,6 +169,6 @@ def read(path: Path) -> CourseFile:
 
     Raises:
         ClaimsError: no such file, broken TOML, an unknown key or quantity (with near ones), a value of the wrong kind,
-            a figure that can be read in two ways, two slides of one number. The message begins with file and line.
+            a figure that can be read in two ways, two slides with one number. The message begins with file and line.
     """
     return CourseFile(path, text_of(path, ClaimsError, "claims"))

@@ -12,6 +12,6 @@ __all__ = ["reports"]
 
 
 def reports() -> dict[str, str]:
-    """Texts by file name; identical on every run and machine."""
+    """Return the files' texts by name; identical on every run and machine."""
     whole = document(find(SLIDES), whole=True)
     return {"lecture.md": to_markdown(whole), "lecture.csv": to_csv(whole)}

@@ -1,4 +1,4 @@
-"""Layout of findings: the slides' tables with both networks side by side, and lists. Text only."""
+"""Lays out findings as tables of text: lists, or both networks side by side as on the slides."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SIDES: dict[Side, tuple[str, str]] = {"fc": ("fully connected", "FC"), "conv": 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A note on a row, or, below a table, on the claim named by `subject`."""
+    """A note on a row; below a table, on the claim that `subject` names."""
 
     subject: str
     text: str
@@ -40,13 +40,13 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table.
+    """A table of text.
 
     Attributes:
         caption: caption; may be empty.
         headings: headings of the columns.
-        right: right-aligned columns.
-        rows: one text per column.
+        right: indices of right-aligned columns.
+        rows: the rows, with a text for each column.
         notes: one per row if `inline`; otherwise listed below the table.
         inline: whether each row has a note.
     """
@@ -60,14 +60,14 @@ class Grid:
 
 
 def grids(findings: Findings, *, full: bool) -> Iterator[tuple[Grid, ...]]:
-    """The tables of each slide, in order; `full` shows the slide's own calculations inside side-by-side tables."""
+    """Yield each slide's tables, in order; `full` shows the slide's own calculations in side-by-side tables."""
     for _, of_slide in groupby(findings, key=lambda finding: finding.slide.number):
         tables = [tuple(of_table) for _, of_table in groupby(of_slide, key=lambda finding: id(finding.table))]
         yield tuple(_grid(table, full) for table in tables)
 
 
 def slips(findings: Findings) -> Grid:
-    """All figures that differ, listed once each, with the right one."""
+    """Return a table of the figures that differ, each once, with the exact figure."""
     by_figure: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         if finding.verdict is Verdict.DIFFERS:
@@ -78,7 +78,7 @@ def slips(findings: Findings) -> Grid:
 
 
 def _numbers(findings: list[Finding]) -> str:
-    """Slide numbers without duplicates: `45, 46`."""
+    """Return the slides' numbers without duplicates: `45, 46`."""
     return ", ".join(dict.fromkeys(str(finding.slide.number) for finding in findings))
 
 
@@ -89,11 +89,12 @@ def _grid(findings: Findings, full: bool) -> Grid:
 
 
 def _figures(finding: Finding) -> tuple[str, str, str]:
+    """Return the printed figure, the exact figure, and the verdict."""
     return finding.printed, finding.exact_text or units.NOTHING, finding.verdict.value
 
 
 def _list(findings: Findings, full: bool) -> Grid:
-    """One claim per row; further measures that all claims share have their own columns."""
+    """Return a table with a row for each claim; further measures get columns if all claims have the same ones."""
     table, labels = findings[0].table, _shared_labels(findings)
     besides = [tuple(values.text(measured) for _, measured in finding.beside) for finding in findings]
     rows = tuple(
@@ -113,7 +114,7 @@ def _shared_labels(findings: Findings) -> tuple[str, ...]:
 
 
 def _side_by_side(findings: Findings, full: bool) -> Grid:
-    """The slide's layout: rows of the fully connected network next to those of the convolutional one."""
+    """Return a table in the slide's layout: the fully connected network next to the convolutional one."""
     by_cell = {finding.claim.cell: finding for finding in findings if finding.claim.cell}
     sides: tuple[Side, ...] = tuple(side for side in ("fc", "conv") if any(cell.side == side for cell in by_cell))
     rows = sorted({cell.row for cell in by_cell}, key=lambda row: (row == TOTAL, row))
@@ -143,7 +144,7 @@ def _headings(full: bool) -> tuple[str, ...]:
 
 
 def _subject(finding: Finding) -> str:
-    """The layer; for a total, also the network."""
+    """Return what a note is about: the layer; for a total, also the network."""
     cell = finding.claim.cell
     if cell is None or cell.row != TOTAL:
         return finding.claim.what
@@ -151,9 +152,9 @@ def _subject(finding: Finding) -> str:
 
 
 def _note(finding: Finding, full: bool, *, beside: bool = True, work: bool = False) -> str:
-    """How the exact figure is computed, further measures, how far the printed one is off and why.
+    """Return how the exact figure is computed, further measures, how far the printed figure is off, and why.
 
-    Where space is short, an exact figure is shown without a description of what was measured.
+    Unless `full`, an exact figure without a calculation gets no description of what was measured.
     """
     with_method = full or finding.work or finding.verdict is not Verdict.EXACT
     parts = [

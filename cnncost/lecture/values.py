@@ -1,4 +1,4 @@
-"""Measured values, and how they are formatted."""
+"""Exact values of claims, and their formatting."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cnncost import units
 __all__ = ["Measured", "Value", "decimal", "text"]
 
 Value: TypeAlias = bool | int | Fraction | str | tuple[int, ...]
-"""Whether a statement holds, a count, a ratio, words, or the extents of something (28×28)."""
+"""Whether a statement holds; a count; a ratio; words; or a size such as 28×28."""
 
 
 class Measured(NamedTuple):
@@ -22,7 +22,7 @@ class Measured(NamedTuple):
 
 
 def text(measured: Measured, right: str = "") -> str:
-    """Formatted value: `235,200`, `88.35 %`, `28×28`; `right` replaces a statement's yes or no."""
+    """Return a value as text: `235,200`, `88.35 %`, `28×28`; for a statement `right`, else whether it holds."""
     value, unit = measured.value, measured.unit
     if isinstance(value, bool):
         return right or ("holds" if value else "does not hold")
@@ -36,7 +36,7 @@ def text(measured: Measured, right: str = "") -> str:
 
 
 def decimal(number: Fraction, places: int = 2) -> str:
-    """A ratio rounded half up to `places` decimals; a nonzero number is never shown as 0.00."""
+    """Return a ratio rounded half up to `places` decimals; one that rounds to zero as `<0.01`."""
     scale = 10**places
     scaled = (2 * abs(number) * scale + 1) // 2
     sign = "-" if number < 0 else ""

@@ -1,7 +1,8 @@
-"""The rule by which a printed figure is judged.
+"""Compares a printed with an exact figure.
 
 A printed number is compared at its last significant digit. Trailing zeros of a shortened number (230k, ~260k,
-4700) are not significant; those of a number below 1,000 printed in full, and those after a decimal point, are.
+4700) are not significant; those of a number below 1,000 printed in full, and those after a decimal point, are
+significant.
 
 - **exact**: the figures are equal, or the statement holds.
 - **rounded**: the significant digits are those of the exact number, rounded to the nearest (off by no more than
@@ -25,7 +26,9 @@ from cnncost.lecture.values import Measured, Value
 __all__ = ["Judgement", "Verdict", "judge"]
 
 FEWEST_DIGITS_CUT_OFF = 2
+"""A number that is cut off after fewer digits differs."""
 _COUNTABLE = 10_000
+"""Below it, the distance of two figures is their difference; from there on, it is relative."""
 _WORDS = {1: "one digit", 2: "two digits", 3: "three digits", 4: "four digits"}
 
 
@@ -39,17 +42,17 @@ class Verdict(StrEnum):
 
 
 class Judgement(NamedTuple):
-    """A verdict, and a text on how far the printed number is off, if it is."""
+    """A verdict, and how far the printed number is off, in words; empty if it is not."""
 
     verdict: Verdict
     distance: str = ""
 
 
 def judge(printed: Figure, exact: Measured | None) -> Judgement:
-    """Compare a printed with a measured figure; None if nothing can be measured.
+    """Compare a printed with an exact figure; `exact` is None if it can't be computed.
 
-    A statement, measured as true or false, is judged by that alone. A figure with another unit or form
-    than the measure (a number and a size) differs.
+    A statement, whose exact value is true or false, is judged by that alone. A figure with another unit or form
+    than the exact one (a number instead of a size) differs.
     """
     if exact is None:
         return Judgement(Verdict.STATED)
@@ -81,7 +84,7 @@ def _digits(printed: Number) -> str:
 
 
 def _distance(printed: Fraction, exact: Fraction, points: str) -> str:
-    """Relative error, as in `15 % too low`; for small numbers and percentages the difference: `1 too low`."""
+    """Return the relative error, as in `15 % too low`; for small numbers the difference, as in `1 too low`."""
     off, way = abs(printed - exact), "too low" if printed < exact else "too high"
     if exact < _COUNTABLE:
         return f"{values.text(Measured(off))}{points} {way}"

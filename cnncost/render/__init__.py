@@ -1,1 +1,1 @@
-"""Documents and their renderers, one file each: a command says what it has found once, every format shows it."""
+"""Documents, and a renderer for each format: a command makes a Document, and every format can show it."""

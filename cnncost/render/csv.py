@@ -1,4 +1,4 @@
-"""A document as CSV: its first table of data, exact numbers, one row each, no sums."""
+"""A document as CSV: the rows of its data table, with exact numbers and no totals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cnncost.render.values import csv_cell
 
 
 def to_csv(document: Document) -> str:
-    """A line of column names, then the rows.
+    """Return a line of column names, then a line for each row.
 
     Raises:
         ValueError: the document has no table of data.
@@ -27,7 +27,7 @@ def to_csv(document: Document) -> str:
 
 
 def written(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Lines that end in a newline alone, on every system."""
+    """Return CSV text; lines end in a newline without carriage return on every system."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)

@@ -1,7 +1,7 @@
-"""A document: what a command has found, as frozen data. Every renderer takes it, and computes nothing.
+"""A document: the result of a command as frozen data, which every renderer can show; renderers compute nothing.
 
 Cells hold values, never text that stands for a number: a count is an int, a shape a tuple, a share a Fraction. How a
-kind of value looks is said once, in `values.py`.
+kind of value is formatted is defined once, in `values.py`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from cnncost.render.values import NUMBERS, Kind, show
 
 Shown: TypeAlias = Literal["all", "people", "text", "markup", "data"]
-"""Which formats show it: all; those for people; only text; only those with markup, such as HTML; only CSV and JSON."""
+"""Which formats show a part: all; those for people; only text; only markup such as HTML; only CSV and JSON."""
 Role: TypeAlias = Literal["row", "rest", "total"]
-"""What a row is: a result; the sum of the results that are not listed; the total. CSV and JSON have only results."""
+"""What a row is: a result; the sum of results that are not listed; the total. CSV and JSON contain only results."""
 MARKUP, TEXT, DATA = (frozenset({"all", *more}) for more in (("people", "markup"), ("people", "text"), ("data",)))
 
 
@@ -23,8 +23,8 @@ class Bar(NamedTuple):
     """Bars beside the numbers of a column, the longest for the largest; in text, and in the trees of HTML.
 
     Attributes:
-        least, most: the width of the longest in characters: what is left of the terminal, within these.
-        short: the column's heading where it is shorter than all of the column's own behind the first word.
+        least, most: limits in characters of the longest bar, which fills the rest of the terminal's width.
+        short: a shorter heading of the column, for bars that are too narrow for its usual one.
     """
 
     least: int
@@ -36,18 +36,18 @@ class Column(NamedTuple):
     """A column of a table.
 
     Attributes:
-        name: in CSV and JSON.
-        heading: above it for people.
-        kind: what its values are, and so how they look and whether they are right-aligned.
-        shown: where it is.
-        empty: what stands for None, and for an empty text, path or shape.
-        least: the width down to which text may be shortened, None: not at all; of a bar, its width.
-        wrap: whether text that is too wide goes on in further lines, and is not shortened.
+        name: name in CSV and JSON.
+        heading: heading for people.
+        kind: kind of its values, which determines format and alignment.
+        shown: which formats show it.
+        empty: shown in place of None, and of an empty text, path or shape.
+        least: minimum width to which text may be shortened; None: never shortened. For a bar, its width.
+        wrap: whether text that is too wide is wrapped instead of shortened.
         gap: spaces before it in text.
-        style: of its cells in a terminal.
-        meaning: a sentence that says more than the heading.
-        once: whether text shows a value only in the first of the rows in a row that have it.
-        bar: bars beside its numbers.
+        style: style of its cells in a terminal.
+        meaning: a sentence that explains the column.
+        once: whether text leaves out a value that equals the one in the row above.
+        bar: bars to draw beside its numbers.
     """
 
     name: str
@@ -65,16 +65,16 @@ class Column(NamedTuple):
 
     @property
     def right(self) -> bool:
-        """Whether it is right-aligned."""
+        """Whether the column is right-aligned."""
         return self.kind in NUMBERS
 
     def text(self, cell: Cell, compact: bool = False) -> str:
-        """A cell's value for people, with the sign before it; `compact` shortens counts."""
+        """Return a cell's value and mark as text for people; `compact` shortens counts."""
         return cell.mark + show(self.kind, cell.value, self.empty, compact)
 
 
 class Cell(NamedTuple):
-    """A value, the mark before it (`≥` of a lower bound) and text after it for people; its style; a tooltip in HTML."""
+    """A value, with a mark before it (such as `≥`) and text after it for people, a style, and a tooltip for HTML."""
 
     value: Any
     mark: str = ""
@@ -89,7 +89,7 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row: values or Cells, one for each column; in a tree its level from 0; in text a remark `below` it."""
+    """A row: a value or Cell for each column; in a tree its level, from 0; for text a remark to show below it."""
 
     cells: tuple[Any, ...]
     role: Role = "row"
@@ -98,7 +98,7 @@ class Row(NamedTuple):
     below: str = ""
 
     def cell(self, index: int) -> Cell:
-        """A cell, whichever way it was given."""
+        """Return the value at an index as a Cell."""
         value = self.cells[index]
         return value if isinstance(value, Cell) else Cell(value)
 
@@ -113,7 +113,14 @@ STRONG = frozenset({"biggest", "front", "strong", "over"})
 
 
 class Narrower(NamedTuple):
-    """A step that makes a table narrower: columns that go, short counts, widths, the most between columns."""
+    """A step that narrows a table.
+
+    Attributes:
+        drop: names of columns to leave out.
+        compact: whether counts are shortened.
+        least: (name, minimum width) of columns to shorten.
+        gap: most spaces between columns; None: as usual.
+    """
 
     drop: tuple[str, ...] = ()
     compact: bool = False
@@ -129,18 +136,18 @@ class Table:
     """A table.
 
     Attributes:
-        columns: in their order.
-        rows: a value for each column.
-        name: its key in JSON; empty: JSON has its numbers among the facts.
-        caption: a line above it.
-        narrower: steps to fit it into the width of a terminal, taken one after the other until it fits.
-        optional: columns that are in text where there is room, the most wanted first.
-        shown: where it is.
-        apart: whether an empty line is above it in text.
-        open: how many levels of a tree HTML shows at first.
+        columns: the columns, in order.
+        rows: the rows, with a value for each column.
+        name: key in JSON; empty: JSON has the numbers among the facts instead.
+        caption: a line above the table.
+        narrower: steps that fit the table into a terminal, taken one after the other until it fits.
+        optional: columns that text shows only if there is room, most important first.
+        shown: which formats show it.
+        apart: whether text has an empty line above it.
+        open: how many levels of a tree are open at first in HTML.
 
     Raises:
-        ValueError: a row with more or fewer values than columns; a step for a column that is not there.
+        ValueError: a row has more or fewer values than columns, or a step names an unknown column.
     """
 
     columns: tuple[Column, ...]
@@ -165,7 +172,7 @@ class Table:
                 raise ValueError(f"no column {name!r}; there are {', '.join(names)}")
 
     def shown_in(self, where: frozenset[str]) -> list[tuple[int, Column]]:
-        """The columns that are shown there, each with its index."""
+        """Return (index, column) for the columns that one of these groups of formats shows."""
         return [(i, column) for i, column in enumerate(self.columns) if column.shown in where]
 
 
@@ -173,9 +180,9 @@ class Note(NamedTuple):
     """A sentence or phrase, with its style in a terminal.
 
     Attributes:
-        without: a column; where a table above shows it, the note is left out.
-        code: code that ends the note, such as a command line.
-        strong: so many of its first characters stand out.
+        without: name of a column: the note is left out if a table above it shows this column.
+        code: code at the end of the note, such as a command line.
+        strong: how many of its first characters are emphasized.
     """
 
     text: str
@@ -190,11 +197,11 @@ class Notes:
     """Sentences above or below tables.
 
     Attributes:
-        notes: in their order; empty ones are left out.
-        listed: whether they are items of a list in formats with markup; else they are one paragraph.
-        shown: where they are.
-        apart: whether an empty line is above them in text.
-        first, hang: what further and first lines begin with in text.
+        notes: the notes, in order; empty ones are left out.
+        listed: whether markup shows them as a list; else as one paragraph.
+        shown: which formats show them.
+        apart: whether text has an empty line above them.
+        first, hang: prefix of a note's first line and of its further lines in text.
         intro: a line above them.
     """
 
@@ -208,7 +215,7 @@ class Notes:
 
     @property
     def told(self) -> list[Note]:
-        """The notes where all columns are shown."""
+        """The notes for formats that show all columns."""
         return [note for note in self.notes if note.text and not note.without]
 
     @property
@@ -219,7 +226,7 @@ class Notes:
 
 @dataclass(frozen=True)
 class Tiles:
-    """The most important numbers, large and above all else on a page of HTML: names, kinds and values."""
+    """The most important numbers, shown large at the top of an HTML page, as (name, kind, value)."""
 
     tiles: tuple[tuple[str, Kind, Cell], ...]
     shown: Shown = "markup"
@@ -227,7 +234,7 @@ class Tiles:
 
 
 class Equation(NamedTuple):
-    """A formula of what has these names: as text, and in LaTeX, which is empty where there is none."""
+    """The formula of the quantities `names`, as text and as LaTeX; the latter is empty if there is none."""
 
     names: tuple[str, ...]
     text: str
@@ -236,7 +243,7 @@ class Equation(NamedTuple):
 
 @dataclass(frozen=True)
 class Equations:
-    """Formulas: lines of text, a table in markdown and HTML, an `align*` in LaTeX; JSON has them among the facts."""
+    """Formulas: lines in text, a table in markdown and HTML, an `align*` in LaTeX; JSON has them among the facts."""
 
     equations: tuple[Equation, ...]
     headings: tuple[str, str]
@@ -252,7 +259,7 @@ class Equations:
 
 @dataclass(frozen=True)
 class Heading:
-    """The heading of a section, with its level below the title's."""
+    """The heading of a section; level 1 is one below the title."""
 
     text: str
     level: int = 1
@@ -266,9 +273,9 @@ class Curve:
     """A quantity over time, drawn by a line of block characters in text; JSON has it among the facts.
 
     Attributes:
-        values: not negative.
-        marks: names of stretches, and the index where each begins.
-        most: no wider than this.
+        values: the values, not negative.
+        marks: index at which each named section of the curve begins, by name.
+        most: maximum width in characters.
     """
 
     values: tuple[int, ...]
@@ -280,7 +287,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that lies beside the document, for markdown and HTML."""
+    """A picture in a file of its own, with its path relative to the document, for markdown and HTML."""
 
     path: str
     title: str
@@ -293,19 +300,20 @@ Part: TypeAlias = Table | Tiles | Equations | Notes | Heading | Curve | Picture
 
 @dataclass(frozen=True)
 class Document:
-    """What a command has found.
+    """The result of a command.
 
     Attributes:
-        command: its name.
-        title: what it is about.
-        subtitle: follows the title.
-        topic: added to the title in formats with markup, where the title alone does not say what is shown.
-        headline: what stands in place of the title in text; empty: nothing, None: the title.
-        facts: what JSON says beside the tables: plain data.
-        parts: tables, notes and headings, in their order.
-        level: of the title in markdown.
-        width, least: of text in a file, and in a terminal, however narrow it is.
-        program: plain data that the program in a page of HTML draws in place of the tables; None: there is none.
+        command: the command's name.
+        title: the title, such as the model's name.
+        subtitle: a line below the title.
+        topic: added to the title in markup, if the title alone does not say what is shown.
+        headline: replaces the title in text; empty: no title, None: the title itself.
+        facts: plain data for JSON beside the tables.
+        parts: tables, notes and headings, in order.
+        level: level of the title in markdown.
+        width: width of text in a file.
+        least: minimum width of text in a terminal, even if the terminal is narrower.
+        program: data from which the program in an HTML page draws in place of tables; None: no program.
     """
 
     command: str
@@ -321,29 +329,29 @@ class Document:
     program: Mapping[str, Any] | None = None
 
     def shown(self, where: frozenset[str]) -> list[Part]:
-        """The parts that are shown there and are not empty."""
+        """Return the non-empty parts that one of these groups of formats shows."""
         return [part for part in self.parts if part.shown in where and not (isinstance(part, Notes) and part.empty)]
 
     def tables(self, where: frozenset[str]) -> list[Table]:
-        """The tables that are shown there."""
+        """Return the tables that one of these groups of formats shows."""
         return [part for part in self.parts if isinstance(part, Table) and part.shown in where]
 
     @property
     def full_title(self) -> str:
-        """Title and topic."""
+        """Title and topic, for markup."""
         return f"{self.title}: {self.topic}" if self.topic else self.title
 
 
 def notes(*texts: str, style: str = "", **how: Any) -> Notes:
-    """Notes of one style; further arguments are those of `Notes`."""
+    """Return notes of one style; further arguments are those of `Notes`."""
     return Notes(tuple(Note(text, style) for text in texts), **how)
 
 
 def rows(values: Any) -> tuple[Row, ...]:
-    """Plain rows of values."""
+    """Return a Row for each sequence of values."""
     return tuple(Row(tuple(each)) for each in values)
 
 
 def data_table(names: Iterable[str], values: Any, name: str = "") -> Table:
-    """A table for CSV and JSON alone; `name` is its key in JSON."""
+    """Return a table that only CSV and JSON show; `name` is its key in JSON."""
     return Table(tuple(map(Column, names)), rows(values), name, shown="data")

@@ -1,7 +1,7 @@
-"""The formats that results are written in. A format of documents or timelines is declared here, and only here.
+"""The output formats of documents and timelines; a format is declared here, and only here.
 
-Its renderer is the function `to_NAME` of `cnncost.render.NAME`. What commands offer (`--format`, the endings of `-o`,
-help and messages) and what tests go through follows from the declaration.
+Its renderer is the function `to_NAME` of `cnncost.render.NAME`. The commands' `--format`, the endings of `-o`, help and
+messages, and the formats that tests cover follow from the declaration.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class Format(NamedTuple):
-    """A format.
+    """An output format.
 
     Attributes:
-        name: as `--format` takes it.
-        endings: of its files, the usual one first; none: it can be chosen by name alone.
-        tree: whether it shows a tree of modules, for which `--depth` says how deep.
-        whole: whether it holds modules, layers and ops at once, so that there is no `--by`.
-        meaning: what `--help` says about it.
+        name: name for `--format`.
+        endings: endings of its files, the usual one first; empty: it can only be chosen by name.
+        tree: whether it shows the module tree, so that `--depth` applies.
+        whole: whether it shows modules, layers and ops at once, so that `--by` does not apply.
+        meaning: description for `--help`.
     """
 
     name: str
@@ -42,20 +42,21 @@ class Formats:
     """The formats that a command offers.
 
     Attributes:
-        declared: the first is what a terminal shows; its ending fits any other format, too, and is named last.
+        declared: the formats. The first is the terminal's default; its ending (.txt) is accepted with any `--format`,
+            and messages name it last.
     """
 
     declared: tuple[Format, ...]
 
     def also(self, *own: Format) -> Formats:
-        """These, and formats of some commands alone, which write them themselves."""
+        """Return these formats and further ones, which only some commands offer and write themselves."""
         return Formats((*self.declared, *own))
 
     def __iter__(self) -> Iterator[Format]:
         return iter(self.declared)
 
     def __getitem__(self, name: str) -> Format:
-        """The format of a name. Raises ValueError if there is none."""
+        """Return the format of this name. Raises ValueError if there is none."""
         for form in self.declared:
             if form.name == name:
                 return form
@@ -63,17 +64,17 @@ class Formats:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the formats."""
+        """Names of the formats."""
         return tuple([form.name for form in self.declared])
 
     @property
     def endings(self) -> Mapping[str, str]:
-        """The format's name by ending."""
+        """The format's name by ending of a file."""
         return {ending: form.name for form in self._last_first() for ending in form.endings}
 
     @property
     def usual_endings(self) -> str:
-        """One of each format, as words: `.md, .csv or .txt`."""
+        """The usual ending of each format, in words: `.md, .csv or .txt`."""
         return listed([form.endings[0] for form in self._last_first() if form.endings], "or")
 
     def _last_first(self) -> tuple[Format, ...]:
@@ -81,7 +82,7 @@ class Formats:
         return (*others, first)
 
     def of_file(self, path: str | Path) -> str:
-        """The name of the format that a file's ending says. Raises OutputError for another ending, or a folder."""
+        """Return the name of the format of a file's ending. Raises OutputError for an unknown ending, or a folder."""
         ending = Path(path).suffix.lower()
         if ending in self.endings:
             return self.endings[ending]
@@ -94,14 +95,14 @@ class Formats:
         )  # fmt: skip
 
     def chosen(self, name: str | None, path: str | Path | None) -> str:
-        """The name of the format to write: the one asked for, else what the file's ending says, else the first.
+        """Return the name of the format to write: the requested one, else the one of the file's ending, else the first.
 
         Args:
             name: what `--format` says; None if it was not given.
             path: the file; None for the terminal.
 
         Raises:
-            OutputError: the two contradict each other, or the ending alone would say and is none of these.
+            OutputError: name and ending contradict each other, or there is no name and the ending is unknown.
         """
         if path is None:
             return name or self.declared[0].name
@@ -126,21 +127,21 @@ FORMATS = Formats((
     Format("html", (".html", ".htm"), tree=True, whole=True),
     Format("latex", (".tex",), tree=True),
 ))  # fmt: skip
-"""Of documents: every command offers them."""
+"""Formats of documents; every command offers them."""
 TRACE = Format("trace", meaning="ops and memory over predicted time, for Perfetto and chrome://tracing")
 SPEEDSCOPE = Format("speedscope", meaning="flame graphs, for speedscope.app")
 VIEWERS = (TRACE, SPEEDSCOPE)
-"""Of timelines, which viewers of other people open: commands that have one offer them by `FORMATS.also`."""
+"""Formats of timelines; commands that can make a timeline offer them by `FORMATS.also`."""
 
 
 def listed(names: Sequence[str], word: str = "and") -> str:
-    """`a, b and c`."""
+    """Return `a, b and c`."""
     *some, last = names
     return f"{', '.join(some)} {word} {last}" if some else last
 
 
 def rendered(document: Document, form: str) -> str:
-    """The document in one of the formats, whose renderer alone is imported; text is of the document's width.
+    """Return the document in one of the formats. Only its renderer is imported; text has the document's own width.
 
     Raises:
         ValueError: no such format, or CSV of a document without a table of data.
@@ -153,7 +154,7 @@ def rendered(document: Document, form: str) -> str:
 
 
 def viewed(timeline: Timeline, form: str) -> str:
-    """The timeline in one of the formats of viewers, by name."""
+    """Return the timeline in one of `VIEWERS`, by name."""
     return _renderer(form)(timeline)
 
 

@@ -1,8 +1,8 @@
-"""A document in a notebook: a plain table, and, where scripts run, its interactive page in a frame in place of it.
+"""A document in a notebook: a static table, which an iframe with the interactive page replaces if scripts may run.
 
-The frame holds all that it needs, compressed: a cell that is run alone, copied into another notebook, or opened from a
-file is drawn without any other one. What a notebook strips of an output that it does not trust is the frame, so that
-the table is left; scripts that do not run leave the frame as it is, without height.
+The iframe is self-contained (style, program and data, compressed), so that an output cell works alone, copied into
+another notebook, or opened from a file. An untrusted notebook strips the iframe, and the table remains; if scripts
+don't run, the iframe keeps its height of 0.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from cnncost.render.html_style import FRAGMENT, PAGE
 from cnncost.render.program import PLACE, built, in_script, policy
 
 HEIGHT = "30rem"
-"""Of the frame, whatever it shows."""
+"""CSS height of the iframe, whatever it shows."""
 MOST = 600_000
-"""Characters of a frame; what needs more is shown as the plain table alone, so that notebooks stay small."""
+"""Largest iframe in characters, so that notebooks stay small; a larger page is replaced by the static table."""
 _UNPACK = r"""
 (async () => {
   const frame = window.frameElement, root = document.documentElement;
@@ -60,11 +60,11 @@ _UNPACK = r"""
   put("script", program);
 })();
 """
-"""Unpacks the page, shows the frame in place of the table after it, and takes colours from the notebook."""
+"""JavaScript that unpacks the page, shows the iframe in place of the table, and adopts the notebook's colours."""
 
 
 def notebook(document: Document) -> str:
-    """The document for a notebook: the plain table, with its frame before it if it has a program."""
+    """Return the document as HTML for a notebook: the static table, with the iframe before it if there is a program."""
     frame = "" if document.program is None else _frame(document)
     plain = "\n".join([*title_lines(document, "h3"), *parts_lines(document.shown(MARKUP), flat=True)])
     body = f'{frame if len(frame) <= MOST else ""}<div class="cnncost">\n{plain}\n</div>'
@@ -72,8 +72,10 @@ def notebook(document: Document) -> str:
 
 
 def _frame(document: Document) -> str:
+    """Return the iframe, with the page as its `srcdoc`."""
     above, below = around(document)
-    shown = [] if (document.program or {}).get("replaces") is None else below  # None: the program shows it all
+    # "replaces": None means that the program shows everything below
+    shown = [] if (document.program or {}).get("replaces") is None else below
     kept = [part for part in shown if not isinstance(part, (Table, Heading, Picture))]
     body = "\n".join([*title_lines(document, "h1"), *parts_lines(above), PLACE, *parts_lines(kept)])
     page = (
@@ -92,6 +94,7 @@ def _frame(document: Document) -> str:
 
 
 def _packed(data: str) -> str:
+    """Return style, program and data as base64 of gzipped JSON; `mtime=0` keeps the text the same on every run."""
     texts = json.dumps([_style(), built("page.js"), data], ensure_ascii=False)
     return base64.b64encode(gzip.compress(texts.encode(), 9, mtime=0)).decode()
 

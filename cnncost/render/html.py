@@ -1,7 +1,7 @@
-"""A document as one self-contained HTML page, which needs no script; some documents have a program beside.
+"""A document as one self-contained HTML page, which works without scripts; some documents add a program.
 
-Written by hand and not by a template: the page is a few tags around tables, and one more dependency would move them
-into a file that types and tests don't see.
+It is written without a template engine: the page is a few tags around tables, and a template would move them out of
+sight of the type checker, for one more dependency.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from cnncost.render.program import PLACE, STATIC, with_program
 from cnncost.render.values import missing, show
 
 _NAME_WIDTH, _TEXT_WIDTH = 44, 24
-"""Of a tree's columns in characters; names are shown in full when a pointer is over them."""
+"""Most characters of a tree's name column and of its other columns; a tooltip shows long names in full."""
 
 
 def to_html(document: Document) -> str:
-    """One self-contained page: title, then the parts; with its program, if the document has one."""
+    """Return one self-contained page: title and parts, and the program if the document has one."""
     title = document.full_title or document.command
     if document.program is None:
         return page(title, _body(document, "h1"))
@@ -47,7 +47,10 @@ def to_html(document: Document) -> str:
 
 
 def around(document: Document) -> tuple[list[Part], list[Part]]:
-    """The parts above and below the place where the program draws: that of the first table, with the heading above."""
+    """Return the parts above and below the place where the program draws.
+
+    It draws in place of the first table and of the headings directly above it, which count as below.
+    """
     parts = document.shown(MARKUP)
     first = next((i for i, part in enumerate(parts) if isinstance(part, Table)), len(parts))
     while first and isinstance(parts[first - 1], Heading):
@@ -56,7 +59,10 @@ def around(document: Document) -> tuple[list[Part], list[Part]]:
 
 
 def _replaced(parts: Sequence[Part], headings: Sequence[str] | None) -> Iterator[list[str]]:
-    """The parts, those wrapped that the program shows itself: tables of these first headings, with the titles above."""
+    """Yield the lines of each part; parts that the program shows itself are wrapped, so that a script can hide them.
+
+    These are the tables whose first column has one of these headings (None: all parts), and the titles above them.
+    """
     shown_by_it = [headings is None or (isinstance(p, Table) and p.columns[0].heading in headings) for p in parts]
     for part, itself, following in zip(parts, shown_by_it, [*shown_by_it, False][1:], strict=True):
         lines = list(_lines(part))
@@ -65,13 +71,13 @@ def _replaced(parts: Sequence[Part], headings: Sequence[str] | None) -> Iterator
 
 
 def fragment(document: Document) -> str:
-    """The same for a notebook, without what makes it a page."""
+    """Return the document as an HTML fragment, for a notebook: without the page around it."""
     body = "\n".join(_body(document, "h3"))
     return f'<style>{FRAGMENT}</style>\n<div class="cnncost">\n{body}\n</div>\n'
 
 
 def title_lines(document: Document, level: str) -> Iterator[str]:
-    """Title, in a heading of this level, and subtitle."""
+    """Yield the title, in a heading of this level (`h1`), and the subtitle."""
     yield tag(level, document.title or document.command)
     if document.subtitle:
         yield tag("p", document.subtitle)
@@ -83,13 +89,13 @@ def _body(document: Document, level: str) -> Iterator[str]:
 
 
 def parts_lines(parts: Iterable[Part], flat: bool = False) -> Iterator[str]:
-    """The parts of a document; `flat`: trees as tables, whose rows are indented by no style sheet."""
+    """Yield the lines of parts; `flat` shows trees as tables, indented without a style sheet."""
     for part in parts:
         yield from _lines(part, flat)
 
 
 def page(title: str, body: Iterable[str]) -> str:
-    """A page around the lines of its body."""
+    """Return a page with these lines as its body."""
     lines = "\n".join(body)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -126,7 +132,7 @@ def _lines(part: Part, flat: bool = False) -> Iterator[str]:
 
 
 def table_lines(table: Table) -> Iterator[str]:
-    """The table, its totals as its foot; bars are drawn."""
+    """Yield the lines of a table, with totals in its foot, and bars drawn by CSS."""
     columns = [(i, c) for i, c in enumerate(table.columns) if c.shown in MARKUP or (c.kind, c.shown) == ("bar", "text")]
     heads = "".join(tag("th", c.heading, "n" if c.right else "", title=c.meaning, scope="col") for _, c in columns)
     yield f'<div class="scroll" tabindex="0"><table>\n<thead><tr>{heads}</tr></thead>\n<tbody>'
@@ -142,7 +148,7 @@ def _row(row: Row, columns: Sequence[tuple[int, Column]]) -> str:
 
 
 def _cell(column: Column, cell: Cell, first: bool, level: int | None) -> str:
-    """A cell; the first of a row of a tree is indented, by what no style sheet is needed for."""
+    """Return a cell; the first one of a tree's row is indented by spaces, as notebooks may drop the style sheet."""
     if column.kind == "bar":
         part = Fraction(cell.value or 0)
         inner = f'<span class="bar" style="--part: {float(100 * part):.3g}%"></span>' if part else ""
@@ -158,7 +164,7 @@ def _cell(column: Column, cell: Cell, first: bool, level: int | None) -> str:
 
 
 def tree_lines(table: Table) -> Iterator[str]:
-    """A tree as nested `details`, which open and close without scripts; the rows are grids of the same columns."""
+    """Yield the lines of a tree of nested `details`, which open without scripts; each row is a CSS grid."""
     columns = table.shown_in(MARKUP)
     yield f'<div class="scroll" tabindex="0"><div class="tree" style="--columns: {_widths(table, columns)}">'
     heads = [tag("span", c.heading, "" if c.bar else "name" if c.kind == "name" else "n" if c.right else "", c.meaning)
@@ -180,7 +186,7 @@ def tree_lines(table: Table) -> Iterator[str]:
 
 
 def _widths(table: Table, columns: Sequence[tuple[int, Column]]) -> str:
-    """Fixed widths of columns: each row is a grid of its own, so that they can't follow from the rows."""
+    """Return fixed column widths for CSS: each row is its own grid, so that a browser can't align them by content."""
     widths = []
     for i, column in columns:
         texts = [(row.level, column.text(cell := row.cell(i)) + cell.tail) for row in table.rows]
@@ -209,7 +215,7 @@ def _tree_cell(column: Column, row: Row, cell: Cell, longest: Fraction) -> str:
 
 
 def _tiles(part: Tiles) -> Iterator[str]:
-    """A number each, short where it is large, and exact below."""
+    """Yield the tiles: a short form of each number and, if it is large, the exact one."""
     yield '<div class="totals">'
     for name, kind, cell in part.tiles:
         text, short = (cell.mark + show(kind, cell.value, compact=compact) for compact in (False, True))
@@ -219,21 +225,21 @@ def _tiles(part: Tiles) -> Iterator[str]:
 
 
 def listed(texts: Iterable[str]) -> str:
-    """A list of those that are not empty."""
+    """Return an HTML list of the texts, without empty ones."""
     return f"<ul>{''.join(f'<li>{escaped(text)}</li>' for text in texts if text)}</ul>"
 
 
 def tag(name: str, text: str, css: str = "", title: str = "", scope: str = "") -> str:
-    """An element with a text in it."""
+    """Return an element that contains a text."""
     attributes = attribute("scope", scope) + attribute("class", css) + attribute("title", title)
     return f"<{name}{attributes}>{escaped(text)}</{name}>"
 
 
 def attribute(name: str, value: str) -> str:
-    """An attribute; nothing if it is empty."""
+    """Return an attribute with a space before it; an empty string if its value is empty."""
     return f' {name}="{escaped(value)}"' if value else ""
 
 
 def escaped(text: str) -> str:
-    """Text that HTML shows as it is."""
+    """Escape a text so that HTML shows it literally."""
     return html.escape(printable(text))

@@ -1,9 +1,9 @@
-"""A document as JSON, by the one schema of all commands.
+"""A document as JSON, in the schema that all commands share.
 
     {"schema": 3, "command": …, facts …, "<table>": [{"<column>": value, …}, …], …}
 
-Counts and bytes are ints, seconds floats, shapes lists of ints, dtypes strings, what is not known null. A list of
-objects has a line for each, so that a diff of two files shows which rows changed.
+Counts and bytes are ints, seconds floats, shapes lists of ints, dtypes strings; unknown values are null. A list of
+objects has a line for each object, so that a diff of two files shows which rows changed.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from cnncost.render.document import DATA, Document
 from cnncost.render.values import plain
 
 SCHEMA = 3
-"""Of all that commands write as JSON. Before 3, each command had a number of its own, and some wrote shapes as text."""
+"""Version of the JSON of all commands. Before 3, each command had its own, and some wrote shapes as text."""
 
 
 def to_json(document: Document) -> str:
-    """One object: facts, then each table as a list of objects."""
+    """Return one JSON object: facts, then each table as a list of objects."""
     return written(to_dict(document))
 
 
 def to_dict(document: Document) -> dict[str, Any]:
-    """What JSON says, as plain data."""
+    """Return the content of the JSON as plain data."""
     data: dict[str, Any] = {"schema": SCHEMA, "command": document.command} | plain(document.facts)
     for table in document.tables(DATA):
         if table.name:
@@ -36,7 +36,7 @@ def to_dict(document: Document) -> dict[str, Any]:
 
 
 def written(data: Mapping[str, Any], made_plain: Callable[[Any], Any] | None = None) -> str:
-    """An object with a line for each key, and for each object of a list.
+    """Return an object as JSON with a line for each key, and for each object of a list.
 
     `made_plain` makes values, or each item of a list, plain when it is written: of many rows one is there at a time.
     """
@@ -59,7 +59,7 @@ def _rows(lines: Iterable[str]) -> str:
 
 
 def line(value: Any) -> str:
-    """Plain data on one line."""
+    """Return plain data as JSON on one line."""
     return _ENCODER.encode(value)
 
 

@@ -1,4 +1,4 @@
-r"""A document as LaTeX: its tables by booktabs, to be `\input` in a paper."""
+r"""A document as LaTeX to be `\input` in a paper; tables use booktabs."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _PACKAGES = {
     "amsmath": r"\begin{align*}", "amssymb": r"\checkmark", "array": r"\arraybackslash", "booktabs": r"\toprule",
     "longtable": r"\begin{longtable}", "pdflscape": r"\begin{landscape}",
 }  # fmt: skip
-"""Packages, each with the command that needs it."""
+"""Packages, each with a command that shows that the text needs it."""
 _BREAKS = re.compile(r"(?<=, )|(?= [+-] )")
 _OPEN, _CLOSE = re.compile(r"(?<!\\){|\\left\b"), re.compile(r"(?<!\\)}|\\right\b")
-_SILENT = re.compile(r"\\[a-z]+|[\\{}^ ]")
-"""What of a formula takes no room."""
+_INVISIBLE = re.compile(r"\\[a-z]+|[\\{}^ ]")
+"""Parts of a formula that print nothing."""
 _GLYPHS = 42
-"""Glyphs of a formula that fit a line."""
+"""Printed characters of a formula that fit a line."""
 _LEVELS = ("section", "subsection", "subsubsection", "paragraph")
 
 
 def to_latex(document: Document) -> str:
-    """A fragment: what it needs as comments, then headings, notes and tables."""
+    """Return a LaTeX fragment: the packages it needs as a comment, then headings, notes and tables."""
     lines = []
     if document.title:
         lines += [rf"\section*{{{escaped(document.full_title)}}}", ""]
@@ -54,13 +54,13 @@ def _lines(part: Part) -> Iterator[str]:
             yield from _equations(part)
         case Notes(listed=True):
             if part.intro is not None:
-                yield _said(part.intro)
+                yield _note(part.intro)
             if part.told:
                 yield r"\begin{itemize}"
-                yield from (rf"  \item {_said(note)}" for note in part.told)
+                yield from (rf"  \item {_note(note)}" for note in part.told)
                 yield r"\end{itemize}"
         case Notes():
-            yield from (f"{_said(note)}." for note in part.told)
+            yield from (f"{_note(note)}." for note in part.told)
         case Heading():
             yield rf"\{_LEVELS[min(part.level, len(_LEVELS) - 1)]}*{{{escaped(part.text)}}}"
         case Picture() | Curve():
@@ -68,7 +68,7 @@ def _lines(part: Part) -> Iterator[str]:
 
 
 def _equations(part: Equations) -> Iterator[str]:
-    """A line for each name; what has no formula is left out."""
+    """Yield an `align*` with a line for each name; equations without LaTeX are left out."""
     lines = [
         rf"  \text{{{escaped(name)}}} &= {_broken(each.latex)}"
         for each in part.equations if each.latex for name in each.names
@@ -80,20 +80,20 @@ def _equations(part: Equations) -> Iterator[str]:
 
 
 def _broken(formula: str) -> str:
-    """A formula in lines, broken behind a comma and before a plus or minus that are in no braces and brackets."""
+    """Break a long formula into lines, after a comma or before + and − outside of braces and brackets."""
     lines, depth = [""], 0
     for piece in _BREAKS.split(formula):
-        if not depth and len(_SILENT.sub("", lines[-1] + piece)) > _GLYPHS and lines[-1]:
+        if not depth and len(_INVISIBLE.sub("", lines[-1] + piece)) > _GLYPHS and lines[-1]:
             lines.append("")
         lines[-1] += piece
         depth += len(_OPEN.findall(piece)) - len(_CLOSE.findall(piece))
     return " \\\\\n    &\\quad ".join(line.strip() for line in lines)
 
 
-def _said(note: Note) -> str:
+def _note(note: Note) -> str:
     return escaped(note.text) + (rf"\texttt{{{escaped(note.code)}}}" if note.code else "")
 
 
 def escaped(text: str) -> str:
-    """Text that LaTeX shows as it is."""
+    """Escape a text so that LaTeX prints it literally."""
     return printable(text).translate(_SIGNS)

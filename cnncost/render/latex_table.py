@@ -1,6 +1,6 @@
-r"""A table in LaTeX that fits a page of `article`: smaller type, texts in lines, landscape, over several pages.
+r"""A table in LaTeX that fits a page of `article`: by smaller type, wrapped text, landscape, or several pages.
 
-Widths are estimated in characters, by what a digit of the class's 10 pt type takes of its line.
+Widths are estimated in digits of the class's 10 pt type.
 """
 
 from __future__ import annotations
@@ -13,28 +13,29 @@ from cnncost.render.document import MARKUP, Column, Row, Table
 from cnncost.render.layout import TableColumn
 
 _LINE, _LANDSCAPE = 61, 105
-"""Characters of a line of text, and of one on a page that is turned."""
-_LINES, _TURNED = 32, 20
-"""Lines of a table that needs no page of its own."""
+"""Digits of 10 pt type in a line, upright and on a landscape page."""
+_LINES, _LANDSCAPE_LINES = 32, 20
+"""Most lines of a table that can stay on one page; a longer one is a `longtable`."""
 _SIZES = {"": 10, r"\small": 9, r"\footnotesize": 8, r"\scriptsize": 7, r"\tiny": 5}
-"""Sizes of type in points."""
+"""Size of type in points, by LaTeX command; from the largest."""
 _WIDE = "×≥≤±−→"
-_FEW = 16
-"""Characters of a text that is not broken into lines."""
+"""Characters wider than a digit."""
+_NEVER_WRAPPED = 16
+"""Digits up to which text is not wrapped."""
 
 Escape = Callable[[str], str]
 
 
 class _Fit(NamedTuple):
-    """How a table fits: the command for its size, whether the page is turned, characters of each column."""
+    """How a table fits: LaTeX command of the type's size, whether the page is landscape, digits of each column."""
 
     size: str
-    turned: bool
+    landscape: bool
     widths: Sequence[int]
 
 
 def table_lines(table: Table, escaped: Escape) -> Iterator[str]:
-    """The caption, and the table by booktabs."""
+    """Yield the caption and the table, with the rules of booktabs."""
     columns = table.shown_in(MARKUP)
     texts = [[layout.printable(c.text(cell := row.cell(i)) + cell.tail) for i, c in columns] for row in table.rows]
     heavy = [row.strong for row in table.rows]
@@ -43,8 +44,8 @@ def table_lines(table: Table, escaped: Escape) -> Iterator[str]:
     wraps = [width < field.width for field, width in zip(fields, fit.widths, strict=True)]
     lines = sum(max((-(-_digits(t) // max(w, 1)) for t, w in zip(row, fit.widths, strict=True)), default=1)
                 for row in texts)  # fmt: skip
-    name = "longtable" if lines > (_TURNED if fit.turned else _LINES) else "tabular"
-    if fit.turned:
+    name = "longtable" if lines > (_LANDSCAPE_LINES if fit.landscape else _LINES) else "tabular"
+    if fit.landscape:
         yield r"\begin{landscape}"
     if table.caption:
         yield rf"\noindent {escaped(table.caption)}\\[1ex]"
@@ -60,44 +61,49 @@ def table_lines(table: Table, escaped: Escape) -> Iterator[str]:
         yield _line(_cell(escaped(text), column, row, row.cell(k).strong) for (k, column), text in cells)
     yield r"  \bottomrule"
     yield rf"\end{{{name}}}}}"
-    if fit.turned:
+    if fit.landscape:
         yield r"\end{landscape}"
 
 
 def _field(column: Column, texts: Sequence[str], heavy: Sequence[bool]) -> TableColumn:
-    """What the text renderer lays out; a text can be as narrow as its longest word, but for short ones and code."""
+    """Return a column for the text renderer's layout, with cells as wide as the LaTeX text.
+
+    Text can be wrapped down to its longest word, except code and short text.
+    """
     breaks = column.kind in {"text", "texts", "tensors"}
     words = [_digits(word) for text in (*texts, column.heading) for word in text.split()]
+    # bold type is about 1/7 wider
     sizes = [_digits(text) * (8 if bold else 7) // 7 for text, bold in zip(texts, heavy, strict=True)]
     cells = [layout.Cell("0" * size) for size in (*sizes, _digits(column.heading))]
-    return TableColumn("", cells, column.right, max([*words, _FEW]) if breaks else None)
+    return TableColumn("", cells, column.right, max([*words, _NEVER_WRAPPED]) if breaks else None)
 
 
 def _digits(text: str) -> int:
-    """The width of a text in digits: capitals and signs such as × are wider."""
+    """Return the width of a text in digits; capitals and signs such as × are wider than a digit."""
     return layout.places(text) + round(sum(0.6 for char in text if char in _WIDE) + sum(map(str.isupper, text)) / 3)
 
 
 def _fit(fields: Sequence[TableColumn]) -> _Fit:
-    """The largest type that fits: first with no text in lines, then with texts in lines, then on a page that is turned.
+    """Return the largest type that fits: without wrapped text, else with it, else on a landscape page.
 
-    Tiny type is for pages that are turned, and for what is too wide for all.
+    Without wrapped text, type is not smaller than footnotesize. Tiny type is for landscape pages; a table that is
+    too wide for all sizes gets it as well.
     """
     whole = sum(field.width for field in fields) + layout.GAP * (len(fields) - 1)
     plain = [field.width for field in fields]
-    for turned, line in ((False, _LINE), (True, _LANDSCAPE)):
+    for landscape, line in ((False, _LINE), (True, _LANDSCAPE)):
         rooms = {size: line * 10 // points for size, points in _SIZES.items()}
         for size in [*rooms][:3]:
             if whole <= rooms[size]:
-                return _Fit(size, turned, plain)
-        for size in [*rooms][1:] if turned else [*rooms][1:-1]:
+                return _Fit(size, landscape, plain)
+        for size in [*rooms][1:] if landscape else [*rooms][1:-1]:
             if layout.needed(fields) <= rooms[size]:
-                return _Fit(size, turned, layout.widths(fields, rooms[size]))
+                return _Fit(size, landscape, layout.widths(fields, rooms[size]))
     return _Fit([*_SIZES][-1], True, layout.widths(fields, layout.needed(fields)))
 
 
 def _columns(fields: Sequence[TableColumn], fit: _Fit, wraps: Sequence[bool]) -> str:
-    """`l` and `r`, and `p` for texts in lines: a character is half an em."""
+    """Return the column specification: `l`, `r`, and `p{…em}` for wrapped text; a digit is half an em."""
     return "".join(
         rf">{{\raggedright\arraybackslash}}p{{{width / 2:g}em}}" if wrap else "r" if field.right else "l"
         for field, width, wrap in zip(fields, fit.widths, wraps, strict=True)

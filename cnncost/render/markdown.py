@@ -1,4 +1,4 @@
-"""A document as markdown, of GitHub's kind."""
+"""A document as GitHub-flavored markdown."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from cnncost.render.layout import printable
 from cnncost.render.values import SAFE, show
 
 _SPECIAL = re.compile(r"([\\`*{}\[\]<>#|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
-"""Signs of markdown's own; an underscore in a word is none."""
+"""Characters that markdown would interpret; it leaves an underscore within a word alone."""
 
 
 def to_markdown(document: parts.Document) -> str:
-    """Title, then the parts, an empty line between them."""
+    """Return title and parts, separated by empty lines."""
     blocks = [f"{'#' * document.level} {escaped(document.full_title)}"] if document.title else []
     blocks += [f"{escaped(document.subtitle)}."] if document.subtitle else []
     blocks += [block for part in document.shown(parts.MARKUP) for block in _blocks(part, document.level)]
@@ -58,7 +58,7 @@ def _sentence(note: parts.Note) -> str:
 
 
 def table_lines(table: parts.Table) -> Iterator[str]:
-    """Headings, alignment, rows."""
+    """Yield the lines of a table: headings, alignment, rows."""
     columns = table.shown_in(parts.MARKUP)
     yield line(column.heading or " " for _, column in columns)
     yield line("--:" if column.right else ":--" for _, column in columns)
@@ -80,16 +80,16 @@ def _strong(text: str, wanted: bool) -> str:
 
 
 def line(cells: Iterable[str]) -> str:
-    """A line of a table."""
+    """Return a line of a table."""
     return f"| {' | '.join(cells)} |"
 
 
 def escaped(text: str) -> str:
-    """Text that markdown shows as it is, in a table, too."""
+    """Escape a text so that markdown shows it literally, also within a table."""
     return _SPECIAL.sub(r"\\\1", printable(text))
 
 
 def code(text: str) -> str:
-    """A code span; `|` must be escaped because it ends a table cell even inside a code span."""
+    """Return a code span; `|` is escaped because it ends a table cell even inside a code span."""
     fence = "``" if "`" in text else "`"
     return f"{fence}{printable(text)}{fence}".replace("|", "\\|")

@@ -1,7 +1,7 @@
-"""The program of an interactive page: `page.js` and `page.css`, which are built from the sources in `page/`.
+"""Puts the JavaScript program into an interactive page: `page.js` and `page.css`, built from the sources in `page/`.
 
-The page stays one file that asks nobody for anything: its security policy allows the two scripts in it, by their
-hashes, and no request at all. Without scripts, or where the program fails, the static parts are shown.
+The page is one self-contained file: its Content-Security-Policy allows its two scripts, by their hashes, and no network
+request. Without scripts, or if the program fails, the static parts are shown.
 """
 
 from __future__ import annotations
@@ -14,27 +14,30 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-PLACE, STATIC = '<div id="page"></div>', "static"
-"""Where the program draws, and the class of what is shown in its place without scripts."""
+PLACE = '<div id="page"></div>'
+"""The element that the program draws in."""
+STATIC = "static"
+"""CSS class of the parts that are shown instead if scripts don't run."""
 _BEFORE = (
     'document.documentElement.className="scripted";'
     'addEventListener("error",function(){if(!document.querySelector("#page>*"))document.documentElement.className=""});'
 )
-"""Hides the static parts before they are painted; shows them again if the program fails before it has drawn."""
+"""JavaScript that hides the static parts before they are painted, and shows them if the program fails to draw."""
 
 
 @cache
 def built(name: str) -> str:
-    """The text of `page.js` or `page.css`."""
+    """Return the text of `page.js` or `page.css`."""
     return files("cnncost.render").joinpath(name).read_text(encoding="utf-8")
 
 
 def _hash(script: str) -> str:
+    """Return a script's hash as a source expression of a Content-Security-Policy."""
     return "'sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() + "'"
 
 
 def policy(*scripts: str) -> str:
-    """A security policy that allows these scripts and no request."""
+    """Return a Content-Security-Policy that allows these scripts and no network request."""
     return (
         f"default-src 'none'; script-src {' '.join(map(_hash, scripts))}; style-src 'unsafe-inline'; "
         "img-src blob: data:; form-action 'none'; base-uri 'none'"
@@ -42,13 +45,13 @@ def policy(*scripts: str) -> str:
 
 
 def in_script(data: Mapping[str, Any]) -> str:
-    """Data as the text of a script element."""
+    """Return data as JSON that is safe within a script element: it can contain no `</script>`."""
     plain = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return plain.replace("<", "\\u003c")
 
 
 def with_program(data: Mapping[str, Any], page: str) -> str:
-    """A page with the program and its data, which draw in `PLACE`."""
+    """Return an HTML page with the program and its data added; the program draws in `PLACE`."""
     script = built("page.js")
     head = (
         f'<meta http-equiv="Content-Security-Policy" content="{policy(_BEFORE, script)}">\n'

@@ -1,4 +1,4 @@
-"""A timeline as a file of speedscope's, a viewer of flame graphs: a profile for each track.
+"""A timeline as a file for speedscope, a viewer of flame graphs: a profile for each track.
 
 Ref: https://github.com/jlfwong/speedscope/wiki/Importing-from-custom-sources, and its file-format-schema.json.
 """
@@ -15,7 +15,7 @@ SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 
 
 def to_speedscope(timeline: Timeline) -> str:
-    """All tracks as evented profiles, whose frames are modules and ops; a profile a line."""
+    """Return all tracks as evented profiles, whose frames are modules and ops, with a profile on each line."""
     frames: dict[str, int] = {}
     profiles = [_profile(track, frames) for track in timeline.tracks]
     data = {
@@ -28,7 +28,7 @@ def to_speedscope(timeline: Timeline) -> str:
 
 
 def _profile(track: Track, frames: dict[str, int]) -> dict[str, Any]:
-    """Frames open and close in order; the numbers of new names are added to `frames`."""
+    """Return a profile of open and close events; `frames` (index by name) gets the names that are new."""
     events: list[dict[str, Any]] = []
     opened: list[Span] = []
 

@@ -1,7 +1,7 @@
 """A document as lines of styled text that fit a width: a terminal, a pipe and a file get the same lines.
 
-Tables are laid out by `layout.py` and not by rich: a path is shortened in its middle, where rich cuts its end, which
-says most; columns go in an order that each table gives; and rich, slow to import, is needed for colours alone.
+Tables are laid out by `layout.py` instead of rich: a path is shortened in its middle, whereas rich would cut its end,
+which says most; each table says which columns to drop first; and rich, slow to import, is only needed for colours.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cnncost.render.layout import Line, TableColumn
 from cnncost.render.wrapping import wrapped
 
 Written: TypeAlias = Callable[[str], str]
-"""A text in characters that are there: `printable` or `to_ascii`."""
+"""Replaces characters that can't be shown: `printable` (control characters) or `to_ascii`."""
 STYLES = {
     "title": "bold", "heading": "bold", "total": "bold", "rule": "dim", "guide": "dim", "note": "dim", "zero": "dim",
     "own": "italic dim", "parent": "bold cyan", "class": "green", "biggest": "bold yellow",
@@ -29,17 +29,17 @@ STYLES = {
     "stated": "blue", "caption": "italic",
     "within": "green", "over": "bold red", "uncertain": "yellow", "warning": "bold red",
 }  # fmt: skip
-"""Of all commands; a style without a line here has no colour."""
+"""Rich's style for each style of a document; styles that are not listed have no colour."""
 _SIGNS = "─├│└×…≥█▏"
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _BELOW = "    "
-"""Before a remark below a row."""
+"""Indent of a remark below a row."""
 _NAME = (12, 36)
-"""Bounds of the width down to which a row's name may be shortened: within them, three tenths of the line."""
+"""Least and most of the minimum width of a row's name, which is three tenths of the line."""
 
 
 def to_lines(document: parts.Document, width: int, written: Written = layout.printable) -> list[Line]:
-    """Title, then the parts; no line is longer than `width`, unless a table can't be made narrower."""
+    """Return the lines of title and parts, at most `width` long unless a table can't be made narrower."""
     width = max(width, document.least)
     headline = document.title if document.headline is None else document.headline
     title = ", ".join(text for text in (headline, document.subtitle) if text)
@@ -56,7 +56,7 @@ def to_lines(document: parts.Document, width: int, written: Written = layout.pri
 
 
 def to_text(document: parts.Document, width: int, *, color: bool = False, encoding: str = "utf-8") -> str:
-    """The lines, with ANSI escape codes or without styles, in ASCII if the encoding lacks their signs."""
+    """Return the document as text; with ANSI escape codes if `color`, in ASCII if the encoding lacks our signs."""
     lines = to_lines(document, width)
     if not encodable("".join(map(layout.plain, lines)), encoding):
         lines = [[(layout.to_ascii(text), style) for text, style in line]
@@ -65,7 +65,7 @@ def to_text(document: parts.Document, width: int, *, color: bool = False, encodi
 
 
 def _colored(line: Line) -> str:
-    """A line with ANSI escape codes, by rich's names of styles."""
+    """Return a line with ANSI escape codes."""
     from rich.color import ColorSystem
     from rich.style import Style
 
@@ -76,12 +76,12 @@ def _colored(line: Line) -> str:
 
 
 def showable(text: str, encoding: str) -> str:
-    """Transliterate this package's text to ASCII if the encoding lacks its characters."""
+    """Return this package's own text, transliterated to ASCII if the encoding lacks its characters."""
     return text if encodable(_SIGNS, encoding) else "\n".join(layout.to_ascii(line) for line in text.split("\n"))
 
 
 def encodable(text: str, encoding: str) -> bool:
-    """Whether an encoding has the characters of a text."""
+    """Return whether an encoding has all characters of a text."""
     try:
         text.encode(encoding)
     except (UnicodeEncodeError, LookupError):
@@ -90,7 +90,10 @@ def encodable(text: str, encoding: str) -> bool:
 
 
 def _part(part: parts.Part, width: int, there: set[str], written: Written) -> Iterator[Line]:
-    """The lines of a part; names of the columns that are shown are added to `there`."""
+    """Yield the lines of a part.
+
+    `there` collects the names of the columns shown so far: some notes are left out where a column says the same.
+    """
     note_lines = partial(_told, width=width, written=written)
     match part:
         case parts.Table():
@@ -110,7 +113,7 @@ def _part(part: parts.Part, width: int, there: set[str], written: Written) -> It
             longest = max(map(layout.places, names), default=0)
             for name, each in zip(names, part.equations, strict=True):
                 sign = "=" if each.latex else " "
-                yield [(written(f"{name:<{longest}} {sign} {each.text}"), "")]  # one line, however long: to be copied
+                yield [(written(f"{name:<{longest}} {sign} {each.text}"), "")]  # not wrapped, so that it can be copied
         case parts.Heading():
             yield from note_lines(parts.Note(part.text, part.style))
         case parts.Curve():
@@ -129,12 +132,12 @@ def _told(note: parts.Note, width: int, written: Written, first: str = "", hang:
 
 
 def table_lines(table: parts.Table, width: int, written: Written = layout.printable) -> list[Line]:
-    """A table that takes as many of its steps as it has to."""
+    """Return the lines of a table, narrowed by as many of its steps as the width requires."""
     return _Fitting(table, width, written).lines()
 
 
 class _Fitting:
-    """A table as it is fitted into a width; each cell's text is made and measured once, whatever is tried."""
+    """Fits a table into a width by trying its steps; caches the cells, as several steps show the same ones."""
 
     def __init__(self, table: parts.Table, width: int, written: Written) -> None:
         self.table, self.width, self.written = table, width, written
@@ -145,10 +148,10 @@ class _Fitting:
     @property
     def shown(self) -> set[str]:
         """Names of the columns that are shown."""
-        return {column.name for _, column in self._left(self.how)}
+        return {column.name for _, column in self._remaining(self.how)}
 
     def lines(self) -> list[Line]:
-        """The lines of the table."""
+        """Return the lines of the table."""
         rows = self.table.rows
         rules = [i for i, row in enumerate(rows) if row.role == "total" and i and rows[i - 1].role != "total"]
         below = {
@@ -158,7 +161,7 @@ class _Fitting:
         return layout.table(self._fields(self.how, self.width), self.width, rules, below)
 
     def _fitted(self) -> parts.Narrower:
-        """The first of the steps that fits, or the last, with the optional columns for which there is room then."""
+        """Return the first step that fits (else the last), with those optional columns that then still fit."""
         how = parts.Narrower(self.table.optional)
         for step in self.table.narrower:
             if self._fits(how):
@@ -169,15 +172,15 @@ class _Fitting:
             how = more if self._fits(more) else how
         return how
 
-    def _left(self, how: parts.Narrower) -> list[tuple[int, parts.Column]]:
+    def _remaining(self, how: parts.Narrower) -> list[tuple[int, parts.Column]]:
         return [(i, column) for i, column in self.table.shown_in(parts.TEXT) if column.name not in how.drop]
 
     def _fits(self, how: parts.Narrower) -> bool:
         return layout.needed(self._fields(how, 0)) <= self.width
 
     def _fields(self, how: parts.Narrower, room: int) -> list[TableColumn]:
-        """The columns; bars take what the others leave of `room`, 0 to ask what is needed."""
-        columns, least = self._left(how), dict(how.least)
+        """Return the columns for layout; bars fill the rest of `room`, or have minimum width if `room` is 0."""
+        columns, least = self._remaining(how), dict(how.least)
         fields = [self._field(i, how) for i, _ in columns]
         for at, (index, column) in enumerate(columns):
             if column.bar is not None:
@@ -219,7 +222,10 @@ class _Fitting:
 
 
 def _leads(levels: Sequence[int | None]) -> list[str]:
-    """The lines of a tree before each name; from below, as a row is the last of its level if none comes after it."""
+    """Return the tree guides before each name.
+
+    They are made from the last row upwards: a row is the last of its siblings if none follows on its level.
+    """
     later: set[int] = set()
     leads = []
     for level in reversed(levels):
@@ -233,7 +239,7 @@ def _leads(levels: Sequence[int | None]) -> list[str]:
 
 
 def _with_bars(table: parts.Table, index: int, numbers: TableColumn, size: int) -> tuple[TableColumn, TableColumn]:
-    """The numbers of a column, and bars of at most `size`; sums have none. The heading is above both."""
+    """Return a column's numbers and its bars of at most `size` cells; totals have no bar. They share the heading."""
     column = table.columns[index]
     cells = [row.cell(index) for row in table.rows]
     parts = [
@@ -261,9 +267,9 @@ def _cell(column: parts.Column, row: parts.Row, index: int, compact: bool, writt
 
 
 def _curve(curve: parts.Curve, width: int) -> list[str]:
-    """The values as a line of block characters, the maximum per interval; the marks' names below.
+    """Return the curve as a line of block characters, each the maximum of an interval, and the marks' names below it.
 
-    Marks whose names don't fit there are listed on a separate line.
+    If the names don't fit there, a further line lists them.
     """
     line = curve.values
     if not line:

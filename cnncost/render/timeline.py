@@ -1,4 +1,4 @@
-"""A timeline: what ran one after the other, nested in modules. For viewers of other people."""
+"""A timeline: ops one after the other, nested in module calls; written as files for trace and flame graph viewers."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ Unit: TypeAlias = Literal["seconds", "bytes", "none"]
 
 
 class Span(NamedTuple):
-    """A phase, a module's call or an op, from where it starts to where it ends on its track.
+    """A phase, a module call or an op, from its start to its end on the track.
 
     Attributes:
-        name: the same for all calls of a module and all runs of an op.
-        short: within the span around it.
-        sort: what it is.
-        level: of nesting, from 0; a span lies within the last one before it whose level is one less.
+        name: full name, the same for all calls of a module and all runs of an op.
+        short: name that suffices within the span around it.
+        sort: what the span is.
+        level: nesting level, from 0; a span lies within the nearest earlier span whose level is one less.
         start, end: in the track's unit.
-        facts: about it, as plain data.
-        missing: why its length is not known; such a span ends where it starts.
+        facts: further data for the viewer's details, as plain data.
+        missing: why its length is not known, or empty; a span of unknown length ends where it starts.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Span(NamedTuple):
 
 
 class Track(NamedTuple):
-    """Spans of one quantity, each before those within it; the first starts at 0, the last ends at the `total`."""
+    """Spans of one quantity, parents before their children; the first starts at 0, the last ends at `total`."""
 
     name: str
     unit: Unit
@@ -42,7 +42,7 @@ class Track(NamedTuple):
 
 
 class Counter(NamedTuple):
-    """Quantities over the first track: `values` has a number for each of its parts from each place in `at` on."""
+    """Curves over the first track: each curve in `values`, by name, has the value `values[name][i]` from `at[i]` on."""
 
     name: str
     at: tuple[float, ...]
@@ -51,14 +51,14 @@ class Counter(NamedTuple):
 
 @dataclass(frozen=True)
 class Timeline:
-    """What viewers show.
+    """The content of a file for a viewer.
 
     Attributes:
-        title: what ran, and on what.
-        maker: the name and version of what wrote it.
-        tracks: the first is the one that a viewer opens.
-        counters: over the first track.
-        facts: about the whole, as plain data.
+        title: the model and its inputs.
+        maker: name and version of the program that wrote the file.
+        tracks: one track for each quantity; a viewer opens the first.
+        counters: curves over the first track.
+        facts: further data on the whole run, as plain data.
     """
 
     title: str

@@ -15,11 +15,12 @@ from cnncost.render.json import line
 from cnncost.render.timeline import Counter, Span, Timeline, Track
 from cnncost.render.values import plain
 
-_PLACE = {"pid": 1, "tid": 1}
+_THREAD = {"pid": 1, "tid": 1}
+"""All events are shown as one thread of one process."""
 
 
 def to_trace(timeline: Timeline) -> str:
-    """The first track, which is of seconds, and the counters; an event a line."""
+    """Return the first track, whose unit is seconds, and the counters as JSON with an event on each line."""
     track = timeline.tracks[0]
     counted = (event for counter in timeline.counters for event in _counter(counter))
     events = [*_names(timeline, track), *map(_slice, _shown(track)), *counted]
@@ -29,33 +30,34 @@ def to_trace(timeline: Timeline) -> str:
 
 
 def _names(timeline: Timeline, track: Track) -> Iterator[dict[str, Any]]:
-    yield {"name": "process_name", "ph": "M", **_PLACE, "args": {"name": timeline.title}}
-    yield {"name": "thread_name", "ph": "M", **_PLACE, "args": {"name": track.name}}
+    yield {"name": "process_name", "ph": "M", **_THREAD, "args": {"name": timeline.title}}
+    yield {"name": "thread_name", "ph": "M", **_THREAD, "args": {"name": track.name}}
 
 
 def _shown(track: Track) -> Iterator[Span]:
-    """Ops, and modules and phases that take time."""
+    """Yield all ops, and the modules and phases that take time."""
     return (span for span in track.spans if span.sort == "op" or _nanoseconds(span.end) > _nanoseconds(span.start))
 
 
 def _slice(span: Span) -> dict[str, Any]:
+    """Return a complete event ("X"), or an instant event ("i") for a span of unknown length."""
     start, end = _nanoseconds(span.start), _nanoseconds(span.end)
     args = {"seconds": span.end - span.start, **span.facts}
     event = {"name": span.short, "cat": span.sort, "ph": "X", "ts": start / 1000, "dur": (end - start) / 1000}
     if span.missing:
         args = {**span.facts, "missing": span.missing}
         event = {"name": f"{span.short}: {span.missing}", "cat": span.sort, "ph": "i", "ts": start / 1000, "s": "t"}
-    return {**event, **_PLACE, "args": args}
+    return {**event, **_THREAD, "args": args}
 
 
 def _counter(counter: Counter) -> Iterator[dict[str, Any]]:
-    """An event where a part changes."""
+    """Yield a counter event ("C") for each time at which a value changes."""
     parts = list(counter.values)
     before: tuple[int, ...] | None = None
     for at, numbers in zip(counter.at, zip(*counter.values.values(), strict=True), strict=True):
         if numbers != before:
             args = dict(zip(parts, numbers, strict=True))
-            yield {"name": counter.name, "ph": "C", "ts": _nanoseconds(at) / 1000, **_PLACE, "args": args}
+            yield {"name": counter.name, "ph": "C", "ts": _nanoseconds(at) / 1000, **_THREAD, "args": args}
         before = numbers
 
 

@@ -1,4 +1,4 @@
-"""Kinds of values: how each looks for people, in CSV and in JSON. The only place where a renderer makes text of one.
+"""Formats values by their kind, for people, in CSV and in JSON. No renderer formats a value otherwise.
 
 Missing values are None: people see the column's `empty`, CSV an empty cell, JSON null. NaN is a missing value.
 """
@@ -29,34 +29,34 @@ class Tensor(NamedTuple):
 
 
 def tensors(given: Iterable[tuple[tuple[int, ...], str]]) -> tuple[Tensor, ...]:
-    """Shapes and dtypes, as values of a cell or fact."""
+    """Return (shape, dtype) pairs as values of a cell or fact."""
     return tuple(Tensor(*each) for each in given)
 
 
 def worded(given: Iterable[tuple[tuple[int, ...], str]]) -> str:
-    """`1×3×224×224 float32, 1×128 int64`."""
+    """Return (shape, dtype) pairs in words: `1×3×224×224 float32, 1×128 int64`."""
     return ", ".join(f"{units.shape(shape)} {dtype}" for shape, dtype in given)
 
 
 def along(values: Any) -> str:
-    """A value for each axis; one alone if all are equal."""
+    """Return the value of each axis as text; only one if all are equal."""
     if not values:
         return ""
     return str(values[0]) if len(set(values)) == 1 else "×".join(map(str, values))
 
 
 def _shapes(shapes: Any) -> str:
-    """The first shape and the number of further ones."""
+    """Return the first shape, and the number of further ones."""
     return units.shape(shapes[0]) + (f" +{len(shapes) - 1}" if len(shapes) > 1 else "")
 
 
 def signed(number: int, size: Callable[[int], str] = units.compact) -> str:
-    """`+409 M`, `−1.20 k`, `±0`."""
+    """Return a difference such as `+409 M`, `−1.20 k` or `±0`."""
     return "±0" if not number else ("+" if number > 0 else "−") + size(abs(number))
 
 
 def percent(part: Fraction) -> str:
-    """`0.3 %`, `12 %`; a part that is not zero is never `0 %`."""
+    """Return a fraction as `0.3 %` or `12 %`; a nonzero one is never `0 %`."""
     if not part:
         return "0 %"
     size = abs(100 * part)
@@ -67,7 +67,7 @@ def percent(part: Fraction) -> str:
 
 
 def growth(pair: tuple[int, int]) -> str:
-    """`+10 %` of a pair (old, new); `new` if old is 0."""
+    """Return the growth of a pair (old, new) as `+10 %`; `new` if old is 0."""
     old, new = pair
     if not old:
         return "new" if new else "±0 %"
@@ -116,12 +116,12 @@ SAFE = (NUMBERS | {"flag", "shapes", "tensors"}) - {"figure"}
 
 
 def missing(value: Any) -> bool:
-    """Whether there is no value: None, or NaN."""
+    """Return whether a value is missing: None or NaN."""
     return value is None or value != value  # noqa: PLR0124  # NaN is no number, and not equal to itself
 
 
 def show(kind: Kind, value: Any, empty: str = "", compact: bool = False) -> str:
-    """A value for people; `compact` shortens counts."""
+    """Return a value as text for people; `compact` shortens counts, `empty` stands for a missing or empty value."""
     if missing(value) or value in ("", ()):
         return empty
     if isinstance(value, float) and value in (float("inf"), -float("inf")):
@@ -130,7 +130,7 @@ def show(kind: Kind, value: Any, empty: str = "", compact: bool = False) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A value for JSON: tuples as lists, Fractions as floats, NaN and None as null."""
+    """Return a value as plain data for JSON: tuples as lists, Fractions as floats, NaN as None."""
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
@@ -145,12 +145,12 @@ def plain(value: Any) -> Any:
 
 
 def as_data(row: Any) -> dict[str, Any]:
-    """The fields of a NamedTuple by their names in data, where `nbytes` is `bytes`."""
+    """Return the fields of a NamedTuple as a dict for JSON, in which `nbytes` is named `bytes`."""
     return {"bytes" if name == "nbytes" else name: value for name, value in row._asdict().items()}
 
 
 def csv_cell(value: Any, kind: Kind = "text") -> Any:
-    """A value for CSV and pandas: shapes as `1x64x112x112`, several joined by a semicolon, as texts are."""
+    """Return a value for CSV and pandas: shapes as `1x64x112x112`; several shapes or texts joined by semicolons."""
     if kind == "texts":
         return "; ".join(value)
     if kind == "tensors":

@@ -1,4 +1,4 @@
-"""Breaks a text into lines where a phrase ends."""
+"""Wraps text, preferably at the end of a phrase."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _UNIT = r"(?:[kMGTPE]?(?:FLOP/s|FLOPs|FLOP|MACs|params|B/s|B|W|J)|[KMGTP]iB|[kMG
 _QUANTITY = re.compile(rf"(?<=\d) (?={_UNIT}(?:[\s,;:)]|$))|(?<=[≤≥=<>]) (?=\d)")
 _PHRASE = re.compile(r"(?<=[,;]) ")
 _SHORT = 40
-"""Characters of a phrase that is not broken."""
+"""Longest phrase, in characters, that is not broken."""
 
 
 def wrapped(text: str, width: int, first: str = "", hang: str = "  ") -> list[str]:
-    """Lines of a text; a number stays with its unit and its sign, and a short phrase between commas is not broken."""
+    """Return the lines of a text; numbers stay with their units and signs, short phrases between commas in one line."""
     longest = min(_SHORT, width // 2)
     phrases = _PHRASE.split(_QUANTITY.sub("\N{NO-BREAK SPACE}", text))
     joined = " ".join([

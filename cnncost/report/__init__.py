@@ -1,1 +1,1 @@
-"""The Report and its renderers, one file each."""
+"""The Report: its rows and their schema, its data, and the documents that show it."""

@@ -1,4 +1,4 @@
-"""Short texts and small HTML tables of what a Report holds, for a Python prompt, a debugger and a notebook."""
+"""Reprs of a Report's parts: one line for a Python prompt or debugger, a small HTML table for a notebook."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cnncost.report.schema import statistics
 
 _Row = TypeVar("_Row")
 _ENDS = 3
-"""How many rows' names are told before the last one."""
+"""How many rows the repr names before the last one."""
 _MOST = 60
 """Row limit of a table in a notebook: about one and a half screens, as in the terminal."""
 _NOUNS = {"Layer": "layer", "Module": "module", "Op": "op", "PhaseCost": "phase"}
@@ -33,21 +33,22 @@ class Rows(tuple[_Row, ...]):
         return units.counted(len(self), noun)
 
     def _repr_html_(self) -> str:
-        columns = [name for name in _fields(self[0]) if any(_told(getattr(row, name)) for row in self)] if self else []
+        names = _fields(self[0]) if self else ()
+        columns = [name for name in names if any(_is_shown(getattr(row, name)) for row in self)]
         rows = [[_marked(row, name) for name in columns] for row in self[:_MOST]]
         left = len(self) - len(rows)
         return table(self._counted(), columns, rows, f"and {units.counted(left, 'more row')}" if left else "")
 
 
 def counts(row: Any) -> str:
-    """`11,689,512 params, 1,814,073,344 MACs, 3,637,806,568 FLOPs`; `>=` before a lower bound."""
+    """Return `11,689,512 params, 1,814,073,344 MACs, 3,637,806,568 FLOPs`, with `>=` before lower bounds."""
     mark = ">=" if getattr(row, "lower_bound", False) or getattr(row, "unknown", False) else ""
     params = units.counted(row.params, "param")
     return f"{params}, {mark}{units.counted(row.macs, 'MAC')}, {mark}{units.counted(row.flops, 'FLOP')}"
 
 
 def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], after: str = "") -> str:
-    """A small HTML table; columns in which texts begin with a digit or a sign are right-aligned."""
+    """Return a small HTML table; columns that contain a number are right-aligned."""
     from cnncost.render.document import Column, Document, Table, notes  # not needed for a terminal
     from cnncost.render.document import rows as plain
     from cnncost.render.html import fragment
@@ -62,8 +63,8 @@ def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], after
 
 
 def fields(row: Any) -> str:
-    """The fields of a single row, such as the totals, as an HTML table; without those that are empty."""
-    names = [name for name in _fields(row) if _told(getattr(row, name))]
+    """Return the non-empty fields of a single row, such as the totals, as an HTML table."""
+    names = [name for name in _fields(row) if _is_shown(getattr(row, name))]
     return table(type(row).__name__, ("", ""), [(name, _marked(row, name)) for name in names])
 
 
@@ -72,7 +73,7 @@ def _is_number(text: str) -> bool:
 
 
 def _fields(row: Any) -> tuple[str, ...]:
-    """Names of its fields, those that say which row it is first."""
+    """Return the names of a row's fields, first those of its own class, which identify the row."""
     names = list(row.__dataclass_fields__)
     own = vars(type(row)).get("__annotations__", {})
     return tuple(sorted(names, key=lambda name: name not in own))
@@ -85,12 +86,13 @@ def _name(row: Any) -> str:
     return str(row)
 
 
-def _told(value: Any) -> bool:
+def _is_shown(value: Any) -> bool:
+    """Return whether a value is worth showing; 0 is, but None, False and empty values are not."""
     return value is not None and value is not False and value not in ("", ())
 
 
 def _marked(row: Any, name: str) -> str:
-    """A value as text; a lower bound, an upper bound, and what no rule counts are marked as in all tables."""
+    """Return a value as text, marked as in all tables: `≥`, `≤`, `~` for both, `?` for an op without a rule."""
     kind: Any = type(row)
     text, about = _text(getattr(row, name)), statistics(kind).get(name)
     partial = getattr(row, "unknown", False) or getattr(row, "lower_bound", False)

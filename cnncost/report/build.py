@@ -21,9 +21,9 @@ from cnncost.versions import installed
 ASSUMED = " backward (assumed: 2× forward)"
 """Suffix of a backward op's name if its cost is estimated from forward."""
 OptionalStatistics: TypeAlias = Mapping[str, Mapping[int, int]]
-"""Statistics of additional passes: name → call index → number."""
-_NOTHING = Sums(0, 0, 0, 0, 0)
-_HOLDS_NOTHING = OwnedCount()
+"""Statistics of additional passes: by name, then by the call's index."""
+_NO_OPS = Sums(0, 0, 0, 0, 0)
+_OWNS_NOTHING = OwnedCount()
 
 
 def build(
@@ -31,7 +31,17 @@ def build(
     training: Graph | None = None, phases: Mapping[Phase, Compute] | None = None,
     optional: OptionalStatistics | None = None,
 ) -> Report:  # fmt: skip
-    """Build the Report, including a recorded training step. `optional`: those of additional passes."""
+    """Build the Report.
+
+    Args:
+        model: the model's name.
+        graph: the recorded forward.
+        parameters: result of the pass over parameters.
+        compute: result of the pass over forward's ops.
+        training: the recorded training step, if there is one.
+        phases: results of the pass over the training step's ops, by phase.
+        optional: results of additional passes.
+    """
     phases, optional = phases or {}, optional or {}
     unknown_after_forward = [u for phase, part in phases.items() if phase != "forward" for u in part.unknown]
     unknown = [*compute.unknown, *unknown_after_forward]
@@ -67,7 +77,8 @@ def build(
 def _communication(
     graph: Graph, compute: Compute, training: Graph | None, phases: Mapping[Phase, Compute]
 ) -> tuple[Exchange, ...]:
-    """What a rank sends in inference and in a step; most models have no op that does."""
+    """Return what a rank sends in inference and in a training step; empty for a model that is not split."""
+    # looking for collectives by kind first spares most models the pass
     exchanges: tuple[Exchange, ...] = ()
     if any(kind == KIND for _, kind in compute.by_op):
         exchanges = communication(graph, "inference")
@@ -77,9 +88,9 @@ def _communication(
 
 
 def _unregistered(graph: Graph) -> tuple[str, ...]:
-    """A note on weights that forward computes with and the model doesn't own: of modules in a plain list, say.
+    """Return a note on weights that forward uses but the model doesn't register, as of modules in a plain list.
 
-    A front end writes the class of such a module as `<Linear>` in its path.
+    The front end puts the class of an unregistered module in its path, as `<Linear>`.
     """
     strays = {i for i, scope in enumerate(graph.scopes) if any(part[:1] == "<" for part in scope.path.split("."))}
     if not strays:
@@ -102,7 +113,10 @@ def _unregistered(graph: Graph) -> tuple[str, ...]:
 
 
 def _notes_of_step(graph: Graph, training: Graph | None) -> tuple[str, ...]:
-    """Notes of a training step, and what its figures depend on where forward's do not: layers dropped by chance."""
+    """Return the training step's notes, and one on data that its figures depend on but forward's don't.
+
+    For example, in train mode layers may be dropped at random.
+    """
     if training is None:
         return ()
     if training.real is None or (graph.real is not None and graph.real.inputs == training.real.inputs):
@@ -111,14 +125,14 @@ def _notes_of_step(graph: Graph, training: Graph | None) -> tuple[str, ...]:
 
 
 def _assumed(training: Graph | None) -> tuple[str, ...]:
-    """Names of ops whose rule covers forward only."""
+    """Return the names of ops whose rule covers forward only: their backward is assumed to cost twice as much."""
     nodes = training.nodes if training is not None else ()
     names = [node.name.removesuffix(ASSUMED) for node in nodes if node.name.endswith(ASSUMED)]
     return tuple(dict.fromkeys(names))
 
 
 def _partial(graph: Graph) -> str:
-    """Describe where forward failed."""
+    """Return a sentence on where forward failed; empty if it finished."""
     if graph.failed is None:
         return ""
     scope = graph.scopes[graph.calls[graph.failed.call].scope]
@@ -150,7 +164,7 @@ def _summed(optional: OptionalStatistics) -> dict[str, Any]:
 
 
 def _layers(graph: Graph, parameters: Parameters, compute: Compute, optional: OptionalStatistics) -> tuple[Layer, ...]:
-    """Rows for calls that ran ops, are leaves, or own parameters; then rows for uncalled modules."""
+    """Return rows for calls that ran ops, are leaves, or own parameters; then rows for uncalled modules."""
     scopes = graph.scopes
     parents = {call.parent for call in graph.calls}
     by_data = {graph.nodes[i].call for i in graph.real.nodes} if graph.real is not None else frozenset()
@@ -158,12 +172,12 @@ def _layers(graph: Graph, parameters: Parameters, compute: Compute, optional: Op
     rows: list[Layer] = []
     for index, (scope, _, nth, _, outputs) in enumerate(graph.calls):
         sums = compute.by_call.get(index)
-        owned = parameters.by_scope.get(scope, _HOLDS_NOTHING) if nth == 0 else _HOLDS_NOTHING
+        owned = parameters.by_scope.get(scope, _OWNS_NOTHING) if nth == 0 else _OWNS_NOTHING
         more: dict[str, Any] = {name: by_call.get(index, 0) for name, by_call in optional.items()}
         if sums is None:
             if index in parents and not any((*owned, *more.values())) and index != failed:
                 continue
-            sums = _NOTHING
+            sums = _NO_OPS
         _, macs, flops, read, written = sums
         params, trainable, buffers = owned
         path, class_name, _, _, calls = scopes[scope]
@@ -185,7 +199,7 @@ def _returned(graph: Graph, outputs: tuple[int, ...]) -> tuple[Shape, ...]:
 
 
 def _container_shapes(graph: Graph, layers: tuple[Layer, ...]) -> dict[str, tuple[Shape, ...]]:
-    """What the last call of each module below the model returned, if `layers` has no row of that call."""
+    """Return output shapes of last calls that `layers` has no row for, by the module's path; not of the model."""
     rows = {(layer.path, layer.call) for layer in layers}
     shapes = {}
     for scope, parent, nth, _, outputs in graph.calls:
@@ -196,7 +210,7 @@ def _container_shapes(graph: Graph, layers: tuple[Layer, ...]) -> dict[str, tupl
 
 
 def _uncalled(graph: Graph, parameters: Parameters) -> list[Layer]:
-    """Rows for modules that were never called: leaves, and those that own parameters.
+    """Return rows for modules that were never called: leaves, and modules that own parameters.
 
     A container whose children were called (a Sequential that is iterated over) is not a leaf, owns nothing, and
     gets no row.
@@ -208,7 +222,7 @@ def _uncalled(graph: Graph, parameters: Parameters) -> list[Layer]:
     parents = {scope.path.rpartition(".")[0] for scope in graph.scopes if scope.path}
     rows = []
     for index, scope in missing:
-        owned = parameters.by_scope.get(index, _HOLDS_NOTHING)
+        owned = parameters.by_scope.get(index, _OWNS_NOTHING)
         held = scope.parameters + scope.buffers
         if not held and scope.path in parents:
             continue

@@ -23,15 +23,16 @@ Row: TypeAlias = "Layer | Module | Op | Totals"
 AT_LEAST = "≥"
 AT_MOST = "≤"
 NEITHER = "~"
-"""Prefix of a number that omits unknown ops and counts attention with an unknown mask in full."""
+"""Prefix of a number that is neither bound: it omits unknown ops, but counts attention with an unknown mask in full."""
 UNKNOWN = "?"
+"""Shown in place of a number that no rule counts."""
 
 
 class Column(NamedTuple):
     """One column.
 
     Attributes:
-        name: in CSV, JSON and pandas.
+        name: its name in CSV, JSON and pandas.
         heading: displayed above the column.
         meaning: one-sentence description.
         look: format of a value; counts and bytes are numbers and right-aligned.
@@ -54,15 +55,15 @@ class Column(NamedTuple):
 
     @property
     def right(self) -> bool:
-        """Whether it is right-aligned."""
+        """Whether the column is right-aligned."""
         return self.look in NUMBERS
 
     def of(self, row: Row) -> Any:
-        """The row's raw value; None in the total row if the column isn't summed."""
+        """Return the row's value; None in the total row if the column isn't summed."""
         return None if isinstance(row, Totals) and not self.summed else getattr(row, self.attribute or self.name)
 
     def cell(self, row: Row) -> Cell:
-        """The row's value with what stands before it; nothing in the total row unless summed."""
+        """Return the row's value with its prefix (≥, ≤, ~, ?); empty in the total row if the column isn't summed."""
         if isinstance(row, Totals) and not self.summed:
             return Cell(None)
         if self.bounded and isinstance(row, Op) and not row.known:
@@ -73,18 +74,18 @@ class Column(NamedTuple):
 
 
 MARKS = {(False, False): "", (True, False): AT_LEAST, (False, True): AT_MOST, (True, True): NEITHER}
-"""Prefix by (ops without a rule are missing, a mask is not known)."""
+"""Prefix by (whether ops without a rule are missing, whether a mask is unknown)."""
 
 
 def is_lower_bound(row: Row) -> bool:
-    """Whether ops without a rule are missing from the row's numbers."""
+    """Return whether ops without a rule are missing from the row's numbers."""
     if isinstance(row, Op):
         return not row.known
     return row.lower_bound if isinstance(row, Totals) else row.unknown
 
 
 def _declared(kind: type, *groups: str) -> tuple[Column, ...]:
-    """The columns for the statistics that a row class declares in the given groups."""
+    """Return the columns of the statistics that a row class declares in these groups."""
     return tuple([
         Column(
             name, about.heading, about.meaning, about.look, "", about.sums == "sum" or bool(about.after), about.bounded,
@@ -105,8 +106,9 @@ _INPUT = _declared(Statistics, "input")[0]._replace(name="input_shape", attribut
 _BEFORE_OUTPUT = (*_declared(Statistics, "kernel", "stride"), _INPUT)
 """Optional columns that stand before the output's shape."""
 _COMPUTED = tuple([c for c in _declared(Statistics, "") if stored(Statistics, c.name) in statistics(Computed)])
-"""What all rows have, and what is derived from it: tables have it last."""
+"""Columns of the costs (`Computed`), and columns derived from them: the last columns before the status."""
 _HELD = tuple([column for column in _declared(Statistics, "") if column not in _COMPUTED])
+"""The other columns that are always shown, such as parameters."""
 _STATUS = Column(
     "status", "status",
     "called; data: called, its numbers follow from values; used: not called, but its parameters are read; unused; "
@@ -142,7 +144,7 @@ OP: tuple[Column, ...] = (
 
 
 def table(report: ReportData, by: By) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
-    """The columns and rows of a view of the report.
+    """Return the columns and rows of a view of the report.
 
     Raises:
         CnncostError: there is no such view.
@@ -157,7 +159,7 @@ def table(report: ReportData, by: By) -> tuple[tuple[Column, ...], tuple[Row, ..
 
 
 def _with_further(report: ReportData, columns: tuple[Column, ...]) -> tuple[Column, ...]:
-    """Insert the requested optional columns: input shapes before output shapes, most others before the status."""
+    """Insert the requested optional columns: kernel, stride, input before the output; others before the status."""
     requested_groups = {group for group in groups(Statistics) if has(report.totals, group)} | (
         {"rf"} if report.fields else set()
     )
@@ -168,14 +170,14 @@ def _with_further(report: ReportData, columns: tuple[Column, ...]) -> tuple[Colu
     return columns
 
 
-_TOLD = frozenset({"path", "op", "depth", "call", "calls", "status", "unknown", "known", "mask_unknown"})
-"""Columns hidden in displayed tables; the name, a note or a number prefix shows them instead."""
+_HIDDEN = frozenset({"path", "op", "depth", "call", "calls", "status", "unknown", "known", "mask_unknown"})
+"""Columns hidden in tables for people: the row's name, the note after it or a number's prefix says the same."""
 
 
 def for_people(report: ReportData, by: By) -> tuple[Column, ...]:
-    """The displayed columns after the row's name, without those that are empty for this model."""
+    """Return the columns shown to people after the row's name, without those that are empty for this model."""
     columns, _ = table(report, by)
-    hidden = set(_TOLD)
+    hidden = set(_HIDDEN)
     if not report.totals.frozen_params:
         hidden |= {"frozen_params"} if "trainable" in report.further else {"trainable_params", "frozen_params"}
     if not report.totals.buffers:
@@ -184,7 +186,7 @@ def for_people(report: ReportData, by: By) -> tuple[Column, ...]:
 
 
 def share_cell(row: Row, report: ReportData) -> Cell:
-    """The row's share of all MACs."""
+    """Return the row's share of the model's MACs, as a Fraction."""
     if isinstance(row, Op) and not row.known:
         return Cell(None, UNKNOWN)
     whole = report.totals.macs

@@ -1,4 +1,4 @@
-"""The report as a document: a view of it (modules as a tree, layers or ops), or a page of HTML with all three."""
+"""The report as a document: one view (the module tree, the layers or the ops), or an HTML page with all three."""
 
 from __future__ import annotations
 
@@ -23,10 +23,16 @@ _SHARE = parts.Column("share", "share of MACs", "share", bar=Bar(10, 24, "% of M
 
 @gc_disabled()
 def document(report: ReportData, by: By = "layer", depth: int | None = None, asked: Ranking | None = None) -> Document:
-    """Convention, table with a total, notes, unknown ops.
+    """Return a view as a document: the FLOP convention, a table with its total, notes, and the ops without a rule.
+
+    Args:
+        report: the report.
+        by: the view: what a row of the table is.
+        depth: levels of the module tree; by default as many as fit.
+        asked: order and number of the rows; None: all, in the model's order.
 
     Raises:
-        CnncostError: no such `by`, or no such ranking of its rows.
+        CnncostError: no such `by`, or the view has no column to sort by as requested.
     """
     rows, legend = entries(report, by, depth, asked)
     whole = "a module's row is the sum of the rows of the modules in it, and of what it runs itself"
@@ -53,9 +59,9 @@ def document(report: ReportData, by: By = "layer", depth: int | None = None, ask
 
 
 def page(report: ReportData, depth: int | None = None, *, whole: bool = True, most: int | None = None) -> Document:
-    """Totals, the module tree, open down to `depth`; if `whole`, also the ops and the layers.
+    """Return the document of an HTML page: totals, the module tree and, if `whole`, the ops and the layers.
 
-    Tables have no more than `most` rows: the tree is cut where a level has too many, the others at their end.
+    The tree is open down to `depth`. Tables have at most `most` rows, and a total; see `shortened`.
     """
     totals, (rows, opened) = report.totals, page_entries(report, depth)
     rows, cut = shortened(rows, most)
@@ -85,20 +91,20 @@ def to_text(
     report: ReportData, *, by: By = "module", depth: int | None = None, width: int | None = None, color: bool = False,
     encoding: str = "utf-8", asked: Ranking | None = None,
 ) -> str:  # fmt: skip
-    """A view as text, by default as wide as the terminal.
+    """Return a view as text, by default as wide as the terminal.
 
     Raises:
-        CnncostError: no such `by`, or no such ranking of its rows.
+        CnncostError: no such `by`, or the view has no column to sort by as requested.
     """
     content = document(report, by, depth, asked)
     return text.to_text(content, width or shutil.get_terminal_size().columns, color=color, encoding=encoding)
 
 
 def data(report: ReportData, by: By = "layer", asked: Ranking | None = None) -> Table:
-    """The rows for CSV and pandas: exact numbers, no total.
+    """Return a view's rows for CSV and pandas: exact numbers, no total.
 
     Raises:
-        CnncostError: no such `by`, or no such ranking of its rows.
+        CnncostError: no such `by`, or the view has no column to sort by as requested.
     """
     columns, rows = view(report, by)
     if asked is not None:
@@ -107,7 +113,7 @@ def data(report: ReportData, by: By = "layer", asked: Ranking | None = None) -> 
 
 
 def _remarks(report: ReportData) -> list[str]:
-    """What is said under a table; some may be empty."""
+    """Return the sentences under a table; some may be empty. The last is on the largest layer."""
     return [
         heading.held(report), heading.computed(report), heading.training(report), heading.masked(report),
         heading.reads(report), heading.biggest(report),
@@ -115,7 +121,7 @@ def _remarks(report: ReportData) -> list[str]:
 
 
 def _unknown(report: ReportData) -> Iterator[Notes]:
-    """Ops without a rule."""
+    """Yield the list of ops without a rule, if there are any."""
     first, *rest = heading.unknown(report) or [""]
     if first:
         warnings = tuple(Note(line, "warning") for line in rest)
@@ -123,9 +129,10 @@ def _unknown(report: ReportData) -> Iterator[Notes]:
 
 
 def table(report: ReportData, by: By, rows: Sequence[Entry], opened: int | None = None) -> Table:
-    """Rows under the columns for people, with each row's share of all MACs.
+    """Return the table for people, with each row's share of the model's MACs.
 
-    A tree of HTML has the share behind the MACs, and is open down to the level `opened`.
+    `opened`: the table is HTML's tree, open down to this level; the share then follows the MACs, else it is the last
+    column.
     """
     shown = for_people(report, by)
     columns = [
@@ -164,11 +171,15 @@ _PLANNED = frozenset(
     "bytes_read bytes_written receptive_field jump start allocated saved macs_unmasked kernel stride "
     "input_shape".split()
 )
-"""Columns that have a place in the steps below. Any other is dropped first, so that it never hides one of these."""
+"""Columns that `_steps` names. Any other is dropped first, so that it never hides one of these."""
 
 
 def _steps(names: Sequence[str], texts: Sequence[str], asked: Sequence[str]) -> Iterator[Narrower]:
-    """How the table fits a terminal, down to 40 characters. Columns that were asked for go late."""
+    """Yield the steps that narrow the table down to 40 characters: which columns to drop or shorten next.
+
+    `names` are all columns, `texts` those whose text may be shortened, `asked` those that the user requested: they
+    are dropped late.
+    """
 
     def step(*drop: str, compact: bool = False, bar: int = 0, text: int = 0) -> Narrower:
         least = {"share": bar, **dict.fromkeys(texts, text)}

@@ -1,4 +1,4 @@
-"""Multiply-accumulates without a zero factor as a document: a row for each module, and the total."""
+"""Effective MACs (those without a zero factor) as a document: a row for each module, and the total."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ENERGIES = "AC: a weight is added for a spike; 4.6 pJ a MAC, 0.9 pJ an AC (Horo
 
 
 def document(counts: Effective) -> Document:
-    """The table for people; data has the same rows, with energies in pJ."""
+    """Return a document with a table for people; CSV and JSON have the same rows, with energies in pJ."""
     columns = (
         Column("path", "module", empty="(model)", least=16),
         Column("dense", "dense MACs", "count"),

@@ -1,4 +1,4 @@
-"""The rows of a text table, with notes after their names and a legend of the signs."""
+"""The displayed rows of a report's tables: names, notes after the names, and a legend that explains them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cnncost.report.rows import Module
 
 ROWS = 60
 """Row limit of the module tree if no depth is passed: about one and a half screens."""
-_NOTES = {
+_STATUS_NOTES = {
     "used": " (used)", "unused": " (not called)", "data": " (by data)", "failed": " (failed)",
     "unreached": " (not reached)",
 }  # fmt: skip
@@ -28,9 +28,9 @@ class Entry(NamedTuple):
         name: displayed name; in a tree the last part of the path.
         row: its numbers.
         tail: note after the name: number of equal siblings, calls, `(not called)`.
-        level: in the tree, from 0; None for what is not in one.
-        full, full_tail: name and note for tables without a tree.
-        style: `parent`, `own`, `biggest`, `total`, or nothing.
+        level: level in the tree, from 0; None if the table is no tree.
+        full, full_tail: name and note for tables that don't show the tree: the whole path.
+        style: `parent`, `own`, `biggest`, `total`, or empty.
     """
 
     name: str
@@ -43,25 +43,25 @@ class Entry(NamedTuple):
 
 
 class Entries(NamedTuple):
-    """The rows, ending with the total, and a legend line for each sign that needs one."""
+    """The displayed rows, ending with the total, and lines that explain the notes in them."""
 
     rows: list[Entry]
     legend: list[str]
 
 
 def entries(report: ReportData, by: By, depth: int | None, asked: Ranking | None = None) -> Entries:
-    """The displayed rows of a report.
+    """Return the displayed rows of a view.
 
     Raises:
-        CnncostError: no such `by`, or no such ranking of its rows.
+        CnncostError: no such `by`, or the view has no column to sort by as requested.
     """
     if asked is not None:
         rows, legend = _ranked(report, by, asked)
     else:
         rows, legend = _tree(report, depth) if by == "module" else _flat(report, by)
-    if any(row.tail.endswith(_NOTES["used"]) for row in rows):
+    if any(row.tail.endswith(_STATUS_NOTES["used"]) for row in rows):
         legend.append("(used): never called itself, but an op outside it reads its parameters")
-    if any(row.tail.endswith(_NOTES["data"]) for row in rows):
+    if any(row.tail.endswith(_STATUS_NOTES["data"]) for row in rows):
         legend.append("(by data): its numbers follow from the values that the model was run on")
     return Entries([*rows, _total(report)], legend)
 
@@ -105,22 +105,23 @@ def _rows(report: ReportData, shown: list[TreeRow]) -> list[Entry]:
 
 
 def page_entries(report: ReportData, depth: int | None) -> tuple[list[Entry], int]:
-    """All modules, equal ones apart, and the total; and how many levels a page shows at first."""
+    """Return a row for every module and the total, and how many levels of the tree a page shows open at first."""
     items = outline(report, fold=False)
     rows = _rows(report, list(visible(items, depth_of(items))))
     return [*rows, _total(report)], fitting_depth(items, ROWS) if depth is None else depth
 
 
 def shortened(rows: list[Entry], most: int | None) -> tuple[list[Entry], str]:
-    """No more than `most` rows and the total, and what is said if some are left out.
+    """Return at most `most` rows and the total, and a sentence that says so if rows are left out.
 
-    A tree is cut at a level, so that each row still has all below it; a level that is too long is cut at its end.
+    A tree loses whole levels, the deepest first, as the rows above them include their numbers; if not even the first
+    level fits, it is cut at its end, as a list is.
     """
     *listed, whole = rows
     if most is None or len(listed) <= most:
         return rows, ""
     levels = sorted(entry.level or 0 for entry in listed)
-    deepest = levels[most]  # of this level, not all fit
+    deepest = levels[most]  # the first level that does not fit whole
     kept = [entry for entry in listed if (entry.level or 0) < max(deepest, 1)][:most]
     said = f"{units.exact(len(kept))} of {units.counted(len(listed), 'row')} are in this table"
     return [*kept, whole], f"{said}; with scripts the page shows all, and --format csv has all"
@@ -131,7 +132,7 @@ def _total(report: ReportData) -> Entry:
 
 
 def child_entries(report: ReportData, path: str) -> list[Entry]:
-    """Rows for the children of a module and its own share; empty for a leaf."""
+    """Return rows for a module's children and for the ops it runs itself; empty for a leaf."""
     return [_entry(tree_row, biggest=False) for tree_row in visible(inside(report, path), 1)]
 
 
@@ -144,7 +145,7 @@ def _entry(tree_row: TreeRow, biggest: bool) -> Entry:
 
 
 def full_name(item: Item) -> str:
-    """The path of what an item stands for: of the first and the last module if it is several."""
+    """Return the path of an item; of a folded run the first and the last path."""
     first, last = item.paths[0], item.paths[-1]
     if item.own:
         return f"{first} {OWN}".strip()
@@ -161,7 +162,7 @@ def _tree_legend(shown: list[Item], level: int, deepest: int) -> Iterator[str]:
 
 
 def holder(items: list[Item], report: ReportData) -> Item | None:
-    """The deepest row that contains the biggest layer."""
+    """Return the deepest of the shown items that includes the layer with most MACs; None if there is no such layer."""
     if report.biggest is None:
         return None
     path, innermost = report.biggest.path, None
@@ -172,8 +173,8 @@ def holder(items: list[Item], report: ReportData) -> Item | None:
 
 
 def note(row: Row) -> str:
-    """Suffix after the module name: several calls, or none; starts with a space."""
-    note = _NOTES.get(getattr(row, "status", ""), "")
+    """Return the note after a module's name, such as ` (2 calls)` or ` (not called)`, with its space; often empty."""
+    note = _STATUS_NOTES.get(getattr(row, "status", ""), "")
     if isinstance(row, Module) and row.status in {"called", "data", "failed"} and row.calls > 1:
         return f" ({row.calls} calls){note}"
     return note

@@ -1,4 +1,4 @@
-"""What one rank of a split model sends and receives, as a table."""
+"""Table of a split model's communication: what one rank sends and receives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cnncost.report.data import ReportData
 
 
 def exchanges(report: ReportData) -> Iterator[Part]:
-    """A row for each collective, group and phase; nothing for a model that is not split."""
+    """Yield a table with a row for each collective, group and phase; nothing if the model is not split."""
     if report.communication:
         yield Heading("communication of this rank, by the ring")
         yield Table(
@@ -27,5 +27,5 @@ def exchanges(report: ReportData) -> Iterator[Part]:
 
 
 def facts(report: ReportData) -> dict[str, Any]:
-    """The same for JSON; empty for a model that is not split."""
+    """Return the table as plain data for JSON; empty if the model is not split."""
     return {"communication": [*map(as_data, report.communication)]} if report.communication else {}

@@ -1,4 +1,4 @@
-"""Shows how a module's numbers are computed: each op's formula with its numbers."""
+"""Explains how a module's numbers are computed: the formula of each op, with its numbers, as text."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ from cnncost.report.rows import Module
 from cnncost.report.signatures import Signatures
 
 WIDTH = 80
+"""Characters of a line."""
 _FREE = "no floating-point operation"
 
 
 def explain(report: ReportData, path: str) -> str:
-    """The formulas of the ops a module runs itself, and the cost of each child.
+    """Return text with the formulas of the ops that a module runs itself, and the cost of each child.
 
     Args:
         report: a report with a graph; one read from a file has none, and so no formulas.
@@ -56,7 +57,7 @@ def explain(report: ReportData, path: str) -> str:
 
 
 def _split(report: ReportData, path: str) -> tuple[str, int | None]:
-    """Split off a trailing `#n` if the module has such a call."""
+    """Return (path, n) for `path#n` if the module has such a call, else (path, None)."""
     base, sign, number = path.rpartition("#")
     calls = {module: count for module, _, count in report.tree}
     if sign and number.isdecimal() and base in calls and path not in calls and 1 <= int(number) <= calls[base]:
@@ -72,7 +73,10 @@ def _headline(report: ReportData, module: Module, call: int | None) -> str:
 
 
 def _own(graph: Graph, module: Module, call: int | None, below: list[Entry]) -> Iterator[str]:
-    """The ops run by the module's calls; equal ops on equal shapes appear once, free ops share one line."""
+    """Yield lines for the ops that a module runs itself.
+
+    Equal ops on equal shapes appear once, with their count; ops without FLOPs share one line.
+    """
     groups = _groups(graph, module.path, call)
     if not groups:
         yield from _idle(graph, module, below)
@@ -98,7 +102,7 @@ def _own(graph: Graph, module: Module, call: int | None, below: list[Entry]) -> 
 
 
 def _op(nodes: list[Node], cost: Cost | None, signature: str) -> Iterator[str]:
-    """One op: its name, its tensors, its formula or why there is none."""
+    """Yield lines for equal ops: name, tensors, and formula, or why there is none."""
     kind = nodes[0].spec.kind
     yield f"{nodes[0].name} (kind {kind}){_times(len(nodes))}"
     yield from wrapped(signature, "  ", WIDTH - 2)
@@ -111,7 +115,7 @@ def _op(nodes: list[Node], cost: Cost | None, signature: str) -> Iterator[str]:
 
 
 def _masked(spec: OpSpec, masks: list[Mask | None]) -> Iterator[str]:
-    """The op's MACs if masked pairs are skipped; nothing without a mask."""
+    """Yield a line with the op's MACs if masked pairs are skipped; nothing without a mask."""
     if not takes_mask(spec, masks[0]):
         return
     left = [left_of(spec, mask) for mask in masks]
@@ -126,7 +130,7 @@ def _times(count: int) -> str:
 
 
 def _groups(graph: Graph, path: str, call: int | None) -> list[list[int]]:
-    """Node indices of all or one of a module's calls, grouped by name and spec."""
+    """Return the node indices of one call of a module (None: of all), in a list for each name and spec."""
     calls = {
         i for i, each in enumerate(graph.calls)
         if graph.scopes[each.scope].path == path and call in {None, each.index + 1}
@@ -139,7 +143,7 @@ def _groups(graph: Graph, path: str, call: int | None) -> list[list[int]]:
 
 
 def _idle(graph: Graph, module: Module, below: list[Entry]) -> Iterator[str]:
-    """Message for a module that ran no op itself."""
+    """Yield a line that says why a module ran no op itself."""
     if module.calls:
         yield "runs no op itself"
         return

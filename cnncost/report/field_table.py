@@ -1,4 +1,4 @@
-"""Receptive fields layer by layer, as a document; and one unit's, in words."""
+"""Receptive fields as a document with a row for each layer; and the field of one unit in words."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ COLUMNS = (
 
 
 def document(report: ReportData, rows: Sequence[Growth]) -> Document:
-    """A row for each layer, and what is to be said of them."""
+    """Return a document with a row for each layer, the convention, and remarks."""
     return Document(
         "rf",
         about(report, rows),
@@ -53,7 +53,7 @@ def document(report: ReportData, rows: Sequence[Growth]) -> Document:
 
 
 def table(rows: Sequence[Growth]) -> Table:
-    """Narrow terminals drop the bar first, then the class."""
+    """Return the table of layers; a narrow terminal drops the bar first, then the class."""
     return Table(
         COLUMNS, tuple(Row(tuple(_cells(row))) for row in rows), "layers",
         narrower=(Narrower(("class",)), Narrower(("units", "start"))), optional=("bar",),
@@ -68,14 +68,14 @@ def _cells(row: Growth) -> Iterator[Any]:
 
 
 def about(report: ReportData, rows: Sequence[Growth]) -> str:
-    """Title: the model and the inputs that the fields refer to."""
+    """Return the title: the model, and the sizes of the inputs that the fields refer to."""
     sizes = {row.field.input: row.field.input_size for row in rows}
     inputs = ", ".join(f"{words.shape(size)} of input {number}" for number, size in sorted(sizes.items()))
     return f"{report.model}: receptive fields on {inputs}" if inputs else f"{report.model}: nothing sees the input"
 
 
 def remarks(rows: Sequence[Growth]) -> list[str]:
-    """The first layer that sees the whole input, and the first layer with each reason for an unknown field."""
+    """Return lines that name the first layer that sees the whole input, and where fields become unknown and why."""
     lines = []
     whole = next((row.name for row in rows if row.field.sees_all), None)
     if whole is not None:
@@ -88,7 +88,7 @@ def remarks(rows: Sequence[Growth]) -> list[str]:
 
 
 def unit_text(field: ReceptiveField) -> str:
-    """Describe which input positions one unit sees."""
+    """Return lines that describe which input positions one unit sees."""
     assert field.unit is not None
     assert field.box is not None
     layer, unit = field.layer or "the model", ", ".join(map(str, field.unit)) or "(the only one)"

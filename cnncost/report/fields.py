@@ -1,4 +1,4 @@
-"""Receptive fields in a Report: of one layer, as columns, and layer by layer."""
+"""Receptive fields in a Report: of one layer, as columns of all tables, and as a list of layers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Growth(NamedTuple):
     """A module call and its receptive field.
 
     Attributes:
-        path: of the module, with `#2` for a second call; empty for the model itself.
-        class_name: of the module.
+        path: path of the module, with `#2` for a second call; empty for the model itself.
+        class_name: class of the module.
         field: its receptive field.
         units: number of units along each of the layer's own spatial axes.
         grew: whether the field is larger than in all previous rows, or the jump differs.
@@ -34,7 +34,7 @@ class Growth(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The displayed path; the model itself has a placeholder."""
+        """The path as displayed; a placeholder for the model itself."""
         return shown(self.path)
 
 
@@ -62,12 +62,12 @@ def receptive_field(
 
 
 def path_of_name(report: ReportData, name: str) -> str:
-    """Resolve a user-supplied module name to a path; any name of the model gives `""`."""
+    """Return the path of the module that the user names; `""` for any name of the model itself."""
     return resolve_path(name, (report.model, report.tree[0][1]), [path for path, _, _ in report.tree])
 
 
 def with_receptive_fields(report: SomeReport) -> SomeReport:
-    """The report with the columns receptive_field, jump and start filled."""
+    """Return the report with the columns receptive_field, jump and start."""
     if report.fields:
         return report
     graph = report.receptive_fields.graph
@@ -81,14 +81,14 @@ def with_receptive_fields(report: SomeReport) -> SomeReport:
 
 
 def plain(values: Sequence[int | Fraction | Extent]) -> Along:
-    """Values as JSON-compatible data: fractions, `global` and `unknown` become text."""
+    """Return values as plain data: fractions, `global` and `unknown` become text."""
     return tuple(value if isinstance(value, int) else str(value) for value in values)
 
 
 def growth(report: ReportData, image: int | None = None) -> tuple[Growth, ...]:
-    """Rows for leaves and for modules with a larger field than all rows before, in the order in which calls end.
+    """Return rows for leaves, and for other modules if their field is larger than in all rows before.
 
-    If the model's own forward runs ops, the model is the last row; its units are those of its output.
+    Rows are in the order in which calls end. If the model's own forward runs ops, the model is the last row.
 
     Raises:
         CnncostError: no input has spatial axes, or input `image` has none.
@@ -103,7 +103,7 @@ def _grown(report: ReportData, image: int | None) -> Iterator[Growth]:
     graph, fields = report.receptive_fields.graph, report.receptive_fields
     parents = {call.parent for call in graph.calls}
     busy = {node.call for node in graph.nodes}
-    most = _Most()
+    largest = _LargestField()
     for call in _by_end(report):
         field = fields.of(call, image)
         if field is None:
@@ -111,15 +111,15 @@ def _grown(report: ReportData, image: int | None) -> Iterator[Growth]:
         scope = graph.scopes[graph.calls[call].scope]
         if not scope.path and call not in busy:
             continue
-        grew = most.grown(field)
+        grew = largest.grown(field)
         if grew or call not in parents or not scope.path:
             yield Growth(
                 graph.call_path(call), scope.class_name, field, tuple(fields.units(call, image).values()), grew
             )
 
 
-class _Most:
-    """The largest field so far."""
+class _LargestField:
+    """The largest field so far; `words` are the sizes along an axis that are `global` or `unknown`."""
 
     def __init__(self) -> None:
         self.sizes: dict[int, int] = {}
@@ -127,7 +127,7 @@ class _Most:
         self.jump: tuple[int | Fraction | Extent, ...] = ()
 
     def grown(self, field: ReceptiveField) -> bool:
-        """Whether a field is larger along an axis, has another jump, or has become global or unknown."""
+        """Return whether a field is larger along any axis, has another jump, or became global or unknown; note it."""
         words = tuple(n if isinstance(n, Extent) else None for n in field.size)
         larger = [i for i, n in enumerate(field.size) if isinstance(n, int) and n > self.sizes.get(i, 0)]
         if not larger and field.jump == self.jump and words == self.words:
@@ -138,7 +138,7 @@ class _Most:
 
 
 def of_layer(report: ReportData, path: str, rows: Sequence[Growth], image: int | None = None) -> Growth:
-    """The row of a module, even if its field did not grow. Raises like `receptive_field`."""
+    """Return the row of any module, even one that `growth` leaves out. Raises like `receptive_field`."""
     path = path_of_name(report, path)
     listed = next((row for row in rows if row.path == path), None)
     if listed is not None:
@@ -151,7 +151,7 @@ def of_layer(report: ReportData, path: str, rows: Sequence[Growth], image: int |
 
 
 def _by_end(report: ReportData) -> list[int]:
-    """Calls in the order in which they end: children before their parent."""
+    """Return the calls in the order in which they end: children before their parent."""
     calls = report.receptive_fields.graph.calls
     below: dict[int | None, list[int]] = {}
     for index, call in enumerate(calls):

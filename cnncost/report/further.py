@@ -1,4 +1,4 @@
-"""Further columns, on request: bytes of memory, MACs without masked pairs, a call's windows and inputs."""
+"""Optional columns: bytes of memory, MACs without masked pairs, kernels, strides and inputs of calls."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from cnncost.report.rows import Along, Asked, Layer, several
 from cnncost.report.schema import changed
 
 _UNKNOWN: Along = ("unknown",)
-_OF_A_RUN = frozenset({"kernel", "stride", "input"})
-"""Columns that are read from the recorded run."""
+_FROM_GRAPH = frozenset({"kernel", "stride", "input"})
+"""Columns that need the Graph, which a report read from a file lacks."""
 
 
 def with_memory(report: SomeReport) -> SomeReport:
-    """The report with the columns allocated and saved, of the training step if there is one."""
+    """Return the report with the columns allocated and saved: of the training step if there is one, else of forward."""
     graph = _recorded(report, report.training or report.graph)
     check_whole(report.model, report.partial)
     by_call = {place(graph, call): each._asdict() for call, each in memory(graph).by_call.items()}
@@ -32,7 +32,7 @@ def with_memory(report: SomeReport) -> SomeReport:
 
 
 def with_masks(report: SomeReport, tile: int | Tile | None) -> SomeReport:
-    """The report with macs_unmasked in its rows and totals, including those of a training step."""
+    """Return the report with `macs_unmasked` in its rows and totals, including the totals of a training step."""
     blocks = _tile(tile)
     graph = _recorded(report, report.graph)
     by_call = {place(graph, call): _of_masks(left) for (_, call), left in unmasked(graph, blocks).items()}
@@ -52,7 +52,7 @@ def _of_masks(left: Left) -> dict[str, Any]:
 
 
 def _tile(tile: int | Tile | None) -> Tile | None:
-    """Normalize a tile to (queries, keys). Raises CnncostError if it is invalid."""
+    """Return a tile as (queries, keys). Raises CnncostError if it is invalid."""
     if tile is None:
         return None
     sizes = (tile, tile) if isinstance(tile, int) else tuple(tile)
@@ -70,7 +70,7 @@ def with_columns(report: SomeReport, names: Sequence[str]) -> SomeReport:
             raise CnncostError(f"no further column named {name!r}{hint}")
     requested = tuple(name for name in columns if name in {*report.further, *names})
     missing = {*requested} - {*report.further}
-    if not missing & _OF_A_RUN:
+    if not missing & _FROM_GRAPH:
         return replace(report, further=requested)
     graph = _recorded(report, report.graph)
     by_call: dict[Place, dict[str, Any]] = {}
@@ -99,24 +99,25 @@ def _sizes(own: Iterable[Windows], name: str) -> list[Along]:
 
 
 def _recorded(report: SomeReport, graph: Graph | None) -> Graph:
+    """Return the Graph. Raises CnncostError if there is none, as in a report that was read from a file."""
     if graph is None:
         raise CnncostError(f"{report.model}: the report was read from a file and has no graph; analyze the model anew")
     return graph
 
 
 Place: TypeAlias = tuple[str, int]
-"""A module's path, and which call of it this is, from 1. A label may be that of another module: of one named `a#2`."""
+"""A module's path, and which call of it this is, from 1. Labels would be ambiguous: a module can be named `a#2`."""
 
 
 def place(graph: Graph, call: int) -> Place:
-    """The place of a call, by its index."""
+    """Return the place of a call, by the call's index in the Graph."""
     return graph.scopes[graph.calls[call].scope].path, graph.calls[call].index + 1
 
 
 def filled(
     layers: Sequence[Layer], by_call: Mapping[Place, Mapping[str, Any]], nothing: Mapping[str, Any] | None = None
 ) -> tuple[Layer, ...]:
-    """Rows with the fields of their calls; those of no call, or of none that is there, have `nothing`."""
+    """Return rows with the fields of their calls; rows whose call is not in `by_call` get the fields of `nothing`."""
     own = [by_call.get((layer.path, layer.call), nothing) for layer in layers]
     return tuple([changed(layer, **each) if each else layer for layer, each in zip(layers, own, strict=True)])
 
@@ -124,7 +125,7 @@ def filled(
 def _with_sums(
     report: SomeReport, by_call: Mapping[Place, Mapping[str, Any]], nothing: Mapping[str, Any]
 ) -> SomeReport:
-    """The report with fields that add up to the totals'; a flag is set there if it is in a row."""
+    """Return the report with fields in rows and totals: numbers are summed, a flag is set if it is set in any row."""
     layers = filled(report.layers, by_call, nothing)
     sums = {name: type(zero)(sum(getattr(layer, name) for layer in layers)) for name, zero in nothing.items()}
     return replace(report, layers=layers, totals=replace(report.totals, **sums))

@@ -1,4 +1,4 @@
-"""Text above and below every table: model, inputs, convention, totals, unknown ops."""
+"""The sentences above and below tables: model, inputs, convention, totals, unknown ops."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ CONVENTION = "MAC = one multiply-accumulate; FLOP: a MAC is two, plus bias, norm
 
 
 def title(report: ReportData) -> str:
-    """The model's name, followed by its class if they differ."""
+    """Return the model's name, followed by its class if they differ."""
     class_name = report.tree[0][1] if report.tree else report.model
     return report.model if class_name == report.model else f"{report.model} ({class_name})"
 
 
 def inputs(report: ReportData) -> str:
-    """`input 1×3×224×224 float32, batch size 1`."""
+    """Return the inputs, as in `input 1×3×224×224 float32, batch size 1`."""
     texts = [f"{units.shape(shape)} {dtype}" for shape, dtype in report.inputs]
     if report.input_names:
         texts = [f"{name} {text}" for name, text in zip(report.input_names, texts, strict=True)]
@@ -28,12 +28,12 @@ def inputs(report: ReportData) -> str:
 
 
 def facts(report: ReportData) -> dict[str, object]:
-    """What JSON of every command says of the model that was analyzed: its name, batch size and inputs."""
+    """Return what the JSON of every command contains on the analyzed model: name, batch size and inputs."""
     return {"model": report.model, "batch": report.batch, "inputs": tensors(report.inputs)}
 
 
 def reads(report: ReportData) -> str:
-    """Remarks on the run: a failure, data-dependent control flow, and other notes."""
+    """Return remarks on the run: a failure, data-dependent control flow, and other notes; may be empty."""
     times = units.counted(report.reads, "value")
     read = f"forward read {times} that it had computed: which ops it ran after that may follow from them"
     marks = [report.partial] if report.partial else []
@@ -41,7 +41,7 @@ def reads(report: ReportData) -> str:
 
 
 def sent(report: ReportData) -> list[str]:
-    """What one rank of a split model sends, for each run; nothing for a model that is not split."""
+    """Return a sentence for each run on what one rank of a split model sends; empty if the model is not split."""
     lines = []
     for run in dict.fromkeys(each.run for each in report.communication):
         exchanges = [each for each in report.communication if each.run == run]
@@ -56,7 +56,7 @@ def sent(report: ReportData) -> list[str]:
 
 
 def held(report: ReportData) -> str:
-    """Parameters and buffers, with their bytes."""
+    """Return the number of parameters and buffers, with their bytes."""
     totals, dtypes = report.totals, report.param_dtypes
     if not totals.params:
         text = "no parameters"
@@ -82,7 +82,7 @@ def _trained(report: ReportData) -> str:
 
 
 def computed(report: ReportData) -> str:
-    """MACs, FLOPs and ops of the forward pass, exact."""
+    """Return the exact MACs, FLOPs and ops of the forward pass."""
     totals = report.totals
     mark = AT_LEAST if totals.lower_bound else ""
     dtypes = report.mac_dtypes
@@ -95,7 +95,7 @@ def computed(report: ReportData) -> str:
 
 
 def training(report: ReportData) -> str:
-    """MACs and FLOPs of a training step, by phase; empty if none was analyzed."""
+    """Return MACs and FLOPs of a training step, by phase; empty if none was analyzed."""
     totals = report.totals
     if totals.training_macs is None or totals.training_flops is None:
         return ""
@@ -109,12 +109,12 @@ def training(report: ReportData) -> str:
 
 
 def _assumed(report: ReportData) -> str:
-    """Lists the ops with an assumed backward cost: user-defined rules that cover forward only."""
+    """Return a list of the ops with an assumed backward cost, whose user-defined rule covers forward only."""
     return f"; backward of {', '.join(report.assumed)} assumed to be 2× forward" if report.assumed else ""
 
 
 def masked(report: ReportData) -> str:
-    """MACs if attention skips masked pairs, and the tile size; empty unless requested."""
+    """Return the MACs if attention skips masked pairs, and the tile size; empty unless requested."""
     totals = report.totals
     if totals.macs_unmasked is None:
         return ""
@@ -130,7 +130,7 @@ def masked(report: ReportData) -> str:
 
 
 def biggest(report: ReportData) -> str:
-    """The layer with the largest cost and its share; empty if none has FLOPs."""
+    """Return the layer with most MACs and its share; empty if none has FLOPs."""
     layer, totals = report.biggest, report.totals
     if layer is None:
         return ""
@@ -139,7 +139,7 @@ def biggest(report: ReportData) -> str:
 
 
 def unknown(report: ReportData) -> list[str]:
-    """Ops without a rule, each with its count and first module; empty if every op has a rule."""
+    """Return lines on ops without a rule, each with its count and first module; empty if every op has a rule."""
     if not report.unknown:
         return []
     ops = units.counted(len(report.unknown), "op")

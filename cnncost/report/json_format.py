@@ -23,8 +23,8 @@ from cnncost.report.memory import MemoryFigures
 from cnncost.report.rows import Computed, Layer, Op
 from cnncost.report.schema import groups, has, names, statistics
 
-_READ = (1, SCHEMA)
-"""Schemas of reports that are read: fields are the same in both."""
+_READABLE_SCHEMAS = (1, SCHEMA)
+"""Versions of saved reports that can be read: a report's fields are the same in both."""
 _COMMAND = "summarize"
 _NAMES = {(Layer, "class_name"): "class", (Op, "name"): "op"}
 """JSON names that differ from the field name."""
@@ -41,7 +41,7 @@ _PAIRS = {"inputs": ("shape", "dtype"), "tree": ("path", "class", "calls")}
 
 @gc_disabled()
 def to_json(report: ReportData) -> str:
-    """The report as one JSON document."""
+    """Return the report as one JSON document."""
     data: dict[str, Any] = {
         "schema": SCHEMA, "command": _COMMAND, "model": report.model, "batch": report.batch,
     }  # fmt: skip
@@ -85,7 +85,7 @@ def _derived(kind: type) -> tuple[str, ...]:
 
 
 def _plain(value: Any) -> Any:
-    """NamedTuples and dataclasses as objects, other tuples as lists."""
+    """Return a value as plain data: NamedTuples and dataclasses as objects, other tuples as lists."""
     kind: Any = type(value)
     if kind in _ATOMS:
         return value
@@ -115,8 +115,8 @@ def from_json(text: str, kind: type[SomeReport]) -> SomeReport:
         raise CnncostError(f"report file: not JSON ({error}); expected a report saved by cnncost") from None
     if not isinstance(data, dict) or "schema" not in data:
         raise CnncostError('report file: expected a JSON object with "schema", as a report saved by cnncost has')
-    if data["schema"] not in _READ:
-        schemas = " and ".join(map(str, _READ))
+    if data["schema"] not in _READABLE_SCHEMAS:
+        schemas = " and ".join(map(str, _READABLE_SCHEMAS))
         raise CnncostError(f"report file: schema {data['schema']!r}; this version of cnncost reads schema {schemas}")
     if (command := data.get("command", _COMMAND)) != _COMMAND:
         raise CnncostError(f"report file: written by cnncost {command}; expected what cnncost {_COMMAND} writes")
@@ -148,7 +148,7 @@ def _is_row(kind: Any) -> bool:
 
 @cache
 def _fields(kind: Any) -> dict[str, Any]:
-    """Names and types of a class's serialized fields, in order; skips fields with `compare=False` (graphs)."""
+    """Return name and type of each field of a class that is written, in order; `compare=False` (Graphs) is not."""
     hints = get_type_hints(kind)
     names = [f.name for f in dataclasses.fields(kind) if f.compare] if dataclasses.is_dataclass(kind) else kind._fields
     if issubclass(kind, Computed):  # fields that identify the row come first
@@ -163,8 +163,8 @@ class _Mismatch(Exception):  # noqa: N818  # becomes a CnncostError
     """A value that does not match its type.
 
     Attributes:
-        told: what was expected, and what came.
-        path: where it is, from the inside out.
+        told: what was expected, and what was found.
+        path: keys that lead to the value, innermost first.
     """
 
     def __init__(self, told: str) -> None:
@@ -184,7 +184,7 @@ def _read(kind: Any, value: Any, where: str) -> Any:
 
 @cache
 def _reader(kind: Any) -> _Reader:
-    """What converts JSON values to a type."""
+    """Return a function that converts JSON values to a type."""
     origin, arguments = get_origin(kind), get_args(kind)
     if _is_row(kind):
         return _object_reader(kind)
@@ -203,14 +203,14 @@ def _reader(kind: Any) -> _Reader:
 
 @cache
 def _as_is(kind: Any) -> frozenset[type]:
-    """The types of JSON values that stay what they are."""
+    """Return the types of JSON values that need no conversion to a type."""
     if get_origin(kind) in {Union, UnionType}:
         return frozenset().union(*map(_as_is, get_args(kind)))
     return frozenset({kind} & {int, str, bool, type(None)})
 
 
 def _union_reader(kinds: tuple[Any, ...]) -> _Reader:
-    """Converts to the first type that matches."""
+    """Return a function that converts to the first type that matches."""
     optional = type(None) in kinds
     *others, last = [_reader(kind) for kind in kinds if kind is not type(None)]
 
@@ -301,7 +301,7 @@ def _refuse(expected: str, value: Any) -> NoReturn:
 
 
 def _defaults(kind: Any) -> set[str]:
-    """Names of optional fields."""
+    """Return the names of fields that have a default."""
     if dataclasses.is_dataclass(kind):
         unset = dataclasses.MISSING
         optional = isinstance(kind, type) and issubclass(kind, Computed)
@@ -317,7 +317,7 @@ def _wrong(where: str, expected: str, value: Any) -> CnncostError:
 
 
 def _check(report: ReportData) -> None:
-    """Check that the rows match the module tree and add up to the totals."""
+    """Raise CnncostError if the rows don't match the module tree, or don't add up to the totals."""
     paths = {path for path, _, _ in report.tree}
     if "" not in paths:
         raise CnncostError('report file: tree: expected the model itself, path "", among the modules')

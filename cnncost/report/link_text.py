@@ -1,4 +1,4 @@
-"""The time of a split model's collectives as a table and sentences, beside the time of what it computes."""
+"""Describes the communication time of a split model: a table of its collectives, and sentences on the overlap."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cnncost.report.prediction import Prediction, split
 
 
 def parts(prediction: Prediction) -> Iterator[Part]:
-    """A row for each sort of collective, and both totals; nothing for a model that is not split."""
+    """Yield a table with a row for each sort of collective, and both totals; nothing if the model is not split."""
     links, device = prediction.links, prediction.roofline.device
     if links is None:
         return
@@ -39,7 +39,7 @@ def parts(prediction: Prediction) -> Iterator[Part]:
 
 
 def sentences(prediction: Prediction) -> Iterator[str]:
-    """Both totals, and by which rule the times of collectives are."""
+    """Yield sentences on the time with and without overlap, and on how a collective's time is computed."""
     found, links, roofline = split(prediction), prediction.links, prediction.roofline
     if found is None or links is None:
         return
@@ -58,7 +58,7 @@ def _algorithm(topology: Topology) -> str:
 
 
 def _linked(topology: Topology, device: Device) -> str:
-    """How the ranks are taken to be linked, and where the bandwidths are from."""
+    """Return which links between ranks are assumed, and the source of their bandwidths."""
     if topology.link is not None:
         return f"all over {topology.link}, as stated; {device.link_source}"
     node = topology.node or device.node
@@ -70,7 +70,7 @@ def _linked(topology: Topology, device: Device) -> str:
 
 
 def facts(prediction: Prediction) -> dict[str, Any]:
-    """The same for JSON; empty for a model that is not split."""
+    """Return the communication time as plain data for JSON; empty if the model is not split."""
     links, found = prediction.links, split(prediction)
     if links is None:
         return {}

@@ -22,10 +22,10 @@ class MemoryFigures(NamedTuple):
     """Memory figures in bytes. Those of a training step are None unless one was analyzed.
 
     Attributes:
-        parameters, buffers, inputs: allocated before the run.
-        gradients: parameter gradients after backward.
-        optimizer_state: optimizer state as after a first step.
-        activations: tensors saved for backward.
+        parameters, buffers, inputs: bytes allocated before the run.
+        gradients: bytes of parameter gradients after backward.
+        optimizer_state: bytes of the optimizer's state after its first step.
+        activations: bytes of tensors saved for backward.
         inference_peak, training_peak: most bytes alive at once, including all of the above and temporaries.
         inference_ideal_peak, training_ideal_peak: the peaks if every tensor were freed after its last use.
         unseen: ops with unknown temporaries; if there are any, the peaks are lower bounds.
@@ -51,9 +51,12 @@ class MemoryFigures(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReportMemory:
-    """The figures and their details: `inference` and `training` are None if no Graph is available.
+    """Memory of inference and of a training step.
 
-    `graphs` are the Graphs of both.
+    Attributes:
+        figures: the figures in bytes.
+        inference, training: details of each run; None for a report read from a file, or a run not analyzed.
+        graphs: the Graphs of inference and of the training step.
     """
 
     figures: MemoryFigures
@@ -105,7 +108,7 @@ class ReportMemory:
 
     @property
     def inference_peak_with_workspaces(self) -> int:
-        """The same with what kernels of this machine's CPU take while they run: an estimate.
+        """`inference_peak` plus the memory that this CPU's kernels allocate while they run, in bytes: an estimate.
 
         Raises:
             CnncostError: the report was read from a file.
@@ -114,7 +117,7 @@ class ReportMemory:
 
     @property
     def training_peak_with_workspaces(self) -> int:
-        """The same with what kernels of this machine's CPU take while they run: an estimate.
+        """`training_peak` plus the memory that this CPU's kernels allocate while they run, in bytes: an estimate.
 
         Raises:
             CnncostError: no training step was analyzed, or the report was read from a file.
@@ -123,10 +126,10 @@ class ReportMemory:
         return self.with_workspaces(training=True).nbytes
 
     def with_workspaces(self, kernels: Kernels | int | None = None, training: bool = False) -> RawPeak:
-        """The peak with workspaces, estimated.
+        """Estimate the peak with workspaces: memory that kernels allocate while they run.
 
         Args:
-            kernels: a CPU's kernels, by default this machine's; or the bytes that a GPU library reserves.
+            kernels: a CPU's kernels, by default this machine's; or the bytes of workspace that a GPU library reserves.
             training: use the training step instead of inference.
 
         Raises:
@@ -150,7 +153,7 @@ class ReportMemory:
 def memory_of(
     model: str, graph: Graph | None, step: Graph | None, failed: str, saved: MemoryFigures | None
 ) -> ReportMemory:
-    """The memory figures of the recorded graphs, or the saved figures.
+    """Return the memory figures of the recorded Graphs, or the saved figures.
 
     Args:
         model: the model's name in the report.

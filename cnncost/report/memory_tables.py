@@ -1,4 +1,4 @@
-"""The memory of a run as a document: bytes by use at the peaks, the holders, and the timeline."""
+"""The memory of runs as a document: bytes by use at the peak, the tensors alive then, and the timeline."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MEANING = "bytes of tensors that are alive (allocated, not reserved); workspaces
 
 
 class Run(NamedTuple):
-    """One column of the tables: a run and its memory."""
+    """A run (inference or training) and its memory: one column of the tables."""
 
     name: str
     memory: Memory
@@ -28,15 +28,15 @@ class Run(NamedTuple):
 
 
 class MemoryTables(NamedTuple):
-    """Input of the renderers.
+    """What the document shows.
 
     Attributes:
         report: the model's report.
         runs: inference, training, or both.
         step: description of the training step; empty without one.
-        block: sizes are rounded up to a multiple of this many bytes.
+        block: the allocator's block size in bytes: sizes are rounded up to a multiple of it.
         kernels: description of the kernels with estimated workspaces.
-        verdicts: statements on what fits into memory.
+        verdicts: sentences on whether the model fits into the memory of devices.
     """
 
     report: ReportData
@@ -48,7 +48,7 @@ class MemoryTables(NamedTuple):
 
 
 def document(tables: MemoryTables, top: int = 8) -> Document:
-    """The table of uses, the `top` largest holders, the timeline, and what fits."""
+    """Return a document: bytes by use, the `top` largest tensors at the peak, the timeline, and what fits."""
     parts: list[Part] = [
         notes(*_notes(tables), apart=False),
         _uses(tables),
@@ -101,7 +101,7 @@ def _notes(tables: MemoryTables) -> Iterator[str]:
 
 
 def _estimated(tables: MemoryTables) -> str:
-    """The estimated peaks with workspaces, and the op at each."""
+    """Return a sentence on the estimated peaks with workspaces, and the op at each."""
     peaks = [
         f"{run.name} {units.data(run.raw.nbytes)} ({run.raw.op} in {run.raw.path or 'the model itself'})"
         for run in tables.runs
@@ -159,7 +159,7 @@ def _holders(run: Run, top: int) -> Table:
 
 
 def _all_holders(tables: MemoryTables) -> Table:
-    """For CSV: who holds what at each run's peak. JSON has it among the facts."""
+    """Return the table of all tensors at each run's peak, for CSV; JSON has them among the facts."""
     held = ((run.name, *holder) for run in tables.runs for holder in run.memory.peak.holders)
     return data_table(("run", "path", "use", "bytes"), held)
 

@@ -19,23 +19,23 @@ from cnncost.report.schema import changed, names, times, total
 from cnncost.report.tree import by_module, parents_in, windows_of
 
 _SHOWN = {kind: attrgetter(*[f.name for f in fields(kind) if f.name != "path"]) for kind in (Layer, Module)}
-"""All fields of a row except its path."""
+"""Returns all fields of a row except its path: modules with equal ones look equal."""
 _WORTH_FOLDING = {True: 3, False: 2}
 """Minimum number of equal siblings to fold into one row, by whether they are leaves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A row of the outline.
+    """A row of the outline: a module, a folded run of equal siblings, or a module's own share.
 
     Attributes:
-        name: the last part of the path; of several equal siblings `1 … 5`; `(own)`; for a model
+        name: the last part of the path; `1 … 5` for a folded run; `(own)` for an own share; for a model
             that has no children the model's name.
-        paths: paths of the modules summed in the row.
-        row: their numbers.
+        paths: paths of the modules summed in the row: within a folded parent more than `siblings`.
+        row: the sum of their numbers.
         siblings: number of equal siblings that the row represents.
-        own: whether it is a module's own share.
-        children: empty for a leaf.
+        own: whether it is an own share: the ops that a module with children runs itself.
+        children: items of the next level; empty for a leaf.
     """
 
     name: str
@@ -54,8 +54,8 @@ class TreeRow(NamedTuple):
 
 
 def outline(report: ReportData, fold: bool = True) -> tuple[Item, ...]:
-    """The model's children and its own share; with `fold`, equal siblings in a row are one item."""
-    # a page shows it several times; a frozen report's outline stays the same
+    """Return the model's children and its own share; with `fold`, a run of equal siblings is one item."""
+    # cached in the report: a page needs it several times, and a frozen report's outline doesn't change
     found: dict[bool, tuple[Item, ...]] = vars(report).setdefault("_outlines", {})
     if fold not in found:
         built = _Outline(report, fold)
@@ -64,36 +64,36 @@ def outline(report: ReportData, fold: bool = True) -> tuple[Item, ...]:
 
 
 def inside(report: ReportData, path: str) -> tuple[Item, ...]:
-    """The items right below a module, equal siblings as one; empty for a leaf."""
+    """Return the items of a module's children, runs of equal siblings folded; empty for a leaf."""
     return _Outline(report, fold=True).children_of((path,))
 
 
 def visible(items: tuple[Item, ...], depth: int, level: int = 0) -> Iterator[TreeRow]:
-    """The items down to a depth, parents first. Depth 1 is the model's own children."""
+    """Yield the items down to a depth, parents first. Depth 1 is the model's children."""
     for item in items if level < depth else ():
         yield TreeRow(item, level)
         yield from visible(item.children, depth, level + 1)
 
 
 def depth_of(items: tuple[Item, ...]) -> int:
-    """How many levels there are."""
+    """Return the number of levels."""
     return max((1 + depth_of(item.children) for item in items), default=0)
 
 
 def fitting_depth(items: tuple[Item, ...], rows: int) -> int:
-    """The greatest depth with at most `rows` rows; at least 1."""
+    """Return the greatest depth with at most `rows` rows; at least 1."""
     deepest = depth_of(items)
     return max((d for d in range(1, deepest + 1) if sum(1 for _ in visible(items, d)) <= rows), default=1)
 
 
 def layer_names(report: ReportData) -> list[str]:
-    """Displayed layer names: path, `#2` for a second call, `(own)` for a parent's own share."""
+    """Return the layers' displayed names: the path, with `#2` for a second call, `(own)` for a parent's own share."""
     parents = {"", *parents_in(report.tree)}
     return [f"{layer.label} {OWN}".strip() if layer.path in parents else layer.label for layer in report.layers]
 
 
 def biggest_name(report: ReportData) -> str:
-    """Name of the biggest module, with the number of calls if several; empty if there is none."""
+    """Return the displayed name of the module with most MACs, with its number of calls if several; empty if none."""
     biggest = report.biggest
     if biggest is None:
         return ""
@@ -118,14 +118,14 @@ class _Outline:
                 self.below.setdefault(path.rpartition(".")[0], []).append(path)
 
     def item(self, name: str, paths: tuple[str, ...], siblings: int) -> Item:
-        """The row of modules with equal displayed values; `paths[0]` represents all of them."""
+        """Return the item of modules with equal displayed values; `paths[0]` represents all of them."""
         module = self.modules[paths[0]]
         status, row = self._status(paths[0]), module if len(paths) == 1 else times(module, len(paths))
         row = row if row.status == status else changed(row, status=status)
         return Item(name or self.report.model, paths, row, siblings, children=self.children_of(paths))
 
     def children_of(self, paths: tuple[str, ...]) -> tuple[Item, ...]:
-        """The items for the children of equal modules, and their own share."""
+        """Return the items for the children of equal modules, and for their own share."""
         below = self.below.get(paths[0], [])
         items = []
         for run in self._runs(below):
@@ -136,7 +136,7 @@ class _Outline:
         return (*items, own) if own else tuple(items)
 
     def _runs(self, paths: list[str]) -> Iterator[list[str]]:
-        """Group runs of equal neighbours that are long enough to fold; others stay single."""
+        """Yield runs of equal neighbours that are long enough to fold; all other paths singly."""
         if not self.fold:
             yield from ([path] for path in paths)
             return
@@ -148,7 +148,7 @@ class _Outline:
                 yield from ([path] for path in run)
 
     def _kind(self, path: str) -> int:
-        """An id shared by modules whose displayed values and descendants are equal."""
+        """Return an id shared by all modules whose displayed values and descendants are equal."""
         if path not in self._kind_of:
             below = tuple((child.rpartition(".")[2], self._kind(child)) for child in self.below.get(path, ()))
             layers = tuple(map(_SHOWN[Layer], self.layers.get(path, ())))
@@ -157,7 +157,7 @@ class _Outline:
         return self._kind_of[path]
 
     def _own(self, paths: tuple[str, ...]) -> Item | None:
-        """The own share of modules with children; None if it is empty."""
+        """Return the own share of modules with children: the ops they run themselves. None if it is empty."""
         layers = self.layers.get(paths[0], [])
         sums = total(layers, Layer)
         unknown = any(layer.unknown for layer in layers)
@@ -172,7 +172,7 @@ class _Outline:
         return Item(OWN, paths, times(row, len(paths)), own=True)
 
     def _status(self, path: str) -> Status:
-        """A module's status; a container that was never called derives it from its children."""
+        """Return a module's status; of a container that was never called, it follows from its children."""
         module, below = self.modules[path], self.below.get(path, [])
         if module.calls or not below or path in self.layers:
             return module.status

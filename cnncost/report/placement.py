@@ -1,4 +1,4 @@
-"""What each device of a model holds, computes and receives."""
+"""Figures of each device of a model that is on several: parameters, MACs, copies and memory."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ if TYPE_CHECKING:
 
 
 class OnDevice(NamedTuple):
-    """One device's share of a model that is on several. Those of a training step are None unless one was analyzed.
+    """One device's share of a model that is on several. Training figures are None unless a step was analyzed.
 
     Attributes:
-        device: its name, such as `cuda:1`.
-        params, parameters, buffers: number of parameters, their bytes, and bytes of buffers.
-        macs, received, sent: multiply-accumulates of inference, bytes from and to other devices.
-        inference_peak: most bytes alive on it at once.
+        device: the device's name, such as `cuda:1`.
+        params: number of parameters on the device.
+        parameters, buffers: bytes of its parameters and buffers.
+        macs: multiply-accumulates that it computes in inference.
+        received, sent: bytes copied from and to other devices in inference.
+        inference_peak: most bytes alive on it at once in inference.
         activations: bytes saved for backward.
-        gradients, optimizer_state: bytes.
-        training_macs, training_received, training_sent, training_peak: the same of a training step.
+        gradients, optimizer_state: bytes of parameter gradients, and of the optimizer's state.
+        training_macs, training_received, training_sent, training_peak: the same figures in a training step.
     """
 
     device: str
@@ -42,12 +44,12 @@ class OnDevice(NamedTuple):
 
 
 def on_devices(graph: Graph, step: Graph | None, block: int = 1) -> tuple[OnDevice, ...]:
-    """Each device's share; none for a model on one device, or whose forward failed.
+    """Return each device's share; empty for a model on one device, and if forward failed.
 
     Args:
         graph: a recorded forward.
         step: a training step of the same model, if one was recorded.
-        block: size that the allocator rounds up to.
+        block: the allocator's block size in bytes: sizes are rounded up to a multiple of it.
     """
     if graph.placement is None or graph.failed is not None:
         return ()
@@ -64,7 +66,7 @@ def on_devices(graph: Graph, step: Graph | None, block: int = 1) -> tuple[OnDevi
 
 
 def _trained(step: Graph, name: str, block: int) -> tuple[int, ...]:
-    """A device's figures of a training step; zeros for one that only inference uses."""
+    """Return a device's training figures, in the order of `OnDevice`; zeros if only inference uses the device."""
     if step.placement is None or name not in step.placement.devices:
         return (0,) * 7
     index = step.placement.devices.index(name)
@@ -77,7 +79,7 @@ def _trained(step: Graph, name: str, block: int) -> tuple[int, ...]:
 
 
 def all_links(graph: Graph, step: Graph | None) -> tuple[Link, ...]:
-    """Copies between devices, of inference and of a training step."""
+    """Return the copies between devices in inference, and in the training step if there is one."""
     if graph.placement is None:
         return ()
     return links(graph, "inference") + (links(step, "training") if step is not None else ())

@@ -1,4 +1,4 @@
-"""Tables of what each device of a model holds, computes and receives."""
+"""Tables of a model on several devices: parameters, MACs, copies and peak memory of each device."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ _OF_STEP = (
     Column("training_received", "received", "bytes", empty="-"),
     Column("training_peak", "peak", "bytes"),
 )
-_COUNTED, _PEAKS = frozenset({"macs", "training_macs"}), frozenset({"inference_peak", "training_peak"})
+_COUNTED = frozenset({"macs", "training_macs"})
+"""Columns that ops without a rule make lower bounds."""
+_PEAKS = frozenset({"inference_peak", "training_peak"})
+"""Columns that ops with unknown temporaries make lower bounds."""
 
 
 def tables(report: ReportData) -> Iterator[Part]:
-    """A table of the devices, one of a training step, and one of the links; nothing for a model on one device."""
+    """Yield tables of the devices, of their training step, and of the copies; nothing for a model on one device."""
     if not report.devices:
         return
     yield Heading("Devices")
@@ -44,7 +47,7 @@ def tables(report: ReportData) -> Iterator[Part]:
 
 
 def facts(report: ReportData) -> dict[str, object]:
-    """The same for JSON."""
+    """Return the tables as plain data for JSON."""
     if not report.devices:
         return {}
     return {"devices": [d._asdict() for d in report.devices], "links": [link._asdict() for link in report.links]}

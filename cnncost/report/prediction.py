@@ -1,4 +1,4 @@
-"""A Report with roofline times for its rows: plain data for the renderers."""
+"""A Report with roofline times for its rows, as plain data for the renderers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ By: TypeAlias = Literal["layer", "op", "kind"]
 
 
 class Row(NamedTuple):
-    """A row: a module call by its label, or an op or kind by its name, with its prediction."""
+    """A module call (named by its label), an op, or a kind of ops, with its predicted time."""
 
     name: str
     class_name: str
@@ -25,7 +25,7 @@ class Row(NamedTuple):
 
 
 class Training(NamedTuple):
-    """Inputs of a training estimate: epochs, examples per epoch, and devices."""
+    """Assumptions of a training estimate: epochs, examples per epoch, and number of devices."""
 
     epochs: float
     examples: int
@@ -47,12 +47,13 @@ class TrainingEstimate(NamedTuple):
 
 
 class Links(NamedTuple):
-    """The times of collectives, and how the ranks are linked.
+    """The times of a split model's collectives on the links between ranks.
 
     Attributes:
-        topology: how they are linked.
-        times: by sort; None if no source states the device's links.
-        local: by phase, the seconds that the roofline has for the same collectives: their bytes in the rank's memory.
+        topology: how the ranks are linked.
+        times: the time of each sort of collective; None if the bandwidth of the device's links is unknown.
+        local: by phase, the seconds that the roofline counts for the same collectives, from their bytes in the rank's
+            own memory; to be subtracted where the time on the links is added.
     """
 
     topology: Topology
@@ -61,13 +62,13 @@ class Links(NamedTuple):
 
 
 class Split(NamedTuple):
-    """Seconds of a rank of a split model.
+    """Predicted seconds of one rank of a split model.
 
     Attributes:
-        computing: the roofline's, without what it has for collectives.
-        sending: those of collectives, one after another.
-        in_turn: the sum: nothing is overlapped.
-        overlapped: in each phase the longer of both: all is.
+        computing: the roofline's time without its collectives.
+        sending: the collectives' time on the links, one after another.
+        in_turn: total if computing and sending don't overlap: their sum.
+        overlapped: total if they overlap perfectly: in each phase the longer of both.
     """
 
     computing: float
@@ -82,10 +83,10 @@ class Prediction:
 
     Attributes:
         report: the analyzed model's report.
-        roofline: the times.
-        training: inputs and result of the training estimate, if requested.
-        links: the times of collectives of a model that is split.
-        step: whether the times are of the report's training step, and not of its forward.
+        roofline: the predicted times.
+        training: assumptions and result of the training estimate, if requested.
+        links: the times of collectives on the links between ranks; None if the model is not split.
+        step: whether the times are of the report's training step instead of its forward.
     """
 
     report: ReportData
@@ -96,7 +97,7 @@ class Prediction:
 
     @property
     def graph(self) -> Graph:
-        """The run that the times are of."""
+        """The Graph whose ops the times belong to."""
         graph = self.report.training if self.step else self.report.graph
         assert graph is not None
         return graph
@@ -114,11 +115,11 @@ class Prediction:
 def predicted(
     report: ReportData, device: Device, dtype: str | None, topology: Topology, step: bool = False
 ) -> tuple[Roofline, Links | None]:
-    """The times of a report's forward, or of its training step, and of its collectives if the model is split.
+    """Predict the times of a report's forward or training step, and of its collectives if the model is split.
 
     Raises:
         DeviceError: the device has no ceiling for a number format that is needed, or no bandwidth of a link.
-        InputError: the report has no such run, or the model is not split and links are said.
+        InputError: the report has no such run, or a topology is given for a model that is not split.
     """
     graph = report.training if step else report.graph
     if graph is None:
@@ -140,7 +141,7 @@ def predicted(
 
 
 def split(prediction: Prediction) -> Split | None:
-    """The rank's seconds with and without overlap; None for a model that is not split, or without figures of links."""
+    """Return the rank's time with and without overlap; None if the model is not split or its links are unknown."""
     if prediction.links is None or prediction.links.times is None:
         return None
     local = prediction.links.local
@@ -155,7 +156,7 @@ def split(prediction: Prediction) -> Split | None:
 
 
 def rows(prediction: Prediction, by: By = "layer") -> list[Row]:
-    """A row for each module call that takes time, in order, or for each op or kind, slowest first."""
+    """Return a row for each module call that takes time, in order, or for each op or kind, slowest first."""
     roofline = prediction.roofline
     if by == "layer":
         return [row for row in _layers(prediction) if row.predicted.seconds]
@@ -173,7 +174,7 @@ def _layers(prediction: Prediction) -> list[Row]:
 
 
 def chosen(prediction: Prediction, by: By, top: int | None) -> tuple[list[Row], Row | None]:
-    """All rows, or the `top` slowest in original order, and a row with the sum of the others."""
+    """Return the `top` slowest rows in their original order (None: all), and the sum of the others as a row."""
     all_rows = rows(prediction, by)
     if top is None or len(all_rows) <= top:
         return all_rows, None
@@ -184,12 +185,12 @@ def chosen(prediction: Prediction, by: By, top: int | None) -> tuple[list[Row], 
 
 
 def forward(found: Roofline) -> Predicted:
-    """The forward pass alone."""
+    """Return the predicted time of the forward phase."""
     return found.phases.get("forward", Predicted())
 
 
 def estimate(prediction: Prediction, training: Training) -> TrainingEstimate:
-    """Time and energy of training at the ceilings.
+    """Estimate time and energy of a whole training at the device's ceilings.
 
     Raises:
         CnncostError: the model has no batch axis, or an input is not above 0.
@@ -209,7 +210,7 @@ def estimate(prediction: Prediction, training: Training) -> TrainingEstimate:
 
 
 def times_of(prediction: Prediction, path: str) -> list[tuple[str, OpTime]]:
-    """The ops that a module's first call runs itself, with their times.
+    """Return (op's name, time) of each op that a module's first call runs itself.
 
     Raises:
         CnncostError: no module of this path.

@@ -1,4 +1,4 @@
-"""A Prediction as a document, and the formulas of a module's ops. Formatting only."""
+"""A Prediction as a document, and the time formulas of a module's ops as text. Computes nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cnncost.report.prediction import By, Prediction, Row, Training, TrainingEst
 
 
 def document(prediction: Prediction, by: By = "layer", top: int | None = None) -> Document:
-    """Ceilings, formula, rows and total; `top`: only the slowest rows."""
+    """Return a document of ceilings, formula, rows and total; `top`: only so many of the slowest rows."""
     report, roofline = prediction.report, prediction.roofline
     computed_in = "" if roofline.dtype is None else f", computed in {roofline.dtype}"
     return Document(
@@ -85,11 +85,11 @@ def _table(prediction: Prediction, by: By, top: int | None) -> Table:
 _CEILINGS = tuple(
     f"{ceiling}{which}_seconds" for which in ("", "_bound") for ceiling in ("compute", "memory", "launch")
 )
-"""What each ceiling alone would take of the row's ops, whichever bounds them; and the time of those that it bounds."""
+"""For each ceiling, the seconds of all ops if it were the only one, and the seconds of the ops that it bounds."""
 
 
 def explain(prediction: Prediction, path: str) -> str:
-    """The formula of each op of a module, with its numbers. Raises CnncostError if there is no such module."""
+    """Return the time formula of each op of a module, with its numbers. Raises CnncostError for an unknown path."""
     device = prediction.roofline.device
     lines = [f"{path or prediction.report.model} on {device.title}"]
     for name, time in times_of(prediction, path):
@@ -118,7 +118,7 @@ def _bound(time: OpTime) -> str:
 
 
 def ceilings(device: Device, dtype: str | None) -> str:
-    """`NVIDIA H100 SXM5 80 GB: 989 TFLOP/s bfloat16, 3.35 TB/s, launch 5.00 µs (assumed)`."""
+    """Return `NVIDIA H100 SXM5 80 GB: 989 TFLOP/s bfloat16, 3.35 TB/s, launch 5.00 µs (assumed)`."""
     shown = {dtype: device.peak(dtype)} if dtype else device.flops
     parts = [f"{units.si(flops, 'FLOP/s')} {name}" for name, flops in shown.items()]
     parts.append(units.si(device.bandwidth, "B/s") if device.bandwidth else "memory no ceiling")
@@ -129,7 +129,7 @@ def ceilings(device: Device, dtype: str | None) -> str:
 
 
 def formula(device: Device) -> str:
-    """The formula for an op's time."""
+    """Return the formula for an op's time, in words."""
     compute_memory = "FLOPs / peak, bytes / bandwidth" if device.bandwidth else "FLOPs / peak"
     if device.overlaps:
         return f"time of an op = max(launch, {compute_memory})"
@@ -139,7 +139,7 @@ def formula(device: Device) -> str:
 
 
 def foot(prediction: Prediction) -> list[str]:
-    """The total by bound, throughput, the training estimate, and what is left out."""
+    """Return the lines below the table: the total by bound, throughput, training estimate, and omitted ops."""
     roofline = prediction.roofline
     total, once = roofline.total, forward(roofline)
     unlinked = prediction.links is not None and prediction.links.times is None
@@ -168,7 +168,7 @@ def foot(prediction: Prediction) -> list[str]:
 
 
 def training(stated: Training, found: TrainingEstimate, device: Device) -> str:
-    """`training: 90 epochs of 1,200,000 examples on 2 devices: ≥ 1.58 days, ≥ 18.5 kWh; …`."""
+    """Return `training: 90 epochs of 1,200,000 examples on 2 devices: ≥ 1.58 days, ≥ 18.5 kWh; …`."""
     many = units.counted(stated.devices, "device")
     step = "recorded" if found.recorded else "taken as 3 forward passes"
     least = "" if device.measured else AT_LEAST

@@ -1,4 +1,4 @@
-"""The largest rows of a report first: a flat list of layers or ops, sorted by a column, perhaps cut."""
+"""Sorts the layers or ops of a report by a column, largest first; optionally only the first few."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from cnncost.report.rows import Op, Totals
 from cnncost.report.schema import total
 
 _SORTABLE = frozenset({"count", "bytes", "ratio"})
+"""Formats of columns that rows can be sorted by."""
 _ALIASES = {"share": "macs"}
-_NO_SIZE = frozenset({"call", "depth"})
-"""Columns whose numbers are places, not sizes."""
+_ORDINALS = frozenset({"call", "depth"})
+"""Columns whose numbers say where a row is; sorting by them means nothing."""
 
 
 class Ranking(NamedTuple):
-    """Rows by a column, largest first.
+    """How the user wants rows to be sorted, and how many of them.
 
     Attributes:
         sort: name or heading of the column; None: MACs, or FLOPs if there are no MACs.
@@ -32,10 +33,10 @@ class Ranking(NamedTuple):
 
 
 def ranking(sort: str | None, top: int | None) -> Ranking | None:
-    """The Ranking requested; None if none is.
+    """Return the user's Ranking; None if both arguments are None.
 
     Raises:
-        CnncostError: `top` is no number of rows, `sort` no text.
+        CnncostError: `top` is not an int above 0, or `sort` is not a str.
     """
     if sort is None and top is None:
         return None
@@ -47,13 +48,13 @@ def ranking(sort: str | None, top: int | None) -> Ranking | None:
 
 
 class Ranked(NamedTuple):
-    """The order of a view's rows.
+    """A view's rows in sorted order.
 
     Attributes:
-        order: indices of the rows shown, largest first.
-        rest: the sum of those left out; None if all are shown.
-        left: how many are left out.
-        column: the column that they are sorted by.
+        order: indices of the shown rows, largest first.
+        rest: the sum of the rows left out; None if all are shown.
+        left: how many rows are left out.
+        column: the column that the rows are sorted by.
     """
 
     order: tuple[int, ...]
@@ -63,21 +64,21 @@ class Ranked(NamedTuple):
 
     @property
     def legend(self) -> list[str]:
-        """The order, in words."""
+        """A line that says how the rows are sorted."""
         more = f"; {self.name}: the sum of the others" if self.left else ""
         return [f"sorted by {self.column.heading}, largest first{more}"]
 
     @property
     def name(self) -> str:
-        """Name of the row for what is left out."""
+        """Name of the row that sums the rows left out."""
         return f"{units.exact(self.left)} more"
 
 
 def check(asked: Ranking, by: By) -> None:
-    """Refuse a column that rows of a view never have, without a report: before the work.
+    """Reject a column that the view never has, before any model is analyzed.
 
     Raises:
-        CnncostError: no such column, or one that holds no sizes.
+        CnncostError: no such column, or it can't be sorted by.
     """
     if asked.sort is not None:
         columns = OP if by == "op" else LAYER
@@ -90,7 +91,7 @@ def ranked(report: ReportData, by: By, asked: Ranking) -> Ranked:
     """Sort a view's rows; ties go to most MACs, most FLOPs, then to the first.
 
     Raises:
-        CnncostError: no such `by`, the module tree, no such column, or one that holds no sizes.
+        CnncostError: no such `by`, `by="module"` (a tree has its own order), no such column, or it can't be sorted by.
     """
     if by == "module":
         raise CnncostError(
@@ -121,11 +122,11 @@ def _column(report: ReportData, columns: Sequence[Column], sort: str | None) -> 
 
 
 def _sizes(columns: Sequence[Column]) -> dict[str, Column]:
-    return {each.name: each for each in columns if each.look in _SORTABLE and each.name not in _NO_SIZE}
+    return {each.name: each for each in columns if each.look in _SORTABLE and each.name not in _ORDINALS}
 
 
 def _sizes_of(wanted: str, sort: str, columns: Sequence[Column]) -> Column:
-    """The column of this name or heading. Raises CnncostError if there is none, or it holds no sizes."""
+    """Return the column of this name or heading. Raises CnncostError if there is none, or it can't be sorted by."""
     sizes = _sizes(columns)
     for each in sizes.values():
         if wanted in _called(each):
@@ -146,6 +147,6 @@ def _called(column: Column) -> set[str]:
 
 
 def _summed(rows: Sequence[Row]) -> Totals:
-    """Rows as one."""
+    """Return the sum of rows."""
     bounded = any(map(is_lower_bound, rows))
     return Totals(**total(rows, Totals), param_bytes=0, buffer_bytes=0, ops=0, lower_bound=bounded)

@@ -17,21 +17,21 @@ from cnncost.graph import Graph
 Look: TypeAlias = Literal["text", "flag", "shapes", "count", "bytes", "ratio", "along"]
 Sums: TypeAlias = Literal["sum", "any", "no"]
 Pass: TypeAlias = Callable[[Graph], Mapping[int, int]]
-"""A pass that returns a number per call index; missing calls have 0."""
+"""A pass: returns a number by the call's index; a call that is missing has 0."""
 
 
 class Statistic(NamedTuple):
-    """Declaration of one statistic of a row.
+    """The declaration of one statistic, which becomes a column.
 
     Attributes:
         heading: displayed above the column.
         meaning: one-sentence description.
         look: format of a value; counts, bytes and ratios are right-aligned.
-        sums: how rows are aggregated: sum, any, or not at all.
+        sums: how several rows become one: `sum`, `any` (of flags), or `no`.
         bounded: whether an op without a rule makes it a lower bound.
         masked: whether an unknown mask makes it an upper bound.
         group: optional group (`rf`, `memory`, `masks`), shown on request; empty: always shown.
-        after: for a derived number, the preceding column.
+        after: for a derived number, name of the column that it follows.
         given_by: the pass that fills it; None: filled when the Report is built or extended.
     """
 
@@ -68,7 +68,7 @@ class _Derived(property):
 def derived(
     heading: str, meaning: str, look: Look = "count", *, after: str, bounded: bool = False
 ) -> Callable[[Callable[[Any], Any]], property]:
-    """Declare a number computed from other fields of the same row, including aggregated rows."""
+    """Declare a property as a column: a number computed from other fields of the same row, also of summed rows."""
 
     def declare(function: Callable[[Any], Any]) -> property:
         column = _Derived(function)
@@ -80,9 +80,10 @@ def derived(
 
 @cache
 def statistics(kind: Any) -> dict[str, Statistic]:
-    """The statistics of a row class by name, in order; a derived number is behind its `after` column, in its group.
+    """Return the statistics of a row class by name, in the order of the columns.
 
-    Several behind one column are in the order of their declarations.
+    A derived number follows its `after` column and belongs to that column's group. Several with the same `after` stay
+    in the order of their declarations.
 
     Raises:
         TypeError: `after` is no column of the class.
@@ -108,21 +109,21 @@ def statistics(kind: Any) -> dict[str, Statistic]:
 
 
 def stored(kind: Any, name: str) -> str:
-    """The stored column behind which a derived number stands, maybe behind other derived ones; a stored one itself."""
+    """Return the stored (not derived) column that a derived number follows, directly or not; a stored one itself."""
     after = statistics(kind)[name].after
     return stored(kind, after) if after else name
 
 
 @cache
 def names(kind: Any, sums: Sums) -> tuple[str, ...]:
-    """Names of a row class's stored statistics with the given aggregation."""
+    """Return the names of a row class's stored statistics with this aggregation."""
     held = {f.name for f in dataclasses.fields(kind)}
     return tuple([name for name, about in statistics(kind).items() if name in held and about.sums == sums])
 
 
 @cache
 def groups(kind: Any) -> dict[str, tuple[str, ...]]:
-    """The optional statistics of a row class, by group."""
+    """Return the names of the optional statistics of a row class, by group."""
     by_group: dict[str, list[str]] = {}
     for name, about in statistics(kind).items():
         if about.group:
@@ -131,7 +132,7 @@ def groups(kind: Any) -> dict[str, tuple[str, ...]]:
 
 
 def has(row: Any, group: str) -> bool:
-    """Whether a row has the numbers of a group."""
+    """Return whether a row has the statistics of a group; False if they were not requested."""
     kind: Any = type(row)
     return any(getattr(row, name) is not None for name in _telling(kind, group))
 
@@ -143,7 +144,7 @@ def _telling(kind: Any, group: str) -> tuple[str, ...]:
 
 
 def total(rows: Iterable[Any], kind: Any) -> dict[str, Any]:
-    """Aggregate rows into the statistics of a class; None for optional ones that no row has."""
+    """Return the statistics of a class, aggregated over rows; None for optional ones that no row has."""
     rows = list(rows)
     if len(rows) == 1:
         return _alone(rows[0], kind)
@@ -174,7 +175,7 @@ def _sums(kind: Any) -> tuple[tuple[str, int | None], ...]:
 
 
 def changed(row: Any, **values: Any) -> Any:
-    """A row with other values, as `dataclasses.replace` makes it, but faster: large models have many rows."""
+    """Return a copy of a row with some fields changed; faster than `dataclasses.replace`, as there may be many rows."""
     kind: Any = type(row)
     made = object.__new__(kind)
     read, write = _fields(kind)
@@ -193,7 +194,7 @@ def _fields(kind: Any) -> tuple[Callable[[Any], tuple[Any, ...]], tuple[Callable
 
 
 def times(row: Any, number: int) -> Any:
-    """The sum of `number` equal rows."""
+    """Return the sum of `number` equal rows."""
     if number == 1:
         return row
     kind: Any = type(row)

@@ -1,4 +1,4 @@
-"""What an op reads and makes, in words: its tensors under the names that their module gives them."""
+"""Describes an op's input and output tensors in words, with the names of parameters and buffers."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Signatures:
         self._stored = {graph.values[value].storage: value for value in self._owners}
 
     def of(self, node: Node, path: str) -> str:
-        """`x 1×3×224×224 float32, weight 64×3×3×3 → 1×64×224×224`; a dtype is shown where it changes.
+        """Return `x 1×3×224×224 float32, weight 64×3×3×3 → 1×64×224×224`; a dtype is shown where it changes.
 
-        Parameters and buffers of the module `path` have their own names, others the full ones.
+        Parameters and buffers of the module `path` have their own names, those of other modules their full names.
         """
         values = [self.graph.values[i] for i in node.inputs]
         names = {value.id: self._held(value, path) for value in values}
@@ -36,7 +36,7 @@ class Signatures:
         return f"{', '.join(texts) or 'nothing'} → {', '.join(outputs) or 'nothing'}"
 
     def _held(self, value: Value, path: str) -> str:
-        """The name of the parameter or buffer that it is, or is a view of; else empty."""
+        """Return the name of the parameter or buffer that a value is, or is a view of; empty for other values."""
         if value.id in self._owners:
             return self._name(value.id, path)
         stored = self._stored.get(value.storage)
@@ -52,7 +52,7 @@ class Signatures:
 
 
 def _letter(value: int, nameless: list[int]) -> str:
-    """`x`, or `x1`, `x2` if an op reads several unnamed tensors; one name per tensor."""
+    """Return `x`, or `x1`, `x2`, … if an op reads several unnamed tensors."""
     return "x" if len(nameless) == 1 else f"x{nameless.index(value) + 1}"
 
 

@@ -1,4 +1,4 @@
-"""Spans of a run: its ops one after the other, within the modules that called them, as long as a quantity is large."""
+"""Lays a run out as nested spans: ops one after the other within their modules, as long as a quantity is large."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cnncost.report.tree import ancestors
 
 
 class Frame(NamedTuple):
-    """A module around an op: its path, class, and which call of it this is, from 1."""
+    """A module call that an op runs in: the module's path and class, and which call of it this is, from 1."""
 
     path: str
     class_name: str
@@ -21,14 +21,14 @@ class Frame(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """An op, or a module's own share without its ops.
+    """An op with its size; or the sum of a module call's own ops, if the ops are not known one by one.
 
     Attributes:
-        phase: of the training step; empty where there is one alone.
-        frames: the modules around it, outermost first.
-        op: its name; empty for a share without ops.
-        size: in the track's unit; None: not known.
-        facts: about it.
+        phase: phase of the training step; empty if the run has only one phase.
+        frames: the module calls around it, outermost first.
+        op: the op's name; empty for the sum.
+        size: length of its span in the track's unit; None if it is not known.
+        facts: returns further data to show with the span; called only when the span is made.
     """
 
     phase: str
@@ -41,23 +41,26 @@ class Piece(NamedTuple):
 def of_graph(
     graph: Graph, sizes: Iterable[float | None], facts: Callable[[int], Mapping[str, Any]] | None = None
 ) -> Iterator[Piece]:
-    """The ops of a run that have a size or whose size is unknown.
+    """Yield the ops of a run, without those of size 0.
 
     Args:
-        graph: the run.
-        sizes: of each node.
-        facts: about a node, by its index.
+        graph: the recorded run.
+        sizes: the size of each node in the track's unit; None if it is not known.
+        facts: returns further data to show with a node, by its index.
     """
-    around = _Around(graph)
+    around = _Frames(graph)
     phased = len({node.phase for node in graph.nodes}) > 1
     for index, (node, size) in enumerate(zip(graph.nodes, sizes, strict=True)):
         if size is None or size:
             about = (lambda i=index: facts(i)) if facts is not None else dict
-            yield Piece(node.phase if phased else "", around.frames(node.call), node.name, size, about)
+            yield Piece(node.phase if phased else "", around.of(node.call), node.name, size, about)
 
 
 def of_layers(report: ReportData, size: Callable[[Any], int], bounded: bool) -> Iterator[Piece]:
-    """The own shares of module calls; `bounded`: an op without a rule makes the number a lower bound."""
+    """Yield the sum of each module call's own ops, from a report without a graph.
+
+    `bounded`: an op without a rule makes the number a lower bound, and yields a piece of unknown size.
+    """
     classes = {path: class_name for path, class_name, _ in report.tree}
     for layer in report.layers:
         frames = tuple(
@@ -70,14 +73,15 @@ def of_layers(report: ReportData, size: Callable[[Any], int], bounded: bool) -> 
             yield Piece("", frames, "", own)
 
 
-class _Around:
-    """The modules around each call, found once."""
+class _Frames:
+    """Finds the module calls around each call, and caches them."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.known: dict[int | None, tuple[Frame, ...]] = {None: ()}
 
-    def frames(self, call: int) -> tuple[Frame, ...]:
+    def of(self, call: int) -> tuple[Frame, ...]:
+        """Return a call and the calls around it, outermost first."""
         waiting, at = [], call
         while at not in self.known:
             waiting.append(at)
@@ -93,14 +97,14 @@ class _Around:
 
 
 def track(name: str, unit: Unit, model: str, pieces: Iterable[Piece], missing: str) -> Track:
-    """Pieces as spans, which add up in their order; a module that has one of unknown size is marked as a lower bound.
+    """Lay pieces out one after the other; a module with a piece of unknown size is marked as a lower bound.
 
     Args:
-        name: of the track.
-        unit: of sizes.
-        model: the outermost module's name.
-        pieces: in the order in which they ran.
-        missing: why a size is not known.
+        name: the track's name.
+        unit: unit of the sizes.
+        model: the model's name, shown for the module with the empty path.
+        pieces: the pieces in the order in which they ran.
+        missing: why a size is not known, in words.
     """
     builder = _Builder(model, [*pieces], missing)
     spans = builder.built()
@@ -108,21 +112,28 @@ def track(name: str, unit: Unit, model: str, pieces: Iterable[Piece], missing: s
 
 
 class _Open(NamedTuple):
-    """A phase or a module that is open, and where it is in the list."""
+    """A span whose end is not known yet.
+
+    Attributes:
+        key: (phase, None) of a phase, ("", frame) of a module call.
+        position: index of the span in the list.
+    """
 
     key: tuple[str, Frame | None]
-    place: int
+    position: int
 
 
 class _Builder:
+    """Builds spans from pieces; `at` is where the next piece starts."""
+
     def __init__(self, model: str, pieces: list[Piece], missing: str) -> None:
         self.model, self.pieces, self.missing = model, pieces, missing
         self.at: float = 0
         self.spans: list[Span] = []
         self.open: list[_Open] = []
         unknown = [piece for piece in pieces if piece.size is None]
-        self.phases = {piece.phase for piece in unknown}
-        self.paths = {frame.path for piece in unknown for frame in piece.frames}
+        self.partial_phases = {piece.phase for piece in unknown}
+        self.partial_paths = {frame.path for piece in unknown for frame in piece.frames}
 
     def built(self) -> tuple[Span, ...]:
         for piece in self.pieces:
@@ -138,13 +149,13 @@ class _Builder:
         return tuple(self.spans)
 
     def _enter(self, keys: list[tuple[str, Frame | None]]) -> None:
-        """Close what is open and not wanted, and open what is wanted."""
+        """End the open spans that are not in `keys`, and start those of `keys` that are not open."""
         same = 0
         while same < min(len(keys), len(self.open)) and keys[same] == self.open[same].key:
             same += 1
         while len(self.open) > same:
-            _, place = self.open.pop()
-            self.spans[place] = self.spans[place]._replace(end=self.at)
+            _, position = self.open.pop()
+            self.spans[position] = self.spans[position]._replace(end=self.at)
         for key in keys[same:]:
             self.spans.append(self._opened(key))
             self.open.append(_Open(key, len(self.spans) - 1))
@@ -153,9 +164,9 @@ class _Builder:
         phase, frame = key
         level = len(self.open)
         if frame is None:
-            mark = f"{AT_LEAST} " if phase in self.phases else ""
+            mark = f"{AT_LEAST} " if phase in self.partial_phases else ""
             return Span(mark + phase, mark + phase, "phase", level, self.at, self.at)
-        mark = f"{AT_LEAST} " if frame.path in self.paths else ""
+        mark = f"{AT_LEAST} " if frame.path in self.partial_paths else ""
         name = f"{mark}{frame.path or self.model} ({frame.class_name})"
         outer = self.open[-1].key[1] if self.open else None
         within = f"{outer.path}." if outer is not None and outer.path else ""

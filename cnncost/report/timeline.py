@@ -1,4 +1,4 @@
-"""A Prediction or a Report as a timeline, for viewers of traces and flame graphs."""
+"""Turns a Prediction or a Report into a timeline, for viewers of traces and flame graphs."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ NO_RULE = "no rule, not known"
 
 
 def traced(prediction: Prediction) -> Timeline:
-    """Predicted seconds of each op, with what they follow from, and bytes of memory by use over the seconds.
+    """Return a timeline of each op's predicted seconds, and of the bytes of memory alive, by use, at each time.
 
-    Collectives of a split model take their time on links, in turn, where the device's links are stated.
+    Collectives of a split model take the time on the device's links, not overlapped, if its links are known.
     """
     seconds = _seconds(prediction)
     facts = _Facts(prediction, seconds)
@@ -36,7 +36,7 @@ def traced(prediction: Prediction) -> Timeline:
 
 
 def flames(prediction: Prediction) -> Timeline:
-    """Predicted seconds, FLOPs and bytes of each op."""
+    """Return three tracks: predicted seconds, FLOPs, and bytes read and written of each op."""
     times = prediction.roofline.nodes
     tracks = (
         _track(prediction, "seconds", _seconds(prediction)),
@@ -47,14 +47,14 @@ def flames(prediction: Prediction) -> Timeline:
 
 
 def _track(
-    prediction: Prediction, of: Literal["seconds", "FLOPs", "bytes"], sizes: Sequence[float | None],
+    prediction: Prediction, quantity: Literal["seconds", "FLOPs", "bytes"], sizes: Sequence[float | None],
     facts: Callable[[int], dict[str, Any]] | None = None,
 ) -> Track:  # fmt: skip
     roofline, run = prediction.roofline, _run(prediction)
     pieces = of_graph(prediction.graph, sizes, facts)
-    if of != "seconds":
-        name = _marked(f"{of} of the {run}", bool(roofline.unknown))
-        return track(name, "bytes" if of == "bytes" else "none", prediction.report.model, pieces, NO_RULE)
+    if quantity != "seconds":
+        name = _marked(f"{quantity} of the {run}", bool(roofline.unknown))
+        return track(name, "bytes" if quantity == "bytes" else "none", prediction.report.model, pieces, NO_RULE)
     unlinked = prediction.links is not None and prediction.links.times is None
     computed = "" if roofline.dtype is None else f", computed in {roofline.dtype}"
     bounded = bool(roofline.unknown) or unlinked or not roofline.device.measured
@@ -78,7 +78,10 @@ def _timeline(prediction: Prediction, tracks: tuple[Track, ...], counters: tuple
 
 
 def of_report(report: ReportData) -> Timeline:
-    """MACs, FLOPs, bytes and parameters; those of ops, or of module calls of a report that was read from a file."""
+    """Return tracks of MACs, FLOPs, bytes and parameters.
+
+    Spans are ops; of a report that was read from a file they are module calls, as it has no graph.
+    """
     tracks = [_counted(report, *each) for each in _QUANTITIES]
     tracks.append(track("parameters", "none", report.model, of_layers(report, lambda row: row.params, False), ""))
     if report.training is not None:
@@ -89,7 +92,7 @@ def of_report(report: ReportData) -> Timeline:
 
 
 def _moved(each: Any) -> int:
-    """Bytes of an op's cost or of a row."""
+    """Return the bytes read and written of an op's cost, or of a row of the report."""
     return int(each.bytes_read + each.bytes_written) if hasattr(each, "bytes_read") else int(each.read + each.written)
 
 
@@ -98,7 +101,7 @@ _QUANTITIES: tuple[tuple[str, Unit, Callable[[Any], int]], ...] = (
     ("FLOPs", "none", lambda each: each.flops),
     ("bytes read and written", "bytes", _moved),
 )
-"""Name, unit, and the number of a cost or a row."""
+"""Name, unit, and a function that returns the number of an op's cost or of a row."""
 
 
 def _counted(report: ReportData, name: str, unit: Unit, of: Callable[[Any], int]) -> Track:
@@ -120,7 +123,7 @@ def _marked(name: str, bounded: bool) -> str:
 
 
 def _seconds(prediction: Prediction) -> list[float | None]:
-    """Of each node; of collectives those on links, where they are known."""
+    """Return the predicted seconds of each node; of collectives, the time on the links if that is known."""
     roofline, links = prediction.roofline, prediction.links
     seconds = [None if time is None else time.seconds for time in roofline.nodes]
     if links is None or split(prediction) is None:
@@ -139,7 +142,7 @@ def _seconds(prediction: Prediction) -> list[float | None]:
 
 
 class _Facts:
-    """What ops are, and what their times follow from."""
+    """Describes an op and how its time is made up, for a viewer's details."""
 
     def __init__(self, prediction: Prediction, seconds: Sequence[float | None]) -> None:
         self.nodes, self.times, self.seconds = prediction.graph.nodes, prediction.roofline.nodes, seconds
@@ -147,7 +150,7 @@ class _Facts:
         self.shapes: dict[int, dict[str, Any]] = {}
 
     def of(self, index: int) -> dict[str, Any]:
-        """Those of a node."""
+        """Return the details of a node, by its index."""
         node, time = self.nodes[index], self.times[index]
         about: dict[str, Any] = {"phase": node.phase, **self._shapes(node.spec)}
         if time is None:
@@ -166,11 +169,11 @@ class _Facts:
 
 
 TIMELINES = {"trace": traced, "speedscope": flames}
-"""Of a prediction, by the viewer's format."""
+"""The function that makes a prediction's timeline, by the viewer's format."""
 
 
 def _counters(prediction: Prediction, seconds: list[float | None]) -> Iterator[Counter]:
-    """Bytes alive while each op runs, from its start on: of each device of a model that is on several."""
+    """Yield the bytes alive while each op runs; if the model is on several devices, for each device."""
     graph, at = prediction.graph, 0.0
     if not graph.nodes:
         return

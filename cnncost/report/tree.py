@@ -17,10 +17,15 @@ def module_tree(
     all_layers: Sequence[Layer], tree: Sequence[tuple[str, str, int]], totals: Totals, fields: Mapping[str, Spans],
     shapes: Mapping[str, tuple[Shape, ...]], given: Mapping[str, tuple[Shape, ...]] | None = None,
 ) -> tuple[Module, ...]:  # fmt: skip
-    """Modules in the model's own order, parents first; the first one has the model's totals.
+    """Return the modules in the model's own order, parents first; the first is the model, with its totals.
 
-    `tree` lists (path, class, calls) per module; `fields` are receptive fields by path, `shapes` what the last call
-    returned of modules whose rows don't tell, `given` what it was given, or None if that was not requested.
+    Args:
+        all_layers: the rows of all module calls.
+        tree: (path, class, calls) of each module.
+        totals: the model's totals, which tell what optional statistics there are.
+        fields: receptive fields of first calls, by path.
+        shapes: output shapes of the last call, by path, of modules without a row for that call.
+        given: input shapes of the same calls; None if they were not requested.
     """
     by_path = by_module(all_layers)
     parents = parents_in(tree)
@@ -59,21 +64,21 @@ def module_tree(
 def _given(
     path: str, layers: Sequence[Layer], given: Mapping[str, tuple[Shape, ...]] | None
 ) -> tuple[Shape, ...] | None:
-    """Shapes that a module's last call was given."""
+    """Return the input shapes of a module's last call; None if they were not requested."""
     if given is None:
         return None
     return given.get(path) or (layers[-1].input_shapes if layers else None) or ()
 
 
 def windows_of(layers: Sequence[Layer]) -> dict[str, Any]:
-    """Kernel and stride of a module's own rows."""
+    """Return kernel and stride of a module's own rows, `several` where its calls differ."""
     if len(layers) == 1:
         return {"kernel": layers[0].kernel, "stride": layers[0].stride}
     return {name: several(getattr(layer, name) for layer in layers) for name in ("kernel", "stride")}
 
 
 def _nothing(totals: Totals) -> dict[str, Any]:
-    """Zero statistics for a module; None for optional statistics that were not requested."""
+    """Return zero for each statistic of a module; None for optional statistics that were not requested."""
     sums: dict[str, Any] = {name: None if getattr(totals, name) is None else 0 for name in names(Module, "sum")}
     return sums | dict.fromkeys(names(Module, "any"), False)
 
@@ -89,7 +94,7 @@ def _add(sums: dict[str, Any], more: dict[str, Any], numbers: Sequence[str], fla
 
 
 def by_module(layers: Sequence[Layer]) -> dict[str, list[Layer]]:
-    """The rows of each module, by its path."""
+    """Return the rows of each module, by its path."""
     by_path: dict[str, list[Layer]] = {}
     for layer in layers:
         by_path.setdefault(layer.path, []).append(layer)
@@ -97,7 +102,7 @@ def by_module(layers: Sequence[Layer]) -> dict[str, list[Layer]]:
 
 
 def parents_in(tree: Iterable[tuple[str, str, int]]) -> set[str]:
-    """Paths of the modules that have others in them."""
+    """Return the paths of the modules that have children."""
     return {path.rpartition(".")[0] for path, _, _ in tree if path}
 
 
@@ -106,7 +111,7 @@ def _depth(path: str) -> int:
 
 
 def ancestors(path: str) -> list[str]:
-    """The model, and all on the way to the path itself."""
+    """Return the paths of the model (""), of all modules around a module, and of the module itself."""
     parts = path.split(".") if path else []
     return [".".join(parts[:n]) for n in range(len(parts) + 1)]
 

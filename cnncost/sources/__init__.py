@@ -1,1 +1,1 @@
-"""Interpretation of MODEL and --input, one file per kind of source."""
+"""Turns MODEL and --input into a model with inputs: a file for each kind of source (zoo, Python code, timm, …)."""

@@ -1,4 +1,4 @@
-"""NumPy arrays among inputs, as tensors that share their data."""
+"""Converts NumPy arrays in inputs to tensors that share their memory if possible."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from cnncost.errors import InputError
 
 
 def with_tensors(inputs: Any, where: str = "inputs") -> Any:
-    """The inputs with a tensor for each array, in tuples, lists and dicts; the same object if there is none.
+    """Return the inputs with a tensor for each array in nested tuples, lists and dicts; the same object if none.
 
     Raises:
-        InputError: an array whose dtype torch has not, such as texts.
+        InputError: an array whose dtype torch lacks, such as strings.
     """
     kind = type(inputs)
     if kind.__module__ == "numpy" and kind.__name__ == "ndarray":

@@ -1,4 +1,4 @@
-"""Error messages if two attempts at analyzing a model failed."""
+"""Error messages for a model whose static analysis and run on real data both failed."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from cnncost.errors import CnncostError, DataDependentError, ForwardError, NoSha
 from cnncost.sources.causes import one_line
 
 _MOST = 200
-"""Maximum characters of a reason quoted within another message."""
+"""Most characters of a message quoted within another."""
 BUILT = "built with weights, as it could not be without: "
-"""Start of the note about such a model, before the reason."""
+"""Start of the note on a model that could not be built on the meta device; the reason follows."""
 
 
 def reason(error: BaseException) -> str:
-    """Class and shortened message of an external error."""
+    """Return the class and the shortened message of another library's error."""
     return _cut(f"{type(error).__name__}: {one_line(error)}")
 
 
 def briefly(error: CnncostError) -> str:
-    """An error's message, shortened and without its advice."""
+    """Return the message of one of our errors, shortened and without its advice."""
     from cnncost.frontends.torch.diagnose import without_advice
 
     message = without_advice(str(error.args[0]))
@@ -29,9 +29,9 @@ def briefly(error: CnncostError) -> str:
 
 
 def of_both(static: ForwardError, real: CnncostError) -> CnncostError:
-    """The error to raise if both a static analysis and a run on real data failed: the more informative one, extended.
+    """Return the more informative of two errors, with a mention of the other in its message.
 
-    If the static one only failed because forward needs values, the error of the run on real data says more.
+    That is the static analysis' error, unless it only failed because forward needs values.
     """
     from cnncost.frontends.torch.diagnose import without_advice
 
@@ -48,12 +48,13 @@ def of_both(static: ForwardError, real: CnncostError) -> CnncostError:
 
 
 _SAYS_WHY = re.compile(r"(?<=reads the values of a tensor)(?P<how> \(.*\)), and a static analysis has none", re.DOTALL)
-"""In a message on values that are read: how torch says it, and what the reader knows by then."""
+"""In a message on values that are read: torch's own words, and the rest, which a reader of both messages knows."""
 _SHORT = 50
+"""Most characters of the name of an op, in brackets; longer text is a message of torch's."""
 
 
 def _how(found: re.Match[str]) -> str:
-    """The name of an op, but no message of torch's."""
+    """Return the op's name in brackets; empty if the brackets hold a message of torch's."""
     return found["how"] if len(found["how"]) <= _SHORT else ""
 
 

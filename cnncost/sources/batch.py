@@ -1,4 +1,4 @@
-"""Set the batch size of inputs: the first axis of each tensor, in any nesting, or the number of images in a list."""
+"""Sets the batch size of inputs: the first axis of each tensor, or the number of images in a detector's list."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from cnncost.sources.sizes import has_named, leaves, rebuilt, shape_of
 
 
 def with_batch(inputs: Any, batch: int) -> Any:
-    """Set the first axis of shapes, shape strings, tensors, and tuples, lists and dicts of them; others stay.
+    """Return inputs with the first axis of each shape, shape string and tensor set to `batch`, in any nesting.
 
-    If the first argument is a list of images C×H×W, as a detector takes it, this and other lists repeat their items
-    cyclically: an example each.
+    If the first argument is a list of images C×H×W, as for a detector, each list of tensors gets `batch` items
+    instead, by repeating its own cyclically. Other values stay as they are.
 
     Raises:
         InputError: no tensor with a first axis, or a batch below 1.
@@ -31,7 +31,7 @@ def with_batch(inputs: Any, batch: int) -> Any:
 
 
 def _begins_with_images(inputs: Any) -> bool:
-    """Whether the first argument is a list of images C×H×W, an example each."""
+    """Return whether the first argument is a list of images C×H×W, one for each example."""
     if not isinstance(inputs, (dict, tuple, list)) or (isinstance(inputs, (tuple, list)) and shape_of(inputs)):
         return False
     named = inputs.values() if isinstance(inputs, dict) else inputs
@@ -41,7 +41,7 @@ def _begins_with_images(inputs: Any) -> bool:
 
 
 def _set(inputs: Any, batch: int, images: bool) -> tuple[Any, bool]:
-    """The inputs with the batch size set, and whether there was a tensor to set it in."""
+    """Return the inputs with the batch size set, and whether they contain a tensor or shape."""
     if isinstance(inputs, str):
         return _set(parse_shape(inputs), batch, images) if looks_like_shape(inputs) else (inputs, False)
     if isinstance(inputs, TensorText):
@@ -70,20 +70,20 @@ def _set_in(container: Any, batch: int, images: bool) -> tuple[Any, bool]:
 
 
 def _several(items: list[Any], batch: int) -> list[Any]:
-    """As many examples as `batch`; no tensor is in two of them, as it would be counted once."""
-    return [items[i] if i < len(items) else _again(items[i % len(items)]) for i in range(batch)]
+    """Return `batch` items, repeated cyclically and copied: one tensor used twice would count once in memory."""
+    return [items[i] if i < len(items) else _copied(items[i % len(items)]) for i in range(batch)]
 
 
-def _again(example: Any) -> Any:
+def _copied(example: Any) -> Any:
     import torch
 
     if isinstance(example, dict):
-        return {key: _again(value) for key, value in example.items()}
+        return {key: _copied(value) for key, value in example.items()}
     return example.clone() if isinstance(example, torch.Tensor) else example
 
 
 def _is_packed(container: Any) -> bool:
-    """Whether this is a packed sequence, whose batch is spread over its rows."""
+    """Return whether this is a PackedSequence, which has no batch axis."""
     if not hasattr(container, "_fields"):
         return False
     from torch.nn.utils.rnn import PackedSequence
@@ -92,7 +92,7 @@ def _is_packed(container: Any) -> bool:
 
 
 def _repeated(value: Any, batch: int) -> Any:
-    """A tensor with `batch` examples, repeating its own cyclically; None if the value is no tensor."""
+    """Return a tensor with `batch` examples, repeating its own cyclically; None if the value is no tensor."""
     import torch
 
     if not isinstance(value, torch.Tensor):

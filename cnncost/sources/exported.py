@@ -17,7 +17,7 @@ from cnncost.sources.source import ModelSource
 
 
 def load(spec: str) -> ModelSource:
-    """A program saved by `torch.export.save`. Module names are kept if torch can unflatten it.
+    """Return the source of a program saved by `torch.export.save`; modules keep their names if torch can unflatten it.
 
     Raises:
         SourceError: no such file, or this version of torch can't read it.
@@ -44,7 +44,7 @@ def load(spec: str) -> ModelSource:
 
 
 def of_program(program: Any, name: str) -> ModelSource:
-    """The source of an exported program that is already loaded."""
+    """Return the source of an exported program that is already loaded."""
 
     def factory(**arguments: Any) -> Any:
         if arguments:
@@ -56,7 +56,7 @@ def of_program(program: Any, name: str) -> ModelSource:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence torch's warnings and logged tracebacks in this context: our own message says what is wrong."""
+    """Context manager that silences torch's warnings and logged tracebacks; our own message says what is wrong."""
     from cnncost.frontends.torch.compat.packages import EXPORT_ARCHIVE
 
     import_module(EXPORT_ARCHIVE)  # creates its loggers
@@ -77,7 +77,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _module(program: Any) -> Any:
-    """The program as a tree of modules, or as a single one if it can't be unflattened."""
+    """Return the program as a tree of modules, or as a single module if it can't be unflattened."""
     import torch
 
     try:
@@ -88,7 +88,7 @@ def _module(program: Any) -> Any:
 
 
 def _inputs(program: Any) -> Any:
-    """The example inputs; None if there are both positional and keyword arguments."""
+    """Return the example inputs; None if there are both positional and keyword arguments."""
     args, kwargs = program.example_inputs or ((), {})
     if args and kwargs:
         return None

@@ -1,4 +1,4 @@
-"""Finds the source of a MODEL: the one place that decides which kind it is."""
+"""Finds the source of a MODEL: decides whether it is a zoo name, a file, a library's model, or an object."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from cnncost.sources.method import split_method
 from cnncost.sources.source import ModelSource
 
 _LIBRARIES = {"timm:": "timm", "torchvision:": "torchvision", "hf:": "transformers"}
-"""MODEL prefixes, and the module here that handles each."""
+"""The module of this package that handles a MODEL, by its prefix."""
 
 
 def find(model: Any, arguments: dict[str, Any] | None = None) -> ModelSource:
-    """The source of a model given as text, module, callable or source.
+    """Return the source of a model given as text, module, callable, exported program or source.
 
     Args:
         model: the user's text or object.
@@ -44,13 +44,13 @@ def find(model: Any, arguments: dict[str, Any] | None = None) -> ModelSource:
 
 
 def is_built_by_code(text: str) -> bool:
-    """Whether a MODEL is built by Python code: a file of it, a package, a library or the zoo. Imports nothing."""
+    """Return whether Python code builds a MODEL: a file, a package, a library or the zoo. Imports nothing."""
     spec, _ = split_method(text)
     return bool(spec.strip()) and _module_for(spec) in {"zoo", "python", *_LIBRARIES.values()}
 
 
 def is_of_the_user(text: str) -> bool:
-    """Whether a MODEL is a Python file or package, whose import may change anything in the process."""
+    """Return whether a MODEL is a Python file or package, whose import may change anything in the process."""
     spec, _ = split_method(text)
     return bool(spec.strip()) and _module_for(spec) == "python"
 
@@ -75,7 +75,10 @@ def _loader(spec: str) -> Callable[[str], ModelSource]:
 
 
 def _module_for(spec: str) -> str:
-    """The module here that handles a MODEL. Prefixes come first: Transformers' configurations end in .json, too."""
+    """Return the module of this package that handles a MODEL.
+
+    Prefixes are looked at before endings, as `hf:path/to/config.json` is no saved report.
+    """
     for prefix, module in _LIBRARIES.items():
         if spec.startswith(prefix):
             return module
@@ -93,6 +96,7 @@ def _module_for(spec: str) -> str:
 
 
 _BY_ENDING = {"json": "saved", "pt2": "exported", "onnx": "onnx"}
+"""The module of this package that handles a MODEL, by its ending."""
 
 
 def _zoo_names() -> tuple[str, ...]:

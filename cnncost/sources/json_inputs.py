@@ -1,7 +1,8 @@
-"""Arguments of forward as JSON: tensors by shape or by values, beside whatever else forward takes.
+"""Reads forward's arguments from JSON: tensors by shape or by values, and plain values.
 
 A tensor is `{"shape": [1, 3, 224, 224], "dtype": "float32"}`, `{"values": [3, 5], "dtype": "int64"}`, or a text such as
-`"1x3x224x224"`, as `--input` takes it. All else is passed as it is; `{"literal": …}` passes what looks like a tensor.
+`"1x3x224x224"`, as `--input` takes it. Other values are passed unchanged; `{"literal": …}` passes a value that would
+otherwise be read as a tensor.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from cnncost.errors import InputError
 from cnncost.shapes import Literal, TensorText, looks_like_shape, parse_shape
 
 _EXAMPLE = '{"pixel_values": {"shape": [1, 3, 224, 224]}, "return_dict": false}'
-_MOST = 2**63
+_SIZE_LIMIT = 2**63
+"""Sizes must be below it: torch stores them as int64."""
 
 
 class Values(NamedTuple):
@@ -24,16 +26,16 @@ class Values(NamedTuple):
 
 
 def parse(text: str) -> Any:
-    """The arguments: a list of positional ones, or an object of keyword ones; a tensor alone is the only one.
+    """Parse a list of positional arguments, an object of keyword arguments, or a single tensor.
 
     Returns:
-        A tuple or dict of `TensorText`, `Values`, `Literal`, and lists and dicts that hold such.
+        A tuple or dict of `TensorText`, `Values`, `Literal`, and nested lists and dicts of these.
 
     Raises:
-        InputError: not JSON, neither list nor object, a key twice, or a tensor whose shape or values are none.
+        InputError: not JSON, neither list nor object, a duplicate key, or a tensor with an invalid shape or dtype.
     """
     try:
-        data = json.loads(text, object_pairs_hook=_once)
+        data = json.loads(text, object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:
         raise InputError(f"--inputs-json: not JSON ({error}); expected for example {_EXAMPLE}") from None
     if isinstance(data, dict) and not _is_tensor(data):
@@ -46,7 +48,8 @@ def parse(text: str) -> Any:
     return tuple(_value(value, f"[{i}]") for i, value in enumerate(data if isinstance(data, list) else [data]))
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object's pairs as a dict. Raises ValueError for a duplicate key."""
     by_name = dict(pairs)
     if len(by_name) < len(pairs):
         names = [name for name, _ in pairs]
@@ -59,6 +62,7 @@ def _is_tensor(value: dict[str, Any]) -> bool:
 
 
 def _value(value: Any, where: str) -> Any:
+    """Convert a JSON value; a container without tensors becomes one Literal. `where` names it in messages."""
     if isinstance(value, dict):
         if value.keys() == {"literal"}:
             return Literal(value["literal"])
@@ -93,7 +97,7 @@ def _tensor(value: dict[str, Any], where: str) -> TensorText | Values:
     if "values" in value:
         return Values(value["values"], dtype)
     shape = value["shape"]
-    if not isinstance(shape, list) or not all(type(size) is int and 0 < size < _MOST for size in shape):
+    if not isinstance(shape, list) or not all(type(size) is int and 0 < size < _SIZE_LIMIT for size in shape):
         raise InputError(
             f"--inputs-json: {where}.shape: expected a list of whole numbers from 1 to 2^63, got "
             f'{json.dumps(shape)[:60]}; an argument that is no tensor but has "shape" is {{"literal": …}}'
@@ -102,7 +106,7 @@ def _tensor(value: dict[str, Any], where: str) -> TensorText | Values:
 
 
 def to_inputs(parsed: Any) -> Any:
-    """What `parse` returned as inputs for `analyze`. Raises InputError for values that make no tensor."""
+    """Return the result of `parse` as inputs for `analyze`. Raises InputError for values that make no tensor."""
     if isinstance(parsed, dict):
         return {name: _made(value, name) for name, value in parsed.items()}
     return tuple(_made(value, f"[{i}]") for i, value in enumerate(parsed))

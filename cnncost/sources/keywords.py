@@ -1,4 +1,4 @@
-"""Names of the tensors among keyword arguments, for headings."""
+"""Names the tensors in keyword arguments, for headings."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from cnncost.shapes import Literal, TensorText, looks_like_shape
 
 
 def input_names(inputs: Any, count: int) -> tuple[str, ...]:
-    """A name for each tensor of a dict of keyword arguments: `ids`, or `batch.ids` and `batch[0]` within containers.
+    """Return a name for each tensor in a dict of keyword arguments: `ids`, or `batch.ids` and `batch[0]` if nested.
 
     Args:
         inputs: as for `analyze`.
-        count: how many tensors forward got; if not as many are found, names could be of others, and there are none.
+        count: number of tensors that forward got; if it differs from the number found, no names are returned, as they
+            could belong to other tensors.
     """
     if not isinstance(inputs, Mapping):
         return ()

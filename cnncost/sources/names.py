@@ -1,4 +1,4 @@
-"""Names of models by a pattern: `timm:resnet*`, `torchvision:vgg1?`, `hf:*bert*`, `lenet*`."""
+"""Finds the names of models that match a pattern: `timm:resnet*`, `torchvision:vgg1?`, `hf:*bert*`, `lenet*`."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from cnncost.near import suggestion
 from cnncost.sources.find import find
 from cnncost.sources.packages import required
 
-_SIGNS = frozenset("*?[")
+_WILDCARDS = frozenset("*?[")
 
 
 def is_pattern(text: str) -> bool:
-    """Whether a MODEL has one of the signs `*`, `?` and `[` that stand for several names."""
-    return bool(_SIGNS & set(text))
+    """Return whether a MODEL contains a wildcard: `*`, `?` or `[`."""
+    return bool(_WILDCARDS & set(text))
 
 
 def matching(text: str) -> list[str]:
-    """The names that a pattern stands for, in the order of their source; a name without `*`, `?` or `[` is itself.
+    """Return the names that match a pattern, in the order of their library; a name without wildcards is returned as is.
 
     Raises:
-        MissingPackageError: the pattern is of a package that is not installed.
-        SourceError: no name matches, or a name that stands for no model; with near ones.
+        MissingPackageError: the pattern is for a package that is not installed.
+        SourceError: no name matches, or a name without wildcards is no model; the message suggests similar names.
     """
     if not is_pattern(text):
         find(text)
@@ -77,9 +77,9 @@ _LISTED: dict[str, Callable[[str], list[str]]] = {
 
 
 def published_accuracy(text: str, arguments: dict[str, Any]) -> tuple[float, str, tuple[int, ...]] | None:
-    """Top-1 accuracy in percent as the model's own package states it, the weights that it is of, and their input.
+    """Return the accuracy that a model's library publishes: (top-1 in percent, name of the weights, input shape).
 
-    Only torchvision ships such figures, for ImageNet-1K.
+    None if there is none: only torchvision publishes them, for ImageNet-1K.
     """
     if not text.startswith("torchvision:") or set(arguments) - {"weights"}:
         return None

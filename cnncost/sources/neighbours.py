@@ -1,4 +1,4 @@
-"""Lets a model's code import from its own folder, but not libraries."""
+"""Lets a model's code import modules of its own folder, without shadowing imports of libraries."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from types import FrameType, ModuleType
 
 @contextmanager
 def importable(folder: str | None) -> Iterator[None]:
-    """In this context, code can import its neighbours, as if run from their folder.
+    """Context manager in which code can import modules of a folder, as if it was run from there.
 
-    Neighbours don't shadow modules that libraries import: a `torch.py` or `cuda.py` beside the model is only visible
+    These modules don't shadow those that libraries import: a `torch.py` or `cuda.py` beside the model is only visible
     to the model's own code.
     """
     if folder is None:
@@ -34,7 +34,7 @@ def importable(folder: str | None) -> Iterator[None]:
 
 
 class _Guard:
-    """Meta path finder for libraries that import a name that also exists in the model's folder."""
+    """Meta path finder that hides the model's folder from imports within libraries."""
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
@@ -45,15 +45,15 @@ class _Guard:
         path: Sequence[str] | None,
         target: ModuleType | None = None,  # noqa: ARG002  # the protocol's
     ) -> ModuleSpec | None:
-        """The library's module; None if nothing shadows it.
+        """Return the spec of the module outside the folder; None to leave the import to the usual finders.
 
         Raises:
-            ModuleNotFoundError: torch imports a package that is not installed.
+            ModuleNotFoundError: torch tries to import an optional package that is not installed.
         """
         if path is not None or not self._has(name):
             return None
         importer = _importer()
-        if importer is None or importer == _ASKS or not _is_library(importer) or importer.is_relative_to(self.folder):
+        if importer is None or importer == _LOADER or not _is_library(importer) or importer.is_relative_to(self.folder):
             return None
         others = [place for place in sys.path if Path(place or ".").resolve() != self.folder.resolve()]
         spec = PathFinder.find_spec(name, others)
@@ -65,12 +65,12 @@ class _Guard:
         return (self.folder / f"{name}.py").is_file() or (self.folder / name).is_dir()
 
 
-_ASKS = Path(__file__).with_name("python.py")
-"""What imports the model that the user named, wherever cnncost itself is installed."""
+_LOADER = Path(__file__).with_name("python.py")
+"""The file that imports the user's model: no library, even if cnncost is installed among them."""
 
 
 def _importer() -> Path | None:
-    """The file with the current import statement, skipping importlib's frames."""
+    """Return the file with the import statement that is being executed, skipping importlib's frames."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
@@ -95,7 +95,7 @@ def _of_torch(file: Path) -> bool:
 
 
 def is_users(file: str) -> bool:
-    """Whether a file in a traceback is the user's: neither a library's nor this package's."""
+    """Return whether a file in a traceback is the user's: neither a library's nor this package's."""
     if file.startswith("<"):
         return False
     path = Path(file)

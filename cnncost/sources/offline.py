@@ -11,8 +11,8 @@ from typing import Any
 
 from cnncost.errors import SourceError
 
-_SAID = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-"""Environment variables that the libraries read on import, some also later."""
+_OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+"""Environment variables that tell Hugging Face's libraries not to use the network."""
 
 
 class NetworkWantedError(SourceError):
@@ -21,13 +21,13 @@ class NetworkWantedError(SourceError):
 
 @contextmanager
 def offline(spec: str) -> Iterator[None]:
-    """Block network access of this thread in this context.
+    """Context manager that blocks network access of this thread.
 
     Raises:
         NetworkWantedError: something tried to use the network.
     """
     thread, methods = get_ident(), ("connect", "connect_ex")
-    lookup, before = socket.getaddrinfo, {name: os.environ.get(name) for name in _SAID}
+    lookup, before = socket.getaddrinfo, {name: os.environ.get(name) for name in _OFFLINE_VARIABLES}
 
     def refused(original: Any) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -40,7 +40,7 @@ def offline(spec: str) -> Iterator[None]:
 
         return call
 
-    os.environ.update(dict.fromkeys(_SAID, "1"))
+    os.environ.update(dict.fromkeys(_OFFLINE_VARIABLES, "1"))
     socket.getaddrinfo = refused(lookup)
     for name in methods:  # inherited from a C base class: overridden here, deleted afterwards
         setattr(socket.socket, name, refused(getattr(socket.socket, name)))

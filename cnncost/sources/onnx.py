@@ -1,4 +1,4 @@
-"""MODEL as an ONNX file: `model.onnx`. It is read and followed; nothing is built or run, and torch is not imported."""
+"""MODEL as an ONNX file: `model.onnx`. Its graph is read; nothing is built or run, and torch is not imported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def load(spec: str) -> ModelSource:
-    """A file, read without external data.
+    """Return the source of an ONNX file, read without its external data.
 
     Raises:
         MissingPackageError: the package onnx is not installed, or numpy, which comes with it.
@@ -37,7 +37,7 @@ def load(spec: str) -> ModelSource:
 
 
 def resolved(source: ModelSource, inputs: Any, autocast: Any) -> Followed:
-    """The file with its inputs. Raises InputError for autocast, SourceError for a method."""
+    """Return the file with its inputs. Raises InputError for autocast, SourceError for a method."""
     if autocast is not None:
         raise InputError(f"{source.text}: autocast is torch's; an ONNX file states the dtype of each tensor")
     if source.method:
@@ -46,7 +46,10 @@ def resolved(source: ModelSource, inputs: Any, autocast: Any) -> Followed:
 
 
 class Followed(Resolved):
-    """An ONNX file with its inputs, in the place of a built model. Its `arguments` are sizes of open axes."""
+    """An ONNX file with its inputs, in place of a built model.
+
+    `source.arguments` are sizes of the file's symbolic axes, by name.
+    """
 
     @property
     def title(self) -> str:
@@ -54,7 +57,12 @@ class Followed(Resolved):
         return self.name
 
     def record(self, trace: Trace = "static", returned: Callable[[Any], None] | None = None) -> Graph:
-        """The Graph. Raises CnncostError with the file's name prepended; InputError for a run, or what it returns."""
+        """Return the Graph of the file.
+
+        Raises:
+            CnncostError: with the file's name prepended.
+            InputError: `trace="real"` or `returned` was given, as an ONNX file is not run.
+        """
         if returned is not None:
             raise InputError(f"{self.name}: an ONNX file runs nothing that could return a cache; name the model")
         if trace == "real":
@@ -68,28 +76,31 @@ class Followed(Resolved):
             raise
 
     def record_by(self, options: RecordOptions, returned: Callable[[Any], None] | None = None) -> Graph:
-        """The Graph. Raises InputError for options of a run, which the file has not."""
+        """Return the Graph of the file. Raises InputError for any option, as an ONNX file is not run."""
         if options != type(options)():
             raise InputError(f"{self.name}: an ONNX file is followed without a run; leave out the options of one")
         return self.record(returned=returned)
 
     def record_step(self, loss: Any, optimizer: Any, set_to_none: bool, trace: Trace = "static") -> NoReturn:  # noqa: ARG002  # the protocol
-        """Raises InputError: the file has a forward pass alone."""
+        """Raise InputError: an ONNX file has no backward pass."""
         raise InputError(
             f"{self.name}: an ONNX file has no backward pass, and so no training step; leave training out "
             "(cnncost memory --inference), or name the model that it was exported from"
         )
 
     def with_weights(self) -> NoReturn:
-        """Raises SourceError."""
+        """Raise SourceError: an ONNX file has no module."""
         raise SourceError(f"{self.name}: an ONNX file has no module to run on values")
 
     def to(self, dtype: Any) -> NoReturn:
-        """Raises InputError."""
+        """Raise InputError: an ONNX file states its dtypes."""
         raise InputError(f"{self.name}: an ONNX file states the dtype of each tensor; export it in {dtype}")
 
     def sized(self, begin: Mapping[str, int]) -> Followed:
-        """With a shape for each input in place of sizes by name; `begin` are those of axes that nothing binds.
+        """Return a copy with a shape for each input instead of sizes of symbolic axes.
+
+        Args:
+            begin: sizes, by name, of symbolic axes that neither inputs nor arguments determine.
 
         Raises:
             InputError: as `record` does for inputs.
@@ -104,16 +115,16 @@ class Followed(Resolved):
         return replace(self, inputs=shapes, source=replace(self.source, arguments={}))
 
     def open_axes(self) -> dict[tuple[str, int], str]:
-        """The names of the axes whose size the file does not fix, by input and position; empty for nameless ones."""
+        """Return the names of the axes without a fixed size, by (input, index of the axis); empty for nameless axes."""
         from cnncost.frontends.onnx import input_names, open_axes
 
         return open_axes(input_names(self.model))
 
     def check_batch_axis(self, batch: int | None = None) -> None:
-        """Nothing: `batched` has checked the file's own axes."""
+        """Do nothing: `batched` has checked the file's own axes."""
 
     def batched(self, batch: int) -> Followed:
-        """With the first axis of each input set to a batch size. Raises InputError if the file fixes it."""
+        """Return a copy with the first axis of each input set to `batch`. Raises InputError if the file fixes it."""
         from cnncost.frontends.onnx import input_names
         from cnncost.sources.batch import with_batch
 

@@ -10,9 +10,9 @@ from types import ModuleType
 from cnncost.errors import MissingPackageError, SourceError
 from cnncost.sources.causes import is_installed, root, with_root
 
-_SOLD_AS = {"PIL": "pillow", "cv2": "opencv-python", "skimage": "scikit-image", "sklearn": "scikit-learn",
+_PYPI_NAMES = {"PIL": "pillow", "cv2": "opencv-python", "skimage": "scikit-image", "sklearn": "scikit-learn",
             "yaml": "pyyaml"}  # fmt: skip
-"""Names on PyPI of packages with a different import name."""
+"""Name on PyPI by import name, where they differ."""
 
 
 def required(spec: str, package: str, *modules: str) -> list[ModuleType]:
@@ -29,7 +29,7 @@ def required(spec: str, package: str, *modules: str) -> list[ModuleType]:
 
 @contextmanager
 def importing(spec: str, package: str) -> Iterator[None]:
-    """Treat errors in this context as import errors of a package. Raises what `required` does."""
+    """Context manager in which any error counts as a failed import of a package. Raises like `required`."""
     try:
         yield
     except SourceError:
@@ -41,7 +41,7 @@ def importing(spec: str, package: str) -> Iterator[None]:
             needs = (
                 f"the package {package}" if missing == package else f"{package}, and that needs the package {missing}"
             )
-            command = f"pip install {_SOLD_AS.get(missing, missing)}"
+            command = f"pip install {_PYPI_NAMES.get(missing, missing)}"
             raise MissingPackageError(f"{spec}: this needs {needs}; install it with: {command}") from None
         why = with_root(error)
         hint = f"; install it anew with: pip install --force-reinstall {package}"

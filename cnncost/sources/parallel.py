@@ -1,4 +1,4 @@
-"""How a named model is split over devices, as the commands' options and the API say it, and the model split so."""
+"""Splits a model over a device mesh (`--parallel`, `cnncost.split`): data, fully sharded and tensor parallel."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from cnncost.sources.settings import Settings
 
 _ORDER = ("dp", "fsdp", "tp")
-"""Axes of the mesh, the outermost first: the ranks of the last are neighbours, on one node."""
+"""Axes of the mesh, outermost first: ranks along the last axis are neighbours, if possible on one node."""
 _EXAMPLE = "expected sizes of axes such as fsdp=8,tp=2"
 
 
 @dataclass(frozen=True, slots=True)
 class Parallel:
-    """A world, the mesh in it, and how a model is split over that.
+    """The device mesh, and how a model is split over it.
 
     Attributes:
-        axes: sizes of the mesh's axes by name, in the order of the mesh.
-        rank: the rank to be.
+        axes: sizes of the mesh's axes by name, outermost first.
+        rank: the rank that is analyzed.
         mixed: dtype in which a fully sharded model computes; its gradients are reduced in float32.
-        plan: words by modules' paths, for tensor parallel; None: the model's own.
-        blocks: pattern of the paths of what is fully sharded; None: the repeated blocks.
+        plan: style (such as `colwise`) by module path, for tensor parallel; None: the model's own plan.
+        blocks: pattern of the paths of the modules that `fully_shard` wraps; None: the repeated blocks.
     """
 
     axes: dict[str, int] = field(default_factory=dict)
@@ -44,12 +44,12 @@ class Parallel:
 
     @property
     def size(self) -> int:
-        """How many ranks there are."""
+        """Number of ranks."""
         return prod(self.axes.values())
 
     @contextmanager
     def resolved(self, model: str | ModelSource, settings: Settings) -> Iterator[Resolved]:
-        """The model built without weights and split, in a world that ends with the context.
+        """Context manager: the model built without weights and split, in a simulated world that ends with the context.
 
         Raises:
             CnncostError: what `Settings.resolve`, `world` and `split` raise, a model that can't be split by rule.
@@ -79,9 +79,9 @@ class Parallel:
 
 @contextmanager
 def _without_values(name: str) -> Iterator[None]:
-    """Say of a forward that reads values what that means for a split model; leave out torch's advice on views."""
+    """Context manager that extends the error of a forward that reads values, and silences a warning of FSDP's."""
     try:
-        with warnings.catch_warnings():  # of a model that is run once there is nothing to write to in place
+        with warnings.catch_warnings():  # it advises against in-place writes, which don't matter in one run
             warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
             yield
     except DataDependentError as error:
@@ -93,10 +93,10 @@ def _without_values(name: str) -> Iterator[None]:
 def parse(
     text: str, *, rank: int = 0, mixed: str | None = None, plan: tuple[str, ...] = (), blocks: str | None = None
 ) -> Parallel:
-    """What `--parallel fsdp=8,tp=2` and the options beside it say. Without torch.
+    """Parse `--parallel fsdp=8,tp=2` and the options that go with it, without importing torch.
 
     Raises:
-        InputError: no such axis, an axis twice, a size that is none, a rank outside, a world of one rank.
+        InputError: an unknown or duplicate axis, an invalid size, a rank outside of the mesh, or only one rank.
     """
     from cnncost.near import suggestion
 
@@ -124,6 +124,7 @@ def parse(
 
 
 def _plan(texts: tuple[str, ...]) -> dict[str, str] | None:
+    """Parse `--plan PATH=STYLE,…` to styles by path; None if there is none. Raises InputError."""
     plan: dict[str, str] = {}
     for text in texts:
         for part in text.split(","):
@@ -202,5 +203,5 @@ def _split(model: Any, mesh: Any, name: str, plan: Any, mixed: Any, blocks: Any)
 
 
 def _place(found: Resolved) -> str | None:
-    """Where tensors are if the model had weights: see `Resolved`."""
+    """Return the device that tensors report: a model built without weights would be on the CPU with them."""
     return "cpu" if found.weightless else None

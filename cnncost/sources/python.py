@@ -21,7 +21,7 @@ from cnncost.sources.source import ModelSource
 
 
 def load(spec: str) -> ModelSource:
-    """The factory or class after the last colon; for a file alone, its only model class.
+    """Return the source of the factory or class after the last colon; of a file alone, its only model class.
 
     Raises:
         SourceError: no such file, module or attribute, an error while importing, or not callable.
@@ -49,7 +49,7 @@ def load(spec: str) -> ModelSource:
 
 
 def _only_class(spec: str, module: ModuleType) -> str:
-    """The name of a file's only model class. Raises SourceError if there isn't exactly one."""
+    """Return the name of a file's only model class. Raises SourceError if there isn't exactly one."""
     from torch import nn
 
     own = {name: each for name, each in vars(module).items() if getattr(each, "__module__", "") == module.__name__}
@@ -83,7 +83,7 @@ def _factory(spec: str, target: Any) -> Any:
 
 
 def _from_file(spec: str, path: Path) -> tuple[ModuleType, Path]:
-    """A file's module, and the folder that its code imports from: the one above its packages, if any."""
+    """Import a file; return its module, and the folder that its code imports from: the folder above its packages."""
     if not path.is_file():
         raise SourceError(f"{spec}: no file {path}{_near_file(path)}")
     path = path.resolve()
@@ -114,7 +114,7 @@ def _from_file(spec: str, path: Path) -> tuple[ModuleType, Path]:
 
 
 def _is_loaded_elsewhere(top: str, root: Path) -> bool:
-    """Whether a module of this name was loaded from another place: Python can hold only one of a name."""
+    """Return whether a module of this name was loaded from elsewhere: `sys.modules` holds one module per name."""
     module = sys.modules.get(top)
     if module is None:
         return False
@@ -125,7 +125,7 @@ def _is_loaded_elsewhere(top: str, root: Path) -> bool:
 
 
 def _is_beside(path: Path, name: str | None) -> bool:
-    """Whether a module that was not found is a file or folder beside this file."""
+    """Return whether a module that was not found is a file or folder beside this file."""
     top = (name or "").partition(".")[0]
     return bool(top) and ((path.parent / f"{top}.py").is_file() or (path.parent / top).is_dir())
 
@@ -137,7 +137,7 @@ def _near_file(path: Path) -> str:
 
 
 def _package_of(path: Path) -> tuple[Path, str | None]:
-    """The folder above a file's packages, found by `__init__.py` as in pytest, and the module's full name.
+    """Return the folder above a file's packages, found by `__init__.py` as in pytest, and the module's full name.
 
     The name is None for a file outside of packages, or in one whose name is not importable.
     """
@@ -170,7 +170,7 @@ def _outside_packages(spec: str, path: Path) -> ModuleType:
 
 
 _IMPORTED: set[str] = set()
-"""Names of modules in packages that this file has imported, and nothing else before it."""
+"""Modules in packages that were first imported by this file, and so may be imported again."""
 _HOMES: set[Path] = set()
 """Folders of all models loaded so far."""
 

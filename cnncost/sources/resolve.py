@@ -28,12 +28,12 @@ Trace: TypeAlias = Literal["static", "auto", "real"]
 Model: TypeAlias = "nn.Module | ExportedProgram | Graph | str | PathLike[str] | ModelSource | Resolved"
 """Types that `analyze` accepts as a model."""
 _PART_OF_MEMORY = 0.6
-"""Maximum share of memory for weights in a run on real data: activations need some, too."""
+"""Largest share of this machine's memory that weights may take in a real run: activations need some, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A source with its built model, ready to be recorded on its inputs. `record` runs it once.
+    """A built model with its inputs, ready to be recorded. `record` runs it once.
 
     Attributes:
         source: the source of the model.
@@ -45,7 +45,8 @@ class Resolved:
         autocast: as for `record`.
         notes: notes about how it was built.
         device: the device that tensors report, as for `record`.
-        batch: the batch size that was set in `inputs`, which were `inputs_before`; None: none was.
+        batch: the batch size that was set in `inputs`; None: they are as given.
+        inputs_before: the inputs before the batch size was set.
     """
 
     source: ModelSource
@@ -62,7 +63,7 @@ class Resolved:
 
     @property
     def name(self) -> str:
-        """The user's text for the model."""
+        """The text by which the user named the model."""
         return self.source.text
 
     @property
@@ -74,15 +75,19 @@ class Resolved:
         return self.name if wanted is None else f"{self.name} under autocast {wanted}"
 
     def with_weights(self) -> Any:
-        """The model built again, with its initial weights. Raises SourceError."""
+        """Build the model again, with its initial weights. Raises SourceError."""
         return self._cast(self.source.build(weights=True))
 
     def batched(self, batch: int) -> Resolved:
-        """A copy with the batch size set in its inputs. Raises InputError if it can't be."""
+        """Return a copy with the batch size set in its inputs. Raises InputError if that is impossible."""
         return replace(self, inputs=with_batch(self.inputs, batch), batch=batch, inputs_before=self.inputs)
 
     def to(self, dtype: Any) -> Resolved:
-        """A copy with parameters and buffers in another floating-point dtype. Models built by the user are rejected."""
+        """Return a copy with parameters and buffers in another floating-point dtype.
+
+        Raises:
+            InputError: the user passed a built model, which must stay as it is.
+        """
         if self.source.built:
             raise InputError("dtype: expected a specification such as 'net.py:Net' to build, got a model that is built")
         changed = replace(self, dtype=dtype)
@@ -93,11 +98,11 @@ class Resolved:
         return model if self.dtype is None else model.to(self.dtype)
 
     def record(self, trace: Trace = "static", returned: Callable[[Any], None] | None = None) -> Graph:
-        """The Graph of one run: on tensors without data, on real data, or on real data only if necessary.
+        """Record one run: on tensors without data, on real data, or on real data only if necessary.
 
         Args:
             trace: as for `analyze`.
-            returned: receives a copy of what forward returned in a static analysis, for another one.
+            returned: called with a copy of forward's result in a static analysis, which can be an input of another.
 
         Raises:
             CnncostError: with the model's name prepended.
@@ -105,14 +110,14 @@ class Resolved:
         return self._recorded(trace, self._options(self.train, None), returned)
 
     def record_step(self, loss: Any, optimizer: Any, set_to_none: bool, trace: Trace = "static") -> Graph:
-        """The Graph of a training step, in train mode unless the model keeps its own. Raises as `record` does."""
+        """Record a training step, in train mode unless the model keeps its own mode. Raises like `record`."""
         from cnncost.frontends.torch import Training
 
         train = None if self.train is None else True
         return self._recorded(trace, self._options(train, Training(loss, optimizer, set_to_none)))
 
     def record_by(self, options: RecordOptions, returned: Callable[[Any], None] | None = None) -> Graph:
-        """The Graph of a static run by options, of which those that say nothing are this source's own.
+        """Record a static run with these options; options that are None are this model's own.
 
         Args:
             options: as for the front end's `record`.
@@ -134,7 +139,7 @@ class Resolved:
         return RecordOptions(train=train, training=training, autocast=self.autocast)
 
     def called(self, model: Any) -> Any:
-        """The callable to record: the model itself, or the named method. Raises SourceError."""
+        """Return the callable to record: the model itself, or the named method. Raises SourceError."""
         return method_of(self.name, model, self.source.method) if self.source.method else model
 
     def _recorded(
@@ -161,7 +166,7 @@ class Resolved:
         return prepared
 
     def check_batch_axis(self, batch: int | None = None) -> None:
-        """Check that a batch size can be set in the inputs, by a run on them as they are; one that fails says nothing.
+        """Check that the inputs have a batch axis, by a run on them as they are; if the run fails, nothing is checked.
 
         Raises:
             InputError: a convolution takes the first input as one example, without a batch axis.
@@ -208,7 +213,7 @@ class Resolved:
         """Run on real data after a failed static analysis; a note says why.
 
         Raises:
-            CnncostError: this fails, too. The more informative of the two errors, mentioning both.
+            CnncostError: the run fails, too. It is the more informative of the two errors, and mentions the other.
         """
         try:
             graph = self._on_values(options)
@@ -227,7 +232,7 @@ class Resolved:
         return record_real(self.called(self.with_weights()), self.inputs, options)
 
     def _lacks_memory(self) -> str:
-        """Message that the weights don't fit into memory; empty if they do."""
+        """Return a message that the weights don't fit into memory; empty if they do."""
         need = sum(parameter.numel() * parameter.element_size() for parameter in self.model.parameters())
         has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if need <= _PART_OF_MEMORY * has:
@@ -288,7 +293,7 @@ def _built(source: ModelSource, inputs: Any, autocast: Any) -> Resolved:
 
 
 def _without_weights(source: ModelSource) -> tuple[Any, bool, tuple[str, ...]]:
-    """The model, whether it has no weights, and a note if it had to be built with them."""
+    """Build a model on the meta device if possible; return it, whether it has no weights, and a note if it has."""
     try:
         return source.build(), True, ()
     except SourceError as error:

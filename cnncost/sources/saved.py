@@ -12,10 +12,10 @@ from cnncost.sources.source import ModelSource
 
 
 def load(spec: str) -> ModelSource:
-    """A saved report. Building it raises an error that asks for the model.
+    """Return the source of a saved report; building it raises an error that asks for the model.
 
     Raises:
-        SourceError: the file can't be read, or is no report: what it is instead.
+        SourceError: the file can't be read, or is no report; the message says what it is instead.
     """
     _recognize(spec, _text(spec))
 
@@ -26,7 +26,7 @@ def load(spec: str) -> ModelSource:
 
 
 def report_of(source: ModelSource) -> Report:
-    """The report in a file.
+    """Return the report in a file.
 
     Raises:
         SourceError: it can't be read, or is not a report.
@@ -47,7 +47,7 @@ def _text(spec: str) -> str:
 
 
 def _recognize(spec: str, text: str) -> None:
-    """Refuse JSON that is no report, before options are held against it."""
+    """Raise SourceError for JSON that is no report, so that this error comes before one on options."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""How a named model is run, as the commands' common options and budget files say it: plain data, the same for all."""
+"""The options that all commands and budget files have in common: inputs, batch, dtype, trace, autocast."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _DTYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What may be said beside a model's name; the defaults say nothing.
+    """How to build and run the model that the user names; a default means that the option was not given.
 
     Attributes:
-        inputs: texts as `--input` takes them.
+        inputs: shape strings as for `--input`.
         inputs_json: all arguments of forward as JSON, in place of `inputs`.
         model_args: keyword arguments for the factory or class.
-        batch: the first axis of each input.
-        dtype: of parameters and of inputs that state none.
+        batch: batch size to set in each input.
+        dtype: dtype of parameters, and of inputs that state none.
         trace: as for `analyze`; None: "auto".
         autocast: as for `analyze`.
     """
@@ -44,23 +44,23 @@ class Settings:
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Settings:
-        """Settings that went through JSON as `asdict` gives them."""
+        """Return the settings that `to_data` wrote, after a round trip through JSON."""
         return cls(**{**data, "inputs": tuple(data["inputs"])})
 
     def to_data(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Return the settings as plain data for JSON."""
         return asdict(self)
 
     @property
     def options(self) -> list[str]:
-        """The options that were given: `--input`, `--model-args`."""
+        """Names of the options that were given, such as `--input` and `--model-args`."""
         nothing = Settings()
         changed = [each.name for each in fields(self) if getattr(self, each.name) != getattr(nothing, each.name)]
         return [_OPTIONS.get(name, f"--{name.replace('_', '-')}") for name in changed]
 
     @property
     def tracing(self) -> Trace:
-        """The trace to record by."""
+        """The kind of run to record: `auto` if none was given."""
         return self.trace or "auto"
 
     def check(self) -> None:
@@ -73,28 +73,28 @@ class Settings:
             parse_inputs(self.inputs)
 
     def given(self) -> Any:
-        """Inputs as for `analyze`; None if none were given. Raises InputError."""
+        """Return inputs as for `analyze`; None if none were given. Raises InputError."""
         self.check()
         if self.inputs_json:
             return json_inputs.to_inputs(json_inputs.parse(self.inputs_json))
         return parse_inputs(self.inputs) if self.inputs else None
 
     def resolve(self, model: str | ModelSource) -> Resolved:
-        """The model built, with its inputs, ready to be recorded.
+        """Build the model and return it with its inputs, ready to be recorded.
 
         Raises:
-            CnncostError: an input, dtype or autocast that is none, or what `resolve` raises.
+            CnncostError: an invalid input, dtype or autocast, or as raised by `resolve`.
         """
         resolved = resolve(model, self.given(), self.model_args, self.casting(), self.batch)
         dtype = float_dtype(self.dtype)
         return resolved if dtype is None else resolved.to(dtype)
 
     def casting(self) -> Any:
-        """The autocast to run under; None if none was given. Raises InputError."""
+        """Return the autocast to run under; None if none was given. Raises InputError."""
         return _autocast(self.autocast)
 
     def prepared(self, resolved: Resolved) -> Resolved:
-        """A model that was built, with the batch size and dtype set. Raises InputError."""
+        """Return a built model with the batch size and dtype set. Raises InputError."""
         dtype = float_dtype(self.dtype)
         if self.batch is not None:
             resolved = resolved.batched(self.batch)
@@ -113,7 +113,7 @@ def _autocast(text: str | None) -> Any:
 
 
 def float_dtype(name: str | None) -> Any:
-    """A floating-point dtype of torch by its name, also a short one (`bf16`). Raises InputError."""
+    """Return the floating-point torch.dtype of a name, such as `bfloat16` or `bf16`. Raises InputError."""
     if name is None:
         return None
     import torch

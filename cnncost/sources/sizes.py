@@ -1,4 +1,4 @@
-"""The tensors among the inputs of a model, and the same inputs in other sizes."""
+"""Finds the tensors in nested inputs of a model, and changes their sizes."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from cnncost.errors import InputError
 from cnncost.shapes import TensorText, looks_like_shape, parse_shape
 
 Place: TypeAlias = "tuple[int | str, ...]"
-"""The way to a tensor: positions and names of arguments, then what contains it. `()` for a lone one."""
+"""Where a tensor is in nested inputs: the indices and keys that lead to it. `()` if the inputs are one tensor."""
 
 
 _MOST_VALUES = 1 << 25
-"""Most elements of a tensor that is enlarged with its values."""
+"""Most elements up to which a tensor with values can be enlarged."""
 
 
 class Leaf(NamedTuple):
-    """A tensor, or its shape, among the inputs.
+    """A tensor in the inputs, given as a tensor or as its shape.
 
     Attributes:
-        place: the way to it.
-        shape: its sizes.
-        whole: whether it has a dtype of whole numbers, as token ids do.
+        place: where it is.
+        shape: its shape.
+        whole: whether its dtype is an integer or bool, as of token ids.
         listed: whether it is an item of a list, as a detector's images are.
     """
 
@@ -35,14 +35,14 @@ class Leaf(NamedTuple):
 
 
 class Axis(NamedTuple):
-    """An axis of a tensor among the inputs; `number` None: how many items the list at this place has."""
+    """An axis of a tensor in the inputs; if `number` is None, the length of the list at this place."""
 
     place: Place
     number: int | None
 
 
 def leaves(inputs: Any) -> list[Leaf]:
-    """All shapes, texts of shapes and tensors, in any nesting, in order."""
+    """Return all shapes, shape strings and tensors in nested inputs, in order."""
     leaves: list[Leaf] = []
     _walk(inputs, (), False, leaves)
     return leaves
@@ -58,7 +58,7 @@ def _walk(value: Any, place: Place, listed: bool, leaves: list[Leaf]) -> None:
 
 
 def _items(value: Any) -> list[tuple[int | str, Any]]:
-    """What a container holds, by position or name; the arguments by position and by name likewise."""
+    """Return (index or key, item) for each item of a container or of `cnncost.arguments`; empty for other values."""
     if has_named(value):
         return [*enumerate(value.positional), *value.named.items()]
     if isinstance(value, Mapping):
@@ -67,12 +67,12 @@ def _items(value: Any) -> list[tuple[int | str, Any]]:
 
 
 def has_named(value: Any) -> bool:
-    """Whether these are positional and named arguments together, as `cnncost.arguments` makes them."""
+    """Return whether a value holds positional and keyword arguments, as made by `cnncost.arguments`."""
     return isinstance(value, tuple) and hasattr(value, "positional") and hasattr(value, "named")
 
 
 def shape_of(value: Any) -> tuple[int, ...] | None:
-    """The sizes of a tensor, a shape or a text of one; None for all else."""
+    """Return the shape of a tensor, shape or shape string; None for other values."""
     if isinstance(value, str):
         return parse_shape(value).shape if looks_like_shape(value) else None
     if isinstance(value, TensorText):
@@ -91,6 +91,7 @@ def _is_tensor(value: Any) -> bool:
 
 
 def _is_whole(value: Any) -> bool:
+    """Return whether the dtype of a tensor or shape string is an integer or bool; a plain shape has none."""
     if isinstance(value, str):
         value = parse_shape(value)
     if isinstance(value, TensorText):
@@ -101,10 +102,10 @@ def _is_whole(value: Any) -> bool:
 
 
 def with_sizes(inputs: Any, sizes: Mapping[Axis, int]) -> Any:
-    """The inputs with some axes in another size; a tensor with values repeats its own cyclically.
+    """Return the inputs with some sizes changed; a tensor with values repeats or drops values along the axis.
 
     Raises:
-        InputError: a size below 1, one that torch has no number for, or a tensor with values that gets too large.
+        InputError: a size below 1 or above 2^63 − 1, or a tensor with values becomes too large.
     """
     for axis, size in sizes.items():
         if not 1 <= size < 2**63:
@@ -132,7 +133,7 @@ def _resized(value: Any, place: Place, sizes: Mapping[Axis, int]) -> Any:
 
 
 def rebuilt(container: Any, items: list[Any]) -> Any:
-    """A tuple or list of the same class, with other items."""
+    """Return a tuple, named tuple or list of the same class, with other items."""
     return type(container)(*items) if hasattr(container, "_fields") else type(container)(items)
 
 

@@ -26,13 +26,14 @@ class ModelSource:
         kind: where it comes from; "object" is an existing module or callable.
         text: the user's text, including the method; for an object, the name of its class.
         factory: creates the model, or returns it; called with `arguments`.
-        inputs: inputs stated by the source, or None.
-        folder: where the code may import its neighbours from, while building and running.
+        inputs: inputs that the source itself knows, or None.
+        folder: folder that the model's code may import from while it is built and run.
         inputs_of: returns the inputs of the built model, if they depend on how it was built.
         library: whether the factory is a library's that might download weights: network access is blocked.
         arguments: the user's keyword arguments for the factory.
         method: path of a method or submodule to call instead of forward.
-        follow: for a file of a graph of ops: from source, inputs and autocast to what `resolve` returns.
+        follow: for a file that is a graph of ops (ONNX): called by `resolve` with source, inputs and autocast, and
+            returns its result; None for all other kinds.
     """
 
     kind: Kind
@@ -57,7 +58,7 @@ class ModelSource:
         return self.kind == "object"
 
     def given(self, arguments: dict[str, Any] | None) -> ModelSource:
-        """A copy of the source with these factory arguments.
+        """Return a copy of the source with these factory arguments.
 
         Raises:
             InputError: there is nothing to build.
@@ -73,11 +74,11 @@ class ModelSource:
         return replace(self, arguments=dict(arguments))
 
     def inputs_for(self, model: Any) -> Any:
-        """The source's inputs for a model that it built, or None if unknown."""
+        """Return the source's inputs for a model that it built, or None if unknown."""
         return self.inputs if self.inputs_of is None else self.inputs_of(model)
 
     def without_method(self, who: str) -> ModelSource:
-        """The source itself. Raises SourceError if it names a method, for callers that only run forward."""
+        """Return the source itself, for callers that only run forward. Raises SourceError if it names a method."""
         if self.method:
             model = self.text.removesuffix(f"#{self.method}")
             raise SourceError(
@@ -87,7 +88,7 @@ class ModelSource:
         return self
 
     def build(self, weights: bool = False) -> Any:
-        """Call the factory: on the `meta` device, so the model has no weights, or with `weights` for its initial ones.
+        """Build the model: on the `meta` device, without weights; or with its initial weights if `weights`.
 
         Raises:
             SourceError: the factory raises or doesn't return an `nn.Module`, or the source is a saved report.
@@ -113,7 +114,7 @@ class ModelSource:
         return model
 
     def importable(self) -> Any:
-        """A context in which the model's code can import its neighbours."""
+        """Return a context manager in which the model's code can import from its own folder."""
         if self.folder is None:
             return nullcontext()
         from cnncost.sources.neighbours import importable
@@ -129,7 +130,7 @@ class ModelSource:
         return f"{self.text}: {built} failed{place_of(error)}: {with_root(error)}{hint}"
 
     def _arguments_hint(self) -> str:
-        """The factory's parameters, and suggestions for an unknown argument."""
+        """Return a hint that lists the factory's parameters, with suggestions for an unknown argument."""
         try:
             parameters = list(inspect.signature(self.factory).parameters.values())
         except (TypeError, ValueError):
@@ -149,13 +150,13 @@ def _short(value: Any) -> str:
 
 
 def _containing(name: str, names: list[str]) -> str:
-    """Suggest names by containment, such as `num_classes` for `classes`, whatever their lengths."""
+    """Return a suggestion of names that contain the name or are part of it, such as `num_classes` for `classes`."""
     near = [each for each in names if name in each or each in name]
     return f"; did you mean {', '.join(near)}?" if near else ""
 
 
 def place_of(error: BaseException) -> str:
-    """` at FILE:LINE`, the innermost frame in the user's code; empty if there is none."""
+    """Return ` at FILE:LINE` of the innermost frame in the user's code; empty if there is none."""
     import traceback
 
     from cnncost.sources.neighbours import is_users

@@ -19,10 +19,11 @@ PREFIX = "torchvision:"
 _SIDE = 512
 """Image side that torchvision's published operation counts start from, before a model's preprocessing."""
 _FRAMES = 16
+"""Frames of a clip for video models."""
 
 
 def load(spec: str) -> ModelSource:
-    """A model by its torchvision name.
+    """Return the source of a model by its torchvision name.
 
     Raises:
         MissingPackageError: torchvision is not installed.
@@ -56,7 +57,7 @@ def load(spec: str) -> ModelSource:
 
 
 def _entry(weights: Any, choice: Any) -> Any:
-    """The requested entry of a model's weights, else the default one; None if there is none."""
+    """Return the requested weights of a model's enum, else the default ones; None if there are none."""
     if choice is None:
         return getattr(weights, "DEFAULT", None) or next(iter(weights), None)
     if isinstance(choice, str) and choice.rpartition(".")[2] not in weights.__members__:
@@ -66,9 +67,10 @@ def _entry(weights: Any, choice: Any) -> Any:
 
 
 def inputs_of(builder: Any, weights: Any) -> Any:
-    """Inputs of the model's forward, in the size that its preprocessing makes of a 512×512 image.
+    """Return forward's inputs, in the size to which the weights' preprocessing brings a 512×512 image.
 
-    Images 1×3×H×W; clips of 16 frames 1×3×16×H×W; two images for optical flow; a list of one 3×H×W for detection.
+    That is an image 1×3×H×W; for video a clip 1×3×16×H×W; for optical flow two images; for detection a list of one
+    image 3×H×W.
     """
     task = builder.__module__.split(".")[-2]
     preset = weights.transforms() if weights is not None else None
@@ -83,12 +85,12 @@ def inputs_of(builder: Any, weights: Any) -> Any:
 
 @contextmanager
 def _nothing_loaded() -> Iterator[None]:
-    """In this context and thread, torchvision's weights are neither downloaded nor loaded into a model."""
+    """Context manager: in this thread, torchvision's weights are neither downloaded nor loaded into a model."""
     from torch import nn
     from torchvision.models import WeightsEnum
 
     fetch, put, thread = WeightsEnum.get_state_dict, nn.Module.load_state_dict, get_ident()
-    nothing: dict[str, Any] = {}
+    nothing: dict[str, Any] = {}  # stands for a state dict, and is recognized by identity
 
     def fetched(weights: Any, *args: Any, **kwargs: Any) -> Any:
         return nothing if get_ident() == thread else fetch(weights, *args, **kwargs)
@@ -106,14 +108,14 @@ def _nothing_loaded() -> Iterator[None]:
 
 
 def published(name: str, given: Any = None) -> tuple[float, str, tuple[int, ...]] | None:
-    """Top-1 accuracy on ImageNet-1K in percent, as torchvision states it for a model's weights.
+    """Return the top-1 accuracy on ImageNet-1K that torchvision publishes for a model's weights.
 
     Args:
-        name: of the model.
+        name: name of the model.
         given: the weights, as for the factory; None: the default ones.
 
     Returns:
-        The accuracy, the weights' name, and the input that they were evaluated on; None if none is stated.
+        The accuracy in percent, the weights' name, and the input shape of the evaluation; None if none is published.
     """
     _, models = required(f"{PREFIX}{name}", "torchvision", "torchvision", "torchvision.models")
     builder = models.get_model_builder(name)

@@ -28,11 +28,14 @@ _AUTO = (
 
 
 GENERATING = ("AutoModelForSeq2SeqLM", "AutoModelForSpeechSeq2Seq", "AutoModelForCausalLM")
-"""Auto classes of models that generate, with the head that a server runs; models of two parts are in the last, too."""
+"""Auto classes of models that generate text, with their heads.
+
+Encoder-decoders come first, as some of them are registered as AutoModelForCausalLM as well.
+"""
 
 
 def load(spec: str, first: tuple[str, ...] = ()) -> ModelSource:
-    """An architecture by model type, by class, or by a local configuration.
+    """Return the source of an architecture, named by model type, by class, or by a local configuration.
 
     Args:
         spec: the user's text.
@@ -53,7 +56,7 @@ def load(spec: str, first: tuple[str, ...] = ()) -> ModelSource:
 
 
 def _from_file(spec: str, name: str, transformers: Any, first: tuple[str, ...]) -> Any:
-    """A factory for `config.json` or its folder; None if there is no such path."""
+    """Return a factory for `config.json` or its folder; None if there is no such path."""
     path = Path(name) / "config.json" if Path(name).is_dir() else Path(name)
     if not path.is_file():
         if Path(name).is_dir():
@@ -86,7 +89,7 @@ def _from_file(spec: str, name: str, transformers: Any, first: tuple[str, ...]) 
 
 
 def _from_name(spec: str, name: str, transformers: Any, first: tuple[str, ...]) -> Any:
-    """A factory for a model type or a class of Transformers."""
+    """Return a factory for a model type or a class of Transformers. Raises SourceError if there is none."""
     types = _types(transformers)
     if name in types:
         kind: Any = None
@@ -108,11 +111,12 @@ def _from_name(spec: str, name: str, transformers: Any, first: tuple[str, ...]) 
 
 
 def model_types(transformers: Any) -> list[str]:
-    """The model types that `hf:` takes."""
+    """Return the model types that `hf:` accepts."""
     return list(_types(transformers))
 
 
 def _types(transformers: Any) -> Any:
+    """Return the configuration classes by model type."""
     return transformers.models.auto.configuration_auto.CONFIG_MAPPING
 
 
@@ -130,7 +134,7 @@ def _unknown(spec: str, name: str, types: Iterable[str], classes: Iterable[str])
 
 
 def _type_in(name: str, types: Iterable[str]) -> str:
-    """The model type that a name on the hub begins with: `bert` of `bert-base-uncased`; empty if there is none."""
+    """Return the model type that a hub name begins with: `bert` of `bert-base-uncased`; empty if there is none."""
     last = name.rpartition("/")[2].lower().replace("_", "-")
     spelled = {kind.lower().replace("_", "-"): kind for kind in types}
     begun = [known for known in spelled if last == known or last.startswith((f"{known}-", f"{known}."))]
@@ -138,24 +142,25 @@ def _type_in(name: str, types: Iterable[str]) -> str:
 
 
 def _configured(config_class: Any, arguments: dict[str, Any]) -> Any:
-    """A configuration with some fields given: to its constructor, which derives others from them (`head_dim`).
+    """Return a configuration with some fields set by its constructor, which derives others (`head_dim`) from them.
 
     Raises:
         ValueError: it has no such field.
     """
     usual = config_class()
+    # parts: fields of nested configurations, which are set one by one
     parts = {n: v for n, v in arguments.items() if isinstance(v, dict) and hasattr(getattr(usual, n, None), "to_dict")}
-    _set(usual, arguments)
+    _set(usual, arguments)  # raises for unknown names; the constructor would accept them silently
     config = config_class(**{name: value for name, value in arguments.items() if name not in parts})
     _set(config, parts)
     return config
 
 
 def _following(part: Any, given: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a nested configuration that its constructor derives from those given, and their values.
+    """Return the fields that a nested configuration's constructor derives from the given ones, with their values.
 
-    What a constructor derives from nothing but these shows which fields they are; it has the values from these and all
-    that the whole configuration sets in the part.
+    To find which fields these are, the constructor is called with the given fields alone and compared with its
+    defaults. Their values come from a second call, with all other fields of the nested configuration as they are.
     """
     flat = {name: value for name, value in given.items() if not hasattr(getattr(part, name, None), "to_dict")}
     try:
@@ -169,7 +174,7 @@ def _following(part: Any, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _set(config: Any, arguments: dict[str, Any]) -> None:
-    """Set fields of a configuration; a dict sets those of a nested one.
+    """Set fields of a configuration in place; a dict sets those of a nested configuration.
 
     Raises:
         ValueError: it has no such field, so that setting it would have no effect.
@@ -189,6 +194,7 @@ def _set(config: Any, arguments: dict[str, Any]) -> None:
 
 
 def _model(spec: str, transformers: Any, config: Any, kind: Any, first: tuple[str, ...]) -> Any:
+    """Build the model of a configuration: of class `kind`, else by the first auto class that has one for it."""
     if kind is not None:
         return kind._from_config(config)
     if not config.architectures:

@@ -1,4 +1,4 @@
-"""Images with text, as inputs of Transformers' multimodal models."""
+"""Inputs of Transformers' multimodal models: an image, and text with placeholder tokens for it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _GRID = 16
 
 
 def with_image(config: Any, tokens: Any, image: tuple[int, ...]) -> dict[str, Any]:
-    """Forward's arguments for one image and `tokens`, 1×N.
+    """Return forward's arguments for one image and `tokens`, 1×N.
 
-    If image features replace tokens, as many placeholder tokens as the model makes of an image precede the text.
+    If the model replaces placeholder tokens by image features, a placeholder for each feature precedes the text.
     """
     token = getattr(config, "image_token_id", None)
     if token is None:
@@ -30,7 +30,7 @@ def with_image(config: Any, tokens: Any, image: tuple[int, ...]) -> dict[str, An
 
 
 def _tokens_of(config: Any, vision: Any, image: tuple[int, ...]) -> int:
-    """Number of tokens that the model makes of an image."""
+    """Return the number of tokens that the model makes of an image."""
     for name in ("image_seq_length", "mm_tokens_per_image"):
         if (declared := getattr(config, name, None)) is not None:
             return int(declared)
@@ -47,7 +47,7 @@ def _prefixed(tokens: Any, token: int, count: int) -> Any:
 
 
 def _flat_patches(vision: Any) -> dict[str, Any]:
-    """Flattened patches, each with its frames and channels: P×(C·t·p·p); and their grid: images×3."""
+    """Return flattened patches, P×(C·t·p·p) for t frames of p×p pixels, and their grid (t, height, width), 1×3."""
     import torch
 
     channels = getattr(vision, "in_channels", None) or getattr(vision, "in_chans", 3)
@@ -60,7 +60,7 @@ def _takes_patches(config: Any) -> bool:
 
 
 def patches(config: Any) -> dict[str, Any]:
-    """An image as a sequence of patches: 1×P×(C·p·p), with their mask and grid."""
+    """Return an image as a sequence of patches, 1×P×(C·p·p), with their mask and grid."""
     import torch
 
     vision = getattr(config, "vision_config", config)

@@ -15,7 +15,7 @@ from cnncost.devices.save import save
 @pytest.fixture
 def quick(monkeypatch):
     monkeypatch.setattr(ceilings._best, "__defaults__", (Budget(0.0, 0.02, 2, 4),))
-    monkeypatch.setattr(ceilings, "_SETS", [1 << 18, 1 << 20])
+    monkeypatch.setattr(ceilings, "_WORKING_SETS", [1 << 18, 1 << 20])
     monkeypatch.setattr(ceilings, "_MAIN", 1 << 22)
     monkeypatch.setitem(ceilings._SIDES, "cpu", (64, 128))
     monkeypatch.setitem(ceilings._IMAGES, "cpu", (2, 3))

@@ -172,7 +172,7 @@ def test_inputs_rotate_and_differ():
 
 
 def test_large_inputs_are_fewer(monkeypatch):
-    monkeypatch.setattr("cnncost.bench.inputs._ROTATED", 48)
+    monkeypatch.setattr("cnncost.bench.inputs._MOST_BYTES", 48)
     assert len(rotated("2x3", torch.device("cpu"), torch.float32)) == 2  # of 24 bytes
 
 

@@ -168,7 +168,7 @@ def test_measuring_this_machine_adds_it_to_the_list(capsys, monkeypatch, tmp_pat
     from cnncost.bench.timing import Budget
 
     monkeypatch.setattr(ceilings._best, "__defaults__", (Budget(0.0, 0.02, 2, 4),))
-    monkeypatch.setattr(ceilings, "_SETS", [1 << 18])
+    monkeypatch.setattr(ceilings, "_WORKING_SETS", [1 << 18])
     monkeypatch.setattr(ceilings, "_MAIN", 1 << 20)
     monkeypatch.setitem(ceilings._SIDES, "cpu", (64, 128))
     monkeypatch.setitem(ceilings._IMAGES, "cpu", (2, 3))

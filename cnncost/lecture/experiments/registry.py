@@ -1,4 +1,4 @@
-"""Experiments by name."""
+"""The registry of experiments, by name."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run(name: str, *arguments: int) -> Measured:
     """Run the experiment.
 
     Raises:
-        CnncostError: there is none of this name, or it takes other arguments.
+        CnncostError: no such experiment, or it takes other arguments.
     """
     if name not in _EXPERIMENTS:
         near = suggestion(name, _EXPERIMENTS) or f"; expected one of {', '.join(_EXPERIMENTS)}"
@@ -49,5 +49,5 @@ def run(name: str, *arguments: int) -> Measured:
 
 
 def words(name: str) -> str:
-    """Description of an experiment."""
+    """Return the description of an experiment."""
     return _EXPERIMENTS[name][1]

@@ -1,4 +1,4 @@
-"""What the program of an HTML page draws, as plain data: everything it shows is computed here, once."""
+"""Builds the plain data from which the JavaScript program of an HTML page draws; the program computes no figure."""
 
 from cnncost.report.interactive.summary import interactive, small, summary
 

@@ -1,4 +1,4 @@
-"""How the page's data is written: large ints as text, tables by column, equal texts once."""
+"""Compact forms of the page's data: large ints as text, texts by index, curves and spans as runs."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any, TypeAlias
 Json: TypeAlias = Any
 """Plain data: dicts, lists, texts, numbers, booleans, None."""
 _EXACT = 2**53 - 1
-"""The largest int that a number of JavaScript holds exactly, with all below it."""
+"""JavaScript's Number.MAX_SAFE_INTEGER: larger ints lose digits in its floating-point numbers."""
 
 
 def number(value: int | None) -> int | str | None:
-    """An int that JavaScript reads exactly: as text if a number can't hold it."""
+    """Return the int itself, or its decimal text if JavaScript could not hold it exactly."""
     return value if value is None or -_EXACT <= value <= _EXACT else str(value)
 
 
 def dictionary(texts: Iterable[str]) -> dict[str, Json]:
-    """Texts, each once, and which of them each row has: `{"texts": ["a", "b"], "of": [0, 1, 0]}`."""
+    """Encode a column of texts as its distinct texts and each row's index: `{"texts": ["a", "b"], "of": [0, 1, 0]}`."""
     known: dict[str, int] = {}
     of = [known.setdefault(text, len(known)) for text in texts]
     return {"texts": [*known], "of": of}
 
 
 def changes(values: Sequence[int]) -> list[list[int | str | None]]:
-    """A curve as the indices where it changes, with what it is from there on."""
+    """Encode a curve as `[index, value]` for each index at which the value changes."""
     found: list[list[int | str | None]] = []
     last: int | None = None
     for i, value in enumerate(values):
@@ -35,9 +35,9 @@ def changes(values: Sequence[int]) -> list[list[int | str | None]]:
 
 
 def progressions(spans: Sequence[tuple[int, int] | None]) -> list[list[int] | int]:
-    """Spans as runs in which both ends move by equal steps: `[count, first, its step, last, its step]`.
+    """Encode a list of (first, last) as runs in which both move by constant steps.
 
-    A run in which nothing is seen is its count alone.
+    A run is `[count, first, step of first, last, step of last]`; a run of None (the unit sees nothing) is its count.
     """
     runs: list[list[int] | int] = []
     i = 0

@@ -1,4 +1,4 @@
-"""The ops that each row runs itself, each with its formula: equal ones are written once."""
+"""Encodes the ops that each row's module runs itself, with their formulas; equal ops are written once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from cnncost.report.signatures import Signatures
 
 
 def encoded(graph: Graph, tree: Sequence[TreeItem]) -> Json:
-    """`ops`, the distinct ops with their formulas; `runs`, by row (op, how often); `rules`, what a kind's rule says."""
+    """Return the distinct `ops` with their formulas, the `runs` of each row, and the `rules` of the kinds.
+
+    `runs` has a list of [index of the op, how often it ran] by row, `rules` the docstring's first line by kind.
+    """
     signatures = Signatures(graph)
     by_path: dict[str, dict[tuple[object, str], list[int]]] = {}
     for index, node in enumerate(graph.nodes):
@@ -37,7 +40,7 @@ def encoded(graph: Graph, tree: Sequence[TreeItem]) -> Json:
 
 
 def _op(node: Node, signature: str) -> Json:
-    """An op: what it reads and makes, its formula, its numbers; `known` is false if it has no rule."""
+    """Return an op's name, kind, tensors, formula and numbers; `known` is false if no rule counts it."""
     cost = cost_of(node.spec)
     about: Json = {"name": node.name, "kind": node.spec.kind, "signature": signature, "known": cost is not None}
     if cost is None:

@@ -1,4 +1,7 @@
-"""Predicted times of the rows on every device: rows that run the same ops share a profile."""
+"""Predicts the time of each row on every device.
+
+A profile is a multiset of distinct ops; rows that run the same ops equally often share one, and its prediction.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,11 @@ from cnncost.report.interactive.encoding import Json
 from cnncost.report.interactive.tables import TreeItem, parents
 
 _BOUNDS = {"compute": "c", "memory": "m", "launch": "l", "": "-"}
+"""The letter that stands for each bound in the page's data; `-`: the row takes no time."""
 
 
 class Profiles:
-    """The distinct multisets of ops that rows of trees run, each with an index."""
+    """Assigns an index to each distinct profile: a set of (index of the op, how often it runs)."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -30,7 +34,7 @@ class Profiles:
         self._known: dict[frozenset[tuple[int, int]], int] = {}
 
     def of(self, tree: Sequence[TreeItem]) -> list[int]:
-        """The profile of each row: its own ops, or those of all that is in it."""
+        """Return the profile's index of each row; a parent's profile includes the ops of its descendants."""
         counters: list[Counter[int]] = [Counter() for _ in tree]
         for i, (item, _) in enumerate(tree):
             if item.own or not item.children:
@@ -41,7 +45,7 @@ class Profiles:
         return [self._known.setdefault(frozenset(each.items()), len(self._known)) for each in counters]
 
     def encoded(self) -> tuple[Json, list[Json]]:
-        """Intensity by profile; and the devices, each with seconds and bounds by profile."""
+        """Return the intensities (FLOP/byte) by profile, and the devices, each with seconds and bounds by profile."""
         profiles = [*self._known]
         devices = [self._on(device, profiles) for device in built_in().values()]
         return {"intensity": self._intensities(profiles)}, devices
@@ -75,7 +79,7 @@ class Profiles:
 
 
 def _sum(profile: frozenset[tuple[int, int]], times: Sequence[OpTime | None]) -> Predicted:
-    """The sum of a multiset of ops; those without a time are left out."""
+    """Sum the times of a profile's ops; ops without a predicted time are left out."""
     seconds = dict.fromkeys(_BOUNDS, 0.0)
     for op, n in sorted(profile):
         time = times[op]

@@ -1,4 +1,4 @@
-"""What each unit of each layer sees of the input, for the receptive field viewer."""
+"""Encodes the receptive field of each unit of each layer, for the page's viewer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from cnncost.report.interactive.tables import TreeItem
 
 
 def encoded(report: ReportData, tree: Sequence[TreeItem]) -> tuple[Json, str]:
-    """Fields and tables, each written once, and the field of each row's first call; or why there is none."""
+    """Return (data, ""), or (None, the reason in words) if there are no receptive fields.
+
+    The data has the distinct fields, the field's index of each row's first call, and the distinct tables of spans.
+    """
     if report.graph is None:
         return None, "the report was read from a file, which does not hold the run; analyze the model itself"
     try:
@@ -51,7 +54,7 @@ def _field(field: ReceptiveField, units: list[int], axes: list[Json]) -> Json:
 
 
 def _table(found: Boxes | None, tables: dict[tuple[tuple[int, int] | None, ...], int]) -> Json:
-    """Which axes of units a table is by, and which table it is."""
+    """Return the index of a table of spans, and the unit's axes that it is indexed by."""
     if found is None:
         return None
     return {"along": list(found.along), "table": tables.setdefault(found.spans, len(tables))}

@@ -1,4 +1,4 @@
-"""The page of one model: its document, with what the program in the page draws."""
+"""The interactive page of one model: its static document, and the data from which the page's program draws."""
 
 from __future__ import annotations
 
@@ -16,30 +16,29 @@ from cnncost.report.interactive.profiles import Profiles
 from cnncost.report.interactive.tables import TreeItem, columns_of, described, encoded, folded_indices, tree_of, widened
 
 MOST_ROWS = 2000
-"""Rows of a table that is shown without scripts."""
-_FEWER = 300
-"""The same in a notebook."""
+"""Row limit of the static tables, which a browser without scripts shows."""
+_MOST_ROWS_IN_NOTEBOOK = 300
 _MOST_MODULES = 10_000
-"""Of a page in a notebook, which is stored in it."""
+"""A notebook stores its pages: a model with more modules gets no program there."""
 SCHEMA = 1
-"""Of what the program is given; raised when it changes."""
+"""Version of the program's data; raised when the data's form changes."""
 
 
 def interactive(report: ReportData, depth: int | None = None) -> Document:
-    """The page of a report, with its program: without scripts it shows what `page` does."""
+    """Return a report's page with its program; without scripts a browser shows the same as for `page`."""
     with gc_disabled():
         return replace(page(report, depth, most=MOST_ROWS), program=_summary(report))
 
 
 def small(report: ReportData) -> Document:
-    """The same for a notebook: its plain table is of the module tree alone, and shorter; no program if it is large."""
-    plain = page(report, whole=False, most=_FEWER)
+    """Return the page for a notebook: static is only a shortened module tree; a large model gets no program."""
+    plain = page(report, whole=False, most=_MOST_ROWS_IN_NOTEBOOK)
     with gc_disabled():
         return plain if len(report.modules) > _MOST_MODULES else replace(plain, program=_summary(report))
 
 
 def summary(report: ReportData) -> Json:
-    """What the program draws of one model."""
+    """Return the data from which the program draws one model."""
     with gc_disabled():
         return _summary(report)
 
@@ -78,7 +77,7 @@ def _summary(report: ReportData) -> Json:
 
 
 def _rows(tree: list[TreeItem]) -> dict[str, int]:
-    """The row of each module: of one with modules in it, its own share's where it has one."""
+    """Return each module's row by its path; of a module with children, the row of its own share if there is one."""
     found: dict[str, int] = {}
     for i, (item, _) in enumerate(tree):
         if item.own or item.paths[0] not in found:
@@ -87,6 +86,6 @@ def _rows(tree: list[TreeItem]) -> dict[str, int]:
 
 
 def _first(tree: list[TreeItem], folded: list[TreeItem]) -> list[int]:
-    """For each row of the folded tree, the row of the first module that it stands for."""
+    """Return, for each row of the folded tree, the row of its first module in the whole tree."""
     place = {(item.paths[0], item.own): i for i, (item, _) in enumerate(tree)}
     return [place[item.paths[0], item.own] for item, _ in folded]

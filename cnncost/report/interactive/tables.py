@@ -1,4 +1,4 @@
-"""The module tree as tables by column: every module, and equal ones folded."""
+"""The module tree as tables by column: once with a row for every module, once with equal siblings folded."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from cnncost.report.schema import Look, changed, names, total
 from cnncost.report.tree import by_module, windows_of
 
 _HIDDEN = frozenset({"path", "depth", "calls", "unknown", "mask_unknown"})
-"""Columns that the name, a note after it or a sign before a number tells."""
+"""Columns that are not shown: the row's name, the note after it, or the sign before a number says the same."""
 _LAST = (
     "allocated", "saved", "receptive_field", "jump", "start", "kernel", "stride", "input_shape", "buffers", "status",
 )  # fmt: skip
-"""Columns behind the costs, which are looked for first."""
+"""The last columns, in this order; all others (the costs) come before them."""
 
 
 class TreeItem(NamedTuple):
@@ -36,9 +36,12 @@ class TreeItem(NamedTuple):
 
 
 class Widened(NamedTuple):
-    """A report with every column that its run can fill, and its rows by path.
+    """A report with all optional columns, and its rows by the module's path.
 
-    `own` are the shares of modules that have others in them.
+    Attributes:
+        report: the report.
+        modules: each module including its descendants.
+        layers: each module's calls without its descendants.
     """
 
     report: ReportData
@@ -47,13 +50,13 @@ class Widened(NamedTuple):
 
 
 def widened(report: ReportData) -> Widened:
-    """Fill what the recorded run tells: windows, inputs, receptive fields, allocated bytes."""
+    """Add all optional columns that the recorded run can fill: kernels, inputs, receptive fields, allocated bytes."""
     wide = report
     if report.graph is not None:
-        for fill in (with_receptive_fields, with_memory):  # the first of the report itself, which keeps what it finds
+        for fill in (with_receptive_fields, with_memory):  # fields first: the user's report then caches them
             try:
                 wide = fill(wide)
-            except CnncostError:  # a forward that failed has no memory, a custom rule may fail
+            except CnncostError:  # a failed forward has no memory figures; a user's rule may fail
                 continue
     windows = () if report.graph is None else ("kernel", "stride", "input")
     wide = with_columns(wide, (*windows, "trainable"))
@@ -61,7 +64,7 @@ def widened(report: ReportData) -> Widened:
 
 
 def tree_of(report: ReportData, fold: bool) -> list[TreeItem]:
-    """The model, and below it its outline."""
+    """Return the rows of the tree, parents first; row 0 is the model. `fold`: equal siblings are one row."""
     model = report.modules[0]
     items = outline(report, fold)
     root = Item(report.model, ("",), model, children=items)
@@ -71,7 +74,7 @@ def tree_of(report: ReportData, fold: bool) -> list[TreeItem]:
 
 
 def parents(levels: Iterable[int]) -> list[int]:
-    """The row above each row of a tree, by their levels; 0 for the first, the model itself."""
+    """Return the index of each row's parent, from the rows' levels; 0 for the model itself."""
     found, path = [], [0]
     for i, level in enumerate(levels):
         del path[level:]
@@ -81,7 +84,7 @@ def parents(levels: Iterable[int]) -> list[int]:
 
 
 def columns_of(wide: ReportData) -> list[Column]:
-    """The columns of the table, after the row's name."""
+    """Return the columns after the row's name, without those that are empty in all rows."""
     shown, _ = known.table(wide, "module")
     hidden: frozenset[str] = _HIDDEN | (set() if wide.totals.frozen_params else {"trainable_params", "frozen_params"})
     found = [column for column in shown if column.name not in hidden and any(_has(column, row) for row in wide.modules)]
@@ -89,13 +92,13 @@ def columns_of(wide: ReportData) -> list[Column]:
 
 
 def _has(column: Column, row: Module) -> bool:
-    """Whether a row has something in the column that not all rows of most models have."""
-    nothing = {"buffers": 0, "status": "called"}
-    return column.of(row) not in (None, "", (), nothing.get(column.name))
+    """Return whether the row's value is worth a column: neither empty nor the usual one."""
+    usual = {"buffers": 0, "status": "called"}
+    return column.of(row) not in (None, "", (), usual.get(column.name))
 
 
 def described(columns: Sequence[Column]) -> list[Json]:
-    """The columns, for the page's table."""
+    """Return names, headings and formats of the columns for the program."""
     return [
         {"name": c.name, "heading": c.heading, "meaning": c.meaning, "look": c.look, "right": c.right, "sums": c.summed}
         for c in columns
@@ -103,7 +106,11 @@ def described(columns: Sequence[Column]) -> list[Json]:
 
 
 def encoded(tree: Sequence[TreeItem], wide: Widened, columns: Sequence[Column]) -> Json:
-    """The rows of a tree by column."""
+    """Return the rows of a tree by column.
+
+    `own` and `biggest` list row numbers; dicts by row number leave out most rows. `together` is the number of modules
+    that a folded row sums, `labels` their first and last path.
+    """
     extra = _filled(columns)
     rows = [_row(each.item, wide, extra) for each in tree]
     numeric = [column for column in columns if column.look in {"count", "bytes", "ratio"}]
@@ -122,7 +129,7 @@ def encoded(tree: Sequence[TreeItem], wide: Widened, columns: Sequence[Column]) 
         "labels": {i: full_name(each.item) for i, each in enumerate(tree) if len(each.item.paths) > 1},
         "siblings": {i: each.item.siblings for i, each in enumerate(tree) if each.item.siblings > 1},
         "notes": {i: note(each.item.row).strip() for i, each in enumerate(tree) if note(each.item.row)},
-        "biggest": [i for i, each in enumerate(tree) if biggest is not None and _is(each.item, biggest.path)],
+        "biggest": [i for i, each in enumerate(tree) if biggest is not None and _is_own_row(each.item, biggest.path)],
         "marks": marks,
         "numbers": {c.name: [*map(_number, _values(c, rows))] for c in numeric}
         | {"traffic": [number(row.bytes_read + row.bytes_written) for row in rows]},
@@ -150,18 +157,19 @@ def _number(value: Any) -> Json:
     return number(value) if isinstance(value, int) else value
 
 
-def _is(item: Item, path: str) -> bool:
+def _is_own_row(item: Item, path: str) -> bool:
+    """Return whether a row has the ops that a module runs itself: a leaf, or a parent's own share."""
     return path in item.paths and (item.own or not item.children)
 
 
 def _filled(columns: Sequence[Column]) -> list[Column]:
-    """The columns that only a widened report has, and that are stored: what is derived follows."""
+    """Return the columns that only the widened report fills, without derived ones, which follow from them."""
     stored = {*names(Module, "sum"), *names(Module, "any"), *names(Module, "no")}
     return [column for column in columns if column.group and (column.attribute or column.name) in stored]
 
 
 def _row(item: Item, wide: Widened, extra: Sequence[Column]) -> Module:
-    """The row of an item, with what only the widened report has: sums over its modules, or what all of them share."""
+    """Return an item's row with the optional columns: sums over its modules, or the value that all of them share."""
     if item.paths == ("",) and not item.own:
         return wide.modules[""]
     if not extra:
@@ -183,11 +191,12 @@ def _row(item: Item, wide: Widened, extra: Sequence[Column]) -> Module:
 
 
 def _own(layers: Sequence[Layer]) -> dict[str, Any]:
+    """Return the statistics of a module's own ops, summed over its calls."""
     return total(layers, Layer) | windows_of(layers)
 
 
 def folded_indices(tree: Sequence[TreeItem], folded: Sequence[TreeItem]) -> Iterator[int]:
-    """For each row of the tree, the row of the folded tree that stands for it."""
+    """Yield, for each row of the whole tree, the row of the folded tree that includes it."""
     place = {(path, each.item.own): i for i, each in enumerate(folded) for path in each.item.paths}
     for each in tree:
         yield place[each.item.paths[0], each.item.own]
