@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cnncost.analysis import analyze
 from cnncost.bench.backend import TORCH_DTYPES
-from cnncost.bench.result import Case, Measured
+from cnncost.bench.result import Case, NetworkTiming
 from cnncost.devices.model import Device
 from cnncost.evaluation.figures import error
 from cnncost.evaluation.memory import predicted_peak
@@ -46,7 +46,7 @@ class Joined:
         predicted_memory: bytes at the predicted peak; None where the Report does not say.
     """
 
-    measured: Measured
+    measured: NetworkTiming
     prediction: Prediction | None
     problem: str = ""
     step: Roofline | None = None
@@ -149,7 +149,9 @@ def predicted(
     return Prediction(report, roofline(report.graph, device, computed)), step
 
 
-def join(measured: Measured, prediction: Prediction | None, step: Roofline | None = None, problem: str = "") -> Joined:
+def join(
+    measured: NetworkTiming, prediction: Prediction | None, step: Roofline | None = None, problem: str = ""
+) -> Joined:
     """Join a prediction with a measurement."""
     if prediction is None:
         return Joined(measured, None, problem)
@@ -157,7 +159,7 @@ def join(measured: Measured, prediction: Prediction | None, step: Roofline | Non
     return Joined(measured, prediction, problem, step, tuple(_layers(measured, prediction)), peak)
 
 
-def _layers(measured: Measured, prediction: Prediction) -> list[LayerRow]:
+def _layers(measured: NetworkTiming, prediction: Prediction) -> list[LayerRow]:
     """The analysis' rows in their order, each with the seconds of its module call; then what only the benchmark saw."""
     graph = prediction.report.graph
     assert graph is not None
