@@ -15,7 +15,14 @@ Place: TypeAlias = tuple[str, int]
 
 
 class Case(NamedTuple):
-    """Settings of a run."""
+    """Settings of a run.
+
+    Attributes:
+        batch: batch size; None: that of the given inputs.
+        dtype: number format of floating-point parameters and inputs; `tf32` is float32 with TF32 products.
+        training: whether forward and backward are run in training mode, instead of forward alone in eval mode.
+        compiled: whether the network is compiled by `torch.compile`.
+    """
 
     batch: int | None
     dtype: str = "float32"
@@ -24,7 +31,7 @@ class Case(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class NetworkTiming:
     """Measurement of a network in one case.
 
     Attributes:

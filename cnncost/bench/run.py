@@ -15,7 +15,7 @@ from torch import nn
 from cnncost.bench.backend import TORCH_DTYPES, Backend, page_faults, ran_out_of_memory
 from cnncost.bench.inputs import called, rotated, tensors
 from cnncost.bench.layers import recording
-from cnncost.bench.result import Case, Measured, Place
+from cnncost.bench.result import Case, NetworkTiming, Place
 from cnncost.bench.timing import Budget, SystemClock, summary, timed
 from cnncost.errors import BenchError, CnncostError, SourceError
 from cnncost.sources.batch import with_batch
@@ -37,7 +37,7 @@ def measure(
     backend: Backend,
     budget: Budget = Budget(),  # noqa: B008  # frozen
     shortage: Callable[[Case], str] = lambda _: "",
-) -> Iterator[Measured]:
+) -> Iterator[NetworkTiming]:
     """Measure a network in each case, in order; cases that don't fit or fail yield a row with the reason.
 
     After a batch runs out of memory, larger ones of its kind are skipped; smaller ones still run.
@@ -60,11 +60,11 @@ def measure(
     for case in cases:
         kind, limit = case[1:], failed.get(case[1:])  # case[1:]: all of the case but its batch size
         if limit is not None and case.batch is not None and case.batch >= limit:
-            yield Measured(resolved.title, case, "not tried", f"batch {limit} ran out of memory")
+            yield NetworkTiming(resolved.title, case, "not tried", f"batch {limit} ran out of memory")
             continue
         lacking = shortage(case)
         row = (
-            Measured(resolved.title, case, "out of memory", lacking)
+            NetworkTiming(resolved.title, case, "out of memory", lacking)
             if lacking
             else _tried(resolved, case, backend, budget)
         )
@@ -73,15 +73,15 @@ def measure(
         yield row
 
 
-def _tried(resolved: Resolved, case: Case, backend: Backend, budget: Budget) -> Measured:
+def _tried(resolved: Resolved, case: Case, backend: Backend, budget: Budget) -> NetworkTiming:
     try:
         return _measured(resolved, case, backend, budget)
     except CnncostError:
         raise
     except Exception as error:  # noqa: BLE001  # a model's forward may raise anything
         if ran_out_of_memory(error):
-            return Measured(resolved.title, case, "out of memory", "a smaller batch may fit")
-        return Measured(resolved.title, case, "failed", f"{type(error).__name__}: {one_line(error)[:200]}")
+            return NetworkTiming(resolved.title, case, "out of memory", "a smaller batch may fit")
+        return NetworkTiming(resolved.title, case, "failed", f"{type(error).__name__}: {one_line(error)[:200]}")
     finally:
         backend.forget()
 
@@ -93,7 +93,7 @@ def check(case: Case, backend: Backend) -> None:
         raise BenchError(f"dtype {case.dtype}: networks can be run in {', '.join(known)} on {backend.name}")
 
 
-def _measured(resolved: Resolved, case: Case, backend: Backend, budget: Budget) -> Measured:
+def _measured(resolved: Resolved, case: Case, backend: Backend, budget: Budget) -> NetworkTiming:
     dtype = TORCH_DTYPES[case.dtype]
     given = resolved.inputs if case.batch is None else with_batch(resolved.inputs, case.batch)
     with resolved.source.importable(), _precision(case.dtype), torch.set_grad_enabled(case.training):
@@ -109,11 +109,11 @@ def _measured(resolved: Resolved, case: Case, backend: Backend, budget: Budget) 
         _clear(model)
         taken = clock.now() - start
         if taken > LONG and not case.compiled:
-            return _long(Measured(resolved.title, case, peak_memory=memory), taken, model, step, backend)
+            return _long(NetworkTiming(resolved.title, case, peak_memory=memory), taken, model, step, backend)
         before = page_faults()
         timing = timed(step, backend.sync, budget)
         faults = (page_faults() - before) / (timing.repeats + 2)  # timed() ran it at least twice more, to warm up
-        row = Measured(resolved.title, case, timing=timing, peak_memory=memory, faults=faults)
+        row = NetworkTiming(resolved.title, case, timing=timing, peak_memory=memory, faults=faults)
         if case.compiled:  # hooks would cause graph breaks
             return row
         layers, times = _recorded(model, step, backend, max(5, min(50, int(0.7 / max(timing.median, 1e-6)))), 2)
@@ -132,8 +132,8 @@ def _built(source: ModelSource) -> nn.Module:
 
 
 def _long(
-    row: Measured, taken: float, model: nn.Module, step: Callable[[], None], backend: Backend
-) -> Measured:  # fmt: skip
+    row: NetworkTiming, taken: float, model: nn.Module, step: Callable[[], None], backend: Backend
+) -> NetworkTiming:  # fmt: skip
     """Time layers and the whole together in a few runs; the run for peak memory was the warm-up."""
     clock, runs = SystemClock(), _LONG_RUNS if taken < _VERY_LONG else 2
     faults, start, others = page_faults(), clock.now(), clock.others()

@@ -1,10 +1,18 @@
 """Complexity budgets, their baseline, and differences between two models.
 
-    file.py        reads budget files               limits.py     "<= 4.1G" and "+1%"
-    quantities.py  what can be limited              measure.py    the figures of the models, in parallel
-    snapshot.py    a model's figures, kept          lock.py       the baseline file
-    align.py       which module is which            diff.py       what changed, and which layers did it
-    check.py       limit against figure             render/       what is said of it
+    file.py         reads budget files                   limits.py     parses "<= 4.1G" and "+1%"
+    quantities.py   what can be limited                  globs.py      which modules a limit is for
+    measure.py      analyzes the models, in parallel     lock.py       the baseline file
+    snapshot.py     a model's figures by module          settings.py   kernel, stride, … of a module's main op
+    check.py        compares figures with limits         render/       reports of check, diff and compare, by format
 
-Nothing here imports torch: figures come from Reports.
+    align.py        pairs the modules of two models      in_order.py   aligns two sequences of siblings
+    moved.py        finds modules that were moved        trees.py      how alike two subtrees are
+    diff.py         what changed in a model, and where   united.py     the modules of both models as one tree
+    diffs.py        differences of several models        revisions.py  models as they are at a git revision
+    compare.py      models side by side, Pareto front    join.py       a user's table beside the comparison
+
+    pytest_plugin.py, testing.py                         the pytest fixture `complexity`
+
+Nothing here uses torch: figures come from Reports. Only `measure.py` loads the front end, to analyze models.
 """

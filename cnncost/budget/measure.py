@@ -1,4 +1,4 @@
-"""The figures of the models of a budget file, analyzed one after the other or in several processes."""
+"""Analyzes the models of a budget file, one after the other or in several processes."""
 
 from __future__ import annotations
 
@@ -34,18 +34,21 @@ if TYPE_CHECKING:
     from cnncost.recording import Recording
 
 Key: TypeAlias = "tuple[str, str, Direction]"
-"""Module path (`""` for the model), quantity, and which end of several values."""
+"""Module path (`""` for the model), quantity, and direction: for a quantity with several values, such as a receptive
+field with one per axis, whether the limit is on the largest (`<=`) or the smallest (`>=`)."""
 
 
 class Measured(NamedTuple):
-    """What an analysis found for a budget; or `error`, why there is nothing.
+    """What an analysis found for a budget.
 
     Attributes:
-        snapshot: the model's figures.
+        name: the budget's.
+        snapshot: the model's figures; None if the analysis failed.
         values: figures of all limited quantities.
         paths: the matching modules, by glob.
-        unsure: paths of the modules, the model's `""` among them, that an op without a rule is missing from.
+        unsure: paths of modules whose figures leave out an op without a rule; `""` is the model.
         unknown: ops without a rule and how often each ran.
+        error: why the analysis failed; empty if it did not.
     """
 
     name: str
@@ -62,15 +65,15 @@ def measure_all(budgets: Sequence[Budget], folder: Path, jobs: int | None = None
 
     Args:
         budgets: the budgets to measure.
-        folder: to which file names and packages are relative.
+        folder: file names and packages are relative to it.
         jobs: number of processes; None: several if it takes long.
 
     Raises:
         CnncostError: a process died.
     """
-    found = _from_cache(budgets, str(folder))
-    made = iter(_measure_all([budget for budget in budgets if budget.name not in found], folder, jobs))
-    return [found.get(budget.name) or next(made) for budget in budgets]
+    cached = _from_cache(budgets, str(folder))
+    analyzed = iter(_measure_all([budget for budget in budgets if budget.name not in cached], folder, jobs))
+    return [cached.get(budget.name) or next(analyzed) for budget in budgets]
 
 
 def _measure_all(budgets: Sequence[Budget], folder: Path, jobs: int | None) -> list[Measured]:
@@ -90,7 +93,7 @@ def _measure_all(budgets: Sequence[Budget], folder: Path, jobs: int | None) -> l
 
 
 _WORTH_FORKING = 0.5
-"""Seconds after which the models that are left go to several processes: their start costs about half of it."""
+"""After so many seconds the remaining models go to several processes. Starting those takes about half as long."""
 
 
 def _cores() -> int:
@@ -98,7 +101,7 @@ def _cores() -> int:
 
 
 def _spread(one: Callable[[Budget], Measured], budgets: Sequence[Budget], jobs: int) -> list[Measured]:
-    """Analyze in `jobs` processes, or in this one where `fork` is not available."""
+    """Analyze the models in `jobs` processes, or in this one where `fork` is not available."""
     jobs = min(jobs, len(budgets))
     if jobs <= 1 or "fork" not in multiprocessing.get_all_start_methods():
         return [one(budget) for budget in budgets]
@@ -113,30 +116,30 @@ def _spread(one: Callable[[Budget], Measured], budgets: Sequence[Budget], jobs: 
 
 
 def _import_torch() -> None:
-    """Import it, as a part of what the recordings that follow depend on."""
+    """Import torch within `cache.observed()`, so that the cache notes which files the import reads."""
     cache = active()
     with cache.observed() if cache is not None else nullcontext():
         import_module("cnncost.frontends.torch")
 
 
 def _from_cache(budgets: Sequence[Budget], folder: str) -> dict[str, Measured]:
-    """Those whose recordings are in the cache, by name."""
+    """Return figures of the budgets whose recordings are in the cache, by name."""
     found: dict[str, Measured] = {}
     if (cache := active()) is None:
         return found
     with chdir(folder):
         for budget in budgets:
-            if _is_cached(budget) and (recording := cache.find(budget.model, _how(budget))) is not None:
+            if _can_be_cached(budget) and (recording := cache.find(budget.model, _how(budget))) is not None:
                 found[budget.name] = of_budget(budget, reported(recording))
     return found
 
 
-def _is_cached(budget: Budget) -> bool:
+def _can_be_cached(budget: Budget) -> bool:
     return active() is not None and budget.trace != "real" and is_built_by_code(budget.model)
 
 
 def _how(budget: Budget) -> dict[str, Any]:
-    """All that a budget says of a run, as plain data."""
+    """Return what a budget says about how to run the model, as plain data: part of the recording's key in the cache."""
     return {
         "inputs": budget.inputs, "model_args": budget.model_args, "name": budget.name, "training": budget.training,
         "trace": budget.trace,
@@ -144,7 +147,7 @@ def _how(budget: Budget) -> dict[str, Any]:
 
 
 def measure(budget: Budget, folder: str = ".") -> Measured:
-    """Analyze one model."""
+    """Analyze one model; a failure is returned in `error`, not raised."""
     try:
         with chdir(folder):
             return of_budget(budget, analyzed(budget))
@@ -153,14 +156,19 @@ def measure(budget: Budget, folder: str = ".") -> Measured:
 
 
 def analyzed(budget: Budget) -> Report:
-    """The Report of a budget's model."""
+    """Analyze a budget's model, or take its recording from the cache.
+
+    Raises:
+        CnncostError: as `cnncost.analyze` raises it.
+    """
     from cnncost.shapes import parse_inputs
     from cnncost.sources.resolve import resolve
 
     inputs = parse_inputs(budget.inputs) if budget.inputs else None
-    if (cache := active()) is not None and _is_cached(budget):
+    if (cache := active()) is not None and _can_be_cached(budget):
 
         def record() -> Recording:
+            # loss, optimizer, set_to_none: a step without an optimizer
             step = (None, None, True) if budget.training else None
             return recorded(resolve(budget.model, inputs, budget.model_args), budget.name, budget.trace, step)
 
@@ -174,11 +182,12 @@ def analyzed(budget: Budget) -> Report:
 
 
 class Figures(NamedTuple):
-    """Figures of several budgets' models, as a baseline has them; and why some have none.
+    """The figures of several budgets' models, as a baseline holds them, and why some models have none.
 
     Attributes:
-        lock: by name. Totals have `inference_peak`, and `training_peak` where the budget limits a training step.
-        errors: by name.
+        lock: entries of the baseline, by the budget's name. Totals include `inference_peak`, and `training_peak` where
+            the budget limits a training step.
+        errors: messages of the analyses that failed, by the budget's name.
     """
 
     lock: Lock
@@ -186,7 +195,7 @@ class Figures(NamedTuple):
 
 
 def figures(budgets: Sequence[Budget], folder: str) -> Figures:
-    """The figures of budgets' models, limits aside: a module that a limit names may be missing."""
+    """Analyze the models of budgets. A limit on a module that the model lacks is skipped, not an error."""
     from cnncost.budget.lock import Entry, Lock, torch_version
 
     models: dict[str, Entry] = {}
@@ -196,21 +205,21 @@ def figures(budgets: Sequence[Budget], folder: str) -> Figures:
             with chdir(folder):
                 report = analyzed(budget)
                 snapshot = of_report(report, _peaks(report))
-                models[budget.name] = Entry(snapshot, kept(_if_there(budget, report)))
+                models[budget.name] = Entry(snapshot, kept(_values_of_existing_modules(budget, report)))
         except CnncostError as error:
             errors[budget.name] = str(error)
     return Figures(Lock(torch_version(), models), errors)
 
 
 def _peaks(report: Report) -> dict[str, int]:
-    """Bytes at the peaks, of those that were analyzed."""
+    """Return the bytes alive at each peak that was analyzed, by name."""
     found = report.memory.figures
     named = {"inference_peak": found.inference_peak, "training_peak": found.training_peak}
     return {name: value for name, value in named.items() if value is not None}
 
 
-def _if_there(budget: Budget, report: Report) -> dict[Key, Value]:
-    """Values of the limits that the model has a module for."""
+def _values_of_existing_modules(budget: Budget, report: Report) -> dict[Key, Value]:
+    """Return the limited figures; limits on modules that the model lacks, or on figures it lacks, are skipped."""
     found: dict[Key, Value] = {}
     for rule in budget.rules:
         try:
@@ -221,27 +230,27 @@ def _if_there(budget: Budget, report: Report) -> dict[Key, Value]:
 
 
 def kept(values: dict[Key, Value]) -> dict[str, dict[str, Value]]:
-    """What a baseline keeps of the values of limits: those that don't follow from its sums."""
+    """Return the limited figures that a baseline stores beside its sums, by quantity and path."""
     found: dict[str, dict[str, Value]] = {}
     for (path, quantity, _), value in sorted(values.items(), key=lambda item: item[0]):
-        if quantity not in SUMMED and quantity not in _NOT_KEPT:
+        if quantity not in SUMMED and quantity not in _NOT_STORED:
             found.setdefault(quantity, {})[path] = value
     return found
 
 
-_NOT_KEPT = frozenset({"unknown_ops", "arithmetic_intensity"})
-"""What a baseline does without: the one is of no use in it, the other follows from its sums."""
+_NOT_STORED = frozenset({"unknown_ops", "arithmetic_intensity"})
+"""No limit on `unknown_ops` can be relative to a baseline; the intensity follows from its sums of FLOPs and bytes."""
 
 
 @gc_disabled()
 def of_budget(budget: Budget, report: Report) -> Measured:
-    """What a Report says of all that a budget limits.
+    """Read all figures that a budget limits from a Report.
 
     Raises:
         CnncostError: a glob names no module, or the Report has no such figure.
     """
     rows = {module.path: module for module in report.modules}
-    paths = {rule.glob: _named(rule.glob, rows) for rule in budget.rules if rule.glob is not None}
+    paths = {rule.glob: _modules_matching(rule.glob, rows) for rule in budget.rules if rule.glob is not None}
     values: dict[Key, Value] = {}
     for rule in budget.rules:
         direction = rule.limit.direction
@@ -251,7 +260,7 @@ def of_budget(budget: Budget, report: Report) -> Measured:
     return Measured(budget.name, of_report(report), values, paths, unsure, report.unknown)
 
 
-def _named(glob: str, rows: dict[str, Module]) -> tuple[str, ...]:
+def _modules_matching(glob: str, rows: dict[str, Module]) -> tuple[str, ...]:
     paths = tuple(matching(glob, rows))
     if not paths:
         near = suggestion(glob, [path for path in rows if path])

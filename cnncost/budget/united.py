@@ -1,7 +1,7 @@
-"""The modules of two models as one tree: those of the new one, and the removed ones where they stood.
+"""Unites the modules of two models in one tree: the new model's tree, with removed modules inserted where they were.
 
-Each module of either model is in it once, at its place in the new model, so that what is below a row adds up to it on
-both sides, and the first row has the totals of both.
+Each module of either model has one row, at its place in the new model. So the children's figures and a module's own
+share add up to the module's figures, before and after, and the first row has both models' totals.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from cnncost.budget.diff import Change, Diff
 from cnncost.budget.snapshot import SUMMED, Part
 
 State: TypeAlias = Literal["same", "inside", "changed", "added", "removed"]
-"""What became of a module: `inside` where only modules in it changed."""
+"""What became of a module. `inside`: only modules in it changed."""
 _Node: TypeAlias = tuple[Literal["old", "new"], str]
-"""A module by its path: in the new model, or of those that are only in the old one in that."""
+"""Which model the path is of, and the path. Modules of both models go by the new path, removed ones by the old."""
 _ROOT: _Node = ("new", "")
 
 
-class Joint(NamedTuple):
+class TreeRow(NamedTuple):
     """A row of the tree.
 
     Attributes:
-        level: from 0, the model.
-        name: the last part of its path; of a module's own share empty.
-        own: whether it is the share that a module with others in it has without them.
-        old, new: the module in both models; None where it is not.
-        state: what became of it.
-        reasons: what changed of itself, in words.
-        before, after: figures by name, with all that is below the row.
-        unknown: whether an op without a rule is missing from them, before and after.
+        level: depth in the tree; 0 is the model.
+        name: the last part of the module's path; empty if the row is a module's own share.
+        own: whether the row is a module's own share, without its children.
+        old, new: the module in the old and in the new model; None in a model that lacks it.
+        state: what became of the module.
+        reasons: what changed in the module itself, in words.
+        before, after: figures by name, children included.
+        unknown: whether an op without a rule is missing from the figures, before and after.
     """
 
     level: int
@@ -46,62 +46,72 @@ class Joint(NamedTuple):
 
     @property
     def path(self) -> str:
-        """In the new model; of a removed module in the old one."""
+        """The module's path in the new model; a removed module's path in the old one."""
         part = self.new or self.old
         return part.path if part else ""
 
 
-def united(diff: Diff) -> tuple[Joint, ...]:
-    """The rows, parents first."""
+def united(diff: Diff) -> tuple[TreeRow, ...]:
+    """Return the tree's rows, parents before children."""
     return tuple(_Union(diff).rows(_ROOT, 0))
 
 
 class _Union:
+    """The united tree of two models, built from their differences.
+
+    Attributes:
+        old_paths: the old path of each module that both models have, by its new path.
+        changes: what changed, by old and new path.
+        children: the children of each module, in the order of the rows.
+    """
+
     def __init__(self, diff: Diff) -> None:
         self.diff = diff
-        self.back = {new: old for old, new in diff.pairs.items()}
+        self.old_paths = {new: old for old, new in diff.pairs.items()}
         self.changes: dict[tuple[str | None, str | None], Change] = {
             (each.old.path if each.old else None, each.new.path if each.new else None): each for each in diff.changes
         }
-        self.below: dict[_Node, list[_Node]] = {
+        self.children: dict[_Node, list[_Node]] = {
             ("new", path): [("new", part.path) for part in parts] for path, parts in diff.new.children.items()
         }
         for part in diff.old.parts:
             if part.path not in diff.pairs:
-                self.below["old", part.path] = []
-        if "" not in diff.pairs:
-            self.below[_ROOT].append(("old", ""))
+                self.children["old", part.path] = []
+        if "" not in diff.pairs:  # the old model wraps the new one
+            self.children[_ROOT].append(("old", ""))
         for path, parts in diff.old.children.items():
             self._insert(self._node(path), [self._node(part.path) for part in parts])
 
     def _node(self, old: str) -> _Node:
-        """Where a module of the old model is."""
+        """Return the row of a module of the old model."""
         return ("new", self.diff.pairs[old]) if old in self.diff.pairs else ("old", old)
 
-    def _insert(self, above: _Node, stood: list[_Node]) -> None:
-        """Put the removed ones of what stood in a module behind what stood before them and is in it still."""
-        kept = {*self.below[above]}
+    def _insert(self, parent: _Node, old_children: list[_Node]) -> None:
+        """Insert each removed child of a module behind its nearest earlier sibling that is still in the module."""
+        kept = {*self.children[parent]}
         behind: dict[_Node | None, list[_Node]] = {}
         last: _Node | None = None
-        for node in stood:
+        for node in old_children:
             if node in kept:
                 last = node
             elif node[0] == "old":
                 behind.setdefault(last, []).append(node)
         first = behind.get(None, [])
-        self.below[above] = first + [each for node in self.below[above] for each in (node, *behind.get(node, []))]
+        self.children[parent] = first + [
+            each for node in self.children[parent] for each in (node, *behind.get(node, []))
+        ]
 
     def _sides(self, node: _Node) -> tuple[Part | None, Part | None]:
         which, path = node
         if which == "old":
             return self.diff.old.by_path[path], None
-        old = self.back.get(path)
+        old = self.old_paths.get(path)
         return (None if old is None else self.diff.old.by_path[old]), self.diff.new.by_path[path]
 
-    def rows(self, node: _Node, level: int) -> Iterator[Joint]:
-        """A module and all that is in it."""
+    def rows(self, node: _Node, level: int) -> Iterator[TreeRow]:
+        """Yield the rows of a module and of all modules in it."""
         old, new = self._sides(node)
-        children = self.below[node]
+        children = self.children[node]
         inner = [row for child in children for row in self.rows(child, level + 1)]
         share = self._own(old, new, level + 1) if children else None
         direct = [row for row in inner if row.level == level + 1]
@@ -117,25 +127,25 @@ class _Union:
         if not name:
             models = (self.diff.old.model,) if node[0] == "old" else (self.diff.old.model, self.diff.new.model)
             name = " → ".join(dict.fromkeys(models))
-        yield Joint(level, name, False, old, new, state, reasons, before, after, (unknown[0], unknown[1]))
+        yield TreeRow(level, name, False, old, new, state, reasons, before, after, (unknown[0], unknown[1]))
         yield from inner
         if share is not None:
             yield share
 
-    def _own(self, old: Part | None, new: Part | None, level: int) -> Joint | None:
-        """A module's own share; None where it has none in either model."""
+    def _own(self, old: Part | None, new: Part | None, level: int) -> TreeRow | None:
+        """Return the row of a module's own share; None if all of its figures are 0 in both models."""
         before, after = _with(old, []), _with(new, [])
         unknown = (old is not None and old.unknown, new is not None and new.unknown)
         if not any((*before.values(), *after.values(), *unknown)):
             return None
         state, reasons = self._became(old, new)
-        return Joint(level, "", True, old, new, state, reasons, before, after, unknown)
+        return TreeRow(level, "", True, old, new, state, reasons, before, after, unknown)
 
     def _became(self, old: Part | None, new: Part | None) -> tuple[State, tuple[str, ...]]:
         change = self.changes.get((old.path if old else None, new.path if new else None))
         return ("same", ()) if change is None else (change.kind, change.reasons)
 
 
-def _with(part: Part | None, below: list[dict[str, int]]) -> dict[str, int]:
-    """A module's own figures and those below it."""
-    return {name: (getattr(part, name) if part else 0) + sum(each[name] for each in below) for name in SUMMED}
+def _with(part: Part | None, children: list[dict[str, int]]) -> dict[str, int]:
+    """Add up a module's own figures and its children's."""
+    return {name: (getattr(part, name) if part else 0) + sum(each[name] for each in children) for name in SUMMED}

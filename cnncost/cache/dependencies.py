@@ -71,7 +71,7 @@ class Dependencies:
             yield "an environment variable of torch"
         yield from self._changed_sources()
         yield from (path for path, before in self.places.items() if os.path.realpath(path) != before)
-        yield from (path for path, before in self.kinds.items() if files.kind(path) != before)
+        yield from (p for p, before in self.kinds.items() if files.state_without_folder_times(p) != before)
         yield from (path for path, before in self.states.items() if files.state(path) != before)
         yield from (path for path, before in self.importable.items() if files.importable(path) != before)
         yield from (path for path, before in self.listings.items() if files.listing(path) != before)
@@ -82,7 +82,7 @@ class Dependencies:
         for path, (content, before) in self.sources.items():
             now = files.stamp(path)
             same = before is not None and now is not None and list(now) == list(before)
-            if same and now is not None and max(now[1:]) + files.RACY < self.made:
+            if same and now is not None and max(now[1:]) + files.SAME_TIME_NS < self.made:
                 continue
             if files.content(path) != content:
                 yield path

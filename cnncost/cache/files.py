@@ -1,4 +1,4 @@
-"""The state of files and folders, to be compared with what it was."""
+"""Fingerprints of files and folders: compared with earlier ones, they tell whether something changed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from stat import S_ISDIR, S_ISREG
 from typing import TypeAlias
 
 Stamp: TypeAlias = "tuple[int, int, int]"
-"""Size, and nanoseconds of the last change of the content and of the inode: `touch` can't set the latter."""
-RACY = 2_000_000_000
-"""Nanoseconds within which a file system may give two changes one time."""
+"""Size in bytes, mtime and ctime in nanoseconds. `touch` can set the mtime, but not the ctime."""
+SAME_TIME_NS = 2_000_000_000
+"""A file that is changed twice within this time may keep one timestamp: some file systems' clocks are that coarse."""
 
 
 def stamp(path: str) -> Stamp | None:
-    """The stamp of a file; None if there is none."""
+    """Return the stamp of a file; None if there is no such file."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):
@@ -24,14 +24,14 @@ def stamp(path: str) -> Stamp | None:
 
 
 def digest(data: bytes) -> str:
-    """A digest of data, 32 hexadecimal digits."""
+    """Return a digest of the data, 32 hexadecimal digits."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def content(path: str) -> str:
-    """A digest of a file's content; empty if it can't be read."""
+    """Return a digest of a file's content; empty if it can't be read."""
     try:
-        if not is_regular(path):
+        if not can_be_read_again(path):
             return ""
         with open(path, "rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
@@ -39,8 +39,8 @@ def content(path: str) -> str:
         return ""
 
 
-def is_regular(path: str) -> bool:
-    """Whether a path is a file's, or nothing's: a pipe's content is gone once it is read."""
+def can_be_read_again(path: str) -> bool:
+    """Return False for pipes, sockets and devices, whose content is gone once read; True for all else, even nothing."""
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):
@@ -48,29 +48,33 @@ def is_regular(path: str) -> bool:
     return S_ISREG(mode) or S_ISDIR(mode)
 
 
-def kind(path: str) -> str:
-    """Of what is at a path: a file with its permissions, size and times, a folder, a link, nothing."""
-    return _state(path, times=False)
+def state_without_folder_times(path: str) -> str:
+    """Return a text that differs if what is at the path differs; empty if nothing is there.
+
+    It tells files, folders and links apart and has their permissions, and the size and times of a file. A folder's
+    times, which change with its entries, are left out.
+    """
+    return _state(path, folder_times=False)
 
 
 def state(path: str) -> str:
-    """Of all that `os.stat` tells of a path and that lasts: a folder's times, too."""
-    return _state(path, times=True)
+    """Return the same as `state_without_folder_times`, but with a folder's size and times."""
+    return _state(path, folder_times=True)
 
 
-def _state(path: str, times: bool) -> str:
+def _state(path: str, folder_times: bool) -> str:
     try:
         link = os.lstat(path)
         found = os.stat(path)
     except (OSError, ValueError):
-        return "link" if os.path.islink(path) else ""
-    if S_ISDIR(found.st_mode) and not times:
+        return "link" if os.path.islink(path) else ""  # a link whose target is missing
+    if S_ISDIR(found.st_mode) and not folder_times:
         return f"{link.st_mode} {found.st_mode}"
     return f"{link.st_mode} {found.st_mode} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
 
 
 def listing(folder: str) -> str:
-    """A digest of the names in a folder, and which of them are folders and links; empty if it can't be read."""
+    """Return a digest of the names in a folder and of which are folders and links; empty if it can't be read."""
     try:
         with os.scandir(folder) as entries:
             names = [f"{entry.name}/{entry.is_dir()}{entry.is_symlink()}" for entry in entries]
@@ -80,7 +84,7 @@ def listing(folder: str) -> str:
 
 
 def importable(folder: str) -> str:
-    """A digest of the names in a folder that an import could find, or that say what is installed there."""
+    """Return a digest of the names in a folder that can be imported or that record what is installed there."""
     try:
         with os.scandir(folder or ".") as entries:
             names = [entry.name for entry in entries if _is_importable(entry)]
@@ -99,5 +103,5 @@ def _is_importable(entry: os.DirEntry[str]) -> bool:
 
 
 def below(path: str, folders: Iterable[str]) -> bool:
-    """Whether a path is in one of some folders."""
+    """Return whether a path is inside one of the folders."""
     return any(path.startswith(folder + os.sep) for folder in folders)

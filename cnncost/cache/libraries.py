@@ -109,4 +109,6 @@ def as_installed(path: str, size: int, times: dict[str, float]) -> bool:
     """
     found = files.stamp(path)
     site = next((site for site in sites() if path.startswith(site + os.sep)), "")
-    return found is not None and found[0] == size and bool(site) and found[1] <= latest(site, times) + files.RACY
+    if found is None or found[0] != size or not site:
+        return False
+    return found[1] <= latest(site, times) + files.SAME_TIME_NS

@@ -198,7 +198,7 @@ class Watch:
     def _add(self, path: str, found: Dependencies, times: dict[str, float]) -> None:
         """A file, by its content, or as one of an installed package."""
         stamp = files.stamp(path)
-        if not files.is_regular(path):
+        if not files.can_be_read_again(path):
             self.against = self.against or f"it reads {path}, which is no file"
             return
         if stamp is not None and max(stamp[1:]) >= self._begun - _MARGIN:
@@ -225,7 +225,10 @@ class Watch:
                 found.listings[folder] = files.listing(folder)
                 if folder in self._listed_by_user:
                     self._times_read |= {inside + name for name in _names(folder)}
-        found.kinds |= {path: files.kind(path) for path in self._looked_up - self._written - found.sources.keys()}
+        found.kinds |= {
+            path: files.state_without_folder_times(path)
+            for path in self._looked_up - self._written - found.sources.keys()
+        }
         found.states |= {path: files.state(path) for path in self._times_read - self._written}
         asked = {*found.sources, *found.kinds, *found.states, *found.listings}
         found.places |= {path: os.path.realpath(path) for path in asked}

@@ -24,7 +24,7 @@ _OWN = (
     Format("benchmark", meaning="for github-action-benchmark"),
     Format("comment", meaning="markdown with a first line by which a workflow finds the comment again"),
 )
-"""Formats by schemas that are not this project's."""
+"""Formats whose schema others define; of all commands only `check` writes them."""
 _FORMATS = FORMATS.also(*_OWN)
 
 
@@ -58,11 +58,12 @@ def command(
     names: tuple[str, ...], config: str | None, baseline: str | None, revision: str | None, update: bool,
     form: str | None, output: str | None, jobs: int | None, allow_unknown: bool, any_torch: bool,
 ) -> int:  # fmt: skip
-    """Hold models against their budgets; NAME picks some of them.
+    """Check models against their budgets: all budgets, or those named.
 
     A budget file says which models, and their limits: macs = "<= 4.1G", params = "+1%" (of the baseline),
     modules = { "layer4.*" = { macs = "<= 1.2G" } }.
     """
+    # imported late, as in every command: `cnncost --help` stays fast
     from dataclasses import replace
 
     from cnncost.budget import lock as locks
@@ -77,32 +78,32 @@ def command(
         file = replace(file, baseline=Path(baseline))
     if update:
         check_places(str(file.baseline))
-        kept = _old(file)
+        baseline_figures = _previous_baseline(file)
     elif revision is not None:
-        kept = _at(file, names, revision)
+        baseline_figures = _baseline_at_revision(file, names, revision)
     else:
-        kept = locks.read(file.baseline, any_torch=any_torch)
+        baseline_figures = locks.read(file.baseline, any_torch=any_torch)
     if not update:
-        check_baselines(file, kept, names, revision or "")  # before the work
+        check_baselines(file, baseline_figures, names, revision or "")  # before the models are analyzed
     measured = _measured(file, names, jobs)
     if update:
-        new = updated(measured, kept if names else None)
-        found = check(file, measured, new, since=kept, allow_unknown=allow_unknown)
+        new = updated(measured, baseline_figures if names else None)  # with names: keep the other models' entries
+        found = check(file, measured, new, since=baseline_figures, allow_unknown=allow_unknown)
         found = replace(found, baseline=file.baseline)
         locks.write(file.baseline, new)
     else:
-        found = check(file, measured, kept, allow_unknown=allow_unknown, revision=revision or "")
+        found = check(file, measured, baseline_figures, allow_unknown=allow_unknown, revision=revision or "")
     _report(found, form, output)
     return found.exit_code
 
 
 def relative(path: Path) -> Path:
-    """A path relative to the working folder if it is inside: shorter to read."""
+    """Return a path inside the working folder relative to it, which is shorter to read; others unchanged."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _old(file: BudgetFile) -> Lock | None:
-    """The baseline that is about to be replaced; None if it can't be read."""
+def _previous_baseline(file: BudgetFile) -> Lock | None:
+    """Read the baseline that is about to be replaced; None if there is none or it can't be read."""
     from cnncost.budget import lock as locks
     from cnncost.budget.file import BudgetError
 
@@ -112,8 +113,8 @@ def _old(file: BudgetFile) -> Lock | None:
         return None
 
 
-def _at(file: BudgetFile, names: tuple[str, ...], revision: str) -> Lock:
-    """The figures of a revision; of models that have none there, those of the baseline's file."""
+def _baseline_at_revision(file: BudgetFile, names: tuple[str, ...], revision: str) -> Lock:
+    """Analyze the models at a revision; a model that fails there keeps its figures from the baseline file."""
     from dataclasses import replace
 
     from cnncost.budget.revisions import Repository, budgets_at
@@ -123,7 +124,7 @@ def _at(file: BudgetFile, names: tuple[str, ...], revision: str) -> Lock:
     ((found, errors),) = budgets_at(repository, (repository.commit(revision),), file, names, (revision,))
     for name, reason in errors.items():
         note(f"{revision} has no figures of {name}: {reason}")
-    old = _old(file) if errors else None
+    old = _previous_baseline(file) if errors else None
     return found if old is None else replace(found, models={**old.models, **found.models})
 
 
@@ -173,7 +174,7 @@ def _report(found: Check, form: str, output: str | None) -> None:
 
 
 def _summarize(found: Check) -> None:
-    """Append to the job summary if a workflow provides one."""
+    """Append the result to the summary of a GitHub Actions job, if this runs in one."""
     place = os.environ.get("GITHUB_STEP_SUMMARY")
     if not place:
         return

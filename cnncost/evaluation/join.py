@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cnncost.analysis import analyze
 from cnncost.bench.backend import TORCH_DTYPES
-from cnncost.bench.result import Case, Measured
+from cnncost.bench.result import Case, NetworkTiming
 from cnncost.devices.model import Device
 from cnncost.evaluation.figures import error
 from cnncost.evaluation.memory import predicted_peak
@@ -47,7 +47,7 @@ class Joined:
         predicted_memory: bytes at the predicted peak; None if the Report lacks it.
     """
 
-    measured: Measured
+    measured: NetworkTiming
     prediction: Prediction | None
     problem: str = ""
     step: Roofline | None = None
@@ -153,7 +153,9 @@ def predicted(
     return Prediction(report, roofline(report.graph, device, computed)), step
 
 
-def join(measured: Measured, prediction: Prediction | None, step: Roofline | None = None, problem: str = "") -> Joined:
+def join(
+    measured: NetworkTiming, prediction: Prediction | None, step: Roofline | None = None, problem: str = ""
+) -> Joined:
     """Join a prediction with a measurement."""
     if prediction is None:
         return Joined(measured, None, problem)
@@ -161,7 +163,7 @@ def join(measured: Measured, prediction: Prediction | None, step: Roofline | Non
     return Joined(measured, prediction, problem, step, tuple(_layers(measured, prediction)), peak)
 
 
-def _layers(measured: Measured, prediction: Prediction) -> list[LayerRow]:
+def _layers(measured: NetworkTiming, prediction: Prediction) -> list[LayerRow]:
     """Return the analysis' rows with their measured seconds, then calls that only the benchmark saw."""
     graph = prediction.report.graph
     assert graph is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnncost.bench.result import Case, Measured
+from cnncost.bench.result import Case, NetworkTiming
 from cnncost.devices.model import Device
 from cnncost.errors import CnncostError
 from cnncost.evaluation.join import Joined, join, predicted
@@ -24,7 +24,7 @@ class Predictions:
         found = self._of(case)
         return "" if isinstance(found, str) else shortage(found[0].report, training=case.training)
 
-    def joined(self, measured: Measured) -> Joined:
+    def joined(self, measured: NetworkTiming) -> Joined:
         """Join a measured case with its prediction."""
         found = self._of(measured.case)
         return join(measured, None, problem=found) if isinstance(found, str) else join(measured, *found)

@@ -25,7 +25,7 @@ __all__ = [
     "Formula",
     "Law",
     "Measure",
-    "Of",
+    "ModelFigure",
     "Option",
     "Published",
     "Ratio",
@@ -43,7 +43,7 @@ Option: TypeAlias = "str | float | tuple[Option, ...]"
 
 
 @dataclass(frozen=True, slots=True)
-class Of:
+class ModelFigure:
     """A quantity of a network, or of one of its layers with all its submodules.
 
     Attributes:
@@ -131,7 +131,7 @@ class Experiment:
 class Law:
     """A quantity of a network, or of a layer of it, as a formula of its sizes; `vary` is as for `cnncost.formula`."""
 
-    of: Of
+    of: ModelFigure
     vary: str
 
 
@@ -143,7 +143,9 @@ class Published:
     source: str
 
 
-Measure: TypeAlias = Of | Sum | Difference | Below | Share | Ratio | Scaled | Formula | Law | Experiment | Published
+Measure: TypeAlias = (
+    ModelFigure | Sum | Difference | Below | Share | Ratio | Scaled | Formula | Law | Experiment | Published
+)
 
 Side: TypeAlias = Literal["fc", "conv"]
 TOTAL = 0

@@ -26,8 +26,8 @@ def measure(what: claims.Measure) -> Measured:
             numbers, such as the sum of two sizes.
     """
     match what:
-        case claims.Of():
-            return Measured(_of(what))
+        case claims.ModelFigure():
+            return Measured(_model_figure(what))
         case claims.Sum(parts):
             return Measured(_plain(sum(_number(part) for part in parts)))
         case claims.Difference(more, less):
@@ -63,13 +63,13 @@ def _report(
     )  # fmt: skip
 
 
-def report_of(network: claims.Of) -> Report:
+def report_of(network: claims.ModelFigure) -> Report:
     """The forward pass of the network that a quantity is of."""
     return _report(network.network, network.options, network.inputs, False, "")
 
 
 @cache
-def _of(what: claims.Of) -> Value:
+def _model_figure(what: claims.ModelFigure) -> Value:
     training = what.quantity in TRAINING
     report = _report(what.network, what.options, what.inputs, training, what.optimizer)
     return value_of(report, what.quantity, what.layer)
@@ -79,7 +79,7 @@ def forget() -> None:
     """Clear the caches, as a name may stand for another file in another working folder."""
     from cnncost.lecture.laws import found
 
-    for cached in (_report, _of, found):
+    for cached in (_report, _model_figure, found):
         cached.cache_clear()
 
 

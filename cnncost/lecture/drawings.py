@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from cnncost import units
-from cnncost.lecture.claims import Of, Slide
+from cnncost.lecture.claims import ModelFigure, Slide
 from cnncost.lecture.compute import report_of
 from cnncost.lecture.findings import Findings
 from cnncost.report import heading
@@ -27,7 +27,7 @@ def program(findings: Findings) -> Json:
 
     Models of a teacher's own course must be found from the working folder.
     """
-    slides: dict[Of, dict[Slide, None]] = {}
+    slides: dict[ModelFigure, dict[Slide, None]] = {}
     for finding in findings:
         for each in _networks(finding.claim):
             slides.setdefault(each, {})[finding.slide] = None
@@ -41,14 +41,14 @@ def _first(slides: dict[Slide, None]) -> int:
     return min(slide.number for slide in slides)
 
 
-def _networks(part: Any) -> Iterator[Of]:
+def _networks(part: Any) -> Iterator[ModelFigure]:
     """Yield the networks that occur in a claim or measure, reduced to name and options.
 
     Networks with inputs of their own, or placed on several devices, are left out.
     """
-    if isinstance(part, Of):
+    if isinstance(part, ModelFigure):
         if not part.inputs and "placed" not in dict(part.options):
-            yield Of(part.network, "", options=part.options)
+            yield ModelFigure(part.network, "", options=part.options)
     elif isinstance(part, tuple | list):
         for each in part:
             yield from _networks(each)
@@ -57,7 +57,7 @@ def _networks(part: Any) -> Iterator[Of]:
             yield from _networks(getattr(part, each.name))
 
 
-def _network(network: Of, slides: list[Slide]) -> Json:
+def _network(network: ModelFigure, slides: list[Slide]) -> Json:
     report = report_of(network)
     options = ", ".join(f"{name}={value}" for name, value in network.options)
     mark = AT_LEAST if report.totals.lower_bound else ""

@@ -132,7 +132,7 @@ def summary(findings: Findings) -> str:
 def describe(what: claims.Measure) -> str:
     """Return a measure in words: `weights of lenet300.fc1`."""
     match what:
-        case claims.Of(network, quantity, layer, options, inputs, optimizer):
+        case claims.ModelFigure(network, quantity, layer, options, inputs, optimizer):
             details = "".join(f", {name}={value}" for name, value in options)
             details += "".join(f", input {text}" for text in inputs) + (f", {optimizer}" if optimizer else "")
             return f"{WORDS[quantity]} of {network}{'.' if layer else ''}{layer}{details}"

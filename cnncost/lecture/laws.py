@@ -9,7 +9,7 @@ from cnncost.errors import CnncostError
 from cnncost.laws.law import domain_text
 from cnncost.laws.polynomial import Polynomial
 from cnncost.laws.writing import to_text
-from cnncost.lecture.claims import Of, Option
+from cnncost.lecture.claims import ModelFigure, Option
 
 if TYPE_CHECKING:
     from cnncost.laws.laws import Laws
@@ -30,7 +30,7 @@ def found(network: str, options: tuple[tuple[str, Option], ...], inputs: tuple[s
     return laws_of(network, shapes, vary, model_args=dict(options), training=False)
 
 
-def formula(of: Of, vary: str) -> str:
+def formula(of: ModelFigure, vary: str) -> str:
     """Return the formula of a quantity, such as `300·N² + 300 for N from 8 to 1,024`.
 
     Raises:

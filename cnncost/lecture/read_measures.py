@@ -1,4 +1,4 @@
-"""Measures as a file of claims writes them: `{ model = "resnet50", quantity = "macs" }`, and what is made of such."""
+"""Reads measures from a file of claims: `{ model = "resnet50", quantity = "macs" }`, and sums, ratios, … of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cnncost.toml_file import Keys, TomlFile
 
 __all__ = ["Measures"]
 
-_OF = ("model", "quantity", "layer", "input", "model_args", "optimizer")
+_FIGURE_KEYS = ("model", "quantity", "layer", "input", "model_args", "optimizer")
 _PAIRS: dict[str, Callable[[claims.Measure, claims.Measure], claims.Measure]] = {
     "difference": claims.Difference,
     "below": claims.Below,
@@ -28,30 +28,31 @@ _EXPECTED = '{ model = "resnet50", quantity = "macs" }'
 
 
 class Measures(TomlFile):
-    """A file in which tables are measures."""
+    """Reads measures from the tables of a TOML file."""
 
     def measure(self, table: Any, keys: Keys) -> claims.Measure:
-        """The measure that a table describes.
+        """Return the measure that a table describes.
 
         Raises:
             CnncostError: an unknown key, quantity or experiment, or a value of the wrong kind.
         """
         self.typed(table, dict, keys, f"a measure: {_EXPECTED}")
         kinds: dict[str, Callable[[dict[str, Any], Keys], claims.Measure]] = {
-            "model": self._of, "sum": self._sum, **dict.fromkeys(_PAIRS, self._pair), "times": self._scaled,
+            "model": self._model_figure, "sum": self._sum, **dict.fromkeys(_PAIRS, self._pair), "times": self._scaled,
             "formula": self._formula, "law": self._law, "experiment": self._experiment, "published": self._published,
         }  # fmt: skip
         present = [kind for kind in kinds if kind in table]
         if len(present) != 1:
             near = suggestion(next(iter(table), ""), kinds) if not present else ""
-            message = f"has both {' and '.join(present)}" if present else f"has none of {', '.join(kinds)}{near}"
+            both = "both " if len(present) == 2 else ""
+            message = f"has {both}{' and '.join(present)}" if present else f"has none of {', '.join(kinds)}{near}"
             raise self.wrong(keys, f"{keys[-1]}: {message}; expected one of them, as in {_EXPECTED}")
         return kinds[present[0]](table, keys)
 
-    def _of(self, table: dict[str, Any], keys: Keys) -> claims.Of:
-        self.known(table, keys, _OF, "a measure of a model")
-        model = self._words(table, keys, "model", 'a MODEL such as "resnet50" or "net.py:Net"')
-        quantity = self._words(table, keys, "quantity", f"one of {', '.join(QUANTITIES)}")
+    def _model_figure(self, table: dict[str, Any], keys: Keys) -> claims.ModelFigure:
+        self.known(table, keys, _FIGURE_KEYS, "a measure of a model")
+        model = self._required_text(table, keys, "model", 'a MODEL such as "resnet50" or "net.py:Net"')
+        quantity = self._required_text(table, keys, "quantity", f"one of {', '.join(QUANTITIES)}")
         if quantity not in QUANTITIES:
             near = suggestion(quantity, QUANTITIES) or f"; expected one of {', '.join(QUANTITIES)}"
             raise self.wrong((*keys, "quantity"), f"unknown quantity {quantity!r}{near}")
@@ -62,17 +63,17 @@ class Measures(TomlFile):
         if optimizer and quantity not in TRAINING:
             raise self.wrong((*keys, "optimizer"), f"{quantity} has no training step; only {', '.join(TRAINING)} has")
         options = self.typed(table.get("model_args", {}), dict, (*keys, "model_args"), "a table of arguments")
-        return claims.Of(
+        return claims.ModelFigure(
             model, quantity, layer,
             tuple((name, self._option(value, (*keys, "model_args", name))) for name, value in options.items()),
             self.inputs(table.get("input"), (*keys, "input")), optimizer,
         )  # fmt: skip
 
-    def _words(self, table: dict[str, Any], keys: Keys, name: str, expected: str) -> str:
+    def _required_text(self, table: dict[str, Any], keys: Keys, name: str, expected: str) -> str:
         if name not in table:
             raise self.wrong(keys, f"{name}: missing; expected {expected}")
-        words: str = self.typed(table[name], str, (*keys, name), expected)
-        return words
+        text: str = self.typed(table[name], str, (*keys, name), expected)
+        return text
 
     def _option(self, value: Any, keys: Keys) -> claims.Option:
         if isinstance(value, list):
@@ -113,7 +114,7 @@ class Measures(TomlFile):
 
     def _formula(self, table: dict[str, Any], keys: Keys) -> claims.Formula:
         self.known(table, keys, ("formula",), "a formula")
-        text = self._words(table, keys, "formula", '"16·(5·5·6 + 1)"')
+        text = self._required_text(table, keys, "formula", '"16·(5·5·6 + 1)"')
         try:
             evaluate(text)
         except ValueError as error:
@@ -122,25 +123,27 @@ class Measures(TomlFile):
 
     def _law(self, table: dict[str, Any], keys: Keys) -> claims.Law:
         self.known(table, keys, ("law", "vary"), "a law")
+        # keys is the path of TOML keys to this table: a law may only stand under `beside`
         if "beside" not in keys:
             raise self.wrong(
                 keys, f"{keys[-1]}: a formula is no figure to hold against a printed one; put it beside it"
             )
         expected = '{ law = { model = "lenet300", quantity = "params" }, vary = "size+side=8..64" }'
-        of = self._of(self.typed(table["law"], dict, (*keys, "law"), expected), (*keys, "law"))
-        if of.quantity not in LAWS or (of.layer and of.quantity == LAWS[-1]):
-            quantities = ", ".join(LAWS[:-1] if of.layer else LAWS)
-            raise self.wrong((*keys, "law", "quantity"), f"{of.quantity}: has no law; expected one of {quantities}")
-        vary = self._words(table, keys, "vary", expected)
+        figure = self._model_figure(self.typed(table["law"], dict, (*keys, "law"), expected), (*keys, "law"))
+        laws = LAWS[:-1] if figure.layer else LAWS  # inference_peak, the last one, has no law of a layer
+        if figure.quantity not in laws:
+            quantities = ", ".join(laws)
+            raise self.wrong((*keys, "law", "quantity"), f"{figure.quantity}: has no law; expected one of {quantities}")
+        vary = self._required_text(table, keys, "vary", expected)
         try:
             parse(vary)
         except InputError as error:
             raise self.wrong((*keys, "vary"), str(error)) from None
-        return claims.Law(of, vary)
+        return claims.Law(figure, vary)
 
     def _experiment(self, table: dict[str, Any], keys: Keys) -> claims.Experiment:
         self.known(table, keys, ("experiment", "arguments"), "an experiment")
-        name = self._words(table, keys, "experiment", "an experiment's name")
+        name = self._required_text(table, keys, "experiment", "an experiment's name")
         arguments = self.typed(table.get("arguments", []), list, (*keys, "arguments"), "a list of whole numbers")
         for each in arguments:
             self.typed(each, int, (*keys, "arguments"), "a list of whole numbers")
@@ -148,5 +151,5 @@ class Measures(TomlFile):
 
     def _published(self, table: dict[str, Any], keys: Keys) -> claims.Published:
         self.known(table, keys, ("published", "source"), "a published figure")
-        text = self._words(table, keys, "published", "a figure, as printed")
-        return claims.Published(text, self._words(table, keys, "source", "where it is printed"))
+        text = self._required_text(table, keys, "published", "a figure, as printed")
+        return claims.Published(text, self._required_text(table, keys, "source", "where it is printed"))

@@ -14,7 +14,7 @@ from cnncost.passes.memory import memory
 from cnncost.passes.unmasked import Left, unmasked
 from cnncost.passes.windows import Windows, windows
 from cnncost.report.data import SomeReport
-from cnncost.report.memory import check_whole
+from cnncost.report.memory import require_whole_forward
 from cnncost.report.rows import Along, Asked, Layer, several
 from cnncost.report.schema import changed
 
@@ -26,7 +26,7 @@ _FROM_GRAPH = frozenset({"kernel", "stride", "input"})
 def with_memory(report: SomeReport) -> SomeReport:
     """Return the report with the columns allocated and saved: of the training step if there is one, else of forward."""
     graph = _recorded(report, report.training or report.graph)
-    check_whole(report.model, report.partial)
+    require_whole_forward(report.model, report.partial)
     by_call = {place(graph, call): each._asdict() for call, each in memory(graph).by_call.items()}
     return _with_sums(report, by_call, {"allocated": 0, "saved": 0})
 

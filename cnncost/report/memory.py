@@ -169,7 +169,7 @@ def memory_of(
         if saved is None:
             raise CnncostError(f"{model}: the report file holds no memory figures; analyze the model anew")
         return ReportMemory(saved, None, None)
-    check_whole(model, failed)
+    require_whole_forward(model, failed)
     inference = memory(graph)
     training = memory(step) if step is not None else None
     use = inference.by_use
@@ -187,7 +187,7 @@ def memory_of(
     return ReportMemory(figures, inference, training, (graph, step))
 
 
-def check_whole(model: str, failed: str) -> None:
+def require_whole_forward(model: str, failed: str) -> None:
     """Raise CnncostError if forward failed, because later allocations are unknown."""
     if failed:
         raise CnncostError(

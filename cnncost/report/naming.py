@@ -13,17 +13,20 @@ _LISTED = 4
 
 
 def shown(path: str) -> str:
-    """A path as displayed in tables."""
+    """Return a path as displayed in tables."""
     return path or ITSELF
 
 
-def is_within(path: str, above: str) -> bool:
-    """Whether a path is of a module or of one in it; all are in the model, whose path is empty."""
-    return not above or path == above or path.startswith(f"{above}.")
+def is_within(path: str, ancestor: str) -> bool:
+    """Return whether a path is the ancestor's or of a module in it. All are in the model, whose path is empty."""
+    return not ancestor or path == ancestor or path.startswith(f"{ancestor}.")
 
 
 def resolve_path(name: str, model: Sequence[str], known: Sequence[str]) -> str:
-    """Resolve a name to a path: any displayed name of the model, or its own name, gives `""`.
+    """Resolve a name that a user gave to a module path; a name that is unknown is returned as it is.
+
+    The model's displayed names ("(the model itself)", "(own)"), its name and its class give `""`, and "layer1 (own)"
+    gives `layer1`.
 
     Args:
         name: the user-supplied name.
@@ -34,12 +37,12 @@ def resolve_path(name: str, model: Sequence[str], known: Sequence[str]) -> str:
         return name
     if name in {ITSELF, OWN, *model}:
         return ""
-    above = name.removesuffix(OWN).rstrip()
-    return above if above in known else name
+    without_own = name.removesuffix(OWN).rstrip()
+    return without_own if without_own in known else name
 
 
 def unknown_path(path: str, known: Sequence[str]) -> str:
-    """Message for an unknown module path: suggests similar paths, or else lists some."""
+    """Return the message for an unknown module path. It suggests similar paths or, if there are none, lists some."""
     from cnncost.near import suggestion
 
     called = re.fullmatch(r"""\w+\(\s*["']?([^"']*)["']?\s*\)""", path)  # layer("layer1"), as in Python
@@ -54,7 +57,7 @@ def unknown_path(path: str, known: Sequence[str]) -> str:
 
 
 def without_row(path: str, rows: Sequence[str]) -> str:
-    """Message for an existing module without a layer row, because it runs no op itself."""
+    """Return the message for an existing module without a layer row, because it runs no op itself."""
     inside = list(dict.fromkeys(row for row in rows if row.startswith(f"{path}." if path else "") and row != path))
     message = f"layer {path!r}: this module runs no op itself; report.module({path!r}) has all that is in it"
     if not inside:

@@ -14,7 +14,7 @@ from cnncost.analysis import analyze
 from cnncost.bench import run
 from cnncost.bench.backend import Cpu
 from cnncost.bench.host import Host
-from cnncost.bench.result import Case, Measured
+from cnncost.bench.result import Case, NetworkTiming
 from cnncost.bench.timing import Budget, Timing
 from cnncost.devices import Device, find
 from cnncost.evaluation import tables, words
@@ -42,7 +42,7 @@ def row(name, seconds, batch=1, noise=(), layers=None, device=DEVICE, **more):
     case = Case(batch, **more)
     prediction, recorded = predicted(resolve(name), case, device)
     return join(
-        Measured(name, case, timing=timing(seconds, noise), layers=layers or {}, instrumented=seconds,
+        NetworkTiming(name, case, timing=timing(seconds, noise), layers=layers or {}, instrumented=seconds,
                  peak_memory=1 << 20),
         prediction, recorded,
     )  # fmt: skip
@@ -203,7 +203,7 @@ def test_on_a_noisy_machine_the_error_of_what_was_quiet_stands_beside_that_of_al
 
 
 def test_other_dtypes_training_and_what_failed_are_no_part_of_the_figures():
-    failed = join(Measured("fc10", Case(1), "out of memory", "a smaller batch may fit"), None)
+    failed = join(NetworkTiming("fc10", Case(1), "out of memory", "a smaller batch may fit"), None)
     found = bench(row("fc10", 1e-3), row("lenet5", 1e-3, dtype="bfloat16"), failed).figures()
     assert [each.networks for each in found] == [1]
 
@@ -241,7 +241,7 @@ def test_noise_is_said_and_quiet_too():
 
 @pytest.mark.parametrize("width", [80, 160])
 def test_text_fits_and_tells_what_there_is(width):
-    failed = join(Measured("vgg19", Case(64), "out of memory", "a smaller batch may fit"), None)
+    failed = join(NetworkTiming("vgg19", Case(64), "out of memory", "a smaller batch may fit"), None)
     found = replace(bench(row("resnet18", 0.02, layers={("conv1", 1): 0.01, ("", 1): 0.001}), failed), interrupted=True)
     text = to_text(document(found, 5), width)
     assert max(map(len, text.splitlines())) <= width
@@ -260,7 +260,7 @@ def test_the_layers_of_training_are_the_forward_passes():
 
 
 def test_nothing_measured_is_not_called_quiet():
-    assert words.noise(bench(join(Measured("fc10", Case(1), "failed", "why"), None))) == []
+    assert words.noise(bench(join(NetworkTiming("fc10", Case(1), "failed", "why"), None))) == []
 
 
 def test_text_without_a_row():
@@ -360,7 +360,7 @@ def test_predicted_memory_is_that_of_the_number_format(dtype, size):
     for each in ("float64", dtype, "bfloat16", dtype):  # cases share the model
         case = Case(2, each)
         device = replace(device, flops={**device.flops, each: 1e12})
-        inference[each] = join(Measured("fc10", case), *predicted(resolved, case, device)).predicted_memory
+        inference[each] = join(NetworkTiming("fc10", case), *predicted(resolved, case, device)).predicted_memory
     assert inference[dtype] == size * (7840 + 10 + 2 * 784 + 2 * 10)
 
 

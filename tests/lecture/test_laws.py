@@ -7,7 +7,7 @@ halves each side.
 import pytest
 
 from cnncost.errors import CnncostError
-from cnncost.lecture.claims import Of
+from cnncost.lecture.claims import ModelFigure
 from cnncost.lecture.laws import formula
 from cnncost.lecture.read import ClaimsError, read
 
@@ -74,17 +74,18 @@ def test_every_row_of_the_tables_is_a_formula(findings):
     ],
 )
 def test_other_networks_of_the_slides(network, quantity, layer, law):
-    assert formula(Of(network, quantity, layer), VARY) == law
+    assert formula(ModelFigure(network, quantity, layer), VARY) == law
 
 
 def test_a_module_with_modules_below_it_has_their_sum():
     """Stage 1 of ResNet-18: four convolutions of 64 × 64 × 3 × 3 on maps of (N/4)²."""
-    assert formula(Of("resnet18", "macs", "layer1"), "size=64..256:32").startswith(f"{4 * 64 * 64 * 9 // 16:,}·N² for ")
+    law = formula(ModelFigure("resnet18", "macs", "layer1"), "size=64..256:32")
+    assert law.startswith(f"{4 * 64 * 64 * 9 // 16:,}·N² for ")
 
 
 def test_a_layer_that_is_not_there():
     with pytest.raises(CnncostError, match=r"no layer c9; expected one of .*fc1"):
-        formula(Of("fc10", "macs", "c9"), VARY)
+        formula(ModelFigure("fc10", "macs", "c9"), VARY)
 
 
 HEAD = 'course = "M"\n[[slide]]\nnumber = 1\ntitle = "T"\n[[slide.claim]]\nwhat = "it"\nprinted = "1"\n'

@@ -245,7 +245,7 @@ def test_a_row_named_total_is_the_last(folder):
 def test_the_papers_figures_in_the_course_are_those_of_the_zoo():
     """Each is typed twice, there and in the zoo's catalog."""
     from cnncost import units, zoo
-    from cnncost.lecture.claims import Of
+    from cnncost.lecture.claims import ModelFigure
 
     figures = {}
     for name in zoo.names():
@@ -258,7 +258,7 @@ def test_the_papers_figures_in_the_course_are_those_of_the_zoo():
         for table in slide.tables
         if "paper" in table.where
         for claim in table.claims
-        if isinstance(claim.exact, Of)
+        if isinstance(claim.exact, ModelFigure)
     ]
     known = [claim for claim in claimed if (claim.exact.network, claim.exact.quantity, claim.exact.layer) in figures]
     assert len(known) > 20

@@ -10,7 +10,7 @@ from cnncost import units
 from cnncost.budget.diff import FIGURES, Diff
 from cnncost.budget.render import words
 from cnncost.budget.render.diff import MOST, depending, document, renamed
-from cnncost.budget.united import Joint, united
+from cnncost.budget.united import TreeRow, united
 from cnncost.garbage import gc_disabled
 from cnncost.render.document import Document
 from cnncost.report.columns import AT_LEAST, NEITHER
@@ -60,7 +60,7 @@ def program(diff: Diff, names: tuple[str, str]) -> Json:
     }  # fmt: skip
 
 
-def _triple(diff: Diff, row: Joint, name: str, of: Sequence[str]) -> dict[str, Any]:
+def _triple(diff: Diff, row: TreeRow, name: str, of: Sequence[str]) -> dict[str, Any]:
     old, new = (sum(side[figure] for figure in of) for side in (row.before, row.after))
     marks = dict(zip(_SIDES, _marks(name, (diff.old.lower_bound, diff.new.lower_bound)), strict=True))
     return {"old": number(old), "new": number(new), "change": number(new - old), "growth": [number(old), number(new)],
@@ -97,7 +97,7 @@ def _text(name: str, heading: str, meaning: str) -> Json:
     return {"name": name, "heading": heading, "meaning": meaning, "look": "text", "right": False, "sums": False}
 
 
-def _encoded(diff: Diff, rows: Sequence[Joint]) -> Json:
+def _encoded(diff: Diff, rows: Sequence[TreeRow]) -> Json:
     numbers: dict[str, list[Json]] = {}
     marks: dict[str, dict[int, str]] = {"flops": {i: AT_LEAST for i, row in enumerate(rows) if any(row.unknown)}}
     for name, (_, _, of) in _FIGURES.items():
@@ -129,14 +129,14 @@ def _encoded(diff: Diff, rows: Sequence[Joint]) -> Json:
     }  # fmt: skip
 
 
-def _class(row: Joint) -> str:
+def _class(row: TreeRow) -> str:
     if row.own:
         return ""
     names = dict.fromkeys(part.class_name for part in (row.old, row.new) if part is not None)
     return " → ".join(names)
 
 
-def _widths(rows: Sequence[Joint], before: Sequence[int], after: Sequence[int]) -> list[int]:
+def _widths(rows: Sequence[TreeRow], before: Sequence[int], after: Sequence[int]) -> list[int]:
     """How wide a row is drawn: the larger of both sides, summed over what is in it, so that what is removed is seen."""
     widths = [0] * len(rows)
     above = parents(row.level for row in rows)
@@ -149,7 +149,7 @@ def _widths(rows: Sequence[Joint], before: Sequence[int], after: Sequence[int]) 
     return widths
 
 
-def _biggest(diff: Diff, rows: Sequence[Joint]) -> list[int]:
+def _biggest(diff: Diff, rows: Sequence[TreeRow]) -> list[int]:
     """The rows to which most of the change of MACs is attributed, else of parameters."""
     for name in FIGURES:
         found = diff.attribution(name)

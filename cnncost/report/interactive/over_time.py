@@ -9,19 +9,20 @@ from cnncost.graph import Graph
 from cnncost.passes.memory import USES, Memory, tensors
 from cnncost.report.data import ReportData
 from cnncost.report.interactive.encoding import Json, changes, dictionary, number
-from cnncost.report.memory import check_whole
+from cnncost.report.memory import require_whole_forward
 
 
 def encoded(report: ReportData, row_of: Mapping[str, int]) -> tuple[list[Json], str]:
-    """The runs, and where there is none, why."""
+    """Encode the runs for the page's program; if there is none, the list is empty and the text says why."""
     if report.graph is None:
         return [], "the report was read from a file, which does not hold the run; analyze the model itself"
     try:
-        check_whole(report.model, report.partial)
+        require_whole_forward(report.model, report.partial)
     except CnncostError as error:
         return [], str(error)
     found = report.memory
-    runs = [("inference", found.inference, report.graph), ("training step", found.training, report.training)]
+    training_graph = report.training
+    runs = [("inference", found.inference, report.graph), ("training step", found.training, training_graph)]
     return [
         _run(name, memory, graph, row_of) for name, memory, graph in runs if memory is not None and graph is not None
     ], ""
@@ -39,11 +40,12 @@ def _run(name: str, memory: Memory, graph: Graph, row_of: Mapping[str, int]) -> 
         "use_names": list(USES),
         "uses": {use: changes(curves[use]) for use in USES if use in curves},
         "ops": dictionary(node.name for node in graph.nodes),
-        "rows": [row_of.get(path, 0) for path in paths],
+        "rows": [row_of.get(path, 0) for path in paths],  # row 0 is the model: modules without a row count there
         "held": {
             "row": [row_of.get(each.path.partition("#")[0], 0) for each in held],
             "use": [USES.index(each.use) for each in held],
             "bytes": [number(each.nbytes) for each in held],
+            # -1: existed before the run; the last node: outlives it
             "born": [-1 if each.born is None else each.born for each in held],
             "died": [last if each.died is None else each.died for each in held],
         },
