@@ -29,7 +29,7 @@ class Diffs(NamedTuple):
 
 
 def between(file: BudgetFile, rev: str) -> Diffs:
-    """The models and inputs of a budget file as it is now, run by the code of both sides.
+    """Compare the models of a budget file at two revisions: its present models and inputs, run by the code of each.
 
     Args:
         file: the budgets.

@@ -15,15 +15,16 @@ from typing import NamedTuple, TypeAlias
 Element: TypeAlias = Hashable
 Pairs: TypeAlias = list[tuple[int, int]]
 _DIFFERENT = 250_000
-"""Pairs of different elements whose weights are asked for: 500 beside 500; shorter sequences have no more of them."""
+"""Most pairs of different elements to compute weights for: those of 500 old and 500 new elements."""
 _CELLS = 1_000_000
-"""Pairs of places that are looked at: the whole table of 1,000 beside 1,000, or a band in that of longer sequences."""
+"""Most cells of the table to fill: the whole table of two sequences of 1,000, or a band of a larger table."""
 _FIRST, _WIDER = 8, 4
-"""Diagonals beside the needed ones that are searched first, and how many times as many next."""
+"""How far the first band extends beyond the corners' diagonals, and the factor by which it grows if need be."""
 _RUNS = (64, 24, 1)
-"""Lengths of runs that longer sequences are cut at, if each has them once; long ones first: few are so by chance."""
+"""Lengths of the runs at which long sequences are cut. A run must occur once in each of the two sequences; long ones
+are tried first, as they rarely match by chance."""
 _MARGIN = 1e-6
-"""Sums of weights that are closer than this can be equal."""
+"""Sums of weights that differ by less count as equal (rounding)."""
 _MATCH, _SKIP_OLD, _SKIP_NEW = range(3)
 
 
@@ -32,8 +33,8 @@ class Sequences(NamedTuple):
 
     Attributes:
         old, new: the elements; equal ones are alike in the same way.
-        alike: the weight of two elements under different names, 0 if they can't be matched; remembered by the caller.
-        named: by a place in `old`, the place in `new` of what has the same name, and the weight of the two.
+        alike: returns the weight of two elements with different names, 0 if they can't be matched; it is cached.
+        named: by index in `old`, the index in `new` of the element with the same name, and the weight of this pair.
     """
 
     old: Sequence[Element]
@@ -42,7 +43,7 @@ class Sequences(NamedTuple):
     named: dict[int, tuple[int, float]]
 
     def part(self, old: slice, new: slice) -> Sequences:
-        """What stands between places of both."""
+        """Return both sequences restricted to these slices."""
         named = {
             i - old.start: (j - new.start, weight)
             for i in range(old.start, old.stop)
@@ -53,11 +54,11 @@ class Sequences(NamedTuple):
 
 
 def matched(sequences: Sequences) -> Pairs:
-    """The places of what belongs together, in order.
+    """Return the pairs of indices that match, in order.
 
-    The matching has the most weight; of equal ones it is that which takes the earliest old element, then the earliest
-    new one. Sequences that are too long and too different for that (see `_CELLS`) are first cut where they have a run
-    in common that each holds once; where there is none, names decide.
+    The matching has the greatest total weight; of several with that weight, it is the one that matches the earliest old
+    element, then the earliest new one. Sequences that are too long and too different for the table (see `_CELLS`) are
+    first cut at a run of elements that occurs once in each; if there is none, elements are matched by name.
     """
     pairs: Pairs = []
     waiting = [(sequences, 0, 0)]
@@ -72,7 +73,7 @@ def matched(sequences: Sequences) -> Pairs:
 
 
 def _heaviest(sequences: Sequences) -> Pairs | None:
-    """The matching with the most weight; None if it takes too long."""
+    """Return the matching with the greatest weight; None if the table would be too large."""
     n, m = len(sequences.old), len(sequences.new)
     if not n or not m:
         return []
@@ -94,7 +95,7 @@ def _heaviest(sequences: Sequences) -> Pairs | None:
 
 
 class _Table:
-    """The weights of two sequences, and the most that a matching of their ends can have."""
+    """The table of weights of all pairs, and an upper bound on the weight of a matching outside a band of it."""
 
     def __init__(self, sequences: Sequences) -> None:
         self.named = sequences.named
@@ -108,12 +109,14 @@ class _Table:
         new = [columns[code] for code in self.new]
         for i, (j, weight) in self.named.items():
             old[i], new[j] = max(old[i], weight), max(new[j], weight)
+        # sums of the smallest best weights: what is lost at least by skipping so many elements
         self._least = [[0.0, *accumulate(sorted(old))], [0.0, *accumulate(sorted(new))]]
 
     def filled(self, low: int, high: int) -> tuple[float, list[bytearray]]:
-        """The most weight of a matching within a band of diagonals, and what to do at its places, last row first.
+        """Return the greatest weight of a matching within a band, and the best step at each cell of it, last row first.
 
-        A diagonal is a place in `new` less that in `old`. Places outside the band keep what a shorter end has at least.
+        The band has the cells whose index in `new` minus index in `old` is from `low` to `high`. A cell outside it
+        keeps the weight of the row below, which is a lower bound.
         """
         m = len(self.new)
         left = [0.0] * (m + 1)  # the weight that is left from each place on, of the next row
@@ -129,7 +132,7 @@ class _Table:
         return left[0], steps
 
     def outside(self, low: int, high: int) -> float:
-        """The most weight of a matching that leaves the band, which skips elements on the way there and back."""
+        """Return an upper bound on the weight of a matching that leaves the band, which has to skip elements."""
         old, new = self._least
         shift = len(new) - len(old)
         most = [0.0]
@@ -140,7 +143,7 @@ class _Table:
 
 
 def _row(weights: list[float], left: list[float], first: int) -> bytearray:
-    """Bring `left` from the next old element to this one, from place `first` on, and say what to do at each place."""
+    """Update `left` in place from the next old element to this one, from index `first` on. Returns the best steps."""
     steps = bytearray(len(weights))
     right = both_skipped = left[first + len(weights)]
     for k in range(len(weights) - 1, -1, -1):
@@ -169,7 +172,10 @@ def _followed(steps: list[bytearray], m: int, low: int) -> Pairs:
 
 
 def _cut(sequences: Sequences) -> tuple[Pairs, list[tuple[slice, slice]]]:
-    """What certainly belongs together, and what is between it and still to be matched; with names alone, nothing is."""
+    """Return pairs that certainly match, and the slices between them that are still to be matched.
+
+    If there is no certain pair, the pairs are those of equal names, and no slices are left.
+    """
     old, new = sequences.old, sequences.new
     n, m = len(old), len(new)
     start = next((k for k, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(n, m))
@@ -188,7 +194,7 @@ def _cut(sequences: Sequences) -> tuple[Pairs, list[tuple[slice, slice]]]:
 
 
 def _anchors(old: Sequence[Element], new: Sequence[Element], length: int) -> Pairs:
-    """Where runs of so many elements begin that either sequence has once, in the order of both."""
+    """Return the starts of the runs of this length that occur once in each sequence, where their order is the same."""
     places = []
     for sequence in (old, new):
         runs = [tuple(sequence[i : i + length]) for i in range(len(sequence) - length + 1)]

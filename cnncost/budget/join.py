@@ -1,4 +1,4 @@
-"""A user's table joined to a comparison: accuracy, or anything else that is known of the models.
+"""Joins a user's table, such as one of accuracies, to a comparison of models.
 
 The table is CSV with a column `model`. Where sizes vary, its columns of their names select a row, too.
 """
@@ -21,9 +21,9 @@ _MISSING = frozenset({"", "-", "–", "—", "?", "n/a", "na", "nan", "none", "n
 _LESS = frozenset(
     "err error errors loss perplexity ppl wer cer rmse mse mae fid latency seconds time ms eer nll".split()
 )
-"""Words in the name of a column of which less is better."""
+"""A column whose name contains one of these words is better the smaller it is."""
 _LONGEST = 6
-"""How many names a note lists."""
+"""Maximum number of names that a note lists."""
 
 
 class Table(NamedTuple):
@@ -41,7 +41,7 @@ class Table(NamedTuple):
 
 
 class Quality(NamedTuple):
-    """The joined column that is set against MACs.
+    """The joined column of the Pareto front; the other axis is MACs.
 
     Attributes:
         column: its name.
@@ -53,7 +53,7 @@ class Quality(NamedTuple):
 
     @property
     def words(self) -> str:
-        """`top1 (more is better)`."""
+        """The column and its better end, such as `top1 (more is better)`."""
         return f"{self.column} ({'more' if self.more else 'less'} is better)"
 
 
@@ -114,7 +114,7 @@ def read(path: str | Path) -> Table:
 
 
 def _value(text: str) -> Value:
-    """A number, with or without `%`; a text; None where there is none."""
+    """Parse a cell: a number, with or without `%`, else a string; None if it is empty."""
     if text.lower() in _MISSING:
         return None
     number = text.removesuffix("%").strip()
@@ -201,12 +201,12 @@ def _quality(table: Table, columns: Sequence[str], rows: Sequence[Compared], ask
 
 
 def less(name: str) -> bool:
-    """Whether the name says that less is better."""
+    """True if the name of a column says that less is better."""
     return any(word in _LESS for word in re.split(r"[^a-z]+", name.lower()))
 
 
 def _fronted(rows: Sequence[Compared], quality: Quality) -> list[Compared]:
-    """The rows, with the front of the quality and MACs; none is marked where batch sizes differ."""
+    """Return the rows, those on the Pareto front of quality and MACs marked; none is marked if batch sizes differ."""
     if len({row.batch for row in rows}) > 1:
         return list(rows)
     sign = -1 if quality.more else 1

@@ -1,4 +1,4 @@
-"""The baseline: figures of every model of a budget file, in a file that lies beside it and is committed.
+"""The baseline: the figures of each model of a budget file, in a file beside it that is committed.
 
 One line a module, models by name, modules in the model's own order: the diff of two baselines is read as
 the diff of two models. It is written whole or not at all.
@@ -29,7 +29,7 @@ _TOLD = ("class", "calls", "output", *SUMMED, "settings", "unknown")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A model of the baseline: its figures, and of what was limited those that are no sums, by quantity and path."""
+    """A model of the baseline: its figures, and limited quantities that are not sums, by quantity and module path."""
 
     snapshot: Snapshot
     values: dict[str, dict[str, Value]]
@@ -37,7 +37,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A baseline: by budget name its models, and the version of torch that they were run with."""
+    """A baseline: its models by the budget's name, and the version of torch that analyzed them."""
 
     torch: str
     models: Mapping[str, Entry]
@@ -49,7 +49,7 @@ def torch_version() -> str:
 
 
 def write(path: Path, lock: Lock) -> None:
-    """Write the baseline, or leave what is there as it is. Raises OutputError as `files.write` does."""
+    """Write the baseline; on an error, the old file stays as it is. Raises OutputError as `files.write` does."""
     write_file(path, to_text(lock))
 
 
@@ -86,7 +86,7 @@ def _text(value: Any) -> str:
 
 
 def _written(part: Part) -> dict[str, Any]:
-    """The fields of a module's line, without defaults."""
+    """Return the fields of a module's line; fields with default values are omitted."""
     fields = {"class": part.class_name, "calls": part.calls, "output": part.output}
     fields |= {name: getattr(part, name) for name in SUMMED}
     fields |= {"settings": {key: _setting(value) for key, value in part.settings}, "unknown": part.unknown}
@@ -101,7 +101,7 @@ def _usual(params: int) -> dict[str, Any]:
 
 
 def _setting(text: str) -> Any:
-    """`3` → 3, `3×5` → [3, 5]; a word stays one."""
+    """Convert a setting to JSON: `3` to 3, `3×5` to [3, 5]; a word stays a string."""
     numbers = text.split("×")
     if not all(number.removeprefix("-").isdecimal() and str(int(number)) == number for number in numbers):
         return text
@@ -113,7 +113,7 @@ def _number(value: Value) -> Any:
 
 
 def read(path: Path, *, any_torch: bool = False) -> Lock | None:
-    """The baseline at a path, None if there is none.
+    """Read the baseline at a path; None if there is none.
 
     Args:
         path: of the file.
@@ -151,12 +151,12 @@ def read(path: Path, *, any_torch: bool = False) -> Lock | None:
 
 
 def _line(text: str, key: str) -> int:
-    """The first line that contains a key."""
+    """Return the number of the first line that contains a key."""
     return next((i for i, line in enumerate(text.splitlines(), 1) if line.lstrip().startswith(f'"{key}"')), 1)
 
 
 class _Reader:
-    """Checks one file's data; knows where it complains."""
+    """Checks the data of one file. Its errors name the file and the line."""
 
     def __init__(self, path: Path, text: str, *, old: bool) -> None:
         self.path, self.text, self.old = path, text, old
@@ -202,7 +202,7 @@ class _Reader:
         return tuple(tensors)
 
     def shape(self, value: Any, where: str) -> Shape:
-        """`[1, 3, 8, 8]`; in an old file `1×3×8×8`."""
+        """Read a shape: `[1, 3, 8, 8]`, or `1×3×8×8` in a file of schema 1."""
         if not self.old:
             return tuple(self.count(each, where) for each in self.typed(value, list, where, "a shape, [1, 3, 8, 8]"))
         axes = self.typed(value, str, where, "a shape").split("×")

@@ -1,4 +1,4 @@
-"""Modules that were moved: where in the new model the subtree is that has the most in common with one of the old."""
+"""Find moved modules: the subtree of the new model that has the most in common with a subtree of the old model."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from cnncost.budget.trees import ALIKE, Subtree, Tree
 
 _Places: TypeAlias = deque[tuple[int, str]]
 _NAMED = 0.5
-"""What an equal name counts beside the share of equal modules."""
+"""Score of an equal name; the share of equal modules, from 0 to 1, is added to it."""
 _COMPARED = 500_000
-"""Pairs of different subtrees that are compared; after these only `_FEW` for each module."""
+"""After so many comparisons of subtrees, each further module is compared with only `_FEW` candidates."""
 _FEW = 8
 
 
 class _Group:
-    """Modules of one class that hold the same, by order and path."""
+    """Modules of one class whose subtrees have the same modules in any order; each as its rank and its path."""
 
     def __init__(self, subtree: Subtree) -> None:
         self.subtree = subtree
@@ -32,19 +32,19 @@ class _Group:
 
 
 class Moved:
-    """The modules of the new model that are left, to be found by what they hold.
+    """An index of the new model's unmatched modules by what their subtrees contain.
 
     Args:
         tree: the new model.
-        left: the modules to look among, in order.
-        taken: paths of those that are no longer free; it may grow.
+        left: the unmatched modules, in order.
+        taken: paths of modules that have been matched since; the caller may add paths at any time.
     """
 
     def __init__(self, tree: Tree, left: Iterable[Part], taken: set[str]) -> None:
         self.tree, self.taken, self.compared = tree, taken, 0
         self.groups: dict[tuple[str, int], _Group] = {}
         self.holding: dict[tuple[str, int], dict[_Group, None]] = {}
-        """By class and a kind of module that is in it."""
+        """Groups by their class and by each kind of module in their subtrees."""
         for order, part in enumerate(left):
             subtree = tree.subtrees[part.path]
             key = (part.class_name, subtree.bag)
@@ -55,7 +55,7 @@ class Moved:
             self.groups[key].add(order, part)
 
     def best(self, part: Part, subtree: Subtree) -> str | None:
-        """The free module that is most like one of the old model; the first one on a tie."""
+        """Return the path of the free module that is most similar to an old one, the first on a tie; None: no match."""
         if not subtree.has_weight:
             return None  # a moved ReLU can't be told from any other
         best, first, found = 0.0, 0, None
@@ -74,7 +74,7 @@ class Moved:
         return places[0] if places else None
 
     def _candidates(self, subtree: Subtree) -> Iterator[_Group]:
-        """The groups that can have enough in common, equal modules first."""
+        """Yield the groups that may be similar enough, the group of equal subtrees first."""
         equal = self.groups.get((subtree.class_name, subtree.bag))
         if equal and self._free(equal.all):
             yield equal
@@ -86,10 +86,10 @@ class Moved:
             yield group
 
     def _near(self, subtree: Subtree, equal: _Group | None) -> Iterator[_Group]:
-        """Those of about its size that share one of its rarer kinds.
+        """Yield groups of about its size that contain one of its rarer kinds of modules.
 
-        Of two subtrees with s and t modules, of which half are equal, at least s/3 are: these are ALIKE·(s + t)/2 or
-        more, and at most t.
+        The search may stop at the common kinds: two subtrees of s and t modules that are similar enough have at least
+        s/3 modules in common, as these are at least ALIKE·(s + t)/2 and at most t.
         """
         postings = [(self.holding.get((subtree.class_name, kind), {}), n) for kind, n in subtree.kinds.items()]
         seen = {equal}

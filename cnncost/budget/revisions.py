@@ -1,4 +1,4 @@
-"""A model as it is at a git revision, without touching the user's tree.
+"""Analyzes a model as it is at a git revision, without touching the user's working tree.
 
 The files of the revision are put into a temporary folder by way of an index of its own: the working tree,
 the index and the list of worktrees stay as they are, also when it is interrupted. There another Python
@@ -33,11 +33,11 @@ _LISTS = "; git branch -a and git tag list names, git log commits"
 
 
 class RevisionError(SourceError):
-    """A revision whose files can't be had, or a model that can't be analyzed in them."""
+    """Raised if a revision can't be checked out, or a model can't be analyzed in its files."""
 
 
 class Range(NamedTuple):
-    """Two commits by their hash, with the names that they were asked for by. `new` is None for the working tree."""
+    """The hashes of two commits, and the names by which the user gave them. `new` is None for the working tree."""
 
     old: str
     new: str | None
@@ -46,7 +46,7 @@ class Range(NamedTuple):
 
 
 def lacks_changes(asked: Range) -> str:
-    """What is said where the working tree has changes that HEAD lacks."""
+    """Return a note that the working tree has changes that the newer commit lacks, and how to compare with it."""
     return f"the working tree has changes that {asked.new_name} lacks; to compare with it give --rev {asked.old_name}"
 
 
@@ -81,7 +81,7 @@ class Repository:
         return process.stdout.strip()
 
     def range(self, text: str) -> Range:
-        """`A..B`, `A...B` (from where B parted from A), `A..` (to HEAD), or `A`: to the working tree.
+        """Resolve `A..B`, `A...B` (from the merge base to B), `A..` (to HEAD), or `A` (to the working tree).
 
         Raises:
             RevisionError: no such revision, with near names and what to do in a shallow clone.
@@ -95,7 +95,7 @@ class Repository:
         return Range(old, new, match["old"], match["new"] or "HEAD")
 
     def commit(self, name: str) -> str:
-        """The hash of a revision."""
+        """Return the hash of a revision."""
         if name.startswith("-"):
             raise RevisionError(f"revision {name!r}: expected a branch, a tag or a commit")
         try:
@@ -118,7 +118,7 @@ class Repository:
         return "; the clone is shallow: get the rest with git fetch --unshallow, or fetch-depth: 0 in a workflow"
 
     def dirty(self) -> bool:
-        """Whether tracked files differ from HEAD."""
+        """True if tracked files differ from HEAD."""
         return bool(self.git("status", "--porcelain", "--untracked-files=no"))
 
     @contextmanager
@@ -135,7 +135,7 @@ class Repository:
 
 
 class _At(Repository):
-    """A repository whose top is known."""
+    """A git repository by its top-level folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -144,7 +144,7 @@ class _At(Repository):
 def snapshots(
     repository: Repository, commits: tuple[str, ...], request: dict[str, Any], names: tuple[str, ...]
 ) -> list[Snapshot]:
-    """The figures of a model at each commit, analyzed at the same time.
+    """Return the figures of a model at each commit; the commits are analyzed in parallel.
 
     Args:
         repository: where the commits are.
@@ -161,7 +161,7 @@ def snapshots(
 def budgets_at(
     repository: Repository, commits: tuple[str, ...], file: BudgetFile, chosen: tuple[str, ...], names: tuple[str, ...]
 ) -> list[Figures]:
-    """The figures of a budget file's models at each commit: its models and inputs as they are now, by that code.
+    """Return the figures of a budget file's models at each commit: its present models and inputs, by the commit's code.
 
     Args:
         repository: that of the file's folder.
@@ -226,7 +226,7 @@ def _finish(work: subprocess.Popen[str], tree: Path, name: str) -> Figures:
 
 
 def work() -> None:
-    """Analyze what the argument asks for, in this folder; into a file go the figures, or why there are none."""
+    """Analyze the models of the request in this folder, and write their figures, or the error, to a file."""
     request = json.loads(sys.argv[1])
     result = Path(request["result"])
     try:
@@ -261,7 +261,7 @@ def _of_model(request: dict[str, Any]) -> Figures:
 
 
 def _all_from(tree: Path, top: Path) -> None:
-    """Make sure that no code of the working tree was run in place of the revision's.
+    """Check that no code of the working tree ran instead of the revision's.
 
     Raises:
         RevisionError: a module came from there, by an editable install or an absolute path.

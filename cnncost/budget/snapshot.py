@@ -23,12 +23,12 @@ SUMMED = ("params", "trainable_params", "buffers", "macs", "flops", "bytes_read"
 
 
 class Part(NamedTuple):
-    """A module and what it holds and runs itself, outside the modules in it, over all its calls.
+    """A module's own figures: its own parameters and ops over all its calls, without those of its children.
 
     Attributes:
         path: `""` for the model itself.
         output: shape of the first tensor that its first call returned; None if there is none.
-        settings: of its main op, such as `(("kernel", "3"), ("out", "64"))`.
+        settings: settings of its main op, such as `(("kernel", "3"), ("out", "64"))`.
         unknown: whether it ran an op without a rule.
     """
 
@@ -56,7 +56,7 @@ class Part(NamedTuple):
 
     @property
     def above(self) -> str:
-        """The path of the module that holds it."""
+        """The path of the parent module."""
         return self.path.rpartition(".")[0]
 
 
@@ -69,8 +69,8 @@ class Snapshot:
         inputs: shapes and dtypes.
         parts: every module in the model's own order, the model itself first.
         lower_bound: whether ops without a rule are missing.
-        totals: figures of the whole model by quantity: sums of the parts, and what else was asked for.
-        depends_on: what they depend on beside the inputs' shapes; of a run alone, not of a baseline.
+        totals: figures of the whole model by quantity: sums of the parts, and further quantities that were asked for.
+        depends_on: what the figures depend on besides the inputs' shapes; empty if read from a baseline.
     """
 
     model: str
@@ -86,7 +86,7 @@ class Snapshot:
 
     @property
     def told(self) -> str:
-        """The inputs in words: `1×3×224×224 float32`."""
+        """The inputs as text, such as `1×3×224×224 float32`."""
         return worded(self.inputs)
 
     @cached_property
@@ -105,7 +105,7 @@ class Snapshot:
 
     @cached_property
     def sums(self) -> dict[str, dict[str, int]]:
-        """Of each module with all that is below it."""
+        """Figures of each module, children included, by path."""
         sums = {part.path: dict.fromkeys(SUMMED, 0) for part in self.parts}
         for part in self.parts:
             path: str | None = part.path

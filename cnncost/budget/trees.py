@@ -1,4 +1,4 @@
-"""Modules of two models and how alike they are: equal subtrees are known by a number, so that each is compared once."""
+"""The similarity of modules of two models. Equal subtrees share a number, so that each pair is compared once."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from cnncost.budget.snapshot import Part, Snapshot
 ALIKE = 0.5
 """Minimum share of equal modules for two subtrees in different places to count as moved."""
 _NAME, _INDEX, _CLASS, _SAME, _EXACT = 3.0, 1.0, 2.0, 4.0, 1.0
-"""Weights: equal name (of a number in a Sequential less: it shifts), class, weights and settings, and all figures."""
+"""Weights of what two modules may have in common: the name (less if it is an index in a Sequential, which shifts when a
+layer is added), the class, all modules of their subtrees, and all figures."""
 
 
 @dataclass(frozen=True, eq=False)
 class Subtree:
-    """A module with all that is in it, without names.
+    """A module and its descendants, without their names.
 
     Attributes:
         number: equal for equal subtrees of both models.
         class_name: of the module.
-        classes: of its children.
-        kinds: how often each kind of module is in it, itself included.
-        bag: equal for equal `kinds`.
-        size: how many modules it has.
-        has_weight: whether it is more than a module without parameters, such as a ReLU.
+        classes: classes of the children.
+        kinds: how often each kind (class, parameters, settings) of module occurs, the module itself included.
+        bag: a number that is equal for equal `kinds`.
+        size: number of modules, the module itself included.
+        has_weight: whether it has parameters or children, so that it can be recognized; a ReLU has neither.
     """
 
     number: int
@@ -38,7 +39,7 @@ class Subtree:
 
 
 class Subtrees:
-    """The different subtrees of two models."""
+    """All distinct subtrees of two models."""
 
     def __init__(self) -> None:
         self._kinds: dict[object, int] = {}
@@ -47,7 +48,7 @@ class Subtrees:
         self._shares: dict[tuple[int, int], float] = {}
 
     def of(self, part: Part, children: list[Subtree]) -> Subtree:
-        """The subtree of a module; its kind does not depend on the input's resolution."""
+        """Return the subtree of a module and its children. It does not depend on the input's resolution."""
         kind = self._kinds.setdefault((part.class_name, part.params, part.settings), len(self._kinds))
         key = (kind, *(child.number for child in children))
         found = self._known.get(key)
@@ -63,7 +64,7 @@ class Subtrees:
         return found
 
     def share(self, a: Subtree, b: Subtree) -> float:
-        """The share of equal modules in two subtrees."""
+        """Return the share of modules that two subtrees have in common, from 0 to 1."""
         if a.bag == b.bag:
             return 1.0
         if a.size == b.size == 1:
@@ -96,12 +97,12 @@ class Tree:
 
     @cached_property
     def exact(self) -> dict[str, tuple[int, ...]]:
-        """All figures of each module with what is in it."""
+        """All figures of each module, children included, by path."""
         return {path: tuple(sums.values()) for path, sums in self.snapshot.sums.items()}
 
 
 def likeness(subtrees: Subtrees, a: Subtree, b: Subtree, exact: bool, name: str | None) -> float:
-    """0 if they can't be the same module; the more, the likelier they are.
+    """Return how likely two modules are the same module; 0 if they can't be.
 
     Args:
         subtrees: of both models.
@@ -123,7 +124,7 @@ def likeness(subtrees: Subtrees, a: Subtree, b: Subtree, exact: bool, name: str 
 
 
 def _unrelated(a: Subtree, b: Subtree, common: float) -> bool:
-    """Whether two containers of other names, such as two Sequentials, hold different things."""
+    """True if two containers with different names, such as two Sequentials, have mostly different children."""
     if not a.classes or not b.classes or common >= ALIKE:
         return False
     both = Counter(a.classes) & Counter(b.classes)

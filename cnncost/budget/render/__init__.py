@@ -1,1 +1,1 @@
-"""What is said of checks, differences and comparisons: for the terminal, for pull requests, for machines."""
+"""Documents of checks, differences and comparisons: for the terminal, for pull requests, for other programs."""

@@ -1,4 +1,4 @@
-"""A check, as a document: a line a limit, what is over, what moved since the baseline and which layers did it."""
+"""A check as a document: a line for each limit, what is over it, and the layers that changed since the baseline."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from cnncost.render.document import (
 _SIGN = {Outcome.WITHIN: "✅", Outcome.OVER: "❌", Outcome.UNCERTAIN: "❔"}
 _TOLD = {Outcome.WITHIN: "✓ within", Outcome.OVER: "✗ over", Outcome.UNCERTAIN: "? uncertain"}
 _MOST = 8
-"""So many layers of a change are listed."""
+"""Maximum number of changed layers that are listed."""
 
 
 @gc_disabled()
 def document(check: Check) -> Document:
-    """For a terminal, and as a comment on a pull request."""
+    """Return the document for a terminal and for a comment on a pull request."""
     passes = check.exit_code == 0
     baseline = f"baseline {check.revision or check.baseline.name}" if check.baseline else "no baseline yet"
     summary = words.summary(check)
@@ -92,7 +92,7 @@ def _limit_cells(model: ModelCheck, judged: Judged) -> Iterator[Any]:
 
 
 def _section(heading: str, told: Iterator[Note], shown: Any) -> list[Part]:
-    """A heading and its items; nothing at all without items."""
+    """Return a heading and its items; an empty list if there are no items."""
     found = tuple(told)
     if not found:
         return []
@@ -110,7 +110,7 @@ def _moved_words(check: Check) -> Iterator[str]:
 
 
 def _moved(model: ModelCheck) -> Iterator[Part]:
-    """What changed since the baseline: figures, and the layers responsible."""
+    """Yield what changed since the baseline: figures, and the layers that caused it."""
     diff = model.diff
     if diff is None or not (diff.changes or diff.moved):
         return
@@ -188,7 +188,7 @@ def _since(diff: Diff) -> dict[str, Any]:
 
 
 def number(value: Value) -> Any:
-    """An int where it is one; a field that is the whole input is `global`."""
+    """Return the value for JSON: an int if it is whole; `global` for a receptive field of the whole input."""
     if value == inf:
         return "global"
     return int(value) if value == int(value) else float(value)
@@ -203,4 +203,4 @@ def _data(check: Check) -> Table:
 _COLUMNS = (
     "quantity", "modules", "path", "outcome", "passes", "used", "comparison", "bound", "limit", "baseline", "headroom",
 )  # fmt: skip
-"""The keys of `_limit`."""
+"""Keys of the objects that `_limit` returns."""

@@ -1,4 +1,4 @@
-"""A check for machines by their own schemas: JUnit XML, annotations of GitHub, the data of github-action-benchmark."""
+"""A check in other programs' formats: JUnit XML, GitHub's annotations, the data of github-action-benchmark."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from cnncost.budget.render import words
 
 
 def to_junit(check: Check) -> str:
-    """A test case a limit: over is a failure, uncertain a failure unless allowed, a broken model an error."""
+    """Return JUnit XML with a test case for each limit.
+
+    A limit that is exceeded is a failure, an uncertain one too unless it is allowed, a model that fails an error.
+    """
     suites = ET.Element("testsuites", name="cnncost")
     for model in check.models:
         cases = max(1, len(model.judged))
@@ -43,12 +46,12 @@ def _case(suite: ET.Element, check: Check, model: ModelCheck, name: str, line: i
 
 
 def _xml(text: str) -> str:
-    """Without the characters that XML has no way to write."""
+    """Remove the characters that XML can't represent."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def to_annotations(check: Check) -> str:
-    """Workflow commands: an annotation on the line of each limit that does not pass, a notice for what moved."""
+    """Return workflow commands: an annotation on the line of each limit that fails, and a notice of what changed."""
     return "".join(f"{line}\n" for line in _annotations(check))
 
 
@@ -83,7 +86,7 @@ def _property(text: str) -> str:
 
 
 def to_benchmark(check: Check) -> str:
-    """The data of github-action-benchmark, tool `customSmallerIsBetter`: a series a model and figure."""
+    """Return the data of github-action-benchmark, tool `customSmallerIsBetter`: a series for each model and figure."""
     series = [
         {"name": f"{model.budget.name} {words.NAMES[name]}", "unit": words.NAMES[name],
          "value": model.snapshot.totals[name], "extra": f"input {model.snapshot.told}"}

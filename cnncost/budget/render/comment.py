@@ -1,4 +1,4 @@
-"""A comment on a pull request: markdown, with a first line by which a workflow finds it again and edits it."""
+"""A comment on a pull request: markdown whose first line lets a workflow find and edit its earlier comment."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from cnncost.render.document import Document
 from cnncost.render.markdown import to_markdown
 
 MOST = 65_000
-"""Characters: GitHub takes 65,536."""
+"""Maximum length in characters; GitHub accepts 65,536."""
 _CUT = "\n\n*The rest is left out: a comment has room for no more.*\n"
 
 
 def marker(command: str, file: Path) -> str:
-    """`<!-- cnncost check cnncost.toml -->`: the same in every run, and invisible."""
+    """Return the invisible first line, the same in every run: `<!-- cnncost check cnncost.toml -->`."""
     name = file.as_posix().replace("\n", " ").replace("--", "- -").replace(">", "")
     return f"<!-- cnncost {command} {name} -->"
 
 
 def to_comment(document: Document, command: str, file: Path) -> str:
-    """The document as a comment; one that is too long ends after a whole line."""
+    """Return the document as a comment, cut after a whole line if it is too long."""
     text = f"{marker(command, file)}\n{to_markdown(document)}"
     if len(text) <= MOST:
         return text

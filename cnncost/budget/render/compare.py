@@ -17,7 +17,7 @@ NOTE = f"{FRONT} on the Pareto front: no other one is smaller in one of paramete
 
 
 def document(rows: Sequence[Compared], joined: Joined | None = None) -> Document:
-    """A row for each model, those of the Pareto front marked; `joined`: what the user's own columns are."""
+    """Return a table with a row for each model; those on the Pareto front are marked. `joined`: the user's columns."""
     shapes = [Note(text, "note", without="inputs") for text in inputs(rows)]
     front = incomparable(rows) or NOTE
     if joined is not None and joined.quality is not None and not incomparable(rows):
@@ -58,7 +58,7 @@ def _table(rows: Sequence[Compared]) -> Table:
 
 
 _NAME = 40
-"""Width of a name that is kept whole while counts can be short in its stead."""
+"""Names up to this width stay whole; counts are shortened first."""
 
 
 _OWN = frozenset(
@@ -67,7 +67,7 @@ _OWN = frozenset(
 
 
 def _data_name(variable: str) -> str:
-    """The column of a variable's sizes, apart from the comparison's own."""
+    """Return a name for the column of a variable's sizes that no column of the comparison has."""
     return f"vary_{variable}" if variable in _OWN else variable
 
 
@@ -87,7 +87,7 @@ def _cells(row: Compared, most: int, sizes: tuple[str, ...]) -> tuple[Any, ...]:
 
 
 def inputs(rows: Sequence[Compared]) -> list[str]:
-    """A line for each input, with the models that it is of, where the table has no room for it."""
+    """Return a line for each input, with the names of its models unless all have the same."""
     names: dict[str, list[str]] = {}
     for row in rows:
         names.setdefault(show("tensors", row.inputs), []).append(row.name)

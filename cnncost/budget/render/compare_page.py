@@ -1,4 +1,4 @@
-"""Models side by side as the page's program shows them: any two figures against each other, all of them as axes."""
+"""Models side by side as data for the page's program: a plot of any two figures, and one with all figures as axes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from cnncost.report.interactive.encoding import Json
 
 
 def page(rows: Sequence[Compared], joined: Joined | None = None) -> Document:
-    """The document, with what the program draws."""
+    """Return the document with the data that the page's program draws."""
     title = f"{units.counted(len(rows), 'model')} side by side"
     return replace(document(rows, joined), title=title, program=program(rows, joined))
 
 
 def program(rows: Sequence[Compared], joined: Joined | None = None) -> Json:
-    """What the program draws of them."""
+    """Return the data that the page's program draws."""
     apart = incomparable(rows)
     quality = None if joined is None else joined.quality
     return several(
@@ -38,7 +38,7 @@ def program(rows: Sequence[Compared], joined: Joined | None = None) -> Json:
 
 
 def _own(column: str) -> str:
-    """A joined column's name, apart from those of the comparison."""
+    """Return a name for a joined column that no column of the comparison has."""
     return f"joined {column}"
 
 

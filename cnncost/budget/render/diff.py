@@ -27,12 +27,12 @@ from cnncost.render.document import (
 )
 
 MOST = 12
-"""So many layers are listed."""
+"""Maximum number of layers that are listed."""
 
 
 @gc_disabled()
 def document(diff: Diff, names: tuple[str, str], most: int = MOST) -> Document:
-    """Totals, why, the layers that changed the most, and what was renamed or moved."""
+    """Return totals, the causes of their change, the layers that changed most, and what was renamed or moved."""
     why = list(words.moves(diff))
     same = Note("the same, module by module", "shrank") if not why and not diff.changes else Note("")
     parts: list[Part] = [
@@ -56,7 +56,7 @@ def depending(diff: Diff, names: tuple[str, str]) -> list[str]:
 
 
 def inputs(diff: Diff) -> str:
-    """The inputs that the figures are of."""
+    """Return a line with the inputs of both models."""
     if diff.old.inputs == diff.new.inputs:
         return f"input {diff.new.told}"
     return f"inputs differ: {diff.old.told} and {diff.new.told}"
@@ -94,12 +94,12 @@ def _totals(diff: Diff) -> Table:
 
 
 def _side(snapshot: Snapshot, name: str) -> Cell:
-    """A figure, as a lower bound where ops are missing; parameters never are."""
+    """Return a figure, marked as a lower bound if ops are missing; parameters are always exact."""
     return Cell(snapshot.totals[name], "≥" if snapshot.lower_bound and name != "params" else "")
 
 
 def style(delta: int) -> str:
-    """Growth is what one looks out for."""
+    """Return the style of a change: growth stands out."""
     return "" if not delta else "grew" if delta > 0 else "shrank"
 
 
@@ -144,12 +144,12 @@ def _moved(diff: Diff, most: int) -> list[Part]:
 
 
 def renamed(moved: Sequence[tuple[str, str]]) -> Iterable[str]:
-    """`head → classifier.head`, of each."""
+    """Return `head → classifier.head` for each renamed or moved module."""
     return (f"{old or words.MODEL} → {new or words.MODEL}" for old, new in moved)
 
 
 def changes(diffs: Iterable[tuple[tuple[str, ...], Diff]], *keys: str) -> Table:
-    """All modules that changed, for machines; each diff with the values of the columns `keys`."""
+    """Return all modules that changed, for CSV and JSON; each diff with its values of the columns `keys`."""
     names = (*keys, "kind", "old_path", "new_path", "what", *FIGURES)
     columns = tuple([Column(name, kind="texts" if name == "what" else "text") for name in names])
     found = (

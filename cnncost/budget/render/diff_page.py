@@ -1,4 +1,4 @@
-"""A difference of two models as the page's program shows it: one tree of both, before and after."""
+"""A difference of two models as data for the page's program: one tree of both, with figures before and after."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from cnncost.report.interactive.tables import parents
 from cnncost.report.naming import OWN
 
 SCHEMA = 1
-"""Of what the program is given; raised when it changes."""
+"""Version of the data's layout; raise it with each change."""
 _FIGURES = {
     "macs": ("MACs", "count", ("macs",)),
     "params": ("params", "count", ("params",)),
     "flops": ("FLOPs", "count", ("flops",)),
     "traffic": ("bytes moved", "bytes", ("bytes_read", "bytes_written")),
 }
-"""Heading, look, and the figures that are summed."""
+"""By name: heading, kind of value, and the figures whose sum it is."""
 _EXACT = frozenset({"params"})
-"""Figures that no op without a rule is missing from."""
+"""Figures that are exact even if ops without a rule are missing."""
 _HIDDEN = frozenset({"flops", "traffic"})
 _SIDES = ("old", "new", "change")
 _HEADINGS = {
@@ -40,12 +40,12 @@ _HEADINGS = {
 
 @gc_disabled()
 def page(diff: Diff, names: tuple[str, str], most: int = MOST) -> Document:
-    """The document, with what the program draws."""
+    """Return the document with the data that the page's program draws."""
     return replace(document(diff, names, most), program=program(diff, names))
 
 
 def program(diff: Diff, names: tuple[str, str]) -> Json:
-    """Totals, sentences, and the rows."""
+    """Return totals, sentences and rows."""
     rows = united(diff)
     return {
         "schema": SCHEMA, "view": "diff", "title": f"{names[0]} → {names[1]}", "names": list(names),
@@ -68,7 +68,7 @@ def _triple(diff: Diff, row: TreeRow, name: str, of: Sequence[str]) -> dict[str,
 
 
 def _marks(name: str, unknown: tuple[bool, bool]) -> tuple[str, str, str]:
-    """Before the numbers of both sides, and of the change, which is neither bound where one is missing ops."""
+    """Return the marks of the old and the new number, and of the change, which is no bound if either lacks ops."""
     if name in _EXACT:
         return "", "", ""
     old, new = (AT_LEAST if each else "" for each in unknown)
@@ -76,7 +76,7 @@ def _marks(name: str, unknown: tuple[bool, bool]) -> tuple[str, str, str]:
 
 
 def _columns() -> Iterator[Json]:
-    """Changes first: on a phone they are seen without scrolling."""
+    """Yield the columns, changes first: on a phone they are visible without scrolling."""
     for name in _FIGURES:
         yield _column(name, "change")
     yield _text("what", "what changed", "of the module itself")
@@ -137,7 +137,7 @@ def _class(row: TreeRow) -> str:
 
 
 def _widths(rows: Sequence[TreeRow], before: Sequence[int], after: Sequence[int]) -> list[int]:
-    """How wide a row is drawn: the larger of both sides, summed over what is in it, so that what is removed is seen."""
+    """Return each row's width: the larger figure of both sides, with the rows below, so that removed modules show."""
     widths = [0] * len(rows)
     above = parents(row.level for row in rows)
     inner = {*above[1:]}
@@ -150,7 +150,7 @@ def _widths(rows: Sequence[TreeRow], before: Sequence[int], after: Sequence[int]
 
 
 def _biggest(diff: Diff, rows: Sequence[TreeRow]) -> list[int]:
-    """The rows to which most of the change of MACs is attributed, else of parameters."""
+    """Return the indices of the rows of the module that caused most of the change of the first figure that changed."""
     for name in FIGURES:
         found = diff.attribution(name)
         if found is not None:

@@ -19,7 +19,7 @@ _MOST_MOVED = 12
 def document(
     diffs: Mapping[str, Diff], missing: Mapping[str, str], names: tuple[str, str], most: int, headline: str
 ) -> Document:
-    """Figures of each model that changed, then why; and the models that did not.
+    """Return the figures of each model that changed and the causes, then the models that did not change.
 
     Args:
         diffs: by the budget's name.
@@ -43,18 +43,18 @@ def document(
 
 
 def differs(diff: Diff) -> bool:
-    """Whether a module, a figure or the inputs changed."""
+    """True if a module, a figure or the inputs changed."""
     return bool(diff.changes) or diff.old.inputs != diff.new.inputs or any(_step(diff, name) for name in PEAKS)
 
 
 def _step(diff: Diff, name: str) -> tuple[int, int] | None:
-    """A figure on both sides, if it is known and differs."""
+    """Return a figure before and after, if both are known and differ."""
     old, new = diff.old.totals.get(name), diff.new.totals.get(name)
     return (old, new) if old is not None and new is not None and old != new else None
 
 
 def known(diff: Diff) -> Iterator[tuple[str, int, int]]:
-    """The figures that both sides have: name, before, after."""
+    """Yield the name, old and new value of each figure that both sides have."""
     for name in (*FIGURES, *PEAKS):
         old, new = diff.old.totals.get(name), diff.new.totals.get(name)
         if old is not None and new is not None:

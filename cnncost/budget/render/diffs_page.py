@@ -1,4 +1,4 @@
-"""Differences of all models of a budget file as the page's program shows them: figures of all, and one as a tree."""
+"""Differences of all models of a budget file as data for the page's program: figures of all, and a tree of each."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from cnncost.report.columns import AT_LEAST, NEITHER
 from cnncost.report.interactive.encoding import Json, number
 
 SCHEMA = 1
-"""Of what the program is given; raised when it changes."""
+"""Version of the data's layout; raise it with each change."""
 _BOUNDED = frozenset({"macs", "flops", *PEAKS})
-"""Figures that ops without a rule are missing from."""
+"""Figures that are lower bounds if ops without a rule are missing."""
 
 
 def page(
     diffs: Mapping[str, Diff], missing: Mapping[str, str], names: tuple[str, str], most: int, headline: str
 ) -> Document:
-    """The document, as `diffs.document` makes it, with what the program draws."""
+    """Return the document of `diffs.document` with the data that the page's program draws."""
     return replace(document(diffs, missing, names, most, headline), program=program(diffs, missing, names))
 
 
 def program(diffs: Mapping[str, Diff], missing: Mapping[str, str], names: tuple[str, str]) -> Json:
-    """Figures of each model, and its tree; those that changed first."""
+    """Return the figures and the tree of each model, changed models first."""
     order = sorted(diffs.items(), key=lambda item: not differs(item[1]))
     return {
         "schema": SCHEMA, "view": "diffs", "names": list(names),

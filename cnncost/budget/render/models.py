@@ -1,4 +1,4 @@
-"""Several models as the page's program shows them: any two figures against each other, all of them as axes, a table."""
+"""Several models as data for the page's program: a plot of any two figures, one with all as axes, and a table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cnncost.report.columns import AT_LEAST
 from cnncost.report.interactive.encoding import Json, dictionary, number
 
 SCHEMA = 2
-"""Of what the program is given; raised when it changes."""
+"""Version of the data's layout; raise it with each change."""
 
 
 class Figure(NamedTuple):
@@ -37,7 +37,7 @@ class Figure(NamedTuple):
 
     @property
     def numeric(self) -> bool:
-        """Whether it can be an axis."""
+        """True if the column can be an axis."""
         return any(value is not None for value in self.values) and not any(isinstance(v, str) for v in self.values)
 
 
@@ -45,7 +45,7 @@ def several(
     names: Sequence[str], figures: Sequence[Figure], *, axes: tuple[str, str], work: Sequence[Hashable] | None,
     each: str = "", told: Sequence[str] = (), warnings: Sequence[str] = (), notes: Mapping[int, str] | None = None,
 ) -> Json:  # fmt: skip
-    """Models by column, and the Pareto fronts of each two axes that have a better end.
+    """Return the models by column, and the Pareto front of each two axes that have a better end.
 
     Args:
         names: of the models.

@@ -1,4 +1,4 @@
-"""Figures, changes and places as words, the same in every format."""
+"""Texts of figures, changes and modules, the same in every format."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from cnncost.budget.quantities import Unit, Value, show, show_exact
 from cnncost.render import values
 
 MODEL = "(the model)"
-"""What stands for the path of the model itself."""
+"""Shown instead of the model's own path, which is empty."""
 _VISIBLE = 100
-"""One part in so many of a change is told where it went against the rest."""
+"""A change in the other direction is mentioned if it is at least this fraction (1/100) of the total change."""
 NAMES = {"params": "params", "macs": "MACs", "flops": "FLOPs"}
 
 
 def percent(part: Fraction | None) -> str:
-    """`0.3 %`, `12 %`, or a sign that there is nothing to give."""
+    """Return a share as text, such as `0.3 %` or `12 %`; a dash if there is none."""
     return units.NOTHING if part is None else values.percent(part)
 
 
 def signed(number: int, unit: Unit = "count") -> str:
-    """`+409 M`, `−1.20 k`, `±0`."""
+    """Return a change with its sign, such as `+409 M`, `−1.20 k` or `±0`."""
     return values.signed(number, partial(show, unit=unit))
 
 
@@ -39,20 +39,20 @@ def used(judged: Judged) -> str:
 
 
 def bound(judged: Judged) -> str:
-    """What the figure is held against, `≤ 4.10 G`."""
+    """Return the limit, such as `≤ 4.10 G`."""
     unit = judged.rule.quantity.unit
     text = judged.rule.limit.show(judged.bound, unit)
     return f"{text[:1]} {show_exact(judged.bound, unit)}" if _looks_equal(judged) else text
 
 
 def _looks_equal(judged: Judged) -> bool:
-    """Whether it is over, and three digits do not show it."""
+    """True if the limit is exceeded, but three digits don't show it."""
     unit, over = judged.rule.quantity.unit, not judged.rule.limit.holds(judged.used, judged.bound)
     return over and show(judged.used, unit) == show(judged.bound, unit)
 
 
 def since(judged: Judged) -> str:
-    """The change since the baseline; empty where there is none to tell of."""
+    """Return the change since the baseline; empty if there is none."""
     if judged.baseline is None or judged.baseline == judged.used:
         return ""
     if not isinstance(judged.baseline, int) or not isinstance(judged.used, int):
@@ -61,20 +61,20 @@ def since(judged: Judged) -> str:
 
 
 def on(judged: Judged) -> str:
-    """What is limited: `MACs`, `MACs in layer4.*`."""
+    """Return what is limited: `MACs`, or `MACs in layer4.*`."""
     heading = judged.rule.quantity.heading
     return heading if judged.rule.glob is None else f"{heading} in {judged.rule.glob}"
 
 
 def where(judged: Judged) -> str:
-    """Of several modules, the one that decides: `layer4.0, the worst of 3`."""
+    """Return the module that decides, such as `layer4.0, the worst of 3`."""
     if not judged.modules or judged.path == judged.rule.glob:
         return ""
     return judged.path + (f", the worst of {judged.modules}" if judged.modules > 1 else "")
 
 
 def complaint(model: ModelCheck, judged: Judged) -> str:
-    """A sentence for a limit that does not pass."""
+    """Return a sentence about a limit that fails."""
     unit = judged.rule.quantity.unit
     place = judged.path if judged.modules else model.budget.name
     what = f"{judged.rule.quantity.heading} of {place}"
@@ -99,7 +99,7 @@ def _beside(judged: Judged, value: Value) -> str:
 
 
 def _off(judged: Judged) -> str:
-    """`over by 5.8 %`, `under by 12 %`: by how much a limit is not kept."""
+    """Return by how much a limit is missed, such as `over by 5.8 %` or `under by 12 %`."""
     used, bound = judged.used, judged.bound
     if used == bound:
         return f"it has to be {'less' if judged.rule.limit.direction == '<=' else 'more'}"
@@ -115,7 +115,7 @@ def _distance(judged: Judged) -> str:
 
 
 def moves(diff: Diff) -> Iterator[str]:
-    """For each figure that changed, by how much and which layers did it: the biggest parts of a change, in words."""
+    """Yield a sentence for each figure that changed: by how much, and the layers that caused most of it."""
     for name in FIGURES:
         delta = diff.delta(name)
         if delta:
@@ -156,12 +156,12 @@ def contributions(diff: Diff, name: str, most: int) -> str:
 
 
 def change_of(change: Change) -> str:
-    """What about a module changed; for one with no reason of its own, that its input did."""
+    """Return what changed in a module; if nothing in itself did, that its input changed."""
     return change.what or "its input"
 
 
 def summary(check: Check) -> str:
-    """`5 limits: 3 within, 1 over, 1 uncertain`."""
+    """Return a summary, such as `5 limits: 3 within, 1 over, 1 uncertain`."""
     judged = [each for model in check.models for each in model.judged]
     counts = {outcome: sum(each.outcome is outcome for each in judged) for outcome in Outcome}
     parts = [f"{count} {outcome}" for outcome, count in counts.items() if count]
