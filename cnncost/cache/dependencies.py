@@ -1,4 +1,4 @@
-"""All that a recording depended on, and whether it still is as it was."""
+"""What a recording depended on, and the check that none of it has changed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from cnncost.cache import files, libraries
 
 NATIVE = ("ATEN", "CUDA", "DNNL", "MKL", "OMP", "ONEDNN", "PYTORCH", "TORCH")
-"""Beginnings of environment variables that compiled code reads, which can't be observed."""
+"""Prefixes of environment variables that compiled code may read, which can't be observed."""
 
 
 @dataclass(slots=True)
@@ -19,19 +19,18 @@ class Dependencies:
     """What an analysis read.
 
     Attributes:
-        made: when, in nanoseconds.
-        sources: digests of the contents of files, and their stamps: code outside of installed packages, and all files
-            that were opened.
-        imported: sizes and times of files of installed packages, by folder and name.
-        installed: what is installed, by folder.
+        made: time of the recording, in nanoseconds since the epoch.
+        sources: by path, digests and `stat` results of files: code outside installed packages, and all opened files.
+        imported: sizes and modification times of files of installed packages, by folder and name.
+        installed: the distributions installed in each folder of packages.
         importable: digests of the names that can be imported from a folder.
-        listings: digests of all names in folders that were listed.
-        kinds: what was found at paths that were asked about.
-        states: the same, with times, of paths whose size, time or permissions the model's own code asked for.
-        places: where paths lead to by links.
-        environment: digests of environment variables that were read; None: it was not set.
-        native: digests of those that compiled code may have read.
-        walks: beginnings of names, of which all variables were read.
+        listings: digests of the names in folders that were listed.
+        kinds: `files.state_without_folder_times` of each path that was looked up.
+        states: `files.state` of paths whose size, times or permissions the model's own code asked for.
+        places: the real path behind each path that goes through links.
+        environment: digests of environment variables that were read; None if a variable was not set.
+        native: digests of the variables that compiled code may have read (`NATIVE`).
+        walks: by prefix, digests of all variables with this prefix, for libraries that iterate over them.
     """
 
     made: int = field(default_factory=time.time_ns)
@@ -48,16 +47,16 @@ class Dependencies:
     walks: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def to_data(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Return plain data for JSON."""
         return asdict(self)
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Dependencies:
-        """Dependencies that went through JSON. Raises TypeError for other data."""
+        """Restore dependencies from `to_data`. Raises TypeError for other data."""
         return cls(**data)
 
     def changed(self) -> str:
-        """The first thing found that is not as it was; empty if all is."""
+        """Return the name of a dependency that has changed; empty if none has."""
         return next(self._changes(), "")
 
     def _changes(self) -> Iterator[str]:

@@ -12,7 +12,7 @@ from cnncost.cache.libraries import behind
 
 _VIEWS = ("os.py", "_collections_abc.py", "<frozen os>", "<frozen _collections_abc>")
 _WALKERS = {"tqdm": "TQDM_"}
-"""Libraries that walk over all variables for those that begin with a name, and this beginning."""
+"""Libraries that iterate over all variables to find those with a prefix, and this prefix."""
 
 
 class Observed:
@@ -21,10 +21,9 @@ class Observed:
     Attributes:
         read: names of variables that were read, set or not.
         before: all variables as they were when the observation began: a model may set some, and read them afterwards.
-        walks: beginnings of the names that a library looked for when it walked over all variables: TQDM_; empty for
-            all of them.
+        walks: prefixes that a library looked for when it iterated over all variables (`TQDM_`); `""` stands for any.
         on: whether it observes now.
-        against: why the variables can't be known: the model's own code walked over all of them.
+        against: why the analysis can't be cached: the model's own code iterated over all variables; else empty.
     """
 
     def __init__(self, is_library: Callable[[str], bool]) -> None:
@@ -37,7 +36,7 @@ class Observed:
         self._own = type(os.environ)
 
     def enter(self) -> None:
-        """Take the place of the variables' own type."""
+        """Replace the class of `os.environ`."""
         own, watch = self._own, self
         self.before = dict(os.environ)
 
@@ -60,11 +59,11 @@ class Observed:
         os.environ.__class__ = Variables
 
     def leave(self) -> None:
-        """Give them their own type back."""
+        """Restore the class of `os.environ`."""
         os.environ.__class__ = self._own
 
     def walk(self, file: str) -> None:
-        """Note that code in a file asked for all variables."""
+        """Record that code in a file iterated over all variables."""
         if not self._is_library(file):
             self.against = f"{os.path.basename(file)} reads all environment variables"
             return
@@ -72,7 +71,7 @@ class Observed:
 
 
 class Arguments(list[str]):
-    """`sys.argv` that tells who reads it: a model's parser may know an option by the name of one here."""
+    """A `sys.argv` that reports which file reads it: a model may parse the command line's own options."""
 
     def __init__(self, own: list[str], read: Callable[[str], None]) -> None:
         super().__init__(own)
@@ -97,10 +96,10 @@ class Arguments(list[str]):
 
 
 def _is_walk(frame: FrameType) -> bool:
-    """Whether a variable is read by a view over all of them."""
+    """True if a variable is read by an iteration over all of them."""
     return frame.f_code.co_filename.endswith(_VIEWS) and frame.f_code.co_name == "__iter__"
 
 
 def _reader(frame: FrameType | None) -> str:
-    """The file of the code that reads, behind the views and modules of Python's own."""
+    """Return the file of the code that reads, skipping frames of the standard library."""
     return behind(frame)

@@ -1,4 +1,4 @@
-"""Recordings by request: read from disk if nothing that they depend on has changed, else made and written."""
+"""Recordings by request: read from disk if no dependency has changed, else made and written."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Recordings:
 
     @contextmanager
     def observed(self) -> Iterator[None]:
-        """In this context, whatever is read is noted: also for imports before the first recording."""
+        """In this context, all reads are observed, also those of imports before the first recording."""
         self._watch.start()
         try:
             yield
@@ -115,12 +115,12 @@ def caching() -> Iterator[Recordings]:
 
 
 def active() -> Recordings | None:
-    """The cache in use; None: none is."""
+    """Return the cache in use; None if there is none."""
     return _ACTIVE[-1] if _ACTIVE else None
 
 
 def recording(model: str, how: dict[str, Any], record: Callable[[], Recording]) -> Recording:
-    """A recording from the cache, or made now; see `Recordings.find` and `Recordings.make`."""
+    """Return a recording from the cache, or a new one; see `Recordings.find` and `Recordings.make`."""
     cache = active()
     if cache is None:
         return record()
@@ -128,7 +128,7 @@ def recording(model: str, how: dict[str, Any], record: Callable[[], Recording]) 
 
 
 def _against(recording: Recording) -> str:
-    """Why a recording may not be kept; empty if it may."""
+    """Return why a recording can't be cached; empty if it can."""
     for graph in (recording.graph, recording.step):
         if graph is not None and graph.real is not None:
             return "it ran on values"
@@ -138,7 +138,7 @@ def _against(recording: Recording) -> str:
 
 
 def _name(model: str, how: dict[str, Any]) -> str:
-    """The name of a request's file: a digest of the request, of this version and of the machine."""
+    """Return the file name of a request: a digest of the request, of this version and of the machine."""
     language = [os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG")]  # how text files are decoded
     request = [
         _SCHEMA, __version__, sys.version, sys.prefix, sys.path, os.getcwd(), tuple(sys.flags), language, _machine(),
@@ -148,7 +148,7 @@ def _name(model: str, how: dict[str, Any]) -> str:
 
 
 def _machine() -> list[str]:
-    """What of the machine an analysis might ask: its processor, the cores of this process, a GPU's driver."""
+    """Return what an analysis may ask about the machine: its processor, the cores of this process, the GPU's driver."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             text = file.read(4096)

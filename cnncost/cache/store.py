@@ -1,4 +1,4 @@
-"""Files of the cache: written as one, checked when read, the least recently used ones removed."""
+"""Files of the cache: written atomically, checked when read; the least recently used are removed."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 from cnncost.cache import files
 
 LIMIT = 200_000_000
-"""Bytes of all files, at which the least recently used ones are removed."""
+"""Maximum bytes of all files; above it, the least recently used are removed."""
 _PART = 4
-"""No file takes more than this part of it."""
+"""One file may take at most 1/`_PART` of that."""
 _HEAD = b"cnncost recording 1\n"
 _ENDING = ".recording"
 
 
 def folder() -> Path:
-    """The folder of the cache: `CNNCOST_CACHE_DIR`, or the user's cache of this system."""
+    """Return the folder of the cache: `CNNCOST_CACHE_DIR`, or the system's folder for user caches."""
     if stated := os.environ.get("CNNCOST_CACHE_DIR"):
         return Path(stated)
     from platformdirs import user_cache_path  # takes longer than to read a stated one
@@ -30,14 +30,14 @@ def folder() -> Path:
 
 
 def enabled() -> bool:
-    """Whether the cache may be used: in CI only if a folder is stated, which CI has restored by its own key."""
+    """True if the cache may be used. In CI it needs `CNNCOST_CACHE_DIR`, which the workflow restores by its own key."""
     if os.environ.get("CNNCOST_NO_CACHE"):
         return False
     return bool(os.environ.get("CNNCOST_CACHE_DIR")) or not os.environ.get("CI")
 
 
 def read(name: str) -> dict[str, Any] | None:
-    """An entry; None if there is none, or a file that is damaged or somebody else's."""
+    """Return an entry; None if there is none, or if its file is damaged or foreign."""
     path = folder() / f"{name}{_ENDING}"
     try:
         data = path.read_bytes()
@@ -53,13 +53,13 @@ def read(name: str) -> dict[str, Any] | None:
 
 
 def used(name: str) -> None:
-    """Note that an entry was used now."""
+    """Mark an entry as used now."""
     with suppress(OSError):
         os.utime(folder() / f"{name}{_ENDING}")
 
 
 def write(name: str, entry: dict[str, Any]) -> None:
-    """Write an entry; a folder that takes no files is left alone."""
+    """Write an entry; do nothing if the folder is not writable."""
     from cnncost.errors import OutputError
     from cnncost.files import write_bytes
 
@@ -73,7 +73,7 @@ def write(name: str, entry: dict[str, Any]) -> None:
 
 
 def _entries() -> list[tuple[float, int, Path]]:
-    """When each file was used last, its bytes, and where it is; the least recently used first."""
+    """Return the time of last use, the bytes and the path of each file, the least recently used first."""
     found = []
     with suppress(OSError):
         for path in folder().glob(f"*{_ENDING}"):
@@ -95,7 +95,7 @@ def _trim() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What the cache holds: its folder, how many recordings, and their bytes."""
+    """The folder of the cache, the number of recordings, and their bytes."""
 
     folder: Path
     entries: int
@@ -103,13 +103,13 @@ class Info:
 
 
 def info() -> Info:
-    """What the cache holds."""
+    """Return what the cache contains."""
     entries = _entries()
     return Info(folder(), len(entries), sum(size for _, size, _ in entries))
 
 
 def clear() -> Info:
-    """Remove all recordings; what was removed."""
+    """Remove all recordings. Returns what was removed."""
     found = info()
     for _, _, path in _entries():
         with suppress(OSError):

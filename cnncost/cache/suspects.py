@@ -1,4 +1,4 @@
-"""What in a model's source text depends on more than files and variables: chance, clocks, the network, processes."""
+"""Finds source code that depends on more than files and variables: random numbers, clocks, the network, processes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ MODULES = frozenset(
     "select sentencepiece smtplib socket sqlite3 ssl subprocess tempfile threading time urllib urllib3 uuid "
     "wandb".split()
 )
-"""Modules whose answers differ from run to run, come from elsewhere, or from files that their compiled code opens."""
+"""Modules whose results differ between runs, come from outside, or from files that compiled code opens."""
 NAMES = frozenset(
     "RandomState SystemRandom cuda_memory default_rng device_count disk_usage environb fwalk get_device_capability "
     "get_device_name get_device_properties get_terminal_size getloadavg getlogin getpid getppid getrandom getuid hub "
     "initial_seed load_state_dict_from_url mem_get_info memory_allocated orig_argv random readlink seed statvfs stdin "
     "times uname urandom".split()
 )
-"""Names that tell such a thing wherever they come from: `numpy.random`, `os.urandom`, `torch.hub`."""
+"""Names with such results, whatever module they belong to: `numpy.random`, `os.urandom`, `torch.hub`."""
 
 
 def suspicious(source: str | bytes) -> str:
-    """The first of such modules and names that a source text uses; empty if it uses none, or is no Python."""
+    """Return the first of these modules and names that a source file uses; empty if it uses none, or is not Python."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Observes what an analysis reads while it is made: files, folders, environment variables, modules."""
+"""Observes what an analysis reads: files, folders, environment variables, modules."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from cnncost.cache.environment import Arguments, Observed
 from cnncost.cache.suspects import suspicious
 
 _SYSTEM = ("/proc", "/sys", "/dev")
-"""Folders of the kernel: what they say of the machine is part of the request."""
+"""File systems of the kernel: what they say about the machine is part of the request's key."""
 _SHARED = ("/dev/shm",)  # noqa: S108  # nothing is written there
-"""Except these, in which users have files."""
+"""Exceptions among them: folders in which users have files."""
 _KIND_CHECKS = frozenset(
     "_joinrealpath checkcache exists getsourcefile is_dir is_file is_symlink isdir isfile islink lexists realpath "
     "updatecache".split()
@@ -32,19 +32,19 @@ _OUTSIDE = (
     "socket.", "subprocess.", "urllib.", "http.", "ftplib.", "smtplib.", "os.system", "os.exec", "os.fork", "os.spawn",
     "os.posix_spawn", "os.startfile", "sqlite3.", "webbrowser.",
 )  # fmt: skip
-"""Prefixes of audit events (`sys.addaudithook`) by which something else than a file is read or run."""
+"""Prefixes of audit events (`sys.addaudithook`) that read or run something other than a file."""
 _CHANGES = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink", "shutil.")
 _MODES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _MARGIN = 20_000_000
-"""Nanoseconds by which a file's time may be behind the clock."""
+"""Nanoseconds that a file's modification time may lag behind the clock."""
 _OWN = str(Path(__file__).parents[1])
 
 
 class Watch:
-    """Observes this process from `start` on. What an earlier analysis in it has read is a later one's dependency, too.
+    """Observes this process from `start` on. What an earlier analysis has read is also a dependency of later ones.
 
     Attributes:
-        against: why the analysis can't be cached, as the user is told; empty if it can.
+        against: why the analysis can't be cached, as shown to the user; empty if it can.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Watch:
         self._random_state: Any = None
 
     def start(self) -> None:
-        """Begin. Only a process in which torch is not imported yet can be observed as a whole."""
+        """Begin to observe. If torch is imported already, its import was missed, and nothing can be cached."""
         self._on = self._environment.on = True
         self._random_state = random.getstate()
         if self._begun:
@@ -80,11 +80,11 @@ class Watch:
             self._replace(name)
 
     def pause(self) -> None:
-        """Stop observing: what follows is none of an analysis."""
+        """Stop observing for now: what follows is not part of an analysis."""
         self._on = self._environment.on = False
 
     def stop(self) -> None:
-        """Stop for good, and leave everything as it was; the audit hook stays, without effect."""
+        """Stop for good and restore what was replaced; the audit hook can't be removed and does nothing from now on."""
         self.pause()
         self._environment.leave()
         if isinstance(sys.argv, Arguments):
