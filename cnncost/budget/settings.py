@@ -37,8 +37,8 @@ def _told(spec: OpSpec) -> dict[str, str]:
     for name, value in spec.attrs:
         if name in _ATTRIBUTES and (text := _text(value)) != _NEUTRAL.get(name):
             texts[name] = text
-    axis = 1 if spec.kind == "conv" else -1
-    if spec.kind in {"conv", "linear"} and spec.inputs and len(spec.inputs[0].shape) > 1:
+    axis = -1 - len(spec["kernel"]) if spec.kind == "conv" else -1  # the channels', also of an image without a batch
+    if spec.kind in {"conv", "linear"} and spec.inputs and spec.inputs[0].shape:
         texts["in"], texts["out"] = str(spec.inputs[0].shape[axis]), str(spec.outputs[0].shape[axis])
     return texts
 

@@ -61,9 +61,7 @@ _NAME = 40
 """Names up to this width stay whole; counts are shortened first."""
 
 
-_OWN = frozenset(
-    {"name", "model", "inputs", "batch", "params", "macs", "flops", "weight_bytes", "peak", "front", "depends_on"}
-)
+_OWN = frozenset("name model inputs batch params macs flops weight_bytes peak lower_bound front depends_on".split())
 
 
 def _data_name(variable: str) -> str:
