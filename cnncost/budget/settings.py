@@ -13,11 +13,15 @@ _ATTRIBUTES = (
 _NEUTRAL = {"stride": "1", "padding": "0", "dilation": "1", "groups": "1"}
 """Default settings, not shown."""
 _TOLD_BY_CLASS = frozenset({"layout", "pointwise", "gather", "reduce"})
-"""Kinds whose ops the class of the module names better."""
+"""Kinds of ops that are passed over: of a module that runs only such ops, its class says what it does."""
 
 
 def settings(graph: Graph | None) -> dict[str, dict[str, str]]:
-    """By module path, what the op that weighs most in its first call is set to; empty without a graph."""
+    """Return the settings of each module's main op, by the module's path; empty without a graph.
+
+    The main op is that with most MACs, then most FLOPs, of those that the module's first call ran itself, outside its
+    children. A module without one is missing.
+    """
     if graph is None:
         return {}
     heaviest: dict[int, tuple[tuple[int, int], OpSpec]] = {}
@@ -33,6 +37,7 @@ def settings(graph: Graph | None) -> dict[str, dict[str, str]]:
 
 
 def _told(spec: OpSpec) -> dict[str, str]:
+    """Return an op's attributes in `_ATTRIBUTES`, except defaults; of a conv or linear op also channels or features."""
     texts = {}
     for name, value in spec.attrs:
         if name in _ATTRIBUTES and (text := _text(value)) != _NEUTRAL.get(name):

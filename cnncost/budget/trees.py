@@ -1,4 +1,8 @@
-"""The similarity of modules of two models. Equal subtrees share a number, so that each pair is compared once."""
+"""The similarity of modules of two models.
+
+Equal subtrees are one object, and subtrees with the same modules in any order share a number (`bag`), by which the
+share that two of them have in common is cached.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,11 @@ from functools import cached_property
 from cnncost.budget.snapshot import Part, Snapshot
 
 ALIKE = 0.5
-"""Minimum share of equal modules for two subtrees in different places to count as moved."""
+"""Minimum share of equal modules for two subtrees to match in different places: a moved module, or a model that the
+other one wraps. For containers with different names, see `_unrelated`."""
 _NAME, _INDEX, _CLASS, _SAME, _EXACT = 3.0, 1.0, 2.0, 4.0, 1.0
 """Weights of what two modules may have in common: the name (less if it is an index in a Sequential, which shifts when a
-layer is added), the class, all modules of their subtrees, and all figures."""
+layer is added), the class, the modules of their subtrees (times the share that is equal), and all figures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +28,8 @@ class Subtree:
         number: equal for equal subtrees of both models.
         class_name: of the module.
         classes: classes of the children.
-        kinds: how often each kind (class, parameters, settings) of module occurs, the module itself included.
+        kinds: how often each kind of module occurs, the module itself included. A kind is a number that modules with
+            equal class, own parameters and settings share; it is no kind of op.
         bag: a number that is equal for equal `kinds`.
         size: number of modules, the module itself included.
         has_weight: whether it has parameters or children, so that it can be recognized; a ReLU has neither.
@@ -64,7 +70,7 @@ class Subtrees:
         return found
 
     def share(self, a: Subtree, b: Subtree) -> float:
-        """Return the share of modules that two subtrees have in common, from 0 to 1."""
+        """Return the share of modules that two subtrees have in common, from 0 to 1, relative to the mean size."""
         if a.bag == b.bag:
             return 1.0
         if a.size == b.size == 1:
@@ -77,7 +83,13 @@ class Subtrees:
 
 
 class Tree:
-    """A snapshot with the subtree of each of its modules."""
+    """A snapshot with the subtree of each of its modules.
+
+    Attributes:
+        snapshot: the model.
+        all: the distinct subtrees of both models.
+        subtrees: the subtree of each module of this model, by path.
+    """
 
     def __init__(self, snapshot: Snapshot, subtrees: Subtrees) -> None:
         self.snapshot, self.all = snapshot, subtrees
@@ -97,12 +109,12 @@ class Tree:
 
     @cached_property
     def exact(self) -> dict[str, tuple[int, ...]]:
-        """All figures of each module, children included, by path."""
+        """All figures of each module, children included, by path. `likeness` asks whether two modules' are equal."""
         return {path: tuple(sums.values()) for path, sums in self.snapshot.sums.items()}
 
 
 def likeness(subtrees: Subtrees, a: Subtree, b: Subtree, exact: bool, name: str | None) -> float:
-    """Return how likely two modules are the same module; 0 if they can't be.
+    """Return how alike two modules are, as a sum of the weights above; 0 if they can't be the same module.
 
     Args:
         subtrees: of both models.
@@ -124,7 +136,11 @@ def likeness(subtrees: Subtrees, a: Subtree, b: Subtree, exact: bool, name: str 
 
 
 def _unrelated(a: Subtree, b: Subtree, common: float) -> bool:
-    """True if two containers with different names, such as two Sequentials, have mostly different children."""
+    """True if two containers, such as two Sequentials, have little in common.
+
+    Less than half of their modules are equal, and less than half of their children's classes. Asked only if their names
+    differ.
+    """
     if not a.classes or not b.classes or common >= ALIKE:
         return False
     both = Counter(a.classes) & Counter(b.classes)

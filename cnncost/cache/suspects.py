@@ -1,4 +1,7 @@
-"""Finds source code that depends on more than files and variables: random numbers, clocks, the network, processes."""
+"""Finds source code that depends on more than files and environment variables, which `watch.py` observes.
+
+Such are random numbers, clocks, the network and processes.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ MODULES = frozenset(
     "select sentencepiece smtplib socket sqlite3 ssl subprocess tempfile threading time urllib urllib3 uuid "
     "wandb".split()
 )
-"""Modules whose results differ between runs, come from outside, or from files that compiled code opens."""
+"""Modules whose results differ between runs, come from outside, or are read from files by compiled code, unseen."""
 NAMES = frozenset(
     "RandomState SystemRandom cuda_memory default_rng device_count disk_usage environb fwalk get_device_capability "
     "get_device_name get_device_properties get_terminal_size getloadavg getlogin getpid getppid getrandom getuid hub "
@@ -22,7 +25,10 @@ NAMES = frozenset(
 
 
 def suspicious(source: str | bytes) -> str:
-    """Return the first of these modules and names that a source file uses; empty if it uses none, or is not Python."""
+    """Return one of `MODULES` that source code imports, or one of `NAMES` that it imports or reads as an attribute.
+
+    A call of `input` is reported, too. Empty if there is none of these, or if the source is not Python.
+    """
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):

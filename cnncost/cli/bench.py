@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cnncost.sources.settings import Settings
 
 _MOST = 2**63
+"""Batch sizes are smaller: PyTorch's sizes are signed 64-bit integers."""
 _LINES = 9
 """Maximum number of networks for a readable picture over batch sizes."""
 
@@ -89,6 +90,7 @@ def command(
     from cnncost.evaluation.document import document
 
     def show(final: bool) -> None:
+        """Write the results: those so far only to a file, unless all failed; in the end with the pictures."""
         if final or (output and not bench.failure()):
             pictures = _pictures(bench, folder if final else None, output)
             terminal.write(document(bench, top, "cnncost " + " ".join(sys.argv[1:]), pictures), form, output)
@@ -100,7 +102,7 @@ def command(
             bench.seconds = time.perf_counter() - start
             show(final=False)
     except KeyboardInterrupt:
-        bench.interrupted, failed = True, 130
+        bench.interrupted, failed = True, 130  # the exit status of a command that Ctrl-C ended
     bench.seconds = time.perf_counter() - start
     if not failed and (reason := bench.failure()):
         raise BenchError(reason)
@@ -121,6 +123,7 @@ def _names(models: tuple[str, ...], whole_zoo: bool) -> list[str]:
 
 
 def _cases(batches: str | None, dtypes: str, training: bool, compiled: bool) -> Iterator[Case]:
+    """Yield a case for each dtype and batch size; if `compiled`, a second set, through torch.compile."""
     from cnncost.bench.result import Case
     from cnncost.devices.model import dtype_named
 
@@ -156,7 +159,7 @@ def _refuse(cases: list[Case], on: str, settings: Settings) -> None:
 
 
 def _begun(on: str, threads: int | None, ceilings: str | None, device_file: Path | None) -> Bench:
-    """The machine and its ceilings: requested ones, or measured now."""
+    """Return a benchmark without rows: the host, and the device to predict with, as named or else measured now."""
     from cnncost.bench.host import host_record
 
     found = None
@@ -194,7 +197,7 @@ def _resolved(names: list[str], settings: Settings, on: str, batched: bool) -> l
     for each in found:
         if batched:
             each.check_batch_axis()
-        if on == "cpu":  # elsewhere a forward that fails here may run
+        if on == "cpu":  # a forward that can't be recorded for the CPU may still run on a GPU
             each.record(settings.tracing)
     return found
 
@@ -222,6 +225,7 @@ def _rows(
 
 
 def _told(case: Case) -> str:
+    """Return what the progress line says of a case; `as given` is the batch size of the given inputs."""
     return f"batch {case.batch}" if case.batch else "as given"
 
 
@@ -235,6 +239,7 @@ def _pictures(bench: Bench, folder: Path | None, output: str | None) -> tuple[st
 
 
 def _drawn(bench: Bench) -> list[str]:
+    """Return the names of the pictures that `_draw` writes, in its order."""
     batches, networks = {row.case.batch for row in bench.rows}, {row.name for row in bench.rows}
     several = len(batches) > 1 and len(networks) <= _LINES
     return [f"bench_{bench.on}_errors.svg", *([f"bench_{bench.on}_batches.svg"] if several else [])]
@@ -248,7 +253,7 @@ def _draw(bench: Bench, folder: Path) -> None:
 
 
 def _make(folder: Path | None) -> None:
-    """Make the pictures' folder before this machine is measured."""
+    """Make the pictures' folder, and check that pictures can be written there, before this machine is measured."""
     if folder is None:
         return
     from cnncost.plots.picture import check_picture

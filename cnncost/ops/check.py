@@ -54,8 +54,8 @@ def faults(spec: OpSpec) -> tuple[str, ...]:
 
 
 def _reach_fault(spec: OpSpec) -> str | None:
-    """Return a message if the reach rule leads to other shapes than the op's: this reveals wrong attributes."""
-    from cnncost.ops.reach.registry import reach_of  # analyses need no dependencies
+    """Return a message if the reach rule leads to other shapes than those of the outputs: then attributes are wrong."""
+    from cnncost.ops.reach.registry import reach_of  # loaded late: most analyses use no reach rules
 
     try:
         reach = reach_of(spec)
@@ -68,6 +68,7 @@ def _reach_fault(spec: OpSpec) -> str | None:
 
 
 def _output_fault(spec: OpSpec, output: Output, expected: Shape) -> str | None:
+    """Return a message if an output's routes can't be followed, or don't lead to the shape that the spec gives it."""
     from cnncost.ops.reach.registry import applies, resulting
 
     shapes = []
@@ -129,7 +130,8 @@ def _role_faults(kind: Kind, spec: OpSpec) -> Iterator[str]:
 def _match(roles: Sequence[Role], types: Sequence[TensorType]) -> bool:
     """True if the tensors can be assigned to the roles in order.
 
-    `used` holds every number of tensors that the roles so far may have taken.
+    `used` holds every number of tensors that the roles so far may have taken, `reached` the same with the next role.
+    `front` holds the numbers reached last: from each, the role takes one more tensor, and again if it is for several.
     """
     used = {0}
     for role in roles:

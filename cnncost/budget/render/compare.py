@@ -17,7 +17,12 @@ NOTE = f"{FRONT} on the Pareto front: no other one is smaller in one of paramete
 
 
 def document(rows: Sequence[Compared], joined: Joined | None = None) -> Document:
-    """Return a table with a row for each model; those on the Pareto front are marked. `joined`: the user's columns."""
+    """Return a table with a row for each model; those on the Pareto front are marked.
+
+    Args:
+        rows: the models, with the values of the user's columns.
+        joined: which of these columns the front is of, and notes on names that match nothing.
+    """
     shapes = [Note(text, "note", without="inputs") for text in inputs(rows)]
     front = incomparable(rows) or NOTE
     if joined is not None and joined.quality is not None and not incomparable(rows):
@@ -29,6 +34,7 @@ def document(rows: Sequence[Compared], joined: Joined | None = None) -> Document
 
 
 def _table(rows: Sequence[Compared]) -> Table:
+    """Return the table. `own` are the user's columns; `_OWN` names those of the comparison."""
     sizes = tuple(dict.fromkeys(name for row in rows for name, _ in row.sizes))
     own = tuple(name for name, _ in rows[0].joined) if rows else ()
     columns = (
@@ -62,10 +68,11 @@ _NAME = 40
 
 
 _OWN = frozenset("name model inputs batch params macs flops weight_bytes peak lower_bound front depends_on".split())
+"""Names that the comparison's columns have in data; a variable (`--vary`) called so has a column of another name."""
 
 
 def _data_name(variable: str) -> str:
-    """Return a name for the column of a variable's sizes that no column of the comparison has."""
+    """Return a name for the column of a variable's sizes that is not in `_OWN`."""
     return f"vary_{variable}" if variable in _OWN else variable
 
 

@@ -30,12 +30,14 @@ _FIGURES = {
 _EXACT = frozenset({"params"})
 """Figures that are exact even if ops without a rule are missing."""
 _HIDDEN = frozenset({"flops", "traffic"})
+"""Figures whose columns are hidden until the reader asks for them."""
 _SIDES = ("old", "new", "change")
 _HEADINGS = {
     "change": ("± {}", "{} after, less those before"),
     "old": ("{} before", "{} before"),
     "new": ("{} after", "{} after"),
 }  # fmt: skip
+"""By side: heading and meaning of a column; the braces stand for the figure's heading."""
 
 
 @gc_disabled()
@@ -45,7 +47,7 @@ def page(diff: Diff, names: tuple[str, str], most: int = MOST) -> Document:
 
 
 def program(diff: Diff, names: tuple[str, str]) -> Json:
-    """Return totals, sentences and rows."""
+    """Return the data that the page's program, which is JavaScript, draws: totals, sentences, columns and rows."""
     rows = united(diff)
     return {
         "schema": SCHEMA, "view": "diff", "title": f"{names[0]} → {names[1]}", "names": list(names),
@@ -61,6 +63,7 @@ def program(diff: Diff, names: tuple[str, str]) -> Json:
 
 
 def _triple(diff: Diff, row: TreeRow, name: str, of: Sequence[str]) -> dict[str, Any]:
+    """Return a total before, after and its change, with their marks. `of`: the figures whose sum it is."""
     old, new = (sum(side[figure] for figure in of) for side in (row.before, row.after))
     marks = dict(zip(_SIDES, _marks(name, (diff.old.lower_bound, diff.new.lower_bound)), strict=True))
     return {"old": number(old), "new": number(new), "change": number(new - old), "growth": [number(old), number(new)],
@@ -68,7 +71,10 @@ def _triple(diff: Diff, row: TreeRow, name: str, of: Sequence[str]) -> dict[str,
 
 
 def _marks(name: str, unknown: tuple[bool, bool]) -> tuple[str, str, str]:
-    """Return the marks of the old and the new number, and of the change, which is no bound if either lacks ops."""
+    """Return the marks of the old number, the new number and the change.
+
+    A number that lacks ops is a lower bound. The change is then no bound in either direction, whichever side it is.
+    """
     if name in _EXACT:
         return "", "", ""
     old, new = (AT_LEAST if each else "" for each in unknown)
@@ -98,6 +104,11 @@ def _text(name: str, heading: str, meaning: str) -> Json:
 
 
 def _encoded(diff: Diff, rows: Sequence[TreeRow]) -> Json:
+    """Return the rows by column, as `Rows` in `page/src/data.ts`.
+
+    Numbers of a figure's bare name (`macs`) are the widths of bands in the drawn tree. Marks of `flops`, which is no
+    column, tell which rows lack ops: the program's CSV says so.
+    """
     numbers: dict[str, list[Json]] = {}
     marks: dict[str, dict[int, str]] = {"flops": {i: AT_LEAST for i, row in enumerate(rows) if any(row.unknown)}}
     for name, (_, _, of) in _FIGURES.items():
@@ -137,7 +148,10 @@ def _class(row: TreeRow) -> str:
 
 
 def _widths(rows: Sequence[TreeRow], before: Sequence[int], after: Sequence[int]) -> list[int]:
-    """Return each row's width: the larger figure of both sides, with the rows below, so that removed modules show."""
+    """Return each row's width in the drawn tree: of a row without rows below, the larger figure of both sides.
+
+    Any other row's is the sum of those right below it, so that there is room for removed modules.
+    """
     widths = [0] * len(rows)
     above = parents(row.level for row in rows)
     inner = {*above[1:]}
@@ -150,7 +164,10 @@ def _widths(rows: Sequence[TreeRow], before: Sequence[int], after: Sequence[int]
 
 
 def _biggest(diff: Diff, rows: Sequence[TreeRow]) -> list[int]:
-    """Return the indices of the rows of the module that caused most of the change of the first figure that changed."""
+    """Return the rows, by index, of the module to which `Diff.attribution` attributes the first figure that changed.
+
+    Empty if none changed, or if the module is the model itself.
+    """
     for name in FIGURES:
         found = diff.attribution(name)
         if found is not None:

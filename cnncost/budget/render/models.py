@@ -1,4 +1,7 @@
-"""Several models as data for the page's program: a plot of any two figures, one with all as axes, and a table."""
+"""Several models as data for the page's program.
+
+It draws a scatter plot of any two figures, all figures as parallel axes, and a table.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ class Figure(NamedTuple):
 
     Attributes:
         name, heading, meaning: of the column.
-        look: how its values look.
-        better: `less` or `more`; empty if that is not known.
+        look: format of its values, such as `count`, `bytes` or `text`.
+        better: which values are better, `less` or `more`; empty if that is not known.
         values: one for each model, None where it has none.
         bounds: the rows whose values are lower bounds.
         hidden: whether it is left out until it is asked for.
@@ -45,17 +48,18 @@ def several(
     names: Sequence[str], figures: Sequence[Figure], *, axes: tuple[str, str], work: Sequence[Hashable] | None,
     each: str = "", told: Sequence[str] = (), warnings: Sequence[str] = (), notes: Mapping[int, str] | None = None,
 ) -> Json:  # fmt: skip
-    """Return the models by column, and the Pareto front of each two axes that have a better end.
+    """Return the models by column, and the Pareto fronts of each two figures for which `better` is known.
 
     Args:
         names: of the models.
         figures: the columns.
         axes: the two that are drawn first.
-        work: what each model does; only those that do the same are rivals. None: they can't be laid side by side.
-        each: what a front is of, where there may be several: `batch size`.
-        told: sentences above.
-        warnings: sentences that warn.
-        notes: what stands after the names of rows that stand out.
+        work: what each model's figures are for, such as its batch size; only models of equal work are compared, in a
+            front of their own. None: no fronts, as the figures can't be compared.
+        each: what `work` is in words, such as `batch size`, if there is more than one front; the page says it.
+        told: sentences above the plots.
+        warnings: sentences that warn, below these.
+        notes: by row, what follows the model's name; these rows are highlighted.
     """
     known = [figure for figure in figures if figure.numeric]
     notes = notes or {}
@@ -81,7 +85,7 @@ def several(
 
 
 def _fronts(a: Figure, b: Figure, work: Sequence[Hashable]) -> Iterator[list[int]]:
-    """Of models that do the same, those that no other one beats in one of both without losing in the other."""
+    """Yield the rows on the Pareto front of two figures, for each group of models of equal work that have both."""
     groups: dict[Hashable, dict[int, tuple[float, float]]] = {}
     for i, (x, y, of) in enumerate(zip(a.values, b.values, work, strict=True)):
         if x is not None and y is not None:

@@ -18,7 +18,8 @@ class Names(NamedTuple):
     Attributes:
         globals: chains that begin at a global or a built-in function.
         attributes: names of all attributes, including those in chains.
-        unread: name of the first instruction that takes something from elsewhere, such as an import; None without one.
+        unread: why there may be more than these names: the first instruction that reaches elsewhere, such as
+            `IMPORT_NAME`, or `bytes` for a constant of bytes; None if the names are all.
     """
 
     globals: frozenset[tuple[str, ...]]
@@ -28,7 +29,9 @@ class Names(NamedTuple):
 
 _ATTRIBUTE = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 _OTHER_ATTRIBUTE = frozenset({"STORE_ATTR", "DELETE_ATTR", "LOAD_SUPER_ATTR"})
+"""Uses of an attribute that are never part of a chain."""
 _SILENT = frozenset({"EXTENDED_ARG", "CACHE", "NOP"})
+"""Instructions that do nothing by themselves: a chain may go on after them."""
 _LOCAL = frozenset(
     {
         "LOAD_ASSERTION_ERROR", "LOAD_CLASSDEREF", "LOAD_CLOSURE", "LOAD_COMMON_CONSTANT", "LOAD_CONST",
@@ -41,12 +44,13 @@ _LOCAL = frozenset(
 """Loads of constants, local variables, variables of a closure (the function has their cells), and methods of the `with`
 statement, which are found in the object's class."""
 _ELSEWHERE = ("LOAD_", "IMPORT_", "STORE_GLOBAL", "STORE_NAME", "DELETE_GLOBAL", "DELETE_NAME", "MATCH_CLASS")
-"""Prefixes of instructions that reach beyond local variables; those not listed above set `unread`."""
+"""Prefixes of instructions that may reach beyond local variables: they set `unread`, except those in the sets above and
+`LOAD_GLOBAL`, which begins a chain."""
 
 
 @cache
 def names_in(code: CodeType) -> Names:
-    """Return the names in a function's code (cached). Instructions of an unknown Python version set `unread`."""
+    """Return the names in a function's code (cached). An unknown instruction with a prefix above sets `unread`."""
     chains: set[tuple[str, ...]] = set()
     attributes: set[str] = set()
     unread: str | None = None

@@ -6,12 +6,12 @@ import torch
 
 
 def is_wrapper(kind: type) -> bool:
-    """True if tensors of a class wrap others, to which their ops are dispatched in turn."""
+    """True if tensors of this class wrap others: an op on them is run as ops on those, which are dispatched, too."""
     return hasattr(kind, "__tensor_flatten__")
 
 
 def own_part(tensor: torch.Tensor) -> torch.Tensor:
-    """Return the part of a DTensor on this rank; any other tensor unchanged."""
+    """Return the first tensor inside a wrapper, which is this rank's part of a DTensor; any other tensor unchanged."""
     return (*parts_of(tensor), tensor)[0]
 
 
