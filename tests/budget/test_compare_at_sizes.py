@@ -102,6 +102,26 @@ def test_several_models(compare):
     }  # fmt: skip
 
 
+NAMED = """
+from torch import nn
+
+def net({name}=4):
+    return nn.Linear(6, {name})
+"""
+COLUMNS = ("depends_on", "flops", "front", "inputs", "lower_bound", "macs", "model", "name", "params", "peak")
+
+
+@pytest.mark.parametrize("name", [*COLUMNS, "weight_bytes", "ratio", "bar", "memory", "features"])
+def test_an_argument_may_have_any_columns_name(compare, tmp_path, monkeypatch, name):
+    (tmp_path / "named.py").write_text(NAMED.format(name=name))
+    monkeypatch.chdir(tmp_path)
+    out = compare("named.py:net", "--input", "1x6", "--vary", f"{name}=3,5", "--format", "csv")
+    header, *rows = csv.reader(io.StringIO(out))
+    assert len({*header}) == len(header)
+    column = f"vary_{name}" if f"vary_{name}" in header else name
+    assert [(row[header.index(column)], row[header.index("macs")]) for row in rows] == [("3", "18"), ("5", "30")]
+
+
 def test_batches_that_vary_have_no_front_and_no_false_advice(compare):
     text = " ".join(compare("lenet5", "--vary", "batch=1,2").split())
     assert "batch sizes differ (lenet5 batch=1: 1, lenet5 batch=2: 2)" in text

@@ -67,8 +67,10 @@ _NAME = 40
 """Names up to this width stay whole; counts are shortened first."""
 
 
-_OWN = frozenset("name model inputs batch params macs flops weight_bytes peak lower_bound front depends_on".split())
-"""Names that the comparison's columns have in data; a variable (`--vary`) called so has a column of another name."""
+_OWN = frozenset(
+    "name model inputs batch params macs flops memory weight_bytes peak ratio lower_bound front depends_on bar".split()
+)
+"""Names of the comparison's columns; a variable (`--vary`) with such a name has a column of another name."""
 
 
 def _data_name(variable: str) -> str:
