@@ -56,6 +56,10 @@ class Compared(NamedTuple):
         return self.weight_bytes if self.peak is None else self.peak
 
 
+COLUMNS = frozenset({*Compared._fields, "memory", "ratio", "bar"})
+"""Names of a comparison's own columns, which no column of the user's can have."""
+
+
 def compare(
     reports: Sequence[tuple[str, Report]], sizes: Sequence[Mapping[str, int]] | None = None
 ) -> tuple[Compared, ...]:

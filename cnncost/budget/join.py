@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from cnncost.budget.compare import Compared, dominates
+from cnncost.budget.compare import COLUMNS, Compared, dominates
 from cnncost.errors import InputError
 from cnncost.near import suggestion
 
@@ -139,7 +139,7 @@ def join(rows: Sequence[Compared], table: Table, quality: str | None = None) -> 
     """
     sizes = [name for name in dict.fromkeys(name for row in rows for name, _ in row.sizes) if name in table.columns]
     columns = tuple(name for name in table.columns if name not in sizes)
-    own = next((name for name in columns if name in {*Compared._fields, "name", "memory"}), None)
+    own = next((name for name in columns if name in COLUMNS), None)
     if own is not None:
         raise InputError(f"{table.path}: a column named {own}: the comparison has one of its own; rename it")
     by_key = _by_key(table, sizes)

@@ -134,6 +134,8 @@ def test_formats_have_numbers(tmp_path):
         ),
         pytest.param("model,macs\nsmall,1\n", None, "a column named macs: the comparison has one", id="own column"),
         pytest.param("model,memory\nsmall,1\n", None, "a column named memory", id="another own column"),
+        pytest.param("model,ratio\nsmall,1\n", None, "a column named ratio", id="an own column for people"),
+        pytest.param("model,bar\nsmall,1\n", None, "a column named bar", id="the column of bars"),
         pytest.param("model,top1\nsmal,1\n", None, "large, huge; did you mean smal?", id="near"),
         pytest.param("model,top1\nxyz,1\n", None, "it has xyz", id="nothing near"),
         pytest.param("model,top1\n", None, "it has no rows", id="no rows"),

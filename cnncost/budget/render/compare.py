@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from cnncost.budget.compare import Compared, incomparable
+from cnncost.budget.compare import COLUMNS, Compared, incomparable
 from cnncost.budget.join import Joined
 from cnncost.render.document import COMPACT, Cell, Column, Document, Narrower, Note, Notes, Row, Table
 from cnncost.render.values import show
@@ -34,7 +34,7 @@ def document(rows: Sequence[Compared], joined: Joined | None = None) -> Document
 
 
 def _table(rows: Sequence[Compared]) -> Table:
-    """Return the table. `own` are the user's columns; `_OWN` names those of the comparison."""
+    """Return the table. `own` are the user's columns; `COLUMNS` names those of the comparison."""
     sizes = tuple(dict.fromkeys(name for row in rows for name, _ in row.sizes))
     own = tuple(name for name, _ in rows[0].joined) if rows else ()
     columns = (
@@ -67,15 +67,9 @@ _NAME = 40
 """Names up to this width stay whole; counts are shortened first."""
 
 
-_OWN = frozenset(
-    "name model inputs batch params macs flops memory weight_bytes peak ratio lower_bound front depends_on bar".split()
-)
-"""Names of the comparison's columns; a variable (`--vary`) with such a name has a column of another name."""
-
-
 def _data_name(variable: str) -> str:
-    """Return a name for the column of a variable's sizes that is not in `_OWN`."""
-    return f"vary_{variable}" if variable in _OWN else variable
+    """Return a name for the column of a variable's sizes that is not in `COLUMNS`."""
+    return f"vary_{variable}" if variable in COLUMNS else variable
 
 
 def _cells(row: Compared, most: int, sizes: tuple[str, ...]) -> tuple[Any, ...]:

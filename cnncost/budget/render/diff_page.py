@@ -66,8 +66,7 @@ def _triple(diff: Diff, row: TreeRow, name: str, of: Sequence[str]) -> dict[str,
     """Return a total before, after and its change, with their marks. `of`: the figures whose sum it is."""
     old, new = (sum(side[figure] for figure in of) for side in (row.before, row.after))
     marks = dict(zip(_SIDES, _marks(name, (diff.old.lower_bound, diff.new.lower_bound)), strict=True))
-    return {"old": number(old), "new": number(new), "change": number(new - old), "growth": [number(old), number(new)],
-            "marks": marks}  # fmt: skip
+    return {"old": number(old), "new": number(new), "change": number(new - old), "marks": marks}
 
 
 def _marks(name: str, unknown: tuple[bool, bool]) -> tuple[str, str, str]:
