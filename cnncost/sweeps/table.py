@@ -86,7 +86,8 @@ def _kind(values: Sequence[Any]) -> Kind:
 
 def _sizes(grid: Grid) -> tuple[str, ...]:
     """Columns for the sizes that vary; a name that is taken gets the prefix `vary_`."""
-    taken = {"model", "dtype", "input", "error", *FIGURES}
+    taken = {"model", "dtype", "input", "accuracy_of", *FIGURES, *(column.name for column in _LAST)}
+    taken |= {f"seconds_{name}" for name in grid.devices}
     return tuple(f"vary_{name}" if name in taken else name for name in grid.variables)
 
 

@@ -87,6 +87,18 @@ def test_a_grid_is_all_combinations_in_order():
     assert list(frame[["batch", "height", "width", "filters", "macs"]].itertuples(index=False, name=None)) == expected
 
 
+@pytest.mark.parametrize(
+    "name", ["accuracy_of", "error", "input", "lower_bound", "macs", "note", "params", "seconds_h100", "trace", "units"]
+)
+def test_an_argument_may_have_any_columns_name(here, name):
+    (here / "named.py").write_text(f"from torch import nn\n\ndef net({name}=4):\n    return nn.Linear(6, {name})\n")
+    grid = {"input": "1x6", "vary": {name: [3, 5]}, "columns": "macs", "device": "h100"}
+    frame = cnncost.sweep("named.py:net", grid, jobs=1)
+    assert len({*frame.columns}) == len(frame.columns)
+    column = f"vary_{name}" if f"vary_{name}" in frame.columns else name
+    assert list(zip(frame[column], frame["macs"], strict=True)) == [(3, 18), (5, 30)]
+
+
 def test_figures_are_those_of_analyze():
     columns = ["params", "macs", "flops", "weight_bytes", "inference_peak", "training_peak", "training_macs"]
     frame = cnncost.sweep(["lenet*"], {"batch": [2], "columns": columns, "device": "h100"}, jobs=1)
