@@ -67,7 +67,7 @@ class _Union:
 
     def __init__(self, diff: Diff) -> None:
         self.diff = diff
-        self.old_paths = {new: old for old, new in diff.pairs.items()}
+        self.old_paths = diff.back
         self.changes: dict[tuple[str | None, str | None], Change] = {
             (each.old.path if each.old else None, each.new.path if each.new else None): each for each in diff.changes
         }
