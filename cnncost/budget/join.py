@@ -139,7 +139,8 @@ def join(rows: Sequence[Compared], table: Table, quality: str | None = None) -> 
     """
     sizes = [name for name in dict.fromkeys(name for row in rows for name, _ in row.sizes) if name in table.columns]
     columns = tuple(name for name in table.columns if name not in sizes)
-    own = next((name for name in columns if name in COLUMNS), None)
+    varied = {f"vary_{name}" for row in rows for name, _ in row.sizes}
+    own = next((name for name in columns if name in COLUMNS | varied), None)
     if own is not None:
         raise InputError(f"{table.path}: a column named {own}: the comparison has one of its own; rename it")
     by_key = _by_key(table, sizes)

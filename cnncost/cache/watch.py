@@ -225,10 +225,8 @@ class Watch:
                 found.listings[folder] = files.listing(folder)
                 if folder in self._listed_by_user:
                     self._times_read |= {inside + name for name in _names(folder)}
-        found.kinds |= {
-            path: files.state_without_folder_times(path)
-            for path in self._looked_up - self._written - found.sources.keys()
-        }
+        looked_up = self._looked_up - self._written - found.sources.keys()
+        found.kinds |= {path: files.state_without_folder_times(path) for path in looked_up}
         found.states |= {path: files.state(path) for path in self._times_read - self._written}
         asked = {*found.sources, *found.kinds, *found.states, *found.listings}
         found.places |= {path: os.path.realpath(path) for path in asked}

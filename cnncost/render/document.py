@@ -113,14 +113,7 @@ STRONG = frozenset({"biggest", "front", "strong", "over"})
 
 
 class Narrower(NamedTuple):
-    """A step that narrows a table.
-
-    Attributes:
-        drop: names of columns to leave out.
-        compact: whether counts are shortened.
-        least: (name, minimum width) of columns to shorten.
-        gap: most spaces between columns; None: as usual.
-    """
+    """A step that narrows a table: columns to drop, short counts, minimum widths by column, spaces between columns."""
 
     drop: tuple[str, ...] = ()
     compact: bool = False
@@ -311,8 +304,7 @@ class Document:
         facts: plain data for JSON beside the tables.
         parts: tables, notes and headings, in order.
         level: level of the title in markdown.
-        width: width of text in a file.
-        least: minimum width of text in a terminal, even if the terminal is narrower.
+        width, least: width of text in a file; minimum width in a terminal, even if that is narrower.
         program: data from which the program in an HTML page draws in place of tables; None: no program.
     """
 

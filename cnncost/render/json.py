@@ -9,7 +9,7 @@ objects has a line for each object, so that a diff of two files shows which rows
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cnncost.render.document import DATA, Document
@@ -35,7 +35,11 @@ def to_dict(document: Document) -> dict[str, Any]:
     return data
 
 
-def written(data: Mapping[str, Any], made_plain: Callable[[Any], Any] | None = None) -> str:
+def _same(value: Any) -> Any:
+    return value
+
+
+def written(data: Mapping[str, Any], made_plain: Callable[[Any], Any] = _same) -> str:
     """Return an object as JSON with a line for each key, and for each object of a list.
 
     `made_plain` makes values, or each item of a list, plain when it is written: of many rows one is there at a time.
@@ -44,18 +48,10 @@ def written(data: Mapping[str, Any], made_plain: Callable[[Any], Any] | None = N
     return "{\n" + ",\n".join(told) + "\n}\n"
 
 
-def _lines(value: Any, made_plain: Callable[[Any], Any] | None) -> str:
-    if made_plain is None:
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            return _rows(map(line, value))
-        return line(value)
+def _lines(value: Any, made_plain: Callable[[Any], Any]) -> str:
     if isinstance(value, list) and value and isinstance(made_plain(value[0]), dict):
-        return _rows([line(made_plain(row)) for row in value])
+        return "[\n    " + ",\n    ".join([line(made_plain(row)) for row in value]) + "\n  ]"
     return line(made_plain(value))
-
-
-def _rows(lines: Iterable[str]) -> str:
-    return "[\n    " + ",\n    ".join(lines) + "\n  ]"
 
 
 def line(value: Any) -> str:

@@ -108,6 +108,13 @@ def test_rows_by_model_and_size(tmp_path):
     assert [dict(each.joined)["top1"] for each in found.rows] == [7, 50, 50, 50]
 
 
+def test_a_column_of_a_varying_sizes_name_is_refused(tmp_path):
+    """A size called as a column of the comparison has its own as `vary_ratio`."""
+    varied = [row(f"net ratio={n}", n, "net", (("ratio", n),)) for n in (1, 2)]
+    with pytest.raises(InputError, match="a column named vary_ratio: the comparison has one"):
+        join(varied, table(tmp_path, "model,vary_ratio\nnet,50\n"))
+
+
 def test_formats_have_numbers(tmp_path):
     found = join(ROWS, table(tmp_path, "model,top1,by\nsmall,70.25,me\nlarge,71,you\n"))
     lines = list(csv.DictReader(io.StringIO(to_csv(document(found.rows, found)))))
