@@ -118,12 +118,12 @@ def rank_of(rank: int, names: list[str], port: int, folder: str) -> None:
 
 
 def rows(names: list[str]) -> list[dict[str, Any]]:
-    from ranks import spawned
+    from ranks import started
 
     found: list[dict[str, Any]] = []
     for size in sorted({CASES[name].ranks for name in names}):
         together = [name for name in names if CASES[name].ranks == size]
-        found += spawned(rank_of, together, size)
+        found += started(rank_of, together, size)
     return found
 
 

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections import Counter
 from contextlib import nullcontext
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -155,17 +156,16 @@ def observed(name: str, mesh: Any) -> dict[str, Any]:
 def rank_of(rank: int, names: list[str], port: int, folder: str) -> None:
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
-    mesh_of = PROGRAMS[names[0]].mesh
-    size = 1
-    for n in mesh_of.values():
-        size *= n
-    dist.init_process_group("gloo", rank=rank, world_size=size)
+    dist.init_process_group("gloo", rank=rank, world_size=prod(PROGRAMS[names[0]].mesh.values()))
     from torch.distributed.device_mesh import init_device_mesh
 
-    mesh = init_device_mesh("cpu", tuple(mesh_of.values()), mesh_dim_names=tuple(mesh_of))
+    meshes = {}
     with (Path(folder) / f"{rank}.jsonl").open("w") as file:
         for name in names:
-            file.write(json.dumps({"program": name, "rank": rank, **observed(name, mesh)}) + "\n")
+            axes = tuple(PROGRAMS[name].mesh.items())
+            if axes not in meshes:
+                meshes[axes] = init_device_mesh("cpu", tuple(n for _, n in axes), mesh_dim_names=tuple(a for a, _ in axes))
+            file.write(json.dumps({"program": name, "rank": rank, **observed(name, meshes[axes])}) + "\n")
     dist.barrier()
     dist.destroy_process_group()
 
@@ -177,23 +177,20 @@ def free_port() -> int:
 
 
 def rows(names: list[str]) -> list[dict[str, Any]]:
-    """One for each program and rank; programs on one mesh share their processes."""
-    found: list[dict[str, Any]] = []
-    by_mesh: dict[tuple[tuple[str, int], ...], list[str]] = {}
+    """One for each program and rank; programs for as many ranks share their processes."""
+    by_size: dict[int, list[str]] = {}
     for name in names:
-        by_mesh.setdefault(tuple(PROGRAMS[name].mesh.items()), []).append(name)
-    for mesh, together in by_mesh.items():
-        size = 1
-        for _, n in mesh:
-            size *= n
-        found += spawned(rank_of, together, size)
-    return found
+        by_size.setdefault(prod(PROGRAMS[name].mesh.values()), []).append(name)
+    return [row for size, together in by_size.items() for row in started(rank_of, together, size)]
 
 
-def spawned(function: Any, names: list[str], size: int) -> list[dict[str, Any]]:
-    """What as many processes wrote, rank by rank: `function` gets its rank, the names, a port, and a folder."""
+def started(function: Any, names: list[str], size: int) -> list[dict[str, Any]]:
+    """What as many processes wrote, rank by rank: `function` gets its rank, the names, a port, and a folder.
+
+    They are forked: each would import torch and its parts again, which takes longer than most programs.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(function, (names, free_port(), folder), nprocs=size)
+        mp.start_processes(function, (names, free_port(), folder), nprocs=size, start_method="fork")
         lines = [line for path in sorted(Path(folder).iterdir()) for line in path.read_text().splitlines()]
     return [json.loads(line) for line in lines]
 
