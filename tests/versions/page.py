@@ -85,7 +85,7 @@ def _figures(entries: Entries) -> list[str]:
     for name in networks:
         cells = [_cell(entries, name, figure) for figure in COLUMNS]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    equal = ", ".join(entry["version"] for entry in entries)
+    equal = ", ".join(dict.fromkeys(entry["version"].partition("-")[0] for entry in entries))
     lines += ["", f"A single number is that of all of {equal}."]
     reasons: dict[str, None] = {}
     for name, figure in differing(entries):

@@ -1,11 +1,11 @@
 """The tests and the figures of ten networks on each version of torch: reports/versions.md, from nothing.
 
     tests/versions/run                                    all versions, one after the other, each in its environment
-    tests/versions/run --only 2.13 --only 2.15            some
+    tests/versions/run --only 2.13 --only 2.15            some; `2.15` is on both of its Pythons, `2.15.0` on one
     tests/versions/run --tests tests/ops --tests tests/cli    some tests; the page says that it was not all
     tests/versions/run --no-tests                         the networks' figures alone
     tests/versions/run --index-url https://download.pytorch.org/whl/cpu    torch from there
-    tests/versions/run --prepare CMD                      `CMD VERSION DIR` makes an environment with torch in it
+    tests/versions/run --prepare CMD                      `CMD VERSION DIR PYTHON` makes an environment with torch in it
     tests/versions/run --report                           the page of what is kept; nothing runs
 
 What was found is kept in build/versions, a file a version, folder by folder of tests, and is not found again as long
@@ -38,8 +38,11 @@ sys.path.insert(0, str(ROOT))
 
 from tests.versions.page import page, unexplained  # noqa: E402  # found by the line above
 
-VERSIONS = ("2.9.1", "2.10.0", "2.11.0", "2.12.1", "2.13.0", "2.14.1", "2.15.0")
-"""The newest patch of each version from the oldest that is supported to the newest that there is."""
+VERSIONS = ("2.9.1", "2.10.0", "2.11.0", "2.12.1", "2.13.0", "2.14.1", "2.15.0", "2.15.0-python3.14")
+"""The newest patch of each version from the oldest that is supported to the newest that there is.
+
+Each runs on the Python that runs this script. The last one runs on the newest Python, which must be on the path.
+"""
 KEPT = ROOT / "build" / "versions"
 PAGE = ROOT / "reports" / "versions.md"
 
@@ -49,7 +52,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", metavar="VERSION", action="append", help="Only this one, as 2.13 or 2.13.0.")
     parser.add_argument("--tests", metavar="PATH", action="append", help="Only these tests.")
     parser.add_argument("--no-tests", action="store_true", help="Only the networks' figures.")
-    parser.add_argument("--prepare", metavar="CMD", help="Makes an environment: CMD VERSION DIR.")
+    parser.add_argument("--prepare", metavar="CMD", help="Makes an environment: CMD VERSION DIR PYTHON.")
     parser.add_argument("--index-url", metavar="URL", help="Where pip finds torch.")
     parser.add_argument("--environments", type=Path, default=KEPT / "environments", metavar="DIR")
     parser.add_argument("--keep", action="store_true", help="Leave environments where they are.")
@@ -116,12 +119,14 @@ def constraints(folder: Path) -> Path:
 def prepare(version: str, folder: Path, options: argparse.Namespace) -> None:
     """An environment with this torch, the tests' dependencies and this tree."""
     python = folder / "bin" / "python"
+    torch, _, asked = version.partition("-")
+    interpreter = asked or sys.executable
     if options.prepare:
-        subprocess.run([*shlex.split(options.prepare), version, str(folder)], check=True)
+        subprocess.run([*shlex.split(options.prepare), torch, str(folder), interpreter], check=True)
     else:
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        subprocess.run([interpreter, "-m", "venv", str(folder)], check=True)
         index = ["--index-url", options.index_url] if options.index_url else []
-        subprocess.run([str(python), "-m", "pip", "install", "-q", *index, f"torch=={version}"], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "-q", *index, f"torch=={torch}"], check=True)
     pip = [str(python), "-m", "pip", "install", "-q"]
     with tempfile.TemporaryDirectory() as scratch:
         subprocess.run([*pip, "-c", str(constraints(Path(scratch))), *requirements()], check=True)

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,14 @@ def test_a_version_is_a_row():
     assert row(text, "2.14.1") == "| 2.14.1 | – | – | – | – | not run |"
     assert row(text, "2.15.0") == "| 2.15.0+cpu | 3.12.1 | 1,240 | 3 | 1 | all |"
     assert "- 2.15.0: `tests.cli.test_x::test_y[1]`" in text
+
+
+def test_a_version_on_another_python_is_a_row_of_its_own():
+    newest = entry("2.15.0-python3.14") | {"torch": "2.15.0+cpu", "python": "3.14.1"}
+    text = page.page([entry("2.15.0"), newest], (*ALL, "2.15.0-python3.14"), "now")
+    assert row(text, "2.15.0+cpu | 3.12.1") == "| 2.15.0+cpu | 3.12.1 | 1,240 | 3 | 0 | all |"
+    assert row(text, "2.15.0+cpu | 3.14.1") == "| 2.15.0+cpu | 3.14.1 | 1,240 | 3 | 0 | all |"
+    assert "A single number is that of all of 2.15.0." in text
 
 
 def without(version, *parts):
@@ -202,18 +211,21 @@ def test_a_test_that_fails_is_an_exit_code(place, monkeypatch):
 
 
 def test_versions_are_asked_for_by_their_first_numbers(monkeypatch):
-    monkeypatch.setattr(run, "VERSIONS", ("2.1.2", "2.10.0", "2.13.0"))
-    assert run.chosen(None) == ("2.1.2", "2.10.0", "2.13.0")
+    matrix = ("2.1.2", "2.10.0", "2.13.0", "2.13.0-python3.14")
+    monkeypatch.setattr(run, "VERSIONS", matrix)
+    assert run.chosen(None) == matrix
     assert run.chosen(["2.1"]) == ("2.1.2",)
     assert run.chosen(["2.13.0", "2.10"]) == ("2.13.0", "2.10.0")
-    with pytest.raises(SystemExit, match=r"--only 2\.2: expected one of 2\.1\.2, 2\.10\.0, 2\.13\.0"):
+    assert run.chosen(["2.13"]) == ("2.13.0", "2.13.0-python3.14")
+    assert run.chosen(["2.13.0-python3.14"]) == ("2.13.0-python3.14",)
+    with pytest.raises(SystemExit, match=r"--only 2\.2: expected one of 2\.1\.2, 2\.10\.0, 2\.13\.0, "):
         run.chosen(["2.2"])
 
 
 def test_each_version_that_is_supported_is_in_the_matrix():
     from cnncost import versions
 
-    found = [versions.numbers(version) for version in run.VERSIONS]
+    found = list(dict.fromkeys(versions.numbers(version) for version in run.VERSIONS))
     (first, oldest), (last, newest) = versions.OLDEST, versions.NEWEST
     assert first == last == 2
     assert set(found) >= {(2, minor) for minor in range(oldest, newest + 1)}
@@ -235,8 +247,12 @@ def test_commands_that_make_an_environment(tmp_path, monkeypatch):
     assert ran[3][5:] == ["--no-deps", "-e", str(run.ROOT)]
     ran.clear()
     run.prepare("2.13.0", tmp_path, run.arguments(["--prepare", "make it --quickly"]))
-    assert ran[0] == ["make", "it", "--quickly", "2.13.0", str(tmp_path)]
+    assert ran[0] == ["make", "it", "--quickly", "2.13.0", str(tmp_path), sys.executable]
     assert len(ran) == 3
+    ran.clear()
+    run.prepare("2.13.0-python3.14", tmp_path, run.arguments(["--index-url", "https://torch.example"]))
+    assert ran[0] == ["python3.14", "-m", "venv", str(tmp_path)]
+    assert ran[1][-1] == "torch==2.13.0"
 
 
 def test_constraints_leave_torch_free(tmp_path):
