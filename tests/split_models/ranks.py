@@ -162,9 +162,10 @@ def rank_of(rank: int, names: list[str], port: int, folder: str) -> None:
     meshes = {}
     with (Path(folder) / f"{rank}.jsonl").open("w") as file:
         for name in names:
-            axes = tuple(PROGRAMS[name].mesh.items())
+            shape = PROGRAMS[name].mesh
+            axes = tuple(shape.items())
             if axes not in meshes:
-                meshes[axes] = init_device_mesh("cpu", tuple(n for _, n in axes), mesh_dim_names=tuple(a for a, _ in axes))
+                meshes[axes] = init_device_mesh("cpu", tuple(shape.values()), mesh_dim_names=tuple(shape))
             file.write(json.dumps({"program": name, "rank": rank, **observed(name, meshes[axes])}) + "\n")
     dist.barrier()
     dist.destroy_process_group()
