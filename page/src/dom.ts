@@ -30,6 +30,12 @@ export function s<K extends keyof SVGElementTagNameMap>(
   return filled(document.createElementNS(SVG, tag), attributes, children);
 }
 
+/** Names a chart for screen readers. Call it when the chart is drawn: an image without a name is a fault. */
+export function picture(drawn: Element, text: string): void {
+  drawn.setAttribute("role", "img");
+  drawn.setAttribute("aria-label", text);
+}
+
 /** A select with its label; `groups` are options by the heading that they stand under, "" for none. */
 export function select(
   label: string, groups: Map<string, { value: string; text: string; title?: string; disabled?: boolean }[]>,

@@ -3,7 +3,7 @@ import { scaleLinear } from "d3-scale";
 import { area, curveStepAfter } from "d3-shape";
 import { axisX, axisY, frameOf } from "./axes.ts";
 import { read, type Num, type Run } from "./data.ts";
-import { h, onWidth, s, select, type Child } from "./dom.ts";
+import { h, onWidth, picture, s, select, type Child } from "./dom.ts";
 import { data, exact } from "./format.ts";
 import type { Model } from "./model.ts";
 import type { Store } from "./state.ts";
@@ -42,7 +42,7 @@ class Chart {
   private readonly total: Num[];
   private moment: number;
   private readonly slider: HTMLInputElement;
-  private readonly svg = s("svg", { role: "img" });
+  private readonly svg = s("svg");
   private readonly told = h("div", { class: "told" });
   private cursor: SVGLineElement | null = null;
   private x = scaleLinear();
@@ -104,7 +104,7 @@ class Chart {
     this.svg.setAttribute("width", String(frame.width));
     this.svg.setAttribute("height", String(frame.height));
     this.svg.setAttribute("viewBox", `0 0 ${frame.width} ${frame.height}`);
-    this.svg.setAttribute("aria-label", `bytes alive at each of ${run.nodes} ops, by use; the slider below tells them`);
+    picture(this.svg, `bytes alive at each of ${run.nodes} ops, by use; the slider below tells them`);
     this.cursor = s("line", { class: "cursor", y1: frame.top, y2: frame.height - frame.bottom });
     this.svg.replaceChildren(
       axisY(frame, ticks), s("g", { class: "shade" }), ...layers,

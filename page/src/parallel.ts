@@ -1,6 +1,6 @@
 // All figures of models as parallel axes: a line for each model. A stretch of an axis that is dragged over keeps its models.
 import type { Axis, Comparison } from "./data.ts";
-import { h, onWidth, s, tooltip } from "./dom.ts";
+import { h, onWidth, picture, s, tooltip } from "./dom.ts";
 import { exact } from "./format.ts";
 import type { Model } from "./model.ts";
 import { extent, scaleOf, tickOf } from "./scatter.ts";
@@ -19,7 +19,7 @@ export class Parallel {
   private readonly places = new Map<string, Float64Array>();
   private readonly lines = s("g", {});
   private left: (i: number) => number = () => 0;
-  private readonly svg = s("svg", { role: "img", class: "chart", height: HEIGHT });
+  private readonly svg = s("svg", { class: "chart", height: HEIGHT });
   private readonly said = h("span", { class: "soft", role: "status" });
   private readonly all = h("button", { type: "button", disabled: true, click: () => { this.stretches.clear(); this.changed(); } }, "Keep all");
   private readonly axes: Axis[];
@@ -72,7 +72,7 @@ export class Parallel {
     });
     this.svg.setAttribute("width", String(width));
     this.svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
-    this.svg.setAttribute("aria-label", `${this.axes.map((axis) => axis.heading).join(", ")} of ${tree.size} models; the table has the numbers`);
+    picture(this.svg, `${this.axes.map((axis) => axis.heading).join(", ")} of ${tree.size} models; the table has the numbers`);
     this.left = left;
     this.svg.replaceChildren(this.lines, ...drawn);
     this.lines.replaceChildren(...(tree.size > LINES ? [] : this.rows()).map((row) => this.line(row)));

@@ -1,6 +1,6 @@
 // The receptive field viewer: a unit of the chosen layer, and the part of the input that it depends on.
 import type { Field } from "./data.ts";
-import { h, onWidth } from "./dom.ts";
+import { h, onWidth, picture } from "./dom.ts";
 import { exact, share } from "./format.ts";
 import type { Model } from "./model.ts";
 import { covered, drawn, opened, type Picture } from "./picture.ts";
@@ -23,8 +23,8 @@ class Viewer {
   private field: Field | null = null;
   private unit: number[] = [];
   private picture: Picture = drawn();
-  private readonly input = h("canvas", { class: "input", role: "img" });
-  private readonly map = h("canvas", { class: "map", role: "img" });
+  private readonly input = h("canvas", { class: "input" });
+  private readonly map = h("canvas", { class: "map" });
   private readonly sliders = h("div", { class: "sliders" });
   private readonly said = h("p", { role: "status" });
   private readonly numbers = h("dl", { class: "numbers" });
@@ -172,8 +172,8 @@ class Viewer {
     const what = field.units.length ? `Unit (${this.unit.join(", ")}) of ${field.units.join("×")}` : "Each element";
     this.said.textContent = `${what} of ${this.model.tree.label(this.store.state.row)} sees ${seen.join(" and ")}` +
       (part === null ? "" : `, ${share(part, all)} of the input`) + (field.notes.length ? ` (${field.notes.join("; ")})` : "") + ".";
-    this.input.setAttribute("aria-label", this.said.textContent);
-    this.map.setAttribute("aria-label", `${field.units.join("×") || "no"} units`);
+    picture(this.input, this.said.textContent);
+    picture(this.map, `${field.units.join("×") || "no"} units`);
   }
 }
 

@@ -2,7 +2,7 @@
 import { scaleLog, scaleSqrt } from "d3-scale";
 import { axisX, axisY, frameOf, type Frame } from "./axes.ts";
 import type { Device } from "./data.ts";
-import { h, onWidth, s, tooltip } from "./dom.ts";
+import { h, onWidth, picture, s, tooltip } from "./dom.ts";
 import { exact, si, share } from "./format.ts";
 import { BOUNDS } from "./inspector.ts";
 import type { Model } from "./model.ts";
@@ -18,7 +18,7 @@ interface Dot {
 
 export function roofline(model: Model, store: Store): HTMLElement {
   const { tree } = model;
-  const svg = s("svg", { role: "img" });
+  const svg = s("svg");
   const told = h("p", { class: "soft" });
   const section = h("section", { class: "view roofline", "aria-labelledby": "roofline-title" },
     h("div", { class: "title" }, h("h2", { id: "roofline-title" }, "Roofline")));
@@ -60,7 +60,7 @@ export function roofline(model: Model, store: Store): HTMLElement {
     svg.setAttribute("width", String(frame.width));
     svg.setAttribute("height", String(frame.height));
     svg.setAttribute("viewBox", `0 0 ${frame.width} ${frame.height}`);
-    svg.setAttribute("aria-label", `roofline of ${device.title} with ${dots.length} kinds of layers; the table has their times`);
+    picture(svg, `roofline of ${device.title} with ${dots.length} kinds of layers; the table has their times`);
     const drawn = dots.map((dot) => circle(dot, device, x(dot.intensity), y(dot.reached), size(device.seconds![dot.profile]! * dot.rows.length)));
     svg.replaceChildren(
       axisY(frame, decades(y.domain(), Math.ceil(frame.height / 60)).map((n) => [y(n), si(n, "FLOP/s").replace(/\.00/, "")])),

@@ -2,7 +2,7 @@
 import { scaleLinear, scaleLog } from "d3-scale";
 import { axisX, axisY, frameOf } from "./axes.ts";
 import type { Axis, Comparison } from "./data.ts";
-import { h, onWidth, s, select, tooltip } from "./dom.ts";
+import { h, onWidth, picture, s, select, tooltip } from "./dom.ts";
 import { compact, exact, data as bytes, si } from "./format.ts";
 import type { Model } from "./model.ts";
 import type { Store } from "./state.ts";
@@ -61,7 +61,7 @@ export function scatter(model: Model<Comparison>, store: Store, kept: () => (row
   const { axes, fronts, x, y } = model.data;
   const about = (name: string): Axis => axes.find((axis) => axis.name === name) ?? axes[0]!;
   let [across, up] = [about(x), about(y)];
-  const svg = s("svg", { role: "img", class: "chart" });
+  const svg = s("svg", { class: "chart" });
   const told = h("p", { class: "soft", role: "status" });
   const options = axes.map((axis) => ({ value: axis.name, text: axis.heading }));
   const section = h("section", { class: "view scatter", "aria-labelledby": "scatter-title" },
@@ -93,7 +93,7 @@ export function scatter(model: Model<Comparison>, store: Store, kept: () => (row
     svg.setAttribute("width", String(frame.width));
     svg.setAttribute("height", String(frame.height));
     svg.setAttribute("viewBox", `0 0 ${frame.width} ${frame.height}`);
-    svg.setAttribute("aria-label", `${up.heading} over ${across.heading} of ${rows.length} models; the table has the numbers`);
+    picture(svg, `${up.heading} over ${across.heading} of ${rows.length} models; the table has the numbers`);
     svg.replaceChildren(
       axisY(frame, ticksOf(toY, up, Math.ceil(frame.height / 55))),
       s("text", { class: "axis-name", x: 4, y: 11 }, up.heading),

@@ -171,6 +171,17 @@ def test_axe_finds_nothing(scheme, swept, opened):
     assert [(each["id"], [node["html"][:90] for node in each["nodes"][:3]]) for each in found] == []
 
 
+@pytest.mark.parametrize("kind", ["sweep", "model"])
+def test_no_image_is_without_a_name_before_charts_are_drawn(kind, swept, report, opened):
+    """As long as a busy machine has not drawn them, which here never does."""
+    text = to_html(document(swept)) if kind == "sweep" else report("lenet5 training").to_html()
+    assert text.count("<head>") == 1
+    page = opened(text.replace("<head>", "<head><script>window.requestAnimationFrame = () => 0</script>"))
+    page.get_by_role("treegrid").wait_for()
+    assert page.locator("svg").count() > 0
+    assert page.locator("[role=img]:not([aria-label])").count() == 0
+
+
 def test_the_command_and_the_function_write_it(tmp_path, monkeypatch):
     import cnncost
     from tests.cli.calls import exit_code
