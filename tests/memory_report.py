@@ -102,21 +102,22 @@ def given(batch, shape):
     return torch.randn(batch, *shape) if len(shape) > 1 else torch.randint(0, TOKENS, (batch, *shape))
 
 
-def measure(name, build, shape, batch, cast=False):
+def measure(name, build, shape, batch, cast=False, device="cpu"):
     """A row for inference and one for a training step, under autocast in bfloat16 if `cast`."""
-    model, x = build(), given(batch, shape)
+    model, x = build().to(device), given(batch, shape).to(device)
     before = held(model, x)
+    autocast = (f"{device}:bf16" if device != "cpu" else "bf16") if cast else None
 
     def clear():
         for parameter in model.parameters():
             parameter.grad = None
 
     def infer(_):
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=cast):
+        with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=cast):
             return model(x)
 
     def train(_):
-        with torch.autocast("cpu", torch.bfloat16, enabled=cast):
+        with torch.autocast(device, torch.bfloat16, enabled=cast):
             out = model(x)
             loss = out.sum()
         loss.backward()
@@ -124,9 +125,9 @@ def measure(name, build, shape, batch, cast=False):
 
     for mode, run, step in (("inference", infer, False), ("training step", train, True)):
         model.train(step)
-        memory = cnncost.analyze(model, x, training=step, autocast="bf16" if cast else None).memory
+        memory = cnncost.analyze(model, x, training=step, autocast=autocast).memory
         with unfused():
-            found = peaks(run, clear)
+            found = peaks(run, clear, device)
         yield Row(
             name, batch, mode, memory.training_peak if step else memory.inference_peak, before + found.tensors,
             found.everything - found.tensors,

@@ -1,6 +1,7 @@
-"""Peak memory of a real run on the CPU, from the allocation and release events of torch's profiler.
+"""Peak memory of a real run, from the allocation and release events of torch's profiler.
 
-Imports nothing from cnncost. Memory allocated before the run (weights, inputs) has no event: the caller adds it.
+On a GPU these are the caching allocator's, which rounds each block up to 512 bytes. Imports nothing from cnncost.
+Memory allocated before the run (weights, inputs) has no event: the caller adds it.
 """
 
 import gc
@@ -31,8 +32,10 @@ class Event(NamedTuple):
     kernel: tuple[int, int] | None
 
 
-def peaks(run, before=None):
+def peaks(run, before=None, device="cpu"):
     """Peaks of the second of two runs, each preceded by `before`; in the first run, libraries initialize.
+
+    Only memory on `device`, `cpu` or `cuda`, counts.
 
     Garbage collection is disabled, so that reference cycles keep their memory until the end of the run.
     """
@@ -47,7 +50,7 @@ def peaks(run, before=None):
         finally:
             gc.enable()
         del kept
-    events = sorted(_events(prof.profiler.kineto_results.experimental_event_tree(), None))
+    events = sorted(_events(prof.profiler.kineto_results.experimental_event_tree(), None, device=device))
     return Peaks(_peak(events), _peak(_without_workspaces(events)))
 
 
@@ -68,16 +71,17 @@ def training_peak(model, x, around=nullcontext):
     return sum(t.nbytes for t in (*model.parameters(), *model.buffers(), x)) + peaks(step, clear).tensors
 
 
-def _events(nodes, kernel, above=None):
+def _events(nodes, kernel, above=None, device="cpu"):
     for node in nodes:
         fields = node.extra_fields
         if hasattr(fields, "alloc_size"):
-            yield Event(node.start_time_ns, fields.alloc_size, fields.ptr, kernel)
+            if fields.device.type == device:
+                yield Event(node.start_time_ns, fields.alloc_size, fields.ptr, kernel)
             continue
         inside = kernel
         if kernel is None and node.name.startswith("aten::") and not _is_composite(node.name, above == node.name):
             inside = (node.start_time_ns, node.end_time_ns)
-        yield from _events(node.children, inside, node.name)
+        yield from _events(node.children, inside, node.name, device)
 
 
 @cache
