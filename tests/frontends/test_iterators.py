@@ -1,6 +1,7 @@
 """What forward takes from iterators, counters and generators around it comes from copies, or the analysis says so."""
 
 import itertools
+import sys
 
 import pytest
 import torch
@@ -8,6 +9,8 @@ from torch import nn
 
 import cnncost
 from cnncost.errors import ForwardError
+from cnncost.frontends.torch import rebuilt
+from cnncost.frontends.torch.iterators import _nested, _position, copy_of
 
 EACH = 2 * 8 * 8
 X = torch.randn(2, 8)
@@ -54,6 +57,14 @@ class ByGlobal(Steps):
         return next(COUNTER)
 
 
+CHAIN = itertools.chain(iter([1]), iter([2]), iter([3]))
+
+
+class ByChain(Steps):
+    def steps(self):
+        return sum(CHAIN)
+
+
 class ByBoth(Steps):
     def steps(self):
         return next(SHARED) + next(self.times)  # 1 + 2 of one counter
@@ -73,6 +84,7 @@ KINDS = {
     "map of a list": lambda: map(int, iter([1, 2, 3, 4])),
     "chain": lambda: itertools.chain([1], [2, 3]),
     "reversed": lambda: reversed([3, 2, 1]),
+    "chain of iterators": lambda: itertools.chain(iter([1]), iter([2, 3])),
 }
 
 
@@ -93,6 +105,12 @@ def test_so_does_a_counter_in_a_global_and_one_that_is_known_twice(trace):
         assert cnncost.analyze(ByGlobal(), X, trace=trace).totals.macs == EACH
         assert cnncost.analyze(ByBoth(SHARED), X, trace=trace).totals.macs == 3 * EACH
     assert (repr(COUNTER), repr(SHARED)) == ("count(1)", "count(1)")
+
+
+@TRACES
+def test_iterators_within_a_chain_in_a_global_stand_where_they_stood(trace):
+    for _ in range(2):
+        assert cnncost.analyze(ByChain(), X, trace=trace).totals.macs == 6 * EACH
 
 
 @TRACES
@@ -167,3 +185,79 @@ def test_a_generator_that_forward_does_not_ask_is_no_error():
     assert next(held) == 1
     assert cnncost.analyze(Reader(held), X).totals.macs == EACH
     assert next(held) == 2
+
+
+UNDER_WAY = {
+    "count": lambda: itertools.count(3),
+    "count of large integers": lambda: itertools.count(10**30, -7),
+    "count of fractions": lambda: itertools.count(0.5, 0.25),
+    "count by two": lambda: itertools.count(1, 2),
+    "repeat": lambda: itertools.repeat("a"),
+    "repeat a few times": lambda: itertools.repeat("a", 5),
+    "chain": lambda: itertools.chain([1, 2], iter([3]), (4, 5)),
+    "chain of what is never counted": lambda: itertools.chain.from_iterable(map(range, itertools.count())),
+    "starmap": lambda: itertools.starmap(pow, [(2, 1), (2, 2), (2, 3), (2, 4)]),
+    "filterfalse": lambda: itertools.filterfalse(lambda n: n % 2, range(9)),
+    "filterfalse without a function": lambda: itertools.filterfalse(None, [0, 1, 0, (), 2, ""]),
+    "cycle": lambda: itertools.cycle([1, 2, 3, 4, 5]),
+    "cycle of a map": lambda: itertools.cycle(map(int, "12")),
+}
+
+
+@pytest.mark.parametrize("taken", [0, 1, 3])
+@pytest.mark.parametrize("kind", UNDER_WAY)
+def test_what_python_does_not_copy_is_rebuilt_where_it_stands(kind, taken, monkeypatch):
+    """As on Python 3.14; the items are those of an iterator that was never touched."""
+    monkeypatch.setattr(rebuilt, "_COPIED_BY_PYTHON", False)
+    expected = list(itertools.islice(UNDER_WAY[kind](), taken, taken + 20))
+    iterator = UNDER_WAY[kind]()
+    list(itertools.islice(iterator, taken))
+    before = rebuilt.state(iterator)
+    copy = rebuilt.rebuilt(iterator, _nested)
+    if kind == "cycle of a map" and taken:
+        assert copy is None  # there may be no end to it
+    else:
+        assert type(copy) is type(iterator)
+        assert list(itertools.islice(copy, 20)) == expected
+        assert rebuilt.state(iterator) == before
+    assert list(itertools.islice(iterator, 20)) == expected
+
+
+MOVED = {
+    "count": itertools.count,
+    "islice": lambda: itertools.islice(itertools.count(), 9),
+    "accumulate": lambda: itertools.accumulate([1, 1, 1]),
+    "takewhile": lambda: itertools.takewhile(bool, [1, 1, 1]),
+    "pairwise": lambda: itertools.pairwise([1, 1, 1, 1]),
+    "product": lambda: itertools.product([1, 1], [1, 1]),
+    "combinations": lambda: itertools.combinations([1, 1, 1], 2),
+    "zip_longest": lambda: itertools.zip_longest([1, 1], [1, 1]),
+    "cycle in a later round": lambda: itertools.cycle([1, 1, 1]),
+    "tee": lambda: itertools.tee([1, 1, 1])[0],
+}
+
+
+@pytest.mark.parametrize("kind", MOVED)
+def test_a_step_of_what_can_not_be_rebuilt_is_seen(kind):
+    """Equal items at each step: only the position tells."""
+    iterator = MOVED[kind]()
+    if kind == "cycle in a later round":
+        list(itertools.islice(iterator, 4))
+    then = _position(iterator)
+    assert _position(iterator) == then
+    next(iterator)
+    assert _position(iterator) != then
+    if sys.version_info >= (3, 14):
+        assert copy_of(iterator) is None or kind == "count"
+
+
+@TRACES
+def test_what_can_not_be_rebuilt_is_an_error_if_forward_takes_from_it(trace):
+    """A slice keeps its position to itself on Python 3.14; up to 3.13 it is copied."""
+    model = Steps(itertools.islice([1, 2, 3], 3))
+    if sys.version_info >= (3, 14):
+        with pytest.raises(ForwardError, match="forward moved on the islice in an object, which can't be put back"):
+            cnncost.analyze(model, X, trace=trace)
+    else:
+        assert cnncost.analyze(model, X, trace=trace).totals.macs == EACH
+        assert next(model.times) == 1

@@ -14,6 +14,12 @@ from cnncost import opaque
 from cnncost.errors import CnncostError
 from cnncost.frontends.torch import kept, record
 from cnncost.session import SESSION
+from tests.versions.facts import PROPERTIES_OF_MODULES_ARE_OVERLOOKED
+
+OVERLOOKED = (
+    {"module class changed", "module getattribute class before"} if PROPERTIES_OF_MODULES_ARE_OVERLOOKED else set()
+)
+"""Python itself doesn't see these changes."""
 
 HEAD = """
 import torch, sys, os, math, functools, enum, dataclasses, typing, abc, collections, copy, warnings, logging, operator
@@ -81,4 +87,4 @@ def test_what_a_program_changes_is_seen(name, monkeypatch):
         SESSION.clear()
     assert not kept._KEPT
     assert after == expected
-    assert after != before
+    assert after != before or name in OVERLOOKED

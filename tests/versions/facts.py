@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import re
+import sys
 
 import torch
 
@@ -123,3 +124,9 @@ is the base of all)."""
 WAITS_WARN_IN_BACKWARD = not since(2, 11)
 """Torch warns in backward, of a real run as well, that the wait for a functional collective has no derivative. 2.11
 registers one (`register_autograd` of `_c10d_functional::wait_tensor` in distributed/_functional_collectives.py)."""
+
+# ---- Python
+
+PROPERTIES_OF_MODULES_ARE_OVERLOOKED = sys.version_info >= (3, 14)
+"""Code that has run a few times reads a module's attribute from its dictionary, even if the module's class has a
+property of that name (the specialized instruction LOAD_ATTR_MODULE): Python itself takes the value from before."""

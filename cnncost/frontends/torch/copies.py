@@ -37,6 +37,7 @@ from cnncost.frontends.torch.kinds import (
     of_system,
     slots,
 )
+from cnncost.frontends.torch.rebuilt import rebuilt
 
 _CONTAINERS = frozenset({list, set, deque})
 
@@ -276,6 +277,8 @@ class Copier:
 
     def _by_protocol(self, value: Any, kind: Any) -> Any:
         """Copy by the protocol of `copy` and `pickle`: constructor, state, items."""
+        if (anew := rebuilt(value, self.value)) is not None:
+            return self._book(value, anew)
         if kind.__reduce_ex__ is object.__reduce_ex__ and (reducer := copyreg.dispatch_table.get(kind)) is not None:
             reduced: Any = reducer(value)
         else:

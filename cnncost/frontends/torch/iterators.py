@@ -14,6 +14,7 @@ from types import BuiltinFunctionType, GeneratorType, MethodType
 from typing import Any
 
 from cnncost.errors import ForwardError
+from cnncost.frontends.torch.rebuilt import rebuilt, state
 
 _OF_PYTHON = ("builtins", "itertools")
 _LONG = 10_000
@@ -68,7 +69,18 @@ def copy_of(iterator: Any) -> Any:
         with quietly(type(iterator)):
             return _by_protocol(iterator)
     except TypeError:
-        return None
+        return rebuilt(iterator, _nested)
+
+
+def _nested(item: Any) -> Any:
+    """What an iterator takes from: a copy if it is an iterator, or a list or tuple of some; else the object itself."""
+    if is_iterator(type(item)):
+        return copy_of(item)
+    if type(item) not in {list, tuple} or len(item) >= _LONG or not any(is_iterator(type(each)) for each in item):
+        return item
+    copies = [copy_of(each) if is_iterator(type(each)) else each for each in item]
+    lacking = any(copy is None and each is not None for copy, each in zip(copies, item, strict=True))
+    return None if lacking else type(item)(copies)
 
 
 def _by_protocol(iterator: Any) -> Any:
@@ -76,17 +88,17 @@ def _by_protocol(iterator: Any) -> Any:
     make, arguments, *rest = iterator.__reduce__()
     if make is iter and len(arguments) > 1:
         return None  # a function that is called until it returns a mark: what it reads, nobody knows
-    inner = [copy_of(item) if is_iterator(type(item)) else item for item in arguments]
+    inner = [_nested(item) for item in arguments]
     if any(copy is None and item is not None for copy, item in zip(inner, arguments, strict=True)):
         return None
     made = make(*inner)
-    state = rest[0] if rest else None
-    if state is not None:
-        parts = state if isinstance(state, tuple) else (state,)
-        copies = [copy_of(item) if is_iterator(type(item)) else item for item in parts]
+    held = rest[0] if rest else None
+    if held is not None:
+        parts = held if isinstance(held, tuple) else (held,)
+        copies = [_nested(item) for item in parts]
         if any(copy is None and item is not None for copy, item in zip(copies, parts, strict=True)):
             return None
-        made.__setstate__(tuple(copies) if isinstance(state, tuple) else copies[0])
+        made.__setstate__(tuple(copies) if isinstance(held, tuple) else copies[0])
     return made
 
 
@@ -100,10 +112,10 @@ def _position(iterator: Any) -> tuple[Any, ...]:
         return frame.f_lasti, *map(_Same, frame.f_locals.values()), *[_position(item) for item in held]
     try:
         with quietly(type(iterator)):
-            _, arguments, *state = iterator.__reduce__()
+            _, arguments, *rest = iterator.__reduce__()
     except TypeError:
-        return tuple([_position(item) for item in gc.get_referents(iterator) if is_iterator(type(item))])
-    return tuple(map(_standing, (*arguments, *state)))
+        return state(iterator), *map(_standing, gc.get_referents(iterator))
+    return tuple(map(_standing, (*arguments, *rest)))
 
 
 def _standing(item: Any) -> Any:
