@@ -108,7 +108,7 @@ def test_so_does_a_counter_in_a_global_and_one_that_is_known_twice(trace):
     ids=["generator", "generator expression", "counter in a table", "a loop in a generator", "map of a generator"],
 )
 def test_what_can_not_be_put_back_is_an_error_that_names_it(make, named, trace):
-    with pytest.raises(ForwardError, match="can't be put back") as error:
+    with pytest.raises(ForwardError, match="can't be rewound") as error:
         cnncost.analyze(make(), X, trace=trace)
     assert named in str(error.value)
 

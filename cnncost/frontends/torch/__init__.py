@@ -29,7 +29,7 @@ from cnncost.frontends.torch.anew import RecordAnewError
 from cnncost.frontends.torch.attempt import How, how_of
 from cnncost.frontends.torch.callables import as_call
 from cnncost.frontends.torch.compat.dispatch import dispatch_modes
-from cnncost.frontends.torch.guard import unseen_by
+from cnncost.frontends.torch.guard import hidden_from
 from cnncost.frontends.torch.inputs import prepare
 from cnncost.frontends.torch.modules import check_initialised, walk
 from cnncost.frontends.torch.options import RecordOptions, chosen
@@ -93,7 +93,7 @@ def record(
         how = replace(how, grad=True)
     made: list[ref[torch.Tensor]] = []
     inside = any(isinstance(mode, Recorder) for mode in dispatch_modes())
-    with ONE_AT_A_TIME, gc_disabled(), unseen_by(Recorder), torch.inference_mode(False), regions.switched_off():
+    with ONE_AT_A_TIME, gc_disabled(), hidden_from(Recorder), torch.inference_mode(False), regions.switched_off():
         if not inside:
             SESSION.trim()
         try:

@@ -97,7 +97,7 @@ class TensorTable:
         elif tensor.layout in sparse.LAYOUTS:
             self._watch(sparse.parts(tensor)[0].untyped_storage(), block)
             self._add_indices(tensor, None)
-        return self._book(tensor, block, "activation", sig)
+        return self._register(tensor, block, "activation", sig)
 
     def _watch(self, storage: torch.UntypedStorage, block: StorageRecord) -> None:
         """Get a callback when a storage is freed."""
@@ -137,7 +137,7 @@ class TensorTable:
     def add_view(self, tensor: torch.Tensor, block: StorageRecord, role: Role = "activation") -> TrackedTensor:
         """Register a tensor on a known storage."""
         real = block.real and (tensor.layout is _STRIDED or not is_meta(tensor))  # sparse: the indices count too
-        return self._book(tensor, block, role, signature(tensor, real, block.grad))
+        return self._register(tensor, block, role, signature(tensor, real, block.grad))
 
     def add_result(self, tensor: torch.Tensor) -> TrackedTensor:
         """Register an op's output, with its own storage or as a view."""
@@ -154,7 +154,7 @@ class TensorTable:
         block.real = real
         block.owned = False  # its values, if any, are a copy by now
         same = old.sig.real == real and old.sig.type.shape == tensor.shape
-        tracked = self._book(tensor, block, "activation", old.sig if same else signature(tensor, real))
+        tracked = self._register(tensor, block, "activation", old.sig if same else signature(tensor, real))
         block.writer = tracked.value
         return tracked
 
@@ -171,7 +171,7 @@ class TensorTable:
         if wrote:
             block.version += 1
             block.real, block.owned = real, False
-        tracked = self._book(tensor, block, "activation", signature(tensor, real))
+        tracked = self._register(tensor, block, "activation", signature(tensor, real))
         if wrote:
             block.writer = tracked.value
         return tracked
@@ -216,7 +216,7 @@ class TensorTable:
         block = old.block
         block.version += 1
         block.real, block.owned = True, False
-        tracked = self._book(tensor, block, "activation", old.sig)
+        tracked = self._register(tensor, block, "activation", old.sig)
         block.writer = tracked.value
         tracked = self.tracked[id(tensor)] = TrackedTensor(*tracked[:5], data)
         return tracked
@@ -296,7 +296,7 @@ class TensorTable:
         """Return the device of each storage; None for the model's default device."""
         return [block.device for block in self._blocks]
 
-    def _book(self, tensor: torch.Tensor, block: StorageRecord, role: Role, sig: Signature) -> TrackedTensor:
+    def _register(self, tensor: torch.Tensor, block: StorageRecord, role: Role, sig: Signature) -> TrackedTensor:
         values, identity = self.values, id(tensor)
         index, block.tensor = len(values), identity
         values.append(Value(index, sig.type, block.index, role))

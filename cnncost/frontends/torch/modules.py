@@ -250,7 +250,7 @@ class Tracker:
 
     def moved_generators(self) -> bool:
         """True if a random generator that the model holds was drawn from."""
-        return self.recorder.skeleton is not None and self.recorder.skeleton.drew()
+        return self.recorder.skeleton is not None and self.recorder.skeleton.has_drawn()
 
     def first_call(self, scope: int) -> int:
         """The first call of a scope; the model's own if there was none."""

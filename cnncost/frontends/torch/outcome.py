@@ -40,7 +40,7 @@ class Outcome(Copier):
         found: torch.Tensor | None = self._copies.get(id(tensor))
         if found is not None:
             return found
-        return self._book(tensor, self._like(tensor))  # type: ignore[no-any-return]  # it returns its argument
+        return self._register(tensor, self._like(tensor))  # type: ignore[no-any-return]  # it returns its argument
 
     def _like(self, tensor: torch.Tensor) -> torch.Tensor:
         if (value := self._value_of(tensor)) is not None:
@@ -84,4 +84,4 @@ class _Tensors(Copier):
     def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
         if id(tensor) not in self._copies:
             self.found.append(tensor)
-        return self._book(tensor, tensor)  # type: ignore[no-any-return]  # it returns its argument
+        return self._register(tensor, tensor)  # type: ignore[no-any-return]  # it returns its argument

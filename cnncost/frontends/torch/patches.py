@@ -71,7 +71,7 @@ def patched(patches: Iterable[Patch]) -> Iterator[None]:
 
 
 @contextmanager
-def given_back() -> Iterator[None]:
+def suspended() -> Iterator[None]:
     """Undo all replacements in this context.
 
     A module imported in the middle of forward keeps what it imports (`from torch import tensor`) for good, so it must

@@ -28,7 +28,7 @@ from cnncost.frontends.torch.known_code import (
     is_of_system,
     is_static,
     is_system_class,
-    within,
+    undecorated,
 )
 from cnncost.frontends.torch.surroundings import names_of
 from cnncost.frontends.torch.torch_own import is_fixed, is_own
@@ -288,7 +288,7 @@ class Reader:
     def _called_by_name(self, function: FunctionType) -> None:
         if not is_of_system(function):
             self._function(function)
-        elif (inner := within(function)) is not None:
+        elif (inner := undecorated(function)) is not None:
             self._named(function)
             for cell in function.__closure__ or ():
                 self.cells[id(cell)] = cell, cell.cell_contents

@@ -45,7 +45,7 @@ class Recorder(ResultRecorder):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if self.casting is not None:
-            self.casting.look()
+            self.casting.drop_stale()
         if self.follows_devices:
             return self._follow(func, types, args, kwargs)
         if types and any(map(is_wrapper, types)):

@@ -14,7 +14,7 @@ from torch import nn
 from cnncost.errors import CnncostError, GraphError, InputError
 from cnncost.frontends.torch import autocast as autocasts
 from cnncost.frontends.torch import autocast_regions as regions
-from cnncost.frontends.torch import collectives, flexible_attention, kept, reassigned, unwatched
+from cnncost.frontends.torch import collectives, flexible_attention, reassigned, skeleton_cache, unwatched
 from cnncost.frontends.torch.anew import AutocastUnwantedError, PlacesWantedError
 from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.attempt import How
@@ -60,32 +60,34 @@ def record_once(model: nn.Module, inputs: Any, how: How, made: Made) -> Graph:
         return verify(graph)
     graph = cached.reuse_if_equal(graph)
     cached.repeats.ended(graph)
-    if cached.tidied(made):  # no references held here: tensors still alive were left on the copies
-        kept.store(model, how.train, cached)
+    if cached.clean(made):  # no references held here: tensors still alive were left on the copies
+        skeleton_cache.store(model, how.train, cached)
     return graph
 
 
-def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[Graph, kept.Kept | None]:
+def _recorded(
+    model: nn.Module, inputs: Inputs, how: How, made: Made
+) -> tuple[Graph, skeleton_cache.CachedSkeleton | None]:
     """Return the Graph, and the skeleton if it can be cached."""
     reusable = how.shared and not any((how.grad, how.casts, how.called, how.places, how.replica))
     if any_split(inputs.tensors()):
         how, reusable = replace(how, split=True), False
     home = where(model, inputs, how.device)
     reusable = reusable and not home.others
-    cached = kept.acquire(model, how.train) if reusable else None
+    cached = skeleton_cache.acquire(model, how.train) if reusable else None
     if cached is None:
         return _on_new_copy(model, inputs, how, home, made, reusable)
     asked = _asked(cached, inputs, how, home)
     if (graph := cached.repeats.answer(asked)) is not None:
         return graph, cached
-    if not kept.renew(cached, model, how.train):
+    if not skeleton_cache.renew(cached, model, how.train):
         return _on_new_copy(model, inputs, how, home, made, reusable)
     cached.repeats.begins(asked)
     skeleton, watch, tracker = cached.skeleton, cached.watch(), cached.open(how.use_memo)
     return _watched(skeleton, watch, _Run(cached.model, tracker, inputs, how, home, None), made), cached
 
 
-def _asked(cached: kept.Kept, inputs: Inputs, how: How, home: Home) -> Asked | None:
+def _asked(cached: skeleton_cache.CachedSkeleton, inputs: Inputs, how: How, home: Home) -> Asked | None:
     """Return what the recording depends on; None if it has to run, whatever the last recording was."""
     comparable = SESSION.repeats and how.use_memo and how.returned is None
     return cached.asked(inputs, how, home) if comparable else None
@@ -93,7 +95,7 @@ def _asked(cached: kept.Kept, inputs: Inputs, how: How, home: Home) -> Asked | N
 
 def _on_new_copy(
     model: nn.Module, inputs: Inputs, how: How, home: Home, made: Made, reusable: bool
-) -> tuple[Graph, kept.Kept | None]:
+) -> tuple[Graph, skeleton_cache.CachedSkeleton | None]:
     if any_split(model.parameters()):  # not asked of a cached skeleton, which has plain tensors alone
         how, reusable = replace(how, split=True), False
     originals = walk(model)
@@ -110,7 +112,7 @@ def _on_new_copy(
     casting = autocasts.Casting(how.grad or facts.AUTOCAST_KEEPS_CASTS_OF_INFERENCE, named) if how.casts else None
     tracker = Tracker(Recorder(how.use_memo, skeleton, data=skeleton.values(), casting=casting))
     tracker.enter(tree)
-    cached = kept.prepare(modules, how.train, skeleton, tracker, reach) if reusable else None
+    cached = skeleton_cache.prepare(modules, how.train, skeleton, tracker, reach) if reusable else None
     if cached is not None:
         cached.repeats.begins(_asked(cached, inputs, how, home))
     step = step_of(how.training, tree[0][1], skeleton, tracker, how.replica)
@@ -304,7 +306,8 @@ def replacing(tracker: Tracker, appearance: Appearance, more: list[Patch]) -> It
     """Apply all patches of a recording in this context; enter it inside the recorder's mode."""
     ledger = tracker.recorder.ledger
     patches = [
-        *more, *unwatched.PATCHES, *flexible_attention.patches(), *tracker.patches(), *collectives.apart(),
+        *more, *unwatched.PATCHES, *flexible_attention.patches(), *tracker.patches(),
+        *collectives.unrecorded_propagation(),
         *reassigned.patches(ledger.forget, ledger.resize_storage),
         *appearance.patches(),
     ]  # fmt: skip

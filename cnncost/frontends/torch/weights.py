@@ -75,7 +75,7 @@ class Weights(Skeleton):
             copy.__class__ = kind
         if tensor.__dict__ and not copy.__dict__:
             copy.__dict__.update(tensor.__dict__)
-        return self._book(tensor, copy)  # type: ignore[no-any-return]  # it gives back what it got
+        return self._register(tensor, copy)  # type: ignore[no-any-return]  # it gives back what it got
 
     def _clone(self, tensor: torch.Tensor) -> torch.Tensor:
         copy = tensor.clone()
