@@ -358,7 +358,7 @@ def test_a_loss_of_the_users_with_real_targets():
         pytest.param(nn.Linear(4, 3), {"loss": lambda y: y.detach().sum()}, "does not depend on any", id="detached"),
         pytest.param(nn.Linear(4, 3), {"loss": "hinge"}, "'hinge' is not known; expected one of", id="no such loss"),
         pytest.param(nn.Linear(4, 3), {"loss": 3}, "expected a function", id="a number"),
-        pytest.param(nn.Linear(4, 3), {"optimizer": "adm"}, "'adm' is none of torch.optim", id="no such optimizer"),
+        pytest.param(nn.Linear(4, 3), {"optimizer": "adm"}, "torch.optim has no 'adm'", id="no such optimizer"),
         pytest.param(nn.Linear(4, 3), {"optimizer": "sgd:lr"}, "expected NAME=VALUE", id="no value"),
         pytest.param(nn.Linear(4, 3), {"optimizer": "sgd:speed=1"}, "making it failed: TypeError", id="no argument"),
         pytest.param(nn.Linear(4, 3), {"optimizer": "lbfgs"}, "evaluates the model by a closure", id="closure"),

@@ -214,7 +214,7 @@ class Recorder(ResultRecorder):
             for tensor, tracked in operands:
                 if not is_meta(tensor):
                     table[id(tensor)] = stand_in = meta_like(tensor)
-                    self.ledger.stand_in(stand_in, tensor, tracked)
+                    self.ledger.add_stand_in(stand_in, tensor, tracked)
         follows, self.follows_devices = self.follows_devices, self.several
         with self:
             result = foreach.parts(func)(*replace_tensors(args, table, None), **replace_tensors(kwargs, table, None))

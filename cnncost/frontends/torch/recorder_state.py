@@ -139,7 +139,7 @@ class RecorderState(TorchDispatchMode):
         ledger = self.ledger
         copy = self.skeleton.copy_of(tensor) if self.skeleton is not None else None
         if copy is not None and copy is not tensor:  # the user's original, reached past the skeleton
-            ledger.stand_in(tensor, tensor, ledger.find(copy) or self.register_external(copy))
+            ledger.add_stand_in(tensor, tensor, ledger.find(copy) or self.register_external(copy))
             return ledger.tracked[id(tensor)]
         block = ledger.block_of(tensor)
         if block is None:

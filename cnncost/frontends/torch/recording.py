@@ -215,7 +215,7 @@ class _Run:
                 error.recorded = so_far(self._tracker, inputs, entered)
             raise
         finally:
-            made.extend(recorder.ledger.made())
+            made.extend(recorder.ledger.created())
             made.extend(map(ref, inputs.tensors()))
             self._tracker.release()  # else the error's frames, or a cycle, keep it alive
 

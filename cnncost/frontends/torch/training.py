@@ -68,7 +68,7 @@ class Step:
             gradient = own_part(parameter.grad)
             tracker.recorder.ledger.add_source(gradient, "constant")
             tracker.recorder.ledger.mark(gradient, "gradient")
-            tracker.recorder.ledger.beside(gradient, own_part(parameter))
+            tracker.recorder.ledger.share_device(gradient, own_part(parameter))
 
     def _with_hooks(self) -> list[torch.Tensor]:
         """Copies of all tensors that receive gradients, with the hooks of the originals registered on them.
