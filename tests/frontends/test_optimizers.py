@@ -234,7 +234,7 @@ def test_what_hangs_on_a_number_is_refused_and_the_remedy_helps(does):
 
 
 def test_sparse_adam_is_refused_in_a_sentence():
-    with pytest.raises(InputError, match=r"SparseAdam takes sparse gradients alone.*expected an optimizer of dense"):
+    with pytest.raises(InputError, match=r"SparseAdam takes only sparse gradients.*expected an optimizer for dense"):
         cnncost.analyze(nn.Linear(4, 4), (2, 4), training=True, optimizer="sparseadam")
 
 

@@ -360,7 +360,7 @@ def test_a_loss_of_the_users_with_real_targets():
         pytest.param(nn.Linear(4, 3), {"loss": 3}, "expected a function", id="a number"),
         pytest.param(nn.Linear(4, 3), {"optimizer": "adm"}, "torch.optim has no 'adm'", id="no such optimizer"),
         pytest.param(nn.Linear(4, 3), {"optimizer": "sgd:lr"}, "expected NAME=VALUE", id="no value"),
-        pytest.param(nn.Linear(4, 3), {"optimizer": "sgd:speed=1"}, "making it failed: TypeError", id="no argument"),
+        pytest.param(nn.Linear(4, 3), {"optimizer": "sgd:speed=1"}, "constructor failed: TypeError", id="no argument"),
         pytest.param(nn.Linear(4, 3), {"optimizer": "lbfgs"}, "evaluates the model by a closure", id="closure"),
         pytest.param(nn.Linear(4, 3), {"optimizer": lambda _: 3}, "expected a torch.optim.Opt", id="no optimizer"),
         pytest.param(nn.Linear(4, 3), {"optimizer": 3}, "expected a name such as", id="a number as an optimizer"),

@@ -202,7 +202,7 @@ def test_a_rank_in_80_columns(capfd, monkeypatch):
         code, out, err = ran(capfd, command, *net("--parallel", "dp=2,fsdp=2,tp=2", *PLAN, "--mixed", "bf16"))
         assert (code, err) == (0, "")
         assert "rank 0 of 8: dp 2 × fsdp 2 × tp 2" in out
-        assert "put back" not in out  # nothing that torch only writes down for itself is told
+        assert "restored" not in out  # nothing that torch only writes down for itself is told
         assert max(map(len, out.splitlines())) <= 80
     code, out, _ = ran(capfd, "memory", *net("--parallel", "fsdp=2", "--device", "h100"))
     assert "fits 74.5 GiB" in out  # 80 GB

@@ -197,11 +197,11 @@ def _without_kernel(place: str, message: str) -> str:
     if op.startswith("aten::"):
         return (
             f"{place}: torch can't run {op} on tensors without data, so that the shape of its result is unknown; "
-            f"{ON_VALUES}"
+            f"or {ON_VALUES}"
         )
     return (
-        f"{place}: the op {op} has no rule for tensors without data; register one that gives the shape of its result "
-        f"with torch.library.register_fake; or {ON_VALUES}"
+        f"{place}: the op {op} has no rule for tensors without data; register one with "
+        f"torch.library.register_fake, which gives the shape of its result; or {ON_VALUES}"
     )
 
 

@@ -260,7 +260,7 @@ class _Maker(Copier):
             return copy
         if tensor.is_nested:
             raise InputError(
-                "inputs: rows of a nested tensor differ in shape; give a padded tensor or a packed sequence"
+                "inputs: a nested tensor's rows differ in shape; give a padded tensor or a packed sequence"
             )
         stand_in = self._like(tensor)
         stand_in.requires_grad_(tensor.requires_grad)

@@ -32,7 +32,7 @@ class Outside:
         modules: all modules of a model.
 
     Raises:
-        Unseen: the code reaches something whose changes can't be detected.
+        UndetectableError: the code reaches something whose changes can't be detected.
     """
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
@@ -42,7 +42,7 @@ class Outside:
         reader.follow()
         tables: list[dict[Any, Any]] = _spaces(reader)
         for table in tables:
-            reader.replaced(table)
+            reader.check_namespace(table)
         self._names = [(space, name, value) for (_, name), (space, value) in reader.names.items()]
         self._modules = list(reader.modules)
         kinds = reader.classes

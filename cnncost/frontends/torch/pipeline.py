@@ -122,8 +122,7 @@ class Rank(nn.Module):
         self.warm = (
             min(self.count, self.last + 1 - self.here[0]) if isinstance(schedule, pipelining.SINGLE[1]) else None
         )
-        """In 1F1B, which frees sent tensors during the step, the number of forwards before the first backward; else None.
-        """
+        """In 1F1B, which frees sent tensors within a step: number of forwards before the first backward, else None."""
         self.passed: dict[str, torch.Tensor] = {}
         """Tensors passed between stages of this rank. A stage keeps each until the next step replaces it."""
         self.like: dict[tuple[str, int], torch.Tensor] = {}

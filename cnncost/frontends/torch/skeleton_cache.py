@@ -25,9 +25,9 @@ from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.kinds import ATOMS, slots
 from cnncost.frontends.torch.ledger import Sources
 from cnncost.frontends.torch.modules import Tracker
-from cnncost.frontends.torch.reading import Unseen
+from cnncost.frontends.torch.reading import UndetectableError
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.repeats import Asked, Repeats
+from cnncost.frontends.torch.repeats import RecordingKey, Repeats
 from cnncost.frontends.torch.skeleton import HELD, HOOKS, STANDARD, Skeleton
 from cnncost.frontends.torch.surroundings import Reach
 from cnncost.frontends.torch.watch import Watch
@@ -261,12 +261,12 @@ class CachedSkeleton:
             self._graph = verify(graph)
         return self._graph
 
-    def asked(self, inputs: Inputs, *others: Any) -> Asked | None:
+    def key_of(self, inputs: Inputs, *others: Any) -> RecordingKey | None:
         """Everything that a recording's Graph depends on; None if it can't be compared with that of another."""
         buffers = [tensor for _, reference in self._data if (tensor := reference()) is not None]
         try:
-            return Asked(inputs, others, buffers)
-        except Unseen:
+            return RecordingKey(inputs, others, buffers)
+        except UndetectableError:
             return None
 
     def restore(self) -> bool:
