@@ -143,7 +143,7 @@ class Rank(nn.Module):
         return Stepping
 
     def _actions(self, schedule: Any, computed: list[Action]) -> list[Action]:
-        """This rank's actions; with messages if buffers live only from one message to the next."""
+        """The actions of this rank; with messages if buffers live only from one message to the next."""
         if not PIPELINE_LENDS_BUFFERS:
             return computed
         if isinstance(schedule, pipelining.SINGLE):
