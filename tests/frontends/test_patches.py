@@ -14,7 +14,7 @@ import cnncost
 from cnncost.errors import ForwardError
 from cnncost.frontends.torch import custom, record, recording
 from cnncost.frontends.torch.building import building
-from cnncost.frontends.torch.patches import Patch, suspended, in_force, patched
+from cnncost.frontends.torch.patches import Patch, in_force, patched, suspended
 
 # ---- sets of patches
 

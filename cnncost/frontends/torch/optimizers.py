@@ -18,7 +18,7 @@ from cnncost.frontends.torch.diagnose import ON_VALUES, reads_values
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.running import meta_like
 from cnncost.frontends.torch.skeleton import Skeleton
-from cnncost.frontends.torch.warming import apart, check_independent, values_of
+from cnncost.frontends.torch.warming import check_independent, separate_table, values_of
 from cnncost.frontends.torch.wrappers import own_part
 from cnncost.near import suggestion
 
@@ -51,7 +51,9 @@ def warmed(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skelet
     except InputError:
         if recorder.on_values:
             raise
-    with apart(recorder) as ledger:  # it queries devices or reads tensors: record it, which is slower but works
+    with separate_table(
+        recorder
+    ) as ledger:  # it queries devices or reads tensors: record it, which is slower but works
         made = _create(optimizer, parameters, skeleton, recorder.on_values)
         _warm(made, lambda: step(made))
         if recorder.guesses:

@@ -221,7 +221,7 @@ def _recorded(
     tracker.enter(tree)
     step = step_of(how.training, tree[0][1], skeleton, tracker)
     assert skeleton.watch is not None  # `copied` created it with one
-    with watching(skeleton.watch, skeleton.copy_of), skeleton.lending():
+    with watching(skeleton.watch, skeleton.copy_of), skeleton.restoring():
         return _run(tree[0][1], tracker, recorder, inputs, source, how, step)
 
 
