@@ -189,8 +189,8 @@ class Graph:
         notes: remarks on how it was recorded, shown with the results.
         masks: attention masks with known values, by node index.
         failed: where forward failed; None if it finished.
-        undeclared: parameters of a file that does not say what was trained, where no op has a weight: biases and
-            scales, but also tables and masks.
+        undeclared: value ids of parameters that may be constants, because the model file does not say what was
+            trained: no op takes them as its weight. They may be biases or scales, but also tables or masks.
         placement: the devices, if the model is on several.
     """
 
@@ -300,7 +300,7 @@ def _verify_nodes(graph: Graph) -> None:
     types = [kind for _, kind, _, _ in graph.values]
     specs, reads, writes, calls, _, _ = zip(*graph.nodes, strict=True) if graph.nodes else ((),) * 6
     read, made = list(chain.from_iterable(reads)), list(chain.from_iterable(writes))
-    right = (
+    valid = (
         _within(calls, len(graph.calls))
         and _within(read, len(types))
         and _within(made, len(types))
@@ -309,7 +309,7 @@ def _verify_nodes(graph: Graph) -> None:
     )
     defined = {index for index, _, _, role in graph.values if role in SOURCE_ROLES}
     for i, (inputs, outputs) in enumerate(zip(reads, writes, strict=True)):
-        if not right or not defined.issuperset(inputs):
+        if not valid or not defined.issuperset(inputs):
             _verify_node(graph, i, defined)
         if not defined.isdisjoint(outputs) and not (defined & set(outputs)) <= set(inputs):
             raise GraphError(f"node {i} ({graph.nodes[i].name}): defines a value of {outputs} a second time")

@@ -26,7 +26,11 @@ from cnncost.graph import (
 from cnncost.masks import Mask
 
 SCHEMA = 3
-"""2: layout ops have moves; before, they had names and arguments of a framework."""
+"""Version of the format.
+
+2: layout ops list their moves, no longer a framework's names and arguments.
+3: ops state whether they zero elements and whether their first input is an addend.
+"""
 
 
 def to_json(graph: Graph) -> str:
@@ -36,9 +40,9 @@ def to_json(graph: Graph) -> str:
     return json.dumps(
         {
             "graph_schema": SCHEMA,
-            "values": _written(graph.values) if sparse else graph.values,
+            "values": _with_stored(graph.values) if sparse else graph.values,
             "specs": [
-                [s.kind, *(_written((s.inputs, s.outputs)) if sparse else (s.inputs, s.outputs)), s.attrs]
+                [s.kind, *(_with_stored((s.inputs, s.outputs)) if sparse else (s.inputs, s.outputs)), s.attrs]
                 for s in graph.specs
             ],
             "nodes": [[index[n.spec], *n[1:]] for n in graph.nodes],
@@ -122,7 +126,7 @@ def _failed(data: list[Any]) -> Failure:
 
 def _index(value: int) -> int:
     if type(value) is not int or value < 0:
-        raise GraphError(f"graph file: a spec is referred to by its place, 0 or more, not by {value!r}")
+        raise GraphError(f"graph file: a node's spec must be an index, 0 or more, got {value!r}")
     return value
 
 
@@ -138,11 +142,14 @@ def _type(data: list[Any]) -> TensorType:
     return SparseType(tuple(shape), dtype, (int(elements), int(indices)))
 
 
-def _written(value: Any) -> Any:
-    """JSON data for a sparse type, or for a tuple that may contain some; anything else unchanged."""
+def _with_stored(value: Any) -> Any:
+    """Replace each sparse type in nested tuples by a list that includes `stored`.
+
+    `json` would write a `SparseType` as a tuple of shape and dtype, without this attribute.
+    """
     if isinstance(value, SparseType):
         return [value.shape, value.dtype, value.stored]
-    return [_written(item) for item in value] if isinstance(value, tuple) else value
+    return [_with_stored(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _attrs(data: list[Any]) -> tuple[tuple[str, Attr], ...]:

@@ -125,7 +125,7 @@ CASES = [
         [analyzed(cyclic(True), (1, 2))], id="a cyclic tree",
     ),
     pytest.param(
-        analyzed(nn.Linear, (1, 2)), "make an instance of it: Linear(...)", [analyzed(nn.Linear(2, 2), (1, 2))],
+        analyzed(nn.Linear, (1, 2)), "create an instance of it: Linear(...)", [analyzed(nn.Linear(2, 2), (1, 2))],
         id="a class",
     ),
     pytest.param(

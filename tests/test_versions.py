@@ -32,7 +32,7 @@ def test_known(found):
 @pytest.mark.parametrize("found", ["2.99.0", "2.100.0a0+git1234", "3.0.1"])
 def test_newer_than_what_is_proved(found):
     newest = versions.text(versions.NEWEST)
-    with pytest.warns(UntestedTorchWarning, match=f"is newer than {newest}, the newest on which cnncost's figures"):
+    with pytest.warns(UntestedTorchWarning, match=f"is newer than {newest}, the newest that cnncost is tested with"):
         version.check(found)
 
 

@@ -36,12 +36,12 @@ MULTI_HEAD: Types = {
 def attention(spec: OpSpec) -> Cost:
     """MACs = B·L·S·E + B'·L·S·V: scores QKᵀ and their product with the values.
 
-    Attributes: batch B (leading axes of queries and keys, heads included, broadcast), value_batch B' (those of the
-    result), queries L, keys S, width E, value_width V, scaled (elements of queries and keys), mask (whether one is
-    added). A causal mask does not reduce the count: kernels that skip blocks do so by tile size, and the dense count
-    is the usual one.
-    FLOPs besides: scaling queries and keys each by the root of the scale (as the reference
-    implementation does), one FLOP per score for a mask, and the softmax.
+    Attributes: batch B (product of the leading axes of queries and keys after broadcasting, heads included),
+    value_batch B' (that of the result), queries L, keys S, width E, value_width V, scaled (number of elements of
+    queries and keys), mask (whether one is added). A causal mask does not reduce the count: kernels that skip blocks
+    do so by tile size, and the dense count is the usual one.
+    Further FLOPs: scaling queries and keys each by the root of the scale (as the reference implementation does), one
+    FLOP per score for a mask, and the softmax.
     """
     scores = (spec["batch"], spec["queries"], spec["keys"])
     values = (spec["value_batch"], spec["value_width"])
@@ -51,6 +51,7 @@ def attention(spec: OpSpec) -> Cost:
 def _core(
     scores: tuple[int, int, int], width: int, values: tuple[int, int], scaled: int, mask: bool
 ) -> tuple[Term, ...]:
+    """Terms of scaled dot-product attention. `scores`: B, L, S; `values`: B', V; `scaled`: elements of Q and K."""
     b, length, keys = scores
     value_batch, value_width = values
     each: tuple[str | int, ...] = ("B", b, "L", length, "S", keys)

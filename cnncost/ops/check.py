@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 from cnncost.errors import GraphError, RuleError
 from cnncost.graph import Graph, OpSpec, Shape, TensorType, verify
 from cnncost.near import suggestion
-from cnncost.ops.kinds import ANY_KIND, Kind, Role, declaration, declared, fits, written
+from cnncost.ops.kinds import ANY_KIND, Kind, Role, declaration, declared, fits, type_text
 
 if TYPE_CHECKING:
     from cnncost.ops.reach.registry import Output
 
 MOST = 10
-"""Maximum number of faults in a message."""
+"""Maximum number of faults in an error message."""
 
 
 def verify_graph(graph: Graph) -> Graph:
     """Check that a Graph is consistent and that its ops are what their kinds' declarations say; return it.
 
-    Kinds with `::` in their names that are not declared are custom or unknown ops, of which nothing is known.
+    Kinds with `::` in their names that are not declared are custom or unknown ops and not checked.
 
     Raises:
         GraphError: what `cnncost.graph.verify` raises; a kind that does not exist; an attribute that is missing,
@@ -45,16 +45,16 @@ def faults(spec: OpSpec) -> tuple[str, ...]:
     kind = declaration(spec.kind)
     if kind is None:
         return () if "::" in spec.kind else (_undeclared(spec.kind),)
-    faults = (*_attribute_faults(kind, spec), *_role_faults(kind, spec))
-    if not faults:
+    messages = (*_attribute_faults(kind, spec), *_role_faults(kind, spec))
+    if not messages:  # the other checks assume that attributes and tensors are as declared
         wrong = kind.check(spec) if kind.check is not None else None
         wrong = wrong or _reach_fault(spec)
-        faults = () if wrong is None else (f"kind {kind.name!r}: {wrong}",)
-    return faults
+        messages = () if wrong is None else (f"kind {kind.name!r}: {wrong}",)
+    return messages
 
 
 def _reach_fault(spec: OpSpec) -> str | None:
-    """Return a message if the reach rule leads to other shapes than those of the outputs: then attributes are wrong."""
+    """Return a message if the reach rule leads to other shapes than the outputs have: then attributes are wrong."""
     from cnncost.ops.reach.registry import reach_of  # loaded late: most analyses use no reach rules
 
     try:
@@ -63,7 +63,7 @@ def _reach_fault(spec: OpSpec) -> str | None:
             if output is not None and (wrong := _output_fault(spec, output, tensor.shape)) is not None:
                 return wrong
     except (RuleError, ValueError) as error:
-        return f"expected shapes and attributes that fit each other, got {_told(spec)}: {error}"
+        return f"expected shapes and attributes that fit each other, got {_described(spec)}: {error}"
     return None
 
 
@@ -76,7 +76,7 @@ def _output_fault(spec: OpSpec, output: Output, expected: Shape) -> str | None:
         shape = spec.inputs[route.input].shape
         for step in route.steps:
             if not applies(step, shape):
-                return f"{step} of input {route.input} does not apply to the shape {shape}; got {_told(spec)}"
+                return f"{step} of input {route.input} does not apply to the shape {shape}; got {_described(spec)}"
             shape = resulting(shape, (step,))
         shapes.append(shape)
     if output.joined is not None and shapes:
@@ -86,7 +86,8 @@ def _output_fault(spec: OpSpec, output: Output, expected: Shape) -> str | None:
     return None if wrong is None else f"its attributes lead to the shape {wrong}, its output has {expected}"
 
 
-def _told(spec: OpSpec) -> str:
+def _described(spec: OpSpec) -> str:
+    """A spec's input shapes and attributes, for messages."""
     return ", ".join([*map(_shape, spec.inputs), *(f"{name}={value}" for name, value in spec.attrs)])
 
 
@@ -96,8 +97,8 @@ def _shape(tensor: TensorType) -> str:
 
 def _undeclared(name: str) -> str:
     return (
-        f"no kind is called {name!r}{suggestion(name, declared()) or ';'} declare it by @kind({name!r}, …), or name an "
-        "op that is not known after its library, as in 'my_lib::my_op'"
+        f"no kind is called {name!r}{suggestion(name, declared()) or ';'} declare it by @kind({name!r}, …), or use the "
+        "qualified name of the op if it has no declaration, such as 'my_lib::my_op'"
     )
 
 
@@ -109,14 +110,15 @@ def _attribute_faults(kind: Kind, spec: OpSpec) -> Iterator[str]:
         yield f"kind {kind.name!r} has the attribute {twice!r} twice; give it once"
     for name, expected in kind.attributes.items():
         if name not in attributes:
-            yield f"kind {kind.name!r} needs the attribute {name!r} ({written(expected)}); it has {sorted(attributes)}"
-    declared = {**ANY_KIND, **kind.optional, **kind.attributes}
+            needed = f"{name!r} ({type_text(expected)})"
+            yield f"kind {kind.name!r} needs the attribute {needed}; it has {sorted(attributes)}"
+    allowed = {**ANY_KIND, **kind.optional, **kind.attributes}
     for name, value in attributes.items():
-        if name not in declared:
-            hint = suggestion(name, declared) or ";"
-            yield f"kind {kind.name!r} has no attribute {name!r}{hint} it may have {sorted(declared)}"
-        elif not fits(value, declared[name]):
-            yield f"attribute {name!r} of kind {kind.name!r}: expected {written(declared[name])}, got {value!r}"
+        if name not in allowed:
+            hint = suggestion(name, allowed) or ";"
+            yield f"kind {kind.name!r} has no attribute {name!r}{hint} it may have {sorted(allowed)}"
+        elif not fits(value, allowed[name]):
+            yield f"attribute {name!r} of kind {kind.name!r}: expected {type_text(allowed[name])}, got {value!r}"
 
 
 def _role_faults(kind: Kind, spec: OpSpec) -> Iterator[str]:
@@ -130,14 +132,14 @@ def _role_faults(kind: Kind, spec: OpSpec) -> Iterator[str]:
 def _match(roles: Sequence[Role], types: Sequence[TensorType]) -> bool:
     """True if the tensors can be assigned to the roles in order.
 
-    `used` holds every number of tensors that the roles so far may have taken, `reached` the same with the next role.
-    `front` holds the numbers reached last: from each, the role takes one more tensor, and again if it is for several.
+    `used` holds the possible numbers of tensors that the roles so far have taken, `reached` those with the next role
+    included. `front` holds the numbers added last: from each, a role for several tensors may take one more.
     """
     used = {0}
     for role in roles:
         reached = set() if role.needed else set(used)
         front = used
-        while front := {n + 1 for n in front if n < len(types) and _ranked(role, types[n])} - reached:
+        while front := {n + 1 for n in front if n < len(types) and _rank_fits(role, types[n])} - reached:
             reached |= front
             if not role.many:
                 break
@@ -145,5 +147,5 @@ def _match(roles: Sequence[Role], types: Sequence[TensorType]) -> bool:
     return len(types) in used
 
 
-def _ranked(role: Role, tensor: TensorType) -> bool:
+def _rank_fits(role: Role, tensor: TensorType) -> bool:
     return role.least <= len(tensor.shape) and (role.most is None or len(tensor.shape) <= role.most)

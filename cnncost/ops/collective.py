@@ -39,18 +39,18 @@ class Traffic(NamedTuple):
     reach="elements.collective",
 )
 def collective(spec: OpSpec) -> Cost:
-    """0: communication, whose bytes `traffic` tells.
+    """0: communication; `traffic` returns its bytes.
 
-    Attributes: collective; ranks in the group; rank: this one, in the group; group: its name; parts: elements and bytes
-    an element of each whole tensor, which one rank gathers or scatters or all reduce; root: the rank that broadcasts,
-    gathers, scatters or receives the sum; sends, receives: elements to and from other ranks, in an uneven all-to-all;
-    members: the group's ranks in the world, as ranges by start, end and step.
+    Attributes: collective; ranks: size of the group; rank: this rank's index in the group; group: its name; parts: for
+    each tensor, the elements of the whole (gathered, scattered or reduced) and the bytes per element; root: the rank
+    that broadcasts, gathers, scatters or receives the sum; sends, receives: elements to and from other ranks in an
+    uneven all-to-all; members: the group's global ranks, as ranges of start, end and step.
     """
     return cost(spec)
 
 
 def traffic(spec: OpSpec) -> Traffic:
-    """The bytes that this rank sends and receives in a collective, by the ring.
+    """The bytes that this rank sends and receives in a collective, with the ring algorithm.
 
     With W ranks and a whole tensor of N elements, in chunks of c = ⌈N/W⌉: an all-gather and a reduce-scatter send and
     receive (W−1)·c, an all-reduce, which is both, 2·(W−1)·c. A broadcast and a reduction pass all N around the ring
@@ -60,13 +60,13 @@ def traffic(spec: OpSpec) -> Traffic:
 
 
 def busiest(spec: OpSpec, algorithm: Algorithm = "ring") -> int:
-    """Bytes that the busiest link of any rank carries in one direction: what the time of a collective follows from.
+    """Bytes that the busiest link of any rank carries in one direction; they determine the time of a collective.
 
-    By the ring they are (W−1)·c of an all-gather or a reduce-scatter, 2·(W−1)·c of an all-reduce, N of a broadcast or
-    a reduction; of a gather or a scatter the root's (W−1)·c, of an all-to-all this rank's. By the double binary tree an
-    all-reduce takes 2·N: each rank passes a half up as a leaf of one tree, and in the other a half up and a half to
-    each of two children (Sanders, Speck, Träff 2009, "Two-tree algorithms for full bandwidth broadcast, reduction and
-    scan"). All other collectives are by the ring.
+    With the ring, these are (W−1)·c for an all-gather or a reduce-scatter, 2·(W−1)·c for an all-reduce, N for a
+    broadcast or a reduction; for a gather or a scatter the root's (W−1)·c, for an all-to-all this rank's. With the
+    double binary tree an all-reduce takes 2·N: each rank passes half of the data up as a leaf of one tree, and in the
+    other tree half up and half to each of two children (Sanders, Speck, Träff 2009, "Two-tree algorithms for full
+    bandwidth broadcast, reduction and scan"). All other collectives use the ring.
     """
     name, ranks = spec["collective"], spec["ranks"]
     wholes = [(-(-elements // ranks) * width, elements * width) for elements, width in spec["parts"]]
@@ -82,6 +82,7 @@ def busiest(spec: OpSpec, algorithm: Algorithm = "ring") -> int:
 
 
 def _of_part(spec: OpSpec, elements: int, width: int) -> Traffic:
+    """Traffic of one tensor of `elements` elements of `width` bytes."""
     name, ranks, rank = spec["collective"], spec["ranks"], spec["rank"]
     whole, others = elements * width, ranks - 1
     if name in ("send", "receive"):
@@ -102,5 +103,6 @@ def _of_part(spec: OpSpec, elements: int, width: int) -> Traffic:
         at_root = Traffic(0, others * chunk) if name == "gather" else Traffic(others * chunk, 0)
         return at_root if rank == root else Traffic(chunk, 0) if name == "gather" else Traffic(0, chunk)
     steps = (rank - root) % ranks if name == "broadcast" else (root - rank) % ranks
+    # the first rank on the ring receives nothing, the last sends nothing; a reduction ends at its root
     begins, ends = (steps == 0, steps == others) if name == "broadcast" else (steps == others, steps == 0)
     return Traffic(0 if ends else whole, 0 if begins else whole)

@@ -36,9 +36,10 @@ class Conv:
 
     Attributes:
         x, w, y: bytes of the tensors in their own layouts.
+        n, c, k, g: images, input channels, output channels, groups.
         positions: output positions of one image; slice: those of one slice of a volume.
         r: number of kernel positions; side: the kernel's longest side.
-        first: N,C,*X of the call's input.
+        first: N,C,*X of the call's input; torch inserts an axis of 1 into sequences.
         copied: bytes of contiguous copies of operands that torch makes before it calls a kernel.
     """
 
@@ -68,9 +69,11 @@ class Conv:
         self.x: int = x.nbytes
         self.y: int = y.nbytes
         padding = spec["padding"]
-        same = isinstance(padding, str)
-        self.padding = (self.side // 2 if padding == "same" else 0) if same else max(padding, default=0)
-        self.last = spec.get("layout") == "channels_last"
+        if isinstance(padding, str):
+            self.padding = self.side // 2 if padding == "same" else 0
+        else:
+            self.padding = max(padding, default=0)
+        self.channels_last = spec.get("layout") == "channels_last"
         self.sizes = tuple(x.shape[-axes:])
 
     @cached_property
@@ -165,10 +168,11 @@ class Conv:
     @property
     def clone(self) -> int:
         """Bytes of a copy of the weights in channels-last order; 0 if they have this order already."""
-        return self.w if self.last and self.r > 1 and self.c > self.g else 0
+        return self.w if self.channels_last and self.r > 1 and self.c > self.g else 0
 
 
 def _registers(channels: int, lanes: int) -> int:
+    """Round up to whole registers: one, or multiples of two or three."""
     return lanes if channels <= lanes else min(up(channels, 2 * lanes), up(channels, 3 * lanes))
 
 
@@ -177,15 +181,15 @@ def conv(spec: OpSpec, kernels: Kernels) -> int:
 
     First the blocked operands and the blocked result are alive, then the blocked and the plain result.
     """
-    given, made = spec.inputs[0], spec.outputs[0]
-    if not given.numel or not made.numel:
+    x, y = spec.inputs[0], spec.outputs[0]
+    if not x.numel or not y.numel:
         return 0
-    c = Conv(spec, given, made, kernels)
+    c = Conv(spec, x, y, kernels)
     if c.native:
         return c.copied + _native(c)
     if c.transposed:
         return c.copied + c.clone + _of_input(c) - c.x
-    if c.last:
+    if c.channels_last:
         return c.copied + c.clone + c.in_products + (0 if c.depthwise else c.batches)
     return c.copied + _forward(c) - c.y
 
@@ -203,8 +207,8 @@ def _forward(c: Conv) -> int:
         return max(c.threads * min(c.columns, _CACHE) + c.y, 2 * c.y)
     flat = c.c < c.block and c.g == 1 and c.r > 1  # a kernel for few channels reads the plain image
     source = 0 if flat else c.blocked(c.x, c.c)
-    made = c.blocked(c.y, c.k)
-    return max(source + c.weights(flat) + made + c.gathered, made + c.y)
+    result = c.blocked(c.y, c.k)
+    return max(source + c.weights(flat) + result + c.gathered, result + c.y)
 
 
 def conv_backward(spec: OpSpec, kernels: Kernels) -> int:
@@ -218,8 +222,8 @@ def conv_backward(spec: OpSpec, kernels: Kernels) -> int:
         images = c.n if c.axes == 3 else 1  # volumes are unfolded all at once (`slow_conv3d_backward`)
         more = images * c.columns if c.g == 1 else held
         return c.copied + c.clone + more
-    made = _forward if c.transposed else _of_input
-    of_input = made(c) if spec["of_input"] else 0
+    bytes_of = _forward if c.transposed else _of_input
+    of_input = bytes_of(c) if spec["of_input"] else 0
     of_weight = _of_weights(c) + (given.nbytes if spec["of_input"] else 0) if spec["of_weight"] else 0
     return c.copied + c.clone + max(of_input, of_weight) - held
 
@@ -229,22 +233,22 @@ def _of_input(c: Conv) -> int:
 
     A dense convolution with strides is computed by small products on channels-last images, which are copied twice.
     """
-    apart = c.dilated and c.r > 1
-    if c.last:
-        if c.depthwise and not apart:
+    dilated = c.dilated and c.r > 1
+    if c.channels_last:
+        if c.depthwise and not dilated:
             return c.x + c.weights()
-        if apart:
+        if dilated:
             return c.x + c.w + c.threads * c.columns
         return c.x + c.in_products + (_STRIDED_BATCHES * c.kernels.threads if c.strided else c.batches)
-    if not c.in_blocks or (apart and (c.strided or c.depthwise or c.padding > 3)) or (c.depthwise and c.padding > 3):
+    if not c.in_blocks or (dilated and (c.strided or c.depthwise or c.padding > 3)) or (c.depthwise and c.padding > 3):
         return c.x + max(c.x, c.threads * c.columns)
     if c.strided and not c.depthwise:
         grad = c.y if c.k > 1 and c.positions > 1 else 0
         weights = c.w // c.c * _registers(c.c // c.g, c.block) * c.g
         return max(grad + weights + c.x + _STRIDED_BATCHES * c.kernels.threads, 3 * c.x)
-    made = c.blocked(c.x, c.c)
-    beside = made if c.transposed and c.spec["bias"] and c.spec.kind == "conv" else 0  # the bias is added in a copy
-    return max(c.blocked(c.y, c.k) + c.weights() + made + beside, made + c.x)
+    result = c.blocked(c.x, c.c)
+    copy = result if c.transposed and c.spec["bias"] and c.spec.kind == "conv" else 0  # in which the bias is added
+    return max(c.blocked(c.y, c.k) + c.weights() + result + copy, result + c.x)
 
 
 def _of_weights(c: Conv) -> int:
@@ -253,21 +257,21 @@ def _of_weights(c: Conv) -> int:
     With im2col, oneDNN reserves four times the weights to sum the threads' results (`key_conv_wei_reduction`).
     """
     beyond = c.padding > c.side // 2 if c.wide else c.side > min(c.sizes[-2:]) or (c.axes == 3 and c.strided)
-    apart = (c.dilated and c.r > 1) or beyond
+    unsupported = (c.dilated and c.r > 1) or beyond  # by the kernels that don't use columns
     small = not c.depthwise or (c.side <= 3 and max(c.spec["stride"]) <= 2)
     by_columns = c.w + max(c.threads * (c.columns + 4 * c.w), c.w)
-    if c.last:
-        made = c.w if c.depthwise and small else _in_both(c)
-        return max(by_columns, 3 * c.w) if apart else made + 2 * c.w
-    if apart or not c.in_blocks or not small or c.side >= 14:
+    if c.channels_last:
+        result = c.w if c.depthwise and small else _padded_weights(c)
+        return max(by_columns, 3 * c.w) if unsupported else result + 2 * c.w
+    if unsupported or not c.in_blocks or not small or c.side >= 14:
         return by_columns
     flat = c.c in (1, 3) and c.g == 1
-    made = c.weights(flat)
+    result = c.weights(flat)
     source = 0 if flat else c.blocked(c.x, c.c)
-    again = c.wide and c.positions == 1 and c.side >= _LARGE  # measured; which kernel does it is not known
-    return max(source + c.blocked(c.y, c.k) + made, made + c.w * (1 + again))
+    copied_again = c.wide and c.positions == 1 and c.side >= _LARGE  # measured; which kernel does it is not known
+    return max(source + c.blocked(c.y, c.k) + result, result + c.w * (1 + copied_again))
 
 
-def _in_both(c: Conv) -> int:
+def _padded_weights(c: Conv) -> int:
     """Return the bytes of the weights with each group's input and output channels padded to whole blocks."""
     return c.g * up(c.c // c.g, c.block) * up(c.k // c.g, c.block) * c.r * c.item

@@ -20,8 +20,8 @@ from cnncost.ops.registry import Cost, Term
 def custom(spec: OpSpec) -> Cost:
     """The cost that the module's or function's rule returned for this call.
 
-    Attributes: terms, each (what, ((name, factor), …), flops per item, mac); read, written: bytes, None for every input
-    read once and every output written once.
+    Attributes: terms, each (label, ((name, factor), …), flops per item, mac); read, written: bytes, None for every
+    input read once and every output written once.
     """
     terms = tuple(Term(*term) for term in spec["terms"])
     read, written = spec["read"], spec["written"]

@@ -14,8 +14,8 @@ SPREAD = 8
 """Per gradient of a sampled element: weighted for four pixels, and added to them."""
 SLOPE = 7
 """Per coordinate and sampled element: two differences, two products, a sum; multiplied by the gradient, summed."""
-PLACE = 12
-"""Per location on two axes: 4·2 for the coordinates' fractions, and four products of them (as in `sample`)."""
+LOCATION = 12
+"""Per sampled location on two axes: 4·2 for the coordinates' fractions, and four products of them (as in `sample`)."""
 
 
 DEFORMABLE: Types = {
@@ -30,10 +30,10 @@ DEFORMABLE: Types = {
     attributes={"boxes": int},
 )
 def nms(spec: OpSpec) -> Cost:
-    """FLOPs = 3·N + 13·N·(N − 1)/2: areas, and the overlap of each pair, as if no box were dropped on the way.
+    """FLOPs = 3·N + 13·N·(N − 1)/2: areas, and the overlap of each pair, as if no box were suppressed before.
 
     Attribute: boxes N. A pair: 2 maxima, 2 minima, 2 differences, 2 comparisons with 0, a product, a sum and a
-    difference of areas, a division, a comparison. Kernels skip dropped boxes depending on the data.
+    difference of areas, a division, a comparison. Kernels skip suppressed boxes, which depend on the data.
     """
     n = spec["boxes"]
     return cost(spec, flops("areas", 3, "N", n), flops("overlaps", 13, "pairs", n * (n - 1) // 2))
@@ -53,11 +53,11 @@ def roi_align(spec: OpSpec) -> Cost | None:
     if not spec["samples"]:
         return None
     y, squared = spec.outputs[0], spec["samples"] ** 2
-    places = y.numel // max(y.shape[1], 1)
+    bins = y.numel // max(y.shape[1], 1)
     return cost(
         spec,
         flops("samples and mean", BILINEAR + 1, "Y", y.numel, "s²", squared),
-        flops("places", PLACE, "K·P·Q", places, "s²", squared),
+        flops("locations", LOCATION, "K·P·Q", bins, "s²", squared),
     )
 
 
@@ -78,7 +78,7 @@ def deform_conv(spec: OpSpec) -> Cost:
     terms = [
         macs("N", n, "K", w[0], "P", positions, "C/g", w[1], "R", kernel),
         flops("sampling", BILINEAR + bool(spec["masked"]), *taps, "C", c),
-        flops("places", PLACE, *taps, "o", spec["offset_groups"]),
+        flops("locations", LOCATION, *taps, "o", spec["offset_groups"]),
     ]
     if len(spec.inputs) > 3 + bool(spec["masked"]):
         terms.append(flops("bias", 1, "N", n, "K", w[0], "P", positions))
@@ -98,11 +98,11 @@ def roi_align_backward(spec: OpSpec) -> Cost | None:
     if not spec["samples"]:
         return None
     y, squared = spec.inputs[0], spec["samples"] ** 2
-    places = y.numel // max(y.shape[1], 1)
+    bins = y.numel // max(y.shape[1], 1)
     return cost(
         spec,
         flops("shares", SPREAD + 1, "Y", y.numel, "s²", squared),
-        flops("places", PLACE, "K·P·Q", places, "s²", squared),
+        flops("locations", LOCATION, "K·P·Q", bins, "s²", squared),
     )
 
 
@@ -127,7 +127,7 @@ def deform_conv_backward(spec: OpSpec) -> Cost:
         flops("sampling", BILINEAR + masked, *taps, "C", c),
         flops("gradient of the input", SPREAD + masked, *taps, "C", c),
         flops("gradient of the offsets", 2 * SLOPE + masked, *taps, "C", c),
-        flops("places", PLACE, "3", 3, *taps, "o", spec["offset_groups"]),
+        flops("locations", LOCATION, "3", 3, *taps, "o", spec["offset_groups"]),
         flops("gradient of the bias", 1, "N", n, "K", w[0], "P", positions),
     ]
     if masked:

@@ -11,11 +11,11 @@ A kind is the Graph's name for what an op does, whatever a framework calls it. A
     def my_kind(spec: OpSpec) -> Cost:
         '''MACs = N·K·C/g. Shapes: x: N,C; w: K,C/g.'''
 
-It gives the roles of the tensors in order, with the ranks that each may have; the attributes with their types, which
-are written as Python writes them, `optional` ones apart; and the rules: cost, which inputs an output depends on
-(`reach`), temporary bytes of the algorithm (`scratch`) and of a CPU's kernel (`workspace`), and what else has to hold
-between shapes and attributes (`check`). The passes look rules up by kind; `verify_graph` checks Graphs against
-declarations. Front ends write kinds and attributes and know no rule; a second front end lowers to the same kinds.
+It gives the roles of the tensors in order, with the ranks that each may have; the attributes with their Python types,
+those that may be missing as `optional`; and the rules: cost, which inputs an output depends on (`reach`), temporary
+bytes of the algorithm (`scratch`) and of a CPU's kernel (`workspace`), and what else has to hold between shapes and
+attributes (`check`). The passes look rules up by kind; `verify_graph` checks Graphs against declarations. Front ends
+write kinds and attributes and know no rules; all front ends lower to the same kinds.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from cnncost.ops.workspace import Workspace
 from cnncost.ops.workspace import workspace as workspace_rule
 
 Check: TypeAlias = "Callable[[OpSpec], str | None]"
-"""What is wrong with a spec whose roles and attributes fit, as `expected …, got …`; None if nothing is."""
+"""Returns what is wrong with a spec whose roles and attributes fit, as `expected …, got …`; None if nothing is."""
 Types: TypeAlias = "Mapping[str, object]"
 """Attribute names and their types: `int`, `int | None`, `tuple[int, ...]`, `Literal["max", "avg"]`, …"""
 
@@ -102,35 +102,35 @@ class Kind(NamedTuple):
     check: Check | None
 
 
-Reaches: TypeAlias = "str | Callable[[OpSpec], Any]"
-REACHES: dict[str, Reaches] = {}
-"""Declared dependency rules by kind; `ops.reach` looks them up. Named ones are imported when first asked for: most
-reports need none."""
+ReachRule: TypeAlias = "str | Callable[[OpSpec], Any]"
+REACHES: dict[str, ReachRule] = {}
+"""Declared dependency rules by kind; `ops.reach` looks them up. Rules given by name are imported at their first use,
+because most reports need none."""
 _KINDS: dict[str, Kind] = {}
-NONE: Types = MappingProxyType({})
+NO_ATTRIBUTES: Types = MappingProxyType({})
 ANY_OUTPUTS = (some("y"),)
 ANY_KIND: Types = MappingProxyType({"scratch": int, "scratch_unknown": bool})
 """Attributes that ops of every kind may have: temporary bytes that a front end has measured, or failed to."""
 
 
 def kind(
-    name: str, *, inputs: Sequence[Role], outputs: Sequence[Role] = ANY_OUTPUTS, attributes: Types = NONE,
-    optional: Types = NONE, reach: Reaches | None = None, scratch: Scratch | None = None,
+    name: str, *, inputs: Sequence[Role], outputs: Sequence[Role] = ANY_OUTPUTS, attributes: Types = NO_ATTRIBUTES,
+    optional: Types = NO_ATTRIBUTES, reach: ReachRule | None = None, scratch: Scratch | None = None,
     workspace: Workspace | None = None, check: Check | None = None,
 ) -> Callable[[registry.Rule], registry.Rule]:  # fmt: skip
-    """Declare a kind; decorates its cost rule. A custom op's kind is its name, `"my_lib::my_op"`.
+    """Declare a kind, by decorating its cost rule. A custom op's kind is its name, `"my_lib::my_op"`.
 
     Args:
         name: the kind.
         inputs: roles of its input tensors, in order.
         outputs: roles of its outputs.
-        attributes: those that each of its ops has, and their types.
-        optional: attributes that may be missing.
-        reach: which input positions each output position depends on, a rule of `ops.reach` by its name, `"space.conv"`;
-            without, receptive fields behind it are unknown.
-        scratch: temporary bytes that the algorithm allocates; none without.
-        workspace: bytes that its CPU kernel allocates, an estimate.
-        check: what else has to hold.
+        attributes: the attributes that each of its ops has, and their types.
+        optional: the attributes that may be missing, and their types.
+        reach: rule for which input positions each output position depends on: a function, or the name of one in
+            `ops.reach`, as `"space.conv"`. Without it, receptive fields after the op are unknown.
+        scratch: rule for the temporary bytes that the algorithm allocates; without it, there are none.
+        workspace: rule for the bytes that its CPU kernel allocates, an estimate; without it, there are none.
+        check: further check of shapes and attributes.
 
     Raises:
         ValueError: the kind is declared already, or has a rule.
@@ -163,7 +163,7 @@ def declared() -> tuple[str, ...]:
 
 
 def fits(value: object, expected: object) -> bool:
-    """True if an attribute's value is of a type, as declared. An int is a float, too; a bool is no int."""
+    """True if an attribute's value has the declared type. An int is accepted as a float; a bool is not an int."""
     origin, arguments = get_origin(expected), get_args(expected)
     if expected is object:
         return True
@@ -182,12 +182,12 @@ def fits(value: object, expected: object) -> bool:
     return type(value) is expected or (expected is float and type(value) is int)
 
 
-def written(expected: object) -> str:
+def type_text(expected: object) -> str:
     """Return a type as messages show it: `tuple[int, ...]`."""
     if get_origin(expected) is Literal:
         return "one of " + ", ".join(map(repr, get_args(expected)))
     if get_origin(expected) in (Union, UnionType):
-        return " or ".join(map(written, get_args(expected)))
+        return " or ".join(map(type_text, get_args(expected)))
     if expected is NoneType:
         return "None"
     return expected.__name__ if isinstance(expected, type) and not get_args(expected) else str(expected)

@@ -8,19 +8,19 @@ from __future__ import annotations
 from typing import Literal
 
 from cnncost.graph import OpSpec
-from cnncost.ops.kinds import INTS, fits, kind, one, rest, written
-from cnncost.ops.registry import Cost, cost, flops, numbers
+from cnncost.ops.kinds import INTS, fits, kind, one, rest, type_text
+from cnncost.ops.registry import Cost, cost, flops, reals_per_element
 
 
 def _well_formed(spec: OpSpec) -> str | None:
-    """Moves have names and arguments as in `reach/moves.py`; where they lead, `verify_graph` checks for all kinds."""
+    """Check names and arguments of moves (`reach/moves.py`). `verify_graph` checks the shapes that they lead to."""
     from cnncost.ops.reach import moves  # verification alone needs them
 
     for name, *values in spec["moves"] or ():
         if not isinstance(name, str) or (expected := moves.arguments(name)) is None:
             return f"expected moves of {sorted(moves.names())}, got {name!r}"
         if len(values) != len(expected) or not all(map(fits, values, expected)):
-            return f"move {name!r}: expected the arguments {', '.join(map(written, expected))}, got {tuple(values)}"
+            return f"move {name!r}: expected the arguments {', '.join(map(type_text, expected))}, got {tuple(values)}"
     return None
 
 
@@ -36,8 +36,9 @@ def _well_formed(spec: OpSpec) -> str | None:
 def layout(spec: OpSpec) -> Cost:
     """0: shapes, strides and copies.
 
-    Attributes: copy, without which nothing is read or written; moves; zeroes, if elements are set to zero or zeros are
-    added that no move tells of (`tril`, `diag_embed`); densifies, if a sparse tensor's zeros are stored from here on.
+    Attributes: copy: whether elements are copied (a view reads and writes nothing); moves; zeroes: whether it sets
+    elements to zero or adds zeros, other than by moves (`tril`, `diag_embed`); densifies: whether it stores a sparse
+    tensor's zeros.
     """
     return cost(spec) if spec["copy"] else cost(spec, read=0, written=0)
 
@@ -49,7 +50,11 @@ def layout(spec: OpSpec) -> Cost:
     reach="elements.create",
 )
 def create(spec: OpSpec) -> Cost:
-    """0: a tensor filled with constants, a range or random numbers; written, nothing read. Attributes: reads, joint."""
+    """0: a tensor filled with constants, a range or random numbers; nothing is read.
+
+    Attributes: reads: indices of the inputs whose elements are parameters of the elements' distributions; joint:
+    whether the last axis is drawn together, as from a Dirichlet distribution.
+    """
     return cost(spec, read=0)
 
 
@@ -77,9 +82,9 @@ def dropout(spec: OpSpec) -> Cost:
 def gather(spec: OpSpec) -> Cost:
     """0: elements selected by index (embedding, index_select, gather); the selected ones are read and written.
 
-    Attributes: fn, how positions are given (as for torch's functions of these names, or otherwise); dim or axes, where;
-    positions, as runs of (first, count, step), and `picked`, the shape of an index, if known. A lookup reads as many
-    elements of the table as it returns, not the whole table.
+    Attributes: fn: how indices are interpreted, as by torch's function of this name; dim or axes: the indexed axes;
+    positions: known indices, for each index tensor as runs of (first, count, step); picked: the shape of the index. A
+    lookup reads as many elements of the table as it returns, not the whole table.
     """
     indices = sum(t.nbytes for t in spec.inputs[1:] if not t.floating)
     picked = sum(t.nbytes for t in spec.outputs)
@@ -100,7 +105,7 @@ def scatter(spec: OpSpec) -> Cost:
     """
     if not spec["accumulate"] or not spec.outputs[0].floating:
         return cost(spec)
-    return cost(spec, flops("accumulate", numbers(spec), "elements", spec["elements"]))
+    return cost(spec, flops("accumulate", reals_per_element(spec), "elements", spec["elements"]))
 
 
 @kind(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from cnncost.graph import OpSpec
 from cnncost.ops.kinds import kind, one, rest
-from cnncost.ops.registry import Cost, cost, flops, macs, parts
+from cnncost.ops.registry import Cost, complex_factor, cost, flops, macs
 
 
 def _lu(m: int, n: int) -> int:
@@ -115,5 +115,5 @@ def pinv(spec: OpSpec) -> Cost:
         flops("singular values and vectors", each, "matrices", matrices, "operations", decomposed),
         flops("reciprocals", 1, "matrices", matrices, "r", r),
         flops("scale", 2 if each == 4 else 1, "matrices", matrices, "n", n, "r", r),
-        macs("matrices", matrices, "m", m, "n", n, "r", r, *parts(spec)),
+        macs("matrices", matrices, "m", m, "n", n, "r", r, *complex_factor(spec)),
     )

@@ -11,7 +11,7 @@ from math import prod
 from cnncost.graph import OpSpec
 from cnncost.ops.kinds import INTS, kind, maybe, one, rest, some
 from cnncost.ops.quantized import scaled
-from cnncost.ops.registry import Cost, Term, cost, flops, macs, numbers, parts
+from cnncost.ops.registry import Cost, Term, complex_factor, cost, flops, macs, reals_per_element
 
 
 def _features_fit(spec: OpSpec) -> str | None:
@@ -36,8 +36,8 @@ def linear(spec: OpSpec) -> Cost:
     """
     x, w = spec.inputs[0].shape, spec.inputs[1].shape
     rows, outs = prod(x[:-1]), prod(w[:-1])
-    main = macs("M", rows, "I", x[-1], "O", outs, *parts(spec))
-    bias = (flops("bias", numbers(spec), "M", rows, "O", outs),) if spec["bias"] else ()
+    main = macs("M", rows, "I", x[-1], "O", outs, *complex_factor(spec))
+    bias = (flops("bias", reals_per_element(spec), "M", rows, "O", outs),) if spec["bias"] else ()
     return cost(spec, *scaled(spec, main), *bias)
 
 
@@ -53,8 +53,11 @@ def bilinear(spec: OpSpec) -> Cost:
     Shapes: x1: *,I; x2: *,J; w: O,I,J; y: *,O.
     """
     rows, (o, i, j) = prod(spec.inputs[0].shape[:-1]), spec.inputs[2].shape
-    main = (macs("M", rows, "O", o, "I", i, "J", j, *parts(spec)), macs("M", rows, "O", o, "J", j, *parts(spec)))
-    return cost(spec, *main, flops("bias", numbers(spec), "M", rows, "O", o)) if spec["bias"] else cost(spec, *main)
+    each = complex_factor(spec)
+    terms = [macs("M", rows, "O", o, "I", i, "J", j, *each), macs("M", rows, "O", o, "J", j, *each)]
+    if spec["bias"]:
+        terms.append(flops("bias", reals_per_element(spec), "M", rows, "O", o))
+    return cost(spec, *terms)
 
 
 @kind(
@@ -66,41 +69,42 @@ def trilinear(spec: OpSpec) -> Cost:
     """Σ i₁·i₂·i₃ over some axes, by two products per position on one axis: i₁ with i₂, and the result with i₃.
 
     Attributes: sizes (of all axes), has (three tuples: the axes each input has; it is broadcast over the others),
-    summed (axes), unrolled (the axis whose positions are processed one by one). The first product is summed over the
+    summed (axes), unrolled (the axis whose U positions are processed one by one). The first product is summed over the
     axes that i₃ lacks, the second over the others. A product without a sum counts as FLOPs, as nothing is accumulated;
     along an axis that only one factor has, that factor is summed first. Ref: _trilinear and sumproduct_pair in ATen's
     native/Linear.cpp. Bilinear layers and their derivatives are computed with it.
     """
-    sizes, (one, two, three), summed, axis = spec["sizes"], spec["has"], spec["summed"], spec["unrolled"]
-    rest = [d for d in range(len(sizes)) if d != axis]
-    places = sizes[axis]
-    inner = {d for d in rest if d in summed and not three[d]}
-    first = _pair(spec, places, sizes, ({d for d in rest if one[d]}, {d for d in rest if two[d]}), inner)
-    both = {d for d in rest if one[d] or two[d]} - inner
-    outer = {d for d in rest if d in summed and three[d]}
-    terms = first + _pair(spec, places, sizes, (both, {d for d in rest if three[d]}), outer)
+    sizes, (has_1, has_2, has_3), summed, axis = spec["sizes"], spec["has"], spec["summed"], spec["unrolled"]
+    axes = [d for d in range(len(sizes)) if d != axis]
+    positions = sizes[axis]
+    inner = {d for d in axes if d in summed and not has_3[d]}
+    first = _pair(spec, positions, sizes, ({d for d in axes if has_1[d]}, {d for d in axes if has_2[d]}), inner)
+    both = {d for d in axes if has_1[d] or has_2[d]} - inner
+    outer = {d for d in axes if d in summed and has_3[d]}
+    terms = first + _pair(spec, positions, sizes, (both, {d for d in axes if has_3[d]}), outer)
     if 0 in sizes:
         return cost(spec)
-    if axis in summed and places > 1:
-        terms.append(flops("sum of places", numbers(spec), "U-1", places - 1, "outputs", spec.outputs[0].numel))
+    if axis in summed and positions > 1:
+        each, outputs = reals_per_element(spec), spec.outputs[0].numel
+        terms.append(flops("sum over positions", each, "U-1", positions - 1, "outputs", outputs))
     return cost(spec, *terms)
 
 
 def _pair(
-    spec: OpSpec, places: int, sizes: tuple[int, ...], axes: tuple[set[int], set[int]], summed: set[int]
+    spec: OpSpec, positions: int, sizes: tuple[int, ...], axes: tuple[set[int], set[int]], summed: set[int]
 ) -> list[Term]:
-    """Terms of a product of two tensors with these axes, `places` times; `summed` axes may belong to one only."""
+    """Terms of `positions` products of two tensors with these axes; a `summed` axis may belong to only one of them."""
     left, right = axes
     terms = []
     for side in (left, right):
         if alone := (side - (left & right)) & summed:
             n, gone = prod(sizes[d] for d in side), prod(sizes[d] for d in alone)
-            terms.append(flops("sum", numbers(spec), "U", places, "n-o", n - n // max(gone, 1)))
+            terms.append(flops("sum", reals_per_element(spec), "U", positions, "n-o", n - n // max(gone, 1)))
     shared = summed & left & right
     each = prod(sizes[d] for d in (left | right) - (summed - shared))
     if shared:
-        return [*terms, macs("U", places, "products", each, *parts(spec))]
-    return [*terms, flops("product", 6 if parts(spec) else 1, "U", places, "products", each)]
+        return [*terms, macs("U", positions, "products", each, *complex_factor(spec))]
+    return [*terms, flops("product", 6 if complex_factor(spec) else 1, "U", positions, "products", each)]
 
 
 def _product_fits(spec: OpSpec) -> str | None:
@@ -121,15 +125,15 @@ def _product_fits(spec: OpSpec) -> str | None:
 def matmul(spec: OpSpec) -> Cost:
     """MACs = B·M·K·N; the addend of addmm, baddbmm and the like is one FLOP per output.
 
-    Attributes: batch, m, k, n as the product is computed (broadcast batches multiplied out); bias: whether something is
-    added; addend: whether the first input is no factor, but what is added (it is given even if β is 0); integer: of
+    Attributes: batch, m, k, n, after broadcasting the batch axes; bias: whether something is added;
+    addend: whether the first input is what is added, not a factor (it is given even if β is 0); integer: a product of
     8-bit integers, scaled to the result.
     """
     batch, m, k, n = spec["batch"], spec["m"], spec["k"], spec["n"]
-    main = macs("B", batch, "M", m, "K", k, "N", n, *parts(spec))
+    main = macs("B", batch, "M", m, "K", k, "N", n, *complex_factor(spec))
     if not spec["bias"]:
         return cost(spec, *scaled(spec, main))
-    return cost(spec, *scaled(spec, main), flops("addend", numbers(spec), "outputs", spec.outputs[0].numel))
+    return cost(spec, *scaled(spec, main), flops("addend", reals_per_element(spec), "outputs", spec.outputs[0].numel))
 
 
 @kind(

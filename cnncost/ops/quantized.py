@@ -33,7 +33,7 @@ def int8_macs(*pairs: str | int) -> Term:
 
 
 def scaled(spec: OpSpec, main: Term) -> tuple[Term, ...]:
-    """A product's term; of 8-bit integers (attribute `integer`) it has no FLOPs, and each output is scaled once."""
+    """A product's term; for 8-bit integers (attribute `integer`) one without FLOPs, and the scaling of each output."""
     if not spec.get("integer"):
         return (main,)
     return (
@@ -42,7 +42,8 @@ def scaled(spec: OpSpec, main: Term) -> tuple[Term, ...]:
     )
 
 
-def _around(spec: OpSpec) -> tuple[Term, ...]:
+def _conversions(spec: OpSpec) -> tuple[Term, ...]:
+    """Terms of the conversions before and after an integer product: to 8 bits if dynamic, and back from 32 bits."""
     if spec.outputs[0].dtype == "int32":
         return ()  # the accumulators themselves are the result
     back = flops("scale and bias" if spec["dynamic"] else "requantize", REQUANTIZE, "outputs", spec.outputs[0].numel)
@@ -61,7 +62,7 @@ def quantized_linear(spec: OpSpec) -> Cost:
 
     Attributes: rows M, in I, out O, dynamic.
     """
-    return cost(spec, int8_macs("M", spec["rows"], "I", spec["in"], "O", spec["out"]), *_around(spec))
+    return cost(spec, int8_macs("M", spec["rows"], "I", spec["in"], "O", spec["out"]), *_conversions(spec))
 
 
 @kind(
@@ -76,7 +77,7 @@ def quantized_conv(spec: OpSpec) -> Cost:
     """
     main = int8_macs("N", spec["batch"], "K", spec["out"], "P", spec["positions"], "C/g", spec["per_group"],
                      "R", spec["kernel"])  # fmt: skip
-    return cost(spec, main, *_around(spec))
+    return cost(spec, main, *_conversions(spec))
 
 
 @kind(

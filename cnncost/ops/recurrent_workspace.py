@@ -11,20 +11,20 @@ _BATCHES = 4_096
 
 
 def _layer(spec: OpSpec, width: int, kernels: Kernels) -> int:
-    """Bytes for both weights in blocks of the hidden state, the summed biases, and the gates of all steps.
+    """Bytes of both weights, with hidden units padded to blocks, of the summed biases, and of the gates of all steps.
 
     An input wider than the hidden state is copied into the buffer of all steps' states, and so is the output.
     """
     hidden, item = spec["hidden"], ITEM_BYTES[spec.inputs[0].dtype]
     gates = GATES[spec["cell"]]
-    filled = -(-hidden // (2 * kernels.lanes)) * 2 * kernels.lanes
-    weights = gates * filled * (width + spec["recurrent"]) + gates * hidden
+    padded = -(-hidden // (2 * kernels.lanes)) * 2 * kernels.lanes
+    weights = gates * padded * (width + spec["recurrent"]) + gates * hidden
     steps = spec["tokens"] * (gates * hidden + (2 * width if width > hidden else 0))
     return int((weights + steps) * item + 4 * _BATCHES * kernels.threads)
 
 
 def recurrent(spec: OpSpec, kernels: Kernels) -> int:
-    """The largest layer of an LSTM that runs as one kernel; others are made of ops without a workspace."""
+    """The bytes of the largest layer of an LSTM that runs as one kernel; 0 for those that run as several ops."""
     if spec["cell"] != "lstm" or spec["recurrent"] != spec["hidden"] or ITEM_BYTES[spec.inputs[0].dtype] > 4:
         return 0
     inner = spec["recurrent"] * spec["directions"]

@@ -9,7 +9,7 @@ from cnncost.ops import window_workspace
 from cnncost.ops.complex_numbers import ADD, COMPLEX_FLOPS, MULTIPLY, REDUCTIONS
 from cnncost.ops.kinds import INTS, LAYOUT, kind, maybe, one, rest, some
 from cnncost.ops.pointwise import FLOPS
-from cnncost.ops.registry import Cost, cost, flops, numbers
+from cnncost.ops.registry import Cost, cost, flops, reals_per_element
 
 SOFTMAX_FLOPS = 5
 """Per element: maximum, subtraction, exp, sum, division (log-softmax: log and subtraction instead)."""
@@ -118,7 +118,7 @@ def all_close(spec: OpSpec) -> Cost:
 def trace(spec: OpSpec) -> Cost:
     """FLOPs = D − 1: the sum of a diagonal of D elements."""
     x = spec.inputs[0]
-    each = numbers(spec)
+    each = reals_per_element(spec)
     return cost(spec, flops("sum", each, "D-1", max(min(x.shape) - 1, 0))) if x.floating else cost(spec)
 
 

@@ -116,7 +116,7 @@ def cost(spec: OpSpec, *terms: Term, read: int | None = None, written: int | Non
 _RULES: dict[str, Rule] = {}
 _COSTS: dict[OpSpec, Cost | None] = {}
 SESSION.own_table("costs", _COSTS)
-_EPOCH = [object()]
+_EPOCH = [object()]  # in a list, so that functions can replace it
 
 
 def rule(kind: str, *, replace: bool = False) -> Callable[[Rule], Rule]:
@@ -152,11 +152,11 @@ def cost_of(spec: OpSpec) -> Cost | None:
         return _COSTS[spec]
     except KeyError:
         function = _RULES.get(spec.kind)
-        result = _COSTS[spec] = _asked(function, spec) if function is not None else None
+        result = _COSTS[spec] = _call_rule(function, spec) if function is not None else None
         return result
 
 
-def _asked(function: Rule, spec: OpSpec) -> Cost | None:
+def _call_rule(function: Rule, spec: OpSpec) -> Cost | None:
     """Call a rule and validate its result: a user's rule may raise or return something other than a Cost."""
     try:
         result = function(spec)
@@ -171,7 +171,7 @@ def _asked(function: Rule, spec: OpSpec) -> Cost | None:
 
 
 def forget_costs() -> None:
-    """Clear the cache of costs (a cold start, for benchmarks)."""
+    """Clear the cache of costs: a rule has changed, or a benchmark measures a cold start."""
     _COSTS.clear()
     _EPOCH[0] = object()
 
@@ -192,13 +192,13 @@ def rule_doc(kind: str) -> str:
     return (function.__doc__ or "").strip().splitlines()[0] if function is not None and function.__doc__ else ""
 
 
-def parts(spec: OpSpec) -> tuple[str | int, ...]:
-    """Extra factor for complex numbers: each product is four real multiply-accumulates. Empty for real ones."""
+def complex_factor(spec: OpSpec) -> tuple[str | int, ...]:
+    """A factor of 4 for complex products, each of which is four real multiply-accumulates; empty for real ones."""
     return ("complex", 4) if any(t.complex for t in spec.outputs) else ()
 
 
-def numbers(spec: OpSpec) -> int:
-    """Real numbers per element of the result, 2 if complex; also the FLOPs of one addition."""
+def reals_per_element(spec: OpSpec) -> int:
+    """Number of reals per element of the result: 2 if complex, else 1. It is also the FLOPs of one addition."""
     return 2 if any(t.complex for t in spec.outputs) else 1
 
 

@@ -1,6 +1,6 @@
-"""Temporary tensors that an op allocates while it runs, if the algorithm and not the kernel determines them.
+"""Temporary tensors that an op allocates while it runs, as far as the algorithm determines them.
 
-Workspaces that differ between kernels are in `workspace`.
+What depends on the kernel is in `workspace`.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ def scratch(kind: str) -> Callable[[Scratch], Scratch]:
 
 
 def recurrent(spec: OpSpec) -> int:
-    """The previous layer's whole output, and a transposed copy of an LSTM's input if it is batch first.
+    """Bytes of the previous layer's output, and of a transposed copy of an LSTM's input if it is batch first.
 
     GRU and RNN compute the gates of all steps at once, and stack the outputs of the steps at the end.
     """
     x = spec.inputs[0]
     item = ITEM_BYTES[x.dtype]
     width = spec["directions"] * (spec["recurrent"] if spec["layers"] > 1 else 0)
-    moved = x.nbytes if spec["steps_axis"] == 1 and min(x.shape[:2]) > 1 else 0
+    transposed = x.nbytes if spec["steps_axis"] == 1 and min(x.shape[:2]) > 1 else 0
     if spec["cell"] != "lstm":
         width += (GATES[spec["cell"]] + spec["directions"]) * spec["hidden"]
-        moved = 0
-    return int(spec["tokens"] * width * item + moved)
+        transposed = 0
+    return int(spec["tokens"] * width * item + transposed)
 
 
 def scratch_of(spec: OpSpec) -> int:

@@ -28,9 +28,9 @@ SOFTMAX_BACKWARD_FLOPS = 4
 def sparse_matmul(spec: OpSpec) -> Cost:
     """MACs = Z·N: Z stored elements of the sparse factor, each with N elements of the dense one.
 
-    Attributes: stored Z, n; bias: whether something is added to each output; addend: whether the first input is no
-    factor; mean: whether each output's products are averaged. For two sparse factors Z is the number of pairs that are
-    multiplied, and N is 1.
+    Attributes: stored Z, n; bias: whether something is added to each output; addend: whether the first input is what
+    is added; mean: whether each output's products are averaged. For two sparse factors Z is the number of pairs that
+    are multiplied, and N is 1.
     """
     terms = [macs("Z", spec["stored"], "N", spec["n"])]
     if spec["bias"]:

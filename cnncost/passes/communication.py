@@ -47,4 +47,4 @@ def communication(graph: Graph, run: str) -> tuple[Exchange, ...]:
         row = sums.setdefault((phase, spec["collective"], spec["group"], spec["ranks"]), [0, 0, 0, 0])
         for i, number in enumerate((1, nbytes, *moved)):
             row[i] += count * number
-    return tuple([Exchange(run, *sort, *numbers) for sort, numbers in sums.items()])
+    return tuple([Exchange(run, *key, *numbers) for key, numbers in sums.items()])

@@ -33,7 +33,7 @@ class Row(NamedTuple):
         dense: all multiply-accumulates.
         macs: those without a zero factor.
         accumulates: those among `macs` whose activations are spikes, 0 or 1: a weight is added, nothing is multiplied.
-        in_full: those among `macs` that are an upper bound, as their op was not examined.
+        in_full: those among `macs` that were not examined for zeros, so that all of them count: an upper bound.
     """
 
     path: str
@@ -92,7 +92,7 @@ class Effective(NamedTuple):
 
 
 def active(graph: Graph, counted: Mapping[int, tuple[int, bool]]) -> Effective:
-    """Summarize a run. `counted` has, by node index, the products without a zero and whether activations are spikes.
+    """Summarize a run. `counted` gives, by node index, the products without a zero and whether activations are spikes.
 
     An op with products that is not in `counted` counts in full.
     """

@@ -117,13 +117,13 @@ def link_times(
     for (key, phase), count in uses.items():
         spec = specs[key]
         link, bandwidth, nbytes, seconds = sending(spec, device, topology, dtype)
-        sort = (phase, spec["collective"], spec["group"], spec["ranks"], link)
-        sums = values.setdefault(sort, [bandwidth, 0, 0, 0.0])
+        group = (phase, spec["collective"], spec["group"], spec["ranks"], link)
+        sums = values.setdefault(group, [bandwidth, 0, 0, 0.0])
         for i, number in enumerate((count, count * nbytes, count * seconds), start=1):
             sums[i] += number
     return tuple(
-        LinkTime(*sort, bandwidth, int(calls), int(nbytes), seconds)
-        for sort, (bandwidth, calls, nbytes, seconds) in values.items()
+        LinkTime(*group, bandwidth, int(calls), int(nbytes), seconds)
+        for group, (bandwidth, calls, nbytes, seconds) in values.items()
     )
 
 

@@ -27,7 +27,7 @@ def best(function):
 
 def cold(graph):
     """With no rule's answer at hand."""
-    registry.forget_reaches()
+    registry._REACHES.clear()
     receptive_fields(graph)
 
 

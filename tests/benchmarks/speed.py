@@ -22,7 +22,7 @@ from vit import ViT
 
 import cnncost
 from cnncost import zoo
-from cnncost.frontends.torch import kept, memo
+from cnncost.frontends.torch import memo, skeleton_cache
 from cnncost.ops.registry import forget_costs
 
 INPUT = (1, 3, 224, 224)
@@ -51,7 +51,7 @@ def measure(build, train, rounds=15):
 
     def forget():
         memo.clear()
-        kept.clear()
+        skeleton_cache.clear()
         forget_costs()
 
     for warm_up in (analyze, forget, analyze, lambda: model(x)):

@@ -15,7 +15,7 @@ from vit import ViT
 
 import cnncost
 from cnncost import zoo
-from cnncost.frontends.torch import kept, memo
+from cnncost.frontends.torch import memo, skeleton_cache
 from cnncost.ops.registry import forget_costs
 
 INPUT = (1, 3, 224, 224)
@@ -48,7 +48,7 @@ def measure(build, rounds=9):
 
     def forget():
         memo.clear()
-        kept.clear()
+        skeleton_cache.clear()
         forget_costs()
 
     times = {"bare": [], "cold": [], "warm": [], "report": [], "memory": []}

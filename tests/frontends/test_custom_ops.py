@@ -99,7 +99,7 @@ def test_an_op_that_has_no_rule_for_shapes_says_how_to_give_it_one(op, name, gra
     message = str(error.value)
     assert message.startswith("1 (Applies) at test_custom_ops.py:")
     assert (
-        f"the op {name} has no rule for tensors without data; give it one with torch.library.register_fake" in message
+        f"the op {name} has no rule for tensors without data; register one with torch.library.register_fake" in message
     )
 
 

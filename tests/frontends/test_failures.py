@@ -51,7 +51,7 @@ NO_MODELS = [
         id="a dictionary",
     ),
     pytest.param(nn.Linear(2, 3).state_dict(), "a dict of 2 items; a state dict has no forward", id="a state dict"),
-    pytest.param(nn.Linear, "the class Linear; make an instance of it: Linear(...)", id="a class"),
+    pytest.param(nn.Linear, "the class Linear; create an instance of it: Linear(...)", id="a class"),
     pytest.param(F.relu, "expected a torch.nn.Module, got function", id="a function"),
     pytest.param(len, "expected a torch.nn.Module, got builtin_function_or_method", id="a function of Python"),
     pytest.param(3, "expected a torch.nn.Module, got int: '3'", id="a number"),

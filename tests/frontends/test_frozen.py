@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from cnncost.frontends.torch import kept, record
+from cnncost.frontends.torch import record, skeleton_cache
 from cnncost.frontends.torch.frozen import UnfitError, frozen
 
 X = (2, 3)
@@ -22,9 +22,9 @@ X = (2, 3)
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
-    kept.clear()
+    skeleton_cache.clear()
     yield
-    kept.clear()
+    skeleton_cache.clear()
 
 
 class Nested(nn.Module):
@@ -49,15 +49,15 @@ class Nested(nn.Module):
 
 
 def kept_for(model):
-    return kept._KEPT.get((id(model), None))
+    return skeleton_cache._CACHE.get((id(model), None))
 
 
 def fresh(model):
-    held, met = kept._KEPT.copy(), kept._MET.copy()
-    kept.clear()
+    held, met = skeleton_cache._CACHE.copy(), skeleton_cache._SEEN.copy()
+    skeleton_cache.clear()
     graph = record(model, X)
-    kept._KEPT.update(held)
-    kept._MET.update(met)
+    skeleton_cache._CACHE.update(held)
+    skeleton_cache._SEEN.update(met)
     return graph
 
 
@@ -168,7 +168,7 @@ def test_a_recurrent_layer_is_kept_and_its_weights_are_seen():
     model.weight_hh_l0 = nn.Parameter(torch.rand(16, 4).double())
     model.double()
     expected = record(model, torch.rand(5, 2, 3).double())
-    kept.clear()
+    skeleton_cache.clear()
     assert record(model, torch.rand(5, 2, 3).double()) == expected
     del model
     gc.collect()
@@ -215,7 +215,7 @@ def test_nests_keep_nothing_alive():
     del model
     gc.collect()
     assert [ref() for ref in refs] == [None, None]
-    assert not kept._KEPT
+    assert not skeleton_cache._CACHE
 
 
 def test_equal_numbers_of_other_types_differ():

@@ -126,7 +126,7 @@ def test_iterators_within_a_chain_in_a_global_stand_where_they_stood(trace):
     ids=["generator", "generator expression", "counter in a table", "a loop in a generator", "map of a generator"],
 )
 def test_what_can_not_be_put_back_is_an_error_that_names_it(make, named, trace):
-    with pytest.raises(ForwardError, match="can't be put back") as error:
+    with pytest.raises(ForwardError, match="can't be rewound") as error:
         cnncost.analyze(make(), X, trace=trace)
     assert named in str(error.value)
 

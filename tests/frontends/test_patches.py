@@ -14,7 +14,7 @@ import cnncost
 from cnncost.errors import ForwardError
 from cnncost.frontends.torch import custom, record, recording
 from cnncost.frontends.torch.building import building
-from cnncost.frontends.torch.patches import Patch, given_back, in_force, patched
+from cnncost.frontends.torch.patches import Patch, in_force, patched, suspended
 
 # ---- sets of patches
 
@@ -80,13 +80,13 @@ def test_where_one_cannot_be_replaced_none_is():
 @pytest.mark.usefixtures("untouched")
 def test_given_back_undoes_all_sets_for_a_while():
     with patched([patch("own", 1)]), patched([patch("own", 2), patch("inherited", 2)]):
-        with given_back():
+        with suspended():
             assert (Owner.own, Owner.inherited) == ("own", "of the base")
             with patched([patch("own", 4)]):  # what is imported may itself replace something
                 assert Owner.own == 4
             assert Owner.own == "own"
         assert (Owner.own, Owner.inherited) == (2, 2)
-    with pytest.raises(ImportError), patched([patch("own", 1)]), given_back():
+    with pytest.raises(ImportError), patched([patch("own", 1)]), suspended():
         raise ImportError
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from cnncost import opaque
 from cnncost.errors import CnncostError
-from cnncost.frontends.torch import kept, record
+from cnncost.frontends.torch import record, skeleton_cache
 from cnncost.session import SESSION
 from tests.versions.facts import PROPERTIES_OF_MODULES_ARE_OVERLOOKED
 
@@ -85,6 +85,6 @@ def test_what_a_program_changes_is_seen(name, monkeypatch):
     finally:
         program.get("undo", lambda: None)()
         SESSION.clear()
-    assert not kept._KEPT
+    assert not skeleton_cache._CACHE
     assert after == expected
     assert after != before or name in OVERLOOKED

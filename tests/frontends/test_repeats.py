@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import cnncost
 from cnncost import opaque
-from cnncost.frontends.torch import kept, record, recording
+from cnncost.frontends.torch import record, recording, skeleton_cache
 from cnncost.session import SESSION
 
 X = (2, 4, 8, 8)
@@ -57,11 +57,11 @@ def runs(monkeypatch):
 
 def fresh(model, inputs, **how):
     """A recording with all caches empty; what was cached is there again afterwards."""
-    held, met = kept._KEPT.copy(), kept._MET.copy()
+    held, met = skeleton_cache._CACHE.copy(), skeleton_cache._SEEN.copy()
     SESSION.clear()
     graph = record(model, inputs, **how)
-    kept._KEPT.update(held)
-    kept._MET.update(met)
+    skeleton_cache._CACHE.update(held)
+    skeleton_cache._SEEN.update(met)
     return graph
 
 
@@ -206,7 +206,7 @@ def test_an_equal_recording_is_not_run(name, device, train, runs):
         if hasattr(each, "times"):
             each.times = torch.tensor(2)  # forward reads it
     graphs = [record(model, inputs, train=train) for _ in range(5)]
-    assert len(runs) == 2, next(iter(kept._KEPT.values())).repeats.why_not
+    assert len(runs) == 2, next(iter(skeleton_cache._CACHE.values())).repeats.why_not
     assert all(graph is graphs[1] for graph in graphs[2:])
     assert graphs[1] == graphs[0] == fresh(model, inputs, train=train)
 
@@ -751,7 +751,7 @@ def test_what_changes_each_time_is_not_compared_for_ever(runs, monkeypatch):
     for i in range(12):
         monkeypatch.setitem(globals(), "STEP", 3.0 + i)
         assert record(model, X) == fresh(model, X)
-    (cached,) = kept._KEPT.values()
+    (cached,) = skeleton_cache._CACHE.values()
     assert cached.repeats.why_not
 
 

@@ -363,8 +363,10 @@ def test_nothing_is_left_of_a_forward(spoil, weights, fails):
 )
 def test_the_search_for_a_tensors_holders_ends_where_no_container_holds_them(spoil, walks, monkeypatch):
     """Each level is a walk over all objects of the process; what the search itself makes is none of them."""
-    walked, walk = [], leftovers._Search._climb
-    monkeypatch.setattr(leftovers._Search, "_climb", lambda search, of: walked.append(len(of)) or walk(search, of))
+    walked, walk = [], leftovers._Search._find_holders
+    monkeypatch.setattr(
+        leftovers._Search, "_find_holders", lambda search, of: walked.append(len(of)) or walk(search, of)
+    )
     with pytest.raises(cnncost.CnncostError, match="after all that"):
         cnncost.record(Net(then_fails(spoil)), (4, 8))
     assert len(walked) == walks

@@ -166,7 +166,7 @@ def test_nested_tensors_are_refused_in_words_of_our_own(function: Any, trace: An
 @pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
 def test_a_nested_input_is_refused(trace: Any, layout: Any) -> None:
     nested = torch.nested.nested_tensor([torch.rand(2, 8), torch.rand(3, 8)], layout=layout)
-    with pytest.raises(InputError, match="a nested tensor has no one shape; give a padded tensor"):
+    with pytest.raises(InputError, match="a nested tensor's rows differ in shape; give a padded tensor"):
         cnncost.analyze(_Model(lambda s, x: s.linear(x)), nested, trace=trace)
 
 

@@ -189,8 +189,8 @@ def forget() -> None:
             for value in list(vars(module).values()):
                 if isinstance(value, _lru_cache_wrapper):
                     value.cache_clear()
-    for module, table in (("ops.registry", "_COSTS"), ("ops.reach.registry", "_FOUND"),
-                          ("frontends.torch.dataless", "_KNOWN"), ("frontends.torch.kept", "_KEPT"),
+    for module, table in (("ops.registry", "_COSTS"), ("ops.reach.registry", "_REACHES"),
+                          ("frontends.torch.meta_cache", "_RESULTS"), ("frontends.torch.skeleton_cache", "_CACHE"),
                           ("frontends.torch.memo", "_MEMOS"), ("frontends.torch.memo", "_FRESH"),
                           ("frontends.torch.memo", "_SPECS")):  # fmt: skip
         if (loaded := sys.modules.get(f"cnncost.{module}")) is not None:

@@ -202,11 +202,11 @@ def _clocked(tool: Tool, model: torch.nn.Module, inputs: tuple[Any, ...]) -> flo
 
 
 def _forget() -> None:
-    from cnncost.frontends.torch import kept, memo
+    from cnncost.frontends.torch import memo, skeleton_cache
     from cnncost.ops.registry import forget_costs
 
     memo.clear()
-    kept.clear()
+    skeleton_cache.clear()
     forget_costs()
 
 

@@ -118,13 +118,13 @@ def net(*arguments, name="Net"):
         pytest.param(net("--parallel", "tp=2", "--plan", "blocks.*.upp=colwise"),
                      "plan: blocks.*.upp: no module of this path", id="no such module"),
         pytest.param(net("--parallel", "tp=2", "--plan", "blocks.*.up=colwize"),
-                     "'colwize' is none of the styles that are followed; did you mean colwise", id="no such style"),
+                     "'colwize' is not a supported style; did you mean colwise", id="no such style"),
         pytest.param(net("--parallel", "tp=2", "--plan", "blocks.*.up"), "expected MODULE=STYLE", id="no style"),
         pytest.param(net("--parallel", "tp=2", "--plan", "norm=colwise"),
                      "norm: colwise: expected a Linear or an Embedding, got LayerNorm", id="no weight to split"),
         pytest.param(net("--parallel", "tp=2", "--plan", "blocks.*.up.weight=colwise"),
                      "this is a parameter, and parameters by themselves are not split here", id="a parameter"),
-        pytest.param(net(*TP, name="Tied"), "modules that share one weight are split unlike", id="tied"),
+        pytest.param(net(*TP, name="Tied"), "modules that share one weight are split differently", id="tied"),
         pytest.param(("alexnet", "--parallel", "fsdp=2"), "AlexNet has no repeated blocks", id="no blocks"),
         pytest.param(net("--parallel", "fsdp=2", "--blocks", "layers.*"), "blocks: layers.*: no module of this path",
                      id="no such blocks"),
@@ -202,7 +202,7 @@ def test_a_rank_in_80_columns(capfd, monkeypatch):
         code, out, err = ran(capfd, command, *net("--parallel", "dp=2,fsdp=2,tp=2", *PLAN, "--mixed", "bf16"))
         assert (code, err) == (0, "")
         assert "rank 0 of 8: dp 2 × fsdp 2 × tp 2" in out
-        assert "put back" not in out  # nothing that torch only writes down for itself is told
+        assert "restored" not in out  # nothing that torch only writes down for itself is told
         assert max(map(len, out.splitlines())) <= 80
     code, out, _ = ran(capfd, "memory", *net("--parallel", "fsdp=2", "--device", "h100"))
     assert "fits 74.5 GiB" in out  # 80 GB
@@ -299,7 +299,7 @@ def test_tied_weights_that_are_split_alike_stay_one():
         ({"fsdp": 4}, {"model_args": {"width": 3}}, "model_args: expected a specification such as 'net.py:Net'"),
         ({"fsdp": 4}, {"inputs": "1x8:int64"}, "inputs: expected a specification such as 'net.py:Net'"),
         ({"fsdp": 4}, {"blocks": "nowhere.*"}, "no module of this path"),
-        ({"fsdp": 4}, {"blocks": "blocks"}, "blocks is a ModuleList, which has no forward; expected what is in it"),
+        ({"fsdp": 4}, {"blocks": "blocks"}, "blocks is a ModuleList, which has no forward; expected the modules in it"),
     ],
 )
 def test_split_refuses(mesh, how, said):

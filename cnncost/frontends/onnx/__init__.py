@@ -23,8 +23,8 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
     Args:
         spec: the file's name, for messages.
         model: a ModelProto, as `read` returns it.
-        inputs: shapes for inputs with open axes, by name or in order; None for those of the file. For one integer
-            its value: what follows from it, such as which branch is taken, is then known.
+        inputs: shapes for inputs with open axes (of no fixed size), by name or in order; None: those of the file. For
+            an input of one integer its value: what depends on it, such as which branch runs, is then known.
         sizes: sizes of open axes by name.
 
     Raises:
@@ -68,19 +68,19 @@ def example(model: Any, graph: Graph) -> dict[str, Any]:
     return {name: np.zeros(kind.shape, kind.dtype) for name, kind in zip(tensors, types, strict=True)}
 
 
-def shapes_of(model: Any, inputs: Any, sizes: Mapping[str, Any], begin: Mapping[str, int]) -> dict[str, Any]:
-    """All inputs by name, in the form that `graph_of` takes: shapes, and values of those that are one integer.
+def shapes_of(model: Any, inputs: Any, sizes: Mapping[str, Any], default_sizes: Mapping[str, int]) -> dict[str, Any]:
+    """All inputs by name, in the form that `graph_of` takes: shapes, and the values of inputs of one integer.
 
     Args:
-        model: as for `graph_of`, and what follows likewise.
-        inputs: shapes for inputs with open axes.
-        sizes: sizes of open axes by name.
-        begin: sizes of those that neither binds.
+        model: as for `graph_of`.
+        inputs: as for `graph_of`.
+        sizes: as for `graph_of`.
+        default_sizes: sizes of open axes that neither `inputs` nor `sizes` determines.
 
     Raises:
         InputError: as `graph_of` does.
     """
-    types, values = bound(input_names(model), inputs, sizes, begin)
+    types, values = bound(input_names(model), inputs, sizes, default_sizes)
     return {
         name: values.get(name, TensorText(kind.shape, kind.dtype)) for name, kind in types.items() if kind is not None
     }
@@ -97,14 +97,14 @@ def _outputs(spec: str, run: Interpreter, graph: Any, names: Mapping[str, Tensor
     for output in graph.output:
         tensor = names.get(output.name)
         if tensor is None:
-            raise SourceError(f"{spec}: nothing makes the output {output.name!r}; the file is damaged")
+            raise SourceError(f"{spec}: no node computes the output {output.name!r}; the file is damaged")
         declared = type_of(output.type)
         values += [run.value(part, "", "", 0, 0) for part in tensor.parts or () if part.type is not None]
         if tensor.type is None:
             continue
         if declared is not None and declared.shape != tensor.type.shape:
             run.builder.note(
-                f"{output.name}: the file declares {'×'.join(map(str, declared.shape))}, its ops make "
+                f"{output.name}: the file declares {'×'.join(map(str, declared.shape))}, its ops return "
                 f"{'×'.join(map(str, tensor.type.shape))}"
             )
         values.append(run.value(tensor, "", "", 0, 0))
@@ -115,6 +115,6 @@ def _note_unshaped(run: Interpreter) -> None:
     if run.unshaped:
         several = f", and {len(run.unshaped) - 1} more" if len(run.unshaped) > 1 else ""
         run.builder.note(
-            f"no shape is known for {run.unshaped[0]}{several}: ops that make or read such tensors are unknown, and "
-            "totals lower bounds"
+            f"no shape is known for {run.unshaped[0]}{several}: ops that write or read such tensors are unknown, and "
+            "totals are lower bounds"
         )

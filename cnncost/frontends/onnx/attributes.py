@@ -1,4 +1,4 @@
-"""Attributes of nodes as Python's data."""
+"""Converts attributes of nodes to Python values."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from cnncost.frontends.onnx.tensors import value_of
 
 
 def attribute_of(proto: Any) -> Any:
-    """Convert an AttributeProto to Python: a number, a text, a list, a GraphProto, or a numpy array.
+    """Convert an AttributeProto to a number, a string, a list, a GraphProto, or a numpy array.
 
-    A tensor that is large or stored in another file gives None, and so does an attribute type that is not known here.
+    None for a tensor that is large or stored in another file, and for an unknown attribute type.
     """
     reader = _READERS.get(proto.type)
     return None if reader is None else reader(proto)

@@ -1,4 +1,4 @@
-"""Sizes of a file's inputs: as declared, with dynamic axes bound by the user's shapes or by axis names."""
+"""Sizes of a file's inputs: as declared, and those of open axes from the user's shapes or from sizes by axis name."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from cnncost.tensor_types import Shape, TensorType
 
 
 def bound(
-    inputs: Mapping[str, Any], given: Any, sizes: Mapping[str, Any], begin: Mapping[str, int] | None = None
+    inputs: Mapping[str, Any], given: Any, sizes: Mapping[str, Any], default_sizes: Mapping[str, int] | None = None
 ) -> tuple[dict[str, TensorType | None], dict[str, int]]:  # fmt: skip
-    """Types of the inputs by name, and values of those that are one integer each, where they are given.
+    """Types of the inputs by name, None for one that is not a tensor; and given values of inputs of one integer.
 
     Args:
-        inputs: the file's inputs as TypeProtos by name; None stands for what is no tensor.
+        inputs: the file's inputs as TypeProtos by name.
         given: shapes, in the order of the inputs or by name; None for those of the file.
         sizes: sizes of axes by name.
-        begin: sizes of axes that neither of them binds.
+        default_sizes: sizes of axes that neither `given` nor `sizes` determines.
 
     Raises:
         InputError: an input or axis that does not exist, a shape that contradicts the file, an axis left open.
@@ -37,7 +37,7 @@ def bound(
         else:
             shapes[name] = found
         _bind(name, inputs[name], shapes[name].shape, named)
-    named = {**(begin or {}), **named}
+    named = {**(default_sizes or {}), **named}
     return {name: _type(name, proto, shapes.get(name), named) for name, proto in inputs.items()}, values
 
 
@@ -84,7 +84,7 @@ def _scalar(proto: Any) -> bool:
 
 _INTEGERS = frozenset({2, 3, 4, 5, 6, 7, 9, 12, 13})
 _NAMELESS = frozenset({"?", "-1", "None", "*"})
-"""What converters write where an axis has no name: two of them need not have one size."""
+"""Names that converters give to axes without one: two such axes may differ in size."""
 
 
 def _name(dim: Any) -> str:
@@ -114,12 +114,12 @@ def _shape(name: str, value: Any) -> TensorText | Number:
 
 
 def _number(value: Any) -> int | None:
-    """Return the integer in a tensor of one element; None if its dtype is floating-point, or its data isn't there."""
+    """Return the integer in a tensor of one element; None if its dtype is floating-point, or it has no data."""
     try:
-        found = value.item()
+        item = value.item()
     except (RuntimeError, ValueError, NotImplementedError, AttributeError):  # on torch's meta device
         return None
-    return int(found) if isinstance(found, int) else None
+    return int(item) if isinstance(item, int) else None
 
 
 def _sizes(inputs: Mapping[str, Any], sizes: Mapping[str, Any]) -> dict[str, int]:
@@ -138,15 +138,15 @@ def _dims(proto: Any) -> list[Any]:
 
 
 def _bind(name: str, proto: Any, shape: Shape, named: dict[str, int]) -> None:
-    """Bind the open axes of one input. Raises InputError for a contradiction."""
+    """Add the sizes of one input's named axes to `named`. Raises InputError for a contradiction."""
     has_shape = proto.HasField("tensor_type") and proto.tensor_type.HasField("shape")
     dims = _dims(proto)
     if has_shape and len(dims) != len(shape):
-        raise InputError(f"{name}: expected {len(dims)} axes, {_told(proto)}, got {len(shape)}: {_x(shape)}")
+        raise InputError(f"{name}: expected {len(dims)} axes, {_shown(proto)}, got {len(shape)}: {_shape_text(shape)}")
     for axis, (dim, size) in enumerate(zip(dims, shape, strict=False)):
         fixed = dim.dim_value if dim.HasField("dim_value") else named.get(_name(dim))
         if fixed is not None and fixed > 0 and fixed != size:
-            raise InputError(f"{name}: axis {axis} is {fixed} ({_told(proto)}), got {size} in {_x(shape)}")
+            raise InputError(f"{name}: axis {axis} is {fixed} ({_shown(proto)}), got {size} in {_shape_text(shape)}")
         if _name(dim):
             named[_name(dim)] = size
 
@@ -169,7 +169,7 @@ def _type(name: str, proto: Any, text: TensorText | None, named: Mapping[str, in
         if size is None and not (dim.HasField("dim_value") and dim.dim_value == 0):
             by_name = f" or --dim {dim.dim_param}=1" if _name(dim).isidentifier() else ""
             raise InputError(
-                f"{name}: axis {axis} is open in {_told(proto)}; bind it by --input {name}={_example(proto, named)}"
+                f"{name}: axis {axis} is open in {_shown(proto)}; bind it by --input {name}={_example(proto, named)}"
                 f"{by_name}"
             )
         sizes.append(0 if size is None else size)
@@ -181,7 +181,8 @@ def _declared(dim: Any) -> bool:
     return bool(dim.HasField("dim_value") and dim.dim_value >= 0)
 
 
-def _told(proto: Any) -> str:
+def _shown(proto: Any) -> str:
+    """An input's declared shape, such as `batch×3×224×224`."""
     return "×".join(_name(dim) or (str(dim.dim_value) if _declared(dim) else "?") for dim in _dims(proto))
 
 
@@ -190,8 +191,8 @@ def _example(proto: Any, named: Mapping[str, int]) -> str:
         dim.dim_value if _declared(dim) else named.get(_name(dim)) or (1 if i == 0 else 224)
         for i, dim in enumerate(_dims(proto))
     ]
-    return _x(tuple(sizes))
+    return _shape_text(tuple(sizes))
 
 
-def _x(shape: Shape) -> str:
+def _shape_text(shape: Shape) -> str:
     return "x".join(map(str, shape)) or "scalar"

@@ -29,7 +29,7 @@ from cnncost.frontends.torch.anew import RecordAnewError
 from cnncost.frontends.torch.attempt import How, how_of
 from cnncost.frontends.torch.callables import as_call
 from cnncost.frontends.torch.compat.dispatch import dispatch_modes
-from cnncost.frontends.torch.guard import unseen_by
+from cnncost.frontends.torch.guard import hidden_from
 from cnncost.frontends.torch.inputs import prepare
 from cnncost.frontends.torch.modules import check_initialised, walk
 from cnncost.frontends.torch.options import RecordOptions, chosen
@@ -72,15 +72,15 @@ def record(
         autocast: run forward and loss under `torch.autocast`.
         use_memo: look ops up in the process-wide memo.
         device: the device that tensors report.
-        returned: called with a copy of what forward returned, whose tensors are on `meta`, but for small ones of known
-            values: inputs for another recording, such as a cache.
+        returned: called with a copy of what forward returned, as inputs of another recording (a cache, for example).
+            Its tensors are on `meta`, except small ones with known values.
 
     Raises:
         InputError: not a module, lazy parameters, a cyclic module tree, inputs or an autocast that can't be read,
             `options` beside single options.
-        ForwardError: forward raised; the message names the module. Or it left tensors without data where they can't
-            be taken back from.
-        DataDependentError: forward reads values that don't exist.
+        ForwardError: forward raised; the message names the module. Or it left tensors without data in an object that
+            can't be restored.
+        DataDependentError: forward reads unknown values.
     """
     options = chosen(options, RecordOptions(grad, train, training, autocast, use_memo, device))
     root, called = as_call(model)
@@ -93,7 +93,7 @@ def record(
         how = replace(how, grad=True)
     made: list[ref[torch.Tensor]] = []
     inside = any(isinstance(mode, Recorder) for mode in dispatch_modes())
-    with ONE_AT_A_TIME, gc_disabled(), unseen_by(Recorder), torch.inference_mode(False), regions.switched_off():
+    with ONE_AT_A_TIME, gc_disabled(), hidden_from(Recorder), torch.inference_mode(False), regions.switched_off():
         if not inside:
             SESSION.trim()
         try:
@@ -107,7 +107,7 @@ def record(
 
 
 def _record_again(model: nn.Module, inputs: Any, how: How, made: list[ref[torch.Tensor]]) -> Graph:
-    """Record, and once more where the first time shows what is needed for it."""
+    """Record, and again with other options if the first attempt shows that they are needed."""
     again = partial(_record_again, model, inputs, made=made)
     try:
         return record_once(model, inputs, how, made)
@@ -132,12 +132,12 @@ def _remember(model: nn.Module, changes: Mapping[str, Any]) -> None:
 
 
 def _way_of(model: nn.Module) -> dict[str, Any]:
-    """What the last recordings of a model have shown."""
-    known = _WAYS.get(id(model))
-    return known[1] if known is not None and known[0]() is model else {}
+    """The fields of `How` that earlier recordings of a model have shown to be needed."""
+    entry = _WAYS.get(id(model))
+    return entry[1] if entry is not None and entry[0]() is model else {}
 
 
 _WAYS: dict[int, tuple[ref[nn.Module], dict[str, Any]]] = {}
-"""How models are to be recorded, as fields of `How`, by identity: those whose forward turned autocast on the last time,
-or asked autograd for something."""
+"""By a model's id: a reference to it, and fields of `How` for its next recording, because its forward turned autocast
+on or asked for something that only autograd knows."""
 SESSION.own_table("ways of recording", _WAYS)

@@ -1,9 +1,10 @@
 """Count the multiply-accumulates without a zero factor while the model runs on real data.
 
-A product counts where both of its factors are not zero. The same op on indicators (1 where a factor is not zero) gives
-the exact number: its result's sum. That is taken apart, so that it is cheap, and made of whole numbers: of a matrix
-product the sum over the inner axis of (left factors that are not zero) times (right ones); of a convolution the windows
-of the input's indicator, weighed with how many kernels have a weight at each tap. Padding is zero, and so is skipped.
+A product counts if both of its factors are nonzero. Run on indicators (1 where a factor is nonzero), the same op gives
+the exact number: the sum of its result. That sum is computed in a cheaper order, and in whole numbers. For a matrix
+product it is the sum, over the inner axis, of (nonzero left factors) times (nonzero right factors); for a convolution,
+the sum over the windows of the input's indicator, weighted by how many kernels have a nonzero weight at each tap.
+Padding is zero and not counted.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Active(NamedTuple):
 
     Attributes:
         products: number of products with two nonzero factors.
-        spikes: activations that depend on the inputs are all 0 or 1: weights are only added, nothing is multiplied.
+        spikes: whether all factors that depend on the inputs are 0 or 1, so that weights are only added.
     """
 
     products: int
@@ -40,18 +41,18 @@ class ActivityRecorder(RealRecorder):
     def __init__(self, weights: Weights) -> None:
         super().__init__(weights)
         self.active: dict[int, Active] = {}
-        self._looked = 0
+        self._examined = 0  # number of nodes, from the first on, that need no further look
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         before = len(self.nodes)
         result = super().__torch_dispatch__(func, types, args, kwargs)
         last = len(self.nodes) - 1
-        if last == before and last >= self._looked:  # the parts of a composite op were counted separately
-            self._looked = last + 1
-            self._look(last, func, args, kwargs or {})
+        if last == before and last >= self._examined:  # the parts of a composite op were counted separately
+            self._examined = last + 1
+            self._examine(last, func, args, kwargs or {})
         return result
 
-    def _look(self, index: int, func: Any, args: Any, kwargs: Any) -> None:
+    def _examine(self, index: int, func: Any, args: Any, kwargs: Any) -> None:
         node = self.nodes[index]
         if node.spec.kind not in _KINDS:
             return
@@ -63,9 +64,9 @@ class ActivityRecorder(RealRecorder):
         if products is None:
             return
         factors = tensors[1:3] if op.name.startswith(_BIASED) else tensors[:2]
-        known = [self.ledger.find(factor) for factor in factors]
-        of_input = [t for t, k in zip(factors, known, strict=True) if k is not None and k.value in self._varies]
-        self.active[index] = Active(products, any(map(_is_binary, of_input)))
+        tracked = [self.ledger.find(factor) for factor in factors]
+        activations = [t for t, k in zip(factors, tracked, strict=True) if k is not None and k.value in self._varies]
+        self.active[index] = Active(products, any(map(_is_binary, activations)))
 
 
 def _is_binary(tensor: torch.Tensor) -> bool:
@@ -97,7 +98,7 @@ def _of_product(a: torch.Tensor, b: torch.Tensor) -> int:
 
 
 def _of_convolution(spec: OpSpec, x: torch.Tensor, weight: torch.Tensor) -> int | None:
-    """x: N,C,*X or C,*X; weight: K,C/g,*R, transposed C,K/g,*R."""
+    """Products without a zero factor; None if a float64 can't count them. x: N,C,*X or C,*X; weight: K,C/g,*R."""
     axes, groups = weight.dim() - 2, spec["groups"]
     indicator, taps = (x != 0).double(), (weight != 0).double()
     if x.dim() == axes + 1:
@@ -111,11 +112,11 @@ def _of_convolution(spec: OpSpec, x: torch.Tensor, weight: torch.Tensor) -> int 
     bound = indicator.numel() * float(taps.sum())
     if bound >= 2**53:  # no longer exact
         return None
-    found = torch.convolution(
+    counts = torch.convolution(
         indicator, kernels, None, list(spec["stride"]), list(padding), list(spec["dilation"]), spec["transposed"],
         list(spec["output_padding"]), groups,
     )  # fmt: skip
-    return round(float(found.sum()))
+    return round(float(counts.sum()))
 
 
 def _of_attention(arguments: dict[str, Any]) -> int | None:

@@ -1,4 +1,4 @@
-"""Data pointers of meta tensors: they can be compared, as code that looks for shared memory does, but not used."""
+"""Data pointers of meta tensors: they can be compared, to detect shared memory, but not dereferenced."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Address:
     def __lt__(self, other: Any) -> bool:
         if isinstance(other, Address):
             return (self._base, self._offset) < (other._base, other._offset)
-        return False if isinstance(other, int) else NotImplemented
+        return False if isinstance(other, int) else NotImplemented  # above all real addresses
 
     def __hash__(self) -> int:
         return hash((self._base, self._offset))
@@ -42,7 +42,7 @@ class Address:
         return self._base - other._base + self._offset - other._offset
 
     def __mod__(self, alignment: int) -> int:
-        return self._offset % alignment if alignment <= _ALIGNMENT else self._worked_on()
+        return self._offset % alignment if alignment <= _ALIGNMENT else self._refuse()
 
     def __format__(self, form: str) -> str:
         return format(self._base + self._offset, form)
@@ -51,9 +51,10 @@ class Address:
         return str(self._base + self._offset)
 
     def __int__(self) -> int:
-        return self._worked_on()
+        return self._refuse()
 
     __index__ = __int__
 
-    def _worked_on(self) -> int:
+    def _refuse(self) -> int:
+        """Raise: whoever needs the number would read or write memory at it."""
         raise RuntimeError("a kernel asked for the address of a tensor without data")

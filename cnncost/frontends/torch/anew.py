@@ -1,4 +1,4 @@
-"""Exceptions that restart a recording with other options, once forward has shown which it needs."""
+"""Exceptions that restart a recording with other options, raised when forward shows that it needs them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 
 class RecordAnewError(BaseException):
-    """Aborts a recording to restart it. Not an Exception, so that no `except` in a model catches it.
+    """Aborts a recording to restart it. Not an Exception, so that no `except Exception` in a model catches it.
 
     Attributes:
         changes: fields of `How` that differ the next time.
@@ -35,7 +35,7 @@ class HookWantedError(RecordAnewError):
 
 
 class PlacesWantedError(RecordAnewError):
-    """Random numbers were drawn; a second recording shows where."""
+    """Python's or numpy's random numbers were drawn; the second recording finds the module that draws them."""
 
     changes: ClassVar[Mapping[str, Any]] = {"places": True}
 

@@ -1,9 +1,9 @@
-"""Attributes that tensors without data show while forward runs: the device they would be on, and autograd's state.
+"""Attributes that tensors without data report while forward runs: the device they represent, and autograd's state.
 
 Forward may ask a tensor for its device, whether it requires a gradient, or for its values. A tensor on `meta` that
 represents one on the CPU has to answer as that one would, or forward takes another branch than in a real call. Torch's
-kernels, decompositions and this front end need the real attributes; they are recognized because the mode is off or by
-the calling module.
+kernels, decompositions and this front end need the true attributes. They are recognized by the recorder's mode, which
+is off in kernels, or by the calling module.
 
 Autograd is off when recording inference, because composite ops then arrive undecomposed. If forward asks for something
 that only autograd knows, the recording is aborted and restarted with autograd on.
@@ -37,7 +37,7 @@ from cnncost.frontends.torch.compat.tensors import (
     identity_of,
     make_subclass,
 )
-from cnncost.frontends.torch.imports import apart
+from cnncost.frontends.torch.imports import outside_recording
 from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.patches import Patch
 from cnncost.frontends.torch.protocols import Recording
@@ -48,28 +48,28 @@ device_of: Callable[[torch.Tensor], torch.device] = TensorBase.device.__get__
 _device_of_storage: Callable[[torch.UntypedStorage], torch.device] = StorageBase.device.__get__
 _CPU = torch.device("cpu")
 _HOSTS = frozenset({"cpu", "meta"})
-_TRUTH = (INTERNAL, "cnncost.frontends.")
-"""Modules that need tensors' real devices: kernels, decompositions and the recorder."""
+_SEES_META = (INTERNAL, "cnncost.frontends.")
+"""Prefixes of modules that need tensors' true devices: kernels, decompositions and the recorder."""
 _BETWEEN = ("cnncost.frontends.", *BETWEEN)
-"""Modules on the call stack between a torch function and the recorder."""
-_OF_DEVICES = "tensors are on meta, and forward is to see the device that they stand for"
-_OF_VALUES = "a tensor on meta has no values, and the recorder may know them"
-_OF_POINTERS = "it writes to the memory of a tensor that it makes itself"
-_OF_IMPORTS = "a module that forward imports would keep replacements for good, and its own tensors would be recorded"
+"""Prefixes of modules on the call stack between a torch function and the recorder."""
+_OF_DEVICES = "tensors are on meta, and forward should see the device that they represent"
+_OF_VALUES = "a tensor on meta has no values, but the recorder may know them"
+_OF_POINTERS = "it writes through the data pointer of a tensor that it creates"
+_OF_IMPORTS = "a module that forward imports would bind replacements permanently, and its tensors would be recorded"
 _DLPACK = {"cpu": 1, "cuda": 2, "mps": 8}
 """Device type codes from DLPack's header."""
 _DLPACK_DEVICE = torch.Tensor.__dlpack_device__
 
 
 class Appearance:
-    """Answers queries about the tensors of one recording.
+    """Answers forward's queries about the tensors of one recording.
 
     Args:
         recorder: the recorder of the tensors.
         device: their device, unless another was registered.
         grad: whether autograd is on for the caller; None if the recording itself has autograd on.
-        bare: the model was built on `meta` instead of the device, and may have stored that device.
-        several: the model is on more devices than that one.
+        bare: whether the model was built on `meta` instead of the device, and may have stored that device.
+        several: whether the model is on more devices than that one.
     """
 
     def __init__(self, recorder: Recording, device: torch.device, grad: bool | None, bare: bool = False,
@@ -88,7 +88,11 @@ class Appearance:
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Context in which the patches are in force; enter it before them, inside the recorder's mode."""
+        """Context for running forward; enter it inside the recorder's mode, and apply the patches inside it.
+
+        Raises:
+            GradWantedError: forward asked for something that only autograd knows.
+        """
         self._caller.begins()
         try:
             with made_on(self._device, self._place_away, self.several):
@@ -100,15 +104,15 @@ class Appearance:
             raise GradWantedError
 
     def _missed(self) -> bool:
-        """True if forward asked for something that only autograd knows, and caught our exception."""
+        """True if forward asked for something that only autograd knows, even if it caught our exception."""
         return self._autograd is not None and self._autograd.missed
 
     def at_home(self, device: torch.device) -> bool:
-        """True if a device is the default device of the tensors."""
+        """True if a device is the model's."""
         return device == self._device or (self._bare and device == META)
 
     def place(self, tensor: torch.Tensor, device: torch.device, away: bool = True) -> None:
-        """Register a tensor on a different device. `away`: its memory doesn't count for the model's device."""
+        """Register that a tensor is on a device. `away`: its memory doesn't count for the model's device."""
         if device != self._device or self._moved:
             self._moved[id(tensor)] = (ref(tensor), device)
             self._recorder.follows_devices = True
@@ -121,7 +125,7 @@ class Appearance:
                     block.use = "elsewhere"
 
     def settle(self, tensor: torch.Tensor, block: StorageRecord) -> None:
-        """Apply to a new storage the device that its tensor was registered on before."""
+        """Store the device of a new storage, whose tensor was registered on one before."""
         if self.several:
             block.device = transfers.with_index(self.claimed(tensor))
 
@@ -136,7 +140,7 @@ class Appearance:
         caller = frame(2)
         while (name := caller.f_globals.get("__name__") or "").startswith(_BETWEEN) and caller.f_back is not None:
             caller = caller.f_back
-        return not name.startswith(_TRUTH)
+        return not name.startswith(_SEES_META)
 
     def claimed(self, tensor: torch.Tensor) -> torch.device:
         """Return the device that a tensor without data represents."""
@@ -154,14 +158,14 @@ class Appearance:
         if real != META or self._recorder.on_values or not self.is_ours():
             return real
         asking = frame(2).f_globals.get("__name__") or ""
-        return real if asking.startswith(_TRUTH) else self.claimed(tensor)
+        return real if asking.startswith(_SEES_META) else self.claimed(tensor)
 
     def _storage_device(self, storage: torch.UntypedStorage) -> torch.device:
         real = _device_of_storage(storage)
         if real != META or self._recorder.on_values or not self.is_ours():
             return real
         asking = frame(2).f_globals.get("__name__") or ""
-        return real if asking.startswith(_TRUTH) else self._device
+        return real if asking.startswith(_SEES_META) else self._device
 
     def _address(self, tensor: torch.Tensor) -> int | Address:
         """Return a data pointer that is equal for tensors that share memory, and only for these."""
@@ -169,19 +173,19 @@ class Appearance:
             return int(TensorBase.data_ptr(tensor))
         return Address(identity_of(tensor.untyped_storage()), int(tensor.storage_offset()) * tensor.element_size())
 
-    def _for_others(self, tensor: torch.Tensor) -> Any:
+    def _dlpack_device_for(self, tensor: torch.Tensor) -> Any:
         """Return the device in DLPack's numbering."""
         if not is_meta(tensor) or self._recorder.on_values or not self.is_ours():
             return _DLPACK_DEVICE(tensor)
         device = self.claimed(tensor)
         return (_DLPACK[device.type], device.index or 0) if device.type in _DLPACK else _DLPACK_DEVICE(tensor)
 
-    def _subclassed(self, kind: Any, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        """A parameter created from a tensor is on the tensor's device."""
-        made = make_subclass(kind, tensor, *args, **kwargs)
+    def _make_subclass_for(self, kind: Any, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Replace `Tensor._make_subclass`: a parameter created from a tensor is on the tensor's device."""
+        result = make_subclass(kind, tensor, *args, **kwargs)
         if self._moved and is_meta(tensor) and self.is_ours():
-            self.place(made, self.claimed(tensor))
-        return made
+            self.place(result, self.claimed(tensor))
+        return result
 
     def _storage_address(self, storage: torch.UntypedStorage) -> int | Address:
         placed = _device_of_storage(storage) != META or self._recorder.on_values or not self.is_ours()
@@ -190,19 +194,19 @@ class Appearance:
     def patches(self) -> list[Patch]:
         """Return the patches of what tensors report, and of functions that create and move them, or import."""
         table = self._of_devices() + self._of_values() + constructors(self.is_ours, self._recorder.copy_values)
-        table += legacy_types.patches(self._is_of)
+        table += legacy_types.patches(self._is_legacy_type)
         for owner, name in ((builtins, "__import__"), (importlib, "import_module")):
-            table.append(Patch(owner, name, apart(getattr(owner, name), self._caller), _OF_IMPORTS))
+            table.append(Patch(owner, name, outside_recording(getattr(owner, name), self._caller), _OF_IMPORTS))
         if self._device.type not in _HOSTS:
             table += made_on_host(lambda t: self.place(t, _CPU) if is_meta(t) and self.is_ours() else None)
         return table if self._autograd is None else table + self._autograd.patches()
 
     def _of_devices(self) -> list[Patch]:
         table: dict[str, Any] = {
-            "device": property(lambda t: self._device_for(t)),  # noqa: PLW0108  # frames are counted
+            "device": property(lambda t: self._device_for(t)),  # noqa: PLW0108  # `_device_for` looks two frames up
             "get_device": lambda t: -1 if (d := self._device_for(t)).type == "cpu" else d.index or 0,
             "data_ptr": lambda t: self._address(t),  # noqa: PLW0108  # a function binds to the tensor
-            "__dlpack_device__": lambda t: self._for_others(t),  # noqa: PLW0108  # as above
+            "__dlpack_device__": lambda t: self._dlpack_device_for(t),  # noqa: PLW0108  # as above
             "to": lambda t, *args, **kwargs: self._to(TensorBase.to, t, args, kwargs),
             "cpu": lambda t, *args, **kwargs: self._to(TensorBase.to, t, (_CPU, *args), kwargs),
             "type": lambda t, *args, **kwargs: self._type(t, args, kwargs),
@@ -210,10 +214,10 @@ class Appearance:
         if self._device.type not in _HOSTS:
             table["cuda"] = lambda t, device=None, **kwargs: self._to(TensorBase.to, t, (cuda(device),), kwargs)
         table |= {f"is_{kind}": _is_on(self, kind) for kind in ("meta", "cpu", "cuda", "mps", "xpu")}
-        device = property(lambda s: self._storage_device(s))  # noqa: PLW0108  # frames are counted
+        device = property(lambda s: self._storage_device(s))  # noqa: PLW0108  # it looks two frames up
         return [
             *[Patch(torch.Tensor, name, replacement, _OF_DEVICES) for name, replacement in table.items()],
-            Patch(*MAKE_SUBCLASS_PLACE, staticmethod(self._subclassed), _OF_DEVICES),
+            Patch(*MAKE_SUBCLASS_PLACE, staticmethod(self._make_subclass_for), _OF_DEVICES),
             Patch(torch.UntypedStorage, "device", device, _OF_DEVICES),
             Patch(torch.UntypedStorage, "data_ptr", lambda s: self._storage_address(s), _OF_DEVICES),  # noqa: PLW0108  # as above
         ]
@@ -224,7 +228,7 @@ class Appearance:
             Patch(owner, "tensor_split", self._by_numbers(split, "tensor_indices_or_sections"), _OF_VALUES)
             for owner, split in ((torch, torch.tensor_split), (tensor, TensorBase.tensor_split))
         ]
-        pointers = [  # the mean of `ctc_loss` is over lengths as a tensor
+        pointers = [  # `ctc_loss` takes the mean over lengths that it puts into a tensor
             Patch(*place, self._by_pointer(getattr(*place)), _OF_POINTERS)
             for place in (PAD_PACKED_PLACE, (torch, "ctc_loss"))
         ]
@@ -236,7 +240,7 @@ class Appearance:
         ]  # fmt: skip
 
     def _by_numbers(self, original: Any, name: str) -> Any:
-        """Wrap a function that reads its second argument's values, to pass it the numbers instead of the tensor."""
+        """Wrap a function that reads the values of its argument `name`, the second: pass numbers for a tensor."""
 
         def function(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
             if name in kwargs:
@@ -246,7 +250,7 @@ class Appearance:
         return function
 
     def _by_pointer(self, original: Any) -> Any:
-        """Wrap a function whose parts write to the memory of CPU tensors that they create: those get values."""
+        """Wrap a function that writes through the data pointers of tensors it creates: those get real memory."""
 
         def function(*args: Any, **kwargs: Any) -> Any:
             ours = self.is_ours()
@@ -303,20 +307,23 @@ class Appearance:
 
     def _type(self, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """`Tensor.type`: returns a name such as `torch.FloatTensor`, or casts."""
-        said = TensorBase.type(tensor, *args, **kwargs)
-        return self._named(tensor, said) if isinstance(said, str) and is_meta(tensor) and self.is_ours() else said
+        result = TensorBase.type(tensor, *args, **kwargs)
+        if isinstance(result, str) and is_meta(tensor) and self.is_ours():
+            return self._type_name(tensor, result)
+        return result
 
-    def _named(self, tensor: torch.Tensor, said: str) -> str:
+    def _type_name(self, tensor: torch.Tensor, name: str) -> str:
+        """Replace `meta` in the name of a legacy type by the device that the tensor represents."""
         kind = self.claimed(tensor).type
-        return said.replace("torch.meta.", "torch." if kind == "cpu" else f"torch.{kind}.")
+        return name.replace("torch.meta.", "torch." if kind == "cpu" else f"torch.{kind}.")
 
-    def _is_of(self, kind: Any, value: Any) -> bool | None:
+    def _is_legacy_type(self, kind: Any, value: Any) -> bool | None:
         """True if a tensor is of a type such as `torch.FloatTensor`; None if torch should decide."""
         if not isinstance(value, torch.Tensor) or value.layout is not torch.strided:
             return None
         if not is_meta(value) or not self.is_ours():
             return None
-        return self._named(value, TensorBase.type(value)) == f"{kind.__module__}.{kind.__name__}"
+        return self._type_name(value, TensorBase.type(value)) == f"{kind.__module__}.{kind.__name__}"
 
     # ---- values
 
@@ -335,5 +342,5 @@ class Appearance:
         return TensorBase.tolist(tensor if values is None else values)
 
 
-def _is_on(shown: Appearance, kind: str) -> property:
-    return property(lambda t: shown._device_for(t).type == kind)
+def _is_on(appearance: Appearance, kind: str) -> property:
+    return property(lambda t: appearance._device_for(t).type == kind)

@@ -16,7 +16,7 @@ from cnncost.frontends.torch.training import Training
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """One attempt at a recording: its options, and what earlier attempts and the caller's code have shown."""
+    """The options of one attempt at a recording: the user's, and what earlier attempts have shown to be needed."""
 
     grad: bool
     train: bool | None
@@ -24,7 +24,7 @@ class How:
     training: Training | None = None
     autocast: autocasts.Autocast | None = None
     casts: bool = False
-    """Whether autocast is on, now or later."""
+    """Whether autocast may be on during the recording: around it, or in a region inside forward."""
     shared: bool = True
     """Whether all modules share one empty hook table."""
     called: Callable[..., Any] | None = None
@@ -36,11 +36,11 @@ class How:
     floats: bool = False
     """Whether values of floating-point inputs are known."""
     split: bool = False
-    """Whether a tensor is a DTensor, whose rules are those of ops as autograd decomposes them."""
+    """Whether a tensor is a DTensor. DTensor has rules only for the ops into which autograd decomposes others."""
     replica: Replica | None = None
     """Set if the model is replicated by `DistributedDataParallel`."""
     places: bool = False
-    """Whether to find the module that draws Python random numbers."""
+    """Whether to find the modules that draw Python's or numpy's random numbers."""
     returned: Callable[[Any], None] | None = None
     """Receives a copy of what forward returned, as inputs of another recording."""
 

@@ -1,7 +1,8 @@
-"""`scaled_dot_product_attention` as the device would run it, whichever alias forward calls.
+"""`scaled_dot_product_attention` as the model's device would run it, whichever alias forward calls.
 
-On meta tensors torch uses the reference, which materializes scores and saves them for backward: memory would be
-quadratic in the sequence length. Without autograd the op is recorded whole, with the kernel as an attribute.
+On meta tensors torch always runs its reference implementation, which materializes scores and saves them for backward:
+the recorded memory would be quadratic in the sequence length. This module selects the kernel that the device would use.
+Without autograd the op is recorded as one node, with the kernel as an attribute.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ def attend(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> torch.Tensor:
-    """Run the op on a device: whole, or in parts if parts are recorded (`whole` as for the op's kernel below)."""
-    asked = Attention(query, key, value, attn_mask, dropout_p, is_causal, enable_gqa)
-    whole: Any = torch.ops.cnncost.attention
-    result: torch.Tensor = whole(
-        query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa, kernel_of(asked, device)
+    """Run attention as on a device, by the op `cnncost::attention`. Autograd decomposes that into `_parts`."""
+    call = Attention(query, key, value, attn_mask, dropout_p, is_causal, enable_gqa)
+    op: Any = torch.ops.cnncost.attention
+    result: torch.Tensor = op(
+        query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa, kernel_of(call, device)
     )
     return result
 
@@ -55,9 +56,9 @@ def _parts(
     grouped: bool,
     kernel: str,
 ) -> torch.Tensor:
-    """Run what torch runs: a kernel with its preparations, or the reference."""
+    """Run the ops that torch runs: the kernel and what prepares its operands, or the reference implementation."""
     if mask is not None and mask.dtype is torch.bool:
-        mask = _added(mask, query)
+        mask = _as_additive(mask, query)
     if kernel == REFERENCE:
         return _reference(query, key, value, mask, dropout, causal, scale, grouped)
     if query.dim() == 3:  # kernels need a batch axis
@@ -69,7 +70,7 @@ def _parts(
         if mask is not None:
             mask = mask.expand(*query.shape[:3], key.shape[2])
         out = EFFICIENT_ATTENTION(query, key, value, mask, wanted, dropout, causal, scale=scale)[0]
-    else:  # CUDA's saves as much
+    else:  # CUDA's flash kernel saves as many bytes for backward
         out = CPU_FLASH_ATTENTION(query, key, value, dropout, causal, attn_mask=mask, scale=scale)[0]
     return out
 
@@ -84,7 +85,7 @@ def _of_four_axes(mask: torch.Tensor | None) -> torch.Tensor | None:
     return mask
 
 
-def _added(mask: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
+def _as_additive(mask: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
     """The additive mask equivalent to a boolean one."""
     zero, out = (torch.scalar_tensor(n, dtype=query.dtype, device=query.device) for n in (0.0, -math.inf))
     return torch.where(mask, zero, out)
@@ -111,9 +112,9 @@ def _reference(
     scaled = query * (-factor if scale is not None and scale < 0 else factor)
     if causal:
         full = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device)
-        mask = _added(full.tril(), scaled)
+        mask = _as_additive(full.tril(), scaled)
     keys, values = key, value
-    heads = query.shape[-3] if query.dim() > 2 else 1  # without an axis of heads
+    heads = query.shape[-3] if query.dim() > 2 else 1  # 1 without an axis of heads
     if grouped and not heads == key.shape[-3] == value.shape[-3]:
         keys = key.repeat_interleave(heads // key.shape[-3], -3)
         values = value.repeat_interleave(heads // value.shape[-3], -3)
@@ -123,5 +124,5 @@ def _reference(
     scores = SAFE_SOFTMAX(scores, -1)
     if dropout:
         scores = torch.dropout(scores, dropout, True)
-    returned = scores.to(dtype)  # noqa: F841  # torch's own returns them, too
+    returned = scores.to(dtype)  # noqa: F841  # torch's own returns the weights, too: they live until it ends
     return torch.matmul(scores, values).to(dtype)

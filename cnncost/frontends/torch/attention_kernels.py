@@ -68,7 +68,7 @@ def _heads_fit(a: Attention) -> bool:
 
 
 def _heads_fit_efficient(a: Attention) -> bool:
-    """As many heads, or one; fewer only in newer versions, in which keys' and values' numbers may differ."""
+    """`_heads_fit` for the efficient kernel: grouped heads only in newer versions; keys and values may differ there."""
     if not a.grouped or not facts.EFFICIENT_ATTENTION_TAKES_GROUPS:
         return _same_heads(a) or _one_head_for_all(a)
     heads = a.query.shape[-3]

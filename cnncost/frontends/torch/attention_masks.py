@@ -28,13 +28,13 @@ ATTENTION = frozenset({"attention", "attention_backward", "mha", "encoder_layer"
 Pair: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 _FUSED = frozenset({"mha", "encoder_layer"})
 _NAMES = ("attn_mask", "attn_bias", "mask")
-_MOST = 1 << 30
+_MAX_PAIRS = 1 << 30
 """Maximum number of pairs of a mask that is evaluated."""
 _BITS = tuple(1 << i for i in range(8))
 
 
-def place(kind: str, arguments: dict[str, Any], operands: TensorArgs) -> int | None:
-    """Index of an attention op's mask among its tensors; None if it has none."""
+def mask_index(kind: str, arguments: dict[str, Any], operands: TensorArgs) -> int | None:
+    """Index of the mask among the tensors of an op of this kind; None if it is no attention or has no mask."""
     if kind not in ATTENTION:
         return None
     mask = next((m for name in _NAMES if isinstance(m := arguments.get(name), torch.Tensor)), None)
@@ -46,9 +46,10 @@ class Masks:
 
     Attributes:
         by_node: known masks by node index.
-        on_values: recording from real data: every tensor has values.
-        functions: masks computed by functions, keyed by what they depend on, with objects to keep alive.
-        sources: each returns pairs of a tensor that existed before and its replacement.
+        on_values: whether the recording is from real data, so that every tensor has values.
+        functions: masks computed by functions (flexible attention), keyed by what they depend on, and the objects whose
+            ids are in the key, to keep them alive.
+        sources: functions that return pairs of a user's tensor and the meta tensor that represents it.
     """
 
     def __init__(self, on_values: bool = False) -> None:
@@ -62,24 +63,24 @@ class Masks:
         """Store the mask of an op recorded as `node`, if known; `mask` is its index among the op's tensors."""
         tensor, tracked = operands[mask]
         spec = entry.spec
-        way = spec["mask_type"] if spec.kind in _FUSED else "scores"
-        key = (tracked.value, way, spec["queries"], spec["keys"])
+        form = spec["mask_type"] if spec.kind in _FUSED else "scores"
+        key = (tracked.value, form, spec["queries"], spec["keys"])
         if key not in self._read:
             values = self.values(tensor, tracked)
-            self._read[key] = None if values is None else read(values, way, spec["queries"], spec["keys"])
+            self._read[key] = None if values is None else read(values, form, spec["queries"], spec["keys"])
         if (seen := self._read[key]) is not None:
             self.by_node[node] = seen
 
     def values(self, tensor: torch.Tensor, tracked: TrackedTensor) -> torch.Tensor | None:
         """The values of a registered tensor, if known."""
         if tracked.block.chance:
-            return None  # they come from a single random draw
+            return None  # another run would draw others
         if tracked.data is not None and tracked.sig.real:
             return tracked.data
-        return self.unmet(tensor, tracked.block)
+        return self.unregistered_values(tensor, tracked.block)
 
-    def unmet(self, tensor: torch.Tensor, block: StorageRecord | None) -> torch.Tensor | None:
-        """The same for a tensor on this storage that may not be registered."""
+    def unregistered_values(self, tensor: torch.Tensor, block: StorageRecord | None) -> torch.Tensor | None:
+        """The values of a tensor that may not be in the tensor table; `block` is the record of its storage, if any."""
         written = block is not None and bool(block.version)
         if not is_meta(tensor):
             return tensor if self.on_values or not written else None
@@ -94,35 +95,35 @@ class Masks:
         return bare.set_(original.untyped_storage(), tensor.storage_offset(), tensor.shape, tensor.stride())
 
 
-def read(values: torch.Tensor, how: Any, queries: int, keys: int) -> Mask | None:
-    """Create a mask from its values.
+def read(values: torch.Tensor, form: Any, queries: int, keys: int) -> Mask | None:
+    """Create a mask from its values; None if it is too large or does not fit.
 
     Args:
         values: the mask as passed to the op.
-        how: "scores": True, or anything but minus infinity, keeps a score; broadcasts to the scores. Types of the fused
-            layers: 0: L,S for all; 1: B,S for all queries; 2: like the scores; nonzero elements are masked out.
+        form: "scores": True, or anything but minus infinity, keeps a score; broadcasts to the scores. In fused layers,
+            nonzero elements are masked out, and `mask_type` is 0: L,S; 1: B,S; 2: like the scores.
         queries: L.
         keys: S.
     """
     if values.layout is not torch.strided:
         return None
     values = _distinct(values.detach())
-    if values.numel() > _MOST:
+    if values.numel() > _MAX_PAIRS:
         return None
-    if how == "scores":
-        return pack(_let_through(values), queries, keys)
-    if how not in {0, 1, 2} or (how == 2 and values.dim() < 2):
+    if form == "scores":
+        return pack(_kept_scores(values), queries, keys)
+    if form not in {0, 1, 2} or (form == 2 and values.dim() < 2):
         return None
     seen = values == 0
-    return pack(seen[:, None, None, :] if how == 1 else seen, queries, keys)
+    return pack(seen[:, None, None, :] if form == 1 else seen, queries, keys)
 
 
-def _let_through(values: torch.Tensor) -> torch.Tensor:
-    """Scores that are kept. A dtype's minimum counts as minus infinity if its row has other values."""
+def _kept_scores(values: torch.Tensor) -> torch.Tensor:
+    """True where a score is kept. A dtype's minimum counts as minus infinity, unless its whole row is masked."""
     if values.dtype == torch.bool:
         return values
     if not values.is_floating_point():
-        return torch.ones_like(values, dtype=torch.bool)  # it is added to the scores, none is masked out
+        return torch.ones_like(values, dtype=torch.bool)  # integers are added to the scores: none is minus infinity
     least = values == torch.finfo(values.dtype).min
     seen = ~torch.isneginf(values)
     others = (seen & ~least).any(-1, keepdim=True) if values.dim() else seen & ~least
@@ -130,7 +131,7 @@ def _let_through(values: torch.Tensor) -> torch.Tensor:
 
 
 def _distinct(tensor: torch.Tensor) -> torch.Tensor:
-    """Reduce each expanded axis (stride 0) to one element: all are equal."""
+    """Reduce each expanded axis (stride 0) to one element, as all of its elements are equal."""
     for axis, step in enumerate(tensor.stride()):
         if step == 0 and tensor.shape[axis]:
             tensor = tensor.narrow(axis, 0, 1)

@@ -37,7 +37,7 @@ Kwargs: TypeAlias = dict[str, Any]
 Policy: TypeAlias = "Callable[[Casting, Any, Args, Kwargs], Any]"
 
 DEVICES = tuple([device for device in SUPPORTED_DEVICES if device not in {"ipu", "hpu"}])
-"""All except those whose dispatch keys we use: here and in `unwatched.py`."""
+"""Devices with autocast, except those whose dispatch keys this package uses for itself, here and in `unwatched.py`."""
 _NAME = "AutocastIPU"
 _KEY = OURS[_NAME]
 _KEYS = torch.DispatchKeySet(_KEY)
@@ -80,13 +80,13 @@ def parse(value: Any) -> Autocast | None:
 
 
 def in_force() -> Autocast | None:
-    """The autocast that the calling code has enabled."""
+    """The autocast region around the caller, if any."""
     device = enabled()
     return Autocast(device, torch.get_autocast_dtype(device)) if device is not None else None
 
 
 def enabled() -> str | None:
-    """The device that autocast is on for. Torch's own check would include our key."""
+    """The device that autocast is on for, if any. Torch's own check would include our dispatch key."""
     return next((device for device in DEVICES if torch.is_autocast_enabled(device)), None)
 
 
@@ -94,8 +94,8 @@ class Casting:
     """Autocast emulation of one recording.
 
     Args:
-        keeps: casts of weights are cached until autocast exits, as in torch except under `torch.inference_mode` (in
-            newer versions).
+        keeps: whether casts of weights are cached until autocast exits, as torch does (newer versions not under
+            `torch.inference_mode`).
         device: the device whose op lists apply: the CPU or, for all other devices, CUDA.
 
     Attributes:
@@ -111,7 +111,7 @@ class Casting:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """In this context, ops of this thread are cast if autocast is on."""
+        """Context in which the ops of this thread are cast while autocast is on."""
         _registered()
         _running.append(self)
         try:
@@ -121,7 +121,10 @@ class Casting:
             _running.pop()
 
     def begins(self, device: str) -> None:
-        """Note a region's start in forward. After one for CUDA its op lists apply: the CPU's autocast is on, too."""
+        """Note that forward enters a region. Once it has entered one for CUDA, CUDA's op lists apply.
+
+        Such a region also turns the CPU's autocast on, so the state of autocast would not tell.
+        """
         self.regions += 1
         if device != "cpu":
             self.device = "cuda"
@@ -135,8 +138,8 @@ class Casting:
             return False
         return AUTOCAST_KEEPS_CASTS_OF_INFERENCE or not torch.is_inference_mode_enabled()
 
-    def look(self) -> None:
-        """Drop cached casts when autocast has exited."""
+    def drop_stale(self) -> None:
+        """Drop cached casts if the autocast region that made them has exited."""
         if self._casts and depth() == self._depth:
             self._casts.clear()
 
@@ -147,18 +150,17 @@ class Casting:
         if not _eligible(value) or value.dtype is dtype:
             return value
         weight = value.dtype is torch.float32 and value.requires_grad and value.is_leaf and not is_view(value)
-        kept = weight and self._caches() and dtype is self.lower()
-        if not kept:
+        if not (weight and self._caches() and dtype is self.lower()):
             return value.to(dtype)
-        known = self._casts.get(id(value))
-        if known is None or known[0]() is not value:
+        cached = self._casts.get(id(value))
+        if cached is None or cached[0]() is not value:
             with torch.enable_grad():  # the first use may be under no_grad, later ones not
-                known = self._casts[id(value)] = (ref(value), value.to(dtype))
-        return known[1]
+                cached = self._casts[id(value)] = (ref(value), value.to(dtype))
+        return cached[1]
 
 
 def depth() -> int:
-    """Nesting depth of autocast regions."""
+    """Nesting depth of autocast regions. Torch returns it only from these two functions."""
     torch.autocast_increment_nesting()
     return torch.autocast_decrement_nesting()
 
@@ -173,8 +175,8 @@ def _eligible(value: Any) -> bool:
 def _in(dtype: torch.dtype | None, casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:
     """Run in one dtype; None: in the lower one.
 
-    The last argument is cast first, as in builds of torch by GCC: casts' gradients are computed in the opposite
-    order, which decides what is live at a training step's peak.
+    The last argument is cast first, as in torch's builds by GCC (C++ leaves the order open). Backward computes the
+    casts' gradients in the opposite order, which decides what is live at a training step's peak.
     """
     dtype = dtype or casting.lower()
     named = {name: casting.cast(value, dtype) for name, value in reversed(kwargs.items())}
@@ -184,20 +186,20 @@ def _in(dtype: torch.dtype | None, casting: Casting, op: Any, args: Args, kwargs
 
 def _in_widest(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:
     """Run in float32 if an argument is, else in the lower dtype."""
-    found = {tensor.dtype for tensor in tensors_in((args, kwargs)) if _eligible(tensor)}
-    if strange := found - {torch.float32, casting.lower()}:
-        raise RuntimeError(f"{op} under autocast in {casting.lower()} has an operand of {strange.pop()}: torch refuses")
-    return _in(torch.float32 if torch.float32 in found else None, casting, op, args, kwargs)
+    dtypes = {tensor.dtype for tensor in tensors_in((args, kwargs)) if _eligible(tensor)}
+    if other := dtypes - {torch.float32, casting.lower()}:
+        raise RuntimeError(f"{op} under autocast in {casting.lower()} has an operand of {other.pop()}: torch refuses")
+    return _in(torch.float32 if torch.float32 in dtypes else None, casting, op, args, kwargs)
 
 
 def _out(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:  # noqa: ARG001  # a policy
     """Request a float32 result if the call names no dtype."""
-    place = [argument.name for argument in schema_of(op).arguments].index("dtype")
-    said = kwargs.get("dtype") if len(args) <= place else args[place]
-    if said is not None or not _eligible(args[0]):
+    index = [argument.name for argument in schema_of(op).arguments].index("dtype")
+    dtype = kwargs.get("dtype") if len(args) <= index else args[index]
+    if dtype is not None or not _eligible(args[0]):
         return op(*args, **kwargs)
-    if len(args) > place:
-        return op(*args[:place], torch.float32, *args[place + 1 :], **kwargs)
+    if len(args) > index:
+        return op(*args[:index], torch.float32, *args[index + 1 :], **kwargs)
     return op(*args, **{**kwargs, "dtype": torch.float32})
 
 
@@ -255,15 +257,17 @@ _LISTS = {
 @cache
 def _policies() -> dict[str, dict[str, Policy]]:
     """By dispatcher name of the op: each device's policy for it."""
-    found: dict[str, dict[str, Policy]] = {}
+    table: dict[str, dict[str, Policy]] = {}
     for name in op_names():
-        space, _, op = name.partition("::")
-        mine = {
-            d: known.get(op, _FULL) for d, (key, known) in _LISTS.items() if space == "aten" and has_kernel(name, key)
+        namespace, _, op = name.partition("::")
+        by_device = {
+            d: policies.get(op, _FULL)
+            for d, (key, policies) in _LISTS.items()
+            if namespace == "aten" and has_kernel(name, key)
         }
-        if mine:
-            found[op] = mine
-    return found
+        if by_device:
+            table[op] = by_device
+    return table
 
 
 # ---- active while a recording needs it
@@ -285,7 +289,7 @@ def _registered() -> list[torch.library.Library]:
 
 
 def _stays_whole(op: Any, keys: Any, *args: Any, **kwargs: Any) -> Any:
-    """Without autograd, a pad that is not cast is recorded whole, as it is when autocast is off."""
+    """Kernel of `pad`: without autograd, a pad that is not cast is recorded as one node, as with autocast off."""
     if torch.is_grad_enabled() or (enabled() is not None and _pads_by_kernel(args, kwargs)):
         return op.redispatch(keys & _BELOW, *args, **kwargs)
     with Excluding(_KEYS), BelowAutograd():
@@ -293,17 +297,18 @@ def _stays_whole(op: Any, keys: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _pads_by_kernel(args: Args, kwargs: Kwargs) -> bool:
-    """True if a kernel of its own pads, which the CPU's autocast runs in float32: `reflection_pad2d` and others."""
+    """True if `pad` calls an op such as `reflection_pad2d`, which the CPU's autocast runs in float32."""
     mode = args[2] if len(args) > 2 else kwargs.get("mode", "constant")
     return mode in ("reflect", "replicate") and _running[-1].device == "cpu"
 
 
 def _kernel(op: Any, by_device: dict[str, Policy], keys: Any, *args: Any, **kwargs: Any) -> Any:
+    """Our autocast kernel of an op: apply the policy of the current device's list, if autocast is on."""
     casting = _running[-1]
     policy = by_device.get(casting.device) if enabled() is not None else None
     if policy is None:
         return op.redispatch(keys & _BELOW, *args, **kwargs)
-    with Excluding(_KEYS):  # what was cast is of parts that are not
+    with Excluding(_KEYS):  # the ops inside this one are not cast again
         return policy(casting, op, args, kwargs)
 
 

@@ -1,8 +1,8 @@
 """Autocast regions: around a recording, requested by option, and inside forward.
 
-Regions in a model's code may name `meta` (`x.device.type` here) or a GPU that this machine lacks: torch rejects the
-first and disables the second with a warning. Here such a region is on for the CPU, too, whose autocast state torch's
-code knows how to save and restore (checkpoints do).
+A region in a model's code may name `meta` (as `x.device.type` does here) or a GPU that this machine lacks. Torch
+rejects the first and disables the second with a warning. Here, such a region turns on autocast for the CPU as well,
+because torch's own code (checkpointing, for example) saves and restores the CPU's autocast state.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cnncost.frontends.torch.patches import Patch
 
 @contextmanager
 def switched_off() -> Iterator[None]:
-    """Disable autocast in this context and restore it on exit: also its dtypes, cache and nesting depth."""
+    """Disable autocast in this context and restore it on exit, with its dtypes, cache setting and nesting depth."""
     before = [(d, torch.is_autocast_enabled(d), torch.get_autocast_dtype(d)) for d in _SET]
     cache, level = torch.is_autocast_cache_enabled(), depth()
     try:
@@ -80,11 +80,11 @@ def watched(target: str, casting: Casting | None) -> Iterator[list[Patch]]:
         AutocastWantedError: raised again on exit if forward caught it.
     """
     regions = _Regions(target, casting)
-    wrappers = (regions.made, regions.entered, regions.left, regions.cast, regions.is_enabled, regions.dtype)
-    # of torch's own, not of the outer recording's replacement
-    made = [wrapped(_ORIGINALS[place]) for place, wrapped in zip(_PLACES, wrappers, strict=True)]
+    wrappers = (regions.init, regions.enter, regions.leave, regions.cast, regions.is_enabled, regions.dtype)
+    # wraps torch's own functions, not the replacements of an outer recording
+    replacements = [wrap(_ORIGINALS[place]) for place, wrap in zip(_PLACES, wrappers, strict=True)]
     try:
-        yield [Patch(*place, replacement, _WHY) for place, replacement in zip(_PLACES, made, strict=True)]
+        yield [Patch(*place, replacement, _WHY) for place, replacement in zip(_PLACES, replacements, strict=True)]
     except Exception:
         if not regions.missed:
             raise
@@ -94,7 +94,7 @@ def watched(target: str, casting: Casting | None) -> Iterator[list[Patch]]:
         raise AutocastWantedError
 
 
-_WHY = "regions for meta are rejected, and those for a device that is not there are off"
+_WHY = "torch rejects regions for meta, and disables those for a missing device"
 _PLACES: tuple[tuple[Any, str], ...] = (
     (torch.autocast, "__init__"), (torch.autocast, "__enter__"), (torch.autocast, "__exit__"),
     CAST_PLACE, (torch, "is_autocast_enabled"), (torch, "get_autocast_dtype"),
@@ -103,7 +103,11 @@ _ORIGINALS = {place: getattr(*place) for place in _PLACES}
 
 
 class _Regions:
-    """Replacements for torch's functions: each method wraps the one that it is named after."""
+    """Replacements for torch's functions: each method takes the original function of `_PLACES` and returns a wrapper.
+
+    A region for a device that is missing is created for the CPU; its attribute `absent` names the device, and `outer`
+    holds the autocast state of that device around the region.
+    """
 
     def __init__(self, target: str, casting: Casting | None) -> None:
         self._target = target
@@ -113,15 +117,16 @@ class _Regions:
         self.missed = False
 
     def restore(self) -> None:
-        """Restore long-lived regions (such as a decorator's) to their initial state, for the device named."""
+        """Restore the attributes of regions that outlive the recording, such as a decorator's."""
         for region, attributes in self._found.values():
             region.__dict__.clear()
             region.__dict__.update(attributes)
 
-    def _device(self, named: Any) -> Any:
-        return self._target if named == "meta" and get_ident() == self._thread else named
+    def _device(self, name: Any) -> Any:
+        """The device that code of the model means: `meta` stands for the target."""
+        return self._target if name == "meta" and get_ident() == self._thread else name
 
-    def made(self, original: Any) -> Any:
+    def init(self, original: Any) -> Any:
         def init(
             region: Any, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: Any = None
         ) -> None:
@@ -131,14 +136,14 @@ class _Regions:
                 dtype = dtype or torch.get_autocast_dtype(device)
             original(region, "cpu" if absent else device, dtype, enabled, cache_enabled)
             if absent:
-                # Off, as torch creates it without such a device.
+                # the state to restore: disabled, as torch creates it if the device is missing
                 off = {**region.__dict__, "device": device, "fast_dtype": dtype, ENABLED: False}
                 self._found[id(region)] = region, off
                 region.absent = device
 
         return init
 
-    def entered(self, original: Any) -> Any:
+    def enter(self, original: Any) -> Any:
         def enter(region: Any) -> Any:
             if get_ident() != self._thread:
                 return original(region)
@@ -152,7 +157,8 @@ class _Regions:
                 and not is_enabled(region)
                 and (self._casting is None or self._casting.device == "cpu")
             ):
-                setattr(region, ENABLED, torch.is_autocast_enabled("cpu"))  # nothing is on that it would disable
+                # disabled for a device that has no autocast on: keep the CPU's as it is
+                setattr(region, ENABLED, torch.is_autocast_enabled("cpu"))
                 region.fast_dtype = torch.get_autocast_dtype("cpu")
                 region.absent = None
                 return original(region)
@@ -169,7 +175,7 @@ class _Regions:
 
         return enter
 
-    def left(self, original: Any) -> Any:
+    def leave(self, original: Any) -> Any:
         def leave(region: Any, *error: Any) -> Any:
             if get_ident() == self._thread and (outer := getattr(region, "outer", None)) is not None:
                 _set(region.absent, *outer)

@@ -28,10 +28,11 @@ class StorageRecord:
         nbytes, born, died: as in `graph.Storage`.
         version, writer: number of in-place writes, and the value written last.
         real: its values are known, and ops may run on them.
-        owned: it belongs to the user and must never be written to.
-        copied: its values are the user's; writes went to a copy.
+        owned: it holds the user's data, which must never be written to.
+        copied: writes to the user's data went to a copy of it.
         noise: it holds a random mask, or something computed only from masks.
-        chance, given: its values depend on random numbers; on a floating-point input.
+        chance: its values depend on random numbers.
+        given: its values depend on a floating-point input.
         grad: it belongs to a leaf that requires a gradient.
         use: as in `graph.Storage`.
         device: the device that it is on; None: the model's.
@@ -61,9 +62,9 @@ class StorageRecord:
 class TrackedTensor(NamedTuple):
     """A tensor registered in the tensor table.
 
-    `version` is the storage's version at which the value was last up to date; an in-place op on any other
-    tensor of the storage makes it stale. `data` holds the values of a tensor without data, or of a
-    tensor of the user's that was written to; for others with values it is None.
+    `value` is the id of its Graph value, which was up to date at `version` of the storage: an in-place op on another
+    tensor of the storage makes it stale. `data` holds the values of a tensor without data, or of a user's tensor after
+    a write; for other tensors with values it is None.
     """
 
     ref: weakref.ref[torch.Tensor]
@@ -79,7 +80,7 @@ TensorArgs: TypeAlias = "list[tuple[torch.Tensor, TrackedTensor]]"
 
 
 def pointer(tensor: torch.Tensor) -> int:
-    """Identity of a tensor's storage; for sparse tensors, of its elements'; without a storage, of the tensor."""
+    """Identity of a tensor's storage; for a sparse tensor, of the storage of its values; else of the tensor itself."""
     if tensor.layout is not torch.strided:
         if tensor.layout not in sparse.LAYOUTS:
             return id(tensor)
@@ -88,7 +89,7 @@ def pointer(tensor: torch.Tensor) -> int:
 
 
 def storage_bytes(tensor: torch.Tensor) -> int:
-    """Bytes of its storage; indices of a sparse tensor that an op creates are registered separately."""
+    """Bytes of a tensor's storage; of a sparse tensor, of its values' (its indices are registered separately)."""
     if tensor.layout is torch.strided:
         return tensor.untyped_storage().nbytes()
     if tensor.layout in sparse.LAYOUTS:

@@ -12,9 +12,9 @@ from torch.overrides import TorchFunctionMode
 
 from cnncost.frontends.torch import placement
 from cnncost.frontends.torch.compat.settings import DeviceContext, creators
-from cnncost.frontends.torch.dataless import REMEMBERED, remembered
 from cnncost.frontends.torch.guard import same_modes, same_random_state
 from cnncost.frontends.torch.initial import FILLS, fill, nothing_drawn, set_element
+from cnncost.frontends.torch.meta_cache import CACHED, run_cached
 from cnncost.frontends.torch.patches import ONE_AT_A_TIME
 from cnncost.frontends.torch.placement import ASKED, NOTED
 from cnncost.frontends.torch.types import tensors_in
@@ -41,19 +41,20 @@ def _make_constant(func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _make_to_read(func: Any, args: Any, kwargs: Any) -> Any:
-    """Create a tensor whose values constructors read with `.item()`: on the CPU if no device is named."""
+    """Create a tensor whose values constructors may read with `.item()`: on the CPU if no device is named."""
     if kwargs.get("device") is None:
         kwargs["device"] = _CPU
-    elif func in REMEMBERED:
-        return remembered(func, args, kwargs)
+    elif func in CACHED:
+        return run_cached(func, args, kwargs)
     return func(*args, **kwargs)
 
 
 def _treatments() -> dict[Any, _Treatment]:
+    """The replacement of each function that building treats differently."""
     table: dict[Any, _Treatment] = {torch.Tensor.__setitem__: set_element}
     treatments = (
         (FILLS, fill),
-        (REMEMBERED, remembered),
+        (CACHED, run_cached),
         (creators(), _make),
         (_CONSTANTS, _make_constant),
         (_READ_BY_CONSTRUCTORS, _make_to_read),
@@ -67,13 +68,13 @@ _TREATMENTS = _treatments()
 
 
 class _Building(DeviceContext):
-    """Default device `meta` and everything else that building needs, in one mode, because each mode slows every call.
+    """The default device `meta` and everything else that building needs, in one mode: each mode slows every call.
 
-    What constructors read with `.item()` (depth-wise rates, positions, literal tensors) is kept on the CPU.
+    Tensors whose values constructors read with `.item()` (depth-wise rates, positions, literals) are on the CPU.
     Initial values are not drawn for tensors without data.
     """
 
-    # On top of the other modes, where `with torch.device("meta")` puts it; the class's own way is for the default.
+    # On top of the other modes, as `with torch.device("meta")` is. The class's own `__enter__` puts it below them.
     __enter__ = TorchFunctionMode.__enter__
     __exit__ = TorchFunctionMode.__exit__
 
@@ -83,7 +84,7 @@ class _Building(DeviceContext):
         if treatment is None and type(func) is FunctionType and func.__module__ == "torch.nn.init":
             treatment = fill
         try:
-            placed = NOTED or func in ASKED or kwargs.get("device") is not None  # the first question: each call asks it
+            placed = NOTED or func in ASKED or kwargs.get("device") is not None  # a cheap test, as every call makes it
             if placed and placement.concerns(func, args, kwargs):
                 return placement.placed(func, args, kwargs, treatment)
             return func(*args, **kwargs) if treatment is None else treatment(func, args, kwargs)

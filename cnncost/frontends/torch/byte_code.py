@@ -1,7 +1,7 @@
-"""The names in a function's byte code: what it may take from outside its arguments and local variables.
+"""The names in a function's byte code: what it may use besides its arguments and local variables.
 
 A chain is a global followed by attributes: `torch.nn.functional.relu` is `("torch", "nn", "functional", "relu")`. It
-can be looked up without running anything. Any other attribute is read from an object that exists only in a run.
+can be looked up without running the function. Any other attribute is read from an object that exists only in a run.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Names(NamedTuple):
 
 _ATTRIBUTE = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 _OTHER_ATTRIBUTE = frozenset({"STORE_ATTR", "DELETE_ATTR", "LOAD_SUPER_ATTR"})
-"""Uses of an attribute that are never part of a chain."""
+"""Instructions that use an attribute and are never part of a chain."""
 _SILENT = frozenset({"EXTENDED_ARG", "CACHE", "NOP"})
-"""Instructions that do nothing by themselves: a chain may go on after them."""
+"""Instructions without an effect of their own: a chain may continue after them."""
 _LOCAL = frozenset(
     {
         "LOAD_ASSERTION_ERROR", "LOAD_CLASSDEREF", "LOAD_CLOSURE", "LOAD_COMMON_CONSTANT", "LOAD_CONST",

@@ -48,7 +48,7 @@ def name_of(model: Any) -> str:
 
 
 def _named(found: Iterator[tuple[str, nn.Module]]) -> Iterator[tuple[str, nn.Module]]:
-    """Each module once, under its first name."""
+    """Yield each module once, under its first name, with dots replaced: names of submodules can't have them."""
     seen: set[int] = set()
     for name, module in found:
         if id(module) not in seen:
@@ -82,6 +82,7 @@ def _modules_of(value: Any) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _names(code: CodeType) -> Iterator[str]:
+    """Names of globals and attributes in a function's code and in that of functions inside it."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -89,6 +90,7 @@ def _names(code: CodeType) -> Iterator[str]:
 
 
 def _held(name: str, value: Any, depth: int = 0) -> Iterator[tuple[str, nn.Module]]:
+    """Modules that an object holds: itself, in a function, or in containers nested up to three deep."""
     if isinstance(value, nn.Module):
         yield name, value
     elif isinstance(value, (FunctionType, partial)) or (isinstance(value, MethodType) and depth < 3):

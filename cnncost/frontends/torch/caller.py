@@ -20,7 +20,7 @@ class Caller:
         self._stack = 0
 
     def begins(self) -> None:
-        """Note the number of modes; call this inside the recorder's mode. Kernels that the recorder runs have fewer."""
+        """Note the number of active modes; call this inside the recorder's mode, which is off in its own kernels."""
         self._stack = dispatch_depth()
 
     def is_ours(self) -> bool:

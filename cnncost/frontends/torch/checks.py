@@ -55,7 +55,7 @@ def _product(a: dict[str, Any]) -> None:
 
 @_checks("embedding")
 def _embedding(a: dict[str, Any]) -> None:
-    """Made on meta tensors as well from torch 2.13 on."""
+    """Check the indices' dtype, as torch does on meta tensors only since 2.13."""
     if (given := a["indices"].dtype) not in (torch.int64, torch.int32):
         raise RuntimeError(f"expected indices of one of the types int64 and int32, but got {given}")
 

@@ -13,7 +13,7 @@ from cnncost.frontends.torch.compat.settings import default_device
 from cnncost.frontends.torch.patches import Patch
 
 _META = torch.device("meta")
-_WHY = "what is made on the CPU would be taken for what is on the model's device"
+_WHY = "a tensor made on the CPU would count as one on the model's device"
 _FACTORIES = "empty empty_strided zeros ones full arange linspace eye rand randn randint randperm".split()
 
 
@@ -39,15 +39,15 @@ class _Making(TorchFunctionMode):
 
 
 _MOVING = frozenset({torch.Tensor.to, torch.Tensor.cpu, torch.Tensor.cuda})
-"""These register the tensor's new device themselves."""
+"""Methods that register the tensor's new device themselves (`Appearance`)."""
 
 
 def made_on(
     device: torch.device, place: Callable[[torch.Tensor, torch.device], None], several: bool = False
 ) -> AbstractContextManager[object]:
-    """In this context, tensors can be created on the device that tensors claim to be on. `place` is called for each.
+    """In this context, tensors can be created on the model's device even if torch doesn't have it.
 
-    `several`: there are further devices, of which torch may not have all.
+    `place` is called with each of them and its device. `several`: the model is on more devices, which torch may lack.
     """
     if device.type in {"cpu", "meta"} or (getattr(torch, device.type, torch.cuda).is_available() and not several):
         return nullcontext()

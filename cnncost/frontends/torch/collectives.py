@@ -1,7 +1,7 @@
-"""Run collectives without communicating: no process has to be there, and a real group's other ranks see nothing.
+"""Record collectives without communicating: no other process is needed, and other ranks of a real group get nothing.
 
-c10d's ops write to their arguments, which their schemas don't say, and return a handle to wait for; functional ones
-return new tensors. What other ranks send is never known.
+c10d's ops write to their arguments, although their schemas don't say so, and return a handle to wait for; functional
+collectives return new tensors. The data of other ranks is unknown.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _WAITS = frozenset(
     {"c10d::barrier", "c10d::monitored_barrier_", "_c10d_functional::wait_tensor",
      "_c10d_functional::_wrap_tensor_autograd"}
 )  # fmt: skip
-"""Ops that only wait, or return a tensor that waits when it is used."""
+"""Ops that only wait, or wrap a tensor so that its first use waits."""
 _WRITTEN = ("output_tensor", "output_tensors", "outputs", "output")
 _READ_ONLY = frozenset({"c10d::send"})
 
@@ -44,7 +44,7 @@ def is_collective(op: Overload) -> bool:
 
 
 def is_functional(op: Overload) -> bool:
-    """Whether it returns new tensors, and does not only wait."""
+    """Whether a collective returns new tensors."""
     return not op.schema_name.startswith("c10d::") and op.schema_name not in _WAITS
 
 
@@ -76,32 +76,32 @@ def _is_in_place(arguments: dict[str, Any]) -> bool:
 
 
 def _returned(op: Overload, arguments: dict[str, Any]) -> Any:
-    """What a c10d op returns: the tensors that it has written to, and a handle of a collective that has ended."""
-    given = [done() if "Work" in str(each.type) else _target(op, arguments) for each in schema_of(op.func).returns]
-    return tuple(given) if len(given) > 1 else given[0] if given else None
+    """The return value of a c10d op: the tensors that it has written to, and a handle of a finished collective."""
+    values = [done() if "Work" in str(each.type) else _target(op, arguments) for each in schema_of(op.func).returns]
+    return tuple(values) if len(values) > 1 else values[0] if values else None
 
 
 def enter_states(skeleton: Skeleton) -> None:
-    """Enter copied modules where `fully_shard` looks up a module's state. Entries end with the copies."""
+    """Register the copied modules in the table where `fully_shard` looks up a module's state. It holds them weakly."""
     if (states := states_by_module()) is None:
         return
-    for module, found in list(states.items()):
+    for module, reference in list(states.items()):
         copy = skeleton.copy_of(module)
-        if copy is not None and copy is not module and (state := found()) is not None:
+        if copy is not None and copy is not module and (state := reference()) is not None:
             states[copy] = ref(skeleton.value(state))
 
 
-def apart() -> Iterator[Patch]:
-    """DTensor finds shapes by ops that the model does not run: they are not recorded."""
+def unrecorded_propagation() -> Iterator[Patch]:
+    """Patches that hide the ops by which DTensor infers shapes: the model does not run them."""
     for owner, name in propagation_places():
         yield Patch(owner, name, _unrecorded(getattr(owner, name)), "DTensor runs ops on fake tensors to find shapes")
 
 
 @contextmanager
 def context_parallel_ended() -> Iterator[None]:
-    """Put back what `context_parallel` replaces, which it does not do by itself if an error ends it.
+    """Restore what `context_parallel` has replaced, which older versions don't do if an error ends it.
 
-    Not a `Patch`: its own imports would find that put back in the middle (`patches.given_back`).
+    Not by a `Patch`: `patches.suspended` restores those during the imports that `context_parallel` itself makes.
     """
     before = [(owner, name, getattr(owner, name)) for owner, name in places_left_by_context_parallel()]
     try:
@@ -112,8 +112,8 @@ def context_parallel_ended() -> Iterator[None]:
 
 
 def _unrecorded(original: Any) -> Any:
-    def found(*args: Any, **kwargs: Any) -> Any:
+    def function(*args: Any, **kwargs: Any) -> Any:
         with without_modes():
             return original(*args, **kwargs)
 
-    return found
+    return function

@@ -1,9 +1,9 @@
 """Handle imports of torch's compiler, which some of torch's kernels trigger on their first run.
 
-Most of these kernels need none of it and get a stand-in, which saves seconds. Imported during a recording, the compiler
-would permanently bind the recording's replacements of what calls modules and of `torch.tensor`; and objects left behind
-by the import keep references to tensors, so their live ranges would be too long. So a recording in which the import
-starts is aborted, and restarted after the import.
+Most of these kernels don't need the compiler and get a stand-in (`compat/compilation.py`), which saves seconds. If the
+compiler were imported during a recording, its modules would permanently bind functions that the recording replaces
+(such as `torch.tensor`), and frames of the import would keep tensors alive too long. A recording in which the import
+starts is therefore aborted, and restarted after the import.
 """
 
 from __future__ import annotations
@@ -68,12 +68,15 @@ def no_compiler_import() -> Iterator[None]:
 
 
 def without_import(run: Callable[[], _Result]) -> _Result:
-    """What a function returns that runs torch's kernels outside a recording, and may be run again."""
+    """Run a function that calls torch's kernels outside a recording, without importing the compiler if possible.
+
+    If the import is needed, it is done and the function run again from the start.
+    """
     original = builtins.__import__
 
     def imported(name: str, *args: Any, **kwargs: Any) -> Any:
-        found = stand_in(name, *args, **kwargs)
-        return original(name, *args, **kwargs) if found is None else found
+        substitute = stand_in(name, *args, **kwargs)
+        return original(name, *args, **kwargs) if substitute is None else substitute
 
     while True:
         try:

@@ -3,7 +3,7 @@
 Forward's changes to a copy don't reach the user's object. Classes are copied by their own protocol (`__deepcopy__`,
 `__reduce_ex__`), containers by their base class, to bypass a frozen or validating `__setitem__`; a closure
 becomes a function with its own cells. Objects compared by identity (a global compared by `is`) and objects that can't
-be copied (locks, open files, handles of C libraries) are shared, and watched for changes.
+be copied (locks, open files, handles of C libraries) are shared with the user's, and watched for changes.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Copier:
     def __init__(self, kept: dict[int, Any] | None = None, leave: Callable[[Any], None] | None = None) -> None:
         self._copies: dict[int, Any] = {}
         self._originals: list[Any] = []  # kept alive so that their ids are not reused
-        self._stay = kept if kept is not None else {}
+        self._kept = kept if kept is not None else {}
         self._leave = leave
         self.functions: list[Any] = []
         self._generators: list[tuple[Any, str]] = []
@@ -72,8 +72,8 @@ class Copier:
         """The copy of an object, or None."""
         return self._copies.get(id(original))
 
-    def drew(self) -> bool:
-        """True if a copied random generator was drawn from."""
+    def has_drawn(self) -> bool:
+        """True if forward has drawn from a copied random generator."""
         return any(generator_state(generator) != state for generator, state in self._generators)
 
     def value(self, value: Any) -> Any:
@@ -92,47 +92,48 @@ class Copier:
         found = self._copies.get(id(value))
         if found is not None:
             return found
-        if id(value) in self._stay:
+        if id(value) in self._kept:
             return value
         if isinstance(value, dict) or kind in _CONTAINERS:
             return self._container(value, kind)
         return self._other(value, kind)
 
-    def _book(self, value: Any, copy: Any) -> Any:
+    def _register(self, value: Any, copy: Any) -> Any:
+        """Store the copy of an object, and return it."""
         self._copies[id(value)] = copy
         self._originals.append(value)
         return copy
 
     def _tuple(self, value: tuple[Any, ...], make: Callable[[list[Any]], Any]) -> Any:
-        """A new tuple if an item was copied; a tuple in a cycle may have been copied while copying its items."""
+        """A new tuple if an item was copied, else the tuple itself."""
         items = [self._value(v, type(v)) for v in value]
-        if (found := self._copies.get(id(value))) is not None:
-            return found
+        if (copy := self._copies.get(id(value))) is not None:  # in a cycle: copied while its items were
+            return copy
         same = all(new is old for new, old in zip(items, value, strict=True))
-        return value if same else self._book(value, make(items))
+        return value if same else self._register(value, make(items))
 
     # ---- containers
 
     def _container(self, value: Any, kind: type) -> Any:
-        """A copy with copied items. A shared container stays shared, and it may contain itself."""
+        """A copy with copied items. It is registered before they are copied, because it may contain itself."""
         if isinstance(value, dict):
             return self._table(value, kind)
         if kind is list:
-            copy: Any = self._book(value, value.copy())
+            copy: Any = self._register(value, value.copy())
             if not ATOMS.issuperset(map(type, value)):
                 copy[:] = [self._value(v, type(v)) for v in value]
             return copy
-        copy = self._book(value, set() if kind is set else deque(maxlen=value.maxlen))
+        copy = self._register(value, set() if kind is set else deque(maxlen=value.maxlen))
         items = [self._value(v, type(v)) for v in value]
         copy.update(items) if kind is set else copy.extend(items)
         return copy
 
     def _table(self, table: dict[Any, Any], kind: type) -> Any:
         if kind is dict:
-            copy: Any = self._book(table, {})
+            copy: Any = self._register(table, {})
         else:
             base: Any = next(b for b in (OrderedDict, defaultdict, dict) if isinstance(table, b))
-            copy = self._book(table, base.__new__(kind))
+            copy = self._register(table, base.__new__(kind))
             if isinstance(table, defaultdict):
                 copy.default_factory = self._value(table.default_factory, type(table.default_factory))
             self._attributes(table, copy, kind)
@@ -143,7 +144,7 @@ class Copier:
         return copy
 
     def _key(self, key: Any) -> Any:
-        """Keys are not copied, except those that forward sees as copies."""
+        """A dict's key: copied only if it is a module or a tensor, because forward looks it up by the copy."""
         return self._value(key, type(key)) if isinstance(key, (nn.Module, torch.Tensor)) else key
 
     def _attributes(self, value: Any, copy: Any, kind: type) -> None:
@@ -161,7 +162,7 @@ class Copier:
     # ---- functions
 
     def _function(self, function: FunctionType) -> Any:
-        """A function with its own cells if it is a closure; one that only uses globals is not copied."""
+        """A copy of a closure, with cells of its own. A function that only uses globals is not copied."""
         if of_system(function.__module__) and not function.__closure__:
             return function
         changing = bool(function.__closure__ or function.__dict__) or not has_fixed_defaults(function)
@@ -170,7 +171,7 @@ class Copier:
             return function
         cells = tuple([self._cell(cell) for cell in function.__closure__ or ()])
         copy = FunctionType(function.__code__, function.__globals__, function.__name__, None, cells)
-        self._book(function, copy)
+        self._register(function, copy)
         copy.__defaults__ = self.value(function.__defaults__)
         copy.__kwdefaults__ = self.value(function.__kwdefaults__)
         copy.__qualname__, copy.__module__, copy.__doc__ = function.__qualname__, function.__module__, function.__doc__
@@ -179,9 +180,9 @@ class Copier:
 
     def _cell(self, cell: CellType) -> CellType:
         found: CellType | None = self._copies.get(id(cell))
-        if found is not None or id(cell) in self._stay:
+        if found is not None or id(cell) in self._kept:
             return found if found is not None else cell
-        copy: CellType = self._book(cell, CellType())
+        copy: CellType = self._register(cell, CellType())
         try:
             content = cell.cell_contents
         except ValueError:  # empty cell: the function is still being defined
@@ -213,7 +214,7 @@ class Copier:
         if kind in FIXED or isinstance(value, (type, Enum, ModuleType, BaseException)):
             return value
         if isinstance(value, local):
-            copy = self._book(value, kind.__new__(kind))
+            copy = self._register(value, kind.__new__(kind))
             copy.__dict__.update({k: self._value(v, type(v)) for k, v in value.__dict__.items()})
             return copy
         if kind.__module__ in RESOURCES:
@@ -229,7 +230,7 @@ class Copier:
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return self._tuple(value, lambda items: tuple.__new__(kind, items))
         if isinstance(value, random.Random) or kind.__module__.partition(".")[0] == "numpy":
-            copy = self._book(value, copying.deepcopy(value))  # the user's generators must not advance
+            copy = self._register(value, copying.deepcopy(value))  # the user's generators must not advance
             if not hasattr(copy, "dtype"):
                 self._generators.append((copy, generator_state(copy)))
             return copy
@@ -248,8 +249,8 @@ class Copier:
             return value
 
     def _attributes_of(self, value: Any, kind: Any) -> Any:
-        """A copy of an object whose state is all in `__dict__`."""
-        copy = self._book(value, object.__new__(kind))
+        """A copy of an object that keeps all of its state in `__dict__`."""
+        copy = self._register(value, object.__new__(kind))
         copy.__dict__.update({k: self._value(v, type(v)) for k, v in value.__dict__.items()})
         return copy
 
@@ -260,7 +261,7 @@ class Copier:
         base: Any = next((b for b in (list, set, deque) if isinstance(value, b)), None)
         if base is None:
             return self._by_protocol(value, kind)
-        copy = self._book(value, base.__new__(kind))
+        copy = self._register(value, base.__new__(kind))
         if base is deque:
             deque.__init__(copy, (), value.maxlen)
         self._attributes(value, copy, kind)
@@ -269,11 +270,11 @@ class Copier:
         return copy
 
     def _by_deepcopy(self, value: Any) -> Any:
-        """Copy by the class's own `__deepcopy__`, which finds our copies of modules and tensors in its memo."""
+        """Copy by the class's own `__deepcopy__`. Its memo holds our copies of the modules and tensors inside."""
         memo: dict[int, Any] = dict(self._copies)
         for held in tensors_and_modules(value):
             memo[id(held)] = self.value(held)
-        return self._book(value, value.__deepcopy__(memo))
+        return self._register(value, value.__deepcopy__(memo))
 
     def _by_protocol(self, value: Any, kind: Any) -> Any:
         """Copy by the protocol of `copy` and `pickle`: constructor, state, items."""
@@ -288,7 +289,7 @@ class Copier:
         make, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
         if make is copyreg.__newobj__ and len(arguments) == 1 and state is None and items is None and pairs is None:  # type: ignore[attr-defined]  # missing from the stubs
             return value  # no state: a sentinel compared by `is`
-        copy = self._book(value, make(*[self._value(a, type(a)) for a in arguments]))
+        copy = self._register(value, make(*[self._value(a, type(a)) for a in arguments]))
         if state is not None:
             self._set_state(copy, kind, self.value(state))
         for item in items or ():
@@ -311,27 +312,27 @@ class Copier:
         parts = [self._value(v, type(v)) for v in (value.func, value.args, value.keywords)]
         if all(new is old for new, old in zip(parts[:2], (value.func, value.args), strict=True)) and not value.keywords:
             return value
-        return self._book(value, partial(parts[0], *parts[1], **parts[2]))
+        return self._register(value, partial(parts[0], *parts[1], **parts[2]))
 
     def _weak(self, value: weakref.ref[Any]) -> Any:
         """A weak reference to the copy, if the referent has one or gets one."""
         target = value()
         if isinstance(target, (nn.Module, torch.Tensor)):
-            return self._book(value, weakref.ref(self.value(target)))
+            return self._register(value, weakref.ref(self.value(target)))
         copy = self.copy_of(target)
-        return value if copy is None else self._book(value, weakref.ref(copy))
+        return value if copy is None else self._register(value, weakref.ref(copy))
 
 
 def _weak_table(copier: Copier, table: Any) -> Any:
-    """Copy a weak table with copied keys and values; an entry lives as long as its copy."""
-    copy = copier._book(table, type(table)())
+    """Copy a weak dictionary, with copied keys and values."""
+    copy = copier._register(table, type(table)())
     for key, item in list(table.items()):
         copy[copier._key(key)] = copier.value(item)
     return copy
 
 
 def _weak_set(copier: Copier, items: Any) -> Any:
-    copy = copier._book(items, type(items)())
+    copy = copier._register(items, type(items)())
     for item in list(items):
         copy.add(copier._key(item))
     return copy
@@ -346,5 +347,5 @@ _HANDLERS: dict[type, Callable[[Copier, Any], Any]] = {
     weakref.WeakKeyDictionary: _weak_table,
     weakref.WeakValueDictionary: _weak_table,
     weakref.WeakSet: _weak_set,
-    torch.Generator: lambda copier, value: copier._book(value, value.clone_state()),
+    torch.Generator: lambda copier, value: copier._register(value, value.clone_state()),
 }

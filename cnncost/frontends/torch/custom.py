@@ -1,8 +1,8 @@
 """Calls covered by the user's rules: modules and autograd Functions, whose forward is not run.
 
 During a recording, a module's `forward` (on the instance) and a Function's `forward` and `backward` (on the class) are
-replaced, so hooks, autograd's nodes and an `apply` bound earlier all reach the replacements. When recording from real
-data the originals run, hidden from the recorder, and their results are checked against the rule's answer.
+replaced, so that hooks, autograd's nodes and an `apply` bound earlier all call the replacements. When recording from
+real data the originals run, hidden from the recorder, and their results are checked against the rule's answer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.blocks import TensorArgs
 from cnncost.frontends.torch.compat.dispatch import without_modes
 from cnncost.frontends.torch.compat.modules import CALL_PLACE
-from cnncost.frontends.torch.custom_nests import filled, hold_against, places_of, templated, typed
+from cnncost.frontends.torch.custom_nests import check_outputs, filled, outputs_template, templated, typed
 from cnncost.frontends.torch.meta import META
 from cnncost.frontends.torch.patches import Patch, patched
 from cnncost.frontends.torch.types import tensor_type
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from cnncost.frontends.torch.recorder import Recorder
 
 _Call = Callable[..., Any]
-_RULED = "the user's rule says what the function costs and returns, and it may have no kernel for meta"
-_UNSEEN = "the modules in it are part of the one that has a rule"
+_RULED = "the user's rule gives the function's cost and outputs, and its own code may not run on meta"
+_UNSEEN = "modules inside a module with a rule are not recorded"
 
 
-class _Said(NamedTuple):
-    """A rule's answer for one call: the result is a template with placeholders for tensors of these types."""
+class _Answer(NamedTuple):
+    """A rule's answer for one call: `template` is the result with a Slot for each tensor, `types` are the tensors'."""
 
     rule: Registered
     custom: Custom
@@ -43,7 +43,7 @@ class _Said(NamedTuple):
     types: tuple[TensorType, ...]
 
 
-class _Keep(NamedTuple):
+class _Saved(NamedTuple):
     """What forward saves for backward: value ids, and the tensors to keep alive."""
 
     values: tuple[int, ...]
@@ -67,7 +67,7 @@ class CustomCalls:
     # ---- modules
 
     def module_call(self, original: _Call) -> _Call:
-        """A wrapper of what calls modules, for modules with a rule; `original` itself if no module has one."""
+        """Wrap `nn.Module._call_impl` for modules with a rule; returns `original` itself if no module has one."""
         self._module_call, thread = original, self._thread
         if not any(issubclass(rule.target, nn.Module) for rule in registered()):
             return original
@@ -89,20 +89,21 @@ class CustomCalls:
         return call
 
     def _forward(self, module: nn.Module, rule: Registered, run: _Call, args: Any, kwargs: Any) -> Any:
+        """Replace a module's forward, whose original is `run`."""
         tensors_given: list[torch.Tensor] = []
         places = templated((args, kwargs), tensors_given)
-        said = self._ask(
+        answer = self._answer(
             rule, (module, *typed(places[0], tensors_given)), typed(places[1], tensors_given), tensors_given
         )
         owned = [*{id(p): p for p in module.parameters()}.values()]
         tensors = [*tensors_given, *owned]
         if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-            call = _ModuleCall(self, said, lambda a, k: self._unseen(run, a, k), places, len(tensors_given))
+            call = _ModuleCall(self, answer, lambda a, k: self._unseen(run, a, k), places, len(tensors_given))
             return call.shape_of(_apply(call, *tensors))
         result = self._unseen(run, args, kwargs) if self._real else None
-        made = [] if self._real else [_empty(kind) for kind in said.types]
-        self.record(said, tensors, result, made, saves=False)
-        return result if self._real else filled(said.template, made)
+        made = [] if self._real else [_empty(kind) for kind in answer.types]
+        self.record(answer, tensors, result, made, saves=False)
+        return result if self._real else filled(answer.template, made)
 
     def _unseen(self, run: _Call, args: Any, kwargs: Any) -> Any:
         """Run forward on real data without recording its ops or the calls of modules in it."""
@@ -112,16 +113,16 @@ class CustomCalls:
     # ---- functions
 
     def functions(self) -> list[Patch]:
-        """Rules replace their autograd Functions in this thread."""
+        """Patches of the autograd Functions that have rules, and of their subclasses without one of their own."""
         found: list[Patch] = []
         for rule in registered():
             if issubclass(rule.target, Function):
-                for kind in dict.fromkeys([rule.target, *_below(rule.target)]):
+                for kind in dict.fromkeys([rule.target, *_subclasses(rule.target)]):
                     if (nearest := rule_of(kind)) is rule:
-                        found += self._in_place_of(kind, nearest)
+                        found += self._patches_of(kind, nearest)
         return found
 
-    def _in_place_of(self, kind: Any, rule: Registered) -> list[Patch]:
+    def _patches_of(self, kind: Any, rule: Registered) -> list[Patch]:
         forward, thread = kind.forward, self._thread
         backward = kind.vjp if kind.vjp is not Function.vjp else kind.backward
         setup, split = kind.setup_context, kind.setup_context is not Function.setup_context
@@ -134,30 +135,30 @@ class CustomCalls:
             ctx, inputs = (None, args) if split else (args[0], args[1:])
             given: list[torch.Tensor] = []
             places = templated((inputs, kwargs), given)
-            said = self._ask(rule, typed(places[0], given), typed(places[1], given), given)
+            answer = self._answer(rule, typed(places[0], given), typed(places[1], given), given)
             result = self._unseen(forward, args, kwargs) if self._real else None
-            made = [] if self._real else [_empty(kind) for kind in said.types]
-            if split:  # what is saved is known once torch passes the context
-                answered[:] = [(said, given, result, made)]
+            made = [] if self._real else [_empty(kind) for kind in answer.types]
+            if split:  # `on_setup` gets the context, and records the op then
+                answered[:] = [(answer, given, result, made)]
             else:
-                self._keep(ctx, said, inputs, self.record(said, given, result, made, bool(ctx.next_functions)))
-            return result if self._real else filled(said.template, made)
+                self._save(ctx, answer, inputs, self.record(answer, given, result, made, bool(ctx.next_functions)))
+            return result if self._real else filled(answer.template, made)
 
         def on_setup(ctx: Any, inputs: Any, output: Any) -> None:
             if get_ident() != thread or not answered:
                 setup(ctx, inputs, output)
                 return
-            said, given, result, made = answered.pop()
+            answer, given, result, made = answered.pop()
             if self._real:
                 with without_modes():
                     setup(ctx, inputs, output)
-            self._keep(ctx, said, inputs, self.record(said, given, result, made, bool(ctx.next_functions)))
+            self._save(ctx, answer, inputs, self.record(answer, given, result, made, bool(ctx.next_functions)))
 
         def on_backward(ctx: Any, *grads: Any) -> Any:
             if not hasattr(ctx, "cnncost"):
                 return backward(ctx, *grads)
-            said, places, needed, _ = ctx.cnncost
-            run = (lambda: self._unseen(backward, (ctx, *_whole(grads, said.types)), {})) if self._real else None
+            answer, places, needed, _ = ctx.cnncost
+            run = (lambda: self._unseen(backward, (ctx, *_whole(grads, answer.types)), {})) if self._real else None
             return self.backward(ctx.cnncost, places, needed, grads, run)
 
         on_forward.__wrapped__ = forward  # type: ignore[attr-defined]  # torch inspects the signature
@@ -166,57 +167,66 @@ class CustomCalls:
             new["setup_context"] = on_setup
         return [Patch(kind, name, staticmethod(function), _RULED) for name, function in new.items()]
 
-    def _keep(self, ctx: Any, said: _Said, inputs: Any, keep: _Keep) -> None:
+    def _save(self, ctx: Any, answer: _Answer, inputs: Any, keep: _Saved) -> None:
         """Save on `ctx` what a Function's backward needs."""
         ctx.set_materialize_grads(False)
         types = [tensor_type(x) if isinstance(x, torch.Tensor) else None for x in inputs]
-        ctx.cnncost = (said, types, ctx.needs_input_grad, keep.values)
+        ctx.cnncost = (answer, types, ctx.needs_input_grad, keep.values)
         if ctx.next_functions and not self._real:
             ctx.save_for_backward(*keep.tensors)
 
     # ---- both
 
-    def _ask(self, rule: Registered, args: Any, kwargs: Any, given: list[torch.Tensor]) -> _Said:
+    def _answer(self, rule: Registered, args: Any, kwargs: Any, given: list[torch.Tensor]) -> _Answer:
         answer = ask(rule, args, kwargs)
         default = next((t.dtype for t in map(tensor_type, given) if t.floating), None)
         types: list[TensorType] = []
-        template = places_of(rule, answer.outputs, types, default)
-        return _Said(rule, answer, template, tuple(types))
+        template = outputs_template(rule, answer.outputs, types, default)
+        return _Answer(rule, answer, template, tuple(types))
 
     def record(
-        self, said: _Said, tensors: list[torch.Tensor], result: Any, made: list[torch.Tensor], saves: bool
-    ) -> _Keep:
-        """Write the forward op; returns what it saves for backward.
+        self, answer: _Answer, tensors: list[torch.Tensor], result: Any, made: list[torch.Tensor], saves: bool
+    ) -> _Saved:
+        """Record the forward op; returns what it saves for backward.
 
         Args:
-            said: the rule's answer.
+            answer: the rule's answer.
             tensors: its inputs.
             result: what forward returned, if it ran on real data.
             made: its outputs; filled here from `result` if forward ran on real data.
             saves: autograd is on.
         """
-        operands = self._found(tensors)
+        operands = self._operands(tensors)
         saved = None
         if self._real:
             templated(result, made)
-            hold_against(said.rule, said.types, made)
-        elif saves and said.custom.saved:
-            saved = _empty(TensorType((said.custom.saved,), "uint8"))
+            check_outputs(answer.rule, answer.types, made)
+        elif saves and answer.custom.saved:
+            saved = _empty(TensorType((answer.custom.saved,), "uint8"))
         outputs = made if saved is None else [*made, saved]
-        custom = said.custom
-        self._write(said.rule.name, operands, outputs, attributes(custom.terms, custom.read, custom.written))
+        custom = answer.custom
+        self._write(answer.rule.name, operands, outputs, attributes(custom.terms, custom.read, custom.written))
         values = tuple(known.value for _, known in operands) if custom.saves_inputs else ()
         alive = list(tensors) if custom.saves_inputs and not self._real else []
         if saved is not None:
             alive.append(saved)
             values = (*values, self._recorder.ledger.tracked[id(saved)].value)
-        return _Keep(values, alive)
+        return _Saved(values, alive)
 
     def backward(
         self, kept: Any, types: list[TensorType | None], needed: tuple[bool, ...], grads: Any, run: Any, owned: int = 0
     ) -> tuple[torch.Tensor | None, ...]:
-        """Write the backward op: a gradient for each tensor that needs one; the last `owned` tensors are parameters."""
-        said, values = kept[0], kept[3]
+        """Record the backward op, and return a gradient for each tensor that needs one.
+
+        Args:
+            kept: what `_save` stored on the context.
+            types: type of each input tensor; None for other arguments. The last `owned` ones are parameters.
+            needed: whether each needs a gradient.
+            grads: gradients of the outputs.
+            run: computes the gradients on real data; None without.
+            owned: number of parameters.
+        """
+        answer, values = kept[0], kept[3]
         wanted = [kind if need else None for kind, need in zip(types, needed, strict=True)]
         real = run() if run is not None else None
         if real is not None:
@@ -228,17 +238,17 @@ class CustomCalls:
             gradients = [None if kind is None else _empty(kind) for kind in wanted]
         split = len(wanted) - owned
         inputs, parameters = any(map(bool, wanted[:split])), any(map(bool, wanted[split:]))
-        terms = backward_terms(said.rule, said.custom, inputs, parameters)
+        terms = backward_terms(answer.rule, answer.custom, inputs, parameters)
         recorder = self._recorder
-        operands = self._found([g for g in grads if g is not None])
+        operands = self._operands([g for g in grads if g is not None])
         if recorder.attributor is not None:
             recorder.call = recorder.attributor.call(operands)
-        assumed = " (assumed: 2× forward)" if said.custom.backward is None else ""
+        assumed = " (assumed: 2× forward)" if answer.custom.backward is None else ""
         outputs = [g for g in gradients if g is not None]
-        self._write(f"{said.rule.name} backward{assumed}", operands, outputs, attributes(terms, None, None), values)
+        self._write(f"{answer.rule.name} backward{assumed}", operands, outputs, attributes(terms, None, None), values)
         return tuple(gradients)
 
-    def _found(self, tensors: list[torch.Tensor]) -> TensorArgs:
+    def _operands(self, tensors: list[torch.Tensor]) -> TensorArgs:
         operands: TensorArgs = []
         self._recorder.scan(tensors, [], operands)
         return operands
@@ -256,9 +266,9 @@ class CustomCalls:
 class _ModuleCall:
     """A call of a module with a rule when autograd is on."""
 
-    def __init__(self, calls: CustomCalls, said: _Said, run: _Call, places: Any, given: int) -> None:
-        self.calls, self.said, self._run, self._places, self.given = calls, said, run, places, given
-        self._template: Any = said.template
+    def __init__(self, calls: CustomCalls, answer: _Answer, run: _Call, places: Any, given: int) -> None:
+        self.calls, self.answer, self._run, self._places, self.given = calls, answer, run, places, given
+        self._template: Any = answer.template
         self._inside: tuple[list[torch.Tensor], list[torch.Tensor]] | None = None
 
     def shape_of(self, tensors: Any) -> Any:
@@ -291,16 +301,16 @@ class _ModuleCall:
         return tuple(next(gradients) if t.requires_grad else None for t in tensors)
 
 
-class _Ruled(Function):
-    """The autograd Function that represents a module with a rule."""
+class _RuledModule(Function):
+    """The autograd Function by which a module with a rule appears in autograd's graph."""
 
     @staticmethod
     def forward(ctx: Any, call: _ModuleCall, *tensors: torch.Tensor) -> Any:
         ctx.set_materialize_grads(False)
         result = call.forward_on_values(tensors) if call.calls._real else None
-        made = [] if call.calls._real else [_empty(kind) for kind in call.said.types]
-        keep = call.calls.record(call.said, list(tensors), result, made, saves=True)
-        ctx.call, ctx.kept = call, (call.said, None, None, keep.values)
+        made = [] if call.calls._real else [_empty(kind) for kind in call.answer.types]
+        keep = call.calls.record(call.answer, list(tensors), result, made, saves=True)
+        ctx.call, ctx.kept = call, (call.answer, None, None, keep.values)
         ctx.types = [tensor_type(t) for t in tensors]
         ctx.save_for_backward(*keep.tensors)
         return tuple(made)
@@ -313,12 +323,13 @@ class _Ruled(Function):
         return (None, *call.calls.backward(ctx.kept, ctx.types, ctx.needs_input_grad[1:], grads, run, owned))
 
 
-_apply: _Call = _Ruled.apply
+_apply: _Call = _RuledModule.apply
 
 
-def _below(kind: type) -> list[type]:
+def _subclasses(kind: type) -> list[type]:
+    """All direct and indirect subclasses."""
     children: list[type] = kind.__subclasses__()
-    return [each for child in children for each in (child, *_below(child))]
+    return [each for child in children for each in (child, *_subclasses(child))]
 
 
 def _empty(kind: TensorType) -> torch.Tensor:

@@ -34,7 +34,7 @@ def typed(template: Any, tensors: list[torch.Tensor]) -> Any:
 
 
 def _each(nest: Any, change: Callable[[Any], Any]) -> Any:
-    """A container with `change` applied to its items; other values unchanged."""
+    """A copy of a container with `change` applied to its items; any other value unchanged."""
     if isinstance(nest, dict):
         return type(nest)({key: change(item) for key, item in nest.items()})
     if isinstance(nest, tuple) and hasattr(nest, "_fields"):
@@ -49,8 +49,12 @@ def _each(nest: Any, change: Callable[[Any], Any]) -> Any:
 # ---- results
 
 
-def places_of(rule: Registered, outputs: Any, types: list[TensorType], default: str | None) -> Any:
-    """A rule's outputs with a Slot for each tensor; their types are appended to `types`."""
+def outputs_template(rule: Registered, outputs: Any, types: list[TensorType], default: str | None) -> Any:
+    """A rule's outputs with a Slot for each tensor; the tensors' types are appended to `types`.
+
+    Raises:
+        RuleError: an output that describes no tensor.
+    """
     if (kind := _leaf(rule, outputs, default)) is not None:
         types.append(kind)
         return Slot(len(types) - 1)
@@ -60,23 +64,25 @@ def places_of(rule: Registered, outputs: Any, types: list[TensorType], default: 
         return outputs
     if not isinstance(outputs, dict | list | tuple) and not is_dataclass(outputs):
         raise _no_output(rule, outputs)
-    return _each(outputs, lambda item: places_of(rule, item, types, default))
+    return _each(outputs, lambda item: outputs_template(rule, item, types, default))
 
 
-def _leaf(rule: Registered, said: Any, default: str | None) -> TensorType | None:
-    """The type of one tensor: `(shape, dtype)`, or a shape alone."""
-    if isinstance(said, torch.Tensor):
-        return tensor_type(said)
-    if isinstance(said, TensorType) or _is_pair(said):
-        shape, dtype = said
-    elif isinstance(said, torch.Size) or (type(said) in (list, tuple) and said and all(type(n) is int for n in said)):
+def _leaf(rule: Registered, declared: Any, default: str | None) -> TensorType | None:
+    """The type of one tensor, declared as `(shape, dtype)` or as a shape alone; None for a container or a value."""
+    if isinstance(declared, torch.Tensor):
+        return tensor_type(declared)
+    if isinstance(declared, TensorType) or _is_pair(declared):
+        shape, dtype = declared
+    elif isinstance(declared, torch.Size) or (
+        type(declared) in (list, tuple) and declared and all(type(n) is int for n in declared)
+    ):
         if default is None:
             raise RuleError(
-                f"{rule}: outputs: {said!r} has no dtype, and no input is floating point; say (shape, dtype)"
+                f"{rule}: outputs: {declared!r} has no dtype, and no input is floating point; give (shape, dtype)"
             )
-        shape, dtype = said, default
-    elif type(said) in (list, tuple) and any(type(n) is float for n in said):
-        raise _no_output(rule, said)
+        shape, dtype = declared, default
+    elif type(declared) in (list, tuple) and any(type(n) is float for n in declared):
+        raise _no_output(rule, declared)
     else:
         return None
     name = str(dtype).removeprefix("torch.")
@@ -87,20 +93,20 @@ def _leaf(rule: Registered, said: Any, default: str | None) -> TensorType | None
     return TensorType(tuple(shape), name)
 
 
-def _is_pair(said: Any) -> bool:
+def _is_pair(declared: Any) -> bool:
     return (
-        type(said) in (list, tuple) and len(said) == 2
-        and isinstance(said[0], list | tuple) and isinstance(said[1], str | torch.dtype)
+        type(declared) in (list, tuple) and len(declared) == 2
+        and isinstance(declared[0], list | tuple) and isinstance(declared[1], str | torch.dtype)
     )  # fmt: skip
 
 
-def _no_output(rule: Registered, said: Any) -> RuleError:
+def _no_output(rule: Registered, declared: Any) -> RuleError:
     return RuleError(
-        f"{rule}: outputs: expected (shape, dtype) for each tensor, with a shape of whole numbers, got {said!r}"
+        f"{rule}: outputs: expected (shape, dtype) for each tensor, with a shape of whole numbers, got {declared!r}"
     )
 
 
-def hold_against(rule: Registered, types: tuple[TensorType, ...], made: list[torch.Tensor]) -> None:
+def check_outputs(rule: Registered, types: tuple[TensorType, ...], made: list[torch.Tensor]) -> None:
     """Raise RuleError if the real outputs differ from the rule's answer."""
     real = tuple(map(tensor_type, made))
     if real != types:

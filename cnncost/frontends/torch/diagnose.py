@@ -25,8 +25,8 @@ _READS = re.compile(
 )
 _NO_KERNEL = re.compile(r"\w+::\w+.*(?:'Meta' backend|fake impl|no fake|Meta implementation)", re.DOTALL)
 _HIGHER_ORDER = re.compile(r"HigherOrderOperator (\w+)")
-_SAID_OF_OP = " reads the values of a tensor"
-"""Message after the name of an op that reads values; raised by `running`."""
+_READS_SUFFIX = " reads the values of a tensor"
+"""Suffix of `running`'s message for an op that reads values; the op's name comes before it."""
 ON_VALUES = "have forward run on values: `cnncost summarize --trace real`, in Python analyze(…, trace='real')"
 _IF_RIGHT = f"if forward is right on tensors with values, {ON_VALUES}"
 _OURS = str(Path(__file__).parent)
@@ -36,7 +36,7 @@ _STANDARD = str(Path(traceback.__file__).parent)
 
 def reads_values(error: BaseException) -> bool:
     """True if an error means that the values of a tensor without data were needed."""
-    return isinstance(error, DataDependentError) or bool(_READS.search(_said(error)))
+    return isinstance(error, DataDependentError) or bool(_READS.search(_message(error)))
 
 
 def without_advice(message: str) -> str:
@@ -49,7 +49,7 @@ def without_advice(message: str) -> str:
 def explain_failure(
     error: BaseException, tracker: Tracker, inputs: Inputs, on_values: bool = False
 ) -> CnncostError:  # fmt: skip
-    """The error to raise instead of forward's. `on_values`: forward ran on real data."""
+    """The error to raise in place of forward's `error`. `on_values`: forward ran on real data."""
     if tracker.elsewhere is not None:
         return ForwardError(
             f"{tracker.elsewhere or 'the model'}: forward runs it in a thread of its own, where nothing is recorded; "
@@ -60,13 +60,13 @@ def explain_failure(
     place = f"{path or 'the model'} ({type(module).__name__})" if module is not None else "the model"
     line = _user_line(error)
     at = f" at {line}" if line else ""
-    text, said = _first_line(error), _said(error)
+    text, message = _first_line(error), _message(error)
     if known := _known_cause(error, path, place, at, args, on_values):
         return known
-    given = ", ".join(filter(None, (_described(inputs.args), _named(inputs.kwargs))))
+    given = ", ".join(filter(None, (_shapes(inputs.args), _shapes_by_name(inputs.kwargs))))
     mixed = tracker.recorder.casting is not None  # autocast unifies dtypes or reports itself why it can't
     expected = _expectation(module, args, mixed) if module is not None else ""
-    got = f"; it got {shapes}" if (shapes := _described(args)) else ""
+    got = f"; it got {shapes}" if (shapes := _shapes(args)) else ""
     if expected:
         return ForwardError(f"{place}: expected {expected}{got}; check the input {given}", path, misfit=True)
     if isinstance(error, TypeError) and "forward()" in text and not path:
@@ -78,10 +78,10 @@ def explain_failure(
         )
     misfit = path and isinstance(error, RuntimeError) and re.search(r"\b(size|shape|dimension)", text)
     default = f"the model's input was {given}" if misfit else ""
-    hint = next((remedy for sign, remedy in _REMEDIES if sign in said), default)
-    if not path and given and _BY_KEYS.search(f"{type(error).__name__}: {said}"):
+    hint = next((remedy for sign, remedy in _REMEDIES if sign in message), default)
+    if not path and given and _BY_KEYS.search(f"{type(error).__name__}: {message}"):
         got, hint = "", f"the model's input was {given}; {_NESTED}"
-    if not hint and not on_values and not isinstance(error, _OF_THE_CALL) and not _SIZES_DIFFER.search(text):
+    if not hint and not on_values and not isinstance(error, _ALSO_ON_VALUES) and not _SIZES_DIFFER.search(text):
         hint = _IF_RIGHT
     return ForwardError(f"{place}{at}: {type(error).__name__}: {text}{got}{'; ' + hint if hint else ''}", path)
 
@@ -89,30 +89,30 @@ def explain_failure(
 def _known_cause(
     error: BaseException, path: str, place: str, at: str, args: Any, on_values: bool
 ) -> CnncostError | None:  # fmt: skip
-    """The error for what no input would mend: a rule's own, recursion, values that are read, ops without a shape."""
-    text, said = _first_line(error), _said(error)
+    """The error for a cause that no other input avoids: a failing rule, recursion, reading values, an unknown shape."""
+    text, message = _first_line(error), _message(error)
     if isinstance(error, RuleError):
         return RuleError(f"{place}: {text}")
     if isinstance(error, RecursionError):
         return ForwardError(f"{place}{at}: forward calls itself without end; expected an end to the recursion", path)
-    if operator := _HIGHER_ORDER.search(said):
+    if operator := _HIGHER_ORDER.search(message):
         return ForwardError(
             f"{place}{at}: the control-flow op {operator[1]} can't be analyzed: which branch runs depends on data; "
             "write the branch to analyze in its place",
             path,
         )
-    if "NestedTensor" in said or any(map(_is_nested, args)):
+    if "NestedTensor" in message or any(map(_is_nested, args)):
         return ForwardError(
-            f"{place}{at}: forward makes a nested tensor, and its rows have no one shape to count by; expected a "
-            "padded tensor, a packed sequence, or a nested one with layout=torch.jagged",
+            f"{place}{at}: forward makes a nested tensor, whose rows differ in shape, so that ops can't be counted; "
+            "expected a padded tensor, a packed sequence, or a nested one with layout=torch.jagged",
             path,
         )
-    kernel = None if on_values else _NO_KERNEL.search(said)
+    kernel = None if on_values else _NO_KERNEL.search(message)
     if kernel:
         return NoShapeError(_without_kernel(f"{place}{at}", kernel[0]), path)
     if not on_values and reads_values(error):
         return DataDependentError(
-            f"{place}{at}: forward reads the values of a tensor ({text.removesuffix(_SAID_OF_OP)}), "
+            f"{place}{at}: forward reads the values of a tensor ({text.removesuffix(_READS_SUFFIX)}), "
             "and a static analysis has none; "
             "expected control flow and shapes that follow from shapes alone; give the tensor that is read as an "
             "integer tensor with its values in `inputs`, or make it a constant of the model; or "
@@ -122,7 +122,7 @@ def _known_cause(
     return None
 
 
-_OF_THE_CALL = (AttributeError, NameError, LookupError, ValueError, SystemExit)
+_ALSO_ON_VALUES = (AttributeError, NameError, LookupError, ValueError, SystemExit)
 """Errors that a run on real data most likely raises, too."""
 _SIZES_DIFFER = re.compile(
     r"\b(size|sizes|shape|shapes|dimension|dimensions|broadcast|multiplied|dtype)\b", re.IGNORECASE
@@ -130,7 +130,7 @@ _SIZES_DIFFER = re.compile(
 
 
 def _takes(module: nn.Module | None, inputs: Inputs) -> str:
-    """What forward takes, and the name that was meant."""
+    """Advice on which inputs forward takes, with the parameter that a misspelled keyword resembles."""
     try:
         signature = inspect.signature(getattr(type(module), "forward"))  # noqa: B009  # there may be no module
     except (AttributeError, TypeError, ValueError):
@@ -167,7 +167,7 @@ _REMEDIES = (
     ),
     ("more than 1 value per channel", "call model.eval(), or give a batch of 2 or more"),
     ("not compiled with CUDA", "take the device from the input, as x.to(other.device), and not by name"),
-    ("device type of out parameter", "leave the device out: a tensor that is given as out says it"),
+    ("device type of out parameter", "omit the device: with `out` it is that tensor's"),
     (
         "does not have a sharding strategy registered",
         _UNSPLIT,
@@ -177,7 +177,7 @@ _REMEDIES = (
 """Torch's messages, and the advice for each."""
 
 
-def _said(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     try:
         return str(error)
     except Exception:  # noqa: BLE001  # `str` of a user's exception may raise
@@ -186,7 +186,7 @@ def _said(error: BaseException) -> str:
 
 def _first_line(error: BaseException) -> str:
     """An error's message, shortened to one line."""
-    lines = _said(error).strip().splitlines()
+    lines = _message(error).strip().splitlines()
     text = lines[0] if lines else "no message"
     return text if len(text) <= 300 else text[:297] + "..."
 
@@ -196,17 +196,17 @@ def _without_kernel(place: str, message: str) -> str:
     op = name[0] if name else "of the model"
     if op.startswith("aten::"):
         return (
-            f"{place}: torch can't run {op} on tensors without data, so the shape of its result is not known; "
+            f"{place}: torch can't run {op} on tensors without data, so that the shape of its result is unknown; "
             f"or {ON_VALUES}"
         )
     return (
-        f"{place}: the op {op} has no rule for tensors without data; give it one with torch.library.register_fake, "
-        f"so that it says the shape of its result; or {ON_VALUES}"
+        f"{place}: the op {op} has no rule for tensors without data; register one with "
+        f"torch.library.register_fake, which gives the shape of its result; or {ON_VALUES}"
     )
 
 
 def _expectation(module: nn.Module, args: Any, mixed: bool) -> str:
-    """A layer's expected input, if the first input doesn't match."""
+    """What a layer expects as input, if its first tensor doesn't match, else an empty string."""
     x = next((a for a in args if isinstance(a, torch.Tensor)), None)
     if x is None or not x.dim():
         return ""
@@ -254,29 +254,29 @@ def _dtype_expected(module: nn.Module, x: torch.Tensor, mixed: bool) -> str:
     return ""
 
 
-def _described(args: Any) -> str:
+def _shapes(args: Any) -> str:
     """Shapes of the tensors, `1x3x224x224`; a dtype that isn't float32 is added."""
     parts = []
     for arg in args:
         if isinstance(arg, torch.Tensor):
             dtype = "" if arg.dtype is torch.float32 else ":" + str(arg.dtype).removeprefix("torch.")
             parts.append("x".join(map(str, arg.shape)) + dtype if arg.dim() else "a scalar" + dtype)
-        elif isinstance(arg, (list, tuple)) and (inner := _described(arg)):
+        elif isinstance(arg, (list, tuple)) and (inner := _shapes(arg)):
             parts.append(f"({inner})")
     return ", ".join(parts)
 
 
-def _named(kwargs: dict[str, Any]) -> str:
+def _shapes_by_name(kwargs: dict[str, Any]) -> str:
     """Shapes by name, `left=2x16, right=2x8`; dicts stay nested."""
     parts = []
     for name, value in kwargs.items():
-        inner = f"{{{_named(value)}}}" if isinstance(value, dict) else _described([value])
+        inner = f"{{{_shapes_by_name(value)}}}" if isinstance(value, dict) else _shapes([value])
         parts.append(f"{name}={inner or type(value).__name__}")
     return ", ".join(parts)
 
 
 def _user_line(error: BaseException) -> str:
-    """File and line of the innermost frame that is neither torch's, nor ours, nor of the standard library, if any."""
+    """File and line of the innermost frame outside torch, this package and, if possible, the standard library."""
     frames = [
         each for each in traceback.extract_tb(error.__traceback__)
         if not each.filename.startswith((_OURS, _TORCH, "<"))

@@ -1,4 +1,4 @@
-"""Create the memo's entry when an op is first recorded: its spec, and how to create its outputs."""
+"""Create the memo entry of an op when its signature is first recorded: its spec, and how to create its outputs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from cnncost.frontends.torch import memo as memos
-from cnncost.frontends.torch.attention_masks import place
+from cnncost.frontends.torch.attention_masks import mask_index
 from cnncost.frontends.torch.blocks import TensorArgs, pointer
 from cnncost.frontends.torch.ledger import TensorTable
 from cnncost.frontends.torch.lowering import OpCall, lower
@@ -28,7 +28,7 @@ _BY_VALUES = MASKING | PICKING
 
 
 def by_rule(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Entry | None:
-    """The entry of an op whose outputs a shape rule gives; None if the op has to run."""
+    """The entry of an op from its shape rule; None if it has none, so that the op has to run."""
     if op.by_values or False not in [tracked[2].real for _, tracked in operands]:
         return None
     arguments = op.bind(args, kwargs)
@@ -45,7 +45,7 @@ def by_rule(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Entry
         recipes = tuple([memos.fresh(*output) for output in outputs_by_rule])
         outputs, types = recipes, tuple([output.sig.type for output in recipes])
     spec = memos.intern(lower(OpCall(op, arguments, inputs, types, not op.mutable)))
-    return _entry(op, spec, outputs, None, (0,) if op.mutable else (), place(spec.kind, arguments, operands))
+    return _entry(op, spec, outputs, None, (0,) if op.mutable else (), mask_index(spec.kind, arguments, operands))
 
 
 def of_run(
@@ -57,7 +57,7 @@ def of_run(
     old = {pointer(t) for t, _ in operands}
     old.update([pointer(t) for t in runner.twins.values()])
     old.update([pointer(tracked.data) for _, tracked in operands if tracked.data is not None])
-    recipes = [_make(tensor, operands, old, ledger) for tensor in tensors]
+    recipes = [_recipe(tensor, operands, old, ledger) for tensor in tensors]
     moves = any(pointer(tensor) not in old for tensor in tensors)
     outs = _outs(op, args, kwargs) if op.outs else ()
     types = tuple(map(tensor_type, tensors))
@@ -78,8 +78,8 @@ def of_run(
         else lower(call)
     )
     rerun = run_for_effect or reshapes or bool(silent) or bool(runner.data) or not tensors or None in recipes
-    outputs = None if rerun else tuple(how for how in recipes if how is not None)
-    return _entry(op, memos.intern(spec), outputs, template, writes, place(spec.kind, arguments, operands), outs)
+    outputs = None if rerun else tuple(recipe for recipe in recipes if recipe is not None)
+    return _entry(op, memos.intern(spec), outputs, template, writes, mask_index(spec.kind, arguments, operands), outs)
 
 
 def _outs(op: Overload, args: Any, kwargs: Any) -> tuple[int, ...]:
@@ -94,8 +94,11 @@ def _outs(op: Overload, args: Any, kwargs: Any) -> tuple[int, ...]:
     return tuple(indices)
 
 
-def _make(tensor: torch.Tensor, operands: TensorArgs, old: set[int], ledger: TensorTable) -> Fresh | int | None:
-    """How to create an output without running the op, or None if impossible. `old`: the inputs' storages."""
+def _recipe(tensor: torch.Tensor, operands: TensorArgs, old: set[int], ledger: TensorTable) -> Fresh | int | None:
+    """How to create an output without running the op: an operand's index, or metadata; None: it has to run.
+
+    `old`: the storages of the inputs.
+    """
     for i, (arg, _) in enumerate(operands):
         if tensor is arg:
             return i
@@ -130,6 +133,6 @@ def _entry(
 
 
 def _fresh(tensor: torch.Tensor) -> Fresh:
-    """How to create a tensor like it with its own storage."""
+    """Metadata from which a tensor like this one, on a new storage, can be created."""
     nbytes = tensor.untyped_storage().nbytes()
     return Fresh(signature(tensor, False), tensor.shape, tensor.stride(), tensor.dtype, nbytes)

@@ -1,7 +1,7 @@
 """Flexible attention: scores modified and masked by user functions (torch.nn.attention.flex_attention).
 
-It costs as much as dense attention. To know which pairs of query and key are kept, `mask_mod` is run on all pairs, with
-the known values of the tensors that it reads. In a training step the backward is recorded as an attention backward, and
+It is recorded as dense attention. To find which pairs of query and key are kept, `mask_mod` runs on all pairs, with the
+known values of the tensors that it reads. In a training step the backward is recorded as an attention backward, and
 that of `score_mod` as autograd computes it; torch itself would trace both with its compiler.
 """
 
@@ -32,31 +32,33 @@ from cnncost.graph import OpSpec
 from cnncost.masks import Mask
 
 META, CPU = torch.device("meta"), torch.device("cpu")
-_MOST = 1 << 28
+_MAX_PAIRS = 1 << 28
 """Maximum number of pairs for which a mask is evaluated."""
-_AT_ONCE = 1 << 24
+_CHUNK = 1 << 24
+"""Number of pairs for which a mask is evaluated at once."""
 _PLAIN = frozenset({int, float, bool, str, type(None)})
 
 
 class _UnknownError(Exception):
-    """A function reads a value that is unknown or can't be tracked."""
+    """A mask function reads a value that is unknown, or depends on something that can't be part of a cache key."""
 
 
 def flex_attention(
     recorder: Recording, func: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
     score_mod: Callable[..., Any], block_mask: Any, *rest: Any, **kwargs: Any,
 ) -> Any:  # fmt: skip
-    """query: B,H,L,E; key: B,K,S,E; value: B,K,S,V. Recorded as dense attention; `score_mod` runs once on all scores.
+    """Record flexible attention as dense attention, and run `score_mod` once on all scores.
 
-    Masked-out blocks count, too: by convention the dense count is reported, as for causal attention.
+    query: B,H,L,E; key: B,K,S,E; value: B,K,S,V. Masked-out blocks count, too: by convention the dense count is
+    reported, as for causal attention.
     """
     batch, heads, queries, _ = query.shape
     scores = (batch, heads, queries, key.shape[-2])
     if not is_plain(score_mod):
         with recorder:
-            score_mod(torch.empty(scores, dtype=query.dtype, device=query.device), *_places(scores, query.device))
+            score_mod(torch.empty(scores, dtype=query.dtype, device=query.device), *_indices(scores, query.device))
     if is_meta(query):
-        out = _laid_out((batch, heads, queries, value.shape[-1]), query)
+        out = _empty_in_order_of((batch, heads, queries, value.shape[-1]), query)
         results = [out, *[torch.empty(scores[:3], dtype=torch.float32, device=META) for _ in range(2)]]
     else:
         results = list(func(query, key, value, score_mod, block_mask, *rest, **kwargs))
@@ -68,10 +70,10 @@ def flex_attention_backward(
     recorder: Recording, _: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, out: torch.Tensor,
     logsumexp: torch.Tensor, grad_out: torch.Tensor, *rest: Any,
 ) -> Any:  # fmt: skip
-    """Return the gradients of query, key and value from `_Flex`; none for tensors that `score_mod` captures.
+    """Record the backward op, and return the gradients of query, key and value; none for captured tensors.
 
-    `rest`: gradient of the log-sum-exp, `score_mod`, a function that returns the gradients, the block mask; the others
-    are not used.
+    `rest`: gradient of the log-sum-exp, `score_mod`, a function that returns the gradients (from `_Flex`), the block
+    mask, and arguments that are not used.
     """
     gradients, block_mask = rest[2](), rest[3]
     inputs = (grad_out, query, key, value, out, logsumexp)
@@ -90,7 +92,7 @@ def _gradients(
         rest: the op's other arguments.
     """
     with without_modes():
-        made = [_laid_out(tensor.shape, tensor) for tensor in inputs]
+        made = [_empty_in_order_of(tensor.shape, tensor) for tensor in inputs]
         if is_meta(inputs[0]):
             return made
         with torch.enable_grad():
@@ -101,7 +103,7 @@ def _gradients(
         return [tensor.copy_(grad) for tensor, grad in zip(made, gradients, strict=True)]
 
 
-def _laid_out(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+def _empty_in_order_of(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
     """Return an empty tensor with the memory order of another's axes, as torch's kernels lay out their results."""
     strides, step = [0] * len(shape), 1
     for axis in sorted(range(len(shape)), key=lambda i: (like.stride(i), -i)):
@@ -110,11 +112,11 @@ def _laid_out(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
 
 
 def is_plain(function: Callable[..., Any]) -> bool:
-    """Return True if it is torch's own no-op function."""
+    """Return True for torch's default `score_mod` and `mask_mod`, which change nothing."""
     return getattr(function, "__name__", "") in NO_OP_FUNCTIONS
 
 
-def _places(scores: tuple[int, ...], device: torch.device) -> list[torch.Tensor]:
+def _indices(scores: tuple[int, ...], device: torch.device) -> list[torch.Tensor]:
     """Return the indices of batch, head, query and key, shaped to broadcast over the scores."""
     return [torch.arange(n, device=device).view([-1 if i == j else 1 for j in range(4)]) for i, n in enumerate(scores)]
 
@@ -154,7 +156,7 @@ def _mask(recorder: Recording, block_mask: Any, scores: tuple[int, ...]) -> Mask
         return None
     alive: list[Any] = [lists]  # kept alive so that their ids are not reused
     try:
-        key = (*_captured(function, alive, 0), *[id(item) for item in lists], scores)
+        key = (*_cache_key(function, alive, 0), *[id(item) for item in lists], scores)
     except _UnknownError:
         key = None
     table = recorder.masks.functions
@@ -166,8 +168,12 @@ def _mask(recorder: Recording, block_mask: Any, scores: tuple[int, ...]) -> Mask
     return table[key][0]
 
 
-def _captured(value: Any, alive: list[Any], depth: int) -> tuple[Any, ...]:
-    """Return a key of everything that a function's results depend on. Raises _UnknownError if that is impossible."""
+def _cache_key(value: Any, alive: list[Any], depth: int) -> tuple[Any, ...]:
+    """Return a cache key of everything that a function's results depend on; ids in it are of objects in `alive`.
+
+    Raises:
+        _UnknownError: it depends on globals, or on objects whose changes can't be seen.
+    """
     if type(value) in _PLAIN:
         return (type(value), value)
     alive.append(value)
@@ -176,7 +182,7 @@ def _captured(value: Any, alive: list[Any], depth: int) -> tuple[Any, ...]:
     if type(value) is not FunctionType or depth > 8 or value.__code__.co_names:
         raise _UnknownError
     parts = [cell.cell_contents for cell in value.__closure__ or ()] + list(value.__defaults__ or ())
-    return (id(value), *[each for part in parts for each in _captured(part, alive, depth + 1)])
+    return (id(value), *[each for part in parts for each in _cache_key(part, alive, depth + 1)])
 
 
 def _evaluated(
@@ -188,22 +194,22 @@ def _evaluated(
             listed = _listed(recorder, lists, blocks, scores)
             if listed is not None and not bool(listed.all()):
                 visible = visible & listed
-    except Exception:  # noqa: BLE001  # a user's function, on what it may not expect
+    except Exception:  # noqa: BLE001  # a user's function may raise anything
         return None
     return pack(visible, *scores[2:])
 
 
 def _pairs(function: Callable[..., Any], scores: tuple[int, ...]) -> torch.Tensor:
     """Run `mask_mod` on all pairs, in chunks of queries. Returns bools of sizes B or 1, H or 1, L, S or 1."""
-    places = _places(scores, CPU)
-    step = max(1, _AT_ONCE // (scores[0] * scores[1] * scores[3]))
+    places = _indices(scores, CPU)
+    step = max(1, _CHUNK // (scores[0] * scores[1] * scores[3]))
     parts: list[torch.Tensor] = []
     for begin in range(0, scores[2], step):
         query = places[2][:, :, begin : begin + step]
         part = function(places[0], places[1], query, places[3]).to(torch.bool)
         part = part.view([1] * (4 - part.dim()) + list(part.shape))
         parts.append(part.expand(*part.shape[:2], query.shape[2], part.shape[3]))
-        if parts[0].numel() * (scores[2] // step) > _MOST:
+        if parts[0].numel() * (scores[2] // step) > _MAX_PAIRS:
             raise _UnknownError
     return torch.cat(parts, 2)
 
@@ -240,7 +246,7 @@ def _values(recorder: Recording, tensor: torch.Tensor) -> torch.Tensor | None:
     if tracked is not None:
         values = recorder.masks.values(tensor, tracked)
     elif (values := recorder.values_at_hand.get(id(tensor))) is None:
-        values = recorder.masks.unmet(tensor, recorder.ledger.block_of(tensor))
+        values = recorder.masks.unregistered_values(tensor, recorder.ledger.block_of(tensor))
     return None if values is None else values.detach().to(CPU)
 
 
@@ -303,7 +309,7 @@ class _Flex(torch.autograd.Function):
         if not is_plain(ctx.score_mod):
             with torch.enable_grad():
                 score = torch.empty(scores, dtype=query.dtype, device=query.device, requires_grad=True)
-                changed = ctx.score_mod(score, *_places(scores, query.device))
+                changed = ctx.score_mod(score, *_indices(scores, query.device))
             if changed.requires_grad:
                 torch.autograd.grad(changed, score, torch.empty_like(changed), allow_unused=True)
         backward = flexible_attention_backward()

@@ -1,7 +1,7 @@
 """Record ops over lists of tensors (`_foreach_add_`, …; used by optimizers and weight averaging) as one op per tensor.
 
-A kernel over many tensors does the same work as one kernel per tensor, in fewer launches. So does a fused optimizer
-step (`_fused_adam_`, …), which is recorded with one-element lists.
+A kernel over many tensors does the same work as one kernel per tensor, in fewer launches. The same holds for a fused
+optimizer step (`_fused_adam_`, …), which is recorded once per parameter, with one-element lists.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def is_of_several(schema_name: str, args: Any) -> bool:
 def parts(func: Any) -> Callable[..., Any]:
     """The function that runs a list op as single-tensor ops."""
     if is_foreach(schema_of(func).name):
-        return partial(_each_alone, func)
+        return partial(_run_each, func)
     if schema_of(func).name in _STEPS:
         return partial(_step_of_each, func)
     decompose: Callable[..., Any] = func.decompose
     return decompose
 
 
-def _each_alone(func: Any, *args: Any, **kwargs: Any) -> Any:
+def _run_each(func: Any, *args: Any, **kwargs: Any) -> Any:
     """Run one op per element; returns a list of the results, or None for an in-place op."""
     schema = schema_of(func)
     name = schema.name.removeprefix(_PREFIX)
@@ -76,6 +76,6 @@ def _step_of_each(func: Any, *lists: list[torch.Tensor], **numbers: Any) -> None
 
 
 def _in_place(name: str, first: torch.Tensor, *others: Any, **keywords: Any) -> torch.Tensor:
-    """Run an op that has no in-place variant, in-place."""
+    """Run an op without an in-place variant in place, by `out=`."""
     result: torch.Tensor = getattr(torch.ops.aten, name)(first, *others, **keywords, out=first)
     return result

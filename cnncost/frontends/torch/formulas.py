@@ -1,7 +1,8 @@
 """Derivatives as autograd computes them without a dispatch mode.
 
 Under a dispatch mode, autograd uses formulas without in-place writes or reads of values, which create more tensors than
-a plain run. Where the plain run reads values, the usual case is assumed: no element is zero, none is NaN.
+a plain run. Here are the formulas of the plain run, to be recorded instead. Where those read values, the usual case is
+assumed: no element is zero, none is NaN. The tests for zeros and NaNs are recorded, and their results not used.
 Ref: torch/csrc/autograd/FunctionsManual.cpp.
 """
 
@@ -25,7 +26,7 @@ class Prod(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        """∂x = ∂y · y/x, after a look for zeros."""
+        """∂x = ∂y · y/x, after a test for zeros."""
         (x, result), (grad,), dim = ctx.saved_tensors, grads, ctx.dim
         if dim is None:
             torch.eq(x, 0)
@@ -50,15 +51,15 @@ class Cumprod(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        """∂x = Σ (∂y·y)/x over all that come behind, after a look for zeros."""
+        """∂x = Σ (∂y·y)/x over each element and all after it, after a test for zeros."""
         (x, result), (grad,), dim = ctx.saved_tensors, grads, ctx.dim
         weighed = result * grad
         zeros = x == 0
         zeros.any()
-        return None, _from_behind(weighed, dim).div(x), None
+        return None, _reverse_cumsum(weighed, dim).div(x), None
 
 
-def _from_behind(x: torch.Tensor, dim: int) -> torch.Tensor:
+def _reverse_cumsum(x: torch.Tensor, dim: int) -> torch.Tensor:
     """Reversed cumulative sum; intermediates live until it returns, like temporaries of a C++ expression."""
     flipped = x.flip(dim)
     sums = flipped.cumsum(dim)
@@ -76,7 +77,7 @@ class Extreme(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        """∂x = ∂y/n where x = y, among zeros."""
+        """∂x = ∂y/n at the n elements where x = y, else 0, after a test for NaN."""
         (x, result), (grad,) = ctx.saved_tensors, grads
         result.isnan()
         mask = x == result

@@ -21,8 +21,8 @@ from cnncost.frontends.torch.kinds import ATOMS, is_hashed_by_identity
 
 _ITEMS = frozenset({list, tuple, set, frozenset, torch.Size})
 _TABLES = frozenset({dict, OrderedDict})
-_MOST = 1000
-_DEEPEST = 50
+_MAX_ITEMS = 1000
+_MAX_DEPTH = 50
 
 
 class UnfitError(Exception):
@@ -30,15 +30,15 @@ class UnfitError(Exception):
 
 
 class _Same:
-    """An object compared by identity, ignoring its `__eq__`."""
+    """Wraps an object to compare it by identity, ignoring its `__eq__`."""
 
-    __slots__ = ("what",)
+    __slots__ = ("value",)
 
-    def __init__(self, what: object) -> None:
-        self.what = what
+    def __init__(self, value: object) -> None:
+        self.value = value
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.what is self.what
+        return isinstance(other, _Same) and other.value is self.value
 
     __hash__ = None  # type: ignore[assignment]  # only compared, never hashed
 
@@ -53,23 +53,23 @@ def frozen(value: Any, tensors: set[int]) -> Any:
     Raises:
         UnfitError: it contains something else, or itself, or too many items to compare each time.
     """
-    return _Eye(tensors).look(value)
+    return _Snapshot(tensors).of(value)
 
 
-class _Eye:
-    """One snapshot. `_left` is the number of items still allowed: beyond it, a new copy of the model is faster."""
+class _Snapshot:
+    """Takes one snapshot. `_left` is the number of items still allowed: with more, copying the model anew is faster."""
 
     def __init__(self, tensors: set[int]) -> None:
         self._tensors = tensors
-        self._left = _MOST
-        self._above: set[int] = set()
+        self._left = _MAX_ITEMS
+        self._ancestors: set[int] = set()
 
-    def look(self, value: Any) -> Any:
+    def of(self, value: Any) -> Any:
         kind = type(value)
         if not is_hashed_by_identity(kind):
-            raise UnfitError  # its metaclass says what is equal to it
+            raise UnfitError  # its metaclass defines equality of classes
         if kind is float:
-            return kind, value.hex()  # 0.0 == -0.0
+            return kind, value.hex()  # distinguishes 0.0 and -0.0, which are equal
         if kind in ATOMS:
             return kind, value
         if kind in _ITEMS:
@@ -86,11 +86,11 @@ class _Eye:
 
     def _each(self, whole: Any, items: Collection[Any]) -> list[Any]:
         self._left -= len(items)
-        if self._left < 0 or id(whole) in self._above or len(self._above) > _DEEPEST:
+        if self._left < 0 or id(whole) in self._ancestors or len(self._ancestors) > _MAX_DEPTH:
             raise UnfitError
-        self._above.add(id(whole))
-        found = [self.look(item) for item in items]
-        self._above.discard(id(whole))
+        self._ancestors.add(id(whole))
+        found = [self.of(item) for item in items]
+        self._ancestors.discard(id(whole))
         return found
 
 

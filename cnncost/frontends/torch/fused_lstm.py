@@ -1,4 +1,4 @@
-"""Recurrent layers. An LSTM runs one fused kernel per layer and direction, as on a CPU; CUDA is treated alike.
+"""Recurrent layers as the CPU runs them: an LSTM by one fused kernel per layer and direction. CUDA is treated alike.
 
 On meta tensors torch uses the unfused reference, with ops for each gate of each step, and saves all their results for
 backward; the kernel saves a workspace instead. Ref: `mkldnn_rnn` in ATen's native/mkldnn/RNN.cpp.
@@ -27,7 +27,7 @@ _LSTM = 2
 """ATen's number for this cell."""
 _AUTOGRAD = key("AutogradOther")
 _FLOATS = frozenset({torch.float32, torch.bfloat16})
-"""Dtypes of the kernel: few CPUs support float16; if autocast uses CUDA's lists, the kernel is cuDNN's."""
+"""Dtypes of the CPU's kernel (few CPUs support float16). Under CUDA's autocast the kernel is cuDNN's."""
 
 
 RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
@@ -37,7 +37,10 @@ RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 def fused_recurrent(
     name: str, original: Callable[..., Any], thread: int, on_cpu: Callable[[torch.Tensor], bool]
 ) -> Callable[..., Any]:
-    """Return the replacement of a recurrent function in one thread: one op per kernel, or step by step on a CPU."""
+    """Return the replacement of the C++ function `name`: one op per kernel, or step by step on a CPU.
+
+    Other threads than `thread` run the original. `on_cpu` says whether a tensor represents one on the CPU.
+    """
     rest = _in_steps(name, original, thread, on_cpu)
     return _fused_lstm(original, rest, thread) if name == "lstm" else rest
 
@@ -81,10 +84,7 @@ def step_by_step(name: str, *args: Any) -> Any:
 
 
 def _of_one_length(args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """Return the arguments of an unpacked LSTM if all packed sequences have equal length, else None.
-
-    The CPU's kernel accepts these.
-    """
+    """Return the unpacked LSTM's arguments if packed sequences have equal length and the kernel applies, else None."""
     if not facts.LSTM_UNPACKS_EQUAL_LENGTHS or not is_packed(args):
         return None
     if is_meta(args[1]) or not args[1].numel() or args[0].dim() != 2:
@@ -112,7 +112,7 @@ def _one_dtype(*tensors: torch.Tensor) -> bool:
 
 
 def _plain(name: str, *args: Any) -> bool:
-    """True for meta tensors T,N,I or N,T,I, not packed, with fitting weights and states; torch handles the rest."""
+    """True for unpacked input on meta, T,N,I or N,T,I, with weights and states that fit; torch handles the rest."""
     if len(args) != 9 or not isinstance(args[0], torch.Tensor) or not isinstance(args[3], bool):
         return False
     x, states, weights, has_biases, layers, _, _, bidirectional, batch_first = args
@@ -127,7 +127,7 @@ def _plain(name: str, *args: Any) -> bool:
 
 
 def _plain_packed(name: str, *args: Any) -> bool:
-    """True for packed meta tensors ΣN,I, with the batch size of each step, whose weights and states fit."""
+    """True for packed input on meta, ΣN,I with the batch size of each step, with weights and states that fit."""
     x, sizes, states, weights, has_biases, layers, _, _, bidirectional = args
     if not is_meta(x) or x.dim() != 2 or not x.numel() or is_meta(sizes) or not isinstance(has_biases, bool):
         return False
@@ -142,10 +142,10 @@ def _plain_packed(name: str, *args: Any) -> bool:
 def _in_steps(
     name: str, original: Callable[..., Any], thread: int, on_cpu: Callable[[torch.Tensor], bool]
 ) -> Callable[..., Any]:
-    """Return a function that runs step by step in training and under a CPU's autocast, else is recorded whole.
+    """Return a function that runs step by step in training and under the CPU's autocast, else is recorded as one op.
 
-    Recorded whole, a layer is cast as cuDNN's kernel casts it. A CPU has no such kernel under autocast: only the
-    products of each step are cast, and states keep their dtype or are promoted.
+    As one op under autocast, a layer is cast as for cuDNN's kernel. The CPU has no such kernel: autocast casts only the
+    products of each step, and states keep their dtype or are promoted.
     """
 
     def recurrent(*args: Any) -> Any:
@@ -172,7 +172,7 @@ def _differentiates() -> bool:
 
 
 def _fits(*args: Any) -> bool:
-    """True for a batch of sequences on `meta`, T,N,I or N,T,I, not packed, and a fitting LSTM without projections.
+    """True if the fused LSTM kernel applies: unpacked input on meta, T,N,I or N,T,I, no projections, operands that fit.
 
     Torch handles or rejects the rest.
     """
@@ -197,7 +197,8 @@ def _fits(*args: Any) -> bool:
 Layer: TypeAlias = (
     "Callable[[torch.Tensor, list[torch.Tensor], list[torch.Tensor], bool, int, bool, list[torch.Tensor]], Results]"
 )
-"""Input T,N,I, states of D,N,H, weights, whether they have biases, directions D, whether it trains, what is held."""
+"""Runs one layer. Arguments: input T,N,I; states, each D,N,H; weights; whether they have biases; the number of
+directions D; whether it trains; a list that keeps each direction's output alive."""
 
 
 def _by_layers(
@@ -207,10 +208,10 @@ def _by_layers(
     """Run the layers one after the other; each reads the whole output of the previous one."""
     directions = 2 if bidirectional else 1
     each = (4 if has_biases else 2) * directions
-    x = first = (x.transpose(0, 1) if batch_first else x).contiguous()  # C++ keeps it to the end
+    x = first = (x.transpose(0, 1) if batch_first else x).contiguous()  # a local variable in C++, alive to the end
     states = [state.contiguous() for state in states]
     last: list[list[torch.Tensor]] = [[], []]
-    held = [x] * directions  # each direction's output, in C++ until the next layer's is there, or to the end
+    held = [x] * directions  # each direction's output: C++ keeps it until the next layer's replaces it, or to the end
     for number in range(layers):
         here = slice(number * directions, (number + 1) * directions)
         own = weights[number * each : (number + 1) * each]
@@ -228,7 +229,7 @@ def _kernel(
     x: torch.Tensor, states: list[torch.Tensor], weights: list[torch.Tensor], has_biases: bool, directions: int,
     _: bool, held: list[torch.Tensor], wanted: bool = True,
 ) -> Results:  # fmt: skip
-    """Run a layer as autograd sees it: one kernel per direction. `wanted`: keep what backward needs."""
+    """Run a layer by one kernel op per direction, as autograd sees it. `wanted`: save a workspace for backward."""
     kernel: Any = torch.ops.aten.mkldnn_rnn_layer
     hidden, each = states[0].shape[-1], len(weights) // directions
     hy, cy = [], []
@@ -241,14 +242,14 @@ def _kernel(
             directions == 2, False, wanted,
         )  # fmt: skip
         held[direction] = out
-        del out, own  # zeros in place of biases live as long as the kernel runs
+        del out, own  # the zeros in place of biases live only while the kernel runs
         hy.append(h)
         cy.append(c)
     return (held[0] if directions == 1 else torch.cat(held, -1)), hy, cy
 
 
 def _whole(original: Callable[..., Results]) -> Layer:
-    """Return a function that records a layer without autograd; its weights are cast just for it."""
+    """Return a function that records a layer without autograd, as one op; autocast casts weights for each layer."""
 
     def run(
         x: torch.Tensor, states: list[torch.Tensor], weights: list[torch.Tensor], has_biases: bool, directions: int,

@@ -42,7 +42,7 @@ class Draws:
         self._numpy = self._numpy_state()
 
     def made(self) -> list[str]:
-        """Names of the generators that were drawn from."""
+        """Names of the generators that were drawn from since the last `mark`."""
         names = ["Python's random"] if random.getstate() != self._python else []
         if (now := self._numpy_state()) is not None and self._numpy is not None and now != self._numpy:
             names.append("numpy's random")
@@ -80,22 +80,22 @@ def same_random_state() -> Iterator[Draws]:
 
 
 @contextmanager
-def unseen_by(kind: type) -> Iterator[None]:
+def hidden_from(kind: type) -> Iterator[None]:
     """Hide ops from outer modes of this kind: an analysis inside a recorded forward is not part of that forward."""
     with ExitStack() as stack:
         modes = dispatch_modes()
-        seeing = [i for i, mode in enumerate(modes) if isinstance(mode, kind)]
-        for _ in modes[seeing[0] :] if seeing else ():
+        outer = [i for i, mode in enumerate(modes) if isinstance(mode, kind)]
+        for _ in modes[outer[0] :] if outer else ():  # modes can only be removed from the top of the stack
             stack.enter_context(innermost_suspended())
         yield
 
 
 @contextmanager
 def same_modes() -> Iterator[None]:
-    """Restore function modes and the default device (which is one) on exit.
+    """Restore the function modes, which include the default device's, on exit.
 
-    Also if code sets the default device, or enters a mode and never exits it: torch pops and pushes modes by stack
-    position, and would push ours again later.
+    Needed if code sets the default device or enters a mode without exiting it: torch pops and pushes modes by their
+    position on the stack, and would later push one of ours again.
     """
     before, device = _modes(), named_device()
     try:
@@ -158,7 +158,7 @@ def quiet_torch(grad: bool, whole: bool = True) -> Iterator[None]:
 
     Args:
         grad: autograd is on.
-        whole: without autograd, composite ops reach the recorder undecomposed; else as their parts.
+        whole: whether composite ops reach the recorder undecomposed while autograd is off.
     """
     dtype = torch.get_default_dtype()
     with ExitStack() as stack:

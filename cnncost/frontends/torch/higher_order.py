@@ -17,25 +17,25 @@ from cnncost.frontends.torch.protocols import Recording
 
 
 def is_higher_order(func: Any) -> bool:
-    """True if an op takes functions; such ops are no `OpOverload`s."""
+    """True if an op takes functions; such an op is not an `OpOverload`."""
     return isinstance(func, HigherOrderOperator)
 
 
 def run(recorder: Recording, func: Any, args: Any, kwargs: Any) -> Any:
-    """Run its eager equivalent under the recorder.
+    """Run the eager equivalent of a higher-order op under the recorder.
 
     Raises:
-        NotImplementedError: it is unknown; has torch's message, which names it.
+        NotImplementedError: the op is unknown; the message names it, as torch's does.
         DataDependentError: its condition depends on unknown values.
     """
-    known = _KNOWN.get(func.name())
-    if known is None:
+    equivalent = _EQUIVALENTS.get(func.name())
+    if equivalent is None:
         raise NotImplementedError(f"HigherOrderOperator {func.name()}")
-    if known in _FLEXIBLE:
-        return known(recorder, func, *args, **kwargs)
+    if equivalent in _FLEXIBLE:
+        return equivalent(recorder, func, *args, **kwargs)
     kwargs.pop("mutated_arg_indices", None)  # for compilers, from 2.14 on: which arguments it writes to
     with recorder:
-        return known(*args, **kwargs)
+        return equivalent(*args, **kwargs)
 
 
 def _cond(predicate: Any, if_true: Callable[..., Any], if_false: Callable[..., Any], operands: Any = ()) -> Any:
@@ -75,9 +75,9 @@ def _map(function: Callable[..., Any], xs: Any, additional: Any = ()) -> Any:
     return tree_map(lambda *each: torch.stack(each) if isinstance(each[0], torch.Tensor) else None, *made)
 
 
-_KNOWN: dict[str, Callable[..., Any]] = {
+_EQUIVALENTS: dict[str, Callable[..., Any]] = {
     "cond": _cond, "while_loop": _while_loop, "while_loop_stack_output": _stacked_loop, "scan": _scan,
     "map_impl": _map, "flex_attention": flex_attention, "flex_attention_backward": flex_attention_backward,
 }  # fmt: skip
 _FLEXIBLE = (flex_attention, flex_attention_backward)
-"""They record themselves: they are called with the recorder and the op."""
+"""Functions that record the op themselves: they are called with the recorder and the op."""

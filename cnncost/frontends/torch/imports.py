@@ -1,4 +1,4 @@
-"""Imports while forward runs: what a module creates or binds at import outlives it, and is no part of a recording."""
+"""Imports while forward runs. What a module creates or binds at import outlives the recording and is not part of it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 from cnncost.frontends.torch.caller import Caller
 from cnncost.frontends.torch.compat.compilation import stand_in
 from cnncost.frontends.torch.compat.dispatch import without_modes
-from cnncost.frontends.torch.patches import given_back
+from cnncost.frontends.torch.patches import suspended
 
 
-def apart(original: Any, caller: Caller) -> Any:
-    """A function that imports, so that it runs outside the recording."""
+def outside_recording(original: Any, caller: Caller) -> Any:
+    """Wrap an import function to run outside the recording: without modes and without the recording's patches."""
 
     def imported(name: str, *args: Any, **kwargs: Any) -> Any:
-        if (found := stand_in(name, *args, **kwargs)) is not None:
-            return found
+        if (substitute := stand_in(name, *args, **kwargs)) is not None:
+            return substitute
         if caller.importing or _is_loaded(name, *args[2:], **kwargs) or not caller.is_ours():
             return original(name, *args, **kwargs)
         caller.importing = True
         try:
-            with without_modes(), given_back():
+            with without_modes(), suspended():
                 return original(name, *args, **kwargs)
         finally:
             caller.importing = False

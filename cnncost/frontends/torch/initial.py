@@ -17,7 +17,7 @@ import torch
 from cnncost.frontends.torch.compat.modules import INITIAL_FILL_PLACES
 from cnncost.frontends.torch.patches import Patch, patched
 
-_WHY = "it would draw values for tensors without data, by Python code that takes longer than all else"
+_WHY = "it would fill tensors without data, by Python code that takes most of a model's construction"
 FILLS = tuple(
     getattr(torch.Tensor, name)
     for name in "normal_ uniform_ trunc_normal_ zero_ fill_ mul_ add_ erfinv_ clamp_ exponential_ log_normal_".split()
@@ -26,7 +26,7 @@ FILLS = tuple(
 
 
 def fill(func: Any, args: Any, kwargs: Any) -> Any:
-    """Replace a function that fills its first argument and returns it."""
+    """Stand in for a function that fills its first argument and returns it: do nothing on meta."""
     tensor = args[0] if args else kwargs.get("tensor")
     if isinstance(tensor, torch.Tensor) and tensor.is_meta:
         return tensor
@@ -34,7 +34,7 @@ def fill(func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def set_element(func: Any, args: Any, kwargs: Any) -> Any:
-    """Replace `tensor[1, 2] = 3.0`: some tables are filled this way, element by element, with tens of thousands."""
+    """Stand in for `tensor[1, 2] = 3.0`: do nothing on meta. Some constructors fill large tables element by element."""
     tensor, index, value = args
     if type(value) in (int, float, bool) and tensor.is_meta and not tensor.requires_grad and _within(index, tensor):
         return None
@@ -42,7 +42,7 @@ def set_element(func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _within(index: Any, tensor: torch.Tensor) -> bool:
-    """True if these are integers within bounds; torch handles everything else."""
+    """True if an index is a tuple of integers within bounds; torch handles, or rejects, everything else."""
     return (
         type(index) is tuple
         and len(index) <= tensor.dim()
@@ -52,15 +52,15 @@ def _within(index: Any, tensor: torch.Tensor) -> bool:
 
 @contextmanager
 def nothing_drawn() -> Iterator[None]:
-    """In this context, functions of `torch.nn.init` skip tensors without data, in this thread.
+    """In this context and thread, functions of `torch.nn.init` skip tensors without data.
 
-    Most of them don't dispatch to function modes, which only see their parts.
+    By patches, because function modes don't see most of these functions, only the ops in them.
     """
-    with patched([Patch(*place, _passing_by(getattr(*place)), _WHY) for place in INITIAL_FILL_PLACES]):
+    with patched([Patch(*place, _skipping_meta(getattr(*place)), _WHY) for place in INITIAL_FILL_PLACES]):
         yield
 
 
-def _passing_by(helper: Any) -> Any:
+def _skipping_meta(helper: Any) -> Any:
     thread = get_ident()
 
     @wraps(helper)

@@ -28,12 +28,12 @@ class Inputs:
     """Arguments of a forward, all tensors on `meta`.
 
     Attributes:
-        data: the values of some, by `id`.
-        given: the user's tensors that they represent, by `id`.
+        data: known values of tensors, by the tensor's `id`.
+        given: the user's tensor that a tensor represents, by the latter's `id`.
         floats: ids of the floating-point tensors whose values are in `data`.
-        made: all tensors made from the user's, in order of creation.
-        kept: those that the caller holds for as long as forward runs. Others are in containers and objects that forward
-            may write to, as in a cache: they end when nothing refers to them any more.
+        made: all tensors created from the user's, in order of creation.
+        kept: those that the caller holds while forward runs. Others are in containers and objects that forward may
+            write to, such as a cache: they die when nothing refers to them any more.
         notes: how ambiguous inputs were interpreted.
     """
 
@@ -62,7 +62,7 @@ class Inputs:
         return (tensor for each in self.made if (tensor := each()) is not None)
 
     def loose(self) -> set[int]:
-        """Ids of the tensors that end when nothing refers to them any more; known values keep a tensor."""
+        """Ids of the tensors that die when nothing refers to them any more: those that are not in `kept`."""
         kept = set(map(id, self.kept))
         return {id(tensor) for tensor in self._alive() if id(tensor) not in kept}
 
@@ -109,7 +109,7 @@ def prepare(inputs: Any, model: nn.Module, floats: bool = False) -> Inputs:
     if isinstance(inputs, Mapping):
         made: tuple[Any, dict[str, Any]] = (), {str(n): make(v, str(n)) for n, v in inputs.items()}
     elif _is_arguments(inputs):
-        positional, named = _apart(inputs)
+        positional, named = _split_arguments(inputs)
         made = (
             tuple([make(v, f"inputs[{i}]") for i, v in enumerate(positional)]),
             {name: make(value, name) for name, value in named.items()},
@@ -138,8 +138,8 @@ def _is_arguments(inputs: Any) -> bool:
     )
 
 
-def _apart(inputs: Any) -> tuple[Any, dict[str, Any]]:
-    """Positional arguments, and keyword arguments if `Arguments` contains both."""
+def _split_arguments(inputs: Any) -> tuple[Any, dict[str, Any]]:
+    """Positional and keyword arguments; only `Arguments` has the latter."""
     return (inputs.positional, inputs.named) if isinstance(inputs, Arguments) else (inputs, {})
 
 
@@ -162,7 +162,8 @@ class _Maker(Copier):
         super().__init__()
         self.dtype = dtype
         self.literal = self.mixed = False
-        """Floating-point tensors were passed, so tuples of numbers are not shapes; any tensors were passed."""
+        """`literal`: floating-point tensors were passed, so that tuples of numbers are not shapes. `mixed`: any tensors
+        were passed."""
         self.notes: list[str] = []
         self.data: dict[int, torch.Tensor] = {}
         self.given: dict[int, torch.Tensor] = {}
@@ -170,7 +171,7 @@ class _Maker(Copier):
         self.made: list[ref[torch.Tensor]] = []
         self.kept: list[torch.Tensor] = []
         self._inside = 0
-        """Number of containers and objects, open to writes, around the value that is copied."""
+        """Number of mutable containers and objects around the value that is being copied."""
         self._keep_floats = keep_floats
         self._storages: dict[int, torch.UntypedStorage] = {}
 
@@ -187,12 +188,12 @@ class _Maker(Copier):
         if (copy := self._copies.get(id(value))) is not None:
             return copy
         if type(value) in (dict, OrderedDict):
-            table = self._one(value, type(value)())
+            table = self._shared(value, type(value)())
             with self._within():
                 table.update((name, self(item, f"{where}[{name!r}]")) for name, item in value.items())
             return table
         if type(value) is list:
-            items = self._one(value, [])
+            items = self._shared(value, [])
             with self._within():
                 items.extend(self(item, f"{where}[{i}]") for i, item in enumerate(value))
             return items
@@ -203,26 +204,31 @@ class _Maker(Copier):
 
     @contextmanager
     def _within(self) -> Iterator[None]:
-        """While the contents of something that forward may write to are copied."""
+        """Context in which the contents of a mutable container or object are copied."""
         self._inside += 1
         try:
             yield
         finally:
             self._inside -= 1
 
-    def _one(self, value: Any, made: Any) -> Any:
-        """A container of tensors that is passed twice stays shared; two equal lists of shapes stay separate."""
-        return self._book(value, made) if any(isinstance(t, torch.Tensor) for t in tensors_in(value)) else made
+    def _shared(self, value: Any, made: Any) -> Any:
+        """Register the copy of a container with tensors, so that it stays shared if it is passed twice.
+
+        Not so a list of shapes: it stands for new tensors each time.
+        """
+        return self._register(value, made) if any(isinstance(t, torch.Tensor) for t in tensors_in(value)) else made
 
     def _numbers(self, value: Any, where: str) -> Any:
         """A tuple of integers: a shape if only shapes are passed, but plain numbers next to tensors with values."""
         if not self.literal or isinstance(value, torch.Size):
             if self.mixed:
-                self.notes.append(f"{where}: {tuple(value)} was taken as a shape; cnncost.literal says that it is none")
+                self.notes.append(
+                    f"{where}: {tuple(value)} was taken as a shape; for numbers, wrap it in cnncost.literal"
+                )
             return empty(positive(value, where), self.dtype, where)
         text = "x".join(map(str, value))
         self.notes.append(
-            f"{where}: {value} was taken as numbers, as tensors were given beside it; '{text}' is a shape"
+            f"{where}: {value} was taken as numbers, because tensors were given as well; for a shape, write '{text}'"
         )
         return value
 
@@ -248,12 +254,14 @@ class _Maker(Copier):
         return None if tensor is None else self._tensor(tensor)
 
     def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
-        """A tensor like it without data; a tensor that is passed twice stays shared."""
+        """A tensor like the given one without data; a tensor that is passed twice stays shared."""
         copy: torch.Tensor | None = self._copies.get(id(tensor))
         if copy is not None:
             return copy
         if tensor.is_nested:
-            raise InputError("inputs: a nested tensor has no one shape; give a padded tensor or a packed sequence")
+            raise InputError(
+                "inputs: a nested tensor's rows differ in shape; give a padded tensor or a packed sequence"
+            )
         stand_in = self._like(tensor)
         stand_in.requires_grad_(tensor.requires_grad)
         kind = type(tensor)
@@ -264,7 +272,7 @@ class _Maker(Copier):
         self.made.append(ref(stand_in))
         if not self._inside or id(stand_in) in self.data:
             self.kept.append(stand_in)
-        return self._book(tensor, stand_in)  # type: ignore[no-any-return]  # it returns its argument
+        return self._register(tensor, stand_in)  # type: ignore[no-any-return]  # it returns its argument
 
     def _like(self, tensor: torch.Tensor) -> torch.Tensor:
         if tensor.is_meta and not self._inside:
@@ -296,7 +304,7 @@ class _Maker(Copier):
 
 
 def _is_dense(tensor: torch.Tensor) -> bool:
-    """True if it is dense data for layers: no mask, no indices, no adjacency matrix."""
+    """True if a tensor is dense data for layers, not a mask, indices or an adjacency matrix."""
     return tensor.is_floating_point() and tensor.layout is torch.strided and tensor.dim() > 0
 
 

@@ -1,7 +1,7 @@
 """Iterators held by code outside the model: forward advances them, and they can't be rewound.
 
-Forward gets a copy of an iterator that a variable holds. A generator can't be copied, and a nested iterator may be
-referenced elsewhere: for these, the position is compared to detect whether they advanced.
+If a variable holds an iterator, forward gets a copy. A generator can't be copied, and a nested iterator may be
+referenced elsewhere: for these, positions are compared, to detect whether forward advanced them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cnncost.frontends.torch.rebuilt import rebuilt, state
 
 _OF_PYTHON = ("builtins", "itertools")
 _LONG = 10_000
-"""Items beyond which only the list itself is compared."""
+"""Number of items from which a list is compared by identity only."""
 
 
 class Running:
@@ -28,7 +28,7 @@ class Running:
         self._seen: list[tuple[str, Iterator[Any], tuple[Any, ...]]] = []
 
     def add(self, iterator: Iterator[Any], where: str) -> None:
-        """`where`: description of its holder, for error messages."""
+        """Add an iterator. `where` describes what holds it, for error messages."""
         self._seen.append((where, iterator, _position(iterator)))
 
     def check(self) -> None:
@@ -39,20 +39,20 @@ class Running:
         where, iterator = moved
         name = f"generator {iterator.__name__}" if isinstance(iterator, GeneratorType) else type(iterator).__name__
         raise ForwardError(
-            f"forward moved on the {name} in {where}, which can't be put back; make it in forward, or hold an iterator "
-            "that can be copied, such as itertools.count(), in an attribute of the module or in a global of its own",
+            f"forward advanced the {name} in {where}, which can't be rewound; create it in forward, or hold an "
+            "iterator that can be copied, such as itertools.count(), in an attribute of the module or in a global",
             "",
         )
 
 
 def is_iterator(kind: type) -> bool:
-    """True if it is one of Python's own iterator types, generators included."""
+    """True for Python's own iterator types, including generators."""
     return kind.__module__ in _OF_PYTHON and hasattr(kind, "__next__")
 
 
 @contextmanager
 def quietly(kind: type) -> Iterator[None]:
-    """Copy iterators of this type without the warning of Python 3.12 and 3.13 that 3.14 refuses it for itertools'."""
+    """Suppress the warning of Python 3.12 and 3.13, on copying iterators of `itertools`, that 3.14 can't do it."""
     if not is_iterator(kind):
         yield
         return
@@ -84,10 +84,10 @@ def _nested(item: Any) -> Any:
 
 
 def _by_protocol(iterator: Any) -> Any:
-    """As `copy` would. Raises TypeError for an iterator that doesn't take part."""
+    """Copy an iterator by `__reduce__`, as `copy` does. Raises TypeError if the iterator does not support it."""
     make, arguments, *rest = iterator.__reduce__()
     if make is iter and len(arguments) > 1:
-        return None  # a function that is called until it returns a mark: what it reads, nobody knows
+        return None  # `iter(function, sentinel)`: what the function reads is unknown
     inner = [_nested(item) for item in arguments]
     if any(copy is None and item is not None for copy, item in zip(inner, arguments, strict=True)):
         return None
@@ -103,28 +103,31 @@ def _by_protocol(iterator: Any) -> Any:
 
 
 def _position(iterator: Any) -> tuple[Any, ...]:
-    """Its position, judged by what it holds; keeps references to the objects, so that ids are not reused."""
+    """An iterator's position, judged by the objects that it refers to. The result holds them: ids are not reused."""
     if isinstance(iterator, GeneratorType):
         frame = iterator.gi_frame
         if frame is None:
             return ()
-        held = [item for item in gc.get_referents(iterator) if is_iterator(type(item))]  # of loops that are under way
+        held = [
+            item for item in gc.get_referents(iterator) if is_iterator(type(item))
+        ]  # iterators of its running loops
         return frame.f_lasti, *map(_Same, frame.f_locals.values()), *[_position(item) for item in held]
     try:
         with quietly(type(iterator)):
             _, arguments, *rest = iterator.__reduce__()
     except TypeError:
-        return state(iterator), *map(_standing, gc.get_referents(iterator))
-    return tuple(map(_standing, (*arguments, *rest)))
+        return state(iterator), *map(_state_of, gc.get_referents(iterator))
+    return tuple(map(_state_of, (*arguments, *rest)))
 
 
-def _standing(item: Any) -> Any:
+def _state_of(item: Any) -> Any:
+    """What is compared of an object that an iterator refers to."""
     if isinstance(item, (int, str, range)):
         return item
     if isinstance(item, (list, tuple)) and len(item) < _LONG:
-        return tuple(map(_standing, item))
+        return tuple(map(_state_of, item))
     if isinstance(item, (MethodType, BuiltinFunctionType)):
-        return _standing(item.__self__)  # `iter(items.pop, None)` takes from its list
+        return _state_of(item.__self__)  # `iter(items.pop, None)` takes from its list
     return _position(item) if is_iterator(type(item)) else _Same(item)
 
 

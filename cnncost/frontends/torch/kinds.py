@@ -43,7 +43,7 @@ def slots(kind: type) -> tuple[str, ...]:
 
 
 def is_hashed_by_identity(kind: Any) -> bool:
-    """True if a class is equal to itself alone: its metaclass says nothing else."""
+    """True if a class is equal only to itself: its metaclass does not redefine the hash, and so neither `__eq__`."""
     own: Any = type.__hash__
     return type(kind).__hash__ is own
 
@@ -60,7 +60,7 @@ def of_system(module: object) -> bool:
 
 @cache
 def is_plain(kind: type) -> bool:
-    """True if a class keeps all state in `__dict__`: written in Python, by the user, no enum."""
+    """True if a class keeps all of its state in `__dict__` and defines no way of its own to copy or create it."""
     return (
         not of_system(kind.__module__)
         and getattr(kind, "__new__", None) is object.__new__

@@ -1,6 +1,6 @@
 """Functions and classes of Python and torch whose results depend only on their arguments and torch's settings.
 
-All others are unknown: a model whose code names one is run each time.
+All others are unknown: a model whose code uses one can't be skipped as a repetition (`repeats.py`) and runs each time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BY_NAME = frozenset(
 )  # fmt: skip
 """Functions that read attributes whose names are computed."""
 OWN_CLASS = frozenset({"__class__", "__new__", "__init__"})
-"""Attributes by which code can create another object of its class."""
+"""Attributes by which an object's code can create another object of its class."""
 HIDDEN = frozenset(
     {
         "__annotate__", "__annotations__", "__builtins__", "__closure__", "__code__", "__constants__",
@@ -45,7 +45,7 @@ _BUILT_IN = frozenset(
 )  # fmt: skip
 """Built-in functions: not `id`, `hash`, `vars` and `open`, for example."""
 _IN_C = frozenset({"math", "cmath", "_operator", "_functools", "itertools", "_warnings"})
-"""Modules in C, known as a whole. (`_warnings`: a skipped forward doesn't show its warnings again.)"""
+"""C modules whose functions are all known. (`_warnings`: a skipped forward doesn't repeat its warnings.)"""
 _OF_TORCH = frozenset({"torch.nn.functional", "torch.functional", "torch.nn.modules.utils", "torch.nn.init"})
 _NAMES: tuple[tuple[Any, str], ...] = (
     (torch, "_assert is_tensor"), (torch.jit, "annotate is_scripting is_tracing"),
@@ -58,7 +58,7 @@ _NAMED: frozenset[Any] = frozenset(
     for name, value in vars(owner).items()
     if isinstance(value, FunctionType) and (names == "*" or name in names.split())
 )
-_ASKED = frozenset(
+_SETTINGS = frozenset(
     {
         "_log_api_usage_once", "get_autocast_cpu_dtype", "get_autocast_dtype", "get_autocast_gpu_dtype",
         "get_default_dtype", "is_autocast_cpu_enabled", "is_autocast_enabled", "is_grad_enabled",
@@ -69,7 +69,7 @@ _ASKED = frozenset(
 _OF_PYTHON = frozenset(
     {"builtins", "abc", "collections", "dataclasses", "enum", "functools", "itertools", "numbers", "typing"}
 )
-"""Modules whose classes' objects hold only what they are given."""
+"""Modules whose classes only store what they are given."""
 _BARE: frozenset[Any] = frozenset({torch.no_grad, torch.enable_grad})
 _MODES = _BARE | {torch.inference_mode, torch.set_grad_enabled}
 _CLASSES: frozenset[Any] = _MODES | {torch.Tensor, *torch.Tensor.__mro__, torch.autocast, torch.amp.autocast}
@@ -80,15 +80,15 @@ _HEAP = 1 << 9
 _LAYERS = ("torch.nn.modules.", "torch.nn.parameter.", f"{DECORATORS}.")
 
 
-def _home(function: FunctionType) -> str:
-    """Return the module in whose namespace a function runs; a decorator may have changed its `__module__`."""
+def _namespace(function: FunctionType) -> str:
+    """Return the name of the module whose globals a function uses: a decorator may have changed its `__module__`."""
     return str(function.__globals__.get("__name__"))
 
 
 def is_of_system(function: FunctionType) -> bool:
     """Return True if a function is Python's or torch's own: its globals are those of one of their modules."""
-    home = _home(function)
-    if not of_system(home) and home != "typing_extensions":  # whose decorators torch uses
+    home = _namespace(function)
+    if not of_system(home) and home != "typing_extensions":  # torch uses its decorators
         return False
     module = sys.modules.get(_ALIASES.get(home, home))
     return module is not None and vars(module) is function.__globals__
@@ -96,15 +96,15 @@ def is_of_system(function: FunctionType) -> bool:
 
 def is_known_function(function: FunctionType) -> bool:
     """Return True for a known function of Python or torch that is written in Python."""
-    return _home(function) in _OF_TORCH or (function in _NAMED and is_of_system(function))
+    return _namespace(function) in _OF_TORCH or (function in _NAMED and is_of_system(function))
 
 
-def within(function: FunctionType) -> FunctionType | None:
+def undecorated(function: FunctionType) -> FunctionType | None:
     """Return the user's function inside `torch.no_grad()` or `torch.enable_grad()` as a decorator; else None.
 
     Other modes, such as `torch.set_grad_enabled(False)`, hold a value that may change.
     """
-    if _home(function) != DECORATORS or function.__closure__ is None:
+    if _namespace(function) != DECORATORS or function.__closure__ is None:
         return None
     held = dict(zip(function.__code__.co_freevars, [cell.cell_contents for cell in function.__closure__], strict=True))
     make, inner = held.get("ctx_factory"), held.get("func")
@@ -119,7 +119,7 @@ def is_known_in_c(function: BuiltinFunctionType) -> bool:
     owner = function.__self__
     if not isinstance(owner, ModuleType):
         return False  # a method, such as `seen.append`
-    names = {"builtins": _BUILT_IN, IN_C: _ASKED}.get(owner.__name__, frozenset[str]())
+    names = {"builtins": _BUILT_IN, IN_C: _SETTINGS}.get(owner.__name__, frozenset[str]())
     return owner.__name__ in _IN_C or function.__name__ in names
 
 
@@ -137,7 +137,7 @@ def is_system_class(kind: type) -> bool:
 
 
 def is_known_class(kind: type) -> bool:
-    """Return True if objects of a class of Python or torch hold nothing but what they are given."""
+    """Return True for a class of Python or torch whose objects only store what they are given."""
     module = kind.__module__
     known = module.partition(".")[0] in _OF_PYTHON or f"{module}.".startswith(_LAYERS)
     return kind in _CLASSES or (known and is_system_class(kind))

@@ -1,8 +1,8 @@
-"""Temporary bytes that the parts of common composite ops allocate, without running them: torch uses one kernel.
+"""Temporary bytes that the parts of common composite ops allocate, computed without running the parts (`parts.py`).
 
 Running the parts takes half a millisecond per signature, as long as everything else for a small model. It remains the
-reference: `tests/frontends/test_parts.py` checks each rule against it. Rules only cover tensors without gaps in memory
-of a single floating-point dtype.
+reference: `tests/frontends/test_parts.py` checks each rule against it. Rules only cover contiguous tensors of a single
+floating-point dtype.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def bytes_known(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, spec
 
 
 def _repeated(a: dict[str, Any], spec: OpSpec) -> int:
-    """The index of each repeated slice, in the dtype of the repeats, and a flat copy of an operand with gaps."""
+    """The index of each repeated slice, in the dtype of the repeats, and a flat copy of a non-contiguous operand."""
     x: torch.Tensor = a["self"]
     flattened = a["dim"] is None
     slices = spec.outputs[0].shape[0 if flattened else a["dim"]] if spec.outputs[0].shape else 1
@@ -50,7 +50,7 @@ def _repeated(a: dict[str, Any], spec: OpSpec) -> int:
 
 
 def _nothing(_: dict[str, Any], __: OpSpec) -> int:
-    """Nothing: views, and at most one kernel, whose output is the op's."""
+    """Nothing: the parts are views and at most one kernel, whose output is the op's."""
     return 0
 
 
@@ -59,7 +59,7 @@ def _of_one_dtype(a: dict[str, Any], _: OpSpec) -> int | None:
 
 
 def _dropout(a: dict[str, Any], _: OpSpec) -> int | None:
-    """Nothing if it is off: it returns its input."""
+    """Nothing if it is off, as it returns its input; else the parts have to run."""
     return 0 if not a["train"] or a["p"] == 0 else None
 
 

@@ -32,10 +32,10 @@ class TensorTable:
         self.clock = 0
         self._blocks: list[StorageRecord] = []
         self._by_pointer: dict[int, StorageRecord] = {}
-        self._kept: list[torch.Tensor] = []
+        self._alive: list[torch.Tensor] = []
         self._aliases: dict[int, StorageRef] = {}
-        self._lasting: tuple[Storage, ...] = ()
-        """The first storages, if their live ranges are known in advance."""
+        self._source_storages: tuple[Storage, ...] = ()
+        """Storages of the sources, in a table that starts from `Sources`: they live through the whole run."""
 
     def add_source(
         self, tensor: torch.Tensor, role: Role, data: torch.Tensor | None = None, *, lasts: bool = True
@@ -46,7 +46,7 @@ class TensorTable:
         the user and is never written to. Tensors on a registered storage (flattened weights) share it.
         """
         if lasts := lasts or tensor.layout is not _STRIDED:
-            self._kept.append(tensor)
+            self._alive.append(tensor)
         if plain := tensor.layout is _STRIDED:
             storage = tensor.untyped_storage()
             where, nbytes = identity_of(storage), storage.nbytes()
@@ -88,7 +88,7 @@ class TensorTable:
         return tuple(owned)
 
     def add_fresh(self, tensor: torch.Tensor, sig: Signature, nbytes: int, real: bool) -> TrackedTensor:
-        """Register an op's output with its own storage; when the storage is freed, the table notes it."""
+        """Register an op's output on a storage of its own, whose live range begins at the current node."""
         blocks = self._blocks
         block = StorageRecord(len(blocks), nbytes, self.clock, real, "activation")
         blocks.append(block)
@@ -97,16 +97,16 @@ class TensorTable:
         elif tensor.layout in sparse.LAYOUTS:
             self._watch(sparse.parts(tensor)[0].untyped_storage(), block)
             self._add_indices(tensor, None)
-        return self._book(tensor, block, "activation", sig)
+        return self._register(tensor, block, "activation", sig)
 
     def _watch(self, storage: torch.UntypedStorage, block: StorageRecord) -> None:
-        """Get a callback when a storage is freed."""
+        """Register a callback that notes when a storage is freed."""
         block.ref = ref = StorageRef(storage, self._on_death)
         ref.block, ref.pointer = block, identity_of(storage)
         self._by_pointer[ref.pointer] = block
 
     def alias(self, tensor: torch.Tensor, block: StorageRecord) -> None:
-        """Map the storage of a meta tensor to a known storage while it is alive."""
+        """Treat the storage of a meta tensor as a registered storage, while it is alive."""
         storage = tensor.untyped_storage()
         if identity_of(storage) in self._by_pointer:
             return
@@ -120,7 +120,7 @@ class TensorTable:
             del self._by_pointer[ref.pointer]
 
     def _add_indices(self, tensor: torch.Tensor, source: StorageRecord | None) -> None:
-        """Register a sparse tensor's indices: as parts of a source, else as storages with their own live ranges."""
+        """Register a sparse tensor's indices: as parts of `source`; without one, as storages of their own."""
         if tensor.layout not in sparse.LAYOUTS:
             return
         for index in sparse.parts(tensor)[1:]:
@@ -135,9 +135,9 @@ class TensorTable:
                 self._watch(index.untyped_storage(), block)
 
     def add_view(self, tensor: torch.Tensor, block: StorageRecord, role: Role = "activation") -> TrackedTensor:
-        """Register a tensor on a known storage."""
+        """Register a tensor on a registered storage."""
         real = block.real and (tensor.layout is _STRIDED or not is_meta(tensor))  # sparse: the indices count too
-        return self._book(tensor, block, role, signature(tensor, real, block.grad))
+        return self._register(tensor, block, role, signature(tensor, real, block.grad))
 
     def add_result(self, tensor: torch.Tensor) -> TrackedTensor:
         """Register an op's output, with its own storage or as a view."""
@@ -152,9 +152,9 @@ class TensorTable:
         block = old.block
         block.version += 1
         block.real = real
-        block.owned = False  # its values, if any, are a copy by now
+        block.owned = False  # ops write to a copy of the user's data
         same = old.sig.real == real and old.sig.type.shape == tensor.shape
-        tracked = self._book(tensor, block, "activation", old.sig if same else signature(tensor, real))
+        tracked = self._register(tensor, block, "activation", old.sig if same else signature(tensor, real))
         block.writer = tracked.value
         return tracked
 
@@ -164,20 +164,20 @@ class TensorTable:
         `real`: the tensor's values are known; `wrote`: its elements changed too, else it is only another view.
         """
         block = self.block_of(tensor)
-        if block is None:  # an unknown storage
+        if block is None:  # the op allocated another storage
             return self.add_fresh(tensor, signature(tensor, real), storage_bytes(tensor), real)
         if storage_bytes(tensor) > block.nbytes:
-            block = self._moved(block, tensor)
+            block = self._reallocated(block, tensor)
         if wrote:
             block.version += 1
             block.real, block.owned = real, False
-        tracked = self._book(tensor, block, "activation", signature(tensor, real))
+        tracked = self._register(tensor, block, "activation", signature(tensor, real))
         if wrote:
             block.writer = tracked.value
         return tracked
 
-    def _moved(self, old: StorageRecord, tensor: torch.Tensor) -> StorageRecord:
-        """Return the new record of a storage that grew: its elements moved, and the old memory is freed."""
+    def _reallocated(self, old: StorageRecord, tensor: torch.Tensor) -> StorageRecord:
+        """Return the new record of a storage that grew: elements were copied to new memory, and the old was freed."""
         block = StorageRecord(len(self._blocks), storage_bytes(tensor), self.clock, old.real, old.use)
         self._blocks.append(block)
         block.version, block.writer, block.noise, block.device = old.version, old.writer, old.noise, old.device
@@ -212,11 +212,11 @@ class TensorTable:
                 self.tracked[key] = tracked._replace(block=block)
 
     def rewrite(self, tensor: torch.Tensor, old: TrackedTensor, data: torch.Tensor) -> TrackedTensor:
-        """Register the new value after an in-place op on a tensor without data; `data` holds the new elements."""
+        """Register the new value of a tensor without data after an in-place op; `data` holds its elements."""
         block = old.block
         block.version += 1
         block.real, block.owned = True, False
-        tracked = self._book(tensor, block, "activation", old.sig)
+        tracked = self._register(tensor, block, "activation", old.sig)
         block.writer = tracked.value
         tracked = self.tracked[id(tensor)] = TrackedTensor(*tracked[:5], data)
         return tracked
@@ -225,16 +225,16 @@ class TensorTable:
         """Set the known values of a registered tensor."""
         tracked = self.tracked[id(tensor)]
         tracked.block.real = True
-        if not tensor.is_meta:  # a copy, because the tensor itself is the user's: views of it share its storage
+        if not tensor.is_meta:  # `data` is a copy, because the tensor is the user's; views of the copy are views of it
             tracked.block.copied = True
-            self._kept.append(data)
+            self._alive.append(data)
             self._by_pointer[pointer(data)] = tracked.block
         tracked = self.tracked[id(tensor)] = tracked._replace(sig=signature(tensor, True, tracked.sig.grad), data=data)
         return tracked
 
-    def stand_in(self, tensor: torch.Tensor, for_: torch.Tensor, tracked: TrackedTensor) -> None:
+    def add_stand_in(self, tensor: torch.Tensor, for_: torch.Tensor, tracked: TrackedTensor) -> None:
         """Register a meta tensor as the same value as `for_`, a tensor with data."""
-        self._kept.append(tensor)
+        self._alive.append(tensor)
         self.tracked[id(tensor)] = TrackedTensor(
             weakref.ref(tensor), tracked.value, signature(tensor, tracked.sig.real, tracked.sig.grad), tracked.block,
             tracked.version,
@@ -259,16 +259,16 @@ class TensorTable:
         """Return the record of a tensor's storage; None if it isn't registered."""
         return self._by_pointer.get(pointer(tensor))
 
-    def beside(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
-        """Note that a tensor's storage is on the device of another tensor's."""
+    def share_device(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
+        """Put a tensor's storage on the device of another tensor's."""
         block, like = self.block_of(tensor), self.block_of(other)
         if block is not None and like is not None:
             block.device = like.device
 
     def latest_on(self, block: StorageRecord, kind: TensorType) -> Value | None:
-        """Return the newest value on a storage, preferring one of type `kind` (autograd creates such aliases).
+        """Return the newest value on a storage, preferably one of type `kind`: for an unregistered alias of a tensor.
 
-        The value's tensor may be gone: of `Parameter(torch.empty(3))` only the parameter remains.
+        The value's own tensor may be gone: of `Parameter(torch.empty(3))` only the parameter remains.
         """
         newest = None
         for value in reversed(self.values):
@@ -278,7 +278,7 @@ class TensorTable:
                 newest = newest or value
         return newest
 
-    def made(self) -> list[weakref.ref[torch.Tensor]]:
+    def created(self) -> list[weakref.ref[torch.Tensor]]:
         """Return weak references to the live tensors that were created after the first node."""
         return [k[0] for k in self.tracked.values() if k[3].born is not None and k[0]() is not None]
 
@@ -286,7 +286,7 @@ class TensorTable:
         """Return all storages with their live ranges, and stop watching them."""
         for block in self._by_pointer.values():
             block.ref = None
-        tracked, blocks = self._lasting, self._blocks[len(self._lasting) :]
+        tracked, blocks = self._source_storages, self._blocks[len(self._source_storages) :]
         if not self.clock:  # without a node, nothing died after one
             return (*tracked, *[Storage(b.index, b.nbytes, b.born, None, b.use) for b in blocks])
         of = partial(_before, self.clock)
@@ -296,7 +296,7 @@ class TensorTable:
         """Return the device of each storage; None for the model's default device."""
         return [block.device for block in self._blocks]
 
-    def _book(self, tensor: torch.Tensor, block: StorageRecord, role: Role, sig: Signature) -> TrackedTensor:
+    def _register(self, tensor: torch.Tensor, block: StorageRecord, role: Role, sig: Signature) -> TrackedTensor:
         values, identity = self.values, id(tensor)
         index, block.tensor = len(values), identity
         values.append(Value(index, sig.type, block.index, role))
@@ -304,19 +304,19 @@ class TensorTable:
         return tracked
 
     def _on_death(self, ref: StorageRef) -> None:
-        # What dies before node `clock` is complete died after the previous node.
+        # The node `clock` is not complete yet, so the storage died after the previous one.
         block = ref.block
         block.died = max(self.clock - 1, block.born or 0)
         block.ref = None
         if self._by_pointer.get(ref.pointer) is block:
             del self._by_pointer[ref.pointer]
-        booked = self.tracked.get(block.tensor)
-        if booked is not None and booked.block is block:
+        tracked = self.tracked.get(block.tensor)
+        if tracked is not None and tracked.block is block:
             del self.tracked[block.tensor]
 
 
 def _before(clock: int, node: int | None) -> int | None:
-    """Clip a time to the last node: FSDP may free gathered parameters after it."""
+    """Clip a node index to the last node: FSDP may free gathered parameters after it."""
     return None if node is None else min(node, clock - 1)
 
 
@@ -333,7 +333,7 @@ class Sources:
         self._blocks = ledger._blocks.copy()
         self._real = [block.real for block in ledger._blocks]
         self._by_pointer = ledger._by_pointer.copy()
-        self._kept = ledger._kept.copy()
+        self._alive = ledger._alive.copy()
         self._storages = ledger.storages()
 
     def open(self, data: dict[int, torch.Tensor]) -> TensorTable:
@@ -345,6 +345,6 @@ class Sources:
             block.version, block.writer, block.real, block.owned, block.noise = 0, -1, real, True, False
             block.copied = block.chance = block.given = False
         ledger.values, ledger.tracked, ledger._blocks = self._values.copy(), tracked, self._blocks.copy()
-        ledger._by_pointer, ledger._kept = self._by_pointer.copy(), self._kept.copy()
-        ledger._lasting = self._storages
+        ledger._by_pointer, ledger._alive = self._by_pointer.copy(), self._alive.copy()
+        ledger._source_storages = self._storages
         return ledger

@@ -1,7 +1,7 @@
 """Find tensors that outlive their recording, and the user's object that keeps a reference to them.
 
-State outside the model is restored after a recording. Unknown state (a cache in a library, an object that can't
-be inspected) would keep tensors without data, and the next real call would fail on them.
+State outside the model that the recording knows of is restored after it. Other state (a cache in a library, an object
+that can't be inspected) would keep tensors without data, and the next real call would fail on them.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ import torch
 
 from cnncost.errors import ForwardError
 
-_DEEPEST = 6
-_MOST = 5000
+_MAX_DEPTH = 6
+_MAX_CONTAINERS = 5000
 """Maximum number of containers to search at each level."""
 _GLOBALS = "the globals of "
 _KNOWN = frozenset({"torch", "cnncost", "builtins"})
-"""Packages whose own references to tensors and to handled errors are not a user's cache."""
+"""Packages whose own references, to tensors or to handled errors, are not a cache of the user's."""
 _CONTAINERS = (dict, list, set, tuple, deque)
 _NAMELESS = (CellType, FunctionType, MethodType, BaseException)
-_PASSING = (FrameType, GeneratorType, TracebackType)
+_TRANSIENT = (FrameType, GeneratorType, TracebackType)
 """Objects that hold tensors only while they run."""
 
 
 def clear(tensors: Iterable[ref[torch.Tensor]], name: str, error: BaseException | None) -> None:
-    """Make sure that none of these tensors is alive. `error` ended the recording; its frames hold some tensors.
+    """Make sure that none of these tensors is alive. `error` is the recording's, if any; its frames may hold some.
 
     Raises:
-        ForwardError: some are, held by an object that can't be restored. They are removed from it first.
+        ForwardError: an object that can't be restored holds some. They are removed from it first.
     """
     if not _alive(tensors):
         return
@@ -46,16 +46,16 @@ def clear(tensors: Iterable[ref[torch.Tensor]], name: str, error: BaseException 
     if not alive:
         return
     search = _Search(alive)
-    found = [holder for tensor in alive if (holder := _removed(tensor, search))]
+    found = [holder for tensor in alive if (holder := _remove(tensor, search))]
     if error is not None:  # references in a failed forward's frames go away with the error
         found = [holder for holder in found if holder.startswith(_GLOBALS)]
     if not found:
         return
     holders = dict.fromkeys(found)
     raise ForwardError(
-        f"{name}: forward left tensors without data in {', '.join(holders)}, which can't be put back as it was; they "
-        "were taken out of it. Empty that cache before the next real call, and keep what forward caches in an "
-        "attribute of a module or in a dict, so that an analysis can put it back",
+        f"{name}: forward left tensors without data in {', '.join(holders)}, which can't be restored; they were "
+        "removed from it. Empty that cache before the next real call, and keep what forward caches in an attribute of "
+        "a module or in a dict, which an analysis can restore",
         "",
     )
 
@@ -72,17 +72,17 @@ def _alive(tensors: Iterable[ref[torch.Tensor]]) -> list[torch.Tensor]:
     return [tensor for each in tensors if (tensor := each()) is not None]
 
 
-def _removed(tensor: torch.Tensor, search: _Search) -> str:
+def _remove(tensor: torch.Tensor, search: _Search) -> str:
     """Remove a tensor from the containers that hold it; returns a description of their owner."""
-    said = ""
+    description = ""
     for holder in search.holders(tensor):
         if owner := search.owner(holder):
-            said = said or owner
-            _take_out(holder, tensor)
-    return said
+            description = description or owner
+            _remove_from(holder, tensor)
+    return description
 
 
-def _take_out(holder: Any, tensor: torch.Tensor) -> None:
+def _remove_from(holder: Any, tensor: torch.Tensor) -> None:
     if isinstance(holder, dict):
         for key in [k for k, v in dict.items(holder) if v is tensor]:
             dict.pop(holder, key)
@@ -93,37 +93,37 @@ def _take_out(holder: Any, tensor: torch.Tensor) -> None:
 
 
 class _Search:
-    """Find the holders of objects, and the holders of those: each level is one walk over all of Python's objects.
+    """Finds the holders of objects, and the holders of those: each level is one pass over all of Python's objects.
 
-    Only containers are searched: references from frames, cells and our own objects end with the recording.
+    Only containers are followed further: references from frames, cells and our own objects end with the recording.
     """
 
     def __init__(self, objects: list[Any]) -> None:
         self._holders: dict[int, list[Any]] = {}
         self._ours = {id(self._holders)}
-        for _ in range(_DEEPEST + 1):
-            objects = self._climb(objects)
+        for _ in range(_MAX_DEPTH + 1):
+            objects = self._find_holders(objects)
             if not objects:
                 break
 
-    def _climb(self, objects: list[Any]) -> list[Any]:
-        """Note the holders of these objects, and return the containers among the holders."""
+    def _find_holders(self, objects: list[Any]) -> list[Any]:
+        """Store the holders of these objects, and return the containers among them, to be searched next."""
         self._ours.add(id(objects))
         for each in objects:
             holders = self._holders[id(each)] = []
             self._ours.add(id(holders))
-        arguments = tuple(objects)  # since Python 3.13 a referrer, too: the function makes a tuple of its own
+        arguments = tuple(objects)  # one that we can exclude: since Python 3.13, it shows up among the referrers
         referrers, containers = gc.get_referrers(*arguments), list[Any]()
         self._ours |= {id(arguments), id(referrers), id(containers)}
-        asked = set(map(id, objects))
+        wanted = set(map(id, objects))
         for referrer in referrers:
-            if isinstance(referrer, _PASSING) or id(referrer) in self._ours:
+            if isinstance(referrer, _TRANSIENT) or id(referrer) in self._ours:
                 continue
-            for held in {id(held) for held in gc.get_referents(referrer)} & asked:
+            for held in {id(held) for held in gc.get_referents(referrer)} & wanted:
                 self._holders[held].append(referrer)
             if isinstance(referrer, _CONTAINERS) and id(referrer) not in self._holders and not _module(referrer):
                 containers.append(referrer)
-        return containers[:_MOST]
+        return containers[:_MAX_CONTAINERS]
 
     def holders(self, value: Any) -> list[Any]:
         """The holders found for an object."""
@@ -131,20 +131,20 @@ class _Search:
 
     def owner(self, holder: Any) -> str:
         """The nearest named owner of a container: a module's globals, or an object; else empty."""
-        ways: list[Any] = [holder]
-        for _ in range(_DEEPEST):
-            step: list[Any] = []
-            for value in ways:
+        level: list[Any] = [holder]
+        for _ in range(_MAX_DEPTH):
+            above: list[Any] = []
+            for value in level:
                 if isinstance(value, LogRecord):
                     _write_out(value)
                     return ""
                 if name := _module(value):
                     return "" if _is_known(name) else _GLOBALS + name
                 if isinstance(value, _CONTAINERS):
-                    step.extend(self.holders(value))
+                    above.extend(self.holders(value))
                 elif not isinstance(value, _NAMELESS) and not _is_known(type(value).__module__):
                     return f"an object of the class {type(value).__module__}.{type(value).__qualname__}"
-            ways = step
+            level = above
         return ""
 
 

@@ -1,6 +1,6 @@
-"""Support `isinstance(x, torch.FloatTensor)`, whose answer depends on the tensor's device.
+"""Support `isinstance(x, torch.FloatTensor)`, whose result depends on the tensor's device.
 
-These types are not tensor classes; their metaclass answers with a C method that sees a tensor's real device.
+These types are not tensor classes. Their metaclass implements `isinstance` by a C method, which sees the true device.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from cnncost.frontends.torch.patches import LEGACY_METHODS, Patch
 _NAME = "__instancecheck__"
 
 
-def patches(says: Callable[[Any, Any], bool | None]) -> list[Patch]:
-    """Have `says(kind, value)` answer for such types; None: torch answers."""
+def patches(is_instance: Callable[[Any, Any], bool | None]) -> list[Patch]:
+    """Patches by which `is_instance(kind, value)` decides for such types; if it returns None, torch does."""
     if LEGACY_METHODS is None:
         return []
-    before = LEGACY_METHODS[_NAME]
+    original = LEGACY_METHODS[_NAME]
 
-    def answer(kind: Any, value: Any) -> bool:
-        said = says(kind, value)
-        return bool(before(kind, value)) if said is None else said
+    def check(kind: Any, value: Any) -> bool:
+        result = is_instance(kind, value)
+        return bool(original(kind, value)) if result is None else result
 
-    return [Patch(LEGACY_KIND, _NAME, answer, "isinstance(x, torch.FloatTensor) would see that x is on meta")]
+    return [Patch(LEGACY_KIND, _NAME, check, "isinstance(x, torch.FloatTensor) would see that x is on meta")]

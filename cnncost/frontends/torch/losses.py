@@ -25,7 +25,7 @@ def loss_of(loss: Loss, result: Any) -> torch.Tensor:
         result: what forward returned.
 
     Raises:
-        InputError: an unknown name, no output that requires a gradient, or a loss that is no scalar tensor.
+        InputError: an unknown name, no output that requires a gradient, or a loss that is not a scalar tensor.
     """
     if loss is None:
         return _default(result)
@@ -35,11 +35,11 @@ def loss_of(loss: Loss, result: Any) -> torch.Tensor:
         return _NAMED[loss](_first(result, loss))
     if not callable(loss):
         raise InputError(f"loss: expected a function of what forward returns, or a name, got {type(loss).__name__}")
-    found: Any = loss(result)
-    if not isinstance(found, torch.Tensor) or found.numel() != 1:
-        got = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
+    value: Any = loss(result)
+    if not isinstance(value, torch.Tensor) or value.numel() != 1:
+        got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
         raise InputError(f"loss: expected it to return one number as a tensor, got {got}; reduce it, as .mean() does")
-    return found
+    return value
 
 
 def _default(result: Any) -> torch.Tensor:
@@ -74,7 +74,7 @@ def _cross_entropy(output: torch.Tensor) -> torch.Tensor:
 
 
 def _target_device(output: torch.Tensor) -> torch.device:
-    """The outputs' device if they have data, as in a run on values; else meta, whatever device they appear to be on."""
+    """The output's device if it has data, as in a real run; else meta, whatever device it reports."""
     return META if is_meta(output) else output.device
 
 

@@ -30,7 +30,7 @@ class Fresh(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """The cached result for a signature.
+    """What is cached for a signature.
 
     Attributes:
         func: the op; its identity is part of the key, so it has to stay alive.
@@ -38,7 +38,7 @@ class Entry(NamedTuple):
         spec: the op, interned.
         outputs: how to create each output tensor: `Fresh`, or the index of the input that is returned; None if
             the op has to run again (views need the storage, real values the computation).
-        single: the op returns one tensor; otherwise `template` rebuilds what it returns.
+        single: whether the op returns one tensor; otherwise `template` rebuilds what it returns.
         template: the op's result, with each tensor replaced by an index into `outputs`.
         writes: indices of the inputs that the op writes to.
         fresh: the single output of an op that writes to no input (most ops).
@@ -88,7 +88,7 @@ SESSION.own("memo", _size, clear)
 
 
 def fresh(size: tuple[int, ...], stride: tuple[int, ...], dtype: torch.dtype) -> Fresh:
-    """An output of this geometry."""
+    """Metadata of an output of this size and stride, on a storage of its own (cached)."""
     key = (size, stride, dtype)
     found = _FRESH.get(key)
     if found is None:
@@ -105,7 +105,7 @@ def intern(spec: OpSpec) -> OpSpec:
 
 @cache
 def layout(fn: str, inputs: tuple[TensorType, ...], output: TensorType) -> OpSpec:
-    """The spec of an op without cost: an alias, or a view that is read after a write to unknown elements."""
+    """The spec of a layout op without cost: an `alias`, or a view of which a write changed unknown elements."""
     moves = (("reshape", output.shape),) if fn == "alias" and inputs[0].numel == output.numel else None
     return intern(OpSpec("layout", inputs, (output,), (("copy", False), ("moves", moves))))
 

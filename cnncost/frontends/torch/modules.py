@@ -35,10 +35,7 @@ _COUNT_OF = itemgetter(4)
 
 
 class Tracker:
-    """Scopes and calls of one recording.
-
-    `patches` have what calls modules (`CALL_PLACE`) report each call made in this thread.
-    """
+    """Scopes and calls of one recording. Its patches make `nn.Module.__call__` report each call in this thread."""
 
     def __init__(
         self,
@@ -54,7 +51,7 @@ class Tracker:
         """Path, module and arguments of the innermost call that raised the last error."""
         self._error: tuple[BaseException | None, int] = None, 0
         self._raised: list[int] = []
-        """Calls that raised, innermost first; forward may have gone on after some."""
+        """Calls that raised, innermost first. Forward may have caught some of the exceptions."""
         self.index = index.copy() if index else {}
         """Index of each module's scope, by `id`."""
         self._last = last
@@ -67,7 +64,7 @@ class Tracker:
         """Modules created in forward, kept alive to the end so that their ids are not reused."""
         self._thread = get_ident()
         self.trail: list[tuple[int, int]] | None = None
-        """If wanted: at each start and end of a call, autograd's next sequence number and the call from there on."""
+        """In training: at each start and end of a call, autograd's next sequence number, and the call from then on."""
         self._call: Callable[..., Any] = getattr(*CALL_PLACE)
         self.draws: Draws | None = None
         """Set to find the module that draws from Python's or numpy's generators; `drawn_in` becomes its path."""
@@ -75,7 +72,7 @@ class Tracker:
         self.recomputing: int | None = None
         """The call that a checkpoint recomputes in backward."""
         self.elsewhere: str | None = None
-        """Path of a module that ran in another thread, whose ops are not recorded."""
+        """Path of a module that ran in another thread, where its ops are not recorded; None if there was none."""
 
     def enter(self, tree: list[tuple[str, nn.Module]]) -> None:
         """Register the modules of a tree with their parameters and buffers."""
@@ -101,7 +98,7 @@ class Tracker:
 
     def finish(self) -> tuple[tuple[Scope, ...], tuple[Call, ...]]:
         """Scopes with their call counts, and the calls."""
-        if not self._begun:  # a class with its own `__call__`
+        if not self._begun:  # a class with a `__call__` of its own, which reports nothing
             self._begun.append((0, None, 0, ()))
             self._outputs.append(())
             self._counts[0] += 1
@@ -120,14 +117,14 @@ class Tracker:
         return self._begun[call][3] if self._begun else ()
 
     def patches(self) -> list[Patch]:
-        """Module calls are recorded and literal tensors keep their values; only in this thread."""
+        """Patches that record module calls, keep the values of literal tensors, and run recurrent layers by kernels."""
         custom = CustomCalls(self.recorder, self.recorder.on_values)
         found = [
             Patch(*CALL_PLACE, self._wrapped(custom.module_call(getattr(*CALL_PLACE))), _OF_CALLS),
             Patch(torch, "tensor", self._literal(torch.tensor), _OF_LITERALS),
             Patch(torch, "as_tensor", self._literal(torch.as_tensor), _OF_LITERALS),
         ]
-        if self.trail is not None or self.recorder.casting is not None:  # by parts, which memory depends on
+        if self.trail is not None or self.recorder.casting is not None:  # memory depends on the ops inside
             on_cpu = self.recorder.on_cpu
             for name in RECURRENT:
                 layer = fused_recurrent(name, getattr(CFUNCTIONS, name), self._thread, on_cpu)
@@ -135,15 +132,18 @@ class Tracker:
         return found + custom.functions()
 
     def _literal(self, original: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-        """`torch.tensor([3, 1], device=x.device)` dispatches no op, so its values would be lost without this."""
+        """Wrap a function that creates literal tensors, to store their values.
+
+        `torch.tensor([3, 1], device=x.device)` dispatches no op, and the tensor is on meta.
+        """
         thread, recorder = self._thread, self.recorder
 
-        def made(data: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        def create(data: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
             if type(data) in (list, tuple) and get_ident() == thread:
                 data = _numbers(data)
             result = original(data, *args, **kwargs)
-            shown = not recorder.on_values and recorder.appearance is not None and recorder.appearance.is_ours()
-            if get_ident() != thread or isinstance(data, torch.Tensor) or not shown:
+            ours = not recorder.on_values and recorder.appearance is not None and recorder.appearance.is_ours()
+            if get_ident() != thread or isinstance(data, torch.Tensor) or not ours:
                 return result
             if is_meta(result):
                 recorder.register_literal(result, original(data, dtype=result.dtype, device="cpu"))
@@ -153,7 +153,7 @@ class Tracker:
             recorder.place(literal, result.device if kwargs.get("device") is not None or recorder.several else None)
             return literal.requires_grad_() if result.requires_grad else literal
 
-        return made
+        return create
 
     def _wrapped(self, original: Callable[..., Any]) -> Callable[..., Any]:
         thread, recorder, index, counts = self._thread, self.recorder, self.index, self._counts
@@ -168,14 +168,14 @@ class Tracker:
                 self.elsewhere = self.elsewhere if scope is None else self.scopes[scope].path
                 return original(module, *args, **kwargs)
             if scope is None and (copy := copy_of(module)) is not None:
-                module, scope = copy, index.get(id(copy))  # code that refers to the original module instead of its copy
+                module, scope = copy, index.get(id(copy))  # code called the original module instead of its copy
             if scope is None:
                 scope = self._add_unregistered(module)
             if recorder.phase != "forward":
                 return self._recompute(module, scope, args, kwargs)
             outer, call, count = self._parent, len(begun), counts[scope]
             if outer is None and call:
-                outer = 0  # a module of the loss: there is only one root
+                outer = 0  # a module in the loss function: the call tree has only one root
             inputs = values(args[0] if len(args) == 1 else args)
             begun.append((scope, outer, count, inputs + values(kwargs) if kwargs else inputs))
             outputs.append(())
@@ -186,7 +186,7 @@ class Tracker:
             try:
                 result = original(module, *args, **kwargs)
                 if outer is None and type(result) is not torch.Tensor:
-                    result = _finished(result)
+                    result = _exhausted(result)
             except BaseException as error:
                 if self._error[0] is not error:  # the innermost call that raised it gets here first
                     self._error, self.failed_at = (error, call), (self.path(call), module, args)
@@ -216,7 +216,7 @@ class Tracker:
             trail.append((next_number(), outer or 0))
 
     def call_root(self, model: nn.Module, called: Callable[..., Any] | None, inputs: Inputs) -> Any:
-        """Call the model, or else the copy of what was called: one of its methods or a function that uses it."""
+        """Call the model, or a copy of `called`: one of its methods, or a function that uses it."""
         if called is None:
             result = model(*inputs.args, **inputs.kwargs)
             if self.elsewhere is not None:
@@ -231,7 +231,7 @@ class Tracker:
         if self.trail is not None:
             self.trail.append((next_number(), 0))
         result = function(*inputs.args, **inputs.kwargs)
-        result = result if type(result) is torch.Tensor else _finished(result)
+        result = result if type(result) is torch.Tensor else _exhausted(result)
         if self.elsewhere is not None:
             raise ForwardError("")
         self._parent = None
@@ -250,7 +250,7 @@ class Tracker:
 
     def moved_generators(self) -> bool:
         """True if a random generator that the model holds was drawn from."""
-        return self.recorder.skeleton is not None and self.recorder.skeleton.drew()
+        return self.recorder.skeleton is not None and self.recorder.skeleton.has_drawn()
 
     def first_call(self, scope: int) -> int:
         """The first call of a scope; the model's own if there was none."""
@@ -272,12 +272,12 @@ class Tracker:
         if type(result) is _TENSOR or isinstance(result, _TENSOR):
             if parts := parts_of(result):
                 return self.values(parts)
-            known = self._tracked.get(id(result))
-            if known is None or known[0]() is not result:
+            tracked = self._tracked.get(id(result))
+            if tracked is None or tracked[0]() is not result:
                 if is_inside_transform(result):
-                    return ()  # inside vmap or grad: the recorder knows the wrapped tensor, not the wrapper
-                known = self.recorder.register_external(result)
-            return (known[1],)
+                    return ()  # inside vmap or grad: the recorder sees the wrapped tensor, not the wrapper
+                tracked = self.recorder.register_external(result)
+            return (tracked[1],)
         if isinstance(result, (list, tuple)):
             return tuple([value for item in result for value in self.values(item)])
         if isinstance(result, dict):
@@ -290,13 +290,13 @@ class Tracker:
 
 
 def _numbers(data: Any) -> Any:
-    """Replace scalar meta tensors in a literal by their values, which torch couldn't read from them."""
+    """Replace scalar meta tensors in a literal by their known values: `torch.tensor` can't read them."""
     if type(data) in (list, tuple):
         return type(data)([_numbers(item) for item in data])
     return data.item() if isinstance(data, torch.Tensor) and is_meta(data) and not data.dim() else data
 
 
-def _finished(result: Any) -> Any:
+def _exhausted(result: Any) -> Any:
     """Exhaust an iterator that forward returned, so that its ops run; reject coroutines."""
     if isinstance(result, Coroutine):
         result.close()

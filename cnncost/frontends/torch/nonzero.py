@@ -52,9 +52,9 @@ def nonzero_weights(model: nn.Module, graph: Graph) -> Weights:
     for node in graph.nodes:  # the product of weight and mask, used as the weight in forward
         pair = (node.inputs[0], node.inputs[1]) if len(node.inputs) == 2 else None
         if node.spec.kind == "pointwise" and pair is not None and len(node.outputs) == 1:
-            found = masked.get(pair, masked.get((pair[1], pair[0])))
-            if found is not None:
-                counts[node.outputs[0]] = found
+            count = masked.get(pair, masked.get((pair[1], pair[0])))
+            if count is not None:
+                counts[node.outputs[0]] = count
     return Weights(counts, stored)
 
 

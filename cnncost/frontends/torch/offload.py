@@ -1,8 +1,8 @@
 """Hooks of accelerate and diffusers that replace a module's forward and keep a reference to the module.
 
-Accelerate's hooks move weights between devices before and after forward: they compute nothing, and the weights have
-no data here, so a copy runs the original forward. Diffusers' layerwise casting changes the dtype of the weights; a
-copy casts its own.
+Accelerate's hooks move weights between devices before and after forward. They compute nothing, and weights have no data
+here, so the copied modules run the original forward. Diffusers' layerwise casting changes the dtype of the weights; a
+copied module casts its own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _CASTING = frozenset({"LayerwiseCastingHook"})
 
 
 def without_moving(attributes: dict[str, Any]) -> None:
-    """Restore, in a copied module's attributes, the forward that such a hook replaced."""
+    """Restore, in a copied module's attributes, the forward that one of accelerate's hooks replaced."""
     if _only_moves(attributes.get("_hf_hook")) and "_old_forward" in attributes:
         attributes["forward"] = attributes["_old_forward"]
 

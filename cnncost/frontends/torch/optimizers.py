@@ -18,7 +18,7 @@ from cnncost.frontends.torch.diagnose import ON_VALUES, reads_values
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.running import meta_like
 from cnncost.frontends.torch.skeleton import Skeleton
-from cnncost.frontends.torch.warming import apart, check_independent, values_of
+from cnncost.frontends.torch.warming import check_independent, separate_table, values_of
 from cnncost.frontends.torch.wrappers import own_part
 from cnncost.near import suggestion
 
@@ -27,7 +27,7 @@ Optimize: TypeAlias = (
 )
 
 _SMALL = 1
-"""Maximum number of elements for which optimizer state keeps its values: step counts."""
+"""Maximum number of elements of state tensors that keep their values, such as step counts."""
 
 
 class Warmed(NamedTuple):
@@ -38,23 +38,23 @@ class Warmed(NamedTuple):
 
 
 def warmed(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skeleton, recorder: Recorder) -> Warmed:
-    """An optimizer of these parameters after one step: its state is allocated, as in every step but the first.
-
-    That step is not recorded.
+    """An optimizer of these parameters after one step, which is not recorded: its state is allocated then.
 
     Raises:
         InputError: an unknown name or argument, not an optimizer, or an optimizer that needs a closure.
     """
     try:
         with without_modes():  # some allocate their state in the constructor
-            made = _made(optimizer, parameters, skeleton, recorder.on_values)
+            made = _create(optimizer, parameters, skeleton, recorder.on_values)
             _warm(made, lambda: step(made))
         return Warmed(made, {id(t): t for _, t in state_tensors(made, parameters) if not t.is_meta})
     except InputError:
         if recorder.on_values:
             raise
-    with apart(recorder) as ledger:  # it queries devices or reads tensors: record it, which is slower but works
-        made = _made(optimizer, parameters, skeleton, recorder.on_values)
+    with separate_table(
+        recorder
+    ) as ledger:  # it queries devices or reads tensors: record it, which is slower but works
+        made = _create(optimizer, parameters, skeleton, recorder.on_values)
         _warm(made, lambda: step(made))
         if recorder.guesses:
             _warm(made, lambda: check_independent(recorder, lambda: step(made)))
@@ -65,13 +65,13 @@ def warmed(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skelet
 def _warm(made: torch.optim.Optimizer, steps: Callable[[], None]) -> None:
     if isinstance(made, torch.optim.SparseAdam):
         raise InputError(
-            "optimizer: SparseAdam takes sparse gradients alone, which are as large as the data says; expected an "
-            "optimizer of dense gradients, such as 'adam'"
+            "optimizer: SparseAdam takes only sparse gradients, whose size depends on data; expected an optimizer for "
+            "dense gradients, such as 'adam'"
         )
     if inspect.signature(_raw_step(made)).parameters.get("closure", _OPTIONAL).default is inspect.Parameter.empty:
         raise InputError(
-            f"optimizer: {type(made).__name__} evaluates the model by a closure as often as it likes, so that a step "
-            "has no one cost; expected an optimizer whose step() needs none"
+            f"optimizer: {type(made).__name__} evaluates the model by a closure, a varying number of times, so that "
+            "the cost of a step varies; expected an optimizer whose step() needs none"
         )
     try:
         steps()
@@ -95,7 +95,7 @@ def step_failed(optimizer: torch.optim.Optimizer, error: Exception) -> InputErro
 
 
 def step(optimizer: torch.optim.Optimizer) -> None:
-    """Make one step, bypassing hooks and profiling marks: their code imports torch's compiler."""
+    """Run one step, bypassing hooks and profiling, whose code imports torch's compiler."""
     with torch.set_grad_enabled(bool(optimizer.defaults.get("differentiable", False))):
         _raw_step(optimizer)(optimizer)
 
@@ -134,7 +134,7 @@ def _raw_step(optimizer: torch.optim.Optimizer) -> Callable[..., Any]:
     return raw
 
 
-def _made(
+def _create(
     optimizer: Any, parameters: list[nn.Parameter], skeleton: Skeleton, on_values: bool
 ) -> torch.optim.Optimizer:  # fmt: skip
     if isinstance(optimizer, torch.optim.Optimizer):
@@ -155,14 +155,14 @@ def _made(
     except CnncostError:
         raise
     except Exception as error:
-        raise InputError(f"optimizer: making it failed: {type(error).__name__}: {error}") from error
+        raise InputError(f"optimizer: its constructor failed: {type(error).__name__}: {error}") from error
     if not isinstance(built, torch.optim.Optimizer):
         raise InputError(f"optimizer: expected a torch.optim.Optimizer, got {type(built).__name__}")
     allowed = {id(parameter) for parameter in parameters}
     if any(id(parameter) not in allowed for group in built.param_groups for parameter in group["params"]):
         raise InputError(
-            "optimizer: the function returned an optimizer of other parameters than those that it was given; hand an "
-            "optimizer that exists over itself, not a function that returns it"
+            "optimizer: the function returned an optimizer of other parameters than those that it was given; pass an "
+            "existing optimizer itself, not a function that returns it"
         )
     return built
 
@@ -189,9 +189,7 @@ def named(text: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
     kind = classes.get(name.lower())
     if kind is None:
         near = suggestion(name.lower(), classes)
-        raise InputError(
-            f"optimizer: {name!r} is none of torch.optim: expected one of {', '.join(sorted(classes))}{near}"
-        )
+        raise InputError(f"optimizer: torch.optim has no {name!r}: expected one of {', '.join(sorted(classes))}{near}")
     try:
         call: Any = ast.parse(f"f({rest})", mode="eval").body
         plain = isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args

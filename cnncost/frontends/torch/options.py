@@ -21,13 +21,12 @@ class RecordOptions:
         RecordOptions(training=Training(loss, "adamw"))    the same, and the optimizer's step
 
     Attributes:
-        grad: run with autograd on, as training does; composite ops are then seen as their parts.
-        train: run as in train mode (True) or eval mode (False), whatever the modules' own mode is, which
-            stays; None: as they are.
+        grad: run with autograd on, as training does; composite ops are then recorded as their parts.
+        train: run in train mode (True) or eval mode (False), whatever the mode of the user's modules; None: in theirs.
         training: record a training step: forward with autograd on, loss, backward, and the optimizer's step.
         autocast: run forward and loss under `torch.autocast`: "bf16", "fp16", a dtype, or with the device whose op
-            lists apply, "cuda:bf16"; a device alone selects its default dtype. None: as the code around and forward
-            itself have it.
+            lists apply, "cuda:bf16"; a device alone selects its default dtype. None: as set by the calling code and
+            by forward itself.
         use_memo: look ops up in the process-wide memo.
         device: the device that tensors report; None: that of the model's parameters.
     """
@@ -50,14 +49,14 @@ class RecordOptions:
         return None if self.device is None else torch.device(self.device)
 
 
-def chosen(options: RecordOptions | None, singly: RecordOptions) -> RecordOptions:
-    """The options of a call that takes them together or one by one.
+def chosen(options: RecordOptions | None, single: RecordOptions) -> RecordOptions:
+    """The options of a call that accepts them as one object or as single arguments.
 
     Raises:
-        InputError: it was given both.
+        InputError: both were given.
     """
     if options is None:
-        return singly
-    if singly != RecordOptions():
-        raise InputError(f"options: expected all options in options=…, or each by itself, got both: {singly}")
+        return single
+    if single != RecordOptions():
+        raise InputError(f"options: expected all options in options=…, or each by itself, got both: {single}")
     return options

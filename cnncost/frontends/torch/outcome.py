@@ -1,4 +1,4 @@
-"""Copies what forward returned as inputs of another recording: a cache filled by a prompt, for the next step."""
+"""Copies what forward returned, to be inputs of another recording: a cache filled by a prompt, for the next step."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Outcome(Copier):
         )
 
     def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor | None = self._copies.get(id(tensor))
-        if found is not None:
-            return found
-        return self._book(tensor, self._like(tensor))  # type: ignore[no-any-return]  # it returns its argument
+        copy: torch.Tensor | None = self._copies.get(id(tensor))
+        if copy is not None:
+            return copy
+        return self._register(tensor, self._like(tensor))  # type: ignore[no-any-return]  # it returns its argument
 
     def _like(self, tensor: torch.Tensor) -> torch.Tensor:
         if (value := self._value_of(tensor)) is not None:
@@ -57,10 +57,10 @@ class Outcome(Copier):
         return made.set_(storage, tensor.storage_offset(), tensor.shape, tensor.stride())
 
     def _value_of(self, tensor: torch.Tensor) -> torch.Tensor | None:
-        """Return a tensor's known values, as given or as later ops on known values changed them; else None."""
-        known = self._ledger.find(tensor)
-        if known is not None and known.data is not None:
-            return known.data if known.version == known.block.version else None
+        """Return a tensor's known values, including later in-place changes; None if they are unknown or stale."""
+        tracked = self._ledger.find(tensor)
+        if tracked is not None and tracked.data is not None:
+            return tracked.data if tracked.version == tracked.block.version else None
         return self._values.get(id(tensor))
 
 
@@ -84,4 +84,4 @@ class _Tensors(Copier):
     def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
         if id(tensor) not in self._copies:
             self.found.append(tensor)
-        return self._book(tensor, tensor)  # type: ignore[no-any-return]  # it returns its argument
+        return self._register(tensor, tensor)  # type: ignore[no-any-return]  # it returns its argument

@@ -1,9 +1,10 @@
-"""A snapshot of what a model's code uses from outside the model: globals, classes, functions, and torch's own.
+"""A snapshot of what a model's code uses from outside the model: globals, classes, functions, torch's among them.
 
-A recording need not be repeated if nothing that it depends on has changed. Modules, parameters and inputs are compared
-elsewhere; this module covers the rest. It reads the code of the modules' methods and of all functions and classes that
-the code names, and looks up each name. If code can reach something whose changes can't be detected (a clock, an object
-of an unknown class, a Python module passed as a value), there is no snapshot, and forward runs.
+A recording need not be repeated if nothing that it depends on has changed. `skeleton_cache.py` and `repeats.py` compare
+modules, parameters and inputs; this module covers the rest. It reads the code of the modules' methods and of all
+functions and classes that the code names, and looks up each name. If code can reach something whose changes can't be
+detected (a clock, an object of an unknown class, a Python module passed as a value), there is no snapshot, and forward
+runs.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Outside:
         modules: all modules of a model.
 
     Raises:
-        Unseen: the code reaches something whose changes can't be detected.
+        UndetectableError: the code reaches something whose changes can't be detected.
     """
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
@@ -41,7 +42,7 @@ class Outside:
         reader.follow()
         tables: list[dict[Any, Any]] = _spaces(reader)
         for table in tables:
-            reader.replaced(table)
+            reader.check_namespace(table)
         self._names = [(space, name, value) for (_, name), (space, value) in reader.names.items()]
         self._modules = list(reader.modules)
         kinds = reader.classes
@@ -55,7 +56,7 @@ class Outside:
         self._tables = [(table, list(table), list(table.values())) for table in tables]
         held = [value for table in (*map(vars, kinds), *tables) for value in table.values()]
         self._of_torch = list(dict.fromkeys(v for v in held if type(v) is FunctionType))
-        self._within = [cell for function in self._of_torch for cell in function.__closure__ or ()]
+        self._cells_of_torch = [cell for function in self._of_torch for cell in function.__closure__ or ()]
         self._codes = self._code()
 
     def same(self) -> bool:
@@ -64,25 +65,25 @@ class Outside:
             all(space.get(name, ABSENT) is value for space, name, value in self._names)
             and all(type(module) is ModuleType for module in self._modules)
             and all(_content(cell) is value for cell, value in self._cells)
-            and all(_are(_parts(function), parts) for function, parts in self._functions)
+            and all(_identical(_parts(function), parts) for function, parts in self._functions)
             and all(
                 kind.__mro__ is above
                 and _NAMES(kind) == called
                 and list(vars(kind)) == names
-                and _are(vars(kind).values(), values)
+                and _identical(vars(kind).values(), values)
                 for kind, above, called, names, values in self._classes
             )
-            and all(list(t) == names and _are(t.values(), values) for t, names, values in self._tables)
-            and _are(self._code(), self._codes)
+            and all(list(t) == names and _identical(t.values(), values) for t, names, values in self._tables)
+            and _identical(self._code(), self._codes)
             and self._same_nests()
         )
 
     def _code(self) -> list[Any]:
-        """Return the code, defaults, attributes and closure variables of torch's functions (thousands)."""
+        """Return the code, defaults, attributes and closure variables of torch's functions, as a flat list."""
         named = [space for space in map(_DICT, self._of_torch) if space]
         return [
             *chain.from_iterable(map(_CODE, self._of_torch)), *chain.from_iterable(named),
-            *chain.from_iterable(map(dict.values, named)), *map(_content, self._within),
+            *chain.from_iterable(map(dict.values, named)), *map(_content, self._cells_of_torch),
         ]  # fmt: skip
 
     def _same_nests(self) -> bool:
@@ -92,7 +93,7 @@ class Outside:
             return False
 
 
-def _are(some: Collection[Any], others: Collection[Any]) -> bool:
+def _identical(some: Collection[Any], others: Collection[Any]) -> bool:
     """Return True if both hold the same objects in the same order."""
     return len(some) == len(others) and all(map(is_, some, others))
 
@@ -120,7 +121,7 @@ def _content(cell: CellType) -> Any:
 
 
 def _spaces(reader: Reader) -> list[dict[Any, Any]]:
-    """Return torch's namespaces: the fixed ones, those of its classes' modules, and those of the functions named."""
+    """Return the globals of torch's modules that code may depend on: a fixed set, those of classes and functions."""
     names = dict.fromkeys(kind.__module__ for kind in reader.classes if kind.__module__.startswith("torch."))
     homes = [vars(sys.modules[name]) for name in names if name in sys.modules]
     spaces: dict[int, dict[Any, Any]] = {id(space): space for space in (*TABLES, *homes, *reader.spaces)}

@@ -1,7 +1,7 @@
-"""Cached op-schema information.
+"""Cached information about op overloads, from their schemas and tags.
 
 Hashing an overload runs Python code, and its schema and tags are properties; a recording needs them for every new
-signature.
+signature. So the cache is keyed by the overload's id.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cnncost.frontends.torch.without_kernels import MADE
 _READS_DATA = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 _READERS = frozenset({"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::allclose"})
 _SIZED_BY_NUMBERS = frozenset({"aten::_ctc_loss"})
-"""Ops tagged as having value-dependent result sizes that only depend on the values of number arguments."""
+"""Ops tagged as having a data-dependent result size whose size depends only on arguments that are numbers."""
 _FILLED = frozenset(
     f"aten::{name}"
     for name in "zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty".split()
@@ -43,10 +43,10 @@ class Overload:
         mutable: whether it writes to an argument.
         is_view: whether it returns a view of an argument.
         indexes: whether it gathers or scatters by indices or masks.
-        sized: function that makes its result from input values, if its size depends on those.
-        made: function that makes its result from input sizes, if torch has no meta kernel for it.
+        sized: function that creates its result from input values, if the size depends on those; else None.
+        made: function that creates its result from input sizes, if torch has no meta kernel for it; else None.
         reads_data: whether torch tags its result, or the result's size, as data-dependent.
-        after: function that corrects a meta result where CPU kernels deviate from it.
+        after: function that corrects the result of the meta kernel where CPU kernels deviate from it; else None.
         creates: whether its result is new and depends only on sizes and constants.
         random: whether it draws random numbers.
         fills: whether it fills its result with a constant, regardless of its operand's values.
@@ -56,7 +56,7 @@ class Overload:
     def __init__(self, func: Any) -> None:
         schema = schema_of(func)
         self.func = func
-        self.schema_name = _STANDS_FOR.get(schema.name, str(schema.name))
+        self.schema_name = _RECORDED_AS.get(schema.name, str(schema.name))
         self.node_name = _node_name(func, self.schema_name)
         self.mutable = bool(schema.is_mutable)
         self.name = _name(self.schema_name, self.mutable)
@@ -78,7 +78,7 @@ class Overload:
 
     @cached_property
     def composite(self) -> bool:
-        """True if the op decomposes into others on all devices; ops over lists decompose into one op per element."""
+        """True if the op decomposes into others on all devices. Ops over lists do, into one op per element."""
         if is_foreach(self.schema_name):
             return True
         key = "CompositeImplicitAutograd"
@@ -121,13 +121,13 @@ class Overload:
 
     def reads_values(self, args: Any) -> bool:
         """True if the result depends on tensor data, apart from masks and values that determine its size."""
-        if self.schema_name == "aten::one_hot":  # unless the number of classes is passed
+        if self.schema_name == "aten::one_hot":  # without a number of classes, the data decides it
             return len(args) < 2 or bool(args[1] < 1)
         return self.by_values and not self.indexes and self.sized is None
 
 
-def _wanted(arguments: dict[str, Any], result: Any) -> Any:
-    """Only the requested gradients: CPU kernels allocate no others."""
+def _requested(arguments: dict[str, Any], result: Any) -> Any:
+    """Replace gradients that are not requested by None: CPU kernels don't allocate them."""
     return tuple([g if wanted else None for g, wanted in zip(result, arguments["output_mask"], strict=True)])
 
 
@@ -163,7 +163,7 @@ _LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def _as_operands(arguments: dict[str, Any], result: Any) -> Any:
-    """Gradients of a convolution's image and weight: channels last where one of these is."""
+    """Give a convolution's gradients the memory format of CPU kernels: channels last if input or weight is."""
     order = torch.contiguous_format
     for tensor in (arguments["input"], arguments["weight"]):
         last = _LAST.get(tensor.dim())
@@ -174,18 +174,18 @@ def _as_operands(arguments: dict[str, Any], result: Any) -> Any:
 
 
 _AFTER: dict[str, Callable[[dict[str, Any], Any], Any]] = {
-    "native_batch_norm_backward": _wanted, **dict.fromkeys(_REDUCED_IN_PLACE, _reduced),
+    "native_batch_norm_backward": _requested, **dict.fromkeys(_REDUCED_IN_PLACE, _reduced),
     "native_batch_norm": _with_statistics, "_native_batch_norm_legit": _with_statistics,
     "_batch_norm_with_update": _with_statistics,
     **({} if facts.CONVOLUTION_GRADIENTS_LIE_AS_OPERANDS else {"convolution_backward": _as_operands}),
 }  # fmt: skip
 
-_STANDS_FOR = {"cnncost::attention": "aten::scaled_dot_product_attention"}
-"""Our own ops, recorded under the name of the torch op that they replace with more information."""
+_RECORDED_AS = {"cnncost::attention": "aten::scaled_dot_product_attention"}
+"""Our own ops, recorded under the name of the torch op that they stand for."""
 
 
 def _node_name(func: Any, schema_name: str) -> str:
-    return schema_name.replace("::", ".") if func.name() in _STANDS_FOR else str(func).removesuffix(".default")
+    return schema_name.replace("::", ".") if func.name() in _RECORDED_AS else str(func).removesuffix(".default")
 
 
 def _takes_tensors(schema: Any) -> bool:
@@ -199,13 +199,13 @@ def _name(schema_name: str, mutable: bool) -> str:
     return name[:-1] if name.endswith("_") and not name.startswith("__") and mutable else name
 
 
-_MET: dict[int, Overload] = {}
-"""By identity of the op overload, which the value keeps alive."""
+_OVERLOADS: dict[int, Overload] = {}
+"""By `id` of the overload, which the value keeps alive."""
 
 
 def overload(func: Any) -> Overload:
     """The cached information about an overload."""
-    found = _MET.get(id(func))
+    found = _OVERLOADS.get(id(func))
     if found is None:
-        found = _MET[id(func)] = Overload(func)
+        found = _OVERLOADS[id(func)] = Overload(func)
     return found

@@ -1,6 +1,6 @@
 """Tensor-parallel styles that torch lacks: experts with weights as plain parameters, and the rotary part of MLA's keys.
 
-Both are made of torch's DTensor. The input of a module is the same on all ranks, and its gradient is summed over the
+Both are built on torch's DTensor. The input of a module is the same on all ranks, and its gradient is summed over the
 ranks by an all-reduce in backward. The output of each rank is a partial sum, summed by an all-reduce in forward.
 """
 
@@ -15,14 +15,15 @@ from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distrib
 from torch.distributed.tensor.parallel import ParallelStyle
 
 AXES = {"colwise": -2, "packed_colwise": -2, "rowwise": -1, "packed_rowwise": -1}
-"""The axis that each word splits, of the experts' weights E×K×C. Their bias is E×K: `colwise` splits its last axis."""
+"""The axis of the experts' weights E×K×C that each word of a tensor-parallel plan splits. Their bias is E×K: `colwise`
+splits its last axis."""
 
 
-def split_axis(word: str, ranks: int) -> int | None:
-    """Return the axis that a word splits, of a parameter with `ranks` axes; None if each rank holds all of it."""
-    if word not in AXES or (ranks < 3 and word.endswith("rowwise")):
+def split_axis(word: str, axes: int) -> int | None:
+    """Return the axis that a word splits, of a parameter with `axes` axes; None if each rank holds all of it."""
+    if word not in AXES or (axes < 3 and word.endswith("rowwise")):
         return None
-    return ranks + AXES[word] if ranks > 2 else ranks - 1
+    return axes + AXES[word] if axes > 2 else axes - 1
 
 
 class Experts(ParallelStyle):

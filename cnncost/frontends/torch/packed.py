@@ -1,4 +1,4 @@
-"""Weights of quantized layers, which torch packs and doesn't list among the parameters."""
+"""Weights of quantized layers, which torch packs into C++ objects and doesn't list among the parameters."""
 
 from __future__ import annotations
 

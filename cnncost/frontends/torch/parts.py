@@ -1,8 +1,8 @@
 """Temporary bytes that a composite op allocates besides its inputs and outputs, measured on its decomposition.
 
-Without autograd a composite op is recorded whole. Its inner ops still allocate tensors: copies that a product
+Without autograd a composite op is recorded as one node. Its inner ops still allocate tensors: copies that a product
 needs, indices of a pool's maxima, a cast. They are run once for each signature, on tensors without data, with a
-separate ledger.
+recorder of their own.
 """
 
 from __future__ import annotations
@@ -40,11 +40,12 @@ _PLAIN = frozenset(
 _ABOVE = [
     key(name) for name in "AutogradFunctionality AutogradOther AutogradNestedTensor ADInplaceOrView AutocastHPU".split()
 ]
-"""Dispatch keys of autograd, below which nothing is decomposed, and of our device emulation (`unwatched.py`)."""
+"""Dispatch keys of autograd, below which nothing is decomposed, and of our kernels that emulate a device
+(`unwatched.py`)."""
 
 
 def with_scratch(spec: OpSpec, op: Overload, args: Any, kwargs: Any, operands: TensorArgs, make: Any) -> OpSpec:
-    """The spec with its temporary bytes, or marked as unknown. `make` returns a recorder with an empty tensor table."""
+    """The spec with its temporary bytes as an attribute, or marked as unknown. `make` returns a new recorder."""
     nbytes = known_parts.bytes_known(op, args, kwargs, operands, spec)
     if nbytes is None:
         nbytes = _scratch(op, args, kwargs, operands, make)
@@ -56,14 +57,14 @@ def with_scratch(spec: OpSpec, op: Overload, args: Any, kwargs: Any, operands: T
 
 
 def _scratch(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, make: Callable[[], Recording]) -> int | None:
-    """Temporary bytes; None if the inner ops can't run without the values passed to the op."""
+    """Temporary bytes, from a run of the inner ops; None if they can't run without the values passed to the op."""
     if op.name in _KERNELS:  # the kernel works on contiguous rows, else on a copy
         x = operands[0][0]
         return 0 if x.is_contiguous() else x.numel() * x.element_size()
     strided = all(tensor.layout is torch.strided for tensor, _ in operands)
     if op.node_name in _PLAIN or op.by_values or not strided:
         return 0
-    twins = {id(tensor): _twin(tensor, tracked.sig.grad) for tensor, tracked in operands}
+    twins = {id(tensor): _meta_copy(tensor, tracked.sig.grad) for tensor, tracked in operands}
     recorder = make()
     for stand_in in twins.values():
         recorder.ledger.add_source(stand_in, "input")
@@ -73,7 +74,7 @@ def _scratch(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, make: C
         )
         twins[id(args[1])] = sizes
     try:
-        with _in_parts(), warnings.catch_warnings(), recorder:
+        with _decomposed(), warnings.catch_warnings(), recorder:
             warnings.simplefilter("ignore")  # the op itself has issued it, or will
             given, named = replace_tensors(args, twins, None), replace_tensors(kwargs, twins, None)
             result = recurrent(op.name, *given) if op.name in RECURRENT and not named else None
@@ -86,18 +87,18 @@ def _scratch(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, make: C
 
 
 def depends_on_values(op: Overload, args: Any) -> bool:
-    """True if peak memory depends on values, too: for packed sequences, the rows of each step."""
+    """True if the temporary bytes depend on values, too: for packed sequences, on the batch size of each step."""
     return op.name in RECURRENT and is_packed(args)
 
 
-def _twin(tensor: torch.Tensor, grad: bool) -> torch.Tensor:
+def _meta_copy(tensor: torch.Tensor, grad: bool) -> torch.Tensor:
     stand_in = meta_like(tensor)
     return stand_in.requires_grad_() if grad and (stand_in.is_floating_point() or stand_in.is_complex()) else stand_in
 
 
 @contextmanager
-def _in_parts() -> Iterator[None]:
-    """Make composite ops arrive decomposed, by dispatching above autograd, which is off."""
+def _decomposed() -> Iterator[None]:
+    """Context in which composite ops reach the recorder decomposed: they dispatch above autograd, grad mode off."""
     excluded = excluded_keys()
     for above in _ABOVE:
         excluded = excluded.remove(above)

@@ -1,9 +1,9 @@
-"""Everything that is replaced in torch, Python and libraries: as records, which are entered and left together.
+"""Replaced attributes of torch, Python and libraries, as records that are applied and undone together.
 
 An analysis replaces attributes of classes and modules while forward runs (`recording.replacing` collects them, one set
 for a recording); building a model replaces some, too. The original attributes are restored afterwards, also on an
 error. A nested analysis replaces the outer one's replacements, and restores those. Only one thread at a time has
-patches in force; a replacement that is called from another thread does what the original does.
+patches applied; a replacement that is called from another thread does what the original does.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Patch(NamedTuple):
     """A replacement of one attribute.
 
     Attributes:
-        owner: a module or class. An attribute that it inherits is added to it, and deleted afterwards.
+        owner: a module or class. If it inherits the attribute, it gets one of its own, which is deleted afterwards.
         name: the attribute's name.
-        replacement: the attribute's value while the patch is in force.
+        replacement: the attribute's value while the patch is applied.
         why: what an analysis would miss or get wrong without it.
     """
 
@@ -47,7 +47,7 @@ class Patch(NamedTuple):
 
 _ABSENT = object()
 _IN_FORCE: list[tuple[tuple[Patch, ...], list[tuple[Any, str, Any]]]] = []
-"""The sets that are in force, each with what it replaced; the newest last."""
+"""The applied sets of patches, each with the attributes that it replaced; the newest last."""
 
 
 @contextmanager
@@ -58,64 +58,67 @@ def patched(patches: Iterable[Patch]) -> Iterator[None]:
     with ONE_AT_A_TIME:
         try:
             for owner, name, replacement, _ in patches:
-                was = vars(owner).get(name, _ABSENT)
-                _put(owner, name, replacement)
-                before.append((owner, name, was))
+                original = vars(owner).get(name, _ABSENT)
+                _set(owner, name, replacement)
+                before.append((owner, name, original))
             _IN_FORCE.append((patches, before))
             try:
                 yield
             finally:
                 _IN_FORCE.pop()
         finally:
-            _put_back(before)
+            _restore(before)
 
 
 @contextmanager
-def given_back() -> Iterator[None]:
+def suspended() -> Iterator[None]:
     """Undo all replacements in this context.
 
-    A module imported in the middle of forward keeps what it imports (`from torch import tensor`) for good, so it must
-    find the originals.
+    For imports inside forward: a module binds what it imports (`from torch import tensor`) permanently, so it must find
+    the originals.
     """
     for _, before in reversed(_IN_FORCE):
-        _put_back(before)
+        _restore(before)
     try:
         yield
     finally:
         for patches, _ in _IN_FORCE:
             for owner, name, replacement, _ in patches:
-                _put(owner, name, replacement)
+                _set(owner, name, replacement)
 
 
 def in_force() -> tuple[Patch, ...]:
-    """All replacements at this moment, the newest last."""
+    """All patches that are applied at this moment, the newest last."""
     return tuple([patch for patches, _ in _IN_FORCE for patch in patches])
 
 
-def _put_back(before: list[tuple[Any, str, Any]]) -> None:
-    for owner, name, was in reversed(before):  # of two for one place, the first has the original
-        _put(owner, name, was)
+def _restore(before: list[tuple[Any, str, Any]]) -> None:
+    for owner, name, original in reversed(
+        before
+    ):  # if an attribute was replaced twice, the first entry has the original
+        _set(owner, name, original)
 
 
-def _put(owner: Any, name: str, value: Any) -> None:
+def _set(owner: Any, name: str, value: Any) -> None:
     if owner is LEGACY_KIND:
-        _put_into_static(name, value)
+        _set_on_static_type(name, value)
     elif value is _ABSENT:
         delattr(owner, name)
     else:
         setattr(owner, name, value)
 
 
-def _put_into_static(name: str, value: Any) -> None:
-    """Assign a method of a static class, which Python refuses, in the dict behind its `__dict__`."""
-    assert LEGACY_METHODS is not None  # else nothing of it is replaced
+def _set_on_static_type(name: str, value: Any) -> None:
+    """Set an attribute of a static C type, where `setattr` raises: in the dict behind the proxy `__dict__`."""
+    assert LEGACY_METHODS is not None  # otherwise there are no patches of it
     LEGACY_METHODS[name] = value
     ctypes.pythonapi.PyType_Modified(ctypes.py_object(LEGACY_KIND))  # lookups are cached
 
 
 def _dict_of(static: type) -> dict[str, Any] | None:
-    found = [table for table in gc.get_referents(vars(static)) if type(table) is dict]
-    return next((table for table in found if table.keys() == vars(static).keys()), None)
+    """The dict behind a type's `__dict__`, which is a read-only proxy: the proxy refers to it."""
+    tables = [table for table in gc.get_referents(vars(static)) if type(table) is dict]
+    return next((table for table in tables if table.keys() == vars(static).keys()), None)
 
 
 LEGACY_METHODS = _dict_of(LEGACY_KIND)

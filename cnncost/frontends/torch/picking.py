@@ -1,4 +1,4 @@
-"""Positions that an op picks by constant indices; kept in the op's spec, as the receptive field depends on them.
+"""Positions that an op selects by known indices, stored in the op's spec because receptive fields depend on them.
 
 Only for computed tensors: rows of a parameter, such as a table of position biases, don't depend on any input.
 """
@@ -16,18 +16,18 @@ PICKING = frozenset(
     {"aten.index.Tensor", "aten._unsafe_index.Tensor", "aten.index_select", "aten.gather", "aten.take_along_dim",
      "aten.take"}
 )  # fmt: skip
-"""Ops that pick elements by position."""
-MOST = 1 << 16
-"""Maximum number of positions to keep."""
+"""Ops that select elements by index."""
+MAX_POSITIONS = 1 << 16
+"""Maximum number of positions that a spec stores."""
 _MASKS = frozenset({torch.bool, torch.uint8})
 
 Runs = tuple[tuple[int, int, int], ...]
 
 
 def with_positions(spec: OpSpec, operands: TensorArgs) -> OpSpec:
-    """The spec with its `positions`, as runs for each index, if all their values are known.
+    """The spec with `positions`, as runs for each index tensor, if the values of all indices are known.
 
-    found: the source tensor and the indices; masks select the positions where they are true. Several indices are
+    `operands` are the source tensor and the indices. A mask selects the positions where it is true; several indices are
     broadcast.
     """
     (_, source), *indices = operands
@@ -40,7 +40,7 @@ def with_positions(spec: OpSpec, operands: TensorArgs) -> OpSpec:
     if not values or any(is_meta(data) for data in values):
         return spec
     shape = torch.broadcast_shapes(*[data.shape for data in values])
-    if shape.numel() > MOST:
+    if shape.numel() > MAX_POSITIONS:
         return spec
     positions = tuple([runs(data.expand(shape).flatten().tolist()) for data in values])
     indexing = (("picked", tuple(shape)), ("positions", positions))

@@ -1,8 +1,8 @@
-"""One rank of a pipeline: what `torch.distributed.pipelining` runs in a step, recorded with its stages.
+"""One rank of a pipeline: runs what `torch.distributed.pipelining` runs in a step, to record it.
 
-Torch's own step finds shapes by messages between ranks, which are not there. Here a module runs the schedule's
-actions in its order, on the same stages; `pipeline_state.py` holds what torch's step would hold.
-Ref: torch/distributed/pipelining/{schedules,stage}.py.
+Torch's own step can't be recorded, as it infers shapes by messages between ranks, and there are no other ranks. Here a
+module runs the schedule's actions in its order, on the same stages; `pipeline_state.py` keeps tensors alive as long as
+torch's step does. Ref: torch/distributed/pipelining/{schedules,stage}.py.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from cnncost.frontends.torch.pipeline_state import Lending, State, Stepping
 
 
 def order_of(schedule: Any) -> dict[int, list[Action]]:
-    """The actions of each rank, in their order.
+    """The actions of each rank, in the order in which they run.
 
     GPipe runs all forwards, then all backwards. 1F1B runs as many forwards as there are stages from its own on, and
-    then a backward and a forward in turn.
+    then alternates backwards and forwards.
 
     Raises:
-        InputError: not a schedule that is followed, or one without a loss.
+        InputError: a schedule that is not supported, or one without a loss.
     """
     kinds = pipelining.SINGLE
     if not isinstance(schedule, pipelining.ALL):
@@ -37,7 +37,7 @@ def order_of(schedule: Any) -> dict[int, list[Action]]:
         )
     if pipelining.loss_of(schedule) is None:
         raise InputError(
-            f"pipelined: {type(schedule).__name__} has no loss_fn; expected one, for a step has a backward"
+            f"pipelined: {type(schedule).__name__} has no loss_fn; expected one, because a step runs backward"
         )
     if not isinstance(schedule, kinds):
         return pipelining.listed(schedule)
@@ -55,9 +55,9 @@ def order_of(schedule: Any) -> dict[int, list[Action]]:
 
 
 def _with_messages(schedule: Any, actions: list[Action], last: int) -> list[Action]:
-    """The actions of a rank with one stage, and between them its messages, as torch's code for GPipe and 1F1B has them.
+    """The actions of a rank with one stage, with its messages in between, as torch's GPipe and 1F1B send them.
 
-    GPipe waits for what it sent forward when all forwards are done, 1F1B before it sends the next or runs a backward.
+    GPipe waits for its sent activations after all forwards, 1F1B before it sends the next or runs a backward.
     """
     stage = actions[0].stage
     found: list[Action] = []
@@ -84,15 +84,15 @@ def _with_messages(schedule: Any, actions: list[Action], last: int) -> list[Acti
 
 
 class Rank(nn.Module):
-    """Runs a rank's actions; its buffers are those of what it receives, where torch keeps them.
+    """A module whose forward runs a rank's actions. Up to torch 2.14, its buffers are those of received tensors.
 
     Args:
-        schedule: the user's, which is only read.
+        schedule: the user's schedule, which is only read.
         order: the actions of each rank.
 
     Raises:
-        InputError: a stage that is wrapped for data parallelism, or whose tensors' shapes are unknown; one that sends
-            messages to another of its own rank.
+        InputError: a stage is wrapped for data parallelism, the shapes of its tensors are unknown, or it sends messages
+            to another stage on its own rank.
     """
 
     def __init__(self, schedule: Any, order: dict[int, list[Action]]) -> None:
@@ -102,7 +102,7 @@ class Rank(nn.Module):
             if type(stage.submod).__name__ == "DistributedDataParallel" or pipelining.is_sharded(stage.submod):
                 raise InputError(
                     f"pipelined: stage {stage.stage_index} is wrapped for data parallelism "
-                    f"({type(stage.submod).__name__}), which is not followed; expected the module itself"
+                    f"({type(stage.submod).__name__}), which is not supported; expected the module itself"
                 )
         self.stages = nn.ModuleDict({str(stage.stage_index): stage.submod for stage in stages})
         self.here = [stage.stage_index for stage in stages]
@@ -122,17 +122,17 @@ class Rank(nn.Module):
         self.warm = (
             min(self.count, self.last + 1 - self.here[0]) if isinstance(schedule, pipelining.SINGLE[1]) else None
         )
-        """Forwards before the first backward in 1F1B, which lets go of messages during the step; None in others."""
+        """In 1F1B, which frees sent tensors within a step: number of forwards before the first backward, else None."""
         self.passed: dict[str, torch.Tensor] = {}
-        """What a stage on this rank hands to another one here, which keeps it until it gets the next step's."""
+        """Tensors passed between stages of this rank. A stage keeps each until the next step replaces it."""
         self.like: dict[tuple[str, int], torch.Tensor] = {}
-        """A tensor without data for what each stage gets of its neighbours."""
+        """A meta tensor like those that each stage receives as `inputs` or `outputs` (gradients), by stage."""
         for stage in stages:
             self._receive_into(stage, "inputs", stage.stage_index - 1)
             self._receive_into(stage, "outputs", stage.stage_index + 1)
 
     def _kind(self, schedule: Any) -> type[State]:
-        """How the schedule's step holds tensors."""
+        """The class that keeps tensors alive as the schedule's step does, in the installed torch."""
         if not pipelining.runs_in_time_steps(schedule):
             return Lending if PIPELINE_LENDS_BUFFERS else State
         if any(stage + 1 in self.here for stage in self.here):
@@ -143,7 +143,7 @@ class Rank(nn.Module):
         return Stepping
 
     def _actions(self, schedule: Any, computed: list[Action]) -> list[Action]:
-        """What this rank runs: with its messages, where a buffer lives from one to the other."""
+        """The actions of this rank; with messages if buffers live only from one message to the next."""
         if not PIPELINE_LENDS_BUFFERS:
             return computed
         if isinstance(schedule, pipelining.SINGLE):
@@ -151,16 +151,20 @@ class Rank(nn.Module):
         return pipelining.listed_with_messages(schedule)[self.rank]
 
     def _receive_into(self, stage: Any, what: str, other: int) -> None:
-        """What a microbatch's activations, or gradients, are like; and buffers for each, where torch keeps them."""
+        """Set what a stage's received activations (`inputs`) or gradients (`outputs`) are like, and register buffers.
+
+        Raises:
+            InputError: the stage was not given their shape.
+        """
         if not 0 <= other <= self.last:
             return
-        told = pipelining.shapes_of(stage, what)
-        if told is None or len(told) != 1:
+        metas = pipelining.shapes_of(stage, what)
+        if metas is None or len(metas) != 1:
             raise InputError(
                 f"pipelined: stage {stage.stage_index}: expected one tensor as PipelineStage(…, "
-                f"{what[:-1]}_args=tensor), of one microbatch's shape, got {'none' if told is None else len(told)}"
+                f"{what[:-1]}_args=tensor), of one microbatch's shape, got {'none' if metas is None else len(metas)}"
             )
-        like = torch.empty(told[0].shape, dtype=told[0].dtype, device="meta")
+        like = torch.empty(metas[0].shape, dtype=metas[0].dtype, device="meta")
         self.like[what, stage.stage_index] = like
         if PIPELINE_LENDS_BUFFERS:
             return
@@ -171,7 +175,7 @@ class Rank(nn.Module):
             self.register_buffer(f"{what}{stage.stage_index}_{i}", torch.empty_like(like), persistent=False)
 
     def forward(self, x: Any = None, target: Any = None, passed: Any = None) -> Any:
-        """One step: the outputs of the last stage, and what is still referred to at its end."""
+        """Run one step; returns everything that is still referred to at its end, such as the last stage's outputs."""
         state = self.kind(self, self._split("inputs", x), self._split("target", target), passed or {})
         for action in self.actions:
             state.run(action)
@@ -180,7 +184,7 @@ class Rank(nn.Module):
                 for parameter in self.parameters():
                     if parameter.grad is not None:
                         parameter.grad.div_(self.count)
-        return state.left()
+        return state.still_held()
 
     def _split(self, name: str, whole: Any) -> Any:
         """Microbatches of a batch."""

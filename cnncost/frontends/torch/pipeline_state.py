@@ -1,4 +1,4 @@
-"""What a rank of a pipeline holds within a step, as its actions run: in each way that torch has had of holding it."""
+"""Keeps alive what a rank of a pipeline refers to during a step; one class for each behavior that torch has had."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cnncost.frontends.torch.compat.tensors import is_view
 
 
 class Ranked(Protocol):
-    """The rank whose actions run: its modules by stage, its stages' indices, and the last one of the pipeline."""
+    """The rank whose actions run (`pipeline.Rank`): its modules by stage, its stages' indices (`here`), and so on."""
 
     stages: nn.ModuleDict
     here: list[int]
@@ -31,10 +31,10 @@ class Ranked(Protocol):
 
 
 class State:
-    """What is alive within a step, up to torch 2.14; `Stepping` is an older way.
+    """Runs actions as torch up to 2.14 does. `Stepping` is for older versions, `Lending` for newer ones.
 
-    Buffers for what is received are the rank's own, from step to step. A forward's input and output stay until its
-    backward; gradients and outputs for as long as the schedule's sends refer to them.
+    Received tensors are in buffers that the rank keeps from step to step. A forward's input and output stay alive until
+    its backward, gradients and outputs as long as the schedule's sends refer to them.
     """
 
     def __init__(self, rank: Ranked, xs: Any, targets: Any, passed: dict[str, Any]) -> None:
@@ -42,9 +42,9 @@ class State:
         self.results: list[Any] = []
         self.losses: dict[int, Any] = {}
         self.sent: list[Any] = []
-        """What is sent, until the step ends."""
+        """Sent tensors, which the schedule refers to until the step ends."""
         self.slots: dict[str, Any] = {}
-        """What 1F1B's last messages refer to, by direction, and the last that it sent while warming up."""
+        """In 1F1B, the tensors that its last messages refer to: `F`, `B`, and `warm`, the last one sent in warm-up."""
         self.forwarded: dict[tuple[int, int], Any] = {}
         self.split: dict[tuple[int, int], Any] = {}
 
@@ -58,17 +58,18 @@ class State:
             out, x, grad = self.ready(stage, i)
             torch.autograd.backward(out, grad)
             del out
-            self.passed_back(stage, i, x)
+            self.send_gradient(stage, i, x)
         elif kind == "I":
             out, x, grad = self.ready(stage, i)
             groups = None
             if stage:
                 outs, grads = [out], None if grad is None else [grad]
                 _, groups = pipelining.backward_input(outs, grads, [x], self.rank.stages[str(stage)].parameters())
-            rest = out if stage == 0 or isinstance(out, torch.Tensor) else None  # a node would hold what it has saved
+            # not a gradient edge, whose node would keep the tensors that it has saved
+            rest = out if stage == 0 or isinstance(out, torch.Tensor) else None
             self.split[stage, i] = (rest, x, grad, groups)
             if stage:
-                self.passed_back(stage, i, x)
+                self.send_gradient(stage, i, x)
         elif kind == "W":
             out, x, grad, groups = self.split.pop((stage, i))
             if groups is None:
@@ -80,7 +81,7 @@ class State:
 
     def forward(self, stage: int, i: int) -> None:
         rank = self.rank
-        x = self.xs[i] if stage == 0 else self.taken("inputs", stage, i)
+        x = self.xs[i] if stage == 0 else self.take("inputs", stage, i)
         if stage:
             x.requires_grad_()
         out = rank.stages[str(stage)](x)
@@ -97,14 +98,14 @@ class State:
             self.send_forward(out, stage, i)
 
     def ready(self, stage: int, i: int) -> tuple[Any, Any, Any]:
-        """What backward begins from, the stage's input, and the gradient that comes in."""
+        """What backward starts from (output or loss), the stage's input, and the received gradient of the output."""
         out, x = self.forwarded.pop((stage, i))
         if stage == self.rank.last:
             return self.losses[i], x, None
-        return out, x, self.taken("outputs", stage, i)
+        return out, x, self.take("outputs", stage, i)
 
-    def passed_back(self, stage: int, i: int, x: Any) -> None:
-        """Send the input's gradient on."""
+    def send_gradient(self, stage: int, i: int, x: Any) -> None:
+        """Send the input's gradient to the previous stage."""
         if stage == 0:
             return
         grad = x.grad
@@ -117,8 +118,8 @@ class State:
         if stage == self.rank.last and not is_view(self.results[i]):
             self.results[i].detach_()
 
-    def taken(self, what: str, stage: int, i: int) -> Any:
-        """A microbatch's activations or gradients, from another rank or another stage of this one."""
+    def take(self, what: str, stage: int, i: int) -> Any:
+        """Receive a microbatch's activations (`inputs`) or gradients (`outputs`) from another rank, or a stage here."""
         rank, other = self.rank, stage + (-1 if what == "inputs" else 1)
         if other in rank.here:
             return self.passed[f"{what}{stage}_{i}"]
@@ -127,7 +128,7 @@ class State:
         return buffer
 
     def hand_over(self, what: str, stage: int, i: int, tensor: Any) -> None:
-        """Give a tensor to another stage of this rank, which keeps it until it gets the next step's."""
+        """Pass a tensor to another stage of this rank, which keeps it until the next step replaces it."""
         self.passed[f"{what}{stage}_{i}"] = tensor
 
     def send_forward(self, out: Any, stage: int, i: int) -> None:
@@ -137,7 +138,7 @@ class State:
         self.send(grad, stage - 1, "B")
 
     def send(self, tensor: Any, stage: int, slot: str) -> None:
-        """A message, to which the schedule refers until it waits for it: at the end of the step, or before the next."""
+        """Send a tensor. The schedule refers to it until it waits: at the step's end, or in 1F1B before the next."""
         dist.send(tensor.detach(), dst=self.rank.peers[stage], group=self.rank.group)
         if self.rank.warm is None:
             self.sent.append(tensor)
@@ -145,18 +146,18 @@ class State:
             self.slots[slot] = tensor
 
     def communicate(self, action: Action) -> None:
-        """Run an action that lists a message: here computing sends and receives by itself."""
+        """Run an action that is a message. There are none here: `forward` and `run` send and receive."""
         raise AssertionError(action)
 
-    def left(self) -> Any:
-        """What is still referred to when the step ends."""
+    def still_held(self) -> Any:
+        """Everything that is still referred to when the step ends."""
         return self.results, self.losses, self.sent, self.slots, self.passed
 
 
 class Stepping(State):
-    """What is alive within a schedule's time steps, as those of several stages a rank had them up to torch 2.9.
+    """Runs time steps, as schedules with several stages per rank did up to torch 2.9.
 
-    What is sent is let go of when the next time step begins, and the last output when the next one is there.
+    A sent tensor is freed when the next time step begins, and the last output when there is a new one.
     """
 
     def run(self, action: Action) -> None:
@@ -173,22 +174,22 @@ class Stepping(State):
 
 
 class Lending(State):
-    """What is alive within a step since torch 2.15.
+    """Runs actions as torch 2.15 and later do.
 
-    A buffer is allocated for each message that is received, and belongs to the computation that takes it. An output is
-    let go of once its send has been waited for: its backward begins from its node.
+    A buffer is allocated for each received message, and belongs to the computation that takes it. An output is freed
+    once its send has been waited for: its backward starts from its autograd node.
     """
 
     def __init__(self, rank: Ranked, xs: Any, targets: Any, passed: dict[str, Any]) -> None:
         super().__init__(rank, xs, targets, passed)
         self.arrived: dict[tuple[str, int, int], Any] = {}
-        """What is received or handed over, and not yet taken."""
+        """Tensors that were received or handed over, and not yet taken."""
         self.outgoing: dict[tuple[int, int], Any] = {}
         """Gradients that are not yet sent."""
         self.pending: dict[tuple[str, int, int], Any] = {}
-        """What is sent, until it is waited for."""
+        """Sent tensors whose send has not been waited for."""
 
-    def taken(self, what: str, stage: int, i: int) -> Any:
+    def take(self, what: str, stage: int, i: int) -> Any:
         return self.arrived.pop((what, stage, i))
 
     def hand_over(self, what: str, stage: int, i: int, tensor: Any) -> None:
@@ -212,7 +213,7 @@ class Lending(State):
             self.pending.pop((kind[-1], stage, i))
             if kind == "WAIT_SEND_F" and (stage, i) in self.forwarded:
                 out, x = self.forwarded[stage, i]
-                if type(out) is torch.Tensor and out.requires_grad:  # as torch asks: other tensors stay
+                if type(out) is torch.Tensor and out.requires_grad:  # torch's own condition; other outputs stay alive
                     self.forwarded[stage, i] = (torch.autograd.graph.get_gradient_edge(out), x)
 
     def receive(self, what: str, stage: int, i: int) -> None:
@@ -221,7 +222,7 @@ class Lending(State):
         buffer = torch.empty_strided(like.shape, like.stride(), dtype=like.dtype)
         dist.recv(buffer, src=rank.peers[stage + (-1 if what == "inputs" else 1)], group=rank.group)
         self.arrived[what, stage, i] = buffer
-        # 1F1B's list of messages refers to the last input, and while it drains, to the last gradient, until the next
+        # 1F1B refers to the last received input until the next, and in its cool-down to the last gradient
         if rank.warm is not None and (what == "inputs" or i > rank.count - rank.warm):
             self.slots[what] = buffer
 

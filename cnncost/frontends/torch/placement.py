@@ -1,7 +1,7 @@
-"""Models over several devices that this machine need not have: follows `.to("cuda:1")` while a model is built.
+"""Models on several devices that this machine need not have: emulates `.to("cuda:1")` while a model is built.
 
 A tensor that is moved to a device is created on `meta`, and the device is noted for its storage, which views and
-parameters share. A recording starts from these notes, or from the devices that tensors really are on.
+parameters share. A recording starts from these notes, or from the true devices of tensors.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _QUESTIONS = frozenset({_DEVICE, _IS_CUDA})
 ASKED = _MOVES | _QUESTIONS
 """Functions that move a tensor, or ask where it is."""
 NOTED: dict[int, tuple[ref[torch.UntypedStorage], torch.device]] = {}
-"""Noted device of each storage on `meta`, by the storage's identity; not a cache, it can't be computed again."""
+"""Noted device of each storage on `meta`, by the storage's identity. Not a cache: it can't be recomputed."""
 
 
 @contextmanager
@@ -59,10 +59,7 @@ class _Placing(TorchFunctionMode):
 
 
 def concerns(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
-    """Return True if a call concerns devices.
-
-    It moves a tensor, asks for its device, names a device for a new one, or takes a tensor with a noted device.
-    """
+    """Return True if a call moves a tensor, asks for its device, names one for a new tensor, or takes a moved one."""
     if func in ASKED or _away(kwargs.get("device")) is not None:
         return True
     return bool(NOTED) and any(noted(tensor) is not None for tensor in tensors_in((args, kwargs)))
@@ -70,7 +67,7 @@ def concerns(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
 
 def placed(func: Any, args: Any, kwargs: dict[str, Any], treatment: Callable[..., Any] | None = None) -> Any:
     """Call a torch function, through `treatment` if given, and note the device of the tensors that it returns."""
-    call = _plainly if treatment is None else treatment
+    call = _call if treatment is None else treatment
     if func in _QUESTIONS:
         device = None if (frame(2).f_globals.get("__name__") or "").startswith(INTERNAL) else noted(args[0])
         return func(*args) if device is None else device if func == _DEVICE else device.type == "cuda"
@@ -80,14 +77,14 @@ def placed(func: Any, args: Any, kwargs: dict[str, Any], treatment: Callable[...
         return _note(call(func, args, {**kwargs, "device": META}), device)
     result = call(func, args, kwargs)
     if NOTED:
-        leader = next((d for t in tensors_in((args, kwargs)) if (d := noted(t)) is not None), None)
-        for tensor in tensors_in(result) if leader is not None else ():
+        device = next((d for t in tensors_in((args, kwargs)) if (d := noted(t)) is not None), None)
+        for tensor in tensors_in(result) if device is not None else ():
             if is_meta(tensor) and noted(tensor) is None:
-                _note(tensor, leader)
+                _note(tensor, device)
     return result
 
 
-def _plainly(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+def _call(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return func(*args, **kwargs)
 
 
@@ -123,7 +120,7 @@ def _away(value: Any) -> torch.device | None:
 
 
 def _note(result: Any, device: torch.device | None) -> Any:
-    """Remember the device of new tensors for as long as their storage lives."""
+    """Note the device of new tensors for as long as their storages live; returns `result`."""
     if device is None:
         return result
     for tensor in tensors_in(result):
@@ -179,7 +176,7 @@ def devices_of(model: nn.Module) -> tuple[torch.device, ...]:
     found = dict.fromkeys(noted(t) or t.device for t in chain(model.parameters(), model.buffers()))
     devices = tuple([device for device in found if device.type != "meta"])
     if len(devices) < 2 or any("_hf_hook" in vars(module) for module in model.modules()):
-        return ()  # accelerate's hooks move weights to the device of the rest
+        return ()  # accelerate's hooks move offloaded weights to the device of the others
     return devices
 
 

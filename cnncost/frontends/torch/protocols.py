@@ -1,4 +1,4 @@
-"""Interfaces between front-end modules, for callees that would otherwise import their callers."""
+"""Interfaces between modules of the front end, for modules that would otherwise import their callers."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Recording(Protocol):
         """A copy of the values of a meta tensor; None if they are unknown."""
 
     def makes_values(self, on: bool) -> None:
-        """Set whether tensors requested on the CPU are created there, with values."""
+        """Set whether tensors that code requests on the CPU are created there, with data, instead of on meta."""
 
     def copy_values(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
-        """Give a tensor the known values of the one that it was created from unobserved."""
+        """Give a tensor the known values of the tensor that it was created from, by an op that was not recorded."""

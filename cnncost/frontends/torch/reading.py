@@ -1,4 +1,4 @@
-"""Reads the code of functions and classes, and of everything that it names, until nothing new appears."""
+"""Reads the code of functions and classes, and of everything that the code names, until nothing new appears."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from cnncost.frontends.torch.known_code import (
     is_of_system,
     is_static,
     is_system_class,
-    within,
+    undecorated,
 )
 from cnncost.frontends.torch.surroundings import names_of
 from cnncost.frontends.torch.torch_own import is_fixed, is_own
@@ -36,16 +36,24 @@ from cnncost.opaque import rule_of
 
 ABSENT: Any = object()
 _CONTAINERS = frozenset({list, dict, tuple, set, frozenset, OrderedDict})
-_MOST = 500
+_MAX_READ = 500
 """Maximum number of functions and classes to read for one model."""
 
 
-class Unseen(Exception):  # noqa: N818  # no error: the answer to a question
+class UndetectableError(Exception):
     """Code reaches something whose changes can't be detected; the message says what."""
 
 
 class Reader:
-    """Reads code and follows the names in it until nothing new appears."""
+    """Reads code and follows the names in it until nothing new appears.
+
+    Attributes:
+        names: each name that was looked up, with its namespace and value, by the namespace's id and the name.
+        classes, functions, modules: what was found.
+        cells: closure cells with their contents, by id.
+        nests: containers in classes and defaults, by id.
+        spaces: globals of the torch functions that code names.
+    """
 
     def __init__(self) -> None:
         self.names: dict[tuple[int, str], tuple[dict[str, Any], Any]] = {}
@@ -55,23 +63,23 @@ class Reader:
         self.nests: dict[int, Any] = {}
         self.modules: list[ModuleType] = []
         self.spaces: list[dict[Any, Any]] = []
-        """Namespaces of the torch functions that code names."""
         self._attributes: set[str] = set()
         self._called: set[str] = set()
-        """Names in the code of torch's methods: they may call members of the user's classes with these names."""
+        """Names in the code of torch's methods, which may call members of the user's classes with these names."""
         self._done: dict[type, set[str]] = {}
+        """Torch's classes, each with the names of the methods that have been read."""
         self._pending: list[FunctionType] = []
         self._own: dict[type, set[str]] = {}
-        """The user's classes, each with the names of the members that have been followed."""
+        """The user's classes, each with the names of the members that have been added."""
         self._checked: set[type] = set()
         for base in nn.Parameter.__mro__:
             self._base(base)
 
     def module(self, module: nn.Module) -> None:
-        """Add a module's class and the functions among its attributes; other attributes are compared elsewhere."""
+        """Add a module's class and the functions among its attributes. `skeleton_cache.py` compares the others."""
         kind = type(module)
         if rule_of(kind) is not None:
-            raise Unseen(f"a rule for {kind.__name__}")
+            raise UndetectableError(f"a rule for {kind.__name__}")
         if kind not in self.classes:
             self._class(kind)
         for name, value in vars(module).items():
@@ -85,7 +93,7 @@ class Reader:
                 self._attribute(item, module)
         elif kind is ReferenceType:  # recurrent layers have some of their own weights
             if all(value() is not parameter for parameter in module.parameters(recurse=False)):
-                raise Unseen("a weak reference")
+                raise UndetectableError("a weak reference")
         elif kind is partial and not vars(value):
             for each in _items(value):
                 self._attribute(each, module)
@@ -93,27 +101,27 @@ class Reader:
             self._value(value)
 
     def follow(self) -> None:
-        """Read everything found so far, and what it names. Raises Unseen."""
+        """Read everything found so far, and what it names. Raises UndetectableError."""
         while True:
             while self._pending:
                 self._read(self._pending.pop())
-                if len(self.functions) + len(self.classes) > _MOST:
-                    raise Unseen("too much code to read")
+                if len(self.functions) + len(self.classes) > _MAX_READ:
+                    raise UndetectableError("too much code to read")
             before = len(self.functions), len(self.classes), len(self._called)
             self._follow_torch()
             for kind, done in list(self._own.items()):
                 self._members(kind, done)
             if not self._pending and (len(self.functions), len(self.classes), len(self._called)) == before:
                 break
-        self._held_by_torch()
+        self._check_torch_attributes()
         if odd := [kind.__name__ for kind in self._own if kind in copyreg.dispatch_table]:
-            raise Unseen(f"how {odd[0]} is copied, which a function says that is registered")
+            raise UndetectableError(f"how {odd[0]} is copied, for which a function is registered with copyreg")
         if hidden := self._attributes & HIDDEN:
-            raise Unseen(f"the attribute {min(hidden)}")
+            raise UndetectableError(f"the attribute {min(hidden)}")
         if not self._attributes.isdisjoint(OWN_CLASS):
-            raise Unseen("the class of an object, of which code may make others")
+            raise UndetectableError("the class of an object, which code may create others of")
         if found := self._attributes & BY_NAME:
-            raise Unseen(f"{min(found)}, which finds attributes by computed names")
+            raise UndetectableError(f"{min(found)}, which finds attributes by computed names")
 
     def _follow_torch(self) -> None:
         """Collect names from methods of torch's classes that run implicitly or that code names."""
@@ -135,12 +143,12 @@ class Reader:
         `is_value`: code uses the class itself, and may create objects of it.
         """
         if type(kind) not in _METACLASSES and not is_known_class(kind):
-            raise Unseen(f"the metaclass of {kind.__name__}")
+            raise UndetectableError(f"the metaclass of {kind.__name__}")
         if kind is type:
             self._attributes.add("__class__")
         own = not all(map(is_system_class, kind.__mro__))
         if own and (is_value or not issubclass(kind, nn.Module)):
-            raise Unseen(f"the class {kind.__name__}, of which code may make objects")
+            raise UndetectableError(f"the class {kind.__name__}, which code may create objects of")
         for base in kind.__mro__:
             self._base(base)
 
@@ -148,37 +156,34 @@ class Reader:
         if not is_system_class(base):
             self._own.setdefault(base, set())
         elif not is_known_class(base):
-            raise Unseen(f"{base.__module__}.{base.__qualname__}")
+            raise UndetectableError(f"{base.__module__}.{base.__qualname__}")
         elif base not in self._checked:
             self._checked.add(base)
-            self.replaced(vars(base))
+            self.check_namespace(vars(base))
             if not is_static(base):
                 for name, value in vars(base).items():
                     if type(value) in _CONTAINERS and name not in _DATA:
                         self._nest(value)
         self.classes.setdefault(base)
 
-    def replaced(self, space: Any) -> None:
-        """Raise Unseen if a program has put something of its own into a namespace of torch."""
+    def check_namespace(self, space: Any) -> None:
+        """Raise UndetectableError if a program has replaced or added something in a namespace of torch."""
         for name, value in space.items():
             if not is_own(value):
-                raise Unseen(f"{name}, which stands in a namespace of torch")
+                raise UndetectableError(f"{name}, which the program has put into a namespace of torch")
 
-    def _held_by_torch(self) -> None:
-        """Raise Unseen if code names an attribute of a torch class that holds an object with changeable contents.
-
-        Nor may code name an attribute of a function there.
-        """
+    def _check_torch_attributes(self) -> None:
+        """Raise UndetectableError if code names a mutable object in a torch class, or an attribute of a function."""
         for kind in self.classes:
             if kind in self._own:
                 continue
             for name in self._attributes & vars(kind).keys():
                 value = vars(kind)[name]
                 if type(value) not in _CONTAINERS and not is_fixed(value):
-                    raise Unseen(f"{name}, an object in {kind.__name__}")
+                    raise UndetectableError(f"{name}, an object in {kind.__name__}")
                 function = getattr(value, "__func__", value)
                 if type(function) is FunctionType and not self._attributes.isdisjoint(function.__dict__):
-                    raise Unseen(f"an attribute of {function.__qualname__}")
+                    raise UndetectableError(f"an attribute of {function.__qualname__}")
 
     def _members(self, kind: type, done: set[str]) -> None:
         """Add the members that code names, and those that Python and torch call implicitly."""
@@ -201,22 +206,22 @@ class Reader:
     def _function(self, function: Any) -> None:
         if function in self.functions:
             return
-        self._named(function)
+        self._add(function)
         if type(function.__globals__) is not dict or type(function.__builtins__) is not dict:
-            raise Unseen(f"the globals of {function.__qualname__}")
+            raise UndetectableError(f"the globals of {function.__qualname__}")
         self._pending.append(function)
 
-    def _named(self, function: FunctionType) -> None:
+    def _add(self, function: FunctionType) -> None:
         """Add a function. It may have no attributes except those that torch's decorators set."""
         for name, value in function.__dict__.items():
             if name != "__wrapped__" and not (name.startswith("_torch") and type(value) in ATOMS):
-                raise Unseen(f"the attribute {name} of {function.__qualname__}")
+                raise UndetectableError(f"the attribute {name} of {function.__qualname__}")
         self.functions[function] = None
 
     def _read(self, function: FunctionType) -> None:
         names = names_in(function.__code__)
         if names.unread is not None:
-            raise Unseen(f"{names.unread} in {function.__qualname__}")
+            raise UndetectableError(f"{names.unread} in {function.__qualname__}")
         self._attributes |= names.attributes
         for chain in names.globals:
             self._chain(function, chain)
@@ -230,7 +235,7 @@ class Reader:
     def _cell(self, name: str, cell: CellType) -> None:
         """Add a closure cell; `super()` has one that holds the class."""
         if name != "__class__":
-            raise Unseen("a variable of a closure")
+            raise UndetectableError("a variable of a closure")
         self.cells[id(cell)] = cell, cell.cell_contents
 
     def _chain(self, function: Any, chain: tuple[str, ...]) -> None:
@@ -242,12 +247,12 @@ class Reader:
                 self._attributes.add("__class__")
                 return
             if value in _BYTES:
-                raise Unseen("bytes, which a function that is registered makes of text")
+                raise UndetectableError("bytes, which a registered codec may make of text")
             if value is ABSENT or (isinstance(value, type) and is_static(value)):
                 return
-        self._along(value, chain[1:])
+        self._follow_attributes(value, chain[1:])
 
-    def _along(self, value: Any, rest: tuple[str, ...]) -> None:
+    def _follow_attributes(self, value: Any, rest: tuple[str, ...]) -> None:
         """Follow attributes of Python modules; those of other objects have been collected by name."""
         for name in rest:
             if type(value) is not ModuleType:
@@ -255,7 +260,7 @@ class Reader:
             self.modules.append(value)
             value = self._looked_up(vars(value), name)
             if value is ABSENT:
-                raise Unseen(f"the attribute {name} of a module, which it makes when asked")
+                raise UndetectableError(f"the attribute {name} of a module, which its __getattr__ creates")
         self._value(value)
 
     def _looked_up(self, space: dict[str, Any], name: str) -> Any:
@@ -264,16 +269,16 @@ class Reader:
         return value
 
     def _value(self, value: Any) -> None:
-        """Add a value that code holds. Raises Unseen if its changes, or what it does, can't be detected."""
+        """Add a value that code holds. Raises UndetectableError if its changes, or what it does, can't be detected."""
         kind = type(value)
         if not is_hashed_by_identity(kind):
-            raise Unseen("an object whose metaclass says what is equal to its class")
+            raise UndetectableError("an object whose metaclass defines equality of classes")
         if issubclass(kind, type):
             self._class(value, is_value=True)
         elif kind in ATOMS or value is Ellipsis or value is NotImplemented:
             return
         elif kind is FunctionType:
-            self._called_by_name(value)
+            self._python_function(value)
         elif kind is BuiltinFunctionType:
             self._built_in(value)
         elif kind is tuple:
@@ -283,25 +288,25 @@ class Reader:
             for each in (value.__origin__, *value.__args__):
                 self._value(each)
         elif kind is not _SPECIAL_FORM:
-            raise Unseen(f"{kind.__module__}.{kind.__qualname__}")
+            raise UndetectableError(f"{kind.__module__}.{kind.__qualname__}")
 
-    def _called_by_name(self, function: FunctionType) -> None:
+    def _python_function(self, function: FunctionType) -> None:
         if not is_of_system(function):
             self._function(function)
-        elif (inner := within(function)) is not None:
-            self._named(function)
+        elif (inner := undecorated(function)) is not None:
+            self._add(function)
             for cell in function.__closure__ or ():
                 self.cells[id(cell)] = cell, cell.cell_contents
             self._value(inner)
         elif not is_known_function(function):
-            raise Unseen(f"{function.__module__}.{function.__qualname__}")
+            raise UndetectableError(f"{function.__module__}.{function.__qualname__}")
         else:
-            self._named(function)
+            self._add(function)
             self.spaces.append(function.__globals__)
 
     def _built_in(self, function: Any) -> None:
         if not is_known_in_c(function):
-            raise Unseen(f"{function.__qualname__}()")
+            raise UndetectableError(f"{function.__qualname__}()")
         if function.__name__ in BY_NAME:
             self._attributes.add(function.__name__)
 
@@ -311,7 +316,7 @@ class Reader:
         try:
             frozen(value, set())
         except UnfitError:
-            raise Unseen(f"a {type(value).__name__} of objects") from None
+            raise UndetectableError(f"a {type(value).__name__} of objects") from None
         self.nests[id(value)] = value
         for item in _items(value):
             self._value(item)
@@ -331,7 +336,7 @@ _DATA = frozenset(
         "__static_attributes__", "__type_params__", "__weakref__",
     }
 )  # fmt: skip
-"""Special attributes of classes that no code runs through, unless it names them."""
+"""Special attributes of classes that Python and torch don't call: they matter only if code names them."""
 
 
 def _items(value: Any) -> list[Any]:
@@ -340,4 +345,4 @@ def _items(value: Any) -> list[Any]:
     return [*value.keys(), *value.values()] if isinstance(value, dict) else list(value)
 
 
-__all__ = ["ABSENT", "Reader", "Unseen"]
+__all__ = ["ABSENT", "Reader", "UndetectableError"]

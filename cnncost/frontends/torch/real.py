@@ -1,6 +1,6 @@
 """Records from real data, for models whose forward reads its results (boxes to keep, tokens to route).
 
-The same recorder observes a real forward of a copy, on the given values or on random ones. Nodes whose sizes depend
+The recorder observes a forward of a copy of the model, on the given values or on random ones. Nodes whose sizes depend
 on values are marked: their numbers hold only for these values.
 """
 
@@ -30,7 +30,7 @@ from cnncost.frontends.torch.compiler import no_compiler_import
 from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.foreach import is_of_several
-from cnncost.frontends.torch.guard import quiet_torch, same_random_state, unseen_by
+from cnncost.frontends.torch.guard import hidden_from, quiet_torch, same_random_state
 from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.inputs import Inputs, prepare
@@ -75,16 +75,22 @@ class RealRecorder(Recorder):
         self._weights = weights
         self.masks = Masks(on_values=True)
         self._varies: set[int] = set()
+        """Value ids that depend on the inputs."""
         self._sized: set[int] = set()
+        """Value ids whose size depends on the inputs' values."""
         self._marked: list[int] = []
+        """Indices of nodes that read or create such values."""
         self._reads: list[int] = []
+        """Calls in which Python code read a value that depends on the inputs."""
         self._makes_sizes = False
+        """Whether the op that is being recorded has a result whose size depends on values."""
         self.inputs_of: Callable[[int], tuple[int, ...]] = lambda _: ()
         """Returns the value ids of a module call's inputs."""
         self._extents: dict[int, set[int]] = {}
+        """By call, the lengths (on the first axis) of results whose size depends on values."""
 
     def enter_input(self, value: int) -> None:
-        """Mark a value as varying between runs."""
+        """Mark a value as an input's, which may differ in another run."""
         self._varies.add(value)
 
     def run_of(self, inputs: str, tracker: Tracker) -> RealRun:
@@ -137,7 +143,7 @@ class RealRecorder(Recorder):
         if self._makes_sizes or not self._sized.isdisjoint(inputs):
             self._marked.append(index)
             values = self.ledger.values
-            fixed = {values[i][1:3] for i in inputs if i not in self._sized}  # written to in place: keeps its size
+            fixed = {values[i][1:3] for i in inputs if i not in self._sized}  # an in-place result keeps its size
             sized = [o for o in outputs if values[o].shape and values[o][1:3] not in fixed]
             self._sized.update(sized)
             self._extents.setdefault(self.call, set()).update(values[o].shape[0] for o in sized)
@@ -185,22 +191,22 @@ def record_real(
     if options.target is not None and options.target.type != device:
         raise InputError(f"a run on values is on the model's device, {device}; expected no other, got {options.target}")
     how = how_of(options, wanted, called)
-    with ONE_AT_A_TIME, gc_disabled(), unseen_by(Recorder), torch.inference_mode(False), same_random_state():
+    with ONE_AT_A_TIME, gc_disabled(), hidden_from(Recorder), torch.inference_mode(False), same_random_state():
         while True:
             arguments = prepare(inputs, root)
-            # again each time: forward may have written to the previous ones
+            # new ones each time, because forward may have written to them
             arguments_with_values, description = with_values(arguments, root, how.training is not None)
             try:
                 return copy_context().run(
                     _recorded, root, arguments_with_values, description, how, recorder
-                )  # its variables end here
-            except RecordAnewError as wanted:
-                wanted.prepare()
-                how = replace(how, **wanted.changes)
+                )  # context variables that forward sets end here
+            except RecordAnewError as restart:
+                restart.prepare()
+                how = replace(how, **restart.changes)
 
 
 def _recorded(
-    model: nn.Module, inputs: Inputs, said: str, how: How, made_by: Callable[[Weights], RealRecorder]
+    model: nn.Module, inputs: Inputs, source: str, how: How, make_recorder: Callable[[Weights], RealRecorder]
 ) -> Graph:
     originals = walk(model)
     called = [f for f in (how.called, how.training.loss if how.training is not None else None) if callable(f)]
@@ -210,17 +216,17 @@ def _recorded(
     for original, (_, copy) in zip([module for _, module in originals], tree, strict=True):
         if how.train is not None and copy is not original:
             copy.training = how.train
-    recorder = made_by(skeleton)
+    recorder = make_recorder(skeleton)
     tracker = Tracker(recorder)
     tracker.enter(tree)
     step = step_of(how.training, tree[0][1], skeleton, tracker)
     assert skeleton.watch is not None  # `copied` created it with one
-    with watching(skeleton.watch, skeleton.copy_of), skeleton.lending():
-        return _run(tree[0][1], tracker, recorder, inputs, said, how, step)
+    with watching(skeleton.watch, skeleton.copy_of), skeleton.restoring():
+        return _run(tree[0][1], tracker, recorder, inputs, source, how, step)
 
 
 def _run(
-    model: nn.Module, tracker: Tracker, recorder: RealRecorder, inputs: Inputs, said: str, how: How, step: Step | None
+    model: nn.Module, tracker: Tracker, recorder: RealRecorder, inputs: Inputs, source: str, how: How, step: Step | None
 ) -> Graph:
     recorder.inputs_of = tracker.inputs_of
     ledger = recorder.ledger
@@ -246,12 +252,12 @@ def _run(
         if isinstance(error, InputError):
             raise
         failure = explain_failure(error, tracker, inputs, on_values=True)
-        failure.recorded = so_far(tracker, inputs, entered, recorder.run_of(said, tracker))
+        failure.recorded = so_far(tracker, inputs, entered, recorder.run_of(source, tracker))
         raise failure from error
     scopes, calls = tracker.finish()
     graph = Graph(
         tuple(ledger.values), tuple(recorder.nodes), scopes, calls, ledger.storages(), entered, outputs,
-        recorder.run_of(said, tracker), inputs.examples, inputs.notes, tuple(recorder.masks.by_node.items()),
+        recorder.run_of(source, tracker), inputs.examples, inputs.notes, tuple(recorder.masks.by_node.items()),
     )  # fmt: skip
     return verify(graph)
 
@@ -259,7 +265,7 @@ def _run(
 def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple[Inputs, str]:
     """Inputs with values on the model's device, and a description of where the values came from.
 
-    Tensors keep `requires_grad`; non-leaves only if the model `trains`.
+    Tensors keep `requires_grad`; those that are not leaves only if `trains`.
     """
     device = next((p.device for p in model.parameters() if not p.is_meta), torch.device("cpu"))
     generator = torch.Generator().manual_seed(SEED)
@@ -269,7 +275,7 @@ def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple
     any_random = False
     for tensor in inputs.tensors():
         value = inputs.given.get(id(tensor), inputs.data.get(id(tensor)))
-        if value is None and not tensor.is_meta:  # batch sizes of a packed sequence; these stay on the CPU
+        if value is None and not tensor.is_meta:  # batch sizes of a packed sequence, which stay on the CPU
             given[id(tensor)] = tensor
             continue
         of_user = value is not None
@@ -288,7 +294,7 @@ def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple
 
 
 class _Storages:
-    """Copies tensors; copies of tensors that share memory share memory, too.
+    """Copies tensors so that copies share memory where the originals do.
 
     Args:
         tensors: all tensors to copy.

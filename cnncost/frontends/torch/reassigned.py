@@ -1,7 +1,7 @@
-"""Changes that no dispatch mode sees: `tensor.data = other`, and a storage that is resized by itself.
+"""Changes that no dispatch mode sees: `tensor.data = other` and `storage.resize_(n)`.
 
 `module.to` casts and moves modules by assigning `.data`, for example in hooks that store weights in fewer bits. FSDP
-frees a parameter that it has gathered by resizing its storage to 0, and allocates it anew the same way.
+frees a gathered parameter by resizing its storage to 0, and reallocates it by resizing it back.
 """
 
 from __future__ import annotations
@@ -29,6 +29,6 @@ def patches(forget: Callable[[torch.Tensor], object], resized: Callable[[torch.U
         return storage
 
     return [
-        Patch(torch.Tensor, "data", property(_get, assign), "the tensor would be taken for what it was before"),
-        Patch(torch.UntypedStorage, "resize_", resize, "memory that is freed would be counted as held"),
+        Patch(torch.Tensor, "data", property(_get, assign), "the tensor table would keep the tensor's old entry"),
+        Patch(torch.UntypedStorage, "resize_", resize, "freed memory would count as allocated"),
     ]

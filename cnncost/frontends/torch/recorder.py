@@ -1,13 +1,13 @@
 """The recorder: intercepts every op that a model runs and records it for a Graph.
 
 It works below autograd, where composite ops such as `conv2d`, `linear`, `lstm` and
-`scaled_dot_product_attention` still arrive whole (with autograd on they arrive decomposed,
-with the same MACs). Ops on tensors without data are not run at all when their signature is in
+`scaled_dot_product_attention` still arrive undecomposed (with autograd on they arrive decomposed,
+with the same MACs). Ops on tensors without data are not run at all if their signature is in
 the memo; ops on small tensors with known values (positions, masks, relative indices) are
 run, so that their values can be read.
 
-Three layers: `recorder_state.py` has the recording's nodes and tensors, `results.py` appends an op's node, and this
-file decides how an op is handled: by its memo entry, by running it, or by its parts.
+The recorder is built in three layers: `recorder_state.py` has the recording's nodes and tensors, `results.py` appends
+an op's node, and this file decides how an op is handled: by its memo entry, by running it, or by recording its parts.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Recorder(ResultRecorder):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if self.casting is not None:
-            self.casting.look()
+            self.casting.drop_stale()
         if self.follows_devices:
-            return self._follow(func, types, args, kwargs)
+            return self._dispatch_on_devices(func, types, args, kwargs)
         if types and any(map(is_wrapper, types)):
             return NotImplemented  # the subclass unwraps itself, then its inner ops are dispatched here
         operands: TensorArgs = []
@@ -60,22 +60,22 @@ class Recorder(ResultRecorder):
             kwargs = {}
         if self.attributor is not None:
             self.call = self.attributor.call(operands)
-            if (better := self.attributor.in_place(func, args, operands)) is not None:
-                return self.__torch_dispatch__(better, types, args, kwargs)
-        signs = tuple(key)
+            if (in_place := self.attributor.in_place(func, args, operands)) is not None:
+                return self.__torch_dispatch__(in_place, types, args, kwargs)
+        signature = tuple(key)
         try:
-            entry = self._memo.get(signs)
-        except (TypeError, NotImplementedError):  # an argument that can't be hashed or compared: rare
+            entry = self._memo.get(signature)
+        except (TypeError, NotImplementedError):  # an argument that can't be hashed or compared; rare
             return self._first_time(func, args, kwargs, None, operands)
         if entry is None:
-            return self._first_time(func, args, kwargs, signs, operands)
+            return self._first_time(func, args, kwargs, signature, operands)
         if entry.fresh is not None and not (self._noisy and of_noise(operands)):
             return self._record_fresh(entry, entry.fresh, operands)
         if entry.outputs is None:
-            if func is _ADD and type(args[1]) is int and not kwargs and _counts(operands[0][1]):
-                return self._record_counted(entry, args[1], *operands[0])
+            if func is _ADD and type(args[1]) is int and not kwargs and _is_counter(operands[0][1]):
+                return self._record_counter(entry, args[1], *operands[0])
             return self._record_run(entry, operands, self._runner.run(overload(func), args, kwargs, operands))
-        return self._record_made(entry, operands)
+        return self._record_outputs(entry, operands)
 
     def scan(self, args: Any, key: list[Any], operands: TensorArgs) -> None:
         """Append each argument to the key, and each tensor with its entry in the tensor table to `operands`."""
@@ -103,8 +103,8 @@ class Recorder(ResultRecorder):
             else:
                 key.append(arg)
 
-    def _follow(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """Record an op with tensors on several devices: results go to the device of the first operand with dim > 0."""
+    def _dispatch_on_devices(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """Record an op while tensors are on several devices; results are on that of the first operand with dim > 0."""
         assert self.appearance is not None  # it set `follows_devices`
         self.follows_devices = False
         tensors = list(tensors_in((args, kwargs or {})))
@@ -118,7 +118,7 @@ class Recorder(ResultRecorder):
         leader = next((t for t in tensors if t.dim()), tensors[0] if tensors else None)
         named = (kwargs or {}).get("device")
         if name and named == META and self.phase != "forward":
-            named = None  # autograd takes the device of a tensor on meta
+            named = None  # autograd passes on the true device of a tensor, which is meta
         if leader is not None and named is None and not name.startswith(transfers.LISTS):
             device = self.appearance.claimed(leader)
             blocks = [self.ledger.block_of(t) for t in tensors if t.dim()]
@@ -131,6 +131,7 @@ class Recorder(ResultRecorder):
     # ---- an op without a memo entry
 
     def _first_time(self, func: Any, args: Any, kwargs: Any, key: memos.Key | None, operands: TensorArgs) -> Any:
+        """Record an op without a memo entry, and store one under `key`; None: the op can't be memoized."""
         if is_higher_order(func):
             return run_higher_order(self, func, args, kwargs)
         op = overload(func)
@@ -163,17 +164,17 @@ class Recorder(ResultRecorder):
             self.appearance.place(result, META)
             return result
         if op.composite:
-            entry = entry._replace(spec=parts.with_scratch(entry.spec, op, args, kwargs, operands, self._anew))
+            entry = entry._replace(spec=parts.with_scratch(entry.spec, op, args, kwargs, operands, self._new_recorder))
         if key is not None and self._use_memo and not (op.composite and parts.depends_on_values(op, args)):
             self._memo[key] = entry
         if entry.fresh is not None and not (self._noisy and of_noise(operands)):
             return self._record_fresh(entry, entry.fresh, operands)
         if entry.outputs is None:
             return self._record_run(entry, operands, result)
-        return self._record_made(entry, operands)
+        return self._record_outputs(entry, operands)
 
     def _read_guess(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> float:
-        """Return a placeholder for an unknown number, cycling through `read_as`."""
+        """Record a read of an unknown number, and return a placeholder for it, cycling through `read_as`."""
         number, *others = self.read_as
         self.read_as = (*others, number)
         self.guesses, self._runner.data = True, {}
@@ -182,19 +183,19 @@ class Recorder(ResultRecorder):
         return number
 
     def _communicate(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
-        """Record a collective. Never memoized: a group of the same name may have another size."""
+        """Record a collective. Not memoized, because a group of the same name may have another size."""
         if not collectives.is_functional(op):
             return collectives.record(self, op, args, kwargs, operands)
         result = self._runner.for_shapes(op, args, kwargs, operands)
         entry = entries.of_run(op, args, kwargs, operands, result, self._runner, self.ledger)
         return self._record_run(entry, operands, result)
 
-    def _anew(self) -> Recorder:
-        """A recorder with an empty tensor table."""
+    def _new_recorder(self) -> Recorder:
+        """A new recorder with the same settings and an empty tensor table."""
         return Recorder(self._use_memo, casting=self.casting)
 
     def _run_sparse(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
-        """Record an op on sparse tensors. Never memoized: the stored elements are not part of a signature."""
+        """Record an op on sparse tensors. Not memoized, because the stored elements are not part of a signature."""
         if sparse_running.has_parts(op, args, kwargs):
             return self._run_parts(op.func, args, kwargs, operands)
         result = sparse_running.run(op, args, kwargs, operands, self._runner)
@@ -214,7 +215,7 @@ class Recorder(ResultRecorder):
             for tensor, tracked in operands:
                 if not is_meta(tensor):
                     table[id(tensor)] = stand_in = meta_like(tensor)
-                    self.ledger.stand_in(stand_in, tensor, tracked)
+                    self.ledger.add_stand_in(stand_in, tensor, tracked)
         follows, self.follows_devices = self.follows_devices, self.several
         with self:
             result = foreach.parts(func)(*replace_tensors(args, table, None), **replace_tensors(kwargs, table, None))
@@ -223,6 +224,6 @@ class Recorder(ResultRecorder):
         return replace_tensors(result, back, None) if back else result
 
 
-def _counts(tracked: TrackedTensor) -> bool:
-    """True if it is an integer with a tracked value, such as batch norm's counter."""
+def _is_counter(tracked: TrackedTensor) -> bool:
+    """True for an integer tensor on meta with a known value, such as batch norm's counter."""
     return tracked.data is not None and tracked.data.dtype is torch.int64 and not tracked.block.noise

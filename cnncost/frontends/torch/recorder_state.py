@@ -27,7 +27,7 @@ _CPU = torch.device("cpu")
 
 
 class RecorderState(TorchDispatchMode):
-    """What a recording knows so far. `call` is the running module call, set by the module tracker."""
+    """The state of a recording. `call` is the index of the running module call, set by the module tracker."""
 
     def __init__(
         self,
@@ -53,6 +53,7 @@ class RecorderState(TorchDispatchMode):
         self.casting = casting
         """Autocast state if the recording uses autocast."""
         self._noisy = False
+        """Whether a random mask was drawn: only then do ops have to be checked for operands that are masks."""
         self.appearance: Appearance | None = None
         """Device and autograd attributes that tensors report while forward runs."""
         self.follows_devices = False
@@ -62,7 +63,7 @@ class RecorderState(TorchDispatchMode):
         self.read_given: list[int] = []
         """Calls in which forward read a value that depends on a floating-point input."""
         self.read_as: tuple[float, ...] = ()
-        """Numbers returned in turn for unknown values that no size depends on; empty: reading one raises."""
+        """Numbers to return in turn for unknown values; empty: reading an unknown value raises."""
         self.guesses = False
         """Whether such a number was read."""
         self.masks = Masks()
@@ -75,7 +76,7 @@ class RecorderState(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """False: else torch imports its compiler (a second) to wrap `__torch_dispatch__`, and slows down each op."""
+        """Return False, or torch imports its compiler (a second) to wrap `__torch_dispatch__`, and slows every op."""
         return False
 
     def append(self, spec: OpSpec, inputs: tuple[int, ...], outputs: tuple[int, ...], name: str) -> None:
@@ -84,7 +85,7 @@ class RecorderState(TorchDispatchMode):
         self.ledger.clock += 1
 
     def release(self) -> None:
-        """Drop references to all tensors and break cycles, so that the copies are freed without garbage collection."""
+        """Drop references to all tensors and break cycles, so that copies are freed without the garbage collector."""
         self.skeleton = self.appearance = None
         self.ledger = TensorTable()
         self.values_at_hand = {}
@@ -94,7 +95,7 @@ class RecorderState(TorchDispatchMode):
     # ---- devices and values that tensors represent
 
     def place(self, tensor: torch.Tensor, device: torch.device | None) -> None:
-        """Report a tensor as being on `device`, if one was requested for it."""
+        """Register that a tensor is on `device`, if that is not the model's; None: no device was requested."""
         if device is not None and self.appearance is not None and not self.appearance.at_home(device):
             self.appearance.place(tensor, device)
 
@@ -104,7 +105,7 @@ class RecorderState(TorchDispatchMode):
         return self.appearance is not None and self.appearance.several
 
     def device_type(self, tensor: torch.Tensor) -> str:
-        """The device type that a tensor represents; CUDA if autocast uses CUDA's op lists, the CPU if there is none."""
+        """The type of the device that a tensor represents, or `cpu`; `cuda` if the autocast lists of CUDA apply."""
         if self.casting is not None and self.casting.device != "cpu":
             return self.casting.device
         claimed = self.appearance.claimed(tensor).type if self.appearance is not None else "cpu"
@@ -115,16 +116,16 @@ class RecorderState(TorchDispatchMode):
         return self.device_type(tensor) == "cpu"
 
     def makes_values(self, on: bool) -> None:
-        """Set whether tensors requested on the CPU are created there, with values."""
+        """Set whether tensors that code requests on the CPU are created there, with data, instead of on meta."""
         self._runner.makes_values = on
 
     def read(self, tensor: torch.Tensor) -> torch.Tensor | None:
         """A copy of the values of a meta tensor; None if they are unknown."""
-        self._runner.hands_over = True
+        self._runner.returns_values = True
         try:
             values: torch.Tensor = COPY_TO(tensor, device=_CPU)
         finally:
-            self._runner.hands_over = False
+            self._runner.returns_values = False
         return None if is_meta(values) else values
 
     @property
@@ -135,11 +136,11 @@ class RecorderState(TorchDispatchMode):
     # ---- tensors from outside the recording, or changed unobserved
 
     def register_external(self, tensor: torch.Tensor) -> TrackedTensor:
-        """Register an external tensor: a constant, or an alias created unobserved."""
+        """Register a tensor that no recorded op returned: a constant, or an alias of a registered tensor."""
         ledger = self.ledger
         copy = self.skeleton.copy_of(tensor) if self.skeleton is not None else None
-        if copy is not None and copy is not tensor:  # the user's original, reached past the skeleton
-            ledger.stand_in(tensor, tensor, ledger.find(copy) or self.register_external(copy))
+        if copy is not None and copy is not tensor:  # code used the user's tensor instead of the skeleton's copy
+            ledger.add_stand_in(tensor, tensor, ledger.find(copy) or self.register_external(copy))
             return ledger.tracked[id(tensor)]
         block = ledger.block_of(tensor)
         if block is None:
@@ -162,14 +163,14 @@ class RecorderState(TorchDispatchMode):
             self.ledger.add_source(tensor, "constant", data)
 
     def copy_values(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
-        """Give a tensor the known values of the one that it was created from unobserved."""
-        known = self.ledger.find(other)
-        if known is not None and known.data is not None and known.sig.real and is_meta(tensor):
+        """Give a tensor the known values of the tensor that it was created from, by an op that was not recorded."""
+        tracked = self.ledger.find(other)
+        if tracked is not None and tracked.data is not None and tracked.sig.real and is_meta(tensor):
             self.register_external(tensor)
-            self.ledger.attach(tensor, known.data)
+            self.ledger.attach(tensor, tracked.data)
 
     def _catch_up(self, tensor: torch.Tensor, old: TrackedTensor) -> TrackedTensor:
-        """Append a node that updates a tensor after a write through another view of its storage."""
+        """Append a node that updates a stale tensor: one whose storage was written to through another tensor."""
         ledger = self.ledger
         writer = old.block.writer
         if old.block.born is None and (is_meta(tensor) or (old.block.copied and old.data is None)):

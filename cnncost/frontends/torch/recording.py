@@ -1,4 +1,4 @@
-"""One recording: copy the model, run the copy under the recorder, restore everything around it."""
+"""One recording: copy the model, run the copy under the recorder, restore the state outside the model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import nn
 from cnncost.errors import CnncostError, GraphError, InputError
 from cnncost.frontends.torch import autocast as autocasts
 from cnncost.frontends.torch import autocast_regions as regions
-from cnncost.frontends.torch import collectives, flexible_attention, kept, reassigned, unwatched
+from cnncost.frontends.torch import collectives, flexible_attention, reassigned, skeleton_cache, unwatched
 from cnncost.frontends.torch.anew import AutocastUnwantedError, PlacesWantedError
 from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.attempt import How
@@ -29,7 +29,7 @@ from cnncost.frontends.torch.outcome import Outcome
 from cnncost.frontends.torch.patches import Patch, patched
 from cnncost.frontends.torch.placement import Home, home_of, placement_of, places, where
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.repeats import Asked
+from cnncost.frontends.torch.repeats import RecordingKey
 from cnncost.frontends.torch.replicated import Replica, broadcast_buffers
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.surroundings import Reach, reach_of
@@ -44,57 +44,59 @@ Made: TypeAlias = list[ref[torch.Tensor]]
 
 
 def record_once(model: nn.Module, inputs: Any, how: How, made: Made) -> Graph:
-    """Record on a cached skeleton, or else on a new one.
+    """Record a model once, on a cached skeleton or else on a new one.
 
     Args:
-        model: what is recorded.
+        model: the user's model.
         inputs: as the user passed them.
         how: options of the recording.
         made: receives weak references to the tensors alive at the end.
 
     Raises:
-        RecordAnewError: it has to be repeated with other options.
+        RecordAnewError: the recording has to be repeated with other options.
     """
     graph, cached = _recorded(model, prepare(inputs, model, how.floats), how, made)
     if cached is None:
         return verify(graph)
     graph = cached.reuse_if_equal(graph)
     cached.repeats.ended(graph)
-    if cached.tidied(made):  # no references held here: tensors still alive were left on the copies
-        kept.store(model, how.train, cached)
+    if cached.clean(made):  # no references held here: tensors still alive were left on the copies
+        skeleton_cache.store(model, how.train, cached)
     return graph
 
 
-def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[Graph, kept.Kept | None]:
+def _recorded(
+    model: nn.Module, inputs: Inputs, how: How, made: Made
+) -> tuple[Graph, skeleton_cache.CachedSkeleton | None]:
     """Return the Graph, and the skeleton if it can be cached."""
     reusable = how.shared and not any((how.grad, how.casts, how.called, how.places, how.replica))
     if any_split(inputs.tensors()):
         how, reusable = replace(how, split=True), False
     home = where(model, inputs, how.device)
     reusable = reusable and not home.others
-    cached = kept.acquire(model, how.train) if reusable else None
+    cached = skeleton_cache.acquire(model, how.train) if reusable else None
     if cached is None:
         return _on_new_copy(model, inputs, how, home, made, reusable)
-    asked = _asked(cached, inputs, how, home)
-    if (graph := cached.repeats.answer(asked)) is not None:
+    key = _key_of(cached, inputs, how, home)
+    if (graph := cached.repeats.answer(key)) is not None:
         return graph, cached
-    if not kept.renew(cached, model, how.train):
+    if not skeleton_cache.renew(cached, model, how.train):
         return _on_new_copy(model, inputs, how, home, made, reusable)
-    cached.repeats.begins(asked)
+    cached.repeats.begins(key)
     skeleton, watch, tracker = cached.skeleton, cached.watch(), cached.open(how.use_memo)
-    return _watched(skeleton, watch, _Run(cached.model, tracker, inputs, how, home, None), made), cached
+    return _run_and_restore(skeleton, watch, _Run(cached.model, tracker, inputs, how, home, None), made), cached
 
 
-def _asked(cached: kept.Kept, inputs: Inputs, how: How, home: Home) -> Asked | None:
-    """Return what the recording depends on; None if it has to run, whatever the last recording was."""
+def _key_of(cached: skeleton_cache.CachedSkeleton, inputs: Inputs, how: How, home: Home) -> RecordingKey | None:
+    """Return the key of a recording, to compare it with the last one; None if it has to run in any case."""
     comparable = SESSION.repeats and how.use_memo and how.returned is None
-    return cached.asked(inputs, how, home) if comparable else None
+    return cached.key_of(inputs, how, home) if comparable else None
 
 
 def _on_new_copy(
     model: nn.Module, inputs: Inputs, how: How, home: Home, made: Made, reusable: bool
-) -> tuple[Graph, kept.Kept | None]:
-    if any_split(model.parameters()):  # not asked of a cached skeleton, which has plain tensors alone
+) -> tuple[Graph, skeleton_cache.CachedSkeleton | None]:
+    if any_split(model.parameters()):  # not checked for a cached skeleton, which has only plain tensors
         how, reusable = replace(how, split=True), False
     originals = walk(model)
     called = [function for function in (how.called, how.training and how.training.loss) if callable(function)]
@@ -110,11 +112,11 @@ def _on_new_copy(
     casting = autocasts.Casting(how.grad or facts.AUTOCAST_KEEPS_CASTS_OF_INFERENCE, named) if how.casts else None
     tracker = Tracker(Recorder(how.use_memo, skeleton, data=skeleton.values(), casting=casting))
     tracker.enter(tree)
-    cached = kept.prepare(modules, how.train, skeleton, tracker, reach) if reusable else None
+    cached = skeleton_cache.prepare(modules, how.train, skeleton, tracker, reach) if reusable else None
     if cached is not None:
-        cached.repeats.begins(_asked(cached, inputs, how, home))
+        cached.repeats.begins(_key_of(cached, inputs, how, home))
     step = step_of(how.training, tree[0][1], skeleton, tracker, how.replica)
-    graph = _watched(skeleton, skeleton.watch, _Run(tree[0][1], tracker, inputs, how, home, step), made)
+    graph = _run_and_restore(skeleton, skeleton.watch, _Run(tree[0][1], tracker, inputs, how, home, step), made)
     skeleton.release()
     if casting is not None and how.autocast is None and not casting.regions:
         raise AutocastUnwantedError
@@ -137,8 +139,8 @@ def copied(
 ) -> tuple[_Skeleton, Reach]:
     """Return a skeleton of the modules and called functions, and the outside objects that the model's code reaches.
 
-    Functions that the model holds (hooks, closures) are only discovered by copying. What they reach through globals
-    must not be copied, so if new functions appear, everything is copied again.
+    Functions that the model holds (hooks, closures) are discovered only while copying it. Objects that they reach
+    through globals must not be copied, so if new functions appear, everything is copied again.
     """
     kinds = [type(module) for _, module in originals]
     own = {id(module) for _, module in originals}
@@ -157,13 +159,13 @@ def copied(
         functions += new
 
 
-def _watched(skeleton: Skeleton, watch: Watch | None, run: _Run, made: Made) -> Graph:
-    """Run on copies and restore everything around them, even on errors."""
+def _run_and_restore(skeleton: Skeleton, watch: Watch | None, run: _Run, made: Made) -> Graph:
+    """Run on copies, and restore the state outside the model, also if it fails."""
     if watch is None:
         return run(made)
     with watching(watch, skeleton.copy_of) as restored:
         graph = run(made)
-    notes = tuple([f"forward wrote to {what}; it was put back" for what in restored])
+    notes = tuple([f"forward wrote to {what}; it was restored" for what in restored])
     return replace(graph, notes=(*graph.notes, *notes)) if notes else graph
 
 
@@ -197,27 +199,28 @@ class _Run:
         recorder.values_at_hand.update(inputs.data)
         recorder.masks.sources.append(inputs.originals)
         loose = inputs.loose()
-        entered = tuple([self._enter(tensor, id(tensor) in loose) for tensor in inputs.tensors()])
+        input_values = tuple([self._enter(tensor, id(tensor) in loose) for tensor in inputs.tensors()])
         try:
             with same_random_state() as draws:
                 self._tracker.draws = draws if self._how.places else None
                 outputs, storages, chance = self._forward(draws)
             scopes, calls = self._tracker.finish()
             return Graph(
-                tuple(recorder.ledger.values), tuple(recorder.nodes), scopes, calls, storages, entered, outputs,
+                tuple(recorder.ledger.values), tuple(recorder.nodes), scopes, calls, storages, input_values, outputs,
                 chance, inputs.examples, inputs.notes, tuple(recorder.masks.by_node.items()),
                 placement=placement_of(recorder.ledger, self._home) if self._appearance.several else None,
             )  # fmt: skip
         except BaseException as error:
             if isinstance(error, CnncostError):
-                error.recorded = so_far(self._tracker, inputs, entered)
+                error.recorded = so_far(self._tracker, inputs, input_values)
             raise
         finally:
-            made.extend(recorder.ledger.made())
+            made.extend(recorder.ledger.created())
             made.extend(map(ref, inputs.tensors()))
-            self._tracker.release()  # else the error's frames, or a cycle, keep it alive
+            self._tracker.release()  # otherwise the frames of an error, or a reference cycle, keep the copies alive
 
     def _enter(self, tensor: torch.Tensor, loose: bool) -> int:
+        """Register an input, and return its value id. `loose`: it may die during the run."""
         ledger, inputs = self._tracker.recorder.ledger, self._inputs
         values = inputs.data.get(id(tensor), None if tensor.is_meta else tensor)
         tracked = ledger.add_source(tensor, "input", values, lasts=not loose)
@@ -251,9 +254,9 @@ class _Run:
         return outputs, recorder.ledger.storages(), chance  # computed while the outputs are still alive
 
     def _chance(self, names: list[str]) -> RealRun | None:
-        """Return what the figures depend on besides input shapes (random draws, values), and where it was first read.
+        """Return on what the figures depend besides shapes (random draws, given values), and where it was first read.
 
-        None if they depend on shapes alone.
+        None if they depend only on shapes.
         """
         tracker, recorder = self._tracker, self._tracker.recorder
         if (names or tracker.moved_generators()) and not self._how.places:
@@ -295,7 +298,7 @@ def so_far(tracker: Tracker, inputs: Inputs, given: tuple[int, ...], real: RealR
     )  # fmt: skip
     try:
         return verify(graph)
-    except GraphError:  # it failed in the middle of an op
+    except GraphError:  # forward failed in the middle of an op
         return None
 
 
@@ -304,7 +307,8 @@ def replacing(tracker: Tracker, appearance: Appearance, more: list[Patch]) -> It
     """Apply all patches of a recording in this context; enter it inside the recorder's mode."""
     ledger = tracker.recorder.ledger
     patches = [
-        *more, *unwatched.PATCHES, *flexible_attention.patches(), *tracker.patches(), *collectives.apart(),
+        *more, *unwatched.PATCHES, *flexible_attention.patches(), *tracker.patches(),
+        *collectives.unrecorded_propagation(),
         *reassigned.patches(ledger.forget, ledger.resize_storage),
         *appearance.patches(),
     ]  # fmt: skip

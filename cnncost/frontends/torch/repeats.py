@@ -1,8 +1,8 @@
-"""Skips a recording that would repeat the last one, and returns the last Graph.
+"""Skips a recording that would repeat the last one of a model, and returns the last Graph.
 
-A recording depends on the model, which `kept.py` compares, and on what is compared here: inputs, options, torch's
-settings, the values of the model's buffers, and what code uses from outside (`outside.py`). If any of these can't be
-compared, forward runs. All of this is off unless `SESSION.repeats` is set.
+A recording depends on the model, which `skeleton_cache.py` compares, and on what is compared here: inputs, options,
+torch's settings, the values of the model's buffers, and what code uses from outside (`outside.py`). If any of these
+can't be compared, forward runs. All of this is off unless `SESSION.repeats` is set.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from cnncost.frontends.torch.guard import settings
 from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.kinds import ATOMS, is_hashed_by_identity
 from cnncost.frontends.torch.outside import Outside
-from cnncost.frontends.torch.reading import Unseen
+from cnncost.frontends.torch.reading import UndetectableError
 from cnncost.graph import Graph
 from cnncost.opaque import registered
 
-_MOST = 1 << 20
+_MAX_ELEMENTS = 1 << 20
 """Maximum number of known elements of inputs and buffers that are compared each time."""
-_MOST_NEWS = 3
-"""Number of times that the outside state may differ before a model is no longer compared."""
+_MAX_SNAPSHOTS = 3
+"""Number of snapshots of the outside state; if it changes more often, a model is no longer compared."""
 _TENSORS = frozenset({torch.Tensor, nn.Parameter})
 
 
@@ -58,7 +58,7 @@ _SWITCHES: tuple[tuple[Any, str], ...] = (
     (warnings, "defaultaction"),
     (torch.utils.deterministic, "fill_uninitialized_memory"),
 )  # fmt: skip
-"""What code in torch, or a recording, takes another way for: functions, and attributes of objects."""
+"""Settings that change what code in torch, or a recording, does: functions that return them, and attributes."""
 
 
 def in_a_world() -> bool:
@@ -66,8 +66,8 @@ def in_a_world() -> bool:
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
-class Asked:
-    """Inputs, options and settings of a recording, and the known values of the model's buffers.
+class RecordingKey:
+    """What a recording is compared by: inputs, options, settings, and the known values of the model's buffers.
 
     Args:
         inputs: as prepared for the recording.
@@ -75,29 +75,29 @@ class Asked:
         buffers: the user's tensors whose values the recording may read.
 
     Raises:
-        Unseen: something can't be compared.
+        UndetectableError: something can't be compared.
     """
 
     def __init__(self, inputs: Inputs, others: tuple[Any, ...], buffers: Iterable[torch.Tensor]) -> None:
         if dispatch_modes() or function_modes() or default_mode() is not None or in_a_world():
-            raise Unseen("a mode around the recording, or a process group")
+            raise UndetectableError("a mode around the recording, or a process group")
         if any_global_hook() or any_registration_hook() or registered():
-            raise Unseen("a hook of all modules, or a rule: forward may make layers of any class")
+            raise UndetectableError("a global module hook, or a rule: forward may create layers of any class")
         self._others = others
         self._settings = [get() for get in _SETTINGS], [getattr(*switch) for switch in _SWITCHES]
         self._notes = inputs.notes, inputs.examples
         self._inputs = _Shapes(inputs).found
         self._values = [tensor.detach() for tensor in (*inputs.data.values(), *buffers)]
-        if sum(map(torch.Tensor.numel, self._values)) > _MOST:
-            raise Unseen("too many values to compare")
+        if sum(map(torch.Tensor.numel, self._values)) > _MAX_ELEMENTS:
+            raise UndetectableError("too many values to compare")
 
-    def kept(self) -> Asked:
-        """Return a copy that holds copies of the current values, and none of the user's objects."""
+    def copy_values(self) -> RecordingKey:
+        """Replace the values by copies, so that the key refers to none of the user's objects; returns itself."""
         self._values = [_bits(tensor).clone() for tensor in self._values]
         return self
 
-    def same(self, other: Asked) -> bool:
-        """Return True if `other` gives the same Graph on the same model; call it on a `kept` copy."""
+    def same(self, other: RecordingKey) -> bool:
+        """Return True if `other` gives the same Graph on the same model. Call `copy_values` first."""
         return (
             self._inputs == other._inputs
             and self._others == other._others
@@ -112,7 +112,7 @@ _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:
-    """Return the elements as integers, because 0.0 equals -0.0 but is another value."""
+    """Return the elements reinterpreted as integers: 0.0 and -0.0 then differ, and equal NaNs are equal."""
     if not tensor.is_floating_point() and not tensor.is_complex():
         return tensor
     if tensor.is_conj() or tensor.is_neg():
@@ -122,23 +122,24 @@ def _bits(tensor: torch.Tensor) -> torch.Tensor:
 
 
 class _Shapes:
-    """Arguments as nested tuples: containers, numbers, and tensors' geometry with what they share."""
+    """A comparable description of arguments, `found`: nested tuples of containers, numbers, and tensors' geometry."""
 
     def __init__(self, inputs: Inputs) -> None:
         self._storages: dict[int, int] = {}
         self._tensors: dict[int, int] = {}
         self._containers: dict[int, int] = {}
-        """Those that are passed twice are one object in forward, too."""
+        """Index of each container, by id: if it is passed twice, it is one object in forward, too."""
         self._inputs = inputs
         self._loose = inputs.loose()
         self.found = (
-            self._look(inputs.args), self._look(inputs.kwargs), tuple([self._tensor(t) for t in inputs.tensors()]),
+            self._describe(inputs.args), self._describe(inputs.kwargs),
+            tuple([self._tensor(t) for t in inputs.tensors()]),
         )  # fmt: skip
 
-    def _look(self, value: Any) -> Any:
+    def _describe(self, value: Any) -> Any:
         kind = type(value)
         if not is_hashed_by_identity(kind):
-            raise Unseen("an input whose metaclass says what is equal to its class")
+            raise UndetectableError("an input whose metaclass defines equality of classes")
         if kind in ATOMS and kind is not type:
             return kind, repr(value) if kind is float else value
         if kind in _TENSORS:
@@ -147,14 +148,14 @@ class _Shapes:
             return at
         self._containers[id(value)] = len(self._containers)
         if kind in {tuple, list}:
-            return kind, tuple([self._look(item) for item in value])
+            return kind, tuple([self._describe(item) for item in value])
         if kind is dict:
-            return kind, tuple([(self._look(name), self._look(item)) for name, item in value.items()])
-        raise Unseen(f"an input that is a {kind.__qualname__}")
+            return kind, tuple([(self._describe(name), self._describe(item)) for name, item in value.items()])
+        raise UndetectableError(f"an input that is a {kind.__qualname__}")
 
     def _tensor(self, tensor: torch.Tensor) -> Any:
         if type(tensor) not in _TENSORS or tensor.layout is not torch.strided or tensor.__dict__:
-            raise Unseen("an input that is no plain tensor")
+            raise UndetectableError("an input that is not a plain tensor")
         if id(tensor) in self._tensors:
             return self._tensors[id(tensor)]
         self._tensors[id(tensor)] = len(self._tensors)
@@ -180,42 +181,42 @@ class Repeats:
     def __init__(self, originals: list[nn.Module]) -> None:
         self._originals = [ref(module) for module in originals]
         self._outside: Outside | None = None
-        self._news = 0
-        self._asked: Asked | None = None
+        self._snapshots = 0
+        self._key: RecordingKey | None = None
         self._graph: Graph | None = None
         self.why_not = ""
-        """Why the next recording has to run, whatever it is asked; empty if it may not have to."""
+        """Why the next recording has to run whatever its key is; empty if it may be skipped."""
 
-    def answer(self, asked: Asked | None) -> Graph | None:
-        """Return the last Graph if a recording would give it again. `asked` is None if something can't be compared."""
-        if asked is None or self._graph is None or self._asked is None or self._outside is None:
+    def answer(self, key: RecordingKey | None) -> Graph | None:
+        """Return the last Graph if a recording with this key would give it again; None if it has to run."""
+        if key is None or self._graph is None or self._key is None or self._outside is None:
             return None
-        return self._graph if self._asked.same(asked) and self._outside.same() else None
+        return self._graph if self._key.same(key) and self._outside.same() else None
 
-    def begins(self, asked: Asked | None) -> None:
-        """Take the snapshot before a recording."""
-        self._graph, self._asked = None, None
-        if asked is None or self.why_not:
+    def begins(self, key: RecordingKey | None) -> None:
+        """Store the key and a snapshot of the outside state, before a recording."""
+        self._graph, self._key = None, None
+        if key is None or self.why_not:
             return
         if self._outside is None or not self._outside.same():
-            self._look()
+            self._take_snapshot()
         if self._outside is not None:
-            self._asked = asked.kept()
+            self._key = key.copy_values()
 
-    def _look(self) -> None:
-        self._outside, self._news = None, self._news + 1
-        if self._news > _MOST_NEWS:
-            self.why_not = "what is outside of the model changes from one recording to the next"
+    def _take_snapshot(self) -> None:
+        self._outside, self._snapshots = None, self._snapshots + 1
+        if self._snapshots > _MAX_SNAPSHOTS:
+            self.why_not = "the state outside the model changes from one recording to the next"
             return
         try:
             self._outside = Outside([module for each in self._originals if (module := each()) is not None])
-        except Unseen as reason:
+        except UndetectableError as reason:
             self.why_not = str(reason)
 
     def ended(self, graph: Graph) -> None:
-        """After it: its Graph answers for the next, unless it depends on chance or on values that aren't compared.
+        """Store the Graph of a recording, to answer the next, unless it depends on values that are not in the key.
 
-        Those are what it read of real data, and attention masks of any size.
+        Those are random draws, values of real data that it read, and attention masks.
         """
-        if self._asked is not None and graph.real is None and graph.failed is None and not graph.masks:
+        if self._key is not None and graph.real is None and graph.failed is None and not graph.masks:
             self._graph = graph

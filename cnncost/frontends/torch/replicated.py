@@ -1,9 +1,9 @@
 """`DistributedDataParallel`, whose reducer is a C++ object bound to the user's parameters and can't be copied.
 
-A stand-in does for the copy what the reducer does: it broadcasts the buffers before forward, collects gradients in
-buckets as they arrive, all-reduces each bucket as soon as it is full, and copies the results back. After the first step
-torch rebuilds its buckets in the order in which gradients arrived; here that is the reversed order of the parameters.
-If parameters may be unused, torch keeps the first buckets, in the parameters' order.
+This module does for the copied model what the reducer does: it broadcasts the buffers before forward, collects
+gradients in buckets as they arrive, all-reduces each bucket once it is full, and copies the results back. After the
+first step torch rebuilds its buckets in the order in which gradients arrived; here that is assumed to be the reversed
+order of the parameters. If parameters may be unused, torch keeps the first buckets, in the parameters' order.
 Ref: torch/csrc/distributed/c10d/reducer.cpp.
 """
 
@@ -29,8 +29,8 @@ class Replica(NamedTuple):
         views: whether gradients are views of the buckets, instead of copies.
         buffers: whether buffers are broadcast before a forward that autograd records.
         unused: whether parameters may stay without a gradient, so that all buckets are sent in any case.
-        counted: whether ranks tell each other, after backward, which parameters had one.
-        hooked: whether a communication hook takes the place of the all-reduces.
+        counted: whether an all-reduce after backward tells which parameters had a gradient on any rank.
+        hooked: whether a communication hook replaces the all-reduces.
     """
 
     group: Any
@@ -83,7 +83,7 @@ class Buckets:
     def __init__(self, replica: Replica, parameters: Sequence[nn.Parameter], ledger: TensorTable) -> None:
         if replica.hooked:
             raise InputError(
-                "training: the model's DistributedDataParallel has a communication hook, which can't be followed; "
+                "training: the model's DistributedDataParallel has a communication hook, which is not supported; "
                 "expected one without it, or the model inside it (`model.module`), whose step sends nothing"
             )
         self._replica = replica
@@ -131,9 +131,9 @@ class Buckets:
         waiting = [number for number, missing in enumerate(self._missing) if missing]
         if waiting and not self._replica.unused:
             raise InputError(
-                "training: parameters of the model in DistributedDataParallel have no gradient, at which torch raises "
-                "in the next step; expected DistributedDataParallel(…, find_unused_parameters=True), or a loss of all "
-                "parameters"
+                "training: some parameters in DistributedDataParallel have no gradient, for which torch raises in the "
+                "next step; expected DistributedDataParallel(…, find_unused_parameters=True), or a loss that depends "
+                "on all parameters"
             )
         with torch.no_grad():
             for number in waiting:

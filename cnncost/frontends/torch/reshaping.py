@@ -1,6 +1,6 @@
-"""In-place resizing of tensors without data, by the op itself or as its out arguments.
+"""Resizes tensors without data in place, as ops do that resize an operand or an `out` argument.
 
-Never applied to the user's tensors.
+The user's own tensors are never resized.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def geometry(tensor: torch.Tensor) -> tuple[torch.Size, tuple[int, ...]]:
 
 
 def reshape_like(tensor: torch.Tensor, like: torch.Tensor, tracked: TrackedTensor, op: Overload) -> None:
-    """Give a tensor the geometry that an op gave to its stand-in. New elements are uninitialised.
+    """Give a tensor the shape and strides that an op gave to its stand-in `like`. New elements are uninitialised.
 
     Raises:
         InputError: the tensor belongs to the user.
@@ -33,8 +33,8 @@ def reshape_like(tensor: torch.Tensor, like: torch.Tensor, tracked: TrackedTenso
     if tracked.block.owned and not is_meta(tensor):
         raise InputError(
             f"{op.func} changes the shape of a tensor in place, from {tuple(tensor.shape)} to {tuple(like.shape)}, and "
-            "the tensor was there before forward; an analysis changes nothing of yours. Expected a tensor that forward "
-            "makes, or the form of the op that returns a new one"
+            "the tensor was there before forward; an analysis doesn't change your objects. Expected a tensor that "
+            "forward creates, or the variant of the op that returns a new one"
         )
     if tensor.untyped_storage().nbytes() < (nbytes := like.untyped_storage().nbytes()):
         tensor.untyped_storage().resize_(nbytes)
@@ -42,7 +42,7 @@ def reshape_like(tensor: torch.Tensor, like: torch.Tensor, tracked: TrackedTenso
 
 
 def into_outs(op: Overload, kwargs: Any, operands: TensorArgs, made: list[torch.Tensor]) -> Any:
-    """Resize an op's out arguments to the results that it would allocate."""
+    """Resize an op's `out` arguments to the results that it would allocate (`made`), and return them."""
     tracked = {id(tensor): tracked for tensor, tracked in operands}
     outs = [kwargs[name] for name in op.arguments if name in op.outs]
     for out, like in zip(outs, made, strict=True):
@@ -51,8 +51,8 @@ def into_outs(op: Overload, kwargs: Any, operands: TensorArgs, made: list[torch.
     return outs[0] if len(outs) == 1 else tuple(outs)
 
 
-def zeros_behind(tensor: torch.Tensor, wanted: Any) -> None:
-    """Zero-extend a tensor's storage before a resize: uninitialised memory would differ from run to run."""
+def zero_extend(tensor: torch.Tensor, wanted: Any) -> None:
+    """Extend a tensor's storage by zeros before a resize: uninitialised memory would differ from run to run."""
     numel = wanted.numel() if isinstance(wanted, torch.Tensor) else prod(wanted)
     storage, end = tensor.untyped_storage(), int(tensor.storage_offset() + numel) * tensor.element_size()
     if (old := storage.nbytes()) < end:

@@ -1,4 +1,4 @@
-"""Calls equivalent to another op: numbers passed as a tensor, or mutable arguments that are not written to.
+"""Calls that are recorded as an equivalent op: numbers passed as a tensor, or an in-place overload that writes nothing.
 
 Torch's kernels read such a tensor of numbers (sequence lengths, split points) and continue as the overload that takes
 plain numbers. So does a recording, if the values are known.

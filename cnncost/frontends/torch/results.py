@@ -21,10 +21,14 @@ _LIFT = torch.ops.aten.lift_fresh.default
 
 
 class ResultRecorder(RecorderState):
-    """Appends nodes from memo entries: with new results (`_record_fresh`, `_record_made`) or those of a run."""
+    """Appends nodes from memo entries: with new results (`_record_fresh`, `_record_outputs`) or those of a run.
+
+    `TrackedTensor`s are indexed here, not accessed by name, where it happens for every op: [1] is the value id, [3]
+    the storage's record.
+    """
 
     def _record_fresh(self, entry: Entry, fresh: Fresh, operands: TensorArgs) -> torch.Tensor:
-        """Fast path for the commonest case, one new tensor. `_record_made` handles any outputs."""
+        """Fast path for the commonest case, one new tensor. `_record_outputs` handles any outputs."""
         sig, size, stride, dtype, nbytes = fresh
         ledger = self.ledger
         tensor = torch.empty_strided(size, stride, dtype=dtype, device=META)
@@ -34,7 +38,8 @@ class ResultRecorder(RecorderState):
         ledger.clock += 1
         return tensor
 
-    def _record_made(self, entry: Entry, operands: TensorArgs) -> Any:
+    def _record_outputs(self, entry: Entry, operands: TensorArgs) -> Any:
+        """Record an op that is not run: create its outputs from the entry, or return operands that it wrote to."""
         ledger = self.ledger
         tensors: list[torch.Tensor] = []
         ids: list[int] = []
@@ -58,6 +63,7 @@ class ResultRecorder(RecorderState):
         return tensors[0] if entry.single else memos.fill(entry.template, tensors)
 
     def _record_run(self, entry: Entry, operands: TensorArgs, result: Any) -> Any:
+        """Record an op that was run, and return its result."""
         ledger = self.ledger
         tensors: list[torch.Tensor] = []
         memos.templated(result, tensors)
@@ -70,7 +76,9 @@ class ResultRecorder(RecorderState):
             if tracked is None:
                 tracked = self._enter_result(tensor, operands)
             elif entry.func is _LIFT and not is_meta(tensor) and tensor.untyped_storage().resizable():
-                tracked.block.owned = False  # made by forward from numbers; a numpy array's memory is not resizable
+                tracked.block.owned = (
+                    False  # created from numbers, not from a numpy array, whose memory isn't resizable
+                )
             elif any(operands[i][0] is tensor for i in entry.writes):
                 tracked = self._written(entry, tensor, tracked, all(k.sig.real for _, k in operands))
             if (data := self._runner.data.get(id(tensor))) is not None:
@@ -91,10 +99,10 @@ class ResultRecorder(RecorderState):
         self.append(spec, tuple(reads), tuple(ids), entry.name)
         return result
 
-    def _record_counted(self, entry: Entry, more: int, tensor: torch.Tensor, tracked: TrackedTensor) -> torch.Tensor:
+    def _record_counter(self, entry: Entry, more: int, tensor: torch.Tensor, tracked: TrackedTensor) -> torch.Tensor:
         """Fast path for batch norm's num_batches_tracked, the commonest op on real values."""
         data = tracked.data
-        assert data is not None  # `_counts` has checked it
+        assert data is not None  # `_is_counter` has checked it
         written = self.ledger.rewrite(tensor, tracked, data + more if tracked.block.owned else data.add_(more))
         self.append(entry.spec, (tracked.value,), (written.value,), entry.name)
         return tensor
@@ -108,6 +116,7 @@ class ResultRecorder(RecorderState):
         return self.ledger.write(tensor, tracked, real)
 
     def _enter_result(self, tensor: torch.Tensor, operands: TensorArgs) -> TrackedTensor:
+        """Register a result: as a view of an operand with whose stand-in it shares memory, or as `add_result` does."""
         if is_meta(tensor) and tensor.layout is torch.strided:
             for arg, tracked in operands:
                 stand_in = self._runner.twins.get(id(arg))

@@ -1,7 +1,7 @@
-"""Run ops: for shapes on tensors without data, for values if all inputs have known ones.
+"""Run ops: for shapes on tensors without data, for values if those of all inputs are known.
 
-The user's parameters never take part in computation, and no tensor of the user is ever written to: an
-in-place op on such a tensor writes to a copy, which later reads see.
+No op computes with the user's parameters, and none writes to a tensor of the user's: an in-place op on such a tensor
+writes to a copy, which later reads see.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cnncost.frontends.torch.blocks import TensorArgs, pointer
 from cnncost.frontends.torch.checks import CHECKS
 from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.overloads import Overload
-from cnncost.frontends.torch.reshaping import geometry, into_outs, reshape_like, zeros_behind
+from cnncost.frontends.torch.reshaping import geometry, into_outs, reshape_like, zero_extend
 from cnncost.frontends.torch.shapes import output_types
 
 Table: TypeAlias = dict[int, torch.Tensor]
@@ -47,15 +47,15 @@ class Runner:
         self.data: dict[int, torch.Tensor] = {}
         self._written_copies: list[torch.Tensor] = []
         self.makes_values = False
-        """Whether tensors requested on the CPU are created there, with values."""
-        self.hands_over = False
-        """Whether the op's result is to be read from Python: it is returned with its values."""
+        """Whether tensors that code requests on the CPU are created there, with data, instead of on meta."""
+        self.returns_values = False
+        """Whether an op's known result is returned as a tensor with data, because Python code will read it."""
 
     def first_time(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
-        """An op's result the first time its signature occurs.
+        """Run an op whose signature occurs for the first time, after checks.
 
         Raises:
-            DataDependentError: it depends on unknown values.
+            DataDependentError: the result depends on unknown values.
         """
         self.twins, self.data = {}, {}
         if all(tracked.sig.real for _, tracked in operands):
@@ -68,7 +68,7 @@ class Runner:
         return self.run(op, args, kwargs, operands)
 
     def run(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
-        """Run an op: for values if all inputs have known ones, else only for shapes."""
+        """Run an op: for values if those of all inputs are known, else only for shapes."""
         self.twins, self.data = {}, {}
         if not operands:
             return self._create(op, args, kwargs)
@@ -96,7 +96,7 @@ class Runner:
         return self._on_twins(op, args, kwargs, operands)
 
     def for_shapes(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
-        """The result on meta, also if the values of all inputs are known."""
+        """Run an op only for shapes, even if the values of all inputs are known."""
         self.twins, self.data = {}, {}
         if op.made is not None:
             twins = {id(tensor): meta_like(tensor) for tensor, _ in operands if not is_meta(tensor)}
@@ -104,7 +104,7 @@ class Runner:
         return self._on_twins(op, args, kwargs, operands)
 
     def _too_large(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
-        """The result on meta if it would be too large to compute from the small real inputs; else None."""
+        """The result on meta if it is too large for its values to be tracked; None: run the op on the known values."""
         if sum(tensor.numel() for tensor, _ in operands) ** 2 <= REAL_LIMIT or op.is_view or op.mutable:
             return None
         try:
@@ -141,27 +141,27 @@ class Runner:
         return result
 
     def _for_values(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
-        """Run an op on values; return meta outputs, with the values in `data`, if an input is on meta."""
+        """Run an op on known values. Outputs are on meta, with their values in `data`, unless all inputs have data."""
         table = {id(tensor): tracked.data for tensor, tracked in operands if tracked.data is not None}
         copied = set()
         targets = written(op, args, kwargs, operands)
         for i in targets:
             tensor, tracked = operands[i]
-            at_hand = table.get(id(tensor), tensor)
-            if op.changes_shape and not op.resizes and at_hand is not tensor:
-                table[id(tensor)] = at_hand.detach()  # same values, as a view whose geometry may change
+            known = table.get(id(tensor), tensor)
+            if op.changes_shape and not op.resizes and known is not tensor:
+                table[id(tensor)] = known.detach()  # same values, as a view whose geometry may change
             elif tracked.block.owned:  # the values belong to the user: write to a copy
-                table[id(tensor)] = at_hand.detach().clone()
+                table[id(tensor)] = known.detach().clone()
             copied.add(id(tensor))
         self._written_copies = [table[key] for key in copied if key in table]
         if op.resizes:
-            zeros_behind(table.get(id(args[0]), args[0]), args[1])
+            zero_extend(table.get(id(args[0]), args[0]), args[1])
         result = op.func(*replace_tensors(args, table, CPU), **replace_tensors(kwargs, table, CPU))
         if op.changes_shape or op.outs:
             self._reshape(op, args, kwargs, [operands[i] for i in targets], table, operands)
         values: list[torch.Tensor] = []
         template = memos.templated(result, values)
-        if self.hands_over:
+        if self.returns_values:
             return result.clone()  # later writes go to this copy
         back = {id(data): tensor for tensor, _ in operands if (data := table.get(id(tensor))) is not None}
         outputs = [back.get(id(value), value) for value in values]
@@ -180,7 +180,7 @@ class Runner:
         values: list[torch.Tensor],
         outputs: list[torch.Tensor],
     ) -> list[torch.Tensor]:
-        """Outputs on `meta`, as in the whole recording; views of the user's own tensors are returned unchanged."""
+        """Replace outputs by tensors on meta, except views of the user's tensors, which are returned as they are."""
         real = {pointer(tracked.data if tracked.data is not None else tensor) for tensor, tracked in operands}
         real.update(pointer(value) for value in self._written_copies)
         aliases = any(pointer(value) in real for value in values)
@@ -193,7 +193,7 @@ class Runner:
     def _shaped(
         self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs, values: list[torch.Tensor]
     ) -> list[torch.Tensor]:
-        """Meta tensors for the outputs of an op whose values are known."""
+        """Meta tensors for the outputs of an op whose values are known, with the aliasing that the op gives them."""
         outputs: list[torch.Tensor] = []
         try:
             memos.templated(self._on_twins(op, args, kwargs, operands), outputs)
@@ -206,7 +206,7 @@ class Runner:
     def _reshape(
         self, op: Overload, args: Any, kwargs: Any, targets: TensorArgs, table: Table, operands: TensorArgs
     ) -> None:
-        """Apply to tensors the in-place geometry change that the op made to their values."""
+        """Give tensors the shape and strides that an in-place op gave to their values."""
         for tensor, tracked in targets:
             like = table.get(id(tensor), tensor)
             if geometry(tensor) == geometry(like):
@@ -232,15 +232,15 @@ class Runner:
 
 
 def _with_condition(condition: torch.Tensor, twins: Table) -> Table:
-    """Replacements that include a uint8 condition: `where` accepts one, except on meta."""
+    """Replacements in which a uint8 condition of `where` is bool: torch accepts uint8, but not on meta."""
     if condition.dtype is not torch.uint8:
         return twins
-    at_hand = twins.get(id(condition), condition)
-    return {**twins, id(condition): torch.empty_like(at_hand, dtype=torch.bool)}
+    known = twins.get(id(condition), condition)
+    return {**twins, id(condition): torch.empty_like(known, dtype=torch.bool)}
 
 
 def stays_whole(op: Overload, operands: TensorArgs) -> bool:
-    """True if a composite op is recorded as one op: a complex convolution is three real ones, plus sums."""
+    """True if a composite op is recorded as one op. A complex convolution is not: it is three real ones, plus sums."""
     return not (op.name.startswith("conv") and any(tensor.is_complex() for tensor, _ in operands))
 
 
@@ -264,7 +264,7 @@ def _reads_values(op: Overload, args: Any, operands: TensorArgs) -> bool:
 
 
 def _fits_any_mask(op: Overload, args: Any) -> bool:
-    """True if one value is written wherever a mask is set (`y[y < 0] = 0`), so that no shape depends on the count."""
+    """True if a mask only selects where a value is written (`y[y < 0] = 0`), so that no shape depends on its values."""
     if not op.schema_name.startswith("aten::index_put") or (len(args) > 3 and args[3]):
         return False
     x, indices, values = args[:3]
@@ -283,7 +283,7 @@ def _without_masks(args: Any, operands: TensorArgs) -> Any:
         if index is None or index.dtype not in MASKS:
             indices.append(index)
             continue
-        if not tracked[id(index)].sig.real:  # the number of set elements does not matter
+        if not tracked[id(index)].sig.real:  # `_fits_any_mask` holds: any number of set elements will do
             indices.extend(torch.empty(1, dtype=torch.int64, device=META) for _ in range(index.dim()))
             continue
         data = tracked[id(index)].data
@@ -292,7 +292,7 @@ def _without_masks(args: Any, operands: TensorArgs) -> Any:
 
 
 def written(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> tuple[int, ...]:
-    """Indices, among the op's tensors, of those that its schema marks as written."""
+    """Indices, among the op's tensors, of those that its schema marks as written to."""
     if not op.mutable:
         return ()
     hits: set[int] = set()

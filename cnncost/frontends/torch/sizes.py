@@ -1,4 +1,4 @@
-"""Ops whose result size depends on values, if these are known: packed sequences, masks, repeats.
+"""Creates the results of ops whose size depends on values, if these are known: packed sequences, masks, repeats.
 
 Torch keeps the lengths and batch sizes of packed sequences on the CPU, and its kernels require that.
 """
@@ -57,7 +57,7 @@ def _masked_select(args: Any, values: Values) -> Any:
 
 
 def _repeat_interleave(args: Any, values: Values) -> Any:
-    """self with each element, or slice along an axis, repeated as often as `repeats` says."""
+    """self with each element, or slice along an axis, repeated as often as `repeats` gives for it."""
     x, repeats = args[:2]
     axis = args[2] if len(args) > 2 else None
     shape = [x.numel()] if axis is None else list(x.shape)

@@ -1,7 +1,7 @@
 """Copies a model without its weights, in about a millisecond; forward runs on the copy.
 
 Whatever forward does to its modules (caches, counters, `.data`, hooks, even deleting a weight) affects only
-the copy. The user's modules are only read, so other threads may run them meanwhile.
+the copy. The user's modules are only read, so other threads may run them at the same time.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from cnncost.frontends.torch.watch import Watch
 _PLAIN_DISPATCH = torch.Tensor.__torch_dispatch__
 _TENSORS = frozenset({PARAMETERS, BUFFERS})
 HELD = (PARAMETERS, BUFFERS, MODULES)
-"""A module's tables of parameters, buffers and submodules by name."""
+"""Keys of a module's tables of parameters, buffers and submodules."""
 _BARE = vars(nn.Module())
 _STANDARD = tuple(_BARE)
 """Attributes of every module, in the order in which `nn.Module` sets them; those of subclasses follow."""
 STANDARD = frozenset(_STANDARD)
 HOOKS = tuple([n for n, v in _BARE.items() if isinstance(v, (dict, set)) and n not in HELD])
 hooks_of = itemgetter(*HOOKS)
-"""Gets the hook tables from a module's attributes."""
+"""Returns the hook tables among a module's attributes."""
 
 
 class LazyParameterError(Exception):
-    """A model has lazy parameters; the caller reports which."""
+    """A model has lazy parameters. The caller reports which."""
 
 
 @cache
@@ -48,7 +48,7 @@ def _traits(kind: type) -> tuple[bool, tuple[str, ...], bool]:
     """Traits of a module class: is it scripted, names of its slots, is it a TransformerEncoder."""
     if (kind.__module__, kind.__name__) == FLAT:
         raise InputError(
-            "FullyShardedDataParallel joins its parameters in flat ones, which a copy would share with the model; "
+            "FullyShardedDataParallel joins its parameters into flat ones, which a copy would share with the model; "
             "expected the model before it is wrapped, or one split by `fully_shard`, its successor"
         )
     return issubclass(kind, torch.jit.ScriptModule), slots(kind), issubclass(kind, nn.TransformerEncoder)
@@ -62,7 +62,7 @@ class _NoHooks(OrderedDict[Any, Any]):
 
 
 class _NoNames(set[Any]):
-    """Empty set of non-persistent buffer names, likewise shared."""
+    """Empty set of names of non-persistent buffers, shared in the same way."""
 
     def add(self, element: Any) -> None:  # noqa: ARG002  # a set's method
         raise HookWantedError
@@ -77,7 +77,7 @@ class Skeleton(Copier):
             tables are nearly always empty, and each module has a dozen.
 
     Attributes:
-        data: original tensors whose values may be read (small non-parameters), by the copy's identity.
+        data: originals whose values ops may run on (small tensors that are not parameters), by the copy's id.
     """
 
     on_values = False
@@ -90,16 +90,16 @@ class Skeleton(Copier):
         self._no_hooks = {n: _NoNames() if isinstance(_BARE[n], set) else _NoHooks() for n in HOOKS} if shared else None
         self._storages: dict[int, torch.UntypedStorage] = {}
         self._of_weights: set[int] = set()
-        """Storages of split weights, which other tensors share with them."""
+        """Storages of the local parts of split weights."""
 
     def module(self, module: nn.Module) -> nn.Module:
         """The copy of a module and everything in it.
 
         Scripted modules are not copied, as Python can't reach their internals: they run with their own weights.
         """
-        found: nn.Module | None = self._copies.get(id(module))
-        if found is not None:
-            return found
+        known_copy: nn.Module | None = self._copies.get(id(module))
+        if known_copy is not None:
+            return known_copy
         kind: Any = type(module)
         scripted, slot_names, encoder = _traits(kind)
         if scripted:
@@ -139,7 +139,7 @@ class Skeleton(Copier):
         if "_diffusers_hook" in attributes:
             with_own_casting(copy)
         if encoder:
-            attributes["use_nested_tensor"] = False  # it skips padding in eval mode by mask values, which are missing
+            attributes["use_nested_tensor"] = False  # in eval mode it would read the mask, to skip padding
         return copy
 
     def _tensors(self, named: dict[str, torch.Tensor | None]) -> dict[str, torch.Tensor | None]:
@@ -149,7 +149,7 @@ class Skeleton(Copier):
         return {n: m if m is None else self.module(m) for n, m in named.items()} if named else {}
 
     def values(self) -> dict[int, torch.Tensor]:
-        """`data` without tensors that share a split weight's memory: a weight's values are never read."""
+        """`data` without tensors that share the memory of a split weight, because weights' values are not read."""
         if not self._of_weights:
             return self.data.copy()
         strided = {k: t for k, t in self.data.items() if t.layout is torch.strided}
@@ -164,7 +164,7 @@ class Skeleton(Copier):
         return [(type(m).__name__, self._copies[id(m)]) for m in self._originals if isinstance(m, nn.Module)]
 
     def release(self) -> None:
-        """Drop references to user objects. The mapping from modules and tensors to copies is kept, by identity."""
+        """Drop references to user objects. `copy_of` still works for modules and tensors, by id."""
         kinds = set(map(type, self._originals))
         lasting = {kind for kind in kinds if issubclass(kind, (nn.Module, torch.Tensor))}
         if lasting != kinds:
@@ -172,7 +172,7 @@ class Skeleton(Copier):
         self._originals.clear()
         self.data.clear()
         self.functions.clear()
-        self.watch, self._leave, self._stay = None, None, {}
+        self.watch, self._leave, self._kept = None, None, {}
 
     def _split(self, tensor: torch.Tensor) -> torch.Tensor:
         """A copy of a DTensor around a copy of this rank's part."""
@@ -181,7 +181,7 @@ class Skeleton(Copier):
         with torch.no_grad():
             copy = split_like(tensor, self._tensor(part))
         copy.requires_grad_(tensor.requires_grad and (is_parameter(tensor) or tensor.is_leaf))
-        copy.__dict__.update(tensor.__dict__)  # of a parameter, that it is one
+        copy.__dict__.update(tensor.__dict__)  # for a parameter, this includes the mark that it is one
         self._copies[id(tensor)] = copy
         self._originals.append(tensor)
         return copy
@@ -190,7 +190,7 @@ class Skeleton(Copier):
         """A meta tensor of the same geometry. Views of one storage (flattened weights) still share one."""
         if tensor.layout is not torch.strided:
             return meta_like(tensor.detach())
-        if is_meta(tensor) and type(data := tensor.data) is torch.Tensor:  # that of a wrapper is a wrapper
+        if is_meta(tensor) and type(data := tensor.data) is torch.Tensor:  # not if it is a wrapper subclass
             return data  # `.data` has its own version counter; `detach` would share the user's
         storage = tensor.untyped_storage()
         where = identity_of(storage)
@@ -208,20 +208,20 @@ class Skeleton(Copier):
 
     def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
         """Its copy on `meta`; a parameter's copy is a parameter."""
-        found: torch.Tensor | None = self._copies.get(id(tensor))
-        if found is not None:
-            return found
+        known_copy: torch.Tensor | None = self._copies.get(id(tensor))
+        if known_copy is not None:
+            return known_copy
         if type(tensor) in LAZY:
             raise LazyParameterError
         if is_split(tensor):
             return self._split(tensor)
-        copy = self._bare(tensor)  # an activation that forward left on a module is no leaf: its copy has no history
+        copy = self._bare(tensor)  # without history, also for an activation that forward has left on a module
         parameter = is_parameter(tensor)
         if tensor.requires_grad and (parameter or tensor.is_leaf):
             copy.requires_grad = True
         kind = type(tensor)
         if parameter:
-            copy.__class__ = nn.Parameter  # as for materialized lazy parameters: takes half as long as creating one
+            copy.__class__ = nn.Parameter  # as torch does for lazy parameters; twice as fast as creating one
         if kind is not nn.Parameter and kind is not torch.Tensor and kind.__torch_dispatch__ == _PLAIN_DISPATCH:
             copy.__class__ = kind  # keeps its methods and `isinstance` results
         if not parameter and has_data(tensor):

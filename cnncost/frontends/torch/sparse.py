@@ -1,8 +1,8 @@
 """Tensors of sparse layouts (COO, CSR, CSC, BSR, BSC): their component tensors, and stand-ins without data.
 
-A stand-in stores as many elements as the original, in tensors on `meta`. If the positions of these elements are
-known it carries them, as a tensor on the CPU: the number of elements left after summing duplicates, or after
-combining two tensors, depends on positions and not on values.
+A stand-in is a sparse tensor on `meta` that stores as many elements as the original. If the positions of these elements
+are known, an attribute has them as a tensor on the CPU, the pattern: the number of elements left after summing
+duplicates, or after combining two tensors, depends on positions and not on values.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def stored(tensor: torch.Tensor) -> tuple[int, int]:
 
 
 def assembled(like: torch.Tensor, values: torch.Tensor, indices: Iterable[torch.Tensor]) -> torch.Tensor:
-    """A tensor with the layout and sizes of `like`, made of these parts, on the device of the values."""
+    """Assemble a tensor with the layout and sizes of `like` from its parts, on the device of the values."""
     how: dict[str, Any] = {"dtype": values.dtype, "layout": like.layout, "device": values.device}
     with without_modes(), torch.no_grad():
         if like.layout is torch.sparse_coo:
@@ -67,25 +67,25 @@ def assembled(like: torch.Tensor, values: torch.Tensor, indices: Iterable[torch.
 
 
 def stand_in(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor on `meta` that stores as many elements, and carries their positions if known."""
+    """A tensor on `meta` that stores as many elements as the given one, with its pattern if known."""
     values, *indices = [torch.empty(part.shape, dtype=part.dtype, device=META) for part in parts(tensor)]
     return with_pattern(assembled(tensor, values, indices), pattern(tensor))
 
 
 def keep_alive(tensor: torch.Tensor, made_of: list[torch.Tensor]) -> None:
-    """Keep tensors with data alive as long as the one made of their stand-ins."""
+    """Keep tensors with data alive as long as the sparse tensor that was assembled from their stand-ins."""
     setattr(tensor, _MADE_OF, made_of)
 
 
 def pattern(tensor: torch.Tensor) -> torch.Tensor | None:
-    """A tensor with data whose elements are in the same positions, with arbitrary values; None if unknown."""
+    """A tensor with data that stores elements at the same positions, with arbitrary values; None if unknown."""
     if not is_meta(tensor):
         return tensor.detach()
     return getattr(tensor, _PATTERN, None)
 
 
 def with_pattern(tensor: torch.Tensor, known: torch.Tensor | None) -> torch.Tensor:
-    """The same tensor, with the result of `pattern` set."""
+    """Set what `pattern` returns for a tensor on meta, and return the tensor."""
     if known is not None and is_meta(tensor):
         setattr(tensor, _PATTERN, known)
     return tensor

@@ -1,8 +1,8 @@
 """Run ops that take or return sparse tensors, without data or on known values.
 
 Torch has no kernels for sparse tensors without data. The result of such an op is dense with a known shape, or stores
-its elements where its input does, or their positions depend on the positions of its inputs: then the op is run on a
-tensor with these positions and arbitrary values.
+elements at the same positions as its input, or at positions that depend on those of its inputs: then the op is run on
+tensors with these positions and arbitrary values (`pattern` in `sparse.py`).
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _COMPRESSED = frozenset(
     | {f"sparse_{kind}_tensor" for kind in _KINDS}
     | {f"_sparse_{kind}_tensor_unsafe" for kind in _KINDS}
 )
-_MAKING = _COO | _COMPRESSED
+_CREATING = _COO | _COMPRESSED
 _CONVERTING = frozenset(f"{start}to_sparse{kind}" for start in ("", "_") for kind in ("", *(f"_{k}" for k in _KINDS)))
 _ELEMENTS = frozenset({"_values", "values"})
-_PLACES = frozenset({"_indices", "indices", "crow_indices", "col_indices", "ccol_indices", "row_indices"})
-_ASKING = frozenset({"_nnz", "is_coalesced", "sparse_dim", "dense_dim", "_dimI", "_dimV"})
+_INDICES = frozenset({"_indices", "indices", "crow_indices", "col_indices", "ccol_indices", "row_indices"})
+_QUERIES = frozenset({"_nnz", "is_coalesced", "sparse_dim", "dense_dim", "_dimI", "_dimV"})
 _PRODUCTS = frozenset({"mm", "addmm", "_sparse_addmm", "bmm", "mv", "addmv", "_sparse_mm_reduce_impl"})
 """Products whose result is dense for a sparse and a dense tensor."""
 _KEEPING = frozenset(
@@ -52,15 +52,15 @@ _KEEPING = frozenset(
     " log1p relu erf erfinv deg2rad rad2deg pow square sgn positive nan_to_num _sparse_softmax _sparse_log_softmax"
     " threshold threshold_backward zeros_like ones_like rand_like randn_like empty_like".split()
 )
-"""Ops that keep the positions of elements if there are no duplicates."""
+"""Ops whose result stores elements at the same positions, if there are no duplicates."""
 
 
 def has_parts(op: Overload, args: Any, kwargs: Any) -> bool:
-    """True if an op is recorded as its inner ops if one of its tensors is sparse."""
+    """True if an op with a sparse tensor is recorded as its inner ops."""
     if not op.composite or counts_products(op.name):
         return False
     checked = torch.sparse.check_sparse_tensor_invariants.is_enabled()  # torch checks by inner ops
-    return op.name not in _MAKING or (checked and _is_sized(op.bind(args, kwargs)))
+    return op.name not in _CREATING or (checked and _is_sized(op.bind(args, kwargs)))
 
 
 def _is_sized(named: dict[str, Any]) -> bool:
@@ -70,29 +70,29 @@ def _is_sized(named: dict[str, Any]) -> bool:
 
 def concerns(op: Overload, kwargs: Any, operands: TensorArgs) -> bool:
     """True if an op reads, creates or may create a sparse tensor."""
-    if op.name in _MAKING or op.name in _CONVERTING or op.name == "_spdiags":
+    if op.name in _CREATING or op.name in _CONVERTING or op.name == "_spdiags":
         return True
     return any_sparse([tensor for tensor, _ in operands]) or kwargs.get("layout") is torch.sparse_coo
 
 
 def run(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runner) -> Any:
-    """The op's result: sparse tensors as stand-ins; values, if all are known, in `runner.data`.
+    """Run an op: sparse results are stand-ins; their values, if those of all inputs are known, are in `runner.data`.
 
     Raises:
         DataDependentError: the number of stored elements depends on unknown values.
         NotImplementedError: the op changes a sparse tensor in place in a way that can't be tracked.
     """
     runner.twins, runner.data = {}, {}
-    if op.name in _ASKING:
+    if op.name in _QUERIES:
         return op.func(*args, **kwargs)
-    if op.is_view or op.name in _ELEMENTS or op.name in _PLACES or op.name in {"detach", "_coalesced"}:
-        viewed = _viewed(op, args, kwargs, operands, runner)
+    if op.is_view or op.name in _ELEMENTS or op.name in _INDICES or op.name in {"detach", "_coalesced"}:
+        viewed = _view(op, args, kwargs, operands, runner)
         if viewed is not None:
             return viewed
     if op.name in {"t", "transpose"} and args[0].layout in COMPRESSED and is_meta(args[0]):
-        return _turned(op, args, kwargs, operands, runner)
-    if op.name in _MAKING:
-        return _made(op, args, kwargs, operands, runner)
+        return _transposed(op, args, kwargs, operands, runner)
+    if op.name in _CREATING:
+        return _from_parts(op, args, kwargs, operands, runner)
     if op.mutable:
         return _in_place(op, args, kwargs, operands, runner)
     real = all(tracked.sig.real for _, tracked in operands)
@@ -101,20 +101,20 @@ def run(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runn
         return _dense(op, args, shape)
     if real:
         return _with_values(op, args, kwargs, operands, runner)
-    kept = _kept(op, args)
-    if kept is not None:
-        return kept
-    return _by_places(op, args, kwargs, operands)
+    result = _at_same_positions(op, args)
+    if result is not None:
+        return result
+    return _by_positions(op, args, kwargs, operands)
 
 
-def _viewed(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runner) -> Any:
-    """Component tensors, which share storage, with their known values; None if it is no such view."""
+def _view(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runner) -> Any:
+    """A component tensor, or the same sparse tensor again, with its known values; None if the op is another view."""
     tensor, tracked = operands[0]
-    if op.name in _ELEMENTS or op.name in _PLACES:
+    if op.name in _ELEMENTS or op.name in _INDICES:
         part = op.func(*args, **kwargs)
         places = pattern(tensor)
         data = tracked.data if tracked.sig.real else None
-        if is_meta(part) and op.name in _PLACES and places is not None:
+        if is_meta(part) and op.name in _INDICES and places is not None:
             runner.data[id(part)] = op.func(_coalesced_as(tensor, places).cpu())
         elif is_meta(part) and data is not None:
             runner.data[id(part)] = op.func(data)
@@ -127,7 +127,7 @@ def _viewed(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: 
     return result
 
 
-def _turned(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runner) -> torch.Tensor:
+def _transposed(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runner) -> torch.Tensor:
     """The transpose of a tensor with compressed layout: the same parts, with rows and columns swapped."""
     places, tracked = pattern(args[0]), operands[0][1]
     result = with_pattern(op.func(*args, **kwargs), None if places is None else op.func(places, *args[1:], **kwargs))
@@ -143,8 +143,8 @@ def _coalesced_as(tensor: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     return places
 
 
-def _made(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runner) -> Any:
-    """A tensor made of given parts, sharing their storages.
+def _from_parts(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runner) -> Any:
+    """A sparse tensor created from given parts, which shares their storages.
 
     Raises:
         DataDependentError: its sizes depend on indices with unknown values.
@@ -173,7 +173,7 @@ def _made(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Ru
         whole = op.func(*replace_tensors(args, table, CPU), **replace_tensors(kwargs, table, CPU))
         result = assembled(whole, *_split([runner.twins.get(id(part), part) for part in (values, *indices)]))
     else:
-        raise DataDependentError(f"the sizes of what {op.func} makes depend on its indices")
+        raise DataDependentError(f"the sizes of the result of {op.func} depend on its indices")
     if whole is not None and of[id(values)] is not None and values.numel() <= REAL_LIMIT:
         runner.data[id(result)] = whole
     keep_alive(result, [tensor for tensor, _ in operands if id(tensor) in runner.twins])
@@ -218,8 +218,8 @@ def _in_place(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner
         if places is not None and places is other:
             return target
     raise NotImplementedError(
-        f"{op.func} changes a sparse tensor in place, and which elements it stores after that can't be followed on "
-        "tensors without data; write the op out of place"
+        f"{op.func} changes a sparse tensor in place, and without data it is unknown which elements it stores then; "
+        "use the op that returns a new tensor"
     )
 
 
@@ -277,8 +277,8 @@ def _with_values(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, run
     return memos.fill(template, outputs)
 
 
-def _kept(op: Overload, args: Any) -> torch.Tensor | None:
-    """The result of an op that keeps positions, if these are unknown; else None."""
+def _at_same_positions(op: Overload, args: Any) -> torch.Tensor | None:
+    """The result of an op that stores elements at the positions of its input, if these are unknown; else None."""
     first: Any = args[0] if args else None
     if op.name == "sparse_mask" and is_sparse(args[1]):
         return _alike(args[1], args[0].dtype)
@@ -298,7 +298,7 @@ _LINEAR = frozenset({"clone", "neg", "mul", "div", "_to_copy"})
 
 
 def _alike(tensor: torch.Tensor, dtype: torch.dtype, shape: Any = None) -> torch.Tensor:
-    """A tensor on `meta` with its elements in the same positions; with `shape`, a transposed COO tensor."""
+    """A tensor on `meta` that stores elements at the same positions; with `shape`, a transposed COO tensor."""
     made = stand_in(tensor)
     values, *indices = parts(made)
     if shape is not None:
@@ -309,17 +309,17 @@ def _alike(tensor: torch.Tensor, dtype: torch.dtype, shape: Any = None) -> torch
     return with_pattern(made, pattern(tensor))
 
 
-def _by_places(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
-    """Run the op on tensors with the same positions and keep only the positions of the result.
+def _by_positions(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
+    """Run the op on tensors with the same positions and arbitrary values; only the positions of the result are used.
 
     Raises:
         DataDependentError: the positions are unknown, or the op's result depends on values.
     """
     table: dict[int, torch.Tensor] = {}
     for tensor, tracked in operands:
-        made = _placed(tensor, tracked)
+        made = _for_positions(tensor, tracked)
         if made is None or (not is_sparse(tensor) and op.name in _CONVERTING):
-            raise DataDependentError(f"how many elements {op.func} leaves in a sparse tensor depends on values")
+            raise DataDependentError(f"how many elements the result of {op.func} stores depends on values")
         table[id(tensor)] = made
     result = op.func(*replace_tensors(args, table, CPU), **replace_tensors(kwargs, table, CPU))
     values: list[torch.Tensor] = []
@@ -328,8 +328,8 @@ def _by_places(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> An
     return memos.fill(template, [back.get(id(value), meta_like(value)) for value in values])
 
 
-def _placed(tensor: torch.Tensor, tracked: TrackedTensor) -> torch.Tensor | None:
-    """A tensor with data to run an op on only for the positions; None if too little is known."""
+def _for_positions(tensor: torch.Tensor, tracked: TrackedTensor) -> torch.Tensor | None:
+    """A tensor with data, on which an op can be run for the positions of its result; None if too little is known."""
     if is_sparse(tensor):
         places = pattern(tensor)
         if places is None:

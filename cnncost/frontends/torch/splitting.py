@@ -16,8 +16,8 @@ AXES = ("dp", "fsdp", "tp")
 MIXED = {"bf16": torch.bfloat16, "bfloat16": torch.bfloat16, "fp16": torch.float16, "float16": torch.float16}
 
 
-class Done(NamedTuple):
-    """A model that is split, and notes that say how."""
+class SplitModel(NamedTuple):
+    """A model after splitting, and notes on how it was split."""
 
     model: nn.Module
     notes: tuple[str, ...]
@@ -26,7 +26,7 @@ class Done(NamedTuple):
 def split_module(
     model: nn.Module, mesh: Any, plan: Mapping[str, Any] | None = None, mixed: str | None = None,
     blocks: str | None = None,
-) -> Done:  # fmt: skip
+) -> SplitModel:  # fmt: skip
     """Split a model over a mesh: in place, except that `dp` wraps it in DistributedDataParallel.
 
     Args:
@@ -58,7 +58,7 @@ def split_module(
         # init_sync compares and broadcasts the parameters: not needed, the simulated ranks start with equal ones
         model = DistributedDataParallel(model, process_group=mesh.get_group("dp"), init_sync=False)
         notes.append("replicated by DistributedDataParallel")
-    return Done(model, tuple(notes))
+    return SplitModel(model, tuple(notes))
 
 
 def check_axes(names: tuple[str, ...]) -> None:
@@ -85,7 +85,7 @@ def check_options(names: tuple[str, ...], *, plan: Any = None, mixed: Any = None
     for axis, option, given in (("tp", "plan", plan), ("fsdp", "mixed", mixed), ("fsdp", "blocks", blocks)):
         if given is not None and axis not in names:
             more = ": --autocast or --dtype sets it without" if option == "mixed" else ""
-            raise InputError(f"split: {option} is for the axis {axis}, which the mesh has not{more}")
+            raise InputError(f"split: {option} is for the axis {axis}, which the mesh doesn't have{more}")
     if mixed is not None and mixed not in MIXED:
         raise InputError(f"split: mixed: expected one of {', '.join(MIXED)}, got {mixed!r}")
 
@@ -116,8 +116,8 @@ def _blocks(model: nn.Module, pattern: str | None) -> dict[str, nn.Module]:
         for path, module in named.items():
             if isinstance(module, (nn.ModuleList, nn.ModuleDict)):
                 raise InputError(
-                    f"split: blocks: {path} is a {type(module).__name__}, which has no forward; expected what is in "
-                    f"it, such as '{path}.*'"
+                    f"split: blocks: {path} is a {type(module).__name__}, which has no forward; expected the modules "
+                    f"in it, such as '{path}.*'"
                 )
         if not named:
             raise InputError(
@@ -172,4 +172,4 @@ def _in_words(chosen: dict[str, nn.Module]) -> str:
     return f"{ends} ({len(paths)} {'/'.join(sorted(classes))})"
 
 
-__all__ = ["AXES", "Done", "check_axes", "check_options", "own_plan", "split_module"]
+__all__ = ["AXES", "SplitModel", "check_axes", "check_options", "own_plan", "split_module"]

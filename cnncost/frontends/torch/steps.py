@@ -1,7 +1,7 @@
 """Recurrent layers step by step, as run on a CPU without a fused kernel.
 
-The products of all steps' inputs are one matmul; on tensors without data torch does one per step. Tensors live as
-long as those that the C++ code holds in local variables or in its list of all steps' states.
+On a CPU the products with the inputs of all steps are one matmul; on tensors without data torch computes one per step.
+Tensors live as long as those that the C++ code holds in local variables or in its list of all steps' states.
 Ref: ATen's native/RNN.cpp.
 """
 
@@ -17,7 +17,7 @@ State: TypeAlias = tuple[torch.Tensor, ...]
 """Hidden state N,R, and for an LSTM also the cell state N,H."""
 Weights: TypeAlias = Sequence[torch.Tensor]
 Cell: TypeAlias = Callable[[torch.Tensor, State, torch.Tensor], State]
-"""Maps the gates' input part N,G·H, the state, and the gates' recurrent part to the next state."""
+"""Maps the products with the input (N,G·H), the state, and the products with the state (N,G·H) to the next state."""
 
 
 def _lstm(gates_in: torch.Tensor, state: State, gates_back: torch.Tensor) -> State:
@@ -148,7 +148,7 @@ def packed(
 def _packed_way(
     cell: Cell, x: torch.Tensor, sizes: Sequence[int], state: State, weights: Weights, has_biases: bool
 ) -> tuple[torch.Tensor, State]:
-    """Forward direction: the final states of ending sequences are split off."""
+    """Forward direction: at each step, the states of sequences that have ended are split off."""
     gates = _inputs(x, weights, has_biases)
     outputs, ended, offset, before = [], [], 0, sizes[0]
     for size in sizes:
@@ -167,7 +167,7 @@ def _packed_way(
 def _packed_way_back(
     cell: Cell, x: torch.Tensor, sizes: Sequence[int], first: State, weights: Weights, has_biases: bool
 ) -> tuple[torch.Tensor, State]:
-    """Backward direction: the initial states of starting sequences are concatenated."""
+    """Backward direction: at each step, the initial states of sequences that begin are appended."""
     gates = _inputs(x, weights, has_biases)
     outputs, offset, before = [], gates.shape[0], sizes[-1]
     state = tuple([s.narrow(0, 0, before) for s in first])

@@ -27,9 +27,9 @@ _HEADS = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads", "v_p
 def _styles() -> dict[str, Callable[[], ParallelStyle]]:
     """Return how to create the torch style that each word stands for.
 
-    Packed weights (gate and up projection in one) are split by plain strips: ranks get other values than in
-    Transformers, but the same sizes. A norm over single heads, whose input has heads as its third axis, gets this
-    rank's heads only.
+    Packed weights (gate and up projection in one) are split into contiguous strips: ranks get other values than in
+    Transformers, but the same sizes. A norm over single heads, whose input has heads as its third axis, gets only this
+    rank's heads.
     """
     from torch.distributed.tensor import Replicate
     from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, SequenceParallel
@@ -53,10 +53,11 @@ def _styles() -> dict[str, Callable[[], ParallelStyle]]:
 _KEPT = frozenset({"replicate"})
 """Words for modules that are replicated on each rank."""
 _OF_PARTS = frozenset({"moe_tp_experts", "mla_kv_a_proj"})
-"""Words that torch has no style for; `own_styles.py` has."""
+"""Words for which torch has no style; `own_styles.py` has."""
 _EVEN = {"colwise": "out_features", "packed_colwise": "out_features", "rowwise": "in_features",
          "packed_rowwise": "in_features"}  # fmt: skip
-"""The width that the ranks have to divide, because the model's code computes on a rank's part of it."""
+"""Attribute of a module that has to be divisible by the number of ranks, because the model's code computes on a rank's
+part of it."""
 _DIMS = {"colwise": 0, "packed_colwise": 0, "colwise_gather_output": 0, "colwise_rep": 0, "embedding_rowwise": 0,
          "rowwise": 1, "packed_rowwise": 1, "rowwise_split_input": 1, "rowwise_rep": 1,
          "embedding_colwise": 1}  # fmt: skip
@@ -105,7 +106,7 @@ def parallelize(model: nn.Module, mesh: Any, plan: Mapping[str, Any] | None) -> 
         for path, other in others:
             setattr(model.get_submodule(path), other, getattr(model.get_submodule(first), name))
     for parameter in filter(is_split, model.parameters()):
-        settle(parameter)  # else forward would write to it
+        settle(parameter)  # otherwise forward would change it, and the analysis report that
 
 
 def _expanded(model: nn.Module, plan: dict[str, Any]) -> dict[str, Any]:
@@ -120,8 +121,8 @@ def _expanded(model: nn.Module, plan: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(word, ParallelStyle) and not (isinstance(word, str) and word in {*known, *_KEPT, *_OF_PARTS}):
             near = suggestion(word, known) if isinstance(word, str) else ""
             raise InputError(
-                f"tp: {pattern}: {word!r} is none of the styles that are followed{near}; expected {', '.join(known)} "
-                "or a ParallelStyle of torch; give a plan of your own: --plan, or cnncost.split(…, plan=…)"
+                f"tp: {pattern}: {word!r} is not a supported style{near}; expected {', '.join(known)} or a "
+                "ParallelStyle of torch; give a plan of your own: --plan, or cnncost.split(…, plan=…)"
             )
         matches = [path for path in paths if matching(pattern, path)]
         of = [path for path in parameters if matching(pattern, path)]
@@ -223,8 +224,8 @@ def _shared(model: nn.Module, chosen: dict[str, Any]) -> dict[tuple[str, str], l
             if len({_DIMS.get(str(chosen.get(path)), path) for path, _ in places}) > 1:
                 said = ", ".join(f"{path}: {chosen.get(path, 'not split')}" for path, _ in places)
                 raise InputError(
-                    f"tp: modules that share one weight are split unlike ({said}); expected a plan that splits them "
-                    "along one axis, as embedding_rowwise and colwise_gather_output do"
+                    f"tp: modules that share one weight are split differently ({said}); expected a plan that splits "
+                    "them along one axis, as embedding_rowwise and colwise_gather_output do"
                 )
             found[places[0]] = places[1:]
     return found

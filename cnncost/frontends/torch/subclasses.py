@@ -1,7 +1,8 @@
 """Tensor subclasses constructed in forward: `MyTensor(x)`, `CausalBias(variant, queries, keys)`.
 
-Torch's legacy constructor, inherited by subclasses without their own `__new__`, wraps a new tensor as the subclass.
-Under a dispatch mode that tensor already has a Python object and can't be wrapped again, so `as_subclass` is used.
+Torch's legacy constructor, inherited by subclasses without a `__new__` of their own, wraps a new tensor as the
+subclass. Under a dispatch mode that tensor already has a Python object and can't be wrapped again, so the replacement
+uses `as_subclass`.
 """
 
 from __future__ import annotations
@@ -14,37 +15,38 @@ import torch
 from cnncost.frontends.torch.patches import Patch
 
 _NEW = torch.Tensor.__new__
-_WHY = "the inherited constructor refuses a tensor that has a Python object already, as under a dispatch mode"
+_WHY = "the inherited constructor raises for a tensor that has a Python object already, as under a dispatch mode"
 
 
 def constructors(is_ours: Callable[[], bool], copy_values: Callable[[torch.Tensor, torch.Tensor], None]) -> list[Patch]:
-    """Replacements for the inherited constructors of all subclasses.
+    """Patches of the constructor that all tensor subclasses inherit.
 
     Args:
         is_ours: returns whether the caller is the model's code.
-        copy_values: called with the new tensor and the one whose values it has.
+        copy_values: called with the new tensor and the plain one that it was created from.
     """
 
     def new(kind: Any, *args: Any, **kwargs: Any) -> Any:
         if not is_ours():
             return _NEW(kind, *args, **kwargs)
         with torch.DisableTorchFunctionSubclass():
-            plain = _made(args, kwargs)
+            plain = _construct(args, kwargs)
             tensor = plain.as_subclass(kind)
             copy_values(tensor, plain)
             return tensor
 
-    kinds = [kind for kind in dict.fromkeys(_below(torch.Tensor)) if kind.__new__ is _NEW]
+    kinds = [kind for kind in dict.fromkeys(_subclasses(torch.Tensor)) if kind.__new__ is _NEW]
     return [Patch(kind, "__new__", staticmethod(new), _WHY) for kind in kinds]
 
 
-def _below(kind: Any) -> Iterator[Any]:
+def _subclasses(kind: Any) -> Iterator[Any]:
+    """All direct and indirect subclasses."""
     for each in kind.__subclasses__():
         yield each
-        yield from _below(each)
+        yield from _subclasses(each)
 
 
-def _made(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
+def _construct(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
     """Return what `torch.Tensor(…)` returns: a tensor unchanged, a new one for sizes, a copy of data.
 
     Raises:

@@ -1,8 +1,8 @@
 """Finds the outside state that a model's code reaches: globals, class attributes, closure cells, and their contents.
 
-Code compares such objects by `is` and shares them with code outside of the model, so a recording can't work on copies
-of them: they are saved before it and restored after it. The variables are found in the byte code of the model's
-methods and of the functions and classes that these name, once for each set of classes.
+Code compares such objects by `is` and shares them with code outside the model, so a recording can't work on copies of
+them: they are saved before it and restored after it. The variables are found in the byte code of the model's methods
+and of the functions and classes that these name, once for each set of classes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cnncost.session import SESSION
 _STORES_GLOBAL = dis.opmap["STORE_GLOBAL"]
 _ALWAYS = frozenset({"forward", "__call__", "__init__", "__new__", "__getattr__", "__getattribute__", "__setattr__"})
 """Methods that run without being named in code."""
-_MOST = 5000
+_MAX_READ = 5000
 """Maximum number of functions to read for one model."""
 
 
@@ -46,28 +46,28 @@ class Reach(NamedTuple):
     caches: tuple[Any, ...]
 
 
-_KNOWN: dict[tuple[int, ...], tuple[tuple[Any, ...], Reach, list[int]]] = {}
-_MOST_KNOWN = 64
-SESSION.own_table("what classes reach", _KNOWN)
+_CACHE: dict[tuple[int, ...], tuple[tuple[Any, ...], Reach, list[int]]] = {}
+_MAX_CACHED = 64
+SESSION.own_table("what classes reach", _CACHE)
 
 
 def reach_of(kinds: Iterable[type], functions: Iterable[Any] = ()) -> Reach:
-    """Outside state that these classes' methods and these functions reach. Cached for classes at module level."""
+    """Outside state that the methods of these classes, and these functions, reach. Cached for module-level classes."""
     roots: tuple[Any, ...] = (*[k for k in dict.fromkeys(kinds) if not of_system(k.__module__)], *functions)
     if not all(isinstance(root, type) and "<locals>" not in root.__qualname__ for root in roots):
-        return _explored(roots)  # don't cache: a closure may reference the model and would keep it alive
+        return _explore(roots)  # not cached, because a closure may refer to the model and would keep it alive
     key = tuple(map(id, roots))
-    known = _KNOWN.get(key)
+    known = _CACHE.get(key)
     if known is None or known[2] != [len(vars(kind)) for kind in known[1].classes]:  # attributes were added or removed
-        reach = _explored(roots)
+        reach = _explore(roots)
         known = (roots, reach, [len(vars(kind)) for kind in reach.classes])
-        while len(_KNOWN) >= _MOST_KNOWN:
-            _KNOWN.pop(next(iter(_KNOWN)), None)
-        _KNOWN[key] = known
+        while len(_CACHE) >= _MAX_CACHED:
+            _CACHE.pop(next(iter(_CACHE)), None)
+        _CACHE[key] = known
     return known[1]
 
 
-def _explored(roots: tuple[Any, ...]) -> Reach:
+def _explore(roots: tuple[Any, ...]) -> Reach:
     explorer = _Explorer(roots)
     for root in roots:
         explorer.visit(root)
@@ -75,16 +75,18 @@ def _explored(roots: tuple[Any, ...]) -> Reach:
 
 
 class _Explorer:
+    """Follows names from the roots to the variables that code can reach."""
+
     def __init__(self, roots: tuple[Any, ...]) -> None:
         self._copied = set(map(id, roots))
         """Identities of functions whose cells, defaults and attributes are copied with the model."""
         self._named: set[int] = set()
-        """Those among them that code also reaches by name: such code calls the originals."""
+        """Those of `_copied` that code also reaches by name, so that it calls the originals."""
         self._names: set[str] = set(_ALWAYS)
         self._classes: dict[type, set[str]] = {}
         self._modules: dict[int, tuple[ModuleType, set[str]]] = {}
         self._pending: list[FunctionType] = []
-        self._met: dict[int, Any] = {}
+        self._seen: dict[int, Any] = {}
         self._variables: dict[tuple[int, str], Variable] = {}
         self._held: list[Any] = []
         self._caches: list[Any] = []
@@ -92,7 +94,7 @@ class _Explorer:
     def explore(self) -> Reach:
         """Follow names until no new ones appear."""
         while True:
-            while self._pending and len(self._met) < _MOST:
+            while self._pending and len(self._seen) < _MAX_READ:
                 self._read(self._pending.pop())
             before = len(self._pending), len(self._variables), len(self._classes)
             for kind, done in list(self._classes.items()):
@@ -111,7 +113,10 @@ class _Explorer:
             self._variable(vars(owner) if isinstance(owner, ModuleType) else owner, name, table[name], False)
 
     def visit(self, value: Any, named: bool = False) -> bool:
-        """Follow functions, classes and modules. Returns False if the value is data instead."""
+        """Follow a function, class or module. Returns False if the value is data instead.
+
+        `named`: code reaches the value by name.
+        """
         kind = type(value)
         if kind in {staticmethod, classmethod, MethodType}:
             return self.visit(value.__func__, named)
@@ -120,16 +125,16 @@ class _Explorer:
                 self.visit(function)
             return True
         if kind is _lru_cache_wrapper:
-            if id(value) not in self._met:
-                self._met[id(value)] = value
+            if id(value) not in self._seen:
+                self._seen[id(value)] = value
                 self._caches.append(value)
             return self.visit(value.__wrapped__)
         if kind is FunctionType:
             again = named and id(value) in self._copied and id(value) not in self._named
             if again:
                 self._named.add(id(value))
-            if (again or id(value) not in self._met) and not of_system(value.__module__):
-                self._met[id(value)] = value
+            if (again or id(value) not in self._seen) and not of_system(value.__module__):
+                self._seen[id(value)] = value
                 self._pending.append(value)
             return True
         if isinstance(value, type):
@@ -182,7 +187,7 @@ class _Explorer:
 
 @cache
 def names_of(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
-    """Names used by code including nested code, and global names that it sets."""
+    """Names used by a code object and by nested ones, and the globals among them that they set."""
     names, stored = set(code.co_names), set[str]()
     if _STORES_GLOBAL in code.co_code[::2]:  # opcodes are the even bytes; disassembling is slow
         stored = {i.argval for i in dis.get_instructions(code) if i.opcode == _STORES_GLOBAL}
@@ -227,7 +232,7 @@ def set_value(variable: Variable, value: Any) -> None:
 
 
 def described(variable: Variable) -> str:
-    """`the global CACHE of net`, `Net.cache`, `the variable seen of a closure`."""
+    """Description of a variable, such as `the global CACHE of net`, `the variable seen of a closure`."""
     owner, name = variable
     if type(owner) is dict:
         return f"the global {name} of {owner.get('__name__', '?')}"

@@ -1,4 +1,4 @@
-"""Tells whether entries of torch's namespaces and classes are torch's own, or were put there by a program."""
+"""Decides whether entries of torch's namespaces and classes are torch's own, or were put there by a program."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _HERE = __name__.partition(".")[0]
 
 
 def is_own(value: Any, within: frozenset[int] = frozenset()) -> bool:
-    """Return True if a value holds no code of the user's: no function, object or class, however it is wrapped.
+    """Return True if a value contains no function, object or class of the user's, also inside wrappers.
 
     Args:
         value: the entry.

@@ -1,8 +1,8 @@
 """One training step: loss, backward, and optimizer step after a recorded forward.
 
-Ops outside of forward are attributed to module calls: a backward op to the call of the op that it differentiates
-(autograd numbers its nodes in the order of forward), a parameter's gradient and update to the module that owns the
-parameter.
+Ops outside forward are attributed to module calls: a backward op to the call of the op that it differentiates (found by
+the sequence numbers of autograd nodes, which follow the order of forward), a parameter's gradient and update to the
+module that owns the parameter.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Training(NamedTuple):
             output, else the sum of all outputs that require a gradient.
         optimizer: a name (`sgd`, `adamw:lr=1e-3`), an optimizer class or instance, a function from parameters to an
             optimizer, or None: no optimizer step.
-        set_to_none: gradients are None when forward begins; otherwise they are allocated, as zeros.
+        set_to_none: whether gradients are None when forward begins; otherwise they are allocated, as zeros.
     """
 
     loss: Loss = None
@@ -62,13 +62,13 @@ class Step:
         self._leaves = self._with_hooks()
         table = tracker.recorder.ledger
         self._buckets = Buckets(replica, self._parameters, table) if replica is not None else None
-        _alone()  # cached here, as it can't be measured during a backward
+        _unshared_counts()  # cached here, as it can't be measured during a backward
         for parameter in self._parameters if not training.set_to_none else ():
             parameter.grad = torch.zeros_like(parameter)
             gradient = own_part(parameter.grad)
             tracker.recorder.ledger.add_source(gradient, "constant")
             tracker.recorder.ledger.mark(gradient, "gradient")
-            tracker.recorder.ledger.beside(gradient, own_part(parameter))
+            tracker.recorder.ledger.share_device(gradient, own_part(parameter))
 
     def _with_hooks(self) -> list[torch.Tensor]:
         """Copies of all tensors that receive gradients, with the hooks of the originals registered on them.
@@ -90,13 +90,13 @@ class Step:
         for scope, module in self._skeleton.modules():
             if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse:
                 raise InputError(
-                    f"training: {scope} has sparse gradients (sparse=True), as large as the data says; expected "
+                    f"training: {scope} has sparse gradients (sparse=True), whose size depends on data; expected "
                     "sparse=False"
                 )
         return leaves
 
     def loss(self, result: Any) -> torch.Tensor:
-        """The loss; the caller keeps a reference to it, as a training loop does.
+        """Compute the loss. The caller keeps a reference to it, as a training loop does.
 
         Raises:
             InputError: nothing in the output requires a gradient, or the loss is not a scalar.
@@ -110,19 +110,19 @@ class Step:
         return loss
 
     def run(self, loss: torch.Tensor) -> None:
-        """Backward and optimizer step, outside of autocast as torch recommends."""
+        """Run backward and the optimizer step, outside autocast as torch recommends."""
         recorder = self._tracker.recorder
         owners = self._owners()
         recorder.phase, recorder.attributor = "backward", _Backward(self._tracker, owners)
         loss.backward()
         if self._buckets is not None:
             self._buckets.finish()
-        self._book_gradients(owners)
+        self._mark_gradients(owners)
         if self._training.optimizer is not None:
             self._update(owners)
         recorder.attributor = None
 
-    def _book_gradients(self, owners: dict[int, int]) -> None:
+    def _mark_gradients(self, owners: dict[int, int]) -> None:
         ledger = self._tracker.recorder.ledger
         for parameter in self._leaves:
             if parameter.grad is not None:
@@ -139,7 +139,7 @@ class Step:
             block.device = owner.device
 
     def _update(self, owners: dict[int, int]) -> None:
-        """The optimizer's step. State from earlier steps is registered as allocated before the first node."""
+        """Run the optimizer's step. State from earlier steps is registered as allocated before the first node."""
         recorder = self._tracker.recorder
         self.optimizer, values = warmed(self._training.optimizer, self._parameters, self._skeleton, recorder)
         for parameter, tensor in state_tensors(self.optimizer, self._parameters):
@@ -148,11 +148,11 @@ class Step:
             if parameter is not None:
                 self._share_owner(owners, parameter, tensor)
         recorder.phase, recorder.attributor, recorder.read_as = "optimizer", _Update(owners), STAND_IN
-        knew, recorder.guesses = recorder.guesses, False
+        guessed, recorder.guesses = recorder.guesses, False
         try:
             step(self.optimizer)
-            if recorder.guesses and not knew:  # earlier steps read no numbers, so their influence was not tested
-                raise DataDependentError("it reads numbers in later steps than the first")  # noqa: TRY301  # named below
+            if recorder.guesses and not guessed:  # earlier steps read no numbers, so their influence was not tested
+                raise DataDependentError("it reads numbers in later steps than the first")  # noqa: TRY301  # wrapped below
         except Exception as error:
             raise step_failed(self.optimizer, error) from error
 
@@ -176,7 +176,7 @@ class _Backward:
         self._owners = owners
         self._node: tuple[int, int] | None = None
         self._began = self._start = tracker.recorder.ledger.clock
-        """Clock at the start of the current autograd node, and of backward."""
+        """Clock of the tensor table at the start of the current autograd node, and of backward."""
 
     def call(self, operands: TensorArgs) -> int:  # noqa: ARG002  # the protocol
         """The call of the op that is being differentiated."""
@@ -198,21 +198,22 @@ class _Backward:
         return trail[place - 1][1] if place else 0
 
     def in_place(self, func: Any, args: tuple[Any, ...], operands: TensorArgs) -> Any:
-        """The in-place op for accumulating gradients of a value used several times, or scattering them into zeros.
+        """The in-place op that autograd would run without a dispatch mode, or None if it would run `func`.
 
-        Autograd does these in place, but not while a dispatch mode is on (torch/csrc/autograd/input_buffer.cpp, and
-        index_backward in FunctionsManual.cpp). Its sums are distinguished from those in a derivative's formula by an
-        operand created by an earlier node, or by a node that passes two gradients to one value.
+        Autograd accumulates gradients of a value used several times, and scatters gradients into zeros, in place unless
+        a dispatch mode is on (torch/csrc/autograd/input_buffer.cpp, and index_backward in FunctionsManual.cpp). Such a
+        sum is told from one in a derivative's formula by an operand that an earlier node created, or by a node that
+        passes two gradients to one value.
         """
-        better = _IN_PLACE.get(func) or _of_this_node(func)
-        if better is None or torch.is_grad_enabled() or self._node is None or operands[0][0] is not args[0]:
+        in_place_op = _IN_PLACE.get(func) or _of_this_node(func)
+        if in_place_op is None or torch.is_grad_enabled() or self._node is None or operands[0][0] is not args[0]:
             return None
         born = [tracked.block.born for _, tracked in operands]
         if born[0] is None or born[0] < self._start:
             return None
-        if func is not _ADD:  # the zeros, or another tensor, must be created by this formula
-            return better if born[0] >= self._began else None
-        if _holders(args[0]) != _alone():
+        if func is not _ADD:  # only into zeros, or another tensor, that this node's formula has created
+            return in_place_op if born[0] >= self._began else None
+        if _reference_counts(args[0]) != _unshared_counts():
             return None
         if (
             len(args) != 2
@@ -222,7 +223,7 @@ class _Backward:
         ):
             return None
         here = born[0] >= self._began and born[1] >= self._began
-        return None if born[1] < self._start or (here and not _hands_on_twice()) else better
+        return None if born[1] < self._start or (here and not _passes_two_gradients()) else in_place_op
 
 
 _ADD = torch.ops.aten.add.Tensor
@@ -243,7 +244,7 @@ _FORMULAS = {
         torch.ops.aten.mul.Tensor: torch.ops.aten.mul_.Tensor,
     },
 }
-"""By autograd node: ops that its formula does in place, on tensors that it created."""
+"""By autograd node: ops that its formula runs in place, on tensors that it created."""
 
 
 def _of_this_node(func: Any) -> Any:
@@ -253,21 +254,21 @@ def _of_this_node(func: Any) -> Any:
     return _FORMULAS.get(node.name(), {}).get(func) if node is not None else None
 
 
-def _hands_on_twice() -> bool:
+def _passes_two_gradients() -> bool:
     """True if the current node passes two gradients to one value, as for `x * x`."""
     node: Any = current_node()
     targets = [(id(target), place) for target, place in node.next_functions if target is not None]
     return len(set(targets)) < len(targets)
 
 
-def _holders(tensor: torch.Tensor) -> tuple[int, int]:
+def _reference_counts(tensor: torch.Tensor) -> tuple[int, int]:
     """Reference counts of a tensor and of its storage."""
     return use_count(tensor), storage_use_count(identity_of(tensor.untyped_storage()))
 
 
 @cache
-def _alone() -> tuple[int, int]:
-    """Measured reference counts, within a dispatch mode, of a gradient that only autograd holds."""
+def _unshared_counts() -> tuple[int, int]:
+    """Reference counts, measured within a dispatch mode, of a gradient to which only autograd refers."""
     seen: list[tuple[int, int]] = []
 
     class Look(TorchDispatchMode):
@@ -277,7 +278,7 @@ def _alone() -> tuple[int, int]:
 
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             if func is torch.ops.aten.add.Tensor and not torch.is_grad_enabled():
-                seen.append(_holders(args[0]))
+                seen.append(_reference_counts(args[0]))
             return func(*args, **(kwargs or {}))
 
     def backward() -> tuple[int, int]:
@@ -295,7 +296,7 @@ def _alone() -> tuple[int, int]:
 class _Update:
     """Attributes an optimizer's ops to the call whose module owns the updated parameter.
 
-    Ops only on temporaries are attributed like the previous op.
+    Ops on temporaries alone are attributed like the previous op.
     """
 
     def __init__(self, owners: dict[int, int]) -> None:

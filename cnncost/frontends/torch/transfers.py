@@ -1,8 +1,8 @@
 """Copies between the devices of a model, in forward and backward.
 
-A tensor on `meta` stays there; only the device that it represents changes. The copy is recorded as an op of its own
-kind, `transfer`. Autograd would see a copy from `meta` to `meta` and leave the gradient's copy out, so a Function of
-our own copies the gradient back.
+A tensor on `meta` stays there; only the device that it represents changes. The copy is recorded as an op of the kind
+`transfer`. Autograd would see a copy from `meta` to `meta` and omit the copy of the gradient, so an autograd Function
+of our own copies the gradient back.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cnncost.graph import Node, OpSpec
 HOSTS = frozenset({"cpu", "meta"})
 _COPY = "aten::copy_"
 LISTS = ("aten::_foreach_", "aten::_fused_")
-"""Prefixes of ops on lists: their tensors may be on several devices, because they run one tensor at a time."""
+"""Prefixes of ops on lists, whose tensors may be on several devices: they are recorded as one op per tensor."""
 
 
 class Places(Protocol):
@@ -40,9 +40,9 @@ class Places(Protocol):
 
 
 def moved(places: Places, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Return what `tensor.to(…)` returns if it moves to another device of the model; None if it doesn't.
+    """Return the result of `tensor.to(…)` if it is a transfer to another device; None if it isn't.
 
-    Of a model on one device, only copies between two devices other than the CPU are transfers.
+    For a model on one device, only copies between two devices other than the CPU are transfers.
     """
     target = next((a for a in (*args, kwargs.get("other")) if isinstance(a, torch.Tensor)), None)
     named = [places.claimed(target)] if target is not None else map(as_device, (*args, kwargs.get("device")))

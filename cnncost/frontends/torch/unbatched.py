@@ -14,7 +14,7 @@ _FAR = 64
 _NOTE = "has no batch axis, and was taken as one example"
 
 _BEFORE = frozenset({"pointwise", "layout", "pad", "copy"})
-"""Kinds of ops that leave the axes what they are."""
+"""Kinds of ops before the first convolution that don't change the meaning of the axes."""
 
 
 def without_batch_axis(graph: Graph) -> Graph:
@@ -29,12 +29,12 @@ def without_batch_axis(graph: Graph) -> Graph:
     same, shape = {first: False}, graph.values[first].shape
     for node in islice(graph.nodes, _FAR):
         if not node.outputs or not node.inputs or node.inputs[0] not in same:
-            continue  # an op without outputs, as a tensor handed to DLPack is, changes no axes
+            continue  # an op without outputs, such as the export of a tensor by DLPack, changes no axes
         batched, made = same[node.inputs[0]], node.spec.outputs[0].shape
         taken = node.spec.inputs[0].shape
         if node.spec.kind in _BEFORE and len(made) == len(taken):
             same.update(dict.fromkeys(node.outputs, batched))
-        elif node.spec.kind in _BEFORE and not batched and made == (1, *taken):  # as torch's convolution does itself
+        elif node.spec.kind in _BEFORE and not batched and made == (1, *taken):  # torch's convolution adds this axis
             same[node.outputs[0]] = True
         elif node.spec.kind == "conv" and len(shape) == _space(node.spec) + 1:
             text = "x".join(map(str, shape))

@@ -1,8 +1,8 @@
 """Makes ops run as they would without a dispatch mode, on the device that tensors represent.
 
-Torch checks whether a tensor is on the CPU or a dispatch mode is on, and takes other paths for meta tensors under a
-recorder: reference attention, out-of-place sums. Our kernels are registered at an unused device's autocast dispatch
-key, above autograd, so that they intercept an op whichever API forward calls.
+Torch checks whether a tensor is on the CPU or a dispatch mode is on, and takes other code paths for meta tensors under
+a recorder: reference attention, out-of-place sums. Our kernels, registered at an unused device's autocast dispatch key,
+take the usual path. That key comes before autograd, so that they intercept an op whichever API forward calls.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _AUTOGRAD = key("AutogradOther")
 _KEYS = torch.DispatchKeySet(_KEY)
 _BELOW = keys_below(_KEY)
 _ORDER = "cnncost order in memory"
-"""Metadata key on autograd nodes."""
+"""Key in an autograd node's `metadata`, for the memory format of forward's input."""
 _LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 _devices: list[Callable[[torch.Tensor], str]] = []
@@ -77,7 +77,7 @@ def _attention(op: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG001  # th
 
 
 def _linear(op: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Any:
-    """x: *,C, not contiguous, and a bias: a matmul, with the bias added in place."""
+    """x: *,C. If it is not contiguous and there is a bias: a matmul, and the bias added in place."""
     whole = is_excluded(_AUTOGRAD)
     if bias is None or x.dim() == 2 or x.is_contiguous() or whole or weight.dim() != 2:
         return op(x, weight, bias)
@@ -85,7 +85,7 @@ def _linear(op: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor |
 
 
 def _max_pool1d(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-    """x: N,C,L or C,L. Without differentiation a CPU runs one kernel that stores no indices (ATen's Pooling.cpp)."""
+    """x: N,C,L or C,L. Unless differentiated, a CPU runs one kernel that stores no indices (ATen's Pooling.cpp)."""
     if is_excluded(_AUTOGRAD) or (x.requires_grad and torch.is_grad_enabled()) or _devices[-1](x) != "cpu":
         return op(x, *args, **kwargs)
     with BelowAutograd():
@@ -105,7 +105,7 @@ def _group_norm(op: Any, x: torch.Tensor, groups: int, *args: Any, **kwargs: Any
 
 
 def _native_group_norm(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-    """x: N,C,*. Record the memory format for backward, which keeps it on a CPU; see `_contiguous`."""
+    """x: N,C,*. Note the memory format for backward, which uses it on a CPU; see `_contiguous`."""
     result = op(x, *args, **kwargs)
     if channels_last(x) and _devices[-1](x) == "cpu" and (node := result[0].grad_fn) is not None:
         node.metadata[_ORDER] = _LAST[x.dim()]
@@ -113,33 +113,33 @@ def _native_group_norm(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> A
 
 
 def _contiguous(op: Any, x: torch.Tensor, *, memory_format: torch.memory_format = torch.contiguous_format) -> Any:
-    """x: any shape. The backward of group norm keeps channels last on a CPU if its input had this format.
+    """x: any shape. On a CPU, the backward of group norm calls this with the memory format of forward's input.
 
-    Torch's formula calls this from C++, so the Python frame below is the engine's. A user's hook that runs with the
-    same node current is a Python frame, and gets the format that it asks for.
+    That formula is in C++, so the calling Python frame is the one that entered the engine. A hook that runs while the
+    same node is current is Python code, and gets the format that it asks for.
     """
     if frame(2).f_code is ENGINE_CODE:
-        memory_format = _noted(memory_format)
+        memory_format = _recorded_format(memory_format)
     return op(x, memory_format=memory_format)
 
 
 def _group_norm_backward(op: Any, grad: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-    """grad: N,C,*. Made contiguous in the recorded memory format; the default, rows, is right on other devices."""
+    """grad: N,C,*. Make it contiguous in the noted memory format; without one, as on other devices, in row order."""
     if facts.GROUP_NORM_COPIES_INSIDE:
         return op(grad, *args, **kwargs)
-    order = _noted(torch.contiguous_format)
+    order = _recorded_format(torch.contiguous_format)
     return op(grad.contiguous(memory_format=order), *args, **kwargs)
 
 
-def _noted(otherwise: torch.memory_format) -> torch.memory_format:
-    """The memory format recorded on the running autograd node."""
+def _recorded_format(otherwise: torch.memory_format) -> torch.memory_format:
+    """The memory format noted on the running autograd node, or `otherwise`."""
     node = current_node()
-    found: torch.memory_format = otherwise if node is None else node.metadata.get(_ORDER, otherwise)
-    return found
+    order: torch.memory_format = otherwise if node is None else node.metadata.get(_ORDER, otherwise)
+    return order
 
 
-def _by(function: type[Function]) -> Kernel:
-    """A kernel for an op that uses our own backward formula."""
+def _with_formula(function: type[Function]) -> Kernel:
+    """Return a kernel that runs an op with the derivative of an autograd Function of ours."""
 
     def kernel(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         plain = not kwargs and x.is_floating_point() and x.dim() > 0
@@ -157,8 +157,8 @@ _KERNELS: dict[str, Kernel] = {
     "group_norm": _group_norm,
     "native_group_norm": _native_group_norm, "contiguous": _contiguous,
     "native_group_norm_backward": _group_norm_backward,
-    "prod": _by(Prod), "prod.dim_int": _by(Prod), "cumprod": _by(Cumprod),
-    "max": _by(Extreme), "min": _by(Extreme), "median": _by(Extreme), "nanmedian": _by(Extreme),
+    "prod": _with_formula(Prod), "prod.dim_int": _with_formula(Prod), "cumprod": _with_formula(Cumprod),
+    **{name: _with_formula(Extreme) for name in ("max", "min", "median", "nanmedian")},
 }  # fmt: skip
 
 
@@ -181,6 +181,6 @@ def _registered() -> list[torch.library.Library]:
 def _run(op: Any, kernel: Kernel, keys: Any, *args: Any, **kwargs: Any) -> Any:
     casts = lower_dtype() is not None and not is_excluded(_CAST)
     if casts or not _devices or transform_level() is not None:
-        return op.redispatch(keys & _BELOW, *args, **kwargs)  # cast first: the op is dispatched here again
+        return op.redispatch(keys & _BELOW, *args, **kwargs)  # autocast's key is next: it dispatches the op here again
     with Excluding(_KEYS):
         return kernel(op, *args, **kwargs)

@@ -35,7 +35,7 @@ def unwrapped(model: Any) -> nn.Module:
 
 def _described(model: object) -> str:
     if isinstance(model, type) and issubclass(model, nn.Module):
-        return f"the class {model.__name__}; make an instance of it: {model.__name__}(...)"
+        return f"the class {model.__name__}; create an instance of it: {model.__name__}(...)"
     if isinstance(model, dict):
         return f"a dict of {len(model)} items; a state dict has no forward: build the model and load it first"
     return f"{type(model).__name__}: {str(model)[:60]!r}"

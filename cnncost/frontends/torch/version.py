@@ -31,8 +31,8 @@ def check(version: str) -> None:
             f"as with: pip install 'torch>={versions.text(versions.OLDEST)}'"
         )
     warnings.warn(
-        f"torch {version} is newer than {versions.text(versions.NEWEST)}, the newest on which cnncost's figures are "
-        "proved; what this torch does otherwise may be missing from them",
+        f"torch {version} is newer than {versions.text(versions.NEWEST)}, the newest that cnncost is tested with; its "
+        "figures may be wrong where torch's behavior has changed since",
         UntestedTorchWarning,
         stacklevel=2,
     )

@@ -1,4 +1,4 @@
-"""An optimizer's earlier steps, recorded in a separate tensor table, so that its state exists when the step begins.
+"""Runs an optimizer's earlier steps, into a tensor table of their own, so that its state exists when the step begins.
 
 State that an optimizer creates itself (step counts, decaying rates) has values, which are kept. Numbers that it reads
 from tensors without values (gradient norms) determine no size: stand-ins are returned for them, and if other
@@ -22,32 +22,32 @@ STAND_IN = (1.0,)
 """The number returned when an unknown value is read."""
 _OTHERS = ((1e-6,), STAND_IN, (1e6,), (1e-6, 1e6), (1e6, 1e-6))
 """Other numbers, also two in turn, so that either of two numbers is the larger one."""
-_ODD = ((-1.0,), (0.0,))
-"""Numbers for which a step may raise: what is read may be a norm, which is never negative."""
+_MAY_RAISE = ((-1.0,), (0.0,))
+"""Numbers for which a step may raise, because the value may be a norm, for example, which is never negative."""
 _Done: TypeAlias = list[tuple[str, OpSpec]]
 
 
 @contextmanager
-def apart(recorder: Recorder) -> Iterator[TensorTable]:
-    """Record into a separate tensor table, which is yielded; unknown numbers may be read."""
-    kept = recorder.ledger, recorder.nodes, recorder.attributor, recorder.read_as
+def separate_table(recorder: Recorder) -> Iterator[TensorTable]:
+    """Context in which a recorder uses a tensor table of its own, which is yielded; unknown numbers may be read."""
+    before = recorder.ledger, recorder.nodes, recorder.attributor, recorder.read_as
     recorder.ledger, recorder.nodes, recorder.attributor, recorder.read_as = TensorTable(), [], None, STAND_IN
     try:
         yield recorder.ledger
     finally:
-        recorder.ledger, recorder.nodes, recorder.attributor, recorder.read_as = kept
+        recorder.ledger, recorder.nodes, recorder.attributor, recorder.read_as = before
 
 
 def check_independent(recorder: Recorder, step: Callable[[], None]) -> None:
-    """Make more steps, in a separate tensor table, to check that their ops don't depend on the numbers read.
+    """Run more steps, within `separate_table`, to check that their ops don't depend on the numbers that they read.
 
     Raises:
         DataDependentError: they do.
     """
     done: list[_Done] = []
-    for recorder.read_as in (*_OTHERS, *_ODD):
+    for recorder.read_as in (*_OTHERS, *_MAY_RAISE):
         recorder.nodes = []
-        odd = recorder.read_as in _ODD
+        odd = recorder.read_as in _MAY_RAISE
         try:
             step()
         except Exception:
@@ -56,12 +56,13 @@ def check_independent(recorder: Recorder, step: Callable[[], None]) -> None:
             continue
         done.append([(node.name, node.spec) for node in recorder.nodes])
     if any(other != done[0] for other in done):
-        raise DataDependentError("what it does depends on a number that it reads")
+        raise DataDependentError("its ops depend on a number that it reads")
 
 
 def values_of(ledger: TensorTable, tensor: torch.Tensor) -> torch.Tensor | None:
-    """The values of a tensor in such a tensor table, or its own; None if unknown."""
-    known = ledger.find(tensor)
-    if known is not None and known.version == known.block.version and known.sig.real and known.data is not None:
-        return known.data
+    """The values of a tensor, from the tensor table or its own; None if unknown."""
+    tracked = ledger.find(tensor)
+    up_to_date = tracked is not None and tracked.version == tracked.block.version and tracked.sig.real
+    if tracked is not None and up_to_date and tracked.data is not None:
+        return tracked.data
     return None if tensor.is_meta else tensor

@@ -25,10 +25,10 @@ from cnncost.frontends.torch.iterators import Running, copy_of, is_iterator
 from cnncost.frontends.torch.kinds import ATOMS, of_system, slots
 from cnncost.frontends.torch.surroundings import ABSENT, Reach, described, set_value, value_of
 
-_MOST = 20_000
+_MAX_WATCHED = 20_000
 """Maximum number of objects to watch."""
 _LONG = 10_000
-"""Maximum length of containers whose items are watched, too; of longer ones only the container is."""
+"""Maximum length of containers whose items are watched, too; a longer container is watched without its items."""
 _SMALL = 1 << 20
 """Maximum size in bytes of arrays whose values are saved."""
 _OPEN = (UserDict, UserList, WeakKeyDictionary, WeakValueDictionary, WeakSet, SimpleNamespace, local, Queue)
@@ -60,25 +60,25 @@ class Watch:
         self._lent: dict[int, Any] = {}
         self._variables = [(variable, value_of(variable)) for variable in reach.variables]
         self._classes = [(kind, len(vars(kind))) for kind in reach.classes]
-        # a miss adds an entry; a full cache drops another for it, so that the number of entries says nothing
+        # a miss adds an entry, but a full cache drops another, so that the number of entries would not tell
         self._caches = [(function, function.cache_info().misses) for function in reach.caches]
         for variable, value in self._variables:
             if is_iterator(type(value)) and copy_of(value) is not None:
                 continue
             if type(value) not in ATOMS:
                 self._where = described(variable)
-                self._look(value)
+                self._watch_all(value)
         for value in reach.held:
             self._where = "an attribute or default argument of a function"
-            self._look(value)
+            self._watch_all(value)
 
     def add(self, value: Any, where: str) -> None:
         """Watch another object, which can't be copied."""
         self._where = where
-        self._look(value)
+        self._watch_all(value)
 
     def lend(self, copy: Callable[[Any], Any]) -> None:
-        """Replace iterators in variables by copies until `restore`. `copy` returns the model's own copy, if any."""
+        """Replace iterators in variables by copies until `restore`. `copy` returns the skeleton's copy, if any."""
         for i, (variable, value) in enumerate(self._variables):
             if is_iterator(type(value)) and (lent := copy(value) or copy_of(value)) is not None:
                 self._lent[i] = lent
@@ -86,30 +86,30 @@ class Watch:
 
     def restore(self) -> list[str]:
         """Restore everything and describe what had changed."""
-        said: dict[str, None] = {}
+        changed: dict[str, None] = {}
         for where, undo in self._undo:
             if undo():
-                said[where] = None
+                changed[where] = None
         for i, (variable, value) in enumerate(self._variables):
             if (now := value_of(variable)) is not value:
                 set_value(variable, value)
                 if now is not self._lent.get(i, ABSENT):
-                    said[described(variable)] = None
+                    changed[described(variable)] = None
         for kind, count in self._classes:
             for name in list(vars(kind))[count:]:
                 type.__delattr__(kind, name)
-                said[f"the class attribute {kind.__name__}.{name}"] = None
+                changed[f"the class attribute {kind.__name__}.{name}"] = None
         for function, misses in self._caches:
             if function.cache_info().misses != misses:
                 function.cache_clear()
-                said[f"the cache of {function.__name__}"] = None
-        return list(said)
+                changed[f"the cache of {function.__name__}"] = None
+        return list(changed)
 
     # ---- one object
 
-    def _look(self, root: Any) -> None:
+    def _watch_all(self, root: Any) -> None:
         pending = [root]
-        while pending and len(self.ids) < _MOST:
+        while pending and len(self.ids) < _MAX_WATCHED:
             value = pending.pop()
             kind = type(value)
             if kind in ATOMS or kind in _FUNCTIONS or id(value) in self.ids:
@@ -200,8 +200,9 @@ class Watch:
         self._note(undo)
 
     def _slots(self, value: Any, names: tuple[str, ...], pending: list[Any]) -> None:
-        kept = [name for name in names if type(getattr(type(value), name, None)) is MemberDescriptorType]  # no property
-        then = {name: getattr(value, name, ABSENT) for name in kept}
+        # a subclass may have replaced a slot by a property
+        plain = [name for name in names if type(getattr(type(value), name, None)) is MemberDescriptorType]
+        then = {name: getattr(value, name, ABSENT) for name in plain}
 
         def undo() -> bool:
             changed = False
@@ -215,7 +216,7 @@ class Watch:
         pending.extend(v for v in then.values() if v is not ABSENT and type(v) not in ATOMS)
 
     def _generator(self, value: Any, kind: type) -> bool:
-        """Watch an array or random number generator, whose state is no attribute; return whether it is one."""
+        """Watch an array or random generator, whose state is not in attributes; return whether the value is one."""
         state: Any
         if isinstance(value, random.Random):
             state = value.getstate()
@@ -263,7 +264,7 @@ class Watch:
 
 
 def _is_closed(value: Any, kind: type) -> bool:
-    """True if it is an object of Python or torch that holds no model state."""
+    """True for an object of Python or torch whose attributes are not watched, as they hold no state of a model."""
     return (
         of_system(kind.__module__)
         and not isinstance(value, _OPEN)
@@ -310,8 +311,8 @@ def _reset_numpy(generator: Any, state: Any) -> bool:
 def watching(watch: Watch, copied: Callable[[Any], Any]) -> Iterator[list[str]]:
     """Run forward in this context; on exit everything is restored, and the yielded list describes what had changed.
 
-    Dicts and sets around the model with its modules or tensors as keys get the copies as keys, too: forward runs on
-    the copies and looks up `self`.
+    Dicts and sets outside the model that have its modules or tensors as keys get the copies as keys, too, because
+    forward runs on the copies and may look up `self`.
 
     Raises:
         ForwardError: forward advanced an iterator that can't be restored.

@@ -1,7 +1,7 @@
-"""A copy of a model for a run on real data: it has its own buffers and shares the user's weights.
+"""Copies a model for a run on real data: the copy has its own buffers and shares the user's weights.
 
-Copying all weights would double the memory of a large model. If forward is about to write to one anyway (averaged
-or clipped weights, statistics of a layer in a global), its values are saved before and restored after the run.
+Copying all weights would double the memory of a large model. If forward writes to one (averaged or clipped weights,
+statistics of a layer in a global), its values are saved before and restored after the run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Weights(Skeleton):
     """Copies modules for a run on real data.
 
     Args:
-        share: share the memory of the user's weights; otherwise they are copied, for training.
+        share: whether to share the memory of the user's weights; for training, they are copied.
     """
 
     on_values = True
@@ -36,7 +36,7 @@ class Weights(Skeleton):
         self._saved: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
 
     def about_to_be_written(self, tensors: Iterable[torch.Tensor], ledger: TensorTable) -> None:
-        """Save the storages of those of these tensors that belong to the user."""
+        """Save the values of tensors that an op is about to write to, as far as they belong to the user."""
         for tensor in tensors:
             if tensor.layout is not torch.strided or tensor.is_meta:
                 continue
@@ -46,7 +46,7 @@ class Weights(Skeleton):
                 self._saved[where] = storage, storage.clone()
 
     @contextmanager
-    def lending(self) -> Iterator[None]:
+    def restoring(self) -> Iterator[None]:
         """Restore the values of the user's tensors at the end of this context."""
         try:
             yield
@@ -56,14 +56,14 @@ class Weights(Skeleton):
             self._saved.clear()
 
     def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor | None = self._copies.get(id(tensor))
-        if found is not None:
-            return found
+        known_copy: torch.Tensor | None = self._copies.get(id(tensor))
+        if known_copy is not None:
+            return known_copy
         if type(tensor) in LAZY:
             raise LazyParameterError
-        copy = tensor.detach()  # a tensor that forward left on a module may have a history: its copy has none
+        copy = tensor.detach()  # without history, also for an activation that forward has left on a module
         if is_parameter(tensor):
-            copy = _lent(tensor) if self._share else self._clone(copy)
+            copy = _alias(tensor) if self._share else self._clone(copy)
             copy = copy if isinstance(copy, nn.Parameter) else nn.Parameter(copy, tensor.requires_grad)
             copy.requires_grad_(tensor.requires_grad)
         else:
@@ -75,7 +75,7 @@ class Weights(Skeleton):
             copy.__class__ = kind
         if tensor.__dict__ and not copy.__dict__:
             copy.__dict__.update(tensor.__dict__)
-        return self._book(tensor, copy)  # type: ignore[no-any-return]  # it gives back what it got
+        return self._register(tensor, copy)  # type: ignore[no-any-return]  # it returns its argument
 
     def _clone(self, tensor: torch.Tensor) -> torch.Tensor:
         copy = tensor.clone()
@@ -84,7 +84,7 @@ class Weights(Skeleton):
         return copy
 
 
-def _lent(tensor: torch.Tensor) -> torch.Tensor:
+def _alias(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor on the same memory with its own version counter: `detach` would share the user's."""
     data = tensor.data
     return data if type(data) is torch.Tensor else tensor.detach()

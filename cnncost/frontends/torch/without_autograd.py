@@ -18,10 +18,10 @@ from cnncost.frontends.torch.patches import Patch, Place
 from cnncost.frontends.torch.protocols import Recording
 
 NOT_A_MODEL = ("torch.", "cnncost.")
-"""Modules that query autograd only for their own purposes: which fast path to take, whether to warn."""
+"""Prefixes of modules that query autograd only for their own purposes: which fast path to take, whether to warn."""
 _KEEPS_MODES = "torch.autograd.grad_mode"
-_OF_TENSORS = "autograd is off, and the result of an op has no history: the answer would be that of a tensor without"
-_OF_THE_MODE = "autograd is off for the recording, and on for the caller or for the code that turned it on"
+_OF_TENSORS = "autograd is off, so that results have no history: the attribute would be that of a constant"
+_OF_THE_MODE = "autograd is off for the recording, but on for the caller or for code that turned it on"
 _DIFFERENTIATES = "it differentiates, which needs autograd"
 
 
@@ -34,7 +34,7 @@ class WithoutAutograd:
         is_ours: returns whether the caller is the model's code.
 
     Attributes:
-        missed: forward asked for something that only autograd knows, and may have caught the exception.
+        missed: whether forward asked for something that only autograd knows; it may have caught the exception.
     """
 
     def __init__(self, recorder: Recording, enabled: bool, is_ours: Callable[[], bool]) -> None:
@@ -47,37 +47,37 @@ class WithoutAutograd:
         """Return patches of the functions and attributes that query autograd."""
         return [*self._of_tensors(), *self._of_the_mode(), *self._that_differentiate()]
 
-    def _wanted(self) -> None:
+    def _restart(self) -> None:
+        """Abort the recording, to restart it with autograd on."""
         self.missed = True
         raise GradWantedError
 
-    def _asks(self, tensor: torch.Tensor) -> bool:
-        """True if the model's code queries the result of an op for something that only autograd knows."""
+    def _is_query(self, tensor: torch.Tensor) -> bool:
+        """True if the caller, two frames up, is the model's code, and the tensor the result of an op."""
         if not self._enabled or not self._is_ours() or torch.is_inference_mode_enabled():
             return False
         if (frame(2).f_globals.get("__name__") or "").startswith(NOT_A_MODEL):
             return False
-        known = self._recorder.ledger.find(tensor)
-        return (
-            known is not None and known.block.born is not None and (tensor.is_floating_point() or tensor.is_complex())
-        )
+        tracked = self._recorder.ledger.find(tensor)
+        differentiable = tensor.is_floating_point() or tensor.is_complex()
+        return tracked is not None and tracked.block.born is not None and differentiable
 
     def _of_tensors(self) -> list[Patch]:
         tensor: Any = torch.Tensor
         wants = TensorBase.requires_grad
 
         def requires_grad(t: torch.Tensor) -> Any:
-            if not wants.__get__(t) and self._asks(t):
-                self._wanted()
+            if not wants.__get__(t) and self._is_query(t):
+                self._restart()
             return wants.__get__(t)
 
-        def asked(attribute: Any) -> Any:
-            return property(lambda t: self._wanted() if self._asks(t) else attribute.__get__(t))
+        def restarting(attribute: Any) -> Any:
+            return property(lambda t: self._restart() if self._is_query(t) else attribute.__get__(t))
 
         return [
             Patch(tensor, "requires_grad", property(requires_grad, wants.__set__), _OF_TENSORS),
-            Patch(tensor, "grad_fn", asked(TensorBase.grad_fn), _OF_TENSORS),
-            Patch(tensor, "is_leaf", asked(TensorBase.is_leaf), _OF_TENSORS),
+            Patch(tensor, "grad_fn", restarting(TensorBase.grad_fn), _OF_TENSORS),
+            Patch(tensor, "is_leaf", restarting(TensorBase.is_leaf), _OF_TENSORS),
         ]
 
     def _of_the_mode(self) -> list[Patch]:
@@ -104,7 +104,7 @@ class WithoutAutograd:
         def refused(original: Any) -> Any:
             def method(*args: Any, **kwargs: Any) -> Any:
                 if self._is_ours():
-                    self._wanted()
+                    self._restart()
                 return original(*args, **kwargs)
 
             return method
@@ -130,6 +130,6 @@ class WithoutAutograd:
             own = type(hooks) is not saving and type(hooks).__module__.startswith(NOT_A_MODEL)
             return (entered if own else enters)(hooks)
 
-        why = "forward looks at what autograd saves, which is nothing while it is off"
+        why = "forward inspects what autograd saves, which is nothing while it is off"
         hooks = Patch(saving, "__enter__", enter, why)
         return [*wrapped(differentiating_places(), noted), *wrapped(places, refused), hooks]

@@ -1,4 +1,4 @@
-"""A world of ranks without processes, in which a split model is analyzed as one of its ranks.
+"""Simulates a distributed job without processes, in which a split model is analyzed as one of its ranks.
 
 Torch's fake process group stands for the other ranks: constructors and `fully_shard` run as usual, collectives move
 nothing, and an analysis records them.
@@ -19,7 +19,7 @@ from cnncost.frontends.torch.compat.distributed import forget_plans, make_fake_w
 
 @contextmanager
 def world(size: int, mesh: Mapping[str, int] | None = None, rank: int = 0) -> Iterator[Any]:
-    """Be one rank of a world in this context, in which models are split and analyzed.
+    """Simulate one rank of a distributed job in this context, to split and analyze models in it.
 
         with cnncost.world(size=8, mesh={"dp": 2, "tp": 4}) as mesh:
             model = build()
@@ -28,12 +28,12 @@ def world(size: int, mesh: Mapping[str, int] | None = None, rank: int = 0) -> It
             report = cnncost.analyze(model, inputs, training=True)
 
     No process is started and nothing is sent. The world ends with the context: a model that was split in it can't be
-    analyzed afterwards, a report that was made in it stays.
+    analyzed afterwards, but reports remain valid.
 
     Args:
-        size: how many ranks there are.
+        size: number of ranks.
         mesh: sizes of the mesh's axes by name, the outermost first, whose product is `size`; by default one axis, `dp`.
-        rank: the rank to be.
+        rank: the rank that this process is.
 
     Yields:
         The mesh, a `torch.distributed.device_mesh.DeviceMesh` of CPUs: what a rank holds, computes and sends is the

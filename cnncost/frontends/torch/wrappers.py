@@ -6,7 +6,7 @@ import torch
 
 
 def is_wrapper(kind: type) -> bool:
-    """True if tensors of this class wrap others: an op on them is run as ops on those, which are dispatched, too."""
+    """True if tensors of this class wrap others: an op on them runs ops on the inner tensors, which are recorded."""
     return hasattr(kind, "__tensor_flatten__")
 
 

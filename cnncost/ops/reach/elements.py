@@ -70,10 +70,10 @@ def loss(spec: OpSpec) -> Reach | None:
     """The mean or sum sees all of the input."""
     if spec.outputs[0].shape:
         return None
-    ways = []
+    paths = []
     for i, t in enumerate(spec.inputs):
-        ways.append(Route(i, (*(All(axis) for axis in range(len(t.shape))), Reshape(()))))
-    return alike(spec, ways)
+        paths.append(Route(i, (*(All(axis) for axis in range(len(t.shape))), Reshape(()))))
+    return alike(spec, paths)
 
 
 def fft(spec: OpSpec) -> Reach | None:
@@ -93,38 +93,38 @@ def fft(spec: OpSpec) -> Reach | None:
 def pointwise(spec: OpSpec) -> Reach | None:
     """Each element sees the elements at its position; inputs broadcast."""
     if spec["fn"] in {"glu", "cross"}:
-        return _along(spec)
-    ways = _in_place(spec)
-    return None if ways is None else routes(*ways)
+        return _along_axis(spec)
+    paths = _by_position(spec)
+    return None if paths is None else routes(*paths)
 
 
-def _in_place(spec: OpSpec) -> list[Route] | None:
-    """Routes by position to the first output; None if an input doesn't broadcast to its shape."""
-    ways = []
+def _by_position(spec: OpSpec) -> list[Route] | None:
+    """Routes on which each element of the first output sees its own position; None if an input doesn't broadcast."""
+    paths = []
     for i, t in enumerate(spec.inputs):
         steps = broadcast(t.shape, spec.outputs[0].shape)
         if steps is None:
             return None
-        ways.append(Route(i, steps))
-    return ways
+        paths.append(Route(i, steps))
+    return paths
 
 
 def quantize(spec: OpSpec) -> Reach | None:
-    """Each element sees itself. Ranges that are found on the way, and several tensors, are not followed."""
+    """Each element sees itself. None for ops that compute a range from the data or have several inputs."""
     alone = spec["fn"] in {"quantize", "dequantize", "fake"} and spec.inputs[0].shape == spec.outputs[0].shape
     return routes(Route(0, ())) if alone else None
 
 
-def _along(spec: OpSpec) -> Reach | None:
+def _along_axis(spec: OpSpec) -> Reach | None:
     """GLU combines the two halves of an axis; a component of a cross product sees the two others."""
     out, axis = spec.outputs[0].shape, spec.get("axis")
     if axis is None:
         return None
     axis %= len(out)
     if spec["fn"] == "cross":
-        ways = _in_place(spec)
+        paths = _by_position(spec)
         others = Window(axis, ((1, 2), (0, 2), (0, 1)), None)
-        return None if ways is None else routes(*(Route(i, (*steps, others)) for i, steps in ways))
+        return None if paths is None else routes(*(Route(i, (*steps, others)) for i, steps in paths))
     halves = (moved(axis, range(start, start + out[axis]), start) for start in (0, out[axis]))
     return routes(*(Route(0, (half,)) for half in halves))
 
@@ -135,15 +135,15 @@ def create(spec: OpSpec) -> Reach | None:
     A Dirichlet distribution draws the numbers of the last axis together.
     """
     reads = spec.get("reads", ())
-    ways = []
+    paths = []
     for i, t in enumerate(spec.inputs):
         steps = broadcast(t.shape, spec.outputs[0].shape)
         if i in reads:
             if steps is None:
                 return None
-            ways.append(Route(i, (*steps, *mixed(t.shape, *_drawn_together(spec)))))
+            paths.append(Route(i, (*steps, *mixed(t.shape, *_drawn_together(spec)))))
     ignored = tuple(i for i in range(len(spec.inputs)) if i not in reads)
-    return tuple(Output(tuple(ways), ignored=ignored) for _ in spec.outputs)
+    return tuple(Output(tuple(paths), ignored=ignored) for _ in spec.outputs)
 
 
 def _drawn_together(spec: OpSpec) -> tuple[int, ...]:
@@ -151,18 +151,18 @@ def _drawn_together(spec: OpSpec) -> tuple[int, ...]:
 
 
 def dropout(spec: OpSpec) -> Reach | None:
-    """Each element sees itself, and the mask that it is multiplied with."""
-    ways = _in_place(spec)
-    return None if ways is None else alike(spec, ways)
+    """Each element sees itself and the element of the mask that it is multiplied by."""
+    paths = _by_position(spec)
+    return None if paths is None else alike(spec, paths)
 
 
 def collective(spec: OpSpec) -> Reach | None:
-    """A sum over ranks and a broadcast are elementwise; what other ranks hold is no input of this one's graph."""
+    """A sum over ranks and a broadcast are elementwise: other ranks' tensors are not inputs of this Graph."""
     if spec["collective"] not in {"all_reduce", "reduce", "broadcast"} or len(spec.inputs) != len(spec.outputs):
         return None
     return tuple(Output((Route(i),)) for i in range(len(spec.outputs)))
 
 
 def transfer(spec: OpSpec) -> Reach:
-    """Each element sees itself; where a copy is written over a tensor, that one is not seen."""
+    """Each element sees its source; a tensor that the copy overwrites (then the first input) is not seen."""
     return routes(Route(len(spec.inputs) - 1, ()))

@@ -50,25 +50,27 @@ def matmul(spec: OpSpec) -> Reach | None:
     if (*full[:-2], *left_axes) != out:
         return None
     end = () if full == out else (Reshape(out),)
-    ways = []
+    paths = []
     for i, given, matrix, axis in ((a, left, rows, len(rows) - 1), (b, right, columns, len(columns) - 2)):
         start = () if given == matrix else (Reshape(matrix),)
-        ways.append(Route(i, (*start, *_contracted(matrix, full, axis), *end)))
+        paths.append(Route(i, (*start, *_contracted(matrix, full, axis), *end)))
     for i in added:
         steps = broadcast(spec.inputs[i].shape, out)
         if steps is None:
             return None
-        ways.append(Route(i, steps))
-    return routes(*ways)
+        paths.append(Route(i, steps))
+    return routes(*paths)
 
 
 def _product_shape(rows: Shape, columns: Shape) -> Shape:
+    """Shape of the product of two matrices with batch axes, which broadcast."""
     size = max(len(rows), len(columns)) - 2
     padded = [(1,) * (size - len(s) + 2) + s[:-2] for s in (rows, columns)]
     return (*(y if x == 1 else x for x, y in zip(*padded, strict=True)), rows[-2], columns[-1])
 
 
 def _contracted(shape: Shape, full: Shape, axis: int) -> tuple[Step, ...]:
+    """Steps that sum over an axis and broadcast to the product's shape."""
     return (All(axis), *(broadcast((*shape[:axis], 1, *shape[axis + 1 :]), full) or ()))
 
 
@@ -79,7 +81,7 @@ def attention(spec: OpSpec) -> Reach | None:
     """
     q, k, v, *rest = spec.inputs
     y = spec.outputs[0].shape
-    last, ways = len(y) - 1, []
+    last, paths = len(y) - 1, []
     for i, x in enumerate((q, k, v)):
         shape = (1,) * (len(y) - len(x.shape)) + x.shape
         steps: list[Step] = [Reshape(shape)] if shape != x.shape else []
@@ -88,17 +90,18 @@ def attention(spec: OpSpec) -> Reach | None:
             steps += _keys(last - 1, shape[-2], y[-2], bool(spec["causal"]))
         if shape[:-2] != y[:-2]:
             steps += _heads(shape, y)
-        ways.append(Route(i, tuple(steps)))
+        paths.append(Route(i, tuple(steps)))
     for i, x in enumerate(rest, 3):
         if not x.floating or len(x.shape) < 2 or x.shape[-1] not in (1, k.shape[-2]):
             continue
         grown = broadcast((*x.shape[:-1], 1), y)
         if grown is not None:
-            ways.append(Route(i, (All(len(x.shape) - 1), *grown)))
-    return alike(spec, ways)
+            paths.append(Route(i, (All(len(x.shape) - 1), *grown)))
+    return alike(spec, paths)
 
 
 def _keys(axis: int, keys: int, queries: int, causal: bool) -> list[Step]:
+    """Steps from the axis of keys to that of queries."""
     if causal:
         sees = tuple(range(min(j + 1, keys)) for j in range(queries))
         return [Window(axis, sees, None, slides=True, grows=True)]
@@ -116,9 +119,9 @@ def _heads(x: Shape, y: Shape) -> tuple[Step, ...]:
 def mha(spec: OpSpec) -> Reach:
     """query, key, value: B,L,D. A query sees its whole batch row."""
     y = spec.outputs[0].shape
-    ways = [Route(0, mixed(y, 2))]
-    ways += [Route(i, (All(1, slides=True), Spread(1, y[1]), All(2), Spread(2, y[2]))) for i in (1, 2)]
-    return alike(spec, ways)
+    paths = [Route(0, mixed(y, 2))]
+    paths += [Route(i, (All(1, slides=True), Spread(1, y[1]), All(2), Spread(2, y[2]))) for i in (1, 2)]
+    return alike(spec, paths)
 
 
 def encoder_layer(spec: OpSpec) -> Reach:
@@ -139,27 +142,27 @@ def recurrent(spec: OpSpec) -> Reach | None:
     last, both = len(x) - 1, spec["directions"] == 2
     across: tuple[Step, ...] = (All(last), Spread(last, y[-1]))
     if both and spec["layers"] > 1:
-        ways: list[tuple[Step, ...]] = [(*mixed(x, axis, slides=True), *across)]
+        paths: list[tuple[Step, ...]] = [(*mixed(x, axis, slides=True), *across)]
     else:
-        ways = _directions(x, axis, y[-1]) if both else [(up_to(axis, x[axis]), *across)]
+        paths = _directions(x, axis, y[-1]) if both else [(up_to(axis, x[axis]), *across)]
     states = [Output((Route(0, _state(x, axis, t.shape)),)) for t in spec.outputs[1:]]
-    return (Output(tuple(Route(0, steps) for steps in ways)), *states)
+    return (Output(tuple(Route(0, steps) for steps in paths)), *states)
 
 
 def _directions(x: Shape, axis: int, width: int) -> list[tuple[Step, ...]]:
     """Routes of each direction: forward in the first half of the features, backward in the second."""
     half, last = width // 2, len(x) - 1
-    ways: list[tuple[Step, ...]] = []
+    paths: list[tuple[Step, ...]] = []
     for backwards in (False, True):
         place: list[int | None] = [None] * width
         place[backwards * half : backwards * half + half] = range(half)
         window = up_to(axis, x[axis], backwards=backwards)
-        ways.append((window, All(last), Spread(last, half), moved(last, place, -half * backwards)))
-    return ways
+        paths.append((window, All(last), Spread(last, half), moved(last, place, -half * backwards)))
+    return paths
 
 
 def _state(x: Shape, axis: int, state: Shape) -> tuple[Step, ...]:
-    """x: L,N,F or N,L,F or L,F; state: layers·directions,(N,)H."""
+    """Steps from x (L,N,F or N,L,F or L,F) to a last state (layers·directions,(N,)H), which sees all steps."""
     last = len(x) - 1
     steps: list[Step] = [All(axis, slides=True), All(last), Spread(last, state[-1])]
     if axis == 1:

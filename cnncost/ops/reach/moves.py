@@ -8,10 +8,10 @@ The attribute `moves` of a layout op is a tuple of moves, which apply in order, 
     pixel shuffle of 4×5×5 by 2  (("reshape", (1, 2, 2, 5, 5)), ("permute", (0, 3, 1, 4, 2)), ("reshape", (1, 10, 10)))
     stack of x: 3 along axis 1   (("reshape", (3, 1)), ("cat", 1))
 
-Axes are nonnegative, sizes and positions absolute. `input` may come first and says which tensor is moved (default: the
-first; others only lend a shape, or are overwritten). The last may be `cat` (what came before applies to each input),
-`split` or `unbind` (of which each output is a part), or `broadcast` alone. None instead of moves: which elements go
-where is not known, or not expressible; everything behind the op is then reported as unknown.
+Axes are nonnegative, sizes and positions absolute. The first move may be `input`: the index of the tensor that is moved
+(default: 0; the other inputs only give a shape, or are overwritten). The last may be `cat` (the moves before it apply
+to each input), or `split` or `unbind` (each output is a part). `broadcast` stands alone. If `moves` is None, it is not
+known or not expressible which elements go where; everything after the op is then reported as unknown.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from cnncost.ops.reach.windows import gather_window, moved
 
 Move: TypeAlias = "tuple[Any, ...]"
 Steps: TypeAlias = "Callable[..., tuple[Step, ...]]"
-"""From the shape so far and a move's arguments to the steps of the axes."""
+"""Function from the shape before a move, and the move's arguments, to the steps of its route."""
 _MOVES: dict[str, tuple[tuple[object, ...], Steps]] = {}
 JOINING, DIVIDING = ("cat",), ("split", "unbind")
 _ONE = (int,)
 _AROUND: dict[str, tuple[object, ...]] = {"input": _ONE, "cat": _ONE, "split": _ONE, "unbind": _ONE, "broadcast": ()}
+"""First or last moves, which select, join or divide tensors, with the types of their arguments."""
 
 
 def move(*arguments: object) -> Callable[[Steps], Steps]:
@@ -55,7 +56,7 @@ def names() -> tuple[str, ...]:
 
 
 def layout(spec: OpSpec) -> Reach | None:
-    """The moves of the input, or of each input of a concatenation. Attribute: moves."""
+    """The routes that the moves describe. Attribute: moves."""
     moves: tuple[Move, ...] | None = spec["moves"]
     if moves is None:
         return None
@@ -69,12 +70,12 @@ def layout(spec: OpSpec) -> Reach | None:
     own = moves[1:] if moves and moves[0][0] == "input" else moves
     divides = last in DIVIDING
     steps, shape = followed(spec.inputs[source].shape, own[:-1] if divides else own)
-    ways = _divided(spec, last, shape, *arguments) if divides else [()]
-    return tuple(Output((Route(source, (*steps, *way)),), ignored=others) for way in ways)
+    paths = _divided(spec, last, shape, *arguments) if divides else [()]
+    return tuple(Output((Route(source, (*steps, *way)),), ignored=others) for way in paths)
 
 
 def followed(shape: Shape, moves: tuple[Move, ...]) -> tuple[tuple[Step, ...], Shape]:
-    """The steps of moves of one tensor, and the shape that they lead to."""
+    """The steps of moves that start from a shape, and the shape that they lead to."""
     steps: list[Step] = []
     for name, *arguments in moves:
         more = _MOVES[name][1](shape, *arguments)
@@ -142,7 +143,7 @@ _OUTSIDE: dict[str, Callable[[int, int], int | None]] = {
 
 @move(int, int)
 def roll(shape: Shape, axis: int, by: int) -> tuple[Step, ...]:
-    """Positions shifted by so many, those that leave at one end enter at the other. Far from borders it is a shift."""
+    """Positions shifted cyclically. The pattern far from borders is the shift of least absolute value."""
     size = shape[axis] or 1
     short = by % size if by % size <= size // 2 else by % size - size
     return (moved(axis, [(j - by) % size for j in range(shape[axis])], -short),)
@@ -150,13 +151,13 @@ def roll(shape: Shape, axis: int, by: int) -> tuple[Step, ...]:
 
 @move(int, int)
 def tile(shape: Shape, axis: int, times: int) -> tuple[Step, ...]:
-    """The axis again and again."""
+    """The whole axis repeated: 0, 1, 2, 0, 1, 2."""
     return (gather_window(axis, [j % shape[axis] for j in range(shape[axis] * times)]),)
 
 
 @move(int, int)
 def repeat(shape: Shape, axis: int, times: int) -> tuple[Step, ...]:
-    """Each position repeated."""
+    """Each position repeated: 0, 0, 1, 1."""
     sees = tuple((j // times,) for j in range(shape[axis] * times))
     return (Window(axis, sees, Pattern(times, 1, ((0,),) * times)),)
 
@@ -187,20 +188,20 @@ def diagonal(shape: Shape, first: int, second: int, offset: int) -> tuple[Step, 
 
 
 def _joined(spec: OpSpec, moves: tuple[Move, ...], axis: int) -> Reach:
-    """Each input has its own range along the axis. Empty vectors are left out of what has more axes, as torch does."""
+    """Concatenate the inputs along an axis. Like torch, ignore empty vectors among tensors with more axes."""
     rank = len(spec.outputs[0].shape)
-    ways, sizes = [], []
+    paths, sizes = [], []
     for i, tensor in enumerate(spec.inputs):
         if tensor.shape == (0,) and rank > 1 and not moves:
             continue
         steps, shape = followed(tensor.shape, moves)
-        ways.append(Route(i, steps))
+        paths.append(Route(i, steps))
         sizes.append(shape[axis])
-    return (Output(tuple(ways), joined=axis, sizes=tuple(sizes)),)
+    return (Output(tuple(paths), joined=axis, sizes=tuple(sizes)),)
 
 
 def _divided(spec: OpSpec, name: str, shape: Shape, axis: int) -> list[tuple[Step, ...]]:
-    """The steps of each output: consecutive ranges of the outputs' sizes, or consecutive positions without the axis."""
+    """The steps of each output: consecutive ranges along the axis (`split`), or single positions (`unbind`)."""
     if name == "unbind":
         return [select(shape, axis, i) for i in range(len(spec.outputs))]
     sizes = [t.shape[axis] for t in spec.outputs]

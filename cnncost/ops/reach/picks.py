@@ -22,7 +22,7 @@ from cnncost.ops.reach.registry import (
 from cnncost.ops.reach.windows import gather_window, moved
 
 LARGEST = 1 << 15
-"""Largest number of elements for which indices that differ between rows are followed."""
+"""Largest number of elements for which `gather` is followed with indices that differ between rows."""
 
 
 def gather(spec: OpSpec) -> Reach | None:
@@ -34,7 +34,7 @@ def gather(spec: OpSpec) -> Reach | None:
     if spec["fn"] == "one_hot":
         return routes(Route(0, (Reshape((*x, 1)), Spread(len(x), y[-1]))))
     positions = spec.get("positions")
-    steps = _by_data(spec) if positions is None else _by_constants(spec, [_unrolled(runs) for runs in positions])
+    steps = _by_data(spec) if positions is None else _by_constants(spec, [_expand_runs(runs) for runs in positions])
     if steps is None:
         return None
     constants = range(1, len(spec.inputs)) if positions is not None else ()
@@ -42,6 +42,7 @@ def gather(spec: OpSpec) -> Reach | None:
 
 
 def _by_data(spec: OpSpec) -> tuple[Step, ...] | None:
+    """Steps of indexing along one axis by unknown indices; None if the op indexes in another way."""
     x, y, dim = spec.inputs[0].shape, spec.outputs[0].shape, spec.get("dim")
     if spec["fn"] not in {"index_select", "gather"} or dim is None or len(x) != len(y):
         return None
@@ -53,33 +54,34 @@ def _by_data(spec: OpSpec) -> tuple[Step, ...] | None:
     return (DataDependentIndex(axis, y[axis]),)
 
 
-def _unrolled(runs: Sequence[tuple[int, int, int]]) -> list[int]:
+def _expand_runs(runs: Sequence[tuple[int, int, int]]) -> list[int]:
     """Expand runs of (first, count, step) into positions."""
     return [first + i * step for first, count, step in runs for i in range(count)]
 
 
 def _by_constants(spec: OpSpec, positions: list[list[int]]) -> tuple[Step, ...] | None:
+    """Steps of indexing by known positions, a list for each index tensor; None if they can't be followed."""
     x, y, dim = spec.inputs[0].shape, spec.outputs[0].shape, spec.get("dim")
     if not x:
         return (Reshape(y),) if prod(y) == 1 else None
     if spec["fn"] == "take":
-        return Reshape((prod(x),)), _taken(0, prod(x), positions[0]), Reshape(y)
+        return Reshape((prod(x),)), _select(0, prod(x), positions[0]), Reshape(y)
     if spec["fn"] == "index_select":
-        return (_taken(dim % len(x), x[dim % len(x)], positions[0]),)
+        return (_select(dim % len(x), x[dim % len(x)], positions[0]),)
     if spec["fn"] == "gather":
-        return _gathered(x, y, spec["picked"], dim % len(x), positions[0])
+        return _gather(x, y, spec["picked"], dim % len(x), positions[0])
     axes = spec.get("axes", ())
-    return _indexed(x, y, axes, positions) if len(axes) == len(positions) else None
+    return _index(x, y, axes, positions) if len(axes) == len(positions) else None
 
 
-def _taken(axis: int, size: int, positions: Sequence[int]) -> Step:
+def _select(axis: int, size: int, positions: Sequence[int]) -> Step:
     """Step that selects positions along an axis; negative ones count from the end."""
     nonnegative = [i + size if i < 0 else i for i in positions]
-    return gather_window(axis, nonnegative, rule_of(nonnegative))
+    return gather_window(axis, nonnegative, pattern_of(nonnegative))
 
 
-def rule_of(positions: Sequence[int]) -> Pattern | None:
-    """Periodic pattern of positions, if it repeats at least three times: 0, 1, 4, 5, 8, 9 is a pair every 4."""
+def pattern_of(positions: Sequence[int]) -> Pattern | None:
+    """The periodic pattern of positions, if it repeats at least three times: 0, 1, 4, 5, 8, 9 is a pair every 4."""
     n = len(positions)
     if n and len(set(positions)) == 1:
         return Pattern(1, 0, ((positions[0],),))
@@ -90,7 +92,7 @@ def rule_of(positions: Sequence[int]) -> Pattern | None:
     return None
 
 
-def _gathered(x: Shape, y: Shape, shape: Shape, axis: int, positions: Sequence[int]) -> tuple[Step, ...] | None:
+def _gather(x: Shape, y: Shape, shape: Shape, axis: int, positions: Sequence[int]) -> tuple[Step, ...] | None:
     """Steps of `gather`, with equal or different indices per row; other axes are cut to the indices' shape.
 
     x and the indices, of the given shape, broadcast to y along these axes if the op allows it.
@@ -99,13 +101,13 @@ def _gathered(x: Shape, y: Shape, shape: Shape, axis: int, positions: Sequence[i
         return None
     grown = tuple(Spread(i, m) for i, (n, m) in enumerate(zip(x, y, strict=True)) if n == 1 != m and i != axis)
     x = tuple(m if n == 1 and i != axis else n for i, (n, m) in enumerate(zip(x, y, strict=True)))
-    positions = _expanded(positions, shape, y)
+    positions = _broadcast(positions, shape, y)
     inner = prod(y[axis + 1 :])
     width = y[axis] * inner
     rows = [positions[i * width + k :: inner][: y[axis]] for i in range(prod(y) // width) for k in range(inner)]
     if all(a == b for a, b in pairwise(rows)):
         cuts = (moved(i, range(m), 0) for i, (n, m) in enumerate(zip(x, y, strict=True)) if i != axis and n != m)
-        return *grown, _taken(axis, x[axis], rows[0]), *cuts
+        return *grown, _select(axis, x[axis], rows[0]), *cuts
     if max(prod(x), prod(y)) > LARGEST:
         return None
     strides = [prod(x[i + 1 :]) for i in range(len(x))]
@@ -113,11 +115,11 @@ def _gathered(x: Shape, y: Shape, shape: Shape, axis: int, positions: Sequence[i
     for place, at in zip(product(*map(range, y)), positions, strict=True):
         index = (*place[:axis], at + x[axis] if at < 0 else at, *place[axis + 1 :])
         flat.append(sum(i * stride for i, stride in zip(index, strides, strict=True)))
-    return *grown, Reshape((prod(x),)), _taken(0, prod(x), flat), Reshape(y)
+    return *grown, Reshape((prod(x),)), _select(0, prod(x), flat), Reshape(y)
 
 
-def _expanded(positions: Sequence[int], shape: Shape, out: Shape) -> Sequence[int]:
-    """Elements of a tensor in row-major order after broadcasting."""
+def _broadcast(positions: Sequence[int], shape: Shape, out: Shape) -> Sequence[int]:
+    """Broadcast a flat list of the elements of a tensor (row-major) to another shape."""
     if shape == out:
         return positions
     strides = [0 if n == 1 else prod(shape[i + 1 :]) for i, n in enumerate(shape)]
@@ -125,7 +127,7 @@ def _expanded(positions: Sequence[int], shape: Shape, out: Shape) -> Sequence[in
     return [positions[sum(i * stride for i, stride in zip(place, strides, strict=True))] for place in places]
 
 
-def _indexed(x: Shape, y: Shape, axes: Sequence[int], positions: Sequence[Sequence[int]]) -> tuple[Step, ...]:
+def _index(x: Shape, y: Shape, axes: Sequence[int], positions: Sequence[Sequence[int]]) -> tuple[Step, ...]:
     """Index several axes: merge them into one; the result axis comes first if other axes lie between them."""
     adjacent = list(axes) == list(range(axes[0], axes[0] + len(axes)))
     at = axes[0] if adjacent else 0
@@ -136,4 +138,4 @@ def _indexed(x: Shape, y: Shape, axes: Sequence[int], positions: Sequence[Sequen
     for axis, each in zip(axes, positions, strict=True):
         flat = [f * x[axis] + (i + x[axis] if i < 0 else i) for f, i in zip(flat, each, strict=True)]
     merged = (*(x[i] for i in rest[:at]), size, *(x[i] for i in rest[at:]))
-    return Permute(order), Reshape(merged), _taken(at, size, flat), Reshape(y)
+    return Permute(order), Reshape(merged), _select(at, size, flat), Reshape(y)

@@ -128,10 +128,10 @@ class Route(NamedTuple):
 class Output(NamedTuple):
     """The dependencies of an output: everything that its routes reach.
 
-    `joined` is the axis along which the routes are concatenated, as in `cat`, and `sizes` the length of each along
-    it. Inputs without a route can't be followed, except those in `ignored` (overwritten data), and if there are no
-    routes at all: a constant. `constants` are inputs whose values the rule has read: if they depend on the model's
-    inputs, the result depends on tensor data.
+    `joined` is the axis along which the routes are concatenated, as in `cat`, and `sizes` the length of each along it.
+    An output without routes is a constant. Otherwise each input needs a route, unless it is in `ignored` (overwritten
+    data): if the model's input reaches one that has none, the output is reported as unknown. `constants` are inputs
+    whose values the rule has read: if they depend on the model's inputs, the result depends on tensor data.
     """
 
     routes: tuple[Route, ...]
@@ -146,20 +146,20 @@ Reach: TypeAlias = "tuple[Output | None, ...]"
 Rule: TypeAlias = "Callable[[OpSpec], Reach | None]"
 
 
-def routes(*found: Route) -> Reach:
+def routes(*paths: Route) -> Reach:
     """The reach of an op with one output."""
-    return (Output(found),)
+    return (Output(paths),)
 
 
-def alike(spec: OpSpec, found: Sequence[Route]) -> Reach:
+def alike(spec: OpSpec, paths: Sequence[Route]) -> Reach:
     """The reach of an op whose outputs of the first one's shape share its routes (a maximum and its index)."""
     first = spec.outputs[0].shape
-    return tuple(Output(tuple(found)) if each.shape == first else None for each in spec.outputs)
+    return tuple(Output(tuple(paths)) if each.shape == first else None for each in spec.outputs)
 
 
 _RULES: dict[str, Rule] = {}
-_FOUND: dict[OpSpec, Reach | None] = {}
-SESSION.own_table("reaches", _FOUND)
+_REACHES: dict[OpSpec, Reach | None] = {}
+SESSION.own_table("reaches", _REACHES)
 
 
 def reach(*kinds: str, replace: bool = False) -> Callable[[Rule], Rule]:
@@ -174,7 +174,7 @@ def reach(*kinds: str, replace: bool = False) -> Callable[[Rule], Rule]:
             if (kind in _RULES or kind in REACHES) and not replace:
                 raise ValueError(f"reach({kind!r}): the kind has a rule already; pass replace=True to take its place")
             _RULES[kind] = function
-        _FOUND.clear()
+        _REACHES.clear()  # results of the replaced rule
         return function
 
     return register
@@ -187,17 +187,17 @@ def reach_of(spec: OpSpec) -> Reach | None:
         RuleError: a rule fails, or the declared one does not exist.
     """
     try:
-        return _FOUND[spec]
+        return _REACHES[spec]
     except KeyError:
         function = _rule_of(spec.kind)
         if function is None:
             return None
-        result = _FOUND[spec] = _asked(function, spec)
+        result = _REACHES[spec] = _call_rule(function, spec)
         return result
 
 
 def _rule_of(kind: str) -> Rule | None:
-    """The registered rule, else the declared one."""
+    """The registered rule of a kind, else the declared one, imported if it is given by name; None if it has neither."""
     if (function := _RULES.get(kind)) is None and (declared := REACHES.get(kind)) is not None:
         if isinstance(declared, str):
             module, _, name = declared.partition(".")
@@ -212,7 +212,8 @@ def _rule_of(kind: str) -> Rule | None:
     return function
 
 
-def _asked(function: Rule, spec: OpSpec) -> Reach | None:
+def _call_rule(function: Rule, spec: OpSpec) -> Reach | None:
+    """Call a rule; an exception that it raises becomes a RuleError."""
     try:
         return function(spec)
     except Exception as error:

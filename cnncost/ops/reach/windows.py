@@ -32,6 +32,7 @@ def _sliding(size: int, out: int, kernel: int, stride: int, padding: int, dilati
 
 
 def _clipped(first: int, reach: int, step: int, size: int) -> range:
+    """The positions first, first + step, … below first + reach that lie within the axis."""
     start = first if first >= 0 else first + -(first // step) * step
     return range(start, max(start, min(first + reach, size)), step)
 
@@ -79,7 +80,7 @@ def up_to(axis: int, size: int, *, slides: bool = True, backwards: bool = False)
 
 
 def _single(x: float | Fraction) -> float:
-    """Round to single precision."""
+    """Round to float32."""
     return float(struct.unpack("f", struct.pack("f", x))[0])
 
 
@@ -92,9 +93,9 @@ def resized(
     axis: int, size: int, out: int, kind: str, align: bool, scale: float | None, *, antialias: bool = False
 ) -> Window:
     """Window of an interpolation: nearest, nearest_exact, linear or cubic; `scale`: the requested factor, if any."""
-    if size == out and (kind != "cubic" or antialias):  # torch copies
+    if size == out and (kind != "cubic" or antialias):  # torch copies the input then
         return Window(axis, tuple(range(j, j + 1) for j in range(out)), Pattern(1, 1, ((0,),)), slides=True)
-    if kind == "nearest" and out == 2 * size:  # torch doubles, whatever factor was requested
+    if kind == "nearest" and out == 2 * size:  # torch then uses 2, whatever factor was requested
         scale = None
     ratio = _ratio(size, out, kind, align, scale)
     if antialias:
@@ -115,7 +116,7 @@ def _ratio(size: int, out: int, kind: str, align: bool, scale: float | None) -> 
 
 
 def _near(j: int, step: float | Fraction, kind: str, align: bool, low: bool) -> Iterable[int]:
-    """The input positions that output j is computed from; `low` computes them in single precision, as torch does."""
+    """The input positions that output j is computed from; `low`: in float32, as torch's kernels, else exactly."""
     rounded: Callable[[float | Fraction], float | Fraction] = _single if low else _exact
     if kind == "nearest":
         return (floor(rounded(j * step)),)
@@ -134,7 +135,10 @@ def _clamped(positions: Iterable[int], size: int) -> Positions:
 
 
 def _filtered(j: int, ratio: float | Fraction, kind: str, size: int | None) -> Positions:
-    """Taps of an antialiasing filter, which widens as the image shrinks; single precision within a size."""
+    """Taps of an antialiasing filter, which widens as the image shrinks.
+
+    With `size`, clipped and in float32, as torch's kernels compute them; without, exact and far from borders.
+    """
     taps = 2 if kind == "cubic" else 1
     if size is None:
         center, reach = ratio * (j + Fraction(1, 2)), taps * max(ratio, 1)

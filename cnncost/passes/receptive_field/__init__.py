@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from cnncost.errors import CnncostError
 from cnncost.graph import Graph
-from cnncost.passes.receptive_field.axes import Places, spatial_axes
+from cnncost.passes.receptive_field.axes import AxisTracker, spatial_axes
 from cnncost.passes.receptive_field.boxes import Boxes, boxes
 from cnncost.passes.receptive_field.field import GLOBAL, UNKNOWN, Extent, Field
 from cnncost.passes.receptive_field.result import ReceptiveField
@@ -38,11 +38,11 @@ class ReceptiveFields:
     `images` are the inputs with spatial axes. Calls are given by their index in the Graph.
     """
 
-    def __init__(self, graph: Graph, images: tuple[Image, ...], seen: dict[int, Seen], places: Places) -> None:
+    def __init__(self, graph: Graph, images: tuple[Image, ...], seen: dict[int, Seen], tracker: AxisTracker) -> None:
         self.graph = graph
         self.images = images
         self._seen = seen
-        self._places = places
+        self._tracker = tracker
 
     def of(self, call: int, image: int | None = None, unit: Sequence[int] | None = None) -> ReceptiveField | None:
         """Receptive field of a call's first output; None if the output depends on no image.
@@ -59,8 +59,8 @@ class ReceptiveFields:
         chosen = self._image(image, seen)
         if output is None or chosen is None:
             return None
-        path, found, units = self._units(call, output, chosen, seen)
-        axis_numbers = [numbers(units.each(each) if isinstance(each, Field) else each, units.inner) for each in found]
+        path, by_axis, units = self._units(call, output, chosen, seen)
+        axis_numbers = [numbers(units.combined(f) if isinstance(f, Field) else f, units.inner) for f in by_axis]
         field = ReceptiveField(
             path, chosen.number, chosen.size, tuple(n.size for n in axis_numbers), tuple(n.jump for n in axis_numbers),
             tuple(n.start for n in axis_numbers), tuple(n.seen for n in axis_numbers),
@@ -69,7 +69,7 @@ class ReceptiveFields:
         if unit is None:
             return field
         index = units.index(tuple(unit))
-        return field._replace(unit=tuple(unit), box=tuple(box(each, index) for each in found))
+        return field._replace(unit=tuple(unit), box=tuple(box(each, index) for each in by_axis))
 
     def boxes(self, call: int, image: int | None = None) -> tuple[Boxes | None, ...] | None:
         """What all units see, a table for each spatial axis of the input; None if the output depends on no image.
@@ -80,8 +80,8 @@ class ReceptiveFields:
         chosen = self._image(image, seen)
         if output is None or chosen is None:
             return None
-        _, found, units = self._units(call, output, chosen, seen)
-        return tuple([boxes(units.each(each), units) if isinstance(each, Field) else None for each in found])
+        _, by_axis, units = self._units(call, output, chosen, seen)
+        return tuple([boxes(units.combined(each), units) if isinstance(each, Field) else None for each in by_axis])
 
     def units(self, call: int, image: int | None = None) -> dict[int, int]:
         """The output axes that a layer's units lie along, with the number of units along each."""
@@ -93,15 +93,16 @@ class ReceptiveFields:
         return dict(zip(units.axes, units.sizes, strict=True))
 
     def _units(self, call: int, output: int, image: Image, seen: Seen) -> tuple[str, list[Field | Lost | None], Units]:
+        """The layer's path, what its output sees along each axis of the image, and its units."""
         by_axis = [seen.get((image.number, axis)) for axis in image.axes]
         path = self.graph.call_path(call)
         fields = [each for each in by_axis if isinstance(each, Field)]
         lost = any(isinstance(each, Lost) for each in by_axis)
-        along = self._places.along(output, {(image.number, axis) for axis in image.axes}) if not lost else set()
+        along = self._tracker.holding(output, {(image.number, axis) for axis in image.axes}) if not lost else set()
         return path, by_axis, Units(path, self.graph.values[output].shape, fields, along)
 
     def _output(self, call: int) -> tuple[int | None, Seen]:
-        """The first output that depends on an input axis, or else the first."""
+        """A call's first output that depends on an input axis, or else its first, with the fields of that output."""
         outputs = self.graph.calls[call].outputs
         for value in outputs:
             if seen := self._seen.get(value):
@@ -109,6 +110,7 @@ class ReceptiveFields:
         return (outputs[0] if outputs else None), {}
 
     def _image(self, number: int | None, seen: Seen) -> Image | None:
+        """The image with this input index; by default the first that is seen. Raises CnncostError if it is no image."""
         if number is None:
             inputs = {key[0] for key in seen}
             return next((image for image in self.images if image.number in inputs), None)
@@ -125,15 +127,15 @@ def receptive_fields(graph: Graph) -> ReceptiveFields:
     Raises:
         RuleError: a reach rule fails.
     """
-    places = Places(graph)
+    tracker = AxisTracker(graph)
     images = []
     for number, value in enumerate(graph.inputs):
         shape = graph.values[value].shape
-        axes = spatial_axes(shape, *places.of(number)) if prod(shape) else ()
+        axes = spatial_axes(shape, *tracker.of_input(number)) if prod(shape) else ()
         if axes:
             images.append(Image(number, axes, tuple(shape[axis] for axis in axes)))
-    walk = Walk(graph, [(image.number, axis) for image in images for axis in image.axes], places.axes)
+    walk = Walk(graph, [(image.number, axis) for image in images for axis in image.axes], tracker.axes)
     walk.run()
     outputs = {value for call in graph.calls for value in call.outputs}
     seen = {value: walk.seen[value] for value in sorted(outputs) if walk.seen.get(value)}
-    return ReceptiveFields(graph, tuple(images), seen, places)
+    return ReceptiveFields(graph, tuple(images), seen, tracker)

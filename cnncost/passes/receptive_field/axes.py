@@ -1,9 +1,9 @@
-"""Find the spatial input axes: those that reach an op that slides, attends or recurs, whatever ops come before it.
+"""Find the spatial input axes: those along which some op of the model slides, attends or recurs.
 
 This tracks where axes go, not what each position sees: a softmax over rows, a linear layer over frequencies or a
-Fourier transform mixes all positions of an axis, but its output has an axis that a convolution may slide along. A
-tensor's axis is a product of parts, and each part records the input axes that it comes from. Parts are dropped where
-several axes are mixed into one, as in the features after a flattened map.
+Fourier transform mixes all positions of an axis, but its output still has that axis, and a convolution may slide along
+it. A tensor's axis is a product of parts, and each part records the input axes that it comes from. Where several input
+axes are mixed into one, as in a linear layer on a flattened map, the result is no longer tracked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cnncost.graph import Graph, Node, OpSpec, Shape
 from cnncost.ops.reach import All, DataDependentIndex, Output, Permute, Reshape, Route, Spread, Step, Window, reach_of
 
 Key: TypeAlias = "tuple[int, int]"
-"""Index of an input among the model's, and index of one of its axes."""
+"""An input axis: the index of the input, and the index of the axis."""
 
 
 class Part(NamedTuple):
@@ -25,8 +25,8 @@ class Part(NamedTuple):
     Attributes:
         size: number of positions.
         keys: the input axes that it comes from.
-        outer: whether it is their outermost part.
-        within: input axes that were inner parts of an axis before some of its positions were selected.
+        outer: whether it is the outermost part of them.
+        within: input axes that were inner parts of this axis until a window or an index merged it into one part.
     """
 
     size: int
@@ -39,13 +39,14 @@ Axis: TypeAlias = tuple[Part, ...]
 Axes: TypeAlias = tuple[Axis, ...]
 
 
-class Places:
-    """Position of the input axes in every value of a Graph.
+class AxisTracker:
+    """Tracks the input axes through all values of a Graph.
 
     Attributes:
         axes: axes of the values that depend on inputs, by value id.
-        slid: the input axes that ops slide along; `inner` holds those that are an inner part of such an axis: W in a
-            row of H·W tokens, but also channels that a pixel shuffle has put between pixels.
+        slid: the input axes that ops slide along.
+        inner: the input axes that are an inner part of an axis that ops slide along: W in a row of H·W tokens, but also
+            channels that a pixel shuffle has put between pixels.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -63,13 +64,13 @@ class Places:
             if node.phase == "forward" and any(value in self.axes for value in node.inputs):
                 self._node(node)
 
-    def of(self, number: int) -> tuple[list[int], list[int]]:
-        """The axes of an input that ops slide along, and those that are an inner part of such an axis."""
+    def of_input(self, number: int) -> tuple[list[int], list[int]]:
+        """The axes of an input that are in `slid` and those that are in `inner`, sorted."""
         slid, inner = ([axis for n, axis in keys if n == number] for keys in (self.slid, self.inner))
         return sorted(slid), sorted(inner)
 
-    def along(self, value: int, keys: set[Key]) -> set[int]:
-        """Axes of a value, longer than 1, that hold the outermost part of one of these input axes."""
+    def holding(self, value: int, keys: set[Key]) -> set[int]:
+        """The axes of a value that contain the outermost part, longer than 1, of one of these input axes."""
         axes = self.axes.get(value, ())
         return {i for i, axis in enumerate(axes) if any(p.size > 1 and p.outer and keys & {*p.keys} for p in axis)}
 
@@ -87,14 +88,14 @@ class Places:
             output = reach[index] if reach is not None and index < len(reach) else None
             if not prod(shape):
                 continue
-            axes = self._kept(node, shape) if output is None else self._routed(node, output)
+            axes = self._unchanged(node, shape) if output is None else self._after_routes(node, output)
             if axes is not None:
                 self.axes[value] = axes
             else:
                 self.axes.pop(value, None)
 
     def _contract(self, spec: OpSpec, axes: Axes | None) -> None:
-        """An axis first used as a convolution's channels is not spatial, even if an op slides along it later."""
+        """Exclude the axes that a convolution sums over as channels, unless an op slid along them before."""
         weight = spec.inputs[1].shape
         axis = len(spec.inputs[0].shape) - len(weight) + 1
         if axes is None or (weight[1] == 1 and spec["groups"] > 1):  # depthwise: channels stay apart
@@ -103,23 +104,25 @@ class Places:
         self._channels |= _keys(axes[axis]) - elsewhere - self.slid
 
     def _attend(self, spec: OpSpec, axes: Axes | None) -> None:
-        """A softmax over an input axis that also lies along another axis is attention: mark the axis as slid."""
+        """Mark an axis that attends as slid: a softmax over an input axis that the tensor also has as another axis."""
         if axes is None or not spec.inputs[0].shape:
             return
         axis = spec["axis"] % len(axes)
         elsewhere = _keys(part for i, parts in enumerate(axes) if i != axis for part in parts)
         self.slid |= (_keys(axes[axis]) & elsewhere) - self._channels
 
-    def _kept(self, node: Node, shape: Shape) -> Axes | None:
+    def _unchanged(self, node: Node, shape: Shape) -> Axes | None:
         """Axes after an op without a reach rule: unchanged if the number of axes is, else None."""
         matching = [axes for value in node.inputs if (axes := self.axes.get(value)) and len(axes) == len(shape)]
         return _union([tuple(map(_windowed, axes, shape)) for axes in matching]) if matching else None
 
-    def _routed(self, node: Node, output: Output) -> Axes | None:
+    def _after_routes(self, node: Node, output: Output) -> Axes | None:
         tracked = [route for route in output.routes if node.inputs[route.input] in self.axes]
         contracts = len({route.input for route in tracked}) > 1
         pieces = [
-            self._along(self.axes[node.inputs[route.input]], node.spec.inputs[route.input].shape, route, contracts)
+            self._after_route(
+                self.axes[node.inputs[route.input]], node.spec.inputs[route.input].shape, route, contracts
+            )
             for route in tracked
         ]
         if not pieces:
@@ -128,8 +131,8 @@ class Places:
             pieces = [_along_one(axes, output.joined, sum(output.sizes)) for axes in pieces]
         return _union(pieces)
 
-    def _along(self, axes: Axes, shape: Shape, route: Route, contracts: bool) -> Axes:
-        """Axes after a route. `contracts`: the op has several inputs, so an axis that `All` reduces loses its keys."""
+    def _after_route(self, axes: Axes, shape: Shape, route: Route, contracts: bool) -> Axes:
+        """Axes after a route. `contracts`: the op has several tracked inputs, so that an axis after `All` is a sum."""
         for step in route.steps:
             if isinstance(step, (Window, All)) and step.slides:
                 self._slide(axes[step.axis])
@@ -155,7 +158,7 @@ def _keys(parts: Iterable[Part]) -> set[Key]:
 
 
 def _stepped(axes: Axes, shape: Shape, step: Step) -> tuple[Axes, Shape]:
-    """Axes and shape after a step; an axis that `All` reduces to size 1 keeps its parts until it is spread again."""
+    """Axes and shape after a step. An axis that `All` reduces keeps its parts, as a `Spread` may restore it."""
     match step:
         case Window() | DataDependentIndex():
             size = len(step.sees) if isinstance(step, Window) else step.size
@@ -188,7 +191,7 @@ def _size(axis: Axis) -> int:
 
 
 def _windowed(axis: Axis, size: int) -> Axis:
-    """Axis after windows: if its size changes, its positions lie along the outermost part."""
+    """Axis after windows. If its size changes, it becomes a single part: the outermost, which gets the new size."""
     if _size(axis) == size:
         return axis
     keyed = [part for part in axis if part.keys and part.size > 1] or [part for part in axis if part.keys]
@@ -200,7 +203,7 @@ def _windowed(axis: Axis, size: int) -> Axis:
 
 
 def _mixed(axis: Axis, size: int) -> Axis:
-    """Axis whose positions all see all of it: if its size changes and it held several input axes, they are features."""
+    """Axis after an op that mixes all of its positions; it loses its keys if it had several and its size changes."""
     if _size(axis) == size:
         return axis
     parts = [part for part in axis if part.size > 1] or axis
@@ -211,25 +214,26 @@ def _mixed(axis: Axis, size: int) -> Axis:
 
 
 def _reshaped(axes: Axes, old: Shape, new: Shape) -> Axes:
-    """Distribute parts over new axes. Where they don't divide, only the axes concerned are blended."""
+    """Distribute parts over the axes of a new shape. Where sizes don't divide, only the axes concerned are blended."""
     divided = _divided([part for axis in axes for part in axis], new)
     if divided is not None:
         return tuple(divided)
-    by_place: dict[int, Axis] = {}
-    left = [i for i, n in enumerate(old) if n > 1]
-    right = [i for i, n in enumerate(new) if n > 1]
-    while left:
-        took, gave, have, want = [left.pop(0)], [right.pop(0)], 0, 1
-        while (have := prod(old[i] for i in took)) != (want := prod(new[i] for i in gave)):
-            (took if have < want else gave).append((left if have < want else right).pop(0))
-        parts = [part for i in took for part in axes[i]]
-        sizes = tuple(new[i] for i in gave)
-        by_place.update(zip(gave, _divided(parts, sizes) or _blended(parts, sizes), strict=True))
-    return tuple(by_place.get(i, ()) for i in range(len(new)))
+    by_axis: dict[int, Axis] = {}
+    old_left = [i for i, n in enumerate(old) if n > 1]
+    new_left = [i for i, n in enumerate(new) if n > 1]
+    while old_left:  # the shortest run of old axes that has as many elements as a run of new ones
+        old_run, new_run = [old_left.pop(0)], [new_left.pop(0)]
+        while (have := prod(old[i] for i in old_run)) != (want := prod(new[i] for i in new_run)):
+            run, left = (old_run, old_left) if have < want else (new_run, new_left)
+            run.append(left.pop(0))
+        parts = [part for i in old_run for part in axes[i]]
+        sizes = tuple(new[i] for i in new_run)
+        by_axis.update(zip(new_run, _divided(parts, sizes) or _blended(parts, sizes), strict=True))
+    return tuple(by_axis.get(i, ()) for i in range(len(new)))
 
 
 def _divided(parts: Sequence[Part], sizes: Shape) -> list[Axis] | None:
-    """Group consecutive parts into axes of these sizes; None where they don't divide each other."""
+    """Group consecutive parts into axes of these sizes, splitting parts where needed; None if sizes don't divide."""
     rest, made = list(parts), []
     for size in sizes:
         axis: list[Part] = []
@@ -250,7 +254,7 @@ def _divided(parts: Sequence[Part], sizes: Shape) -> list[Axis] | None:
 
 
 def _blended(parts: Sequence[Part], sizes: Shape) -> list[Axis]:
-    """Axes from parts that don't divide: they keep the input axis if there is only one, else they are features."""
+    """Axes of these sizes from parts that don't divide: they keep the input axis if there is only one, else none."""
     keys = {part.keys for part in parts if part.size > 1}
     common = keys.pop() if len(keys) == 1 else ()
     return [(Part(n, common, not i and any(part.outer for part in parts)),) for i, n in enumerate(sizes)]

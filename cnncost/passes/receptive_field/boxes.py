@@ -29,7 +29,7 @@ class Boxes(NamedTuple):
 def boxes(field: Field, units: Units) -> Boxes | None:
     """Return the spans of all units along one axis of the input; None if the table would have more than `MOST` rows.
 
-    `field` is the units' field, from `Units.each`.
+    `field` is the units' field, from `Units.combined`.
     """
     along = tuple([
         place for place, axis in enumerate(units.axes)

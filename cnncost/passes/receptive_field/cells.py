@@ -1,6 +1,6 @@
 """Hulls of input positions, in flat row-major grids.
 
-A cell is the hull (first, last) of what a position sees, or None if it sees nothing.
+A cell is the hull (first, last) of the input positions that an element sees, or None if it sees none.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ that a view can recover H and W. Along a factor, positions that see the same for
 classes of all factors gives what every element sees.
 
 There are two grids: `exact`, clipped to the input; and that of `periodic`, a pattern that holds far from any border, on
-an input of any size. The factor that the pattern repeats along, which comes from the input's axis, is `image`.
+an input of any size. The pattern repeats along one factor, the image factor: the outermost part of the input's axis.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ GLOBAL, UNKNOWN = Extent.GLOBAL, Extent.UNKNOWN
 
 
 class PeriodicPattern(NamedTuple):
-    """Periodic pattern: position i of the image factor sees what position i - period sees, moved by `shift`.
+    """Position i of the image factor sees what position i - period sees, moved by `shift`.
 
     `cells` is a grid over the factors, `period` long along the image factor. Without one, period is 1 and shift 0.
     """
@@ -55,7 +55,7 @@ class Broken(NamedTuple):
     reason: str
 
 
-Rule: TypeAlias = "PeriodicPattern | Broken | Extent"
+Periodic: TypeAlias = "PeriodicPattern | Broken | Extent"
 
 
 class AxisFactor(NamedTuple):
@@ -64,8 +64,8 @@ class AxisFactor(NamedTuple):
     Attributes:
         size: number of positions.
         classes: number of classes of positions that see the same; 1 if what is seen does not depend on the position.
-        table: class by position; None: position i is class i, or all are class 0.
-        image: whether it comes from the input's axis and is its outermost part.
+        table: class by position; None: position i is of class i, or of class 0 if there is only one.
+        image: whether it is the outermost part of the input's axis.
     """
 
     size: int
@@ -89,7 +89,9 @@ class Field:
 
     __slots__ = ("__dict__", "counts", "exact", "factors", "periodic")  # cached_property needs __dict__
 
-    def __init__(self, factors: tuple[AxisFactor, ...], counts: tuple[int, ...], exact: Cells, periodic: Rule) -> None:
+    def __init__(
+        self, factors: tuple[AxisFactor, ...], counts: tuple[int, ...], exact: Cells, periodic: Periodic
+    ) -> None:
         self.factors = factors
         self.counts = counts
         self.exact = exact
@@ -121,7 +123,7 @@ class Field:
 
     @cached_property
     def image(self) -> int | None:
-        """Index of the factor that comes from the input's axis."""
+        """Index of the image factor in `factors`; None if there is none."""
         return next((i for i, factor in enumerate(self.factors) if factor.image), None)
 
     @property

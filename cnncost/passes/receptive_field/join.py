@@ -11,8 +11,8 @@ from typing import NamedTuple, TypeAlias
 
 from cnncost.ops.reach.windows import moved as moved_by
 from cnncost.passes.receptive_field.cells import Cells, permuted, regrouped, union
-from cnncost.passes.receptive_field.field import GLOBAL, AxisFactor, Broken, Field, PeriodicPattern, Rule
-from cnncost.passes.receptive_field.steps import compressed, periodic_taken, single, split, windowed, with_factor
+from cnncost.passes.receptive_field.field import GLOBAL, AxisFactor, Broken, Field, Periodic, PeriodicPattern
+from cnncost.passes.receptive_field.steps import compressed, gather_pattern, single, split, windowed, with_factor
 
 Sizes: TypeAlias = tuple[int, ...]
 
@@ -22,37 +22,37 @@ def joined(fields: Sequence[Field]) -> Field:
     first = fields[0]
     if all(field is first for field in fields):
         return first
-    pieces, factors = _classed(_aligned(fields), None)
+    pieces, factors = _with_common_classes(_aligned(fields), None)
     exact = union([piece.exact for piece in pieces])
-    terms = _terms(pieces)
-    if not isinstance(terms, Terms):
+    common = _common_period(pieces)
+    if not isinstance(common, CommonPeriod):
         if exact.count(exact[0]) == len(exact):  # as after squeeze and excite: all elements see the same
             factors, exact = [factor._replace(classes=1, table=None) for factor in factors], exact[:1]
-        return Field(tuple(factors), pieces[0].counts, exact, terms)
+        return Field(tuple(factors), pieces[0].counts, exact, common)
     periodic = PeriodicPattern(
-        terms.period, terms.shift, union([grid for grid in _grids(pieces, terms) if grid is not None])
+        common.period, common.shift, union([grid for grid in _grids(pieces, common) if grid is not None])
     )
-    return Field(_drawn_along(factors, terms.image), pieces[0].counts, exact, periodic)
+    return Field(_with_image(factors, common.image), pieces[0].counts, exact, periodic)
 
 
 def concatenated(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int) -> Field:
     """Concatenate fields along an axis; None sees nothing. `sizes` is the length of each along it."""
     seeing = [piece for piece in pieces if piece is not None]
-    if any(_is_drawn(piece, axis) for piece in seeing):
-        return _in_space(pieces, sizes, axis)
+    if any(_repeats_along(piece, axis) for piece in seeing):
+        return _concatenated_along_image(pieces, sizes, axis)
     own = [_one_factor(piece, axis) for piece in seeing]
     own_factors = [piece.factors[piece.parts[axis].start] for piece in own]
-    # `_aligned` expects equal shapes: give this axis a dummy size of 2 in all fields
+    # `_aligned` expects equal shapes, and keeps a factor larger than 1: give this axis a dummy size of 2 in all fields
     passing = [_with_size(piece, axis, 2) for piece in own]
     aligned = _aligned(passing)
     index = aligned[0].parts[axis].start
-    fields, factors = _classed(aligned, index)
-    factors[index] = _row(pieces, sizes, own_factors)
+    fields, factors = _with_common_classes(aligned, index)
+    factors[index] = _concatenated_factor(pieces, sizes, own_factors)
     inner = prod(fields[0].dims[index + 1 :])
-    exact = _behind(pieces, [field.exact for field in fields], [a.classes for a in own_factors], inner)
-    periodic: Rule | Terms = _terms(fields)
-    if isinstance(periodic, Terms):
-        factors = list(_drawn_along(factors, periodic.image))
+    exact = _concatenated_grids(pieces, [field.exact for field in fields], [a.classes for a in own_factors], inner)
+    periodic: Periodic | CommonPeriod = _common_period(fields)
+    if isinstance(periodic, CommonPeriod):
+        factors = list(_with_image(factors, periodic.image))
         dims = [periodic.period if factor.image else factor.classes for factor in factors]
         inner, outer = prod(dims[index + 1 :]), prod(dims[:index])
         grids: list[Cells] = [
@@ -60,18 +60,19 @@ def concatenated(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int
             for grid, factor in zip(_grids(fields, periodic), own_factors, strict=True)
         ]
         periodic = PeriodicPattern(
-            periodic.period, periodic.shift, _behind(pieces, grids, [a.classes for a in own_factors], inner)
+            periodic.period, periodic.shift, _concatenated_grids(pieces, grids, [a.classes for a in own_factors], inner)
         )
     return compressed(Field(tuple(factors), fields[0].counts, exact, periodic), index)
 
 
-def _is_drawn(field: Field, axis: int) -> bool:
+def _repeats_along(field: Field, axis: int) -> bool:
+    """True if the field has a periodic pattern along this axis."""
     return isinstance(field.periodic, PeriodicPattern) and any(
         factor.image for factor in field.factors[field.parts[axis]]
     )
 
 
-def _in_space(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int) -> Field:
+def _concatenated_along_image(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int) -> Field:
     """Concatenate along the image axis: pad each piece with positions that see nothing, then join."""
     placed, start, whole = [], 0, sum(sizes)
     for piece, size in zip(pieces, sizes, strict=True):
@@ -81,13 +82,13 @@ def _in_space(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int) -
         start += size
     union = joined(placed)
     if isinstance(union.periodic, PeriodicPattern) and any(piece.periodic != placed[0].periodic for piece in placed):
-        return Field(
-            union.factors, union.counts, union.exact, Broken("parts that are joined along the axis follow no one rule")
-        )
+        reason = Broken("parts concatenated along the axis have different patterns")
+        return Field(union.factors, union.counts, union.exact, reason)
     return union
 
 
 def _one_factor(field: Field, axis: int) -> Field:
+    """The same field with exactly one factor on an axis."""
     field = single(field, axis)
     return field if field.counts[axis] else with_factor(field, axis, AxisFactor(1))
 
@@ -98,8 +99,10 @@ def _with_size(field: Field, axis: int, size: int) -> Field:
     return Field(factors, field.counts, field.exact, field.periodic)
 
 
-def _row(pieces: Sequence[Field | None], sizes: Sequence[int], factors: Sequence[AxisFactor]) -> AxisFactor:
-    """The factor of the joined axis: the classes of all pieces, concatenated."""
+def _concatenated_factor(
+    pieces: Sequence[Field | None], sizes: Sequence[int], factors: Sequence[AxisFactor]
+) -> AxisFactor:
+    """The factor of the concatenated axis: the classes of all pieces, one after another."""
     table: list[int] = []
     own, classes = iter(factors), 0
     for piece, size in zip(pieces, sizes, strict=True):
@@ -109,8 +112,13 @@ def _row(pieces: Sequence[Field | None], sizes: Sequence[int], factors: Sequence
     return AxisFactor(len(table), classes, tuple(table), any(a.image for a in factors))
 
 
-def _behind(pieces: Sequence[Field | None], grids: Sequence[Cells], classes: Sequence[int], inner: int) -> Cells:
-    """Concatenate grids along an axis, with a row of None for each piece that sees nothing."""
+def _concatenated_grids(
+    pieces: Sequence[Field | None], grids: Sequence[Cells], classes: Sequence[int], inner: int
+) -> Cells:
+    """Concatenate grids along an axis, with a row of None for each piece that sees nothing.
+
+    `classes` is the length of each grid along the axis, `inner` the number of cells behind each index of it.
+    """
     outer = len(grids[0]) // (classes[0] * inner)
     cells: Cells = []
     for i in range(outer):
@@ -124,23 +132,23 @@ def _behind(pieces: Sequence[Field | None], grids: Sequence[Cells], classes: Seq
     return cells
 
 
-def _classed(fields: Sequence[Field], but: int | None) -> tuple[list[Field], list[AxisFactor]]:
-    """Give all fields the same classes in every factor except `but`; return the fields and the factors."""
+def _with_common_classes(fields: Sequence[Field], but: int | None) -> tuple[list[Field], list[AxisFactor]]:
+    """Give all fields the same classes in every factor except `but`; return the fields and the common factors."""
     pieces, factors = list(fields), []
     for index in range(len(pieces[0].factors)):
         if index == but:
             factors.append(pieces[0].factors[index])
             continue
-        factor, groups = _common([piece.factors[index] for piece in pieces])
+        factor, groups = _common_classes([piece.factors[index] for piece in pieces])
         factors.append(factor)
         pieces = [
-            piece if each is None else _finer(piece, index, factor, each)
+            piece if each is None else _with_classes(piece, index, factor, each)
             for piece, each in zip(pieces, groups, strict=True)
         ]
     return pieces, factors
 
 
-def _drawn_along(factors: Sequence[AxisFactor], image: int | None) -> tuple[AxisFactor, ...]:
+def _with_image(factors: Sequence[AxisFactor], image: int | None) -> tuple[AxisFactor, ...]:
     """Clear the image flag on all factors but `image`."""
     return tuple(factor._replace(image=index == image) for index, factor in enumerate(factors))
 
@@ -149,6 +157,7 @@ def _drawn_along(factors: Sequence[AxisFactor], image: int | None) -> tuple[Axis
 
 
 def _aligned(fields: Sequence[Field]) -> list[Field]:
+    """Split and merge factors so that all fields, which have the same shape, have factors of the same sizes."""
     sizes = {tuple(factor.size for factor in field.factors) for field in fields}
     if len(sizes) == 1 and len({field.counts for field in fields}) == 1:
         return list(fields)
@@ -158,30 +167,32 @@ def _aligned(fields: Sequence[Field]) -> list[Field]:
             fields = [single(field, axis) for field in fields]
             wanted = reduce(_refined, [_sizes(field, axis) for field in fields])
         ones = max(sum(a.size == 1 for a in field.factors[field.parts[axis]]) for field in fields)
-        fields = [_cut(field, axis, wanted, ones) for field in fields]
+        fields = [_split_axis(field, axis, wanted, ones) for field in fields]
     return list(fields)
 
 
 def _sizes(field: Field, axis: int) -> Sizes:
+    """Sizes of the factors of an axis, without those of size 1."""
     return tuple(factor.size for factor in field.factors[field.parts[axis]] if factor.size > 1)
 
 
 def _ends(sizes: Sizes) -> set[int]:
-    """Products of the inner sizes: the points where an axis is cut."""
+    """Products of the innermost sizes, from none to all of them: the points at which the factors divide the axis."""
     return {prod(sizes[i:]) for i in range(len(sizes) + 1)}
 
 
 def _refined(a: Sizes, b: Sizes) -> Sizes:
-    """Sizes when cut at the points of both; `_divides` checks whether they divide each other."""
+    """Sizes of an axis divided at the points of both. They are only valid if `_divides` holds for both."""
     ends = sorted(_ends(a) | _ends(b))
     return tuple(reversed([after // before for before, after in pairwise(ends)]))
 
 
 def _divides(sizes: Sizes, wanted: Sizes) -> bool:
+    """True if factors of these sizes can be split into factors of the `wanted` sizes."""
     return prod(sizes) == prod(wanted) and _ends(sizes) <= _ends(wanted)
 
 
-def _cut(field: Field, axis: int, wanted: Sizes, ones: int) -> Field:
+def _split_axis(field: Field, axis: int, wanted: Sizes, ones: int) -> Field:
     """Split the axis into factors of the `wanted` sizes, followed by `ones` factors of size 1."""
     part = field.parts[axis]
     large = [i for i in range(part.start, part.stop) if field.factors[i].size > 1]
@@ -207,7 +218,7 @@ def _cut(field: Field, axis: int, wanted: Sizes, ones: int) -> Field:
 # ---- common classes
 
 
-def _common(factors: Sequence[AxisFactor]) -> tuple[AxisFactor, list[list[tuple[int]] | None]]:
+def _common_classes(factors: Sequence[AxisFactor]) -> tuple[AxisFactor, list[list[tuple[int]] | None]]:
     """Common refinement of the factors' classes, and for each the old class of each new one (None: unchanged)."""
     size, image = factors[0].size, any(a.image for a in factors)
     first = factors[0]
@@ -224,7 +235,7 @@ def _common(factors: Sequence[AxisFactor]) -> tuple[AxisFactor, list[list[tuple[
     return new_factor, [[(key[i],) for key in classes] for i in range(len(factors))]
 
 
-def _finer(field: Field, index: int, factor: AxisFactor, groups: list[tuple[int]]) -> Field:
+def _with_classes(field: Field, index: int, factor: AxisFactor, groups: list[tuple[int]]) -> Field:
     """The field with the finer classes of `factor`; along an image factor the pattern keeps its period."""
     own = field.factors[index]
     exact = regrouped(field.exact, field.dims, index, groups)
@@ -239,7 +250,7 @@ def _finer(field: Field, index: int, factor: AxisFactor, groups: list[tuple[int]
 # ---- common pattern
 
 
-class Terms(NamedTuple):
+class CommonPeriod(NamedTuple):
     """Period and shift common to several patterns; `image` is the index of the factor that they repeat along."""
 
     period: int
@@ -247,8 +258,8 @@ class Terms(NamedTuple):
     image: int | None
 
 
-def _terms(fields: Sequence[Field]) -> Terms | Rule:
-    """The common terms of the fields' patterns, or GLOBAL or the reason why there is no common pattern."""
+def _common_period(fields: Sequence[Field]) -> CommonPeriod | Periodic:
+    """The common period and shift of the fields' patterns; GLOBAL, or the reason why there is no common pattern."""
     patterns = [field.periodic for field in fields]
     if any(periodic is GLOBAL for periodic in patterns):
         return GLOBAL
@@ -262,31 +273,31 @@ def _terms(fields: Sequence[Field]) -> Terms | Rule:
     seeing = [(field, periodic) for field, periodic in periodic_fields if _sees(periodic)] or periodic_fields[:1]
     images = {field.image for field, _ in seeing}
     if len(images) > 1:
-        return Broken("paths don't align: one lies along another axis, or is of fixed positions")
+        return Broken("paths don't align: one lies along another axis, or selects fixed positions")
     jumps = {Fraction(periodic.shift, periodic.period) for _, periodic in seeing}
     if len(jumps) > 1:
         return Broken(f"paths don't align: they meet with jumps of {' and '.join(map(str, sorted(jumps)))}")
     period = lcm(*(periodic.period for _, periodic in seeing))
-    return Terms(period, int(period * jumps.pop()), images.pop())
+    return CommonPeriod(period, int(period * jumps.pop()), images.pop())
 
 
 def _sees(periodic: PeriodicPattern) -> bool:
     return any(cell is not None for cell in periodic.cells)
 
 
-def _grids(fields: Sequence[Field], terms: Terms) -> list[Cells | None]:
+def _grids(fields: Sequence[Field], common: CommonPeriod) -> list[Cells | None]:
     """The patterns' grids over the common period; None for one that sees nothing while others do."""
     grids = [
-        _grid(field, terms) if isinstance(field.periodic, PeriodicPattern) and _sees(field.periodic) else None
+        _grid(field, common) if isinstance(field.periodic, PeriodicPattern) and _sees(field.periodic) else None
         for field in fields
     ]
     if all(grid is None for grid in grids):
-        grids[0] = _grid(fields[0], terms)
+        grids[0] = _grid(fields[0], common)
     return grids
 
 
-def _grid(field: Field, terms: Terms) -> Cells:
+def _grid(field: Field, common: CommonPeriod) -> Cells:
     assert isinstance(field.periodic, PeriodicPattern)
-    if field.periodic.period == terms.period:  # always so without an image factor: the period is 1
+    if field.periodic.period == common.period:  # always so without an image factor: the period is 1
         return field.periodic.cells
-    return periodic_taken(field, [[i] for i in range(terms.period)])
+    return gather_pattern(field, [[i] for i in range(common.period)])

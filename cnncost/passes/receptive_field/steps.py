@@ -8,17 +8,17 @@ from math import gcd, prod
 from cnncost.graph import Shape
 from cnncost.ops.reach import Window
 from cnncost.passes.receptive_field.cells import Cell, Cells, moved, permuted, regrouped
-from cnncost.passes.receptive_field.field import GLOBAL, AxisFactor, Broken, Field, PeriodicPattern, Rule
+from cnncost.passes.receptive_field.field import GLOBAL, AxisFactor, Broken, Field, Periodic, PeriodicPattern
 
 # ---- one factor
 
 
-def periodic_taken(field: Field, positions: Sequence[Sequence[int]]) -> Cells:
-    """The pattern's grid at these positions of the image factor, each the hull of several."""
+def gather_pattern(field: Field, positions: Sequence[Sequence[int]]) -> Cells:
+    """The pattern's grid at these positions of the image factor; each entry lists positions to take the hull of."""
     periodic, axis = field.periodic, field.image
     assert isinstance(periodic, PeriodicPattern)
     assert axis is not None
-    laps = sorted({i // periodic.period for each in positions for i in each})
+    laps = sorted({i // periodic.period for each in positions for i in each})  # the repetitions that are needed
     place = {lap: n * periodic.period for n, lap in enumerate(laps)}
     dims = field.periodic_dims
     rows = [
@@ -44,11 +44,13 @@ def windowed(field: Field, axis: int, window: Window) -> Field:
         field = with_factor(field, axis, AxisFactor(1))
     factor = field.factors[index]
     size = len(window.sees)
-    image = factor.image and not _fixed(window)
+    image = factor.image and not _selects_fixed(window)
     if factor.image and isinstance(field.periodic, PeriodicPattern):
         exact = regrouped(field.exact, field.dims, index, window.sees)
-        windowed = _replaced(field, index, AxisFactor(size, size, None, image), exact, _composed(field, window))
-        return _of_fixed(windowed, index) if not image and isinstance(windowed.periodic, PeriodicPattern) else windowed
+        after = _replaced(field, index, AxisFactor(size, size, None, image), exact, _pattern_after(field, window))
+        if image or not isinstance(after.periodic, PeriodicPattern):
+            return after
+        return _one_cell_per_position(after, index)
     if window.grows and factor.image:
         field = Field(field.factors, field.counts, field.exact, GLOBAL)
     if factor.classes == 1 and all(window.sees):
@@ -64,13 +66,13 @@ def windowed(field: Field, axis: int, window: Window) -> Field:
     )
 
 
-def _fixed(window: Window) -> bool:
-    """True if the window selects the same positions whatever the size of the axis."""
+def _selects_fixed(window: Window) -> bool:
+    """True if the window sees the same positions whatever the size of the axis, as `x[:, :3]` does."""
     return window.pattern is not None and window.pattern.shift == 0
 
 
-def _of_fixed(field: Field, index: int) -> Field:
-    """Replace a repeating pattern by one with a cell for each position, as the window selects fixed positions."""
+def _one_cell_per_position(field: Field, index: int) -> Field:
+    """Replace a pattern by one cell per position: it doesn't repeat after a window that selects fixed positions."""
     periodic, size = field.periodic, field.factors[index].size
     assert isinstance(periodic, PeriodicPattern)
     dims = [*field.periodic_dims[:index], periodic.period, *field.periodic_dims[index + 1 :]]
@@ -79,7 +81,7 @@ def _of_fixed(field: Field, index: int) -> Field:
 
 
 def _regrouping(factor: AxisFactor, window: Window) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
-    """The new class of each position, and the old classes that each new class sees."""
+    """The class of each position after windows, and for each class the old ones that it sees."""
     if factor.classes == 1:
         table = tuple([0 if each else 1 for each in window.sees])
         return (table, [(0,), ()]) if 0 in table else ((0,) * len(table), [()])
@@ -90,7 +92,7 @@ def _regrouping(factor: AxisFactor, window: Window) -> tuple[tuple[int, ...], li
     return table, list(classes)
 
 
-def _composed(field: Field, window: Window) -> Rule:
+def _pattern_after(field: Field, window: Window) -> Periodic:
     """The pattern after windows along the image factor."""
     periodic, pattern = field.periodic, window.pattern
     if window.grows:
@@ -98,21 +100,21 @@ def _composed(field: Field, window: Window) -> Rule:
     if not isinstance(periodic, PeriodicPattern):
         return periodic
     if pattern is None:
-        return Broken("its positions are taken without one rule")
+        return Broken("its positions are selected without a regular pattern")
     laps = periodic.period // gcd(periodic.period, pattern.shift)
     period = pattern.period * laps
     positions = [
         [pattern.shift * (j // pattern.period) + t for t in pattern.taps[j % pattern.period]] for j in range(period)
     ]
-    return _least(
+    return _shortest_period(
         field,
         PeriodicPattern(
-            period, periodic.shift * (pattern.shift * laps // periodic.period), periodic_taken(field, positions)
+            period, periodic.shift * (pattern.shift * laps // periodic.period), gather_pattern(field, positions)
         ),
     )
 
 
-def _least(field: Field, periodic: PeriodicPattern) -> PeriodicPattern:
+def _shortest_period(field: Field, periodic: PeriodicPattern) -> PeriodicPattern:
     """The same pattern with its shortest period."""
     axis = field.image
     assert axis is not None
@@ -134,14 +136,15 @@ def _least(field: Field, periodic: PeriodicPattern) -> PeriodicPattern:
     return periodic
 
 
-def _periodic_regrouped(field: Field, index: int, groups: Sequence[Sequence[int]]) -> Rule:
+def _periodic_regrouped(field: Field, index: int, groups: Sequence[Sequence[int]]) -> Periodic:
     periodic = field.periodic
     if not isinstance(periodic, PeriodicPattern):
         return periodic
     return periodic._replace(cells=regrouped(periodic.cells, field.periodic_dims, index, groups))
 
 
-def _replaced(field: Field, index: int, factor: AxisFactor, exact: Cells, periodic: Rule) -> Field:
+def _replaced(field: Field, index: int, factor: AxisFactor, exact: Cells, periodic: Periodic) -> Field:
+    """A field with another factor at an index, and other grids."""
     return Field((*field.factors[:index], factor, *field.factors[index + 1 :]), field.counts, exact, periodic)
 
 
@@ -174,7 +177,7 @@ def spread(field: Field, axis: int, size: int) -> Field:
     part = field.parts[axis]
     periodic = field.periodic
     if any(field.factors[i].image for i in range(part.start, part.stop)) and isinstance(periodic, PeriodicPattern):
-        periodic = PeriodicPattern(1, 0, periodic_taken(field, [[0]]))
+        periodic = PeriodicPattern(1, 0, gather_pattern(field, [[0]]))
     counts = tuple((size > 1) if i == axis else n for i, n in enumerate(field.counts))
     factors = (*field.factors[: part.start], *((AxisFactor(size),) if size > 1 else ()), *field.factors[part.stop :])
     return Field(factors, tuple(map(int, counts)), field.exact, periodic)
@@ -224,28 +227,28 @@ def single(field: Field, axis: int) -> Field:
     return compressed(Field(all_factors, counts, field.exact, periodic), part.start)
 
 
-def _merged_pattern(field: Field, part: slice) -> Rule:
-    """The pattern after merging. Other factors may follow the image factor, not precede it: inner parts can't grow."""
+def _merged_pattern(field: Field, part: slice) -> Periodic:
+    """The pattern once an axis is one factor. It breaks if a factor precedes the image factor: that one can't grow."""
     periodic, image = field.periodic, field.image
     if not isinstance(periodic, PeriodicPattern) or image is None or not part.start <= image < part.stop:
         return periodic
     if any(field.factors[i].size > 1 for i in range(part.start, image)):
         return Broken("its axis became the inner part of a longer one")
     inner = prod(field.factors[i].size for i in range(image + 1, part.stop))
-    return _least_of(field, PeriodicPattern(periodic.period * inner, periodic.shift, periodic.cells), part)
+    return _shortest_merged(field, PeriodicPattern(periodic.period * inner, periodic.shift, periodic.cells), part)
 
 
-def _least_of(field: Field, periodic: PeriodicPattern, part: slice) -> PeriodicPattern:
+def _shortest_merged(field: Field, periodic: PeriodicPattern, part: slice) -> PeriodicPattern:
     factors = (
         *field.factors[: part.start],
         AxisFactor(periodic.period, periodic.period, None, True),
         *field.factors[part.stop :],
     )
-    return _least(Field(factors, (len(factors),), [], periodic), periodic)
+    return _shortest_period(Field(factors, (len(factors),), [], periodic), periodic)
 
 
 def compressed(field: Field, index: int) -> Field:
-    """Merge positions of a factor that see the same into one class; the factor that the pattern repeats along stays."""
+    """Merge positions of a factor that see the same into one class, unless the pattern repeats along this factor."""
     factor = field.factors[index]
     if (factor.image and isinstance(field.periodic, PeriodicPattern)) or factor.classes == 1:
         return field
@@ -288,11 +291,11 @@ def split(field: Field, index: int, inner: int) -> Field:
         periodic = PeriodicPattern(
             laps,
             periodic.shift * (inner * laps // periodic.period),
-            periodic_taken(field, [[i] for i in range(laps * inner)]),
+            gather_pattern(field, [[i] for i in range(laps * inner)]),
         )
     pair = (AxisFactor(outer, outer, None, factor.image), AxisFactor(inner, inner))
-    split = Field((*field.factors[:index], *pair, *field.factors[index + 1 :]), counts, field.exact, periodic)
-    return compressed(compressed(split, index), index + 1) if tabled else split
+    result = Field((*field.factors[:index], *pair, *field.factors[index + 1 :]), counts, field.exact, periodic)
+    return compressed(compressed(result, index), index + 1) if tabled else result
 
 
 def reshape(field: Field, shape: Shape) -> Field:
@@ -302,45 +305,45 @@ def reshape(field: Field, shape: Shape) -> Field:
     """
     if field.shape == shape:
         return field
-    before, after = _kept(field.shape, shape)
+    before, after = _common_ends(field.shape, shape)
     low, end = field.parts[before].start if before < len(field.parts) else len(field.factors), len(field.factors)
     end -= sum(field.counts[len(field.counts) - after :]) if after else 0
-    line, counts = Field(field.factors, (len(field.factors),), field.exact, field.periodic), []
+    flat, counts = Field(field.factors, (len(field.factors),), field.exact, field.periodic), []
     for size in reversed(shape[before : len(shape) - after]):
         need, start = size, end
         while True:
-            if start > low and line.factors[start - 1].size == 1:
+            if start > low and flat.factors[start - 1].size == 1:
                 start -= 1
             elif need == 1:
                 break
-            elif need % line.factors[start - 1].size == 0:
+            elif need % flat.factors[start - 1].size == 0:
                 start -= 1
-                need //= line.factors[start].size
+                need //= flat.factors[start].size
             else:
-                line, grown = _cut(line, low, start, need)
+                flat, grown = _cut(flat, low, start, need)
                 start, end = start + grown, end + grown
         counts.append(end - start)
         end = start
     if not shape:  # drop the remaining factors of size 1
-        rest = spread(line, 0, 1)
+        rest = spread(flat, 0, 1)
         return Field(rest.factors, (), rest.exact, rest.periodic)
     new_counts = [*field.counts[:before], *reversed(counts), *field.counts[len(field.counts) - after :][:after]]
     new_counts[max(before - 1, 0)] += end - low  # factors of size 1 that no axis is left for
-    return Field(line.factors, tuple(new_counts), line.exact, line.periodic)
+    return Field(flat.factors, tuple(new_counts), flat.exact, flat.periodic)
 
 
-def _kept(old: Shape, new: Shape) -> tuple[int, int]:
-    """How many leading and how many trailing axes two shapes have in common."""
+def _common_ends(old: Shape, new: Shape) -> tuple[int, int]:
+    """How many leading and how many trailing axes two shapes share."""
     most = min(len(old), len(new))
     after = next((i for i in range(most) if old[-1 - i] != new[-1 - i]), most)
     return next((i for i in range(most - after) if old[i] != new[i]), most - after), after
 
 
-def _cut(line: Field, low: int, end: int, need: int) -> tuple[Field, int]:
-    """Split or merge the factors from `low` to `end` so that they divide `need`; the field and the change in count."""
-    factor = line.factors[end - 1]
+def _cut(flat: Field, low: int, end: int, need: int) -> tuple[Field, int]:
+    """Split a factor of size `need` off before `end`, or merge those from `low` to `end`; also by how many it grew."""
+    factor = flat.factors[end - 1]
     if factor.size % need == 0:
-        return split(line, end - 1, need), 1
-    whole = Field(line.factors, (low, end - low, len(line.factors) - end), line.exact, line.periodic)
+        return split(flat, end - 1, need), 1
+    whole = Field(flat.factors, (low, end - low, len(flat.factors) - end), flat.exact, flat.periodic)
     merged = single(whole, 1)
     return Field(merged.factors, (len(merged.factors),), merged.exact, merged.periodic), 1 - (end - low)

@@ -19,8 +19,13 @@ from cnncost.passes.receptive_field.walk import Lost
 class Units:
     """The units of a layer: positions along the axes that come from the image's, each combined over all other axes.
 
-    Where an axis was split (windows, space to depth), its outer part distinguishes units. `along` are axes that hold
-    the image's although everything was mixed along them: their units see the same but are still distinct.
+    Where an axis was split (windows, space to depth), its outer part distinguishes units. `along` are axes that come
+    from the image's although everything was mixed along them: their units see the same but are still distinct.
+
+    Attributes:
+        axes: the output axes that distinguish units.
+        sizes: number of units along each.
+        inner: for each of the axes, the image factors in it, as `_inner` returns them.
     """
 
     def __init__(self, path: str, shape: tuple[int, ...], fields: Sequence[Field], along: Collection[int]) -> None:
@@ -33,14 +38,14 @@ class Units:
         self.sizes = tuple(shape[axis] for axis in self.axes)
         self.inner = {axis: _inner(fields, axis) for axis in self.axes}
 
-    def each(self, field: Field) -> Field:
-        """The field of the units: the hull over all axes that don't distinguish them."""
+    def combined(self, field: Field) -> Field:
+        """A field reduced to the units: the hull over all axes that don't distinguish them."""
         for axis, count in enumerate(field.counts):
             if count and axis not in self.axes:
                 field = reduced(field, axis)
         return field
 
-    def _misfit(self, unit: tuple[int, ...]) -> str:
+    def _wrong_indices(self, unit: tuple[int, ...]) -> str:
         """Error message for a unit with the wrong number of indices."""
         indices = ",".join(map(str, unit)) or "none"
         if not self.sizes:
@@ -51,10 +56,10 @@ class Units:
         return f"expected {count} {each}, for the layer has {have} units, got {indices}; give --unit {which}"
 
     def index(self, unit: tuple[int, ...]) -> dict[int, int]:
-        """Position of a unit by tensor axis. Raises CnncostError if the unit does not exist."""
+        """A unit's index along each of `axes`. Raises CnncostError if the unit does not exist."""
         layer = f"receptive field of {self.path or 'the model'}"
         if len(unit) != len(self.sizes):
-            raise CnncostError(f"{layer}: {self._misfit(unit)}")
+            raise CnncostError(f"{layer}: {self._wrong_indices(unit)}")
         for place, size in zip(unit, self.sizes, strict=True):
             if place not in range(size):
                 last = ", ".join(str(n - 1) for n in self.sizes)
@@ -63,18 +68,18 @@ class Units:
 
 
 def _inner(fields: Sequence[Field], axis: int) -> list[tuple[int, int]]:
-    """The image factors of an axis: the product of the sizes after each, and its own size."""
-    places = []
+    """The image factor of each field in an axis: the product of the sizes after it in the axis, and its own size."""
+    image_factors = []
     for field in fields:
         part = field.parts[axis]
         if field.image is not None and part.start <= field.image < part.stop:
             after = prod(factor.size for factor in field.factors[field.image + 1 : part.stop])
-            places.append((after, field.factors[field.image].size))
-    return places
+            image_factors.append((after, field.factors[field.image].size))
+    return image_factors
 
 
 def box(field: Field | Lost | None, index: dict[int, int]) -> Cell | Extent:
-    """The hull of the positions that a unit sees, over all channels."""
+    """The hull of the positions that a unit sees, over all channels; `index` is from `Units.index`."""
     if field is None:
         return None
     if isinstance(field, Lost):
@@ -93,7 +98,7 @@ def box(field: Field | Lost | None, index: dict[int, int]) -> Cell | Extent:
 
 
 class Numbers(NamedTuple):
-    """The values of a `ReceptiveField` along one input axis; `note` says why one is unknown."""
+    """The values of a `ReceptiveField` along one input axis; `note` is the reason if one is unknown."""
 
     size: Size
     jump: Step
@@ -103,7 +108,7 @@ class Numbers(NamedTuple):
 
 
 def numbers(field: Field | Lost | None, inner: dict[int, list[tuple[int, int]]]) -> Numbers:
-    """Size, jump, start and seen of a layer's units, each over all channels."""
+    """Size, jump, start and seen along one input axis. `field` is reduced to the units, `inner` is `Units.inner`."""
     if field is None:
         return Numbers(0, UNKNOWN, UNKNOWN, 0, "it sees nothing of this input")
     if isinstance(field, Lost):
@@ -122,7 +127,11 @@ def _widest(cells: Sequence[Cell]) -> int:
 
 
 def _jump(field: Field, periodic: PeriodicPattern, inner: dict[int, list[tuple[int, int]]]) -> int | Fraction:
-    """Step to the next unit along the input's axis. In a row of H·W tokens the next along H is W tokens away."""
+    """Step to the next unit along the input's axis.
+
+    The pattern counts steps of the image factor. In a row of H·W tokens, the next unit along H is W tokens away, so
+    factors after it multiply the period; those that are another image axis distinguish units and are divided out.
+    """
     jump = Fraction(periodic.shift, periodic.period)
     if field.image is not None:
         axis = next(i for i, part in enumerate(field.parts) if part.start <= field.image < part.stop)
@@ -142,7 +151,7 @@ def _start(field: Field, periodic: PeriodicPattern) -> Size:
 
 
 def _picked(dims: Sequence[int], fixed: dict[int, int]) -> Iterator[int]:
-    """Flat indices of a grid where some axes are fixed."""
+    """Flat indices of a grid's cells where some axes have a fixed index."""
     ranges = [(fixed[i],) if i in fixed else range(n) for i, n in enumerate(dims)]
     for index in product(*ranges):
         flat = 0

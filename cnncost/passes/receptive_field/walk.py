@@ -28,7 +28,7 @@ Seen: TypeAlias = "dict[Key, Field | Lost]"
 
 
 class Walk:
-    """One walk: `seen` has each value's field per input axis; `fed` are the values that depend on any input."""
+    """One walk: `seen` has each value's field by input axis; `fed` are the values that depend on any input."""
 
     def __init__(self, graph: Graph, keys: Iterable[Key], fed: Container[int]) -> None:
         self.graph = graph
@@ -52,7 +52,7 @@ class Walk:
         for index, value in enumerate(node.outputs):
             output = reach[index] if reach is not None and index < len(reach) else None
             if output is not None and any(node.inputs[i] in self.fed for i in output.constants):
-                output = None
+                output = None  # the rule holds only if these inputs don't depend on the model's
             shape = node.spec.outputs[index].shape
             fields = {key: self._output(node, output, shape, key) for key in keys} if prod(shape) else {}
             self.seen[value] = {key: field for key, field in fields.items() if field is not None}
@@ -78,7 +78,7 @@ class Walk:
         return joined(fields)
 
     def _lost(self, node: Node, shape: Shape, pieces: Sequence[Field | Lost]) -> Field | Lost:
-        """Lost, unless one of the pieces sees the whole input: then so does the result."""
+        """The field of an output that can't be followed: `Lost`, unless an input sees the whole image already."""
         for piece in pieces:
             if isinstance(piece, Field) and piece.full:
                 return Field(tuple(map(AxisFactor, shape)), (1,) * len(shape), [hull_of(piece.exact)], GLOBAL)
@@ -104,7 +104,7 @@ def _unrouted(inputs: Sequence[Field | Lost | None], output: Output) -> bool:
 
 
 def _stepped(field: Field, step: Step) -> Field | None:
-    """The field after a step; None if the result depends on tensor data."""
+    """The field after a step; None if it depends on tensor data."""
     match step:
         case Window():
             return windowed(field, step.axis, step)

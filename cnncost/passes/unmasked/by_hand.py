@@ -3,7 +3,7 @@
 Between the scores and the weighted sum, models apply masks in many ways: they add minus infinity before a softmax,
 overwrite scores, multiply weights by zeros. Which pairs remain is unknown here, only that there may be fewer: the
 products are reported, and their count is an upper bound. A value is followed from the first product to the second
-through ops that work on elements or move them, and through layers without a norm.
+through ops that compute elementwise or move elements, and through linear layers and convolutions, but not a norm.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _onwards(graph: Graph, node: Node, trails: list[Trail], others: list[int]) -
     if function == "mul" or kind == "dropout":
         cut = any(shape[-2:] != (1, 1) for shape in shapes)  # otherwise it scales whole matrices
     elif function == "div" or kind == "gather" or adds:
-        cut = False  # a division by sums
+        cut = False  # a division is by the softmax's sums; selecting and adding overwrite nothing
     else:
         cut = _overwrites(graph, node) or (bool(others) and not _joins(graph, node))
     return _joined([*trails, Trail(frozenset(), adds and bool(shapes), cut, weighed)])
@@ -123,7 +123,7 @@ class _Weights:
     """Values that depend on parameters and not on inputs: a product with one of them does not compute scores.
 
     Attributes:
-        pure: what is known to be a parameter, and parts of it: finite, so adding one is not a mask.
+        pure: parameters and parts of them: their elements are finite, so that adding one does not mask.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -131,22 +131,22 @@ class _Weights:
         for value in graph.values:
             if value.role in roles:
                 roles[value.role].add(value.id)
-        self._made = set(roles["parameter"])
+        self._from_parameters = set(roles["parameter"])
         self.pure = roles["parameter"] - set(graph.undeclared)
         self._fixed = roles["buffer"] | roles["constant"]
 
     def has(self, node: Node) -> bool:
         """True if an op has such a value as input."""
-        return not self._made.isdisjoint(node.inputs)
+        return not self._from_parameters.isdisjoint(node.inputs)
 
     def follow(self, node: Node) -> None:
         """Update the sets with an op's outputs."""
-        if not self._fixed.issuperset(set(node.inputs) - self._made):
+        if not self._fixed.issuperset(set(node.inputs) - self._from_parameters):
             return
         if not self.has(node):
             self._fixed.update(node.outputs)
             return
-        self._made.update(node.outputs)
+        self._from_parameters.update(node.outputs)
         moved = node.spec.kind == "gather" or (node.spec.kind == "layout" and not node.spec.get("zeroes"))
         if moved and node.inputs[0] in self.pure:
             self.pure.update(node.outputs)

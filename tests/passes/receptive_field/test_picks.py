@@ -132,7 +132,7 @@ def test_irregular_indices_have_no_jump():
     field = cnncost.analyze(model, IMAGE).receptive_field("conv")
     assert field.size == (5, 3)  # 1, 2 and 5
     assert field.jump == (UNKNOWN, 1)
-    assert field.notes == ("its positions are taken without one rule",)
+    assert field.notes == ("its positions are selected without a regular pattern",)
 
 
 def test_the_memo_distinguishes_index_values():

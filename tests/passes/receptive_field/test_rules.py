@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import cnncost
 from cnncost.frontends.torch import record
-from cnncost.passes.receptive_field.axes import Places
+from cnncost.passes.receptive_field.axes import AxisTracker
 from cnncost.passes.receptive_field.field import Field, PeriodicPattern
 from cnncost.passes.receptive_field.walk import Lost, Walk
 from tests.passes.receptive_field.test_facts import Of
@@ -470,4 +470,4 @@ def test_spatial_axes_of_a_single_op(name):
     for module in modules:
         module.eval()
     graph = cnncost.analyze(Of(lambda x: function(x, *modules)), shape).graph
-    assert Places(graph).of(0)[0] == list(axes)
+    assert AxisTracker(graph).of_input(0)[0] == list(axes)

@@ -1,21 +1,25 @@
 """Everything that torch doesn't guarantee: private names, and differences between its versions.
 
-No other code of the package uses a private name of torch (`tests/test_import_rules.py` checks it). Each name here says
-what it is for. Unless its docstring says otherwise, torch 2.9 to 2.15 have it, they treat it alike, and torch offers
-nothing public instead.
+No other code of the package uses a private name of torch (`tests/test_import_rules.py` checks this). Each name here has
+a docstring that says what it is for. Unless that says otherwise, torch 2.9 to 2.15 have the name with the same
+behavior, and torch has no public equivalent.
 
     facts          results that differ between versions
     dispatch       modes, dispatch keys, and the dispatcher's tables
     ops            schemas, and private ops
     higher_order   ops that take functions
-    autograd       nodes, their numbers, and `torch.func`
-    autocast       devices and state
+    autograd       autograd nodes, their sequence numbers, and `torch.func`
+    autocast       supported devices, and the state of regions
     tensors        base classes, storages, reference counts
-    modules        how a module is called, its tables, classes
-    settings       what torch has no way to ask for: the default device
-    packages       private modules, by name
-    interpreter    Python's own, likewise not guaranteed
+    modules        `__call__`, the tables of parameters, private classes
+    settings       the default device and other settings without a public getter
+    distributed    process groups, DTensor and FSDP
+    pipelining     stages and schedules of pipelines
+    compilation    stand-ins for the compiler while it is not loaded
+    counter        torch's FLOP counter
+    packages       names of private modules
+    interpreter    what CPython doesn't guarantee
 
-Functions of torch are bound here without a wrapper: some are called for each op, others look at their caller's frame.
-What replaces an attribute of torch names it by a constant that ends in `_PLACE`: its owner, and its name.
+torch's functions are bound here without a wrapper, because some are called for every op and others inspect their
+caller's frame. A constant that ends in `_PLACE` is an attribute that a `Patch` replaces: its owner and its name.
 """

@@ -1,4 +1,4 @@
-"""Autograd's nodes and their numbers, hooks on tensors, and levels of `torch.func`."""
+"""Autograd nodes and their sequence numbers, hooks on tensors, and the transforms of `torch.func`."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ import torch
 from cnncost.frontends.torch.compat.packages import TRANSFORMS
 
 current_node: Callable[[], Any] = torch._C._current_autograd_node
-"""The node whose derivative is being computed; None outside of backward."""
+"""The autograd node that the engine is executing in this thread; None outside of backward."""
 
 next_number: Callable[[], int] = torch._C._autograd._get_sequence_nr
-"""The number of the next node: they are numbered in the order of forward."""
+"""The sequence number that the next autograd node will get. Nodes are numbered in the order of forward."""
 
 number_of: Callable[[Any], int] = methodcaller("_sequence_nr")
-"""A node's number."""
+"""The sequence number of an autograd node."""
 
 ENGINE_CODE: CodeType = torch.autograd.graph._engine_run_backward.__code__
-"""The code of the Python function that calls the engine: the frame below an op which a formula in C++ calls."""
+"""Code object of the Python function that enters the autograd engine: if it is an op's innermost Python frame, a
+derivative formula in C++ called the op."""
 
 SET_GRAD_MODE_PLACE = (torch._C, "_set_grad_enabled")
-"""What `torch.no_grad` and the others set autograd's mode by."""
+"""The function by which `torch.no_grad` and similar contexts set the grad mode."""
 
 ACCUMULATED_HOOKS = "_post_accumulate_grad_hooks"
+"""Attribute of a tensor: its hooks that run once its gradient is accumulated, by id; None without any."""
 HOOKS = "_backward_hooks"
-"""Attributes of a tensor: its hooks by number, those that run once its gradient is accumulated and all others."""
+"""Attribute of a tensor: all its other hooks, by id; None without any."""
 
 
 def differentiating_places() -> list[tuple[Any, str]]:
-    """Functions by which `torch.func` and `torch.autograd.functional` begin to differentiate.
+    """Functions by which `torch.func` and `torch.autograd.functional` start to differentiate.
 
-    `torch.func` is imported when it is first used; none of them runs before.
+    Those of `torch.func` are missing until its module is imported, at its first use.
     """
     transforms = sys.modules.get(TRANSFORMS)
     if transforms is None:
@@ -45,18 +47,18 @@ def differentiating_places() -> list[tuple[Any, str]]:
 
 
 is_inside_transform: Callable[[torch.Tensor], bool] = torch._C._functorch.is_functorch_wrapped_tensor
-"""Whether a tensor is a wrapper that `vmap` or `grad` passes to its function."""
+"""Whether a tensor is the wrapper by which `vmap` or `grad` passes a tensor to its function."""
 
 
 def below_transforms(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor that dispatch modes see of one: without the wrappers of `vmap` and `grad`."""
+    """Remove the wrappers of `vmap` and `grad` from a tensor: dispatch modes see the innermost one."""
     while is_inside_transform(tensor):
         tensor = torch._C._functorch.get_unwrapped(tensor)
     return tensor
 
 
 transform_level: Callable[[], int | None] = torch._C._functorch.maybe_current_level
-"""The number of transforms (`vmap`, `grad`) around this code; None without any."""
+"""The number of active transforms (`vmap`, `grad`); None if there are none."""
 
 innermost_transform: Callable[[], Any] = torch._C._functorch.peek_interpreter_stack
-"""The innermost transform; None without any."""
+"""The innermost active transform; None if there is none."""

@@ -21,17 +21,18 @@ from cnncost.frontends.torch.compat.packages import COMPILER
 
 _SYMPY, _SYMBOLIC, _DYNAMO, _ = COMPILER
 _DISABLED = "__dynamo_disable"
-"""Attribute of a function that is excluded from compilation: the wrapper that is called instead."""
-_LEFT_ALONE: list[Any] = []
+"""Attribute in which `torch._compile` caches the wrapper of a function that it excludes from compilation."""
+_UNWRAPPED: list[Any] = []
+"""Functions that got themselves as wrapper, because the compiler was not loaded."""
 
 
 def stand_in(
     name: str, importer: Any = None, namespace: Any = None, wanted: Sequence[str] | None = (), _: int = 0
 ) -> Any:
-    """Return what an import statement gets for a module that is not loaded; None: it has to be imported.
+    """Return the stand-in that an import statement gets for a module that is not loaded; None: it has to be imported.
 
-    The arguments are those of `__import__`. Only imports inside functions get a stand-in, because a module keeps what
-    it binds.
+    The arguments are those of `__import__`. Only imports inside functions get a stand-in, because a module-level import
+    would keep it after the compiler is loaded.
     """
     if name not in COMPILER or name in sys.modules or namespace is not None or not isinstance(importer, dict):
         return None
@@ -42,13 +43,14 @@ def stand_in(
 
 
 def forget() -> None:
-    """Once the compiler is loaded, let it see the functions again that were excluded without it."""
-    while _LEFT_ALONE:
-        vars(_LEFT_ALONE.pop()).pop(_DISABLED, None)
+    """Clear the cached wrappers, so that the compiler makes its own; called once it is loaded."""
+    while _UNWRAPPED:
+        vars(_UNWRAPPED.pop()).pop(_DISABLED, None)
 
 
 def _disable(function: Any, *_: Any, **__: Any) -> Any:
-    _LEFT_ALONE.append(function)  # the caller sets its attribute
+    """Stand in for `torch._dynamo.disable`: return the function itself."""
+    _UNWRAPPED.append(function)  # `torch._compile` then sets the attribute `_DISABLED`
     return function
 
 
@@ -67,14 +69,17 @@ _MODULES: Mapping[tuple[str, str], Any] = {
     (_SYMPY, "torch._prims_common"): _NotLoaded(),
     (_DYNAMO, "torch._compile"): SimpleNamespace(_dynamo=SimpleNamespace(disable=_disable)),
 }
-"""By module and importer: what `import module` binds, which is the package that the module is in."""
+"""By module and importer: what `__import__` returns, which for a dotted name is the top-level package."""
 
 
-# ---- sizes that are no symbols
+# ---- sizes that are not symbolic
 
 
 def _plain(name: str, of: type, answer: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function of sizes: ours for plain arguments, torch's for others (symbols, and what it rejects)."""
+    """Return a replacement for torch's function `name`: calls `answer` if all arguments are plain values of type `of`.
+
+    For any others (symbolic sizes, keyword arguments) it imports torch's module and calls the original.
+    """
 
     def function(*args: Any, **kwargs: Any) -> Any:
         if not kwargs and all(_is_plain(arg, of) for arg in args):
@@ -99,14 +104,14 @@ def _equal(x: Any, y: Any) -> bool:
     return bool(x == y)
 
 
-def _same(x: Any) -> Any:
+def _identity(x: Any) -> Any:
     return x
 
 
 _ANSWERS: tuple[tuple[str, type, Callable[..., Any]], ...] = (
-    *((each, bool, _same) for each in ("guard_or_false", "guard_or_true", "statically_known_true", "expect_true")),
-    *((each, bool, _same) for each in ("guard_size_oblivious", "guard_bool")),
-    *((each, int, _same) for each in ("guard_int", "guarding_hint_or_throw", "size_hint")),
+    *((each, bool, _identity) for each in ("guard_or_false", "guard_or_true", "statically_known_true", "expect_true")),
+    *((each, bool, _identity) for each in ("guard_size_oblivious", "guard_bool")),
+    *((each, int, _identity) for each in ("guard_int", "guarding_hint_or_throw", "size_hint")),
     ("sym_eq", int, _equal),
     ("sym_and", bool, lambda *each: reduce(and_, each)),
     ("sym_or", bool, lambda *each: reduce(or_, each)),
@@ -115,5 +120,6 @@ _ANSWERS: tuple[tuple[str, type, Callable[..., Any]], ...] = (
     ("_advise_is_size", int, lambda _: None),
     ("free_unbacked_symbols", torch.Tensor, lambda _: set()),
 )
+"""Name of the function in `symbolic_shapes`, type of its arguments, and what it returns for them."""
 _SIZES = {name: _plain(name, of, answer) for name, of, answer in _ANSWERS}
 _SIZE_FUNCTIONS = SimpleNamespace(**_SIZES)

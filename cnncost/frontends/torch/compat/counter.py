@@ -1,7 +1,7 @@
-"""torch's own FLOP counter, imported in silence.
+"""torch's own FLOP counter, imported without its warning.
 
-A build for a GPU logs, when the counter is imported, that Triton is missing and its kernels will not be counted (since
-2.9). It is missing on Windows. Here the counter counts on meta tensors, which run no Triton kernel.
+In CUDA builds without Triton (on Windows, for example), importing the counter logs since torch 2.9 that Triton kernels
+will not be counted. cnncost counts on meta tensors, which run no Triton kernels.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import logging
 
 
-def _nothing(record: logging.LogRecord) -> bool:  # noqa: ARG001  # a filter's argument
+def _drop(record: logging.LogRecord) -> bool:  # noqa: ARG001  # a filter's argument
     return False
 
 
 _log = logging.getLogger("torch.utils.flop_counter")
-_log.addFilter(_nothing)
+_log.addFilter(_drop)
 try:
     from torch.utils.flop_counter import FlopCounterMode, flop_registry
 finally:
-    _log.removeFilter(_nothing)
+    _log.removeFilter(_drop)
 
 __all__ = ["FlopCounterMode", "flop_registry"]

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import (
 )
 
 __all__ = ["TorchDispatchMode"]
-"""The base class of modes that see each op, which torch documents under this private module's name."""
+"""The base class of dispatch modes. torch documents it, though its module is private."""
 
 # ---- modes
 
@@ -27,53 +27,57 @@ dispatch_modes: Callable[[], list[Any]] = _get_current_dispatch_mode_stack
 """The active dispatch modes, the innermost last."""
 
 dispatch_depth: Callable[[], int] = torch._C._len_torch_dispatch_stack
-"""How many there are, without a list: less than at the recorder's start while a kernel runs below it."""
+"""The number of active dispatch modes. torch pops a mode while its handler runs, so the number is then lower than when
+the mode was entered."""
 
 innermost_suspended: Callable[[], AbstractContextManager[Any]] = _pop_mode_temporarily
-"""A context without the innermost dispatch mode."""
+"""A context in which the innermost dispatch mode is off."""
 
 function_modes: Callable[[], list[Any]] = _get_current_function_mode_stack
 """The active function modes, the innermost last."""
 
 function_depth: Callable[[], int] = torch._C._len_torch_function_stack
-"""How many there are."""
+"""The number of active function modes."""
 
 pop_function_mode: Callable[[], Any] = _pop_mode
 push_function_mode: Callable[[Any], None] = _push_mode
-"""Take the innermost function mode off the stack, and put one on, where code left the stack other than it was."""
+"""Pop the innermost function mode, and push one: to restore the stack after code that left it changed."""
 
 # ---- dispatch keys
 
 key: Callable[[str], Any] = torch._C._dispatch_key_parse
-"""The dispatch key of a name. `torch.DispatchKey` has only some of them as attributes."""
+"""Returns the dispatch key of a name. `torch.DispatchKey` has only some keys as attributes."""
 
 OURS = {name: key(name) for name in ("AutocastIPU", "AutocastHPU")}
-"""Keys of devices that torch is no longer built for, at which this package registers kernels: above autograd, as all of
-autocast's keys. The first is for autocast, the second for kernels of the device that tensors represent."""
+"""Dispatch keys of devices that torch no longer supports, so that this package can register kernels at them. Like all
+autocast keys they come before autograd's. The first implements autocast's casts, the second ops whose implementation
+depends on the device that a meta tensor represents."""
 
 keys_below: Callable[[Any], Any] = torch._C._dispatch_keyset_full_after
-"""All keys below one."""
+"""Returns the set of all dispatch keys with a lower priority than the given one."""
 
 BelowAutograd: Any = torch._C._AutoDispatchBelowAutograd
-"""A context in which autograd's keys are off: composite ops arrive whole, and results have no history."""
+"""Context manager that excludes autograd's keys: composite ops reach dispatch modes undecomposed, and results have no
+`grad_fn`."""
 
 Including: Any = torch._C._IncludeDispatchKeyGuard
-"""A context that turns a key on in this thread."""
+"""Context manager that includes a key in this thread."""
 
 Excluding: Any = torch._C._ExcludeDispatchKeyGuard
-"""A context that turns keys off in this thread."""
+"""Context manager that excludes a set of keys in this thread."""
 
 Forcing: Any = torch._C._ForceDispatchKeyGuard
-"""A context with exactly these keys on and off in this thread."""
+"""Context manager that sets this thread's included and excluded keys to the given sets."""
 
 is_excluded: Callable[[Any], bool] = torch._C._dispatch_tls_is_dispatch_key_excluded
+"""Whether this thread excludes a key. It excludes all autocast keys until an autocast region begins."""
 set_excluded: Callable[[Any, bool], None] = torch._C._dispatch_tls_set_dispatch_key_excluded
-"""Whether a key is off in this thread. All of autocast's are, until a region of autocast begins."""
+"""Excludes a key in this thread, or stops excluding it."""
 
 
 @contextmanager
 def key_on(key: Any) -> Iterator[None]:
-    """Turn a key on in this thread, also where it was turned off, as all of autocast's are."""
+    """Include a key in this thread and stop excluding it: an excluded key stays off even if it is included."""
     excluded = is_excluded(key)
     try:
         with Including(key):
@@ -85,12 +89,12 @@ def key_on(key: Any) -> Iterator[None]:
 
 excluded_keys: Callable[[], Any] = torch._C._dispatch_tls_local_exclude_set
 included_keys: Callable[[], Any] = torch._C._dispatch_tls_local_include_set
-"""The keys that are off in this thread, and those that are on beside a tensor's own."""
+"""The keys that this thread excludes, and those that it includes in addition to a tensor's own."""
 
 # ---- tables
 
 has_kernel: Callable[[str, str], bool] = torch._C._dispatch_has_kernel_for_dispatch_key
-"""Whether an op, by its full name, has a kernel of its own at a key, by its name."""
+"""Whether an op has a kernel registered at a dispatch key, both given by name."""
 
 op_names: Callable[[], list[str]] = torch._C._dispatch_get_all_op_names
-"""The full names of all ops."""
+"""Returns the qualified names of all registered ops."""

@@ -1,6 +1,7 @@
-"""Process groups, split tensors and collectives of `torch.distributed`.
+"""Process groups, DTensor, FSDP and DDP: private names of `torch.distributed`.
 
-Found among loaded modules: a model that is not split needs none of them, and their import takes half a second.
+Modules are looked up in `sys.modules` and not imported: only a model that is split needs them, and it has imported
+them. The import takes half a second.
 """
 
 from __future__ import annotations
@@ -15,53 +16,53 @@ from cnncost.errors import InputError
 from cnncost.frontends.torch.compat import facts
 
 STATES_OF_SPLIT_MODULES = "torch.distributed.fsdp._fully_shard"
-"""The package whose objects hold the parameters of a `fully_shard`ed module, and run its collectives in hooks."""
+"""The package whose objects hold the parameters of a module after `fully_shard`, and run its collectives in hooks."""
 
 FLAT = ("torch.distributed.fsdp.fully_sharded_data_parallel", "FullyShardedDataParallel")
-"""Module and name of the first FSDP's class, which joins parameters in flat ones that C++ and its handles share."""
+"""Module and name of FSDP1's class, which joins parameters into flat ones that C++ and its handles share."""
 
 _STATES = "torch.distributed._composable_state"
 PROPAGATION = "torch.distributed.tensor._sharding_prop"
 _PROPAGATES = ("_propagate_tensor_meta", "_propagate_tensor_meta_non_cached")
-"""Methods by which DTensor runs an op on tensors without data, to find the result's shape."""
+"""Methods of DTensor's `ShardingPropagator` that run an op on fake tensors to infer the result's shape."""
 
 
 def is_split(tensor: torch.Tensor) -> bool:
-    """Whether it is a DTensor: this rank's part of a tensor."""
+    """Whether a tensor is a DTensor."""
     kind = getattr(sys.modules.get("torch.distributed.tensor"), "DTensor", None)
     return kind is not None and isinstance(tensor, kind)
 
 
 def any_split(tensors: Iterable[torch.Tensor]) -> bool:
-    """Whether there is a DTensor among them; they are not looked through where no module can have made one."""
+    """Whether any of the tensors is a DTensor. Skips the search if DTensor's module is not loaded."""
     return "torch.distributed.tensor" in sys.modules and any(map(is_split, tensors))
 
 
 def local_of(tensor: Any) -> torch.Tensor:
-    """A DTensor's part on this rank: itself and not a view, as `to_local` returns."""
+    """A DTensor's part on this rank: the tensor object itself, where `to_local` returns a view."""
     part: torch.Tensor = tensor._local_tensor
     return part
 
 
 def settle(tensor: Any) -> None:
-    """Have a DTensor's description compute its hash, which it otherwise writes down when an op first asks for it."""
+    """Compute and cache the hash of a DTensor's spec, which the first op would otherwise do: a change of the object."""
     hash(tensor._spec)
 
 
 def split_like(tensor: Any, local: torch.Tensor) -> torch.Tensor:
-    """A DTensor that is split as another is, with this rank's part."""
-    made: torch.Tensor = type(tensor)(local, tensor._spec, requires_grad=tensor.requires_grad)
-    return made
+    """A DTensor with the spec of another and the given local part."""
+    result: torch.Tensor = type(tensor)(local, tensor._spec, requires_grad=tensor.requires_grad)
+    return result
 
 
 def propagation_places() -> Iterator[tuple[Any, str]]:
-    """Where DTensor finds shapes by running ops that the model does not run."""
+    """The methods by which DTensor infers shapes: the ops that they run are not the model's."""
     kind = getattr(sys.modules.get(PROPAGATION), "ShardingPropagator", None)
     return ((kind, name) for name in _PROPAGATES if hasattr(kind, name)) if kind is not None else iter(())
 
 
 def places_left_by_context_parallel() -> Iterator[tuple[Any, str]]:
-    """What `context_parallel` replaces until it ends; up to torch 2.12 also when it ends by an error."""
+    """The attributes that `context_parallel` replaces and, up to torch 2.12, does not restore if an error ends it."""
     if facts.CONTEXT_PARALLEL_ENDS_BY_ERRORS:
         return
     yield torch.nn.functional, "scaled_dot_product_attention"
@@ -71,7 +72,7 @@ def places_left_by_context_parallel() -> Iterator[tuple[Any, str]]:
 
 
 def without_its_autograd(name: str) -> Callable[[dict[str, Any]], torch.Tensor]:
-    """What a functional collective with a derivative runs, of its arguments by name: the one without."""
+    """A function that runs the functional collective `name` without autograd, given its arguments by name."""
 
     def run(arguments: dict[str, Any]) -> torch.Tensor:
         op = getattr(torch.ops._c10d_functional, name).default
@@ -87,7 +88,7 @@ def states_by_module() -> Any:
 
 
 def group_of(named: Any) -> Any:
-    """The process group that a collective's argument stands for: a boxed group, or a group's name.
+    """The process group that a collective was given: a `ProcessGroup`, a boxed one, or a group's name.
 
     Raises:
         InputError: there is no such group any more.
@@ -107,32 +108,32 @@ def group_of(named: Any) -> Any:
 
 
 def ranks_in(group: Any) -> list[int]:
-    """The ranks of the world that are in a process group, the least first."""
+    """The global ranks of a process group's members, ascending."""
     import torch.distributed as dist
 
     return sorted(dist.get_process_group_ranks(group))
 
 
 def done() -> Any:
-    """A handle of a collective that has ended, boxed, as c10d's ops return it."""
+    """A `Work` handle of a finished collective, boxed as c10d's ops return it."""
     from torch._C import _distributed_c10d as c10d
 
     return c10d.FakeWork().boxed()
 
 
 def forget_plans() -> None:
-    """Clear DTensor's caches: they are found by a mesh's shape, and hold the groups of the mesh that had it first."""
+    """Clear DTensor's caches: keys compare meshes by shape, so an entry may hold the process groups of another mesh."""
     from torch.distributed.tensor import DTensor, _redistribute, debug
 
     for name in ("_clear_python_sharding_prop_cache", "_clear_fast_path_sharding_prop_cache"):
-        getattr(debug, name, _nothing)()
+        getattr(debug, name, _no_cache)()
     if not hasattr(debug, "_clear_python_sharding_prop_cache"):  # torch 2.9
         DTensor._op_dispatcher.sharding_propagator.propagate_op_sharding.cache.cache_clear()
-    getattr(_redistribute._gen_transform_infos, "cache_clear", _nothing)()
+    getattr(_redistribute._gen_transform_infos, "cache_clear", _no_cache)()
 
 
-def _nothing() -> None:
-    """What a torch without a cache has to clear."""
+def _no_cache() -> None:
+    """Do nothing: this version of torch has no such cache."""
 
 
 def all_reduce(group: Any, tensor: torch.Tensor) -> None:
@@ -141,20 +142,20 @@ def all_reduce(group: Any, tensor: torch.Tensor) -> None:
 
 
 def broadcast(group: Any, tensor: torch.Tensor) -> None:
-    """Send a tensor of a group's first rank to the others, in place."""
+    """Copy the tensor of a group's first rank into that of every other rank, in place."""
     group.broadcast(tensor, 0)
 
 
 def buckets(tensors: list[Any], limits: tuple[int, ...]) -> list[list[int]]:
-    """Indices of the tensors in each bucket of `DistributedDataParallel`, by its limits in bytes."""
+    """Indices of the tensors in each of `DistributedDataParallel`'s buckets; `limits` are those of `bucket_limits`."""
     from torch._C import _distributed_c10d as c10d
 
-    found = c10d._compute_bucket_assignment_by_size(tensors, list(limits), [False] * len(tensors))
-    return [list(indices) for indices in found[0]]
+    assigned, _ = c10d._compute_bucket_assignment_by_size(tensors, list(limits), [False] * len(tensors))
+    return [list(indices) for indices in assigned]
 
 
 def bucket_limits(model: Any) -> tuple[int, ...]:
-    """Bytes of the first bucket of a `DistributedDataParallel` module, and of all others."""
+    """The most bytes of the first bucket of a `DistributedDataParallel` module, and of each other one."""
     from torch._C import _distributed_c10d as c10d
 
     return (int(c10d._DEFAULT_FIRST_BUCKET_BYTES), int(model.bucket_bytes_cap))
@@ -166,7 +167,7 @@ def has_hook(model: Any) -> bool:
 
 
 def make_fake_world(size: int, rank: int) -> None:
-    """Make torch's fake process group the default: collectives return at once, and move nothing."""
+    """Make torch's fake process group the default one: its collectives return immediately and move no data."""
     import torch.distributed as dist
     from torch.testing._internal.distributed.fake_pg import FakeStore
 

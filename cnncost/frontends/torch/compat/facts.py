@@ -41,33 +41,34 @@ AUTOCAST_KEEPS_CASTS_OF_INFERENCE = not since(2, 11)
 """2.11: casts of weights are no longer cached under `torch.inference_mode` (`cached_cast` in autocast_mode.cpp)."""
 
 CONVOLUTIONS_FALL_TO_META = since(2, 13)
-"""2.13: `_convolution`, which traced modules call, has a result on meta; before, it asked for a backend's own kernel
+"""2.13: `_convolution`, which traced modules call, works on meta tensors; before, it required a backend's own kernel
 (`convolution_overrideable`)."""
 
 CONVOLUTION_GRADIENTS_LIE_AS_OPERANDS = since(2, 12)
-"""2.12: gradients on meta are channels last if the input or the weight is, as kernels give them. 2.11 asked the
-gradient of the output as well, and before they always were rows (`meta_convolution_backward`; pytorch issue 171622)."""
+"""2.12: gradients on meta are channels last if the input or the weight is, as those of real kernels are. 2.11 took the
+output's gradient into account as well; earlier versions always returned contiguous ones (`meta_convolution_backward`;
+pytorch issue 171622)."""
 
 WEIGHT_NORM_HAS_GRADIENTS_ON_META = since(2, 10)
-"""2.10: `_weight_norm_interface_backward` has a result on meta (`meta_weight_norm_backward`)."""
+"""2.10: `_weight_norm_interface_backward` works on meta tensors (`meta_weight_norm_backward`)."""
 
 GROUP_NORM_COPIES_INSIDE = since(2, 14)
-"""2.14: the kernel of group norm's backward makes the gradient contiguous itself, as a workspace; before, the formula
-did, and the copy was a tensor (`native_group_norm_backward` in group_norm.cpp; pytorch pull request 186414)."""
+"""2.14: the kernel of group norm's backward makes the gradient contiguous itself, in a workspace; before, autograd's
+formula did, and the copy was a tensor (`native_group_norm_backward` in group_norm.cpp; pytorch pull request 186414)."""
 
 PIPELINE_LENDS_BUFFERS = since(2, 15)
-"""2.15: a pipeline's stage allocates a buffer when it receives, and lets go of it when it has computed with it; before,
-it kept one for each microbatch from step to step. Outputs go once they are sent (torch/distributed/pipelining:
+"""2.15: a pipeline's stage allocates a buffer when it receives, and frees it after computing with it; before, it kept
+one for each microbatch from step to step. Outputs are freed once they are sent (torch/distributed/pipelining:
 `_RecvInfo.take_buffer` in _recv_buffers.py, `release_fwd_send_outputs` in stage.py)."""
 
 COLLECTIVES_HAVE_DERIVATIVES_ON_META = since(2, 13)
-"""2.13: functional collectives with derivatives have kernels on meta; before, they were a formula of autograd alone
+"""2.13: functional collectives with derivatives have meta kernels; before, they only had an autograd kernel
 (`_c10d_functional_autograd` in torch/csrc/distributed/c10d/Functional.cpp, now in _functional_collectives.py)."""
 
 CONTEXT_PARALLEL_ENDS_BY_ERRORS = since(2, 13)
-"""2.13: `context_parallel` puts attention back also if an error ends it (torch/distributed/tensor/experimental:
+"""2.13: `context_parallel` restores attention also if an error ends it (torch/distributed/tensor/experimental:
 `try … finally` in `context_parallel`)."""
 
 PIPELINE_LETS_GO_OF_INPUT_GRADIENTS = since(2, 10)
-"""2.10: a pipeline's stage keeps no gradient of its input after backward but what it sends; before, the buffer of the
-input had it until the next step (torch/distributed/pipelining/_backward.py: `val.grad = None` in `stage_backward`)."""
+"""2.10: after backward, a pipeline's stage keeps the gradient of its input only to send it; before, the input's buffer
+held it until the next step (torch/distributed/pipelining/_backward.py: `val.grad = None` in `stage_backward`)."""

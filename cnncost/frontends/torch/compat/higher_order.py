@@ -10,14 +10,14 @@ import torch
 from torch.utils._pytree import tree_map
 
 __all__ = ["tree_map"]
-"""Applies a function to the leaves of nested containers, as higher-order ops take them."""
+"""Applies a function to the leaves of nested containers, such as the operands of higher-order ops."""
 
 HigherOrderOperator: Any = torch._ops.HigherOrderOperator
-"""The class of ops that take functions; they are no overloads of a schema."""
+"""The class of ops that take functions. They have no schema and no overloads."""
 
 
 def fall_through(key: Any) -> None:
-    """Have existing and future higher-order ops ignore a dispatch key, as they ignore those of other autocasts."""
+    """Make all higher-order ops, existing and future, skip a dispatch key, as they skip those of autocast."""
     torch._ops._HIGHER_ORDER_OP_DEFAULT_FALLTHROUGH_DISPATCH_KEYS.append(key)
     for op in torch._ops._higher_order_ops.values():
         op.fallthrough(key)
@@ -27,20 +27,20 @@ def fall_through(key: Any) -> None:
 
 _FLEXIBLE_ATTENTION = "torch.nn.attention.flex_attention"
 NO_OP_FUNCTIONS = frozenset({"_identity", "noop_mask"})
-"""Names of torch's functions that change no score and mask no pair."""
+"""Names of torch's default functions for `score_mod` and `mask_mod`: no score is changed, no pair masked."""
 
 
 def flexible_attention_places() -> tuple[tuple[Any, str], tuple[Any, str]] | None:
-    """The check of the tensors' device, and the op that it calls next; None if the module is not imported.
+    """Two attributes of flexible attention's module: the device check, and the op; None if it is not imported.
 
-    The check rejects `meta`, and the op's own derivative is traced by torch's compiler.
+    Both have to be replaced: the check rejects `meta`, and the op would have the compiler trace its derivative.
     """
     module = sys.modules.get(_FLEXIBLE_ATTENTION)
     return None if module is None else ((module, "_validate_device"), (module, "flex_attention_hop"))
 
 
 def dense_flexible_attention() -> Callable[..., Any]:
-    """Flexible attention as plain ops on all pairs."""
+    """Return torch's reference implementation of flexible attention: plain ops on all pairs of a query and a key."""
     from torch._higher_order_ops.flex_attention import math_attention
 
     return math_attention

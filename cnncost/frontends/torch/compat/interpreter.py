@@ -1,4 +1,4 @@
-"""What Python itself doesn't guarantee."""
+"""CPython features that the language doesn't guarantee."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from types import FrameType
 from typing import Any
 
 frame: Callable[[int], FrameType] = sys._getframe
-"""A caller's frame: CPython has them, other interpreters may not. Called without a wrapper, as frames are counted."""
+"""Returns the frame of the n-th caller. Not wrapped, because a wrapper would add a frame of its own."""
 
 ENVIRON: Any = os.environ  # bound here, because a program may replace `os.environ` by a dict
-"""The environment."""
+"""The environment variables of the process."""
 
 
 def environment() -> dict[Any, Any]:
-    """A copy of the environment variables, encoded: `dict(os.environ)` would decode each, many times as slow."""
+    """A copy of the environment variables, encoded: `dict(os.environ)` decodes each and is many times slower."""
     return dict(ENVIRON._data)

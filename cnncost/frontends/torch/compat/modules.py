@@ -1,4 +1,4 @@
-"""How a module is called, its tables, classes of modules, and functions that modules call."""
+"""How a module is called, its tables of parameters and submodules, classes of modules, and functions that they call."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import torch
 from torch import nn
 
 CALL_PLACE = (nn.Module, "_call_impl")
-"""What `nn.Module.__call__` calls unless the module is compiled in place. Replacing it reaches all modules at once;
-replacing `__call__` itself would have Python walk over all loaded module classes."""
+"""The method that `nn.Module.__call__` calls, unless `module.compile()` was used. Replacing it affects all modules.
+Replacing `__call__` itself would have Python update the slots of every loaded subclass."""
 
 PARAMETERS, BUFFERS, MODULES = "_parameters", "_buffers", "_modules"
+"""Keys in a module's `__dict__`: dicts of its own parameters, buffers and submodules by name. The public methods
+(`named_parameters`) walk the whole tree and yield each tensor once."""
 NOT_SAVED = "_non_persistent_buffers_set"
+"""Key in a module's `__dict__`: the names of the buffers that `state_dict` leaves out."""
 COMPILED = "_compiled_call_impl"
-"""Names in a module's `__dict__`: its tables of parameters, buffers and submodules by name; names of buffers that
-`state_dict` leaves out; the compiled call of `module.compile()`, else None. Public methods (`named_parameters`) walk
-over the tree, and skip a tensor that they have already returned."""
+"""Key in a module's `__dict__`: the compiled call made by `module.compile()`, else None."""
 
 tables_of: Callable[[nn.Module], tuple[dict[str, Any], dict[str, Any]]] = attrgetter(PARAMETERS, BUFFERS)
 """A module's own parameters and buffers by name."""
@@ -32,34 +33,35 @@ SCRIPTED: frozenset[type] = frozenset(
 """Classes of scripted and traced modules, whose tables are views of C++ objects."""
 
 WITHIN_COMPILED = "_orig_mod"
-"""Attribute of what `torch.compile(module)` returns: the module."""
+"""Attribute of the wrapper that `torch.compile(module)` returns: the original module."""
 
 PACKED = "_packed_params"
-"""Attribute of a quantized layer: its weight and bias, in one object of C++."""
+"""Attribute of a quantized layer: a C++ object that holds its weight and bias."""
 
 Convolution: Any = nn.modules.conv._ConvNd
+"""The base class of all convolutions."""
 Norm: Any = nn.modules.batchnorm._NormBase
-"""The base classes of all convolutions; of batch norms and instance norms."""
+"""The base class of batch norms and instance norms."""
 
 CFUNCTIONS: Any = torch._VF
-"""Functions in C++ that recurrent modules call: `lstm`, `gru`, `rnn_tanh`, `rnn_relu`."""
+"""The C++ functions that recurrent modules call: `lstm`, `gru`, `rnn_tanh`, `rnn_relu`."""
 
 PAD_PACKED_PLACE = (torch._VF, "_pad_packed_sequence")
-"""What `pad_packed_sequence` calls; it writes lengths to a tensor by its pointer."""
+"""The function that `pad_packed_sequence` calls. It writes the lengths through a data pointer, not by an op."""
 
 INITIAL_FILL_PLACES = tuple(
     (nn.init, name)
     for name in "_no_grad_uniform_ _no_grad_normal_ _no_grad_trunc_normal_ _no_grad_fill_ _no_grad_zero_".split()
     if hasattr(nn.init, name)
 )
-"""What functions of `torch.nn.init` call last: each fills a tensor with autograd off."""
+"""The functions by which `torch.nn.init` finally fills a tensor, under `no_grad`."""
 
 any_global_hook: Callable[[], bool] = nn.modules.module._has_any_global_hook
-"""Whether a hook is registered for all modules."""
+"""Whether a global module hook (one that runs for every module) is registered."""
 
 
 def any_registration_hook() -> bool:
-    """True if there is a global hook for the registration of parameters, buffers or modules."""
+    """True if a global hook is registered that runs when a parameter, buffer or submodule is registered."""
     return any(map(bool, _REGISTRATIONS))
 
 

@@ -1,7 +1,7 @@
 """Schemas of ops, and private ops that are called by name.
 
-Names of private ops in tables of names (lowerings, shapes) are data, not use of a private name: an op that a torch
-doesn't have is never looked up.
+Lowerings and shape rules name private ops too, as strings. Those need not be here: a name that the installed torch does
+not have is never looked up.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Any
 import torch
 
 schema_of: Callable[[Any], Any] = attrgetter("_schema")
-"""The schema of an overload: names, types and defaults of its arguments, and which ones it writes to."""
+"""Returns an overload's schema: names, types and defaults of its arguments, and which of them it writes to."""
 
 _aten: Any = torch.ops.aten
 
 READ_NUMBER = _aten._local_scalar_dense.default
-"""Reads a tensor's number: `item`, `float(x)`, `if x`."""
+"""The op that reads a tensor's only element as a Python number: for `item`, `float(x)`, `if x`."""
 
 COPY_TO = _aten._to_copy.default
-"""Copies to another dtype or device: `Tensor.to` below autograd."""
+"""The op that copies to another dtype or device: what `Tensor.to` becomes below autograd."""
 
 SAFE_SOFTMAX = _aten._safe_softmax
-"""Softmax that returns zeros for fully masked rows; attention's reference calls it."""
+"""Softmax that returns zeros for fully masked rows. The math implementation of attention calls it."""
 
 EFFICIENT_ATTENTION = _aten._scaled_dot_product_efficient_attention
 CPU_FLASH_ATTENTION = _aten._scaled_dot_product_flash_attention_for_cpu
@@ -41,10 +41,10 @@ COMPRESSED_FROM_PARTS = _aten._sparse_compressed_tensor_unsafe
 fails for tensors without data."""
 
 MARK_COALESCED = _aten._coalesced_
-"""Set the flag that a COO tensor has no duplicate positions, without checking."""
+"""Marks a COO tensor as coalesced (without duplicate positions) without checking."""
 
 NN_FUNCTIONS: Any = torch._C._nn
-"""The C module with the ops that `torch.nn.functional` calls."""
+"""The C module that holds the ops of `torch.nn.functional`."""
 
 _FUNCTIONS: Any = torch._C._VariableFunctions
 _MODULES = frozenset(vars(torch._C)[name] for name in ("_nn", "_special", "_fft", "_linalg"))

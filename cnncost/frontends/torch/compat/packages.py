@@ -1,24 +1,23 @@
-"""Private modules of torch, by name: they are looked for among loaded modules and in frames, and imported seldom."""
+"""Names of torch's private modules. Most are only compared with loaded modules and with frames, not imported."""
 
 from __future__ import annotations
 
 import sys
 
 COMPILER = ("sympy", "torch.fx.experimental.symbolic_shapes", "torch._dynamo", "torch._inductor")
-"""What the import of torch's compiler begins with, which takes seconds: each imports those before it."""
+"""The compiler and the modules that it needs; each imports those before it. Importing them takes seconds."""
 
 INTERNAL = "torch._"
-"""What the names of modules begin with that torch keeps to itself: meta kernels, decompositions, the compiler."""
+"""Prefix of torch's private modules: meta kernels, decompositions, the compiler."""
 
 BETWEEN = ("torch.utils._device", "torch.overrides", "torch.utils._python_dispatch")
-"""Modules whose frames stand between a torch function and a mode that sees it."""
+"""Modules whose frames are on the stack between the caller of a torch function and a mode that handles it."""
 
 TRANSFORMS = "torch._functorch.eager_transforms"
-"""The module of `torch.func`, imported when that is first used."""
+"""The module that implements `torch.func`; torch imports it at the first use."""
 
 EXPORT_ARCHIVE = "torch.export.pt2_archive._package"
-"""Creates, when imported, the loggers to which loading an exported program reports; torch 2.9 to 2.15 import it then
-anyway."""
+"""Its import creates the loggers that `torch.export.load` logs to. `load` imports it anyway."""
 
 
 def is_compiler_loaded() -> bool:
@@ -26,6 +25,7 @@ def is_compiler_loaded() -> bool:
     return COMPILER[2] in sys.modules
 
 
-IN_C, DECORATORS = "torch._C", "torch.utils._contextlib"
-"""Where functions in C that ask for settings say that they are, and the functions that decorators such as
-`torch.no_grad()` make."""
+IN_C = "torch._C"
+"""`__module__` of C functions that return a setting."""
+DECORATORS = "torch.utils._contextlib"
+"""`__module__` of the wrappers that decorators such as `torch.no_grad()` return."""

@@ -1,4 +1,4 @@
-"""What schedules and stages of `torch.distributed.pipelining` keep under private names: their order, sizes, options."""
+"""Private attributes of the schedules and stages of `torch.distributed.pipelining`: order, shapes, options."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from torch.distributed.pipelining import _backward, schedules
 from cnncost.errors import InputError
 
 SINGLE = (schedules.ScheduleGPipe, schedules.Schedule1F1B)
-"""Schedules of one stage a rank, whose own lists of actions are for display; the others run what they list."""
+"""Schedules with one stage per rank. Their lists of actions are only for display; other schedules run theirs."""
 
 
 ALL = (schedules.PipelineScheduleSingle, schedules.PipelineScheduleMulti)
-"""Classes of all schedules."""
+"""Base classes of all schedules."""
 
 
 def runs_in_time_steps(schedule: Any) -> bool:
-    """Whether it goes through time steps, at whose ends it waits for the messages of all ranks' actions in that step.
+    """Whether a schedule runs in time steps: after each, it waits for the messages of all ranks' actions in that step.
 
-    So ran all schedules of several stages a rank up to torch 2.9; now they run what `listed_with_messages` gives.
+    Up to torch 2.9, all schedules with several stages per rank do; since then they run those of `listed_with_messages`.
     """
     runtime = schedules._PipelineScheduleRuntime
     return isinstance(schedule, schedules.PipelineScheduleMulti) and not isinstance(schedule, runtime)
 
 
 class Action(NamedTuple):
-    """One step of a rank: `F` forward, `B` backward, `I` and `W` its halves for inputs and weights.
+    """One action of a rank, on a stage and a microbatch.
 
-    With messages also `SEND_F`, `RECV_F`, `WAIT_SEND_F` of activations; `SEND_B`, `RECV_B`, `WAIT_SEND_B` of gradients.
+    Its kind is `F` (forward), `B` (backward), or one of backward's halves: `I` (inputs' gradients), `W` (weights').
+    Messages are `SEND_F`, `RECV_F`, `WAIT_SEND_F` for activations and `SEND_B`, `RECV_B`, `WAIT_SEND_B` for gradients.
     """
 
     kind: str
@@ -43,17 +44,17 @@ def stages_of(schedule: Any) -> list[Any]:
 
 
 def is_sharded(module: Any) -> bool:
-    """Whether `fully_shard` was applied to a module, or to one in it."""
+    """Whether `fully_shard` was applied to a module or one of its descendants."""
     return any(type(each).__name__.startswith("FSDP") for each in module.modules())
 
 
 def microbatches_of(schedule: Any) -> int:
-    """How many microbatches a step has."""
+    """The number of microbatches per step."""
     return int(schedule._n_microbatches)
 
 
 def loss_of(schedule: Any) -> Any:
-    """The loss function of the last stage; None: no backward."""
+    """The loss function of the last stage; None: the schedule runs no backward."""
     return schedule._loss_fn
 
 
@@ -63,16 +64,19 @@ def scales(schedule: Any) -> bool:
 
 
 def shapes_of(stage: Any, what: str) -> tuple[Any, ...] | None:
-    """The tensors' descriptions that a stage was given as `input_args` or `output_args`, with shape and dtype."""
+    """Shape and dtype of the tensors that a stage got as `input_args` or `output_args`; None if it got none.
+
+    `what` is `inputs` or `outputs`.
+    """
     if hasattr(stage, "_user_meta"):
-        told = getattr(stage._user_meta, what)
+        metas = getattr(stage._user_meta, what)
     else:  # torch before 2.12 keeps the tensors
-        told = stage.inputs_meta if what == "inputs" else stage._outputs_meta
-    return tuple(told) if told else None
+        metas = stage.inputs_meta if what == "inputs" else stage._outputs_meta
+    return tuple(metas) if metas else None
 
 
 def peer(stage: Any, index: int) -> int:
-    """The rank, in the world, of another stage."""
+    """The global rank that runs the stage `index`."""
     from torch.distributed import get_global_rank
 
     rank = int(stage.stage_index_to_group_rank[index])
@@ -82,27 +86,24 @@ def peer(stage: Any, index: int) -> int:
 _COMPUTE = ("F", "B", "I", "W")
 _MESSAGES = ("SEND_F", "RECV_F", "WAIT_SEND_F", "SEND_B", "RECV_B", "WAIT_SEND_B")
 _OF_FSDP = ("REDUCE_GRAD", "WAIT_REDUCE_GRAD", "UNSHARD", "RESHARD")
-"""Kinds of actions that do nothing where stages are not sharded, but for the scaling of gradients."""
+"""Kinds of actions for FSDP. Without sharded stages they do nothing, except that `REDUCE_GRAD` scales gradients."""
 
 
 def listed(schedule: Any) -> dict[int, list[Action]]:
-    """The actions of each rank, as a schedule of several stages a rank lists them.
+    """The actions of each rank, of a schedule with several stages per rank; without messages.
 
     Raises:
-        InputError: it has actions that are not followed.
+        InputError: it has actions of a kind that is not supported.
     """
-    return _followed(schedule, schedule.pipeline_order, _COMPUTE)
+    return _actions(schedule, schedule.pipeline_order, _COMPUTE)
 
 
 def listed_with_messages(schedule: Any) -> dict[int, list[Action]]:
-    """The same with the messages between them, as such a schedule runs them.
-
-    Torch 2.15 and later list there when each message is waited for.
-    """
-    return _followed(schedule, schedule.pipeline_order_with_comms, _COMPUTE + _MESSAGES)
+    """The same with the messages in between. Since torch 2.15 these include the waits for sent messages."""
+    return _actions(schedule, schedule.pipeline_order_with_comms, _COMPUTE + _MESSAGES)
 
 
-def _followed(schedule: Any, order: Any, kinds: tuple[str, ...]) -> dict[int, list[Action]]:
+def _actions(schedule: Any, order: Any, kinds: tuple[str, ...]) -> dict[int, list[Action]]:
     found: dict[int, list[Action]] = {}
     for rank, actions in order.items():
         found[rank] = []
@@ -121,7 +122,7 @@ def _followed(schedule: Any, order: Any, kinds: tuple[str, ...]) -> dict[int, li
 
 
 def _kind_of(action: Any) -> str:
-    """An action's abbreviation: its value; up to torch 2.10 that is a number, and it prints as the abbreviation."""
+    """The abbreviation of an action's kind: the enum's value, or its `str` up to torch 2.10, where values are ints."""
     value = action.computation_type.value
     return value if isinstance(value, str) else str(action.computation_type)
 

@@ -11,14 +11,14 @@ from torch.utils import _device
 from torch.utils._device import DeviceContext, _device_constructors
 
 __all__ = ["PRINT_OPTIONS", "DeviceContext"]
-"""What `torch.set_printoptions` changes; the mode of `with torch.device(…)`, which passes its device to functions that
-create tensors."""
+"""`PRINT_OPTIONS` holds what `torch.set_printoptions` sets. `DeviceContext` is the function mode of
+`with torch.device(…)`, which passes its device to functions that create tensors."""
 
 creators: Callable[[], set[Any]] = _device_constructors
 """Returns the functions that create tensors, to which a device mode passes its device."""
 
 _THREAD = torch._GLOBAL_DEVICE_CONTEXT
-"""The default device's mode in this thread: no attribute until one is set."""
+"""Thread-local object that holds the default device's mode, in an attribute that is missing until one is set."""
 
 
 def default_mode() -> Any:
@@ -27,18 +27,18 @@ def default_mode() -> Any:
 
 
 def default_device() -> torch.device:
-    """Return `torch.get_default_device()`; torch 2.9 raises there after `torch.set_default_device(None)`."""
+    """Return `torch.get_default_device()`, which in torch 2.9 raises after `torch.set_default_device(None)`."""
     without_traces()
     return torch.get_default_device()
 
 
 def named_device() -> Any:
-    """Return the innermost device of a `with torch.device(…)`, which torch stores separately."""
+    """Return the device of the innermost `with torch.device(…)`, which torch stores separately."""
     return _device.CURRENT_DEVICE
 
 
 def set_default_mode(mode: Any, named: Any) -> None:
-    """Restore what `default_mode` and `named_device` returned."""
+    """Restore the values that `default_mode` and `named_device` returned."""
     _THREAD.device_context, _device.CURRENT_DEVICE = mode, named
     without_traces()
 
@@ -49,6 +49,6 @@ def validates_distributions() -> bool:
 
 
 def without_traces() -> None:
-    """Delete the attribute of an unset default device, with which torch 2.9 fails to report the device."""
+    """Delete the None that unsetting the default device leaves: `torch.get_default_device` fails on it in torch 2.9."""
     if getattr(_THREAD, "device_context", True) is None:
         del _THREAD.device_context

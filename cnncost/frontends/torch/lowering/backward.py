@@ -1,4 +1,4 @@
-"""Backward ops: derivatives with their own torch ops. Other derivatives consist of forward ops."""
+"""Backward ops: derivatives for which torch has an op. Other derivatives consist of forward ops."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def pool_backward(call: OpCall) -> Lowered:
     "adaptive_max_pool3d_backward", "fractional_max_pool2d_backward", "fractional_max_pool3d_backward",
 )  # fmt: skip
 def adaptive_pool_backward(call: OpCall) -> Lowered:
-    """grad_output, input. Fractional pools differ in their windows but are counted as maxima, too."""
+    """grad_output, input. Fractional pools have other windows, but gradients are counted alike: one per maximum."""
     return "adaptive_pool_backward", adaptive_pool(call)[1]
 
 
@@ -175,6 +175,6 @@ def segment_reduce_backward(call: OpCall) -> Lowered:
 
 
 @lowers("masked_scatter_backward")
-def picked_back(call: OpCall) -> Lowered:  # noqa: ARG001  # its inputs suffice
+def gathered_gradient(call: OpCall) -> Lowered:  # noqa: ARG001  # its inputs suffice
     """The gradient's elements gathered where the mask is set."""
     return "gather", {"fn": "other"}

@@ -37,7 +37,7 @@ _OF_OUTPUT = {"all_gather"}
 
 @lowers(*(f"c10d::{name}" for name in _C10D))
 def c10d(call: OpCall) -> Lowered:
-    """An op that writes to its arguments; where only the root has the whole tensors, others have parts of its size."""
+    """An op that writes to its arguments. For gather and scatter, ranks other than the root infer the whole's size."""
     name, argument = _C10D[call.name.partition("::")[2]]
     attrs, ranks, rank = _group(call["process_group"])
     given = list(_tensors(call[argument]))
@@ -51,8 +51,8 @@ def c10d(call: OpCall) -> Lowered:
     if "root_rank" in call.arguments:
         attrs["root"] = int(call["root_rank"])
     if name == "all_to_all":
-        came = list(_tensors(call["output_tensors" if argument == "input_tensors" else "output"]))
-        attrs |= _exchanged(call, given, came, ranks, rank)
+        received = list(_tensors(call["output_tensors" if argument == "input_tensors" else "output"]))
+        attrs |= _exchanged(call, given, received, ranks, rank)
     return "collective", {**attrs, "collective": name, "parts": tuple(parts)}
 
 
@@ -85,9 +85,9 @@ def copied(call: OpCall) -> Lowered:
 
 @lowers("fsdp::chunk_cat_mixed_dtype")
 def copied_and_cast(call: OpCall) -> Lowered:
-    """FSDP's copy of gradients into a buffer since torch 2.15; those of several dtypes are all cast to its dtype first.
+    """FSDP's copy of gradients into a buffer since torch 2.15. Gradients of several dtypes are cast to its dtype first.
 
-    Ref: torch/csrc/distributed/fsdp/ChunkCat.h. CUDA's kernel casts bfloat16 and float32 on the way, and takes less.
+    Ref: torch/csrc/distributed/fsdp/ChunkCat.h. CUDA's kernel casts bfloat16 and float32 while copying, and needs less.
     """
     kind, attrs = moved(call, copy=True)
     given, into = list(call["tensors"]), call["out"]
@@ -96,9 +96,9 @@ def copied_and_cast(call: OpCall) -> Lowered:
     return kind, attrs
 
 
-def _group(named: Any) -> tuple[Attrs, int, int]:
-    """Attributes that tell the group, the number of its ranks, and this rank in it."""
-    group = group_of(named)
+def _group(argument: Any) -> tuple[Attrs, int, int]:
+    """Attributes that describe the group, the number of its ranks, and this rank's index in it."""
+    group = group_of(argument)
     ranks, rank = group.size(), group.rank()
     members = _runs(ranks_in(group))
     return {"ranks": ranks, "rank": rank, "group": _name(group.group_desc), "members": members}, ranks, rank
@@ -126,16 +126,16 @@ def _parts(tensors: Iterable[torch.Tensor]) -> list[tuple[int, int]]:
     return [(t.numel(), t.element_size()) for t in tensors]
 
 
-def _exchanged(call: OpCall, given: list[Any], came: list[Any], ranks: int, rank: int) -> Attrs:
+def _exchanged(call: OpCall, given: list[Any], received: list[Any], ranks: int, rank: int) -> Attrs:
     """Elements that an all-to-all sends to other ranks and receives from them."""
     return {
         "sends": _of_others(given, call.get("input_split_sizes"), ranks, rank),
-        "receives": _of_others(came, call.get("output_split_sizes"), ranks, rank),
+        "receives": _of_others(received, call.get("output_split_sizes"), ranks, rank),
     }
 
 
 def _of_others(tensors: list[Any], splits: Any, ranks: int, rank: int) -> int:
-    """Elements of all parts but this rank's own: of a tensor for each rank, or of one split evenly or as said."""
+    """Elements of all parts but this rank's own. The parts are tensors, or one tensor split evenly or by `splits`."""
     whole = sum(map(_elements, tensors))
     if len(tensors) > 1:
         return whole - _elements(tensors[rank])
@@ -144,7 +144,7 @@ def _of_others(tensors: list[Any], splits: Any, ranks: int, rank: int) -> int:
 
 
 def _elements(tensor: Any) -> int:
-    """Of a tensor, or of its type."""
+    """Number of elements of a tensor or a tensor type."""
     return tensor.numel() if isinstance(tensor, torch.Tensor) else tensor.numel
 
 

@@ -12,9 +12,10 @@ _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def layout_of(x: Any) -> str | None:
-    """None if contiguous, `channels_last`, or if neither is dense, the one that its strides suggest to torch.
+    """The memory layout of a tensor as the attribute `layout`; None if it is contiguous.
 
-    `strided_last` is an image that torch regards as channels_last and that has gaps, `strided` is anything else.
+    `channels_last`: dense in that order. `strided_last`: an image with gaps whose strides are in the order of channels
+    last, as torch checks it. `strided`: anything else.
     """
     if not isinstance(x, torch.Tensor) or x.is_contiguous():
         return None

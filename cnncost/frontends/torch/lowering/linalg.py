@@ -16,7 +16,7 @@ _FUNCTIONS = {
 
 
 def _counted(fn: str, matrix: Any, batch: Any, k: int = 0, vectors: bool = False, full: bool = False) -> Lowered:
-    """`matrix`: *,m,n; `batch`: the result's batch axes."""
+    """The lowering to the kind `linalg`. `matrix`: shape *,m,n; `batch`: the result's batch axes."""
     m, n = matrix[-2:]
     attrs = {"fn": fn, "m": m, "n": n, "matrices": prod(batch), "k": k, "vectors": vectors, "full": full}
     return "linalg", attrs
@@ -37,7 +37,7 @@ _VALUES = {"linalg_svdvals": "svd", "linalg_eigvalsh": "eigh", "linalg_eigvals":
 
 @lowers(*_VALUES)
 def values_alone(call: OpCall) -> Lowered:
-    """Recorded whole: decomposed under a dispatch mode, torch also computes the vectors, in case of a backward."""
+    """Singular values or eigenvalues. Not decomposed: under a dispatch mode, torch's parts compute vectors, too."""
     shape = call.first("self", "A").shape
     return _counted(_VALUES[call.name], shape, shape[:-2])
 

@@ -43,7 +43,7 @@ def same(call: OpCall, x: Shape, y: Shape) -> Moves | None:  # noqa: ARG001  # t
 
 @moves("copy")
 def copied(call: OpCall, x: Shape, y: Shape) -> Moves | None:
-    """self, src: what is in self is overwritten."""
+    """self, src: the elements of self are overwritten."""
     if len(call.inputs) < 2:
         return same(call, x, y)
     return (("input", 1), ("expand", y)) if _expands(call.inputs[1].shape, y) else None
@@ -55,7 +55,7 @@ def _expands(x: Shape, y: Shape) -> bool:
 
 @moves("expand expand_as broadcast_to")
 def expand(call: OpCall, x: Shape, y: Shape) -> Moves | None:  # noqa: ARG001
-    """self, and for `expand_as` a tensor that lends its shape."""
+    """self, and for `expand_as` a tensor of which only the shape is used."""
     return (("expand", y),) if _expands(x, y) else None
 
 
@@ -131,7 +131,7 @@ def split(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
 
 @moves("hsplit vsplit dsplit")
 def split_along(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
-    """As NumPy's: along columns, which a vector has as its only axis; rows; the third axis."""
+    """As in NumPy: hsplit along columns (the only axis of a vector), vsplit along rows, dsplit along the third axis."""
     axis = {"hsplit": min(1, len(x) - 1), "vsplit": 0}.get(call.name.removesuffix("_copy"), 2)
     return (("split", axis),)
 
@@ -179,7 +179,7 @@ def stack(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
 
 @moves("hstack vstack dstack column_stack")
 def stack_along(call: OpCall, x: Shape, y: Shape) -> Moves | None:
-    """As NumPy's: along columns, rows, or the third axis. Vectors that become columns first are not followed."""
+    """As in NumPy: along columns, rows, or the third axis. None for vectors that first become columns."""
     ranks = {len(t.shape) for t in call.inputs}
     if ranks == {1} and call.name in {"hstack", "vstack"}:
         return (("cat", 0),) if call.name == "hstack" else (("reshape", (1, *x)), ("cat", 0))
@@ -191,7 +191,7 @@ def stack_along(call: OpCall, x: Shape, y: Shape) -> Moves | None:
 
 
 def _padded(pads: Any, rank: int, mode: str) -> Moves:
-    """Pairs of before and after, from the last axis on."""
+    """The moves of a pad. `pads`: pairs of before and after, from the last axis backwards."""
     return tuple(("pad", rank - 1 - i, pads[2 * i], pads[2 * i + 1], mode) for i in range(len(pads) // 2))
 
 
@@ -246,10 +246,14 @@ def rot90(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
     a, b = axes_of(call["dims"], len(x))
     order = list(range(len(x)))
     order[a], order[b] = b, a
-    turned = ("permute", tuple(order))
-    return ((), (_flipped(b, x[b]), turned), (_flipped(a, x[a]), _flipped(b, x[b])), (turned, _flipped(b, x[a])))[
-        call["k"] % 4
-    ]
+    swap = ("permute", tuple(order))
+    by_quarter_turns = (
+        (),
+        (_flipped(b, x[b]), swap),
+        (_flipped(a, x[a]), _flipped(b, x[b])),
+        (swap, _flipped(b, x[a])),
+    )
+    return by_quarter_turns[call["k"] % 4]
 
 
 @moves("repeat tile")
@@ -262,7 +266,7 @@ def tile(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
 
 @moves("repeat_interleave")
 def repeat_interleave(call: OpCall, x: Shape, y: Shape) -> Moves | None:
-    """repeats, dim. Numbers of repetitions that differ are in a tensor."""
+    """repeats, dim. None if `repeats` is a tensor."""
     n = call.get("repeats")
     if not isinstance(n, int) or len(call.inputs) > 1:
         return None

@@ -7,7 +7,7 @@ from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lo
 
 @lowers("_fused_adam", "_fused_adamw", "_fused_sgd", "_fused_adagrad")
 def optimizer_step(call: OpCall) -> Lowered:
-    """Lists of one element each: parameter, gradient, state. The scalar arguments determine which terms there are."""
+    """Lists of one element each: parameter, gradient, state. The scalar arguments enable terms of the update."""
     momentum, dampening = call.get("momentum", 0), call.get("dampening", 0)
     first = bool(call.get("is_first_step", False))
     attrs: Attrs = {

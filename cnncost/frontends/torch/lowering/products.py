@@ -99,7 +99,7 @@ def _product(a: Any, b: Any, bias: bool) -> Lowered:
 
 @lowers("mm", "bmm", "matmul", "mv", "dot", "vdot", "_int_mm")
 def matmul(call: OpCall) -> Lowered:
-    """Two tensors of any names."""
+    """A product of two tensors, whose argument names differ between ops."""
     a, b, *_ = [v for v in call.arguments.values() if hasattr(v, "shape")]
     return _product(a, b, bias=False)
 
@@ -128,10 +128,10 @@ def scaled_mm(call: OpCall) -> Lowered:
 
 @lowers("_grouped_mm", "_scaled_grouped_mm")
 def grouped_mm(call: OpCall) -> Lowered:
-    """2D×3D: rows split over groups; 3D×3D: a batch; 2D×2D: the inner axis split (all of it is used once)."""
+    """2D×3D: rows split over groups; 3D×2D: columns split over groups; 3D×3D: a batch; 2D×2D: the inner axis split."""
     a, b = call.first("self", "mat_a").shape, call.first("mat2", "mat_b").shape
     rows = prod(a[:-1])
-    if len(a) == 3 and len(b) == 2:  # columns split over groups
+    if len(a) == 3 and len(b) == 2:  # as rows of the transposed product
         return "grouped_matmul", {"rows": b[1], "k": a[2], "n": a[1], "bias": call.get("bias") is not None}
     return "grouped_matmul", {"rows": rows, "k": a[-1], "n": b[-1], "bias": call.get("bias") is not None}
 
@@ -211,7 +211,7 @@ def recurrent_layer(call: OpCall) -> Lowered:
 
 @lowers("lstm", "gru", "rnn_tanh", "rnn_relu")
 def recurrent(call: OpCall) -> Lowered:
-    """input, or (data, batch_sizes) of a packed sequence; weights by layer and direction, consecutively."""
+    """input, or (data, batch_sizes) of a packed sequence; weights by layer and direction in one list."""
     packed = "batch_sizes" in call.arguments
     x = call.first("data", "input")
     weights, has_biases = call["params"], bool(call["has_biases"])

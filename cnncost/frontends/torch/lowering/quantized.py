@@ -70,7 +70,7 @@ def binary(call: OpCall) -> Lowered:
 
 @lowers("quantized::cat", "quantized::dropout")
 def rescaled(call: OpCall) -> Lowered:  # noqa: ARG001  # as above
-    """Requantized to one common scale."""
+    """Requantized to a common scale."""
     return "quantize", {"fn": "rescale"}
 
 

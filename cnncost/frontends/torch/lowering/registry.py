@@ -20,15 +20,15 @@ Lowered: TypeAlias = tuple[str, Attrs]
 Lowering: TypeAlias = "Callable[[OpCall], Lowered]"
 Moves: TypeAlias = "tuple[tuple[Attr, ...], ...]"
 """What a layout op does, as `cnncost.ops.reach.moves` describes it."""
-Way: TypeAlias = "Callable[[OpCall, Shape, Shape], Moves | None]"
-"""From a call and the shapes of its first input and output to its moves; None if they can't be told."""
+MoveRule: TypeAlias = "Callable[[OpCall, Shape, Shape], Moves | None]"
+"""From a call and the shapes of its first input and output to its moves; None if they can't be expressed."""
 
 
 class OpCall:
     """One call of a torch op, with its arguments by schema name.
 
     `call["weight"]` is the argument or its default; `inputs` and `outputs` are the types of all its
-    tensors; `moves` is true if an output has new storage.
+    tensors; `moves` is true if elements are copied to new storage, not only viewed.
     """
 
     __slots__ = ("arguments", "inputs", "moves", "name", "op", "outputs")
@@ -96,15 +96,15 @@ def lowers(*names: str) -> Callable[[Lowering], Lowering]:
     return register
 
 
-_WAYS: dict[str, Way] = {}
+_MOVES: dict[str, MoveRule] = {}
 
 
-def moves(names: str) -> Callable[[Way], Way]:
+def moves(names: str) -> Callable[[MoveRule], MoveRule]:
     """Register how these layout ops, and their `_copy` variants, move elements."""
 
-    def register(function: Way) -> Way:
+    def register(function: MoveRule) -> MoveRule:
         for name in names.split():
-            _WAYS[name] = _WAYS[f"{name}_copy"] = function
+            _MOVES[name] = _MOVES[f"{name}_copy"] = function
         return function
 
     return register
@@ -112,17 +112,17 @@ def moves(names: str) -> Callable[[Way], Way]:
 
 def known_moves() -> tuple[str, ...]:
     """The names of layout ops whose moves are known."""
-    return tuple(_WAYS)
+    return tuple(_MOVES)
 
 
 def moved(call: OpCall, copy: bool) -> Lowered:
     """A layout op with the moves that are registered for its name, if any."""
-    way, found = _WAYS.get(call.name), None
-    if way is not None and call.inputs and call.outputs:
+    rule, steps = _MOVES.get(call.name), None
+    if rule is not None and call.inputs and call.outputs:
         x, y = call.inputs[0].shape, call.outputs[0].shape
-        alone = not x and len(call.inputs) == len(call.outputs) == call.outputs[0].numel == 1
-        found = (("reshape", y),) if alone else way(call, x, y)  # a scalar has no axes
-    return "layout", {"copy": copy, "moves": found}
+        scalar = not x and len(call.inputs) == len(call.outputs) == call.outputs[0].numel == 1
+        steps = (("reshape", y),) if scalar else rule(call, x, y)  # rules expect axes, and a scalar has none
+    return "layout", {"copy": copy, "moves": steps}
 
 
 def is_known(op: Overload) -> bool:
@@ -141,7 +141,7 @@ def lowered(call: OpCall) -> Lowered | None:
     function = _LOWERINGS.get(call.name)
     if function is not None:
         return function(call)
-    if call.name.startswith("profiler::"):  # markers in a timeline, set by wrappers
+    if call.name.startswith("profiler::"):  # `record_function`, for the profiler's timeline
         return moved(call, copy=False)
     space, _, bare = call.name.partition("::")
     if space == "prims" and bare in _PRIMS:

@@ -43,9 +43,9 @@ def counts_products(name: str) -> bool:
 
 
 def lower_sparse(call: OpCall, tensors: Sequence[torch.Tensor], results: Sequence[torch.Tensor]) -> OpSpec:
-    """The spec of a call with sparse arguments or results; ops not listed here count as unknown."""
-    found = _lowered(call, tensors, results)
-    kind, attrs = found if found is not None else (call.op.schema_name, call.plain())
+    """The spec of a call with sparse arguments or results; ops without a lowering for these are unknown."""
+    result = _lowered(call, tensors, results)
+    kind, attrs = result if result is not None else (call.op.schema_name, call.plain())
     return OpSpec(kind, call.inputs, call.outputs, tuple(sorted(attrs.items())))
 
 
@@ -56,13 +56,13 @@ def _lowered(call: OpCall, tensors: Sequence[torch.Tensor], results: Sequence[to
     if name == "sparse_sampled_addmm":
         attrs: Attrs = {"stored": stored(call["self"])[0], "k": call["mat1"].shape[-1], "bias": call["beta"] != 0}
         return "sparse::sampled_matmul", attrs
-    made = sum(_elements(result) for result in results[:1])
+    in_result = sum(_elements(result) for result in results[:1])
     if name in _SOFTMAX:
-        return "sparse::softmax", {"fn": name.removeprefix("_sparse_"), "stored": made}
+        return "sparse::softmax", {"fn": name.removeprefix("_sparse_"), "stored": in_result}
     if name in {"_sparse_softmax_backward_data", "_sparse_log_softmax_backward_data"}:
-        return "sparse::softmax_backward", {"stored": made}
+        return "sparse::softmax_backward", {"stored": in_result}
     if name in {"_coalesce", "_sparse_sum", "_sparse_csr_sum"}:
-        return "sparse::reduce", {"fn": "sum", "stored": _elements(tensors[0]), "left": made}
+        return "sparse::reduce", {"fn": "sum", "stored": _elements(tensors[0]), "left": in_result}
     if name == "_sparse_sum_backward":
         return moved(call, copy=True)
     plain = lowered(call)
@@ -70,7 +70,7 @@ def _lowered(call: OpCall, tensors: Sequence[torch.Tensor], results: Sequence[to
         return plain
     kind, attrs = plain
     if kind == "reduce" and is_sparse(tensors[0]):
-        return "sparse::reduce", {"fn": attrs["fn"], "stored": _elements(tensors[0]), "left": made}
+        return "sparse::reduce", {"fn": attrs["fn"], "stored": _elements(tensors[0]), "left": in_result}
     if kind == "pointwise":
         return "sparse::pointwise", {"fn": attrs["fn"], "stored": _computed(call, tensors, results)}
     return None
@@ -90,7 +90,7 @@ def _computed(call: OpCall, tensors: Sequence[torch.Tensor], results: Sequence[t
 
 
 def _operands(call: OpCall, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-    """The two factors of a product: an addend precedes them, an out tensor follows."""
+    """The two factors of a product. An addend precedes them; an `out` argument follows."""
     first = 1 if call.name in _ADDEND else 0
     return tensors[first : first + 2]
 

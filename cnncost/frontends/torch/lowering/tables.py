@@ -80,7 +80,7 @@ def gelu(call: OpCall) -> Lowered:
 
 @lowers("elu")
 def elu(call: OpCall) -> Lowered:
-    """With scales it implements SELU and CELU."""
+    """With scales, the op implements SELU and CELU."""
     extra = (call.get("scale", 1) != 1) + (call.get("input_scale", 1) != 1)
     return "pointwise", {"fn": ("elu", "elu_scaled", "elu_scaled_twice")[extra]}
 
@@ -99,7 +99,7 @@ def cross(call: OpCall) -> Lowered:
 
 @lowers("renorm", "embedding_renorm")
 def renorm(call: OpCall) -> Lowered:
-    """All slices, or only the looked-up rows."""
+    """Renormalizes all slices of a tensor, or the looked-up rows of an embedding."""
     x = call["self"]
     return "renorm", {"elements": x.numel() if call.name == "renorm" else call["indices"].numel() * x.shape[-1]}
 
@@ -238,7 +238,7 @@ _GATHER = {
 
 @lowers(*_GATHER)
 def gather(call: OpCall) -> Lowered:
-    """Elements gathered by position; `axes` are the indexed ones: a mask indexes as many as it has."""
+    """Elements gathered by index. `axes` are the indexed axes; a mask indexes as many as it has."""
     attrs: Attrs = {"fn": _GATHER[call.name]}
     if attrs["fn"] in {"index_select", "gather"} and (dim := call.get("dim")) is not None:
         attrs["dim"] = dim
@@ -248,9 +248,9 @@ def gather(call: OpCall) -> Lowered:
         axes: list[int] = []
         at = 0
         for index in call["indices"]:
-            taken = index.dim() if index is not None and index.dtype in (torch.bool, torch.uint8) else 1
-            axes += range(at, at + taken) if index is not None else ()
-            at += taken
+            count = index.dim() if index is not None and index.dtype in (torch.bool, torch.uint8) else 1
+            axes += range(at, at + count) if index is not None else ()
+            at += count
         attrs["axes"] = tuple(axes)
     return "gather", attrs
 
@@ -268,16 +268,16 @@ as_strided_scatter bincount _unsafe_masked_index_put_accumulate
 
 @lowers(*_SCATTER.split())
 def scatter(call: OpCall) -> Lowered:
-    """Elements scattered by position, summed if `accumulate`."""
+    """Elements scattered by index, summed if `accumulate`."""
     adds = call.name in _ACCUMULATE or bool(call.get("accumulate", False)) or call.get("reduce") is not None
     return "scatter", {"accumulate": adds, "elements": _scattered(call)}
 
 
 def _scattered(call: OpCall) -> int:
-    """Number of scattered elements: an index with the source's axes addresses elements, another one slices."""
+    """Number of scattered elements. The index of `scatter` addresses elements, that of other ops slices."""
     if call.name == "bincount":
         return int(call["self"].numel())
-    if "indices" in call.arguments:  # index_put: indices broadcast, the other axes are written whole
+    if "indices" in call.arguments:  # index_put: indices broadcast; along other axes, all positions are written
         indices = [i for i in call["indices"] if i is not None]
         if any(i.dtype in (torch.bool, torch.uint8) for i in indices):
             return int(call["values"].numel())
@@ -312,12 +312,12 @@ range poisson _standard_gamma _sample_dirichlet binomial empty_permuted
 
 
 _PARAMETERS = frozenset({"mean", "std", "p", "count", "prob", "value"})
-"""Distribution parameters or fill values: tensors that are read, whereas others are overwritten."""
+"""Arguments that are parameters of a distribution, or a fill value: tensors that are read; others are overwritten."""
 
 
 @lowers(*_CREATE.split())
 def create(call: OpCall) -> Lowered:
-    """Constants, ranges, random numbers; `reads`: inputs whose values are read, such as a normal's mean.
+    """Constants, ranges, random numbers. `reads`: inputs whose values are read, such as a normal distribution's mean.
 
     `joint`: the numbers of the last axis are drawn together.
     """

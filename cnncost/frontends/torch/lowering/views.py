@@ -14,12 +14,12 @@ _local_scalar_dense is_nonzero equal is_same_size _has_same_storage_numel sym_si
 _assert_scalar _assert_tensor_metadata _linalg_check_errors cartesian_prod combinations lu_unpack _chunk_cat
 """
 _ZEROING = "tril triu _pad_enum fill_diagonal diag diag_embed diagflat block_diag vander"
-"""Ops that set elements to zero or add zeros, beyond what their moves say; `vander` adds ones."""
+"""Ops that set elements to zero or add zeros, which their moves don't express; `vander` adds ones."""
 _COPIES = """
 _reshape_copy _to_copy alias_copy detach_copy diagonal_copy expand_copy lift_fresh_copy permute_copy select_copy
 slice_copy split_copy split_with_sizes_copy squeeze_copy t_copy transpose_copy unbind_copy unsqueeze_copy view_copy
 """
-"""Copies with lowerings of their own; torch's tags tell the others."""
+"""Copies that are lowered by name; other `_copy` ops are recognized by torch's tags."""
 _WITH_MOVES = {name for name in known_moves() if not name.endswith("_copy")}
 _DENSIFYING = {"to_dense", "_to_dense"}
 
@@ -39,6 +39,6 @@ def zeroing(call: OpCall) -> Lowered:
 
 @lowers(*_DENSIFYING)
 def densifying(call: OpCall) -> Lowered:
-    """A sparse tensor with its zeros."""
+    """A sparse tensor converted to a dense one, which stores its zeros."""
     kind, attrs = moved(call, call.moves)
     return kind, {**attrs, "densifies": True}

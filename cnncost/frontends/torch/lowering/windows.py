@@ -67,7 +67,7 @@ def batch_norm(call: OpCall) -> Lowered:
 
 @lowers("instance_norm")
 def instance_norm(call: OpCall) -> Lowered:
-    """With running statistics it is counted like batch norm: folded into scale and shift, in both modes."""
+    """With running statistics, counted like batch norm: these are folded into scale and shift, in both modes."""
     statistics = call["running_mean"] is None
     return "norm", {"fn": "instance", "affine": call["weight"] is not None, "statistics": statistics}
 
@@ -124,8 +124,8 @@ def _scales(call: OpCall) -> Attr:
     """The requested scale factors, one per axis; None if a size was requested."""
     if (factors := call.get("scale_factors")) is not None:
         return attribute(factors)
-    found = tuple(call[name] for name in ("scales", "scales_d", "scales_h", "scales_w") if name in call.arguments)
-    return None if None in found else found
+    scales = tuple(call[name] for name in ("scales", "scales_d", "scales_h", "scales_w") if name in call.arguments)
+    return None if None in scales else scales
 
 
 @lowers("grid_sampler", "grid_sampler_2d", "grid_sampler_3d", "cudnn_grid_sampler")

@@ -1,7 +1,7 @@
 """Output shapes of common ops, by rule.
 
-Torch's meta kernels for these are written in Python and take most of a forward's time on tensors
-without data, and the first of them to run imports torch's compiler; some (fused layers) have none. A
+Torch's meta kernels for these ops are written in Python and take most of a forward's time on tensors
+without data, and the first of them to run imports torch's compiler; some ops (fused layers) have none. A
 rule handles only the common case. For everything else it returns None, and torch's own kernel returns
 the shape or raises the error.
 """

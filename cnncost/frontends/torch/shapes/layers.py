@@ -47,7 +47,7 @@ def _conv(a: dict[str, Any]) -> list[Output] | None:
 
 
 def _fits(bias: torch.Tensor | None, shape: tuple[int, ...], dtype: torch.dtype, last: bool) -> bool:
-    """True if there is no bias or a matching one; unless channels are `last`, it must be contiguous."""
+    """True with no bias, or one of this shape and dtype; unless `last` (channels last), it must be contiguous."""
     return bias is None or (bias.shape == shape and bias.dtype is dtype and (last or bias.is_contiguous()))
 
 
@@ -91,7 +91,7 @@ def _batch_norm(a: dict[str, Any]) -> list[Output] | None:
 
 @shapes("native_batch_norm", "_native_batch_norm_legit", "_batch_norm_with_update", "_batch_norm_no_update")
 def _native_batch_norm(a: dict[str, Any]) -> list[Output] | None:
-    """Also mean and deviation per channel, empty in eval mode; the newer ops return another empty tensor."""
+    """Also returns mean and deviation per channel, empty in eval mode; the newer ops return another empty tensor."""
     newer = a["__op__"].startswith("_batch_norm")
     trains = a["__op__"] == "_batch_norm_with_update" if newer else a["training"]
     named = {"running_mean": None, "running_var": None, **a, "training": trains}
@@ -105,7 +105,7 @@ def _native_batch_norm(a: dict[str, Any]) -> list[Output] | None:
 
 @shapes("native_layer_norm")
 def _native_layer_norm(a: dict[str, Any]) -> list[Output] | None:
-    """Also mean and deviation per row."""
+    """Also returns mean and deviation per row."""
     y = _layer_norm(a)
     if y is None:
         return None
@@ -149,7 +149,7 @@ def _group_norm(a: dict[str, Any]) -> list[Output] | None:
 
 @shapes("native_group_norm_backward", "native_layer_norm_backward")
 def _norm_backward(a: dict[str, Any]) -> list[Output] | None:
-    """16-bit inputs with float32 weights, where torch 2.9 is wrong for layer norm; torch handles the rest."""
+    """16-bit inputs with float32 weights, where torch 2.9 gives other dtypes for layer norm; None for other inputs."""
     x, weight = a["input"], a["weight"]
     if weight is None or not all(a["output_mask"]) or not ready(a["grad_out"], x):
         return None
@@ -197,10 +197,10 @@ def _flash(a: dict[str, Any]) -> list[Output] | None:
         return None
     out = torch.empty_like(q)
     batch, heads, queries, _ = q.shape
-    kept = torch.float64 if q.dtype is torch.float64 else torch.float32
+    statistics = torch.float64 if q.dtype is torch.float64 else torch.float32
     return [
         (tuple(out.shape), out.stride(), q.dtype),
-        ((batch, heads, queries), (queries * heads, 1, heads), kept),
+        ((batch, heads, queries), (queries * heads, 1, heads), statistics),
     ]
 
 
@@ -249,10 +249,10 @@ def _recurrent(a: dict[str, Any]) -> list[Output] | None:
 
 
 def _promoted(cell: str, dtype: torch.dtype, states: list[torch.dtype], projected: bool) -> list[torch.dtype]:
-    """Dtypes of the output and of each state, if states differ from the matmuls' inputs (autocast on a CPU).
+    """Dtypes of the output and of each state, if states have another dtype than the matmuls (autocast on a CPU).
 
-    h = (h − n)·z + n of a GRU, c = c·f + i·g of an LSTM, and o·tanh(c) are promoted; results of a matmul, or of tanh
-    of a sum of matmuls, are not.
+    h = (h − n)·z + n of a GRU, c = c·f + i·g of an LSTM, and o·tanh(c) are promoted, as they combine both; results of
+    a matmul, or of tanh of a sum of matmuls, are not.
     """
     if cell == "lstm":
         cell_state = torch.promote_types(dtype, states[1])
@@ -264,7 +264,7 @@ def _promoted(cell: str, dtype: torch.dtype, states: list[torch.dtype], projecte
 
 @shapes("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only")
 def _embedding_bag(a: dict[str, Any]) -> list[Output] | None:
-    """The bags; each index's bag (saved on a CPU unless it sums directly), the bags' sizes, the maxima."""
+    """Returns the bags; the bag of each index (empty if the CPU's kernel sums directly); bag sizes; maximum indices."""
     weight, indices, offsets, mode = a["weight"], a["indices"], a["offsets"], a["mode"]
     weighed = a["per_sample_weights"]
     plain = weight.dim() == 2 and indices.dim() == offsets.dim() == 1 and not a["include_last_offset"]
@@ -272,12 +272,12 @@ def _embedding_bag(a: dict[str, Any]) -> list[Output] | None:
         return None
     bags, width = offsets.shape[0], weight.shape[1]
     padding = a.get("padding_idx", -1)
-    at_once = mode == _SUM and weight.dtype is not torch.float64 and (padding is None or padding == -1)
+    direct = mode == _SUM and weight.dtype is not torch.float64 and (padding is None or padding == -1)
     if weighed is not None and (mode != _SUM or weighed.dtype != weight.dtype):
         return None
-    kept = packed((0 if at_once else indices.shape[0],), indices.dtype)
+    bag_of = packed((0 if direct else indices.shape[0],), indices.dtype)
     maxima = packed((bags, width) if mode == _MAX else (bags,), indices.dtype)
-    return [packed((bags, width), weight.dtype), kept, packed((bags,), indices.dtype), maxima]
+    return [packed((bags, width), weight.dtype), bag_of, packed((bags,), indices.dtype), maxima]
 
 
 _SUM, _MAX = 0, 2

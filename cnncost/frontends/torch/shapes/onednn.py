@@ -1,6 +1,6 @@
-"""Workspace that oneDNN's recurrent kernel saves for backward.
+"""Size of the workspace that oneDNN's recurrent kernel saves for backward. It depends only on the layer's size.
 
-Ref: `set_offsets`, `init_conf` and `get_good_ld` in oneDNN's src/cpu/rnn/rnn_utils; depends only on the layer's size.
+Ref: `set_offsets`, `init_conf` and `get_good_ld` in oneDNN's src/cpu/rnn/rnn_utils.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ACCUMULATED = 4
 
 
 def _leading(width: int, item: int) -> int:
-    """Padded row length in elements: whole cache lines, but no multiple of 256, which would cause cache conflicts."""
+    """Padded row length in elements: whole cache lines, but not a multiple of 256, which causes cache conflicts."""
     line = _LINE // item
     rows = -(-width // line) * line
     return rows + line if rows % 256 == 0 else rows
@@ -51,10 +51,10 @@ def _layer(a: dict[str, Any]) -> list[Output]:
     """x: T,N,I; hx, cx: N,H → T,N,H; N,H; N,H; the workspace, if training."""
     x, h, c = a["input"], a["hx_"], a["cx_"]
     steps, batch, inputs = x.shape
-    kept = workspace(steps, batch, inputs, a["hidden_size"], x.element_size()) if a["train"] else 0
+    nbytes = workspace(steps, batch, inputs, a["hidden_size"], x.element_size()) if a["train"] else 0
     return [
         packed((steps, batch, a["hidden_size"]), x.dtype), packed(tuple(h.shape), h.dtype),
-        packed(tuple(c.shape), c.dtype), packed((kept,), torch.uint8),
+        packed(tuple(c.shape), c.dtype), packed((nbytes,), torch.uint8),
     ]  # fmt: skip
 
 

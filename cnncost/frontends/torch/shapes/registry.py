@@ -37,12 +37,12 @@ def output_types(op: Overload, arguments: dict[str, Any]) -> list[Output] | None
     try:
         return rule(arguments)
     except (ValueError, LookupError, TypeError, AttributeError, ZeroDivisionError):
-        return None  # arguments in another form than the rule handles: left to torch
+        return None  # arguments in another form than the rule handles: torch's kernel handles or rejects them
 
 
-def gives_back(op: Overload, args: Any, said: list[Output]) -> bool:
+def gives_back(op: Overload, args: Any, expected: list[Output]) -> bool:
     """True if an in-place op returns its first argument with unchanged geometry and dtype."""
-    return op.writes_first and said == [(tuple(args[0].shape), args[0].stride(), args[0].dtype)]
+    return op.writes_first and expected == [(tuple(args[0].shape), args[0].stride(), args[0].dtype)]
 
 
 def rule_names() -> tuple[str, ...]:
@@ -77,7 +77,7 @@ def ready(first: torch.Tensor, *others: torch.Tensor | None) -> bool:
 
 
 def channels_last(*tensors: torch.Tensor) -> bool:
-    """True if an image or its weight is channels_last; if one is, so is the result."""
+    """True if an image or its weight is in channels-last format: then the result is, too."""
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     return len({t.dtype for t in tensors}) == 1 and any(
         t.dim() in formats and not t.is_contiguous() and t.is_contiguous(memory_format=formats[t.dim()])

@@ -1,4 +1,4 @@
-"""Periodic patterns (patterns) reduced to their shortest period, and parts of an axis under windows, by hand."""
+"""Periodic patterns reduced to their shortest period, and parts of an axis under windows, by hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from cnncost.passes.receptive_field.axes import Part, _mixed, _windowed
 from cnncost.passes.receptive_field.field import AxisFactor, Field, PeriodicPattern
-from cnncost.passes.receptive_field.steps import _least
+from cnncost.passes.receptive_field.steps import _shortest_period
 
 IMAGE, TWO = AxisFactor(12, 12, None, True), AxisFactor(2, 2)
 
@@ -53,10 +53,10 @@ LEAST = {
 }
 
 
-@pytest.mark.parametrize(("before", "after", "periodic", "least"), LEAST.values(), ids=LEAST)
-def test_the_shortest_period(before, after, periodic, least):
+@pytest.mark.parametrize(("before", "after", "periodic", "shortest"), LEAST.values(), ids=LEAST)
+def test_the_shortest_period(before, after, periodic, shortest):
     factors = (*before, IMAGE, *after)
-    assert _least(Field(factors, (len(factors),), [], periodic), periodic) == (least or periodic)
+    assert _shortest_period(Field(factors, (len(factors),), [], periodic), periodic) == (shortest or periodic)
 
 
 AXES = {

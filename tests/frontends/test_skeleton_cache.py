@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from cnncost.frontends.torch import kept, record
+from cnncost.frontends.torch import record, skeleton_cache
 
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
-    kept.clear()
+    skeleton_cache.clear()
     yield
-    kept.clear()
+    skeleton_cache.clear()
 
 
 class Plain(nn.Module):
@@ -55,16 +55,16 @@ def built(kind=Plain, device="cpu"):
 
 
 def kept_for(model, train=None):
-    return kept._KEPT.get((id(model), train))
+    return skeleton_cache._CACHE.get((id(model), train))
 
 
 def fresh(model, train=None):
     """What is recorded when nothing is kept; what is kept stays out of it."""
-    held, met = kept._KEPT.copy(), kept._MET.copy()
-    kept.clear()
+    held, met = skeleton_cache._CACHE.copy(), skeleton_cache._SEEN.copy()
+    skeleton_cache.clear()
     graph = record(model, X, train=train)
-    kept._KEPT.update(held)
-    kept._MET.update(met)
+    skeleton_cache._CACHE.update(held)
+    skeleton_cache._SEEN.update(met)
     return graph
 
 
@@ -91,7 +91,7 @@ def test_modes_are_kept_apart():
     for _ in range(4):
         for train, graph in graphs.items():
             assert record(model, X, train=train) == graph
-    assert len(kept._KEPT) == 3
+    assert len(skeleton_cache._CACHE) == 3
 
 
 def _share(model):
@@ -347,8 +347,8 @@ def test_nothing_of_the_users_is_kept_alive():
     del model
     gc.collect()
     assert [ref() for ref in alive] == [None] * 4
-    assert not kept._KEPT
-    assert not kept._MET
+    assert not skeleton_cache._CACHE
+    assert not skeleton_cache._SEEN
 
 
 def test_only_a_few_are_kept():
@@ -356,7 +356,7 @@ def test_only_a_few_are_kept():
     for _ in range(3):
         for model in models:
             record(model, X)
-    assert 0 < len(kept._KEPT) <= 4
+    assert 0 < len(skeleton_cache._CACHE) <= 4
 
 
 def test_how_often_a_layer_is_called_is_counted_each_time():

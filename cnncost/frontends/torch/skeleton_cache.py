@@ -2,9 +2,9 @@
 
 Copying modules and registering parameters takes a third of a recording whose ops are all in the memo, and gives the
 same result unless the user changes the model. Comparing every attribute of the model and every tensor's geometry with
-a snapshot is four times as fast; then the changes that forward made to the copies are undone. Snapshots are long flat
-lists, because a model has thousands of attributes. No user object is kept alive: originals are referenced weakly,
-and a skeleton is dropped when the first of them dies.
+a snapshot is four times as fast; the changes that forward made to the copies are then undone. Snapshots are long flat
+lists, which Python compares fast: a model has thousands of attributes. No user object is kept alive: originals are
+referenced weakly, and a skeleton is dropped when the first of them dies.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.kinds import ATOMS, slots
 from cnncost.frontends.torch.ledger import Sources
 from cnncost.frontends.torch.modules import Tracker
-from cnncost.frontends.torch.reading import Unseen
+from cnncost.frontends.torch.reading import UndetectableError
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.repeats import Asked, Repeats
+from cnncost.frontends.torch.repeats import RecordingKey, Repeats
 from cnncost.frontends.torch.skeleton import HELD, HOOKS, STANDARD, Skeleton
 from cnncost.frontends.torch.surroundings import Reach
 from cnncost.frontends.torch.watch import Watch
 from cnncost.graph import Graph, verify
 from cnncost.session import SESSION
 
-_MOST = 4
+_MAX_CACHED = 4
 """Maximum number of cached skeletons; the oldest is evicted first."""
 
 _TENSORS = frozenset({torch.Tensor, nn.Parameter})
@@ -89,7 +89,7 @@ def _is_plain(modules: list[nn.Module]) -> bool:
 
 
 def _nests(attributes: list[_Attributes]) -> list[tuple[Any, Any]]:
-    """Attribute values other than numbers, strings and the modules' own tables, each with a snapshot.
+    """Attribute values other than numbers, strings and `nn.Module`'s own tables, each with a snapshot.
 
     Raises:
         UnfitError: a value has no snapshot.
@@ -100,7 +100,7 @@ def _nests(attributes: list[_Attributes]) -> list[tuple[Any, Any]]:
 
 
 def _lists(attributes: list[_Attributes]) -> list[tuple[list[Any], list[Any]]]:
-    """Lists of numbers and strings with copies of them: most modules have one. Tuples of these can't change."""
+    """Lists of numbers and strings, each with a copy. Treated apart, as most modules have one (tuples can't change)."""
     return [(v, v.copy()) for v in _values(attributes) if type(v) is list and _of_atoms(v)]
 
 
@@ -115,8 +115,8 @@ def _unchanged(nests: list[tuple[Any, Any]], tensors: set[int]) -> bool:
         return False
 
 
-class _Look:
-    """Snapshot of modules: each attribute and the contents of tables and lists. Keeps no reference to `modules`."""
+class _ModuleSnapshot:
+    """Snapshot of modules: every attribute, and the contents of tables and lists. Holds no reference to the modules."""
 
     def __init__(self, modules: list[nn.Module]) -> None:
         self.attributes: list[_Attributes] = [module.__dict__ for module in modules]
@@ -148,7 +148,7 @@ class _Look:
         )
 
 
-class _Copies:
+class _ModuleCopies:
     """Copied modules and their state before anything ran on them."""
 
     def __init__(self, modules: list[nn.Module]) -> None:
@@ -165,7 +165,7 @@ class _Copies:
         self._geometry = _geometry(self.tensors)
 
     def restore(self) -> bool:
-        """Undo forward's changes to them. False if some can't be undone."""
+        """Undo forward's changes to the copies. Returns False if some can't be undone."""
         for module, (attributes, then) in zip(self.modules, self._attributes, strict=True):
             if module.__dict__ is not attributes:
                 return False
@@ -189,12 +189,12 @@ def _refill(table: dict[str, Any], then: dict[str, Any]) -> None:
     table.update(then)
 
 
-class Kept:
+class CachedSkeleton:
     """A skeleton and its tensor table in the state before anything ran on it.
 
     Args:
         originals: the user's modules, the model first.
-        skeleton, tracker: their copies, registered in the tracker and its recorder's tensor table; nothing has run.
+        skeleton, tracker: their copies, and the tracker and tensor table in which these are registered.
         reach: objects outside the model that the model's code can reach.
         forget: called when one of the user's modules or tensors dies.
     """
@@ -207,7 +207,7 @@ class Kept:
         reach: Reach,
         forget: Callable[[], object],
     ) -> None:
-        dead = self._dead = set[bool]()
+        dead = self._dead = set[bool]()  # the callback must not refer to `self`, which would keep it alive
 
         def died(_: object) -> None:
             dead.add(True)
@@ -219,10 +219,10 @@ class Kept:
         self._scopes, self._index = tuple(tracker.scopes), tracker.index.copy()
         self._sources = Sources(tracker.recorder.ledger)
         self._originals = [weakref.ref(module, died) for module in originals]
-        self._look = _Look(originals)
-        self._copies = _Copies([skeleton.copy_of(module) for module in originals])
+        self._snapshot = _ModuleSnapshot(originals)
+        self._copies = _ModuleCopies([skeleton.copy_of(module) for module in originals])
         self._named = list(map(_NAME_OF, map(type, originals)))
-        tensors = _tensors(self._look.attributes)
+        tensors = _tensors(self._snapshot.attributes)
         self._watched = [weakref.ref(tensor, died) for tensor in tensors]
         self._geometry = _geometry(tensors)
         self._data = [(key, weakref.ref(tensor)) for key, tensor in skeleton.data.items()]
@@ -235,7 +235,7 @@ class Kept:
         return self._copies.modules[0]
 
     def open(self, use_memo: bool) -> Tracker:
-        """A tracker with a new tensor table in which the model's parameters and buffers are registered."""
+        """Return a tracker with a new tensor table in which the model's parameters and buffers are registered."""
         data = {key: tensor for key, ref in self._data if (tensor := ref()) is not None}
         recorder = Recorder(use_memo, self.skeleton, self._sources.open(data), data)
         recorder.masks.sources = [self._tensors]
@@ -243,7 +243,7 @@ class Kept:
         return Tracker(recorder, self._scopes, self._index, last if len(last) == len(self._scopes) else ())
 
     def _tensors(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Pairs of a copied tensor that is still alive and its copy."""
+        """Pairs of a user's tensor that is still alive and its copy."""
         alive = [tensor for watched in self._watched if (tensor := watched()) is not None]
         return [(tensor, self.skeleton.copy_of(tensor)) for tensor in alive]
 
@@ -251,8 +251,8 @@ class Kept:
         """A snapshot of state outside the model, to restore after the recording; None if there is none."""
         return Watch(self._reach, self._own) if any(self._reach) else None
 
-    def tidied(self, made: list[weakref.ref[torch.Tensor]]) -> bool:
-        """Remove what forward left on the copies. False if their state can't be restored."""
+    def clean(self, made: list[weakref.ref[torch.Tensor]]) -> bool:
+        """Restore the copies if forward left tensors on them (`made` are those it created). False if that fails."""
         return all(tensor() is None for tensor in made) or self._copies.restore()
 
     def reuse_if_equal(self, graph: Graph) -> Graph:
@@ -261,12 +261,12 @@ class Kept:
             self._graph = verify(graph)
         return self._graph
 
-    def asked(self, inputs: Inputs, *others: Any) -> Asked | None:
-        """What a recording is to give; None if it can't be compared with what another gave."""
+    def key_of(self, inputs: Inputs, *others: Any) -> RecordingKey | None:
+        """Everything that a recording's Graph depends on; None if it can't be compared with that of another."""
         buffers = [tensor for _, reference in self._data if (tensor := reference()) is not None]
         try:
-            return Asked(inputs, others, buffers)
-        except Unseen:
+            return RecordingKey(inputs, others, buffers)
+        except UndetectableError:
             return None
 
     def restore(self) -> bool:
@@ -280,59 +280,60 @@ class Kept:
             not self._dead
             and list(map(type, originals)) == list(map(type, self._copies.modules))
             and list(map(_NAME_OF, map(type, originals))) == self._named
-            and self._look.same(originals)
-            and _geometry(_tensors(self._look.attributes)) == self._geometry
+            and self._snapshot.same(originals)
+            and _geometry(_tensors(self._snapshot.attributes)) == self._geometry
         )
 
 
 _Key = tuple[int, bool | None]
-_KEPT: dict[_Key, Kept] = {}
-_MET: dict[_Key, weakref.ref[nn.Module]] = {}
+_CACHE: dict[_Key, CachedSkeleton] = {}
+_SEEN: dict[_Key, weakref.ref[nn.Module]] = {}
+"""Models that were recorded once; their skeletons are cached from the second time on."""
 
 
 def clear() -> None:
     """Empty the cache."""
-    _KEPT.clear()
-    _MET.clear()
+    _CACHE.clear()
+    _SEEN.clear()
 
 
-SESSION.own("skeletons", lambda: len(_KEPT), clear)
+SESSION.own("skeletons", lambda: len(_CACHE), clear)
 
 
-def acquire(model: nn.Module, train: bool | None) -> Kept | None:
-    """Acquire the cached skeleton of an unchanged model; a successful recording returns it with `store`."""
-    cached = _KEPT.pop((id(model), train), None)
+def acquire(model: nn.Module, train: bool | None) -> CachedSkeleton | None:
+    """Take the skeleton of an unchanged model out of the cache; a successful recording puts it back with `store`."""
+    cached = _CACHE.pop((id(model), train), None)
     if cached is None or cached.unchanged():
         return cached
-    _MET.pop((id(model), train), None)  # a model that keeps changing is not worth the snapshot
+    _SEEN.pop((id(model), train), None)  # a model that keeps changing is not worth the snapshot
     return None
 
 
-def renew(cached: Kept, model: nn.Module, train: bool | None) -> bool:
-    """Undo what the last forward did to the copies, before the next. False if that can't be done."""
+def renew(cached: CachedSkeleton, model: nn.Module, train: bool | None) -> bool:
+    """Undo what the last forward did to the copies. Returns False if that can't be done."""
     if cached.restore():
         return True
-    _MET.pop((id(model), train), None)
+    _SEEN.pop((id(model), train), None)
     return False
 
 
-def store(model: nn.Module, train: bool | None, kept: Kept) -> None:
+def store(model: nn.Module, train: bool | None, cached: CachedSkeleton) -> None:
     """Store a skeleton for the next recording."""
-    _KEPT[id(model), train] = kept
-    while len(_KEPT) > _MOST:
-        _KEPT.pop(next(iter(_KEPT)), None)
+    _CACHE[id(model), train] = cached
+    while len(_CACHE) > _MAX_CACHED:
+        _CACHE.pop(next(iter(_CACHE)), None)
 
 
 def prepare(
     originals: list[nn.Module], train: bool | None, skeleton: Skeleton, tracker: Tracker, reach: Reach
-) -> Kept | None:
+) -> CachedSkeleton | None:
     """Prepare a skeleton for the cache before anything runs on it: only for a plain model seen a second time."""
     model = originals[0]
     key = (id(model), train)
-    met = _MET.get(key)
-    if met is None or met() is not model:
-        _MET[key] = weakref.ref(model, lambda _: _MET.pop(key, None))
+    seen = _SEEN.get(key)
+    if seen is None or seen() is not model:
+        _SEEN[key] = weakref.ref(model, lambda _: _SEEN.pop(key, None))
         return None
     if not _is_plain(originals):
         return None
-    return Kept(originals, skeleton, tracker, reach, lambda: _KEPT.pop(key, None))
+    return CachedSkeleton(originals, skeleton, tracker, reach, lambda: _CACHE.pop(key, None))

@@ -1,7 +1,7 @@
-"""Cache of results on meta tensors: torch's meta kernels are slow, because they are Python code.
+"""Cache of results on meta tensors, while a model is built. Many of torch's meta kernels are slow Python code.
 
 A result on meta depends only on the arguments' shapes, strides, dtypes and plain values, so it can be recreated from
-them. Constructors compute the same position tables in every block, and some run a network.
+its metadata. Constructors compute the same position tables in every block, and some run a network.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cnncost.session import SESSION
 _METHODS = "mul sub add div pow neg abs log exp sum mean ne eq __eq__ masked_fill".split()
 _FUNCTIONS = "arange linspace logspace mul sub add div abs log sign stack cat".split()
 _LAYERS = "conv2d batch_norm group_norm layer_norm gelu".split()
-REMEMBERED = frozenset(
+CACHED = frozenset(
     getattr(where, name)
     for where, names in ((torch.Tensor, _METHODS), (torch, _FUNCTIONS), (F, _LAYERS))
     for name in names
@@ -34,46 +34,46 @@ _SEQUENCES = frozenset({list, tuple, torch.Size})
 _PLAIN = frozenset({int, float, bool, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format})
 
 
-class _Made(NamedTuple):
-    """A result, from which an equal tensor can be made."""
+class _Metadata(NamedTuple):
+    """What an equal meta tensor can be created from."""
 
     size: torch.Size
     stride: tuple[int, ...]
     dtype: torch.dtype
 
 
-class _UnclearError(Exception):
+class _UncacheableError(Exception):
     """An argument that can't be turned into a cache key."""
 
 
-_KNOWN: dict[tuple[Any, ...], _Made] = {}
-SESSION.own_table("results without data", _KNOWN)
+_RESULTS: dict[tuple[Any, ...], _Metadata] = {}
+SESSION.own_table("results without data", _RESULTS)
 
 
-def remembered(func: Any, args: Any, kwargs: Any) -> Any:
-    """The function's result, from the cache if possible; runs it if an argument has data or requires a gradient."""
+def run_cached(func: Any, args: Any, kwargs: Any) -> Any:
+    """The function's result, from the cache if possible. Runs the function if an argument can't be part of the key."""
     key: list[Any] = [func, torch.get_default_dtype()]
     try:
-        _sign(args, key)
+        _append_to_key(args, key)
         for name, value in kwargs.items():
             key.append(name)
-            _sign((value,), key)
-    except _UnclearError:
+            _append_to_key((value,), key)
+    except _UncacheableError:
         return func(*args, **kwargs)
     signature = tuple(key)
-    if (made := _KNOWN.get(signature)) is not None:
+    if (made := _RESULTS.get(signature)) is not None:
         return torch.empty_strided(made.size, made.stride, dtype=made.dtype, device=_META)
     result = func(*args, **kwargs)
     if _plain(result) and not result.requires_grad and _UNCACHED.isdisjoint(kwargs):
-        _KNOWN[signature] = _Made(result.size(), result.stride(), result.dtype)
+        _RESULTS[signature] = _Metadata(result.size(), result.stride(), result.dtype)
     return result
 
 
-def _sign(args: Iterable[Any], key: list[Any]) -> None:
-    """Append everything to the key that a result's shape, strides and dtype depend on.
+def _append_to_key(args: Iterable[Any], key: list[Any]) -> None:
+    """Append to the key everything about the arguments that a result's shape, strides and dtype depend on.
 
     Raises:
-        _UnclearError: it depends on something that can't be part of a key.
+        _UncacheableError: an argument has data, requires a gradient, or is of another type.
     """
     for arg in args:
         kind = type(arg)
@@ -82,13 +82,13 @@ def _sign(args: Iterable[Any], key: list[Any]) -> None:
             key.append(arg)
         elif kind in _TENSORS:
             if not _plain(arg):
-                raise _UnclearError
+                raise _UncacheableError
             key.append((arg.size(), arg.stride(), arg.dtype))
         elif kind in _SEQUENCES:
             key.append(len(arg))
-            _sign(arg, key)
+            _append_to_key(arg, key)
         else:
-            raise _UnclearError
+            raise _UncacheableError
 
 
 def _plain(tensor: Any) -> bool:
