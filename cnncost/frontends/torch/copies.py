@@ -279,7 +279,7 @@ class Copier:
     def _by_protocol(self, value: Any, kind: Any) -> Any:
         """Copy by the protocol of `copy` and `pickle`: constructor, state, items."""
         if (anew := rebuilt(value, self.value)) is not None:
-            return self._book(value, anew)
+            return self._register(value, anew)
         if kind.__reduce_ex__ is object.__reduce_ex__ and (reducer := copyreg.dispatch_table.get(kind)) is not None:
             reduced: Any = reducer(value)
         else:
