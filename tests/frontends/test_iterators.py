@@ -256,7 +256,7 @@ def test_what_can_not_be_rebuilt_is_an_error_if_forward_takes_from_it(trace):
     """A slice keeps its position to itself on Python 3.14; up to 3.13 it is copied."""
     model = Steps(itertools.islice([1, 2, 3], 3))
     if sys.version_info >= (3, 14):
-        with pytest.raises(ForwardError, match="forward moved on the islice in an object, which can't be put back"):
+        with pytest.raises(ForwardError, match="forward advanced the islice in an object, which can't be rewound"):
             cnncost.analyze(model, X, trace=trace)
     else:
         assert cnncost.analyze(model, X, trace=trace).totals.macs == EACH
