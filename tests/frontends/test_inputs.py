@@ -297,6 +297,14 @@ def test_a_packed_sequence_is_one_input():
         assert cnncost.analyze(nn.LSTM(8, 4), inputs).totals.macs == 10 * 16 * 12
 
 
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
+@pytest.mark.parametrize("trace", ["static", "real"])
+def test_a_quantized_tensor_is_refused_with_what_to_do(trace):
+    x = torch.quantize_per_tensor(torch.randn(2, 8), 0.1, 0, torch.qint8)
+    with pytest.raises(cnncost.CnncostError, match="dequantized"):
+        cnncost.analyze(nn.Linear(8, 8), x, trace=trace)
+
+
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
 def test_a_nested_tensor_is_refused():
     nested = torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])

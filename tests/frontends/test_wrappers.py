@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import cnncost
 from cnncost.errors import InputError
 from cnncost.frontends.torch import record
+from cnncost.frontends.torch.real import record_real
 from tests.versions.facts import set_default_device
 
 torch.set_num_threads(1)
@@ -324,10 +325,11 @@ def test_quantisation_stubs_cost_nothing(grad):
 def test_lazy_modules_are_refused_with_what_to_do(place, grad):
     lazy = nn.LazyLinear(4)
     model = nn.Sequential(nn.Flatten(), nn.Sequential(lazy)) if place else lazy
-    with pytest.raises(InputError) as error:
-        record(model, (2, 3), grad=grad)
-    assert f"{place or 'the model'} (LazyLinear): weight is not initialised" in str(error.value)
-    assert "run the model once on real data" in str(error.value)
+    for run in (lambda: record(model, (2, 3), grad=grad), lambda: record_real(model, (2, 3))):
+        with pytest.raises(InputError) as error:
+            run()
+        assert f"{place or 'the model'} (LazyLinear): weight is not initialised" in str(error.value)
+        assert "run the model once on real data" in str(error.value)
     model(torch.zeros(2, 3))
     assert analyzed(model, ((2, 3),), grad=grad).totals.macs == 2 * 3 * 4
 

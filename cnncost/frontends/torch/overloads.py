@@ -159,6 +159,14 @@ def _with_statistics(arguments: dict[str, Any], result: Any) -> Any:
     return (y, *statistics, *rest[len(statistics) :])
 
 
+def _in_the_operands_size(arguments: dict[str, Any], result: Any) -> Any:
+    """Resize the storage: kernels allocate as many elements as the operand has, and shrink that without a copy."""
+    allocated = arguments["self"].numel() * result.element_size()
+    if allocated > result.nbytes:
+        result.untyped_storage().resize_(allocated)
+    return result
+
+
 _LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
@@ -177,6 +185,7 @@ _AFTER: dict[str, Callable[[dict[str, Any], Any], Any]] = {
     "native_batch_norm_backward": _requested, **dict.fromkeys(_REDUCED_IN_PLACE, _reduced),
     "native_batch_norm": _with_statistics, "_native_batch_norm_legit": _with_statistics,
     "_batch_norm_with_update": _with_statistics,
+    "im2col": _in_the_operands_size, "col2im": _in_the_operands_size,
     **({} if facts.CONVOLUTION_GRADIENTS_LIE_AS_OPERANDS else {"convolution_backward": _as_operands}),
 }  # fmt: skip
 

@@ -6,7 +6,6 @@ on values are marked: their numbers hold only for these values.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from contextvars import copy_context
 from dataclasses import replace
@@ -25,7 +24,6 @@ from cnncost.frontends.torch.autocast import parse
 from cnncost.frontends.torch.autocast_regions import switched_on
 from cnncost.frontends.torch.blocks import TensorArgs
 from cnncost.frontends.torch.callables import as_call
-from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.compiler import no_compiler_import
 from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.diagnose import explain_failure
@@ -35,7 +33,7 @@ from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.lowering import is_known
-from cnncost.frontends.torch.modules import Tracker, walk
+from cnncost.frontends.torch.modules import Tracker, check_initialised, walk
 from cnncost.frontends.torch.offload import loads_weights
 from cnncost.frontends.torch.options import RecordOptions, chosen
 from cnncost.frontends.torch.overloads import overload
@@ -43,8 +41,10 @@ from cnncost.frontends.torch.patches import ONE_AT_A_TIME
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.recording import copied, replacing, so_far, step_of
 from cnncost.frontends.torch.running import stays_whole
+from cnncost.frontends.torch.skeleton import LazyParameterError
 from cnncost.frontends.torch.sparse import any_sparse
 from cnncost.frontends.torch.sparse_running import has_parts
+from cnncost.frontends.torch.tensor_copies import TensorCopies
 from cnncost.frontends.torch.training import Step, Training
 from cnncost.frontends.torch.watch import watching
 from cnncost.frontends.torch.weights import Weights
@@ -109,6 +109,8 @@ class RealRecorder(Recorder):
         self.scan(kwargs.values(), [], operands)
         if self.attributor is not None:
             self.call = self.attributor.call(operands)
+            if (better := self.attributor.in_place(func, args, operands)) is not None:
+                return self.__torch_dispatch__(better, types, args, kwargs)
         op = overload(func)
         whole = is_known(op) if not any_sparse([t for t, _ in operands]) else not has_parts(op, args, kwargs)
         if is_of_several(op.schema_name, args) or (op.composite and not (whole and stays_whole(op, operands))):
@@ -203,6 +205,9 @@ def record_real(
             except RecordAnewError as restart:
                 restart.prepare()
                 how = replace(how, **restart.changes)
+            except LazyParameterError:
+                check_initialised(walk(root))
+                raise
 
 
 def _recorded(
@@ -271,7 +276,7 @@ def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple
     generator = torch.Generator().manual_seed(SEED)
     table: dict[int, torch.Tensor] = {}
     given: dict[int, torch.Tensor] = {}
-    shared = _Storages([t for t in inputs.given.values() if not t.is_meta])
+    copies = TensorCopies()
     any_random = False
     for tensor in inputs.tensors():
         value = inputs.given.get(id(tensor), inputs.data.get(id(tensor)))
@@ -283,7 +288,7 @@ def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple
             any_random = True
             value = _drawn(tensor, generator)
         wanted = tensor.requires_grad and (trains or value.is_leaf)
-        copy = table[id(tensor)] = shared.copy_of(value, device).requires_grad_(wanted)
+        copy = table[id(tensor)] = copies.copy_of(value, device).requires_grad_(wanted)
         if of_user:
             given[id(copy)] = value
             if value.__dict__ and not copy.__dict__:
@@ -291,32 +296,6 @@ def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple
     valued = _Valued(table)
     args, kwargs = valued.value(inputs.args), valued.value(inputs.kwargs)
     return Inputs(args, kwargs, given=given, notes=inputs.notes), DRAWN if any_random else GIVEN
-
-
-class _Storages:
-    """Copies tensors so that copies share memory where the originals do.
-
-    Args:
-        tensors: all tensors to copy.
-    """
-
-    def __init__(self, tensors: list[torch.Tensor]) -> None:
-        self._copies: dict[int, torch.Tensor] = {}
-        self._times = Counter(identity_of(t.untyped_storage()) for t in tensors if t.layout is torch.strided)
-
-    def copy_of(self, tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-        """A copy of a tensor on a device."""
-        tensor = tensor.detach()
-        plain = tensor.layout is torch.strided and type(tensor) is torch.Tensor
-        if not plain or tensor.is_conj() or tensor.is_neg() or self._times[identity_of(tensor.untyped_storage())] < 2:
-            return tensor.clone().to(device)
-        storage = tensor.untyped_storage()
-        whole = self._copies.get(identity_of(storage))
-        if whole is None:
-            flat = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage)
-            whole = self._copies[identity_of(storage)] = flat.clone().to(device)
-        view = torch.empty(0, dtype=tensor.dtype, device=device)
-        return view.set_(whole.untyped_storage(), tensor.storage_offset(), tensor.shape, tensor.stride())
 
 
 class _Valued(Copier):

@@ -188,7 +188,10 @@ class Runner:
             return outputs
         if aliases or op.mutable or any(value.layout is not torch.strided for value in values):
             return self._shaped(op, args, kwargs, operands, values)
-        return [meta_like(value) for value in values]
+        outputs = [meta_like(value) for value in values]
+        if len(values) == 1:  # its kernel may have shrunk a larger buffer
+            outputs[0].untyped_storage().resize_(values[0].untyped_storage().nbytes())
+        return outputs
 
     def _shaped(
         self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs, values: list[torch.Tensor]

@@ -138,6 +138,14 @@ def _recorded_format(otherwise: torch.memory_format) -> torch.memory_format:
     return order
 
 
+def _whole(op: Any, *args: Any, **kwargs: Any) -> Any:
+    """An op whose kernels are the CPU's and CUDA's alone: on meta it would be decomposed above the recorder."""
+    if torch.is_grad_enabled():  # to be differentiated again: decomposed on every device
+        return op(*args, **kwargs)
+    with BelowAutograd():
+        return op(*args, **kwargs)
+
+
 def _with_formula(function: type[Function]) -> Kernel:
     """Return a kernel that runs an op with the derivative of an autograd Function of ours."""
 
@@ -156,7 +164,7 @@ _KERNELS: dict[str, Kernel] = {
     "scaled_dot_product_attention": _attention, "linear": _linear, "max_pool1d": _max_pool1d,
     "group_norm": _group_norm,
     "native_group_norm": _native_group_norm, "contiguous": _contiguous,
-    "native_group_norm_backward": _group_norm_backward,
+    "native_group_norm_backward": _group_norm_backward, "mish_backward": _whole,
     "prod": _with_formula(Prod), "prod.dim_int": _with_formula(Prod), "cumprod": _with_formula(Cumprod),
     **{name: _with_formula(Extreme) for name in ("max", "min", "median", "nanmedian")},
 }  # fmt: skip

@@ -17,6 +17,7 @@ from cnncost.frontends.torch.kinds import LAZY
 from cnncost.frontends.torch.ledger import TensorTable
 from cnncost.frontends.torch.running import is_parameter
 from cnncost.frontends.torch.skeleton import LazyParameterError, Skeleton
+from cnncost.frontends.torch.tensor_copies import TensorCopies
 from cnncost.frontends.torch.watch import Watch
 
 
@@ -33,6 +34,7 @@ class Weights(Skeleton):
         super().__init__(shared=False, watch=watch)
         self._share = share
         self._own: set[int] = set()
+        self._values = TensorCopies()
         self._saved: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
 
     def about_to_be_written(self, tensors: Iterable[torch.Tensor], ledger: TensorTable) -> None:
@@ -78,7 +80,7 @@ class Weights(Skeleton):
         return self._register(tensor, copy)  # type: ignore[no-any-return]  # it returns its argument
 
     def _clone(self, tensor: torch.Tensor) -> torch.Tensor:
-        copy = tensor.clone()
+        copy = self._values.copy_of(tensor, tensor.device)
         if copy.layout is torch.strided:
             self._own.add(_where(copy))
         return copy

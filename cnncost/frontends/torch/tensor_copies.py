@@ -1,0 +1,36 @@
+"""Copies of tensors with their values, which share memory, overlap and leave gaps as the originals do."""
+
+from __future__ import annotations
+
+import torch
+
+from cnncost.frontends.torch.compat.tensors import identity_of
+
+_SPARE = 1 << 26
+"""Bytes of a storage beside the tensor's own that are copied, too: not a whole data set for one of its rows."""
+
+
+class TensorCopies:
+    """Copies each storage once."""
+
+    def __init__(self) -> None:
+        self._copies: dict[int, torch.UntypedStorage] = {}
+
+    def copy_of(self, tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+        """A copy of a tensor on a device, without its history."""
+        tensor = tensor.detach()
+        if tensor.layout is not torch.strided or type(tensor) is not torch.Tensor or tensor.is_quantized:
+            return tensor.clone().to(device)
+        storage = tensor.untyped_storage()
+        if tensor.is_conj() or tensor.is_neg() or storage.nbytes() > tensor.nbytes + _SPARE:
+            return tensor.clone().to(device)
+        where = identity_of(storage)
+        copy = self._copies.get(where)
+        if copy is None:
+            flat = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage)
+            copy = self._copies[where] = flat.clone().to(device).untyped_storage()
+        view = torch.empty(0, dtype=tensor.dtype, device=device)
+        return view.set_(copy, tensor.storage_offset(), tensor.shape, tensor.stride())
+
+
+__all__ = ["TensorCopies"]

@@ -1,0 +1,110 @@
+"""Peaks of training steps beside the allocator's, by ops whose kernels or formulas take memory of their own."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import cnncost
+from tests.oracles.allocations import peaks, training_peak
+
+INDEX = torch.tensor([1, 5, 2])
+FEW = torch.randint(0, 8, (2, 2, 2, 2))
+OPS = {  # h: 2,8,16,16, of a convolution
+    "a scattered gradient": lambda h: h.index_select(1, INDEX),
+    "indices": lambda h: h[:, INDEX],
+    "gathered": lambda h: h.gather(1, FEW),
+    "a maximum": lambda h: h.max(1)[0],
+    "the largest": lambda h: h.topk(3, 1)[0],
+    "sorted": lambda h: h.sort(1)[0],
+    "added to one channel's gradient": lambda h: torch.bmm(h[:, 0], h[:, 1]),
+    "two uses of slices": lambda h: torch.cross(h[:, :3], h[:, :3] * 2, dim=1),
+    "circular padding": lambda h: F.pad(h, (1, 1, 1, 1), "circular"),
+    "a loss with weights": lambda h: F.binary_cross_entropy_with_logits(h, h.exp(), pos_weight=h.new_ones(16)),
+    "a chain of products": lambda h: torch.linalg.multi_dot([h[0, 0], h[0, 1], h[0, 2], h[0, 3]]),
+    "mish": F.mish,
+    "folded": lambda h: F.fold(F.unfold(h, 3, padding=1), (16, 16), 3, padding=1),
+    "unfolded into less": lambda h: F.unfold(h, 2, stride=4),
+    "folded from less": lambda h: F.fold(h.flatten(2), (16, 16), 1),
+}  # fmt: skip
+
+
+class Net(nn.Module):
+    def __init__(self, op):
+        super().__init__()
+        self.conv, self.op = nn.Conv2d(4, 8, 1), op
+
+    def forward(self, x):
+        return self.op(self.conv(x))
+
+
+@pytest.mark.parametrize("trace", ["static", "real"])
+@pytest.mark.parametrize("name", OPS)
+def test_the_peaks_are_the_allocators(name, trace):
+    net, x = Net(OPS[name]), torch.randn(2, 4, 16, 16)
+    fixed = sum(t.nbytes for t in (*net.parameters(), x))
+
+    @torch.no_grad()
+    def run():
+        return net(x)
+
+    for _ in range(2):
+        memory = cnncost.analyze(net, x, trace=trace, training=True).memory
+        assert memory.inference_peak == pytest.approx(fixed + peaks(run).tensors, abs=400)
+        assert memory.training_peak == pytest.approx(training_peak(net, x), abs=400)  # indices in a closure
+
+
+def test_a_fold_of_values_that_are_known():
+    net, ones = (
+        Net(lambda h: F.fold(torch.ones(1, 72, 256), (16, 16), 3, padding=1) + h.mean()),
+        torch.zeros(1, 4, 16, 16),
+    )
+    fixed = sum(t.nbytes for t in (*net.parameters(), ones))
+
+    @torch.no_grad()
+    def run():
+        return net(ones)
+
+    assert cnncost.analyze(net, ones).memory.inference_peak == pytest.approx(fixed + peaks(run).tensors, rel=0.001)
+
+
+VIEWS = {
+    "expanded": lambda base: base[:1].expand(64, 32),
+    "a slice": lambda base: base[:16],
+    "columns": lambda base: base[:, ::2].t(),
+    "transposed": lambda base: base.t(),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_an_input_or_a_buffer_is_as_large_in_a_real_run(name):
+    class Holds(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("b", VIEWS[name](torch.zeros(64, 32)))
+            self.register_buffer("other", self.b[:1])  # of the same memory
+
+        def forward(self, x):
+            return x.sum() + self.b.sum() + self.other.sum()
+
+    x = VIEWS[name](torch.zeros(64, 32))
+    static, real = (cnncost.analyze(Holds(), x, trace=trace).memory for trace in ("static", "real"))
+    assert static.inference_peak == real.inference_peak
+    assert static.inference_peak == pytest.approx(2 * 64 * 32 * 4, abs=100)
+
+
+def test_buffers_of_one_memory_are_so_in_a_real_run():
+    class Holds(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("b", torch.zeros(4))
+            self.register_buffer("first", self.b[:1])
+            self.l = nn.Linear(4, 4)
+
+        def forward(self, x):
+            self.b += 1
+            return self.l(x) if self.first > 0 else x
+
+    net = Holds()
+    assert cnncost.analyze(net, torch.ones(2, 4), trace="real").totals.macs == 2 * 4 * 4
+    assert net.b.tolist() == [0] * 4
