@@ -15,7 +15,7 @@ import weakref
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from enum import Enum
-from functools import partial
+from functools import _lru_cache_wrapper, partial
 from queue import Queue
 from threading import local
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
@@ -26,10 +26,11 @@ from torch import nn
 
 from cnncost.frontends.torch.compat.distributed import STATES_OF_SPLIT_MODULES
 from cnncost.frontends.torch.contents import generator_state, tensors_and_modules
+from cnncost.frontends.torch.found_code import FoundCode
 from cnncost.frontends.torch.iterators import quietly
 from cnncost.frontends.torch.kinds import (
-    ATOMS,
     FIXED,
+    LEAVES,
     RESOURCES,
     has_fixed_defaults,
     is_plain,
@@ -50,7 +51,6 @@ class Copier:
     Args:
         kept: objects that are not copied, by `id`.
         leave: called with each object that can't be copied and is shared.
-        functions: collects functions that are not copied, for their globals.
     """
 
     def __init__(self, kept: dict[int, Any] | None = None, leave: Callable[[Any], None] | None = None) -> None:
@@ -58,7 +58,7 @@ class Copier:
         self._originals: list[Any] = []  # kept alive so that their ids are not reused
         self._kept = kept if kept is not None else {}
         self._leave = leave
-        self.functions: list[Any] = []
+        self.code = FoundCode()  # that forward may run, whether it is copied or not
         self._generators: list[tuple[Any, str]] = []
 
     def module(self, module: nn.Module) -> nn.Module:
@@ -81,12 +81,12 @@ class Copier:
         return self._value(value, type(value))
 
     def _value(self, value: Any, kind: type) -> Any:
-        if kind in ATOMS:
+        if kind in LEAVES:
             return value
         if kind is nn.Parameter or isinstance(value, torch.Tensor):
             return self._tensor(value)
         if kind is tuple:
-            return value if ATOMS.issuperset(map(type, value)) else self._tuple(value, tuple)
+            return value if LEAVES.issuperset(map(type, value)) else self._tuple(value, tuple)
         if isinstance(value, nn.Module):
             return self.module(value)
         found = self._copies.get(id(value))
@@ -94,6 +94,7 @@ class Copier:
             return found
         if id(value) in self._kept:
             return value
+        self.code.class_of(kind)
         if isinstance(value, dict) or kind in _CONTAINERS:
             return self._container(value, kind)
         return self._other(value, kind)
@@ -120,7 +121,7 @@ class Copier:
             return self._table(value, kind)
         if kind is list:
             copy: Any = self._register(value, value.copy())
-            if not ATOMS.issuperset(map(type, value)):
+            if not LEAVES.issuperset(map(type, value)):
                 copy[:] = [self._value(v, type(v)) for v in value]
             return copy
         copy = self._register(value, set() if kind is set else deque(maxlen=value.maxlen))
@@ -139,8 +140,8 @@ class Copier:
             self._attributes(table, copy, kind)
         put = OrderedDict.__setitem__ if isinstance(table, OrderedDict) else dict.__setitem__
         for key, item in dict.items(table):
-            new = key if type(key) in ATOMS else self._key(key)
-            put(copy, new, item if type(item) in ATOMS else self._value(item, type(item)))
+            new = key if type(key) in LEAVES else self._key(key)
+            put(copy, new, item if type(item) in LEAVES else self._value(item, type(item)))
         return copy
 
     def _key(self, key: Any) -> Any:
@@ -166,7 +167,7 @@ class Copier:
         if of_system(function.__module__) and not function.__closure__:
             return function
         changing = bool(function.__closure__ or function.__dict__) or not has_fixed_defaults(function)
-        self.functions.append(function)
+        self.code.add(function)
         if not changing or is_shared(function):
             return function
         cells = tuple([self._cell(cell) for cell in function.__closure__ or ()])
@@ -211,7 +212,10 @@ class Copier:
         handler = _HANDLERS.get(kind)
         if handler is not None:
             return handler(self, value)
-        if kind in FIXED or isinstance(value, (type, Enum, ModuleType, BaseException)):
+        if isinstance(value, (type, ModuleType, _lru_cache_wrapper)):
+            self.code.add(value)
+            return value
+        if kind in FIXED or isinstance(value, (Enum, BaseException)):
             return value
         if isinstance(value, local):
             copy = self._register(value, kind.__new__(kind))
@@ -322,20 +326,16 @@ class Copier:
         copy = self.copy_of(target)
         return value if copy is None else self._register(value, weakref.ref(copy))
 
+    def _weak_table(self, table: Any) -> Any:
+        """A weak table with copied keys and values; an entry lives as long as its copy."""
+        copy = self._register(table, type(table)())
+        copy.update({self._key(key): self.value(item) for key, item in list(table.items())})
+        return copy
 
-def _weak_table(copier: Copier, table: Any) -> Any:
-    """Copy a weak dictionary, with copied keys and values."""
-    copy = copier._register(table, type(table)())
-    for key, item in list(table.items()):
-        copy[copier._key(key)] = copier.value(item)
-    return copy
-
-
-def _weak_set(copier: Copier, items: Any) -> Any:
-    copy = copier._register(items, type(items)())
-    for item in list(items):
-        copy.add(copier._key(item))
-    return copy
+    def _weak_set(self, items: Any) -> Any:
+        copy = self._register(items, type(items)())
+        copy.update([self._key(item) for item in list(items)])
+        return copy
 
 
 _HANDLERS: dict[type, Callable[[Copier, Any], Any]] = {
@@ -344,8 +344,7 @@ _HANDLERS: dict[type, Callable[[Copier, Any], Any]] = {
     BuiltinFunctionType: Copier._built_in,
     partial: Copier._partial,
     weakref.ref: Copier._weak,
-    weakref.WeakKeyDictionary: _weak_table,
-    weakref.WeakValueDictionary: _weak_table,
-    weakref.WeakSet: _weak_set,
+    **dict.fromkeys((weakref.WeakKeyDictionary, weakref.WeakValueDictionary), Copier._weak_table),
+    weakref.WeakSet: Copier._weak_set,
     torch.Generator: lambda copier, value: copier._register(value, value.clone_state()),
 }

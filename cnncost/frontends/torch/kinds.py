@@ -13,6 +13,9 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 ATOMS = frozenset({bool, int, float, str, type(None), torch.dtype, torch.device, torch.Size, type})
 """Immutable types without references to mutable objects."""
 
+LEAVES = ATOMS - {type}
+"""Those that have no code of the user's: of a class, objects may be made."""
+
 FIXED = frozenset(
     {complex, bytes, range, slice, type(Ellipsis), type(NotImplemented), object, torch.layout, torch.memory_format}
 )

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from cnncost.frontends.torch.byte_code import names_in
+from cnncost.frontends.torch.code_names import names_of
 from cnncost.frontends.torch.frozen import UnfitError, frozen
 from cnncost.frontends.torch.kinds import ATOMS, is_hashed_by_identity
 from cnncost.frontends.torch.known_code import (
@@ -30,7 +31,6 @@ from cnncost.frontends.torch.known_code import (
     is_system_class,
     undecorated,
 )
-from cnncost.frontends.torch.surroundings import names_of
 from cnncost.frontends.torch.torch_own import is_fixed, is_own
 from cnncost.opaque import rule_of
 
@@ -135,7 +135,7 @@ class Reader:
                     done.add(name)
                     for function in (getattr(value, "__func__", value), getattr(value, "fget", None)):
                         if type(function) is FunctionType:
-                            self._called |= names_of(function.__code__)[0]
+                            self._called |= names_of(function.__code__).used
 
     def _class(self, kind: type, is_value: bool = False) -> None:
         """Add a class whose objects code uses.

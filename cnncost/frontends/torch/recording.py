@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
-from weakref import ref
+from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import nn
@@ -14,12 +14,13 @@ from torch import nn
 from cnncost.errors import CnncostError, GraphError, InputError
 from cnncost.frontends.torch import autocast as autocasts
 from cnncost.frontends.torch import autocast_regions as regions
-from cnncost.frontends.torch import collectives, flexible_attention, reassigned, skeleton_cache, unwatched
+from cnncost.frontends.torch import collectives, flexible_attention, global_hooks, reassigned, skeleton_cache, unwatched
 from cnncost.frontends.torch.anew import AutocastUnwantedError, PlacesWantedError
 from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.attempt import How
 from cnncost.frontends.torch.compat import facts
 from cnncost.frontends.torch.compat.distributed import any_split
+from cnncost.frontends.torch.compat.modules import any_global_hook
 from cnncost.frontends.torch.compiler import no_compiler_import
 from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.guard import Draws, quiet_torch, same_random_state
@@ -73,7 +74,7 @@ def _recorded(
     if any_split(inputs.tensors()):
         how, reusable = replace(how, split=True), False
     home = where(model, inputs, how.device)
-    reusable = reusable and not home.others
+    reusable = reusable and not home.others and not any_global_hook()
     cached = skeleton_cache.acquire(model, how.train) if reusable else None
     if cached is None:
         return _on_new_copy(model, inputs, how, home, made, reusable)
@@ -144,19 +145,25 @@ def copied(
     """
     kinds = [type(module) for _, module in originals]
     own = {id(module) for _, module in originals}
-    functions: list[Any] = []
+    functions: list[Any] = [*_HELD.get(kinds[0], ())]
     while True:
         reach = reach_of(kinds, functions)
         skeleton = make(Watch(reach, own))
         for _, module in originals:
             skeleton.module(module)
-        for function in called:
+        for function in (*called, *global_hooks.global_hooks()):
             skeleton.value(function)
         already = set(map(id, functions))
-        new = [function for function in skeleton.functions if id(function) not in already]
+        new = [function for function in skeleton.code.all if id(function) not in already]
         if not new:
             return skeleton, reach
         functions += new
+        _HELD[kinds[0]] = tuple([f for f in functions if isinstance(f, type) and "<locals>" not in f.__qualname__])
+
+
+_HELD: WeakKeyDictionary[type, tuple[type, ...]] = WeakKeyDictionary()
+"""Classes of the objects that models of a class held, so that the next one is copied once."""
+SESSION.own_table("classes that models hold", _HELD)
 
 
 def _run_and_restore(skeleton: Skeleton, watch: Watch | None, run: _Run, made: Made) -> Graph:
@@ -310,6 +317,7 @@ def replacing(tracker: Tracker, appearance: Appearance, more: list[Patch]) -> It
         *more, *unwatched.PATCHES, *flexible_attention.patches(), *tracker.patches(),
         *collectives.unrecorded_propagation(),
         *reassigned.patches(ledger.forget, ledger.resize_storage),
+        *global_hooks.patches(tracker.recorder.skeleton),
         *appearance.patches(),
     ]  # fmt: skip
     with appearance.shown(), collectives.context_parallel_ended(), patched(patches):

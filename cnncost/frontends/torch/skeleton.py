@@ -20,7 +20,7 @@ from cnncost.frontends.torch.compat.distributed import FLAT, is_split, local_of,
 from cnncost.frontends.torch.compat.modules import BUFFERS, COMPILED, MODULES, PARAMETERS
 from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.copies import Copier
-from cnncost.frontends.torch.kinds import ATOMS, LAZY, slots
+from cnncost.frontends.torch.kinds import LAZY, LEAVES, slots
 from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.offload import with_own_casting, without_moving
 from cnncost.frontends.torch.running import has_data, is_parameter, meta_like
@@ -123,7 +123,7 @@ class Skeleton(Copier):
             own = list(attributes.items())
         for name, value in own:
             value_type = type(value)
-            if value_type in ATOMS or (value_type is tuple and ATOMS.issuperset(map(type, value))):
+            if value_type in LEAVES or (value_type is tuple and LEAVES.issuperset(map(type, value))):
                 continue
             if name in _TENSORS:
                 attributes[name] = self._tensors(value)
@@ -171,7 +171,7 @@ class Skeleton(Copier):
             self._copies = {id(o): self._copies[id(o)] for o in self._originals if type(o) in lasting}
         self._originals.clear()
         self.data.clear()
-        self.functions.clear()
+        self.code.clear()
         self.watch, self._leave, self._kept = None, None, {}
 
     def _split(self, tensor: torch.Tensor) -> torch.Tensor:

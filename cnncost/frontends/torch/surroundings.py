@@ -7,18 +7,25 @@ and of the functions and classes that these name, once for each set of classes.
 
 from __future__ import annotations
 
-import dis
+import sys
 from collections.abc import Iterable
-from functools import _lru_cache_wrapper, cache, partial
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from functools import _lru_cache_wrapper
+from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
+import torch
+
+from cnncost.frontends.torch.code_names import Names, contents, is_own, names_of
 from cnncost.frontends.torch.kinds import ATOMS, is_shared, of_system
 from cnncost.session import SESSION
 
-_STORES_GLOBAL = dis.opmap["STORE_GLOBAL"]
+_LONG = 100
+"""Maximum length of containers whose contents are followed: longer ones are tables of data, or of whole libraries."""
+_DEEP = 4
+"""Maximum depth of containers and objects within one another whose contents are followed."""
+_METHODS = frozenset({FunctionType, staticmethod, classmethod})
 _ALWAYS = frozenset({"forward", "__call__", "__init__", "__new__", "__getattr__", "__getattribute__", "__setattr__"})
-"""Methods that run without being named in code."""
+"""Methods that run without being named in code. Of the user's classes, all special ones are taken for such."""
 _MAX_READ = 5000
 """Maximum number of functions to read for one model."""
 
@@ -83,8 +90,9 @@ class _Explorer:
         self._named: set[int] = set()
         """Those of `_copied` that code also reaches by name, so that it calls the originals."""
         self._names: set[str] = set(_ALWAYS)
-        self._classes: dict[type, set[str]] = {}
-        self._modules: dict[int, tuple[ModuleType, set[str]]] = {}
+        self._assigned: set[str] = set()
+        self._classes: dict[type, set[tuple[str, bool]]] = {}
+        self._modules: dict[int, tuple[ModuleType, set[tuple[str, bool]]]] = {}
         self._pending: list[FunctionType] = []
         self._seen: dict[int, Any] = {}
         self._variables: dict[tuple[int, str], Variable] = {}
@@ -96,21 +104,30 @@ class _Explorer:
         while True:
             while self._pending and len(self._seen) < _MAX_READ:
                 self._read(self._pending.pop())
-            before = len(self._pending), len(self._variables), len(self._classes)
+            before = self._sizes()
             for kind, done in list(self._classes.items()):
                 self._members(kind, vars(kind), done)
             for module, done in list(self._modules.values()):
                 self._members(module, vars(module), done)
-            if (len(self._pending), len(self._variables), len(self._classes)) == before:
+            if self._sizes() == before:
                 break
         return Reach(
             tuple(self._variables.values()), tuple(self._held), tuple(self._classes), tuple(self._caches)
         )  # fmt: skip
 
-    def _members(self, owner: Any, table: Any, done: set[str]) -> None:
-        for name in (self._names & table.keys()) - done:
-            done.add(name)
-            self._variable(vars(owner) if isinstance(owner, ModuleType) else owner, name, table[name], False)
+    def _sizes(self) -> tuple[int, ...]:
+        return len(self._pending), len(self._variables), len(self._classes), len(self._assigned)
+
+    def _members(self, owner: Any, table: Any, done: set[tuple[str, bool]]) -> None:
+        names, own = self._names & table.keys(), is_own(owner.__dict__)
+        if isinstance(owner, type) and own:  # operators, `with`, hooks of Python: methods that no code names
+            names |= {name for name, value in table.items() if name.startswith("__") and type(value) in _METHODS}
+        for name in names:
+            assigned = own and name in self._assigned
+            if (name, assigned) not in done:
+                done.add((name, assigned))
+                space = vars(owner) if isinstance(owner, ModuleType) else owner
+                self._variable(space, name, table[name], assigned, own)
 
     def visit(self, value: Any, named: bool = False) -> bool:
         """Follow a function, class or module. Returns False if the value is data instead.
@@ -141,7 +158,7 @@ class _Explorer:
             for base in value.__mro__:
                 if not of_system(base.__module__):
                     self._classes.setdefault(base, set())
-            if kind is not type:
+            if kind is not type and kind not in self._classes:
                 self.visit(kind)  # a metaclass that keeps a registry or singletons
             return True
         if kind is ModuleType:
@@ -151,15 +168,19 @@ class _Explorer:
         return False
 
     def _read(self, function: FunctionType) -> None:
-        names, stored = names_of(function.__code__)
-        self._names.update(names)
-        space = function.__globals__
-        for name in names:
+        names, space = names_of(function.__code__), function.__globals__
+        own = is_own(space)
+        self._names.update(names.used)
+        for name in names.used:
             if name in space:
-                self._variable(space, name, space[name], name in stored)
-            elif name in stored:
+                self._variable(space, name, space[name], name in names.stored, own)
+            elif name in names.stored:
                 self._variables.setdefault((id(space), name), Variable(space, name))
+        if own:
+            self._read_own(names, space)
         if id(function) in self._copied - self._named and not is_shared(function):
+            for cell in function.__closure__ or ():
+                self._in_copied_cell(cell)
             return
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             try:
@@ -167,36 +188,66 @@ class _Explorer:
             except ValueError:  # not yet assigned
                 value = None
             if name != "__class__":
-                self._variable(cell, name, value, True)
+                self._variable(cell, name, value, True, own)
         self._held.append(function.__dict__)
+        if own:
+            self._inside(function.__dict__)
         for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
             kind = type(value)
             if (kind not in ATOMS or kind is type) and not self.visit(value):
                 self._held.append(value)
+                if own:
+                    self._inside(value)
 
-    def _variable(self, owner: Any, name: str, value: Any, stored: bool) -> None:
+    def _read_own(self, names: Names, space: dict[str, Any]) -> None:
+        """Follow what the user's own code reaches by text and imports, and what it sets as attributes of modules."""
+        self._names.update(names.computed)
+        self._assigned.update(names.assigned, names.computed)
+        for name in (names.used & names.assigned) | names.computed:
+            if name in space:
+                self._variable(space, name, space[name], True, True)
+            elif name in names.computed:
+                self._variables.setdefault((id(space), name), Variable(space, name))
+        for name in names.used | names.computed:
+            for imported in (name, f"{space.get('__package__')}.{name}"):
+                if name not in space and type(module := sys.modules.get(imported)) is ModuleType:
+                    self.visit(module)
+
+    def _in_copied_cell(self, cell: CellType) -> None:
+        """Follow what a copied cell shares with the original: classes, modules and caches are not copied."""
+        try:
+            value = cell.cell_contents
+        except ValueError:  # not yet assigned
+            return
         kind = type(value)
-        if kind is partial:
-            self.visit(value.func)
+        if not self.visit(value, True) and kind not in ATOMS:
+            self.visit(kind)
+            self._inside(value)
+
+    def _inside(self, value: Any, depth: int = 0) -> None:
+        """Follow functions, classes and objects in containers and attributes: registries, callbacks, helpers."""
+        if id(value) in self._seen or depth > _DEEP or len(self._seen) >= _MAX_READ:
+            return
+        items = contents(value)
+        if not 0 < len(items) <= _LONG:
+            return
+        self._seen[id(value)] = value
+        for each in items:
+            kind = type(each)
+            if (kind in ATOMS and kind is not type) or isinstance(each, torch.Tensor) or self.visit(each, True):
+                continue
+            self.visit(kind)
+            self._inside(each, depth + 1)
+
+    def _variable(self, owner: Any, name: str, value: Any, stored: bool, own: bool) -> None:
+        kind = type(value)
         followed = (kind is type or kind not in ATOMS) and self.visit(value, True)
         if not followed and kind not in ATOMS:
             self.visit(kind)  # methods of the held object may run, too
+            if own:
+                self._inside(value)
         if stored or (not followed and (kind not in ATOMS or isinstance(owner, type))):
             self._variables.setdefault((id(owner), name), Variable(owner, name))
-
-
-@cache
-def names_of(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
-    """Names used by a code object and by nested ones, and the globals among them that they set."""
-    names, stored = set(code.co_names), set[str]()
-    if _STORES_GLOBAL in code.co_code[::2]:  # opcodes are the even bytes; disassembling is slow
-        stored = {i.argval for i in dis.get_instructions(code) if i.opcode == _STORES_GLOBAL}
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            inner, also = names_of(constant)
-            names |= inner
-            stored |= also
-    return frozenset(names), frozenset(stored)
 
 
 def value_of(variable: Variable) -> Any:

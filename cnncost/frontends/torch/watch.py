@@ -6,7 +6,6 @@ Watched objects are not copied, and forward may write to them: a cache in a glob
 
 from __future__ import annotations
 
-import random
 from collections import OrderedDict, UserDict, UserList, deque
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
@@ -23,21 +22,17 @@ from torch import nn
 
 from cnncost.frontends.torch.iterators import Running, copy_of, is_iterator
 from cnncost.frontends.torch.kinds import ATOMS, of_system, slots
+from cnncost.frontends.torch.states import Undo, undo_of
 from cnncost.frontends.torch.surroundings import ABSENT, Reach, described, set_value, value_of
 
 _MAX_WATCHED = 20_000
 """Maximum number of objects to watch."""
 _LONG = 10_000
 """Maximum length of containers whose items are watched, too; a longer container is watched without its items."""
-_SMALL = 1 << 20
-"""Maximum size in bytes of arrays whose values are saved."""
 _OPEN = (UserDict, UserList, WeakKeyDictionary, WeakValueDictionary, WeakSet, SimpleNamespace, local, Queue)
 """Standard library classes that models keep state in."""
 
 _FUNCTIONS = frozenset({FunctionType, MethodType, BuiltinFunctionType, partial})
-
-Undo = Callable[[], bool]
-"""Restores an object; returns whether it had changed."""
 
 
 class Watch:
@@ -138,7 +133,10 @@ class Watch:
         elif isinstance(value, (tuple, frozenset)):
             pending.extend(value if len(value) < _LONG else ())
             return
-        elif self._generator(value, kind) or _is_closed(value, kind):
+        elif (undo := undo_of(value, kind)) is not None:
+            self._note(undo)
+            return
+        elif _is_closed(value, kind):
             return
         if kind not in _BUILT_IN:
             self._attributes(value, kind, pending)
@@ -215,26 +213,6 @@ class Watch:
         self._note(undo)
         pending.extend(v for v in then.values() if v is not ABSENT and type(v) not in ATOMS)
 
-    def _generator(self, value: Any, kind: type) -> bool:
-        """Watch an array or random generator, whose state is not in attributes; return whether the value is one."""
-        state: Any
-        if isinstance(value, random.Random):
-            state = value.getstate()
-            self._note(lambda: _reset_random(value, state))
-        elif kind is torch.Generator:
-            state = value.get_state()
-            self._note(lambda: not torch.equal(value.get_state(), state) and bool(value.set_state(state)))
-        elif kind.__module__ == "numpy" and kind.__name__ == "ndarray":
-            if value.nbytes <= _SMALL and not value.dtype.hasobject:
-                state = value.copy()
-                self._note(lambda: _reset_array(value, state))
-        elif kind.__module__.startswith("numpy.random") and hasattr(value, "bit_generator"):
-            state = value.bit_generator.state
-            self._note(lambda: _reset_numpy(value, state))
-        else:
-            return False
-        return True
-
     def _tensor(self, tensor: torch.Tensor) -> None:
         """Watch what assignments to `.data` or `.grad`, or `requires_grad_`, would change."""
         self.ids[id(tensor)] = tensor
@@ -285,26 +263,6 @@ def _items(table: dict[Any, Any], base: Any) -> tuple[list[Any], list[Any]]:
 
 def _same_table(now: dict[str, Any], then: dict[str, Any]) -> bool:
     return now.keys() == then.keys() and all(map(is_, now.values(), then.values()))
-
-
-def _reset_random(generator: random.Random, state: Any) -> bool:
-    moved = bool(generator.getstate() != state)
-    generator.setstate(state)
-    return moved
-
-
-def _reset_array(array: Any, then: Any) -> bool:
-    if array.shape == then.shape and array.tobytes() == then.tobytes():
-        return False
-    array[...] = then
-    return True
-
-
-def _reset_numpy(generator: Any, state: Any) -> bool:
-    if str(generator.bit_generator.state) == str(state):
-        return False
-    generator.bit_generator.state = state
-    return True
 
 
 @contextmanager

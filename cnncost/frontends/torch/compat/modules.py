@@ -59,6 +59,11 @@ INITIAL_FILL_PLACES = tuple(
 any_global_hook: Callable[[], bool] = nn.modules.module._has_any_global_hook
 """Whether a global module hook (one that runs for every module) is registered."""
 
+GLOBAL_HOOK_PLACES = tuple(
+    (nn.modules.module, name) for name in vars(nn.modules.module) if name.startswith("_global_") and "hooks" in name
+)
+"""The tables of hooks that run for all modules, by handle."""
+
 
 def any_registration_hook() -> bool:
     """True if a global hook is registered that runs when a parameter, buffer or submodule is registered."""

@@ -1,0 +1,102 @@
+"""The names in byte code, by which it reaches outside state, and the contents of the objects found by them."""
+
+from __future__ import annotations
+
+import dis
+import sys
+import sysconfig
+from collections import deque
+from functools import cache, cached_property, partial, partialmethod
+from types import CodeType, MappingProxyType
+from typing import Any, NamedTuple
+
+from cnncost.frontends.torch.kinds import of_system
+
+_STORES_GLOBAL, _STORES_ATTRIBUTE = dis.opmap["STORE_GLOBAL"], dis.opmap["STORE_ATTR"]
+_EXTENDED = dis.opmap["EXTENDED_ARG"]
+_BY_TEXT = frozenset("globals vars setattr delattr modules import_module f_globals __dict__ exec eval".split())
+"""Names in code that sets variables of modules by their names as text."""
+_WRAPPERS = frozenset({cached_property, partialmethod})
+
+
+class Names(NamedTuple):
+    """Names in code, including nested code.
+
+    Attributes:
+        used: all of globals and attributes.
+        stored: those of globals that it sets.
+        assigned: those of attributes that it sets on any object, such as a module.
+        computed: texts that may be names, where code looks names up by text (`globals()`, `setattr`).
+    """
+
+    used: frozenset[str]
+    stored: frozenset[str]
+    assigned: frozenset[str]
+    computed: frozenset[str]
+
+
+@cache
+def names_of(code: CodeType) -> Names:
+    """The names in code; cached."""
+    used, computed = set(code.co_names), set[str]()
+    stored, assigned = _stored(code)
+    if not _BY_TEXT.isdisjoint(used):
+        computed = {text for text in code.co_consts if isinstance(text, str) and text.replace(".", "_").isidentifier()}
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            inner = names_of(constant)
+            used |= inner.used
+            stored |= inner.stored
+            assigned |= inner.assigned
+            computed |= inner.computed
+    return Names(frozenset(used), frozenset(stored), frozenset(assigned), frozenset(computed))
+
+
+def _stored(code: CodeType) -> tuple[set[str], set[str]]:
+    """Names of globals and of attributes that instructions set. Not by `dis`, which takes ten times as long."""
+    found: dict[int, set[str]] = {_STORES_GLOBAL: set(), _STORES_ATTRIBUTE: set()}
+    extension, instructions = 0, code.co_code
+    opcodes = instructions[::2]
+    if _STORES_GLOBAL in opcodes or _STORES_ATTRIBUTE in opcodes:
+        for opcode, argument in zip(opcodes, instructions[1::2], strict=True):
+            if opcode in found:
+                found[opcode].add(code.co_names[extension | argument])
+            extension = (extension | argument) << 8 if opcode == _EXTENDED else 0
+    return found[_STORES_GLOBAL], found[_STORES_ATTRIBUTE]
+
+
+def is_own(space: Any) -> bool:
+    """True if a namespace is of the user's own code, of which all is followed, not of an installed package.
+
+    Packages are large, and their code rarely changes what it reaches in other ways than by names.
+    """
+    name = space.get("__module__", space.get("__name__"))  # of a class, or of a Python module
+    return not isinstance(name, str) or not _is_installed(name.partition(".")[0])
+
+
+@cache
+def _is_installed(package: str) -> bool:
+    module = sys.modules.get(package)
+    where = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), "")
+    return any(where.startswith(path) for path in _INSTALLED)
+
+
+_INSTALLED = tuple(sysconfig.get_path(name) for name in ("purelib", "platlib"))
+
+
+def contents(value: Any) -> list[Any]:
+    """What a container, an object of a user's class, or one that wraps a function holds."""
+    if isinstance(value, dict):
+        return list(dict.values(value))
+    if isinstance(value, MappingProxyType):
+        return list(value.values())
+    if isinstance(value, (list, tuple, set, frozenset, deque)):
+        return list(value)
+    kind = type(value)
+    if kind is partial or kind in _WRAPPERS:
+        return [getattr(value, "func", None), *getattr(value, "args", ()), *getattr(value, "keywords", {}).values()]
+    table = getattr(value, "__dict__", None)
+    return list(table.values()) if type(table) is dict and not of_system(kind.__module__) else []
+
+
+__all__ = ["Names", "contents", "is_own", "names_of"]
