@@ -116,22 +116,22 @@ class Followed(Resolved):
 
     def open_axes(self) -> dict[tuple[str, int], str]:
         """Return the names of the axes without a fixed size, by (input, index of the axis); empty for nameless axes."""
-        from cnncost.frontends.onnx import input_names, open_axes
+        from cnncost.frontends.onnx import input_types, open_axes
 
-        return open_axes(input_names(self.model))
+        return open_axes(input_types(self.model))
 
     def check_batch_axis(self, batch: int | None = None) -> None:
         """Do nothing: `batched` has checked the file's own axes."""
 
     def batched(self, batch: int) -> Followed:
         """Return a copy with the first axis of each input set to `batch`. Raises InputError if the file fixes it."""
-        from cnncost.frontends.onnx import input_names
+        from cnncost.frontends.onnx import input_types
         from cnncost.sources.batch import with_batch
 
         given = self.inputs
         if given is None:
             given = {}
-            for name, proto in input_names(self.model).items():
+            for name, proto in input_types(self.model).items():
                 dims = proto.tensor_type.shape.dim
                 sizes = [dim.dim_value or self.source.arguments.get(dim.dim_param, 0) for dim in dims]
                 if not dims or (dims[0].HasField("dim_value") and dims[0].dim_value != batch):

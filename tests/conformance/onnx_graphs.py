@@ -16,7 +16,7 @@ import onnx
 from onnx_nodes import cases
 
 from cnncost.errors import CnncostError
-from cnncost.frontends.onnx import graph_of, input_names, open_axes, read
+from cnncost.frontends.onnx import graph_of, input_types, open_axes, read
 from cnncost.frontends.onnx.reader import checked
 from cnncost.graph_json import to_json
 from cnncost.ops import cost_of
@@ -36,7 +36,7 @@ def found(name, opened):
     for size in SIZES:
         try:
             model = opened()
-            axes = {axis for axis in open_axes(input_names(model)).values() if axis}
+            axes = {axis for axis in open_axes(input_types(model)).values() if axis}
             graph = graph_of(name, model, None, dict.fromkeys(axes, size))
             costs = [repr(cost_of(node.spec)) for node in graph.nodes]
             said[str(size)] = {"graph": json.loads(to_json(graph)), "costs": costs}

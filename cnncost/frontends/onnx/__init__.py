@@ -9,12 +9,12 @@ from cnncost.errors import SourceError
 from cnncost.frontends.onnx.bindings import bound, open_axes
 from cnncost.frontends.onnx.interpreter import Interpreter
 from cnncost.frontends.onnx.lowering.registry import Tensor
-from cnncost.frontends.onnx.reader import opsets, package, read
+from cnncost.frontends.onnx.reader import import_onnx, opsets, read
 from cnncost.frontends.onnx.tensors import number, type_of
 from cnncost.graph import Graph
 from cnncost.shapes import TensorText
 
-__all__ = ["example", "graph_of", "input_names", "open_axes", "read", "shapes_of"]
+__all__ = ["example", "graph_of", "input_types", "open_axes", "read", "shapes_of"]
 
 
 def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any] | None = None) -> Graph:
@@ -32,38 +32,38 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
         SourceError: a graph that is out of order or has a cycle, or none of whose inputs is a tensor.
     """
     graph = model.graph
-    types, given = bound(input_names(model), inputs, sizes or {})
+    types, given = bound(input_types(model), inputs, sizes or {})
     functions = {(f.domain, f.name, getattr(f, "overload", "")): f for f in model.functions}
-    run = Interpreter(package(spec), spec, opsets(model), functions)
+    interpreter = Interpreter(import_onnx(spec), spec, opsets(model), functions)
     names: dict[str, Tensor] = {}
     values = []
     for name, kind in types.items():
         if kind is None:
             names[name] = Tensor(None)
             continue
-        values.append(run.builder.source(kind, "input"))
-        names[name] = run.tensor(values[-1])
+        values.append(interpreter.builder.source(kind, "input"))
+        names[name] = interpreter.tensor(values[-1])
         if name in given:
-            run.builder.note(f"{name} is {given[name]}, as given: the figures hold for this value")
+            interpreter.builder.note(f"{name} is {given[name]}, as given: the figures hold for this value")
             names[name] = names[name]._replace(constant=number(given[name], kind))
     for proto in graph.initializer:
-        names[proto.name] = run.stored(proto.name, proto)
+        names[proto.name] = interpreter.stored(proto.name, proto)
     for sparse in graph.sparse_initializer:
-        run.builder.note(f"{sparse.values.name}: sparse, and its parameters are not counted")
+        interpreter.builder.note(f"{sparse.values.name}: sparse, and its parameters are not counted")
         names[sparse.values.name] = Tensor(None)
-    run.declared = {info.name: info.type for info in (*graph.value_info, *graph.output)}
-    run.run(graph.node, names)
-    outputs = _outputs(spec, run, graph, names)
-    run.unread(graph.initializer)
-    _note_unshaped(run)
-    return run.builder.graph(values, outputs)
+    interpreter.declared = {info.name: info.type for info in (*graph.value_info, *graph.output)}
+    interpreter.run(graph.node, names)
+    outputs = _outputs(spec, interpreter, graph, names)
+    interpreter.register_unused(graph.initializer)
+    _note_unshaped(interpreter)
+    return interpreter.builder.graph(values, outputs)
 
 
 def example(model: Any, graph: Graph) -> dict[str, Any]:
     """Zeros for the inputs of a Graph of the model, by name, for tools that take arrays."""
     import numpy as np
 
-    tensors = [name for name, proto in input_names(model).items() if proto.HasField("tensor_type")]
+    tensors = [name for name, proto in input_types(model).items() if proto.HasField("tensor_type")]
     types = [graph.values[i].type for i in graph.inputs]
     return {name: np.zeros(kind.shape, kind.dtype) for name, kind in zip(tensors, types, strict=True)}
 
@@ -80,41 +80,41 @@ def shapes_of(model: Any, inputs: Any, sizes: Mapping[str, Any], default_sizes: 
     Raises:
         InputError: as `graph_of` does.
     """
-    types, values = bound(input_names(model), inputs, sizes, default_sizes)
+    types, values = bound(input_types(model), inputs, sizes, default_sizes)
     return {
         name: values.get(name, TensorText(kind.shape, kind.dtype)) for name, kind in types.items() if kind is not None
     }
 
 
-def input_names(model: Any) -> dict[str, Any]:
+def input_types(model: Any) -> dict[str, Any]:
     """TypeProtos of the inputs by name. Older files list initializers among the inputs, too."""
     stored = {proto.name for proto in model.graph.initializer}
     return {value.name: value.type for value in model.graph.input if value.name not in stored}
 
 
-def _outputs(spec: str, run: Interpreter, graph: Any, names: Mapping[str, Tensor]) -> list[int]:
+def _outputs(spec: str, interpreter: Interpreter, graph: Any, names: Mapping[str, Tensor]) -> list[int]:
     values = []
     for output in graph.output:
         tensor = names.get(output.name)
         if tensor is None:
             raise SourceError(f"{spec}: no node computes the output {output.name!r}; the file is damaged")
         declared = type_of(output.type)
-        values += [run.value(part, "", "", 0, 0) for part in tensor.parts or () if part.type is not None]
+        values += [interpreter.value(part, "", "", 0, 0) for part in tensor.parts or () if part.type is not None]
         if tensor.type is None:
             continue
         if declared is not None and declared.shape != tensor.type.shape:
-            run.builder.note(
+            interpreter.builder.note(
                 f"{output.name}: the file declares {'×'.join(map(str, declared.shape))}, its ops return "
                 f"{'×'.join(map(str, tensor.type.shape))}"
             )
-        values.append(run.value(tensor, "", "", 0, 0))
+        values.append(interpreter.value(tensor, "", "", 0, 0))
     return values
 
 
-def _note_unshaped(run: Interpreter) -> None:
-    if run.unshaped:
-        several = f", and {len(run.unshaped) - 1} more" if len(run.unshaped) > 1 else ""
-        run.builder.note(
-            f"no shape is known for {run.unshaped[0]}{several}: ops that write or read such tensors are unknown, and "
-            "totals are lower bounds"
+def _note_unshaped(interpreter: Interpreter) -> None:
+    if interpreter.unshaped:
+        several = f", and {len(interpreter.unshaped) - 1} more" if len(interpreter.unshaped) > 1 else ""
+        interpreter.builder.note(
+            f"no shape is known for {interpreter.unshaped[0]}{several}: ops that write or read such tensors are "
+            "unknown, and totals are lower bounds"
         )

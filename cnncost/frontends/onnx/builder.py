@@ -1,4 +1,4 @@
-"""Builds a Graph while the ops of an ONNX file are followed: its values, nodes, scopes and live ranges."""
+"""Builds a Graph while the interpreter lowers an ONNX file: its values, nodes, scopes and live ranges."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cnncost.tensor_types import TensorType
 
 Attrs = dict[str, Attr]
 Path = tuple[tuple[str, str], ...]
-"""Names of modules from the outermost inwards, each with its class."""
+"""Names of nested modules, outermost first, each with its class name (empty if unknown)."""
 
 
 class Weight(NamedTuple):
@@ -35,7 +35,7 @@ class Builder:
         self.weights: list[Weight] = []
         self.undeclared: list[int] = []
         """Value ids of parameters that no op takes as a weight: the file does not say whether they are trained."""
-        self._storages: list[tuple[int, int | None, Use]] = []  # bytes, node that creates it, use
+        self._storages: list[tuple[int, int | None, Use]] = []  # bytes, index of the node that creates it, use
         self._last: dict[int, int] = {}
         """Index of the last node so far that uses each storage, by storage id."""
         self._specs: dict[tuple[object, ...], OpSpec] = {}
@@ -119,6 +119,7 @@ class Builder:
             own.setdefault(node.call, set()).add(node.name.rpartition(".")[2])
         scopes, calls = [], []
         for i, parts in enumerate(self._paths):
+            # a module of unknown class that runs only one type of op is named after the op
             one = next(iter(own[i])) if len(own.get(i, ())) == 1 else "Module"
             scopes.append(
                 Scope(".".join(parts), self._classes[i] or one, tuple(parameters.get(i, ())),
@@ -153,7 +154,7 @@ class Builder:
         return parameters, buffers
 
     def _boundaries(self, outputs: Sequence[int]) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
-        """Return each scope's inputs and outputs: values that it reads from outside, and values that others read."""
+        """Return each scope's inputs (values read from outside it) and outputs (values read by others), by scope."""
         chains: dict[int, tuple[int, ...]] = {}
 
         def chain(call: int) -> tuple[int, ...]:
@@ -180,8 +181,8 @@ class Builder:
         for value in outputs:
             for scope in made_in.get(value, (0,))[1:]:
                 outs.setdefault(scope, {})[value] = None
+        # Sort a module's outputs so that the value computed last, its real output, comes first: exporters share common
+        # subexpressions between modules, so other values leave it as well.
         made_at = {value: -i for i, node in enumerate(self.nodes) for value in node.outputs}
-        # first the last value that a module computes, its actual output: exporters share common subexpressions between
-        # modules, so other values leave it as well
         last_first = {k: sorted(v, key=lambda value: made_at.get(value, 1)) for k, v in outs.items()}
         return {k: list(v) for k, v in ins.items()}, last_first

@@ -1,6 +1,6 @@
-"""Values of small constant tensors: the arithmetic of shapes and indices, so that no shape that the file fixes is open.
+"""Constant folding of small tensors, so that shapes that an exporter computes from constants are known.
 
-Only what exporters write between `Shape` and `Reshape` is evaluated; everything else is left to the graph.
+Only the ops that exporters write between `Shape` and `Reshape` are evaluated; all others become nodes of the Graph.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _RULES: dict[str, Rule] = {}
 
 
 def fold(op: str, attributes: Attributes, inputs: Values) -> list[Constant] | None:
-    """The outputs of an op on constants; None if it is not evaluated here, fails, or grows too large."""
+    """Return the outputs of an op on constants; None if it has no rule, fails, or a result is too large."""
     rule = _RULES.get(op)
     if rule is None or not inputs or inputs[0] is None:
         return None
@@ -43,26 +43,27 @@ def _rule(*names: str) -> Callable[[Rule], Rule]:
     return register
 
 
-def _plain(function: Callable[..., Any]) -> Rule:
+def _call(function: Callable[..., Any]) -> Rule:
+    """Make a rule of a function that takes only the inputs."""
     return lambda _, inputs: function(*inputs)
 
 
 def _divide(a: Any, b: Any) -> Any:
-    """ONNX divides ints with truncation."""
+    """Divide; integers truncate toward zero, and division by zero returns None."""
     if not np.issubdtype(a.dtype, np.integer):
         return a / b
     return (np.sign(a) * np.sign(b) * (abs(a) // abs(b))).astype(a.dtype) if np.all(b != 0) else None
 
 
 _RULES.update({
-    "Identity": _plain(lambda x: x), "Add": _plain(np.add), "Sub": _plain(np.subtract), "Mul": _plain(np.multiply),
-    "Div": _plain(_divide), "Neg": _plain(np.negative), "Abs": _plain(np.abs), "Floor": _plain(np.floor),
-    "Ceil": _plain(np.ceil), "Sqrt": _plain(np.sqrt), "Equal": _plain(np.equal), "Greater": _plain(np.greater),
-    "Less": _plain(np.less), "GreaterOrEqual": _plain(np.greater_equal), "LessOrEqual": _plain(np.less_equal),
-    "Not": _plain(np.logical_not), "And": _plain(np.logical_and), "Or": _plain(np.logical_or),
-    "Where": _plain(np.where), "Max": lambda _, inputs: np.stack(np.broadcast_arrays(*inputs)).max(0),
+    "Identity": _call(lambda x: x), "Add": _call(np.add), "Sub": _call(np.subtract), "Mul": _call(np.multiply),
+    "Div": _call(_divide), "Neg": _call(np.negative), "Abs": _call(np.abs), "Floor": _call(np.floor),
+    "Ceil": _call(np.ceil), "Sqrt": _call(np.sqrt), "Equal": _call(np.equal), "Greater": _call(np.greater),
+    "Less": _call(np.less), "GreaterOrEqual": _call(np.greater_equal), "LessOrEqual": _call(np.less_equal),
+    "Not": _call(np.logical_not), "And": _call(np.logical_and), "Or": _call(np.logical_or),
+    "Where": _call(np.where), "Max": lambda _, inputs: np.stack(np.broadcast_arrays(*inputs)).max(0),
     "Min": lambda _, inputs: np.stack(np.broadcast_arrays(*inputs)).min(0),
-    "Reciprocal": _plain(lambda x: (1 / x).astype(x.dtype)), "Round": _plain(np.round),
+    "Reciprocal": _call(lambda x: (1 / x).astype(x.dtype)), "Round": _call(np.round),
 })  # fmt: skip
 
 
@@ -97,7 +98,7 @@ def _gather(attributes: Attributes, inputs: list[Any]) -> Any:
 
 
 def axes_of(attributes: Attributes, inputs: Sequence[Any], at: int = 1) -> list[int] | None:
-    """Return the axes, from the attribute or, in newer opsets, from the input; None if neither is given."""
+    """Return the axes, from the attribute or, in newer opsets, from input `at`; None if neither is given."""
     if "axes" in attributes:
         return [int(axis) for axis in attributes["axes"]]
     return inputs[at].reshape(-1).tolist() if len(inputs) > at and inputs[at] is not None else None

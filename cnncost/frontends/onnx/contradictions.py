@@ -1,6 +1,7 @@
 """Finds shapes of an op's tensors that contradict each other.
 
-The shape inference of the package onnx overlooks many of them, and counts based on such shapes would be wrong.
+The shape inference of the package onnx misses many contradictions, and counts of such shapes would be wrong. Each check
+yields descriptions that complete the message "node NAME: …; expected sizes that fit".
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ def contradiction(domain: str, op: Op) -> str:
     return next(rule(op), "") if rule is not None else ""
 
 
-def of_inputs(domain: str, op: Op) -> str:
+def input_contradiction(domain: str, op: Op) -> str:
     """Describe the first contradiction between the inputs' shapes, of an op whose output shapes are unknown."""
-    rule = _OF_INPUTS.get(op.type) if not domain else None
+    rule = _INPUT_RULES.get(op.type) if not domain else None
     return next(rule(op), "") if rule is not None else ""
 
 
@@ -127,17 +128,17 @@ def _product(op: Op) -> Iterator[str]:
 
 def _matmul(op: Op) -> Iterator[str]:
     a, b = op.x().shape, op.x(1).shape
-    if not a or not b or a[-1] != b[-2 if len(b) > 1 else 0] or not _joins(a[:-2], b[:-2]):
+    if not a or not b or a[-1] != b[-2 if len(b) > 1 else 0] or not _broadcasts(a[:-2], b[:-2]):
         yield f"a product of {_x(a)} and {_x(b)}"
 
 
 def _elementwise(op: Op) -> Iterator[str]:
     shapes = [op.x(i).shape for i in op.present()]
-    if not all(_joins(a, b) for i, a in enumerate(shapes) for b in shapes[:i]):
+    if not all(_broadcasts(a, b) for i, a in enumerate(shapes) for b in shapes[:i]):
         yield f"{' and '.join(map(_x, shapes))}, which do not broadcast"
 
 
-def _joins(a: Shape, b: Shape) -> bool:
+def _broadcasts(a: Shape, b: Shape) -> bool:
     """Return True if two shapes broadcast: aligned at the last axis, sizes are equal or one of them is 1."""
     return all(m == n or 1 in (m, n) for m, n in zip(a[::-1], b[::-1], strict=False))
 
@@ -170,7 +171,7 @@ _RULES: dict[tuple[str, str], Callable[[Op], Iterator[str]]] = {
     (MICROSOFT, "Attention"): _packed_attention, (MICROSOFT, "MultiHeadAttention"): _multi_head,
     (MICROSOFT, "SkipLayerNormalization"): _skip, (MICROSOFT, "SkipSimplifiedLayerNormalization"): _skip,
 }  # fmt: skip
-_OF_INPUTS: dict[str, Callable[[Op], Iterator[str]]] = {
+_INPUT_RULES: dict[str, Callable[[Op], Iterator[str]]] = {
     "MatMul": _matmul, "Gemm": _product, "Concat": _concatenated,
     **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Pow", "Where", "Max", "Min", "Equal", "Greater", "Less", "And", "Or",
                      "Xor", "Mod", "GreaterOrEqual", "LessOrEqual"), _elementwise),

@@ -1,9 +1,9 @@
-"""Ops with subgraphs: branches and loops. They are unrolled if the file alone fixes which ops run, and how often."""
+"""Ops with subgraphs: branches and loops. They are unrolled if constants decide which ops run, and how often."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,40 +11,50 @@ from cnncost.frontends.onnx.builder import Path, Weight
 from cnncost.frontends.onnx.lowering.registry import Op, Tensor
 from cnncost.frontends.onnx.tensors import declared, value_of
 
+if TYPE_CHECKING:
+    from cnncost.frontends.onnx.interpreter import Interpreter
+
 OPS = frozenset({"If", "Loop", "Scan"})
-MOST_STEPS = 20_000
-"""Most nodes that a loop is unrolled into; a longer one is unknown."""
+MAX_NODES = 20_000
+"""Maximum number of nodes that a loop is unrolled into; a longer loop is an unknown op."""
 
 
-def captured(attributes: Mapping[str, Any]) -> bool:
+def has_subgraphs(attributes: Mapping[str, Any]) -> bool:
     """Return True if an op has subgraphs among its attributes."""
     return any(hasattr(value, "node") for value in attributes.values())
 
 
-def followed(run: Any, node: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor]:
-    """Return the outputs of If, Loop or Scan. If data decides what runs, the op is recorded as unknown."""
-    outside, run.within = run.within, f"{run.within}{','.join(node.output)}/"  # unique: output names are
+def lower_control_op(interpreter: Interpreter, node: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor]:
+    """Return the outputs of If, Loop or Scan; if data decides what runs, the op is recorded as unknown."""
+    outside, interpreter.prefix = (
+        interpreter.prefix,
+        f"{interpreter.prefix}{','.join(node.output)}/",
+    )  # output names are unique
     try:
-        outputs = {"If": _branch, "Loop": _loop, "Scan": _scan}[node.op_type](run, op, names, path)
+        outputs = {"If": _branch, "Loop": _loop, "Scan": _scan}[node.op_type](interpreter, op, names, path)
     finally:
-        run.within = outside
+        interpreter.prefix = outside
     if outputs is None:
-        run.builder.note(f"{node.name or node.op_type}: which ops it runs, or how often, is not fixed by the file")
-        return run.unknown(node, "", op, [None] * len(node.output), run.builder.call(path))  # type: ignore[no-any-return]
+        interpreter.builder.note(
+            f"{node.name or node.op_type}: which ops it runs, or how often, is not fixed by the file"
+        )
+        return interpreter.unknown(node, "", op, [None] * len(node.output), interpreter.builder.call(path))
     return outputs
 
 
-def left_out(run: Any, op: Op, call: int) -> None:
-    """Register the weights of subgraphs that don't run, as parameters: they are in the file all the same."""
+def register_skipped_weights(interpreter: Interpreter, op: Op, call: int) -> None:
+    """Register the weights in an unknown op's subgraphs as parameters, since the file stores them in any case."""
     for graph in (value for value in op.attributes.values() if hasattr(value, "node")):
-        for place, proto in _stored_in(graph, ""):
+        for place, proto in _stored_tensors(graph, ""):
             kind = declared(proto)
             if kind is not None and kind.floating and kind.numel > 1:
-                weight = Weight(run.builder.source(kind, "parameter"), f"{run.within}{place}", call, buffer=False)
-                run.builder.weights.append(weight)
+                weight = Weight(
+                    interpreter.builder.source(kind, "parameter"), f"{interpreter.prefix}{place}", call, buffer=False
+                )
+                interpreter.builder.weights.append(weight)
 
 
-def _stored_in(graph: Any, place: str) -> Iterator[tuple[str, Any]]:
+def _stored_tensors(graph: Any, place: str) -> Iterator[tuple[str, Any]]:
     """Yield the initializers and constants of a graph and its subgraphs, each with a unique name."""
     place = f"{place}{','.join(output.name for output in graph.output)}/"
     yield from ((f"{place}{proto.name}", proto) for proto in graph.initializer)
@@ -53,66 +63,72 @@ def _stored_in(graph: Any, place: str) -> Iterator[tuple[str, Any]]:
             if node.op_type == "Constant" and attribute.name == "value":
                 yield f"{place}{node.output[0]}", attribute.t
             for inner in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
-                yield from _stored_in(inner, place)
+                yield from _stored_tensors(inner, place)
 
 
-def followed_graph(
-    run: Any, graph: Any, names: dict[str, Tensor], bound: Mapping[str, Tensor], path: Path
+def run_subgraph(
+    interpreter: Interpreter, graph: Any, names: dict[str, Tensor], bound: Mapping[str, Tensor], path: Path
 ) -> list[Tensor]:  # fmt: skip
     """Run a subgraph, which sees the names of the graphs around it; returns its outputs."""
     inner = {**names, **bound}
     place = ".".join(part for part, _ in path)
-    outside, run.within = run.within, f"{run.within}{place}/{','.join(output.name for output in graph.output)}/"
+    outside, interpreter.prefix = (
+        interpreter.prefix,
+        f"{interpreter.prefix}{place}/{','.join(output.name for output in graph.output)}/",
+    )
     try:
         for proto in graph.initializer:
-            inner[proto.name] = run.stored(proto.name, proto, f"{run.within}{proto.name}")
-        run.run(graph.node, inner, path)
-        run.unread(graph.initializer, run.within, run.builder.call(path))
+            inner[proto.name] = interpreter.stored(proto.name, proto, f"{interpreter.prefix}{proto.name}")
+        interpreter.run(graph.node, inner, path)
+        interpreter.register_unused(graph.initializer, interpreter.prefix, interpreter.builder.call(path))
     finally:
-        run.within = outside
+        interpreter.prefix = outside
     return [inner[output.name] for output in graph.output]
 
 
-def _branch(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
+def _branch(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
     condition = op.constant(0)
     if condition is None or condition.size != 1:
         return None
     graph = op.get("then_branch" if condition.reshape(-1)[0] else "else_branch")
-    return followed_graph(run, graph, names, {}, path)
+    return run_subgraph(interpreter, graph, names, {}, path)
 
 
-def _loop(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
+def _loop(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
     """Unroll a Loop; None unless trip count and condition are constants.
 
-    The body has to pass its condition on, or set it to a constant.
+    The body has to return the condition unchanged, or a constant that is true.
     """
     graph, trips = op.get("body"), op.constant(0)
     condition = op.constant(1)
     if trips is None or (op.has(1) and condition is None):
         return None
     count = int(trips.reshape(-1)[0])
-    if count * max(len(graph.node), 1) > MOST_STEPS or not _goes_on(graph):
+    if count * max(len(graph.node), 1) > MAX_NODES or not _keeps_condition(graph):
         return None
     if condition is not None and not condition.reshape(-1)[0]:
         count = 0
     if count <= 0 and len(graph.output) - 1 > len(op.inputs) - 2:
-        return None  # outputs of no iteration at all have no shape here
+        return None  # without an iteration, the shapes of stacked outputs are unknown
     carried = [tensor for tensor in op.inputs[2:] if tensor is not None]
     state = list(carried)
     collected: list[list[Tensor]] = []
     for i in range(max(count, 0)):
-        bound = {graph.input[0].name: run.constant(np.asarray(i, np.int64)),
-                 graph.input[1].name: run.constant(np.asarray(True))}  # fmt: skip
+        bound = {graph.input[0].name: interpreter.constant(np.asarray(i, np.int64)),
+                 graph.input[1].name: interpreter.constant(np.asarray(True))}  # fmt: skip
         bound |= {value.name: tensor for value, tensor in zip(graph.input[2:], state, strict=True)}
-        results = followed_graph(run, graph, names, bound, path)
+        results = run_subgraph(interpreter, graph, names, bound, path)
         state = results[1 : 1 + len(state)]
         collected.append(results[1 + len(state) :])
-    stacked = [_stacked(run, list(each), 0, path) for each in zip(*collected, strict=True)]
+    stacked = [_stack(interpreter, list(each), 0, path) for each in zip(*collected, strict=True)]
     return None if None in stacked else [*state, *(each for each in stacked if each is not None)]
 
 
-def _goes_on(graph: Any) -> bool:
-    """Return True if a loop's body leaves the condition unchanged, or sets it to a constant that is true."""
+def _keeps_condition(graph: Any) -> bool:
+    """Return True if a loop's body returns its condition unchanged, or a constant that is true.
+
+    Traces the condition back through Identity nodes.
+    """
     wanted = graph.output[0].name
     for _ in range(len(graph.node) + 1):
         if wanted == graph.input[1].name:
@@ -134,7 +150,7 @@ def _true(proto: Any) -> bool:
     return value is not None and bool(np.all(value))
 
 
-def _scan(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
+def _scan(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
     """Unroll a Scan, of opset 9 or later, over the positions of its axes; None if it can't be unrolled."""
     graph, scanned = op.get("body"), op.get("num_scan_inputs")
     inputs = [tensor for tensor in op.inputs if tensor is not None]
@@ -145,48 +161,52 @@ def _scan(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor
     backwards = op.get("scan_input_directions") or [0] * scanned
     count = xs[0].type.shape[axes[0]]  # type: ignore[union-attr]
     results = len(graph.output) - len(states)
-    if not count or count * max(len(graph.node), 1) > MOST_STEPS:
+    if not count or count * max(len(graph.node), 1) > MAX_NODES:
         return None
     out_axes = op.get("scan_output_axes") or [0] * results
     reverse = op.get("scan_output_directions") or [0] * results
     collected: list[list[Tensor]] = []
     for i in range(count):
         parts = [
-            _selected(run, x, axis, count - 1 - i if back else i, path)
+            _select(interpreter, x, axis, count - 1 - i if back else i, path)
             for x, axis, back in zip(xs, axes, backwards, strict=True)
         ]
         bound = {value.name: tensor for value, tensor in zip(graph.input, [*states, *parts], strict=True)}
-        made = followed_graph(run, graph, names, bound, path)
+        made = run_subgraph(interpreter, graph, names, bound, path)
         states = made[: len(states)]
         collected.append(made[len(states) :])
     stacked = [
-        _stacked(run, list(each)[::-1] if back else list(each), axis, path)
+        _stack(interpreter, list(each)[::-1] if back else list(each), axis, path)
         for each, axis, back in zip(zip(*collected, strict=True), out_axes, reverse, strict=True)
     ]
     return None if None in stacked else [*states, *(each for each in stacked if each is not None)]
 
 
-def _selected(run: Any, x: Tensor, axis: int, index: int, path: Path) -> Tensor:
+def _select(interpreter: Interpreter, x: Tensor, axis: int, index: int, path: Path) -> Tensor:
     kind = x.type
     assert kind is not None
     axis %= len(kind.shape)
-    call = run.builder.call(path)
-    value = run.value(x, "Scan", "", 0, call)
+    call = interpreter.builder.call(path)
+    value = interpreter.value(x, "Scan", "", 0, call)
     to = kind._replace(shape=(*kind.shape[:axis], *kind.shape[axis + 1 :]))
     moves = (("select", axis, index),)
-    return run.tensor(run.builder.node("onnx.Scan", "layout", {"copy": True, "moves": moves}, [value], [to], call)[0])  # type: ignore[no-any-return]
+    return interpreter.tensor(
+        interpreter.builder.node("onnx.Scan", "layout", {"copy": True, "moves": moves}, [value], [to], call)[0]
+    )
 
 
-def _stacked(run: Any, parts: list[Tensor], axis: int, path: Path) -> Tensor | None:
+def _stack(interpreter: Interpreter, parts: list[Tensor], axis: int, path: Path) -> Tensor | None:
     """Stack the results of all iterations along a new axis; None if their types differ or are unknown."""
     kinds = {part.type for part in parts}
     kind = next(iter(kinds))
     if len(kinds) != 1 or kind is None:
         return None
-    call = run.builder.call(path)
-    values = [run.value(part, "Loop", "", 0, call) for part in parts]
+    call = interpreter.builder.call(path)
+    values = [interpreter.value(part, "Loop", "", 0, call) for part in parts]
     axis %= len(kind.shape) + 1
     one = (*kind.shape[:axis], 1, *kind.shape[axis:])
     to = kind._replace(shape=(*kind.shape[:axis], len(parts), *kind.shape[axis:]))
     moves = (("reshape", one), ("cat", axis))
-    return run.tensor(run.builder.node("onnx.Loop", "layout", {"copy": True, "moves": moves}, values, [to], call)[0])  # type: ignore[no-any-return]
+    return interpreter.tensor(
+        interpreter.builder.node("onnx.Loop", "layout", {"copy": True, "moves": moves}, values, [to], call)[0]
+    )

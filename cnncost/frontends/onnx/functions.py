@@ -1,25 +1,30 @@
-"""Functions: those of the model, and ops that ONNX defines by other ops. Their bodies are inlined."""
+"""Inlines functions: those of the model, and ops that ONNX defines by other ops."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnncost.errors import SourceError
 from cnncost.frontends.onnx.builder import Path
 from cnncost.frontends.onnx.lowering.registry import Op, Tensor
 
+if TYPE_CHECKING:
+    from cnncost.frontends.onnx.interpreter import Interpreter
 
-def function(run: Any, body: Any, op: Op, path: Path, attributes: Mapping[str, Any]) -> list[Tensor]:
-    """Return the outputs of a function of the model; its body is followed as a module.
+
+def inline_function(
+    interpreter: Interpreter, body: Any, op: Op, path: Path, attributes: Mapping[str, Any]
+) -> list[Tensor]:
+    """Run the body of a function as a module; returns its outputs.
 
     Raises:
-        SourceError: a function that calls itself.
+        SourceError: the function calls itself.
     """
-    own = (body.domain, body.name, getattr(body, "overload", ""))
-    if own in run.following:
+    key = (body.domain, body.name, getattr(body, "overload", ""))
+    if key in interpreter.open_functions:
         raise SourceError(
-            f"{run.spec}: the function {body.domain}::{body.name} calls itself, which ONNX does not allow"
+            f"{interpreter.spec}: the function {body.domain}::{body.name} calls itself, which ONNX does not allow"
         )
     attributes_by_name = {proto.name: proto for proto in body.attribute_proto}
     attributes_by_name.update(attributes)
@@ -28,19 +33,19 @@ def function(run: Any, body: Any, op: Op, path: Path, attributes: Mapping[str, A
     nodes = _without(body.node, {name for name, t in zip(body.input, bound, strict=False) if t is None})
     inner |= {name: tensor for name, tensor in zip(body.input, bound, strict=False) if tensor is not None}
     versions = {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in body.opset_import}
-    before, run.inference.opsets = run.inference.opsets, {**run.inference.opsets, **versions}
-    outside, run.within = run.within, f"{body.domain}::{body.name}/"
-    run.following.append(own)
+    before, interpreter.inference.opsets = interpreter.inference.opsets, {**interpreter.inference.opsets, **versions}
+    outside, interpreter.prefix = interpreter.prefix, f"{body.domain}::{body.name}/"
+    interpreter.open_functions.append(key)
     try:
-        run.run(nodes, inner, path, attributes_by_name)
+        interpreter.run(nodes, inner, path, attributes_by_name)
     finally:
-        run.inference.opsets, run.within = before, outside
-        run.following.pop()
+        interpreter.inference.opsets, interpreter.prefix = before, outside
+        interpreter.open_functions.pop()
     return [inner.get(name, Tensor(None)) for name in body.output]
 
 
 def _without(nodes: Any, missing: set[str]) -> list[Any]:
-    """Return the nodes with every use of a missing input replaced by the empty name, which stands for no input."""
+    """Return the nodes with each missing input renamed to the empty string, which in ONNX means no input."""
     if not missing:
         return list(nodes)
     found = []
@@ -55,27 +60,27 @@ def _without(nodes: Any, missing: set[str]) -> list[Any]:
     return found
 
 
-def schema_function(run: Any, node: Any, op: Op, domain: str, path: Path) -> list[Tensor] | None:
-    """Return the outputs of an op that ONNX defines by other ops; None if it has no such definition."""
-    schema = run.inference.schema(node.op_type, domain)
+def inline_schema_function(interpreter: Interpreter, node: Any, op: Op, domain: str, path: Path) -> list[Tensor] | None:
+    """Run the ops by which ONNX defines an op, as a module; returns the outputs, or None without a definition."""
+    schema = interpreter.inference.schema(node.op_type, domain)
     if schema is None:
         return None
     body = None
     if schema.has_function:
         body = schema.function_body
     elif schema.has_context_dependent_function:
-        types = [run.inference.proto(t).SerializeToString() if t is not None else b"" for t in op.inputs]
+        types = [interpreter.inference.proto(t).SerializeToString() if t is not None else b"" for t in op.inputs]
         try:
             text = schema.get_context_dependent_function(node.SerializeToString(), types)
-        except Exception:  # noqa: BLE001  # not for these types
+        except Exception:  # noqa: BLE001  # the schema has no definition for these types
             return None
-        body = run.onnx.FunctionProto()
+        body = interpreter.onnx.FunctionProto()
         body.ParseFromString(text)
     if body is None or not body.node:
         return None
     settings = _defaults(schema)
     settings |= {attribute.name: attribute for attribute in node.attribute}
-    return function(run, body, op, (*path, (node.op_type, node.op_type)), settings)
+    return inline_function(interpreter, body, op, (*path, (node.op_type, node.op_type)), settings)
 
 
 def _defaults(schema: Any) -> dict[str, Any]:
@@ -98,7 +103,7 @@ def with_attributes(onnx: Any, node: Any, given: Mapping[str, Any] | None) -> An
         if not attribute.ref_attr_name:
             inner = resolved.attribute.add()
             inner.CopyFrom(attribute)
-            for graph in (inner.g, *inner.graphs):  # the call's attributes are those of branches and loops, too
+            for graph in (inner.g, *inner.graphs):  # branches and loops may refer to the call's attributes, too
                 nodes = [with_attributes(onnx, each, given) for each in graph.node]
                 del graph.node[:]
                 graph.node.extend(nodes)

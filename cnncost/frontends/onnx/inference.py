@@ -1,4 +1,4 @@
-"""Output types of one op, by our rules for ops of ONNX Runtime, else by the shape inference of the package onnx."""
+"""Output types of one op: registered rules for ops of ONNX Runtime, else the shape inference of the package onnx."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from cnncost.tensor_types import TensorType
 
 _IR_VERSION = 10
 _POOLS = frozenset({"MaxPool", "AveragePool", "LpPool"})
-_LARGEST_FACTORS = 16
-"""Most elements of a floating-point constant that an output shape may depend on (the factors of a Resize)."""
-_WHOLE_WINDOWS = 22
-"""From this opset on, inference drops windows that start beyond the input, as runtimes and torch always do."""
+_MAX_FACTORS = 16
+"""Maximum size of a floating-point constant that an output shape may depend on (the factors of a Resize)."""
+_FIXED_CEIL_MODE = 22
+"""From this opset on, inference with `ceil_mode` drops windows that start beyond the input, as runtimes always do."""
 
 
 class Inference:
@@ -22,8 +22,8 @@ class Inference:
 
     def __init__(self, onnx: Any, opsets: dict[str, int]) -> None:
         self._onnx = onnx
-        self._known: dict[tuple[object, ...], list[Any]] = {}
-        self._needed: dict[tuple[str, str, int | None], int] = {}
+        self._cache: dict[tuple[object, ...], list[Any]] = {}
+        self._min_inputs: dict[tuple[str, str, int | None], int] = {}
         self._protos: dict[TensorType, Any] = {}
         self.opsets = opsets
 
@@ -34,11 +34,11 @@ class Inference:
             if any(tensor is not None and tensor.type is None for tensor in op.inputs):
                 return [None] * len(node.output)
             result = rule(op)
-            return [None] * len(node.output) if result is None else _padded(result, len(node.output))
+            return [None] * len(node.output) if result is None else _pad(result, len(node.output))
         key = self._key(node, op, domain)
-        if key not in self._known:
-            self._known[key] = self._inferred(node, op.inputs, domain)
-        return self._known[key]
+        if key not in self._cache:
+            self._cache[key] = self._infer(node, op.inputs, domain)
+        return self._cache[key]
 
     def schema(self, op: str, domain: str, ceil: bool = False) -> Any:
         """Return the op's schema in the model's opset, or None.
@@ -48,18 +48,18 @@ class Inference:
         try:
             version = self.opsets.get(domain, self._onnx.defs.onnx_opset_version() if not domain else 1)
             if not domain and op in _POOLS and ceil:
-                version = max(version, _WHOLE_WINDOWS)
+                version = max(version, _FIXED_CEIL_MODE)
             return self._onnx.defs.get_schema(op, version, domain)
         except Exception:  # noqa: BLE001  # the package raises an error type of its own C++ module
             return None
 
-    def lacking(self, node: Any, domain: str) -> str:
+    def missing_inputs(self, node: Any, domain: str) -> str:
         """Return an error message if a node has fewer inputs than its op needs; else empty."""
         key = (node.op_type, domain, self.opsets.get(domain))
-        if key not in self._needed:
+        if key not in self._min_inputs:
             schema = self.schema(node.op_type, domain)
-            self._needed[key] = 0 if schema is None else schema.min_input
-        needed = self._needed[key]
+            self._min_inputs[key] = 0 if schema is None else schema.min_input
+        needed = self._min_inputs[key]
         return f"{node.op_type} needs {needed} inputs, it has {len(node.input)}" if len(node.input) < needed else ""
 
     def proto(self, tensor: Tensor) -> Any:
@@ -79,12 +79,12 @@ class Inference:
             if tensor is None:
                 parts.append(None)
                 continue
-            constant = _telling(tensor)
+            constant = _shape_constant(tensor)
             kind = tensor.type or (tensor.proto.SerializeToString() if tensor.proto is not None else None)
             parts.append((kind, None if constant is None else constant.tobytes()))
         return tuple(parts)
 
-    def _inferred(self, node: Any, inputs: Sequence[Tensor | None], domain: str) -> list[Any]:
+    def _infer(self, node: Any, inputs: Sequence[Tensor | None], domain: str) -> list[Any]:
         ceil = any(attribute.name == "ceil_mode" and attribute.i for attribute in node.attribute)
         schema = self.schema(node.op_type, domain, ceil)
         if schema is None:
@@ -101,7 +101,7 @@ class Inference:
             proto = self.proto(tensor)
             if proto is not None:
                 types[f"i{i}"] = proto
-            constant = _telling(tensor)
+            constant = _shape_constant(tensor)
             if constant is not None:
                 data[f"i{i}"] = proto_of(constant)
         opsets = [self._onnx.helper.make_opsetid(name, version) for name, version in self.opsets.items()]
@@ -115,11 +115,12 @@ class Inference:
         return [None if proto is None else type_of(proto) or proto for proto in protos]
 
 
-def _telling(tensor: Tensor) -> Constant | None:
-    """Return the values of a small or integer constant, which the output shape may depend on; else None."""
+def _shape_constant(tensor: Tensor) -> Constant | None:
+    """Return the values of a constant if the output shape may depend on them: integers or few numbers; else None."""
     value = tensor.constant
-    return value if value is None or value.dtype.kind in "iub" or value.size <= _LARGEST_FACTORS else None
+    return value if value is None or value.dtype.kind in "iub" or value.size <= _MAX_FACTORS else None
 
 
-def _padded(found: list[Any], count: int) -> list[Any]:
+def _pad(found: list[Any], count: int) -> list[Any]:
+    """Return the first `count` entries, filled up with None."""
     return (found + [None] * count)[:count]

@@ -1,4 +1,4 @@
-"""Follows the ops of an ONNX file in order and records them as a Graph.
+"""Interprets the nodes of an ONNX file symbolically, in order, and records them as a Graph.
 
 It tracks the types of all tensors and the values of small constants.
 """
@@ -15,31 +15,32 @@ from cnncost.frontends.onnx import control, sequences
 from cnncost.frontends.onnx.attributes import attribute_of
 from cnncost.frontends.onnx.builder import Builder, Path, Weight
 from cnncost.frontends.onnx.constants import fold
-from cnncost.frontends.onnx.contradictions import contradiction, of_inputs
-from cnncost.frontends.onnx.evident import RULES, evident
-from cnncost.frontends.onnx.functions import function, schema_function, with_attributes
+from cnncost.frontends.onnx.contradictions import contradiction, input_contradiction
+from cnncost.frontends.onnx.fast_types import RULES, fast_type
+from cnncost.frontends.onnx.functions import inline_function, inline_schema_function, with_attributes
 from cnncost.frontends.onnx.inference import Inference
 from cnncost.frontends.onnx.lowering import lowering, weights
-from cnncost.frontends.onnx.lowering.quantized import deferred
-from cnncost.frontends.onnx.lowering.registry import Later, Made, Op, Ref, Tensor
+from cnncost.frontends.onnx.lowering.quantized import can_defer
+from cnncost.frontends.onnx.lowering.registry import DeferredNode, Op, Outputs, Ref, Tensor
 from cnncost.frontends.onnx.names import path_of
-from cnncost.frontends.onnx.repeats import Seen, repeated, signature_of
-from cnncost.frontends.onnx.tensors import Constant, blank, declared, type_of, type_of_constant, value_of
+from cnncost.frontends.onnx.repeats import CachedLowering, reuse, signature_of
+from cnncost.frontends.onnx.tensors import Constant, declared, is_zeros, type_of, type_of_constant, value_of
 from cnncost.tensor_types import TensorType
 
 Names = dict[str, Tensor]
-"""What each name stands for: those of the graph itself, and of the graphs around it."""
+"""Tensors by name: those of the graph, and of the graphs around it."""
 Signature: TypeAlias = "tuple[str, str, str]"
 """A function's domain, name and overload."""
 STATISTICS = {"BatchNormalization": (3, 4)}
-"""Positions of running statistics, which are buffers."""
+"""Input positions of running statistics, which are buffers."""
 SETTINGS = {"Resize": (1, 2), "Upsample": (1,), "OneHot": (2,)}
-"""Positions of an op's settings: floating-point, of several elements, and no weights all the same."""
+"""Input positions of settings: not parameters, though they are floating-point tensors of several elements."""
 STATES = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}
-"""Positions of initial states: zeros there are no weights."""
+"""Input positions of initial states; zeros there are not parameters."""
 NEUTRAL = {"InstanceNormalization": {1: 1, 2: 0}}
-"""Scales and shifts that do nothing: exporters write them by Constant nodes, for group norms and those without any."""
-_RUNTIME_ONLY = frozenset({"Shape", "Size"})
+"""Input positions of scales and shifts, with the value that has no effect: for group norms and norms without scale and
+shift, exporters write such tensors as Constant nodes, which are not parameters."""
+_SHAPE_OPS = frozenset({"Shape", "Size"})
 
 
 class Interpreter:
@@ -53,23 +54,23 @@ class Interpreter:
         self.functions = functions
         self.declared: dict[str, Any] = {}
         self.unshaped: list[str] = []
-        self.following: list[Signature] = []  # functions whose bodies are followed, from the outermost inwards
-        self.within = ""  # the function whose body is followed: names in it are its own
+        self.open_functions: list[Signature] = []  # functions whose bodies are being run, outermost first
+        self.prefix = ""  # makes names of weights unique: functions and subgraphs have their own namespaces
         self._weights: dict[str, int] = {}
         self._settings: set[str] = set()
-        self._seen: dict[Any, Seen] = {}
-        self._constants: set[str] = set()  # what Constant nodes make
-        self._blank: dict[str, bool] = {}  # stored tensors of zeros, and whether a Constant node makes them
+        self._lowered: dict[Any, CachedLowering] = {}
+        self._constants: set[str] = set()  # weights from Constant nodes
+        self._zeros: dict[str, bool] = {}  # weights of all zeros, and whether they come from a Constant node
 
     # ---- graphs
 
     def run(self, nodes: Iterable[Any], names: Names, path: Path = (), given: Mapping[str, Any] | None = None) -> None:
-        """Follow nodes; `given` are the attributes of the function call whose body they are."""
+        """Record nodes in order; in the body of a function, `given` are the attributes of the call."""
         for node in nodes:
             for name in node.input:
                 if name and name not in names:
                     raise SourceError(
-                        f"{self.spec}: node {node.name or node.op_type} reads {name!r}, which nothing before it makes; "
+                        f"{self.spec}: node {node.name or node.op_type} reads {name!r}, which no earlier node returns; "
                         "expected nodes in topological order, without cycles"
                     )
             self._node(with_attributes(self.onnx, node, given), names, path)
@@ -80,15 +81,15 @@ class Interpreter:
         while inputs and inputs[-1] is None:
             inputs.pop()
         signature = None if domain else signature_of(node, inputs, self.inference.opsets.get(""))
-        seen = self._seen.get(signature)
-        if seen is not None:
+        cached = self._lowered.get(signature)
+        if cached is not None:
             call = self.builder.call((*outer, *_path_of(node)))
-            outputs = repeated(self, node, inputs, seen, call)
+            outputs = reuse(self, node, inputs, cached, call)
         else:
             attributes = {attribute.name: attribute_of(attribute) for attribute in node.attribute}
             op = Op(node.op_type, self.inference.opsets.get(domain, 1), attributes, inputs, [])
-            found = self._without_node(node, domain, op)
-            outputs = self._recorded(node, domain, op, names, outer, signature) if found is None else found
+            folded = self._folded(node, domain, op)
+            outputs = self._record(node, domain, op, names, outer, signature) if folded is None else folded
         for name, tensor in zip(node.output, outputs, strict=False):
             if name:
                 names[name] = tensor
@@ -96,17 +97,17 @@ class Interpreter:
             if name:
                 names[name] = Tensor(None)
 
-    def _without_node(self, node: Any, domain: str, op: Op) -> list[Tensor] | None:
-        """Return the outputs of an op that needs no node: constants, shapes, and ops on these; None for other ops."""
+    def _folded(self, node: Any, domain: str, op: Op) -> list[Tensor] | None:
+        """Return the outputs of an op that is folded: Constant, Shape, and ops on constants; None for other ops."""
         if domain:
             return None
         if node.op_type == "Constant":
             return [self._constant_node(node, op)]
         if node.op_type == "Identity" and op.inputs and op.inputs[0] is not None and op.inputs[0].value is None:
             return [op.inputs[0]] if op.inputs[0].type is not None or op.inputs[0].parts is not None else None
-        if node.op_type in _RUNTIME_ONLY and op.inputs and op.inputs[0] is not None and op.inputs[0].type is not None:
-            return [self.constant(_shape(node.op_type, op, op.inputs[0].type))]
-        if control.captured(op.attributes) or not all(t is None or t.constant is not None for t in op.inputs):
+        if node.op_type in _SHAPE_OPS and op.inputs and op.inputs[0] is not None and op.inputs[0].type is not None:
+            return [self.constant(_shape_constant(node.op_type, op, op.inputs[0].type))]
+        if control.has_subgraphs(op.attributes) or not all(t is None or t.constant is not None for t in op.inputs):
             return None
         values = fold(node.op_type, op.attributes, [None if t is None else t.constant for t in op.inputs])
         stored = [t for tensor in op.inputs if tensor is not None for t in (tensor, *tensor.origins) if t.weight]
@@ -122,25 +123,25 @@ class Interpreter:
         proto = next((a.t for a in node.attribute if a.name == "value"), None)
         if proto is None:
             return Tensor(None)
-        tensor = self.stored(name, proto, f"{self.within}{name}")
+        tensor = self.stored(name, proto, f"{self.prefix}{name}")
         self._constants.add(tensor.weight)
-        if tensor.weight in self._blank:
-            self._blank[tensor.weight] = True
+        if tensor.weight in self._zeros:
+            self._zeros[tensor.weight] = True
         return tensor
 
     # ---- ops
 
-    def _recorded(
+    def _record(
         self, node: Any, domain: str, op: Op, names: Names, outer: Path, signature: Any
     ) -> list[Tensor]:  # fmt: skip
         path = (*outer, *_path_of(node))
         if not domain and node.op_type in control.OPS:
-            return control.followed(self, node, op, names, path)
-        if not domain and (made := sequences.followed(self, node, op, names, path)) is not None:
+            return control.lower_control_op(self, node, op, names, path)
+        if not domain and (made := sequences.lower_sequence_op(self, node, op, names, path)) is not None:
             return made
         body = self.functions.get((node.domain, node.op_type, getattr(node, "overload", "")))
         if body is not None:
-            return function(self, body, op, path, {a.name: a for a in node.attribute})
+            return inline_function(self, body, op, path, {a.name: a for a in node.attribute})
         for i in () if domain else SETTINGS.get(node.op_type, ()):
             self._settings.update(tensor.weight for tensor in op.inputs[i : i + 1] if tensor is not None)
         types = self._types(node, domain, op)
@@ -149,18 +150,18 @@ class Interpreter:
         known = all(t is None or t.type is not None for t in op.inputs)
         complete = known and all(t is not None or not name for t, name in zip(kinds, named, strict=True))
         op.outputs = [t if name else None for t, name in zip(kinds, named, strict=True)]
-        if known and (said := contradiction(domain, op) if complete else of_inputs(domain, op)):
+        if known and (message := contradiction(domain, op) if complete else input_contradiction(domain, op)):
             raise SourceError(
-                f"{self.spec}: node {node.name or node.op_type}: {said}; expected sizes that fit: the file is damaged, "
-                "or its inputs are given in sizes that it was not exported for"
+                f"{self.spec}: node {node.name or node.op_type}: {message}; expected sizes that fit: "
+                "the file is damaged, or its inputs are given in sizes that it was not exported for"
             )
         rule = lowering(domain, node.op_type) if complete else None
         results = rule(op) if rule is not None else None
         call = self.builder.call(path)
-        if results is not None and deferred(op):
-            return [Tensor(op.y(), later=Later(_told(domain, node.op_type), tuple(op.inputs), call))]
+        if results is not None and can_defer(op):
+            return [Tensor(op.y(), deferred=DeferredNode(_node_name(domain, node.op_type), tuple(op.inputs), call))]
         if results is None and complete:
-            expanded = schema_function(self, node, op, domain, path)
+            expanded = inline_schema_function(self, node, op, domain, path)
             if expanded is not None:
                 return expanded
         if results is None:
@@ -168,17 +169,19 @@ class Interpreter:
         for text in op.notes:
             self.builder.note(text)
         before = len(self.builder.nodes)
-        outputs = self._emitted(node, domain, op, results, call)
-        if signature is not None and not op.looked and op.type in RULES:
-            self._seen[signature] = Seen(op, results, tuple(each.spec for each in self.builder.nodes[before:]))
+        outputs = self._append_nodes(node, domain, op, results, call)
+        if signature is not None and not op.reads_values and op.type in RULES:
+            self._lowered[signature] = CachedLowering(
+                op, results, tuple(each.spec for each in self.builder.nodes[before:])
+            )
         return outputs
 
     def _types(self, node: Any, domain: str, op: Op) -> list[Any]:
-        """A TensorType, else a TypeProto or None, for each output. Raises SourceError if inputs are missing."""
-        if not domain and len(node.output) == 1 and (known := evident(op)) is not None:
+        """Return a TensorType, else a TypeProto or None, for each output. Raises SourceError if inputs are missing."""
+        if not domain and len(node.output) == 1 and (known := fast_type(op)) is not None:
             return [known]
-        if lacking := self.inference.lacking(node, domain):
-            raise SourceError(f"{self.spec}: node {node.name or node.op_type}: {lacking}; the file is damaged")
+        if missing_inputs := self.inference.missing_inputs(node, domain):
+            raise SourceError(f"{self.spec}: node {node.name or node.op_type}: {missing_inputs}; the file is damaged")
         inferred = self.inference.types(node, op, domain)
         return [self._declared(name, each) for name, each in zip(node.output, inferred, strict=True)]
 
@@ -188,9 +191,10 @@ class Interpreter:
             return inferred
         return type_of(self.declared[name]) or inferred or self.declared[name]
 
-    def _emitted(self, node: Any, domain: str, op: Op, made: Made, call: int) -> list[Tensor]:
+    def _append_nodes(self, node: Any, domain: str, op: Op, made: Outputs, call: int) -> list[Tensor]:
+        """Append one node per step of a lowered op; returns the op's outputs."""
         results: list[tuple[int, ...]] = []
-        name = _told(domain, node.op_type)
+        name = _node_name(domain, node.op_type)
 
         def value(source: Any) -> int:
             if isinstance(source, Ref):
@@ -204,25 +208,25 @@ class Interpreter:
             if source is None:
                 found.append(Tensor(None))
             elif isinstance(source, Ref):
-                found.append(self._tensor(value(source)))
+                found.append(self.tensor(value(source)))
             else:
                 found.append(op.inputs[source] or Tensor(None))
         return found
 
     def unknown(self, node: Any, domain: str, op: Op, types: list[Any], call: int) -> list[Tensor]:
-        """Record an op of which only the types are known: it makes the totals lower bounds."""
-        control.left_out(self, op, call)
+        """Record an op whose cost is unknown, which makes the totals lower bounds; returns its outputs."""
+        control.register_skipped_weights(self, op, call)
         inputs = [
             self.value(tensor, node.op_type, domain, i, call)
             for i, tensor in enumerate(op.inputs) if tensor is not None and tensor.type is not None
         ]  # fmt: skip
         kinds = [t for t, name in zip(types, node.output, strict=True) if isinstance(t, TensorType) and name]
         kind = f"{domain or 'onnx'}::{node.op_type}"
-        ids = iter(self.builder.node(_told(domain, node.op_type), kind, {}, inputs, kinds, call))
+        ids = iter(self.builder.node(_node_name(domain, node.op_type), kind, {}, inputs, kinds, call))
         outputs = []
         for name, each in zip(node.output, types, strict=True):
             if isinstance(each, TensorType) and name:
-                outputs.append(self._tensor(next(ids)))
+                outputs.append(self.tensor(next(ids)))
             else:
                 outputs.append(Tensor(None, proto=each))
                 if name:
@@ -231,19 +235,16 @@ class Interpreter:
 
     # ---- tensors
 
-    def _tensor(self, value: int) -> Tensor:
-        return Tensor(self.builder.values[value].type, value)
-
     def tensor(self, value: int) -> Tensor:
         """Return the Tensor for a value id."""
-        return self._tensor(value)
+        return Tensor(self.builder.values[value].type, value)
 
     def constant(self, value: Constant) -> Tensor:
-        """Return a constant that no op has read yet."""
+        """Return a constant; it gets a value id when an op first reads it."""
         return Tensor(type_of_constant(value), constant=value)
 
     def stored(self, name: str, proto: Any, weight: str = "") -> Tensor:
-        """Return an initializer as a Tensor; with values if it is small."""
+        """Return an initializer or constant as a Tensor, with its values if it is small; `weight`: its unique name."""
         kind = declared(proto)
         if kind is None:
             wrong = "a size below zero" if min(proto.dims, default=0) < 0 else "a dtype without a size"
@@ -252,16 +253,16 @@ class Interpreter:
         if proto.data_type in _PACKED:
             self.builder.note("elements of less than a byte are counted as one byte each")
         value = value_of(proto)
-        if kind.floating and blank(proto, value):
-            self._blank[weight or name] = False
+        if kind.floating and is_zeros(proto, value):
+            self._zeros[weight or name] = False
         return Tensor(kind, constant=value, weight=weight or name)
 
     def value(self, tensor: Any, op: str, domain: str, at: int, call: int) -> int:
-        """Return a tensor's value id; a stored tensor becomes a parameter, buffer or constant when it is first read."""
+        """Return the value id of an op's input; its first reader decides if it is a parameter, buffer or constant."""
         if tensor.value is not None:
             return tensor.value  # type: ignore[no-any-return]
-        if tensor.later is not None:
-            return self._dequantized(tensor.later, tensor.type)
+        if tensor.deferred is not None:
+            return self._dequantized(tensor.deferred, tensor.type)
         if tensor.weight and tensor.weight in self._weights:
             return self._weights[tensor.weight]
         buffer = at in STATISTICS.get(op, ()) and not domain
@@ -269,11 +270,16 @@ class Interpreter:
         weight = at in weights(domain, op)
         owned = (
             bool(tensor.weight)
-            and not self._neutral(tensor, op, at)
+            and not self._is_neutral(tensor, op, at)
             and (
                 buffer
                 or weight
-                or (tensor.type.floating and tensor.type.numel > 1 and not setting and not self._empty(tensor, op, at))
+                or (
+                    tensor.type.floating
+                    and tensor.type.numel > 1
+                    and not setting
+                    and not self._is_zero_state(tensor, op, at)
+                )
             )
         )
         role: Any = "buffer" if buffer and owned else "parameter" if owned else "constant"
@@ -288,27 +294,31 @@ class Interpreter:
                 self.builder.undeclared.append(identity)
         return identity
 
-    def _dequantized(self, later: Later, kind: TensorType) -> int:
-        if later.value is None:
+    def _dequantized(self, deferred: DeferredNode, kind: TensorType) -> int:
+        """Append the deferred DequantizeLinear unless an earlier reader has; returns its output's value id."""
+        if deferred.value is None:
             inputs = [
-                self.value(each, "DequantizeLinear", "", i, later.call)
-                for i, each in enumerate(later.inputs) if each is not None
+                self.value(each, "DequantizeLinear", "", i, deferred.call)
+                for i, each in enumerate(deferred.inputs) if each is not None
             ]  # fmt: skip
-            (later.value,) = self.builder.node(later.name, "quantize", {"fn": "dequantize"}, inputs, [kind], later.call)
-        return later.value
+            (deferred.value,) = self.builder.node(
+                deferred.name, "quantize", {"fn": "dequantize"}, inputs, [kind], deferred.call
+            )
+        return deferred.value
 
-    def _neutral(self, tensor: Tensor, op: str, at: int) -> bool:
+    def _is_neutral(self, tensor: Tensor, op: str, at: int) -> bool:
+        """Return True for a scale or shift from a Constant node that has no effect."""
         if at not in NEUTRAL.get(op, ()) or tensor.weight not in self._constants or tensor.constant is None:
             return False
         return bool((tensor.constant == NEUTRAL[op][at]).all())
 
-    def _empty(self, tensor: Tensor, op: str, at: int) -> bool:
-        """True for zeros from a Constant node, and for an initial state of zeros: these aren't trained parameters."""
-        made = self._blank.get(tensor.weight)
-        return made is not None and (made or at in STATES.get(op, ()))
+    def _is_zero_state(self, tensor: Tensor, op: str, at: int) -> bool:
+        """Return True for zeros that aren't trained parameters: from a Constant node, or as an initial state."""
+        from_node = self._zeros.get(tensor.weight)
+        return from_node is not None and (from_node or at in STATES.get(op, ()))
 
-    def unread(self, protos: Iterable[Any], place: str = "", call: int = 0) -> None:
-        """Register initializers that no op has read, neither as tensors nor as settings, as parameters of the file."""
+    def register_unused(self, protos: Iterable[Any], place: str = "", call: int = 0) -> None:
+        """Register floating-point initializers that no op has read as parameters: the file stores them."""
         for proto in protos:
             name, kind = f"{place}{proto.name}", declared(proto)
             if kind is None or not kind.floating or kind.numel < 2 or name in self._weights or name in self._settings:
@@ -318,17 +328,18 @@ class Interpreter:
 
 
 _PACKED = frozenset({21, 22, 23, 25, 26})
+"""Element types of less than a byte, by number of TensorProto.DataType."""
 
 
 def _path_of(node: Any) -> Path:
     return path_of(node.name, node.op_type, {p.key: p.value for p in node.metadata_props})
 
 
-def _told(domain: str, op: str) -> str:
+def _node_name(domain: str, op: str) -> str:
     return f"{domain or 'onnx'}.{op}"
 
 
-def _shape(name: str, op: Op, kind: TensorType) -> Constant:
+def _shape_constant(name: str, op: Op, kind: TensorType) -> Constant:
     if name == "Size":
         return np.asarray(kind.numel, np.int64)
     return np.asarray(kind.shape[op.get("start", 0) : op.get("end")], np.int64)

@@ -1,7 +1,4 @@
-"""Derives the module of a node from its name.
-
-Torch's two exporters write module paths, other exporters paths with slashes.
-"""
+"""Derives the module path of a node from its metadata or name, as torch's two exporters write them."""
 
 from __future__ import annotations
 
@@ -14,10 +11,11 @@ SCOPES, CLASSES = "pkg.torch.onnx.name_scopes", "pkg.torch.onnx.class_hierarchy"
 
 
 def path_of(name: str, op: str, metadata: Mapping[str, str]) -> Path:
-    """The module of a node, from the outermost inwards.
+    """Return the path of the module that a node belongs to.
 
-    dynamo's metadata have scopes and classes; `/layer1/layer1.0/conv1/Conv` of the older exporter is layer1.0.conv1, as
-    a part of a Sequential is named with its own name and position. Without slashes the node is its own module.
+    The dynamo exporter writes scopes and classes into the metadata. The older exporter writes them into the name:
+    `/layer1/layer1.0/conv1/Conv` is in layer1.0.conv1, since it repeats a Sequential's name before each of its items. A
+    node whose name has no slashes is its own module.
     """
     if SCOPES in metadata:
         return _dynamo(metadata)

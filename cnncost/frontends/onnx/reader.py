@@ -1,6 +1,6 @@
-"""Reads an ONNX file into a ModelProto, and checks that it can be followed.
+"""Reads an ONNX file into a ModelProto, and checks its graph and opsets.
 
-Data in other files is not read, and no memory is allocated for the sizes that the file declares.
+External data files are not read, and no memory is allocated for the sizes that the file declares.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from cnncost.errors import MissingPackageError, SourceError
 from cnncost.frontends.onnx.wire import without_data
 from cnncost.near import suggestion
 
-OLDEST = 7
-"""Oldest opset of the default domain whose ops are read as they were meant."""
+OLDEST_OPSET = 7
+"""Oldest supported opset of the default domain: ops of older ones have other semantics."""
 INSTALL = "pip install 'cnncost[onnx]'"
 
 
-def package(spec: str) -> Any:
+def import_onnx(spec: str) -> Any:
     """Import the package onnx. Raises MissingPackageError, with the command that installs it."""
     try:
         import onnx
@@ -28,7 +28,7 @@ def package(spec: str) -> Any:
 
 
 def read(spec: str) -> Any:
-    """The model in a file.
+    """Return the model in a file, without the data of large tensors.
 
     Raises:
         MissingPackageError: the package onnx is not installed.
@@ -38,7 +38,7 @@ def read(spec: str) -> Any:
     if not path.is_file():
         near = suggestion(path.name, [p.name for p in path.parent.glob("*.onnx")]) if path.parent.is_dir() else ""
         raise SourceError(f"{spec}: no such file{near}; expected a model saved as .onnx")
-    onnx = package(spec)
+    onnx = import_onnx(spec)
     try:
         if path.suffix == ".onnx":
             model = onnx.ModelProto.FromString(without_data(path))
@@ -56,16 +56,17 @@ def checked(spec: str, model: Any) -> Any:
     """Return the model unchanged if it has a graph and known opsets. Raises SourceError otherwise."""
     if not model.HasField("graph") or not (model.opset_import or model.functions):
         raise SourceError(f"{spec}: not an ONNX model: it has no graph or names no opset; is it a file of weights?")
-    newest = package(spec).defs.onnx_opset_version()
+    newest = import_onnx(spec).defs.onnx_opset_version()
     opset = opsets(model).get("", newest)
     if opset > newest:
         raise SourceError(
-            f"{spec}: opset {opset}; the installed onnx {package(spec).__version__} knows up to {newest}: "
+            f"{spec}: opset {opset}; the installed onnx {import_onnx(spec).__version__} knows up to {newest}: "
             "upgrade it by: pip install --upgrade onnx"
         )
-    if opset < OLDEST:
+    if opset < OLDEST_OPSET:
         raise SourceError(
-            f"{spec}: opset {opset}; expected {OLDEST} or newer: convert it by onnx.version_converter.convert_version"
+            f"{spec}: opset {opset}; expected {OLDEST_OPSET} or newer: "
+            "convert it by onnx.version_converter.convert_version"
         )
     return model
 

@@ -1,36 +1,44 @@
-"""Sequences and optionals: lists of tensors that the file builds, and what is taken out of them.
+"""Ops on sequences and optionals that the file builds: `Tensor.parts` lists a sequence's tensors.
 
-A sequence costs nothing and moves nothing: it only holds its tensors. SplitToSequence and ConcatFromSequence copy, as
-Split and Concat do. The length of a sequence that is an input of the file depends on data: ops on it are unknown.
+Building and indexing a sequence costs nothing; SplitToSequence and ConcatFromSequence copy, as Split and Concat do. The
+length of a sequence that is an input of the file depends on data, so ops on it are unknown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from cnncost.frontends.onnx import control
-from cnncost.frontends.onnx.builder import Path
+from cnncost.frontends.onnx.builder import Attrs, Path
 from cnncost.frontends.onnx.lowering.registry import Op, Tensor
 from cnncost.frontends.onnx.tensors import LARGEST_CONSTANT
 from cnncost.tensor_types import Shape
 
+if TYPE_CHECKING:
+    from cnncost.frontends.onnx.interpreter import Interpreter
 
-def followed(run: Any, node: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
-    """Return the outputs of an op on sequences; None for other ops, or if what it does depends on data."""
+
+def lower_sequence_op(
+    interpreter: Interpreter, node: Any, op: Op, names: dict[str, Tensor], path: Path
+) -> list[Tensor] | None:
+    """Return the outputs of an op on sequences or optionals; None for other ops, or if data decides what it does."""
     rule = _RULES.get(op.type)
     if rule is None:
         return None
-    outside, run.within = run.within, f"{run.within}{','.join(node.output)}/"  # no two ops make the same outputs
+    outside, interpreter.prefix = (
+        interpreter.prefix,
+        f"{interpreter.prefix}{','.join(node.output)}/",
+    )  # output names are unique
     try:
-        return rule(run, op, names, path)
+        return rule(interpreter, op, names, path)
     finally:
-        run.within = outside
+        interpreter.prefix = outside
 
 
-Rule = Callable[[Any, Op, dict[str, Tensor], Path], "list[Tensor] | None"]
+Rule: TypeAlias = "Callable[[Interpreter, Op, dict[str, Tensor], Path], list[Tensor] | None]"
 _RULES: dict[str, Rule] = {}
 
 
@@ -58,30 +66,30 @@ def _position(op: Op, index: int, size: int, default: int) -> int | None:
 
 
 @_rule("SequenceEmpty")
-def _empty(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001  # the protocol
+def _empty(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001  # the protocol
     return [Tensor(None, parts=())]
 
 
 @_rule("SequenceConstruct")
-def _construct(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+def _construct(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
     return [Tensor(None, parts=tuple(t for t in op.inputs if t is not None))]
 
 
 @_rule("SequenceAt")
-def _at(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+def _at(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
     parts = _parts(op)
     place = None if parts is None else _position(op, 1, len(parts), 0)
     return None if parts is None or place is None or not 0 <= place < len(parts) else [parts[place]]
 
 
 @_rule("SequenceLength")
-def _length(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+def _length(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
     parts = _parts(op)
-    return None if parts is None else [run.constant(np.asarray(len(parts), np.int64))]
+    return None if parts is None else [interpreter.constant(np.asarray(len(parts), np.int64))]
 
 
 @_rule("SequenceInsert")
-def _insert(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+def _insert(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
     parts, added = _parts(op), op.inputs[1]
     place = None if parts is None else _position(op, 2, len(parts), len(parts))
     if parts is None or place is None or added is None or not 0 <= place <= len(parts):
@@ -90,7 +98,7 @@ def _insert(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tens
 
 
 @_rule("SequenceErase")
-def _erase(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+def _erase(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
     parts = _parts(op)
     place = None if parts is None else _position(op, 1, len(parts), len(parts) - 1)
     if parts is None or place is None or not 0 <= place < len(parts):
@@ -99,14 +107,14 @@ def _erase(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tenso
 
 
 @_rule("SequenceMap")
-def _map(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
+def _map(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
     """Run SequenceMap's body for each tensor of the first sequence.
 
     Further inputs are sequences of the same length, or one tensor that is passed each time.
     """
     parts, body = _parts(op), op.get("body")
     inputs = [tensor for tensor in op.inputs if tensor is not None]
-    if parts is None or len(parts) * max(len(body.node), 1) > control.MOST_STEPS:
+    if parts is None or len(parts) * max(len(body.node), 1) > control.MAX_NODES:
         return None
     if any(len(t.parts) != len(parts) if t.parts is not None else t.type is None for t in inputs):
         return None
@@ -116,12 +124,12 @@ def _map(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor]
             value.name: tensor if tensor.parts is None else tensor.parts[i]
             for value, tensor in zip(body.input, inputs, strict=True)
         }
-        made.append(control.followed_graph(run, body, names, bound, path))
+        made.append(control.run_subgraph(interpreter, body, names, bound, path))
     return [Tensor(None, parts=tuple(each[i] for each in made)) for i in range(len(body.output))]
 
 
 @_rule("SplitToSequence")
-def _split(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+def _split(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
     """Split into parts of the given sizes, or of one size (the last part may be smaller); by default of size 1."""
     x = op.inputs[0]
     if x is None or x.type is None or not x.type.shape:
@@ -137,15 +145,17 @@ def _split(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tenso
     if x.constant is not None:
         values = np.split(x.constant, np.cumsum(sizes)[:-1], axis) if sizes else []
         values = [each.squeeze(axis) for each in values] if squeezed else values
-        return [Tensor(None, parts=tuple(run.constant(each)._replace(origins=_origins(x)) for each in values))]
-    call, kind = run.builder.call(path), x.type
+        return [Tensor(None, parts=tuple(interpreter.constant(each)._replace(origins=_origins(x)) for each in values))]
+    call, kind = interpreter.builder.call(path), x.type
     types = [kind._replace(shape=(*shape[:axis], size, *shape[axis + 1 :])) for size in sizes]
-    value = run.value(x, op.type, "", 0, call)
+    value = interpreter.value(x, op.type, "", 0, call)
     moves = (("split", axis),)
-    made = run.builder.node("onnx.SplitToSequence", "layout", {"copy": True, "moves": moves}, [value], types, call)
+    made = interpreter.builder.node(
+        "onnx.SplitToSequence", "layout", {"copy": True, "moves": moves}, [value], types, call
+    )
     if squeezed:
-        made = tuple(_reshaped(run, each, (*shape[:axis], *shape[axis + 1 :]), call) for each in made)
-    return [Tensor(None, parts=tuple(run.tensor(each) for each in made))]
+        made = tuple(_reshaped(interpreter, each, (*shape[:axis], *shape[axis + 1 :]), call) for each in made)
+    return [Tensor(None, parts=tuple(interpreter.tensor(each) for each in made))]
 
 
 def _origins(x: Tensor) -> tuple[Tensor, ...]:
@@ -153,13 +163,14 @@ def _origins(x: Tensor) -> tuple[Tensor, ...]:
     return (x, *x.origins) if x.weight and x.type is not None and x.type.floating else x.origins
 
 
-def _reshaped(run: Any, value: int, shape: Shape, call: int) -> int:
-    to = run.builder.values[value].type._replace(shape=shape)
-    attrs = {"copy": False, "moves": (("reshape", shape),)}
-    return run.builder.node("onnx.SplitToSequence", "layout", attrs, [value], [to], call, alias=True)[0]  # type: ignore[no-any-return]
+def _reshaped(interpreter: Interpreter, value: int, shape: Shape, call: int) -> int:
+    to = interpreter.builder.values[value].type._replace(shape=shape)
+    attrs: Attrs = {"copy": False, "moves": (("reshape", shape),)}
+    return interpreter.builder.node("onnx.SplitToSequence", "layout", attrs, [value], [to], call, alias=True)[0]
 
 
 def _sizes(op: Op, length: int) -> list[int] | None:
+    """Return the sizes that SplitToSequence splits an axis of `length` into; None if they are unknown."""
     if not op.has(1):
         return [1] * length
     found = op.constant(1)
@@ -172,7 +183,7 @@ def _sizes(op: Op, length: int) -> list[int] | None:
 
 
 @_rule("ConcatFromSequence")
-def _concat(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+def _concat(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
     """Concatenate along an axis, or stack along a new one."""
     parts, new, axis = _parts(op), op.get("new_axis", 0), op.get("axis", 0)
     kinds = [part.type for part in parts or () if part.type is not None]
@@ -187,35 +198,37 @@ def _concat(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tens
         return None
     values = [part.constant for part in parts if part.constant is not None]
     if len(values) == len(parts) and sum(value.size for value in values) <= LARGEST_CONSTANT:
-        joined = run.constant(np.stack(values, axis) if new else np.concatenate(values, axis))
+        joined = interpreter.constant(np.stack(values, axis) if new else np.concatenate(values, axis))
         return [joined._replace(origins=tuple(origin for part in parts for origin in _origins(part)))]
     to = first._replace(shape=(*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :]))
-    call = run.builder.call(path)
-    read = [run.value(part, op.type, "", 0, call) for part in parts]
+    call = interpreter.builder.call(path)
+    read = [interpreter.value(part, op.type, "", 0, call) for part in parts]
     moves = ((("reshape", shapes[0]),) if new else ()) + (("cat", axis),)
-    attrs = {"copy": True, "moves": moves}
-    return [run.tensor(run.builder.node("onnx.ConcatFromSequence", "layout", attrs, read, [to], call)[0])]
+    attrs: Attrs = {"copy": True, "moves": moves}
+    return [
+        interpreter.tensor(interpreter.builder.node("onnx.ConcatFromSequence", "layout", attrs, read, [to], call)[0])
+    ]
 
 
-# ---- optionals: what is in them, or nothing
+# ---- optionals: represented by their element; an empty one is marked `absent`
 
 
 @_rule("Optional")
-def _optional(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+def _optional(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
     found = op.inputs[0] if op.inputs else None
     return [Tensor(None, absent=True) if found is None else found]
 
 
 @_rule("OptionalHasElement")
-def _has(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+def _has(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
     found = op.inputs[0] if op.inputs else None
     absent = found is None or found.absent
     if found is not None and not absent and found.type is None and found.parts is None:
         return None
-    return [run.constant(np.asarray(not absent))]
+    return [interpreter.constant(np.asarray(not absent))]
 
 
 @_rule("OptionalGetElement")
-def _element(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+def _element(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
     found = op.inputs[0] if op.inputs else None
     return None if found is None or (found.type is None and found.parts is None) else [found]

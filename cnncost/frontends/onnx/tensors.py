@@ -1,4 +1,4 @@
-"""ONNX's tensors: element types, declared shapes, and the values of small tensors. Large data is never read."""
+"""ONNX tensors: element types, declared shapes, and the values of small tensors. Large data is never read."""
 
 from __future__ import annotations
 
@@ -13,38 +13,39 @@ from cnncost.tensor_types import TensorType
 Constant: TypeAlias = "np.ndarray[Any, Any]"
 """A small tensor with its values."""
 LARGEST_CONSTANT = 4096
-"""Most elements of a tensor whose values are followed: shapes, indices, scalars. Weights are larger or not needed."""
-_AS_STORED = {
+"""Maximum number of elements of a tensor whose values are read: shapes, indices, scalars; values of weights are not
+needed."""
+_RAW_TYPES = {
     number: (np.dtype(name), field)
     for number, name, field in ((1, "float32", "float_data"), (6, "int32", "int32_data"), (7, "int64", "int64_data"),
                                 (11, "float64", "double_data"))
 } if sys.byteorder == "little" else {}  # fmt: skip
-"""Element types whose bytes in a file are those of an array, and where a file has them as numbers."""
-_MOST_BYTES = 1 << 16
-"""Most bytes that are looked through for anything but zeros."""
+"""Element types whose raw bytes NumPy reads directly: the dtype, and the field with the numbers if they aren't raw."""
+_MAX_SCANNED = 1 << 16
+"""Maximum number of bytes that are compared with zero."""
 
 DTYPES: dict[int, str] = {
     1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16",
     11: "float64", 12: "uint32", 13: "uint64", 14: "complex64", 15: "complex128", 16: "bfloat16", 17: "float8_e4m3fn",
     18: "float8_e4m3fnuz", 19: "float8_e5m2", 20: "float8_e5m2fnuz", 24: "float8_e8m0fnu",
 }  # fmt: skip
-"""Names by number of TensorProto.DataType. Strings have no size; elements of less than a byte are packed."""
+"""Dtypes by number of TensorProto.DataType, without strings, which have no size, and the types in PACKED."""
 PACKED: dict[int, str] = {21: "uint8", 22: "int8", 23: "uint8", 25: "uint8", 26: "int8"}
-"""4-bit and 2-bit types, which are counted as one byte each: a note says so."""
+"""Dtypes that stand for 4-bit and 2-bit types: elements are counted as one byte each, and a note says so."""
 NUMBERS = {name: number for number, name in DTYPES.items()}
 
 
 _DTYPE_NAMES = {np.dtype(name): name for name in ("float32", "int64", "int32", "bool", "float64")}
-"""Names of the most frequent dtypes, which numpy puts together anew each time."""
+"""Names of the most frequent dtypes: NumPy builds the string on each access of `dtype.name`."""
 
 
 def dtype_of(elem_type: int) -> str | None:
-    """Return the dtype's name; None for strings and for types that are not known here."""
+    """Return the dtype's name; None for strings and unsupported types."""
     return DTYPES.get(elem_type) or PACKED.get(elem_type)
 
 
 def declared(proto: Any) -> TensorType | None:
-    """Return the type of a TensorProto from its header alone; None if its dtype is unknown or a size negative."""
+    """Return the type that a TensorProto declares; None if its dtype is unsupported or a size negative."""
     dtype = dtype_of(proto.data_type)
     shape = tuple(proto.dims)
     return None if dtype is None or any(n < 0 for n in shape) else TensorType(shape, dtype)
@@ -60,11 +61,11 @@ def type_of(proto: Any) -> TensorType | None:
 
 
 def value_of(proto: Any) -> Constant | None:
-    """Return the values of a small tensor in the file itself; None if it is large, external, or not numeric."""
+    """Return the values of a small tensor; None if it is large, in an external file, or not numeric."""
     size = prod(proto.dims)
     if not 0 <= size <= LARGEST_CONSTANT or proto.data_location == 1 or proto.data_type not in DTYPES:
         return None
-    if (known := _AS_STORED.get(proto.data_type)) is not None and not proto.HasField("segment"):
+    if (known := _RAW_TYPES.get(proto.data_type)) is not None and not proto.HasField("segment"):
         dtype, numbers = known
         if raw := proto.raw_data:
             return np.frombuffer(raw, dtype).reshape(proto.dims) if len(raw) == size * dtype.itemsize else None
@@ -75,24 +76,24 @@ def value_of(proto: Any) -> Constant | None:
 
     try:
         return np.asarray(numpy_helper.to_array(proto))
-    except (ValueError, TypeError):  # data of another length than declared
+    except (ValueError, TypeError):  # the data's length differs from the declared one
         return None
 
 
-def blank(proto: Any, value: Constant | None) -> bool:
-    """True if a tensor in the file itself is known to be zeros; not if it has so many bytes that they were not read.
+def is_zeros(proto: Any, value: Constant | None) -> bool:
+    """Return True if a tensor is known to be all zeros; False if it is external or too large to be compared.
 
     Args:
         proto: a TensorProto.
-        value: its values, as `value_of` gives them.
+        value: its values, as returned by `value_of`.
     """
     if raw := proto.raw_data:
-        return len(raw) <= _MOST_BYTES and raw.count(0) == len(raw)
+        return len(raw) <= _MAX_SCANNED and raw.count(0) == len(raw)
     return value is not None and value.size > 0 and not value.any()
 
 
 def number(value: int, kind: TensorType) -> Constant:
-    """Return an integer as a one-element tensor of this type."""
+    """Return an integer as a tensor of this type, which has one element."""
     return np.full(kind.shape, value, kind.dtype)
 
 
@@ -104,6 +105,6 @@ def proto_of(value: Constant) -> Any:
 
 
 def type_of_constant(value: Constant) -> TensorType | None:
-    """Return the type of a constant; None if its dtype is not known here."""
+    """Return the type of a constant; None if ONNX has no such dtype."""
     name = _DTYPE_NAMES.get(value.dtype) or value.dtype.name
     return TensorType(value.shape, name) if name in NUMBERS else None

@@ -1,7 +1,7 @@
-"""A file's bytes without the data of its large tensors: what is not read takes neither time nor memory.
+"""Strips the data of large tensors from an ONNX file before it is parsed, to save time and memory.
 
-Protocol buffers are fields: a number with a wire type, then a value or a length with so many bytes. Only messages that
-are too large to have no large tensor are looked into; all others are copied as they are.
+A protobuf message is a list of fields: a tag (field number and wire type), then a value, or a length and that many
+bytes. Messages of at most MAX_DATA bytes can't hold a large tensor and are copied without being parsed.
 Ref: https://protobuf.dev/programming-guides/encoding, and onnx.proto for the numbers of fields.
 """
 
@@ -12,13 +12,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-MOST = 1 << 16
-"""Bytes of the largest field that is data and kept: 4,096 elements of 16 bytes, which may be looked into."""
+MAX_DATA = 1 << 16
+"""Maximum bytes of a data field that is kept: LARGEST_CONSTANT elements of 16 bytes; constant folding may read them."""
 SMALL_FILE = 1 << 20
-"""Bytes of a file that is read as it is."""
+"""Maximum bytes of a file that is read whole."""
 DATA = ""
-"""In place of a message's name: a tensor's elements."""
+"""Marks a field that holds a tensor's elements, instead of the name of the message in it."""
 Bytes: TypeAlias = "bytes | mmap.mmap"
+# for each message, the fields that may hold a large tensor: field number -> name of the message in it, or DATA
 _MESSAGES: dict[str, Mapping[int, str]] = {
     "Model": {7: "Graph", 20: "Training", 25: "Function"},
     "Training": {1: "Graph", 2: "Graph"},
@@ -38,34 +39,34 @@ def without_data(path: Path) -> bytes:
     if size <= SMALL_FILE:
         return path.read_bytes()
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return b"".join(_kept(data, 0, size, "Model"))
+        return b"".join(_pieces(data, 0, size, "Model"))
 
 
-def _kept(data: Bytes, start: int, end: int, message: str) -> Iterator[bytes]:
-    """Return the pieces of a message from `start` to `end` that stay."""
+def _pieces(data: Bytes, start: int, end: int, message: str) -> Iterator[bytes]:
+    """Yield the pieces of a message from `start` to `end` that are kept."""
     fields = _MESSAGES[message]
-    done = at = start  # what is before `done` has been copied or left out
+    done = at = start  # all bytes before `done` have been yielded or dropped
     while at < end:
         first = at
         tag = data[at]
         at += 1
         if tag > 127:
-            tag, at = _number(data, at - 1, end)
+            tag, at = _read_varint(data, at - 1, end)  # most tags are one byte, and a call would cost time
         kind = tag & 7
         if kind == _LENGTH:
             length = data[at] if at < end else 0
             at += 1
             if length > 127:
-                length, at = _number(data, at - 1, end)
+                length, at = _read_varint(data, at - 1, end)
             inner, at = at, at + length
-            if length > MOST and at <= end and (within := fields.get(tag >> 3)) is not None:
+            if length > MAX_DATA and at <= end and (inner_message := fields.get(tag >> 3)) is not None:
                 yield data[done:first]
                 done = at
-                if within:
-                    content = b"".join(_kept(data, inner, at, within))
-                    yield b"".join((_varint(tag), _varint(len(content)), content))
+                if inner_message:
+                    content = b"".join(_pieces(data, inner, at, inner_message))
+                    yield b"".join((_write_varint(tag), _write_varint(len(content)), content))
         elif kind == _VARINT:
-            _, at = _number(data, at, end)
+            _, at = _read_varint(data, at, end)
         elif kind in {_FIXED64, _FIXED32}:
             at += 8 if kind == _FIXED64 else 4
         else:
@@ -75,8 +76,8 @@ def _kept(data: Bytes, start: int, end: int, message: str) -> Iterator[bytes]:
     yield data[done:end]
 
 
-def _number(data: Bytes, at: int, end: int) -> tuple[int, int]:
-    """Read a varint (seven bits per byte, lowest first); returns it and the position behind it."""
+def _read_varint(data: Bytes, at: int, end: int) -> tuple[int, int]:
+    """Read a varint (seven bits per byte, lowest first); returns it and the position after it."""
     found = shift = 0
     while at < end and shift < 64:
         byte = data[at]
@@ -88,7 +89,7 @@ def _number(data: Bytes, at: int, end: int) -> tuple[int, int]:
     raise ValueError(f"cut off: a number at byte {at:,} does not end")
 
 
-def _varint(number: int) -> bytes:
+def _write_varint(number: int) -> bytes:
     found = bytearray()
     while number > 127:
         found.append(number & 127 | 128)

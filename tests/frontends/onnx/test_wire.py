@@ -34,7 +34,7 @@ def emptied(proto):
         stored += [a.t for n in each.node for a in n.attribute if a.HasField("t")]
     for tensor in stored:
         for name in ("raw_data", "float_data", "int64_data", "int32_data", "double_data"):
-            if len(getattr(tensor, name)) > wire.MOST:
+            if len(getattr(tensor, name)) > wire.MAX_DATA:
                 tensor.ClearField(name)
     return proto
 
@@ -67,8 +67,8 @@ def test_what_is_left(tmp_path, name):
     path = tmp_path / "m.onnx"
     path.write_bytes(proto.SerializeToString())
     assert path.stat().st_size > wire.SMALL_FILE // 2
-    found = b"".join(wire._kept(path.read_bytes(), 0, path.stat().st_size, "Model"))  # of a file of any size
-    assert len(found) < wire.MOST
+    found = b"".join(wire._pieces(path.read_bytes(), 0, path.stat().st_size, "Model"))  # of a file of any size
+    assert len(found) < wire.MAX_DATA
     assert onnx.ModelProto.FromString(found) == emptied(proto)
 
 
@@ -104,10 +104,10 @@ def test_a_file_larger_than_the_package_reads(tmp_path):
     proto = model([node("MatMul", "x w", "y")], [("x", 3, 2**15)], stored=[])
     head, tensor = proto.graph.SerializeToString(), TensorProto(dims=[2**15, 2**15 + 2**13], data_type=1, name="w")
     size = 4 * 2**15 * (2**15 + 2**13)
-    before = tensor.SerializeToString() + b"\x4a" + wire._varint(size)  # field 9: raw_data
-    stored = b"\x2a" + wire._varint(len(before) + size) + before  # field 5: an initializer
+    before = tensor.SerializeToString() + b"\x4a" + wire._write_varint(size)  # field 9: raw_data
+    stored = b"\x2a" + wire._write_varint(len(before) + size) + before  # field 5: an initializer
     proto.ClearField("graph")
-    start = proto.SerializeToString() + b"\x3a" + wire._varint(len(head) + len(stored) + size) + head + stored
+    start = proto.SerializeToString() + b"\x3a" + wire._write_varint(len(head) + len(stored) + size) + head + stored
     path = tmp_path / "m.onnx"
     with path.open("wb") as file:
         file.write(start)

@@ -8,16 +8,16 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Attrs, Made, Op, Ref, Source, lowers, shapes
+from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Attrs, Op, Outputs, Ref, Source, lowers, shapes
 from cnncost.tensor_types import TensorType
 
 
-def attended(
+def attention_step(
     op: Op, q: Source, k: Source, v: Source, mask: tuple[Source, ...], causal: bool, keys: int | None = None
 ) -> Ref:
-    """Attention of q: N,H,L,E; k: N,G,S,E; v: N,G,S,V; groups of query heads share the G heads of keys and values.
+    """Append attention of q: N,H,L,E; k: N,G,S,E; v: N,G,S,V; groups of query heads share the G heads of k and v.
 
-    `keys` is the number of keys that are read, if the buffer holds more.
+    `keys` is the number of keys that are read if a cache's buffer is larger.
     """
     a, b, c = (op.type_of(each).shape for each in (q, k, v))
     heads, keys = a[:2], b[-2] if keys is None else keys
@@ -30,26 +30,26 @@ def attended(
     return op.step("attention", attrs, [q, k, v, *mask], to)
 
 
-def _by_heads(op: Op, source: Source, heads: int) -> Source:
+def _split_heads(op: Op, source: Source, heads: int) -> Source:
     """Split heads: N,L,H·E to N,H,L,E."""
     n, length, width = op.type_of(source).shape
     split = op.reshaped(source, (n, length, heads, width // heads))
     return op.permuted(split, (0, 2, 1, 3), copy=False)
 
 
-def _split_evenly(heads: Any, *widths: int) -> bool:
+def _heads_divide(heads: Any, *widths: int) -> bool:
     """Return True if the numbers of heads are given and divide the widths of queries, keys and values."""
     return bool(heads) and all(width % heads == 0 for width in widths)
 
 
-def _together(op: Op, source: Source) -> Source:
+def _merge_heads(op: Op, source: Source) -> Source:
     """Join heads: N,H,L,V to N,L,H·V."""
     n, heads, length, width = op.type_of(source).shape
     return op.reshaped(op.permuted(source, (0, 2, 1, 3)), (n, length, heads * width))
 
 
 @lowers("Attention")
-def attention(op: Op) -> Made | None:
+def attention(op: Op) -> Outputs | None:
     """Q, K, V of four axes, or of three with the numbers of heads as attributes; mask?.
 
     With a cache or a soft cap, the op is lowered to the ops that ONNX defines it by.
@@ -61,22 +61,22 @@ def attention(op: Op) -> Made | None:
     flat = len(op.x().shape) == 3
     if flat:
         groups = op.get("kv_num_heads")
-        sources = [_by_heads(op, i, n) for i, n in ((0, op.get("q_num_heads")), (1, groups), (2, groups))]
+        sources = [_split_heads(op, i, n) for i, n in ((0, op.get("q_num_heads")), (1, groups), (2, groups))]
     q, k, v = sources
-    made = attended(op, q, k, v, op.present(3), bool(op.get("is_causal")))
-    return [_together(op, made) if flat else made]
+    result = attention_step(op, q, k, v, op.present(3), bool(op.get("is_causal")))
+    return [_merge_heads(op, result) if flat else result]
 
 
 # ---- caches and rotary embeddings
 
 
-def _behind(op: Op, past: Source | None, new: Source, to: TensorType) -> Source:
-    """Append new keys or values to the past ones along axis 2."""
+def _append(op: Op, past: Source | None, new: Source, to: TensorType) -> Source:
+    """Concatenate past and new keys or values along axis 2."""
     return new if past is None else op.step("layout", {"copy": True, "moves": None}, (past, new), to)
 
 
-def _rotated(op: Op, x: Source) -> Ref:
-    """Rotate pairs of features by an angle: two products and a sum per feature."""
+def _rotate(op: Op, x: Source) -> Ref:
+    """Rotate pairs of features by an angle: two multiplications and an addition per feature."""
     return op.pointwise("add", [op.pointwise("mul", [x]), op.pointwise("mul", [x])])
 
 
@@ -87,16 +87,19 @@ def rotary_type(op: Op) -> list[TensorType | None]:
 
 
 @lowers("RotaryEmbedding", domain=MICROSOFT)
-def rotary(op: Op) -> Made | None:
+def rotary(op: Op) -> Outputs | None:
     """x, positions, cosines, sines. Unknown if only some of the features are rotated."""
-    return None if op.get("rotary_embedding_dim") else [_rotated(op, 0)]
+    return None if op.get("rotary_embedding_dim") else [_rotate(op, 0)]
 
 
 # ---- MultiHeadAttention
 
 
-def _three(op: Op) -> tuple[tuple[int, int, int, int], int, int] | None:
-    """Sizes N,H,L,E of queries, the number of new keys, and the width of values; None for forms not followed."""
+def _qkv_sizes(op: Op) -> tuple[tuple[int, int, int, int], int, int] | None:
+    """Return the sizes N,H,L,E of queries, the number of new keys, and the width of values per head.
+
+    None for forms without a rule.
+    """
     heads, x = op.get("num_heads"), op.x().shape
     if not heads:
         return None
@@ -116,45 +119,46 @@ def _three(op: Op) -> tuple[tuple[int, int, int, int], int, int] | None:
     return (sizes, k[1], v[-1] // heads) if k[-1] == x[-1] and v[-1] % heads == 0 else None
 
 
-def _past(op: Op, at: int) -> int:
+def _past_length(op: Op, at: int) -> int:
+    """Return the number of past keys in input `at`: N,H,S,E."""
     return op.x(at).shape[2] if op.has(at) else 0
 
 
 @shapes("MultiHeadAttention")
 def multi_head_type(op: Op) -> list[TensorType | None] | None:
     """query: N,L,D; value: N,S,V; keys and values with the past ones: N,H,S,E."""
-    found = _three(op)
+    found = _qkv_sizes(op)
     if found is None or op.has(6) != op.has(7):
         return None
     (n, heads, length, width), keys, value_width = found
-    keys += _past(op, 6)
+    keys += _past_length(op, 6)
     sizes = ((n, length, heads * value_width), (n, heads, keys, width), (n, heads, keys, value_width))
     return [op.x()._replace(shape=shape) for shape in (*sizes, (n, heads, length, keys))]
 
 
 @lowers("MultiHeadAttention", domain=MICROSOFT, weights=(3,))
-def multi_head(op: Op) -> Made | None:
-    """query, key, value; bias? of all three; a key mask or an additive bias?; past?. It has no projections."""
-    found = _three(op)
+def multi_head(op: Op) -> Outputs | None:
+    """query, key, value; bias? of all three; a key mask or an additive bias?; past?. The op has no projections."""
+    found = _qkv_sizes(op)
     if found is None or op.present(8, 9) or len(op.present(4, 5)) > 1 or any(op.outputs[3:]):
         return None
     (n, heads, _, width), keys, value_width = found
-    q, k, v = _separated(op, heads)
-    total = keys + _past(op, 6)
-    k = _behind(op, 6 if op.has(6) else None, k, op.x()._replace(shape=(n, heads, total, width)))
-    v = _behind(op, 7 if op.has(7) else None, v, op.x()._replace(shape=(n, heads, total, value_width)))
-    made = attended(op, q, k, v, op.present(4, 5), bool(op.get("unidirectional")))
-    results: Made = [_together(op, made), k, v]
+    q, k, v = _split_qkv(op, heads)
+    total = keys + _past_length(op, 6)
+    k = _append(op, 6 if op.has(6) else None, k, op.x()._replace(shape=(n, heads, total, width)))
+    v = _append(op, 7 if op.has(7) else None, v, op.x()._replace(shape=(n, heads, total, value_width)))
+    result = attention_step(op, q, k, v, op.present(4, 5), bool(op.get("unidirectional")))
+    results: Outputs = [_merge_heads(op, result), k, v]
     return [each if t is not None else None for each, t in zip(results, op.outputs, strict=False)]
 
 
-def _separated(op: Op, heads: int) -> list[Source]:
+def _split_qkv(op: Op, heads: int) -> list[Source]:
     """Return queries, keys and values as N,H,L,E, with their biases added."""
     x = op.x().shape
     if len(x) == 5:
-        return [_of_packed(op, 0, i) for i in range(3)]
+        return [_select_packed(op, 0, i) for i in range(3)]
     if len(op.x(1).shape) == 5:
-        return [_by_heads(op, 0, heads), *(_of_packed(op, 1, i) for i in range(2))]
+        return [_split_heads(op, 0, heads), *(_select_packed(op, 1, i) for i in range(2))]
     sources: list[Source] = [0, 1, 2]
     at = 0
     for i in range(3) if op.has(3) else ():
@@ -162,11 +166,11 @@ def _separated(op: Op, heads: int) -> list[Source]:
         part = op.move(3, (("slice", 0, at, width, 1),), op.x(3)._replace(shape=(width,)))
         sources[i] = op.pointwise("add", [i, part])
         at += width
-    return [each if len(op.type_of(each).shape) == 4 else _by_heads(op, each, heads) for each in sources]
+    return [each if len(op.type_of(each).shape) == 4 else _split_heads(op, each, heads) for each in sources]
 
 
-def _of_packed(op: Op, source: Source, index: int) -> Source:
-    """Take one of queries, keys and values out of N,L,H,k,E, as N,H,L,E."""
+def _select_packed(op: Op, source: Source, index: int) -> Source:
+    """Select queries, keys or values from the packed N,L,H,k,E; returns N,H,L,E."""
     n, length, heads, _, width = op.type_of(source).shape
     part = op.move(source, (("select", 3, index),), op.type_of(source)._replace(shape=(n, length, heads, width)))
     return op.permuted(part, (0, 2, 1, 3), copy=False)
@@ -175,18 +179,18 @@ def _of_packed(op: Op, source: Source, index: int) -> Source:
 # ---- Attention with its projection
 
 
-def _widths(op: Op) -> tuple[int, int, int] | None:
+def _qkv_widths(op: Op) -> tuple[int, int, int] | None:
     """Return the widths of queries, keys and values; None if weights and heads don't fit."""
     joint, heads = op.x(1).shape[-1], op.get("num_heads")
     given = op.get("qkv_hidden_sizes") or [joint // 3] * 3
     fits = heads and len(given) == 3 and sum(given) == joint and given[0] == given[1]
-    return tuple(given) if fits and _split_evenly(heads, *given) else None
+    return tuple(given) if fits and _heads_divide(heads, *given) else None
 
 
 @shapes("Attention")
 def packed_type(op: Op) -> list[TensorType | None] | None:
     """x: N,L,D; w: D,Q+K+V; keys and values with the past ones: 2,N,H,S,E."""
-    widths = _widths(op)
+    widths = _qkv_widths(op)
     if len(op.x().shape) != 3 or widths is None:
         return None
     n, length, _ = op.x().shape
@@ -199,12 +203,12 @@ def packed_type(op: Op) -> list[TensorType | None] | None:
 
 
 @lowers("Attention", domain=MICROSOFT, weights=(1, 2))
-def packed(op: Op) -> Made | None:
-    """x, w, bias?: the projection to queries, keys and values, then attention, with a mask or bias? and past?.
+def packed(op: Op) -> Outputs | None:
+    """x, w, bias?, mask or bias?, past?: a projection to queries, keys and values, then attention.
 
-    With two masks, or with buffers that the cache shares: unknown.
+    Unknown with two masks, or if past and present share a buffer.
     """
-    widths = _widths(op)
+    widths = _qkv_widths(op)
     if widths is None or op.has(6) or op.get("past_present_share_buffer") or len(op.present(3, 5)) > 1:
         return None
     if op.get("do_rotary") and op.get("rotary_embedding_dim"):
@@ -219,20 +223,21 @@ def packed(op: Op) -> Made | None:
     for i, each in enumerate(widths):
         part: Source = op.move(joint, (("slice", 2, at, each, 1),), x._replace(shape=(n, length, each)))
         at += each
-        part = _rotated(op, part) if op.get("do_rotary") and i < 2 else part
-        parts.append(_by_heads(op, part, heads))
+        part = _rotate(op, part) if op.get("do_rotary") and i < 2 else part
+        parts.append(_split_heads(op, part, heads))
     q, k, v = parts
     if op.has(4):
         past = op.x(4).shape
         keys = x._replace(shape=(*past[1:3], past[3] + length, past[4]))
-        k, v = (_behind(op, _part_of_past(op, i), each, keys) for i, each in enumerate((k, v)))
-    made: Made = [_together(op, attended(op, q, k, v, op.present(3, 5), bool(op.get("unidirectional"))))]
+        k, v = (_append(op, _select_past(op, i), each, keys) for i, each in enumerate((k, v)))
+    result: Outputs = [_merge_heads(op, attention_step(op, q, k, v, op.present(3, 5), bool(op.get("unidirectional"))))]
     if len(op.outputs) > 1 and op.outputs[1] is not None:
-        made.append(op.step("layout", {"copy": True, "moves": None}, (k, v), op.y(1)))
-    return made
+        result.append(op.step("layout", {"copy": True, "moves": None}, (k, v), op.y(1)))
+    return result
 
 
-def _part_of_past(op: Op, index: int) -> Source:
+def _select_past(op: Op, index: int) -> Source:
+    """Select past keys (index 0) or values (1) from 2,N,H,S,E."""
     past = op.x(4)
     return op.move(4, (("select", 0, index),), past._replace(shape=past.shape[1:]))
 
@@ -240,8 +245,11 @@ def _part_of_past(op: Op, index: int) -> Source:
 # ---- GroupQueryAttention
 
 
-def _grouped(op: Op) -> tuple[int, int, int, int, int] | None:
-    """Queries L, all keys, the buffer's size, the width E and the number of new keys; None if they are not known."""
+def _grouped_sizes(op: Op) -> tuple[int, int, int, int, int] | None:
+    """Return the numbers of queries, of all keys and of positions in the buffer, the width E, the number of new keys.
+
+    None if the total length is not a constant, or heads don't fit.
+    """
     heads, groups, x, total = op.get("num_heads"), op.get("kv_num_heads"), op.x().shape, op.constant(6)
     if not heads or not groups or len(x) != 3 or total is None or total.size != 1 or op.has(1) != op.has(2):
         return None
@@ -256,7 +264,7 @@ def _grouped(op: Op) -> tuple[int, int, int, int, int] | None:
 @shapes("GroupQueryAttention")
 def grouped_type(op: Op) -> list[TensorType | None] | None:
     """query: N,L,H·E, or packed with keys and values; the cache, past included: N,G,S,E."""
-    found = _grouped(op)
+    found = _grouped_sizes(op)
     if found is None:
         return None
     _, _, room, width, _ = found
@@ -265,13 +273,13 @@ def grouped_type(op: Op) -> list[TensorType | None] | None:
 
 
 @lowers("GroupQueryAttention", domain=MICROSOFT)
-def grouped(op: Op) -> Made | None:
-    """query, key?, value?, past?, …: each group of query heads shares one of keys and values; causal.
+def grouped(op: Op) -> Outputs | None:
+    """query, key?, value?, past?, …: each group of query heads shares one head of keys and values; causal.
 
-    All keys count, whatever the lengths of single sequences and windows. With soft caps, sinks, norms or quantized
-    caches: unknown.
+    All keys count, whatever the lengths of single sequences and windows. Unknown with soft caps, sinks, norms or
+    quantized caches.
     """
-    found = _grouped(op)
+    found = _grouped_sizes(op)
     settings = ("softcap", "smooth_softmax", "kv_cache_bit_width", "qk_output", "sliding_window_cache")
     if found is None or op.present(11, 12, 13, 14, 15, 16) or any(op.get(name) for name in settings):
         return None
@@ -286,16 +294,17 @@ def grouped(op: Op) -> Made | None:
         sources[i] = op.move(0, (("slice", 2, at, each * width, 1),), to)
         at += each * width
     if op.get("do_rotary"):
-        sources[:2] = [_rotated(op, each) for each in sources[:2]]
-    q, k, v = (_by_heads(op, each, n) for each, n in zip(sources, (heads, groups, groups), strict=True))
+        sources[:2] = [_rotate(op, each) for each in sources[:2]]
+    q, k, v = (_split_heads(op, each, n) for each, n in zip(sources, (heads, groups, groups), strict=True))
     if op.has(3) or room != new:
         cache = x._replace(shape=(x.shape[0], groups, room, width))
         past = (3, 4) if op.has(3) else (None, None)
-        k, v = (_cached(op, p, each, cache) for p, each in zip(past, (k, v), strict=True))
+        k, v = (_fill_cache(op, p, each, cache) for p, each in zip(past, (k, v), strict=True))
     op.notes.append("GroupQueryAttention: all keys are counted, whatever the lengths of single sequences")
-    results: Made = [_together(op, attended(op, q, k, v, op.present(10), True, keys)), k, v]
+    results: Outputs = [_merge_heads(op, attention_step(op, q, k, v, op.present(10), True, keys)), k, v]
     return [each if t is not None else None for each, t in zip(results, op.outputs, strict=False)]
 
 
-def _cached(op: Op, past: Source | None, new: Source, to: TensorType) -> Source:
+def _fill_cache(op: Op, past: Source | None, new: Source, to: TensorType) -> Source:
+    """Copy past and new keys or values into the cache's buffer, which may be larger than both."""
     return op.step("layout", {"copy": True, "moves": None}, (new,) if past is None else (past, new), to)

@@ -1,7 +1,7 @@
-"""Ops on blocked layouts (com.microsoft.nchwc), which ONNX Runtime writes for the processor that it runs on.
+"""Ops on blocked layouts (com.microsoft.nchwc), which ONNX Runtime's optimizer writes for the processor it runs on.
 
 A tensor of C channels is stored with C rounded up to a multiple of the processor's block of 8 or 16 channels. Shapes,
-weights and counts here are those of the padded tensors, because the padding is computed, too; a note says so.
+weights and counts are those of the padded tensors, because padded channels are computed as well; a note says so.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Any
 
 from cnncost.frontends.onnx.lowering.fused import ACTIVATIONS
 from cnncost.frontends.onnx.lowering.products import geometry
-from cnncost.frontends.onnx.lowering.quantized import windowed
-from cnncost.frontends.onnx.lowering.registry import BLOCKED, Made, Op, lowers, shapes
+from cnncost.frontends.onnx.lowering.quantized import window_positions
+from cnncost.frontends.onnx.lowering.registry import BLOCKED, Op, Outputs, lowers, shapes
 from cnncost.frontends.onnx.lowering.windows import global_pool, pool
 from cnncost.graph import Shape
 from cnncost.tensor_types import TensorType
@@ -26,28 +26,28 @@ def conv_type(op: Op) -> list[TensorType | None] | None:
     x, w = op.x().shape, op.x(1).shape
     if len(x) != len(w) or len(w) < 3 or x[1] != w[1] * op.get("group", 1):
         return None
-    space = windowed(op, x[2:], w[2:])
+    space = window_positions(op, x[2:], w[2:])
     return None if space is None else [op.x()._replace(shape=(x[0], w[0], *space))]
 
 
 @lowers("Conv", domain=BLOCKED, weights=(1, 2))
-def conv(op: Op) -> Made | None:
+def conv(op: Op) -> Outputs | None:
     """x, w, bias?, addend?; then an activation, or none."""
     attrs, name = geometry(op, op.x().shape, op.x(1).shape), op.get("activation", "")
     if attrs is None or (name and name not in ACTIVATIONS):
         return None
     op.notes.append(NOTE)
-    made = op.step("conv", attrs, op.present(0, 1, 2))
+    result = op.step("conv", attrs, op.present(0, 1, 2))
     if op.has(3):
-        made = op.pointwise("add", [made, 3])
-    return [op.pointwise(ACTIVATIONS[name], [made]) if name else made]
+        result = op.pointwise("add", [result, 3])
+    return [op.pointwise(ACTIVATIONS[name], [result]) if name else result]
 
 
 @shapes("MaxPool", "AveragePool", domain=BLOCKED)
 def pool_type(op: Op) -> list[TensorType | None] | None:
     """x: N,C,*."""
     x, kernel = op.x().shape, tuple(op.get("kernel_shape") or ())
-    space = windowed(op, x[2:], kernel) if len(x) == len(kernel) + 2 and kernel else None
+    space = window_positions(op, x[2:], kernel) if len(x) == len(kernel) + 2 and kernel else None
     return None if space is None else [op.x()._replace(shape=(*x[:2], *space))]
 
 
@@ -73,23 +73,23 @@ def reorder_input_type(op: Op) -> list[TensorType | None] | None:
 
 
 @lowers("ReorderInput", domain=BLOCKED)
-def reorder_input(op: Op) -> Made:
+def reorder_input(op: Op) -> Outputs:
     """x: N,C,* or N,*,C, converted to blocks; the last block is filled with zeros."""
-    rank, moves = len(op.x().shape), _to_front(op)
+    rank, moves = len(op.x().shape), _channels_to_front(op)
     given = op.x().shape[-1 if op.get("channels_last") else 1]
     added = op.y().shape[1] - given
     moves += (("pad", 1, 0, added, "constant"),) if added else ()
-    return op.done("layout", {"copy": True, "moves": moves or (("permute", tuple(range(rank))),)})
+    return op.lower_to("layout", {"copy": True, "moves": moves or (("permute", tuple(range(rank))),)})
 
 
-def _to_front(op: Op) -> tuple[Any, ...]:
+def _channels_to_front(op: Op) -> tuple[Any, ...]:
     rank = len(op.x().shape)
     return (("permute", (0, rank - 1, *range(1, rank - 1))),) if op.get("channels_last") else ()
 
 
 @shapes("ReorderOutput", domain=BLOCKED)
 def reorder_output_type(op: Op) -> list[TensorType | None] | None:
-    """y: N,C,* or N,*,C, with C as the attribute `channels` says."""
+    """y: N,C,* or N,*,C; C is the attribute `channels`."""
     x, channels = op.x().shape, op.get("channels", 0)
     if not 0 < channels <= x[1]:
         return None
@@ -98,13 +98,13 @@ def reorder_output_type(op: Op) -> list[TensorType | None] | None:
 
 
 @lowers("ReorderOutput", domain=BLOCKED)
-def reorder_output(op: Op) -> Made:
-    """Converts blocks to a plain layout, and drops the channels that filled the last block."""
+def reorder_output(op: Op) -> Outputs:
+    """Converts blocks to N,C,* or N,*,C, and drops the channels that pad the last block."""
     x, channels = op.x().shape, op.get("channels")
     moves: tuple[Any, ...] = (("slice", 1, 0, channels, 1),) if channels != x[1] else ()
     if op.get("channels_last"):
         moves += (("permute", (0, *range(2, len(x)), 1)),)
-    return op.done("layout", {"copy": True, "moves": moves or (("permute", tuple(range(len(x)))),)})
+    return op.lower_to("layout", {"copy": True, "moves": moves or (("permute", tuple(range(len(x)))),)})
 
 
 @shapes("Upsample", domain=BLOCKED)
@@ -117,16 +117,16 @@ def upsample_type(op: Op) -> list[TensorType | None] | None:
 
 
 @lowers("Upsample", domain=BLOCKED)
-def upsample(op: Op) -> Made | None:
-    """Nearest copies an element; linear sums two elements along each axis."""
+def upsample(op: Op) -> Outputs | None:
+    """Nearest copies an element; linear interpolates two elements along each axis."""
     x, scales, mode = op.x().shape, tuple(op.get("scales")), op.get("mode", "nearest")
-    where, axes = op.get("coordinate_transformation_mode", "asymmetric"), len(x) - 2
+    coordinates, axes = op.get("coordinate_transformation_mode", "asymmetric"), len(x) - 2
     if scales[:2] != (1, 1) or not 1 <= axes <= 3 or mode not in {"nearest", "linear"}:
         return None
     attrs: dict[str, Any] = {
-        "mode": mode, "taps": 1 if mode == "nearest" else 2, "axes": axes, "align": where == "align_corners",
+        "mode": mode, "taps": 1 if mode == "nearest" else 2, "axes": axes, "align": coordinates == "align_corners",
         "scales": tuple(map(float, scales[2:])), "antialias": False,
     }  # fmt: skip
-    made = op.step("resize", attrs, [0])
-    followed = mode == "nearest" or where in {"half_pixel", "align_corners"}
-    return [made if followed else op.move(made, None, op.y())]
+    result = op.step("resize", attrs, [0])
+    tracked = mode == "nearest" or coordinates in {"half_pixel", "align_corners"}
+    return [result if tracked else op.move(result, None, op.y())]

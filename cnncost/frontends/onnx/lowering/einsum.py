@@ -5,18 +5,18 @@ from __future__ import annotations
 from math import prod
 from typing import Any, TypeAlias
 
-from cnncost.frontends.onnx.lowering.registry import Made, Op, Ref, Source, lowers
+from cnncost.frontends.onnx.lowering.registry import Op, Outputs, Ref, Source, lowers
 
-Side: TypeAlias = "tuple[Source, str]"
-"""A tensor, and a letter for each of its axes."""
+Operand: TypeAlias = "tuple[Source, str]"
+"""A tensor, and the letters of its axes in the equation."""
 
 
 @lowers("Einsum", weights=tuple(range(8)))
-def einsum(op: Op) -> Made | None:
-    """Sums of axes that one tensor has alone, then a batch of matrix products for each further tensor.
+def einsum(op: Op) -> Outputs | None:
+    """Sum axes that only one tensor has, then append a batch of matrix products for each further tensor.
 
-    The equation fixes no order. As ONNX Runtime, this goes from left to right, and sums an axis as soon as no tensor
-    that follows has it. An axis of one element broadcasts, and is left out; of repeated axes the diagonal is taken.
+    The equation fixes no order. Like ONNX Runtime, this goes from left to right and sums an axis once no later tensor
+    has it. Axes of size 1 broadcast and are dropped; a letter repeated in one term takes the diagonal.
     """
     terms = _equation(op)
     if terms is None or len(set(terms[1])) < len(terms[1]):
@@ -29,20 +29,20 @@ def einsum(op: Op) -> Made | None:
             if known != size and (1 not in (known, size) or term.count(letter) > 1):
                 return None
             sizes[letter] = size if known == 1 else known
-    kept = [_without_broadcast(op, *_diagonal(op, i, term), sizes) for i, term in enumerate(inputs)]
-    sides: list[Side] = []
+    kept = [_drop_broadcast(op, *_diagonal(op, i, term), sizes) for i, term in enumerate(inputs)]
+    sides: list[Operand] = []
     for i, (source, term) in enumerate(kept):
         others = {*out, *(letter for k, (_, t) in enumerate(kept) if k != i for letter in t)}
-        sides.append(_alone_summed(op, source, term, others))
-    made = sides[0]
+        sides.append(_sum_unshared(op, source, term, others))
+    result = sides[0]
     for i, side in enumerate(sides[1:], 1):
         needed = {*out, *(letter for _, term in sides[i + 1 :] for letter in term)}
-        wanted = "".join(dict.fromkeys(letter for letter in made[1] + side[1] if letter in needed))
-        made = _two(op, made, side, out if i == len(sides) - 1 else wanted, sizes)
-    return [_ordered(op, *made, out)] if len(sides) == 1 else [made[0]]
+        wanted = "".join(dict.fromkeys(letter for letter in result[1] + side[1] if letter in needed))
+        result = _multiply(op, result, side, out if i == len(sides) - 1 else wanted, sizes)
+    return [_permute(op, *result, out)] if len(sides) == 1 else [result[0]]
 
 
-def _diagonal(op: Op, i: int, term: str) -> Side:
+def _diagonal(op: Op, i: int, term: str) -> Operand:
     """Replace an input with a repeated letter by its diagonal."""
     kept = "".join(dict.fromkeys(term))
     if kept == term:
@@ -53,7 +53,10 @@ def _diagonal(op: Op, i: int, term: str) -> Side:
 
 
 def _equation(op: Op) -> tuple[list[str], str] | None:
-    """Return the letters of each input and of the output; an ellipsis becomes unused capital letters."""
+    """Return the letters of each input and of the output, with an ellipsis written as Greek capitals.
+
+    None if the equation doesn't fit the inputs.
+    """
     text = op.get("equation", "").replace(" ", "")
     left, arrow, out = text.partition("->")
     inputs = left.split(",")
@@ -71,15 +74,15 @@ def _equation(op: Op) -> tuple[list[str], str] | None:
     return inputs, out.replace("...", dots)
 
 
-def _without_broadcast(op: Op, source: Source, term: str, sizes: dict[str, int]) -> Side:
+def _drop_broadcast(op: Op, source: Source, term: str, sizes: dict[str, int]) -> Operand:
     """Drop the axes of size 1 that another input has at full size."""
     shape = op.type_of(source).shape
     kept = [axis for axis, letter in enumerate(term) if shape[axis] == sizes[letter]]
     return op.reshaped(source, tuple(shape[axis] for axis in kept)), "".join(term[axis] for axis in kept)
 
 
-def _alone_summed(op: Op, source: Source, term: str, others: set[str]) -> Side:
-    """First sum the axes that neither the output nor another input has."""
+def _sum_unshared(op: Op, source: Source, term: str, others: set[str]) -> Operand:
+    """Sum the axes that neither the output nor another input has."""
     alone = tuple(axis for axis, letter in enumerate(term) if letter not in others)
     if not alone:
         return source, term
@@ -89,31 +92,32 @@ def _alone_summed(op: Op, source: Source, term: str, others: set[str]) -> Side:
     return op.step("reduce", {"fn": "sum", "dim": alone, "keepdim": False}, [source], to), kept
 
 
-def _ordered(op: Op, source: Source, letters: str, wanted: str) -> Ref:
+def _permute(op: Op, source: Source, letters: str, wanted: str) -> Ref:
+    """Permute the axes `letters` into the order `wanted`."""
     order = tuple(letters.index(letter) for letter in wanted)
     return op.permuted(source, order)
 
 
-def _two(op: Op, first: Side, second: Side, out: str, sizes: dict[str, int]) -> Side:
-    """Multiply two tensors; the result has the axes `out`, and other axes that both have are summed."""
+def _multiply(op: Op, first: Operand, second: Operand, out: str, sizes: dict[str, int]) -> Operand:
+    """Multiply two tensors; the result has the axes `out`, and other axes are summed."""
     (a, left), (b, right) = first, second
     batch = [c for c in out if c in left and c in right]
     inner = [c for c in left if c in right and c not in batch]
     rows, columns = [c for c in left if c not in right], [c for c in right if c not in left]
-    if not inner:  # nothing is accumulated: an elementwise product
+    if not inner:  # no axis is summed: an elementwise product
         aligned: list[Source] = []
         for source, letters in (first, second):
-            moved = _ordered(op, source, letters, "".join(c for c in out if c in letters))
+            moved = _permute(op, source, letters, "".join(c for c in out if c in letters))
             aligned.append(op.reshaped(moved, tuple(sizes[c] if c in letters else 1 for c in out)))
         return op.pointwise("mul", aligned, tuple(sizes[c] for c in out)), out
 
     def flat(source: Source, letters: str, groups: tuple[Any, ...]) -> Source:
-        moved = _ordered(op, source, letters, "".join(c for group in groups for c in group))
+        moved = _permute(op, source, letters, "".join(c for group in groups for c in group))
         return op.reshaped(moved, tuple(prod(sizes[c] for c in group) for group in groups))
 
     lhs, rhs = flat(a, left, (batch, rows, inner)), flat(b, right, (batch, inner, columns))
     n, m, k, p = (prod(sizes[c] for c in group) for group in (batch, rows, inner, columns))
-    made = op.step("matmul", {"batch": n, "m": m, "k": k, "n": p, "bias": False}, [lhs, rhs],
+    result = op.step("matmul", {"batch": n, "m": m, "k": k, "n": p, "bias": False}, [lhs, rhs],
                    op.y()._replace(shape=(n, m, p)))  # fmt: skip
     letters = "".join([*batch, *rows, *columns])
-    return _ordered(op, op.reshaped(made, tuple(sizes[c] for c in letters)), letters, out), out
+    return _permute(op, op.reshaped(result, tuple(sizes[c] for c in letters)), letters, out), out

@@ -5,13 +5,13 @@ from __future__ import annotations
 from math import prod
 from typing import NamedTuple
 
-from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Made, Op, Ref, Source, lowers, shapes
+from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Op, Outputs, Ref, Source, lowers, shapes
 from cnncost.graph import Shape
 from cnncost.tensor_types import TensorType
 
 _PLAIN = {"relu": ("relu",), "gelu": ("gelu",), "silu": ("silu",), "identity": (), "relu2": ("relu", "square")}
 _GATED = frozenset({"swiglu", "geglu"})
-QUANTIZED = "QMoE: the weights of all experts are counted as dequantized; those that no token goes to need not be"
+QUANTIZED_NOTE = "QMoE: the weights of all experts are counted as dequantized; those that no token goes to need not be"
 
 
 class Projection(NamedTuple):
@@ -36,25 +36,29 @@ def same_type(op: Op) -> list[TensorType | None]:
 
 
 @lowers("MoE", domain=MICROSOFT, weights=(2, 3, 4, 5, 6, 7))
-def experts(op: Op) -> Made | None:
+def experts(op: Op) -> Outputs | None:
     """x: T,H or N,L,H; router: T,E; weights and biases of the first, second and third projection.
 
-    Softmax over all experts, as ONNX Runtime's kernel for CPUs has it.
+    Softmax is over all experts, as in ONNX Runtime's kernel for CPUs.
     """
     router = op.x(1)
-    found = [_projection(op, at, router.shape[-1]) for at in (2, 4, 6)]
+    projections = [_projection(op, at, router.shape[-1]) for at in (2, 4, 6)]
     chosen: TensorType = router._replace(shape=(router.shape[0], op.get("k", 1)))
     scores = op.step("softmax", {"fn": "softmax", "axis": 1}, [1], router)
-    best = op.step("sort", {"unique": False, "axis": 1}, [scores], chosen)
+    top = op.step("sort", {"unique": False, "axis": 1}, [scores], chosen)
     if op.get("normalize_routing_weights"):
         one = router._replace(shape=(router.shape[0], 1))
-        total = op.step("reduce", {"fn": "sum", "dim": (1,), "keepdim": True}, [best], one)
-        best = op.pointwise("div", [best, total])
-    return _mixed(op, found, best)
+        total = op.step("reduce", {"fn": "sum", "dim": (1,), "keepdim": True}, [top], one)
+        top = op.pointwise("div", [top, total])
+    return _mixture(op, projections, top)
 
 
 def _projection(op: Op, at: int, experts: int) -> Projection | None:
-    """Return weights E,N,K, or E,K,N as in older files; where x has K features, only the product of sizes matters."""
+    """Return the projection whose weights are input `at`; None if there are none, or they don't fit.
+
+    Older files store E,K,N instead of E,N,K. Both are accepted: one of the two sizes must be H, and the position says
+    which, as the second projection (`at` 4) returns H features and the others read them.
+    """
     if not op.has(at):
         return None
     shape, hidden = op.x(at).shape, op.x().shape[-1]
@@ -66,26 +70,26 @@ def _projection(op: Op, at: int, experts: int) -> Projection | None:
 
 
 @lowers("QMoE", domain=MICROSOFT, weights=tuple(range(2, 14)))
-def quantized_experts(op: Op) -> Made | None:
+def quantized_experts(op: Op) -> Outputs | None:
     """x, router; weights, scales and bias of each projection; zero points; weights for the mixture?.
 
-    Weights of 4 or 8 bits are dequantized by one FLOP each. Softmax over the chosen experts alone, as ONNX Runtime's
-    kernel for CPUs has it; given weights for the mixture are picked instead.
+    Weights of 4 or 8 bits are dequantized by one FLOP each. Softmax is over only the chosen experts, as in ONNX
+    Runtime's kernel for CPUs; weights for the mixture, if given, are gathered instead.
     """
     router = op.x(1)
     if op.get("quant_type", "int") != "int" or op.present(15, 16, 17, 18, 19, 20):
         return None
-    found = [_dequantized(op, i, router.shape[-1]) for i in range(3)]
+    projections = [_dequantized(op, i, router.shape[-1]) for i in range(3)]
     chosen: TensorType = router._replace(shape=(router.shape[0], op.get("k", 1)))
-    best = op.step("sort", {"unique": False, "axis": 1}, [1], chosen)
+    top = op.step("sort", {"unique": False, "axis": 1}, [1], chosen)
     if op.has(14):
-        best = op.step("gather", {"fn": "gather", "dim": 1}, [14], chosen)
+        top = op.step("gather", {"fn": "gather", "dim": 1}, [14], chosen)
     else:
-        best = op.step("softmax", {"fn": "softmax", "axis": 1}, [best], chosen)
-    op.notes.append(QUANTIZED)
+        top = op.step("softmax", {"fn": "softmax", "axis": 1}, [top], chosen)
+    op.notes.append(QUANTIZED_NOTE)
     if any(op.has(2 + 3 * i) and _bits(op, i) < 8 for i in range(3)):
         op.notes.append("QMoE: parameters are the bytes that its weights are packed in, not the weights")
-    return _mixed(op, found, best)
+    return _mixture(op, projections, top)
 
 
 def _bits(op: Op, i: int) -> int:
@@ -93,6 +97,7 @@ def _bits(op: Op, i: int) -> int:
 
 
 def _dequantized(op: Op, i: int, experts: int) -> Projection | None:
+    """Dequantize the weights of projection `i`, packed along K; None if there are none, or they don't fit."""
     at = 2 + 3 * i
     bits = _bits(op, i)
     if not op.has(at) or bits not in {4, 8} or len(op.x(at).shape) != 3 or op.x(at).shape[0] != experts:
@@ -104,12 +109,12 @@ def _dequantized(op: Op, i: int, experts: int) -> Projection | None:
     return Projection(weight, at + 2 if op.has(at + 2) else None, rows, columns)
 
 
-def _mixed(op: Op, found: list[Projection | None], best: Ref) -> Made | None:
-    """Run the experts on their tokens and sum the results, weighted by `best`: T,k."""
-    first, second, third = found
+def _mixture(op: Op, projections: list[Projection | None], top: Ref) -> Outputs | None:
+    """Run the experts on their tokens and sum the results, weighted by `top`: T,k. None for forms without a rule."""
+    first, second, third = projections
     x, tokens, chosen = op.x(), prod(op.x().shape[:-1]), op.get("k", 1)
     fn, fused = op.get("activation_type", "relu"), op.get("swiglu_fusion", 0)
-    if first is None or second is None or op.get("use_sparse_mixer") or (third is None and op.has(_third(op))):
+    if first is None or second is None or op.get("use_sparse_mixer") or (third is None and op.has(_third_position(op))):
         return None
     if op.x(1).shape[0] != tokens or fn not in {*_PLAIN, *_GATED} or op.get("swiglu_limit_after_activation"):
         return None
@@ -123,23 +128,24 @@ def _mixed(op: Op, found: list[Projection | None], best: Ref) -> Made | None:
         return None
     rows = tokens * chosen
     flat = op.reshaped(0, (tokens, x.shape[-1]))
-    sent = op.step("gather", {"fn": "other"}, [flat], x._replace(shape=(rows, x.shape[-1])))
-    made: Source = _product(op, sent, first, rows)
+    routed = op.step("gather", {"fn": "other"}, [flat], x._replace(shape=(rows, x.shape[-1])))
+    result: Source = _product(op, routed, first, rows)
     if gated:
-        made = _gate(op, made, None if third is None else _product(op, sent, third, rows), (rows, inner), fn)
+        result = _gate(op, result, None if third is None else _product(op, routed, third, rows), (rows, inner), fn)
     else:
         for name in _PLAIN[fn]:
-            made = op.pointwise(name, [made])
-    made = _product(op, made, second, rows)
-    made = op.pointwise("mul", [made, op.reshaped(best, (rows, 1))])
+            result = op.pointwise(name, [result])
+    result = _product(op, result, second, rows)
+    result = op.pointwise("mul", [result, op.reshaped(top, (rows, 1))])
     if chosen > 1:
-        apart = op.reshaped(made, (tokens, chosen, x.shape[-1]))
-        made = op.step("reduce", {"fn": "sum", "dim": (1,), "keepdim": False}, [apart],
+        by_token = op.reshaped(result, (tokens, chosen, x.shape[-1]))
+        result = op.step("reduce", {"fn": "sum", "dim": (1,), "keepdim": False}, [by_token],
                        x._replace(shape=(tokens, x.shape[-1])))  # fmt: skip
-    return [op.reshaped(made, x.shape)]
+    return [op.reshaped(result, x.shape)]
 
 
-def _third(op: Op) -> int:
+def _third_position(op: Op) -> int:
+    """Return the input position of the third projection's weights."""
     return 8 if op.type == "QMoE" else 6
 
 
@@ -151,7 +157,7 @@ def _product(op: Op, x: Source, matrices: Projection, rows: int) -> Ref:
 
 
 def _gate(op: Op, first: Source, third: Source | None, shape: Shape, fn: str) -> Ref:
-    """Compute f(g)·(l + β); g and l are two products, or the halves of one, both clamped if there is a limit."""
+    """Compute f(g)·(l + β); g and l are two products, or the halves of one. SwiGLU clamps both if it has a limit."""
     gate, linear = first, third
     if linear is None:
         half = op.type_of(first)._replace(shape=shape)

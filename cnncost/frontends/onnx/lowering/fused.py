@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnncost.frontends.onnx.lowering.products import gemm_steps, geometry
-from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Made, Op, lowers, shapes
+from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Op, Outputs, lowers, shapes
 from cnncost.graph import Shape
 from cnncost.tensor_types import TensorType
 
@@ -27,15 +27,15 @@ def fused_conv_type(op: Op) -> list[TensorType | None] | None:
 
 
 @lowers("FusedConv", domain=MICROSOFT, weights=(1, 2))
-def fused_conv(op: Op) -> Made | None:
+def fused_conv(op: Op) -> Outputs | None:
     """x, w, bias?, addend?; then an activation."""
     attrs, activation = geometry(op, op.x().shape, op.x(1).shape), ACTIVATIONS.get(op.get("activation", ""))
     if attrs is None or activation is None:
         return None
-    made = op.step("conv", attrs, op.present(0, 1, 2))
+    result = op.step("conv", attrs, op.present(0, 1, 2))
     if op.has(3):
-        made = op.pointwise("add", [made, 3])
-    return [op.pointwise(activation, [made])]
+        result = op.pointwise("add", [result, 3])
+    return [op.pointwise(activation, [result])]
 
 
 @shapes("FusedGemm")
@@ -46,7 +46,7 @@ def fused_gemm_type(op: Op) -> list[TensorType | None]:
 
 
 @lowers("FusedGemm", domain=MICROSOFT, weights=(0, 1, 2))
-def fused_gemm(op: Op) -> Made | None:
+def fused_gemm(op: Op) -> Outputs | None:
     """Gemm, then an activation."""
     activation = ACTIVATIONS.get(op.get("activation", ""))
     return None if activation is None else [op.pointwise(activation, [gemm_steps(op)])]

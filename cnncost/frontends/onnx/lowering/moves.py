@@ -1,34 +1,34 @@
-"""Ops that move, index or create elements. Attributes or constant inputs say which elements go where."""
+"""Ops that move, index or create elements: layout steps whose moves come from attributes or constant inputs."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from cnncost.frontends.onnx.lowering.registry import Made, Op, lowers
+from cnncost.frontends.onnx.lowering.registry import Op, Outputs, lowers
 from cnncost.tensor_types import Shape
 
 
-def _moved(op: Op, moves: tuple[Any, ...] | None, copy: bool = True) -> Made:
-    return op.done("layout", {"copy": copy, "moves": moves}, [0])
+def _layout(op: Op, moves: tuple[Any, ...] | None, copy: bool = True) -> Outputs:
+    return op.lower_to("layout", {"copy": copy, "moves": moves}, [0])
 
 
 @lowers("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
-def same(op: Op) -> Made:
+def reshape(op: Op) -> Outputs:
     """The same elements in the same order and memory."""
-    return _moved(op, (("reshape", op.y().shape),), copy=False)
+    return _layout(op, (("reshape", op.y().shape),), copy=False)
 
 
 @lowers("Transpose")
-def transpose(op: Op) -> Made:
+def transpose(op: Op) -> Outputs:
     """perm; by default all axes are reversed."""
     order = tuple(op.get("perm") or range(len(op.x().shape))[::-1])
-    return _moved(op, (("permute", order),))
+    return _layout(op, (("permute", order),))
 
 
 @lowers("Expand")
-def expand(op: Op) -> Made:
-    """Broadcast to a shape; an axis that is larger in the input keeps its size."""
-    return _moved(op, (("expand", op.y().shape),))
+def expand(op: Op) -> Outputs:
+    """Broadcast to a shape; unlike in torch, an axis may be larger in the input than in this shape."""
+    return _layout(op, (("expand", op.y().shape),))
 
 
 def _ints(op: Op, index: int, attribute: str) -> list[int] | None:
@@ -40,14 +40,14 @@ def _ints(op: Op, index: int, attribute: str) -> list[int] | None:
 
 
 @lowers("Slice")
-def slices(op: Op) -> Made:
+def slices(op: Op) -> Outputs:
     """One range per listed axis."""
     x, y = op.x().shape, op.y().shape
     starts = _ints(op, 1, "starts")
     axes = _ints(op, 3, "axes") if op.has(3) or "axes" in op.attributes else list(range(len(starts or ())))
     steps = _ints(op, 4, "steps") if op.has(4) else [1] * len(starts or ())
     if starts is None or axes is None or steps is None:
-        return _moved(op, None)
+        return _layout(op, None)
     moves = []
     for axis, start, step in zip([a % len(x) for a in axes], starts, steps, strict=True):
         size = x[axis]
@@ -55,52 +55,52 @@ def slices(op: Op) -> Made:
         first = min(max(first, 0), size - 1 if step < 0 else size)
         if y[axis] != size or step != 1:
             moves.append(("slice", axis, first, y[axis], step))
-    return _moved(op, tuple(moves))
+    return _layout(op, tuple(moves))
 
 
 @lowers("Concat")
-def concat(op: Op) -> Made:
+def concat(op: Op) -> Outputs:
     """All inputs along an axis."""
     axis = op.get("axis", 1) % len(op.y().shape)
-    return op.done("layout", {"copy": True, "moves": (("cat", axis),)})
+    return op.lower_to("layout", {"copy": True, "moves": (("cat", axis),)})
 
 
 @lowers("Split")
-def split(op: Op) -> Made:
+def split(op: Op) -> Outputs:
     """Consecutive ranges of an axis."""
-    return _moved(op, (("split", op.get("axis", 0) % len(op.x().shape)),) if None not in op.outputs else None)
+    return _layout(op, (("split", op.get("axis", 0) % len(op.x().shape)),) if None not in op.outputs else None)
 
 
 _PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
 
 
 @lowers("Pad")
-def pad(op: Op) -> Made:
+def pad(op: Op) -> Outputs:
     """pads: first the amounts before each axis, then those after it."""
     x, y = op.x().shape, op.y().shape
     pads, mode = _ints(op, 1, "pads"), _PAD_MODES.get(op.get("mode", "constant"))
     axes = _ints(op, 3, "axes") if op.has(3) else list(range(len(x)))
     if pads is None or axes is None or mode is None:
-        return _moved(op, None)
+        return _layout(op, None)
     half = len(axes)
     given = [(axis % max(len(x), 1), pads[i], pads[half + i]) for i, axis in enumerate(axes)]
     wide = any(max(before, after) >= x[axis] for axis, before, after in given)
     if mode in {"reflect", "circular"} and wide and 0 not in y:
-        return _moved(op, None)  # around more than once
-    return _moved(op, tuple(("pad", a, before, after, mode) for a, before, after in given if before or after))
+        return _layout(op, None)  # wraps around more than once
+    return _layout(op, tuple(("pad", a, before, after, mode) for a, before, after in given if before or after))
 
 
 @lowers("Tile")
-def tile(op: Op) -> Made:
-    """Repeat each axis as often as `repeats` says."""
+def tile(op: Op) -> Outputs:
+    """Repeat each axis; the input `repeats` has the counts."""
     times = _ints(op, 1, "repeats")
     if times is None:
-        return _moved(op, None)
-    return _moved(op, tuple(("tile", axis, n) for axis, n in enumerate(times) if n != 1))
+        return _layout(op, None)
+    return _layout(op, tuple(("tile", axis, n) for axis, n in enumerate(times) if n != 1))
 
 
 @lowers("DepthToSpace")
-def depth_to_space(op: Op) -> Made:
+def depth_to_space(op: Op) -> Outputs:
     """x: N,C,H,W. In mode DCR the outer part of C is the position in the block; in CRD, as in torch, the inner part."""
     n, c, h, w = op.x().shape
     b = op.get("blocksize")
@@ -109,53 +109,53 @@ def depth_to_space(op: Op) -> Made:
         order: Shape = (0, 1, 4, 2, 5, 3)
     else:
         inner, order = (n, b, b, c // b**2, h, w), (0, 3, 4, 1, 5, 2)
-    return _moved(op, (("reshape", inner), ("permute", order), ("reshape", op.y().shape)))
+    return _layout(op, (("reshape", inner), ("permute", order), ("reshape", op.y().shape)))
 
 
 @lowers("SpaceToDepth")
-def space_to_depth(op: Op) -> Made:
+def space_to_depth(op: Op) -> Outputs:
     """x: N,C,H,W; the position in the block becomes the outer part of C."""
     n, c, h, w = op.x().shape
     b = op.get("blocksize")
     moves = (("reshape", (n, c, h // b, b, w // b, b)), ("permute", (0, 3, 5, 1, 2, 4)), ("reshape", op.y().shape))
-    return _moved(op, moves)
+    return _layout(op, moves)
 
 
 @lowers("Trilu")
-def trilu(op: Op) -> Made:
+def trilu(op: Op) -> Outputs:
     """Keeps the elements on one side of a diagonal; the others are set to zero."""
-    return op.done("layout", {"copy": True, "moves": (("reshape", op.x().shape),), "zeroes": True}, [0])
+    return op.lower_to("layout", {"copy": True, "moves": (("reshape", op.x().shape),), "zeroes": True}, [0])
 
 
 @lowers("ReverseSequence", "CenterCropPad", "Compress")
-def elsewhere(op: Op) -> Made:
-    """Which elements go where depends on data, or is not tracked."""
-    return _moved(op, None)
+def untracked(op: Op) -> Outputs:
+    """Which elements go where depends on data, or isn't tracked."""
+    return _layout(op, None)
 
 
 # ---- by index
 
 
 @lowers("Gather", weights=(0,))
-def gather(op: Op) -> Made:
-    """data, indices; axis. Constant indices are tracked; a gather of rows from a table is an embedding."""
+def gather(op: Op) -> Outputs:
+    """data, indices; axis. Constant indices are tracked; a gather of rows from a stored matrix is an embedding."""
     x, ids = op.x(), op.x(1)
     axis, known = op.get("axis", 0) % len(x.shape), op.constant(1)
     if known is None and axis == 0 and len(x.shape) == 2 and op.stored(0):
-        return op.done("gather", {"fn": "embedding"})
+        return op.lower_to("gather", {"fn": "embedding"})
     if known is not None and not ids.shape:
         index = int(known) % x.shape[axis]
-        return _moved(op, (("select", axis, index),))
+        return _layout(op, (("select", axis, index),))
     if len(ids.shape) != 1:
-        return op.done("gather", {"fn": "other"})
+        return op.lower_to("gather", {"fn": "other"})
     attrs: dict[str, Any] = {"fn": "index_select", "dim": axis}
     if known is not None:
         attrs["positions"] = (_runs([int(i) % x.shape[axis] for i in known]),)
-    return op.done("gather", attrs)
+    return op.lower_to("gather", attrs)
 
 
 def _runs(positions: list[int]) -> tuple[tuple[int, int, int], ...]:
-    """Return positions as runs of (first, count, step)."""
+    """Return positions as runs (first, count, step) of equally spaced ones."""
     runs: list[tuple[int, int, int]] = []
     at = 0
     while at < len(positions):
@@ -169,30 +169,30 @@ def _runs(positions: list[int]) -> tuple[tuple[int, int, int], ...]:
 
 
 @lowers("GatherElements")
-def gather_elements(op: Op) -> Made:
+def gather_elements(op: Op) -> Outputs:
     """One index per output element."""
-    return op.done("gather", {"fn": "gather", "dim": op.get("axis", 0) % len(op.x().shape)})
+    return op.lower_to("gather", {"fn": "gather", "dim": op.get("axis", 0) % len(op.x().shape)})
 
 
 @lowers("GatherND", "OneHot")
-def gather_other(op: Op) -> Made:
+def gather_other(op: Op) -> Outputs:
     """Gather by position (GatherND), or write a one at each index (OneHot)."""
     if op.type == "OneHot" and op.get("axis", -1) in (-1, len(op.x().shape)):
-        return op.done("gather", {"fn": "one_hot"}, [0])
-    return op.done("gather", {"fn": "other"})
+        return op.lower_to("gather", {"fn": "one_hot"}, [0])
+    return op.lower_to("gather", {"fn": "other"})
 
 
 @lowers("Scatter", "ScatterElements", "ScatterND")
-def scatter(op: Op) -> Made:
+def scatter(op: Op) -> Outputs:
     """data, indices, updates; a reduction accumulates."""
     adds = op.get("reduction", "none") != "none"
-    return op.done("scatter", {"accumulate": adds, "elements": op.x(2).numel})
+    return op.lower_to("scatter", {"accumulate": adds, "elements": op.x(2).numel})
 
 
 @lowers("MaxUnpool")
-def unpool(op: Op) -> Made:
-    """Each element is written to its remembered position."""
-    return op.done("scatter", {"accumulate": False, "elements": op.x().numel})
+def unpool(op: Op) -> Outputs:
+    """Each element is written to the position that its index gives."""
+    return op.lower_to("scatter", {"accumulate": False, "elements": op.x().numel})
 
 
 # ---- creation
@@ -202,12 +202,12 @@ def unpool(op: Op) -> Made:
     "ConstantOfShape", "EyeLike", "Range", "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike",
     "Shape", "Size",
 )  # fmt: skip
-def create(op: Op) -> Made:
+def create(op: Op) -> Outputs:
     """Constants, ranges, random numbers."""
-    return op.done("create", {})
+    return op.lower_to("create", {})
 
 
 @lowers("Bernoulli")
-def bernoulli(op: Op) -> Made:
+def bernoulli(op: Op) -> Outputs:
     """Each element is drawn with its own probability."""
-    return op.done("create", {"reads": (0,)})
+    return op.lower_to("create", {"reads": (0,)})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from math import prod
 
-from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Attrs, Made, Op, Ref, Source, lowers, shapes
+from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Attrs, Op, Outputs, Ref, Source, lowers, shapes
 from cnncost.graph import Shape
 from cnncost.tensor_types import TensorType
 
 
-def before(op: Op, x: Shape, y: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> Shape:
+def padding_before(op: Op, x: Shape, y: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> Shape:
     """Return the padding before the first position of each spatial axis.
 
     The padding after the last one follows from the output's size.
@@ -26,16 +26,16 @@ def before(op: Op, x: Shape, y: Shape, kernel: Shape, stride: Shape, dilation: S
     return tuple(found)
 
 
-def spread(op: Op, name: str, axes: int) -> Shape:
-    """Return an attribute with one number per spatial axis, by default 1."""
+def per_axis(op: Op, name: str, axes: int) -> Shape:
+    """Return the attribute `name`: one number per spatial axis, by default 1."""
     return tuple(op.get(name) or [1] * axes)
 
 
 @lowers("Conv", weights=(1, 2))
-def conv(op: Op) -> Made | None:
+def conv(op: Op) -> Outputs | None:
     """x, w, bias?. x: N,C,*; w: K,C/g,*."""
     attrs = geometry(op, op.x().shape, op.x(1).shape)
-    return None if attrs is None else op.done("conv", {**attrs, **op.integers(0, 1)})
+    return None if attrs is None else op.lower_to("conv", {**attrs, **op.integers(0, 1)})
 
 
 def geometry(op: Op, x: Shape, w: Shape) -> Attrs | None:
@@ -43,22 +43,22 @@ def geometry(op: Op, x: Shape, w: Shape) -> Attrs | None:
     axes = len(w) - 2
     if not 1 <= axes <= 3 or len(x) != len(w):
         return None
-    stride, dilation = spread(op, "strides", axes), spread(op, "dilations", axes)
+    stride, dilation = per_axis(op, "strides", axes), per_axis(op, "dilations", axes)
     return {
         "kernel": w[2:], "stride": stride, "dilation": dilation, "groups": op.get("group", 1), "transposed": False,
-        "padding": before(op, x[2:], op.y().shape[2:], w[2:], stride, dilation), "output_padding": (0,) * axes,
+        "padding": padding_before(op, x[2:], op.y().shape[2:], w[2:], stride, dilation), "output_padding": (0,) * axes,
         "bias": op.has(2),
     }  # fmt: skip
 
 
 @lowers("ConvTranspose", weights=(1, 2))
-def conv_transpose(op: Op) -> Made | None:
+def conv_transpose(op: Op) -> Outputs | None:
     """x: N,C,*; w: C,K/g,*. With `output_shape`, or `auto_pad`, the padding follows from the output's size."""
     x, w, y = op.x().shape, op.x(1).shape, op.y().shape
     axes = len(w) - 2
     if not 1 <= axes <= 3 or len(x) != len(w):
         return None
-    stride, dilation = spread(op, "strides", axes), spread(op, "dilations", axes)
+    stride, dilation = per_axis(op, "strides", axes), per_axis(op, "dilations", axes)
     extra = tuple(op.get("output_padding") or [0] * axes)
     auto = op.get("auto_pad", "NOTSET")
     padding = tuple((op.get("pads") or [0] * 2 * axes)[:axes])
@@ -72,25 +72,25 @@ def conv_transpose(op: Op) -> Made | None:
         "kernel": w[2:], "stride": stride, "padding": padding, "dilation": dilation, "groups": op.get("group", 1),
         "transposed": True, "output_padding": extra, "bias": op.has(2), **op.integers(0, 1),
     }  # fmt: skip
-    return op.done("conv", attrs)
+    return op.lower_to("conv", attrs)
 
 
 @lowers("DeformConv", weights=(1, 3))
-def deform_conv(op: Op) -> Made | None:
+def deform_conv(op: Op) -> Outputs | None:
     """x, w, offset, bias?, mask?."""
     if len(op.x().shape) != 4:
         return None
     axes, w = 2, op.x(1).shape
-    stride, dilation = spread(op, "strides", axes), spread(op, "dilations", axes)
+    stride, dilation = per_axis(op, "strides", axes), per_axis(op, "dilations", axes)
     attrs: Attrs = {
         "groups": op.get("group", 1), "offset_groups": op.get("offset_group", 1), "masked": op.has(4), "kernel": w[2:],
         "stride": stride, "padding": tuple((op.get("pads") or [0] * 4)[:axes]), "dilation": dilation,
     }  # fmt: skip
-    return op.done("deform_conv", attrs, op.present(0, 1, 2, 4, 3))
+    return op.lower_to("deform_conv", attrs, op.present(0, 1, 2, 4, 3))
 
 
 def product(left: Shape, right: Shape, bias: bool = False) -> Attrs:
-    """Return the sizes of a product by NumPy's rules: vectors are a row or a column, batches broadcast."""
+    """Return the sizes of a product by the rules of `torch.matmul`: vectors are rows or columns, batches broadcast."""
     rows, columns = left if len(left) > 1 else (1, *left), right if len(right) > 1 else (*right, 1)
     size = max(len(rows), len(columns)) - 2
     padded = [(1,) * (size - len(s) + 2) + s[:-2] for s in (rows, columns)]
@@ -99,19 +99,19 @@ def product(left: Shape, right: Shape, bias: bool = False) -> Attrs:
 
 
 @lowers("MatMul", weights=(0, 1))
-def matmul(op: Op) -> Made:
+def matmul(op: Op) -> Outputs:
     """a, b."""
-    return op.done("matmul", {**product(op.x().shape, op.x(1).shape), **op.integers(0, 1)})
+    return op.lower_to("matmul", {**product(op.x().shape, op.x(1).shape), **op.integers(0, 1)})
 
 
 @lowers("Gemm", weights=(0, 1, 2))
-def gemm(op: Op) -> Made:
+def gemm(op: Op) -> Outputs:
     """α·A·B + β·C; A and B may be transposed. A factor other than 1 adds a multiplication per element."""
     return [gemm_steps(op)]
 
 
 def gemm_steps(op: Op) -> Ref:
-    """A stored transposed weight makes the product a linear layer, like torch's."""
+    """Append the steps of Gemm. With `transB` the product is a linear layer, whose weight torch stores as N,K."""
     alpha, beta = op.get("alpha", 1.0), op.get("beta", 1.0)
     added = op.has(2) and beta != 0.0
     y, integer = op.y(), op.integers(0, 1)
@@ -119,24 +119,24 @@ def gemm_steps(op: Op) -> Ref:
     addend: Source = 2
     if added and beta != 1.0:
         addend = op.pointwise("mul", [2])
-    plain = alpha == 1.0
-    bias = added and plain
+    unscaled = alpha == 1.0
+    bias = added and unscaled
     if op.get("transB"):
         fits = not bias or op.type_of(addend).shape in {y.shape, y.shape[-1:]}
         last = [addend] if bias and fits else []
-        made = op.step("linear", {"bias": bool(last), **integer}, [a, 1, *last], y)
+        result = op.step("linear", {"bias": bool(last), **integer}, [a, 1, *last], y)
         bias = bool(last)
     else:
         sizes = {**product(op.type_of(a).shape, op.x(1).shape, bias), **integer, **({"addend": True} if bias else {})}
-        made = op.step("matmul", sizes, [*([addend] if bias else []), a, 1], y)
-    if not plain:
-        made = op.pointwise("mul", [made])
-    return op.pointwise("add", [made, addend]) if added and not bias else made
+        result = op.step("matmul", sizes, [*([addend] if bias else []), a, 1], y)
+    if not unscaled:
+        result = op.pointwise("mul", [result])
+    return op.pointwise("add", [result, addend]) if added and not bias else result
 
 
 @shapes("FusedMatMul")
 def fused_matmul_type(op: Op) -> list[TensorType | None] | None:
-    """The type of MatMul, with factors transposed as the attributes say."""
+    """The type of MatMul, with factors transposed by `transA` and `transB`."""
     if op.get("transBatchA") or op.get("transBatchB") or min(len(op.x().shape), len(op.x(1).shape)) < 2:
         return None
     left = _swapped(op.x().shape) if op.get("transA") else op.x().shape
@@ -150,11 +150,12 @@ def fused_matmul_type(op: Op) -> list[TensorType | None] | None:
 
 
 def _swapped(shape: Shape) -> Shape:
+    """Swap the last two axes."""
     return (*shape[:-2], shape[-1], shape[-2])
 
 
 @lowers("FusedMatMul", domain=MICROSOFT, weights=(0, 1))
-def fused_matmul(op: Op) -> Made:
+def fused_matmul(op: Op) -> Outputs:
     """α·A·B."""
     sides: list[Source] = [0, 1]
     for i, name in enumerate(("transA", "transB")):
@@ -162,5 +163,5 @@ def fused_matmul(op: Op) -> Made:
             rank = len(op.x(i).shape)
             sides[i] = op.permuted(i, (*range(rank - 2), rank - 1, rank - 2), copy=False)
     sizes = product(op.type_of(sides[0]).shape, op.type_of(sides[1]).shape)
-    made = op.step("matmul", sizes, sides)
-    return [made if op.get("alpha", 1.0) == 1.0 else op.pointwise("mul", [made])]
+    result = op.step("matmul", sizes, sides)
+    return [result if op.get("alpha", 1.0) == 1.0 else op.pointwise("mul", [result])]

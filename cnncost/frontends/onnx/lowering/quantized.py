@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from math import prod
 
-from cnncost.frontends.onnx.lowering.products import before, product, spread
-from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Attrs, Made, Op, Ref, lowers, shapes
+from cnncost.frontends.onnx.lowering.products import padding_before, per_axis, product
+from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Attrs, Op, Outputs, Ref, lowers, shapes
 from cnncost.graph import Shape
 from cnncost.tensor_types import TensorType
 
@@ -27,30 +27,34 @@ def dequantized_type(op: Op) -> list[TensorType | None]:
 
 @lowers("QuantizeLinear")
 @lowers("QuantizeLinear", domain=MICROSOFT)
-def quantize(op: Op) -> Made:
+def quantize(op: Op) -> Outputs:
     """x, scale, zero point?."""
-    return op.done("quantize", {"fn": "quantize"})
+    return op.lower_to("quantize", {"fn": "quantize"})
 
 
 @lowers("DequantizeLinear", weights=(0,))
 @lowers("DequantizeLinear", domain=MICROSOFT, weights=(0,))
-def dequantize(op: Op) -> Made:
+def dequantize(op: Op) -> Outputs:
     """x, scale, zero point?; x may be a weight."""
-    return op.done("quantize", {"fn": "dequantize"})
+    return op.lower_to("quantize", {"fn": "dequantize"})
 
 
-def deferred(op: Op) -> bool:
-    """Return True if a product may read the integers directly: 8 bits, and no scale per block."""
+def can_defer(op: Op) -> bool:
+    """Return True if a product may read the integers directly: 8 bits, and no scale per block.
+
+    The node is then recorded only if another op reads the floating-point result.
+    """
     return op.type == "DequantizeLinear" and op.x().dtype in {"int8", "uint8"} and not op.get("block_size")
 
 
 @lowers("DynamicQuantizeLinear")
-def dynamic(op: Op) -> Made:
+def dynamic(op: Op) -> Outputs:
     """Outputs: y, its scale, its zero point."""
-    return op.done("quantize", {"fn": "dynamic"})
+    return op.lower_to("quantize", {"fn": "dynamic"})
 
 
 def _conv(x: Shape, w: Shape, y: Shape) -> Attrs | None:
+    """Return a quantized convolution's sizes; None for more than three spatial axes."""
     if not 3 <= len(w) <= 5 or len(x) != len(w):
         return None
     return {"kernel": prod(w[2:]), "per_group": w[1], "out": w[0], "batch": x[0], "positions": prod(y[2:]),
@@ -58,32 +62,32 @@ def _conv(x: Shape, w: Shape, y: Shape) -> Attrs | None:
 
 
 @lowers("QLinearConv", weights=(3, 8))
-def qlinear_conv(op: Op) -> Made | None:
+def qlinear_conv(op: Op) -> Outputs | None:
     """x, its scale and zero point; w, its scale and zero point; scale and zero point of y; bias?."""
     attrs = _conv(op.x().shape, op.x(3).shape, op.y().shape)
-    return None if attrs is None else op.done("quantized_conv", attrs)
+    return None if attrs is None else op.lower_to("quantized_conv", attrs)
 
 
-# ---- channels last, as ONNX Runtime writes quantized networks for CPUs
+# ---- channels last: the layout of quantized networks that ONNX Runtime writes for CPUs
 
 
-def _first(x: Shape) -> Shape:
+def _channels_first(x: Shape) -> Shape:
     """Move channels first: N,*,C to N,C,*."""
     return (x[0], x[-1], *x[1:-1])
 
 
-def _last(x: Shape) -> Shape:
+def _channels_last(x: Shape) -> Shape:
     """Move channels last: N,C,* to N,*,C."""
     return (x[0], *x[2:], x[1])
 
 
-def _order(rank: int, first: bool) -> Shape:
+def _channels_order(rank: int, first: bool) -> Shape:
     """Return the permutation that moves channels to the front or to the end."""
     return (0, rank - 1, *range(1, rank - 1)) if first else (0, *range(2, rank), 1)
 
 
-def windowed(op: Op, x: Shape, kernel: Shape) -> Shape | None:
-    """Return the spatial sizes after a window slides over `x`, the spatial sizes before; None if no window fits."""
+def window_positions(op: Op, x: Shape, kernel: Shape) -> Shape | None:
+    """Return the number of window positions along each spatial axis; `x` has the sizes. None if no window fits."""
     one, auto = [1] * len(x), op.get("auto_pad", "NOTSET")
     strides, dilations = op.get("strides") or one, op.get("dilations") or one
     if auto in {"SAME_UPPER", "SAME_LOWER"}:
@@ -97,69 +101,69 @@ def windowed(op: Op, x: Shape, kernel: Shape) -> Shape | None:
     found = []
     for i, (free, s) in enumerate(zip(room, strides, strict=True)):
         count = (-(-free // s) if ceil else free // s) + 1
-        if ceil and (count - 1) * s >= x[i] + pads[i]:  # a window that begins behind the image
+        if ceil and (count - 1) * s >= x[i] + pads[i]:  # the last window would start beyond the image
             count -= 1
         found.append(count)
     return tuple(found)
 
 
 @shapes("QLinearConv")
-def last_conv_type(op: Op) -> list[TensorType | None] | None:
+def nhwc_conv_type(op: Op) -> list[TensorType | None] | None:
     """x: N,*,C with `channels_last`, else N,C,*; w: K,C/g,*. y: the layout of x, the dtype of y's zero point."""
     x, w = op.x().shape, op.x(3).shape
     if len(x) != len(w) or len(w) < 3:
         return None
-    inner = _first(x) if op.get("channels_last") else x
-    space = windowed(op, inner[2:], w[2:])
+    inner = _channels_first(x) if op.get("channels_last") else x
+    space = window_positions(op, inner[2:], w[2:])
     if space is None or inner[1] != w[1] * op.get("group", 1):
         return None
     y = (x[0], w[0], *space)
-    return [TensorType(_last(y) if op.get("channels_last") else y, op.x(7).dtype)]
+    return [TensorType(_channels_last(y) if op.get("channels_last") else y, op.x(7).dtype)]
 
 
 @lowers("QLinearConv", domain=MICROSOFT, weights=(3, 8))
-def last_conv(op: Op) -> Made | None:
+def nhwc_conv(op: Op) -> Outputs | None:
     """As QLinearConv; channels may be last."""
     if not op.get("channels_last"):
         return qlinear_conv(op)
     x, w, y = op.x(), op.x(3).shape, op.y()
-    attrs = _conv(_first(x.shape), w, _first(y.shape))
+    attrs = _conv(_channels_first(x.shape), w, _channels_first(y.shape))
     if attrs is None:
         return None
-    turned = op.permuted(0, _order(len(w), first=True), copy=False)
-    made = op.step("quantized_conv", attrs, [turned, *op.present()[1:]], y._replace(shape=_first(y.shape)))
-    return [op.permuted(made, _order(len(w), first=False), copy=False)]
+    permuted = op.permuted(0, _channels_order(len(w), first=True), copy=False)
+    result = op.step("quantized_conv", attrs, [permuted, *op.present()[1:]], y._replace(shape=_channels_first(y.shape)))
+    return [op.permuted(result, _channels_order(len(w), first=False), copy=False)]
 
 
 @shapes("NhwcMaxPool")
-def last_pool_type(op: Op) -> list[TensorType | None] | None:
+def nhwc_pool_type(op: Op) -> list[TensorType | None] | None:
     """x: N,*,C."""
     x = op.x().shape
-    space = windowed(op, x[1:-1], tuple(op.get("kernel_shape") or ())) if len(x) > 2 else None
+    space = window_positions(op, x[1:-1], tuple(op.get("kernel_shape") or ())) if len(x) > 2 else None
     return None if space is None else [op.x()._replace(shape=(x[0], *space, x[-1]))]
 
 
 @lowers("NhwcMaxPool", domain=MICROSOFT)
-def last_pool(op: Op) -> Made | None:
-    """x: N,*,C, in 8-bit integers: only comparisons."""
+def nhwc_pool(op: Op) -> Outputs | None:
+    """x: N,*,C, in 8-bit integers, which are only compared."""
     x, y, kernel = op.x().shape, op.y(), tuple(op.get("kernel_shape"))
     if not 1 <= len(kernel) <= 3 or len(x) != len(kernel) + 2:
         return None
-    stride, dilation = spread(op, "strides", len(kernel)), spread(op, "dilations", len(kernel))
+    stride, dilation = per_axis(op, "strides", len(kernel)), per_axis(op, "dilations", len(kernel))
     attrs: Attrs = {
         "fn": "max", "kernel": kernel, "stride": stride, "dilation": dilation, "ceil": bool(op.get("ceil_mode", 0)),
-        "padding": before(op, x[1:-1], y.shape[1:-1], kernel, stride, dilation),
+        "padding": padding_before(op, x[1:-1], y.shape[1:-1], kernel, stride, dilation),
     }  # fmt: skip
-    turned = op.permuted(0, _order(len(x), first=True), copy=False)
-    made = op.step("pool", attrs, [turned], y._replace(shape=_first(y.shape)))
-    return [op.permuted(made, _order(len(x), first=False), copy=False)]
+    permuted = op.permuted(0, _channels_order(len(x), first=True), copy=False)
+    result = op.step("pool", attrs, [permuted], y._replace(shape=_channels_first(y.shape)))
+    return [op.permuted(result, _channels_order(len(x), first=False), copy=False)]
 
 
 @lowers("ConvInteger", weights=(1,))
-def conv_integer(op: Op) -> Made | None:
-    """x, w, their zero points?. Returns 32-bit accumulators; nothing is rescaled."""
+def conv_integer(op: Op) -> Outputs | None:
+    """x, w, their zero points?. Returns 32-bit accumulators, which are not rescaled."""
     attrs = _conv(op.x().shape, op.x(1).shape, op.y().shape)
-    return None if attrs is None else op.done("quantized_conv", attrs)
+    return None if attrs is None else op.lower_to("quantized_conv", attrs)
 
 
 def _product(left: Shape, right: Shape) -> Attrs:
@@ -169,15 +173,15 @@ def _product(left: Shape, right: Shape) -> Attrs:
 
 
 @lowers("QLinearMatMul", weights=(0, 3))
-def qlinear_matmul(op: Op) -> Made:
+def qlinear_matmul(op: Op) -> Outputs:
     """a, its scale and zero point; b, its scale and zero point; scale and zero point of y."""
-    return op.done("quantized_linear", _product(op.x().shape, op.x(3).shape))
+    return op.lower_to("quantized_linear", _product(op.x().shape, op.x(3).shape))
 
 
 @lowers("MatMulInteger", weights=(0, 1))
-def matmul_integer(op: Op) -> Made:
+def matmul_integer(op: Op) -> Outputs:
     """a, b, their zero points?. Returns 32-bit accumulators."""
-    return op.done("quantized_linear", _product(op.x().shape, op.x(1).shape))
+    return op.lower_to("quantized_linear", _product(op.x().shape, op.x(1).shape))
 
 
 @shapes("QLinearAdd", "QLinearMul")
@@ -190,9 +194,9 @@ def binary_type(op: Op) -> list[TensorType | None]:
 
 
 @lowers("QLinearAdd", "QLinearMul", domain=MICROSOFT, weights=(0, 3))
-def binary(op: Op) -> Made:
+def binary(op: Op) -> Outputs:
     """Dequantize both, compute, quantize the result."""
-    return op.done("quantize", {"fn": "binary"})
+    return op.lower_to("quantize", {"fn": "binary"})
 
 
 @shapes("MatMulNBits")
@@ -204,7 +208,7 @@ def matmul_n_bits_type(op: Op) -> list[TensorType | None] | None:
 
 
 @lowers("MatMulNBits", domain=MICROSOFT, weights=(1, 2, 3, 5))
-def matmul_n_bits(op: Op) -> Made:
+def matmul_n_bits(op: Op) -> Outputs:
     """A product with weights of few bits, each dequantized by one multiplication: N·K in all."""
     x, n, k = op.x(), op.get("N"), op.get("K")
     if op.get("bits", 4) < 8:
@@ -212,7 +216,7 @@ def matmul_n_bits(op: Op) -> Made:
     stored = [i for i in op.present() if i not in {0, 5}]
     weight = op.step("quantize", {"fn": "dequantize"}, stored, x._replace(shape=(n, k)))
     bias = op.present(5)
-    return op.done("linear", {"bias": bool(bias)}, [0, weight, *bias])
+    return op.lower_to("linear", {"bias": bool(bias)}, [0, weight, *bias])
 
 
 # ---- 8-bit ops of ONNX Runtime: inputs are dequantized, outputs requantized
@@ -224,28 +228,30 @@ def unary_type(op: Op) -> list[TensorType | None]:
     return [op.x()]
 
 
-def _floats(op: Op, at: int = 0) -> Ref:
+def _dequantize(op: Op, at: int = 0) -> Ref:
+    """Append the dequantization of input `at` to float32."""
     return op.step("quantize", {"fn": "dequantize"}, [at], op.x(at)._replace(dtype="float32"))
 
 
-def _requantized(op: Op, source: Ref) -> Made:
+def _requantize(op: Op, source: Ref) -> Outputs:
+    """Append the quantization of the result to the op's output type."""
     return [op.step("quantize", {"fn": "rescale"}, [source], op.y())]
 
 
 @lowers("QLinearSigmoid", "QLinearLeakyRelu", domain=MICROSOFT)
-def unary(op: Op) -> Made:
+def unary(op: Op) -> Outputs:
     """x, its scale and zero point; scale and zero point of y."""
-    return _requantized(op, op.pointwise("sigmoid" if op.type == "QLinearSigmoid" else "leaky_relu", [_floats(op)]))
+    return _requantize(op, op.pointwise("sigmoid" if op.type == "QLinearSigmoid" else "leaky_relu", [_dequantize(op)]))
 
 
 @lowers("QLinearSoftmax", domain=MICROSOFT)
-def quantized_softmax(op: Op) -> Made | None:
+def quantized_softmax(op: Op) -> Outputs | None:
     """x, its scale and zero point; scale and zero point of y. Along one axis."""
     x, axis = op.x(), op.get("axis", -1) % max(len(op.x().shape), 1)
     if op.get("opset", 13) < 13 and axis != len(x.shape) - 1:
         return None
     attrs: Attrs = {"fn": "softmax", "axis": axis}
-    return _requantized(op, op.step("softmax", attrs, [_floats(op)], x._replace(dtype="float32")))
+    return _requantize(op, op.step("softmax", attrs, [_dequantize(op)], x._replace(dtype="float32")))
 
 
 @shapes("QLinearGlobalAveragePool")
@@ -257,17 +263,17 @@ def pooled_type(op: Op) -> list[TensorType | None]:
 
 
 @lowers("QLinearGlobalAveragePool", domain=MICROSOFT)
-def quantized_pool(op: Op) -> Made | None:
+def quantized_pool(op: Op) -> Outputs | None:
     """x, its scale and zero point; scale and zero point of y."""
     x, y = op.x().shape, op.y()._replace(dtype="float32")
     if not 3 <= len(x) <= 5:
         return None
     attrs: Attrs = {"fn": "avg", "axes": len(x) - 2}
     if not op.get("channels_last"):
-        return _requantized(op, op.step("adaptive_pool", attrs, [_floats(op)], y))
-    turned = op.permuted(_floats(op), _order(len(x), first=True), copy=False)
-    made = op.step("adaptive_pool", attrs, [turned], y._replace(shape=_first(y.shape)))
-    return _requantized(op, op.permuted(made, _order(len(x), first=False), copy=False))
+        return _requantize(op, op.step("adaptive_pool", attrs, [_dequantize(op)], y))
+    permuted = op.permuted(_dequantize(op), _channels_order(len(x), first=True), copy=False)
+    result = op.step("adaptive_pool", attrs, [permuted], y._replace(shape=_channels_first(y.shape)))
+    return _requantize(op, op.permuted(result, _channels_order(len(x), first=False), copy=False))
 
 
 @shapes("QLinearConcat")
@@ -280,9 +286,9 @@ def concat_type(op: Op) -> list[TensorType | None]:
 
 
 @lowers("QLinearConcat", domain=MICROSOFT)
-def quantized_concat(op: Op) -> Made:
+def quantized_concat(op: Op) -> Outputs:
     """All tensors are rescaled to one scale."""
-    return op.done("quantize", {"fn": "rescale"}, list(range(2, len(op.inputs), 3)))
+    return op.lower_to("quantize", {"fn": "rescale"}, list(range(2, len(op.inputs), 3)))
 
 
 @shapes("QGemm")
@@ -294,10 +300,10 @@ def qgemm_type(op: Op) -> list[TensorType | None] | None:
 
 
 @lowers("QGemm", domain=MICROSOFT, weights=(3, 6))
-def qgemm(op: Op) -> Made:
-    """The factor α is part of the scale, so that it costs nothing."""
+def qgemm(op: Op) -> Outputs:
+    """The factor α is part of the scale, so it costs nothing."""
     a, y = op.x().shape, op.y().shape
-    return op.done("quantized_linear", {"rows": y[0], "in": a[0 if op.get("transA") else 1], "out": y[1],
+    return op.lower_to("quantized_linear", {"rows": y[0], "in": a[0 if op.get("transA") else 1], "out": y[1],
                                         "dynamic": False})  # fmt: skip
 
 
@@ -311,6 +317,8 @@ def to_float_type(op: Op) -> list[TensorType | None] | None:
 
 
 @lowers("MatMulIntegerToFloat", "DynamicQuantizeMatMul", domain=MICROSOFT, weights=(1,))
-def to_float(op: Op) -> Made:
-    """Scale the result to floats; the dynamic op also finds the range of a and quantizes it."""
-    return op.done("quantized_linear", {**_product(op.x().shape, op.x(1).shape), "dynamic": op.type.startswith("Dyn")})
+def to_float(op: Op) -> Outputs:
+    """Scale the result to floats; DynamicQuantizeMatMul also finds the range of a and quantizes it."""
+    return op.lower_to(
+        "quantized_linear", {**_product(op.x().shape, op.x(1).shape), "dynamic": op.type.startswith("Dyn")}
+    )

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from math import prod
 
-from cnncost.frontends.onnx.lowering.registry import Attrs, Made, Op, Ref, Source, lowers
+from cnncost.frontends.onnx.lowering.registry import Attrs, Op, Outputs, Ref, Source, lowers
 from cnncost.tensor_types import TensorType
 
 _DEFAULTS = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"], "RNN": ["tanh"]}
 
 
 @lowers("LSTM", "GRU", "RNN", weights=(1, 2, 3))
-def recurrent(op: Op) -> Made | None:
+def recurrent(op: Op) -> Outputs | None:
     """x: T,N,I (layout 1: N,T,I); w: D,G·H,I; r: D,G·H,H; b?: D,2·G·H; lengths?; states?. y: T,D,N,H.
 
-    A reverse layer runs between two flips of time. Peepholes, clipping and other activations are not counted: unknown.
+    A reverse layer is lowered to a forward layer between two flips of the time axis. Unknown with peepholes, clipping
+    or activations other than the default ones.
     """
     if op.has(7) or "clip" in op.attributes or op.get("input_forget"):
         return None
@@ -38,15 +39,17 @@ def recurrent(op: Op) -> Made | None:
         source = op.move(0, flip, x)
     y = x._replace(shape=(*x.shape[:-1], directions * hidden))
     state = TensorType((directions, batch, hidden), x.dtype)
-    made = op.step("recurrent", attrs, [source, *op.present(1, 2, 3, 5, 6)], y, *[state] * (2 if cell == "lstm" else 1))
-    out: Ref = op.move(made, flip, y) if backwards else made
-    return _arranged(op, out, made, (steps, batch, directions, hidden), batch_first)
+    result = op.step(
+        "recurrent", attrs, [source, *op.present(1, 2, 3, 5, 6)], y, *[state] * (2 if cell == "lstm" else 1)
+    )
+    out: Ref = op.move(result, flip, y) if backwards else result
+    return _onnx_outputs(op, out, result, (steps, batch, directions, hidden), batch_first)
 
 
-def _arranged(op: Op, out: Ref, made: Ref, sizes: tuple[int, int, int, int], batch_first: bool) -> Made:
-    """Return the outputs in ONNX's layout: y as T,D,N,H or N,T,D,H; states as D,N,H or N,D,H."""
+def _onnx_outputs(op: Op, out: Ref, result: Ref, sizes: tuple[int, int, int, int], batch_first: bool) -> Outputs:
+    """Convert torch's layout to ONNX's: y to T,D,N,H or N,T,D,H; states to D,N,H or N,D,H."""
     steps, batch, directions, hidden = sizes
-    found: Made = []
+    found: Outputs = []
     for i, output in enumerate(op.outputs):
         if output is None:
             found.append(None)
@@ -55,7 +58,7 @@ def _arranged(op: Op, out: Ref, made: Ref, sizes: tuple[int, int, int, int], bat
             split = op.reshaped(out, (*lead, directions, hidden))
             found.append(split if batch_first else op.permuted(split, (0, 2, 1, 3), copy=False))
         else:
-            state = Ref(made.step, i)
+            state = Ref(result.step, i)
             found.append(op.permuted(state, (1, 0, 2), copy=False) if batch_first else state)
     return found
 

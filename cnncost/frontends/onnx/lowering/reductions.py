@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from cnncost.frontends.onnx.constants import axes_of
-from cnncost.frontends.onnx.lowering.registry import Attrs, Made, Op, Ref, Source, lowers
+from cnncost.frontends.onnx.lowering.registry import Attrs, Op, Outputs, Ref, Source, lowers
 
 _REDUCTIONS = {
     "ReduceSum": "sum", "ReduceMean": "mean", "ReduceMax": "max", "ReduceMin": "min", "ReduceProd": "prod",
     "ReduceL2": "norm", "ReduceLogSumExp": "logsumexp",
 }  # fmt: skip
 _COMPOSED = {"ReduceL1": ("abs", ""), "ReduceSumSquare": ("square", ""), "ReduceLogSum": ("", "log")}
-"""What is done before the sum and after it."""
+"""Reductions that are a sum with an elementwise function before and after it; empty without one."""
 
 
 @lowers(*_REDUCTIONS, *_COMPOSED)
-def reduce(op: Op) -> Made | None:
-    """Over axes by attribute or input; without any over all, or over none if the op says so.
+def reduce(op: Op) -> Outputs | None:
+    """Axes are an attribute or an input; without axes, all are reduced, or none with `noop_with_empty_axes`.
 
-    Over none, a sum of |x| or x² is still that of each element: by the op's definition.
+    A reduction over no axes copies its input, except that ONNX still applies the function of each element (|x|, x², …):
+    unknown.
     """
     axes = axes_of(op.attributes, [op.constant(i) for i in range(len(op.inputs))])
     if axes is None and op.has(1):
@@ -25,12 +26,12 @@ def reduce(op: Op) -> Made | None:
     if not axes and op.get("noop_with_empty_axes"):
         if op.type in _COMPOSED or op.type in {"ReduceL2", "ReduceLogSumExp"}:
             return None
-        return op.done("layout", {"copy": True, "moves": (("reshape", op.x().shape),)}, [0])
+        return op.lower_to("layout", {"copy": True, "moves": (("reshape", op.x().shape),)}, [0])
     rank = len(op.x().shape)
     dim = tuple(axis % max(rank, 1) for axis in axes) if axes else tuple(range(rank))
     attrs: Attrs = {"dim": dim, "keepdim": bool(op.get("keepdims", 1))}
     if op.type in _REDUCTIONS:
-        return op.done("reduce", {"fn": _REDUCTIONS[op.type], **attrs}, [0])
+        return op.lower_to("reduce", {"fn": _REDUCTIONS[op.type], **attrs}, [0])
     before, after = _COMPOSED[op.type]
     x: Source = op.pointwise(before, [0]) if before else 0
     total = op.step("reduce", {"fn": "sum", **attrs}, [x])
@@ -38,21 +39,21 @@ def reduce(op: Op) -> Made | None:
 
 
 @lowers("ArgMax", "ArgMin")
-def arg(op: Op) -> Made:
+def arg(op: Op) -> Outputs:
     """Along one axis."""
     attrs = {"dim": op.get("axis", 0) % len(op.x().shape), "keepdim": bool(op.get("keepdims", 1))}
-    return op.done("reduce", {"fn": op.type.lower(), **attrs})
+    return op.lower_to("reduce", {"fn": op.type.lower(), **attrs})
 
 
 @lowers("Softmax", "LogSoftmax")
-def softmax(op: Op) -> Made:
-    """Along an axis; before opset 13 over all axes from the given one on, as a matrix."""
+def softmax(op: Op) -> Outputs:
+    """Along an axis; before opset 13, over all axes from the given one on, flattened."""
     x, fn = op.x(), "log_softmax" if op.type == "LogSoftmax" else "softmax"
     if op.opset >= 13 or not x.shape:
-        return op.done("softmax", {"fn": fn, "axis": op.get("axis", -1) % max(len(x.shape), 1)})
+        return op.lower_to("softmax", {"fn": fn, "axis": op.get("axis", -1) % max(len(x.shape), 1)})
     axis = op.get("axis", 1) % len(x.shape)
     if x.numel == 0 or all(size == 1 for size in x.shape[axis + 1 :]):
-        return op.done("softmax", {"fn": fn, "axis": axis})
+        return op.lower_to("softmax", {"fn": fn, "axis": axis})
     rows = 1
     for size in x.shape[:axis]:
         rows *= size
@@ -61,7 +62,7 @@ def softmax(op: Op) -> Made:
 
 
 @lowers("Hardmax")
-def hardmax(op: Op) -> Made | None:
+def hardmax(op: Op) -> Outputs | None:
     """The maximum along an axis, and a comparison of each element with it."""
     if op.opset < 13:
         return None
@@ -73,28 +74,28 @@ def hardmax(op: Op) -> Made | None:
 
 
 @lowers("CumSum", "CumProd")
-def scan(op: Op) -> Made | None:
-    """Along a constant axis; reversed it runs between two flips. `exclusive` adds one element less, which is free."""
+def scan(op: Op) -> Outputs | None:
+    """Along a constant axis; `reverse` is lowered to a scan between two flips. Unknown with `exclusive`."""
     axis = op.constant(1)
     if axis is None or op.get("exclusive"):
         return None
     x, fn = op.x(), op.type.lower()
     at = int(axis.reshape(-1)[0]) % len(x.shape)
     if not op.get("reverse"):
-        return op.done("scan", {"fn": fn, "axis": at}, [0])
+        return op.lower_to("scan", {"fn": fn, "axis": at}, [0])
     flip = (("slice", at, x.shape[at] - 1, x.shape[at], -1),)
     inner = op.step("scan", {"fn": fn, "axis": at}, [op.move(0, flip, x, copy=True)], x)
     return [op.move(inner, flip, x, copy=True)]
 
 
 @lowers("TopK")
-def topk(op: Op) -> Made:
+def topk(op: Op) -> Outputs:
     """Values and indices along an axis."""
-    return op.done("sort", {"unique": False, "axis": op.get("axis", -1) % len(op.x().shape)}, [0])
+    return op.lower_to("sort", {"unique": False, "axis": op.get("axis", -1) % len(op.x().shape)}, [0])
 
 
 @lowers("LpNormalization")
-def lp_normalization(op: Op) -> Made:
+def lp_normalization(op: Op) -> Outputs:
     """A norm along an axis, and a division by it."""
     x = op.x()
     axis = op.get("axis", -1) % len(x.shape)

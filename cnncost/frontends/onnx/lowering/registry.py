@@ -22,9 +22,9 @@ class Tensor(NamedTuple):
         constant: its elements, if they are few and known.
         weight: the initializer's name; empty for other tensors.
         proto: its TypeProto, if it has no type.
-        later: the DequantizeLinear whose output it is, recorded only if an op reads it as floating-point numbers.
-        origins: the initializers that a constant was computed from; where it is used as a weight, they are parameters.
-        parts: its tensors, if it is a sequence that the file builds.
+        deferred: the DequantizeLinear that computes it; recorded only if an op reads the floating-point result.
+        origins: the initializers that a constant was folded from; they are parameters if it is used as a weight.
+        parts: the tensors of a sequence that the file builds; None for other tensors.
         absent: whether it is an empty optional.
     """
 
@@ -33,14 +33,14 @@ class Tensor(NamedTuple):
     constant: Constant | None = None
     weight: str = ""
     proto: Any = None
-    later: Later | None = None
+    deferred: DeferredNode | None = None
     origins: tuple[Tensor, ...] = ()
     parts: tuple[Tensor, ...] | None = None
     absent: bool = False
 
 
 @dataclass
-class Later:
+class DeferredNode:
     """A node that is recorded when its output is first read.
 
     Attributes:
@@ -69,7 +69,7 @@ class Ref(NamedTuple):
 
 
 Source: TypeAlias = "int | Ref"
-"""An input of the op by its position, or an output of a step."""
+"""The position of one of the op's inputs, or an output of a step."""
 
 
 class Step(NamedTuple):
@@ -91,9 +91,9 @@ class Op:
         attributes: Python numbers, lists and strings by name; tensors as constants.
         inputs: its inputs; None for an optional one that is left out.
         outputs: types of its outputs; None for an optional one that is left out.
-        steps: what it was lowered to so far.
+        steps: the steps appended so far.
         notes: remarks that reports print with the figures.
-        looked: whether the lowering read more of the inputs than their types, so that it can't be reused for other ops.
+        reads_values: whether the lowering read more of its inputs than their types; if so, it can't be cached by them.
     """
 
     type: str
@@ -103,7 +103,7 @@ class Op:
     outputs: list[TensorType | None]
     steps: list[Step] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    looked: bool = False
+    reads_values: bool = False
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return the attribute, or `default` if the op doesn't have it."""
@@ -132,13 +132,13 @@ class Op:
 
     def constant(self, index: int) -> Constant | None:
         """Return the elements of an input; None if they are unknown."""
-        self.looked = True
+        self.reads_values = True
         tensor = self.inputs[index] if index < len(self.inputs) else None
         return None if tensor is None else tensor.constant
 
     def stored(self, index: int) -> bool:
         """Return True if an input is an initializer of the file."""
-        self.looked = True
+        self.reads_values = True
         tensor = self.inputs[index]
         return tensor is not None and bool(tensor.weight)
 
@@ -153,22 +153,28 @@ class Op:
         self.steps.append(Step(kind, attrs, tuple(inputs), types, alias))
         return Ref(len(self.steps) - 1)
 
-    def done(self, kind: str, attrs: Attrs, inputs: Sequence[Source] | None = None) -> Made:
-        """Append the last step, which makes all of the op's outputs; returns the op's outputs."""
+    def lower_to(self, kind: str, attrs: Attrs, inputs: Sequence[Source] | None = None) -> Outputs:
+        """Append the last step, which returns all of the op's outputs; returns where the outputs come from.
+
+        The inputs are by default all of the op's.
+        """
         at = self.step(kind, attrs, self.present() if inputs is None else inputs).step
-        made: Made = []
+        result: Outputs = []
         number = 0
         for output in self.outputs:
-            made.append(None if output is None else Ref(at, number))
+            result.append(None if output is None else Ref(at, number))
             number += output is not None
-        return made
+        return result
 
     def integers(self, x: int, w: int) -> Attrs:
-        """Make a product read the integers if both factors are dequantized; returns the attribute that says so."""
-        sources = [tensor.later.source for i in (x, w) if (tensor := self.inputs[i]) is not None and tensor.later]
+        """If inputs `x` and `w` are both dequantized, replace them by their quantized tensors.
+
+        Returns {"integer": True} as attributes of the product in this case, else none.
+        """
+        sources = [tensor.deferred.source for i in (x, w) if (tensor := self.inputs[i]) is not None and tensor.deferred]
         if len(sources) < 2:
             return {}
-        self.looked = True
+        self.reads_values = True
         self.inputs[x], self.inputs[w] = sources
         return {"integer": True}
 
@@ -180,7 +186,7 @@ class Op:
         return self.step("pointwise", {"fn": fn}, inputs, first if shape is None else TensorType(shape, first.dtype))
 
     def move(self, source: Source, moves: tuple[Any, ...] | None, to: TensorType, copy: bool = False) -> Ref:
-        """Append a layout step."""
+        """Append a layout step; `moves` None means that it isn't tracked which element goes where."""
         return self.step("layout", {"copy": copy, "moves": moves}, (source,), to)
 
     def reshaped(self, source: Source, shape: Shape) -> Source:
@@ -195,8 +201,9 @@ class Op:
         return self.move(source, (("permute", order),), given._replace(shape=shape), copy)
 
 
-Made: TypeAlias = "list[Ref | Source | None]"
-Lowering: TypeAlias = "Callable[[Op], Made | None]"
+Outputs: TypeAlias = "list[Ref | Source | None]"
+"""Where each output of an op comes from: a step, or an input passed through; None for an output left out."""
+Lowering: TypeAlias = "Callable[[Op], Outputs | None]"
 Shaper: TypeAlias = "Callable[[Op], list[TensorType | None] | None]"
 _LOWERINGS: dict[tuple[str, str], Lowering] = {}
 _SHAPES: dict[tuple[str, str], Shaper] = {}

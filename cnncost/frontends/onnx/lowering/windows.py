@@ -4,57 +4,56 @@ from __future__ import annotations
 
 from math import prod
 
-from cnncost.frontends.onnx.lowering.products import before, spread
-from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Attrs, Made, Op, Ref, Source, lowers, shapes
+from cnncost.frontends.onnx.lowering.products import padding_before, per_axis
+from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Attrs, Op, Outputs, Ref, Source, lowers, shapes
 from cnncost.tensor_types import TensorType
 
 
 @lowers("MaxPool", "AveragePool")
-def pool(op: Op) -> Made | None:
-    """x: N,C,*. Padded positions count, whether or not the mean includes them."""
+def pool(op: Op) -> Outputs | None:
+    """x: N,C,*. Padded positions count, whether or not the average includes them."""
     x, kernel = op.x().shape, tuple(op.get("kernel_shape"))
     axes = len(kernel)
     if not 1 <= axes <= 3:
         return None
-    stride, dilation = spread(op, "strides", axes), spread(op, "dilations", axes)
+    stride, dilation = per_axis(op, "strides", axes), per_axis(op, "dilations", axes)
     attrs: Attrs = {
         "fn": "max" if op.type == "MaxPool" else "avg", "kernel": kernel, "stride": stride,
-        "padding": before(op, x[2:], op.y().shape[2:], kernel, stride, dilation), "dilation": dilation,
+        "padding": padding_before(op, x[2:], op.y().shape[2:], kernel, stride, dilation), "dilation": dilation,
         "ceil": bool(op.get("ceil_mode", 0)),
     }  # fmt: skip
-    return op.done("pool", attrs)
+    return op.lower_to("pool", attrs)
 
 
 @lowers("GlobalAveragePool", "GlobalMaxPool")
-def global_pool(op: Op) -> Made | None:
+def global_pool(op: Op) -> Outputs | None:
     """Over all spatial positions."""
     axes = len(op.x().shape) - 2
     if not 1 <= axes <= 3:
         return None
-    return op.done("adaptive_pool", {"fn": "max" if "Max" in op.type else "avg", "axes": axes})
+    return op.lower_to("adaptive_pool", {"fn": "max" if "Max" in op.type else "avg", "axes": axes})
 
 
 @lowers("GlobalLpPool")
-def global_lp_pool(op: Op) -> Made | None:
+def global_lp_pool(op: Op) -> Outputs | None:
     """The 2-norm over all spatial positions."""
     if op.get("p", 2) != 2:
         return None
-    return op.done("reduce", {"fn": "norm", "dim": tuple(range(2, len(op.x().shape))), "keepdim": True})
+    return op.lower_to("reduce", {"fn": "norm", "dim": tuple(range(2, len(op.x().shape))), "keepdim": True})
 
 
 @lowers("BatchNormalization", weights=(1, 2, 3, 4))
-def batch_norm(op: Op) -> Made | None:
+def batch_norm(op: Op) -> Outputs | None:
     """x, scale, shift, mean, variance. Training mode counts the same."""
-    training = bool(op.get("training_mode"))
-    if training or any(output is not None for output in op.outputs[1:]):
-        op.outputs[1:] = [None] * (len(op.outputs) - 1) if not training else op.outputs[1:]
-    return op.done("norm", {"fn": "batch", "affine": True, "statistics": False})
+    if not op.get("training_mode"):  # only y is computed, though files of old opsets may name further outputs
+        op.outputs[1:] = [None] * (len(op.outputs) - 1)
+    return op.lower_to("norm", {"fn": "batch", "affine": True, "statistics": False})
 
 
 @lowers("InstanceNormalization", weights=(1, 2))
-def instance_norm(op: Op) -> Made:
+def instance_norm(op: Op) -> Outputs:
     """x, scale, shift; statistics per example and channel."""
-    return op.done("norm", {"fn": "instance", "affine": True, "statistics": True})
+    return op.lower_to("norm", {"fn": "instance", "affine": True, "statistics": True})
 
 
 @shapes("GroupNormalization", "MeanVarianceNormalization", domain="")
@@ -64,9 +63,9 @@ def same_type(op: Op) -> list[TensorType | None]:
 
 
 @lowers("GroupNormalization", weights=(1, 2))
-def group_norm(op: Op) -> Made:
+def group_norm(op: Op) -> Outputs:
     """x, scale, shift."""
-    return op.done("norm", {"fn": "group", "affine": True, "statistics": True, "groups": op.get("num_groups")})
+    return op.lower_to("norm", {"fn": "group", "affine": True, "statistics": True, "groups": op.get("num_groups")})
 
 
 @shapes("LayerNormalization", domain="")
@@ -78,15 +77,15 @@ def layer_norm_type(op: Op) -> list[TensorType | None]:
 
 
 @lowers("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization", weights=(1, 2))
-def layer_norm(op: Op) -> Made | None:
+def layer_norm(op: Op) -> Outputs | None:
     """x, scale, shift?: over the axes from `axis` on. RMS norm has no shift."""
     x = op.x()
     first = op.get("axis", -1) % len(x.shape)
     if x.dtype != op.y().dtype:
         return None
     if op.type == "LayerNormalization":
-        return op.done("norm", {"fn": "layer", "affine": True, "statistics": True, "axes": len(x.shape) - first})
-    return op.done("norm", {"fn": "rms", "affine": True, "statistics": True, "axes": len(x.shape) - first}, [0, 1])
+        return op.lower_to("norm", {"fn": "layer", "affine": True, "statistics": True, "axes": len(x.shape) - first})
+    return op.lower_to("norm", {"fn": "rms", "affine": True, "statistics": True, "axes": len(x.shape) - first}, [0, 1])
 
 
 @shapes("SimplifiedLayerNormalization", domain="")
@@ -105,7 +104,7 @@ def skip_norm_type(op: Op) -> list[TensorType | None]:
 
 
 @lowers("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", domain=MICROSOFT, weights=(2, 3, 4))
-def skip_norm(op: Op) -> Made | None:
+def skip_norm(op: Op) -> Outputs | None:
     """A norm of x + skip (+ bias). Simplified: x, skip, scale, bias?; else x, skip, scale, shift?, bias?."""
     simple = "Simplified" in op.type
     if any(output is not None for output in op.outputs[1:3]):
@@ -117,13 +116,13 @@ def skip_norm(op: Op) -> Made | None:
     shift = () if simple else op.present(3)
     y = op.step("norm", {"fn": "rms" if simple else "layer", "affine": True, "statistics": True, "axes": 1},
                 [total, 2, *shift], x)  # fmt: skip
-    made: Made = [y, None, None, total]
-    return made[: len(op.outputs)]
+    result: Outputs = [y, None, None, total]
+    return result[: len(op.outputs)]
 
 
 @lowers("LRN")
-def lrn(op: Op) -> Made | None:
-    """x / (k + α·mean of squares over neighbouring channels)^β, step by step as torch computes it."""
+def lrn(op: Op) -> Outputs | None:
+    """x / (k + α·mean of squares over neighboring channels)^β, lowered to the steps in which torch computes it."""
     x, size = op.x(), op.get("size")
     if len(x.shape) < 2:
         return None
@@ -141,42 +140,43 @@ def lrn(op: Op) -> Made | None:
 
 
 @lowers("Resize", "Upsample")
-def resize(op: Op) -> Made | None:
-    """x: N,C,*; sizes from constants.
+def resize(op: Op) -> Outputs | None:
+    """x: N,C,*; sizes are constants.
 
-    Receptive fields after it are unknown if torch has no equal way to map coordinates.
+    Receptive fields after it are unknown if torch has no equivalent way to map coordinates.
     """
     x, y = op.x(), op.y()
     mode = op.get("mode", "nearest")
-    where = op.get("coordinate_transformation_mode", "half_pixel")
+    coordinates = op.get("coordinate_transformation_mode", "half_pixel")
     if op.type == "Upsample" or op.opset < 11:
-        where = "asymmetric"
-    if not 3 <= len(x.shape) <= 5 or x.shape[:2] != y.shape[:2] or where == "tf_crop_and_resize":
+        coordinates = "asymmetric"
+    if not 3 <= len(x.shape) <= 5 or x.shape[:2] != y.shape[:2] or coordinates == "tf_crop_and_resize":
         return None
     axes = len(x.shape) - 2
-    stretched = op.get("keep_aspect_ratio_policy", "stretch") == "stretch"  # else one axis's factor holds for all
+    stretched = op.get("keep_aspect_ratio_policy", "stretch") == "stretch"  # else all axes use one axis's factor
     if mode == "nearest":
         rounding = op.get("nearest_mode", "round_prefer_floor") if op.type == "Resize" and op.opset >= 11 else "floor"
-        if where != "asymmetric" or rounding != "floor" or not stretched:
+        if coordinates != "asymmetric" or rounding != "floor" or not stretched:
             return [op.move(0, None, y, copy=True)]
-        return op.done("resize", _resized(op, "nearest", 1, axes, False), [0])
+        return op.lower_to("resize", _resize_attrs(op, "nearest", 1, axes, False), [0])
     taps = {"linear": 2, "bilinear": 2, "trilinear": 2, "cubic": 4}.get(mode)
     if taps is None:
         return None
     antialias = bool(op.get("antialias"))
     if antialias:
         taps *= max(1, *(-(-a // b) for a, b in zip(x.shape[2:], y.shape[2:], strict=True)))
-    attrs = _resized(op, "cubic" if mode == "cubic" else "linear", taps, axes, where == "align_corners")
+    attrs = _resize_attrs(op, "cubic" if mode == "cubic" else "linear", taps, axes, coordinates == "align_corners")
     attrs["antialias"] = antialias
-    made = op.step("resize", attrs, [0], y)
-    followed = where in {"half_pixel", "pytorch_half_pixel", "align_corners"} and not op.get("exclude_outside")
-    return [made if followed and stretched else op.move(made, None, y)]
+    result = op.step("resize", attrs, [0], y)
+    tracked = coordinates in {"half_pixel", "pytorch_half_pixel", "align_corners"} and not op.get("exclude_outside")
+    return [result if tracked and stretched else op.move(result, None, y)]
 
 
-def _resized(op: Op, mode: str, taps: int, axes: int, align: bool) -> Attrs:
+def _resize_attrs(op: Op, mode: str, taps: int, axes: int, align: bool) -> Attrs:
+    """Return the attributes of a resize step; scales are None if the op has only output sizes."""
     scales = op.constant(2 if op.type == "Resize" and op.opset >= 11 else 1)
     given = op.get("scales") if scales is None or scales.size == 0 else [float(n) for n in scales.reshape(-1)]
-    if given is not None and op.get("axes") is not None:  # of some axes alone, in any order; the others keep their size
+    if given is not None and op.get("axes") is not None:  # scales of some axes, in any order; others are 1
         named = {axis % (axes + 2): n for axis, n in zip(op.get("axes"), given, strict=False)}
         given = [named.get(axis, 1.0) for axis in range(axes + 2)]
     factors = None if given is None or len(given) != axes + 2 else tuple(given[2:])
@@ -184,20 +184,20 @@ def _resized(op: Op, mode: str, taps: int, axes: int, align: bool) -> Attrs:
 
 
 @lowers("GridSample")
-def grid_sample(op: Op) -> Made | None:
+def grid_sample(op: Op) -> Outputs | None:
     """x: N,C,*; grid: N,*,d."""
     grid = op.x(1).shape
     taps = {"linear": 2, "bilinear": 2, "nearest": 1, "cubic": 4, "bicubic": 4}.get(op.get("mode", "linear"))
     if taps is None or not 4 <= len(grid) <= 5:
         return None
-    return op.done("sample", {"taps": taps, "axes": grid[-1], "locations": prod(grid[:-1])})
+    return op.lower_to("sample", {"taps": taps, "axes": grid[-1], "locations": prod(grid[:-1])})
 
 
 @lowers("RoiAlign")
-def roi_align(op: Op) -> Made | None:
-    """x, regions, their example indices.
+def roi_align(op: Op) -> Outputs | None:
+    """x, regions, the batch index of each region.
 
-    Without a number of samples the count depends on the regions' sizes: unknown.
+    Unknown without a number of samples: the count then depends on the sizes of the regions.
     """
     samples: Source = op.get("sampling_ratio", 0)
-    return op.done("roi_align", {"samples": samples}, [0, 1]) if samples else None
+    return op.lower_to("roi_align", {"samples": samples}, [0, 1]) if samples else None

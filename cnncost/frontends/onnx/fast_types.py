@@ -1,7 +1,7 @@
-"""Fast rules for the output types of the most frequent ops; a rule returns None for any case that isn't plain.
+"""Fast rules for the output types of the most frequent ops.
 
-The package onnx then infers the type. Its inference and the construction of its schemas, before the first call,
-would take most of the time for a small file.
+A rule returns None for unusual settings, and the package onnx then infers the type. For a small file, that inference
+and the schemas that the package builds before the first call would take most of the time.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from cnncost.tensor_types import Shape, TensorType
 
 Rule: TypeAlias = "Callable[[Op, list[TensorType]], TensorType | None]"
 RULES: dict[str, Rule] = {}
-"""Rules by op type; they depend on types, attributes and constants alone."""
+"""Rules by op type; they read only types, attributes and constants."""
 
 
-def evident(op: Op) -> TensorType | None:
+def fast_type(op: Op) -> TensorType | None:
     """Return the type of the op's single output; None if there is no rule, or the rule doesn't cover the case."""
     rule = RULES.get(op.type)
     if rule is None:
@@ -35,7 +35,7 @@ def evident(op: Op) -> TensorType | None:
 
 
 _INDEXED = frozenset({"Gather", "Reshape"})
-"""Ops whose second input holds integers; all inputs of the other ops have one dtype."""
+"""Ops whose second input holds integers, indices or sizes; all inputs of the other ops have the same dtype."""
 
 
 def _rule(*names: str) -> Callable[[Rule], Rule]:
@@ -65,11 +65,11 @@ def _broadcast(op: Op, kinds: list[TensorType]) -> TensorType | None:
         return None
     if all(kind == first for kind in kinds):
         return first
-    shape = _joined([kind.shape for kind in kinds])
+    shape = _broadcast_shape([kind.shape for kind in kinds])
     return None if shape is None else first._replace(shape=shape)
 
 
-def _joined(shapes: Iterable[Shape]) -> Shape | None:
+def _broadcast_shape(shapes: Iterable[Shape]) -> Shape | None:
     """Return the broadcast shape, aligned at the last axis; None if sizes differ and neither is 1."""
     found: Shape = ()
     for shape in shapes:
@@ -90,7 +90,7 @@ def _convolved(op: Op, kinds: list[TensorType]) -> TensorType | None:
         return None
     if op.get("kernel_shape", w[2:]) != [*w[2:]] and "kernel_shape" in op.attributes:
         return None
-    space = _windows(op, x.shape[2:], w[2:])
+    space = _window_positions(op, x.shape[2:], w[2:])
     return None if space is None else x._replace(shape=(x.shape[0], w[0], *space))
 
 
@@ -99,11 +99,11 @@ def _pooled(op: Op, kinds: list[TensorType]) -> TensorType | None:
     x, kernel = kinds[0], tuple(op.get("kernel_shape", ()))
     if op.get("ceil_mode", 0) or not kernel or len(x.shape) != len(kernel) + 2:
         return None
-    space = _windows(op, x.shape[2:], kernel)
+    space = _window_positions(op, x.shape[2:], kernel)
     return None if space is None else x._replace(shape=(*x.shape[:2], *space))
 
 
-def _windows(op: Op, sizes: Shape, kernel: Shape) -> Shape | None:
+def _window_positions(op: Op, sizes: Shape, kernel: Shape) -> Shape | None:
     """Return the number of windows along each axis.
 
     None if the padding isn't given as numbers, settings are invalid, or no window fits.
@@ -154,7 +154,7 @@ def _product(op: Op, kinds: list[TensorType]) -> TensorType | None:  # noqa: ARG
     if len(kinds) != 2 or any(len(kind.shape) < 2 for kind in kinds):
         return None
     a, b = kinds[0].shape, kinds[1].shape
-    batch = _joined((a[:-2], b[:-2]))
+    batch = _broadcast_shape((a[:-2], b[:-2]))
     return kinds[0]._replace(shape=(*batch, a[-2], b[-1])) if batch is not None and a[-1] == b[-2] else None
 
 
@@ -207,14 +207,14 @@ def _gathered(op: Op, kinds: list[TensorType]) -> TensorType | None:
     return kinds[0]._replace(shape=(*x[:axis], *indices, *x[axis + 1 :]))
 
 
-_ALWAYS = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13})
-"""Numbers of the element types that Cast supports in every opset."""
+_CASTABLE = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13})
+"""Element types (numbers of TensorProto.DataType) that Cast supports in every opset."""
 
 
 @_rule("Cast")
 def _cast(op: Op, kinds: list[TensorType]) -> TensorType | None:
     to = op.get("to", 0)
-    return kinds[0].cast(DTYPES[to]) if to in _ALWAYS else None
+    return kinds[0].cast(DTYPES[to]) if to in _CASTABLE else None
 
 
 @_rule("ConstantOfShape")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from cnncost.frontends.onnx.attributes import attribute_of
-from cnncost.frontends.onnx.evident import RULES, evident
+from cnncost.frontends.onnx.fast_types import RULES, fast_type
 from cnncost.frontends.onnx.inference import Inference
 from cnncost.frontends.onnx.lowering.registry import Op, Tensor
 from cnncost.tensor_types import TensorType
@@ -27,7 +27,7 @@ def said(name, attributes, kinds, opset, constants=()):
     inputs = [Tensor(kind) for kind in kinds]
     inputs += [Tensor(TensorType(each.shape, each.dtype.name), constant=each) for each in map(np.asarray, constants)]
     op = Op(name, opset, {each.name: attribute_of(each) for each in proto.attribute}, inputs, [])
-    return evident(op), Inference(onnx, {"": opset}).types(proto, op, "")[0]
+    return fast_type(op), Inference(onnx, {"": opset}).types(proto, op, "")[0]
 
 
 def agree(name, attributes, kinds, opset, constants=()):
