@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnncost.errors import SourceError
-from cnncost.frontends.onnx.bindings import bound, open_axes
+from cnncost.frontends.onnx.bindings import bind_inputs, open_axes
 from cnncost.frontends.onnx.interpreter import Interpreter
 from cnncost.frontends.onnx.lowering.registry import Tensor
 from cnncost.frontends.onnx.reader import import_onnx, opsets, read
@@ -32,7 +32,7 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
         SourceError: a graph that is out of order or has a cycle, or none of whose inputs is a tensor.
     """
     graph = model.graph
-    types, given = bound(input_types(model), inputs, sizes or {})
+    types, given = bind_inputs(input_types(model), inputs, sizes or {})
     functions = {(f.domain, f.name, getattr(f, "overload", "")): f for f in model.functions}
     interpreter = Interpreter(import_onnx(spec), spec, opsets(model), functions)
     names: dict[str, Tensor] = {}
@@ -80,7 +80,7 @@ def shapes_of(model: Any, inputs: Any, sizes: Mapping[str, Any], default_sizes: 
     Raises:
         InputError: as `graph_of` does.
     """
-    types, values = bound(input_types(model), inputs, sizes, default_sizes)
+    types, values = bind_inputs(input_types(model), inputs, sizes, default_sizes)
     return {
         name: values.get(name, TensorText(kind.shape, kind.dtype)) for name, kind in types.items() if kind is not None
     }

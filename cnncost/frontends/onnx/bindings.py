@@ -1,4 +1,4 @@
-"""Sizes of a file's inputs: as declared, and those of open axes from the user's shapes or from sizes by axis name."""
+"""Types of a file's inputs: as declared, with open axes bound by the user's shapes or by sizes of named axes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from cnncost.shapes import TensorText, parse_shape
 from cnncost.tensor_types import Shape, TensorType
 
 
-def bound(
+def bind_inputs(
     inputs: Mapping[str, Any], given: Any, sizes: Mapping[str, Any], default_sizes: Mapping[str, int] | None = None
 ) -> tuple[dict[str, TensorType | None], dict[str, int]]:  # fmt: skip
-    """Types of the inputs by name, None for one that is not a tensor; and given values of inputs of one integer.
+    """Return the inputs' types by name (None for one that isn't a tensor), and the given values of integer inputs.
 
     Args:
         inputs: the file's inputs as TypeProtos by name.
@@ -26,22 +26,23 @@ def bound(
     Raises:
         InputError: an input or axis that does not exist, a shape that contradicts the file, an axis left open.
     """
-    named = _sizes(inputs, sizes)
+    named = _checked_sizes(inputs, sizes)
     shapes: dict[str, TensorText] = {}
     values: dict[str, int] = {}
     for name, found in _by_name(inputs, given).items():
         if isinstance(found, Number):
             shapes[name], values[name] = TensorText(found.shape, None), found.value
-        elif len(found.shape) == 1 and found.dtype is None and _scalar(inputs[name]):
+        elif len(found.shape) == 1 and found.dtype is None and _is_integer_scalar(inputs[name]):
             shapes[name], values[name] = TensorText((), None), found.shape[0]
         else:
             shapes[name] = found
-        _bind(name, inputs[name], shapes[name].shape, named)
+        _bind_axes(name, inputs[name], shapes[name].shape, named)
     named = {**(default_sizes or {}), **named}
-    return {name: _type(name, proto, shapes.get(name), named) for name, proto in inputs.items()}, values
+    return {name: _bound_type(name, proto, shapes.get(name), named) for name, proto in inputs.items()}, values
 
 
 def _by_name(inputs: Mapping[str, Any], given: Any) -> dict[str, TensorText | Number]:
+    """Return the given shapes and values by input name. Raises InputError for an input that does not exist."""
     if given is None:
         return {}
     if isinstance(given, Mapping):
@@ -49,18 +50,18 @@ def _by_name(inputs: Mapping[str, Any], given: Any) -> dict[str, TensorText | Nu
     elif hasattr(given, "positional") and hasattr(given, "named"):  # both, as the command line gives them
         return _by_name(inputs, tuple(given.positional)) | _by_name(inputs, given.named)
     else:
-        several = given if _several(given) else (given,)
+        several = given if _is_sequence_of_inputs(given) else (given,)
         if len(several) > len(inputs):
             raise InputError(f"expected at most {len(inputs)} inputs ({', '.join(inputs)}), got {len(several)}")
         pairs = list(zip(inputs, several, strict=False))
     for name, _ in pairs:
         if name not in inputs:
             raise InputError(f"no input is called {name}{suggestion(name, list(inputs))}; it has {', '.join(inputs)}")
-    return {name: _shape(name, value) for name, value in pairs}
+    return {name: _parse_input(name, value) for name, value in pairs}
 
 
 def open_axes(inputs: Mapping[str, Any]) -> dict[tuple[str, int], str]:
-    """The names of the axes whose size the file does not fix, by input and position; empty for those without one."""
+    """Return the names of the axes without a fixed size, by input and position; empty for axes without a name."""
     return {
         (name, axis): _name(dim)
         for name, proto in inputs.items() for axis, dim in enumerate(_dims(proto)) if not _declared(dim)
@@ -74,7 +75,7 @@ class Number(NamedTuple):
     value: int
 
 
-def _scalar(proto: Any) -> bool:
+def _is_integer_scalar(proto: Any) -> bool:
     """Return True if an input is declared as one integer, of shape () or (1,), whose value the user may give."""
     kind = proto.tensor_type
     return (
@@ -92,12 +93,14 @@ def _name(dim: Any) -> str:
     return "" if dim.dim_param in _NAMELESS else dim.dim_param
 
 
-def _several(given: Any) -> bool:
+def _is_sequence_of_inputs(given: Any) -> bool:
+    """Return False for a single input, which may be a shape: a sequence of ints."""
     plain = isinstance(given, TensorText) or not isinstance(given, (tuple, list))
     return not plain and not all(isinstance(size, int) for size in given)
 
 
-def _shape(name: str, value: Any) -> TensorText | Number:
+def _parse_input(name: str, value: Any) -> TensorText | Number:
+    """Convert a shape, a tensor, an array, or the value of an integer input. Raises InputError for others."""
     if isinstance(value, TensorText):
         return value
     if isinstance(value, str):
@@ -122,7 +125,8 @@ def _number(value: Any) -> int | None:
     return int(item) if isinstance(item, int) else None
 
 
-def _sizes(inputs: Mapping[str, Any], sizes: Mapping[str, Any]) -> dict[str, int]:
+def _checked_sizes(inputs: Mapping[str, Any], sizes: Mapping[str, Any]) -> dict[str, int]:
+    """Return the sizes of named axes. Raises InputError for an axis that does not exist, or a size below 1."""
     open_sizes = {_name(dim) for proto in inputs.values() for dim in _dims(proto) if _name(dim)}
     for name, size in sizes.items():
         if name not in open_sizes:
@@ -137,7 +141,7 @@ def _dims(proto: Any) -> list[Any]:
     return list(proto.tensor_type.shape.dim) if proto.HasField("tensor_type") else []
 
 
-def _bind(name: str, proto: Any, shape: Shape, named: dict[str, int]) -> None:
+def _bind_axes(name: str, proto: Any, shape: Shape, named: dict[str, int]) -> None:
     """Add the sizes of one input's named axes to `named`. Raises InputError for a contradiction."""
     has_shape = proto.HasField("tensor_type") and proto.tensor_type.HasField("shape")
     dims = _dims(proto)
@@ -151,7 +155,11 @@ def _bind(name: str, proto: Any, shape: Shape, named: dict[str, int]) -> None:
             named[_name(dim)] = size
 
 
-def _type(name: str, proto: Any, text: TensorText | None, named: Mapping[str, int]) -> TensorType | None:
+def _bound_type(name: str, proto: Any, text: TensorText | None, named: Mapping[str, int]) -> TensorType | None:
+    """Return an input's type from the user's shape `text`, else from the file and the named sizes.
+
+    None if it isn't a tensor of a supported dtype. Raises InputError for a contradiction, or an axis left open.
+    """
     if not proto.HasField("tensor_type"):
         return None
     dtype = dtype_of(proto.tensor_type.elem_type)
@@ -169,8 +177,8 @@ def _type(name: str, proto: Any, text: TensorText | None, named: Mapping[str, in
         if size is None and not (dim.HasField("dim_value") and dim.dim_value == 0):
             by_name = f" or --dim {dim.dim_param}=1" if _name(dim).isidentifier() else ""
             raise InputError(
-                f"{name}: axis {axis} is open in {_shown(proto)}; bind it by --input {name}={_example(proto, named)}"
-                f"{by_name}"
+                f"{name}: axis {axis} is open in {_shown(proto)}; "
+                f"bind it by --input {name}={_example_shape(proto, named)}{by_name}"
             )
         sizes.append(0 if size is None else size)
     return TensorType(tuple(sizes), dtype)
@@ -182,11 +190,12 @@ def _declared(dim: Any) -> bool:
 
 
 def _shown(proto: Any) -> str:
-    """An input's declared shape, such as `batch×3×224×224`."""
+    """Return an input's declared shape, such as `batch×3×224×224`."""
     return "×".join(_name(dim) or (str(dim.dim_value) if _declared(dim) else "?") for dim in _dims(proto))
 
 
-def _example(proto: Any, named: Mapping[str, int]) -> str:
+def _example_shape(proto: Any, named: Mapping[str, int]) -> str:
+    """Return a shape for an error message, with open axes set to 1 (the first one, often the batch) or 224."""
     sizes = [
         dim.dim_value if _declared(dim) else named.get(_name(dim)) or (1 if i == 0 else 224)
         for i, dim in enumerate(_dims(proto))

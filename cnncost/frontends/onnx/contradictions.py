@@ -13,6 +13,7 @@ from cnncost.frontends.onnx.lowering.registry import BLOCKED, MICROSOFT, Op
 from cnncost.graph import Shape
 
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+# input positions of weights and biases where they differ from Conv's 1 and 2; -1: the op has no bias
 _WEIGHT = {"QLinearConv": 3}
 _BIAS = {"QLinearConv": 8, "ConvInteger": -1, "DeformConv": 3}
 
@@ -32,7 +33,7 @@ def input_contradiction(domain: str, op: Op) -> str:
     return next(rule(op), "") if rule is not None else ""
 
 
-def _x(shape: Shape) -> str:
+def _text(shape: Shape) -> str:
     return "×".join(map(str, shape)) or "a scalar"
 
 
@@ -40,33 +41,33 @@ def _convolution(op: Op) -> Iterator[str]:
     at = _WEIGHT.get(op.type, 1)
     x, w, y, groups = op.x().shape, op.x(at).shape, op.y().shape, op.get("group", 1)
     if len(x) != len(w) or len(w) < 3:
-        yield f"x of {len(x)} axes ({_x(x)}), and weights of {len(w)} ({_x(w)})"
+        yield f"x of {len(x)} axes ({_text(x)}), and weights of {len(w)} ({_text(w)})"
         return
     inner, outer = (w[0], w[1] * groups) if op.type == "ConvTranspose" else (w[1] * groups, w[0])
     if x[1] != inner:
-        yield f"x has {x[1]} channels ({_x(x)}), its weights are for {inner} ({_x(w)}, groups: {groups})"
+        yield f"x has {x[1]} channels ({_text(x)}), its weights are for {inner} ({_text(w)}, groups: {groups})"
     if (outer if op.type != "ConvTranspose" else inner) % groups:
-        yield f"weights of {_x(w)}, which {groups} groups do not divide"
+        yield f"weights of {_text(w)}, which {groups} groups do not divide"
     if op.get("kernel_shape") and tuple(op.get("kernel_shape")) != w[2:]:
-        yield f"kernel_shape is {_x(tuple(op.get('kernel_shape')))}, that of its weights {_x(w[2:])}"
+        yield f"kernel_shape is {_text(tuple(op.get('kernel_shape')))}, that of its weights {_text(w[2:])}"
     bias = _BIAS.get(op.type, 2)
     if bias > 0 and op.has(bias) and op.x(bias).shape != (outer,):
-        yield f"a bias of {_x(op.x(bias).shape)} for {outer} channels"
+        yield f"a bias of {_text(op.x(bias).shape)} for {outer} channels"
     if min(y[2:]) < 1 <= min(x[2:]):
-        yield f"a kernel of {_x(w[2:])} fits nowhere into x ({_x(x)})"
+        yield f"a kernel of {_text(w[2:])} fits nowhere into x ({_text(x)})"
 
 
 def _recurrent(op: Op) -> Iterator[str]:
     x, w, r, gates = op.x().shape, op.x(1).shape, op.x(2).shape, _GATES[op.type]
     if (len(x), len(w), len(r)) != (3, 3, 3):
-        yield f"x, weights and recurrent weights of {_x(x)}, {_x(w)} and {_x(r)}, not of three axes each"
+        yield f"x, weights and recurrent weights of {_text(x)}, {_text(w)} and {_text(r)}, not of three axes each"
         return
     if x[-1] != w[-1]:
-        yield f"x has {x[-1]} features ({_x(x)}), its weights are for {w[-1]} ({_x(w)})"
+        yield f"x has {x[-1]} features ({_text(x)}), its weights are for {w[-1]} ({_text(w)})"
     if w[:2] != r[:2] or r[1] != gates * r[2]:
-        yield f"weights of {_x(w)} and recurrent weights of {_x(r)} for {gates} gates"
+        yield f"weights of {_text(w)} and recurrent weights of {_text(r)} for {gates} gates"
     if op.has(3) and op.x(3).shape != (w[0], 2 * w[1]):
-        yield f"a bias of {_x(op.x(3).shape)}, not {_x((w[0], 2 * w[1]))}"
+        yield f"a bias of {_text(op.x(3).shape)}, not {_text((w[0], 2 * w[1]))}"
 
 
 def _broadcast(op: Op) -> Iterator[str]:
@@ -74,39 +75,39 @@ def _broadcast(op: Op) -> Iterator[str]:
     x, scale = op.x().shape, op.x(1).shape
     padded = (1,) * (len(x) - len(scale)) + scale
     if len(padded) != len(x) or any(n not in (1, m) for n, m in zip(padded, x, strict=True)):
-        yield f"a scale or slope of {_x(scale)} does not broadcast to x ({_x(x)})"
+        yield f"a scale or slope of {_text(scale)} does not broadcast to x ({_text(x)})"
 
 
 def _channels(op: Op) -> Iterator[str]:
     """Check that there is one scale per channel, or, as in group norms before opset 21, one per group."""
     x, scale = op.x().shape, op.x(1).shape
     if len(x) < 2 or scale not in {(x[1],), (op.get("num_groups"),)}:
-        yield f"a scale of {_x(scale)} for x of {_x(x)}"
+        yield f"a scale of {_text(scale)} for x of {_text(x)}"
 
 
 def _reshape(op: Op) -> Iterator[str]:
     x, y = op.x().shape, op.y().shape
     if prod(x) != prod(y):
-        yield f"{_x(x)}, of {prod(x):,} elements, as {_x(y)}, of {prod(y):,}"
+        yield f"{_text(x)}, of {prod(x):,} elements, as {_text(y)}, of {prod(y):,}"
 
 
 def _attention(op: Op) -> Iterator[str]:
     q, k, v = (op.x(i).shape for i in range(3))
     if not (len(q) == len(k) == len(v)) or q[0] != k[0] or k[0] != v[0] or k[-2] != v[-2]:
-        yield f"queries, keys and values of {_x(q)}, {_x(k)} and {_x(v)}"
+        yield f"queries, keys and values of {_text(q)}, {_text(k)} and {_text(v)}"
     elif len(q) == 4 and (q[-1] != k[-1] or k[1] != v[1] or q[1] % max(k[1], 1)):
-        yield f"heads of queries, keys and values of {_x(q)}, {_x(k)} and {_x(v)}"
+        yield f"heads of queries, keys and values of {_text(q)}, {_text(k)} and {_text(v)}"
     elif len(q) == 3:
         heads, groups = op.get("q_num_heads") or 0, op.get("kv_num_heads") or 0
         whole = heads and groups and not (heads % groups or q[-1] % heads or k[-1] % groups or v[-1] % groups)
         if not whole or q[-1] // heads != k[-1] // groups:
-            yield f"{heads} heads of queries and {groups} of keys for {_x(q)}, {_x(k)} and {_x(v)}"
+            yield f"{heads} heads of queries and {groups} of keys for {_text(q)}, {_text(k)} and {_text(v)}"
 
 
 def _packed_attention(op: Op) -> Iterator[str]:
     x, w = op.x().shape, op.x(1).shape
     if x[-1] != w[0]:
-        yield f"x has {x[-1]} features ({_x(x)}), its weights are for {w[0]} ({_x(w)})"
+        yield f"x has {x[-1]} features ({_text(x)}), its weights are for {w[0]} ({_text(w)})"
 
 
 def _multi_head(op: Op) -> Iterator[str]:
@@ -115,7 +116,7 @@ def _multi_head(op: Op) -> Iterator[str]:
     q, k, v = (op.x(i).shape for i in range(3))
     at = 1 if len(k) == 3 else 2
     if q[0] != k[0] or k[0] != v[0] or k[at] != v[at]:
-        yield f"queries, keys and values of {_x(q)}, {_x(k)} and {_x(v)}"
+        yield f"queries, keys and values of {_text(q)}, {_text(k)} and {_text(v)}"
 
 
 def _product(op: Op) -> Iterator[str]:
@@ -123,19 +124,19 @@ def _product(op: Op) -> Iterator[str]:
     a, b = op.x().shape, op.x(3 if op.type == "QGemm" else 1).shape
     left, right = a[0] if op.get("transA") else a[-1], b[-1] if op.get("transB") else b[0]
     if len(a) != 2 or len(b) != 2 or left != right:
-        yield f"a product of {_x(a)} and {_x(b)}"
+        yield f"a product of {_text(a)} and {_text(b)}"
 
 
 def _matmul(op: Op) -> Iterator[str]:
     a, b = op.x().shape, op.x(1).shape
     if not a or not b or a[-1] != b[-2 if len(b) > 1 else 0] or not _broadcasts(a[:-2], b[:-2]):
-        yield f"a product of {_x(a)} and {_x(b)}"
+        yield f"a product of {_text(a)} and {_text(b)}"
 
 
 def _elementwise(op: Op) -> Iterator[str]:
     shapes = [op.x(i).shape for i in op.present()]
     if not all(_broadcasts(a, b) for i, a in enumerate(shapes) for b in shapes[:i]):
-        yield f"{' and '.join(map(_x, shapes))}, which do not broadcast"
+        yield f"{' and '.join(map(_text, shapes))}, which do not broadcast"
 
 
 def _broadcasts(a: Shape, b: Shape) -> bool:
@@ -150,13 +151,13 @@ def _concatenated(op: Op) -> Iterator[str]:
         len(s) != rank or any(m != n for i, (m, n) in enumerate(zip(s, shapes[0], strict=True)) if i != axis % rank)
         for s in shapes
     ):
-        yield f"{' and '.join(map(_x, shapes))} along axis {axis}"
+        yield f"{' and '.join(map(_text, shapes))} along axis {axis}"
 
 
 def _skip(op: Op) -> Iterator[str]:
     x, skip, scale = op.x().shape, op.x(1).shape, op.x(2).shape
     if skip[-1:] != x[-1:] or scale != x[-1:]:
-        yield f"x of {_x(x)}, a skip of {_x(skip)} and a scale of {_x(scale)}"
+        yield f"x of {_text(x)}, a skip of {_text(skip)} and a scale of {_text(scale)}"
 
 
 _RULES: dict[tuple[str, str], Callable[[Op], Iterator[str]]] = {
