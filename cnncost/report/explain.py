@@ -9,7 +9,7 @@ from cnncost.errors import CnncostError
 from cnncost.graph import Graph, Node, OpSpec
 from cnncost.masks import Mask
 from cnncost.ops import Cost, cost_of
-from cnncost.passes.unmasked import left_of, takes_mask
+from cnncost.passes.unmasked import takes_mask, unmasked_macs
 from cnncost.render import layout
 from cnncost.render.text import table_lines
 from cnncost.report import heading
@@ -118,7 +118,7 @@ def _masked(spec: OpSpec, masks: list[Mask | None]) -> Iterator[str]:
     """Yield a line with the op's MACs if masked pairs are skipped; nothing without a mask."""
     if not takes_mask(spec, masks[0]):
         return
-    left = [left_of(spec, mask) for mask in masks]
+    left = [unmasked_macs(spec, mask) for mask in masks]
     if any(each.bound for each in left):
         yield "  masked, and the mask is not known: it may be less if masked pairs are skipped"
     else:

@@ -11,7 +11,7 @@ from cnncost.graph import Graph
 from cnncost.masks import Tile
 from cnncost.near import suggestion
 from cnncost.passes.memory import memory
-from cnncost.passes.unmasked import Left, unmasked
+from cnncost.passes.unmasked import UnmaskedMacs, unmasked
 from cnncost.passes.windows import Windows, windows
 from cnncost.report.data import SomeReport
 from cnncost.report.memory import require_whole_forward
@@ -36,7 +36,7 @@ def with_masks(report: SomeReport, tile: int | Tile | None) -> SomeReport:
     blocks = _tile(tile)
     graph = _recorded(report, report.graph)
     by_call = {place(graph, call): _of_masks(left) for (_, call), left in unmasked(graph, blocks).items()}
-    report = replace(_with_sums(report, by_call, _of_masks(Left(0, False))), mask_tile=blocks or ())
+    report = replace(_with_sums(report, by_call, _of_masks(UnmaskedMacs(0, False))), mask_tile=blocks or ())
     if report.training is None:
         return report
     step = unmasked(report.training, blocks).values()
@@ -47,7 +47,7 @@ def with_masks(report: SomeReport, tile: int | Tile | None) -> SomeReport:
     return replace(report, totals=totals)
 
 
-def _of_masks(left: Left) -> dict[str, Any]:
+def _of_masks(left: UnmaskedMacs) -> dict[str, Any]:
     return {"macs_unmasked": left.macs, "mask_unknown": left.bound}
 
 

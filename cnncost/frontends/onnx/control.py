@@ -26,10 +26,8 @@ def has_subgraphs(attributes: Mapping[str, Any]) -> bool:
 
 def lower_control_op(interpreter: Interpreter, node: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor]:
     """Return the outputs of If, Loop or Scan; if data decides what runs, the op is recorded as unknown."""
-    outside, interpreter.prefix = (
-        interpreter.prefix,
-        f"{interpreter.prefix}{','.join(node.output)}/",
-    )  # output names are unique
+    outside = interpreter.prefix
+    interpreter.prefix = f"{outside}{','.join(node.output)}/"  # output names are unique
     try:
         outputs = {"If": _branch, "Loop": _loop, "Scan": _scan}[node.op_type](interpreter, op, names, path)
     finally:
@@ -72,10 +70,8 @@ def run_subgraph(
     """Run a subgraph, which sees the names of the graphs around it; returns its outputs."""
     inner = {**names, **bound}
     place = ".".join(part for part, _ in path)
-    outside, interpreter.prefix = (
-        interpreter.prefix,
-        f"{interpreter.prefix}{place}/{','.join(output.name for output in graph.output)}/",
-    )
+    outside = interpreter.prefix
+    interpreter.prefix = f"{outside}{place}/{','.join(output.name for output in graph.output)}/"
     try:
         for proto in graph.initializer:
             inner[proto.name] = interpreter.stored(proto.name, proto, f"{interpreter.prefix}{proto.name}")

@@ -28,10 +28,8 @@ def lower_sequence_op(
     rule = _RULES.get(op.type)
     if rule is None:
         return None
-    outside, interpreter.prefix = (
-        interpreter.prefix,
-        f"{interpreter.prefix}{','.join(node.output)}/",
-    )  # output names are unique
+    outside = interpreter.prefix
+    interpreter.prefix = f"{outside}{','.join(node.output)}/"  # output names are unique
     try:
         return rule(interpreter, op, names, path)
     finally:

@@ -10,7 +10,7 @@ import torch
 Check: TypeAlias = Callable[[dict[str, Any]], None]
 
 CHECKS: dict[str, Check] = {}
-"""By op name; each receives the op's arguments by name and raises RuntimeError as torch does."""
+"""By op name; each receives the arguments by name (`__op__`: the op's name) and raises torch's error."""
 
 
 def _checks(*names: str) -> Callable[[Check], Check]:

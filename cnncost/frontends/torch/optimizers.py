@@ -51,9 +51,8 @@ def warmed(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skelet
     except InputError:
         if recorder.on_values:
             raise
-    with separate_table(
-        recorder
-    ) as ledger:  # it queries devices or reads tensors: record it, which is slower but works
+    # the step queries devices or reads values: record it, which is slower but works
+    with separate_table(recorder) as ledger:
         made = _create(optimizer, parameters, skeleton, recorder.on_values)
         _warm(made, lambda: step(made))
         if recorder.guesses:
@@ -130,6 +129,7 @@ _OPTIONAL = inspect.Parameter("closure", inspect.Parameter.KEYWORD_ONLY, default
 
 
 def _raw_step(optimizer: torch.optim.Optimizer) -> Callable[..., Any]:
+    """Return the class's `step` without torch's wrappers for hooks and profiling."""
     raw: Callable[..., Any] = inspect.unwrap(type(optimizer).step)
     return raw
 

@@ -26,6 +26,7 @@ def without_batch_axis(graph: Graph) -> Graph:
     if not graph.inputs or graph.examples is not None:
         return graph
     first = graph.inputs[0]
+    # values with the input's axes -> whether a new batch axis precedes them
     same, shape = {first: False}, graph.values[first].shape
     for node in islice(graph.nodes, _FAR):
         if not node.outputs or not node.inputs or node.inputs[0] not in same:

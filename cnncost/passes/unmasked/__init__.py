@@ -1,4 +1,4 @@
-"""Multiply-accumulates if attention skips masked pairs, in addition to the dense count.
+"""Multiply-accumulates if attention skips masked pairs of queries and keys; a figure beside the dense count.
 
 A block-sparse kernel computes scores, and everything derived from them, only for visible pairs of a query and a key;
 with tiles, it computes every tile that has a visible pair in full. Projections are not reduced. An op with an unknown
@@ -22,8 +22,8 @@ _SCORED = frozenset({
 """Names of the terms that have one item per pair."""
 
 
-class Left(NamedTuple):
-    """Multiply-accumulates left of some ops.
+class UnmaskedMacs(NamedTuple):
+    """Multiply-accumulates of some ops if attention skips masked pairs.
 
     Attributes:
         macs: multiply-accumulates.
@@ -34,54 +34,54 @@ class Left(NamedTuple):
     bound: bool
 
 
-NOTHING = Left(0, False)
+NOTHING = UnmaskedMacs(0, False)
 
 
-def unmasked(graph: Graph, tile: Tile | None = None) -> dict[tuple[Phase, int], Left]:
-    """Multiply-accumulates left of each module call's own ops, by phase and call index; only calls with products.
+def unmasked(graph: Graph, tile: Tile | None = None) -> dict[tuple[Phase, int], UnmaskedMacs]:
+    """Return the MACs of each module call's own ops without masked pairs, by phase and call index, where not zero.
 
     Args:
         graph: a Graph with its recorded masks.
         tile: queries and keys of the blocks that are computed in full; None: single pairs.
     """
-    left_by_place: dict[tuple[Phase, int], Left] = {}
+    by_call: dict[tuple[Phase, int], UnmaskedMacs] = {}
     masks, written = dict(graph.masks), by_hand(graph)
-    counted: dict[tuple[int, Mask | None], Left] = {}
+    counted: dict[tuple[int, Mask | None], UnmaskedMacs] = {}
     for index, node in enumerate(graph.nodes):
         key = (id(node.spec), masks.get(index))
         left = counted.get(key)
         if left is None:
-            left = counted[key] = left_of(node.spec, key[1], tile)
+            left = counted[key] = unmasked_macs(node.spec, key[1], tile)
         if not left.macs:
             continue
         place = (node.phase, node.call)
-        before = left_by_place.get(place, NOTHING)
-        left_by_place[place] = Left(before.macs + left.macs, before.bound or left.bound or index in written)
-    return left_by_place
+        before = by_call.get(place, NOTHING)
+        by_call[place] = UnmaskedMacs(before.macs + left.macs, before.bound or left.bound or index in written)
+    return by_call
 
 
-def left_of(spec: OpSpec, mask: Mask | None, tile: Tile | None = None) -> Left:
-    """Multiply-accumulates left of one op. `mask` is its mask, if known."""
+def unmasked_macs(spec: OpSpec, mask: Mask | None, tile: Tile | None = None) -> UnmaskedMacs:
+    """Return the MACs of one op without masked pairs. `mask` is its mask, if known."""
     cost = cost_of(spec)
     if cost is None or not cost.macs:
         return NOTHING
     if not takes_mask(spec, mask):
-        return Left(cost.macs, False)
+        return UnmaskedMacs(cost.macs, False)
     queries, keys = spec["queries"], spec["keys"]
     if spec.get("causal") and mask is None:
         matrices, pairs = 1, causal_pairs(queries, keys, tile, bool(spec.get("lower_right")))
     elif mask is not None and not spec.get("causal"):
         matrices, pairs = mask.matrices, mask.pairs(queries, keys, tile)
     else:
-        return Left(cost.macs, True)
+        return UnmaskedMacs(cost.macs, True)
     total, macs = matrices * queries * keys, 0
     for term in cost.terms:
         if not term.mac:
             continue
         if term.label in _SCORED and term.items % total:  # the mask has more batches than the product
-            return Left(cost.macs, True)
+            return UnmaskedMacs(cost.macs, True)
         macs += term.items // total * pairs if term.label in _SCORED else term.items
-    return Left(macs, False)
+    return UnmaskedMacs(macs, False)
 
 
 def takes_mask(spec: OpSpec, mask: Mask | None) -> bool:

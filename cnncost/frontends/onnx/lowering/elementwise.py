@@ -18,8 +18,6 @@ _POINTWISE = {
     "BitwiseAnd": "bitwise_and", "BitwiseOr": "bitwise_or", "BitwiseXor": "bitwise_xor", "BitwiseNot": "bitwise_not",
     "Where": "where",
 }  # fmt: skip
-
-
 """ONNX ops, and the name of the same function for the Graph's `pointwise` op."""
 
 
