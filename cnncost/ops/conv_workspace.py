@@ -21,7 +21,7 @@ _BATCHES, _PAGE = 4_120, 4_096
 _CACHE = 2**19
 """Maximum bytes of an im2col buffer in forward: the size of a core's L2 cache."""
 _LARGE = 6
-"""With AVX-512, the weights' gradient is copied once more for kernels of this side or more that cover the image."""
+"""With AVX-512, the weights' gradient is copied again for kernels of at least this size that cover the image."""
 _STRIDED_BATCHES = 49_152
 """Bytes of batch descriptors for each thread in the input gradient of a strided convolution."""
 
@@ -102,7 +102,7 @@ class Conv:
         if self.spec.inputs[0].dtype != "float32":
             return self.item > 4
         kernel = self.spec["kernel"]
-        single = max(kernel[-2:], default=1) == 1  # torch looks at the last two axes alone, also of a volume
+        single = max(kernel[-2:], default=1) == 1  # torch looks only at the last two axes, even of a volume
         plain = not self.strided and not self.dilated and self.n < 16 and single and self.kernels.threads == 1
         wide = len(kernel) > 1 and min(kernel[-2:]) > 3
         large = self.g > 1 or wide or self.n > 1 or prod(self.first[:4]) > _SMALL
@@ -212,7 +212,7 @@ def _forward(c: Conv) -> int:
 
 
 def conv_backward(spec: OpSpec, kernels: Kernels) -> int:
-    """Return the bytes of backward: the input's gradient is computed first, and stays while the weight's is."""
+    """Return the bytes of backward: the input's gradient is computed first, and stays alive during the weight's."""
     grad, given = spec.inputs[0], spec.inputs[1]
     if not grad.numel or not given.numel:
         return 0

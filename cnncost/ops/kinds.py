@@ -136,7 +136,7 @@ def kind(
         ValueError: the kind is declared already, or has a rule.
     """
     if name in _KINDS:
-        raise ValueError(f"kind({name!r}): it is declared already; a rule alone is replaced by rule(…, replace=True)")
+        raise ValueError(f"kind({name!r}): it is declared already; to replace only its rule, use rule(…, replace=True)")
 
     def declare(cost: registry.Rule) -> registry.Rule:
         registry.rule(name)(cost)

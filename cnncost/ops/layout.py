@@ -14,7 +14,7 @@ from cnncost.ops.registry import Cost, cost, flops, reals_per_element
 
 def _well_formed(spec: OpSpec) -> str | None:
     """Check names and arguments of moves (`reach/moves.py`). `verify_graph` checks the shapes that they lead to."""
-    from cnncost.ops.reach import moves  # verification alone needs them
+    from cnncost.ops.reach import moves  # only verification needs them
 
     for name, *values in spec["moves"] or ():
         if not isinstance(name, str) or (expected := moves.arguments(name)) is None:

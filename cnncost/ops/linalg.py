@@ -57,7 +57,7 @@ def _least_squares_by_svd(m: int, n: int, k: int) -> int:
 
 @kind(
     "linalg",
-    inputs=(one("A"), rest("B and the like")),
+    inputs=(one("A"), rest("B and others")),
     attributes={"fn": str, "m": int, "n": int, "matrices": int, "k": int, "vectors": bool, "full": bool},
 )
 def linalg(spec: OpSpec) -> Cost | None:

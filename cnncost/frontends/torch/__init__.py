@@ -25,7 +25,6 @@ from cnncost.errors import DataDependentError, ForwardError
 from cnncost.frontends.torch import autocast as autocasts
 from cnncost.frontends.torch import autocast_regions as regions
 from cnncost.frontends.torch import leftovers, memo
-from cnncost.frontends.torch.anew import RecordAnewError
 from cnncost.frontends.torch.attempt import How, how_of
 from cnncost.frontends.torch.callables import as_call
 from cnncost.frontends.torch.compat.dispatch import dispatch_modes
@@ -37,6 +36,7 @@ from cnncost.frontends.torch.patches import ONE_AT_A_TIME
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.recording import record_once
 from cnncost.frontends.torch.replicated import replica_of
+from cnncost.frontends.torch.restarts import RestartError
 from cnncost.frontends.torch.skeleton import LazyParameterError
 from cnncost.frontends.torch.training import Training
 from cnncost.garbage import gc_disabled
@@ -111,7 +111,7 @@ def _record_again(model: nn.Module, inputs: Any, how: How, made: list[ref[torch.
     again = partial(_record_again, model, inputs, made=made)
     try:
         return record_once(model, inputs, how, made)
-    except RecordAnewError as wanted:
+    except RestartError as wanted:
         wanted.prepare()
         if wanted.remembered:
             _remember(model, wanted.changes)

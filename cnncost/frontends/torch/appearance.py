@@ -22,7 +22,6 @@ import torch
 
 from cnncost.frontends.torch import legacy_types, transfers
 from cnncost.frontends.torch.addresses import Address
-from cnncost.frontends.torch.anew import GradWantedError
 from cnncost.frontends.torch.blocks import StorageRecord
 from cnncost.frontends.torch.caller import Caller
 from cnncost.frontends.torch.claimed import as_device, cuda, made_on, made_on_host, same_device
@@ -41,6 +40,7 @@ from cnncost.frontends.torch.imports import outside_recording
 from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.patches import Patch
 from cnncost.frontends.torch.protocols import Recording
+from cnncost.frontends.torch.restarts import GradNeededError
 from cnncost.frontends.torch.subclasses import constructors
 from cnncost.frontends.torch.without_autograd import WithoutAutograd
 
@@ -91,7 +91,7 @@ class Appearance:
         """Context for running forward; enter it inside the recorder's mode, and apply the patches inside it.
 
         Raises:
-            GradWantedError: forward asked for something that only autograd knows.
+            GradNeededError: forward asked for something that only autograd knows.
         """
         self._caller.begins()
         try:
@@ -101,7 +101,7 @@ class Appearance:
             if not self._missed():
                 raise
         if self._missed():
-            raise GradWantedError
+            raise GradNeededError
 
     def _missed(self) -> bool:
         """True if forward asked for something that only autograd knows, even if it caught our exception."""

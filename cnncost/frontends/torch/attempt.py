@@ -39,7 +39,7 @@ class How:
     """Whether a tensor is a DTensor. DTensor has rules only for the ops into which autograd decomposes others."""
     replica: Replica | None = None
     """Set if the model is replicated by `DistributedDataParallel`."""
-    places: bool = False
+    find_draws: bool = False
     """Whether to find the modules that draw Python's or numpy's random numbers."""
     returned: Callable[[Any], None] | None = None
     """Receives a copy of what forward returned, as inputs of another recording."""

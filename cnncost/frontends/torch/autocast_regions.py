@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 
-from cnncost.frontends.torch.anew import AutocastWantedError
 from cnncost.frontends.torch.autocast import DEVICES, Autocast, Casting, depth
 from cnncost.frontends.torch.compat.autocast import CAST_PLACE, ENABLED, is_enabled
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.patches import Patch
+from cnncost.frontends.torch.restarts import AutocastNeededError
 
 
 @contextmanager
@@ -74,10 +74,10 @@ def watched(target: str, casting: Casting | None) -> Iterator[list[Patch]]:
 
     Args:
         target: the device that `meta` represents.
-        casting: notified of each region's start; if None, the first region raises AutocastWantedError.
+        casting: notified of each region's start; if None, the first region raises AutocastNeededError.
 
     Raises:
-        AutocastWantedError: raised again on exit if forward caught it.
+        AutocastNeededError: raised again on exit if forward caught it.
     """
     regions = _Regions(target, casting)
     wrappers = (regions.init, regions.enter, regions.leave, regions.cast, regions.is_enabled, regions.dtype)
@@ -91,7 +91,7 @@ def watched(target: str, casting: Casting | None) -> Iterator[list[Patch]]:
     finally:
         regions.restore()
     if regions.missed:
-        raise AutocastWantedError
+        raise AutocastNeededError
 
 
 _WHY = "torch rejects regions for meta, and disables those for a missing device"
@@ -165,7 +165,7 @@ class _Regions:
             if is_enabled(region):
                 if self._casting is None:
                     self.missed = True
-                    raise AutocastWantedError
+                    raise AutocastNeededError
                 self._casting.begins(absent or region.device)
             result = original(region)
             if absent is not None:

@@ -16,15 +16,15 @@ from importlib import import_module
 from threading import get_ident
 from typing import Any, TypeVar
 
-from cnncost.frontends.torch.anew import RecordAnewError
 from cnncost.frontends.torch.compat.compilation import forget, stand_in
 from cnncost.frontends.torch.compat.packages import COMPILER
 from cnncost.frontends.torch.patches import Patch, patched
+from cnncost.frontends.torch.restarts import RestartError
 
 _Result = TypeVar("_Result")
 
 
-class CompilerWantedError(RecordAnewError):
+class CompilerWantedError(RestartError):
     """Forward imports torch's compiler, which a recording must not.
 
     Args:

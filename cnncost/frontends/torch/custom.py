@@ -91,14 +91,14 @@ class CustomCalls:
     def _forward(self, module: nn.Module, rule: Registered, run: _Call, args: Any, kwargs: Any) -> Any:
         """Replace a module's forward, whose original is `run`."""
         tensors_given: list[torch.Tensor] = []
-        places = templated((args, kwargs), tensors_given)
+        templates = templated((args, kwargs), tensors_given)
         answer = self._answer(
-            rule, (module, *typed(places[0], tensors_given)), typed(places[1], tensors_given), tensors_given
+            rule, (module, *typed(templates[0], tensors_given)), typed(templates[1], tensors_given), tensors_given
         )
         owned = [*{id(p): p for p in module.parameters()}.values()]
         tensors = [*tensors_given, *owned]
         if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-            call = _ModuleCall(self, answer, lambda a, k: self._unseen(run, a, k), places, len(tensors_given))
+            call = _ModuleCall(self, answer, lambda a, k: self._unseen(run, a, k), templates, len(tensors_given))
             return call.shape_of(_apply(call, *tensors))
         result = self._unseen(run, args, kwargs) if self._real else None
         made = [] if self._real else [_empty(kind) for kind in answer.types]
@@ -134,8 +134,8 @@ class CustomCalls:
             ctx: Any
             ctx, inputs = (None, args) if split else (args[0], args[1:])
             given: list[torch.Tensor] = []
-            places = templated((inputs, kwargs), given)
-            answer = self._answer(rule, typed(places[0], given), typed(places[1], given), given)
+            templates = templated((inputs, kwargs), given)
+            answer = self._answer(rule, typed(templates[0], given), typed(templates[1], given), given)
             result = self._unseen(forward, args, kwargs) if self._real else None
             made = [] if self._real else [_empty(kind) for kind in answer.types]
             if split:  # `on_setup` gets the context, and records the op then
@@ -157,9 +157,9 @@ class CustomCalls:
         def on_backward(ctx: Any, *grads: Any) -> Any:
             if not hasattr(ctx, "cnncost"):
                 return backward(ctx, *grads)
-            answer, places, needed, _ = ctx.cnncost
+            answer, templates, needed, _ = ctx.cnncost
             run = (lambda: self._unseen(backward, (ctx, *_whole(grads, answer.types)), {})) if self._real else None
-            return self.backward(ctx.cnncost, places, needed, grads, run)
+            return self.backward(ctx.cnncost, templates, needed, grads, run)
 
         on_forward.__wrapped__ = forward  # type: ignore[attr-defined]  # torch inspects the signature
         new = {"forward": on_forward, "backward": on_backward, "vjp": Function.vjp}
@@ -266,8 +266,8 @@ class CustomCalls:
 class _ModuleCall:
     """A call of a module with a rule when autograd is on."""
 
-    def __init__(self, calls: CustomCalls, answer: _Answer, run: _Call, places: Any, given: int) -> None:
-        self.calls, self.answer, self._run, self._places, self.given = calls, answer, run, places, given
+    def __init__(self, calls: CustomCalls, answer: _Answer, run: _Call, templates: Any, given: int) -> None:
+        self.calls, self.answer, self._run, self._places, self.given = calls, answer, run, templates, given
         self._template: Any = answer.template
         self._inside: tuple[list[torch.Tensor], list[torch.Tensor]] | None = None
 

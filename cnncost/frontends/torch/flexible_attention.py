@@ -201,12 +201,12 @@ def _evaluated(
 
 def _pairs(function: Callable[..., Any], scores: tuple[int, ...]) -> torch.Tensor:
     """Run `mask_mod` on all pairs, in chunks of queries. Returns bools of sizes B or 1, H or 1, L, S or 1."""
-    places = _indices(scores, CPU)
+    indices = _indices(scores, CPU)
     step = max(1, _CHUNK // (scores[0] * scores[1] * scores[3]))
     parts: list[torch.Tensor] = []
     for begin in range(0, scores[2], step):
-        query = places[2][:, :, begin : begin + step]
-        part = function(places[0], places[1], query, places[3]).to(torch.bool)
+        query = indices[2][:, :, begin : begin + step]
+        part = function(indices[0], indices[1], query, indices[3]).to(torch.bool)
         part = part.view([1] * (4 - part.dim()) + list(part.shape))
         parts.append(part.expand(*part.shape[:2], query.shape[2], part.shape[3]))
         if parts[0].numel() * (scores[2] // step) > _MAX_PAIRS:

@@ -57,7 +57,7 @@ def frozen(value: Any, tensors: set[int]) -> Any:
 
 
 class _Snapshot:
-    """Takes one snapshot. `_left` is the number of items still allowed: with more, copying the model anew is faster."""
+    """Takes one snapshot. `_left` is the number of items still allowed: beyond it, copying the model is faster."""
 
     def __init__(self, tensors: set[int]) -> None:
         self._tensors = tensors

@@ -1,4 +1,4 @@
-"""Recurrent layers as the CPU runs them: an LSTM by one fused kernel per layer and direction. CUDA is treated alike.
+"""Recurrent layers as the CPU runs them: an LSTM by one fused kernel per layer and direction. CUDA is treated the same.
 
 On meta tensors torch uses the unfused reference, with ops for each gate of each step, and saves all their results for
 backward; the kernel saves a workspace instead. Ref: `mkldnn_rnn` in ATen's native/mkldnn/RNN.cpp.
@@ -57,7 +57,7 @@ def _fused_lstm(original: Callable[..., Results], rest: Callable[..., Results], 
         if not torch.is_grad_enabled():
             return _by_layers(_whole(original), *args)
         x, states, weights, *settings = args
-        if not casts("mkldnn_rnn_layer"):  # on CUDA all is cast at once, on a CPU what each layer needs
+        if not casts("mkldnn_rnn_layer"):  # CUDA casts everything at once, a CPU casts what each layer needs
             (x, *states), weights = lowered(x, *states), lowered(*weights)
         return _by_layers(_kernel, x, states, weights, *settings)
 

@@ -11,7 +11,7 @@ from cnncost.frontends.torch.meta import META
 
 
 def is_shape(value: Any) -> bool:
-    """True if it is a shape: ints alone, and at least one unless it is a `torch.Size`."""
+    """True if it is a shape: only ints, and at least one unless it is a `torch.Size`."""
     if isinstance(value, torch.Size):
         return True
     return isinstance(value, (tuple, list)) and len(value) > 0 and all(type(n) is int for n in value)

@@ -1,7 +1,7 @@
 """Recognize dropout and stochastic depth by their parts, as they arrive with autograd on.
 
 A mask is drawn with one probability for all elements, scaled, and multiplied with the input. Ops on masks are counted
-as dropout, and the result of ops on masks alone is a mask.
+as dropout, and the result of ops on only masks is a mask.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ def devices_of(model: nn.Module) -> tuple[torch.device, ...]:
     return devices
 
 
-def places(inputs: Inputs, skeleton: Skeleton | None) -> Iterator[tuple[torch.Tensor, torch.device]]:
+def known_devices(inputs: Inputs, skeleton: Skeleton | None) -> Iterator[tuple[torch.Tensor, torch.device]]:
     """Yield tensors with their known devices: inputs, and the model's tensors if it is on several devices."""
     yield from inputs.devices()
     if NOTED:

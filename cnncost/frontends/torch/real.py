@@ -16,7 +16,6 @@ from torch import nn
 
 from cnncost.errors import InputError
 from cnncost.frontends.torch import collectives, entries, parts, unwatched
-from cnncost.frontends.torch.anew import RecordAnewError
 from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.attempt import How, how_of
 from cnncost.frontends.torch.attention_masks import Masks
@@ -40,6 +39,7 @@ from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.patches import ONE_AT_A_TIME
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.recording import copied, replacing, so_far, step_of
+from cnncost.frontends.torch.restarts import RestartError
 from cnncost.frontends.torch.running import stays_whole
 from cnncost.frontends.torch.skeleton import LazyParameterError
 from cnncost.frontends.torch.sparse import any_sparse
@@ -202,7 +202,7 @@ def record_real(
                 return copy_context().run(
                     _recorded, root, arguments_with_values, description, how, recorder
                 )  # context variables that forward sets end here
-            except RecordAnewError as restart:
+            except RestartError as restart:
                 restart.prepare()
                 how = replace(how, **restart.changes)
             except LazyParameterError:

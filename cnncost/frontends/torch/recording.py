@@ -15,7 +15,6 @@ from cnncost.errors import CnncostError, GraphError, InputError
 from cnncost.frontends.torch import autocast as autocasts
 from cnncost.frontends.torch import autocast_regions as regions
 from cnncost.frontends.torch import collectives, flexible_attention, global_hooks, reassigned, skeleton_cache, unwatched
-from cnncost.frontends.torch.anew import AutocastUnwantedError, PlacesWantedError
 from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.attempt import How
 from cnncost.frontends.torch.compat import facts
@@ -28,10 +27,11 @@ from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.modules import Tracker, walk
 from cnncost.frontends.torch.outcome import Outcome
 from cnncost.frontends.torch.patches import Patch, patched
-from cnncost.frontends.torch.placement import Home, home_of, placement_of, places, where
+from cnncost.frontends.torch.placement import Home, home_of, known_devices, placement_of, where
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.repeats import RecordingKey
 from cnncost.frontends.torch.replicated import Replica, broadcast_buffers
+from cnncost.frontends.torch.restarts import AutocastUnneededError, DrawsFoundError
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.surroundings import Reach, reach_of
 from cnncost.frontends.torch.training import Step, Training
@@ -54,7 +54,7 @@ def record_once(model: nn.Module, inputs: Any, how: How, made: Made) -> Graph:
         made: receives weak references to the tensors alive at the end.
 
     Raises:
-        RecordAnewError: the recording has to be repeated with other options.
+        RestartError: the recording has to be repeated with other options.
     """
     graph, cached = _recorded(model, prepare(inputs, model, how.floats), how, made)
     if cached is None:
@@ -70,7 +70,7 @@ def _recorded(
     model: nn.Module, inputs: Inputs, how: How, made: Made
 ) -> tuple[Graph, skeleton_cache.CachedSkeleton | None]:
     """Return the Graph, and the skeleton if it can be cached."""
-    reusable = how.shared and not any((how.grad, how.casts, how.called, how.places, how.replica))
+    reusable = how.shared and not any((how.grad, how.casts, how.called, how.find_draws, how.replica))
     if any_split(inputs.tensors()):
         how, reusable = replace(how, split=True), False
     home = where(model, inputs, how.device)
@@ -120,7 +120,7 @@ def _on_new_copy(
     graph = _run_and_restore(skeleton, skeleton.watch, _Run(tree[0][1], tracker, inputs, how, home, step), made)
     skeleton.release()
     if casting is not None and how.autocast is None and not casting.regions:
-        raise AutocastUnwantedError
+        raise AutocastUnneededError
     return graph, cached
 
 
@@ -193,7 +193,7 @@ class _Run:
         grad = None if how.grad else how.caller_grad
         recorder.appearance = Appearance(recorder, home.device, grad, bare, bool(home.others))
         self._appearance = recorder.appearance
-        for tensor, device in places(inputs, recorder.skeleton if home.others else None):
+        for tensor, device in known_devices(inputs, recorder.skeleton if home.others else None):
             recorder.appearance.place(tensor, device)
 
     def __call__(self, made: Made) -> Graph:
@@ -209,7 +209,7 @@ class _Run:
         input_values = tuple([self._enter(tensor, id(tensor) in loose) for tensor in inputs.tensors()])
         try:
             with same_random_state() as draws:
-                self._tracker.draws = draws if self._how.places else None
+                self._tracker.draws = draws if self._how.find_draws else None
                 outputs, storages, chance = self._forward(draws)
             scopes, calls = self._tracker.finish()
             return Graph(
@@ -266,8 +266,8 @@ class _Run:
         None if they depend only on shapes.
         """
         tracker, recorder = self._tracker, self._tracker.recorder
-        if (names or tracker.moved_generators()) and not self._how.places:
-            raise PlacesWantedError
+        if (names or tracker.moved_generators()) and not self._how.find_draws:
+            raise DrawsFoundError
         reasons, reads = [], [*recorder.drawn, *recorder.read_given]
         place = tracker.drawn_in
         if recorder.drawn:

@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from cnncost.errors import InputError
-from cnncost.frontends.torch.anew import HookWantedError
 from cnncost.frontends.torch.compat.distributed import FLAT, is_split, local_of, split_like
 from cnncost.frontends.torch.compat.modules import BUFFERS, COMPILED, MODULES, PARAMETERS
 from cnncost.frontends.torch.compat.tensors import identity_of
@@ -23,6 +22,7 @@ from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.kinds import LAZY, LEAVES, slots
 from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.offload import with_own_casting, without_moving
+from cnncost.frontends.torch.restarts import HooksNeededError
 from cnncost.frontends.torch.running import has_data, is_parameter, meta_like
 from cnncost.frontends.torch.watch import Watch
 
@@ -58,14 +58,14 @@ class _NoHooks(OrderedDict[Any, Any]):
     """Empty hook table shared by all modules without hooks; writing to it raises."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        raise HookWantedError
+        raise HooksNeededError
 
 
 class _NoNames(set[Any]):
     """Empty set of names of non-persistent buffers, shared in the same way."""
 
     def add(self, element: Any) -> None:  # noqa: ARG002  # a set's method
-        raise HookWantedError
+        raise HooksNeededError
 
 
 class Skeleton(Copier):
@@ -73,7 +73,7 @@ class Skeleton(Copier):
 
     Args:
         watch: objects that must not be copied and are restored afterwards.
-        shared: use one empty hook table for all modules, which raises HookWantedError when written to. Hook
+        shared: use one empty hook table for all modules, which raises HooksNeededError when written to. Hook
             tables are nearly always empty, and each module has a dozen.
 
     Attributes:

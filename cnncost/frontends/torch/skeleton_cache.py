@@ -100,7 +100,7 @@ def _nests(attributes: list[_Attributes]) -> list[tuple[Any, Any]]:
 
 
 def _lists(attributes: list[_Attributes]) -> list[tuple[list[Any], list[Any]]]:
-    """Lists of numbers and strings, each with a copy. Treated apart, as most modules have one (tuples can't change)."""
+    """Lists of numbers and strings, each with a copy. Special, as most modules have one (tuples can't change)."""
     return [(v, v.copy()) for v in _values(attributes) if type(v) is list and _of_atoms(v)]
 
 

@@ -56,9 +56,15 @@ def assembled(like: torch.Tensor, values: torch.Tensor, indices: Iterable[torch.
     how: dict[str, Any] = {"dtype": values.dtype, "layout": like.layout, "device": values.device}
     with without_modes(), torch.no_grad():
         if like.layout is torch.sparse_coo:
-            (places,) = indices
+            (positions,) = indices
             made: torch.Tensor = COO_FROM_PARTS(
-                like.sparse_dim(), like.dense_dim(), like.shape, places, values, is_coalesced=like.is_coalesced(), **how
+                like.sparse_dim(),
+                like.dense_dim(),
+                like.shape,
+                positions,
+                values,
+                is_coalesced=like.is_coalesced(),
+                **how,
             )
             return made
         compressed, plain = indices

@@ -112,10 +112,10 @@ def _view(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Ru
     tensor, tracked = operands[0]
     if op.name in _ELEMENTS or op.name in _INDICES:
         part = op.func(*args, **kwargs)
-        places = pattern(tensor)
+        positions = pattern(tensor)
         data = tracked.data if tracked.sig.real else None
-        if is_meta(part) and op.name in _INDICES and places is not None:
-            runner.data[id(part)] = op.func(_coalesced_as(tensor, places).cpu())
+        if is_meta(part) and op.name in _INDICES and positions is not None:
+            runner.data[id(part)] = op.func(_coalesced_as(tensor, positions).cpu())
         elif is_meta(part) and data is not None:
             runner.data[id(part)] = op.func(data)
         return part
@@ -129,18 +129,20 @@ def _view(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Ru
 
 def _transposed(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runner) -> torch.Tensor:
     """The transpose of a tensor with compressed layout: the same parts, with rows and columns swapped."""
-    places, tracked = pattern(args[0]), operands[0][1]
-    result = with_pattern(op.func(*args, **kwargs), None if places is None else op.func(places, *args[1:], **kwargs))
+    positions, tracked = pattern(args[0]), operands[0][1]
+    result = with_pattern(
+        op.func(*args, **kwargs), None if positions is None else op.func(positions, *args[1:], **kwargs)
+    )
     if tracked.sig.real and tracked.data is not None:
         runner.data[id(result)] = op.func(tracked.data, *args[1:], **kwargs)
     return result
 
 
-def _coalesced_as(tensor: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """`places` with the coalesced flag of `tensor`: `_coalesced_` can set it regardless of duplicates."""
-    if tensor.layout is torch.sparse_coo and tensor.is_coalesced() != places.is_coalesced():
-        return MARK_COALESCED(places.detach().clone(), tensor.is_coalesced())  # type: ignore[no-any-return]
-    return places
+def _coalesced_as(tensor: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """`positions` with the coalesced flag of `tensor`: `_coalesced_` can set it regardless of duplicates."""
+    if tensor.layout is torch.sparse_coo and tensor.is_coalesced() != positions.is_coalesced():
+        return MARK_COALESCED(positions.detach().clone(), tensor.is_coalesced())  # type: ignore[no-any-return]
+    return positions
 
 
 def _from_parts(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runner) -> Any:
@@ -156,8 +158,8 @@ def _from_parts(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runn
         id(tensor): None if (data := _data(tensor, tracked)) is None else data.clone() for tensor, tracked in operands
     }
     values, *indices = _parts_given(op, named)
-    places = [place for index in indices if (place := of[id(index)]) is not None]
-    complete = len(places) == len(indices)
+    positions = [place for index in indices if (place := of[id(index)]) is not None]
+    complete = len(positions) == len(indices)
     some = of[id(values)]
     if some is None:
         some = torch.ones(values.shape, dtype=values.dtype)  # contiguous, as results of sparse sums depend on it
@@ -167,9 +169,9 @@ def _from_parts(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runn
             *replace_tensors(args, runner.twins, META),
             **replace_tensors({**kwargs, "device": META}, runner.twins, META),
         )
-        whole = assembled(result, some, places) if complete else None
+        whole = assembled(result, some, positions) if complete else None
     elif complete:
-        table = {**dict(zip(map(id, indices), places, strict=True)), id(values): some}
+        table = {**dict(zip(map(id, indices), positions, strict=True)), id(values): some}
         whole = op.func(*replace_tensors(args, table, CPU), **replace_tensors(kwargs, table, CPU))
         result = assembled(whole, *_split([runner.twins.get(id(part), part) for part in (values, *indices)]))
     else:
@@ -214,8 +216,8 @@ def _in_place(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner
     if op.writes_first and (not is_sparse(target) or op.name in _KEEPING):
         return target
     if op.writes_first and op.name == "copy" and all(is_sparse(t) for t in args[:2]):
-        places, other = pattern(args[0]), pattern(args[1])
-        if places is not None and places is other:
+        positions, other = pattern(args[0]), pattern(args[1])
+        if positions is not None and positions is other:
             return target
     raise NotImplementedError(
         f"{op.func} changes a sparse tensor in place, and without data it is unknown which elements it stores then; "
@@ -331,11 +333,11 @@ def _by_positions(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) ->
 def _for_positions(tensor: torch.Tensor, tracked: TrackedTensor) -> torch.Tensor | None:
     """A tensor with data, on which an op can be run for the positions of its result; None if too little is known."""
     if is_sparse(tensor):
-        places = pattern(tensor)
-        if places is None:
+        positions = pattern(tensor)
+        if positions is None:
             return None
-        places = _coalesced_as(tensor, places.cpu())
-        return places if places.dtype is tensor.dtype else places.to(tensor.dtype)
+        positions = _coalesced_as(tensor, positions.cpu())
+        return positions if positions.dtype is tensor.dtype else positions.to(tensor.dtype)
     data = _data(tensor, tracked)
     if data is not None:
         return data

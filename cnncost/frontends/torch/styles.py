@@ -212,7 +212,7 @@ def _shared(model: nn.Module, chosen: dict[str, Any]) -> dict[tuple[str, str], l
     The key is (module path, parameter name) of the first use, the value a list of the others.
 
     Raises:
-        InputError: the modules of a shared parameter are not split alike.
+        InputError: the modules of a shared parameter are split differently.
     """
     uses: dict[int, list[tuple[str, str]]] = {}
     for path, module in model.named_modules():

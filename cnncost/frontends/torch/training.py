@@ -296,7 +296,7 @@ def _unshared_counts() -> tuple[int, int]:
 class _Update:
     """Attributes an optimizer's ops to the call whose module owns the updated parameter.
 
-    Ops on temporaries alone are attributed like the previous op.
+    Ops on only temporaries are attributed like the previous op.
     """
 
     def __init__(self, owners: dict[int, int]) -> None:

@@ -24,7 +24,7 @@ LISTS = ("aten::_foreach_", "aten::_fused_")
 """Prefixes of ops on lists, whose tensors may be on several devices: they are recorded as one op per tensor."""
 
 
-class Places(Protocol):
+class DeviceTable(Protocol):
     """Knows the device that each tensor of a recording represents; implemented by `Appearance`."""
 
     several: bool
@@ -39,36 +39,38 @@ class Places(Protocol):
         """Register a tensor on a device."""
 
 
-def moved(places: Places, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def moved(devices: DeviceTable, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Return the result of `tensor.to(…)` if it is a transfer to another device; None if it isn't.
 
     For a model on one device, only copies between two devices other than the CPU are transfers.
     """
     target = next((a for a in (*args, kwargs.get("other")) if isinstance(a, torch.Tensor)), None)
-    named = [places.claimed(target)] if target is not None else map(as_device, (*args, kwargs.get("device")))
-    there, here = next((d for d in named if d is not None), None), places.claimed(tensor)
+    named = [devices.claimed(target)] if target is not None else map(as_device, (*args, kwargs.get("device")))
+    there, here = next((d for d in named if d is not None), None), devices.claimed(tensor)
     if there is None or same_device(there, here) or META in (there, here):
         return None
-    if not places.several and not HOSTS.isdisjoint((there.type, here.type)):
+    if not devices.several and not HOSTS.isdisjoint((there.type, here.type)):
         return None
     dtypes = (*args, kwargs.get("dtype"), target.dtype if target is not None else None, tensor.dtype)
     dtype = next(d for d in dtypes if isinstance(d, torch.dtype))
-    return _transferred(tensor, places, there, dtype, kwargs.get("memory_format") or torch.preserve_format)
+    return _transferred(tensor, devices, there, dtype, kwargs.get("memory_format") or torch.preserve_format)
 
 
-def _transferred(tensor: torch.Tensor, places: Places, there: torch.device, dtype: torch.dtype, form: Any) -> Any:
+def _transferred(tensor: torch.Tensor, devices: DeviceTable, there: torch.device, dtype: torch.dtype, form: Any) -> Any:
     if torch.is_grad_enabled() and tensor.requires_grad:
-        return _Transfer.apply(tensor, places, there, dtype, form)  # type: ignore[no-untyped-call]
-    return _copied(tensor, places, there, dtype, form)
+        return _Transfer.apply(tensor, devices, there, dtype, form)  # type: ignore[no-untyped-call]
+    return _copied(tensor, devices, there, dtype, form)
 
 
-def _copied(tensor: torch.Tensor, places: Places, there: torch.device, dtype: torch.dtype, form: Any) -> torch.Tensor:
+def _copied(
+    tensor: torch.Tensor, devices: DeviceTable, there: torch.device, dtype: torch.dtype, form: Any
+) -> torch.Tensor:
     """Copy to another device, and record the copy as a transfer."""
-    here = with_index(places.claimed(tensor))
+    here = with_index(devices.claimed(tensor))
     there = with_index(there)
     result: torch.Tensor = TensorBase.to(tensor, META, dtype, copy=True, memory_format=form)
-    places.nodes[-1] = _between(places.nodes[-1], here, there)
-    places.place(result, there)
+    devices.nodes[-1] = _between(devices.nodes[-1], here, there)
+    devices.place(result, there)
     return result
 
 
@@ -82,16 +84,16 @@ class _Transfer(torch.autograd.Function):
     """A copy to another device, whose backward copies the gradient back."""
 
     @staticmethod
-    def forward(ctx: Any, tensor: Any, places: Any, there: Any, dtype: Any, form: Any) -> Any:
+    def forward(ctx: Any, tensor: Any, devices: Any, there: Any, dtype: Any, form: Any) -> Any:
         """Return the copy."""
-        ctx.places, ctx.back = places, (places.claimed(tensor), tensor.dtype)
-        return _copied(tensor.detach(), places, there, dtype, form)
+        ctx.devices, ctx.back = devices, (devices.claimed(tensor), tensor.dtype)
+        return _copied(tensor.detach(), devices, there, dtype, form)
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         """Return the gradient, copied to the tensor's own device."""
         device, dtype = ctx.back
-        return _transferred(grad, ctx.places, device, dtype, torch.preserve_format), None, None, None, None
+        return _transferred(grad, ctx.devices, device, dtype, torch.preserve_format), None, None, None, None
 
 
 def with_index(device: torch.device) -> torch.device:
@@ -99,16 +101,16 @@ def with_index(device: torch.device) -> torch.device:
     return torch.device(device.type, device.index or 0) if device.type not in HOSTS else device
 
 
-def check_together(places: Places, name: str, tensors: Sequence[torch.Tensor]) -> None:
+def check_together(devices: DeviceTable, name: str, tensors: Sequence[torch.Tensor]) -> None:
     """Raise torch's error for an op, other than a copy, on tensors of several devices.
 
     Scalars and integer tensors (indices) on the CPU may be combined with tensors on any device.
     """
-    if not places.several or len(tensors) < 2 or name == _COPY or name.startswith(LISTS):
+    if not devices.several or len(tensors) < 2 or name == _COPY or name.startswith(LISTS):
         return
     found: dict[str, None] = {}
     for tensor in tensors:
-        device = places.claimed(tensor)
+        device = devices.claimed(tensor)
         if device.type not in HOSTS or (tensor.dim() and tensor.is_floating_point()):
             found[str(with_index(device))] = None
     if len(found) > 1:
@@ -118,9 +120,9 @@ def check_together(places: Places, name: str, tensors: Sequence[torch.Tensor]) -
         )
 
 
-def note_copy(places: Places, name: str, tensors: Sequence[torch.Tensor]) -> None:
+def note_copy(devices: DeviceTable, name: str, tensors: Sequence[torch.Tensor]) -> None:
     """Turn the node of a `copy_` from another device into a transfer."""
-    if places.several and name == _COPY and len(tensors) > 1:
-        there, here = (with_index(places.claimed(tensor)) for tensor in tensors[:2])
+    if devices.several and name == _COPY and len(tensors) > 1:
+        there, here = (with_index(devices.claimed(tensor)) for tensor in tensors[:2])
         if here != there:
-            places.nodes[-1] = _between(places.nodes[-1], here, there)
+            devices.nodes[-1] = _between(devices.nodes[-1], here, there)

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from cnncost.frontends.torch.anew import GradWantedError
 from cnncost.frontends.torch.compat.autograd import SET_GRAD_MODE_PLACE, differentiating_places
 from cnncost.frontends.torch.compat.interpreter import frame
 from cnncost.frontends.torch.compat.tensors import TensorBase
 from cnncost.frontends.torch.patches import Patch, Place
 from cnncost.frontends.torch.protocols import Recording
+from cnncost.frontends.torch.restarts import GradNeededError
 
 NOT_A_MODEL = ("torch.", "cnncost.")
 """Prefixes of modules that query autograd only for their own purposes: which fast path to take, whether to warn."""
@@ -50,7 +50,7 @@ class WithoutAutograd:
     def _restart(self) -> None:
         """Abort the recording, to restart it with autograd on."""
         self.missed = True
-        raise GradWantedError
+        raise GradNeededError
 
     def _is_query(self, tensor: torch.Tensor) -> bool:
         """True if the caller, two frames up, is the model's code, and the tensor the result of an op."""

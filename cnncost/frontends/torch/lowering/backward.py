@@ -73,7 +73,7 @@ def pool_backward(call: OpCall) -> Lowered:
     "adaptive_max_pool3d_backward", "fractional_max_pool2d_backward", "fractional_max_pool3d_backward",
 )  # fmt: skip
 def adaptive_pool_backward(call: OpCall) -> Lowered:
-    """grad_output, input. Fractional pools have other windows, but gradients are counted alike: one per maximum."""
+    """grad_output, input. Fractional pools have other windows, but gradients are counted the same: one per maximum."""
     return "adaptive_pool_backward", adaptive_pool(call)[1]
 
 

@@ -1,4 +1,4 @@
-"""Ops identified by name alone: elementwise functions, reductions, layout, creation, gather, scatter, sorting."""
+"""Ops identified by name: elementwise functions, reductions, layout, creation, gather, scatter, sorting."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def all_close(call: OpCall) -> Lowered:
 
 
 @lowers("trace")
-def trace(call: OpCall) -> Lowered:  # noqa: ARG001  # its input says all
+def trace(call: OpCall) -> Lowered:  # noqa: ARG001  # it needs no attributes
     """The sum of a diagonal."""
     return "trace", {}
 

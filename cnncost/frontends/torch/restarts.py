@@ -1,4 +1,4 @@
-"""Exceptions that restart a recording with other options, raised when forward shows that it needs them."""
+"""Exceptions that restart a recording with other options, raised when forward turns out to need them."""
 
 from __future__ import annotations
 
@@ -6,48 +6,48 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 
-class RecordAnewError(BaseException):
+class RestartError(BaseException):
     """Aborts a recording to restart it. Not an Exception, so that no `except Exception` in a model catches it.
 
     Attributes:
-        changes: fields of `How` that differ the next time.
-        remembered: later recordings of the same model start with these changes.
+        changes: the fields of `How` to change, with their new values.
+        remembered: whether later recordings of the same model start with these changes.
     """
 
     changes: ClassVar[Mapping[str, Any]] = {}
     remembered: ClassVar[bool] = False
 
     def prepare(self) -> None:
-        """Do what is needed before the restart."""
+        """Run before the restart; does nothing by default."""
 
 
-class GradWantedError(RecordAnewError):
+class GradNeededError(RestartError):
     """Forward uses autograd."""
 
     changes: ClassVar[Mapping[str, Any]] = {"grad": True}
     remembered: ClassVar[bool] = True
 
 
-class HookWantedError(RecordAnewError):
+class HooksNeededError(RestartError):
     """Forward registers a hook: modules need their own hook tables."""
 
     changes: ClassVar[Mapping[str, Any]] = {"shared": False}
 
 
-class PlacesWantedError(RecordAnewError):
+class DrawsFoundError(RestartError):
     """Python's or numpy's random numbers were drawn; the second recording finds the module that draws them."""
 
-    changes: ClassVar[Mapping[str, Any]] = {"places": True}
+    changes: ClassVar[Mapping[str, Any]] = {"find_draws": True}
 
 
-class AutocastWantedError(RecordAnewError):
+class AutocastNeededError(RestartError):
     """Forward turns autocast on."""
 
     changes: ClassVar[Mapping[str, Any]] = {"casts": True}
     remembered: ClassVar[bool] = True
 
 
-class AutocastUnwantedError(RecordAnewError):
+class AutocastUnneededError(RestartError):
     """Forward turned autocast on in an earlier recording but not now: it is recorded without autocast."""
 
     changes: ClassVar[Mapping[str, Any]] = {"casts": False}
