@@ -1,4 +1,4 @@
-"""The rules that every Graph keeps, on graphs drawn by hand: each rule is broken once."""
+"""The invariants of every Graph, on hand-made graphs: each one is violated once."""
 
 import warnings
 from dataclasses import replace

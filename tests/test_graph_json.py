@@ -1,4 +1,4 @@
-"""Graphs as JSON and back: nothing is lost, and a damaged file is refused as such."""
+"""Graphs to JSON and back: nothing is lost, and a damaged file is refused with a message."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What shape rules say, held against the real op: the same outputs where torch computes, no answer where it refuses."""
+"""Shape rules compared with the real op: the same outputs where torch computes, no answer where it raises."""
 
 from __future__ import annotations
 

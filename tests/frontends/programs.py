@@ -1,4 +1,4 @@
-"""Programs as people write them: state in closures, globals, classes and functions, devices and autograd asked about.
+"""Programs as people write them: state in closures, globals, classes and functions; queries of devices and autograd.
 
 Each is a function that gives a fresh model and its inputs. What they count is what a real run multiplies.
 """

@@ -1,4 +1,4 @@
-"""Which kernel attention takes: held against the node that a real run leaves in autograd's graph."""
+"""Which kernel attention takes, compared with the node that a real run leaves in autograd's graph."""
 
 import math
 

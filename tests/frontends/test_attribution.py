@@ -1,4 +1,4 @@
-"""Which module each op, parameter and buffer is booked to, and that all columns add up."""
+"""Which module each op, parameter and buffer is attributed to, and that all columns add up."""
 
 import pytest
 import torch

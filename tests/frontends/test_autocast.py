@@ -1,4 +1,4 @@
-"""Autocast on tensors without data, held against torch's own on real ones, its header, and its allocator."""
+"""Autocast on tensors without data, compared with torch's own on real ones, its header, and its allocator."""
 
 import re
 from pathlib import Path

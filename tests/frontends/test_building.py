@@ -1,4 +1,4 @@
-"""What constructors see while a model is built without weights, and what torch is like afterwards."""
+"""What constructors see while a model is built without weights, and that torch is restored afterwards."""
 
 import gc
 import random

@@ -1,4 +1,4 @@
-"""The names in byte code: each row is a function, and the names that a reader of its source finds."""
+"""The names in byte code: each row is a function, and the names that its source uses."""
 
 import math
 import os.path

@@ -1,4 +1,4 @@
-"""Torch's compiler and sympy are imported only where needed; what stands for them answers as they do."""
+"""Torch's compiler and sympy are imported only where needed; their stand-ins return the same answers."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The same model counts the same, however it is run."""
+"""A model's counts are the same however it is run."""
 
 from __future__ import annotations
 

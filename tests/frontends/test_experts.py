@@ -1,4 +1,4 @@
-"""Products of groups of rows, as mixtures of experts take them, beside the allocator: in float32, too."""
+"""Grouped matrix products, as in mixtures of experts, compared with the allocator, also in float32."""
 
 import pytest
 import torch

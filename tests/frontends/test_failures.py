@@ -1,4 +1,4 @@
-"""What is said when a model can't be analyzed: where, what was expected, what came, what to do. One line."""
+"""Messages when a model can't be analyzed: where, what was expected, what came, what to do, in one line."""
 
 import contextlib
 import pickle

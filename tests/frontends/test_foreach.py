@@ -1,4 +1,4 @@
-"""Ops over lists of tensors: the work of one op for each, and the memory that a real step takes."""
+"""Ops over lists of tensors: the cost of one op per tensor, and the memory of a real step."""
 
 import pytest
 import torch

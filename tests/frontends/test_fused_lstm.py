@@ -1,4 +1,4 @@
-"""An LSTM in a training step, held against the ops that torch runs on a CPU, its allocator, and counts by hand."""
+"""An LSTM in a training step, compared with the ops that torch runs on a CPU, its allocator, and counts by hand."""
 
 import pytest
 import torch

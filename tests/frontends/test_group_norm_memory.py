@@ -1,4 +1,4 @@
-"""Group norm beside the allocator: a CPU's kernel takes channels last as they are, in backward as in forward."""
+"""Group norm compared with the allocator: a CPU's kernel reads channels last without a copy, also in backward."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Ops that change the shape of a tensor in place, and `out=`: what comes of them is what torch gives for real."""
+"""Ops that change the shape of a tensor in place, and `out=`: the same results as torch's on real tensors."""
 
 import pytest
 import torch

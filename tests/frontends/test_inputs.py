@@ -1,4 +1,4 @@
-"""What may be given as inputs, and what is said of what may not."""
+"""Which inputs are accepted, and the messages for those that are not."""
 
 from collections import OrderedDict, namedtuple
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What forward takes from iterators, counters and generators around it comes from copies, or the analysis says so."""
+"""Forward reads iterators, counters and generators around it as copies, or the analysis says that it can't."""
 
 import itertools
 import sys

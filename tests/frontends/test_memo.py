@@ -1,4 +1,4 @@
-"""The memo changes nothing but the time: what is remembered of an op depends on all that the op depends on."""
+"""The memo of op results changes only the time: its key has everything that an op's result depends on."""
 
 import gc
 import weakref

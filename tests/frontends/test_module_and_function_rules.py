@@ -1,4 +1,4 @@
-"""Rules for modules and autograd Functions whose kernels torch can't see: beside the same networks in plain torch."""
+"""Rules for modules and autograd Functions with their own kernels, compared with the same networks in plain torch."""
 
 import threading
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""Optimizers' steps beside the allocator: what they read, keep, and do in one kernel."""
+"""Optimizers' steps compared with the allocator: what they read, keep, and compute in one kernel."""
 
 import pytest
 import torch

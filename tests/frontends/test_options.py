@@ -1,4 +1,4 @@
-"""`RecordOptions`: the forms of a step, given together or each option by itself."""
+"""`RecordOptions`: options given together or one by one."""
 
 import dataclasses
 

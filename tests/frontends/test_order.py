@@ -1,4 +1,4 @@
-"""What was analyzed before in a process changes no figure: samples of 200 ops in two orders, whole Graphs compared."""
+"""Earlier analyses in a process change no figure: samples of 200 ops in two orders, whole Graphs compared."""
 
 from itertools import islice
 

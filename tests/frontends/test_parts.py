@@ -1,4 +1,4 @@
-"""What parts of ops have out, in inference and in training: held against the allocator's events."""
+"""Temporary memory of composite ops, in inference and in training, compared with the allocator's events."""
 
 import pytest
 import torch

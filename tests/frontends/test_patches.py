@@ -1,4 +1,4 @@
-"""What is replaced in torch, Python and libraries while an analysis runs, and that all of it comes back."""
+"""Attributes of torch, Python and libraries that are patched during an analysis, and that all are restored."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""A pool of one axis has a kernel of its own on a CPU where nothing is differentiated: it stores no indices."""
+"""1-d max pooling has its own kernel on a CPU without autograd, which stores no indices."""
 
 import pytest
 import torch

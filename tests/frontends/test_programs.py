@@ -1,4 +1,4 @@
-"""Programs as people write them: counted as a real run multiplies, and afterwards as they were."""
+"""Programs as people write them: the counts of a real run, and state that is unchanged afterwards."""
 
 import logging
 import types

@@ -1,4 +1,4 @@
-"""Runs on values: the same counts as without, data-dependent rows marked, the model left as it was."""
+"""Runs on real values: the same counts as without, data-dependent rows marked, the model left unchanged."""
 
 import pytest
 import torch

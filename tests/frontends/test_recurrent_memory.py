@@ -1,4 +1,4 @@
-"""Recurrent layers beside the allocator: packed sequences, both directions, dropout between layers."""
+"""Recurrent layers compared with the allocator: packed sequences, both directions, dropout between layers."""
 
 from functools import partial
 

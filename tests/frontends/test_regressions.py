@@ -1,4 +1,4 @@
-"""Bugs that were found, a row each."""
+"""Bugs that were found, one row each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls that are another op's in other words: numbers given as a tensor, statistics that are not written."""
+"""Calls that are equivalent to another op: numbers given as a tensor, statistics that are not written."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What models of the world do beside layers: counted right, or refused in words. Numbers are derived by hand."""
+"""Unusual code in published models: counted right, or refused with a message. Numbers are derived by hand."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Shape rules over all small settings: an answer exactly where torch computes, and the one that it gives."""
+"""Shape rules over all small settings: an answer exactly where torch computes, and the same one."""
 
 from __future__ import annotations
 

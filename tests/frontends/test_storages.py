@@ -1,4 +1,4 @@
-"""When memory comes alive and when it is freed: derived by hand, node by node."""
+"""When memory is allocated and freed: derived by hand, node by node."""
 
 import gc
 import subprocess

@@ -1,4 +1,4 @@
-"""What forward sees is the world that the user gave, and what the user gave is as it was."""
+"""Forward sees the state around it as the user set it, and leaves the user's objects unchanged."""
 
 import contextvars
 import functools

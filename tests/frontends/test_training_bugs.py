@@ -1,4 +1,4 @@
-"""Training steps: bugs that were found, a row each. Expected peaks are the allocator's own."""
+"""Training steps: bugs that were found, one row each. Expected peaks are the allocator's."""
 
 import copy
 

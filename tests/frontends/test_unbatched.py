@@ -1,4 +1,4 @@
-"""An image without a batch axis is one example, and is said to be."""
+"""An image without a batch axis is one example, and a note says so."""
 
 import pytest
 import torch

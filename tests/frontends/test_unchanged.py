@@ -1,4 +1,4 @@
-"""What the user has is after an analysis as it was before: the model, its tensors, torch, and other threads."""
+"""An analysis leaves everything unchanged: the model, its tensors, torch, and other threads."""
 
 import gc
 import random

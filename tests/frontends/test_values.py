@@ -1,4 +1,4 @@
-"""Values that follow from shapes alone, or that the user gave, can be read; those of activations can't."""
+"""Values that depend only on shapes, or that the user gave, can be read; those of activations can't."""
 
 import re
 from pathlib import Path

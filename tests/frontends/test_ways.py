@@ -1,4 +1,4 @@
-"""Models and inputs that had no way through: quantized ones again, packed sequences on values, masks, offloading."""
+"""Models and inputs that once failed: models quantized again, packed sequences on values, masks, offloading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models in all wrappers and ambient modes that torch has: the same ops, modules and parameters as without."""
+"""Models in torch's wrappers and ambient modes: the same ops, modules and parameters as without."""
 
 import collections
 import contextlib

@@ -1,4 +1,4 @@
-"""CONTRIBUTING's recipe for an op: one declaration and one line of lowering, and every pass knows it.
+"""CONTRIBUTING's recipe for an op: after one declaration and one lowering, every pass supports it.
 
 The op blurs rows: each row of the result is the mean of `size` rows, by a padded copy of the input.
 """

@@ -1,4 +1,4 @@
-"""Every op that torch's own modules and functions run has a rule."""
+"""Every op that torch's modules and functions run has a rule."""
 
 from __future__ import annotations
 

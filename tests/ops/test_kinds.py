@@ -1,4 +1,4 @@
-"""Every kind is declared, what front ends record fits its declaration, and what does not fit is refused with words."""
+"""Every kind is declared, and what front ends record fits the declaration; other specs are refused with a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copies that kernels of pools, resizing, norms and softmax make of operands with gaps, beside the allocator."""
+"""Copies of non-contiguous operands in kernels of pools, resizing, norms and softmax, compared with the allocator."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Costs of hand-made graphs with this file's own rules: sums by call and by op, and ops without a rule."""
+"""Costs of hand-made graphs with rules defined here: sums by call and by op, and ops without a rule."""
 
 import itertools
 from collections import Counter

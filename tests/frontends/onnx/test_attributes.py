@@ -1,4 +1,4 @@
-"""Attributes that change shapes or counts, in opsets old and new. Shapes as torch or ONNX Runtime makes them."""
+"""Attributes that change shapes or counts, in old and new opsets. Shapes are torch's or ONNX Runtime's."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Sizes that contradict each other are refused, with the node and both of them: a count would follow from one alone."""
+"""Sizes that contradict each other are refused with a message that has the node and both sizes."""
 
 import pytest
 from onnx import TensorProto, helper

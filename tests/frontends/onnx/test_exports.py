@@ -1,4 +1,4 @@
-"""What torch's exporter writes, beside what the torch front end says of the same module."""
+"""Exported files, compared with the torch front end's Graph of the same module."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Output types by rules, against the package's own inference: equal wherever a rule says anything."""
+"""Fast rules for output types, compared with the package's own inference: equal wherever a rule answers."""
 
 import numpy as np
 import onnx

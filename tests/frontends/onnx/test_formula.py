@@ -1,4 +1,4 @@
-"""Laws of files with open axes: against those of the module that was exported, products written out, and refusals."""
+"""Formulas of files with open axes: those of the exported module, products written out, and refusals."""
 
 import re
 import subprocess

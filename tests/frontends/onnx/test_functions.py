@@ -1,4 +1,4 @@
-"""Functions of the file: attributes of the call in graphs within, overloads, functions of functions."""
+"""Functions of the file: attributes of the call in subgraphs, overloads, functions that call functions."""
 
 import onnx
 import pytest

@@ -1,4 +1,4 @@
-"""Ops of com.microsoft: counts as written-out products. ONNX Runtime's own runs gave the same shapes."""
+"""Ops of com.microsoft: counts written out as products, shapes from runs of ONNX Runtime."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Ops of com.microsoft with masks, caches, groups and 8-bit data: figures by hand, shapes as ONNX Runtime's own run."""
+"""Ops of com.microsoft with masks, caches, groups and 8-bit data: figures by hand, shapes from ONNX Runtime."""
 
 import pytest
 from fused_models import models

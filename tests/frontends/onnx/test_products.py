@@ -1,4 +1,4 @@
-"""Counts against loops over every multiplication, and shapes against torch's or NumPy's own results."""
+"""Counts compared with loops over every multiplication, and shapes with torch's or NumPy's results."""
 
 from itertools import product
 

@@ -1,4 +1,4 @@
-"""Products between QuantizeLinear and DequantizeLinear: MACs of integers, as runtimes that fuse them compute."""
+"""Products between QuantizeLinear and DequantizeLinear: integer MACs, as in runtimes that fuse them."""
 
 from math import prod
 

@@ -1,4 +1,4 @@
-"""Sequences and optionals: shapes as the package's own evaluator gives them, figures by hand."""
+"""Sequences and optionals: shapes from the package's own evaluator, figures by hand."""
 
 import numpy as np
 import pytest

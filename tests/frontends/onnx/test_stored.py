@@ -1,4 +1,4 @@
-"""What counts as a parameter among what a file stores: also where an op reads only what was computed from it."""
+"""Which stored tensors count as parameters, also where an op reads only a value computed from them."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A file beside onnx-tool: its numbers by hand, as its source states them; a double stands for the package."""
+"""A file compared with onnx-tool: expected numbers by hand from its source; a test double stands for the package."""
 
 import sys
 from types import ModuleType, SimpleNamespace

@@ -1,4 +1,4 @@
-"""Files are read without the data of large tensors; what is left is what the package reads."""
+"""Files are read without the data of large tensors; the package parses the rest as before."""
 
 from pathlib import Path
 

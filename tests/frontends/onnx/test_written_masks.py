@@ -1,4 +1,4 @@
-"""Attention written by hand in an ONNX file: its masks leave the same marks as a torch model's."""
+"""Attention written by hand in an ONNX file: its masks are marked as in a torch model."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Spatial input axes: all that reach an op that slides or attends, whatever ops come before it."""
+"""Spatial input axes: all that reach an op with windows or attention, whatever ops come before it."""
 
 from __future__ import annotations
 

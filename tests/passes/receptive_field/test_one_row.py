@@ -1,4 +1,4 @@
-"""An image that shrinks to one row, or one column, between two ops: size, jump and start by the usual arithmetic.
+"""An image that shrinks to one row or column between two ops: size, jump and start by the usual arithmetic.
 
 Dumoulin & Visin 2016: a kernel k with dilation d sees (k-1)·d + 1; a transposed one of stride 1 adds k-1 before.
 Repeating a row r times divides the jump by r. None of it depends on how many rows there are, or on channel groups.

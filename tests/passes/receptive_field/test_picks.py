@@ -1,4 +1,4 @@
-"""Elements selected by constant indices are followed; if data select them, they are lost."""
+"""Elements selected by constant indices are tracked; if data select them, the receptive field is unknown."""
 
 from __future__ import annotations
 
