@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from cnncost.frontends.onnx.builder import Path, Weight
 from cnncost.frontends.onnx.lowering.registry import Op, Tensor
+from cnncost.frontends.onnx.protocols import Interpretation
 from cnncost.frontends.onnx.tensors import declared, value_of
-
-if TYPE_CHECKING:
-    from cnncost.frontends.onnx.interpreter import Interpreter
 
 OPS = frozenset({"If", "Loop", "Scan"})
 MAX_NODES = 20_000
@@ -24,7 +22,9 @@ def has_subgraphs(attributes: Mapping[str, Any]) -> bool:
     return any(hasattr(value, "node") for value in attributes.values())
 
 
-def lower_control_op(interpreter: Interpreter, node: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor]:
+def lower_control_op(
+    interpreter: Interpretation, node: Any, op: Op, names: dict[str, Tensor], path: Path
+) -> list[Tensor]:
     """Return the outputs of If, Loop or Scan; if data decides what runs, the op is recorded as unknown."""
     outside = interpreter.prefix
     interpreter.prefix = f"{outside}{','.join(node.output)}/"  # output names are unique
@@ -40,7 +40,7 @@ def lower_control_op(interpreter: Interpreter, node: Any, op: Op, names: dict[st
     return outputs
 
 
-def register_skipped_weights(interpreter: Interpreter, op: Op, call: int) -> None:
+def register_skipped_weights(interpreter: Interpretation, op: Op, call: int) -> None:
     """Register the weights in an unknown op's subgraphs as parameters, since the file stores them in any case."""
     for graph in (value for value in op.attributes.values() if hasattr(value, "node")):
         for place, proto in _stored_tensors(graph, ""):
@@ -65,7 +65,7 @@ def _stored_tensors(graph: Any, place: str) -> Iterator[tuple[str, Any]]:
 
 
 def run_subgraph(
-    interpreter: Interpreter, graph: Any, names: dict[str, Tensor], bound: Mapping[str, Tensor], path: Path
+    interpreter: Interpretation, graph: Any, names: dict[str, Tensor], bound: Mapping[str, Tensor], path: Path
 ) -> list[Tensor]:  # fmt: skip
     """Run a subgraph, which sees the names of the graphs around it; returns its outputs."""
     inner = {**names, **bound}
@@ -82,7 +82,7 @@ def run_subgraph(
     return [inner[output.name] for output in graph.output]
 
 
-def _branch(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
+def _branch(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
     condition = op.constant(0)
     if condition is None or condition.size != 1:
         return None
@@ -90,7 +90,7 @@ def _branch(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Pa
     return run_subgraph(interpreter, graph, names, {}, path)
 
 
-def _loop(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
+def _loop(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
     """Unroll a Loop; None unless trip count and condition are constants.
 
     The body has to return the condition unchanged, or a constant that is true.
@@ -146,7 +146,7 @@ def _true(proto: Any) -> bool:
     return value is not None and bool(np.all(value))
 
 
-def _scan(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
+def _scan(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
     """Unroll a Scan, of opset 9 or later, over the positions of its axes; None if it can't be unrolled."""
     graph, scanned = op.get("body"), op.get("num_scan_inputs")
     inputs = [tensor for tensor in op.inputs if tensor is not None]
@@ -178,7 +178,7 @@ def _scan(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path
     return None if None in stacked else [*states, *(each for each in stacked if each is not None)]
 
 
-def _select(interpreter: Interpreter, x: Tensor, axis: int, index: int, path: Path) -> Tensor:
+def _select(interpreter: Interpretation, x: Tensor, axis: int, index: int, path: Path) -> Tensor:
     kind = x.type
     assert kind is not None
     axis %= len(kind.shape)
@@ -191,7 +191,7 @@ def _select(interpreter: Interpreter, x: Tensor, axis: int, index: int, path: Pa
     )
 
 
-def _stack(interpreter: Interpreter, parts: list[Tensor], axis: int, path: Path) -> Tensor | None:
+def _stack(interpreter: Interpretation, parts: list[Tensor], axis: int, path: Path) -> Tensor | None:
     """Stack the results of all iterations along a new axis; None if their types differ or are unknown."""
     kinds = {part.type for part in parts}
     kind = next(iter(kinds))

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cnncost.errors import SourceError
 from cnncost.frontends.onnx.builder import Path
 from cnncost.frontends.onnx.lowering.registry import Op, Tensor
-
-if TYPE_CHECKING:
-    from cnncost.frontends.onnx.interpreter import Interpreter
+from cnncost.frontends.onnx.protocols import Interpretation
 
 
 def inline_function(
-    interpreter: Interpreter, body: Any, op: Op, path: Path, attributes: Mapping[str, Any]
+    interpreter: Interpretation, body: Any, op: Op, path: Path, attributes: Mapping[str, Any]
 ) -> list[Tensor]:
     """Run the body of a function as a module; returns its outputs.
 
@@ -60,7 +58,9 @@ def _without(nodes: Any, missing: set[str]) -> list[Any]:
     return found
 
 
-def inline_schema_function(interpreter: Interpreter, node: Any, op: Op, domain: str, path: Path) -> list[Tensor] | None:
+def inline_schema_function(
+    interpreter: Interpretation, node: Any, op: Op, domain: str, path: Path
+) -> list[Tensor] | None:
     """Run the ops by which ONNX defines an op, as a module; returns the outputs, or None without a definition."""
     schema = interpreter.inference.schema(node.op_type, domain)
     if schema is None:

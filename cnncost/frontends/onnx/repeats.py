@@ -6,13 +6,11 @@ Only lowerings that read nothing else, such as the values of a constant, are cac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from cnncost.frontends.onnx.lowering.registry import Op, Outputs, Ref, Tensor
+from cnncost.frontends.onnx.protocols import Interpretation
 from cnncost.graph import OpSpec
-
-if TYPE_CHECKING:
-    from cnncost.frontends.onnx.interpreter import Interpreter
 
 
 class CachedLowering(NamedTuple):
@@ -47,7 +45,7 @@ def signature_of(node: Any, inputs: Sequence[Tensor | None], opset: int | None) 
 
 
 def reuse(
-    interpreter: Interpreter, node: Any, inputs: Sequence[Tensor | None], cached: CachedLowering, call: int
+    interpreter: Interpretation, node: Any, inputs: Sequence[Tensor | None], cached: CachedLowering, call: int
 ) -> list[Tensor]:
     """Append the nodes of a cached lowering with this node's inputs; returns its outputs."""
     results: list[tuple[int, ...]] = []

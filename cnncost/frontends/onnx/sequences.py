@@ -7,22 +7,20 @@ length of a sequence that is an input of the file depends on data, so ops on it 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from cnncost.frontends.onnx import control
 from cnncost.frontends.onnx.builder import Attrs, Path
 from cnncost.frontends.onnx.lowering.registry import Op, Tensor
+from cnncost.frontends.onnx.protocols import Interpretation
 from cnncost.frontends.onnx.tensors import LARGEST_CONSTANT
 from cnncost.tensor_types import Shape
 
-if TYPE_CHECKING:
-    from cnncost.frontends.onnx.interpreter import Interpreter
-
 
 def lower_sequence_op(
-    interpreter: Interpreter, node: Any, op: Op, names: dict[str, Tensor], path: Path
+    interpreter: Interpretation, node: Any, op: Op, names: dict[str, Tensor], path: Path
 ) -> list[Tensor] | None:
     """Return the outputs of an op on sequences or optionals; None for other ops, or if data decides what it does."""
     rule = _RULES.get(op.type)
@@ -36,7 +34,7 @@ def lower_sequence_op(
         interpreter.prefix = outside
 
 
-Rule: TypeAlias = "Callable[[Interpreter, Op, dict[str, Tensor], Path], list[Tensor] | None]"
+Rule: TypeAlias = "Callable[[Interpretation, Op, dict[str, Tensor], Path], list[Tensor] | None]"
 _RULES: dict[str, Rule] = {}
 
 
@@ -64,30 +62,30 @@ def _position(op: Op, index: int, size: int, default: int) -> int | None:
 
 
 @_rule("SequenceEmpty")
-def _empty(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001  # the protocol
+def _empty(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001  # the protocol
     return [Tensor(None, parts=())]
 
 
 @_rule("SequenceConstruct")
-def _construct(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+def _construct(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
     return [Tensor(None, parts=tuple(t for t in op.inputs if t is not None))]
 
 
 @_rule("SequenceAt")
-def _at(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+def _at(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
     parts = _parts(op)
     place = None if parts is None else _position(op, 1, len(parts), 0)
     return None if parts is None or place is None or not 0 <= place < len(parts) else [parts[place]]
 
 
 @_rule("SequenceLength")
-def _length(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+def _length(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
     parts = _parts(op)
     return None if parts is None else [interpreter.constant(np.asarray(len(parts), np.int64))]
 
 
 @_rule("SequenceInsert")
-def _insert(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+def _insert(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
     parts, added = _parts(op), op.inputs[1]
     place = None if parts is None else _position(op, 2, len(parts), len(parts))
     if parts is None or place is None or added is None or not 0 <= place <= len(parts):
@@ -96,7 +94,7 @@ def _insert(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Pa
 
 
 @_rule("SequenceErase")
-def _erase(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+def _erase(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
     parts = _parts(op)
     place = None if parts is None else _position(op, 1, len(parts), len(parts) - 1)
     if parts is None or place is None or not 0 <= place < len(parts):
@@ -105,7 +103,7 @@ def _erase(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Pat
 
 
 @_rule("SequenceMap")
-def _map(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
+def _map(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
     """Run SequenceMap's body for each tensor of the first sequence.
 
     Further inputs are sequences of the same length, or one tensor that is passed each time.
@@ -127,7 +125,7 @@ def _map(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path)
 
 
 @_rule("SplitToSequence")
-def _split(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+def _split(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
     """Split into parts of the given sizes, or of one size (the last part may be smaller); by default of size 1."""
     x = op.inputs[0]
     if x is None or x.type is None or not x.type.shape:
@@ -161,7 +159,7 @@ def _origins(x: Tensor) -> tuple[Tensor, ...]:
     return (x, *x.origins) if x.weight and x.type is not None and x.type.floating else x.origins
 
 
-def _reshaped(interpreter: Interpreter, value: int, shape: Shape, call: int) -> int:
+def _reshaped(interpreter: Interpretation, value: int, shape: Shape, call: int) -> int:
     to = interpreter.builder.values[value].type._replace(shape=shape)
     attrs: Attrs = {"copy": False, "moves": (("reshape", shape),)}
     return interpreter.builder.node("onnx.SplitToSequence", "layout", attrs, [value], [to], call, alias=True)[0]
@@ -181,7 +179,7 @@ def _sizes(op: Op, length: int) -> list[int] | None:
 
 
 @_rule("ConcatFromSequence")
-def _concat(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+def _concat(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
     """Concatenate along an axis, or stack along a new one."""
     parts, new, axis = _parts(op), op.get("new_axis", 0), op.get("axis", 0)
     kinds = [part.type for part in parts or () if part.type is not None]
@@ -212,13 +210,13 @@ def _concat(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Pa
 
 
 @_rule("Optional")
-def _optional(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+def _optional(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
     found = op.inputs[0] if op.inputs else None
     return [Tensor(None, absent=True) if found is None else found]
 
 
 @_rule("OptionalHasElement")
-def _has(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+def _has(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
     found = op.inputs[0] if op.inputs else None
     absent = found is None or found.absent
     if found is not None and not absent and found.type is None and found.parts is None:
@@ -227,6 +225,6 @@ def _has(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path)
 
 
 @_rule("OptionalGetElement")
-def _element(interpreter: Interpreter, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
+def _element(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
     found = op.inputs[0] if op.inputs else None
     return None if found is None or (found.type is None and found.parts is None) else [found]

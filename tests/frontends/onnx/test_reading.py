@@ -91,7 +91,7 @@ def test_wrong_inputs_are_refused(tmp_path, how, told):
         pytest.param(model(SMALL, [("x", 1, 3, 5, 6)], stored=STORED, opset=99).SerializeToString(),
                      "opset 99; the installed onnx", id="a future opset"),
         pytest.param(model(SMALL[::-1], [("x", 1, 3, 5, 6)], stored=STORED).SerializeToString(),
-                     "reads 'c', which nothing before it makes", id="out of order"),
+                     "reads 'c', which no earlier node returns", id="out of order"),
         pytest.param(model([node("Relu", "b", "a"), node("Relu", "a", "b")], [], outputs="a").SerializeToString(),
                      "without cycles", id="a cycle"),
     ],
