@@ -65,6 +65,7 @@ def of_run(
     writes = written(op, args, kwargs, operands)
     silent = [i for i in writes if i not in recipes]  # written to but not returned
     types += tuple(tensor_type(operands[i][0]) for i in silent)
+    # an op that writes to real tensors has to run each time for its effect
     run_for_effect = (
         bool(writes) and all(tracked.sig.real for _, tracked in operands)
     ) or op.schema_name == "aten::lift_fresh"
