@@ -27,7 +27,7 @@ def _storages(value):
 
 
 def _order(tensor):
-    """In which order the elements lie; a tensor of one channel or one position may be read in either."""
+    """The order of elements in memory; with one channel or one position, a tensor may count as either format."""
     last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(tensor.dim())
     rows, channels = tensor.is_contiguous(), last is not None and tensor.is_contiguous(memory_format=last)
     if rows and channels:
@@ -36,7 +36,7 @@ def _order(tensor):
 
 
 def check(func, *args, order=True):
-    """Hold a rule against the real op, and return what the rule said."""
+    """Compare a rule with the real op; returns the rule's answer."""
     said = what_is_said(func, [without_data(a) for a in args], {})
     try:
         with torch.no_grad():

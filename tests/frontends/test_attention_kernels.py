@@ -28,7 +28,7 @@ def mostly(draw, usual, *others):
 
 @st.composite
 def calls(draw):
-    """Calls that differ from what the kernel takes in no condition, one or some."""
+    """Calls that violate none, one or some of the kernel's conditions."""
     batch, groups, times, queries, keys, width = (draw(sizes) for _ in range(6))
     grouped = draw(st.booleans())
     heads = groups * (times if grouped or mostly(draw, False, True) else 1)
@@ -107,7 +107,7 @@ def test_the_kernel_of_a_cpu(call, on):
     ],
 )
 def test_the_kernel_of_cuda(changes, kernel):
-    """By hand from the conditions in cuda/sdp_utils.cpp."""
+    """Derived by hand from the conditions in cuda/sdp_utils.cpp."""
     dtype, width = changes.get("dtype", torch.bfloat16), changes.get("width", 16)
     lead = changes.get("lead", (2,))
     q = torch.empty(*lead, 4, 8, width, dtype=dtype)
@@ -133,7 +133,7 @@ class Attend(nn.Module):
 
 
 def heads(*shape):
-    """As attention layers have them: heads beside each other."""
+    """In the memory layout of attention layers, with heads next to each other."""
     n, h, length, width = shape
     return torch.randn(n, length, h, width).transpose(1, 2)
 
@@ -231,7 +231,7 @@ def test_memory_of_training(function, tensors, how):
 
 @pytest.mark.parametrize(("function", "tensors", "how"), CALLS.values(), ids=CALLS)
 def test_products(function, tensors, how):
-    """Two forward by any kernel; backward four by the reference, whose scores were kept, and five by a kernel."""
+    """Two forward with any kernel; backward four with the reference, which saves its scores, and five with others."""
     tensors = [t.detach().requires_grad_() if t.is_floating_point() else t for t in tensors]
     net = Attend(function, **how)
     inference = cnncost.analyze(net, tuple(tensors)).totals

@@ -35,7 +35,7 @@ def assert_adds_up(report):
 
 
 class Wired(nn.Module):
-    """Children under given names, and a forward that is given as a function of the module and its input."""
+    """Children with given names, and a forward given as a function of the module and its input."""
 
     def __init__(self, forward, **children):
         super().__init__()
@@ -90,7 +90,7 @@ class Tied(nn.Module):
 
 
 class Bare(nn.Module):
-    """A parameter of its own beside a layer."""
+    """A parameter next to a layer."""
 
     def __init__(self):
         super().__init__()
@@ -472,7 +472,7 @@ def test_a_path_that_does_not_exist_is_refused_with_near_ones():
 
 
 class Part(nn.Module):
-    """Runs its plan: -1 is an op of its own, n a call of its n-th child."""
+    """Runs its plan: -1 is an op of the module itself, n a call of its n-th child."""
 
     def __init__(self, children, plan, scale):
         super().__init__()

@@ -25,7 +25,7 @@ VIEWS = set(
 
 
 class Do(nn.Module):
-    """A forward of its own over some modules."""
+    """Modules with a custom forward."""
 
     def __init__(self, forward, **modules):
         super().__init__()
@@ -101,7 +101,7 @@ def test_the_ops_and_dtypes_are_those_of_a_real_forward(build, shape, dtype):
         model(x)
 
     def as_seen(ops):
-        """A mode that looks on, as `Seen`, lets torch add out of place what it adds in place otherwise."""
+        """With any dispatch mode active, such as `Seen`, torch adds out of place what it otherwise adds in place."""
         return [("add" if name == "add_" else name, *dtypes) for name, *dtypes in ops]
 
     assert as_seen(_recorded(record(model, x, grad=True, autocast=dtype))) == as_seen(seen.ops)
@@ -251,7 +251,7 @@ def test_the_peak_of_a_training_step_is_the_allocators(build, shape, request):
 
 
 def _refused_as_by_torch(model, x):
-    """The cast that is kept is a tensor of inference mode, which nothing differentiates later, either."""
+    """The cached cast is an inference tensor, so nothing differentiates it later, either."""
     with torch.autocast("cpu", BF16), pytest.raises(RuntimeError, match="does not require grad"):
         model(x).sum().backward()
     with pytest.raises(InputError, match="no output of forward requires a gradient"):
@@ -264,7 +264,7 @@ def _refused_as_by_torch(model, x):
     ids=["training", "inference"],
 )
 def test_a_weight_is_cast_once_in_training_and_at_each_use_in_inference(training, copies):
-    """Torch keeps casts of weights until autocast is left, but for `inference_mode` in newer versions."""
+    """Torch caches casts of weights until autocast is left, except in newer versions under `inference_mode`."""
     linear = nn.Linear(4, 4, bias=False)
     model = Do(lambda m, x: m.f(m.f(m.f(x))), f=linear)
     graph = record(model, ((2, 4),), autocast="bf16", training=Training() if training else None)
@@ -406,7 +406,7 @@ def test_what_is_asked_by_keyword_is_answered():
 
 @pytest.mark.parametrize("how", ["bf16", "cuda:bf16"])
 def test_a_region_that_is_off_turns_off_its_own_device_alone(how):
-    """One that was made before the recording, too."""
+    """Also one that was created before the recording."""
     before = torch.autocast("cuda", enabled=False)
 
     def forward(m, x):
@@ -609,7 +609,7 @@ def test_what_it_may_be(said, meant):
 @pytest.mark.parametrize("trace", ["static", "real"])
 @pytest.mark.parametrize("place", ["method", "function", "instance"])
 def test_regions_that_are_kept_are_as_they_were(device, trace, place):
-    """A decorator's region is kept with its function, for all calls to come: also those on a machine with a GPU."""
+    """A decorator's region stays attached to its function for all later calls, also on a machine with a GPU."""
     region = torch.autocast(device, dtype=BF16, enabled=device == "cpu")
 
     @region

@@ -23,7 +23,7 @@ X, Y = partial(torch.empty, 2, 3), partial(torch.empty, 3)
 
 
 def looks(tensor):
-    """All of a tensor but where it is and its values."""
+    """A tensor's metadata except its device and its values."""
     return (
         type(tensor), tensor.shape, tensor.stride(), tensor.dtype, tensor.requires_grad, tensor.is_leaf,
         tensor.storage_offset(), tensor.untyped_storage().nbytes(), tensor.grad_fn and type(tensor.grad_fn),

@@ -139,7 +139,7 @@ class Llama(nn.Module):
 
 
 class Window(nn.Module):
-    """Attention with a table of relative positions, read by an index that is kept and by one made in forward."""
+    """Attention with a table of relative positions, read by an index from a buffer and by one computed in forward."""
 
     def __init__(self):
         super().__init__()

@@ -150,7 +150,7 @@ def test_a_rule_makes_the_op_known():
 
     @cnncost.rule(name)
     def counted(spec):
-        """N·D multiply-accumulates as often as is said, and a bias."""
+        """N·D multiply-accumulates times a given count, and a bias."""
         n, d = spec.inputs[0].shape
         return cnncost.cost(
             spec, cnncost.macs("N", n, "D", d, "times", spec["times"]), cnncost.flops("bias", 1, "N", n, "D", d)
@@ -177,7 +177,7 @@ def test_a_rule_may_say_that_it_knows_no_answer():
 
     @cnncost.rule(name)
     def sometimes(spec):
-        """A sum for whole batches alone."""
+        """A sum for whole batches only."""
         return None if spec["times"] == 3 else cnncost.cost(spec, cnncost.flops("sum", 1, "n", spec.inputs[0].numel))
 
     assert cnncost.analyze(Applies(op), (2, 8)).unknown == {name.replace("::", "."): 1}
@@ -236,7 +236,7 @@ def test_an_op_of_several_outputs(grad):
 
 @GRAD
 def test_what_an_op_writes_to_depends_on_what_it_read(grad):
-    """The op returns nothing: what it did is found in its argument."""
+    """The op returns nothing and writes its result to its argument."""
 
     class Fills(nn.Module):
         def forward(self, x, y):

@@ -13,7 +13,7 @@ ROWS, WIDTH, INNER, EXPERTS = 24, 16, 32, 4
 
 
 class Experts(nn.Module):
-    """Rows sorted by expert; `columns`: weights lie as those of a Linear do."""
+    """Rows sorted by expert; `columns`: weights have the memory layout of a Linear's."""
 
     def __init__(self, columns=True, trained=True):
         super().__init__()
@@ -35,7 +35,7 @@ class Experts(nn.Module):
 @pytest.mark.parametrize("trained", [True, False])
 @pytest.mark.parametrize("columns", [True, False])
 def test_training_in_float32(columns, trained):
-    """Each product has two more in backward, or but the gradient of its rows; the first layer's input needs none."""
+    """Each product has two more in backward, or one if only its rows need a gradient; the input needs none."""
     model, x = Experts(columns, trained), torch.randn(ROWS, WIDTH)
     report = cnncost.analyze(model, x, training=True)
     products = 2 * ROWS * WIDTH * INNER

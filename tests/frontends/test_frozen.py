@@ -87,7 +87,7 @@ def test_what_the_user_changes_is_seen(change):
 
 
 class Remembers(nn.Module):
-    """Forward writes to its tables: each recording begins with them as they are in the user's model."""
+    """Forward writes to its tables: each recording starts with the contents of the user's tables."""
 
     def __init__(self):
         super().__init__()
@@ -175,7 +175,7 @@ def test_a_recurrent_layer_is_kept_and_its_weights_are_seen():
 
 
 class Cyclic(Holds):
-    """Forward makes a table hold itself; a list did from the beginning."""
+    """Forward makes a table contain itself; a list does so from the beginning."""
 
     def __init__(self):
         super().__init__(table={}, items=[{}])

@@ -16,7 +16,7 @@ BOOKKEEPING = {"detach", "select", "slice", "zeros", "zeros_like", "empty_like",
 
 
 class Outputs(nn.Module):
-    """Its output alone, as most that use it do."""
+    """Returns only its output, as most models do."""
 
     def __init__(self, lstm):
         super().__init__()
@@ -100,7 +100,7 @@ def test_what_it_does_not_fit_runs_as_torch_runs_it():
 
 @pytest.mark.parametrize("wrong", ["dtype", "width", "batch of the state"])
 def test_what_does_not_fit_is_refused(wrong):
-    """Torch's kernel refuses another dtype alone, and reads past the end of the rest: `nn.LSTM` keeps that from it."""
+    """Torch's kernel rejects only another dtype, and reads past the end with other misfits; `nn.LSTM` checks before."""
     lstm, x = nn.LSTM(INPUTS, HIDDEN), torch.rand(STEPS, BATCH, INPUTS)
     state = torch.zeros(1, BATCH + (wrong == "batch of the state"), HIDDEN)
     weights = [w.detach().requires_grad_() for w in lstm.parameters()]

@@ -49,7 +49,7 @@ BEHIND = {
 @pytest.mark.parametrize("behind", BEHIND)
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last], ids=["first", "last"])
 def test_whatever_comes_behind(behind, order):
-    """What comes behind decides how the gradient lies: where it isn't as the input does, it is copied."""
+    """The next op decides the gradient's memory format: if it differs from the input's, the gradient is copied."""
     does = BEHIND[behind]
     parts = {"first": nn.Conv2d(3, 16, 1), "norm": NORM, "conv": nn.Conv2d(16, 8, 1), "second": nn.GroupNorm(2, 16)}
     model = Does(lambda m, x: does(m, m.norm(m.first(x))), **parts)

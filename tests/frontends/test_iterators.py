@@ -36,7 +36,7 @@ def forever():
 
 
 class Steps(nn.Module):
-    """As many products as the iterator says."""
+    """Runs its linear layer once per item of the iterator."""
 
     def __init__(self, times=None):
         super().__init__()

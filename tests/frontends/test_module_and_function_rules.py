@@ -17,7 +17,7 @@ torch.set_num_threads(1)
 
 
 class Opaque(nn.Module):
-    """A linear layer whose kernel is out of sight: forward may not be run without data."""
+    """A linear layer with a kernel outside torch: forward can't run on tensors without data."""
 
     runs = 0
 
@@ -213,7 +213,7 @@ class Result:
 
 
 class Many(nn.Module):
-    """Gives what a rule says: the shape of the nest."""
+    """A module whose forward can't run; a rule declares its nested outputs."""
 
     def forward(self, x, *, mask=None):
         raise SystemError

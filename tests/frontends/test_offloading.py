@@ -64,7 +64,7 @@ TO_THE_CPU = {
 
 
 class Saving(nn.Module):
-    """The first layers' tensors are saved as `packed` says."""
+    """The first layers' saved tensors are packed by `packed`."""
 
     def __init__(self, packed):
         super().__init__()
@@ -154,7 +154,7 @@ def test_what_is_packed_into_an_array_is_refused_with_a_remedy_that_works():
 
 
 class Making(nn.Module):
-    """Makes tensors where it is told, and where torch makes them otherwise."""
+    """Creates a tensor by `make`, which stays alive while the layer runs."""
 
     def __init__(self, make):
         super().__init__()

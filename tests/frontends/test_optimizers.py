@@ -54,7 +54,7 @@ def test_the_peak_of_a_step_is_the_allocators(step):
 
 @pytest.mark.parametrize("step", [s for s in STEPS if s[0] != "Muon"], ids=named)
 def test_the_users_own_with_its_state_says_the_same(step):
-    """An optimizer that has stepped, one that has not, a function that makes one, and a run on values."""
+    """An optimizer after a step, one before its first, a function that creates one, and a run on values."""
     name, arguments = step
     model, x = network(), torch.randn(2, 64)
     fresh, used = [getattr(torch.optim, name)(model.parameters(), **{"lr": 0.01, **arguments}) for _ in range(2)]
@@ -88,7 +88,7 @@ KERNELS = [
 
 @pytest.mark.parametrize(("name", "arguments", "each"), KERNELS, ids=str)
 def test_flops_of_a_fused_step(name, arguments, each):
-    """By hand, and by an oracle whose parameters after two steps are torch's."""
+    """Derived by hand, and by an oracle whose parameters after two steps equal torch's."""
     weight, grads = torch.rand(3, dtype=torch.float64) + 0.5, torch.rand(2, 3, dtype=torch.float64) + 0.5
     parameter = nn.Parameter(weight.clone())
     optimizer = getattr(torch.optim, name)([parameter], lr=0.01, fused=True, **arguments)
@@ -168,7 +168,7 @@ def test_capturable_on_a_cpu_is_what_torch_refuses(name):
 
 @pytest.mark.parametrize("name", ["NAdam", "Adam", "AdamW", "Adadelta", "ASGD", "Rprop"])
 def test_a_gpu_takes_all_parameters_at_once(name):
-    """Torch's default there: what `foreach=True` says."""
+    """Torch's default there, the same as `foreach=True`."""
     kind = getattr(torch.optim, name)
     there, said, one_by_one = [
         memory(on_gpu(network(), lambda p, how=how: kind(p, lr=0.01, **how))).peak.nbytes
@@ -181,7 +181,7 @@ def test_a_gpu_takes_all_parameters_at_once(name):
 
 
 class Reading(torch.optim.SGD):
-    """Reads a number of its gradients, and does with it what `does` says."""
+    """Calls `does`, which reads values of the gradient, for each parameter and its gradient."""
 
     def __init__(self, parameters, does):
         super().__init__(parameters, lr=0.1)

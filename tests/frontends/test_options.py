@@ -52,7 +52,7 @@ def test_likewise_on_values(name):
 
 
 def test_the_four_forms():
-    """A dropout is an op of train mode alone, and each form has one phase more than the one before."""
+    """Dropout is an op only in train mode, and each form has one phase more than the one before."""
     training = Training("mse")
     forms = [RecordOptions(), RecordOptions(grad=True), RecordOptions(training=training)]
     forms.append(RecordOptions(training=training._replace(optimizer="sgd")))

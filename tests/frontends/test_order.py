@@ -29,7 +29,7 @@ def samples():
 
 
 def recorded(case):
-    """The Graph, or what was said in its place. The memo is the process's own, and is never cleared."""
+    """The Graph, or the error message instead. The process's memo is used and never cleared."""
     model, args, kwargs = case.make()
     assert not kwargs
     torch.manual_seed(0)

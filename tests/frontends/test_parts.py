@@ -27,13 +27,13 @@ class Does(nn.Module):
 
 
 def held(model, tensors):
-    """Bytes that are there before the run."""
+    """Bytes allocated before the run."""
     there = (*model.parameters(), *model.buffers(), *tensors)
     return sum({t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in there}.values())
 
 
 def fits(predicted, measured):
-    """Within a number or two: those that Python makes on the way."""
+    """Equal within a number or two, which Python allocates in between."""
     return abs(predicted - measured) <= 16 + measured // 200
 
 
@@ -141,7 +141,7 @@ NEEDS_NONE = {name for name in TRAINING if "norm" in name}
 
 
 def trained(model, x):
-    """The peak of a step, beyond what was there."""
+    """The peak of a step, minus the bytes allocated before."""
 
     def clear():
         x.grad = None
@@ -202,7 +202,7 @@ def test_recurrent_layers(kind, how, training):
 
 
 def test_scratch_does_not_hang_on_what_came_before():
-    """A weight that takes gradients is folded into a product in another way than one that is frozen."""
+    """A weight that requires a gradient is folded into a product differently than a frozen one."""
     free, frozen = nn.Linear(64, 48), nn.Linear(64, 48).requires_grad_(False)
     first = [cnncost.analyze(m, TOKENS).memory.inference_peak for m in (free, frozen)]
     second = [cnncost.analyze(m, TOKENS).memory.inference_peak for m in (frozen, free)]

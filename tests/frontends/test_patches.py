@@ -92,7 +92,7 @@ def test_given_back_undoes_all_sets_for_a_while():
 
 @pytest.mark.usefixtures("untouched")
 def test_another_thread_waits():
-    """Else it would put back what the first has put there."""
+    """Otherwise it would restore the value that the first one has set."""
     seen, inside, done = [], threading.Event(), threading.Event()
 
     def other():
@@ -276,7 +276,7 @@ def test_all_comes_back(sets, way):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_each_set_is_whole(sets, way):
-    """No place stands twice in it, and each patch says why."""
+    """Each attribute is patched once, and each patch has a reason."""
     with cnncost.custom_rules(RULES):
         WAYS[way][0]()
 
@@ -310,7 +310,7 @@ def test_two_threads_leave_nothing(sets):
 
 
 def test_an_import_in_forward_finds_the_originals(sets, tmp_path, monkeypatch):
-    """Also what a static class answers by."""
+    """Also those of static C types."""
     cnncost.analyze(Net(), X)
     (tmp_path / "imported_in_forward.py").write_text(
         "from cnncost.frontends.torch.patches import in_force\n"

@@ -256,7 +256,7 @@ def test_all_devices_together_are_what_the_allocator_sees_of_copies(network, opt
 
 
 class Said(nn.Module):
-    """One layer on the second device, to which forward moves as `move` says."""
+    """One layer on the second device; forward moves tensors to it by `move`."""
 
     def __init__(self, move):
         super().__init__()

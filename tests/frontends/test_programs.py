@@ -24,7 +24,7 @@ def multiplied(model, arguments):
 
 
 def state(value, seen, depth=0):
-    """What an object holds, as far as it can be compared: tensors by value, others by class and contents."""
+    """An object's contents, as far as they can be compared: tensors by value, others by class and contents."""
     if isinstance(value, torch.Tensor):
         return str(value.device), tuple(value.shape), value.requires_grad, value.detach().clone().tolist()
     if isinstance(value, np.ndarray):
@@ -43,7 +43,7 @@ def state(value, seen, depth=0):
 
 
 def everything(model, arguments):
-    """Of the model, of its inputs, and of the programs' globals and classes; what was logged is there to stay."""
+    """Of the model, its inputs, and the programs' globals and classes; log entries remain."""
     seen = {}
     around = {
         name: state(dict(vars(value)) if isinstance(value, type) else value, seen)

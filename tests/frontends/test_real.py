@@ -16,7 +16,7 @@ torch.set_num_threads(1)
 
 
 class Kept(nn.Module):
-    """Rows whose first number is above a half go through a second layer: as a detector's boxes do."""
+    """Rows whose first number is above a half go through a second layer, like a detector's boxes."""
 
     def __init__(self):
         super().__init__()
@@ -29,7 +29,7 @@ class Kept(nn.Module):
 
 
 class Refilled(Kept):
-    """A tensor as long as what was kept, as region pooling makes one."""
+    """A tensor as long as the number of selected rows, as in region pooling."""
 
     def forward(self, x):
         kept = x[x[:, 0] > 0.5]
@@ -200,7 +200,7 @@ def test_a_list_of_images_is_as_many_examples():
 
 
 def test_a_run_in_which_the_compiler_is_imported_is_made_anew(monkeypatch):
-    """As where it had not been imported before."""
+    """The same as if it had not been imported before."""
     runs, recorded = [], real._recorded
 
     def once_in_vain(*args):

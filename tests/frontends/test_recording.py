@@ -434,7 +434,7 @@ def symmetric():
 
 
 class Hypernetwork(nn.Module):
-    """The weight of one layer is made by another from a parameter."""
+    """The weight of one layer is computed by another from a parameter."""
 
     def __init__(self):
         super().__init__()

@@ -50,7 +50,7 @@ class Plain(nn.Module):
 
 
 def allocated(model, x):
-    """Bytes at the peak of inference, what was there before included."""
+    """Bytes at the peak of inference, including those allocated before."""
     held = [*model.parameters(), *model.buffers(), x]
     with torch.inference_mode():
         return sum(t.nbytes for t in held) + peaks(lambda: model(x)).tensors
@@ -73,7 +73,7 @@ def of(layer, steps):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_packed_sequences(name):
-    """What is not there: torch's own counts of rows, of which one is a tensor that C++ makes."""
+    """Not predicted: torch's own counts of rows, one of which is a tensor that C++ creates."""
     layer = LAYERS[name]()
     model, x = Packed(layer, LENGTHS[0]), of(layer, 12)
     assert predicted_peaks(model, x) == pytest.approx(measured_peaks(model, x), rel=0.002)
@@ -82,7 +82,7 @@ def test_packed_sequences(name):
 @pytest.mark.parametrize("lengths", LENGTHS, ids=str)
 @pytest.mark.parametrize("name", ["LSTM in both directions", "LSTM with dropout", "GRU"])
 def test_the_peak_follows_the_lengths_of_the_sequences(name, lengths):
-    """One after the other, for what is kept of one is none of the other's."""
+    """Lengths are analyzed one after the other: nothing cached for one is used for another."""
     layer = LAYERS[name]()
     model, x = Packed(layer, lengths), of(layer, max(lengths))
     assert predicted_peaks(model, x) == pytest.approx(measured_peaks(model, x), rel=0.002)
@@ -107,7 +107,7 @@ def test_many_steps(name):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_packed_sequences_count_what_their_rows_do(name):
-    """Each row of a packed sequence is a step of one that is not: as many as all lengths together."""
+    """Each row of a packed sequence is one step: as many as the sum of all lengths."""
     layer = LAYERS[name]()
     rows = sum(LENGTHS[0])
     counted = cnncost.analyze(Packed(layer, LENGTHS[0]), of(layer, 12), training=True).totals
@@ -116,7 +116,7 @@ def test_packed_sequences_count_what_their_rows_do(name):
 
 
 class Told(nn.Module):
-    """A layer that is given its first states, or none, and what of its results is returned."""
+    """A layer with or without initial states, and which of its results are returned."""
 
     def __init__(self, layer, first, wanted):
         super().__init__()
@@ -217,7 +217,7 @@ def test_without_autograd_in_a_training_step(layer, wide):
 
 @pytest.mark.parametrize(("hidden", "projected"), [(32, 8), (64, 32), (64, 60)])
 def test_without_autograd_under_a_cpus_autocast(hidden, projected):
-    """Weights stay cast from the first step on, but a projection's, a view of one: it is cast beside the gates."""
+    """Casts of weights are cached from the first step on, except that of the projection, a view."""
     model, x = Without(nn.LSTM(16, hidden, proj_size=projected), projected), torch.randn(50, 1, 16)
     predicted = cnncost.analyze(model, x, training=True, autocast="bf16").memory.training_peak
     assert predicted == training_peak(model, x, partial(torch.autocast, "cpu", torch.bfloat16))

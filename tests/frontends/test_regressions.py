@@ -14,7 +14,7 @@ from cnncost.frontends.torch import memo
 
 
 class Function(nn.Module):
-    """A forward that is given."""
+    """A module whose forward is a given function."""
 
     def __init__(self, function):
         super().__init__()

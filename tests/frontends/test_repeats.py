@@ -56,7 +56,7 @@ def runs(monkeypatch):
 
 
 def fresh(model, inputs, **how):
-    """A recording with all caches empty; what was cached is there again afterwards."""
+    """A recording with all caches empty; their contents are restored afterwards."""
     held, met = skeleton_cache._CACHE.copy(), skeleton_cache._SEEN.copy()
     SESSION.clear()
     graph = record(model, inputs, **how)
@@ -83,7 +83,7 @@ class Settings:
 
 
 class Scaled:
-    """No module; made anew in each forward."""
+    """Not a module; created in each forward."""
 
     by = 2
 
@@ -99,7 +99,7 @@ def helper(x, more=False):
 
 
 class Plain(nn.Module):
-    """Forward names functions, numbers, and what is its own."""
+    """Forward refers to functions, numbers, and the model's own attributes."""
 
     flag = False
 
@@ -134,7 +134,7 @@ class Derived(Plain):
 
 
 class Rich(nn.Module):
-    """Forward takes objects, tables and computed names from outside, and makes objects of a class."""
+    """Forward uses objects, tables and computed names from outside, and creates objects of a class."""
 
     flag = False
 
@@ -462,7 +462,7 @@ INPUTS = {
 
 @pytest.mark.parametrize("what", [name for name in INPUTS if name != "a list of tensors"])
 def test_inputs_are_seen(what, runs):
-    """Beside the input of one argument, and beside each other."""
+    """Next to a single input, and next to each other."""
     model = Reads()
     before = [record(model, _meta(4, 8)) for _ in range(4)]
     assert len(runs) == 2
@@ -709,7 +709,7 @@ def test_code_whose_answers_can_not_be_foreseen_is_run(kind, runs):
 
 
 def test_what_is_put_back_is_no_reason_to_run(runs):
-    """Forward writes to what is around it; each recording begins with the same."""
+    """Forward writes to objects outside the model; each recording starts with the same state."""
     model = Attribute()
     graphs = [record(model, (2, 8)) for _ in range(5)]
     assert len(runs) == 2

@@ -310,7 +310,7 @@ def test_a_users_tensor_written_through_a_view_is_left_alone():
 
 
 def test_torch_is_left_as_it_was():
-    """Tensors are no sequences to torch: what is put in the place of their methods might make them so."""
+    """Torch treats tensors as non-sequences: patched methods might change that."""
     before = set(vars(torch.Tensor))
     cnncost.analyze(two_layers(), X)
     assert set(vars(torch.Tensor)) == before

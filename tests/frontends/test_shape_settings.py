@@ -27,7 +27,7 @@ def _torch_as_it_is_asked():
 
 
 def answers(func, *args):
-    """The rule answers if and only if torch computes, and says what torch gives."""
+    """The rule answers if and only if torch computes, and its answer equals torch's."""
     said = check(func, *args)
     assert (said is not None) == works(func, *args), args
     return said
@@ -248,7 +248,7 @@ def test_channels_and_groups_of_a_group_norm():
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 @pytest.mark.parametrize("other", [*FLOATS, None], ids=str)
 def test_dtypes_of_a_group_norm(dtype, other):
-    """Floats of 4 bytes or more with their like or nothing; of two bytes with float32 weights alone."""
+    """Floats of 4 bytes or more with the same dtype or none; of two bytes only with float32 weights."""
     x, w = torch.ones(2, 4, 3, dtype=dtype), None if other is None else torch.ones(4, dtype=other)
     answered = other in (dtype, None) if dtype.itemsize > 2 else other == torch.float32
     said = check(aten.group_norm.default, x, 2, w, w)
@@ -360,7 +360,7 @@ def test_dtypes_of_attention():
 
 @pytest.mark.parametrize("kernel", ["math", "flash", "efficient"])
 def test_the_order_of_attention(kernel):
-    """A fused kernel's result lies as the queries do, which is torch's to say; the reference's has no gaps."""
+    """A fused kernel's result has the queries' memory format, which torch decides; the reference's is contiguous."""
     plain, turned = (
         torch.empty(2, 3, 5, 4, device="meta"), torch.empty(2, 5, 3, 4, device="meta").transpose(1, 2),
     )  # fmt: skip
@@ -432,7 +432,7 @@ SPLIT = {
 
 @pytest.mark.parametrize(("x", "w", "groups", "expected"), SPLIT.values(), ids=SPLIT)
 def test_what_groups_of_a_product_split(x, w, groups, expected):
-    """In rows of a multiple of 16 bytes, so as torch wants them of what it is given."""
+    """In rows of a multiple of 16 bytes, as torch requires of its arguments."""
     ends = torch.full((groups,), 6, dtype=torch.int32) if groups else None
     columns = torch.ones(*w[:-2], w[-1], w[-2]).mT
     assert check(aten._grouped_mm.default, torch.ones(x), columns, ends) == [(*expected, torch.float32)]
@@ -471,7 +471,7 @@ def test_layers_that_are_quantized_as_they_run(dtype, relu, lead):
 @pytest.mark.parametrize("padding", [-1, 0, 3])
 @pytest.mark.parametrize("weighed", [False, True])
 def test_bags_of_embeddings(dtype, mode, padding, weighed):
-    """Seven indices in three bags of width 5: the bags, and what a CPU keeps for backward."""
+    """Seven indices in three bags of width 5: the bags, and what a CPU saves for backward."""
     table, indices = torch.ones(4, 5, dtype=dtype), torch.tensor([0, 1, 2, 3, 0, 1, 2])
     weights = torch.ones(7, dtype=dtype) if weighed else None
     for offsets in (torch.tensor([0, 2, 5]), torch.tensor([0, 7, 7])):

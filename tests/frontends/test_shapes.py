@@ -81,7 +81,7 @@ CONVOLUTIONS = [aten.conv1d.default, aten.conv2d.default, aten.conv3d.default,
 @pytest.mark.parametrize("op", CONVOLUTIONS, ids=str)
 @pytest.mark.parametrize("axes", [1, 2, 3])
 def test_a_convolution_has_the_axes_of_its_name(op, axes):
-    """Where one setting stands for all of them, the arguments don't tell."""
+    """Where one setting represents all of them, the arguments aren't enough."""
     said = check(op, torch.rand(1, 4, *[5] * axes), torch.rand(4, 4, *[3] * axes))
     assert (said is not None) == (f"{axes}d" in str(op))
 
@@ -161,7 +161,7 @@ def test_batch_norm(data, kept, train, affine):
 @some
 @given(data=st.data(), train=st.booleans(), affine=st.booleans())
 def test_batch_norm_in_parts(data, train, affine):
-    """Plain settings alone: on others the real kernel reads past the end of its memory."""
+    """Only common settings: with others, the real kernel reads past the end of its memory."""
     shape = data.draw(st.lists(sizes, min_size=2, max_size=4))
     weight = bias = torch.ones(shape[1]) if affine else None
     args = (torch.rand(shape), weight, bias, torch.zeros(shape[1]), torch.ones(shape[1]), train, 0.1, 1e-5)
@@ -176,7 +176,7 @@ def test_batch_norm_in_parts(data, train, affine):
     beside=st.sampled_from([None, "the same", torch.float32]), kept=st.booleans(),
 )  # fmt: skip
 def test_statistics_of_batch_and_layer_norms(shape, train, dtype, beside, kept):
-    """Means are of the input's dtype, or float32 where weights of that dtype stand beside half as wide an input."""
+    """Means have the input's dtype, or float32 if the weights are float32 and the input has half that width."""
     if dtype == torch.float64 and beside == torch.float32:
         beside = "the same"
     wide = dtype if beside == "the same" else beside
@@ -225,7 +225,7 @@ def test_group_norm(data, shape, groups, inner, affine):
 @some
 @given(shape=st.lists(sizes, max_size=2), groups=sizes, inner=sizes, affine=st.booleans())
 def test_group_norm_in_parts(shape, groups, inner, affine):
-    """Plain settings alone, as for batch norm."""
+    """Only common settings, as for batch norm."""
     x = torch.rand(2, groups * inner, *shape)
     weight = bias = torch.ones(groups * inner) if affine else None
     places = torch.Size(shape).numel()
@@ -255,7 +255,7 @@ def test_attention(data, lead, queries, keys, width, value_width):
 
 
 def _heads(draw, batch, heads, length, width, dtype):
-    """N,H,L,E, in rows or with heads beside each other, as attention layers have them."""
+    """N,H,L,E, in rows or with heads next to each other, as in attention layers."""
     if draw(st.booleans()):
         return torch.rand(batch, heads, length, width, dtype=dtype)
     return torch.rand(batch, length, heads, width, dtype=dtype).transpose(1, 2)
@@ -264,7 +264,7 @@ def _heads(draw, batch, heads, length, width, dtype):
 @some
 @given(data=st.data(), batch=sizes, groups=sizes, times=sizes, queries=sizes, keys=sizes, width=sizes)
 def test_flash_attention(data, batch, groups, times, queries, keys, width):
-    """Strides to the last: what comes behind it is a view or a copy by them."""
+    """All strides are compared: they decide if the next op returns a view or a copy."""
     draw = data.draw
     dtype = draw(st.sampled_from([torch.float32, torch.float64]))
     q = _heads(draw, batch, groups * times, queries, width, dtype)
@@ -309,7 +309,7 @@ def test_recurrent(data, name, layers, both):
     reverse=st.booleans(), dtype=st.sampled_from([torch.float32, *[torch.bfloat16] * runs_lstm_in_bfloat16()]),
 )  # fmt: skip
 def test_a_fused_lstm_layer(steps, batch, width, hidden, biases, reverse, dtype):
-    """The workspace is there with autograd alone."""
+    """The workspace exists only with autograd."""
     x = torch.rand(steps, batch, width).to(dtype)
     weights = [torch.rand(4 * hidden, n).to(dtype) for n in (width, hidden)]
     own = [*weights, *([torch.rand(4 * hidden).to(dtype)] * 2 if biases else map(torch.zeros_like, weights))]
@@ -510,7 +510,7 @@ def test_grouped_products(data, rows, wide, out, columns):
 @some
 @given(data=st.data(), tokens=st.integers(1, 3), wide=st.integers(1, 9), out=st.integers(1, 9))
 def test_grouped_products_of_gradients(data, tokens, wide, out):
-    """The inner axis is split, the columns are, or nothing is; a row of what comes out begins at 16 bytes."""
+    """The inner axis, the columns, or nothing is split; each row of the result starts at a multiple of 16 bytes."""
     groups, inner = data.draw(st.integers(1, 3)), 4 * tokens
     ends = torch.full((_mostly(data.draw, groups, groups + 1),), inner, dtype=torch.int32)
 
@@ -642,7 +642,7 @@ def test_a_rule_answers_in_the_plain_case(func, args):
 
 
 def test_every_rule_is_held_against_the_real_op():
-    """By a test above, or here: what fused layers return, and names for the same op."""
+    """Tested above, or here: outputs of fused layers, and names for the same op."""
     tried = set(UNARY) | set(BINARY) | set(CELLS) | {
         *(f"conv{n}d" for n in (1, 2, 3)), *(f"conv_transpose{n}d" for n in (1, 2, 3)), "convolution",
         "batch_norm", "native_batch_norm", "_native_batch_norm_legit", "layer_norm", "group_norm",

@@ -59,7 +59,7 @@ def kept_for(model, train=None):
 
 
 def fresh(model, train=None):
-    """What is recorded when nothing is kept; what is kept stays out of it."""
+    """The recording without a cache, whose contents are left as they are."""
     held, met = skeleton_cache._CACHE.copy(), skeleton_cache._SEEN.copy()
     skeleton_cache.clear()
     graph = record(model, X, train=train)
@@ -252,7 +252,7 @@ class AddsABuffer(Changes):
 
 
 class Writes(Changes):
-    """In place to a buffer whose value decides what is run."""
+    """In place to a buffer whose value decides which ops run."""
 
     def forward(self, x):
         self.times.add_(1)
@@ -281,7 +281,7 @@ def test_what_forward_changes_is_undone(kind, device):
 
 
 def test_hooks_of_a_forward_are_the_modules_own():
-    """One empty table stands for the hooks of all modules until one takes a hook."""
+    """All modules share one empty hook table until one registers a hook."""
     graph = fresh(built(AddsAHook))
     assert [node.name for node in graph.nodes].count("aten.mul.Tensor") == 1
 
@@ -291,7 +291,7 @@ class Settings:
 
 
 class Odd(nn.Module):
-    """Holds what a look at its attributes does not tell."""
+    """Has state that its attributes do not show."""
 
     def __init__(self):
         super().__init__()

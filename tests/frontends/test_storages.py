@@ -28,7 +28,7 @@ class Function(nn.Module):
 
 
 def lives(graph):
-    """(bytes, born, died) of all that nodes made, in order."""
+    """(bytes, born, died) of all storages that nodes created, in order."""
     return [(s.nbytes, s.born, s.died) for s in graph.storages if s.born is not None]
 
 
@@ -204,7 +204,7 @@ def test_outputs_outlive_the_run(forward, nodes, expected, grad):
 
 
 def test_a_small_convolutional_network():
-    """conv 0, relu 1 in place, pool 2, flatten 3, linear 4, in a Sequential that binds one name anew at each layer."""
+    """conv 0, relu 1 in place, pool 2, flatten 3, linear 4, in a Sequential that rebinds one name at each layer."""
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8, 3))
     graph = record(model, (1, 1, 6, 6))
     assert names(graph) == ["aten.conv2d", "aten.relu_", "aten.max_pool2d", "aten.flatten.using_ints", "aten.linear"]
@@ -231,7 +231,7 @@ def test_a_skip_connection_holds_its_tensor_until_the_sum():
 
 
 def test_what_a_module_keeps_on_itself_outlives_the_run():
-    """A cache, as it grows in generation, is memory that stays."""
+    """A cache that grows, as in generation, is memory that stays allocated."""
 
     class Caching(nn.Module):
         def __init__(self):
@@ -327,7 +327,7 @@ print([(s.born, s.died) for s in record(model, (2, 4)).storages if s.born is not
 
 
 def test_lives_are_seen_in_a_process_of_its_own_as_they_are_here():
-    """The first run of an op imports parts of torch; what an import leaves behind must not hold tensors."""
+    """The first run of an op imports parts of torch; objects that the import creates must not hold tensors."""
     done = subprocess.run(  # our own code
         [sys.executable, "-c", CLEAN], capture_output=True, text=True, check=True, timeout=120
     )
@@ -339,7 +339,7 @@ def test_lives_are_seen_in_a_process_of_its_own_as_they_are_here():
 
 @GRAD
 def test_a_life_of_no_node_before_its_birth(grad):
-    """Births and deaths are nodes that there are, in order."""
+    """Births and deaths are indices of existing nodes, in order."""
     model = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
     graph = record(model, (2, 5, 8), grad=grad)
     last = len(graph.nodes) - 1

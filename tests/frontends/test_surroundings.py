@@ -58,7 +58,7 @@ class Marked(torch.Tensor):
 
 
 class Sized(torch.Tensor):
-    """As torch's own biases: what it is made with is read as sizes."""
+    """Like torch's own biases: its constructor's arguments are read as sizes."""
 
     def __init__(self, rows, columns):
         super().__init__()
@@ -503,7 +503,7 @@ class Keeper:
 
 
 def _hook(kind):
-    """A hook that keeps a result, how forward finds it, and how to see what the user has of it."""
+    """A hook that keeps a result, how forward finds it, and how to check the user's object."""
     if kind == "closure":
         seen, keep = _closure()
         return keep, seen, lambda s: s.seen["f"], lambda: dict(seen)
@@ -538,7 +538,7 @@ def test_a_hook_writes_to_the_world_of_the_copy(kind, trace):
 
 
 class Metric(nn.Module):
-    """Its method is wrapped when it is made, and rebinds what the module holds: so do torchmetrics' classes."""
+    """Its method is wrapped in the constructor and rebinds the module's attributes, as in torchmetrics' classes."""
 
     def __init__(self):
         super().__init__()
@@ -582,7 +582,7 @@ def table_for(size):
 
 
 class Leaves(nn.Module):
-    """Leaves a tensor in every place that is not its own."""
+    """Leaves a tensor in every kind of object outside the model."""
 
     table, calls = {}, 0  # shared, as people write it
 
@@ -642,7 +642,7 @@ class Ones(nn.Module):
 
 @pytest.mark.parametrize("trace", TRACES)
 def test_a_full_cache_keeps_no_tensor_without_data(trace):
-    """A cache of one entry holds one before and after, but not the same one."""
+    """A cache of one entry has one before and after, but a different one."""
     model = nn.Sequential(nn.Linear(8, 8), Ones())
     try:
         for _ in range(2):
@@ -757,7 +757,7 @@ def test_each_call_is_the_first(name, trace, training):
 
 
 class Lazily(OrderedDict):
-    """Makes what it is asked for."""
+    """A dict that creates its items lazily; reading it is an error."""
 
     def __getitem__(self, name):
         raise AssertionError("nobody asked forward for it")

@@ -26,7 +26,7 @@ def macs(graph, phase):
 
 @pytest.mark.parametrize(("input_grad", "flops"), [(False, 10_648_412_160), (True, 10_884_440_064)])
 def test_resnet18_forward_and_backward(input_grad, flops):
-    """Convolutions and products alone. Forward has 1,814,073,344 MACs; backward twice as many, but for the input."""
+    """Only convolutions and products. Forward has 1,814,073,344 MACs; backward twice as many, except for the input."""
     x = torch.empty(1, 3, 224, 224, device="meta", requires_grad=input_grad)
     with torch.device("meta"):
         model = zoo.build("resnet18")
@@ -155,7 +155,7 @@ def test_what_a_checkpoint_computes_again_is_backward(reentrant):
 
 
 def measured(model, x, optimizer=None, set_to_none=True):
-    """Bytes at the peak of a step, what was there before included; kernels' workspaces left out."""
+    """Bytes at the peak of a step, including those allocated before, without kernels' workspaces."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     made = optimizer(parameters) if optimizer is not None else None
 
@@ -421,7 +421,7 @@ LOSSES = {
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_peak_with_a_loss_is_the_allocators(loss):
-    """The scalar of some losses keeps the storage of all elements' losses until it goes."""
+    """The scalar of some losses keeps the storage of the elementwise losses alive."""
     model, x, target = nn.Linear(4, 300), torch.rand(16, 4), torch.rand(16, 300)
 
     def step(_):

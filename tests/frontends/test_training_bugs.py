@@ -234,7 +234,7 @@ def test_arguments_of_an_optimizer_may_be_tuples(text):
 
 
 def test_an_optimizer_that_puts_numbers_wherever_a_mask_is_set():
-    """Rprop's factors: what it reads are signs, and none of its sizes follow from them."""
+    """Rprop's factors: it reads signs, on which no sizes depend."""
     model = nn.Linear(4, 4)
     report = cnncost.analyze(model, (2, 4), training=True, optimizer="rprop")
     optimizer = torch.optim.Rprop(model.parameters())

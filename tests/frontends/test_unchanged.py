@@ -57,7 +57,7 @@ def state_of(model):
 
 
 def changed(before, after):
-    """The names of what is not as it was."""
+    """The names of attributes that have changed."""
     return [key for key in {**before, **after} if before.get(key, "absent") != after.get(key, "absent")]
 
 
@@ -96,7 +96,7 @@ def state_of_torch():
 
 
 class Net(nn.Module):
-    """Two layers, a buffer, and places to keep things. `spoil` is what each test does in forward."""
+    """Two layers, a buffer, and containers. `spoil` is what each test does in forward."""
 
     def __init__(self, spoil):
         super().__init__()
@@ -362,7 +362,7 @@ def test_nothing_is_left_of_a_forward(spoil, weights, fails):
     ],
 )
 def test_the_search_for_a_tensors_holders_ends_where_no_container_holds_them(spoil, walks, monkeypatch):
-    """Each level is a walk over all objects of the process; what the search itself makes is none of them."""
+    """Each level is a walk over all objects of the process, except those that the search itself creates."""
     walked, walk = [], leftovers._Search._find_holders
     monkeypatch.setattr(
         leftovers._Search, "_find_holders", lambda search, of: walked.append(len(of)) or walk(search, of)
@@ -573,7 +573,7 @@ def test_an_analysis_inside_of_a_forward():
 
 @pytest.mark.parametrize("trace", ["static", "real"])
 def test_an_analysis_inside_of_a_forward_is_none_of_its_ops(trace):
-    """Also when the inner one makes what it remembers: the first time."""
+    """Also if the inner one creates its cached value, at the first call."""
     other = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)).train()
 
     class Analyzes(nn.Module):
@@ -683,7 +683,7 @@ print("works")
 
 @pytest.fixture(scope="module", params=[False, True], ids=["below autograd", "with autograd"])
 def said(request):
-    """What a fresh process says of its first analyses, and then of torch's compilers."""
+    """Output of a fresh process: its first analyses, then torch's compilers."""
     return run((FIRST + AFTERWARDS).replace("GRAD", str(request.param))).splitlines()
 
 
@@ -692,5 +692,5 @@ def test_the_first_analysis_of_a_process_gives_what_the_second_gives(said):
 
 
 def test_what_torch_compiles_after_an_analysis_it_compiles_as_before(said):
-    """Its compilers keep tables of torch's functions by identity, made when they are first imported or used."""
+    """Its compilers keep tables of torch's functions by identity, built when they are first imported or used."""
     assert said[1:] == ["works"]

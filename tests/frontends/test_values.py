@@ -350,7 +350,7 @@ LARGE = 1 << 20
 
 @GRAD
 def test_large_tensors_made_from_shapes_have_shapes_only(grad):
-    """Their values would cost what a run costs."""
+    """Their values would take as long as a real run."""
     graph = record(Function(lambda x: torch.arange(LARGE, device=x.device).float() * 2), (2, 4), grad=grad)
     assert graph.values[graph.outputs[0]].shape == (LARGE,)
     graph = record(Function(lambda x: torch.arange(2000)[:, None] * torch.arange(2000) + x[0, 0]), (2, 4), grad=grad)

@@ -88,7 +88,7 @@ class CheckpointedInParts(nn.Module):
 
 
 class Called(nn.Module):
-    """Runs the network with other weights than its own."""
+    """Runs the network with other weights."""
 
     def __init__(self):
         super().__init__()
@@ -164,7 +164,7 @@ def test_a_functional_call_runs_the_same_modules_on_other_weights(grad):
 
 @pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0:RuntimeWarning")  # the compiler's, of Python
 def test_nothing_is_compiled():
-    """A backend is called when what it is to compile is run for the first time."""
+    """A backend is called when the function that it compiles first runs."""
     calls = []
 
     def backend(graph, _):
@@ -297,7 +297,7 @@ def test_a_gradient_inside_of_forward(grad):
 
 
 class Tagged(torch.Tensor):
-    """A subclass without behaviour of its own."""
+    """A subclass without any behavior."""
 
 
 @GRAD
@@ -415,7 +415,7 @@ class Keeper:
 
 
 class ReachesBack(nn.Module):
-    """Reads what its parent holds, by a reference that is not an attribute with a module in it."""
+    """Reads its parent's attributes by a reference that the module tree does not show."""
 
     def __init__(self, reference):
         super().__init__()
@@ -639,7 +639,7 @@ def test_autocast_changes_no_count_and_treats_all_operands_alike(around, grad):
 @GRAD
 @pytest.mark.parametrize("training", [False, True], ids=["in eval mode", "in train mode"])
 def test_a_transformer_layer_costs_the_same_whatever_path_it_takes(training, grad):
-    """Its fused path is taken in eval mode without gradients alone, and not under inference_mode with them."""
+    """Its fused path runs only in eval mode without gradients, and not under inference_mode with gradients."""
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).train(training)
     frozen = copy.deepcopy(layer).requires_grad_(False)
     with torch.inference_mode():

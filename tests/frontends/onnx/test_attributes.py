@@ -22,7 +22,7 @@ def shapes(report):
     dilation=st.integers(1, 2), ceil=st.booleans(),
 )  # fmt: skip
 def test_pools(tmp_path_factory, kind, opset, size, kernel, stride, pad, dilation, ceil):
-    """No window begins behind the image, in no opset; a window is R − 1 comparisons, or R − 1 sums and a division."""
+    """No window starts beyond the image, in any opset; a window is R − 1 comparisons, or R − 1 sums and a division."""
     dilation = dilation if kind == "MaxPool" else 1
     pad = min(pad, kernel // 2)
     assume(size + 2 * pad >= dilation * (kernel - 1) + 1)
@@ -46,7 +46,7 @@ def test_pools(tmp_path_factory, kind, opset, size, kernel, stride, pad, dilatio
     [*((kind, opset) for kind in ("MaxPool", "AveragePool") for opset in (10, 17, 21, 22)), ("LpPool", 18)],
 )
 def test_a_pool_of_one_position_in_ceil_mode(tmp_path, kind, opset):
-    """Two positions by steps of two: the second window would begin behind them."""
+    """Two positions by steps of two: the second window would start beyond them."""
     proto = model([node(kind, "x", "y", kernel_shape=[1], strides=[2], ceil_mode=1)], [("x", 1, 1, 2)], opset=opset)
     assert shapes(analyzed(tmp_path, proto)) == [(1, 1, 1)]
 
@@ -63,7 +63,7 @@ def test_a_pool_of_one_position_in_ceil_mode(tmp_path, kind, opset):
     ],
 )
 def test_reductions_over_no_axis(tmp_path, op, flops):
-    """24 elements, what the op does to each of them; ONNX Runtime gives 3 and 9 for the L1 norm and square of −3."""
+    """24 elements times the FLOPs of each; ONNX Runtime returns 3 and 9 for the L1 norm and square of −3."""
     proto = model([node(op, "x", "y", noop_with_empty_axes=1)], [("x", 2, 3, 4)], opset=18 + 2 * (op == "ReduceMax"))
     report = analyzed(tmp_path, proto)
     assert shapes(report) == [(2, 3, 4)]
@@ -204,7 +204,7 @@ def test_a_softmax_before_opset_13_is_over_all_axes_from_the_first(tmp_path, ops
     ],
 )
 def test_transposed_convolutions_of_a_given_size(tmp_path, attributes, y):
-    """3×3 by steps of 3 and 2: the count goes by the input's positions, whatever is cut off or added."""
+    """3×3 by steps of 3 and 2: the count depends on the input's positions, not on padding or cropping of the output."""
     made = node("ConvTranspose", "x w", "y", strides=[3, 2], **attributes)
     report = analyzed(tmp_path, model([made], [("x", 1, 2, 3, 3)], stored=[weight("w", 2, 4, 3, 3)]))
     assert shapes(report) == [(1, 4, *y)]

@@ -167,7 +167,7 @@ def test_deform_conv(tmp_path_factory, group, offset_group, masked, bias, stride
     mask=st.sampled_from(["", "float", "bool", "bool of keys"]), past=st.integers(0, 3), seed=numbers,
 )  # fmt: skip
 def test_attention(tmp_path_factory, groups, each, sizes, flat, causal, softcap, scale, mask, past, seed):
-    """Groups of heads that share keys and values, heads in one axis or apart, masks, caches, soft caps."""
+    """Groups of heads that share keys and values, heads in one axis or separate, masks, caches, soft caps."""
     (length, keys, width, value_width), heads = sizes, groups * each
     keys = max(keys, length)  # each query sees a key
     q = floats(seed, 2, heads, length, width)
@@ -207,7 +207,7 @@ EQUATIONS = ["ij,jk->ik", "bij,bjk->bik", "bij,kj->bik", "ij,ij->i", "i,i->", "b
 
 @pytest.mark.parametrize("equation", EQUATIONS)
 def test_einsum(tmp_path_factory, equation):
-    """A letter that one tensor has alone is summed before the product: it is no multiplication."""
+    """A letter that only one tensor has is summed before the product, and isn't multiplied."""
     sizes = dict(zip("abcdhijkq", (2, 3, 4, 5, 2, 3, 4, 5, 3), strict=True))
     terms = equation.split("->")[0].split(",")
     arrays = {f"x{i}": floats(i, *(sizes[c] for c in term)) for i, term in enumerate(terms)}
@@ -236,7 +236,7 @@ def test_einsum(tmp_path_factory, equation):
     ],
 )
 def test_einsum_of_several(tmp_path_factory, equation, pairs):
-    """Pair by pair from the left, as ONNX Runtime goes: the pairs are by hand."""
+    """From left to right, like ONNX Runtime: the pairs are chosen by hand."""
     sizes = dict(zip("abcdijklq", (2, 3, 4, 5, 2, 3, 4, 5, 3), strict=True))
     terms = equation.split("->")[0].split(",")
     arrays = {f"x{i}": floats(i, *(sizes[c] for c in term)) for i, term in enumerate(terms)}
@@ -295,7 +295,7 @@ def test_gemm(tmp_path_factory, flips, alpha, beta, c, seed):
     ("cell", "gates", "before_reset"), [("LSTM", 4, False), ("GRU", 3, False), ("GRU", 3, True), ("RNN", 1, False)]
 )
 def test_recurrent(tmp_path_factory, cell, gates, direction, before_reset):
-    """The evaluator runs forward alone: backwards it is given the steps in reverse; both together are two of it."""
+    """The evaluator only runs forward: for backward it gets the steps in reverse, for both it runs twice."""
     steps, batch, width, hidden = 3, 2, 4, 5
     x = floats(0, steps, batch, width)
     ways = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}[direction]

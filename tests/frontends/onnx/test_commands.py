@@ -33,7 +33,7 @@ def files(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(files, capsys):
-    """Run a command in this folder: its exit code, and what it writes."""
+    """Run a command in this folder; returns its exit code and output."""
 
     def command(*arguments):
         with pytest.raises(SystemExit) as found:

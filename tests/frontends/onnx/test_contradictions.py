@@ -96,7 +96,7 @@ def test_what_the_package_finds_is_unknown_by_name(tmp_path, op, w):
 
 
 def test_a_size_below_zero_is_said(tmp_path):
-    """And the op that reads it is unknown; a header alone is read, so that nothing is allocated."""
+    """The op that reads it is unknown; only the header is read, so nothing is allocated."""
     w = weight("w", 1, 4)
     w.dims[0] = -3
     report = analyzed(tmp_path, model([node("MatMul", "x w", "y")], [("x", 1, 4)], stored=[w]))

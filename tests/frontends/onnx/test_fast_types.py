@@ -31,7 +31,7 @@ def said(name, attributes, kinds, opset, constants=()):
 
 
 def agree(name, attributes, kinds, opset, constants=()):
-    """Whether the rule says what the package does, or nothing."""
+    """Whether the rule returns the package's answer, or None."""
     rule, package = said(name, attributes, kinds, opset, constants)
     says_less = isinstance(package, onnx.TypeProto) and not package.tensor_type.HasField("shape")
     return says_less or rule in (None, package)
@@ -137,7 +137,7 @@ CONSTANT = {
 
 @pytest.mark.parametrize("name", sorted(RULES))
 def test_each_rule_says_something(name):
-    """Shapes by hand; the package agrees."""
+    """Shapes by hand; the package infers the same."""
     if name in CONSTANT:
         kinds, constant, shape = CONSTANT[name]
         found = said(name, {}, kinds, 17, [constant])

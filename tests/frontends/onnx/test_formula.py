@@ -59,7 +59,7 @@ def test_all_axes_of_a_name_vary_together(tmp_path):
 
 
 def test_a_name_of_all_models_leaves_out_what_the_file_fixes(tmp_path):
-    """`batch` is axis 0 of x alone: that of the state is fixed."""
+    """`batch` is axis 0 of x only: that of the state is fixed."""
     ops = [node("MatMul", "x w", "m"), node("Add", "m state", "y")]
     proto = model(ops, [value("x", "n", 5), value("state", 1, 7)], stored=[weight("w", 5, 7)])
     assert str(cnncost.formula(saved(tmp_path, proto), vary="batch")["macs"]) == "35·B"
@@ -108,7 +108,7 @@ NETWORKS = {
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", NETWORKS)
 def test_equal_to_the_law_of_the_module(tmp_path, name):
-    """Of MACs and parameters, text by text, and their values; both were found and checked apart from each other."""
+    """Formulas of MACs and parameters, as text and by value; both are derived independently."""
     build, x, axes, vary = NETWORKS[name]
     module, path = build().eval(), str(tmp_path / "m.onnx")
     torch.onnx.export(module, (x,), path, dynamo=False, input_names=["x"], dynamic_axes={"x": axes})

@@ -13,7 +13,7 @@ some = settings(max_examples=25, deadline=None)
 
 
 def counted(x, w, y, transposed):
-    """Multiplications of a convolution, tap by tap; padded positions count, a transposed one goes by its input."""
+    """Multiplications of a convolution, tap by tap; padded positions count; a transposed one loops over its input."""
     positions = x[2:] if transposed else y[2:]
     channels = w[1]  # of each group: in, or out of a transposed one
     outer = x[1] if transposed else y[1]
@@ -159,7 +159,7 @@ def test_peepholes_are_unknown(tmp_path):
 
 
 def test_integer_products_are_macs_and_no_flops(tmp_path):
-    """3×5 by 5×7 with accumulators as the result; a convolution likewise."""
+    """3×5 by 5×7, returning accumulators; the same for a convolution."""
     proto = model([node("MatMulInteger", "a w", "y")], [("a", 3, 5)], stored=[weight("w", 5, 7, dtype=3)])
     proto.graph.input[0].type.tensor_type.elem_type = 3
     proto.graph.output[0].type.tensor_type.elem_type = 6

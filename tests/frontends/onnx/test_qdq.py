@@ -57,7 +57,7 @@ def test_products_of_dequantized_integers(tmp_path, op, x, w, bias, attributes, 
 
 @pytest.mark.parametrize(("op", "x", "w", "bias", "attributes", "macs", "y"), CASES)
 def test_products_that_stay_in_floating_point(tmp_path, op, x, w, bias, attributes, macs, y):
-    """Weights alone are stored as integers: they are dequantized, one FLOP each, and the product is one of floats."""
+    """Only weights are stored as integers: they are dequantized, one FLOP each, and the product is of floats."""
     nodes = [node("DequantizeLinear", "w s", "wd"), node(op, "x wd b" if bias else "x wd", "y", **attributes)]
     stored = [helper.make_tensor("s", TensorProto.FLOAT, [], [0.5]), weight("w", *w, dtype=INT8)]
     report = analyzed(tmp_path, model(nodes, [("x", *x)], stored=[*stored, *([weight("b", bias)] if bias else [])]))

@@ -332,7 +332,7 @@ def chain(count):
 
 
 def test_time_is_linear_in_nodes(tmp_path):
-    """Five times the nodes take less than ten times; what is quadratic takes twenty-five."""
+    """Five times the nodes take less than ten times as long; a quadratic algorithm takes twenty-five times."""
     paths = [saved(tmp_path, chain(count), f"{count}.onnx") for count in (1_500, 7_500)]
     seconds = []
     for path in paths:

@@ -87,7 +87,7 @@ def test_its_length_is_known(tmp_path):
 
 
 def test_tensors_stay_as_long_as_they_are_read(tmp_path):
-    """x and its Relu of 48 bytes each, z and its of 24, and all are there until both are joined to 72."""
+    """x and its Relu of 48 bytes each, z and its Relu of 24: all are alive until both are joined to 72."""
     nodes = [node("Relu", "x", "a"), node("Relu", "z", "b"), node("SequenceConstruct", "a b", "s"), JOINED]
     report = analyzed(tmp_path, model(nodes, [("x", 3, 4), ("z", 3, 2)]))
     assert report.memory.inference_peak == 2 * (48 + 24) + 72
@@ -111,7 +111,7 @@ def test_a_sequence_as_the_output_is_its_tensors(tmp_path):
     ],
 )  # fmt: skip
 def test_optionals_decide_branches(tmp_path, nodes, taken):
-    """A product of 2×4 by 4×5 if there is something, else nothing but a comparison for each of 8 elements."""
+    """A product of 2×4 by 4×5 if there is an element, else only a comparison for each of 8 elements."""
     product = helper.make_graph([node("MatMul", "x w", "a")], "then", [], [value("a")])
     other = helper.make_graph([node("Relu", "x", "b")], "else", [], [value("b")])
     branch = helper.make_node("If", ["c"], ["y"], then_branch=product, else_branch=other)

@@ -7,7 +7,7 @@ from onnx_files import analyzed, model, node, value, weight
 
 
 def filled(name, *shape, one=True):
-    """A tensor of ones or zeros; `weight` makes zeros, which are weights wherever an op has these."""
+    """A tensor of ones or zeros; `weight` gives zeros, which count as parameters wherever an op expects weights."""
     return numpy_helper.from_array(np.full(shape, float(one), np.float32), name)
 
 
@@ -77,7 +77,7 @@ def recurrent(state, *, constant, one, sliced=False):
 @pytest.mark.parametrize("batch", [3, 1000], ids=["few", "many"])
 @pytest.mark.parametrize("one", [False, True])
 def test_initial_states(tmp_path, constant, batch, one):
-    """Zeros are no parameters; what else is stored may have been trained."""
+    """Zeros are not parameters; other stored values may have been trained."""
     report = analyzed(tmp_path, recurrent((1, batch, 6), constant=constant, one=one))
     assert (report.totals.params, report.unknown) == (4 * 6 * (4 + 6) + one * batch * 6, {})
 
@@ -100,7 +100,7 @@ def test_zeros_where_an_op_has_weights_are_weights(tmp_path):
 @pytest.mark.parametrize("one", [True, False])
 @pytest.mark.parametrize("constant", [True, False])
 def test_scales_that_do_nothing(tmp_path, constant, one):
-    """A group norm as torch's exporter writes it: its own scale and shift, behind an instance norm that has neither."""
+    """A group norm as torch exports it: an instance norm without scale and shift, then its own scale and shift."""
     scale, shift = filled("a", 2, one=one), filled("b", 2, one=False)
     made = [helper.make_node("Constant", [], [each.name], value=each) for each in (scale, shift)] if constant else []
     nodes = [*made, node("InstanceNormalization", "x a b", "h"), node("Mul", "h g", "m"), node("Add", "m s", "y")]

@@ -25,7 +25,7 @@ def large(name, shape=(ELEMENTS // 8, 8), raw=True):
 
 
 def emptied(proto):
-    """The model as the package reads it, but for the elements of large tensors."""
+    """The model as the package reads it, without the elements of large tensors."""
     stored = [*proto.graph.initializer]
     graphs = [a.g for n in proto.graph.node for a in n.attribute if a.HasField("g")]
     for graph in graphs:
@@ -82,7 +82,7 @@ def test_figures_of_a_large_file(tmp_path):
 @settings(max_examples=30, deadline=None)
 @given(at=st.floats(0.0, 1.0, exclude_max=True))
 def test_a_large_file_that_is_cut_off_anywhere(tmp_path_factory, at):
-    """The data of a tensor are not read, but missed."""
+    """The tensor's data are not read, but their absence is detected."""
     proto = model([node("MatMul", "x w", "y")], [("x", 3, ELEMENTS)], stored=[large("w", (ELEMENTS, 8))])
     content = proto.SerializeToString()
     path = tmp_path_factory.mktemp("cut") / "m.onnx"

@@ -43,7 +43,7 @@ def test_attention_by_hand_is_marked_as_in_torch(tmp_path, way, stored):
 
 
 def test_a_weight_of_a_product_is_no_mask(tmp_path):
-    """A file's weights, where an op has them, stay what they are: scores times one are mixed heads."""
+    """A stored weight of a product is not a mask: scores times ones are mixed heads."""
     mixing = numpy_helper.from_array(np.ones((4, 4), np.float32), "mixing")
     proto = model(
         [SCORES, node("MatMul", "s mixing", "m"), SOFTMAX, WEIGHTED],
