@@ -93,9 +93,9 @@ def arguments(*positional: Any, **named: Any) -> Any:
 def prepare(inputs: Any, model: nn.Module, floats: bool = False) -> Inputs:
     """Positional and keyword arguments, with tensors on `meta`.
 
-    A shape without a dtype gets that of the model's floating-point parameters. Integer tensors with
-    few elements keep their values, because forward may read them (lengths, positions); with `floats`, floating-point
-    ones do as well. Containers and objects that hold tensors are copied, by their own protocol.
+    A shape without a dtype gets that of the model's floating-point parameters. Integer tensors with few elements keep
+    their values, because forward may read them (lengths, positions); with `floats`, floating-point ones do as well.
+    Containers and objects that hold tensors are copied, by their own copy protocol.
 
     Raises:
         InputError: a value that can't become a tensor, a dimension below 1, an unknown dtype.
@@ -214,7 +214,7 @@ class _Maker(Copier):
     def _shared(self, value: Any, made: Any) -> Any:
         """Register the copy of a container with tensors, so that it stays shared if it is passed twice.
 
-        Not so a list of shapes: it stands for new tensors each time.
+        A list of shapes is not registered: it creates new tensors each time.
         """
         return self._register(value, made) if any(isinstance(t, torch.Tensor) for t in tensors_in(value)) else made
 
