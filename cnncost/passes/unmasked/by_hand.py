@@ -18,7 +18,7 @@ _LAYERS = _PRODUCTS | {"conv"}
 _CARRIERS = frozenset({"pointwise", "dropout", "layout", "softmax", "scatter", "gather", "reduce", "create"})
 _ADDS = frozenset({"add", "add_scaled", "sub", "rsub", "addcmul", "addcdiv", "multiply_add", "logaddexp", "logaddexp2"})
 """Elementwise functions that add a tensor."""
-_STRAIGHT = frozenset({"mul", "div", "neg", "add", "add_scaled", "sub", "rsub", "positive"})
+_KEEPS_SCORES = frozenset({"mul", "div", "neg", "add", "add_scaled", "sub", "rsub", "positive"})
 """Unary functions that don't turn scores into weights; all others count as a kind of softmax (exp, sigmoid, relu)."""
 
 
@@ -55,7 +55,7 @@ def by_hand(graph: Graph) -> set[int]:
     for index, node in enumerate(graph.nodes):
         inputs = [trails[i] for i in node.inputs if i in trails]
         if node.spec.kind in _LAYERS and weights.has(node):
-            trails.update(dict.fromkeys(node.outputs, _joined(inputs)) if inputs else {})  # e.g. mixing of heads
+            trails.update(dict.fromkeys(node.outputs, _merged(inputs)) if inputs else {})  # e.g. mixing of heads
         elif node.spec.kind in _PRODUCTS:
             sources = frozenset[int]().union(*(t.products for t in inputs if t.masked))
             if sources:
@@ -64,28 +64,28 @@ def by_hand(graph: Graph) -> set[int]:
             trails.update(dict.fromkeys(node.outputs, Trail(frozenset({index}), added=added)))
         elif inputs and node.spec.kind in _CARRIERS:
             others = [i for i in node.inputs if i not in trails and i not in weights.pure]
-            trails.update(dict.fromkeys(node.outputs, _onwards(graph, node, inputs, others)))
+            trails.update(dict.fromkeys(node.outputs, _next_trail(graph, node, inputs, others)))
         weights.follow(node)
     calls = {graph.nodes[i].call for i in masked}
     return masked | {i for i, node in enumerate(graph.nodes) if _is_backward(node) and node.call in calls}
 
 
-def _onwards(graph: Graph, node: Node, trails: list[Trail], others: list[int]) -> Trail:
+def _next_trail(graph: Graph, node: Node, trails: list[Trail], others: list[int]) -> Trail:
     """The trail of an op's outputs. `others`: its inputs without a trail that are not parameters."""
     kind, function = node.spec.kind, node.spec["fn"] if node.spec.kind == "pointwise" else None
     shapes = [graph.values[i].type.shape for i in others if graph.values[i].type.numel > 1]
     adds = function in _ADDS
-    weighed = kind == "softmax" or (function is not None and len(node.inputs) == 1 and function not in _STRAIGHT)
+    weighed = kind == "softmax" or (function is not None and len(node.inputs) == 1 and function not in _KEEPS_SCORES)
     if function == "mul" or kind == "dropout":
         cut = any(shape[-2:] != (1, 1) for shape in shapes)  # otherwise it scales whole matrices
     elif function == "div" or kind == "gather" or adds:
         cut = False  # a division is by the softmax's sums; selecting and adding overwrite nothing
     else:
         cut = _overwrites(graph, node) or (bool(others) and not _joins(graph, node))
-    return _joined([*trails, Trail(frozenset(), adds and bool(shapes), cut, weighed)])
+    return _merged([*trails, Trail(frozenset(), adds and bool(shapes), cut, weighed)])
 
 
-def _joined(trails: list[Trail]) -> Trail:
+def _merged(trails: list[Trail]) -> Trail:
     return Trail(
         frozenset[int]().union(*(t.products for t in trails)),
         any(t.added for t in trails),
