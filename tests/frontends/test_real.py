@@ -8,7 +8,7 @@ import cnncost
 from cnncost import graph_json
 from cnncost.errors import DataDependentError, InputError
 from cnncost.frontends.torch import real
-from cnncost.frontends.torch.compiler import CompilerWantedError
+from cnncost.frontends.torch.compiler import CompilerNeededError
 from cnncost.frontends.torch.real import DRAWN, GIVEN, record_real
 from cnncost.report.model import Report
 
@@ -206,7 +206,7 @@ def test_a_run_in_which_the_compiler_is_imported_is_made_anew(monkeypatch):
     def once_in_vain(*args):
         runs.append(args)
         if len(runs) == 1:
-            raise CompilerWantedError("sympy")
+            raise CompilerNeededError("sympy")
         return recorded(*args)
 
     monkeypatch.setattr(real, "_recorded", once_in_vain)

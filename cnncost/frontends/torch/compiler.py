@@ -24,7 +24,7 @@ from cnncost.frontends.torch.restarts import RestartError
 _Result = TypeVar("_Result")
 
 
-class CompilerWantedError(RestartError):
+class CompilerNeededError(RestartError):
     """Forward imports torch's compiler, which a recording must not.
 
     Args:
@@ -47,14 +47,14 @@ class _Finder:
         self._thread = get_ident()
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:  # noqa: ARG002  # the import protocol
-        """Find nothing; raise CompilerWantedError for the compiler's name."""
+        """Find nothing; raise CompilerNeededError for the compiler's name."""
         if name in COMPILER and get_ident() == self._thread:
-            raise CompilerWantedError(name)
+            raise CompilerNeededError(name)
 
 
 @contextmanager
 def no_compiler_import() -> Iterator[None]:
-    """In this context, the first import of the compiler raises CompilerWantedError."""
+    """In this context, the first import of the compiler raises CompilerNeededError."""
     if all(name in sys.modules for name in COMPILER):
         yield
         return
@@ -85,7 +85,7 @@ def without_import(run: Callable[[], _Result]) -> _Result:
                 patched([Patch(builtins, "__import__", imported, "saves the compiler's import")]),
             ):
                 return run()
-        except CompilerWantedError as wanted:
+        except CompilerNeededError as wanted:
             wanted.prepare()
 
 
