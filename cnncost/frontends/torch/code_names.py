@@ -1,4 +1,4 @@
-"""The names in byte code, by which it reaches outside state, and the contents of the objects found by them."""
+"""Names that byte code uses to reach state outside the model, and the contents of objects that have such names."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from cnncost.frontends.torch.kinds import of_system
 _STORES_GLOBAL, _STORES_ATTRIBUTE = dis.opmap["STORE_GLOBAL"], dis.opmap["STORE_ATTR"]
 _EXTENDED = dis.opmap["EXTENDED_ARG"]
 _BY_TEXT = frozenset("globals vars setattr delattr modules import_module f_globals __dict__ exec eval".split())
-"""Names in code that sets variables of modules by their names as text."""
+"""Names used by code that accesses variables by name, as text: its string constants may be names, too."""
 _WRAPPERS = frozenset({cached_property, partialmethod})
 
 
 class Names(NamedTuple):
-    """Names in code, including nested code.
+    """Names in a code object, including nested code.
 
     Attributes:
-        used: all of globals and attributes.
-        stored: those of globals that it sets.
-        assigned: those of attributes that it sets on any object, such as a module.
-        computed: texts that may be names, where code looks names up by text (`globals()`, `setattr`).
+        used: globals and attributes that it uses.
+        stored: globals that it sets.
+        assigned: attributes that it sets on any object, such as a module.
+        computed: string constants that may be names, if it looks names up by text (`globals()`, `setattr`).
     """
 
     used: frozenset[str]
@@ -37,7 +37,7 @@ class Names(NamedTuple):
 
 @cache
 def names_of(code: CodeType) -> Names:
-    """The names in code; cached."""
+    """Return the names in a code object; cached."""
     used, computed = set(code.co_names), set[str]()
     stored, assigned = _stored(code)
     if not _BY_TEXT.isdisjoint(used):
@@ -53,7 +53,7 @@ def names_of(code: CodeType) -> Names:
 
 
 def _stored(code: CodeType) -> tuple[set[str], set[str]]:
-    """Names of globals and of attributes that instructions set. Not by `dis`, which takes ten times as long."""
+    """Return the globals and the attributes that code sets. `dis` would take ten times as long."""
     found: dict[int, set[str]] = {_STORES_GLOBAL: set(), _STORES_ATTRIBUTE: set()}
     extension, instructions = 0, code.co_code
     opcodes = instructions[::2]
@@ -66,9 +66,9 @@ def _stored(code: CodeType) -> tuple[set[str], set[str]]:
 
 
 def is_own(space: Any) -> bool:
-    """True if a namespace is of the user's own code, of which all is followed, not of an installed package.
+    """True if a namespace belongs to the user's code, which is read completely, and not to an installed package.
 
-    Packages are large, and their code rarely changes what it reaches in other ways than by names.
+    Packages are large, and their code rarely changes outside state except by names.
     """
     name = space.get("__module__", space.get("__name__"))  # of a class, or of a Python module
     return not isinstance(name, str) or not _is_installed(name.partition(".")[0])
@@ -85,7 +85,7 @@ _INSTALLED = tuple(sysconfig.get_path(name) for name in ("purelib", "platlib"))
 
 
 def contents(value: Any) -> list[Any]:
-    """What a container, an object of a user's class, or one that wraps a function holds."""
+    """Return the objects that a container, an object of a user's class, or a wrapper of a function refers to."""
     if isinstance(value, dict):
         return list(dict.values(value))
     if isinstance(value, MappingProxyType):

@@ -58,7 +58,7 @@ class Copier:
         self._originals: list[Any] = []  # kept alive so that their ids are not reused
         self._kept = kept if kept is not None else {}
         self._leave = leave
-        self.code = FoundCode()  # that forward may run, whether it is copied or not
+        self.code = FoundCode()  # code that forward may run, copied or not
         self._generators: list[tuple[Any, str]] = []
 
     def module(self, module: nn.Module) -> nn.Module:

@@ -1,4 +1,4 @@
-"""The code that copying a model comes across, whose globals a recording then has to watch."""
+"""Collects the code that is found while a model is copied; a recording has to watch the globals of this code."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from cnncost.frontends.torch.kinds import of_system
 _BARE = frozenset(
     {dict, list, set, deque, OrderedDict, defaultdict, FunctionType, MethodType, BuiltinFunctionType, ModuleType}
 )
-"""Classes of common objects, which have no code of the user's."""
+"""Classes of common objects, which have no user code."""
 
 
 class FoundCode:
-    """Functions, caches of functions, classes of objects, and Python modules; none of torch's or Python's own.
+    """Functions, `lru_cache` wrappers, classes of objects, and Python modules, except those of torch and Python.
 
     Attributes:
-        all: each once, in the order in which they were found.
+        all: each object once, in the order in which it was found.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class FoundCode:
         self._ids: set[int] = set()
 
     def add(self, code: Any) -> None:
-        """Note a piece of code."""
+        """Add a function, an `lru_cache` wrapper, a class or a Python module."""
         if id(code) not in self._ids:
             self._ids.add(id(code))
             name = code.__name__ if type(code) is ModuleType else getattr(code, "__module__", None)
@@ -34,7 +34,7 @@ class FoundCode:
                 self.all.append(code)
 
     def class_of(self, kind: type) -> None:
-        """Note the class of an object."""
+        """Add the class of an object."""
         if kind not in _BARE:
             self.add(kind)
 

@@ -1,4 +1,4 @@
-"""Hooks that are registered for all modules: forward runs copies of those whose closures may hold the model."""
+"""Global module hooks: forward runs copies of them, because their closures may refer to the model."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from cnncost.frontends.torch.patches import Patch
 
 
 def global_hooks() -> list[Any]:
-    """All of them; nearly always none."""
+    """Return all global module hooks; usually there are none."""
     return [hook for owner, name in GLOBAL_HOOK_PLACES for hook in getattr(owner, name).values() if callable(hook)]
 
 
 def patches(copier: Copier | None) -> list[Patch]:
-    """Replace their tables by tables of copies, where the copier has made any."""
+    """Return patches that replace the tables of global hooks by tables of copies."""
     found = []
     for owner, name in GLOBAL_HOOK_PLACES:
         table = getattr(owner, name)

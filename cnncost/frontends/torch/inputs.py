@@ -263,7 +263,7 @@ class _Maker(Copier):
                 "inputs: a nested tensor's rows differ in shape; give a padded tensor or a packed sequence"
             )
         if tensor.is_quantized:
-            raise InputError("inputs: a quantized tensor has no form without data; give it to forward dequantized")
+            raise InputError("inputs: a quantized tensor has no form without data; pass it dequantized")
         stand_in = self._like(tensor)
         stand_in.requires_grad_(tensor.requires_grad)
         kind = type(tensor)

@@ -73,7 +73,10 @@ def copy_of(iterator: Any) -> Any:
 
 
 def _nested(item: Any) -> Any:
-    """What an iterator takes from: a copy if it is an iterator, or a list or tuple of some; else the object itself."""
+    """Copy an iterator, or a list or tuple that contains iterators; returns other objects themselves.
+
+    None if an iterator can't be copied.
+    """
     if is_iterator(type(item)):
         return copy_of(item)
     if type(item) not in {list, tuple} or len(item) >= _LONG or not any(is_iterator(type(each)) for each in item):

@@ -14,7 +14,7 @@ ATOMS = frozenset({bool, int, float, str, type(None), torch.dtype, torch.device,
 """Immutable types without references to mutable objects."""
 
 LEAVES = ATOMS - {type}
-"""Those that have no code of the user's: of a class, objects may be made."""
+"""The types in ATOMS whose values have no user code; a class may have some, which runs if forward instantiates it."""
 
 FIXED = frozenset(
     {complex, bytes, range, slice, type(Ellipsis), type(NotImplemented), object, torch.layout, torch.memory_format}

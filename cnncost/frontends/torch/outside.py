@@ -106,7 +106,7 @@ def _parts(function: FunctionType) -> tuple[Any, ...]:
 _CODE: Any = attrgetter("__code__", "__defaults__", "__kwdefaults__")
 _DICT: Any = attrgetter("__dict__")
 _DISPATCH = tuple(name for name in ("_copy_dispatch", "_deepcopy_dispatch") if hasattr(copy, name))
-"""Tables in which `copy` looks up how objects of a class are copied; from Python 3.14 on one of them is frozen sets."""
+"""Tables in which `copy` looks up how to copy objects of a class; Python 3.14 replaced one by frozen sets."""
 _NAMES: Any = attrgetter("__name__", "__qualname__")
 _PARTS: Any = attrgetter(
     "__code__", "__defaults__", "__kwdefaults__", "__closure__", "__name__", "__qualname__", "__module__", "__doc__"

@@ -1,8 +1,8 @@
-"""Iterators of `itertools` on Python 3.14, where `copy` no longer takes them: rebuilt at the same position.
+"""Copies iterators of `itertools` on Python 3.14, where `copy` does not support them, at the same position.
 
-What an iterator refers to, as the garbage collector sees it, tells the position of a `count`, `repeat`, `chain`,
-`starmap` or `filterfalse`, and that of a `cycle` in its first round over a collection. Others keep their position in C
-integers, which nothing shows: `state` only tells whether it has changed.
+The objects that an iterator refers to (`gc.get_referents`) determine the position of a `count`, `repeat`, `chain`,
+`starmap` or `filterfalse`, and that of a `cycle` in its first round over a collection. Other iterators keep their
+position in C integers that Python can't read: `state` only shows whether it has changed.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 _COPIED_BY_PYTHON = itertools.count.__reduce__ is not object.__reduce__
-"""True up to Python 3.13."""
+"""True up to Python 3.13, where these iterators support `copy`."""
 _COLLECTIONS: tuple[Iterable[Any], ...] = ([], (), "", b"", range(0), {}, {}.values(), {}.items(), set())
 _FINITE = frozenset(type(iter(each)) for each in _COLLECTIONS)
 
 Copy = Callable[[Any], Any]
-"""Copies what an iterator reads from or hands out; returns None for what can't be copied."""
+"""Copies an object that an iterator refers to; returns None if it can't be copied."""
 
 
 def rebuilt(iterator: Any, copy: Copy) -> Any:
-    """Return a new iterator of the same type at the same position; None if it can't be rebuilt, or `copy` takes it."""
+    """Return a copy of the iterator at its position; None if it can't be rebuilt, or `copy` supports it."""
     if _COPIED_BY_PYTHON or (make := _REBUILT.get(type(iterator))) is None:
         return None
     parts = [part for part in gc.get_referents(iterator) if part is not type(iterator)]
@@ -33,7 +33,7 @@ def rebuilt(iterator: Any, copy: Copy) -> Any:
 
 
 def state(iterator: Any) -> bytes:
-    """Return the iterator's C struct behind the object header: it changes when the iterator advances."""
+    """Return the bytes of the iterator's C struct after the object header, which change when it advances."""
     header = object.__basicsize__
     return ctypes.string_at(id(iterator) + header, type(iterator).__basicsize__ - header)
 
@@ -53,7 +53,7 @@ def _repeat(iterator: Any, parts: list[Any]) -> Any:
 
 
 def _chain(_: Any, parts: list[Any]) -> Any:
-    if len(parts) < 2:  # not begun, or at its end
+    if len(parts) < 2:  # not started, or exhausted
         return itertools.chain.from_iterable(*parts or [()])
     source, active = parts
     return itertools.chain.from_iterable(itertools.chain((active,), source))
@@ -61,7 +61,7 @@ def _chain(_: Any, parts: list[Any]) -> Any:
 
 def _cycle(_: Any, parts: list[Any]) -> Any:
     if len(parts) < 2:
-        return None  # in a later round
+        return None  # in a later round, whose position is a C integer
     rest, seen = parts
     if not seen:
         return itertools.cycle(rest)

@@ -1,4 +1,4 @@
-"""Save and restore objects whose state is no attribute: random number generators, arrays, buffers of bytes."""
+"""Save and restore objects whose state is not in attributes: random number generators, arrays, byte buffers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SMALL = 1 << 20
 
 
 def undo_of(value: Any, kind: type) -> Undo | None:
-    """Save the state of such an object, and return what restores it; None for other objects."""
+    """Save the state of a generator, array or buffer; returns a function that restores it; None for others."""
     if isinstance(value, random.Random):
         return _random(value)
     if kind is torch.Generator:
@@ -33,14 +33,14 @@ def undo_of(value: Any, kind: type) -> Undo | None:
 
 
 def _nothing() -> bool:
-    """Too large to be saved, or of objects."""
+    """Restore nothing: the array is too large to be saved, or contains objects."""
     return False
 
 
 def _random(generator: random.Random) -> Undo:
     try:
         state = generator.getstate()
-    except NotImplementedError:  # of the system's entropy: it has no state
+    except NotImplementedError:  # `SystemRandom` has no state
         return _nothing
 
     def undo() -> bool:

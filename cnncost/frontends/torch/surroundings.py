@@ -19,13 +19,13 @@ from cnncost.frontends.torch.code_names import Names, contents, is_own, names_of
 from cnncost.frontends.torch.kinds import ATOMS, is_shared, of_system
 from cnncost.session import SESSION
 
-_LONG = 100
-"""Maximum length of containers whose contents are followed: longer ones are tables of data, or of whole libraries."""
-_DEEP = 4
-"""Maximum depth of containers and objects within one another whose contents are followed."""
+_MAX_LENGTH = 100
+"""Maximum length of containers whose contents are read: longer ones are tables of data, or of whole libraries."""
+_MAX_DEPTH = 4
+"""Maximum depth of nested containers and objects whose contents are read."""
 _METHODS = frozenset({FunctionType, staticmethod, classmethod})
 _ALWAYS = frozenset({"forward", "__call__", "__init__", "__new__", "__getattr__", "__getattribute__", "__setattr__"})
-"""Methods that run without being named in code. Of the user's classes, all special ones are taken for such."""
+"""Methods that run without being named in code; in the user's classes, all special methods are treated like these."""
 _MAX_READ = 5000
 """Maximum number of functions to read for one model."""
 
@@ -180,7 +180,7 @@ class _Explorer:
             self._read_own(names, space)
         if id(function) in self._copied - self._named and not is_shared(function):
             for cell in function.__closure__ or ():
-                self._in_copied_cell(cell)
+                self._visit_copied_cell(cell)
             return
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             try:
@@ -191,13 +191,13 @@ class _Explorer:
                 self._variable(cell, name, value, True, own)
         self._held.append(function.__dict__)
         if own:
-            self._inside(function.__dict__)
+            self._visit_contents(function.__dict__)
         for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
             kind = type(value)
             if (kind not in ATOMS or kind is type) and not self.visit(value):
                 self._held.append(value)
                 if own:
-                    self._inside(value)
+                    self._visit_contents(value)
 
     def _read_own(self, names: Names, space: dict[str, Any]) -> None:
         """Follow what the user's own code reaches by text and imports, and what it sets as attributes of modules."""
@@ -213,7 +213,7 @@ class _Explorer:
                 if name not in space and type(module := sys.modules.get(imported)) is ModuleType:
                     self.visit(module)
 
-    def _in_copied_cell(self, cell: CellType) -> None:
+    def _visit_copied_cell(self, cell: CellType) -> None:
         """Follow what a copied cell shares with the original: classes, modules and caches are not copied."""
         try:
             value = cell.cell_contents
@@ -222,14 +222,14 @@ class _Explorer:
         kind = type(value)
         if not self.visit(value, True) and kind not in ATOMS:
             self.visit(kind)
-            self._inside(value)
+            self._visit_contents(value)
 
-    def _inside(self, value: Any, depth: int = 0) -> None:
+    def _visit_contents(self, value: Any, depth: int = 0) -> None:
         """Follow functions, classes and objects in containers and attributes: registries, callbacks, helpers."""
-        if id(value) in self._seen or depth > _DEEP or len(self._seen) >= _MAX_READ:
+        if id(value) in self._seen or depth > _MAX_DEPTH or len(self._seen) >= _MAX_READ:
             return
         items = contents(value)
-        if not 0 < len(items) <= _LONG:
+        if not 0 < len(items) <= _MAX_LENGTH:
             return
         self._seen[id(value)] = value
         for each in items:
@@ -237,7 +237,7 @@ class _Explorer:
             if (kind in ATOMS and kind is not type) or isinstance(each, torch.Tensor) or self.visit(each, True):
                 continue
             self.visit(kind)
-            self._inside(each, depth + 1)
+            self._visit_contents(each, depth + 1)
 
     def _variable(self, owner: Any, name: str, value: Any, stored: bool, own: bool) -> None:
         kind = type(value)
@@ -245,7 +245,7 @@ class _Explorer:
         if not followed and kind not in ATOMS:
             self.visit(kind)  # methods of the held object may run, too
             if own:
-                self._inside(value)
+                self._visit_contents(value)
         if stored or (not followed and (kind not in ATOMS or isinstance(owner, type))):
             self._variables.setdefault((id(owner), name), Variable(owner, name))
 

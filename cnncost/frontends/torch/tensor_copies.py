@@ -1,4 +1,4 @@
-"""Copies of tensors with their values, which share memory, overlap and leave gaps as the originals do."""
+"""Copies tensors with their values so that they share memory, overlap and have gaps like the originals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from cnncost.frontends.torch.compat.tensors import identity_of
 
 _SPARE = 1 << 26
-"""Bytes of a storage beside the tensor's own that are copied, too: not a whole data set for one of its rows."""
+"""Maximum bytes of a storage outside a tensor that are copied with it: a row doesn't copy its whole data set."""
 
 
 class TensorCopies:
@@ -17,7 +17,7 @@ class TensorCopies:
         self._copies: dict[int, torch.UntypedStorage] = {}
 
     def copy_of(self, tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-        """A copy of a tensor on a device, without its history."""
+        """A copy of a tensor on a device, detached from autograd's graph."""
         tensor = tensor.detach()
         if tensor.layout is not torch.strided or type(tensor) is not torch.Tensor or tensor.is_quantized:
             return tensor.clone().to(device)
