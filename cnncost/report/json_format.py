@@ -18,6 +18,7 @@ from typing import Any, Literal, NoReturn, TypeAlias, Union, get_args, get_origi
 from cnncost.errors import CnncostError
 from cnncost.garbage import gc_disabled
 from cnncost.render.json import SCHEMA, written
+from cnncost.render.values import plain
 from cnncost.report.data import ReportData, SomeReport
 from cnncost.report.memory import MemoryFigures
 from cnncost.report.rows import Computed, Layer, Op
@@ -33,7 +34,7 @@ _OPTIONAL = {
     "assumed", "communication", "devices", "links",
 }  # fmt: skip
 """Fields left out if empty."""
-_ATOMS = frozenset({int, str, bool, float, type(None)})
+_ATOMS = frozenset({int, str, bool, type(None)})
 """Types of values that JSON has."""
 _PAIRS = {"inputs": ("shape", "dtype"), "tree": ("path", "class", "calls")}
 """Tuples written as JSON objects, by field."""
@@ -98,7 +99,7 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    return value
+    return plain(value)  # a derived number may be a Fraction, infinite or NaN
 
 
 @gc_disabled()

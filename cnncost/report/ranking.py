@@ -11,10 +11,8 @@ from cnncost.near import suggestion
 from cnncost.report.columns import FURTHER, LAYER, OP, By, Column, Row, is_lower_bound, table
 from cnncost.report.data import ReportData
 from cnncost.report.rows import Op, Totals
-from cnncost.report.schema import total
+from cnncost.report.schema import SIZES, total
 
-_SORTABLE = frozenset({"count", "bytes", "ratio"})
-"""Formats of columns that rows can be sorted by."""
 _ALIASES = {"share": "macs"}
 _ORDINALS = frozenset({"call", "depth"})
 """Columns whose numbers say where a row is; sorting by them means nothing."""
@@ -87,6 +85,11 @@ def check(asked: Ranking, by: By) -> None:
             _sizes_of(wanted, asked.sort, columns)
 
 
+def sorted_by(report: ReportData, by: By, asked: Ranking | None) -> str:
+    """Return the name of the column that the user wants rows to be sorted by; empty if none was named."""
+    return _column(report, table(report, by)[0], asked.sort).name if asked is not None and asked.sort else ""
+
+
 def ranked(report: ReportData, by: By, asked: Ranking) -> Ranked:
     """Sort a view's rows; ties go to most MACs, most FLOPs, then to the first.
 
@@ -116,13 +119,13 @@ def _column(report: ReportData, columns: Sequence[Column], sort: str | None) -> 
         return _sizes(columns)["macs" if report.totals.macs else "flops"]
     wanted = _wanted(sort)
     further = next((each for each in FURTHER if wanted in _called(each)), None)
-    if further is not None and further.look in _SORTABLE and further not in columns:
+    if further is not None and further.look in SIZES and further not in columns:
         raise CnncostError(f"sort: {sort} is a column of +{further.group}, which was not requested")
     return _sizes_of(wanted, sort, columns)
 
 
 def _sizes(columns: Sequence[Column]) -> dict[str, Column]:
-    return {each.name: each for each in columns if each.look in _SORTABLE and each.name not in _ORDINALS}
+    return {each.name: each for each in columns if each.look in SIZES and each.name not in _ORDINALS}
 
 
 def _sizes_of(wanted: str, sort: str, columns: Sequence[Column]) -> Column:

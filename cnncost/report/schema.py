@@ -10,11 +10,13 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from operator import attrgetter
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from cnncost.graph import Graph
 
-Look: TypeAlias = Literal["text", "flag", "shapes", "count", "bytes", "ratio", "along"]
+Look: TypeAlias = Literal["text", "flag", "shapes", "count", "bytes", "ratio", "share", "along"]
+SIZES: frozenset[Look] = frozenset({"count", "bytes", "ratio", "share"})
+"""Looks of numbers that rows can be sorted by."""
 Sums: TypeAlias = Literal["sum", "any", "no"]
 Pass: TypeAlias = Callable[[Graph], Mapping[int, int]]
 """A pass: returns a number by the call's index; a call that is missing has 0."""
@@ -26,7 +28,7 @@ class Statistic(NamedTuple):
     Attributes:
         heading: displayed above the column.
         meaning: one-sentence description.
-        look: format of a value; counts, bytes and ratios are right-aligned.
+        look: format of a value: a `ratio` is a float, a `share` a Fraction of 1, shown in percent.
         sums: how several rows become one: `sum`, `any` (of flags), or `no`.
         bounded: whether an op without a rule makes it a lower bound.
         masked: whether an unknown mask makes it an upper bound.
@@ -46,12 +48,19 @@ class Statistic(NamedTuple):
     given_by: Pass | None = None
 
 
+def _look(look: Look) -> Look:
+    """Return a look. Raises TypeError unless it is one: tables know more kinds of values than rows may have."""
+    if look not in get_args(Look):
+        raise TypeError(f"look {look!r}: expected one of {', '.join(get_args(Look))}")
+    return look
+
+
 def statistic(
     heading: str, meaning: str, look: Look = "count", *, sums: Sums = "sum", bounded: bool = False,
     masked: bool = False, group: str = "", given_by: Pass | None = None, default: Any = dataclasses.MISSING,
 ) -> Any:  # fmt: skip
     """Declare a field of a row; arguments as in `Statistic`. Grouped fields are None or `default` until requested."""
-    about = Statistic(heading, meaning, look, sums, bounded, masked, group, "", given_by)
+    about = Statistic(heading, meaning, _look(look), sums, bounded, masked, group, "", given_by)
     if group and default is dataclasses.MISSING:
         default = None
     if given_by is not None:
@@ -69,10 +78,11 @@ def derived(
     heading: str, meaning: str, look: Look = "count", *, after: str, bounded: bool = False
 ) -> Callable[[Callable[[Any], Any]], property]:
     """Declare a property as a column: a number computed from other fields of the same row, also of summed rows."""
+    about = Statistic(heading, meaning, _look(look), "no", bounded, after=after)
 
     def declare(function: Callable[[Any], Any]) -> property:
         column = _Derived(function)
-        column.about = Statistic(heading, meaning, look, "no", bounded, after=after)
+        column.about = about
         return column
 
     return declare
@@ -108,10 +118,15 @@ def statistics(kind: Any) -> dict[str, Statistic]:
     return dict(fields)
 
 
+def origins(kind: Any, name: str) -> tuple[str, ...]:
+    """Return a column, the one that it follows if it is derived, and so on, up to a stored one."""
+    about = statistics(kind).get(name)
+    return (name, *origins(kind, about.after)) if about is not None and about.after else (name,)
+
+
 def stored(kind: Any, name: str) -> str:
     """Return the stored (not derived) column that a derived number follows, directly or not; a stored one itself."""
-    after = statistics(kind)[name].after
-    return stored(kind, after) if after else name
+    return origins(kind, name)[-1]
 
 
 @cache

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from cnncost.errors import CnncostError, InputError
 from cnncost.near import suggestion
-from cnncost.render.values import Kind, along
+from cnncost.render.values import Kind, along, plain
+from cnncost.report.columns import ALWAYS, united
 from cnncost.report.model import Report
 
 
@@ -30,7 +31,7 @@ class Figure(NamedTuple):
 
 
 def _total(name: str) -> Callable[[Report], Any]:
-    return lambda report: getattr(report.totals, name)
+    return lambda report: plain(getattr(report.totals, name))  # the journal is JSON
 
 
 def _bytes(name: str) -> Callable[[Report], Any]:
@@ -46,16 +47,13 @@ def _field(report: Report) -> str | None:
     return along(tuple(str(size) for size in sizes)) or None
 
 
-FIGURES: dict[str, Figure] = {
-    "params": Figure("params", "parameters, each counted once", "count", _total("params")),
-    "trainable_params": Figure(
-        "trainable", "parameters that training changes", "count", _total("trainable_params")
-    ),
-    "buffers": Figure("buffers", "elements of buffers", "count", _total("buffers")),
-    "macs": Figure("MACs", "multiply-accumulates of forward", "count", _total("macs")),
-    "flops": Figure("FLOPs", "floating-point operations of forward", "count", _total("flops")),
-    "bytes_read": Figure("read", "bytes, if each op reads its inputs once", "bytes", _total("bytes_read")),
-    "bytes_written": Figure("written", "bytes, if each op writes its outputs once", "bytes", _total("bytes_written")),
+_MEANINGS = {"macs": "multiply-accumulates of forward", "flops": "floating-point operations of forward"}
+"""Of columns that a sweep has of a training step, too."""
+_COLUMNS = {
+    each.name: Figure(each.heading, _MEANINGS.get(each.name, each.meaning), each.look, _total(each.name))
+    for each in ALWAYS
+}
+_OWN = {
     "ops": Figure("ops", "ops that forward runs", "count", _total("ops")),
     "weight_bytes": Figure(
         "weights", "bytes of parameters and buffers", "bytes",
@@ -82,10 +80,11 @@ FIGURES: dict[str, Figure] = {
         lambda _: None,  # of the name, not of the Report
     ),
 }  # fmt: skip
+FIGURES: dict[str, Figure] = united("sweep", _COLUMNS, _OWN)
 """By name, in the order of columns."""
 USUAL = ("params", "macs", "flops", "weight_bytes", "inference_peak")
 """The columns of a sweep that names none."""
-LOWER = {"macs", "flops", "bytes_read", "bytes_written"}
+LOWER = {each.name for each in ALWAYS if each.bounded}
 """Figures that ops without a rule are missing from."""
 
 

@@ -18,7 +18,7 @@ from cnncost.sweeps.table import Table, document
 
 MOST = 2000
 """Rows of the table that is shown without scripts."""
-_LOOKS = {"count": "count", "bytes": "bytes", "seconds": "seconds", "number": "figure"}
+_LOOKS = {"number": "figure"} | {look: look for look in ("count", "bytes", "seconds", "ratio", "share")}
 _MORE = frozenset("accuracy acc top1 top5 map miou auc f1 score bleu throughput".split())
 """Words in the name of a joined column of which more is better."""
 
@@ -78,6 +78,8 @@ def _better(column: Column) -> str:
     """Which end of a column is the better one: of costs less; of the user's own as the name says."""
     if column.name == "accuracy":
         return "more"
+    if column.name in FIGURES and column.kind in {"ratio", "share"}:
+        return ""
     if column.name in FIGURES or column.name.startswith("seconds_") or less(column.name):
         return "less"
     return "more" if _MORE & {*re.split(r"[^a-z0-9]+", column.name.lower().replace("@", ""))} else ""

@@ -7,9 +7,9 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from cnncost.errors import CnncostError
-from cnncost.render.values import show
+from cnncost.render.values import plain, show
 from cnncost.report import columns as known
-from cnncost.report.columns import Column
+from cnncost.report.columns import Column, without
 from cnncost.report.data import ReportData
 from cnncost.report.entries import full_name, note
 from cnncost.report.fields import with_receptive_fields
@@ -17,7 +17,7 @@ from cnncost.report.further import with_columns, with_memory
 from cnncost.report.interactive.encoding import Json, dictionary, number
 from cnncost.report.outline import Item, depth_of, outline, visible
 from cnncost.report.rows import Layer, Module, several
-from cnncost.report.schema import Look, changed, names, total
+from cnncost.report.schema import SIZES, Look, changed, names, stored, total
 from cnncost.report.tree import by_module, windows_of
 
 _HIDDEN = frozenset({"path", "depth", "calls", "unknown", "mask_unknown"})
@@ -87,8 +87,14 @@ def columns_of(wide: ReportData) -> list[Column]:
     """Return the columns after the row's name, without those that are empty in all rows."""
     shown, _ = known.table(wide, "module")
     hidden: frozenset[str] = _HIDDEN | (set() if wide.totals.frozen_params else {"trainable_params", "frozen_params"})
-    found = [column for column in shown if column.name not in hidden and any(_has(column, row) for row in wide.modules)]
-    return sorted(found, key=lambda column: _LAST.index(column.name) if column.name in _LAST else -1)
+    found = [column for column in without(shown, hidden) if any(_has(column, row) for row in wide.modules)]
+    return sorted(found, key=_place)
+
+
+def _place(column: Column) -> int:
+    """Return the place among the last columns of a column, or of the one that it is derived from; -1 before them."""
+    name = stored(Module, column.name)
+    return _LAST.index(name) if name in _LAST else -1
 
 
 def _has(column: Column, row: Module) -> bool:
@@ -113,7 +119,7 @@ def encoded(tree: Sequence[TreeItem], wide: Widened, columns: Sequence[Column]) 
     """
     extra = _filled(columns)
     rows = [_row(each.item, wide, extra) for each in tree]
-    numeric = [column for column in columns if column.look in {"count", "bytes", "ratio"}]
+    numeric = [column for column in columns if column.look in SIZES]
     marks: dict[str, dict[int, str]] = {}
     for i, row in enumerate(rows):
         if row.unknown or row.mask_unknown:
@@ -154,7 +160,7 @@ def _texts(look: Look, values: Iterable[Any]) -> Iterator[str]:
 
 
 def _number(value: Any) -> Json:
-    return number(value) if isinstance(value, int) else value
+    return number(value) if isinstance(value, int) else plain(value)
 
 
 def _is_own_row(item: Item, path: str) -> bool:
