@@ -103,7 +103,7 @@ json.dump({
     "least": [max(map(len, each.splitlines())) for each in (
         sorted_text("runs", 40), sorted_text("bytes_read", 40), document.to_text(report.with_memory(), width=40),
         document.to_text(report.with_columns("trainable"), width=40))],
-    "page": report.to_html(),
+    "page": half.to_html(),
     "memory": markdown.to_markdown(document.document(report.with_memory(), "layer")),
 }, sys.stdout)
 """
@@ -247,6 +247,7 @@ def test_a_share_is_a_number_in_every_format(found):
         "": None, "head": 1.0, "blocks.0.0": 0.0, "blocks.0.1": None,
     }  # fmt: skip
     assert found["half"] == 0.2
+    assert re.search(r'"trainable_share": ?\[0\.2, ?1\.0, ?0\.0', found["page"]), "the model, its head, its blocks"
     total = next(line for line in text.splitlines() if line.startswith("total"))
     assert "  20 %  " in total
 
