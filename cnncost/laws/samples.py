@@ -256,7 +256,7 @@ def _parameters(resolved: Resolved) -> list[str]:
     """The names of forward's positional parameters."""
     import inspect
 
-    called = resolved.called(resolved.model)
+    called = resolved.callable_of(resolved.model)
     try:
         taken = inspect.signature(getattr(called, "forward", called)).parameters.values()
     except (TypeError, ValueError):

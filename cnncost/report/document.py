@@ -131,8 +131,8 @@ def _unknown(report: ReportData) -> Iterator[Notes]:
 def table(report: ReportData, by: By, rows: Sequence[Entry], opened: int | None = None) -> Table:
     """Return the table for people, with each row's share of the model's MACs.
 
-    `opened`: the table is HTML's tree, open down to this level; the share then follows the MACs, else it is the last
-    column.
+    `opened`: for an HTML page, the level down to which the tree is shown open; the share is then next to the MACs. In
+    other tables it is the last column.
     """
     shown = for_people(report, by)
     columns = [
