@@ -35,7 +35,7 @@ class Quantity(NamedTuple):
         heading: for people.
         meaning: in a sentence.
         unit: what its values are written in.
-        read: the value for a row of a Report's modules; the direction says which of several values is held
+        read: the value for a row of a Report's modules; the direction says which of several values is limited
             (the smallest for `>=`).
         usual: the comparison of a limit without a sign; None: there is no usual one.
         bounded: an op without a rule makes it a lower bound.
@@ -58,7 +58,7 @@ class Quantity(NamedTuple):
 
 
 def _column(name: str, report: Report, module: Module, _: Direction) -> Value:
-    """A column of the module table."""
+    """Read a column of the module table."""
     value = getattr(module, name)
     if value is None:
         raise CnncostError(f"{name} of {module.path or report.model!r}: it has none")
@@ -66,18 +66,18 @@ def _column(name: str, report: Report, module: Module, _: Direction) -> Value:
 
 
 def _intensity(_report: Report, module: Module, _: Direction) -> Value:
-    """FLOPs for each byte read or written; 0 where no byte is moved."""
+    """Return the FLOPs for each byte read or written; 0 where no byte is moved."""
     moved = module.bytes_read + module.bytes_written
     return Fraction(module.flops, moved) if moved else 0
 
 
 def _unknown_ops(report: Report, _module: Module, _: Direction) -> Value:
-    """Number of op executions without a rule."""
+    """Return the number of op executions without a rule."""
     return sum(report.unknown.values())
 
 
 def _receptive_field(report: Report, module: Module, direction: Direction) -> Value:
-    """Pixels of the input that one output position can depend on, along the axis that decides the limit."""
+    """Return the input pixels that one output position can depend on, along the axis that decides the limit."""
     sizes = _part(report, "receptive_field")(module.path).size
     axes = [size if isinstance(size, int) else inf for size in sizes]
     if not axes:
@@ -141,7 +141,7 @@ QUANTITIES: dict[str, Quantity] = united(
 
 
 def show(value: Value, unit: Unit) -> str:
-    """A value in three significant digits: `4.09 G`, `64.0 MiB`, `12.5`."""
+    """Return a value in three significant digits: `4.09 G`, `64.0 MiB`, `12.5`."""
     if value == inf:
         return "global"
     if unit == "ratio":
@@ -153,7 +153,7 @@ def show(value: Value, unit: Unit) -> str:
 
 
 def show_exact(value: Value, unit: Unit) -> str:
-    """A value to the last digit: `4,089,184,256`; a ratio in six digits."""
+    """Return a value to the last digit: `4,089,184,256`; a ratio in six digits."""
     if value == inf:
         return "global"
     if unit == "ratio":

@@ -134,8 +134,9 @@ def table(
 ) -> Table:  # fmt: skip
     """Return the table for people, with each row's share of the model's MACs.
 
-    `opened`: the table is HTML's tree, open down to this level; the share then follows the MACs, else it is the last
-    column. `kept`: the column that rows are sorted by, which a narrow terminal shows as long as it can.
+    `opened`: for an HTML page, the level down to which the tree is shown open; the share is then next to the MACs. In
+    other tables it is the last column. `kept`: the column that rows are sorted by, which a narrow terminal shows as
+    long as it can.
     """
     shown = for_people(report, by)
     columns = [

@@ -149,12 +149,12 @@ def groups(kind: Any) -> dict[str, tuple[str, ...]]:
 def has(row: Any, group: str) -> bool:
     """Return whether a row has the statistics of a group; False if they were not requested."""
     kind: Any = type(row)
-    return any(getattr(row, name) is not None for name in _telling(kind, group))
+    return any(getattr(row, name) is not None for name in _presence_fields(kind, group))
 
 
 @cache
-def _telling(kind: Any, group: str) -> tuple[str, ...]:
-    """The members of a group that are None where a row lacks it."""
+def _presence_fields(kind: Any, group: str) -> tuple[str, ...]:
+    """Return the members of a group that are None in a row without the group; its flags are False there, never None."""
     return tuple([name for name in groups(kind).get(group, ()) if statistics(kind)[name].look != "flag"])
 
 
@@ -162,7 +162,7 @@ def total(rows: Iterable[Any], kind: Any) -> dict[str, Any]:
     """Return the statistics of a class, aggregated over rows; None for optional ones that no row has."""
     rows = list(rows)
     if len(rows) == 1:
-        return _alone(rows[0], kind)
+        return _total_of_one(rows[0], kind)
     sums: dict[str, Any] = {}
     for name in names(kind, "sum"):
         values = [value for row in rows if (value := getattr(row, name, None)) is not None]
@@ -172,10 +172,10 @@ def total(rows: Iterable[Any], kind: Any) -> dict[str, Any]:
     return sums
 
 
-def _alone(row: Any, kind: Any) -> dict[str, Any]:
-    """The same of one row, as most modules have."""
+def _total_of_one(row: Any, kind: Any) -> dict[str, Any]:
+    """`total` of a single row: a fast path, as most modules have only one."""
     sums: dict[str, Any] = {}
-    for name, zero in _sums(kind):
+    for name, zero in _empty_sums(kind):
         value = getattr(row, name, None)
         sums[name] = zero if value is None else value
     for name in names(kind, "any"):
@@ -184,26 +184,29 @@ def _alone(row: Any, kind: Any) -> dict[str, Any]:
 
 
 @cache
-def _sums(kind: Any) -> tuple[tuple[str, int | None], ...]:
-    """The statistics that are summed, and what the sum of no number is."""
+def _empty_sums(kind: Any) -> tuple[tuple[str, int | None], ...]:
+    """Return the names of the summed statistics, each with the value of an empty sum."""
     return tuple([(name, None if statistics(kind)[name].group else 0) for name in names(kind, "sum")])
 
 
 def changed(row: Any, **values: Any) -> Any:
     """Return a copy of a row with some fields changed; faster than `dataclasses.replace`, as there may be many rows."""
     kind: Any = type(row)
-    made = object.__new__(kind)
+    copy = object.__new__(kind)
     read, write = _fields(kind)
     for each, value in zip(write, read(row), strict=True):
-        each(made, value)
+        each(copy, value)
     for name, value in values.items():
-        object.__setattr__(made, name, value)
-    return made
+        object.__setattr__(copy, name, value)
+    return copy
 
 
 @cache
 def _fields(kind: Any) -> tuple[Callable[[Any], tuple[Any, ...]], tuple[Callable[[Any, Any], None], ...]]:
-    """What reads all fields of a row class with slots, and for each what writes it."""
+    """Return a function that reads all fields of a slotted row class, and a function for each field that writes it.
+
+    Those of the slots' descriptors write to a frozen dataclass, whose `__setattr__` raises.
+    """
     held = [field.name for field in dataclasses.fields(kind)]
     return attrgetter(*held), tuple([getattr(kind, name).__set__ for name in held])
 

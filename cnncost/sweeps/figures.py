@@ -1,4 +1,4 @@
-"""The figures that a sweep's rows may have: how each is read from a Report."""
+"""The columns of figures that a sweep may have, and how each is read from a Report."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Figure(NamedTuple):
     """A figure.
 
     Attributes:
-        heading: for people.
-        meaning: in a phrase.
-        kind: what its values are.
-        of: its value in a Report; None where it has none.
-        training: whether it is of a training step.
+        heading: displayed heading.
+        meaning: description.
+        kind: kind of its values, which determines their format.
+        of: returns its value in a Report; None if there is none.
+        training: whether it needs a training step.
     """
 
     heading: str
@@ -39,7 +39,7 @@ def _bytes(name: str) -> Callable[[Report], Any]:
 
 
 def _field(report: Report) -> str | None:
-    """`427`, `global`, or `7×3`; None where the output has no axis in space, or the field is not known."""
+    """Return `427`, `global`, or `7×3`; None if the output has no spatial axis or the field is unknown."""
     try:
         sizes = report.receptive_field("").size
     except CnncostError:
@@ -77,19 +77,19 @@ _OWN = {
     ),
     "accuracy": Figure(
         "accuracy", "top-1 in percent, as the model's package states it for these weights and this input", "number",
-        lambda _: None,  # of the name, not of the Report
+        lambda _: None,  # depends on the model's name, not on the Report
     ),
 }  # fmt: skip
 FIGURES: dict[str, Figure] = united("sweep", _COLUMNS, _OWN)
 """By name, in the order of columns."""
 USUAL = ("params", "macs", "flops", "weight_bytes", "inference_peak")
-"""The columns of a sweep that names none."""
+"""Default columns."""
 LOWER = {each.name for each in ALWAYS if each.bounded}
-"""Figures that ops without a rule are missing from."""
+"""Figures that are lower bounds if ops without a rule are missing."""
 
 
 def chosen(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of columns, in their order; `all` is all of them, and none are the usual ones.
+    """Return the requested columns in their order; `all` stands for all of them, an empty tuple for the default ones.
 
     Raises:
         InputError: a name that is no figure.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from cnncost.errors import CnncostError
 from cnncost.render.values import plain, show
-from cnncost.report import columns as known
+from cnncost.report import columns as report_columns
 from cnncost.report.columns import Column, without
 from cnncost.report.data import ReportData
 from cnncost.report.entries import full_name, note
@@ -85,7 +85,7 @@ def parents(levels: Iterable[int]) -> list[int]:
 
 def columns_of(wide: ReportData) -> list[Column]:
     """Return the columns after the row's name, without those that are empty in all rows."""
-    shown, _ = known.table(wide, "module")
+    shown, _ = report_columns.table(wide, "module")
     hidden: frozenset[str] = _HIDDEN | (set() if wide.totals.frozen_params else {"trainable_params", "frozen_params"})
     found = [column for column in without(shown, hidden) if any(_has(column, row) for row in wide.modules)]
     return sorted(found, key=_place)
@@ -117,7 +117,7 @@ def encoded(tree: Sequence[TreeItem], wide: Widened, columns: Sequence[Column]) 
     `own` and `biggest` list row numbers; dicts by row number leave out most rows. `together` is the number of modules
     that a folded row sums, `labels` their first and last path.
     """
-    extra = _filled(columns)
+    extra = _widened_columns(columns)
     rows = [_row(each.item, wide, extra) for each in tree]
     numeric = [column for column in columns if column.look in SIZES]
     marks: dict[str, dict[int, str]] = {}
@@ -146,12 +146,12 @@ def encoded(tree: Sequence[TreeItem], wide: Widened, columns: Sequence[Column]) 
 
 
 def _values(column: Column, rows: Sequence[Module]) -> Iterator[Any]:
-    """Of a column: `column.of` each row, of which none is a total."""
+    """Yield a column's value in each row: as `column.of`, which would also ask whether the row is a total."""
     return map(attrgetter(column.attribute or column.name), rows)
 
 
 def _texts(look: Look, values: Iterable[Any]) -> Iterator[str]:
-    """Values as they are shown; many rows have the same."""
+    """Yield values as displayed; each distinct value is formatted once, as many rows have the same."""
     known: dict[Any, str] = {}
     for value in values:
         if value not in known:
@@ -168,7 +168,7 @@ def _is_own_row(item: Item, path: str) -> bool:
     return path in item.paths and (item.own or not item.children)
 
 
-def _filled(columns: Sequence[Column]) -> list[Column]:
+def _widened_columns(columns: Sequence[Column]) -> list[Column]:
     """Return the columns that only the widened report fills, without derived ones, which follow from them."""
     stored = {*names(Module, "sum"), *names(Module, "any"), *names(Module, "no")}
     return [column for column in columns if column.group and (column.attribute or column.name) in stored]
