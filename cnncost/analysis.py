@@ -42,7 +42,7 @@ def analyze(
     name: str | None = None, strict: bool = False, training: bool = False, loss: Any = None, optimizer: Any = None,
     set_to_none: bool = True, trace: Trace = "static", autocast: Any = None,
 ) -> Report:  # fmt: skip
-    """The exact cost of a model, from one run on tensors without data.
+    """Count the exact cost of a model, from one run on tensors without data.
 
     Args:
         model: an `nn.Module` (not changed, its weights not touched), a specification such as `"lenet5"`,
@@ -76,7 +76,8 @@ def analyze(
         CnncostError: the model can't be found, built or run; the message says where and what to do. If forward
             failed, the error's `partial` is the Report of the ops before the failure, if any ran.
         UnknownOpError: `strict` is set and an op has no rule.
-        InputError: with `training`, a loss of nothing trainable, an optimizer that can't be built or needs a closure.
+        InputError: with `training`, the loss depends on nothing trainable, or the optimizer can't be built or needs a
+            closure.
     """
     _check_flags(strict=strict, set_to_none=set_to_none)
     _check(trace, training, training or (loss is None and optimizer is None and set_to_none))
@@ -92,12 +93,12 @@ def analyze(
 
     with gc_disabled():
         resolved = resolve(model, inputs, model_args, autocast)
-        how = (loss, optimizer, set_to_none) if training else None
-        return reported(recorded(resolved, name, trace, how), strict)
+        step = (loss, optimizer, set_to_none) if training else None
+        return reported(recorded(resolved, name, trace, step), strict)
 
 
 def recorded(resolved: Resolved, name: str | None, trace: Trace, step: tuple[Any, Any, bool] | None) -> Recording:
-    """Record a model's forward, and a training step.
+    """Record a model's forward and, if one is given, a training step.
 
     Args:
         resolved: the model, ready to be recorded.
@@ -106,7 +107,7 @@ def recorded(resolved: Resolved, name: str | None, trace: Trace, step: tuple[Any
         step: loss, optimizer and set_to_none of a training step; None: none is recorded.
 
     Raises:
-        CnncostError: forward fails; the error's `partial` is the Report of the ops before the failure, if any ran.
+        CnncostError: forward failed; the error's `partial` is the Report of the ops before the failure, if any ran.
     """
     name = name or resolved.title
     with gc_disabled(), _partial(name):
@@ -116,7 +117,7 @@ def recorded(resolved: Resolved, name: str | None, trace: Trace, step: tuple[Any
 
 
 def reported(recording: Recording, strict: bool = False) -> Report:
-    """The Report of a recording. Raises UnknownOpError and DataDependentError as `analyze` does."""
+    """Return the Report of a recording. Raises UnknownOpError and DataDependentError as `analyze` does."""
     with gc_disabled():
         report = _reported(recording.name, recording.graph, recording.step, strict)
     if recording.input_names:
@@ -127,14 +128,14 @@ def reported(recording: Recording, strict: bool = False) -> Report:
 
 
 def _check_flags(**flags: Any) -> None:
-    """Reject flags that are no bools: "no" and "False" would be true."""
+    """Reject flags that are not bools: the texts "no" and "False" would count as true."""
     for name, flag in flags.items():
         if not isinstance(flag, bool):
             raise InputError(f"analyze: {name}: expected True or False, got {flag!r}"[:300])
 
 
 def _check(trace: str, training: Any, fits_training: bool) -> None:
-    """Reject an unknown trace, a `training` that is no bool, and training arguments without it."""
+    """Reject an unknown trace, a `training` that is not a bool, and training arguments without it."""
     if not isinstance(training, bool):
         raise InputError(
             f"analyze: training: expected True or False, got {type(training).__name__}; the step's loss and optimizer "
@@ -149,7 +150,7 @@ def _check(trace: str, training: Any, fits_training: bool) -> None:
 
 
 def _saved(source: ModelSource, *, fits: bool) -> Report:
-    """The Report in a file, which takes no inputs and no settings of a run."""
+    """Return the Report in a file; raises unless `fits`: inputs and settings of a run can't be applied to it."""
     if not fits:
         raise InputError(
             f"{source.text}: a saved report is of the run that it was made for; "
@@ -159,41 +160,41 @@ def _saved(source: ModelSource, *, fits: bool) -> Report:
 
 
 def _check_graph(*, fits: bool) -> None:
-    """Reject settings of a run, which a recorded Graph has behind it."""
+    """Raise unless `fits`: settings of a run can't be applied to a Graph that is recorded already."""
     if not fits:
         raise InputError("analyze: a Graph is of the run that was recorded; expected a model to train or cast")
 
 
 @contextmanager
 def _partial(name: str) -> Iterator[None]:
-    """Attach the Report of the ops before the failure to errors raised inside."""
+    """Set `partial`, the Report of the ops before the failure, on errors raised inside."""
     try:
         yield
     except CnncostError as error:
         if error.recorded is not None:
-            error.partial = _passed(name, error.recorded, None, False)
+            error.partial = _run_passes(name, error.recorded, None, False)
         raise
 
 
-_MADE: dict[int, tuple[ref[Graph], object, Report]] = {}
-"""Report cache, keyed by graph identity: a cached model returns the same Graph again."""
-SESSION.own_table("reports", _MADE)
+_REPORTS: dict[int, tuple[ref[Graph], object, Report]] = {}
+"""Cache of Reports by `id(graph)`: a model whose recording is cached returns the same Graph object again."""
+SESSION.own_table("reports", _REPORTS)
 
 
 def _reported(name: str, graph: Graph, step: Graph | None, strict: bool) -> Report:
-    """The Report of a recorded run; cached for a Graph without unknown ops until a rule changes."""
-    made = _MADE.get(id(graph)) if step is None else None
-    if made is not None and made[0]() is graph and made[1] is epoch():
-        return made[2].copy_for(name, graph)
-    report = _passed(name, graph, step, strict)
+    """Return the Report of a recorded run; cached until a rule changes, unless the Graph has unknown ops."""
+    cached = _REPORTS.get(id(graph)) if step is None else None
+    if cached is not None and cached[0]() is graph and cached[1] is epoch():
+        return cached[2].copy_for(name, graph)
+    report = _run_passes(name, graph, step, strict)
     if step is None and not report.unknown:
-        key, table = id(graph), _MADE  # the process may end before the Graph does, and take the name with it
+        key, table = id(graph), _REPORTS  # a local name: at exit, globals may be gone before the Graph is
         table[key] = (ref(graph, lambda _: table.pop(key, None)), epoch(), report.copy_for(name, None))
     return report
 
 
-def _passed(name: str, graph: Graph, step: Graph | None, strict: bool) -> Report:
-    """Run all passes over the recorded forward and training step."""
+def _run_passes(name: str, graph: Graph, step: Graph | None, strict: bool) -> Report:
+    """Run all passes over the recorded forward and training step, and return the Report."""
     computed = compute(graph)
     phases = compute_phases(step) if step is not None else {}
     unknown = [*computed.unknown, *(u for part in phases.values() for u in part.unknown)]

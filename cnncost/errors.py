@@ -1,7 +1,7 @@
 """Exceptions of cnncost.
 
-Inner code states the reason; the edge (`analyze`, the command line) adds the place. A message
-names where it happened, what was expected, what came, and what to do.
+Inner code states the reason; the entry points (`analyze`, the command line) add the place. A message says where it
+happened, what was expected, what was found, and what to do.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ class CnncostError(Exception):
     """Base class of the library's exceptions.
 
     Attributes:
-        recorded: where forward failed, the Graph of what it did before; None if it did nothing.
-        partial: the Report of that Graph, of an error that `analyze` raised.
+        recorded: if forward failed, the Graph of the ops before; None if there are none.
+        partial: the Report of that Graph, set by `analyze`.
     """
 
-    recorded: Any = None  # a Graph and a Report: nothing that raises has to know either
+    recorded: Any = None  # a Graph and a Report: typed as Any, so that this module needn't import them
     partial: Any = None
 
 
@@ -34,15 +34,15 @@ class SourceError(CnncostError):
 
 
 class InputError(CnncostError):
-    """Inputs that can't be read, or that no forward could take."""
+    """Inputs or arguments that can't be read, or that no forward accepts."""
 
 
 class ForwardError(CnncostError):
-    """The model's own forward failed; `path` is the module in which it did.
+    """The model's own forward failed.
 
     Attributes:
-        path: the module's path, `""` for the model itself.
-        misfit: the input is not what the module takes, whatever the values are.
+        path: path of the module that failed, `""` for the model itself.
+        misfit: the module rejects the inputs' shapes or dtypes, so that running on real data would fail too.
     """
 
     def __init__(self, message: str, path: str = "", misfit: bool = False) -> None:
@@ -52,7 +52,7 @@ class ForwardError(CnncostError):
 
 
 class DataDependentError(ForwardError):
-    """Forward reads the values of a tensor, and static analysis has none."""
+    """Forward reads the values of a tensor, which has none in static analysis."""
 
 
 class NoShapeError(ForwardError):
@@ -60,7 +60,7 @@ class NoShapeError(ForwardError):
 
 
 class UnknownOpError(CnncostError):
-    """Strict analysis met ops without a rule."""
+    """Strict analysis found ops without a rule."""
 
 
 class RuleError(CnncostError):
@@ -80,7 +80,7 @@ class MissingPackageError(CnncostError):
 
 
 class DeviceError(CnncostError):
-    """A device that is not known, not described well, or has no ceiling for what is asked of it."""
+    """A device that is unknown or badly described, or has no peak for the requested number format."""
 
 
 class BenchError(CnncostError):

@@ -11,13 +11,16 @@ from cnncost.errors import OutputError
 
 
 def check(path: str | Path) -> int | None:
-    """The mode of what is at a path, None if there is nothing; to be called before work that ends in `write`.
+    """Check that a path can be written to, before long work that ends in `write`.
 
-    A new file's folder is tried by a file that is made and removed at once, as no permission bits tell of a file system
-    that takes none.
+    Creates and removes a temporary file beside the target, because permission bits don't tell whether the file system
+    accepts new files.
+
+    Returns:
+        `st_mode` of the existing file, pipe or device at the path; None if there is none.
 
     Raises:
-        OutputError: the folder does not exist or may not be written to, the target is a folder or may not be written.
+        OutputError: the folder does not exist or is not writable, or the target is a folder or not writable.
     """
     target = Path(path)
     try:
@@ -33,13 +36,13 @@ def check(path: str | Path) -> int | None:
     if mode is not None and not os.access(target, os.W_OK):
         raise OutputError(f"{target}: may not be written; change its permissions or choose another name")
     if mode is None or stat.S_ISREG(mode):
-        _try_out(target)
+        _check_new_file(target)
     return mode
 
 
-def _try_out(target: Path) -> None:
-    """Make an empty file beside the target, and remove it."""
-    part = _part(Path(os.path.realpath(target)))
+def _check_new_file(target: Path) -> None:
+    """Create and remove an empty file beside the target."""
+    part = _temporary(Path(os.path.realpath(target)))
     try:
         part.touch(exist_ok=False)
         part.unlink()
@@ -47,19 +50,19 @@ def _try_out(target: Path) -> None:
         raise _failure(target, error) from None
 
 
-def _part(target: Path) -> Path:
-    """A name beside the target that nobody has."""
+def _temporary(target: Path) -> Path:
+    """Return an unused name in the target's folder."""
     return target.with_name(f".cnncost-{os.getpid()}-{secrets.token_hex(4)}.part")
 
 
 def write(path: str | Path, text: str | bytes) -> None:
-    """Put a text, or a picture's bytes, into a file: beside it, then moved into its place; nobody sees half of it.
+    """Write a text or bytes to a file atomically: into a temporary file, which then replaces the target.
 
-    A link is followed; an existing file keeps its permissions. What is no file (a pipe, `/dev/stdout`)
-    is written to as it is.
+    A symbolic link is followed; an existing file keeps its permissions. A pipe or device (`/dev/stdout`) is written to
+    directly.
 
     Raises:
-        OutputError: what `check` raises, or the writing fails.
+        OutputError: as `check` does, or writing failed.
     """
     write_bytes(path, text.encode() if isinstance(text, str) else text)
 
@@ -77,8 +80,8 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 
 def _replace(target: Path, data: bytes, mode: int | None) -> None:
-    """Write a temporary file next to the target and rename it; always clean up."""
-    part = _part(target)
+    """Write a temporary file next to the target and rename it; removes it if that fails."""
+    part = _temporary(target)
     try:
         with part.open("xb") as file:
             file.write(data)
@@ -91,7 +94,7 @@ def _replace(target: Path, data: bytes, mode: int | None) -> None:
 
 
 def folder_error(path: str | Path) -> OutputError:
-    """That a folder is where a file should be."""
+    """Return the error for a path that is a folder instead of a file."""
     return OutputError(f"{path}: is a folder; name a file in it, for example {Path(path) / 'report.html'}")
 
 

@@ -25,7 +25,7 @@ class Step(NamedTuple):
 
 
 def peak(model: Any, inputs: Any, *, step: Step | None = None, block: int = 1, trace: Trace = "static") -> int:
-    """Bytes alive at the peak of a forward or training step.
+    """Return the bytes alive at the peak of a forward or training step.
 
     Args:
         model: as in `analyze`.
@@ -46,7 +46,7 @@ def peak(model: Any, inputs: Any, *, step: Step | None = None, block: int = 1, t
 
 
 def largest_batch(peak_at: Callable[[int], int], limit: int) -> int:
-    """The largest batch size whose peak is within a limit; 0 if one example doesn't fit, at most `MOST`.
+    """Return the largest batch size, at most `MOST`, whose peak is within a limit; 0 if one example doesn't fit.
 
     Args:
         peak_at: returns the peak in bytes at a batch size; must not decrease as the batch grows.

@@ -26,23 +26,23 @@ def roofline(
     model: Model | Report, inputs: Any = None, *, device: str, dtype: Any = None, device_file: str | Path | None = None,
     step: bool = False, link: str | None = None, node: int | None = None, algorithm: str = "ring", **how: Any,
 ) -> Prediction:  # fmt: skip
-    """The time of a model on a device by the roofline model, op by op; no such device is needed.
+    """Predict the time of a model on a device by the roofline model, op by op; the device itself is not needed.
 
     Args:
         model: as for `analyze`, or a Report.
         inputs: as for `analyze`.
         device: one of `cnncost devices`, such as `"h100"`.
-        dtype: take all floats as this number format, such as `"bf16"` or `torch.bfloat16`; None: as recorded.
+        dtype: treat all floats as this number format, such as `"bf16"` or `torch.bfloat16`; None: as recorded.
         device_file: a TOML file with further devices.
-        step: of a training step in place of a forward.
-        link: of a split model: the link of all collectives, `"nvlink"`, `"xgmi"`, `"pcie"` or `"infiniband"`; None:
-            within a node the device's fastest, beyond it InfiniBand.
-        node: of a split model: ranks on a node; None: as many as the device's fastest link joins.
-        algorithm: of its all-reduces: `"ring"` or `"tree"`.
+        step: predict a training step instead of a forward.
+        link: for a split model, the link that all collectives use: `"nvlink"`, `"xgmi"`, `"pcie"` or `"infiniband"`;
+            None: the device's fastest link within a node, InfiniBand between nodes.
+        node: for a split model, the number of ranks on a node; None: as many as the device's fastest link joins.
+        algorithm: for a split model, the algorithm of its all-reduces: `"ring"` or `"tree"`.
         how: further arguments of `analyze`, such as `training=True`.
 
     Returns:
-        The Prediction: `.roofline.total.seconds`, and times by call and op; `.links.times` of what a split model sends.
+        The Prediction: `.roofline.total.seconds`, and times by call and op; `.links.times` of a split model.
 
     Raises:
         CnncostError: an unknown device or number format, a report that was read from a file, or what `analyze` raises.
@@ -69,16 +69,16 @@ def roofline(
 
 
 def diff(old: Model | Report, new: Model | Report, inputs: Any = None, **how: Any) -> Diff:
-    """What changed between two models, and which modules did it; modules that were renamed or moved are found again.
+    """Compare two models' costs and name the modules that changed them; renamed or moved modules are matched.
 
     Args:
         old: a model as for `analyze`, or a Report.
         new: the same.
-        inputs: as for `analyze`, of both.
+        inputs: as for `analyze`, for both.
         how: further arguments of `analyze`, for both.
 
     Returns:
-        The Diff: `.changes`, and figures of both sides.
+        The Diff: `.changes`, and the figures of both models.
 
     Raises:
         CnncostError: what `analyze` raises.
@@ -94,24 +94,24 @@ def compare(
     vary: str | Sequence[str] | Mapping[str, Any] | None = None, join: str | Path | None = None,
     quality: str | None = None, **how: Any,
 ) -> ShownComparison:  # fmt: skip
-    """Parameters, MACs, FLOPs and memory of several models, and which of them no other one beats.
+    """Compare parameters, MACs, FLOPs and memory of several models, and mark the Pareto front.
 
     Args:
         models: by name, or in order; as for `analyze`, or Reports.
-        inputs: as for `analyze`, of all models that are not Reports.
-        vary: a row for each size, and all combinations: `"size=160,224,288"`, `{"batch": (1, 8)}`, a keyword of the
-            factory `"width=16,32"`, as for `formula`.
-        join: a CSV file with a column `model` and others, such as accuracy, for `.joined`; names that match nothing are
-            a warning. `"published"`: top-1 accuracies that torchvision states.
+        inputs: as for `analyze`, for all models that are not Reports.
+        vary: sizes, as for `formula`: a row for each combination. `"size=160,224,288"`, `{"batch": (1, 8)}`, or a
+            keyword of the factory, `"width=16,32"`.
+        join: a CSV file with a column `model` and further columns, such as accuracy, for `.joined`; a name that matches
+            no model is a warning. `"published"`: top-1 accuracies that torchvision states.
         quality: the column of `join` that the Pareto front sets against MACs: by default the first with numbers;
-            `-COLUMN`: less of it is better.
-        how: further arguments of `analyze`; with `vary`, `model_args`, `trace` and `autocast` alone.
+            `-COLUMN` if less is better.
+        how: further arguments of `analyze`; with `vary`, only `model_args`, `trace` and `autocast`.
 
     Returns:
-        A tuple of a Compared for each row; `str` is its table, and `to_html()` a page that draws them.
+        A tuple with a Compared for each row; `str()` returns its table, and `to_html()` a page with charts.
 
     Raises:
-        CnncostError: a table that can't be read or matches nothing, sizes of a Report, or what `analyze` raises.
+        CnncostError: the CSV file can't be read or matches no model, `vary` with a Report, or what `analyze` raises.
     """
     from cnncost.budget.compare import compare as side_by_side
     from cnncost.shown import ShownComparison
@@ -124,8 +124,8 @@ def compare(
     if vary is None:
         rows = side_by_side([_named(name, _report(model, inputs, how)) for name, model in named])
     else:
-        found = [(name, at) for name, model in named for at in _at_sizes(model, inputs, vary, how)]
-        rows = side_by_side([_named(name, at.report) for name, at in found], [at.sizes for _, at in found])
+        points = [(name, point) for name, model in named for point in _at_sizes(model, inputs, vary, how)]
+        rows = side_by_side([_named(name, p.report) for name, p in points], [p.sizes for _, p in points])
     if join is None:
         return ShownComparison(rows)
     joined = _joined(rows, join, quality, how.get("model_args") or {})
@@ -167,15 +167,15 @@ def check(
 
     Args:
         config: the budget file; None: the nearest `cnncost.toml` or `pyproject.toml`.
-        names: of the budgets; empty: all.
-        any_torch: compare with a baseline of another version of torch.
-        allow_unknown: let totals pass that miss ops without a rule.
+        names: names of the budgets to check; empty: all.
+        any_torch: accept a baseline recorded with another version of torch.
+        allow_unknown: let totals pass that are lower bounds because ops have no rule.
 
     Returns:
-        The Check: `.exit_code` is 0 if all limits are kept, and `.models` has each limit.
+        The Check: `.exit_code` is 0 if all limits are kept; `.models` lists every limit.
 
     Raises:
-        CnncostError: no budget file, a broken one, no budget of a name, a baseline that can't be read.
+        CnncostError: no budget file or a broken one, no budget of that name, or a baseline that can't be read.
     """
     from cnncost.budget import lock
     from cnncost.budget.check import check as checked
@@ -199,23 +199,23 @@ def max_batch(
     optimizer: Any = None, block: int = 1, workspace: int | str = 0, model_args: dict[str, Any] | None = None,
     autocast: Any = None,
 ) -> int:  # fmt: skip
-    """The largest batch whose peak of memory fits a device; 0 if not even one example does.
+    """Return the largest batch whose peak memory fits a device; 0 if not even one example does.
 
     Args:
         model: as for `analyze`.
-        inputs: as for `analyze`; the batch size is set in the first axis of each.
+        inputs: as for `analyze`; the first axis of each is the batch.
         device_memory: bytes, or a text such as `"24GB"` or `"24GiB"`.
         training: a training step; False: a forward without autograd.
-        loss: of the step, as for `analyze`.
-        optimizer: likewise.
-        block: bytes that the allocator rounds up to: 512 for CUDA's.
-        workspace: bytes that the device's libraries hold, or a text.
+        loss: the training step's loss, as for `analyze`.
+        optimizer: the training step's optimizer, as for `analyze`.
+        block: the allocator rounds sizes up to a multiple of this many bytes; 512 for CUDA's.
+        workspace: bytes that the device's libraries keep allocated, or a text such as `"1GiB"`.
         model_args: as for `analyze`.
         autocast: as for `analyze`.
 
     Raises:
-        CnncostError: no size, a loss or optimizer without training, inputs without a batch axis, memory that hardly
-            depends on the batch, or what `analyze` raises.
+        CnncostError: a size that can't be read, a loss or optimizer without training, inputs without a batch axis,
+            memory that hardly depends on the batch, or what `analyze` raises.
     """
     from cnncost.fit import Step, largest_batch, peak
     from cnncost.sources.batch import with_batch
@@ -227,15 +227,15 @@ def max_batch(
         raise InputError("max_batch: loss and optimizer are of a training step; leave training=True with them")
     if type(block) is not int or block < 1:
         raise InputError(f"block: expected a number of bytes from 1, such as 512, got {block!r}")
-    limit, held = _bytes("device_memory", device_memory), _bytes("workspace", workspace)
+    limit, reserved = _bytes("device_memory", device_memory), _bytes("workspace", workspace)
     resolved = resolve(model, inputs, model_args, autocast)
     resolved.check_batch_axis()
     step = Step(loss, optimizer) if training else None
 
-    def at(batch: int) -> int:
-        return held + peak(resolved, with_batch(resolved.inputs, batch), step=step, block=block)
+    def peak_at(batch: int) -> int:
+        return reserved + peak(resolved, with_batch(resolved.inputs, batch), step=step, block=block)
 
-    return largest_batch(at, limit)
+    return largest_batch(peak_at, limit)
 
 
 def _report(model: Model | Report, inputs: Any, how: dict[str, Any]) -> Report:

@@ -44,12 +44,12 @@ class Value(NamedTuple):
 
     @property
     def shape(self) -> Shape:
-        """Its shape."""
+        """The type's shape."""
         return self.type.shape
 
     @property
     def dtype(self) -> str:
-        """Its dtype, such as `float32`."""
+        """The type's dtype, such as `float32`."""
         return self.type.dtype
 
 
@@ -89,7 +89,7 @@ class OpSpec:
         return self.kind, self.inputs, self.outputs, repr(self.attrs)
 
     def get(self, name: str, default: Attr = None) -> Any:
-        """The attribute `name`, or `default`. Untyped: each rule knows the attributes of its kind."""
+        """Return the attribute `name`, or `default`. Untyped: each rule knows the attributes of its kind."""
         for key, value in self.attrs:
             if key == name:
                 return value
@@ -163,7 +163,7 @@ class Storage(NamedTuple):
     `born` is the node that allocated it, or None if it existed before the first node.
     `died` is the node after which no reference was left, or None if it outlived the run.
     `use` is its purpose: the role of its first value, or gradient or optimizer state;
-    "elsewhere" is on another device than the model and uses none of its memory.
+    "elsewhere" is memory of another device than the model's, and doesn't count.
     """
 
     id: int
@@ -178,20 +178,20 @@ class Graph:
     """One recorded run of a model.
 
     Attributes:
-        values: by id, `values[i].id == i`.
+        values: ordered by id: `values[i].id == i`.
         nodes: in execution order.
-        scopes: the module tree in its own order; `scopes[0]` is the model, path `""`.
-        calls: module calls in start order; `calls[0]` is the model's.
-        storages: by id.
+        scopes: the module tree, in the order of `named_modules`; `scopes[0]` is the model, path `""`.
+        calls: module calls in the order in which they started; `calls[0]` is the model's.
+        storages: ordered by id.
         inputs, outputs: value ids of the model's inputs and outputs.
-        real: set if real data was used; usually None.
-        examples: number of examples if inputs are a list, else None.
+        real: set if the model ran on real data; usually None.
+        examples: number of examples if the input is a list of them, else None.
         notes: remarks on how it was recorded, shown with the results.
         masks: attention masks with known values, by node index.
         failed: where forward failed; None if it finished.
         undeclared: value ids of parameters that may be constants, because the model file does not say what was
             trained: no op takes them as its weight. They may be biases or scales, but also tables or masks.
-        placement: the devices, if the model is on several.
+        placement: set if the model is on several devices.
     """
 
     values: tuple[Value, ...]
@@ -210,7 +210,7 @@ class Graph:
     placement: Placement | None = None
 
     def __repr__(self) -> str:
-        """One line, however many nodes there are."""
+        """One line with counts; a dataclass's own `repr` would print every node."""
         model = f" of {self.scopes[0].class_name}" if self.scopes else ""
         return f"<Graph{model}: {len(self.nodes)} nodes, {len(self.calls)} module calls, {len(self.values)} values>"
 
@@ -220,7 +220,7 @@ class Graph:
         return tuple(dict.fromkeys(node.spec for node in self.nodes))
 
     def call_path(self, call: int) -> str:
-        """The path of a call's module, with the suffix `#n` from its second call on."""
+        """Return the path of a call's module; from the module's second call on with the suffix `#n`."""
         scope, index = self.calls[call].scope, self.calls[call].index
         return self.scopes[scope].path + (f"#{index + 1}" if index else "")
 
@@ -264,7 +264,7 @@ def _verify_tables(graph: Graph) -> None:
 
 
 def _within(ids: Sequence[int], count: int) -> bool:
-    """Whether all ids are valid indices into a table of `count` rows."""
+    """Return whether all ids are valid indices into a table of `count` rows."""
     return not ids or (min(ids) >= 0 and max(ids) < count)
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 from cnncost.errors import GraphError
 
 Tile: TypeAlias = tuple[int, int]
-"""Number of queries and keys of a block, which a kernel computes whole or skips."""
+"""Number of queries and of keys in a block that a kernel computes whole or skips."""
 
 
 class Mask(NamedTuple):
@@ -34,11 +34,11 @@ class Mask(NamedTuple):
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of one row."""
+        """Number of bytes in a row."""
         return (self.keys + 7) // 8
 
     def rows(self) -> list[int]:
-        """The rows of all matrices, each an int whose bit j is set if key j is visible.
+        """Return the rows of all matrices, each an int whose bit j is set if key j is visible.
 
         Raises:
             ValueError: the bits are damaged, or their number doesn't match the sizes.
@@ -56,11 +56,11 @@ class Mask(NamedTuple):
         return found
 
     def pairs(self, queries: int, keys: int, tile: Tile | None = None) -> int:
-        """Number of computed pairs, summed over all matrices.
+        """Return the number of computed pairs, summed over all matrices.
 
         Args:
             queries: number of the op's queries; a mask with one row is broadcast over them.
-            keys: number of the op's keys; likewise.
+            keys: number of the op's keys; a mask with one column is broadcast over them.
             tile: (queries, keys) per tile: a tile with a visible pair is computed whole, clipped at the right and
                 lower border. None: only visible pairs count.
         """
@@ -94,7 +94,7 @@ def check(masks: tuple[tuple[int, Mask], ...], nodes: int) -> None:
 
 
 def causal_pairs(queries: int, keys: int, tile: Tile | None = None, lower_right: bool = False) -> int:
-    """Number of pairs with `is_causal`: query i sees keys 0 to i (aligned to the upper left corner).
+    """Return the number of pairs with `is_causal`: query i sees keys 0 to i (aligned to the upper left corner).
 
     `lower_right`: align to the lower right corner instead, so that the last query sees all keys.
     """
@@ -107,6 +107,7 @@ def causal_pairs(queries: int, keys: int, tile: Tile | None = None, lower_right:
 
 
 def _in_tiles(rows: list[int], keys: int, tile: Tile) -> int:
+    """Return the pairs of one matrix in tiles that contain a visible pair."""
     height, width = tile
     found = 0
     for first in range(0, len(rows), height):
@@ -119,7 +120,7 @@ def _in_tiles(rows: list[int], keys: int, tile: Tile) -> int:
 
 
 def _tile_widths(seen: int, keys: int, width: int) -> Iterator[int]:
-    """Widths of the tiles that contain a visible key; the last tile may be narrower."""
+    """Yield the widths of tiles that contain a visible key (a bit of `seen`); the last tile may be narrower."""
     whole = (1 << width) - 1
     for left in range(0, keys, width):
         if seen >> left & whole:

@@ -7,6 +7,6 @@ from difflib import get_close_matches
 
 
 def suggestion(name: str, known: Iterable[str], limit: int = 3) -> str:
-    """`; did you mean a, b?` or nothing."""
+    """Return `; did you mean a, b?`, or an empty text if no known name is similar."""
     near = get_close_matches(name, list(known), n=limit, cutoff=0.6)
     return f"; did you mean {', '.join(near)}?" if near else ""

@@ -38,7 +38,7 @@ class Custom(NamedTuple):
 
 
 class Registered(NamedTuple):
-    """A registered rule and the op name shown in reports."""
+    """A registered rule, the op name shown in reports, and the class it is for."""
 
     function: CustomRule
     name: str
@@ -87,7 +87,7 @@ def module_rule(target: type, *, name: str | None = None, replace: bool = False)
         TypeError: target is not a subclass of `torch.nn.Module`.
         ValueError: target already has a rule and `replace` is false.
     """
-    return _registering("module_rule", "torch.nn.Module", "torch.nn.modules.module.Module", target, name, replace)
+    return _decorator("module_rule", "torch.nn.Module", "torch.nn.modules.module.Module", target, name, replace)
 
 
 def function_rule(
@@ -98,7 +98,7 @@ def function_rule(
     The rule is called with the arguments of `apply`, without `ctx`.
     """
     base = "torch.autograd.function.Function"
-    return _registering("function_rule", "torch.autograd.Function", base, target, name, replace)
+    return _decorator("function_rule", "torch.autograd.Function", base, target, name, replace)
 
 
 def forget_rule(target: type) -> None:
@@ -125,23 +125,24 @@ def custom_rules(rules: Mapping[type, CustomRule]) -> Iterator[None]:
 
 
 def rule_of(target: type) -> Registered | None:
-    """The rule of a class: its own, or that of the nearest base class in its MRO."""
+    """Return the rule of a class: its own, or that of the nearest base class in its MRO."""
     return next((_RULES[each] for each in target.__mro__ if each in _RULES), None)
 
 
 def registered() -> tuple[Registered, ...]:
-    """All rules, in the order in which they were registered."""
+    """Return all rules, in the order in which they were registered."""
     return tuple(_RULES.values())
 
 
 def _is_a(target: Any, base: str) -> bool:
-    """Compare classes by name, because registering a rule must not import torch."""
+    """Return whether a class derives from `base`, by name, because registering a rule must not import torch."""
     return isinstance(target, type) and any(f"{each.__module__}.{each.__qualname__}" == base for each in target.__mro__)
 
 
-def _registering(
+def _decorator(
     decorator: str, words: str, base: str, target: Any, name: str | None, replace: bool
 ) -> Callable[[CustomRule], CustomRule]:
+    """Return the decorator that registers a rule; `decorator`, `words` and `base` name it and the base class."""
     if not _is_a(target, base):
         raise TypeError(f"{decorator}(target): expected a subclass of {words}, got {target!r}")
 
@@ -169,23 +170,23 @@ def ask(rule: Registered, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Cus
         RuleError: the rule raised, or its answer is invalid; the message names the rule.
     """
     try:
-        said = rule.function(*args, **kwargs)
+        answer = rule.function(*args, **kwargs)
     except Exception as error:
         raise RuleError(f"{rule}: it failed: {type(error).__name__}: {error}") from error
     if (
-        isinstance(said, Cost | Term)
-        or not isinstance(said, Custom | tuple)
-        or (not isinstance(said, Custom) and len(said) != 2)
+        isinstance(answer, Cost | Term)
+        or not isinstance(answer, Custom | tuple)
+        or (not isinstance(answer, Custom) and len(answer) != 2)
     ):
         raise RuleError(
-            f"{rule}: expected cnncost.custom(outputs, *terms) or a pair (outputs, cost), got {_shown(said)}"
+            f"{rule}: expected cnncost.custom(outputs, *terms) or a pair (outputs, cost), got {_shown(answer)}"
         )
-    if not isinstance(said, Custom):
-        outputs, costs = said
+    if not isinstance(answer, Custom):
+        outputs, costs = answer
         read, written = (costs.read, costs.written) if isinstance(costs, Cost) else (None, None)
         terms = costs.terms if isinstance(costs, Cost) else (costs,) if isinstance(costs, Term) else costs
-        said = Custom(outputs, _terms(rule, terms, "cost"), read=read, written=written)
-    checked = said._replace(terms=_terms(rule, said.terms, "terms"))
+        answer = Custom(outputs, _terms(rule, terms, "cost"), read=read, written=written)
+    checked = answer._replace(terms=_terms(rule, answer.terms, "terms"))
     for what in ("read", "written", "saved"):
         number = getattr(checked, what)
         if not (number is None and what != "saved") and (type(number) is not int or number < 0):
@@ -193,20 +194,21 @@ def ask(rule: Registered, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Cus
     return checked
 
 
-def backward_terms(rule: Registered, said: Custom, inputs: bool, parameters: bool) -> tuple[Term, ...]:
-    """The terms of backward; by default those of forward, each twice, marked as assumed.
+def backward_terms(rule: Registered, answer: Custom, inputs: bool, parameters: bool) -> tuple[Term, ...]:
+    """Return the terms of backward; by default those of forward, each twice, marked as assumed.
 
     Args:
         rule: the rule, named in errors.
-        said: its answer.
+        answer: the rule's answer.
         inputs: whether any input gets a gradient.
         parameters: whether any parameter gets a gradient.
     """
-    if said.backward is None:
+    if answer.backward is None:
         return tuple(
-            t._replace(label=f"assumed for backward, 2× {t.label}", factors=(("2", 2), *t.factors)) for t in said.terms
+            t._replace(label=f"assumed for backward, 2× {t.label}", factors=(("2", 2), *t.factors))
+            for t in answer.terms
         )
-    found: Any = said.backward
+    found: Any = answer.backward
     if callable(found):
         try:
             found = found(inputs, parameters)
@@ -216,6 +218,7 @@ def backward_terms(rule: Registered, said: Custom, inputs: bool, parameters: boo
 
 
 def _terms(rule: Registered, found: Any, what: str) -> tuple[Term, ...]:
+    """Return validated terms; `what` names the part of the answer in errors."""
     if isinstance(found, Cost):
         found = found.terms
     terms = (found,) if isinstance(found, Term) else found
@@ -229,10 +232,10 @@ def _terms(rule: Registered, found: Any, what: str) -> tuple[Term, ...]:
 
 
 def attributes(terms: tuple[Term, ...], read: int | None, written: int | None) -> tuple[tuple[str, Attr], ...]:
-    """A rule's answer as attributes of an op of kind `custom`."""
+    """Return a rule's answer as attributes of an op of kind `custom`."""
     return (("terms", tuple(tuple(term) for term in terms)), ("read", read), ("written", written))
 
 
-def _shown(said: Any) -> str:
-    text = repr(said)
-    return f"{type(said).__name__} {text if len(text) <= 80 else text[:77] + '...'}"
+def _shown(answer: Any) -> str:
+    text = repr(answer)
+    return f"{type(answer).__name__} {text if len(text) <= 80 else text[:77] + '...'}"

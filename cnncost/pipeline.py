@@ -1,4 +1,4 @@
-"""One rank of a pipeline of `torch.distributed.pipelining`: its step, what it holds, and the pipeline's bubble."""
+"""Analyzes one rank of a `torch.distributed.pipelining` schedule: its training step, and the pipeline's bubble."""
 
 from __future__ import annotations
 
@@ -13,23 +13,28 @@ from cnncost.errors import InputError
 if TYPE_CHECKING:
     from cnncost.report.model import Report
 
-TIMES = {"F": 1, "B": 2, "I": 1, "W": 1}
-"""Time of a forward, a backward, and of its halves for inputs and for weights, by what they multiply."""
+_TIMES = {"F": 1, "B": 2, "I": 1, "W": 1}
+"""Time of each action, relative to a forward: F forward, B backward, or its halves I (inputs) and W (weights).
+
+By the number of products: each half of a backward has as many as a forward.
+"""
 _NOTE = "one training step of a pipeline's rank, backward included: its peak stands as the one of inference"
 
 
 @dataclass(frozen=True, slots=True)
 class Pipelined:
-    """One rank's step.
+    """A training step of one rank.
 
     Attributes:
         schedule: the schedule's class.
-        rank, ranks: this one, and how many the pipeline has.
+        rank: index of this rank.
+        ranks: number of ranks in the pipeline.
         stages: indices of this rank's stages.
-        microbatches: how many a step has.
-        held: most forwards at once whose backward is still to come, over all stages of this rank.
-        bubble: the share of a step in which a rank waits, if all stages take alike, a backward twice as long as a
-            forward, its halves as long, and messages no time.
+        microbatches: number of microbatches in a step.
+        held: largest number of microbatches whose forward has run and whose backward has not, over all stages of this
+            rank: their activations are held at once.
+        bubble: fraction of a step in which ranks wait, if all stages take the same time, a backward takes twice as
+            long as a forward, each half of a split backward as long as a forward, and messages take no time.
         report: parameters, MACs, memory and messages of the step.
     """
 
@@ -44,7 +49,7 @@ class Pipelined:
 
     @property
     def peak(self) -> int:
-        """Most bytes alive at once in the step."""
+        """Peak of the bytes alive in the step."""
         return self.report.memory.inference_peak
 
     def __str__(self) -> str:
@@ -68,16 +73,16 @@ def pipelined(schedule: Any, inputs: Any = None, target: Any = None) -> Pipeline
             found = cnncost.pipelined(Schedule1F1B(stage, n_microbatches=8, loss_fn=loss))
 
     Args:
-        schedule: GPipe, 1F1B, breadth first, interleaved 1F1B, or one of the zero-bubble schedules.
-        inputs: the whole batch, as for `schedule.step`: on the rank that has the first stage.
-        target: likewise, on the rank that has the last stage.
+        schedule: a GPipe, 1F1B, breadth-first (`ScheduleLoopedBFS`), interleaved 1F1B or zero-bubble schedule.
+        inputs: the whole batch, as for `schedule.step`; only on the rank that has the first stage.
+        target: the whole batch's target; only on the rank that has the last stage.
 
     Returns:
-        What this rank holds, computes and sends in one step after the first.
+        What this rank holds, computes and sends in a step; not the first one, in which shapes are exchanged.
 
     Raises:
-        InputError: not such a schedule, stages of unknown shapes, with several tensors in or out, or wrapped for data
-            parallelism, a batch that does not divide, inputs that are missing or not this rank's.
+        InputError: another kind of schedule; a stage with unknown shapes, with several inputs or outputs, or wrapped
+            for data parallelism; a batch that microbatches don't divide; missing inputs, or inputs of another rank.
         CnncostError: a stage can't be recorded.
     """
     from cnncost.analysis import analyze
@@ -86,10 +91,10 @@ def pipelined(schedule: Any, inputs: Any = None, target: Any = None) -> Pipeline
 
     order = order_of(schedule)
     model = Rank(schedule, order)
-    given = _given(model, inputs, target)
+    arguments = _rank_inputs(model, inputs, target)
     if model.passed:
-        given["passed"] = dict(model.passed)
-    report = analyze(record(model, given, grad=True), name=f"{type(schedule).__name__}, rank {model.rank}")
+        arguments["passed"] = dict(model.passed)
+    report = analyze(record(model, arguments, grad=True), name=f"{type(schedule).__name__}, rank {model.rank}")
     report = replace(
         report,
         notes=(*report.notes, _NOTE),
@@ -101,8 +106,8 @@ def pipelined(schedule: Any, inputs: Any = None, target: Any = None) -> Pipeline
     )  # fmt: skip
 
 
-def _given(model: Any, inputs: Any, target: Any) -> dict[str, Any]:
-    """The arguments of this rank's step."""
+def _rank_inputs(model: Any, inputs: Any, target: Any) -> dict[str, Any]:
+    """Return the arguments of this rank's step: `x` on the first stage, `target` on the last."""
     given: dict[str, Any] = {}
     for name, value, stage in (("inputs", inputs, 0), ("target", target, model.last)):
         wanted = stage in model.here
@@ -118,7 +123,7 @@ def _given(model: Any, inputs: Any, target: Any) -> dict[str, Any]:
 
 
 def most_held(actions: Iterable[Sequence[Any]]) -> int:
-    """Most forwards at once whose backward (of the weights, if it is in two halves) is still to come."""
+    """Return the largest number of forwards whose backward (if split, its half for weights) has not run yet."""
     now = most = 0
     for kind, *_ in actions:
         now += {"F": 1, "B": -1, "W": -1}.get(kind, 0)
@@ -127,7 +132,7 @@ def most_held(actions: Iterable[Sequence[Any]]) -> int:
 
 
 def bubble(order: Mapping[int, Sequence[Sequence[Any]]]) -> Fraction:
-    """The share of a step in which a rank waits, from when each action's inputs are there.
+    """Return the fraction of a step in which ranks wait: each action starts once its inputs are there.
 
     With p ranks, v stages on each and m microbatches it is (p−1) / (v·m + p−1) for GPipe (Huang et al. 2019, GPipe) and
     1F1B, interleaved or not (Narayanan et al. 2021, Efficient large-scale language model training on GPU clusters using
@@ -135,7 +140,7 @@ def bubble(order: Mapping[int, Sequence[Sequence[Any]]]) -> Fraction:
     forward, it is (p−1) / (3·v·m + p−1) (Qi et al. 2023, Zero bubble pipeline parallelism, ZB-H1).
 
     Args:
-        order: by rank, its actions: kind, stage, microbatch.
+        order: actions of each rank: (kind, stage, microbatch), where kind is a key of `_TIMES`.
 
     Raises:
         InputError: actions that wait for each other.
@@ -151,16 +156,16 @@ def bubble(order: Mapping[int, Sequence[Sequence[Any]]]) -> Fraction:
                 ready = _ready(kind, stage, i, last, done)
                 if ready is None:
                     break
-                clock[rank] = done["B" if kind == "I" else kind, stage, i] = max(clock[rank], ready) + TIMES[kind]
+                clock[rank] = done["B" if kind == "I" else kind, stage, i] = max(clock[rank], ready) + _TIMES[kind]
                 actions.pop(0)
         if len(done) == before:
             raise InputError("pipelined: the schedule's actions wait for each other; expected an order that can be run")
-    whole = max(clock.values()) * len(order)
-    return Fraction(whole - sum(TIMES[kind] for actions in order.values() for kind, *_ in actions), whole)
+    total = max(clock.values()) * len(order)
+    return Fraction(total - sum(_TIMES[kind] for actions in order.values() for kind, *_ in actions), total)
 
 
 def _ready(kind: str, stage: int, i: int, last: int, done: Mapping[tuple[str, int, int], int]) -> int | None:
-    """When an action can begin; None if what it needs has not run."""
+    """Return the time at which an action can start; None if an action that it needs has not run yet."""
     if kind == "F":
         return 0 if stage == 0 else done.get(("F", stage - 1, i))
     if kind == "W":

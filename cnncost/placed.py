@@ -1,4 +1,4 @@
-"""The devices of a model that is on several, as data that a Graph carries."""
+"""Placement of a model on several devices, as part of a Graph."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from cnncost.errors import GraphError
 
 
 class Placement(NamedTuple):
-    """The devices of a model that is on several.
+    """The devices of a model, and where each storage is.
 
     Attributes:
         devices: their names, such as `cuda:0`; the host last.
-        storages: by storage id, the index of its device.
+        storages: index into `devices` for each storage, by storage id.
     """
 
     devices: tuple[str, ...]
     storages: tuple[int, ...]
 
     def runs_on(self, storages: Sequence[int]) -> int:
-        """Index of the device that an op runs on: that of its first result, or of what it reads if it has none.
+        """Return the index of the device that an op runs on: that of its first output, or first input if it has none.
 
         Args:
-            storages: those of its results, then those of its inputs.
+            storages: ids of the storages of its outputs, then of its inputs.
         """
         return self.storages[storages[0]]
 
 
 def check_placement(placed: Placement | None, storages: int) -> None:
-    """Raise GraphError unless each of so many storages is on one of the devices."""
+    """Raise GraphError unless the placement puts each of `storages` storages on one of its devices."""
     if placed is None:
         return
     wrong = next((i for i in placed.storages if not 0 <= i < len(placed.devices)), None)

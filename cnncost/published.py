@@ -1,4 +1,4 @@
-"""Accuracies that the packages of models publish, as a table to join to a comparison."""
+"""Accuracies that model packages publish, as a table to join to a comparison."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from cnncost.sources.names import published_accuracy
 from cnncost.sources.sizes import leaves
 
 PUBLISHED = "published"
-"""What `--join` says in place of a file."""
+"""Value of `--join` that stands for these accuracies instead of a CSV file."""
 _IMAGES = frozenset({"batch", "height", "width", "depth", "size"})
+"""Sizes that may vary; any other changes the network, whose accuracy is then not published."""
 
 
 def table_of(rows: Sequence[Compared], arguments: Mapping[str, Any]) -> Table:
-    """A row for each model of a comparison that has a published accuracy on an input of the size that it has here.
+    """Return a row for each model whose package states an accuracy at the input size of this comparison.
 
     Args:
         rows: the comparison.
-        arguments: of all models' factories.
+        arguments: keyword arguments of all models' factories.
 
     Raises:
-        InputError: there is none.
+        InputError: no model has one.
     """
     found = [(line, row.name, values) for line, row in enumerate(rows, 1) if (values := _stated(row, arguments))]
     if not found:
@@ -36,6 +37,7 @@ def table_of(rows: Sequence[Compared], arguments: Mapping[str, Any]) -> Table:
 
 
 def _stated(row: Compared, arguments: Mapping[str, Any]) -> dict[str, Value]:
+    """Return the columns of a row's published accuracy; empty if there is none for its inputs."""
     stated = published_accuracy(row.model or row.name, dict(arguments))
     if stated is None or len(row.inputs) != 1 or not {name for name, _ in row.sizes} <= _IMAGES:
         return {}

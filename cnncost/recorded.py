@@ -30,54 +30,57 @@ def record(
     returned: Callable[[Any], None] | None = None,
     model_args: dict[str, Any] | None = None,
 ) -> Graph:
-    """Run a model once on tensors without data, and record what it does.
+    """Run a model once on tensors without data and return its Graph.
 
     Args:
         model: as for `analyze`: a module, a bound method of one, a function that calls modules, an exported program, a
             specification such as `"lenet5"` or `"net.py:Net"`, or a path. It is not changed.
         inputs: as for `analyze`: tensors, NumPy arrays, shapes, text such as `"1x3x224x224"`, tuples of these, a dict
             of keyword arguments; None for a model that knows its own.
-        options: which form of a step, and how; instead of the single options below, which are its fields.
+        options: instead of `grad`, `train`, `training`, `autocast`, `use_memo` and `device`, which are its fields.
         grad: run with autograd on, as training does.
-        train: run as in train mode or eval mode; None: as the modules are, and a specification in eval mode, or for a
-            training step in train mode.
+        train: run in train mode or eval mode; None: a module in its current mode, a specification in eval mode, or
+            in train mode for a training step.
         training: record a training step.
         autocast: run forward and loss under `torch.autocast`.
-        use_memo: look ops up in the process-wide memo.
+        use_memo: reuse results of ops recorded earlier in this process.
         device: the device that tensors report.
-        returned: called with a copy of what forward returned, whose tensors are on `meta`, but for small ones of known
-            values: inputs for another recording, such as a cache.
+        returned: called with a copy of forward's return value, for example a cache to pass to another recording. Its
+            tensors are on `meta`, except small ones with known values.
         model_args: keyword arguments for a factory or class named by a specification.
 
     Raises:
-        InputError: not a model, a saved report or a Graph, inputs or an autocast that can't be read, `options` beside
-            single options.
-        SourceError: the specification names nothing, or what can't be built.
+        InputError: the model is a saved report, a Graph, or no model; inputs or autocast can't be read; `options` and
+            one of its fields are both given.
+        SourceError: the specification names nothing, or something that can't be built.
         ForwardError: forward raised; the message names the module.
-        DataDependentError: forward reads values that don't exist.
+        DataDependentError: forward reads a tensor's values, which don't exist.
     """
-    from cnncost.frontends.torch import record as recorded
+    from cnncost.frontends.torch import record as record_module
     from cnncost.frontends.torch.options import RecordOptions, chosen
     from cnncost.sources.arrays import with_tensors
 
-    how = chosen(options, RecordOptions(grad, train, training, autocast, use_memo, device))
+    chosen_options = chosen(options, RecordOptions(grad, train, training, autocast, use_memo, device))
     if isinstance(model, Graph):
         raise InputError("record: a Graph has been recorded already; give the model")
-    if not _is_named(model):
+    if not _is_source(model):
         if model_args:
             raise InputError("record: model_args are for a specification such as 'net.py:Net'; this model is built")
-        return recorded(model, with_tensors(inputs), how, returned=returned)
+        return record_module(model, with_tensors(inputs), chosen_options, returned=returned)
     from cnncost.sources.resolve import Resolved, resolve
 
     if not isinstance(model, Resolved):
         model, model_args = find(model, model_args), None
         if model.saved:
             raise InputError(f"{model.text}: a saved report has no model to record; give the model that it is of")
-    return resolve(model, inputs, model_args).record_by(how, returned)
+    return resolve(model, inputs, model_args).record_by(chosen_options, returned)
 
 
-def _is_named(model: Any) -> bool:
-    """Whether a source has to build or to find it."""
+def _is_source(model: Any) -> bool:
+    """Return whether a model has to be found, loaded or unpacked before it can run.
+
+    Classes are compared by name, because importing `ExportedProgram` takes long.
+    """
     if isinstance(model, (str, PathLike, ModelSource)):
         return True
     return any(kind.__name__ in {"ExportedProgram", "Resolved"} for kind in type(model).__mro__)

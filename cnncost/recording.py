@@ -1,4 +1,4 @@
-"""What one analysis recorded, before any pass: plain data, which can be written and read."""
+"""What one analysis recorded, before any pass runs: plain data that can be saved and loaded."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Recording:
 
     Attributes:
         name: title in reports.
-        graph: a forward.
-        step: a training step, if one was recorded.
-        input_names: of keyword inputs; empty for positional ones.
-        cached: when it was made, if it comes from the cache; else empty.
+        graph: the Graph of a forward.
+        step: the Graph of a training step, if one was recorded.
+        input_names: names of the inputs, if they are keyword arguments; else empty.
+        cached: time of the recording, if it comes from the cache; else empty.
     """
 
     name: str
@@ -28,13 +28,13 @@ class Recording:
     cached: str = ""
 
     def to_data(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Return plain data for JSON."""
         step = None if self.step is None else to_json(self.step)
         return {"name": self.name, "graph": to_json(self.graph), "step": step, "input_names": list(self.input_names)}
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Recording:
-        """A recording that went through JSON.
+        """Return the recording of `to_data`.
 
         Raises:
             GraphError: not a Graph of this version.

@@ -1,14 +1,14 @@
-"""One line for a record, as a prompt and a debugger show it."""
+"""One-line `repr`s of records, for prompts and debuggers."""
 
 from __future__ import annotations
 
-MOST = 200
-"""Characters: two lines and a half of a terminal."""
+_MAX_LENGTH = 200
+"""In characters: two and a half lines of a terminal."""
 
 
 def line(record: object, text: str) -> str:
-    """`<Layer conv1 (Conv2d): 9,408 params>`: the type and a text, cut where it is too long, printable."""
+    """Return `<Layer conv1 (Conv2d): 9,408 params>`: type name and text, escaped if not printable, cut if too long."""
     name = type(record).__name__
     shown = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
-    room = MOST - len(name) - 3
+    room = _MAX_LENGTH - len(name) - 3
     return f"<{name} {shown if len(shown) <= room else shown[: room - 3] + '...'}>"

@@ -1,4 +1,4 @@
-"""Marks of a recorded run: that it was one on data, and that it did not come to its end."""
+"""Marks of a Graph: that it was recorded on real data, or that forward failed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class RealRun(NamedTuple):
     """Marks a graph recorded from real data and the parts that depend on it.
 
     Attributes:
-        inputs: description of where the data came from.
+        inputs: where the data came from, in words.
         nodes: indices of the nodes with data-dependent sizes (results of `nonzero`, boxes kept by NMS).
         reads: how often forward read a value that depends on the inputs; the ops after that may depend on it.
         first_read: path of the module with the first such read.

@@ -1,7 +1,7 @@
 """Registry of the caches that a process keeps between analyses: inspect, limit and clear them.
 
-Each cache stands beside the code that fills it, and enters itself here. They hold one another's objects (a memo's
-entries are found by interned signatures), and so are emptied together: what follows is slower, and the same.
+Each cache lives beside the code that fills it, and registers itself here. Caches refer to one another's objects (a
+memo's keys are interned signatures), so they are cleared together. Clearing changes no result, it only costs time.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from collections.abc import Callable, Sized
 from typing import Any, Protocol
 
 LIMIT = 250_000
-"""Entries in all at which the caches are emptied before the next analysis: about 120 MiB. A ResNet-18 takes 150."""
+"""Number of entries in all caches above which they are cleared before the next analysis: about 120 MiB.
+
+A ResNet-18 adds 150.
+"""
 
 
 class Cached(Protocol):
@@ -34,10 +37,10 @@ class Session:
     """The caches of a process.
 
     Attributes:
-        limit: entries in all at which they are emptied; None: never.
-        repeats: whether an analysis of a model that was analyzed before may give the Graph of the last one without a
-            run, where its code is simple enough to tell that nothing it depends on has changed. Off: what a program
-            changes within torch's own modules may stay unseen.
+        limit: number of entries in all caches above which they are cleared; None: never.
+        repeats: whether analyzing a model again may return its last Graph without running it, if its code is simple
+            enough to tell that nothing it depends on has changed. Off by default, because a change inside torch's own
+            modules may go unnoticed.
     """
 
     def __init__(self, limit: int | None = LIMIT) -> None:
@@ -47,19 +50,19 @@ class Session:
         self._owned: dict[str, tuple[Callable[[], int], Callable[[], None]]] = {}
 
     def own(self, name: str, size: Callable[[], int], clear: Callable[[], None]) -> None:
-        """Register a cache by functions that count and clear its entries."""
+        """Register a cache, given functions that count and clear its entries."""
         self._owned[name] = (size, clear)
 
     def own_table(self, name: str, table: Table) -> None:
-        """Register a mapping."""
+        """Register a cache that is a mapping."""
         self.own(name, table.__len__, table.clear)
 
     def own_results(self, name: str, function: Cached) -> None:
-        """Register a cached function."""
+        """Register a function with `functools.cache`."""
         self.own(name, lambda: int(function.cache_info().currsize), function.cache_clear)
 
     def entries(self) -> dict[str, int]:
-        """Entries by cache."""
+        """Return the number of entries of each cache, by name."""
         return {name: size() for name, (size, _) in tuple(self._owned.items())}
 
     def clear(self) -> None:
@@ -79,7 +82,7 @@ SESSION = Session()
 def clear_caches() -> None:
     """Clear all caches, as in a fresh process.
 
-    Figures never depend on it. A process that analyzes without end needs no call: the caches are emptied by themselves
-    when they hold `cnncost.session.SESSION.limit` entries.
+    Results never depend on it. A long-running process needs no call: caches are cleared automatically when they hold
+    more than `cnncost.session.SESSION.limit` entries.
     """
     SESSION.clear()

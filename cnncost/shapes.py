@@ -13,20 +13,20 @@ _SHAPE = re.compile(
     re.IGNORECASE,
 )
 """`1x3x224x224` and `1X3X224X224`, and as Python and JSON write it: `(1, 3, 224, 224)`, `[1, 3, 224, 224]`."""
-_MOST = 2**63 - 1
-"""Torch's sizes are whole numbers of 64 bits."""
+_MAX_SIZE = 2**63 - 1
+"""Torch's sizes are signed 64-bit integers."""
 _NAMED = re.compile(r"^\s*([A-Za-z_]\w*)\s*=(.*)$", re.DOTALL)
 
 
 class TensorText(NamedTuple):
-    """A parsed tensor specification: shape, and dtype or None for the model's own."""
+    """A parsed tensor specification: shape, and dtype; None for the model's dtype."""
 
     shape: tuple[int, ...]
     dtype: str | None
 
 
 class Literal:
-    """A value that forward gets as it is, whatever it looks like: the result of `cnncost.literal`."""
+    """A value passed to forward unchanged, even if it looks like a shape: the result of `cnncost.literal`."""
 
     __slots__ = ("value",)
 
@@ -38,15 +38,15 @@ class Literal:
 
 
 def looks_like_shape(text: str) -> bool:
-    """Whether a text among other arguments is meant as a shape; `scalar` alone may be a word that forward takes."""
+    """Return whether a text argument is meant as a shape; `scalar` alone isn't, as it may be an option of forward."""
     return _SHAPE.match(text) is not None and text.strip().lower() != "scalar"
 
 
 def parse_shape(text: str) -> TensorText:
-    """`"1x3x224x224"`, `"1x128:int64"`, or `"scalar"` and `"scalar:int64"` for a tensor without axes.
+    """Parse `"1x3x224x224"`, `"1x128:int64"`, or `"scalar"` and `"scalar:int64"` for a tensor without axes.
 
     Raises:
-        InputError: not of this form, or a size below 1.
+        InputError: not of this form, or a size below 1 or above 2^63 - 1.
     """
     match = _SHAPE.match(text)
     if match is None:
@@ -55,19 +55,19 @@ def parse_shape(text: str) -> TensorText:
     if sizes.lower() == "scalar":
         return TensorText((), dtype)
     digits = re.split(r"[xX×,]", sizes)
-    if longest := max((n for n in digits if len(n.lstrip("0 ")) > 20), key=len, default=""):  # Python refuses thousands
+    if longest := max((n for n in digits if len(n.lstrip("0 ")) > 20), key=len, default=""):  # int() limits digits
         raise InputError(f"input {text[:40]!r}…: expected sizes below 2^63, got one of {len(longest)} digits")
     shape = tuple(int(n) for n in digits)
     for axis, size in enumerate(shape):
         if size < 1:
             raise InputError(f"input {text!r}: expected sizes of 1 or more, got {size} on axis {axis}")
-        if size > _MOST:
+        if size > _MAX_SIZE:
             raise InputError(f"input {text!r}: expected sizes below 2^63, got {size} on axis {axis}")
     return TensorText(shape, dtype)
 
 
 def parse_inputs(texts: tuple[str, ...]) -> tuple[TensorText, ...] | dict[str, TensorText]:
-    """Several `--input` options: all positional, or all named.
+    """Parse several `--input` options: all positional, or all named.
 
     Raises:
         InputError: names and positions mixed, a name twice, or a bad shape.

@@ -1,4 +1,4 @@
-"""Results of public functions as a prompt and a notebook show them: `str` is the command's table, HTML the same one."""
+"""Results of public functions that print as the command's table, and as an HTML table in a notebook."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 _WIDTH = 100
 _ROWS = 15
-"""Most layers of a prediction's table, as in the terminal."""
+"""Largest number of layers in a prediction's table, as in the terminal."""
 
 
 class Shown:
-    """Has a Document."""
+    """Mixin that shows a result as its Document: as text, as a page, and in a notebook."""
 
     __slots__ = ()
 
     def _document(self) -> Document:
+        """Return the Document; each subclass defines it."""
         raise NotImplementedError
 
     def __str__(self) -> str:
@@ -34,13 +35,13 @@ class Shown:
         return to_text(self._document(), _WIDTH)
 
     def to_html(self) -> str:
-        """One self-contained page."""
+        """Return one self-contained HTML page."""
         from cnncost.render.html import to_html
 
         return to_html(self._page())
 
     def _page(self) -> Document:
-        """The document, with what the program in a page of HTML draws, if it draws anything."""
+        """Return the Document for an HTML page; subclasses with charts add the data that the page's script draws."""
         return self._document()
 
     def _repr_html_(self) -> str:
@@ -50,7 +51,7 @@ class Shown:
 
 
 class ShownPrediction(Shown, Prediction):
-    """A Prediction."""
+    """A Prediction that prints as its table."""
 
     def _document(self) -> Document:
         from cnncost.report.prediction_text import document
@@ -58,11 +59,11 @@ class ShownPrediction(Shown, Prediction):
         return document(self, top=_ROWS)
 
     def to_trace(self) -> str:
-        """Ops and memory over the predicted time, in the format of traces that Perfetto and chrome://tracing open."""
+        """Return ops and memory over the predicted time as a trace, for Perfetto or chrome://tracing."""
         return self._viewed("trace")
 
     def to_speedscope(self) -> str:
-        """Predicted seconds, FLOPs and bytes as flame graphs, a file that speedscope.app opens."""
+        """Return predicted seconds, FLOPs and bytes as flame graphs, for speedscope.app."""
         return self._viewed("speedscope")
 
     def _viewed(self, form: str) -> str:
@@ -73,7 +74,7 @@ class ShownPrediction(Shown, Prediction):
 
 
 class ShownDiff(Shown, Diff):
-    """A Diff."""
+    """A Diff that prints as its table."""
 
     def _document(self) -> Document:
         from cnncost.budget.render.diff import document
@@ -86,14 +87,14 @@ class ShownDiff(Shown, Diff):
         return page(self, (self.old.model, self.new.model))
 
 
-class ShownComparison(Shown, tuple[Compared, ...]):  # noqa: SLOT001  # a tuple can't have slots that hold anything
-    """Models side by side: a tuple of a Compared each, with a table, and a page that draws them."""
+class ShownComparison(Shown, tuple[Compared, ...]):  # noqa: SLOT001  # a tuple subclass can't have nonempty slots
+    """A tuple with a Compared for each model, which prints as a table, and as a page with charts."""
 
     joined: Joined | None
-    """Columns that were joined."""
+    """Columns joined from a CSV file; None if there are none."""
 
     def __new__(cls, rows: Iterable[Compared], joined: Joined | None = None) -> Self:
-        """The rows, with what was joined."""
+        """Create the tuple, and set `joined`."""
         made = super().__new__(cls, rows)
         made.joined = joined
         return made
@@ -110,7 +111,7 @@ class ShownComparison(Shown, tuple[Compared, ...]):  # noqa: SLOT001  # a tuple 
 
 
 class ShownCheck(Shown, Check):
-    """A Check."""
+    """A Check that prints as its table."""
 
     __slots__ = ()
 
@@ -121,7 +122,7 @@ class ShownCheck(Shown, Check):
 
 
 class ShownEffective(Shown, Effective):
-    """An Effective."""
+    """An Effective that prints as its table."""
 
     __slots__ = ()
 
@@ -131,7 +132,7 @@ class ShownEffective(Shown, Effective):
         return document(self)
 
     def to_json(self) -> str:
-        """Counts, energies in pJ, and the rows, as JSON of the schema of all commands (docs/json.md)."""
+        """Return counts, energies in pJ, and the rows as JSON, in the schema of all commands (docs/json.md)."""
         from cnncost.render.json import to_json
 
         return to_json(self._document())

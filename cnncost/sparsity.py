@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def effective_macs(model: Model, inputs: Any = None, *, activations: bool = False) -> ShownEffective:
-    """Dense and effective multiply-accumulates of a model.
+    """Count dense and effective multiply-accumulates of a model.
 
     A report counts products with zeros, because dense kernels compute them. Here each product with a zero weight is
     left out: of convolutions, linear layers and products with a parameter; weights pruned by `torch.nn.utils.prune`
@@ -56,14 +56,15 @@ def effective_macs(model: Model, inputs: Any = None, *, activations: bool = Fals
 
 
 def _active(model: nn.Module, inputs: Any) -> Effective:
+    """Run a copy of the model on data, and count products without zero weights and zero activations."""
     from cnncost.frontends.torch.activity import ActivityRecorder
     from cnncost.frontends.torch.real import record_real
 
-    made: list[ActivityRecorder] = []
+    recorders: list[ActivityRecorder] = []  # a run that is started again creates a new recorder: the last one counts
 
     def recorder(weights: Weights) -> ActivityRecorder:
-        made.append(ActivityRecorder(weights))
-        return made[-1]
+        recorders.append(ActivityRecorder(weights))
+        return recorders[-1]
 
     graph = record_real(model, inputs, recorder=recorder)
-    return active(graph, made[-1].active)
+    return active(graph, recorders[-1].active)

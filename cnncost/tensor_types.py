@@ -44,7 +44,7 @@ class TensorType(NamedTuple):
         return self.dtype.startswith(("complex", "bcomplex"))
 
     def cast(self, dtype: str) -> TensorType:
-        """The same in another dtype."""
+        """Return the same type with another dtype."""
         return TensorType(self.shape, dtype)
 
 
@@ -68,7 +68,7 @@ class SparseType(TensorType):
         return elements * ITEM_BYTES[self.dtype] + indices
 
     def cast(self, dtype: str) -> SparseType:
-        """The same in another dtype."""
+        """Return the same type with another dtype."""
         return SparseType(self.shape, dtype, self.stored)
 
     def __eq__(self, other: object) -> bool:

@@ -1,4 +1,4 @@
-"""A file in TOML that people write: read, checked value by value, and every complaint has its line."""
+"""Reads TOML files written by hand, and checks their values; each error gives the file and line."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from cnncost.shapes import parse_inputs
 __all__ = ["Keys", "TomlFile", "line_of", "parsed", "text_of"]
 
 Keys: TypeAlias = "tuple[str | int, ...]"
-"""Where a value is: `("budget", 0, "macs")`."""
+"""Path of a value in the file: `("budget", 0, "macs")` is `macs` in the first `[[budget]]`."""
 
 
 class TomlFile:
-    """A file's text, and what its values are held against.
+    """A TOML file's path and text, with checks of its values that raise errors with the line.
 
     Attributes:
-        error: the class of the errors that it makes.
+        error: class of the errors; subclasses choose their own.
     """
 
     error: type[CnncostError] = CnncostError
@@ -31,16 +31,16 @@ class TomlFile:
         self.path, self.text = path, text
 
     def place(self, keys: Keys) -> str:
-        """`cnncost.toml:3`; the file alone where it has no such key."""
+        """Return `cnncost.toml:3`, or the path alone if the file has no such key."""
         line = line_of(self.text, keys)
         return f"{self.path}:{line}" if line else str(self.path)
 
     def wrong(self, keys: Keys, message: str) -> CnncostError:
-        """An error that begins with the file and the line of the key."""
+        """Return an error whose message starts with the file and the key's line."""
         return self.error(f"{self.place(keys)}: {message}")
 
     def known(self, table: Any, keys: Keys, names: Collection[str], what: str) -> None:
-        """Raise the first key of a table that is none of these names."""
+        """Raise an error if a value is not a table, or has a key that is not one of the names."""
         self.typed(table, dict, keys, "a table")
         for key in table:
             if key not in names:
@@ -49,13 +49,13 @@ class TomlFile:
                 raise self.wrong((*keys, key), f"unknown key {key!r} in {what}{hint}")
 
     def typed(self, value: Any, kind: type, keys: Keys, expected: str) -> Any:
-        """The value, which has to be of this very type: True is no int."""
+        """Return the value, or raise if it is not exactly of this type: True is not an int here."""
         if type(value) is not kind:
             raise self.wrong(keys, f"{keys[-1] if keys else 'the file'}: expected {expected}, got {value!r}"[:300])
         return value
 
     def inputs(self, value: Any, keys: Keys) -> tuple[str, ...]:
-        """Inputs of a model, as `--input` takes them; none without a value."""
+        """Return a model's inputs as texts for `--input`; none if the value is None."""
         expected = 'shapes: "1x3x32x32", a list of them, or { name = "1x128:int64" }'
         if value is None:
             return ()
@@ -73,10 +73,10 @@ class TomlFile:
 
 
 def text_of(path: Path, error: type[CnncostError], what: str) -> str:
-    """The text of a file.
+    """Return the text of a file.
 
     Raises:
-        CnncostError: of the class given: no such file, or not UTF-8.
+        CnncostError: of class `error`: no such file, or not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8")
@@ -86,26 +86,23 @@ def text_of(path: Path, error: type[CnncostError], what: str) -> str:
 
 
 def parsed(path: Path, text: str, error: type[CnncostError]) -> dict[str, Any]:
-    """The tables of a text in TOML.
+    """Return the tables of a TOML text.
 
     Raises:
-        CnncostError: of the class given: broken TOML, with its line.
+        CnncostError: of class `error`: broken TOML; the message has the line.
     """
     try:
         return tomllib.loads(text)
-    except (
-        ValueError,
-        RecursionError,
-    ) as caught:  # a number that is too long is another ValueError than TOML's own
+    except (ValueError, RecursionError) as caught:  # not only TOMLDecodeError: int() rejects very long numbers
         raise error(f"{path}: broken TOML: {caught}") from None
 
 
 def line_of(text: str, keys: Keys) -> int | None:
-    """The line, from 1, of `("budget", 0, "macs")`; None if the text has no such key.
+    """Return the line, from 1, of a key; None if the text has no such key.
 
-    A key is on the first line up to which the file can be read and has it. So the reader itself, which does not tell,
-    is asked, with inline tables, dotted keys and multi-line values: of the ends at which the file can be read, those
-    that have the key are the last ones, and the first of them is found by halving.
+    `tomllib` tells no lines. But the first n lines of the file have the key exactly if they include its line, so a
+    binary search for the smallest such n finds it, also for inline tables, dotted keys and multi-line values. Only
+    numbers of lines that end at a complete value can be parsed; the others are skipped.
     """
     lines = text.splitlines()
     low, high, found = 0, len(lines), None
@@ -123,7 +120,7 @@ def line_of(text: str, keys: Keys) -> int | None:
 
 
 def _readable(lines: list[str], start: int) -> tuple[int, dict[str, Any] | None]:
-    """The first end from `start` on at which the text can be read, and what is read."""
+    """Return the smallest number of lines, at least `start`, that can be parsed, and their data; None if none can."""
     for end in range(start, len(lines) + 1):
         if (data := _read(lines, end)) is not None:
             return end, data
@@ -131,6 +128,7 @@ def _readable(lines: list[str], start: int) -> tuple[int, dict[str, Any] | None]
 
 
 def _read(lines: list[str], end: int) -> dict[str, Any] | None:
+    """Return the data of the first `end` lines; None if they are not valid TOML."""
     try:
         return tomllib.loads("\n".join(lines[:end]))
     except ValueError:
@@ -149,7 +147,7 @@ def _has(data: Any, keys: Keys) -> bool:
 
 
 def _within(lines: list[str], keys: Keys, above: int) -> int:
-    """Of the lines of one value, the one that names the key; the first where none does."""
+    """Return the line of a key inside a value of several lines, of which the first is `above` + 1."""
     name = re.escape(str(next((key for key in reversed(keys) if isinstance(key, str)), "")))
     named = re.compile(rf"(?<![\w-])[\"']?{name}[\"']?\s*[=.\]]")
     starts = [i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")]

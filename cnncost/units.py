@@ -1,4 +1,4 @@
-"""The only place where a number becomes text.
+"""Formats numbers as text; no other module does.
 
 Counts stay exact ints until here. Counts use powers of 1000 (k, M, G, T), bytes powers of 1024.
 Counts are rounded as ints, because a float can't represent 2⁵³ + 1.
@@ -13,7 +13,7 @@ COUNT_UNITS: tuple[tuple[str, int], ...] = (("k", 10**3), ("M", 10**6), ("G", 10
 BYTE_UNITS: tuple[tuple[str, int], ...] = (("KiB", 2**10), ("MiB", 2**20), ("GiB", 2**30), ("TiB", 2**40))
 """Units of bytes, smallest first."""
 NOTHING = "–"
-"""Shown where there is no number."""
+"""Shown instead of a missing number."""
 
 
 def exact(number: int) -> str:

@@ -9,16 +9,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 __version__ = "0.2.0"
-"""Of cnncost."""
+"""Version of cnncost."""
 OLDEST, NEWEST = (2, 9), (2, 15)
 """The oldest torch version that is accepted, and the newest on which the whole test suite has passed."""
 
 
 @cache
 def torch_version() -> str:
-    """The version of torch that is installed, as torch says it itself, `2.13.0+cpu`; "none" without one.
+    """Return the installed torch's `__version__`, such as `2.13.0+cpu`, without importing it; "none" if there is none.
 
-    It is read from torch's own file: a package's metadata may lack the build's name.
+    Reads torch/version.py, because a package's metadata may lack the build suffix.
     """
     module = sys.modules.get("torch")
     if found := getattr(module, "__version__", None):
@@ -31,7 +31,7 @@ def torch_version() -> str:
         and (line := re.search(r"^__version__ = '(.+)'$", path.read_text(), re.MULTILINE))
     ):
         return line[1]
-    from importlib import metadata  # takes longer than all else here
+    from importlib import metadata  # imported here, because it is slow
 
     try:
         return metadata.version("torch")
@@ -40,16 +40,16 @@ def torch_version() -> str:
 
 
 def installed() -> dict[str, str]:
-    """The versions of cnncost and torch that figures are made with."""
+    """Return the versions of cnncost and torch, for reports."""
     return {"cnncost": __version__, "torch": torch_version()}
 
 
 def numbers(version: str) -> tuple[int, int] | None:
-    """`2.16.0a0+git1234` → (2, 16); None for what is no version."""
+    """Return `(2, 16)` for `2.16.0a0+git1234`; None if the text is not a version."""
     found = re.match(r"(\d+)\.(\d+)", version)
     return (int(found[1]), int(found[2])) if found is not None else None
 
 
 def text(version: tuple[int, int]) -> str:
-    """`(2, 13)` → `2.13`."""
+    """Return `2.13` for `(2, 13)`."""
     return ".".join(map(str, version))

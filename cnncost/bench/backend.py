@@ -62,11 +62,11 @@ class Cpu:
         return CpuMark(time.perf_counter())
 
     def peak_memory(self, run: Callable[[], object], held: int) -> int | None:
-        """Peak from the profiler's allocation events: torch's own allocations, without workspaces of libraries."""
+        """Return the peak by the profiler's allocation events: torch's allocations, without libraries' workspaces."""
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # otherwise it logs its start and stop to stderr
         from torch.profiler import ProfilerActivity, profile
 
-        # acc_events: some versions of torch warn where it is not said
+        # acc_events: some versions of torch warn if it is not given
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiler:
             run()
         alive = peak = 0
@@ -114,7 +114,7 @@ class Cuda:
         return CudaMark(event)
 
     def peak_memory(self, run: Callable[[], object], held: int) -> int | None:
-        """Peak from the caching allocator, whose count already includes `held`."""
+        """Return the peak by the caching allocator, whose count already includes `held`."""
         del held
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
@@ -138,7 +138,7 @@ class CudaMark:
 
 
 def backend(name: str) -> Backend:
-    """The backend of that name. Raises BenchError if it isn't available here."""
+    """Return the backend of this name. Raises BenchError if it isn't available here."""
     if name == "cpu":
         return Cpu()
     if name == "cuda":
@@ -147,12 +147,12 @@ def backend(name: str) -> Backend:
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means out of memory: CUDA's has its own type, the CPU allocator's is recognized by its text."""
+    """Return whether an error means out of memory; the CPU allocator's has no type of its own, only a known text."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _OUT_OF_MEMORY)
 
 
 def page_faults() -> int:
-    """Page faults of this process so far: pages mapped on first touch."""
+    """Return the page faults of this process so far: pages mapped on first touch."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

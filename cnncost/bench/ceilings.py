@@ -1,4 +1,4 @@
-"""Measure the ceilings of this machine: large matrix products, copies by size, launches, convolutions, pools.
+"""Measures the ceilings of this machine: large matrix products, copies by size, launches, convolutions, pools.
 
 The shapes belong to no particular network: round channel numbers, square images. A ceiling is the best of several
 runs, so that a busy moment does not lower it.
@@ -23,7 +23,7 @@ from cnncost.devices.model import NOISY, Device, Level, Rate
 
 _MIB = 1 << 20
 _WORKING_SETS = [_MIB // 4, _MIB, 4 * _MIB, 16 * _MIB, 64 * _MIB]
-"""Bytes of copies that may fit into caches."""
+"""Sizes of copies that may fit into caches, in bytes."""
 _MAIN = 512 * _MIB
 """Bytes of a copy that measures main memory: too large for caches."""
 _FASTER = 1.15
@@ -38,7 +38,7 @@ _SIDES = {"cuda": (4096, 8192), "cpu": (256, 1024, 2048)}
 _IMAGES = {"cuda": (28,), "cpu": (7, 28)}
 """Image sides of the convolutions. The small one first: 28x28 takes ten seconds if a format is emulated."""
 _LONG = 0.5
-"""Seconds above which a larger size is not tried: it would tell no more than the smaller one."""
+"""Seconds: a size that would take longer is not tried, as its rate would hardly differ from the smaller one's."""
 
 
 def measure(
@@ -80,7 +80,7 @@ def measure(
 
 
 def _noise(clock: Clock, start: float, others: float | None) -> str:
-    """Note if other programs were busy meanwhile, which makes the ceilings too low; else empty."""
+    """Return a note if other programs were busy meanwhile, which makes the ceilings too low; else empty."""
     after = clock.others()
     if others is None or after is None:
         return ""

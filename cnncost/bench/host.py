@@ -1,4 +1,4 @@
-"""A record of the measured machine, without which the numbers mean little."""
+"""Properties of the measured machine, to interpret the numbers."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ class Host:
     load: float | None
 
     def processor(self, on: str) -> str:
-        """Name of the measured processor."""
+        """Return the name of the measured processor."""
         return (self.gpu if on == "cuda" else self.cpu) or on
 
     def memory(self, on: str) -> float | None:
-        """Bytes of the measured processor's memory."""
+        """Return the measured processor's memory in bytes."""
         found = self.gpu_memory if on == "cuda" else self.memory_bytes
         return None if found is None else float(found)
 
     def summary(self, on: str) -> str:
-        """One line, as in `2 of 2 cores, Linux, torch 2.13.0`."""
+        """Return one line, as in `2 threads on 2 cores, Linux 6.8.0, torch 2.13.0`."""
         if on == "cuda":
             return f"driver {self.driver or 'unknown'}, CUDA {self.cuda}, torch {self.torch}"
         threads, cores = units.counted(self.threads, "thread"), units.counted(self.cores, "core")
@@ -50,7 +50,7 @@ class Host:
 
 
 def host_record(on: str = "cpu") -> Host:
-    """Collect the properties of this machine."""
+    """Return the properties of this machine."""
     there = torch.cuda.is_available()
     cuda = on == "cuda" and there
     properties = torch.cuda.get_device_properties(torch.device("cuda")) if there else None
@@ -66,7 +66,7 @@ def host_record(on: str = "cpu") -> Host:
 
 
 def _cpu() -> str:
-    """The processor's name, with its vector instructions, as the name is often vague in virtual machines."""
+    """Return the processor's name with its vector instructions, as the name is often vague in virtual machines."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -93,7 +93,7 @@ def _load() -> float | None:
 
 
 def _driver() -> str:
-    """The driver's version from nvidia-smi, if installed: torch does not report it."""
+    """Return the driver's version from nvidia-smi, if installed: torch does not report it."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603  # a fixed command

@@ -1,4 +1,4 @@
-"""Random inputs for timing; several, used in turn, so that no run finds its input in a cache."""
+"""Random inputs for timing; several are used in turn, so that no run finds its input in a cache."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from cnncost.errors import InputError
 from cnncost.shapes import Literal, TensorText, parse_shape
 
 _MOST_INPUTS = 4
-"""How many inputs are used in turn."""
+"""Maximum number of inputs that are used in turn."""
 _MOST_BYTES = 1 << 30
-"""Most bytes that they take together."""
+"""Maximum bytes of these inputs together."""
 
 
 def rotated(inputs: Any, device: torch.device, dtype: torch.dtype) -> list[Any]:
@@ -22,16 +22,16 @@ def rotated(inputs: Any, device: torch.device, dtype: torch.dtype) -> list[Any]:
         InputError: the description is not a shape, nor a tuple or dict of shapes.
     """
     torch.manual_seed(0)
-    first = made(inputs, device, dtype)
+    first = random_input(inputs, device, dtype)
     size = sum(t.numel() * t.element_size() for t in tensors(first))
     more = max(1, min(_MOST_INPUTS, _MOST_BYTES // max(1, size)))
-    return [first, *(made(inputs, device, dtype) for _ in range(more - 1))]
+    return [first, *(random_input(inputs, device, dtype) for _ in range(more - 1))]
 
 
-def made(inputs: Any, device: torch.device, dtype: torch.dtype) -> Any:
+def random_input(inputs: Any, device: torch.device, dtype: torch.dtype) -> Any:
     """Return one input for a description. Raises InputError like `rotated`."""
     if isinstance(inputs, str):
-        return made(parse_shape(inputs), device, dtype)
+        return random_input(parse_shape(inputs), device, dtype)
     if isinstance(inputs, TensorText):
         return _random(inputs.shape, device, dtype if inputs.dtype is None else _dtype(inputs.dtype))
     if isinstance(inputs, Literal):
@@ -41,15 +41,15 @@ def made(inputs: Any, device: torch.device, dtype: torch.dtype) -> Any:
     if isinstance(inputs, torch.Tensor):
         return _random(tuple(inputs.shape), device, dtype if inputs.is_floating_point() else inputs.dtype)
     if isinstance(inputs, dict):
-        return {key: made(value, device, dtype) for key, value in inputs.items()}
+        return {key: random_input(value, device, dtype) for key, value in inputs.items()}
     if isinstance(inputs, (tuple, list)):
         if inputs and all(isinstance(size, int) for size in inputs):
             return _random(tuple(inputs), device, dtype)
-        return tuple(made(each, device, dtype) for each in inputs)
+        return tuple(random_input(each, device, dtype) for each in inputs)
     raise InputError(f"input: expected a shape such as 1x3x224x224, got {type(inputs).__name__}")
 
 
-def called(model: Any, value: Any) -> Any:
+def call_model(model: Any, value: Any) -> Any:
     """Call the model with one input, a tuple of positional arguments, or a dict of keyword arguments."""
     if isinstance(value, dict):
         return model(**value)

@@ -1,4 +1,4 @@
-"""Measure a network: build it with weights, warm up, time it end to end and layer by layer, read its peak memory."""
+"""Measures a network: builds it with weights, warms up, times it end to end and by layer, and reads its peak memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from cnncost.bench.backend import TORCH_DTYPES, Backend, page_faults, ran_out_of_memory
-from cnncost.bench.inputs import called, rotated, tensors
+from cnncost.bench.inputs import call_model, rotated, tensors
 from cnncost.bench.layers import recording
 from cnncost.bench.result import Case, NetworkTiming, Place
 from cnncost.bench.timing import Budget, SystemClock, summary, timed
@@ -66,14 +66,14 @@ def measure(
         row = (
             NetworkTiming(resolved.title, case, "out of memory", lacking)
             if lacking
-            else _tried(resolved, case, backend, budget)
+            else _measured_or_failed(resolved, case, backend, budget)
         )
         if row.status == "out of memory" and case.batch is not None:
             failed[kind] = min(case.batch, limit or case.batch)
         yield row
 
 
-def _tried(resolved: Resolved, case: Case, backend: Backend, budget: Budget) -> NetworkTiming:
+def _measured_or_failed(resolved: Resolved, case: Case, backend: Backend, budget: Budget) -> NetworkTiming:
     try:
         return _measured(resolved, case, backend, budget)
     except CnncostError:
@@ -175,12 +175,12 @@ def _step(model: nn.Module, case: Case, inputs: Iterator[Any], autocast: Any = N
 
     def forward() -> None:
         with casting():
-            called(run, next(inputs))
+            call_model(run, next(inputs))
 
     def forward_and_backward() -> None:
         _clear(model)
         with casting():
-            outputs = [t for t in tensors(called(run, next(inputs))) if t.requires_grad]
+            outputs = [t for t in tensors(call_model(run, next(inputs))) if t.requires_grad]
             loss = sum((t.sum() for t in outputs), start=torch.zeros((), device=outputs[0].device))
         loss.backward()
 

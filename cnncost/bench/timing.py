@@ -1,4 +1,4 @@
-"""Time a function: warm-up, repeats until the median's confidence interval is narrow, and a check for noise."""
+"""Times a function: warms up, repeats until the median's confidence interval is narrow, and checks for noise."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Clock(Protocol):
     """Source of times: the system's, or a fake one in tests."""
 
     def now(self) -> float:
-        """Seconds since an arbitrary start."""
+        """Return the seconds since an arbitrary start."""
 
     def others(self) -> float | None:
-        """CPU seconds used by other programs and stolen by the host so far; None if unknown."""
+        """Return the CPU seconds used by other programs or stolen by the hypervisor so far; None if unknown."""
 
 
 class SystemClock:
@@ -50,9 +50,9 @@ class Budget(NamedTuple):
     """Limits of a measurement.
 
     Attributes:
-        warm_up: most seconds of warm-up.
-        seconds: most seconds of repeats, beyond the `least` ones.
-        least, most: least and most number of repeats.
+        warm_up: maximum seconds of warm-up.
+        seconds: maximum seconds of repeats, unless fewer than `least` are done.
+        least, most: minimum and maximum number of repeats.
         narrow: repeats end when the median's confidence interval (McGill, Tukey, Larsen 1978: ± 1.57·IQR/√n) is
             narrower than this fraction of the median.
     """
@@ -132,7 +132,7 @@ def _enough(times: list[float], elapsed: float, budget: Budget) -> bool:
 
 
 def summary(times: list[float], elapsed: float = 0.0, stolen: float | None = None) -> Timing:
-    """Median and quartiles of measured times, and signs of noise.
+    """Return median and quartiles of measured times, and signs of noise.
 
     Args:
         times: seconds, in the order measured.

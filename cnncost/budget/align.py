@@ -21,7 +21,7 @@ _Exact: TypeAlias = tuple[Subtree, tuple[int, ...]]
 
 
 def align(old: Snapshot, new: Snapshot) -> dict[str, str]:
-    """Old path → new path of matched modules, each at most once.
+    """Return old path → new path of matched modules, each at most once.
 
     The two models match each other, unless one wraps the other.
     """
@@ -29,8 +29,8 @@ def align(old: Snapshot, new: Snapshot) -> dict[str, str]:
     return _Alignment(Tree(old, subtrees), Tree(new, subtrees)).pairs
 
 
-def _wrapped(model: Tree, other: Tree) -> str:
-    """Path of the other model's module that matches this model by class and most descendants; empty if none."""
+def _path_of_wrapped(model: Tree, other: Tree) -> str:
+    """Return the path of the other model's module with this model's class and most of its modules; empty if none."""
     whole = model.subtrees[""]
     candidates = [
         (model.all.share(whole, subtree), path)
@@ -45,20 +45,20 @@ class _Alignment:
     def __init__(self, old: Tree, new: Tree) -> None:
         self.old, self.new = old, new
         self.pairs: dict[str, str] = {}
-        self._alike = cache(self._unnamed)
-        self._down(*self._roots())
-        self._moved()
+        self._alike = cache(self._unnamed_likeness)
+        self._pair_descendants(*self._roots())
+        self._pair_moved()
 
     def _roots(self) -> tuple[str, str]:
-        """The root paths: both models, or one model and the module that corresponds to it inside the other."""
+        """Return the paths of the roots: both models, or one model and the module inside the other that corresponds."""
         if self.old.root.class_name != self.new.root.class_name:
-            inner = _wrapped(self.old, self.new)
+            inner = _path_of_wrapped(self.old, self.new)
             if inner:
                 return "", inner
-            return _wrapped(self.new, self.old), ""
+            return _path_of_wrapped(self.new, self.old), ""
         return "", ""
 
-    def _down(self, old: str, new: str) -> None:
+    def _pair_descendants(self, old: str, new: str) -> None:
         """Pair two modules and their descendants."""
         waiting = [(old, new)]
         while waiting:
@@ -77,13 +77,13 @@ class _Alignment:
         while end < min(len(a), len(b)) - start and self._equal(a[-1 - end], b[-1 - end]):
             pairs.append((a[-1 - end].path, b[-1 - end].path))
             end += 1
-        return pairs + self._searched(a[start : len(a) - end], b[start : len(b) - end])
+        return pairs + self._best_in_order(a[start : len(a) - end], b[start : len(b) - end])
 
     def _equal(self, a: Part, b: Part) -> bool:
         return a.name == b.name and self.old.subtrees[a.path].bag == self.new.subtrees[b.path].bag
 
-    def _searched(self, a: Sequence[Part], b: Sequence[Part]) -> list[tuple[str, str]]:
-        """The order-preserving matching with the greatest total likeness."""
+    def _best_in_order(self, a: Sequence[Part], b: Sequence[Part]) -> list[tuple[str, str]]:
+        """Return the matching with the greatest total likeness that keeps the order of siblings."""
         if not a or not b:
             return []
         old = [(self.old.subtrees[part.path], self.old.exact[part.path]) for part in a]
@@ -100,10 +100,10 @@ class _Alignment:
     def _likeness(self, a: _Exact, b: _Exact, name: str | None) -> float:
         return likeness(self.old.all, a[0], b[0], a[1] == b[1], name)
 
-    def _unnamed(self, a: _Exact, b: _Exact) -> float:
+    def _unnamed_likeness(self, a: _Exact, b: _Exact) -> float:
         return self._likeness(a, b, None)
 
-    def _moved(self) -> None:
+    def _pair_moved(self) -> None:
         """Pair the remaining modules: equal subtrees, then those with most in common, largest first."""
         taken = set(self.pairs.values())
         left_old = [part for part in self.old.snapshot.parts if part.path not in self.pairs]
@@ -116,9 +116,9 @@ class _Alignment:
                 continue
             partner = moved.best(part, self.old.subtrees[part.path])
             if partner is not None:
-                self._down_free(part.path, partner, taken)
+                self._pair_unpaired(part.path, partner, taken)
 
-    def _down_free(self, old: str, new: str, taken: set[str]) -> None:
+    def _pair_unpaired(self, old: str, new: str, taken: set[str]) -> None:
         """Pair two moved subtrees, except modules that are already paired."""
         waiting = [(old, new)]
         while waiting:

@@ -14,7 +14,7 @@ from cnncost import units
 from cnncost.budget.diff import Diff
 from cnncost.budget.file import Budget, BudgetError, BudgetFile, Rule
 from cnncost.budget.lock import Entry, Lock, torch_version
-from cnncost.budget.measure import Measured, kept
+from cnncost.budget.measure import Measured, stored_values
 from cnncost.budget.quantities import Value
 from cnncost.budget.snapshot import SUMMED, Snapshot
 from cnncost.garbage import gc_disabled
@@ -136,7 +136,7 @@ def check(
 
 
 def updated(measured: Sequence[Measured], kept: Lock | None = None) -> Lock:
-    """A new baseline from these figures; models not measured now are copied from `kept`.
+    """Return a new baseline from these figures; models not measured now are copied from `kept`.
 
     Raises:
         BudgetError: a model is broken.
@@ -151,7 +151,7 @@ def updated(measured: Sequence[Measured], kept: Lock | None = None) -> Lock:
 
 
 def check_baselines(file: BudgetFile, lock: Lock | None, names: Sequence[str] = (), revision: str = "") -> None:
-    """Check that limits that are relative have something to be relative to.
+    """Check that the baseline has the models that relative limits need.
 
     Args:
         file: the budgets.
@@ -170,7 +170,7 @@ def check_baselines(file: BudgetFile, lock: Lock | None, names: Sequence[str] = 
 
 def _entry(measured: Measured) -> Entry:
     assert measured.snapshot is not None
-    return Entry(measured.snapshot, kept(measured.values))
+    return Entry(measured.snapshot, stored_values(measured.values))
 
 
 def _model(
@@ -187,8 +187,8 @@ def _model(
     if entry is not None and entry.snapshot.inputs != found.snapshot.inputs:
         remedy = f"; state its input in {file.path.name}" if revision else "; make it anew with cnncost check --update"
         raise BudgetError(
-            f"{revision or file.baseline}: {budget.name} was measured with {entry.snapshot.told}, and the budget now "
-            f"has {found.snapshot.told}{remedy}"
+            f"{revision or file.baseline}: {budget.name} was measured with {entry.snapshot.input_text}, and the budget "
+            f"now has {found.snapshot.input_text}{remedy}"
         )
     allowed = allow_unknown or budget.allow_unknown
     baseline = _Baseline(entry, Diff(entry.snapshot, found.snapshot)) if entry is not None else None
@@ -214,9 +214,9 @@ def _no_baseline(file: BudgetFile, budget: Budget, lock: Lock | None, revision: 
 
 
 def _judged(file: BudgetFile, rule: Rule, found: Measured, baseline: _Baseline | None, allowed: bool) -> Judged:
-    """The result for the module with least headroom."""
+    """Return the result for the module with least headroom."""
     paths = found.paths[rule.glob] if rule.glob is not None else ("",)
-    each = [_on(file, rule, path, found, baseline, allowed) for path in paths]
+    each = [_judged_module(file, rule, path, found, baseline, allowed) for path in paths]
     worst = min(each, key=lambda j: (_SEVERITY.index(j.outcome), inf if j.headroom is None else j.headroom))
     if worst.passes:
         return worst._replace(modules=len(paths) if rule.glob is not None else 0)
@@ -227,7 +227,9 @@ def _judged(file: BudgetFile, rule: Rule, found: Measured, baseline: _Baseline |
 _SEVERITY = (Outcome.OVER, Outcome.UNCERTAIN, Outcome.WITHIN)
 
 
-def _on(file: BudgetFile, rule: Rule, path: str, found: Measured, baseline: _Baseline | None, allowed: bool) -> Judged:
+def _judged_module(
+    file: BudgetFile, rule: Rule, path: str, found: Measured, baseline: _Baseline | None, allowed: bool
+) -> Judged:
     limit, quantity = rule.limit, rule.quantity
     used = found.values[path, quantity.name, limit.direction]
     before = baseline.value(path, quantity.name) if baseline is not None else None
@@ -243,10 +245,11 @@ def _on(file: BudgetFile, rule: Rule, path: str, found: Measured, baseline: _Bas
 
 
 def _outcome(rule: Rule, used: Value, bound: Value, unsure: bool) -> Outcome:
-    """An incomplete sum can only grow: above an upper bound it is over, at a lower bound it is within."""
+    """Return the outcome of a limit. An incomplete sum can only grow: above an upper bound it is over for certain."""
     holds = rule.limit.holds(used, bound)
     if unsure:
         grows = rule.quantity.name != "arithmetic_intensity"  # unknown ops lack both FLOPs and bytes
+        # by comparison, whether the outcome is certain however much the figure grows
         decided = {"<=": not holds, "<": not holds, ">=": holds, ">": holds, "==": used > bound}
         if not grows or not decided[rule.limit.comparison]:
             return Outcome.UNCERTAIN
@@ -260,7 +263,7 @@ class _Baseline(NamedTuple):
     diff: Diff
 
     def value(self, path: str, quantity: str) -> Value | None:
-        """The previous figure of a module, even if renamed; None if the baseline lacks it.
+        """Return the previous figure of a module, even if renamed; None if the baseline lacks it.
 
         A module that did not exist counts as 0.
         """

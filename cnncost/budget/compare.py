@@ -29,7 +29,7 @@ class Compared(NamedTuple):
         model: as given, without the sizes.
         sizes: the names that vary, with this row's sizes.
         joined: the user's own columns (`--join`), with this row's values.
-        depends_on: what the figures depend on beside the inputs' shapes.
+        depends_on: what the figures depend on besides the inputs' shapes.
     """
 
     name: str
@@ -63,7 +63,7 @@ COLUMNS = frozenset({*Compared._fields, "memory", "ratio", "bar"})
 def compare(
     reports: Sequence[tuple[str, Report]], sizes: Sequence[Mapping[str, int]] | None = None
 ) -> tuple[Compared, ...]:
-    """The models in the given order, those on the Pareto front marked: none if their batch sizes differ.
+    """Return the models in the given order, those on the Pareto front marked: none if their batch sizes differ.
 
     Args:
         reports: each with its model's name.
@@ -82,7 +82,7 @@ def compare(
 
 
 def incomparable(rows: Sequence[Compared]) -> str:
-    """Why the figures are not comparable: batch sizes that differ; empty if they are."""
+    """Return why the figures are not comparable, namely different batch sizes; empty if they are."""
     if len({row.batch for row in rows}) <= 1:
         return ""
     batches = ", ".join(f"{row.name}: {units.NOTHING if row.batch is None else row.batch}" for row in rows)
@@ -95,12 +95,12 @@ def incomparable(rows: Sequence[Compared]) -> str:
 
 
 def dominates(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    """Whether no cost is higher and at least one is lower."""
+    """Return whether no cost of `one` is higher than that of `other`, and at least one is lower."""
     return all(a <= b for a, b in zip(one, other, strict=True)) and one != other
 
 
 def front(costs: Sequence[tuple[float, float]]) -> list[int]:
-    """Indices of the pairs that no other one beats, by the first cost; equal pairs are all among them."""
+    """Return the indices of the pairs on the Pareto front (less is better), by the first cost; with all equal pairs."""
     found: list[int] = []
     for index in sorted(range(len(costs)), key=lambda i: costs[i]):
         if not found or costs[index][1] < costs[found[-1]][1] or costs[index] == costs[found[-1]]:
@@ -129,7 +129,7 @@ def _row(model: str, report: Report, sizes: Mapping[str, int]) -> Compared:
 
 
 def _peak(report: Report) -> int | None:
-    """Bytes, None for a Report that was saved without its memory."""
+    """Return the peak of inference in bytes; None for a Report that was saved without it."""
     try:
         return report.memory.inference_peak
     except CnncostError:

@@ -25,8 +25,8 @@ _MAIN_PART = (4, 5)
 class Change(NamedTuple):
     """A changed module: different figures or class, added, or removed.
 
-    `old` and `new` are the module without its children; `place` is its path in the new model, of a removed one the path
-    that it would have there.
+    `old` and `new` are the module without its children; `place` is its path in the new model; of a removed module,
+    the path that it would have there.
     """
 
     kind: Kind
@@ -39,7 +39,7 @@ class Change(NamedTuple):
         return line(self, f"{self.place or 'the model'}: {self.what}{': ' if self.what else ''}{steps}")
 
     def delta(self, name: str) -> int:
-        """Growth of a figure of the module without its children."""
+        """Return the growth of a figure of the module without its children."""
         return (getattr(self.new, name) if self.new else 0) - (getattr(self.old, name) if self.old else 0)
 
     @property
@@ -77,7 +77,7 @@ def _shape(output: Shape | None) -> str:
 
 
 def _bias(old: Part, new: Part) -> str:
-    """`bias added` or `bias removed`, if a layer is otherwise the same; a bias is one parameter for each output.
+    """Return `bias added` or `bias removed` if a layer is otherwise the same; a bias is one parameter for each output.
 
     The same settings mean the same weight, so that only a bias makes this difference; it costs FLOPs and no MACs.
     """
@@ -99,7 +99,7 @@ class Attribution(NamedTuple):
         part: the change within this module.
         whole: the sum over all modules that changed in the direction of the total.
         against: the sum over those that changed in the other: `whole + against` is the total change.
-        reasons: what changed in the module, by how much of `part` it explains, most first.
+        reasons: what changed in the module; the reason that explains most of `part` comes first.
     """
 
     path: str
@@ -133,13 +133,13 @@ class Diff:
         return {new: old for old, new in self.pairs.items()}
 
     def delta(self, name: str) -> int:
-        """Growth of a figure of the whole model."""
+        """Return the growth of a figure of the whole model."""
         return int(self.new.totals[name]) - int(self.old.totals[name])
 
     @cached_property
     @gc_disabled()
     def changes(self) -> tuple[Change, ...]:
-        """All modules that changed, in the order of the new model, the removed ones where they stood."""
+        """All modules that changed: those of the new model in its order, then the removed ones."""
         changed = []
         for part in self.new.parts:
             old = self.old.by_path[self.back[part.path]] if part.path in self.back else None
@@ -150,7 +150,7 @@ class Diff:
         return (*changed, *(Change("removed", self._place_in_new(part), part, None) for part in gone))
 
     def _place_in_new(self, part: Part) -> str:
-        """Path of a removed module in the new model: below the new path of its nearest kept parent."""
+        """Return the path that a removed module would have in the new model, below its nearest kept parent."""
         above, names = part.above, [part.name]
         while above and above not in self.pairs:
             above, _, name = above.rpartition(".")
@@ -170,11 +170,11 @@ class Diff:
         return tuple(sorted(pairs, key=lambda pair: order[pair[1]]))
 
     def attribution(self, name: str) -> Attribution | None:
-        """Where the change of a figure is: the smallest module with four fifths of it; None if there is no change.
+        """Return where a figure changed: the smallest module with four fifths of it; None if there is no change.
 
         Where some modules grow and others shrink, only those that changed in the direction of the total count.
         """
-        # a page tells of it many times; a frozen diff's stays the same
+        # cached: a page asks for it many times, and a frozen diff's does not change
         found: dict[str, Attribution | None] = vars(self).setdefault("_attributions", {})
         if name not in found:
             with gc_disabled():
@@ -189,26 +189,26 @@ class Diff:
         same_direction = [(change, step) for change, step in steps if step * whole > 0]
         total = sum(step for _, step in same_direction)
         path = _deepest_with_most([(change.place, abs(step)) for change, step in same_direction], abs(total))
-        inside = [(c, step) for c, step in same_direction if _under(c.place, path)]
+        inside = [(c, step) for c, step in same_direction if _is_within(c.place, path)]
         return Attribution(path, sum(step for _, step in inside), total, _common_reasons(inside), whole - total)
 
     def contributors(self, name: str, most: int) -> tuple[Change, ...]:
-        """The modules whose figure without children changed most."""
+        """Return the modules whose own figure, without children, changed most."""
         ranked = sorted(self.changes, key=lambda change: -abs(change.delta(name)))
         return tuple(change for change in ranked[:most] if change.delta(name))
 
 
-def _under(path: str, above: str) -> bool:
+def _is_within(path: str, above: str) -> bool:
     return not above or path == above or path.startswith(above + ".")
 
 
 def _deepest_with_most(steps: Sequence[tuple[str, int]], total: int) -> str:
-    """The deepest path under which are at least four fifths of the total."""
+    """Return the deepest path with at least four fifths of the total below it."""
     path = ""
     while True:
         below: Counter[str] = Counter()
         for place, step in steps:
-            if place != path and _under(place, path):
+            if place != path and _is_within(place, path):
                 rest = place[len(path) + 1 :] if path else place
                 below[".".join(filter(None, (path, rest.partition(".")[0])))] += step
         top = below.most_common(1)
@@ -218,7 +218,7 @@ def _deepest_with_most(steps: Sequence[tuple[str, int]], total: int) -> str:
 
 
 def _common_reasons(steps: Sequence[tuple[Change, int]], most: int = 2) -> tuple[str, ...]:
-    """The reasons that explain most of the change; those that explain less than a fifth of it are left out."""
+    """Return the reasons that explain most of the change; those that explain less than a fifth of it are left out."""
     weights: Counter[str] = Counter()
     for change, step in steps:
         for reason in change.reasons or ("in its own forward",):

@@ -16,9 +16,9 @@ class Diffs(NamedTuple):
     Attributes:
         diffs: by the budget's name, in the order of the file.
         missing: budgets without figures on a side, and why.
-        broken: whether one has none on the new side.
-        names: of the two sides.
-        notes: for the user.
+        broken: whether a model can't be analyzed at the new revision.
+        names: displayed names of the two revisions.
+        notes: notes for the user.
     """
 
     diffs: dict[str, Diff]

@@ -21,8 +21,8 @@ FILE, PROJECT = "cnncost.toml", "pyproject.toml"
 LOCK = "cnncost.lock.json"
 _TOP = ("baseline", "budget")
 """Keys of the file itself."""
-_NO_LIMITS = ("name", "model", "model_args", "input", "trace", "allow_unknown", "modules")
-"""Keys of a `[[budget]]` beside the quantities that it limits."""
+_OTHER_KEYS = ("name", "model", "model_args", "input", "trace", "allow_unknown", "modules")
+"""Keys of a `[[budget]]` besides the quantities that it limits."""
 
 
 class BudgetError(CnncostError):
@@ -92,16 +92,16 @@ class BudgetFile:
         return line(self, f"{self.path.name}: {len(self.budgets)} budgets, baseline {self.baseline.name}")
 
     def line(self, keys: Keys) -> int | None:
-        """The line of a key."""
+        """Return the line of a key, from 1; None if it has none."""
         return line_of(self.text, keys)
 
     def place(self, keys: Keys) -> str:
-        """`cnncost.toml:3`."""
+        """Return the file and line of a key: `cnncost.toml:3`."""
         return _Reader(self.path, self.text).place(keys)
 
 
 def find(start: Path) -> Path:
-    """The nearest budget file in a folder or above it.
+    """Return the nearest budget file in a folder or above it.
 
     Raises:
         BudgetError: there is none.
@@ -133,7 +133,7 @@ def read(path: Path) -> BudgetFile:
 
 
 def of_text(path: Path, text: str) -> BudgetFile:
-    """The budgets of a file's text. Raises BudgetError as `read` does."""
+    """Return the budgets of a file's text. Raises BudgetError as `read` does."""
     data: Any = parsed(path, text, BudgetError)
     keys: Keys = ()
     if path.name == PROJECT:
@@ -169,7 +169,7 @@ class _Reader(TomlFile):
 
     def budget(self, table: Any, keys: Keys) -> Budget:
         self.typed(table, dict, keys, "a table: [[budget]]")
-        self.known(table, keys, (*_NO_LIMITS, *QUANTITIES), "a budget")
+        self.known(table, keys, (*_OTHER_KEYS, *QUANTITIES), "a budget")
         if "model" not in table:
             raise self.wrong(keys, 'a budget without a model; add model = "net.py:build"')
         model = self.typed(table["model"], str, (*keys, "model"), 'a model such as "net.py:build"')

@@ -14,16 +14,16 @@ from typing import NamedTuple, TypeAlias
 
 Element: TypeAlias = Hashable
 Pairs: TypeAlias = list[tuple[int, int]]
-_DIFFERENT = 250_000
+_MAX_DIFFERENT = 250_000
 """Most pairs of different elements to compute weights for: those of 500 old and 500 new elements."""
-_CELLS = 1_000_000
+_MAX_CELLS = 1_000_000
 """Most cells of the table to fill: the whole table of two sequences of 1,000, or a band of a larger table."""
-_FIRST, _WIDER = 8, 4
+_FIRST_MARGIN, _WIDENING = 8, 4
 """How far the first band extends beyond the corners' diagonals, and the factor by which it grows if need be."""
 _RUNS = (64, 24, 1)
 """Lengths of the runs at which long sequences are cut. A run must occur once in each of the two sequences; long ones
 are tried first, as they rarely match by chance."""
-_MARGIN = 1e-6
+_ROUNDING = 1e-6
 """Sums of weights that differ by less count as equal (rounding)."""
 _MATCH, _SKIP_OLD, _SKIP_NEW = range(3)
 
@@ -57,7 +57,7 @@ def matched(sequences: Sequences) -> Pairs:
     """Return the pairs of indices that match, in order.
 
     The matching has the greatest total weight; of several with that weight, it is the one that matches the earliest old
-    element, then the earliest new one. Sequences that are too long and too different for the table (see `_CELLS`) are
+    element, then the earliest new one. Sequences that are too long and too different for the table (`_MAX_CELLS`) are
     first cut at a run of elements that occurs once in each; if there is none, elements are matched by name.
     """
     pairs: Pairs = []
@@ -77,21 +77,22 @@ def _heaviest(sequences: Sequences) -> Pairs | None:
     n, m = len(sequences.old), len(sequences.new)
     if not n or not m:
         return []
-    if len(set(sequences.old)) * len(set(sequences.new)) > _DIFFERENT:
+    if len(set(sequences.old)) * len(set(sequences.new)) > _MAX_DIFFERENT:
         return None
     table = _Table(sequences)
-    beside = _FIRST
+    margin = _FIRST_MARGIN
     while True:
-        low, high = min(0, m - n) - beside, max(0, m - n) + beside
+        low, high = min(0, m - n) - margin, max(0, m - n) + margin
+        # a band of half the table: fill all of it, which certainly has the best matching
         whole = 2 * (high - low + 1) >= m
         if whole:
             low, high = -n, m
-        if n * min(m, high - low + 1) > _CELLS:
+        if n * min(m, high - low + 1) > _MAX_CELLS:
             return None
         weight, steps = table.filled(low, high)
-        if whole or table.outside(low, high) < weight - _MARGIN:
-            return _followed(steps, m, low)
-        beside *= _WIDER
+        if whole or table.outside(low, high) < weight - _ROUNDING:
+            return _traced_back(steps, m, low)
+        margin *= _WIDENING
 
 
 class _Table:
@@ -160,7 +161,8 @@ def _row(weights: list[float], left: list[float], first: int) -> bytearray:
     return steps
 
 
-def _followed(steps: list[bytearray], m: int, low: int) -> Pairs:
+def _traced_back(steps: list[bytearray], m: int, low: int) -> Pairs:
+    """Return the matched pairs on the way of best steps from the first cell; `steps` is as `filled` returns it."""
     pairs, i, j, n = [], 0, 0, len(steps)
     while i < n and j < m:
         step = steps[n - 1 - i][j - max(0, i + low)]
@@ -204,10 +206,10 @@ def _anchors(old: Sequence[Element], new: Sequence[Element], length: int) -> Pai
 
 
 def _increasing(pairs: Pairs) -> Pairs:
-    """The most pairs whose second places increase as the first ones do."""
-    ends: list[int] = []  # the smallest place at which a chain of this length ends
-    chosen: list[int] = []
-    before: list[int] = []
+    """Return a longest subsequence of pairs, sorted by their first index, whose second index increases."""
+    ends: list[int] = []  # by length − 1, the smallest second index with which such a subsequence ends
+    chosen: list[int] = []  # the pair that ends it
+    before: list[int] = []  # by pair, the one before it in its subsequence; -1: none
     for k, (_, j) in enumerate(pairs):
         length = bisect_left(ends, j)
         before.append(chosen[length - 1] if length else -1)

@@ -18,11 +18,11 @@ from cnncost.near import suggestion
 Value: TypeAlias = "int | float | str | None"
 _MODEL = "model"
 _MISSING = frozenset({"", "-", "–", "—", "?", "n/a", "na", "nan", "none", "null"})
-_LESS = frozenset(
+_LESS_IS_BETTER = frozenset(
     "err error errors loss perplexity ppl wer cer rmse mse mae fid latency seconds time ms eer nll".split()
 )
 """A column whose name contains one of these words is better the smaller it is."""
-_LONGEST = 6
+_MAX_LISTED = 6
 """Maximum number of names that a note lists."""
 
 
@@ -30,9 +30,9 @@ class Table(NamedTuple):
     """The user's table.
 
     Attributes:
-        path: of its file.
-        columns: in order, without `model`.
-        rows: each with its line, model, and values by column.
+        path: path of its file.
+        columns: names in order, without `model`.
+        rows: (line in the file, model, values by column) of each row.
     """
 
     path: str
@@ -62,8 +62,8 @@ class Joined(NamedTuple):
 
     Attributes:
         rows: the models; the Pareto front is that of `quality` and MACs.
-        columns: that were joined.
-        quality: that the front is of; None if the table has no numbers.
+        columns: the joined columns.
+        quality: the column that the front is of; None if the table has no numbers.
         notes: names that match nothing.
     """
 
@@ -131,7 +131,7 @@ def join(rows: Sequence[Compared], table: Table, quality: str | None = None) -> 
     Args:
         rows: the comparison.
         table: the user's.
-        quality: the column that is set against MACs; `-COLUMN`: less of it is better. None: the first with numbers.
+        quality: the column of the Pareto front with MACs; `-COLUMN`: less is better. None: the first with numbers.
 
     Raises:
         InputError: two rows of one model, a column that the comparison has, no row that matches a model, no such column
@@ -165,7 +165,7 @@ def join(rows: Sequence[Compared], table: Table, quality: str | None = None) -> 
     notes += [f"{table.path}: of no model here: {_few(others)}"] if others else []
     chosen = _quality(table, columns, joined, quality)
     if chosen is not None:
-        joined = _fronted(joined, chosen)
+        joined = _with_front(joined, chosen)
     return Joined(tuple(joined), columns, chosen, tuple(notes))
 
 
@@ -175,21 +175,25 @@ def _by_key(table: Table, sizes: list[str]) -> dict[tuple[Any, ...], dict[str, V
     for line, model, values in table.rows:
         key = (model, *[values[size] for size in sizes])
         if key in found:
-            told = ", ".join(map(str, key))
-            raise InputError(f"{table.path}:{line}: a second row for {told} (the first is line {lines[key]}); keep one")
+            named = ", ".join(map(str, key))
+            raise InputError(
+                f"{table.path}:{line}: a second row for {named} (the first is line {lines[key]}); keep one"
+            )
         found[key], lines[key] = values, line
     return found
 
 
 def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:_LONGEST]) + (f" and {len(names) - _LONGEST} more" if len(names) > _LONGEST else "")
+    return ", ".join(names[:_MAX_LISTED]) + (
+        f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    )
 
 
 def _quality(table: Table, columns: Sequence[str], rows: Sequence[Compared], asked: str | None) -> Quality | None:
     values = {name: [value for row in rows if (value := dict(row.joined)[name]) is not None] for name in columns}
     numeric = [name for name in columns if values[name] and not any(isinstance(each, str) for each in values[name])]
     if asked is None:
-        return Quality(numeric[0], not less(numeric[0])) if numeric else None
+        return Quality(numeric[0], not less_is_better(numeric[0])) if numeric else None
     name = asked if asked in columns else asked.removeprefix("-")
     if name not in columns:
         hint = suggestion(name, columns) or f"; it has {_few(columns)}"
@@ -198,15 +202,15 @@ def _quality(table: Table, columns: Sequence[str], rows: Sequence[Compared], ask
         text = next((each for each in values[name] if isinstance(each, str)), None)
         wrong = "nothing for these models" if text is None else repr(text[:40])
         raise InputError(f"{table.path}: column {name}: expected numbers, got {wrong}")
-    return Quality(name, name == asked and not less(name))
+    return Quality(name, name == asked and not less_is_better(name))
 
 
-def less(name: str) -> bool:
-    """True if the name of a column says that less is better."""
-    return any(word in _LESS for word in re.split(r"[^a-z]+", name.lower()))
+def less_is_better(name: str) -> bool:
+    """Return whether the name of a column says that less is better."""
+    return any(word in _LESS_IS_BETTER for word in re.split(r"[^a-z]+", name.lower()))
 
 
-def _fronted(rows: Sequence[Compared], quality: Quality) -> list[Compared]:
+def _with_front(rows: Sequence[Compared], quality: Quality) -> list[Compared]:
     """Return the rows, those on the Pareto front of quality and MACs marked; none is marked if batch sizes differ."""
     if len({row.batch for row in rows}) > 1:
         return list(rows)

@@ -21,7 +21,7 @@ _FORM = re.compile(
     r"\s*(?P<unit>[A-Za-z%]*)\s*$"
 )
 _LONGEST = 60
-"""Characters of the longest text that is parsed as a limit."""
+"""Maximum length of a text that is parsed as a limit, in characters."""
 _COMPARISONS: dict[str, Comparison] = {
     "<=": "<=", "≤": "<=", "<": "<", ">=": ">=", "≥": ">=", ">": ">", "==": "==", "=": "==",
 }  # fmt: skip
@@ -65,7 +65,7 @@ class Limit(NamedTuple):
         return ">=" if self.comparison in {">=", ">"} else "<="
 
     def bound(self, baseline: Value | None) -> Value:
-        """The number that a value is compared with. A relative limit needs the baseline."""
+        """Return the number that a value is compared with. A relative limit needs the baseline."""
         if not self.relative:
             return self.number
         assert baseline is not None
@@ -74,13 +74,13 @@ class Limit(NamedTuple):
         return baseline + self.number if self.kind == "amount" else baseline * (1 + self.number / 100)
 
     def holds(self, value: Value, bound: Value) -> bool:
-        """Whether a value satisfies the limit."""
+        """Return whether a value satisfies the limit."""
         return {
             "<=": value <= bound, "<": value < bound, ">=": value >= bound, ">": value > bound, "==": value == bound,
         }[self.comparison]  # fmt: skip
 
     def headroom(self, value: Value, bound: Value) -> Fraction | None:
-        """Distance to the bound as a part of it: negative if violated, None if one is infinite or the bound is 0."""
+        """Return the distance to the bound as a fraction of it: negative if violated, None if infinite or undefined."""
         if inf in {value, bound} or not bound:
             return None
         left = Fraction(bound - value if self.direction == "<=" else value - bound)
@@ -89,7 +89,7 @@ class Limit(NamedTuple):
         return left / Fraction(bound)
 
     def show(self, bound: Value, unit: Unit) -> str:
-        """The bound with its comparison, `≤ 4.10 G`."""
+        """Return the bound with its comparison, `≤ 4.10 G`."""
         return f"{self.sign} {show(bound, unit)}"
 
     @property
@@ -99,11 +99,11 @@ class Limit(NamedTuple):
 
 
 def parse_limit(value: Any, quantity: Quantity) -> Limit:
-    """A limit from a budget file: a number, or a text with a sign and a unit.
+    """Return the limit that a budget file states: a number, or a text with a sign and a unit.
 
     Raises:
-        CnncostError: of the wrong kind, not of this form, a unit that the quantity is not written in, a limit
-            whose direction can't be told.
+        CnncostError: a value of the wrong type or form, a unit that the quantity doesn't have, or neither sign nor a
+            usual direction.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         got = {dict: "a table", list: "a list", bool: "true or false"}.get(type(value), type(value).__name__)

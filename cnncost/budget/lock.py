@@ -24,7 +24,7 @@ from cnncost.render.values import Tensor
 SCHEMA = 2
 """In 1, shapes and settings were texts (`1×3×224×224 float32`); such a file is read, and written anew by --update."""
 _UPDATE = "make it anew with cnncost check --update"
-_TOLD = ("class", "calls", "output", *SUMMED, "settings", "unknown")
+_PART_KEYS = ("class", "calls", "output", *SUMMED, "settings", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Lock:
 
 
 def torch_version() -> str:
-    """The installed torch version without the build suffix, which counts don't depend on."""
+    """Return the installed torch version without the build suffix, on which counts don't depend."""
     return versions.torch_version().partition("+")[0]
 
 
@@ -54,7 +54,7 @@ def write(path: Path, lock: Lock) -> None:
 
 
 def to_text(lock: Lock) -> str:
-    """Serialize deterministically: equal figures give equal text."""
+    """Return the file's text, which is the same for equal figures."""
     lines = [
         "{",
         f'  "schema": {SCHEMA},',
@@ -90,12 +90,12 @@ def _written(part: Part) -> dict[str, Any]:
     fields = {"class": part.class_name, "calls": part.calls, "output": part.output}
     fields |= {name: getattr(part, name) for name in SUMMED}
     fields |= {"settings": {key: _setting(value) for key, value in part.settings}, "unknown": part.unknown}
-    usual = _usual(part.params)
+    usual = _defaults(part.params)
     return {key: value for key, value in fields.items() if value != usual.get(key)}
 
 
-def _usual(params: int) -> dict[str, Any]:
-    """Defaults omitted from a line: called once, all parameters trainable, everything else zero or empty."""
+def _defaults(params: int) -> dict[str, Any]:
+    """Return the defaults omitted from a line: called once, all parameters trainable, everything else zero or empty."""
     nothing = dict.fromkeys(SUMMED, 0) | {"trainable_params": params}
     return {"calls": 1, "output": None, **nothing, "settings": {}, "unknown": False}
 
@@ -230,9 +230,9 @@ class _Reader:
 
     def part(self, path: str, data: Any, where: str) -> Part:
         row = self.table(data, where)
-        if odd := next((key for key in row if key not in _TOLD), None):
-            raise self.wrong(where, f"one of {', '.join(_TOLD)}", odd)
-        row = _usual(self.count(row.get("params", 0), where)) | row
+        if odd := next((key for key in row if key not in _PART_KEYS), None):
+            raise self.wrong(where, f"one of {', '.join(_PART_KEYS)}", odd)
+        row = _defaults(self.count(row.get("params", 0), where)) | row
         settings = self.table(row["settings"], where)
         part = Part(
             path,

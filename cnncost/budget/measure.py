@@ -79,16 +79,16 @@ def measure_all(budgets: Sequence[Budget], folder: Path, jobs: int | None = None
 def _measure_all(budgets: Sequence[Budget], folder: Path, jobs: int | None) -> list[Measured]:
     if not budgets:
         return []
-    one = partial(measure, folder=str(folder))
+    measure_one = partial(measure, folder=str(folder))
     if jobs is not None:
-        return _spread(one, budgets, jobs)
+        return _in_processes(measure_one, budgets, jobs)
     _import_torch()  # exclude it from the measured time
     measured: list[Measured] = []
     start = monotonic()
     for done, budget in enumerate(budgets):
         if monotonic() - start > _WORTH_FORKING and len(budgets) - done > 1:
-            return measured + _spread(one, budgets[done:], _cores())
-        measured.append(one(budget))
+            return measured + _in_processes(measure_one, budgets[done:], _cores())
+        measured.append(measure_one(budget))
     return measured
 
 
@@ -100,15 +100,15 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
 
 
-def _spread(one: Callable[[Budget], Measured], budgets: Sequence[Budget], jobs: int) -> list[Measured]:
+def _in_processes(measure_one: Callable[[Budget], Measured], budgets: Sequence[Budget], jobs: int) -> list[Measured]:
     """Analyze the models in `jobs` processes, or in this one where `fork` is not available."""
     jobs = min(jobs, len(budgets))
     if jobs <= 1 or "fork" not in multiprocessing.get_all_start_methods():
-        return [one(budget) for budget in budgets]
+        return [measure_one(budget) for budget in budgets]
     _import_torch()  # once, before forking
     try:
         with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork")) as pool:
-            return list(pool.map(one, budgets))
+            return list(pool.map(measure_one, budgets))
     except BrokenProcessPool:
         raise CnncostError(
             "a process that analyzed a model died, perhaps for want of memory; run one at a time with --jobs 1"
@@ -129,7 +129,7 @@ def _from_cache(budgets: Sequence[Budget], folder: str) -> dict[str, Measured]:
         return found
     with chdir(folder):
         for budget in budgets:
-            if _can_be_cached(budget) and (recording := cache.find(budget.model, _how(budget))) is not None:
+            if _can_be_cached(budget) and (recording := cache.find(budget.model, _run_settings(budget))) is not None:
                 found[budget.name] = of_budget(budget, reported(recording))
     return found
 
@@ -138,7 +138,7 @@ def _can_be_cached(budget: Budget) -> bool:
     return active() is not None and budget.trace != "real" and is_built_by_code(budget.model)
 
 
-def _how(budget: Budget) -> dict[str, Any]:
+def _run_settings(budget: Budget) -> dict[str, Any]:
     """Return what a budget says about how to run the model, as plain data: part of the recording's key in the cache."""
     return {
         "inputs": budget.inputs, "model_args": budget.model_args, "name": budget.name, "training": budget.training,
@@ -172,7 +172,7 @@ def analyzed(budget: Budget) -> Report:
             step = (None, None, True) if budget.training else None
             return recorded(resolve(budget.model, inputs, budget.model_args), budget.name, budget.trace, step)
 
-        return reported(cache.make(budget.model, _how(budget), record))
+        return reported(cache.make(budget.model, _run_settings(budget), record))
     source = find(budget.model)
     if source.saved:
         return analyze(source)
@@ -205,7 +205,7 @@ def figures(budgets: Sequence[Budget], folder: str) -> Figures:
             with chdir(folder):
                 report = analyzed(budget)
                 snapshot = of_report(report, _peaks(report))
-                models[budget.name] = Entry(snapshot, kept(_values_of_existing_modules(budget, report)))
+                models[budget.name] = Entry(snapshot, stored_values(_values_of_existing_modules(budget, report)))
         except CnncostError as error:
             errors[budget.name] = str(error)
     return Figures(Lock(torch_version(), models), errors)
@@ -229,7 +229,7 @@ def _values_of_existing_modules(budget: Budget, report: Report) -> dict[Key, Val
     return found
 
 
-def kept(values: dict[Key, Value]) -> dict[str, dict[str, Value]]:
+def stored_values(values: dict[Key, Value]) -> dict[str, dict[str, Value]]:
     """Return the limited figures that a baseline stores beside its sums, by quantity and path."""
     found: dict[str, dict[str, Value]] = {}
     for (path, quantity, _), value in sorted(values.items(), key=lambda item: item[0]):

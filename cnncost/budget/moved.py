@@ -1,4 +1,4 @@
-"""Find moved modules: the subtree of the new model that has the most in common with a subtree of the old model."""
+"""Finds moved modules: the subtree of the new model that has the most in common with a subtree of the old model."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from cnncost.budget.snapshot import Part
 from cnncost.budget.trees import ALIKE, Subtree, Tree
 
 _Places: TypeAlias = deque[tuple[int, str]]
-_NAMED = 0.5
+_SAME_NAME = 0.5
 """Score of an equal name; the share of equal modules, from 0 to 1, is added to it."""
-_COMPARED = 500_000
+_MAX_COMPARISONS = 500_000
 """After so many comparisons of subtrees, each further module is compared with only `_FEW` candidates."""
 _FEW = 8
 
@@ -62,7 +62,7 @@ class Moved:
         for group in self._candidates(subtree):
             share = self.tree.all.share(subtree, group.subtree)
             place = self._free(group.named.get(part.name))
-            score = share + _NAMED * (place is not None)
+            score = share + _SAME_NAME * (place is not None)
             place = place or self._free(group.all)
             if share >= ALIKE and place and (score > best or (score == best and place[0] < first)):
                 best, (first, found) = score, place
@@ -79,7 +79,7 @@ class Moved:
         if equal and self._free(equal.all):
             yield equal
         near = self._near(subtree, equal)
-        if self.compared > _COMPARED:
+        if self.compared > _MAX_COMPARISONS:
             near = islice(near, _FEW)
         for group in near:
             self.compared += 1

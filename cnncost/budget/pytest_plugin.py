@@ -33,7 +33,7 @@ _MARKER = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The option that writes snapshots."""
+    """Register the option that writes snapshots."""
     group = parser.getgroup("cnncost")
     group.addoption("--complexity-update", action="store_true", help="write the snapshots of complexity.check anew")
 
@@ -61,7 +61,7 @@ def complexity(request: pytest.FixtureRequest) -> Iterator[Complexity]:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A marker alone does nothing; say so."""
+    """Fail a test that has the marker and not the fixture: the marker alone does nothing."""
     marked = item.get_closest_marker("complexity") is not None
     if marked and "complexity" not in getattr(item, "fixturenames", ()):
         pytest.fail(
@@ -70,7 +70,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
-    """What a comparison with a figure says when it fails: by how much, the biggest layers, and what changed."""
+    """Explain why a comparison with a figure failed: by how much, the biggest layers, and what changed."""
     testing = sys.modules.get("cnncost.budget.testing")
     if testing is None or not isinstance(left, testing.Figure):
         return None

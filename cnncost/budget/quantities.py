@@ -7,7 +7,7 @@ none, the message says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import partial
 from math import inf
@@ -15,8 +15,10 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from cnncost import units
 from cnncost.errors import CnncostError
+from cnncost.report.columns import ALWAYS, united
 from cnncost.report.model import Report
 from cnncost.report.rows import Module
+from cnncost.report.schema import Look
 from cnncost.reprs import line
 
 Value: TypeAlias = "int | Fraction | float"
@@ -33,7 +35,7 @@ class Quantity(NamedTuple):
         heading: for people.
         meaning: in a sentence.
         unit: what its values are written in.
-        read: the value for a row of a Report's modules; the direction says which of several values is held
+        read: the value for a row of a Report's modules; the direction says which of several values is limited
             (the smallest for `>=`).
         usual: the comparison of a limit without a sign; None: there is no usual one.
         bounded: an op without a rule makes it a lower bound.
@@ -55,24 +57,27 @@ class Quantity(NamedTuple):
         return line(self, f"{self.name}: {self.meaning}")
 
 
-def _column(name: str, _report: Report, module: Module, _: Direction) -> Value:
-    """A column of the module table."""
-    return int(getattr(module, name))
+def _column(name: str, report: Report, module: Module, _: Direction) -> Value:
+    """Read a column of the module table."""
+    value = getattr(module, name)
+    if value is None:
+        raise CnncostError(f"{name} of {module.path or report.model!r}: it has none")
+    return value if isinstance(value, int) else Fraction(value)
 
 
 def _intensity(_report: Report, module: Module, _: Direction) -> Value:
-    """FLOPs for each byte read or written; 0 where no byte is moved."""
+    """Return the FLOPs for each byte read or written; 0 where no byte is moved."""
     moved = module.bytes_read + module.bytes_written
     return Fraction(module.flops, moved) if moved else 0
 
 
 def _unknown_ops(report: Report, _module: Module, _: Direction) -> Value:
-    """Number of op executions without a rule."""
+    """Return the number of op executions without a rule."""
     return sum(report.unknown.values())
 
 
 def _receptive_field(report: Report, module: Module, direction: Direction) -> Value:
-    """Pixels of the input that one output position can depend on, along the axis that decides the limit."""
+    """Return the input pixels that one output position can depend on, along the axis that decides the limit."""
     sizes = _part(report, "receptive_field")(module.path).size
     axes = [size if isinstance(size, int) else inf for size in sizes]
     if not axes:
@@ -96,44 +101,47 @@ def _part(report: Report, name: str) -> Any:
     return part
 
 
-QUANTITIES: dict[str, Quantity] = {
-    quantity.name: quantity
-    for quantity in (
-        Quantity("params", "params", "parameters, each counted once", "count", partial(_column, "params")),
-        Quantity(
-            "trainable_params", "trainable", "parameters that training changes", "count",
-            partial(_column, "trainable_params"),
-        ),
-        Quantity("macs", "MACs", "multiply-accumulates", "count", partial(_column, "macs"), bounded=True),
-        Quantity("flops", "FLOPs", "floating-point operations", "count", partial(_column, "flops"), bounded=True),
-        Quantity(
-            "activations", "activations", "bytes of activations that backward needs", "bytes",
-            partial(_bytes, "activations"), modules=False, training=True,
-        ),
-        Quantity(
-            "inference_peak", "inference peak", "bytes alive at the peak of inference", "bytes",
-            partial(_bytes, "inference_peak"), modules=False,
-        ),
-        Quantity(
-            "training_peak", "training peak", "bytes alive at the peak of a training step", "bytes",
-            partial(_bytes, "training_peak"), modules=False, training=True,
-        ),
-        Quantity(
-            "receptive_field", "receptive field", "pixels along an axis that one output depends on", "pixels",
-            _receptive_field, usual=None,
-        ),
-        Quantity("unknown_ops", "unknown ops", "ops without a rule", "count", _unknown_ops, modules=False),
-        Quantity(
-            "arithmetic_intensity", "FLOPs per byte", "FLOPs for each byte read or written", "ratio", _intensity,
-            usual=None, bounded=True,
-        ),
+_UNITS: Mapping[Look, Unit] = {"count": "count", "bytes": "bytes", "ratio": "ratio"}
+_OF_MODULES = tuple([
+    Quantity(
+        each.name, each.heading, each.meaning, unit, partial(_column, each.name),
+        usual=None if unit == "ratio" else "<=", bounded=each.bounded,
     )
-}  # fmt: skip
+    for each in ALWAYS
+    if (unit := _UNITS.get(each.look)) is not None
+])  # fmt: skip
+"""The columns of the table of modules."""
+_OTHERS = (
+    Quantity(
+        "activations", "activations", "bytes of activations that backward needs", "bytes",
+        partial(_bytes, "activations"), modules=False, training=True,
+    ),
+    Quantity(
+        "inference_peak", "inference peak", "bytes alive at the peak of inference", "bytes",
+        partial(_bytes, "inference_peak"), modules=False,
+    ),
+    Quantity(
+        "training_peak", "training peak", "bytes alive at the peak of a training step", "bytes",
+        partial(_bytes, "training_peak"), modules=False, training=True,
+    ),
+    Quantity(
+        "receptive_field", "receptive field", "pixels along an axis that one output depends on", "pixels",
+        _receptive_field, usual=None,
+    ),
+    Quantity("unknown_ops", "unknown ops", "ops without a rule", "count", _unknown_ops, modules=False),
+    Quantity(
+        "arithmetic_intensity", "FLOPs per byte", "FLOPs for each byte read or written", "ratio", _intensity,
+        usual=None, bounded=True,
+    ),
+)  # fmt: skip
+QUANTITIES: dict[str, Quantity] = united(
+    "check", {each.name: each for each in _OF_MODULES}, {each.name: each for each in _OTHERS}
+)
 """By name, in the order of reports."""
 
 
 def show(value: Value, unit: Unit) -> str:
-    """A value in three significant digits: `4.09 G`, `64.0 MiB`, `12.5`."""
+    """Return a value in three significant digits: `4.09 G`, `64.0 MiB`, `12.5`."""
     if value == inf:
         return "global"
     if unit == "ratio":
@@ -145,7 +153,7 @@ def show(value: Value, unit: Unit) -> str:
 
 
 def show_exact(value: Value, unit: Unit) -> str:
-    """A value to the last digit: `4,089,184,256`; a ratio in six digits."""
+    """Return a value to the last digit: `4,089,184,256`; a ratio in six digits."""
     if value == inf:
         return "global"
     if unit == "ratio":

@@ -63,7 +63,7 @@ class Repository:
             self.top = Path(self.git("rev-parse", "--show-toplevel"))
         except RevisionError as error:
             raise RevisionError(
-                f"{error}; a revision takes a repository: run it in one, or compare two models, OLD NEW"
+                f"{error}; a revision needs a repository: run it in one, or compare two models, OLD NEW"
             ) from None
         self.prefix = self.git("rev-parse", "--show-prefix")
 
@@ -75,7 +75,7 @@ class Repository:
                 capture_output=True, text=True, check=False, env={**os.environ, **environment},
             )  # fmt: skip
         except FileNotFoundError:
-            raise RevisionError("git is not installed; a revision takes it") from None
+            raise RevisionError("git is not installed; a revision needs it") from None
         if process.returncode:
             raise RevisionError(f"git {arguments[0]}: {' '.join(process.stderr.split()) or 'failed'}")
         return process.stdout.strip()
@@ -91,7 +91,7 @@ class Repository:
             return Range(self.commit(text), None, text, "working tree")
         old, new = self.commit(match["old"]), self.commit(match["new"] or "HEAD")
         if match["dots"] == "...":
-            old = self._parted(old, new, text)
+            old = self._merge_base(old, new, text)
         return Range(old, new, match["old"], match["new"] or "HEAD")
 
     def commit(self, name: str) -> str:
@@ -106,7 +106,7 @@ class Repository:
                 f"revision {name!r}: there is none{suggestion(name, branches)}{self._shallow() or _LISTS}"
             ) from None
 
-    def _parted(self, old: str, new: str, text: str) -> str:
+    def _merge_base(self, old: str, new: str, text: str) -> str:
         try:
             return self.git("merge-base", old, new)
         except RevisionError:
@@ -118,7 +118,7 @@ class Repository:
         return "; the clone is shallow: get the rest with git fetch --unshallow, or fetch-depth: 0 in a workflow"
 
     def dirty(self) -> bool:
-        """True if tracked files differ from HEAD."""
+        """Return whether tracked files differ from HEAD."""
         return bool(self.git("status", "--porcelain", "--untracked-files=no"))
 
     @contextmanager
@@ -130,12 +130,12 @@ class Repository:
             index = {"GIT_INDEX_FILE": str(Path(name) / "index")}
             self.git("read-tree", commit, **index)
             # checkout-index works on what is below the folder it is run in
-            Repository.git(_At(self.top), "checkout-index", "--all", f"--prefix={tree}/", **index)
+            Repository.git(_RepositoryAt(self.top), "checkout-index", "--all", f"--prefix={tree}/", **index)
             yield tree
 
 
-class _At(Repository):
-    """A git repository by its top-level folder."""
+class _RepositoryAt(Repository):
+    """A git repository whose folder is known to be its top level; runs no git to find it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -150,7 +150,7 @@ def snapshots(
         repository: where the commits are.
         commits: hashes.
         request: `model` and `settings`, as `Settings.to_data` gives them.
-        names: what to call the commits in errors.
+        names: names of the commits in errors.
 
     Raises:
         RevisionError: the model can't be analyzed there, or its code came from the working tree.
@@ -168,7 +168,7 @@ def budgets_at(
         commits: hashes.
         file: the budgets.
         chosen: names of the budgets; empty: all.
-        names: what to call the commits in errors.
+        names: names of the commits in errors.
 
     Raises:
         RevisionError: the folder is not there, code came from the working tree, or the process died.
@@ -185,14 +185,14 @@ def _analyzed(
     with ExitStack() as stack:
         trees = [stack.enter_context(repository.files(commit)) for commit in commits]
         running = [
-            stack.enter_context(_started(repository, tree, request, name))
+            stack.enter_context(_process(repository, tree, request, name))
             for tree, name in zip(trees, names, strict=True)
         ]
-        return [_finish(work, tree, name) for work, tree, name in zip(running, trees, names, strict=True)]
+        return [_result(work, tree, name) for work, tree, name in zip(running, trees, names, strict=True)]
 
 
 @contextmanager
-def _started(repository: Repository, tree: Path, request: dict[str, Any], name: str) -> Iterator[subprocess.Popen[str]]:
+def _process(repository: Repository, tree: Path, request: dict[str, Any], name: str) -> Iterator[subprocess.Popen[str]]:
     """Context manager: a Python process in a revision's files, killed on exit."""
     folder = tree / repository.prefix
     if not folder.is_dir():
@@ -210,7 +210,7 @@ def _started(repository: Repository, tree: Path, request: dict[str, Any], name: 
             work.kill()  # no effect if it has exited
 
 
-def _finish(work: subprocess.Popen[str], tree: Path, name: str) -> Figures:
+def _result(work: subprocess.Popen[str], tree: Path, name: str) -> Figures:
     _, stderr = work.communicate()
     result = tree.parent / "result.json"
     if work.returncode or not result.exists():
@@ -234,7 +234,7 @@ def work() -> None:
         if source.is_dir():
             sys.path.insert(0, str(source))
         found = _of_budgets(request) if "file" in request else _of_model(request)
-        _all_from(Path(request["tree"]), Path(request["top"]))
+        _check_origin(Path(request["tree"]), Path(request["top"]))
     except CnncostError as error:
         result.write_text(f"error: {error}", encoding="utf-8")
         return
@@ -260,7 +260,7 @@ def _of_model(request: dict[str, Any]) -> Figures:
     return Figures(lock.Lock(lock.torch_version(), {"model": lock.Entry(snapshot, {})}), {})
 
 
-def _all_from(tree: Path, top: Path) -> None:
+def _check_origin(tree: Path, top: Path) -> None:
     """Check that no code of the working tree ran instead of the revision's.
 
     Raises:

@@ -12,8 +12,8 @@ _ATTRIBUTES = (
 )  # fmt: skip
 _NEUTRAL = {"stride": "1", "padding": "0", "dilation": "1", "groups": "1"}
 """Default settings, not shown."""
-_TOLD_BY_CLASS = frozenset({"layout", "pointwise", "gather", "reduce"})
-"""Kinds of ops that are passed over: of a module that runs only such ops, its class says what it does."""
+_SKIPPED_KINDS = frozenset({"layout", "pointwise", "gather", "reduce"})
+"""Kinds of ops without settings to show: the class of a module that only runs such ops says what it does."""
 
 
 def settings(graph: Graph | None) -> dict[str, dict[str, str]]:
@@ -26,17 +26,17 @@ def settings(graph: Graph | None) -> dict[str, dict[str, str]]:
         return {}
     heaviest: dict[int, tuple[tuple[int, int], OpSpec]] = {}
     for node in graph.nodes:
-        if node.spec.kind in _TOLD_BY_CLASS or graph.calls[node.call].index:
+        if node.spec.kind in _SKIPPED_KINDS or graph.calls[node.call].index:
             continue
         cost = cost_of(node.spec)
         weight = (cost.macs, cost.flops) if cost else (0, 0)
         scope = graph.calls[node.call].scope
         if scope not in heaviest or weight > heaviest[scope][0]:
             heaviest[scope] = (weight, node.spec)
-    return {graph.scopes[scope].path: _told(spec) for scope, (_, spec) in heaviest.items()}
+    return {graph.scopes[scope].path: _settings_of(spec) for scope, (_, spec) in heaviest.items()}
 
 
-def _told(spec: OpSpec) -> dict[str, str]:
+def _settings_of(spec: OpSpec) -> dict[str, str]:
     """Return an op's attributes in `_ATTRIBUTES`, except defaults; of a conv or linear op also channels or features."""
     texts = {}
     for name, value in spec.attrs:
@@ -49,7 +49,7 @@ def _told(spec: OpSpec) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    """`(3, 3)` → `3`, `(3, 5)` → `3×5`."""
+    """Return `3` for `(3, 3)`, `3×5` for `(3, 5)`."""
     if isinstance(value, tuple):
         return str(value[0]) if len(set(value)) == 1 else "×".join(map(str, value))
     return str(value)

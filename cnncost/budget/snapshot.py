@@ -85,7 +85,7 @@ class Snapshot:
         return f"<Snapshot of {self.model}: {', '.join([*figures, units.counted(len(self.parts), 'module')])}>"
 
     @property
-    def told(self) -> str:
+    def input_text(self) -> str:
         """The inputs as text, such as `1×3×224×224 float32`."""
         return worded(self.inputs)
 
@@ -117,7 +117,7 @@ class Snapshot:
 
 
 def of_report(report: Report, more: dict[str, Any] | None = None) -> Snapshot:
-    """The figures of a Report; `more` joins the totals."""
+    """Return the figures of a Report; `more` are further totals, by name."""
     by_path = settings(report.graph)
     rows: dict[str, list[Layer]] = {}
     for layer in report.layers:
@@ -132,8 +132,8 @@ def of_report(report: Report, more: dict[str, Any] | None = None) -> Snapshot:
     )  # fmt: skip
 
 
-def _part(path: str, class_name: str, calls: int, layers: list[Layer], told: dict[str, str]) -> Part:
+def _part(path: str, class_name: str, calls: int, layers: list[Layer], main_settings: dict[str, str]) -> Part:
     output = layers[0].output_shape if layers else None
     sums: dict[str, Any] = {name: sum([getattr(layer, name) for layer in layers]) for name in SUMMED}
     unknown = any(layer.unknown for layer in layers)
-    return Part(path, class_name, calls, output, settings=tuple(told.items()), unknown=unknown, **sums)
+    return Part(path, class_name, calls, output, settings=tuple(main_settings.items()), unknown=unknown, **sums)

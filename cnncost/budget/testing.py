@@ -26,7 +26,7 @@ from cnncost.report.rows import Layer
 
 FOLDER = "__complexity__"
 """Folder of snapshots beside the test file, one file each: tests in parallel processes write different ones."""
-_MOST = 5
+_MAX_LISTED = 5
 
 
 class ComplexityError(AssertionError):
@@ -41,7 +41,7 @@ class Figure(int):
 
     @classmethod
     def of(cls, value: int, quantity: Quantity, result: Result) -> Self:
-        """A figure of a model."""
+        """Return a figure of a model."""
         figure = cls(value)
         figure.quantity, figure.result = quantity, result
         return figure
@@ -84,7 +84,7 @@ class Complexity:
         self, model: Any, inputs: Any = None, *, model_args: dict[str, Any] | None = None, name: str | None = None,
         training: bool = False,
     ) -> Result:  # fmt: skip
-        """The figures of a model, checked against the limits of the test's marker, if it has any.
+        """Return the figures of a model, checked against the limits of the test's marker, if it has any.
 
         Args:
             model: as `cnncost.analyze` takes it.
@@ -203,7 +203,7 @@ def _require_unchanged(key: str, diff: Diff) -> None:
     """Raise unless every module's figures are unchanged."""
     __tracebackhide__ = True
     if diff.old.inputs != diff.new.inputs:
-        raise ComplexityError(f"{key}: the snapshot is for input {diff.old.told}, this is {diff.new.told}")
+        raise ComplexityError(f"{key}: the snapshot is for input {diff.old.input_text}, this is {diff.new.input_text}")
     moved = [change for change in diff.changes if any(change.delta(name) for name in SUMMED) or change.reasons]
     if not moved:
         return
@@ -212,16 +212,16 @@ def _require_unchanged(key: str, diff: Diff) -> None:
         f"{key}: not what it was; if that is meant, run pytest --complexity-update",
         *(f"  {t}" for t in differences),
     ]
-    for change in moved[:_MOST]:
+    for change in moved[:_MAX_LISTED]:
         figures = ", ".join(f"{words.signed(change.delta(n))} {words.NAMES[n]}" for n in FIGURES if change.delta(n))
         lines.append(f"  {change.place or key}: {words.change_of(change)}" + (f", {figures}" if figures else ""))
-    if len(moved) > _MOST:
-        lines.append(f"  and {len(moved) - _MOST} more modules")
+    if len(moved) > _MAX_LISTED:
+        lines.append(f"  and {len(moved) - _MAX_LISTED} more modules")
     raise ComplexityError("\n".join(lines))
 
 
 def explained(op: str, figure: Figure, right: object) -> list[str]:
-    """Why `figure op right` is false: by how much, the biggest layers, and what changed since the snapshot."""
+    """Return why `figure op right` is false: by how much, the biggest layers, and what changed since the snapshot."""
     quantity, result = figure.quantity, figure.result
     over = ""
     if isinstance(right, (int, float)) and right and isfinite(right):
@@ -237,7 +237,7 @@ def explained(op: str, figure: Figure, right: object) -> list[str]:
 
 
 def _biggest(report: Report, name: str) -> list[str]:
-    """The layers that contribute most to a figure."""
+    """Return lines on the layers that contribute most to a figure."""
     if name not in {"params", "trainable_params", "macs", "flops"}:
         return []
 
@@ -245,7 +245,7 @@ def _biggest(report: Report, name: str) -> list[str]:
         return int(getattr(layer, name))
 
     whole = sum(map(weight, report.layers))
-    ranked = sorted(report.layers, key=weight, reverse=True)[:_MOST]
+    ranked = sorted(report.layers, key=weight, reverse=True)[:_MAX_LISTED]
     heading = QUANTITIES[name].heading
     rows = [
         f"  {layer.label or '(the model itself)'} ({layer.class_name}): {units.compact(weight(layer))} {heading}, "

@@ -29,7 +29,7 @@ class Subtree:
         class_name: of the module.
         classes: classes of the children.
         kinds: how often each kind of module occurs, the module itself included. A kind is a number that modules with
-            equal class, own parameters and settings share; it is no kind of op.
+            equal class, own parameters and settings share; it is not a kind of op.
         bag: a number that is equal for equal `kinds`.
         size: number of modules, the module itself included.
         has_weight: whether it has parameters or children, so that it can be recognized; a ReLU has neither.
@@ -104,7 +104,7 @@ class Tree:
         return self.snapshot.parts[0]
 
     def children(self, path: str) -> list[Part]:
-        """The modules right below a path, in order."""
+        """Return the modules right below a path, in order."""
         return self.snapshot.children[path]
 
     @cached_property
@@ -136,7 +136,7 @@ def likeness(subtrees: Subtrees, a: Subtree, b: Subtree, exact: bool, name: str 
 
 
 def _unrelated(a: Subtree, b: Subtree, common: float) -> bool:
-    """True if two containers, such as two Sequentials, have little in common.
+    """Return whether two containers, such as two Sequentials, have little in common.
 
     Less than half of their modules are equal, and less than half of their children's classes. Asked only if their names
     differ.

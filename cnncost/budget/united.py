@@ -120,7 +120,7 @@ class _Union:
             (part is not None and part.unknown) or any(row.unknown[i] for row in direct)
             for i, part in enumerate((old, new))
         )
-        state, reasons = self._became(old, new)
+        state, reasons = self._state_of(old, new)
         if state == "same" and any(row.state != "same" for row in direct):
             state = "inside"
         name = node[1].rpartition(".")[2]
@@ -138,10 +138,10 @@ class _Union:
         unknown = (old is not None and old.unknown, new is not None and new.unknown)
         if not any((*before.values(), *after.values(), *unknown)):
             return None
-        state, reasons = self._became(old, new)
+        state, reasons = self._state_of(old, new)
         return TreeRow(level, "", True, old, new, state, reasons, before, after, unknown)
 
-    def _became(self, old: Part | None, new: Part | None) -> tuple[State, tuple[str, ...]]:
+    def _state_of(self, old: Part | None, new: Part | None) -> tuple[State, tuple[str, ...]]:
         change = self.changes.get((old.path if old else None, new.path if new else None))
         return ("same", ()) if change is None else (change.kind, change.reasons)
 

@@ -63,9 +63,9 @@ class Dependencies:
         for name, before in self.environment.items():
             if value_of(name) != before:
                 yield f"the environment variable {name}"
-        for beginning, found in self.walks.items():
-            if beginning_with((beginning,)) != found:
-                yield f"an environment variable {beginning}…"
+        for prefix, found in self.walks.items():
+            if beginning_with((prefix,)) != found:
+                yield f"an environment variable {prefix}…"
         if beginning_with(NATIVE) != self.native:
             yield "an environment variable of torch"
         yield from self._changed_sources()
@@ -98,12 +98,12 @@ class Dependencies:
 
 
 def value_of(name: str, variables: Mapping[str, str] = os.environ) -> str | None:
-    """A digest of an environment variable's value, which may be a secret; None if it is not set."""
+    """Return a digest of an environment variable's value, which may be a secret; None if it is not set."""
     value = variables.get(name)
     return None if value is None else files.digest(value.encode(errors="surrogateescape"))
 
 
-def beginning_with(beginnings: tuple[str, ...], variables: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Digests of the values of all environment variables whose names begin like this."""
-    names = [name for name in list(variables) if name.startswith(beginnings)]
+def beginning_with(prefixes: tuple[str, ...], variables: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return digests of the values of all environment variables whose names have one of these prefixes."""
+    names = [name for name in list(variables) if name.startswith(prefixes)]
     return {name: value for name in names if (value := value_of(name, variables)) is not None}

@@ -10,7 +10,8 @@ from typing import Any
 
 from cnncost.cache.libraries import behind
 
-_VIEWS = ("os.py", "_collections_abc.py", "<frozen os>", "<frozen _collections_abc>")
+_MAPPING_FILES = ("os.py", "_collections_abc.py", "<frozen os>", "<frozen _collections_abc>")
+"""Files with the iteration methods of `os.environ` and of mappings."""
 _WALKERS = {"tqdm": "TQDM_"}
 """Libraries that iterate over all variables to find those with a prefix, and this prefix."""
 
@@ -96,8 +97,8 @@ class Arguments(list[str]):
 
 
 def _is_walk(frame: FrameType) -> bool:
-    """True if a variable is read by an iteration over all of them."""
-    return frame.f_code.co_filename.endswith(_VIEWS) and frame.f_code.co_name == "__iter__"
+    """Return whether a variable is read by an iteration over all of them."""
+    return frame.f_code.co_filename.endswith(_MAPPING_FILES) and frame.f_code.co_name == "__iter__"
 
 
 def _reader(frame: FrameType | None) -> str:

@@ -1,4 +1,4 @@
-"""Fingerprints of files and folders: compared with earlier ones, they tell whether something changed."""
+"""Fingerprints of files and folders, which show whether something has changed."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def can_be_read_again(path: str) -> bool:
 
 
 def state_without_folder_times(path: str) -> str:
-    """Return a text that differs if what is at the path differs; empty if nothing is there.
+    """Return a string that changes if the file or folder at a path does; empty if nothing is there.
 
-    It tells files, folders and links apart and has their permissions, and the size and times of a file. A folder's
+    It has the type (file, folder, link) and permissions, and the size and times of a file. A folder's
     times, which change with its entries, are left out.
     """
     return _state(path, folder_times=False)

@@ -16,14 +16,14 @@ _SITES = ("site-packages", "dist-packages")
 
 @cache
 def sites() -> tuple[str, ...]:
-    """Folders that packages are installed in."""
+    """Return the folders in which packages are installed."""
     named = [path for path in sys.path if os.path.basename(path) in _SITES]
     return tuple(dict.fromkeys([*named, *(sysconfig.get_path(name) for name in ("purelib", "platlib"))]))
 
 
 @cache
 def standard() -> tuple[str, ...]:
-    """Folders of Python's own modules, which its version stands for."""
+    """Return the folders of Python's own modules, which don't change without its version."""
     paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib")]
     homes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
     return tuple(
@@ -32,24 +32,24 @@ def standard() -> tuple[str, ...]:
 
 
 def is_installed(path: str) -> bool:
-    """Whether a file is one of an installed package."""
+    """Return whether a file belongs to an installed package."""
     return files.below(path, sites())
 
 
 def is_standard(path: str) -> bool:
-    """Whether a file is one of Python's own; a virtual environment's packages lie in a folder of such a name."""
+    """Return whether a file is one of Python's own modules; site-packages below their folder don't count."""
     if not (files.below(path, standard()) or path in standard()):
         return False
     return not any(f"{os.sep}{name}{os.sep}" in path for name in _SITES)
 
 
 def is_library(path: str) -> bool:
-    """Whether a file is not the user's: its state is known by what is installed."""
+    """Return whether a file is a library's, so that installed versions determine its content."""
     return is_installed(path) or is_standard(path)
 
 
 def behind(frame: FrameType | None) -> str:
-    """The file of the code that calls, behind what Python's own modules do for it."""
+    """Return the file of the calling code, skipping frames of Python's own modules."""
     while frame is not None:
         file = frame.f_code.co_filename
         if not file.startswith("<frozen") and not _is_standard(file):
@@ -62,7 +62,7 @@ _is_standard = cache(is_standard)
 
 
 def records(site: str) -> dict[str, files.Stamp | None]:
-    """What says which packages are installed in a folder, by name: each package's list of files, and path files."""
+    """Return stamps of the files that record which packages are installed in a folder, by name."""
     try:
         names = sorted(os.listdir(site))
     except OSError:
@@ -72,8 +72,8 @@ def records(site: str) -> dict[str, files.Stamp | None]:
     return found | {name: files.stamp(f"{site}/{name}") for name in names if name.endswith(others)}
 
 
-def described(site: str) -> dict[str, Any]:
-    """`records`, each with a digest of its content."""
+def digests(site: str) -> dict[str, Any]:
+    """Return `records`, each with a digest of its content."""
     return {name: [_content(site, name), found] for name, found in records(site).items()}
 
 
@@ -82,10 +82,10 @@ def _content(site: str, name: str) -> str:
 
 
 def changed(site: str, before: dict[str, Any]) -> str:
-    """What is installed otherwise than before; empty if nothing is."""
+    """Return which package is installed differently than before; empty if none is."""
     now = records(site)
-    if strange := sorted(now.keys() ^ before.keys()):
-        return f"{strange[0].removesuffix('.dist-info')} in {site}"
+    if different := sorted(now.keys() ^ before.keys()):
+        return f"{different[0].removesuffix('.dist-info')} in {site}"
     for name, found in now.items():
         content, stamp = before[name]
         if (stamp is None) != (found is None):
@@ -96,16 +96,16 @@ def changed(site: str, before: dict[str, Any]) -> str:
 
 
 def latest(site: str, times: dict[str, float]) -> float:
-    """When a package was last installed in a folder, in nanoseconds; cached in `times`."""
+    """Return when a package was last installed in a folder, in nanoseconds; cached in `times`."""
     if site not in times:
         times[site] = max((found[1] for found in records(site).values() if found is not None), default=0)
     return times[site]
 
 
 def as_installed(path: str, size: int, times: dict[str, float]) -> bool:
-    """Whether a package's file has this size and was written when a package was installed, not afterwards by hand.
+    """Return whether a package's file has this size and was written by an installation, not edited afterwards.
 
-    Together with equal lists of files this says that it is the same file, on another machine, too.
+    Together with equal RECORD files this shows that it is the same file, also on another machine.
     """
     found = files.stamp(path)
     site = next((site for site in sites() if path.startswith(site + os.sep)), "")

@@ -1,4 +1,4 @@
-"""Recordings by request: read from disk if no dependency has changed, else made and written."""
+"""Recordings by request: read from disk if no dependency has changed, else recorded and written."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ class Recordings:
     """The recordings of a command line.
 
     Attributes:
-        told: for each model, a line about it: from the cache, or why it is not kept.
-        answered: by model that came from the cache, when its recording was made.
+        messages: for each model, a line that it came from the cache, or why it is not cached.
+        answered: time of the recording, by model that came from the cache.
     """
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.messages: list[str] = []
         self.answered: dict[str, str] = {}
         self._watch = Watch()
         self._before = ""
 
     def find(self, model: str, how: dict[str, Any]) -> Recording | None:
-        """A recording that was made before, if nothing that it depends on has changed.
+        """Return an earlier recording if nothing that it depends on has changed, else None.
 
         Args:
             model: as the user named it.
-            how: all that is said beside it, as plain data.
+            how: all settings of the request, as plain data.
         """
         name = _name(model, how)
         entry = store.read(name)
@@ -50,19 +50,19 @@ class Recordings:
         try:
             dependencies = Dependencies.from_data(entry["dependencies"])
             if changed := dependencies.changed():
-                self.told.append(f"{model}: analyzed again, as {changed} has changed")
+                self.messages.append(f"{model}: analyzed again, as {changed} has changed")
                 return None
             recording = Recording.from_data(entry["recording"])
         except (CnncostError, KeyError, TypeError, ValueError, AttributeError):
             return None
         store.used(name)
         made = datetime.fromtimestamp(dependencies.made / 1e9).astimezone().isoformat(timespec="seconds")
-        self.told.append(f"{model}: from the cache, analyzed at {made}; --no-cache analyzes it again")
+        self.messages.append(f"{model}: from the cache, analyzed at {made}; --no-cache analyzes it again")
         self.answered[model] = made
         return replace(recording, cached=made)
 
     def make(self, model: str, how: dict[str, Any], record: Callable[[], Recording]) -> Recording:
-        """Make a recording, and keep it if all that it depends on can be checked.
+        """Make a recording, and cache it if all its dependencies can be checked.
 
         Raises:
             CnncostError: whatever `record` raises; nothing is kept.
@@ -79,7 +79,7 @@ class Recordings:
         added = "it adds rules" if epoch() is not rules else ""
         dependencies = self._watch.dependencies()
         if why := self._watch.against or after or added or _against(recording):
-            self.told.append(f"{model}: not kept in the cache: {why}")
+            self.messages.append(f"{model}: not kept in the cache: {why}")
         else:
             entry = {"dependencies": dependencies.to_data(), "recording": recording.to_data()}
             store.write(name, entry)
@@ -87,7 +87,7 @@ class Recordings:
 
     @contextmanager
     def observed(self) -> Iterator[None]:
-        """In this context, all reads are observed, also those of imports before the first recording."""
+        """Context manager that observes all reads, also those of imports before the first recording."""
         self._watch.start()
         try:
             yield
@@ -104,7 +104,7 @@ _ACTIVE: list[Recordings] = []
 
 @contextmanager
 def caching() -> Iterator[Recordings]:
-    """In this context, `recording` uses the cache. For a process of its own, before it imports torch."""
+    """Context manager in which `recording` uses the cache; enter it before torch is imported."""
     recordings = Recordings()
     _ACTIVE.append(recordings)
     try:

@@ -15,7 +15,7 @@ from cnncost.cache import files
 LIMIT = 200_000_000
 """Maximum bytes of all files; above it, the least recently used are removed."""
 _PART = 4
-"""One file may take at most 1/`_PART` of that."""
+"""A file may take at most 1/`_PART` of the limit."""
 _HEAD = b"cnncost recording 1\n"
 _ENDING = ".recording"
 
@@ -24,13 +24,13 @@ def folder() -> Path:
     """Return the folder of the cache: `CNNCOST_CACHE_DIR`, or the system's folder for user caches."""
     if stated := os.environ.get("CNNCOST_CACHE_DIR"):
         return Path(stated)
-    from platformdirs import user_cache_path  # takes longer than to read a stated one
+    from platformdirs import user_cache_path  # slow import, not needed if the folder is given
 
     return user_cache_path("cnncost", appauthor=False)
 
 
 def enabled() -> bool:
-    """True if the cache may be used. In CI it needs `CNNCOST_CACHE_DIR`, which the workflow restores by its own key."""
+    """Return whether the cache may be used. In CI it needs `CNNCOST_CACHE_DIR`, which a workflow restores."""
     if os.environ.get("CNNCOST_NO_CACHE"):
         return False
     return bool(os.environ.get("CNNCOST_CACHE_DIR")) or not os.environ.get("CI")

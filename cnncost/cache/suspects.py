@@ -1,6 +1,6 @@
-"""Finds source code that depends on more than files and environment variables, which `watch.py` observes.
+"""Finds source code whose result may depend on more than files and environment variables (see `watch.py`).
 
-Such are random numbers, clocks, the network and processes.
+Examples are random numbers, clocks, the network and processes.
 """
 
 from __future__ import annotations

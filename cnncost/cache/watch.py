@@ -20,9 +20,9 @@ from cnncost.cache.environment import Arguments, Observed
 from cnncost.cache.suspects import suspicious
 
 _SYSTEM = ("/proc", "/sys", "/dev")
-"""File systems of the kernel: what they say about the machine is part of the request's key."""
+"""File systems of the kernel: their facts on the machine are part of a request's key."""
 _SHARED = ("/dev/shm",)  # noqa: S108  # nothing is written there
-"""Exceptions among them: folders in which users have files."""
+"""Exceptions: folders in them where users have files."""
 _KIND_CHECKS = frozenset(
     "_joinrealpath checkcache exists getsourcefile is_dir is_file is_symlink isdir isfile islink lexists realpath "
     "updatecache".split()
@@ -41,7 +41,7 @@ _OWN = str(Path(__file__).parents[1])
 
 
 class Watch:
-    """Observes this process from `start` on. What an earlier analysis has read is also a dependency of later ones.
+    """Observes this process from `start` on. What one analysis reads counts as a dependency of all later ones, too.
 
     Attributes:
         against: why the analysis can't be cached, as shown to the user; empty if it can.
@@ -56,15 +56,15 @@ class Watch:
         self._listed_by_user: set[str] = set()  # those that the user's code listed
         self._looked_up: set[str] = set()  # paths given to os.stat, os.lstat or os.access
         self._looked_up_by_user: set[str] = set()  # those by the user's code, maybe through a library
-        self._times_read: set[str] = set()  # those of which the user's code may have used size, times or permissions
-        self._noted: set[Any] = set()  # lookups that need no further look: thousands, most of them repeated
+        self._times_read: set[str] = set()  # paths whose size, times or permissions the user's code may have used
+        self._noted: set[Any] = set()  # lookups that need no more handling: there are thousands, mostly repeated
         self._environment = Observed(_is_library_code)
         self._on = False
         self._replaced: list[tuple[str, Callable[..., Any]]] = []
         self._random_state: Any = None
 
     def start(self) -> None:
-        """Begin to observe. If torch is imported already, its import was missed, and nothing can be cached."""
+        """Start to observe. If torch is imported already, its reads were missed, and nothing can be cached."""
         self._on = self._environment.on = True
         self._random_state = random.getstate()
         if self._begun:
@@ -80,7 +80,7 @@ class Watch:
             self._replace(name)
 
     def pause(self) -> None:
-        """Stop observing for now: what follows is not part of an analysis."""
+        """Stop observing until `start`: what follows is not part of an analysis."""
         self._on = self._environment.on = False
 
     def stop(self) -> None:
@@ -149,7 +149,7 @@ class Watch:
                 self._listed_by_user.add(text)
 
     def _compile(self, source: Any, frame: FrameType | None) -> None:
-        """Note what code that is read as data uses: nobody imports it."""
+        """Check source that is compiled without an import, such as a file that the model runs by exec."""
         if not isinstance(source, (str, bytes)) or _is_import(frame) or _is_library_code(libraries.behind(frame)):
             return
         if why := suspicious(source):
@@ -169,7 +169,7 @@ class Watch:
             self.against = self.against or f"it reads {text}"
 
     def dependencies(self) -> Dependencies:
-        """What was read so far. What may not be kept is told by `against` afterwards."""
+        """Return what was read so far. Afterwards `against` says why it can't be cached, if it can't."""
         self.pause()
         before = self._environment.before
         found = Dependencies(
@@ -183,7 +183,7 @@ class Watch:
             if not libraries.is_standard(path):
                 self._add(path, found, times)
         for site in libraries.sites():
-            found.installed[site] = libraries.described(site)
+            found.installed[site] = libraries.digests(site)
         self._add_folders(found, modules)
         if both := sorted(
             path for path in self._written & (self._opened | self._looked_up_by_user) if not _is_bytecode(path)
@@ -196,10 +196,10 @@ class Watch:
         return found
 
     def _add(self, path: str, found: Dependencies, times: dict[str, float]) -> None:
-        """A file, by its content, or as one of an installed package."""
+        """Add a file to `found`, by its content or as one of an installed package."""
         stamp = files.stamp(path)
         if not files.can_be_read_again(path):
-            self.against = self.against or f"it reads {path}, which is no file"
+            self.against = self.against or f"it reads {path}, which is not a regular file"
             return
         if stamp is not None and max(stamp[1:]) >= self._begun - _MARGIN:
             self.against = self.against or f"{path} was changed meanwhile"
@@ -233,17 +233,17 @@ class Watch:
 
 
 def _is_users(file: str) -> bool:
-    """Whether a file is the user's: not a library's, Python's or this package's."""
+    """Return whether a file is the user's: not a library's, Python's or this package's."""
     return not _is_library_code(file)
 
 
 def _is_library_code(file: str) -> bool:
-    """Whether a file is a library's, Python's or this package's."""
+    """Return whether a file is a library's, Python's or this package's."""
     return file.startswith("<frozen") or libraries.is_library(file) or files.below(file, (_OWN,))
 
 
 def _is_noted_listing(frame: FrameType | None) -> bool:
-    """Whether a folder is listed by neither an import nor this package: what can be imported is known otherwise."""
+    """Return whether a listing matters: not one by an import (`importable` covers these) or by this package."""
     while frame is not None:
         file = frame.f_code.co_filename
         if file.startswith("<frozen importlib") or f"importlib{os.sep}metadata" in file:
@@ -255,7 +255,7 @@ def _is_noted_listing(frame: FrameType | None) -> bool:
 
 
 def _reads_times(frame: FrameType | None) -> bool:
-    """Whether the model's own code asks for the size, the times or the permissions of a file."""
+    """Return whether the model's own code asks for the size, times or permissions of a file."""
     names = set()
     while frame is not None and _is_standard(frame.f_code.co_filename):
         names.add(frame.f_code.co_name)
@@ -276,7 +276,7 @@ def _is_system(path: str) -> bool:
 
 
 def _packages() -> set[str]:
-    """Folders of all packages: a namespace's has no file of its own."""
+    """Return the folders of all imported packages, including namespace packages, which have no file."""
     found: set[str] = set()
     for module in list(sys.modules.values()):
         try:
@@ -298,7 +298,7 @@ def _is_bytecode(path: str) -> bool:
 
 
 def _source(path: str) -> str:
-    """The source of bytecode that an import opened in place of it; other files are themselves."""
+    """Return the source file of a .pyc file, which an import opens in its place; other paths unchanged."""
     if not path.endswith(".pyc"):
         return path
     try:
@@ -308,7 +308,7 @@ def _source(path: str) -> str:
 
 
 def _path(path: Any) -> str:
-    """An absolute path of what was opened or asked about; empty for what is no path."""
+    """Return the absolute path of an argument of open, stat, …; empty if it is not a path."""
     try:
         return os.path.abspath(os.fsdecode(path))
     except (TypeError, ValueError):
@@ -316,7 +316,7 @@ def _path(path: Any) -> str:
 
 
 def _is_scratch(path: str, homes: Iterable[str]) -> bool:
-    """Whether nobody would read a file that was written: compiled code, or temporary and not among the user's own."""
+    """Return whether a written file can be ignored: bytecode, or a temporary file outside of the user's folders."""
     if _is_bytecode(path):
         return True
     return files.below(path, (_scratch(),)) and not files.below(path, (os.getcwd(), *homes))
@@ -324,7 +324,7 @@ def _is_scratch(path: str, homes: Iterable[str]) -> bool:
 
 @cache
 def _scratch() -> str:
-    """The folder of temporary files: found before an event asks, as finding it opens files itself."""
+    """Return the folder of temporary files; cached before the audit hook is added, as finding it opens files."""
     return tempfile.gettempdir()
 
 
@@ -341,7 +341,7 @@ def _suspicious(path: str) -> str:
 
 
 def _torch_drew() -> bool:
-    """Whether a number was drawn from torch's generator since it was made or seeded."""
+    """Return whether torch's generator was used since it was created or seeded."""
     torch = sys.modules.get("torch")
     if torch is None:
         return False

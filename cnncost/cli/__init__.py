@@ -20,15 +20,15 @@ from cnncost.errors import CnncostError, UntestedTorchWarning
 
 _COMMANDS = {
     "summarize": "Cost of a model, layer by layer.",
-    "memory": "What a forward and a training step need, and what fits a device.",
+    "memory": "Memory of a forward and a training step, and whether it fits a device.",
     "rf": "Receptive fields, layer by layer, as tables and as a picture.",
-    "lecture": "The slides' tables, every figure with its verdict.",
+    "lecture": "A lecture's figures, each with a verdict by the real networks.",
     "zoo": "The reference networks and their published figures.",
     "verify": "The same model counted by fvcore and torch, every difference explained.",
     "roofline": "What the time should be on a device, op by op.",
     "devices": "The devices that roofline and bench know; --measure adds this machine.",
     "bench": "Measured beside predicted, end to end and layer by layer.",
-    "check": "Budgets, for CI: is a model as small as it has to be?",
+    "check": "Budgets, for CI: does each model keep its limits?",
     "diff": "What changed between two models, and which layers did it.",
     "compare": "Models side by side, and a picture of them.",
     "formula": "Costs as exact formulas of batch, image size, sequence length or width.",
@@ -84,7 +84,7 @@ class _Commands(click.Group):
 )  # fmt: skip
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.option("--no-cache", is_flag=True, help="Analyze anew what is in the cache; see cnncost cache --help.")
-@click.option("--verbose", is_flag=True, help="Tell on stderr what comes from the cache, and why other things don't.")
+@click.option("--verbose", is_flag=True, help="Say on stderr what comes from the cache, and why other results don't.")
 def cli(**_switches: bool) -> None:  # read by main, at any position
     """The true cost of neural networks: parameters, MACs and FLOPs, exact, without running them."""
 
@@ -103,10 +103,10 @@ def _show_warning(message: Warning | str, category: type[Warning], *where: Any, 
     if issubclass(category, UntestedTorchWarning):
         click.echo(f"cnncost: {message}", err=True)
     else:
-        _SHOWN(message, category, *where, **more)
+        _SHOW_OTHER_WARNING(message, category, *where, **more)
 
 
-_SHOWN = warnings.showwarning
+_SHOW_OTHER_WARNING = warnings.showwarning
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -150,7 +150,7 @@ def _caching(wanted: bool, tell: bool) -> Iterator[None]:
         try:
             yield
         finally:
-            for line in recordings.told if tell else ():
+            for line in recordings.messages if tell else ():
                 click.echo(f"cnncost: {line}", err=True)
 
 
@@ -173,7 +173,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _one_line(error: click.ClickException) -> str:
-    """Click's own message has a line of usage, one of help, an empty one, and lists choices by lines."""
+    """Return click's error on one line; its own message has lines on usage and help, and a line for each choice."""
     text = " ".join(error.format_message().split()).removesuffix(".")
-    asked = getattr(error, "ctx", None)
-    return f"{text}; see {asked.command_path} --help" if asked is not None else text
+    context = getattr(error, "ctx", None)
+    return f"{text}; see {context.command_path} --help" if context is not None else text

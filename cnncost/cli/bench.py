@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cnncost.sources.resolve import Resolved
     from cnncost.sources.settings import Settings
 
-_MOST = 2**63
+_SIZE_LIMIT = 2**63
 """Batch sizes are smaller: PyTorch's sizes are signed 64-bit integers."""
 _LINES = 9
 """Maximum number of networks for a readable picture over batch sizes."""
@@ -65,8 +65,8 @@ def command(
 ) -> int:  # fmt: skip
     """Measure MODEL on this machine, beside what the roofline predicts.
 
-    Weights are real, inputs random. Runs are repeated until the interval of the median is narrow; the output says
-    if the machine was not quiet. Ctrl-C ends it, and what was done is shown.
+    Weights are real, inputs random. Runs are repeated until the confidence interval of the median is narrow; the
+    output says if the machine was not quiet. Ctrl-C ends it, and what was done is shown.
 
     \b
     Examples:
@@ -77,10 +77,10 @@ def command(
     names = _names(models, whole_zoo)
     form = result_format(form, output)
     cases = list(_cases(batches, dtypes, training, compiled))
-    _refuse(cases, on, settings)
+    _check_cases(cases, on, settings)
     resolved = _resolved(names, settings, on, any(case.batch is not None for case in cases))
-    _make(folder)
-    bench = _begun(on, threads, ceilings, device_file)
+    _make_folder(folder)
+    bench = _new_bench(on, threads, ceilings, device_file)
     bench.whole_zoo = whole_zoo
     if whole_zoo:
         from cnncost.evaluation.history import alexnet
@@ -135,14 +135,14 @@ def _cases(batches: str | None, dtypes: str, training: bool, compiled: bool) -> 
             raise BenchError(f"--batch {batches}: expected whole numbers such as 1,8,32") from None
         if any(size is None or size < 1 for size in sizes):
             raise BenchError(f"--batch {batches}: expected 1 or more")
-        if any(size is not None and size >= _MOST for size in sizes):
+        if any(size is not None and size >= _SIZE_LIMIT for size in sizes):
             raise BenchError(f"--batch {batches}: expected less than 2^63")
     names = [dtype_named(text) for text in dtypes.split(",")]
     for dtype, size, through in itertools.product(names, sizes, [False, True] if compiled else [False]):
         yield Case(size, dtype, training, through)
 
 
-def _refuse(cases: list[Case], on: str, settings: Settings) -> None:
+def _check_cases(cases: list[Case], on: str, settings: Settings) -> None:
     """Reject cases that can't run, before this machine is measured."""
     casting = settings.casting()
     if casting is not None and casting.device != on:
@@ -153,12 +153,12 @@ def _refuse(cases: list[Case], on: str, settings: Settings) -> None:
     from cnncost.bench.backend import backend
     from cnncost.bench.run import check
 
-    there = backend(on)
+    machine = backend(on)
     for case in cases:
-        check(case, there)
+        check(case, machine)
 
 
-def _begun(on: str, threads: int | None, ceilings: str | None, device_file: Path | None) -> Bench:
+def _new_bench(on: str, threads: int | None, ceilings: str | None, device_file: Path | None) -> Bench:
     """Return a benchmark without rows: the host, and the device to predict with, as named or else measured now."""
     from cnncost.bench.host import host_record
 
@@ -188,7 +188,7 @@ def _measured(on: str, threads: int | None) -> Device:
 
 
 def _resolved(names: list[str], settings: Settings, on: str, batched: bool) -> list[Resolved]:
-    """The models, built before this machine is measured, so that what can't be benchmarked is refused at once."""
+    """Return the models, built before this machine is measured, so that one that can't be benchmarked fails at once."""
     from cnncost.sources.find import find
     from cnncost.sources.resolve import resolve
 
@@ -205,7 +205,7 @@ def _resolved(names: list[str], settings: Settings, on: str, batched: bool) -> l
 def _rows(
     found: list[Resolved], cases: list[Case], on: str, device: Device, seconds: float, settings: Settings
 ) -> Iterator[Joined]:
-    """Every network in every case, predicted and measured."""
+    """Yield a row for each network and case, predicted and measured."""
     from cnncost.bench.backend import backend
     from cnncost.bench.run import measure
     from cnncost.bench.timing import Budget
@@ -217,20 +217,20 @@ def _rows(
             predictions = Predictions(each, device, settings.tracing)
             shortage = predictions.shortage if on == "cpu" else lambda _: ""
             todo = iter(cases)
-            tell(f"{each.name} {_told(next(todo))}")
+            tell(f"{each.name} {_case_text(next(todo))}")
             for row in measure(each, cases, backend(on), Budget(seconds=seconds), shortage):
                 yield predictions.joined(row)
                 if (case := next(todo, None)) is not None:
-                    tell(f"{each.name} {_told(case)}")
+                    tell(f"{each.name} {_case_text(case)}")
 
 
-def _told(case: Case) -> str:
+def _case_text(case: Case) -> str:
     """Return what the progress line says of a case; `as given` is the batch size of the given inputs."""
     return f"batch {case.batch}" if case.batch else "as given"
 
 
 def _pictures(bench: Bench, folder: Path | None, output: str | None) -> tuple[str, ...]:
-    """Paths of the pictures, relative to the document's folder if below it."""
+    """Return the paths of the pictures, relative to the document's folder if below it."""
     if folder is None:
         return ()
     base = Path(output).resolve().parent if output else Path.cwd()
@@ -252,7 +252,7 @@ def _draw(bench: Bench, folder: Path) -> None:
         draw(bench, str(folder / name))
 
 
-def _make(folder: Path | None) -> None:
+def _make_folder(folder: Path | None) -> None:
     """Make the pictures' folder, and check that pictures can be written there, before this machine is measured."""
     if folder is None:
         return

@@ -12,9 +12,9 @@ from cnncost.cli.options import Command
 @click.command(cls=Command, epilog="\b\nExamples:\n  cnncost cache info\n  cnncost cache clear")
 @click.argument("action", type=click.Choice(["info", "clear"]), metavar="info|clear")
 def command(action: str) -> None:
-    """What is kept of models that were analyzed before: tell about it, or remove it.
+    """Show the size of the cache, or remove its recordings of models that were analyzed before.
 
-    A model of the zoo, of a library or of your own code is answered from there, without torch, if nothing that its
+    A model of the zoo, of a library or of your own code is read from there, without torch, if nothing that its
     analysis read has changed: code, files, environment variables, versions. `cnncost --no-cache` analyzes it again.
     CNNCOST_CACHE_DIR names another folder; CNNCOST_NO_CACHE=1 turns it off, and so does CI, unless a folder is named.
     """

@@ -39,8 +39,8 @@ _PICTURES = (".svg", ".png", ".pdf")
 )  # fmt: skip
 @click.option(
     "--quality", metavar="COLUMN",
-    help="Column of --join that front and picture set against MACs, by default its first number; -COLUMN: less is "
-    "better.",
+    help="Column of --join that Pareto front and picture compare with MACs, by default its first number; "
+    "-COLUMN: less is better.",
 )  # fmt: skip
 @click.option(
     "--picture",
@@ -54,8 +54,8 @@ def command(
 ) -> None:  # fmt: skip
     """Parameters, MACs, FLOPs and memory of several models, and which of them no other one beats.
 
-    Models may be saved reports. A picture shows parameters, MACs and memory, with the Pareto front; with --join
-    accuracy, or what it has, over MACs.
+    Models may be saved reports. A picture shows parameters, MACs and memory, with the Pareto front; with --join, the
+    joined column over MACs.
     """
     from cnncost.budget import join
     from cnncost.budget.compare import compare
@@ -88,7 +88,7 @@ def command(
 
 
 def _places(output: str | None, picture: str | None, form: str | None) -> tuple[str | None, str | None]:
-    """Where table and picture go: `-o` took pictures before, and does for one more version."""
+    """Return the files of table and picture: `-o` took pictures before, and does so for one more version."""
     if output is None or Path(output).suffix.lower() not in _PICTURES:
         return output, picture
     if picture is not None:

@@ -36,7 +36,7 @@ _FORMATS = FORMATS.also(
 @click.option("--new-args", multiple=True, metavar="NAME=VALUE", help="Arguments of NEW, if they differ from OLD's.")
 @click.option(
     "--rev", metavar="A..B",
-    help="One MODEL, or without it all of the budget file, at two git revisions; A...B from where B parted from A, A "
+    help="One MODEL, or without it all of the budget file, at two git revisions; A...B from their merge base to B, A "
     "alone: to the working tree.",
 )  # fmt: skip
 @click.option(
@@ -54,8 +54,8 @@ def command(
     """What changed between two models, and which layers did it.
 
     OLD and NEW are models or saved reports; with --rev one model at two revisions of the git repository, or all models
-    of the budget file with its inputs, and their peaks of memory. Modules are found again when they were renamed or
-    moved.
+    of the budget file with its inputs, and their peaks of memory. Renamed and moved modules are
+    matched.
     """
     from cnncost.budget.diff import Diff
 
@@ -64,13 +64,13 @@ def command(
     _check_budgets(models, settings, (*new_args,), rev, config, form)
     form = result_format(form, output, formats=_FORMATS)
     if not models:
-        return _of_budgets(rev or "", config, form, output, top, exit_code)
+        return _diff_budgets(rev or "", config, form, output, top, exit_code)
     if rev is not None:
         if new_args:
             raise click.UsageError("--new-args is for two models; with --rev both get --model-args")
-        sides, names = _revisions(models[0], rev, settings)
+        sides, names = _snapshots_at_revisions(models[0], rev, settings)
     else:
-        sides, names = _two(models, settings, parsed_model_args(new_args))
+        sides, names = _snapshots_of_two(models, settings, parsed_model_args(new_args))
     diff = Diff(*sides)
     from cnncost.budget.render import diff as static
     from cnncost.budget.render import diff_page
@@ -95,8 +95,8 @@ def _check_budgets(
         raise click.UsageError(f"{given[0]}: the budget file has it for each model; name a MODEL, or leave it out")
 
 
-def _of_budgets(rev: str, config: str | None, form: str, output: str | None, top: int, exit_code: bool) -> int:
-    """Diff all models of the budget file; returns the exit code, 2 if one can't be analyzed at the new revision."""
+def _diff_budgets(rev: str, config: str | None, form: str, output: str | None, top: int, exit_code: bool) -> int:
+    """Diff all models of the budget file. Returns the exit code: 2 if one can't be analyzed at the new revision."""
     from cnncost.budget.diffs import between
     from cnncost.budget.file import find, read
     from cnncost.budget.render import diffs as static
@@ -123,10 +123,10 @@ def _of_budgets(rev: str, config: str | None, form: str, output: str | None, top
     return int(exit_code and (bool(found.missing) or any(map(static.differs, found.diffs.values()))))
 
 
-def _two(
+def _snapshots_of_two(
     models: tuple[str, ...], settings: Settings, new_args: dict[str, Any]
 ) -> tuple[tuple[Snapshot, Snapshot], tuple[str, str]]:
-    """The figures of OLD and NEW, and what to call them."""
+    """Return the figures of OLD and NEW, and their displayed names."""
     from dataclasses import replace
 
     from cnncost.budget.snapshot import of_report
@@ -141,16 +141,21 @@ def _two(
         of_report(analyzed(model, Settings() if fixed else own))
         for model, own, fixed in zip(models, (settings, new_settings), saved, strict=True)
     )
-    names = [_named(model, each.model_args) for model, each in zip(models, (settings, new_settings), strict=True)]
+    names = [
+        _name_with_arguments(model, each.model_args)
+        for model, each in zip(models, (settings, new_settings), strict=True)
+    ]
     return (old, new), (names[0], names[1])
 
 
-def _named(model: str, arguments: dict[str, Any]) -> str:
+def _name_with_arguments(model: str, arguments: dict[str, Any]) -> str:
     given = ", ".join(f"{name}={value}" for name, value in arguments.items())
     return f"{model} ({given})" if given else model
 
 
-def _revisions(model: str, rev: str, settings: Settings) -> tuple[tuple[Snapshot, Snapshot], tuple[str, str]]:
+def _snapshots_at_revisions(
+    model: str, rev: str, settings: Settings
+) -> tuple[tuple[Snapshot, Snapshot], tuple[str, str]]:
     from cnncost.budget.revisions import Repository, lacks_changes, snapshots
     from cnncost.budget.snapshot import of_report
 

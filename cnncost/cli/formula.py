@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--solve", "budgets", multiple=True, metavar="BUDGET",
-    help="The largest size of each variable that keeps a budget, such as 'macs <= 2G'; the others at the model's own.",
+    help="The largest size of each variable that keeps a budget, such as 'macs <= 2G'; others at the model's sizes.",
 )  # fmt: skip
 @click.option("--picture", metavar="FILE", help="Draw MACs over each variable, with the points: .png, .svg or .pdf.")
 @result_options()

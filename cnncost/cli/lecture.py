@@ -66,24 +66,24 @@ def command(
         _write_reports(folder)
         return 0
     form = result_format(form, output)
-    title, found = _found(claims, numbers)
+    title, found = _examined(claims, numbers)
     shown = tuple(finding for finding in found if not verdicts or finding.verdict in verdicts)
     from cnncost.lecture.document import WIDE, document
 
     whole, wide = not numbers and not verdicts, output is None and terminal.width() >= WIDE
-    told = document(shown, whole=whole, course=title, wide=wide)
+    content = document(shown, whole=whole, course=title, wide=wide)
     if form == "html" and claims is None:
         from dataclasses import replace
 
         from cnncost.lecture.drawings import program
 
-        told = replace(told, program=program(shown))
-    terminal.write(told, form, output)
+        content = replace(content, program=program(shown))
+    terminal.write(content, form, output)
     return int(exit_code and any(finding.verdict is Verdict.DIFFERS for finding in found))
 
 
-def _found(claims: str | None, numbers: tuple[int, ...]) -> tuple[str, Findings]:
-    """The course's title, and its claims, judged; those of some slides alone, if numbers are given."""
+def _examined(claims: str | None, numbers: tuple[int, ...]) -> tuple[str, Findings]:
+    """Return the course's title and its claims with verdicts; if numbers are given, only those of these slides."""
     from cnncost.lecture.findings import check, find
 
     if claims is None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cnncost.sources.settings import Settings
 
 
-class _Given(NamedTuple):
+class _Stated(NamedTuple):
     """A size, and the user's text for it."""
 
     nbytes: int
@@ -42,9 +42,9 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only for type
 
     name = "size"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> _Given:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> _Stated:
         """Parse `2GiB` to a number of bytes."""
-        if isinstance(value, _Given):
+        if isinstance(value, _Stated):
             return value
         if re.fullmatch(r"[\d.]+(e[+-]?\d+)?", str(value).strip(), re.IGNORECASE):
             number = str(value).strip()
@@ -53,7 +53,7 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only for type
             size = units.parse_data(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        return _Given(size, str(value).strip())
+        return _Stated(size, str(value).strip())
 
 
 @click.command(
@@ -88,8 +88,8 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only for type
 )  # fmt: skip
 @click.option(
     "--workspace", type=_Size(), metavar="SIZE",
-    help="What cuBLAS and cuDNN hold, for the estimate and for what fits; by default the estimate is of this CPU's "
-    "kernels, and what fits is told without.",
+    help="Workspaces of cuBLAS and cuDNN, for the estimate and for what fits; by default the estimate is of this CPU's "
+    "kernels, and what fits is decided without them.",
 )  # fmt: skip
 @click.option("--device-memory", type=_Size(), metavar="SIZE", help="Say whether it fits, for example in 2GiB.")
 @click.option(
@@ -109,7 +109,7 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only for type
 @result_options()
 def command(
     model: str, settings: Settings, parallel: Parallel | None, inference: bool, optimizer: str | None, loss: str | None,
-    keep_gradients: bool, block: int, workspace: _Given | None, device_memory: _Given | None, device: str | None,
+    keep_gradients: bool, block: int, workspace: _Stated | None, device_memory: _Stated | None, device: str | None,
     device_file: Path | None, max_batch: bool, top: int, picture: str | None, form: str | None, output: str | None,
 ) -> None:  # fmt: skip
     """Bytes that forward and a training step of MODEL need: by use, at the peak, and over time.
@@ -149,8 +149,8 @@ def command(
         _draw(picture, report, tables)
 
 
-def _device_memory(name: str, file: Path | None, stated: _Given | None) -> _Given:
-    """A device's memory. Raises UsageError if --device-memory is given, too, or the device's memory isn't known."""
+def _device_memory(name: str, file: Path | None, stated: _Stated | None) -> _Stated:
+    """Return a device's memory. Raises UsageError if --device-memory is given, too, or the table states none."""
     from cnncost.devices import find
 
     if stated is not None:
@@ -158,20 +158,20 @@ def _device_memory(name: str, file: Path | None, stated: _Given | None) -> _Give
     device = find(name, file)
     if device.memory is None:
         raise click.UsageError(f"--device {name}: its memory depends on the machine; give it: --device-memory 512GiB")
-    return _Given(int(device.memory), device.title)
+    return _Stated(int(device.memory), device.title)
 
 
 def _analyzed(
-    built: Resolved, step: Step | None, trace: Trace, block: int, workspace: _Given | None,
-    device_memory: _Given | None, max_batch: bool,
+    built: Resolved, step: Step | None, trace: Trace, block: int, workspace: _Stated | None,
+    device_memory: _Stated | None, max_batch: bool,
 ) -> tuple[Report, MemoryTables]:  # fmt: skip
-    """The report, and its tables with verdicts on what fits."""
+    """Return the report, and its tables with verdicts on what fits."""
     from cnncost.fit import Step
 
     if max_batch:
         built.check_batch_axis()
     if step == Step(None, None, True) and built.source.follow is not None:
-        step = None  # no backward in the file
+        step = None  # a file of ops has no backward; no option asks for one
     report = _report(built, step, trace)
     tables = _with_verdicts(_tables(report, step, block, workspace), device_memory, workspace)
     if max_batch and device_memory is not None:
@@ -180,8 +180,8 @@ def _analyzed(
     return report, tables
 
 
-def _with_verdicts(tables: MemoryTables, device_memory: _Given | None, workspace: _Given | None) -> MemoryTables:
-    """The tables with verdicts on whether a device's memory suffices, if one is given."""
+def _with_verdicts(tables: MemoryTables, device_memory: _Stated | None, workspace: _Stated | None) -> MemoryTables:
+    """Return the tables, with verdicts on whether a device's memory suffices if one is given."""
     return tables if device_memory is None else tables._replace(verdicts=_verdicts(tables, device_memory, workspace))
 
 
@@ -192,7 +192,7 @@ def _report(resolved: Resolved, step: Step | None, trace: Trace) -> Report:
     return analyze(resolved, trace=trace, **how)
 
 
-def _tables(report: Report, step: Step | None, block: int, workspace: _Given | None) -> MemoryTables:
+def _tables(report: Report, step: Step | None, block: int, workspace: _Stated | None) -> MemoryTables:
     from cnncost.devices.kernels import in_words, kernels
     from cnncost.passes.memory import memory
     from cnncost.passes.workspaces import workspaces
@@ -220,8 +220,8 @@ def _in_words(step: Step) -> str:
     return f"{loss} as the loss, backward, {optimizer}; {gradients}"
 
 
-def _verdicts(tables: MemoryTables, limit: _Given, workspace: _Given | None) -> tuple[str, ...]:
-    """Sentences on whether each run fits: with a given workspace, or by tensors alone, which they then say."""
+def _verdicts(tables: MemoryTables, limit: _Stated, workspace: _Stated | None) -> tuple[str, ...]:
+    """Return sentences on whether each run fits: with a given workspace, or by tensors alone, which they then say."""
     held = workspace.nbytes if workspace is not None else 0
     verdicts = []
     for run in tables.runs:
@@ -229,7 +229,7 @@ def _verdicts(tables: MemoryTables, limit: _Given, workspace: _Given | None) -> 
         left = limit.nbytes - peak
         fits, rest = ("fits", "to spare") if left >= 0 else ("does not fit", "too much")
         if run.memory.unseen and left >= 0:
-            verdicts.append(f"{run.name}: at least {units.data(peak)}, so that nobody knows whether it fits {limit}")
+            verdicts.append(f"{run.name}: at least {units.data(peak)}; it is unknown whether it fits {limit}")
             continue
         included = f" with the workspace of {workspace}" if workspace is not None else ""
         verdict = f"{run.name}: {units.data(peak)}{included} {fits} {limit}, {units.data(abs(left))} {rest}"
@@ -240,17 +240,17 @@ def _verdicts(tables: MemoryTables, limit: _Given, workspace: _Given | None) -> 
 _LEFT_OUT = "; kernels' workspaces are not counted"
 
 
-def _left_out(run: Run, limit: _Given, kernels: str) -> str:
-    """What a verdict by tensors alone leaves out."""
+def _left_out(run: Run, limit: _Stated, kernels: str) -> str:
+    """Return the end of a verdict by tensors alone: what it leaves out."""
     if run.raw is None or run.raw.nbytes <= limit.nbytes:
         return _LEFT_OUT
     return f"{_LEFT_OUT}: estimated with those of {kernels}, {units.data(run.raw.nbytes)} do not fit"
 
 
 def _largest(
-    resolved: Resolved, step: Step | None, block: int, limit: _Given, trace: Trace, workspace: _Given | None
+    resolved: Resolved, step: Step | None, block: int, limit: _Stated, trace: Trace, workspace: _Stated | None
 ) -> tuple[str, ...]:  # fmt: skip
-    """Sentences on the largest batch of each run, with or without a workspace."""
+    """Return sentences on the largest batch of each run, with or without a workspace."""
     from cnncost.errors import CnncostError
     from cnncost.fit import largest_batch, peak
     from cnncost.sources.batch import with_batch
@@ -266,7 +266,7 @@ def _largest(
         try:
             largest = largest_batch(at, limit.nbytes)
         except CnncostError as error:
-            verdicts.append(f"{name}: no largest batch is found, for some batch can't be run: {error}")
+            verdicts.append(f"{name}: no largest batch found, as some batch can't be run: {error}")
             continue
         if not largest:
             verdicts.append(f"{name}: not even one example fits {limit}")

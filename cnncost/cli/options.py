@@ -18,7 +18,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001  # click's signature
-    """Zoo names, and files for `path/to/file.py:Class`."""
+    """Complete zoo names, and files for `path/to/file.py:Class`."""
     from cnncost import zoo
 
     names = [*zoo.names(), "timm:", "torchvision:", "hf:"]
@@ -68,7 +68,7 @@ class Command(click.Command):
 
 
 def note(text: str) -> None:
-    """A line on standard error that leaves the result alone."""
+    """Print a line on standard error, so that the result on standard output stays as it is."""
     click.echo(f"cnncost: {text}", err=True)
 
 
@@ -90,17 +90,17 @@ class _Format(click.Choice):  # type: ignore[type-arg]  # generic only for type 
 def result_options(
     formats: Formats = FORMATS, files: Formats | None = None, more: str = ""
 ) -> Callable[[_Command], _Command]:
-    """`--format`, as the argument `form`, and `-o FILE`, as `output`.
+    """Return a decorator that adds `--format`, as the argument `form`, and `-o FILE`, as `output`.
 
     Args:
         formats: what `--format` offers.
         files: what files can be, if that is not the same.
-        more: ends the help of `-o`.
+        more: end of the help of `-o`.
     """
-    told = "; ".join(f"{form.name}: {form.meaning}" for form in formats if form.meaning)
+    meanings = "; ".join(f"{form.name}: {form.meaning}" for form in formats if form.meaning)
     form = click.option(
         "--format", "form", type=_Format(formats.names),
-        help=f"Output format; by default that of FILE's ending, else text.{f' {told}.' if told else ''}",
+        help=f"Output format; by default that of FILE's ending, else text.{f' {meanings}.' if meanings else ''}",
     )  # fmt: skip
     endings = (files or formats).usual_endings
     output = click.option("-o", "--output", metavar="FILE", help=f"Write to a file: {endings}{more}.")
@@ -108,7 +108,7 @@ def result_options(
 
 
 def result_format(form: str | None, output: str | None, picture: str | None = None, formats: Formats = FORMATS) -> str:
-    """The format to write, by name, with the paths of results checked before the work.
+    """Return the name of the format to write; checks the paths of results, before the work.
 
     Raises:
         OutputError: `--format` and the file's ending contradict each other, or a path can't be written.
@@ -145,7 +145,7 @@ strict_option = click.option("--strict", is_flag=True, help="Fail if an op has n
 
 
 def parsed_model_args(texts: tuple[str, ...]) -> dict[str, Any]:
-    """`("width=64,deep=True", "act='relu'")` as keyword arguments; a bare word is a string.
+    """Return `("width=64,deep=True", "act='relu'")` as keyword arguments; a bare word is a string.
 
     Raises:
         InputError: not of the form NAME=VALUE.
@@ -186,6 +186,6 @@ def _value(text: str, node: ast.expr) -> Any:
         return ast.literal_eval(node)
     except ValueError:
         raise InputError(
-            f"--model-args {text!r}: {ast.unparse(node)} is no plain value; expected a number, True, a word, "
+            f"--model-args {text!r}: {ast.unparse(node)} is not a plain value; expected a number, True, a word, "
             "'quoted text', or a list of these"
         ) from None

@@ -26,7 +26,7 @@ _OPTIONS = (
     ),
     click.option(
         "--blocks", metavar="PATTERN",
-        help="With fsdp: what is sharded by itself, such as 'layers.*'; by default the repeated blocks.",
+        help="With fsdp: modules that are sharded one by one, such as 'layers.*'; by default the repeated blocks.",
     ),
     click.option(
         "--plan", multiple=True, metavar="MODULE=STYLE",

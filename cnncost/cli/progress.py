@@ -26,7 +26,7 @@ def steps(what: str) -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def progress(total: int, what: str) -> Iterator[Callable[[str], None]]:
-    """A progress bar of `total` steps; the yielded function ends one step and names the next."""
+    """Show a progress bar of `total` steps; the yielded function ends one step and names the next."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 @click.option(
     "--unit", metavar="I,J", help="With one --layer: the region of the input that its unit at this row and column sees."
 )
-@click.option("--of", "image", type=int, metavar="N", help="Which input, from 0; by default the first with space.")
-@click.option("--all", "everything", is_flag=True, help="List layers that leave the field as it is, too.")
+@click.option(
+    "--of", "image", type=int, metavar="N", help="Which input, from 0; by default the first with spatial axes."
+)
+@click.option("--all", "everything", is_flag=True, help="List layers that leave the field unchanged, too.")
 @result_options()
 @click.option("--picture", metavar="FILE", help="Draw the fields on the input, and their growth: .png, .svg or .pdf.")
 @click.option(
@@ -55,7 +57,7 @@ def command(
     if model is None:
         raise click.UsageError("Missing argument 'MODEL'.")
     if unit is not None and (len(layers) != 1 or form or picture or everything):
-        raise click.UsageError("--unit tells of one unit in words: it needs one --layer, and no format or picture")
+        raise click.UsageError("--unit describes one unit in words: it needs one --layer, and no format or picture")
     form = result_format(form, output, picture)
     report = analyzed(model, settings)
     if unit is not None:
@@ -99,7 +101,7 @@ def _draw(report: Report, rows: Sequence[Growth], boxes: list[Growth] | None, pa
 
 
 def reports() -> dict[str, str]:
-    """Contents of the files in reports/ that this command writes, by name; deterministic across runs and machines."""
+    """Return the contents of the files that --write-reports writes, by name; the same on every run and machine."""
     from cnncost import zoo
     from cnncost.analysis import analyze
     from cnncost.render.document import Document, notes
@@ -107,11 +109,11 @@ def reports() -> dict[str, str]:
     from cnncost.report.field_table import CONVENTION, DEPENDENCE, about, remarks, table
     from cnncost.report.fields import growth
 
-    told = (
+    intro = (
         f"{CONVENTION}.\n\n{DEPENDENCE[0].upper()}{DEPENDENCE[1:]}. Layers that leave the field as it is are left out."
     )
     parts = [
-        f"# Receptive fields of the zoo, layer by layer\n\n{told}\n\nMade by `cnncost rf --write-reports reports`.\n"
+        f"# Receptive fields of the zoo, layer by layer\n\n{intro}\n\nMade by `cnncost rf --write-reports reports`.\n"
     ]
     for entry in zoo.entries():
         report = analyze(entry.name)

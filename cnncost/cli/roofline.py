@@ -78,10 +78,15 @@ device_file_option = click.option(
 )
 @click.option("--all", "everything", is_flag=True, help="Show all rows.")
 @click.option("--explain", "path", metavar="PATH", help="The formula of each op of a module, with its numbers.")
-@click.option("--epochs", type=float, metavar="N", help="Estimate a whole training: the number of epochs,")
-@click.option("--examples", type=int, metavar="N", help="the number of examples in an epoch,")
+@click.option("--epochs", type=float, metavar="N", help="With --examples: estimate a whole training of so many epochs.")
+@click.option("--examples", type=int, metavar="N", help="With --epochs: the number of examples in an epoch.")
 @click.option(
-    "--devices", "count", type=click.IntRange(min=1), default=1, metavar="N", help="and the number of devices."
+    "--devices",
+    "count",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="With --epochs: the number of devices; by default 1.",
 )
 @click.option("--picture", metavar="FILE", help="Draw the roofline with a dot for each layer: .png, .svg or .pdf.")
 @result_options(FORMATS.also(*VIEWERS))
@@ -115,12 +120,12 @@ def command(
     check_places(output, picture)
     from cnncost.report import prediction_text as render
 
-    linked = {"link": link, "node": node, "algorithm": algorithm or "ring"}
-    found = _predicted(
-        model, settings, device_name, device_file, dtype, parallel, linked, step=step, training=epochs is not None
+    link_options = {"link": link, "node": node, "algorithm": algorithm or "ring"}
+    found = _prediction(
+        model, settings, device_name, device_file, dtype, parallel, link_options, step=step, training=epochs is not None
     )
     if epochs is not None and examples is not None:
-        found = _trained(found, epochs, examples, count)
+        found = _with_estimate(found, epochs, examples, count)
     if picture is not None:
         from cnncost.plots.roofline import draw
 
@@ -137,7 +142,7 @@ def command(
 
 
 def _check_links(parallel: Parallel | None, link: str | None, node: int | None, algorithm: str | None) -> None:
-    """Raise UsageError for links of a model that is not split, or said twice."""
+    """Raise UsageError for links of a model that is not split, and for options that exclude each other."""
     given = {"--link": link, "--node": node, "--algorithm": algorithm}
     for name, value in given.items():
         if value is not None and parallel is None:
@@ -146,9 +151,9 @@ def _check_links(parallel: Parallel | None, link: str | None, node: int | None, 
         raise click.UsageError("--link is for all ranks, on whichever node; leave out --node")
 
 
-def _predicted(
+def _prediction(
     model: str, settings: Settings, device_name: str, device_file: Path | None, dtype: str | None,
-    parallel: Parallel | None, linked: dict[str, Any], *, step: bool, training: bool,
+    parallel: Parallel | None, link_options: dict[str, Any], *, step: bool, training: bool,
 ) -> Prediction:  # fmt: skip
     from cnncost.devices import find
     from cnncost.devices.model import dtype_named
@@ -167,11 +172,11 @@ def _predicted(
         trace = "static" if parallel else settings.tracing
         with built_model(model, settings, parallel) as built:
             report = analyze(built, trace=trace, training=training or step)
-    times, links = predicted(report, device, form, topology(**linked), step)
+    times, links = predicted(report, device, form, topology(**link_options), step)
     return Prediction(report, times, links=links, step=step)
 
 
-def _trained(found: Prediction, epochs: float, examples: int, count: int) -> Prediction:
+def _with_estimate(found: Prediction, epochs: float, examples: int, count: int) -> Prediction:
     from dataclasses import replace
 
     from cnncost.report.prediction import Training, estimate

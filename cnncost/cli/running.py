@@ -20,7 +20,7 @@ _TRACES = ("auto", "static", "real")
 
 
 def _read(_ctx: click.Context, _param: click.Parameter, given: str | None) -> str:
-    """The JSON itself, a file's, or standard input's."""
+    """Return the JSON given, or that of a file or standard input; `" "` if that is empty, as `""` means no option."""
     if given is None or given.lstrip()[:1] in {"{", "["}:
         return given or ""
     from cnncost.errors import InputError
@@ -56,7 +56,7 @@ autocast_option = click.option(
     "--autocast", metavar="DTYPE",
     help="Run forward and loss under torch.autocast: bf16, fp16, or by CUDA's lists of ops cuda:bf16, cuda (fp16).",
 )  # fmt: skip
-_ALL = (input_option, json_option, model_args_option, batch_option, dtype_option, trace_option, autocast_option)
+_OPTIONS = (input_option, json_option, model_args_option, batch_option, dtype_option, trace_option, autocast_option)
 _NAMES = ("inputs", "inputs_json", "model_args", "batch", "dtype", "trace", "autocast")
 
 
@@ -80,7 +80,7 @@ def run_options(*without: str) -> Callable[[Callable[..., Any]], Callable[..., A
             return command(**given, settings=settings)
 
         decorated: Callable[..., Any] = run
-        for name, option in reversed(list(zip(_NAMES, _ALL, strict=True))):
+        for name, option in reversed(list(zip(_NAMES, _OPTIONS, strict=True))):
             if name in kept:
                 decorated = option(decorated)
         return decorated
@@ -89,7 +89,7 @@ def run_options(*without: str) -> Callable[[Callable[..., Any]], Callable[..., A
 
 
 def analyzed(model: str, settings: Settings, *, further: tuple[str, ...] = (), **how: Any) -> Report:
-    """The Report of a model, or a saved one.
+    """Return the Report of a model, or a saved one.
 
     Args:
         model: as the user named it.
@@ -98,7 +98,7 @@ def analyzed(model: str, settings: Settings, *, further: tuple[str, ...] = (), *
         how: further arguments of `analyze`.
 
     Raises:
-        UsageError: a saved report, and options that are for models.
+        UsageError: it is a saved report, and options for models were given.
     """
     from cnncost.analysis import analyze
     from cnncost.sources.find import find
@@ -113,7 +113,7 @@ def analyzed(model: str, settings: Settings, *, further: tuple[str, ...] = (), *
 
 
 def is_cached(model: str, settings: Settings) -> bool:
-    """Whether a model's recording can be cached: Python code builds it, and it is not run on values."""
+    """Return whether a model's recording can be cached: Python code builds it, and it is not run on values."""
     from cnncost.cache.recordings import active
     from cnncost.sources.find import is_built_by_code
 
@@ -124,7 +124,7 @@ def cached(
     model: str, settings: Settings, *, strict: bool = False, training: bool = False, loss: str | None = None,
     optimizer: str | None = None, set_to_none: bool = True,
 ) -> Report:  # fmt: skip
-    """The Report of a model, from the cache unless something has changed. Arguments are those of `analyze`."""
+    """Return the Report of a model, from the cache unless something has changed. Arguments are those of `analyze`."""
     from cnncost.analysis import recorded, reported
     from cnncost.cache.recordings import recording
     from cnncost.recording import Recording
@@ -146,10 +146,10 @@ def refuse_for_saved(model: str, settings: Settings, further: tuple[str, ...] = 
 
 
 def side_by_side(models: tuple[str, ...], settings: Settings) -> list[Report]:
-    """The Reports of several models; the settings are for those that are no saved reports.
+    """Return the Reports of several models; the settings are for those that are not saved reports.
 
     Raises:
-        UsageError: options for models, and all are saved reports.
+        UsageError: all are saved reports, and options for models were given.
     """
     from cnncost.analysis import analyze
     from cnncost.sources.find import find
@@ -169,7 +169,7 @@ def side_by_side(models: tuple[str, ...], settings: Settings) -> list[Report]:
 def at_sizes(
     models: tuple[str, ...], settings: Settings, vary: tuple[str, ...]
 ) -> tuple[list[str], list[dict[str, int]], list[Report]]:
-    """Names, sizes and Reports of several models, each at all combinations of the sizes that `--vary` gives.
+    """Return names, sizes and Reports of several models, each at all combinations of the sizes that `--vary` gives.
 
     Raises:
         UsageError: a saved report beside sizes that vary, or a size that is set twice.

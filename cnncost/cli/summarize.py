@@ -43,7 +43,7 @@ _FORMATS = FORMATS.also(SPEEDSCOPE)
 )  # fmt: skip
 @click.option(
     "--depth", type=click.IntRange(min=0), metavar="N",
-    help="Show so many levels of the module tree; by default what fits a screen.",
+    help="Number of levels of the module tree to show; by default as many as fit a screen.",
 )  # fmt: skip
 @click.option(
     "--sort", metavar="COLUMN",
@@ -99,7 +99,7 @@ def command(
     further = _further(columns)
     _check_columns(further, by)
     report = _report(model, settings, parallel, strict, training)
-    if of_layers := [name for name in _OF_LAYERS if name in further]:
+    if of_layers := [name for name in _WITH_COLUMNS if name in further]:
         report = report.with_columns(*of_layers)
     if "rf" in further:
         report = report.with_receptive_fields()
@@ -119,7 +119,7 @@ def command(
 
 
 def _document(report: Report, whole: bool, by: By, depth: int | None, asked: Ranking | None) -> Document:
-    """The interactive page if the format holds all at once; else a view of the report."""
+    """Return the interactive page if the format shows all views at once, else one view of the report."""
     if whole:
         from cnncost.report.interactive import interactive
 
@@ -129,12 +129,12 @@ def _document(report: Report, whole: bool, by: By, depth: int | None, asked: Ran
     return document(report, by, depth, asked)
 
 
-_OF_LAYERS = ("kernel", "stride", "input", "trainable")
-_FURTHER = (*[f"+{name}" for name in _OF_LAYERS], "+rf", "+memory", "+masks", "+masks=128x128")
+_WITH_COLUMNS = ("kernel", "stride", "input", "trainable")
+_FURTHER = (*[f"+{name}" for name in _WITH_COLUMNS], "+rf", "+memory", "+masks", "+masks=128x128")
 
 
 def _further(columns: str | None) -> dict[str, tuple[int, int] | None]:
-    """Column groups requested by `+rf` or `+rf,+other`, and the tile of `+masks=128x128`."""
+    """Return the column groups requested by `+rf` or `+rf,+other`, with the tile of `+masks=128x128`, else None."""
     found: dict[str, tuple[int, int] | None] = {}
     for name in [name.strip() for name in (columns or "").split(",") if name.strip()]:
         group, equals, tile = name.partition("=")
@@ -148,7 +148,7 @@ def _further(columns: str | None) -> dict[str, tuple[int, int] | None]:
 
 def _check_columns(further: dict[str, tuple[int, int] | None], by: By | None) -> None:
     """Reject columns that ops don't have."""
-    lacking = [f"+{name}" for name in further if name in {*_OF_LAYERS, "rf", "memory"}]
+    lacking = [f"+{name}" for name in further if name in {*_WITH_COLUMNS, "rf", "memory"}]
     if by == "op" and lacking:
         raise click.UsageError(f"--by op: an op's row stands for all its calls and has no {', '.join(lacking)}; "
                                "give --by layer or --by module")  # fmt: skip
@@ -157,7 +157,7 @@ def _check_columns(further: dict[str, tuple[int, int] | None], by: By | None) ->
 def _check_view(form: Format, whole: bool, by: By | None, depth: int | None, path: str | None) -> None:
     """Reject options that would have no effect."""
     if path is not None and (by is not None or depth is not None or form.name != "text"):
-        raise click.UsageError("--explain tells of one module in words; leave out --by, --depth and --format")
+        raise click.UsageError("--explain describes one module in words; leave out --by, --depth and --format")
     if by is not None and whole:
         raise click.UsageError(f"--by: {form.name} holds modules, layers and ops; leave it out")
     shown = by == "module" or (by is None and (form.whole or form.name == "text"))
@@ -169,7 +169,7 @@ def _check_view(form: Format, whole: bool, by: By | None, depth: int | None, pat
 def _check_ranking(form: str, by: By | None, depth: int | None, path: str | None) -> None:
     """Reject what has no flat list of rows."""
     if path is not None:
-        raise click.UsageError("--explain tells of one module in words; leave out --sort and --top")
+        raise click.UsageError("--explain describes one module in words; leave out --sort and --top")
     if by == "module" or depth is not None:
         raise click.UsageError("--sort and --top list layers or ops, not the tree; leave out --depth and --by module")
     if form == "json":

@@ -138,7 +138,7 @@ def _split(text: str) -> list[str]:
 
 
 def _columns_to_draw(grid: Grid, scatter: str | None, picture: str | None, join: str | None) -> list[str]:
-    """The columns to draw, checked before the sweep begins."""
+    """Return the columns to draw, checked before the sweep begins."""
     if picture is None:
         if scatter is not None:
             raise click.UsageError("--scatter names the columns of a picture; give --picture FILE, too")

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def width() -> int:
-    """Width of the terminal; 80 without one."""
+    """Return the width of the terminal in characters; 80 without one."""
     with stdout.restored():
         return shutil.get_terminal_size().columns
 
 
 def encoding() -> str:
-    """Encoding of standard output."""
+    """Return the encoding of standard output."""
     with stdout.restored():
         return sys.stdout.encoding or "ascii"
 
@@ -35,7 +35,7 @@ def echo(text: str, *, color: bool | None = None) -> None:
 
 
 def put(text: str, output: str | None, *, words: bool = False) -> None:
-    """Write to a file or stdout, as UTF-8; with `words`, in characters that stdout's encoding has."""
+    """Write to a file or stdout, as UTF-8; with `words` (text of ours), stdout gets only characters of its encoding."""
     text = text.rstrip("\n") + "\n"
     if output is not None:
         from cnncost.files import write
@@ -69,7 +69,7 @@ def write(document: Document, form: str, output: str | None) -> None:
 
 
 def _with_origin(document: Document) -> Document:
-    """The document, with the time at which each model that came from the cache was analyzed."""
+    """Return the document, with the time at which each model that came from the cache was analyzed."""
     from dataclasses import replace
 
     from cnncost.cache.recordings import active
@@ -81,7 +81,7 @@ def _with_origin(document: Document) -> Document:
 
 
 def in_color() -> bool:
-    """Whether to use colours: in a terminal that has them, unless disabled by the user (no-color.org)."""
+    """Return whether to use colours: in a terminal that has them, unless disabled by the user (no-color.org)."""
     if os.environ.get("NO_COLOR"):
         return False
     with stdout.restored():

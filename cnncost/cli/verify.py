@@ -1,4 +1,4 @@
-"""`cnncost verify`: a second opinion, and why it differs."""
+"""`cnncost verify`: other tools' counts of the same model, and why they differ."""
 
 from __future__ import annotations
 

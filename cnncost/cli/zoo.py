@@ -29,7 +29,7 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 @click.argument("name", required=False, shell_complete=_complete)
 @result_options()
 def command(name: str | None, form: str | None, output: str | None) -> None:
-    """List the reference networks, or tell all of one: paper, deviations, published figures.
+    """List the reference networks, or show all about one: paper, deviations, published figures.
 
     Every figure stands beside what the analysis finds, with its tolerance and the reason of it.
     """
@@ -38,7 +38,7 @@ def command(name: str | None, form: str | None, output: str | None) -> None:
 
 
 def _listing() -> Document:
-    """A row for each network; narrow terminals drop the title, then shorten numbers, then drop the input."""
+    """Return a row for each network; narrow terminals drop the title, then shorten numbers, then drop the input."""
     from cnncost import zoo
     from cnncost.analysis import analyze
     from cnncost.render.values import tensors
@@ -64,12 +64,12 @@ def _listing() -> Document:
     return Document("zoo", "Reference networks", headline="", parts=(
         notes(count, heading.CONVENTION, apart=False, hang=""),
         Table(columns, rows(networks), "networks", narrower=steps),
-        notes("cnncost zoo NAME tells the paper, the deviations from it, and its figures", shown="text", hang=""),
+        notes("cnncost zoo NAME shows the paper, the deviations from it, and its figures", shown="text", hang=""),
     ))  # fmt: skip
 
 
 def _short(paper: str) -> str:
-    """`LeCun, Bottou, Bengio, Haffner 1998, Gradient-Based …` → `LeCun et al. 1998`; other text is unchanged."""
+    """Return `LeCun et al. 1998` for `LeCun, Bottou, Bengio, Haffner 1998, Gradient-Based …`; other text unchanged."""
     match = re.match(r"(?:after )?([A-Z]\w+(?:, [A-Z]\w+)*) (\d{4}),", paper)
     if match is None:
         return paper
@@ -108,7 +108,7 @@ def _network(name: str) -> Document:
 
 
 def _figures(entry: Entry, report: Report) -> Table:
-    """Each published figure, the computed one, and whether they agree."""
+    """Return each published figure, the computed one, and whether they agree."""
     columns = (
         Column("sign", shown="people"),
         Column("verdict", shown="data"),
@@ -120,7 +120,7 @@ def _figures(entry: Entry, report: Report) -> Table:
         Column("cited", "source", least=12, shown="people"),
         *(Column(name, shown="data") for name in ("printed", "source", "tolerance", "reason")),
     )
-    recomputed = _Found(entry, report)
+    recomputed = _ComputedFigures(entry, report)
     figures = ((figure, recomputed.number(figure)) for figure in entry.published)
     return Table(columns, rows(
         (sign := _verdict(figure, number), _MEANINGS[sign], _QUANTITIES[figure.quantity], figure.quantity, figure.layer,
@@ -135,7 +135,7 @@ _QUANTITIES = {
 }  # fmt: skip
 _EXACT, _WITHIN, _DIFFERS = "✓", "≈", "✗"
 _MEANINGS = {_EXACT: "exact", _WITHIN: "within", _DIFFERS: "differs"}
-"""A verdict as data has it."""
+"""Verdicts in CSV and JSON."""
 _LEGEND = f"{_EXACT} exactly, {_WITHIN} within the tolerance, {_DIFFERS} not"
 
 
@@ -150,7 +150,7 @@ def _source(figure: Figure) -> str:
 
 
 def _reasons(entry: Entry) -> Iterator[str]:
-    """Why figures may differ and by how much, and notes on the network."""
+    """Yield why figures may differ, and by how much."""
     for figure in entry.published:
         if figure.reason:
             of = f" of {figure.layer}" if figure.layer else ""
@@ -158,7 +158,7 @@ def _reasons(entry: Entry) -> Iterator[str]:
             yield f"{_QUANTITIES[figure.quantity]}{of}, {figure.value:,}{within}: {figure.reason}"
 
 
-class _Found:
+class _ComputedFigures:
     """Figures of a network, from the analysis or by the papers' own way of counting."""
 
     def __init__(self, entry: Entry, report: Report) -> None:
@@ -166,7 +166,7 @@ class _Found:
         self._counted: dict[str, dict[str, int]] = {}
 
     def number(self, figure: Figure) -> int:
-        """The figure's quantity, for its layer or the whole network."""
+        """Return the figure's quantity, for its layer or the whole network."""
         match figure.quantity:
             case "connections" | "neurons":
                 counted = self._counts(figure.quantity)

@@ -1,4 +1,4 @@
-"""Laws over the context length: polynomials through a few lengths that agree at another."""
+"""Fits figures as polynomials in the context length to a few lengths, and checks them at others."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from fractions import Fraction
 from cnncost.decoding.figures import Course
 
 DEGREES = {"macs": 1, "flops": 1, "prefill_macs": 2, "prefill_flops": 2, "cache": 1}
-"""Degree of the law of each figure: a token attends to all before it, a prompt's tokens each to those before them."""
+"""Degree of each figure's polynomial: a token attends to all before it; summed over a prompt, that is degree 2."""
 _PARTS = (1, 2, 3, 4)
-"""Quarters of the context at which calls are recorded."""
+"""Numerators: calls are recorded at these quarters of the context."""
 
 
 def courses(sample: Callable[[int], dict[str, int] | None], context: int) -> dict[str, Course]:
-    """The laws up to a context; those that a check contradicts are left out.
+    """Return the polynomials by figure; those that a check contradicts are left out.
 
     Args:
-        sample: the figures at a context length; None if they are lower bounds.
-        context: the longest length; below 4 there are not enough others.
+        sample: returns the figures at a context length; None if they are lower bounds.
+        context: the longest length; below 4 there are too few shorter ones, and the result is empty.
     """
     lengths = [context * part // _PARTS[-1] for part in _PARTS]
     if lengths[0] < 1:
@@ -40,7 +40,7 @@ def courses(sample: Callable[[int], dict[str, int] | None], context: int) -> dic
 
 
 def _through(points: dict[int, int]) -> tuple[Fraction, ...]:
-    """Coefficients of the polynomial through some points, the constant first, by Lagrange's formula."""
+    """Return the coefficients of the polynomial through some points, the constant first, by Lagrange's formula."""
     total = [Fraction(0)] * len(points)
     for at, value in points.items():
         basis, scale = [Fraction(1)], Fraction(value)

@@ -1,4 +1,4 @@
-"""How a model is given a prompt and then, with the cache that it returned, one token after the other."""
+"""Builds the inputs of a model's calls: the prompt, then one token at a time with the cache that it returned."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ STATES = ("past_key_values", "cache_params", "state", "mems", "past_buckets_stat
 
 
 class Dialog(Protocol):
-    """Inputs of the calls of one conversation, and the cache in their results."""
+    """Builds the inputs of successive calls, and finds the cache in their results."""
 
     def first(self, batch: int, tokens: int) -> Any:
-        """Inputs of the first call, on `tokens` tokens of each sequence."""
+        """Return inputs of the first call, with `tokens` tokens of each sequence."""
         ...
 
     def next(self, batch: int, tokens: int, outcome: Any) -> Any:
-        """Inputs of a call on further tokens, after one that returned `outcome`."""
+        """Return inputs of a call with further tokens, after one that returned `outcome`."""
         ...
 
     def cache(self, outcome: Any) -> Any:
-        """The cache in what a call returned."""
+        """Return the cache in a call's result."""
         ...
 
 
 def dialog_with(model: Any, name: str, inputs: Any, last_logits: bool) -> Dialog:
-    """The way to serve a model.
+    """Return the Dialog for a model.
 
     Args:
         model: the built model.
         name: as the user named it.
         inputs: the prompt of a model with a method `step`, as for `serving`.
-        last_logits: compute the logits of the last token alone in a prefill.
+        last_logits: compute only the last token's logits in a prefill.
 
     Raises:
         InputError: it has no `step(inputs, cache)`, and forward takes no cache.
@@ -101,14 +101,16 @@ def _shape_of(inputs: Any) -> tuple[tuple[int, ...], str | None]:
 class _Transformer:
     """A Transformers model whose results have the cache in a field that forward takes.
 
-    A text-to-text model has the prompt in its encoder, and its decoder begins with one token; where the encoder takes
-    no text (Whisper), it has its own inputs, and the prompt is the decoder's.
+    In a text-to-text model the prompt goes to the encoder, and the decoder begins with one token; if the encoder takes
+    no text (Whisper), it gets its own inputs, and the prompt goes to the decoder.
     """
 
     def __init__(self, model: Any, name: str, parameters: frozenset[str], last_logits: bool) -> None:
         self._model, self._name, self._parameters = model, name, parameters
-        self._two = bool(getattr(model.config, "is_encoder_decoder", False)) and "decoder_input_ids" in parameters
-        self._text = model.main_input_name == "input_ids"
+        self._encoder_decoder = (
+            bool(getattr(model.config, "is_encoder_decoder", False)) and "decoder_input_ids" in parameters
+        )
+        self._encoder_takes_text = model.main_input_name == "input_ids"
         self._how: dict[str, Any] = {flag: True for flag in ("use_cache", "use_mems") if flag in parameters}
         if last_logits:
             if "logits_to_keep" not in parameters:
@@ -116,9 +118,9 @@ class _Transformer:
             self._how["logits_to_keep"] = 1
 
     def first(self, batch: int, tokens: int) -> Any:
-        if not self._two:
+        if not self._encoder_decoder:
             return {"input_ids": _ids(batch, tokens), **self._how}
-        if self._text:
+        if self._encoder_takes_text:
             return {"input_ids": _ids(batch, tokens), "decoder_input_ids": _ids(batch, 1), **self._how}
         return {**self._encoded(batch), "decoder_input_ids": _ids(batch, tokens), **self._how}
 
@@ -126,13 +128,13 @@ class _Transformer:
         from cnncost.sources.transformers_inputs import inputs_of
 
         main = self._model.main_input_name
-        made: dict[str, Any] = with_batch({main: inputs_of(self._model)[main]}, batch)
-        return made
+        given: dict[str, Any] = with_batch({main: inputs_of(self._model)[main]}, batch)
+        return given
 
     def next(self, batch: int, tokens: int, outcome: Any) -> Any:
         field = self._field(outcome)
         given = {field: outcome[field], **self._how}
-        if not self._two:
+        if not self._encoder_decoder:
             return {"input_ids": _ids(batch, tokens), **given}
         encoded = outcome.get("encoder_last_hidden_state")
         return {"decoder_input_ids": _ids(batch, tokens), "encoder_outputs": (encoded,), **given}

@@ -29,7 +29,7 @@ _TIMES = (
 
 
 def document(found: Serving) -> Document:
-    """Prefill, decode, and the cache between them."""
+    """Return tables and notes on prefill, decode, and the cache between them."""
     timed = bool(found.times)
     columns = (*_COLUMNS, *(_TIMES if timed else ()))
     return Document(
@@ -76,7 +76,7 @@ def _row(label: str, tokens: int, found: Serving, report: Report, time: Predicti
 
 
 def inputs_nbytes(report: Report) -> int:
-    """Bytes of the storages of a call's inputs: the cache, and tokens."""
+    """Return the bytes of the storages of a call's inputs: the cache, and tokens."""
     graph = report.graph
     assert graph is not None  # it was recorded just now
     storages = {graph.values[value].storage for value in graph.inputs}
@@ -162,7 +162,7 @@ def _remarks(found: Serving) -> Iterator[str]:
 
 
 def _unknown(found: Serving) -> list[str]:
-    """Ops without a rule, in any of the calls."""
+    """Return the ops without a rule in any of the calls."""
     return sorted({op for report in (*found.chunks, found.decode) for op in report.unknown})
 
 
@@ -170,7 +170,7 @@ def _facts(found: Serving) -> dict[str, Any]:
     return {
         "model": found.model, "batch": found.batch, "context": found.context, "new_tokens": found.new_tokens,
         "cache": _plain(found.cache) | {"all_sequences": found.cache_nbytes},
-        "courses": {name: _told(course) for name, course in found.courses.items()},
+        "courses": {name: _course_data(course) for name, course in found.courses.items()},
         "device": found.times[0].roofline.device.name if found.times else None,
         "first_token_seconds": found.first_token_seconds, "generation_seconds": found.generation_seconds,
         "largest_batch": found.largest_batch, "longest_context": found.longest_context,
@@ -186,7 +186,7 @@ def _plain(cache: Cache) -> dict[str, int]:
     }  # fmt: skip
 
 
-def _told(course: Course) -> dict[str, Any]:
+def _course_data(course: Course) -> dict[str, Any]:
     return {
         "coefficients": [str(number) for number in course.coefficients], "from": course.first, "to": course.last,
         "checked": list(course.checked),

@@ -13,14 +13,14 @@ from cnncost.report.prediction import Prediction
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """The cache of one sequence, in bytes; tensors count with their elements, scalars (counters) not at all.
+    """The cache of one sequence, in bytes of tensors; scalars, which only count tokens, are left out.
 
     Attributes:
-        nbytes: all of it, once the prompt is in.
-        bytes_per_token: by how much the next token makes it grow: 0 where all layers keep a window or a state.
+        nbytes: the whole cache after the prompt.
+        bytes_per_token: growth by the next token; 0 if all layers keep a window or a state.
         growing: the part in tensors that grow with the context.
-        kept_alive: bytes of the storages that its tensors are views of; more than `nbytes` where a cache keeps a slice
-            of something larger, which then can't be freed.
+        kept_alive: bytes of the storages that its tensors are views of; more than `nbytes` if a cache keeps a slice of
+            a larger tensor, which then can't be freed.
     """
 
     nbytes: int
@@ -36,11 +36,11 @@ class Cache:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """A figure over the context length, as a polynomial: found at a few lengths, and checked at another.
+    """A figure as a polynomial in the context length, fitted to a few lengths and checked at others.
 
     Attributes:
-        coefficients: exact, the constant first.
-        first, last: the lengths between which it holds.
+        coefficients: exact coefficients, the constant first.
+        first, last: the range of lengths in which it holds.
         checked: lengths at which it was checked.
     """
 
@@ -50,20 +50,20 @@ class Course:
     checked: tuple[int, ...]
 
     def __call__(self, context: int) -> int:
-        """The figure at a context length.
+        """Return the figure at a context length.
 
         Raises:
-            InputError: outside of where it was found.
+            InputError: the length is outside of the range.
         """
         if not self.first <= context <= self.last:
             raise InputError(f"context {context}: the law was found from {self.first} to {self.last}")
         value = self.value(context)
         if value.denominator != 1:
-            raise InputError(f"context {context}: the law gives no whole number there, {value}")
+            raise InputError(f"context {context}: the law gives {value} there, which is not a whole number")
         return int(value)
 
     def value(self, context: int) -> Fraction:
-        """The polynomial's value, also where it is not known to hold."""
+        """Return the polynomial's value, also outside of the range."""
         return sum((c * context**power for power, c in enumerate(self.coefficients)), Fraction(0))
 
 
@@ -72,22 +72,22 @@ class Serving:
     """Prefill and decode of a model.
 
     Attributes:
-        model: its name.
-        batch: sequences at a time.
-        context: tokens of the prompt.
+        model: the model's name.
+        batch: number of sequences served together.
+        context: number of tokens in the prompt.
         chunks: Reports of the prefill, one for each chunk of the prompt.
         decode: Report of the step after the prompt: one token a sequence.
-        cache: of one sequence.
-        cache_nbytes: of all sequences.
-        courses: laws over the context, without those that have none: `"macs"` and `"flops"` of the decode step,
-            `"prefill_macs"` and `"prefill_flops"` of a prefill at once, `"cache"` in bytes of all sequences.
-        times: predicted times of chunks and decode, where a device was given.
+        cache: the cache of one sequence.
+        cache_nbytes: bytes of the caches of all sequences.
+        courses: polynomials in the context length, for figures that have one: `"macs"` and `"flops"` of the decode
+            step, `"prefill_macs"` and `"prefill_flops"` of a prefill at once, `"cache"` in bytes of all sequences.
+        times: predicted times of chunks and decode, if a device was given.
         new_tokens: tokens to generate for each sequence.
-        last: Report of the step of the last new token, where there are several.
-        last_time: its predicted time.
-        chunk: tokens that the prefill took at a time.
-        largest_batch: sequences of this context that fit the device; None: not asked for.
-        longest_context: tokens of a prompt that fit the device at this batch; None: not asked for.
+        last: Report of the decode step of the last new token; None if there is only one.
+        last_time: the predicted time of that step.
+        chunk: number of tokens in a chunk of the prefill.
+        largest_batch: largest number of sequences of this context that fits the device; None: not requested.
+        longest_context: largest number of prompt tokens that fits the device at this batch; None: not requested.
         notes: remarks on the configuration.
     """
 
@@ -110,7 +110,7 @@ class Serving:
 
     @property
     def prefill(self) -> Report:
-        """The Report of the prefill; of its last chunk, if there are several."""
+        """The Report of the prefill, or of its last chunk."""
         return self.chunks[-1]
 
     @property
@@ -128,7 +128,7 @@ class Serving:
         return self.new_tokens * (first + last) / 2
 
     def chunk_tokens(self, begun: int) -> int:
-        """Tokens of the chunk that begins after so many tokens."""
+        """Return the number of tokens of the chunk that begins after `begun` tokens."""
         return min(self.chunk or self.context, self.context - begun)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Record a prefill, and decode steps from the cache that it returned."""
+"""Records a prefill, and decode steps from the cache that it returned."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from cnncost.passes.roofline import roofline
 from cnncost.report.model import Report
 from cnncost.report.prediction import Prediction
 
-_LONGEST = 1 << 20
-"""Most tokens that the search for the longest context goes up to."""
+_MAX_CONTEXT = 1 << 20
+"""Upper limit of the search for the longest context, in tokens."""
 
 
 def serving(
@@ -29,7 +29,7 @@ def serving(
     model_args: dict[str, Any] | None = None, new_tokens: int = 1, chunk: int | None = None,
     device: str | None = None, device_file: str | Path | None = None, last_logits: bool = False, fit: bool = False,
 ) -> Serving:  # fmt: skip
-    """The cost of serving a model: the prompt's prefill, and decode steps from the cache that the model itself fills.
+    """Return the cost of serving a model: the prompt's prefill, and decode steps from the cache that the model fills.
 
     Args:
         model: a Transformers architecture (`"hf:llama"`, with the head that generates; or a built model), or any model
@@ -37,21 +37,21 @@ def serving(
         inputs: for a model with `step`: a shape or tensor of the prompt, with batch and tokens as the first two axes,
             `"1x1x512"`; their sizes are set. None: token ids.
         context: tokens of the prompt of each sequence: the decode step attends to them and to its own.
-        batch: sequences at a time.
-        dtype: of parameters and inputs, such as `"bf16"`, of a model named by a specification.
+        batch: number of sequences served together.
+        dtype: dtype of parameters and inputs, such as `"bf16"`, for a model named by a specification.
         model_args: keyword arguments of the factory, or fields of the configuration.
         new_tokens: tokens to generate for each sequence: the last step is recorded, too.
-        chunk: tokens that a prefill takes at a time; None: all.
+        chunk: number of tokens in a chunk of the prefill; None: the whole prompt at once.
         device: one of `cnncost devices`, to predict times by the roofline model.
         device_file: a TOML file with further devices.
-        last_logits: compute logits of the prompt's last token alone, as `generate` does; else of all, as forward does.
+        last_logits: compute only the logits of the prompt's last token, as `generate` does; else all, as forward does.
         fit: find the largest batch, and the longest context, whose prefill and decode step fit the device's memory.
 
     Returns:
         The Serving: Reports of prefill and decode, and the cache.
 
     Raises:
-        InputError: sizes below 1, or a model that can't be served; the message says what is expected of one.
+        InputError: sizes below 1, or a model that can't be served; the message says what is expected.
         CnncostError: what `analyze` raises.
     """
     sizes = {"context": context, "batch": batch, "new_tokens": new_tokens, "chunk": context if chunk is None else chunk}
@@ -72,14 +72,14 @@ def serving(
 
 
 def _resolved(model: Any, model_args: dict[str, Any] | None, dtype: Any) -> Any:
-    """The built model, to be run in eval mode; an architecture with its generating head."""
+    """Return the built model, in eval mode; a Transformers architecture gets its head for generation."""
     from cnncost.sources import transformers
     from cnncost.sources.resolve import resolve
     from cnncost.sources.settings import float_dtype
 
     if isinstance(model, str) and model.startswith(transformers.PREFIX):
         model = transformers.load(model, transformers.GENERATING)
-    found = resolve(model, "1x1:int64", model_args)  # in place of inputs that the source need not know
+    found = resolve(model, "1x1:int64", model_args)  # a placeholder: the source need not know inputs
     if callable(getattr(found.model, "step", None)) and not found.source.method:
         found = replace(found, source=replace(found.source, method="step"))
     found = replace(found, train=False)
@@ -87,7 +87,7 @@ def _resolved(model: Any, model_args: dict[str, Any] | None, dtype: Any) -> Any:
 
 
 class _Calls:
-    """The calls of conversations with a model, each recorded."""
+    """Records calls of a model: prefills and decode steps."""
 
     def __init__(self, resolved: Any, dialog: Dialog) -> None:
         self._resolved = resolved
@@ -96,13 +96,13 @@ class _Calls:
         self.model = resolved.model
 
     def run(self, inputs: Any, what: str) -> tuple[Report, Any]:
-        """The Report of a call, and a copy of what it returned."""
+        """Return the Report of a call, and a copy of its result."""
         returned: list[Any] = []
         graph = replace(self._resolved, inputs=inputs).record("static", returned.append)
         return analyze(graph, name=f"{self.name}, {what}"), returned[-1]
 
     def prefill(self, batch: int, context: int, chunk: int | None = None) -> Iterator[tuple[Report, Any]]:
-        """The calls that take a prompt in."""
+        """Yield the Report and the result of each call of a prefill."""
         chunk = min(chunk or context, context)
         outcome: Any = None
         for begun in range(0, context, chunk):
@@ -113,7 +113,7 @@ class _Calls:
             yield report, outcome
 
     def decode(self, batch: int, context: int, outcome: Any = None) -> tuple[Report, Any]:
-        """The step after a prompt, whose prefill returned `outcome`."""
+        """Return the Report and result of the step after a prompt, whose prefill returned `outcome` (None: run it)."""
         if outcome is None:
             *_, (_, outcome) = self.prefill(batch, context)
         return self.run(self.dialog.next(batch, 1, outcome), f"decode after {context:,} tokens")
@@ -146,18 +146,18 @@ def _served(calls: _Calls, context: int, batch: int, new_tokens: int, chunk: int
 
 
 def _notes(model: Any, tokens: int) -> tuple[str, ...]:
-    """A remark if the context is beyond what the configuration of a Transformers model is made for."""
+    """Return a remark if the context exceeds the maximum in a Transformers model's configuration."""
     config: Any = getattr(model, "config", None)
     if hasattr(config, "get_text_config"):
         config = config.get_text_config()
     most = getattr(config, "max_position_embeddings", None)
     if not isinstance(most, int) or tokens <= most:
         return ()
-    return (f"the configuration is made for {most:,} tokens (max_position_embeddings), and {tokens:,} were asked for",)
+    return (f"the configuration is made for {most:,} tokens (max_position_embeddings), and {tokens:,} were requested",)
 
 
 def _fitted(calls: _Calls, served: Serving, limit: int) -> Serving:
-    """With the largest batch and the longest context that fit `limit` bytes; 0 if one does not."""
+    """Return the Serving with the largest batch and longest context that fit `limit` bytes; 0 if even 1 does not."""
 
     def peak(batch: int, context: int) -> int:
         chunks = [*calls.prefill(batch, context, served.chunk if served.chunk < served.context else None)]
@@ -175,9 +175,9 @@ def _fitted(calls: _Calls, served: Serving, limit: int) -> Serving:
 
 
 def _longest(peak_at: Callable[[int], int], limit: int, tried: int) -> tuple[int, tuple[str, ...]]:
-    """The longest context whose peak is within a limit, by doubling and bisection; and what else ends the search.
+    """Return the longest context whose peak is within a limit, by doubling and bisection, and a note on other limits.
 
-    A context that is longer than the one that was asked for may fail: a cache has an end, positions have a table.
+    A context longer than the requested one (`tried`) may fail, as caches and position tables have a maximum length.
     """
     why: dict[int, str] = {}
 
@@ -190,12 +190,12 @@ def _longest(peak_at: Callable[[int], int], limit: int, tried: int) -> tuple[int
             why[context] = str(error)
             return False
 
-    fits, over = 0, min(tried, _LONGEST)
+    fits, over = 0, min(tried, _MAX_CONTEXT)
     while fits_at(over):
         fits = over
-        if fits == _LONGEST:
-            return fits, (f"longest context: {_LONGEST:,} tokens fit, and no more were tried",)
-        over = min(2 * over, _LONGEST)
+        if fits == _MAX_CONTEXT:
+            return fits, (f"longest context: {_MAX_CONTEXT:,} tokens fit, and no more were tried",)
+        over = min(2 * over, _MAX_CONTEXT)
     while over - fits > 1:
         middle = (fits + over) // 2
         fits, over = (middle, over) if fits_at(middle) else (fits, middle)
@@ -203,7 +203,7 @@ def _longest(peak_at: Callable[[int], int], limit: int, tried: int) -> tuple[int
 
 
 def _sample(calls: _Calls, batch: int, context: int) -> dict[str, int] | None:
-    """What laws over the context are found from; None if an op has no rule."""
+    """Return the figures at a context length, to which polynomials are fitted; None if an op has no rule."""
     *_, (prefill, outcome) = calls.prefill(batch, context)
     return _figures(prefill, calls.decode(batch, context, outcome)[0], _nbytes(calls.dialog.cache(outcome)))
 
@@ -223,30 +223,30 @@ def _timed(report: Report, device: Device) -> Prediction:
 
 
 def cache_of(filled: Any, grown: Any) -> Cache:
-    """The cache of one sequence.
+    """Return the cache figures of one sequence.
 
     Args:
-        filled: as the prompt left it.
-        grown: one token later.
+        filled: the cache after the prompt.
+        grown: the cache one token later.
     """
     from cnncost.frontends.torch.compat.tensors import identity_of
 
-    before, after = (_counted(each) for each in (filled, grown))
+    before, after = (_cache_tensors(each) for each in (filled, grown))
     if len(before) == len(after):
         growing = sum(old.nbytes for old, new in zip(before, after, strict=True) if new.nbytes != old.nbytes)
-    else:  # a tensor more for each token: the whole of them grows
+    else:  # one more tensor for each token: all of the cache grows
         growing = sum(tensor.nbytes for tensor in before)
-    storages = {identity_of(t.untyped_storage()): t.untyped_storage() for t in _counted(filled)}
+    storages = {identity_of(t.untyped_storage()): t.untyped_storage() for t in _cache_tensors(filled)}
     total = sum(tensor.nbytes for tensor in before)
     return Cache(total, sum(t.nbytes for t in after) - total, growing, sum(s.nbytes() for s in storages.values()))
 
 
-def _counted(state: Any) -> list[Any]:
-    """Tensors of a cache, without scalars: those count its tokens."""
+def _cache_tensors(state: Any) -> list[Any]:
+    """Return the tensors of a cache without scalars, which only count its tokens."""
     from cnncost.frontends.torch.outcome import tensors_held
 
     return [tensor for tensor in tensors_held(state) if tensor.dim()]
 
 
 def _nbytes(state: Any) -> int:
-    return sum(tensor.nbytes for tensor in _counted(state))
+    return sum(tensor.nbytes for tensor in _cache_tensors(state))

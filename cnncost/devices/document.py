@@ -11,7 +11,7 @@ from cnncost.devices.model import DTYPES, FABRICS, LINKS, Device
 from cnncost.render.document import Column, Document, Narrower, Part, Table, data_table, notes, rows
 
 _CONVENTION = "FLOP/s at most, dense, a MAC is two; bytes a second of main memory"
-_MORE = "cnncost devices NAME tells sources and all number formats; --measure adds this machine"
+_MORE = "cnncost devices NAME shows sources and all number formats; --measure adds this machine"
 
 
 def catalog_document(devices: Sequence[Device]) -> Document:

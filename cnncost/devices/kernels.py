@@ -1,4 +1,4 @@
-"""Detect the kernels of this CPU, to estimate their workspaces. Does not import torch."""
+"""Detects the kernels of this CPU, to estimate their workspaces. Does not import torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LANES = {"avx2": 8, "avx512": 16}
 
 
 def kernels(instructions: str | None = None, threads: int | None = None) -> Kernels:
-    """Kernels for an instruction set (`avx2`, `avx512`) and thread count; by default those that torch would use here.
+    """Return kernels for an instruction set (`avx2`, `avx512`) and thread count; by default those torch would use here.
 
     Raises:
         InputError: unknown instruction set, or fewer than one thread.
@@ -29,7 +29,7 @@ def kernels(instructions: str | None = None, threads: int | None = None) -> Kern
 
 
 def in_words(found: Kernels) -> str:
-    """Describe kernels, as in `oneDNN for AVX2, 2 threads`."""
+    """Return a description of kernels, as in `oneDNN for AVX2, 2 threads`."""
     name = next(name for name, lanes in LANES.items() if lanes == found.lanes)
     shown = {"avx2": "AVX2", "avx512": "AVX-512"}[name]
     return f"oneDNN for {shown}, {found.threads} thread{'s' if found.threads > 1 else ''}"
@@ -37,14 +37,14 @@ def in_words(found: Kernels) -> str:
 
 @lru_cache(maxsize=1)
 def _lanes() -> int:
-    """Lanes of this CPU; AVX2 if the system does not report its flags."""
-    told = _CPU.read_text(encoding="utf-8", errors="replace") if _CPU.exists() else ""
-    return LANES["avx512" if " avx512bw" in told else "avx2"]
+    """Return the float32 lanes of this CPU; those of AVX2 if the system does not report its flags."""
+    flags = _CPU.read_text(encoding="utf-8", errors="replace") if _CPU.exists() else ""
+    return LANES["avx512" if " avx512bw" in flags else "avx2"]
 
 
 def _threads() -> int:
-    """Threads that OpenMP would use: its environment variable, else the cores available to this process."""
-    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    if told.isdigit() and int(told) > 0:
-        return int(told)
+    """Return the threads that OpenMP would use: its environment variable, else the cores available to this process."""
+    variable = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    if variable.isdigit() and int(variable) > 0:
+        return int(variable)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Read devices from TOML, one table each. Errors name the location, the expected and the actual value."""
+"""Reads devices from TOML, one table each. Errors name the location, the expected and the actual value."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ EXAMPLE = (
     '[mine]\ntitle = "My GPU"\nclass = "gpu"\nbandwidth = 1e12\nflops = { float32 = 20e12 }\nsource = "its datasheet"'
 )
 """A minimal device description."""
-_EXAMPLE = (
+_ONE_LINE_EXAMPLE = (
     'mine = { title = "My GPU", class = "gpu", bandwidth = 1e12, flops = { float32 = 20e12 }, '
     'source = "its datasheet" }'
 )
-"""The same on one line, for messages."""
+"""The same device on one line, for messages."""
 
 
 def read(path: Path) -> dict[str, Device]:
-    """The devices of a file, by name.
+    """Return the devices of a file, by name.
 
     Raises:
         DeviceError: the file does not exist, is not TOML, or describes a device incorrectly.
@@ -39,17 +39,17 @@ def read(path: Path) -> dict[str, Device]:
 
 
 def parse(text: str, where: str) -> dict[str, Device]:
-    """Devices by name from the text of a file. Raises DeviceError like `read`."""
+    """Return devices by name from the text of a file. Raises DeviceError like `read`."""
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise DeviceError(f"devices {where}: no TOML: {error}; expected tables such as {_EXAMPLE}") from None
+        raise DeviceError(f"devices {where}: not TOML: {error}; expected tables such as {_ONE_LINE_EXAMPLE}") from None
     return {name: _device(name, table, f"devices {where}: [{name}]") for name, table in tables.items()}
 
 
 def _device(name: str, table: Any, where: str) -> Device:
     if not isinstance(table, dict):
-        raise DeviceError(f"{where}: expected a table, got {table!r}; a device is described as {_EXAMPLE}")
+        raise DeviceError(f"{where}: expected a table, got {table!r}; a device is described as {_ONE_LINE_EXAMPLE}")
     for key in table:
         if key not in _KEYS:
             raise DeviceError(f"{where}: no key {key!r}{suggestion(key, _KEYS)}; it may have {', '.join(_KEYS)}")
@@ -153,12 +153,13 @@ def _rate(value: Any, where: str) -> Rate:
 
 
 def _levels(value: Any, where: str) -> tuple[Level, ...]:
-    """Memory levels from pairs of bytes and bytes per second, in increasing size."""
-    pairs = value if isinstance(value, list) else [value]
+    """Return memory levels from pairs of bytes and bytes per second, whose sizes must increase."""
+    pairs = value if isinstance(value, list) else [value]  # no list: fails as a pair, below
     levels = []
     for pair in pairs:
         if not isinstance(pair, list) or len(pair) != 2:
             raise DeviceError(f"{where}: expected pairs of bytes and bytes a second, got {pair!r}")
+        # `_number` reads a table's value: a key stands for the position in the pair
         size, bandwidth = (_number({"a pair": n}, "a pair", where) for n in pair)
         levels.append(Level(int(size or 0), bandwidth or 0.0))
     if [level.size for level in levels] != sorted({level.size for level in levels}):

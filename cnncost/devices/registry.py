@@ -12,7 +12,7 @@ from cnncost.near import suggestion
 
 
 def own_file() -> Path:
-    """Path of the user's and measured devices: `$CNNCOST_DEVICES`, else cnncost/devices.toml in XDG config."""
+    """Return the file of the user's own devices: `$CNNCOST_DEVICES`, else cnncost/devices.toml in XDG config."""
     if named := os.environ.get("CNNCOST_DEVICES"):
         return Path(named)
     base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
@@ -21,8 +21,8 @@ def own_file() -> Path:
 
 @cache
 def built_in() -> dict[str, Device]:
-    """The devices that come with cnncost."""
-    from importlib.resources import files  # this and the reader of TOML take longer than a small analysis
+    """Return the devices that come with cnncost, by name."""
+    from importlib.resources import files  # slow imports: this and the TOML reader take longer than a small analysis
 
     from cnncost.devices.read import parse
 
@@ -30,7 +30,7 @@ def built_in() -> dict[str, Device]:
 
 
 def catalog(more: Path | None = None) -> dict[str, Device]:
-    """All devices by name. The user's file overrides built-in devices of the same name, and `more` overrides both.
+    """Return all devices by name. The user's file overrides built-in devices; the file `more` overrides both.
 
     Raises:
         DeviceError: a file can't be read, or describes a device incorrectly.
@@ -44,7 +44,7 @@ def catalog(more: Path | None = None) -> dict[str, Device]:
 
 
 def find(name: str, more: Path | None = None) -> Device:
-    """The device of that name. Raises DeviceError, with suggestions, if there is none."""
+    """Return the device of this name, in any case. Raises DeviceError, with suggestions, if there is none."""
     known = catalog(more)
     folded = {each.lower(): each for each in known}
     try:

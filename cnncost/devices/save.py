@@ -1,4 +1,4 @@
-"""Write a device to a TOML file, leaving the other devices in it unchanged."""
+"""Writes a device to a TOML file, leaving the other devices in it unchanged."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def save(device: Device, path: Path) -> None:
     """
     if not _NAME.fullmatch(device.name):
         raise DeviceError(f"device {device.name!r}: expected a name of letters, digits, - and _")
+    # read() raises for a file that is not one of devices, so that it isn't overwritten
     text = path.read_text(encoding="utf-8") if path.exists() and read(path) else ""
     kept = _without(text, device.name).rstrip("\n")
     text = (kept + "\n\n" if kept else "") + to_toml(device)
@@ -33,7 +34,7 @@ def save(device: Device, path: Path) -> None:
 
 
 def to_toml(device: Device) -> str:
-    """The TOML table of a device, in the format of `read`."""
+    """Return the TOML table of a device, in the format that `read` reads."""
     return f"[{device.name}]\n" + "".join(f"{key} = {value}\n" for key, value in _items(device))
 
 
@@ -81,7 +82,7 @@ def _quoted(text: str) -> str:
 
 
 def _without(text: str, name: str) -> str:
-    """The text of a file without the table `name`."""
+    """Return the text of a file without the table `name`."""
     kept, inside = [], False
     for line in text.splitlines(keepends=True):
         if heading := re.match(r"\s*\[\s*\"?([^\].\"]+)\"?", line):

@@ -28,7 +28,7 @@ GPU = "cnncost bench --zoo --device cuda --batch 1,64 --dtype float32,bf16 -o re
 _ALEXNETS = ("alexnet", "alexnet_two_gpu")
 """Networks that the lecture's slide on parameters and time is about."""
 _WITH_LAYERS = ("lenet5", "alexnet", "vgg16", "resnet50")
-"""Networks whose layers are shown if the whole zoo is measured: one of each family."""
+"""Networks whose layers are shown if the whole zoo is measured."""
 
 
 def document(bench: Bench, top: int, command: str = "", pictures: tuple[str, ...] = ()) -> Document:
@@ -42,7 +42,7 @@ def document(bench: Bench, top: int, command: str = "", pictures: tuple[str, ...
     """
     parts: list[Part] = [
         notes(*head(bench), apart=False, hang=""),
-        *_made(bench, command),
+        *_origin(bench, command),
         *_figures(bench, pictures),
         Heading("Networks", shown="markup"),
         notes("Medians; ± is the quartiles' distance, ! a machine that was not quiet. The case is the batch size",
@@ -61,18 +61,18 @@ def document(bench: Bench, top: int, command: str = "", pictures: tuple[str, ...
     return Document("bench", title, headline="", facts=_facts(bench), parts=tuple(parts), width=140)
 
 
-def _made(bench: Bench, command: str) -> Iterator[Part]:
+def _origin(bench: Bench, command: str) -> Iterator[Part]:
     by = Note(f"made in {units.duration(bench.seconds)} by ", code=command) if command else Note("")
-    told = [Note(text, "warning" if text.startswith("noisy") else "") for text in noise(bench)]
+    machine = [Note(text, "warning" if text.startswith("noisy") else "") for text in noise(bench)]
     interrupted = Note("interrupted: not all networks are here" if bench.interrupted else "")
-    yield Notes((by, *told, interrupted), shown="markup")
+    yield Notes((by, *machine, interrupted), shown="markup")
 
 
 def _figures(bench: Bench, pictures: tuple[str, ...]) -> Iterator[Part]:
-    told = [figure(found, bench.on) for found in bench.figures()] if bench.whole_zoo else []
-    if told or pictures:
+    accuracy = [figure(found, bench.on) for found in bench.figures()] if bench.whole_zoo else []
+    if accuracy or pictures:
         yield Heading("How good the predictions are", shown="markup")
-    yield notes(*told, shown="markup")
+    yield notes(*accuracy, shown="markup")
     yield from (Picture(picture, Path(picture).stem, shown="markup") for picture in pictures)
 
 
@@ -122,8 +122,8 @@ def _slide(row: Joined) -> str:
 def _errors(bench: Bench) -> Iterator[Part]:
     far = [row for row in bench.rows if row.error is not None and abs(row.error) > _FAR]
     yield Heading(f"Predictions off by more than {_FAR:.0%}", shown="markup")
-    told = [f"{row.name}, {tables.case_name(row)}: {tables.signed(row.error)}; {reason(row)}" for row in far]
-    yield notes(*told, shown="markup") if told else notes("None", listed=False, shown="markup")
+    lines = [f"{row.name}, {tables.case_name(row)}: {tables.signed(row.error)}; {reason(row)}" for row in far]
+    yield notes(*lines, shown="markup") if lines else notes("None", listed=False, shown="markup")
     if bench.remarks:
         yield Heading("Training, as an estimate", shown="markup")
         yield notes(*(f"{remark}." for remark in bench.remarks), shown="markup")
@@ -148,10 +148,10 @@ def _reading(bench: Bench) -> Iterator[Part]:
         no_gpu = Note("No GPU was at hand. Where there is one, this makes the same document for it: ", code=GPU)
     else:
         no_gpu = Note("")
-    yield Notes((no_gpu, *(Note(text) for text in _told(bench))), shown="markup")
+    yield Notes((no_gpu, *(Note(text) for text in _explanations(bench))), shown="markup")
 
 
-def _told(bench: Bench) -> Iterator[str]:
+def _explanations(bench: Bench) -> Iterator[str]:
     device = bench.device
     yield 'A MAC is two FLOPs. Bytes: each op\'s inputs and outputs once. "of peak": of the measured matrix products.'
     mode = "train mode, forward and backward" if any(row.case.training for row in bench.rows) else "eval mode"

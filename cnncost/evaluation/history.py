@@ -25,7 +25,7 @@ def alexnet() -> str:
     prediction = Prediction(report, roofline(report.graph, device))
     found = estimate(prediction, ALEXNET)
     days = found.seconds / 86400
-    low, high = (units.percent(days, told) for told in reversed(DAYS))
+    low, high = (units.percent(days, stated) for stated in reversed(DAYS))
     estimated = training(ALEXNET, found, device)
     return (
         f"AlexNet on two GTX 580, {estimated}. The slide and the paper tell {DAYS[0]} to {DAYS[1]} days: "

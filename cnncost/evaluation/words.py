@@ -47,7 +47,7 @@ def noise(bench: Bench) -> list[str]:
     reasons = ", ".join(worst.measured.timing.noise) if worst.measured.timing else ""
     found = f"{len(bench.noisy)} of {units.counted(len(bench.rows), 'row')}, marked !"
     name = f"{worst.name}, {tables.case_name(worst)}"
-    again = "measure again on a quiet machine before you lean on it"
+    again = "measure again on a quiet machine before you rely on it"
     return [*lines, f"noisy: {found}; the worst is {name} ({reasons}); {again}"]
 
 

@@ -15,7 +15,7 @@ SYMBOLS = {"batch": "B", "height": "H", "width": "W", "depth": "D", "sequence": 
 
 
 def axes_of(name: str, tensors: Sequence[Leaf], names: Sequence[str]) -> list[Axis]:
-    """The axes that a name stands for; empty if there are none."""
+    """Return the axes that a name stands for; empty if there are none."""
     if name == "size":
         return [*axes_of("height", tensors, names), *axes_of("width", tensors, names)]
     if name == "batch":
@@ -34,7 +34,7 @@ def axes_of(name: str, tensors: Sequence[Leaf], names: Sequence[str]) -> list[Ax
 
 
 def _standard(name: str, leaf: Leaf, tensors: Sequence[Leaf]) -> Axis | None:
-    """The axis of one tensor that a name of `SYMBOLS` stands for."""
+    """Return the axis of one tensor that a name of `SYMBOLS` stands for, if it has one."""
     rank = len(leaf.shape)
     image = not leaf.whole and (rank >= 4 or (leaf.listed and rank == 3))
     if name in {"height", "width"} and image:
@@ -51,14 +51,14 @@ def _standard(name: str, leaf: Leaf, tensors: Sequence[Leaf]) -> Axis | None:
 
 
 def size_of(axis: Axis, tensors: Sequence[Leaf]) -> int:
-    """The size of an axis, or how many items a list has."""
+    """Return the size of an axis, or the length of a list."""
     if axis.number is None:
         return sum(leaf.place[:-1] == axis.place for leaf in tensors)
     return next(leaf.shape[axis.number] for leaf in tensors if leaf.place == axis.place)
 
 
 def names_of(place: Place, names: Sequence[str]) -> list[str]:
-    """The names of a tensor: by position, `0` or `0.1` in containers, and by forward's parameter."""
+    """Return a tensor's names: its position, `0` or `0.1` in containers, and the name of forward's parameter."""
     place = place or (0,)
     found = [".".join(map(str, place))]
     if isinstance(place[0], int) and place[0] < len(names):
@@ -67,7 +67,7 @@ def names_of(place: Place, names: Sequence[str]) -> list[str]:
 
 
 def axis_name(axis: Axis, names: Sequence[str]) -> str:
-    """`x.2`, or `the items of images`."""
+    """Return an axis in words: `x.2`, or `the items of images`."""
     tensor = names_of(axis.place, names)[-1]
     return f"the items of {tensor}" if axis.number is None else f"{tensor}.{axis.number}"
 
@@ -77,14 +77,14 @@ class OpenAxes(NamedTuple):
 
     Attributes:
         tensors: the file's inputs.
-        names: of each open axis; empty for those without one.
+        names: name of each open axis in the file; empty for those without one.
     """
 
     tensors: Sequence[Leaf]
     names: Mapping[Axis, str]
 
     def of(self, name: str) -> list[Axis]:
-        """The open axes that a name stands for, with all others of the same name in the file.
+        """Return the open axes that a name stands for, with all others of the same name in the file.
 
         Raises:
             InputError: no axis has this name, or the file fixes its size.
@@ -102,12 +102,12 @@ class OpenAxes(NamedTuple):
             axis = found[0]
             size = next(leaf.shape[axis.number or 0] for leaf in self.tensors if leaf.place == axis.place)
             others = f"; what it leaves open is {', '.join(self._known())}" if self.names else _CLOSED
-            raise InputError(f"vary {name}: the file fixes {told(axis)} at {size}{others}")
+            raise InputError(f"vary {name}: the file fixes {file_axis_name(axis)} at {size}{others}")
         shared = {self.names[axis] for axis in opened} - {""}
         return [*opened, *(axis for axis, known in self.names.items() if known in shared and axis not in opened)]
 
     def _known(self) -> list[str]:
-        return list(dict.fromkeys(name or told(axis) for axis, name in self.names.items()))
+        return list(dict.fromkeys(name or file_axis_name(axis) for axis, name in self.names.items()))
 
 
 _CLOSED = (
@@ -116,6 +116,6 @@ _CLOSED = (
 )
 
 
-def told(axis: Axis) -> str:
-    """`x.2`, of an input that a file names."""
+def file_axis_name(axis: Axis) -> str:
+    """Return an axis of an ONNX file's input in words: `x.2`."""
     return f"{axis.place[0]}.{axis.number}"

@@ -1,4 +1,4 @@
-"""A law in the making: what it is, and the box of sizes in which it holds so far."""
+"""A law that is being fitted: its polynomials, and the box of sizes (a span for each variable) in which it holds."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from random import Random
 from cnncost.laws.law import Span
 from cnncost.laws.polynomial import Point, Polynomial
 
-_ROW = 17
-"""Sizes in a row: of so many one has each remainder modulo up to as many."""
+_CONSECUTIVE = 17
+"""Consecutive sizes to try on each side of the anchor: among n of them are all remainders modulo n and below."""
 
 
 @dataclass
 class Fitted:
-    """A law in the making.
+    """A law that is being fitted.
 
     Attributes:
-        pieces: polynomials whose maximum it is; empty if it was given up.
-        domain: where it holds.
-        checked: points that agree and were not used to find it.
+        pieces: the law is the maximum of these polynomials; empty if it was given up.
+        domain: the box in which it holds, as far as known.
+        checked: points whose direct analysis agrees and that were not used to find it.
         why: why it was given up.
     """
 
@@ -31,12 +31,12 @@ class Fitted:
     why: str = ""
 
     def value(self, point: Point) -> Fraction:
-        """The largest piece."""
+        """Return the largest piece's value at a point."""
         return max(piece.at(point) for piece in self.pieces)
 
 
 def size_of(box: Sequence[Span]) -> int:
-    """How many points a box has."""
+    """Return the number of points in a box."""
     size = 1
     for span in box:
         size *= (span.high - span.low) // span.step + 1
@@ -44,7 +44,7 @@ def size_of(box: Sequence[Span]) -> int:
 
 
 def draw(random: Random, box: Sequence[Span]) -> Point:
-    """A random point, small sizes as likely as large ones."""
+    """Return a random point of a box, with each order of magnitude of a size about equally likely."""
     found = []
     for span in box:
         most = (span.high - span.low) // span.step
@@ -54,12 +54,12 @@ def draw(random: Random, box: Sequence[Span]) -> Point:
 
 
 def around(anchor: Point, box: Sequence[Span]) -> list[Point]:
-    """Sizes in a row, up and down from an anchor, in all variables at once, each on its lattice and within its span.
+    """Return points up and down from an anchor, one lattice step at a time in all variables at once, within the box.
 
-    Forward may do another thing at one size in so many, which few random points would meet.
+    Forward may behave differently at one size in n, say if it is divisible by n; few random points would hit these.
     """
     found = []
-    for steps in (*range(1, _ROW), *range(-1, -_ROW, -1)):
+    for steps in (*range(1, _CONSECUTIVE), *range(-1, -_CONSECUTIVE, -1)):
         sizes = (at + span.step * steps for at, span in zip(anchor, box, strict=True))
         found.append(tuple(min(max(n, span.low), span.high) for n, span in zip(sizes, box, strict=True)))
     return list(dict.fromkeys(found))

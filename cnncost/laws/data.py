@@ -18,21 +18,21 @@ HEADINGS = {
     "macs": "MACs", "flops": "FLOPs", "bytes": "bytes read and written", "params": "params",
     "activations": "activations", "inference_peak": "inference peak", "training_peak": "training peak",
 }  # fmt: skip
-"""Names for people; what is not counted in MACs, FLOPs and parameters is in bytes."""
+"""Displayed names; all quantities but MACs, FLOPs and parameters are in bytes."""
 
 
 class LawsData(Mapping[str, "Law"]):
     """Laws by quantity: `macs`, `flops`, `bytes`, `params`, `activations`, `inference_peak`, `training_peak`.
 
     Attributes:
-        model: its name.
-        variables: what varies.
+        model: the model's name.
+        variables: the variables, in the order of a point's sizes.
         layers: of `macs`, `flops`, `bytes` and `params`, the polynomial of each module's own ops over all its calls, by
             path, on the domain of the total's law.
         irregular: modules without such a law, though the total may have one.
-        analyses: how many points were analyzed.
-        notes: what is to be known of the runs.
-        sampler: what analyzes the model at further points.
+        analyses: number of points that were analyzed.
+        notes: remarks on the analyses.
+        sampler: analyzes the model at further points.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class LawsData(Mapping[str, "Law"]):
 
     @property
     def analyses(self) -> int:
-        """How many points were analyzed."""
+        """Number of points that were analyzed."""
         return len(self.sampler.known())
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """The variables in formulas."""
+        """The variables' symbols in formulas."""
         return tuple(variable.symbol for variable in self.variables)

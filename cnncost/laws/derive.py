@@ -24,12 +24,12 @@ def formula(
 ) -> Laws:  # fmt: skip
     """The costs of a model as exact functions of sizes.
 
-    The model is analyzed at a few points, from which polynomials with rational coefficients follow by interpolation;
-    then at others, which must agree to the unit. What one of them contradicts is never returned as a law.
+    The model is analyzed at a few points, and polynomials with rational coefficients are interpolated; it is then
+    analyzed at further points, which must agree exactly. A polynomial that one of them contradicts is not returned.
 
     Args:
         model: as for `analyze`.
-        inputs: likewise; where the search begins.
+        inputs: as for `analyze`; the search begins at their sizes.
         vary: names, with or without sizes: `("batch", "height", "width")`, `"batch,ids.1=64..512"`,
             `{"width": (16, 32, 64)}`. A name is `batch`; `height`, `width` or `depth` of images, `size` for height and
             width together; `sequence` (axis 1 of tokens or vectors); `length` (axis 2 of N×C×L); an axis of any input
@@ -44,8 +44,8 @@ def formula(
         The laws by quantity: `macs`, `flops`, `bytes`, `params`, `activations`, `inference_peak`, `training_peak`.
 
     Raises:
-        CnncostError: as `analyze` does at the model's own sizes; a name that stands for nothing; a variable in which
-            the model runs at one size alone, or no lattice was found on which its costs are polynomials.
+        CnncostError: `analyze` fails at the model's own sizes; an unknown name in `vary`; a variable for which the
+            model runs at one size only, or no lattice of sizes was found on which its costs are polynomials.
     """
     sampler = Sampler(model, inputs, model_args, parse(vary), trace, training, autocast)
     first = sampler.first()
@@ -59,7 +59,10 @@ def formula(
 
 
 def _law(name: str, fitted: Fitted | None, found: Fit, sampler: Sampler, floors: dict[str, Fitted]) -> Law:
-    """The public law of what was found, marked where its values are lower bounds or no law was found."""
+    """Return the public law from a fitted one, with the reason if its values are lower bounds or no law was found.
+
+    `floors` are laws with floors, which hold for all sizes; they become the law's `everywhere`.
+    """
     names = tuple(v.name for v in sampler.variables)
     symbols = tuple(v.symbol for v in sampler.variables)
     samples = {point: sample for point, sample in sampler.seen().items() if name in sample.totals}
@@ -87,7 +90,7 @@ def _notes(first: Sample, sampler: Sampler) -> tuple[str, ...]:
     if first.run_on:
         notes.append(f"each point is a run on {first.run_on}: what the values decide may differ with others")
     if sampler.forward_only:
-        notes.append("no training step: a file of ops has a forward pass alone")
+        notes.append("no training step: an ONNX file has no backward pass")
     if sampler.no_training:
         notes.append(f"no training step: {sampler.no_training}")
     return tuple(notes)

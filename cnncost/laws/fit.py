@@ -15,15 +15,15 @@ from cnncost.laws.samples import ADDITIVE, PEAKS, QUANTITIES, TRAINED, Failure, 
 from cnncost.laws.search import Line
 
 _CHECKS, _ROUNDS, _LEAST = 10, 4, 6
-"""Further points of a round, rounds at most, and points at which a law must have been checked to be told."""
-_GRID = 128
-"""Most points that a grid may need."""
-_NEW = 3
-"""Points on a finer lattice at which a law must hold for it to be told of it."""
-_EACH = 16
-"""Points of a box up to which all are checked."""
-_CUTS = 24
-"""Contradictions after which a law is given up."""
+"""Points of a round of checks, maximum number of rounds, and points at which a law must have been checked."""
+_MAX_GRID = 128
+"""Maximum number of points of the grid to interpolate on."""
+_ON_FINER = 3
+"""Points of a finer lattice at which a law must hold for its domain to be extended to it."""
+_CHECK_ALL = 16
+"""Maximum size of a box in which all points are checked."""
+_MAX_CONTRADICTIONS = 24
+"""Number of contradictions after which a law is given up."""
 
 
 class Fit:
@@ -31,7 +31,7 @@ class Fit:
 
     Attributes:
         laws: by quantity.
-        layers: by additive quantity, by module path: its polynomial, where it has one.
+        layers: polynomial of each module's own ops, by additive quantity and module path.
         irregular: module paths without a law in some quantity.
     """
 
@@ -39,7 +39,7 @@ class Fit:
         self.sampler, self.anchor, self.lines = sampler, anchor, lines
         self.nodes = [line.nodes for line in lines]
         self._known: dict[tuple[int, ...], Polynomial] = {}
-        self._loose: set[str] = set()
+        self._by_totals_only: set[str] = set()
         self.points = self._grid()
         samples = [self._sample(point) for point in self.points]
         self.layers = self._layers(samples)
@@ -47,11 +47,11 @@ class Fit:
         self.laws = {name: Fitted(pieces, list(box)) for name, pieces in self._pieces(samples, box).items()}
         box = self._bounded(box)
         self.irregular: tuple[str, ...] = ()
-        self._settle(box)
+        self._check(box)
 
     def _grid(self) -> list[Point]:
         points = grid(self.nodes)
-        if len(points) > _GRID:
+        if len(points) > _MAX_GRID:
             names = ", ".join(v.name for v in self.sampler.variables)
             raise InputError(f"vary {names}: {len(points)} analyses would be needed at least; vary fewer at a time")
         return points
@@ -82,7 +82,9 @@ class Fit:
             if len({len(run) for run in runs}) == 1 and runs[0]:
                 found[name] = undominated(zip(*runs, strict=True), self.nodes, tuple(span.low for span in box))
             else:
-                self._loose.add(name)  # nothing but the totals speaks for it: one contradiction is enough
+                self._by_totals_only.add(
+                    name
+                )  # no op-by-op curves to derive pieces from: given up at one contradiction
                 found[name] = [self._polynomial([sample.totals[name] for sample in samples])]
         return found
 
@@ -99,14 +101,14 @@ class Fit:
     # ---- how far
 
     def _widest(self, index: int) -> Span:
-        """The whole range of a variable, on its lattice."""
+        """Return the whole range of a variable, on its lattice."""
         variable, step, at = self.sampler.variables[index], self.lines[index].step, self.anchor[index]
         return Span(variable.low + (at - variable.low) % step, variable.high - (variable.high - at) % step, step)
 
     def _bounded(self, box: list[Span]) -> list[Span]:
-        """Narrow the spans of each sum to where its law holds along each variable; returns those of MACs.
+        """Narrow each additive law's domain to where it holds along each variable; returns the domain of MACs.
 
-        Laws of memory begin with these, too, and are then held against samples of their own.
+        Laws of memory start from this domain, too, and are then checked against samples of their own.
         """
         for name in ADDITIVE:
             self.laws[name].domain = [self._bound(name, index, span) for index, span in enumerate(box)]
@@ -117,7 +119,7 @@ class Fit:
         return list(widest)
 
     def _bound(self, name: str, index: int, span: Span) -> Span:
-        """Where a law holds along a variable; the reason why it ends goes into the span."""
+        """Return the span in which a law holds along a variable, with the reasons why it ends."""
         at, step = self.anchor[index], span.step
         low, below = self._last(name, index, [span.low], step)
         ladder = [span.low + (at * 16**k - span.low) // step * step for k in range(1, 5)]
@@ -125,20 +127,20 @@ class Fit:
         return Span(low, high, step, below, above)
 
     def _last(self, name: str, index: int, ladder: Sequence[int], step: int) -> tuple[int, str]:
-        """The last size at which a law holds, from the anchor through the ladder; and what is wrong behind it."""
+        """Return the last size of a ladder up to which a law holds, and what is wrong beyond it."""
         good = self.anchor[index]
         for size in ladder:
             point = self._at(self.anchor, index, size)
             if wrong := self._wrong(name, point):
                 good, wrong = self._bisected(name, self.anchor, index, good, size, step)
                 return good, wrong
-            if self.sampler.slow(point) and size > good:  # a loop over the size: what is larger takes as much longer
+            if self.sampler.slow(point) and size > good:  # forward loops over the size: larger ones take too long
                 break
             good = size
         return good, ""
 
     def _bisected(self, name: str, others: Point, index: int, good: int, bad: int, step: int) -> tuple[int, str]:
-        """The last size, from a good to a bad one, at which a law holds, and what is wrong at the next."""
+        """Return, by bisection, the last size from `good` to `bad` where a law holds, and what is wrong at the next."""
         while abs(bad - good) > step:
             half = abs(bad - good) // (2 * step) * step
             middle = good + (half if bad > good else -half)
@@ -147,21 +149,21 @@ class Fit:
             else:
                 good = middle
         point = self._at(others, index, bad)
-        return good, f"at {self._said(point)}, {self._wrong(name, point)}"
+        return good, f"at {self._point_text(point)}, {self._wrong(name, point)}"
 
     @staticmethod
     def _at(point: Point, index: int, size: int) -> Point:
         return (*point[:index], size, *point[index + 1 :])
 
     def _wrong(self, name: str, point: Point) -> str:
-        """Why a law does not hold at a point; empty if it does."""
+        """Return why a law does not hold at a point; empty if it does."""
         sample = self.sampler.at(point, full=name not in ADDITIVE)
         if not self._contradicted(name, self.laws[name], point, sample):
             return ""
         return self._reason(name, point, sample)
 
-    def _departs(self, sample: Sample, point: Point, name: str) -> str:
-        """Which layer is the first that does not follow its law at a point."""
+    def _first_departure(self, sample: Sample, point: Point, name: str) -> str:
+        """Return which layer is the first that does not follow its law at a point."""
         for path, law in self.layers[name].items() if name in self.layers else ():
             if law.at(point) != (sample.layers[path][name] if path in sample.layers else 0):
                 return f"{path or 'the model itself'} no longer follows its law of {name}"
@@ -170,24 +172,24 @@ class Fit:
 
     # ---- checks
 
-    def _settle(self, box: list[Span]) -> None:
+    def _check(self, box: list[Span]) -> None:
         random = Random(0)  # noqa: S311  # which points are checked must not change from run to run
         real = self.sampler.trace == "real"
-        if size_of(box) <= (_LEAST + 2 if real else _EACH):
+        if size_of(box) <= (_LEAST + 2 if real else _CHECK_ALL):
             points = list(product(*(range(span.low, span.high + 1, span.step) for span in box)))
         else:
             corners = [tuple(span.low for span in box)] + ([] if real else [tuple(span.high for span in box)])
             points = [*corners, *(draw(random, box) for _ in range(4 if real else _CHECKS))]
-        points += self._odd(random, box)
+        points += self._off_lattice(random, box)
         for point in points:
             self.sampler.at(point, full=True)
-        for point in self._row(box):
+        for point in self._around_anchor(box):
             self.sampler.at(point)
         for name, law in self.laws.items():
             for _ in range(_ROUNDS):
-                if not self._cut(name, law):
+                if not self._exclude_contradictions(name, law):
                     break
-                self._agreed(name, law)
+                self._set_checked(name, law)
                 if law.domain != box and len(law.checked) < _LEAST:
                     for _ in range(_LEAST):
                         self.sampler.at(draw(random, law.domain), full=True)
@@ -196,13 +198,13 @@ class Fit:
             self._finish(name, law)
         self._check_layers()
 
-    def _row(self, box: Sequence[Span]) -> list[Point]:
-        """The sizes around the anchor, unless a run of each takes long."""
+    def _around_anchor(self, box: Sequence[Span]) -> list[Point]:
+        """Return points close to the anchor; none if their runs take long."""
         slow = self.sampler.trace == "real" or any(self.sampler.slow(point) for point in self.points)
         return [] if slow else around(self.anchor, box)
 
-    def _odd(self, random: Random, box: list[Span]) -> list[Point]:
-        """Points off the lattice: where it is finer for some quantities, these show it."""
+    def _off_lattice(self, random: Random, box: list[Span]) -> list[Point]:
+        """Return points off the lattice, which show for which quantities a finer one would do."""
         if all(line.step == v.step for line, v in zip(self.lines, self.sampler.variables, strict=True)):
             return []
         finer = [span._replace(step=v.step) for span, v in zip(box, self.sampler.variables, strict=True)]
@@ -211,16 +213,16 @@ class Fit:
     def _inside(self, law: Fitted, points: Sequence[Point]) -> list[Point]:
         return [p for p in points if all(span.has(size) for span, size in zip(law.domain, p, strict=True))]
 
-    def _cut(self, name: str, law: Fitted) -> bool:
-        """Take contradictions out of the domain. Returns False if the law has to be given up."""
-        for _ in range(_CUTS):
+    def _exclude_contradictions(self, name: str, law: Fitted) -> bool:
+        """Narrow the domain until no known point contradicts the law; False: it is given up, and its `why` is set."""
+        for _ in range(_MAX_CONTRADICTIONS):
             known = self.sampler.known()
             bad = next((p for p in self._inside(law, list(known)) if self._contradicted(name, law, p, known[p])), None)
             if bad is None:
                 return True
             reason = self._reason(name, bad, known[bad])
-            if name in self._loose or not self._exclude(name, law, bad):
-                law.why = f"contradicted at {self._said(bad)}: {reason}"
+            if name in self._by_totals_only or not self._exclude(name, law, bad):
+                law.why = f"contradicted at {self._point_text(bad)}: {reason}"
                 return False
         law.why = "contradicted at many sizes, also between those where it holds"
         return False
@@ -238,13 +240,13 @@ class Fit:
             return f"the analysis fails: {sample.reason}"
         if name not in sample.totals:
             return f"the training step fails: {sample.untrained}"
-        return self._departs(sample, point, name)
+        return self._first_departure(sample, point, name)
 
     def _exclude(self, name: str, law: Fitted, bad: Point) -> bool:
-        """Move a bound so that a contradiction is outside: the variable's that is farthest from the anchor.
+        """Move a bound so that a contradiction is outside: that of the variable farthest from its anchor, by ratio.
 
-        Where it holds again is found by bisection, with the other variables where the contradiction is. False if the
-        law is contradicted at the anchor itself.
+        The bound is found by bisection, with the other variables as at the contradiction. Returns False if the law is
+        contradicted at the anchor itself.
         """
         while True:
             ratios = [Fraction(max(b, a), min(b, a)) for b, a in zip(bad, self.anchor, strict=True)]
@@ -262,34 +264,34 @@ class Fit:
                 law.domain[index] = span._replace(high=last, above=wrong)
             return True
 
-    def _said(self, point: Point) -> str:
+    def _point_text(self, point: Point) -> str:
         return ", ".join(f"{v.symbol} = {n:,}" for v, n in zip(self.sampler.variables, point, strict=True))
 
-    def _agreed(self, name: str, law: Fitted) -> None:
+    def _set_checked(self, name: str, law: Fitted) -> None:
         used = set(self.points)
         samples = {p: s for p, s in self.sampler.seen().items() if name in s.totals}
         law.checked = sorted(p for p in self._inside(law, list(samples)) if p not in used)
 
     def _finish(self, name: str, law: Fitted) -> None:
-        """Give it up, or tell on which lattice it holds."""
-        if not law.why and not self._cut(name, law):
-            pass
-        self._agreed(name, law)
+        """Give the law up, or extend it to the finest lattice on which it holds."""
+        if not law.why and not self._exclude_contradictions(name, law):
+            pass  # `why` is set
+        self._set_checked(name, law)
         if not law.why and len(law.checked) < min(_LEAST, self._room(law)):
             law.why = f"too few points to check it at: {len(law.checked)}"
         if law.why:
             law.pieces, law.checked = [], []
             return
         self._refine(name, law)
-        self._agreed(name, law)
+        self._set_checked(name, law)
 
     def _room(self, law: Fitted) -> int:
-        """How many points there are in the domain that were not used to find the law."""
+        """Return the number of points in the domain that were not used to find the law; at least 1."""
         room = size_of(law.domain)
         return max(room - len(self._inside(law, self.points)), 1)
 
     def _refine(self, name: str, law: Fitted) -> None:
-        """Use a finer lattice for a variable, if the law holds at all known points on it, and at further ones."""
+        """Use a finer lattice for a variable if the law holds at all known points of it, and at further ones."""
         random, coarse = Random(2), list(law.domain)  # noqa: S311  # the same points in each run
         for index, variable in enumerate(self.sampler.variables):
             for step in range(variable.step, law.domain[index].step, variable.step):
@@ -301,14 +303,14 @@ class Fit:
         if name in ADDITIVE:
             for _ in range(_LEAST):
                 self.sampler.at(draw(random, law.domain))
-            for point in self._row(law.domain):
+            for point in self._around_anchor(law.domain):
                 self.sampler.at(point)
         known = self.sampler.known()
         if any(self._contradicted(name, law, p, known[p]) for p in self._inside(law, list(known))):
             law.domain = coarse
 
     def _is_finer(self, name: str, law: Fitted, index: int, step: int) -> bool:
-        """Whether a law holds at all known points of a finer lattice, some of them on none between the two."""
+        """Return whether a law holds at all known points of a finer lattice, of which some are on no coarser one."""
         span = law.domain[index]
         finer = Fitted(law.pieces, list(law.domain))
         finer.domain[index] = span._replace(step=step)
@@ -322,7 +324,7 @@ class Fit:
             inside = self._inside(finer, [p for p, s in known.items() if isinstance(s, Failure) or name in s.totals])
             if any(self._contradicted(name, law, p, known[p]) for p in inside):
                 return False
-            if sum(all((p[index] - span.low) % other for other in between) for p in inside) >= _NEW:
+            if sum(all((p[index] - span.low) % other for other in between) for p in inside) >= _ON_FINER:
                 return True
         return False
 

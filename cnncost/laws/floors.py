@@ -1,4 +1,4 @@
-"""Laws for all sizes, with floors: sums of layers, of which each is a polynomial in the sizes of one feature map.
+"""Laws with floors, for all sizes: sums over layers, each a polynomial in the sizes of one feature map.
 
 A chain of convolutions and pools makes ⌊(size + shift) / stride⌋ of a size. On the lattice of a law that is linear, so
 that the law of a layer determines the one in such an atom; whether it is true is seen off the lattice.
@@ -19,18 +19,18 @@ from cnncost.laws.polynomial import Atom, Point, Polynomial, Powers
 from cnncost.laws.samples import Sample
 
 _CHECKS, _LEAST = 10, 6
-"""Further points off the lattice, and how many of them must be there to tell a law."""
+"""Further points off the lattice to analyze, and how many are needed to accept a law."""
 _PROBES = 24
-"""Most analyses of an axis to find the shifts."""
+"""Maximum number of analyses to find the shifts along an axis."""
 SUMS = ("macs", "flops")
-"""Quantities that may have such laws: bytes mix the maps before and behind a layer."""
+"""Quantities that may have such laws; a layer's bytes depend on its input and its output map, so not on one map."""
 
 
 class Floors:
     """Finds laws with floors from the laws on a lattice.
 
     Attributes:
-        laws: by quantity, where there is one.
+        laws: the law by quantity, if one was found.
     """
 
     def __init__(self, fit: Fit) -> None:
@@ -60,17 +60,17 @@ class Floors:
 
     # ---- atoms
 
-    def _dims(self, index: int, size: int) -> dict[tuple[str, int], int] | None:
-        """The sizes of each row's first output, by row and axis; None if the analysis fails."""
+    def _output_sizes(self, index: int, size: int) -> dict[tuple[str, int], int] | None:
+        """Return the sizes of each row's first output, by row and axis; None if the analysis fails."""
         sample = self.sampler.at((*self.anchor[:index], size, *self.anchor[index + 1 :]))
         if not isinstance(sample, Sample):
             return None
         return {(label, i): n for label, shapes in sample.outputs if shapes for i, n in enumerate(shapes[0])}
 
     def _atoms_of(self, index: int) -> dict[str, Atom]:
-        """By row, the atom that its output's size along one variable is; rows that have none are left out."""
+        """Return, by row, the atom that equals its output's size along a variable; rows without one are left out."""
         start, step = self.anchor[index], self.fit.lines[index].nodes.step
-        first, second = self._dims(index, start), self._dims(index, start + step)
+        first, second = self._output_sizes(index, start), self._output_sizes(index, start + step)
         if first is None or second is None:
             return {}
         strides: dict[tuple[str, int], int] = {}
@@ -89,7 +89,7 @@ class Floors:
             low, high = shifts[wide]
             middle = (low + high + 1) // 2  # the size divides here if the shift is at least this
             size = start + (-(start + middle)) % strides[wide]
-            further = None if size in sizes else self._dims(index, size)
+            further = None if size in sizes else self._output_sizes(index, size)
             if further is None:
                 break
             sizes.add(size)
@@ -102,7 +102,7 @@ class Floors:
     # ---- laws
 
     def _law(self, name: str) -> Fitted | None:
-        """The sum of all layers' laws with floors, if each has one and the sum is right at fresh points."""
+        """Return the sum of all layers' laws with floors, if each has one and the sum is right at fresh points."""
         law = self.fit.laws[name]
         domain = self._domain(name)
         samples = {
@@ -112,7 +112,7 @@ class Floors:
         total = Polynomial.of([Atom(i) for i in range(len(domain))], {})
         for path, own in self.fit.layers[name].items():
             values = {p: s.layers[path][name] if path in s.layers else 0 for p, s in samples.items()}
-            found = next((each for each in self._written(path, own) if _holds(each, values)), None)
+            found = next((each for each in self._candidates(path, own) if _holds(each, values)), None)
             if found is None:
                 return None
             total = total.plus(found)
@@ -121,9 +121,9 @@ class Floors:
             return None
         return Fitted([total], domain, fresh)
 
-    def _written(self, path: str, law: Polynomial) -> Iterator[Polynomial]:
-        """A layer's law in atoms, those of its own output first."""
-        axes = [i for i in self.coarse if law.in_axis(i)]
+    def _candidates(self, path: str, law: Polynomial) -> Iterator[Polynomial]:
+        """Yield a layer's law rewritten in atoms, in those of its own output first."""
+        axes = [i for i in self.coarse if law.depends_on(i)]
         if not axes:
             yield law
             return
@@ -139,7 +139,7 @@ def _narrow(
     shifts: dict[tuple[str, int], tuple[int, int]], strides: Mapping[tuple[str, int], int], size: int,
     dims: Mapping[tuple[str, int], int],
 ) -> None:  # fmt: skip
-    """Shifts with which ⌊(size + shift) / stride⌋ is what was seen; those of no shift are dropped."""
+    """Narrow the ranges of shifts, in place, to those with ⌊(size + shift) / stride⌋ = dims; drop rows without any."""
     for key in list(shifts):
         low, high = shifts[key]
         least = strides[key] * dims[key] - size if key in dims else 1
@@ -155,7 +155,7 @@ def _holds(law: Polynomial, values: Mapping[Point, int]) -> bool:
 
 
 def rewritten(law: Polynomial, chosen: Mapping[int, Atom], anchor: Point) -> Polynomial:
-    """A law in plain variables, in atoms in the place of some.
+    """Return a law in plain variables with some of them replaced by atoms.
 
     Args:
         law: the law on the lattice of the anchor, on which each atom is linear.

@@ -18,9 +18,9 @@ class Span(NamedTuple):
     """The sizes of one variable for which a law holds: low, low + step, … up to high.
 
     Attributes:
-        low, high: the smallest and largest.
-        step: from one to the next.
-        below, above: why it holds no further; empty if nothing is known to contradict it.
+        low, high: the smallest and the largest size.
+        step: difference of neighbouring sizes.
+        below, above: why the law does not hold beyond `low` or `high`; empty if no contradiction is known.
     """
 
     low: int
@@ -30,12 +30,12 @@ class Span(NamedTuple):
     above: str = ""
 
     def has(self, size: int) -> bool:
-        """Whether a size is one of them."""
+        """Return whether a size is one of the span's."""
         return self.low <= size <= self.high and (size - self.low) % self.step == 0
 
     @property
     def lattice(self) -> str:
-        """`multiples of 32`, or `32·k + 3`; empty if all sizes are meant."""
+        """The form of the sizes, `multiples of 32` or `32·k + 3`; empty for all integers."""
         rest = self.low % self.step
         if self.step == 1:
             return ""
@@ -46,9 +46,9 @@ class Term(NamedTuple):
     """A term of a law.
 
     Attributes:
-        coefficient: exact.
+        coefficient: its exact coefficient.
         powers: exponent by symbol; empty for the constant.
-        layers: the part of the coefficient that each module's own ops give; empty for what is no sum over layers.
+        layers: share of each module's own ops in the coefficient; empty if the quantity is no sum over layers.
     """
 
     coefficient: Fraction
@@ -62,16 +62,16 @@ class Law:
 
     Attributes:
         quantity: `macs`, `flops`, `bytes`, `params`, `activations`, `inference_peak` or `training_peak`.
-        names, symbols: of the variables, as arguments and in formulas.
-        pieces: the law is the largest of these; one polynomial, but for peaks; empty if no law was found.
-        domain: where it holds, by variable.
-        checked: points that were not used to find it and at which a direct analysis gave the same.
+        names, symbols: the variables' names as arguments, and their symbols in formulas.
+        pieces: the law is the maximum of these polynomials: several only for peaks; empty if no law was found.
+        domain: the sizes for which it holds, by variable.
+        checked: points that were not used to find it, at which a direct analysis agrees.
         bound: why the values are lower bounds; empty if they are exact.
         why: why there is no law; empty if there is one.
-        samples: what direct analyses gave, by point.
-        parts: the polynomials of the layers that it is the sum of, by module path.
+        samples: results of direct analyses, by point.
+        parts: polynomials of the layers, by module path, of which the law is the sum.
         base: the model's own sizes.
-        everywhere: the same with floors, for all sizes of the range; None if no such law was found.
+        everywhere: the law with floors, for all sizes of the range; None if no such law was found.
     """
 
     quantity: str
@@ -88,16 +88,15 @@ class Law:
     everywhere: Law | None = None
 
     def __call__(self, **sizes: int) -> int:
-        """The exact cost at these sizes, one for each variable; names with a dot are given as `**{"ids.1": 64}`.
+        """Return the exact cost at these sizes, one for each variable; a name with a dot is given as `**{"ids.1": 64}`.
 
         Raises:
-            InputError: a variable is missing or unknown, a size is no whole number, or lies where the law is not known
-                to hold.
+            InputError: a variable is missing or unknown, or a size is not an int or outside of the domain.
         """
         return self.at(self.point(sizes))
 
     def point(self, sizes: dict[str, int]) -> Point:
-        """Sizes by name or symbol as a point. Raises InputError as the call does."""
+        """Return sizes by name or symbol as a point. Raises InputError as the call does."""
         found: dict[str, int] = {}
         for name, size in sizes.items():
             known = name if name in self.names else dict(zip(self.symbols, self.names, strict=True)).get(name)
@@ -112,7 +111,7 @@ class Law:
         return tuple(found[name] for name in self.names)
 
     def at(self, point: Point) -> int:
-        """The exact cost at a point. Raises InputError outside of the domain."""
+        """Return the exact cost at a point. Raises InputError outside of the domain."""
         if not self.pieces:
             if point in self.samples:
                 return self.samples[point]
@@ -125,10 +124,10 @@ class Law:
         return self.value(point)
 
     def value(self, point: Point) -> int:
-        """The value of the formula, wherever: what lies outside of the domain is not known to be true.
+        """Return the formula's value at any point; outside of the domain it may be wrong.
 
         Raises:
-            InputError: it is no whole number there, so that it can't be the cost.
+            InputError: the value is not an integer, so that it can't be the cost.
         """
         value = max(piece.at(point) for piece in self.pieces)
         if value.denominator != 1:
@@ -148,7 +147,7 @@ class Law:
 
     @property
     def known(self) -> bool:
-        """Whether a law was found; else only sampled points are known."""
+        """Whether a law was found; otherwise only sampled points are known."""
         return bool(self.pieces)
 
     @property
@@ -158,16 +157,17 @@ class Law:
 
     @property
     def lattice(self) -> dict[str, str]:
-        """Where it holds, by variable, in words: `multiples of 32 from 32 to 3,584`."""
+        """The sizes for which it holds, by variable, in words: `multiples of 32 from 32 to 3,584`."""
         return {name: span_text(span) for name, span in zip(self.names, self.domain, strict=True)}
 
     def along(self, name: str) -> list[tuple[int, int, Polynomial]]:
-        """Which piece is the largest where, along one variable with the others at the model's own sizes.
+        """Return which piece is the largest in which range of one variable, with the others at the model's own sizes.
 
-        Where there are more sizes than can be tried one by one, changes are found by bisection between some.
+        If there are too many sizes to try each, some are tried and changes between them found by bisection.
 
         Returns:
-            First and last size, and the piece, in order; empty if the model's own sizes are outside of the domain.
+            (first size, last size, piece) of each range, in order; empty if the model's own sizes are outside of the
+            domain.
         """
         index = self.names.index(name)
         span = self.domain[index] if self.domain else None
@@ -209,7 +209,7 @@ class Law:
             key = _key(powers, law.atoms)
             layers = {path: own[key] for path, own in parts.items() if key in own}
             named = {
-                writing.term_text(_only(i, law), law.atoms, self.symbols): power
+                writing.term_text(_unit_powers(i, law), law.atoms, self.symbols): power
                 for i, power in enumerate(powers) if power
             }  # fmt: skip
             found.append(Term(coefficient, named, layers))
@@ -228,12 +228,12 @@ class Law:
         return ("≥ " if self.bound else "") + (texts[0] if len(texts) == 1 else f"max({', '.join(texts)})")
 
     def latex(self) -> str:
-        """The formula in LaTeX, without dollars. Raises InputError if there is none."""
+        """Return the formula in LaTeX, without dollars. Raises InputError if there is none."""
         texts = [writing.to_latex(piece, self.symbols) for piece in self._pieces()]
         return (r"\geq " if self.bound else "") + (texts[0] if len(texts) == 1 else rf"\max({', '.join(texts)})")
 
     def sympy(self) -> Any:
-        """The formula as a sympy expression. Raises InputError if there is none."""
+        """Return the formula as a sympy expression. Raises InputError if there is none."""
         from importlib import import_module
 
         found = [writing.to_sympy(piece, self.symbols) for piece in self._pieces()]
@@ -246,19 +246,19 @@ class Law:
 
 
 def _probes(span: Span) -> list[int]:
-    """All sizes of a span, or a few hundred, close together where they are small."""
+    """Return all sizes of a span; of a long one a few hundred, denser among small sizes."""
     count = (span.high - span.low) // span.step + 1
-    if count <= _EACH:
+    if count <= _TRY_ALL:
         return list(range(span.low, span.high + 1, span.step))
     steps = {0, count - 1, *(k * (1 << e) for e in range(count.bit_length()) for k in range(16, 32))}
     return [span.low + k * span.step for k in sorted({*steps, *range(16)}) if k < count]
 
 
-_EACH = 256
-"""Most sizes at which all pieces are compared one by one."""
+_TRY_ALL = 256
+"""Maximum number of sizes of which each is tried."""
 
 
-def _only(index: int, law: Polynomial) -> Powers:
+def _unit_powers(index: int, law: Polynomial) -> Powers:
     return tuple(int(i == index) for i in range(len(law.atoms)))
 
 
@@ -267,18 +267,18 @@ def _key(powers: Powers, atoms: Sequence[Atom]) -> frozenset[tuple[Atom, int]]:
 
 
 def _by_atoms(law: Polynomial) -> list[tuple[frozenset[tuple[Atom, int]], Fraction]]:
-    """Coefficients by what the powers are of, whichever atoms a polynomial lists."""
+    """Return (powers by atom, coefficient) of each term, to compare polynomials that list different atoms."""
     return [(_key(powers, law.atoms), coefficient) for powers, coefficient in law.terms]
 
 
 def span_text(span: Span) -> str:
-    """`multiples of 32 from 32 to 3,584`, `from 1 to 65,536`."""
+    """Return a span in words: `multiples of 32 from 32 to 3,584`, `from 1 to 65,536`."""
     ends = f"from {units.exact(span.low)} to {units.exact(span.high)}" if span.low < span.high else str(span.low)
     return f"{span.lattice} {ends}".strip()
 
 
 def domain_text(law: Law) -> str:
-    """`H, W multiples of 32 from 32 to 3,584 and B from 1 to 65,536`."""
+    """Return a law's domain in words: `H, W multiples of 32 from 32 to 3,584 and B from 1 to 65,536`."""
     groups: dict[str, list[str]] = {}
     for symbol, span in zip(law.symbols, law.domain, strict=True):
         equal = "= " if span.lattice and span.low % span.step else ""

@@ -1,4 +1,4 @@
-"""The laws of a model as users hold them: data, and what can be made of it."""
+"""The public Laws of a model: the data, plus solving and output formats."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ class Laws(LawsData):
     """The laws of a model by quantity; attributes are documented in `LawsData`."""
 
     def solve(self, budget: str, **sizes: int) -> dict[str, Solution]:
-        """The largest size of each variable that keeps a budget, the others as given or as the model's own.
+        """Return the largest size of each variable within a budget; others are as given or at the model's own sizes.
 
         Args:
-            budget: such as `"macs <= 2G"` or `"training_peak <= 24GiB"`.
-            sizes: of the variables that are not sought.
+            budget: a quantity and its limit, such as `"macs <= 2G"` or `"training_peak <= 24GiB"`.
+            sizes: sizes of variables that are not to be solved for.
 
         Raises:
-            InputError: not of this form, a quantity without a law, a variable that is unknown, or no size keeps it.
+            InputError: a malformed budget, a quantity without a law, an unknown variable, or no size is within it.
         """
         from cnncost.laws.solve import solve
 
         return solve(self, budget, sizes)
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{name}={law}" for name, law in self.items() if name in ("macs", "params"))
-        return f"<Laws of {self.model} by {', '.join(v.name for v in self.variables)}: {told}>"
+        formulas = ", ".join(f"{name}={law}" for name, law in self.items() if name in ("macs", "params"))
+        return f"<Laws of {self.model} by {', '.join(v.name for v in self.variables)}: {formulas}>"
 
     def __str__(self) -> str:
         return self._rendered("text").rstrip("\n")
@@ -38,15 +38,15 @@ class Laws(LawsData):
         return self.to_markdown()
 
     def to_markdown(self, by_layer: bool = False) -> str:
-        """A markdown table of the laws."""
+        """Return a markdown table of the laws."""
         return self._rendered("markdown", by_layer)
 
     def to_latex(self, by_layer: bool = False) -> str:
-        """A section with an `align*` environment, a line for each law."""
+        """Return a LaTeX section with an `align*` environment, a line for each law."""
         return self._rendered("latex", by_layer)
 
     def to_json(self) -> str:
-        """Everything, with coefficients as text such as `147/2`."""
+        """Return everything as JSON, with coefficients as strings such as `147/2`."""
         return self._rendered("json")
 
     def _rendered(self, form: str, by_layer: bool = False) -> str:
@@ -56,7 +56,7 @@ class Laws(LawsData):
         return rendered(document(self, by_layer), form)
 
     def to_dict(self) -> dict[str, Any]:
-        """What `to_json` writes."""
+        """Return the content of `to_json` as a dict."""
         from cnncost.laws.render import document
         from cnncost.render.json import to_dict
 

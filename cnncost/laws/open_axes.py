@@ -1,4 +1,4 @@
-"""A file of ops with sizes for what it leaves open, which is what may vary in it."""
+"""Gives sizes to the open axes of an ONNX file; only these may vary."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cnncost.laws.axes import OpenAxes
-from cnncost.laws.variables import Asked
+from cnncost.laws.variables import VariableRequest
 from cnncost.sources.sizes import Axis, leaves
 
 if TYPE_CHECKING:
     from cnncost.sources.resolve import Resolved
 
 _BEGIN = 64
-"""Where an open axis begins that is given no size; a batch begins at 1."""
+"""Initial size of an open axis for which none is given; a batch begins at 1."""
 
 
-def with_open_axes(resolved: Resolved, asked: Sequence[Asked]) -> tuple[Resolved, OpenAxes]:
-    """A file with a shape for each of its inputs, and what it leaves open.
+def with_open_axes(resolved: Resolved, asked: Sequence[VariableRequest]) -> tuple[Resolved, OpenAxes]:
+    """Return an ONNX file with a shape for each of its inputs, and its open axes.
 
-    An axis that varies and has no size yet begins at the first one asked for, else at 1 for a batch and 64 for others.
+    An axis that varies and has no size yet begins at the first requested one, else at 1 for a batch and 64 for others.
 
     Raises:
-        InputError: an axis that does not vary and has no size, or one that varies and that the file fixes.
+        InputError: an axis has no size and does not vary, or it varies and the file fixes it.
     """
     file: Any = resolved
     names = {Axis((name,), axis): known for (name, axis), known in file.open_axes().items()}

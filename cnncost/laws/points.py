@@ -1,4 +1,4 @@
-"""Reports of one model at several sizes: all combinations of the sizes that each variable is given."""
+"""Reports of one model at all combinations of the sizes given for each variable."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnncost.errors import InputError
 from cnncost.laws.samples import Sampler
-from cnncost.laws.variables import Asked, parse
+from cnncost.laws.variables import VariableRequest, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from cnncost.sources.resolve import Resolved, Trace
 
 MOST = 256
-"""Most points of one model: more are asked for by mistake."""
+"""Maximum number of points of one model; more are probably a mistake."""
 
 
 class AtSizes(NamedTuple):
-    """A Report, and the sizes that it is of, by variable."""
+    """A Report, and the sizes at which the model was analyzed, by variable."""
 
     sizes: dict[str, int]
     report: Report
 
 
-def with_lists(vary: str | Iterable[str] | Mapping[str, Any]) -> list[Asked]:
-    """What varies, each with its list of sizes: `size=160,224,288`, `batch=8..64:8`.
+def with_lists(vary: str | Iterable[str] | Mapping[str, Any]) -> list[VariableRequest]:
+    """Parse what varies, each variable with its list of sizes: `size=160,224,288`, `batch=8..64:8`.
 
     Raises:
         InputError: as `parse`; a variable without sizes, a range without a step, or too many points.
@@ -41,12 +41,12 @@ def with_lists(vary: str | Iterable[str] | Mapping[str, Any]) -> list[Asked]:
     return found
 
 
-def listed(vary: str | Iterable[str] | Mapping[str, Any]) -> list[Asked]:
-    """What varies, likewise, however many points it has. Raises InputError."""
+def listed(vary: str | Iterable[str] | Mapping[str, Any]) -> list[VariableRequest]:
+    """Parse as `with_lists` does, without its limit on the number of points. Raises InputError."""
     return [_listed(each) for each in parse(vary)]
 
 
-def _listed(asked: Asked) -> Asked:
+def _listed(asked: VariableRequest) -> VariableRequest:
     if asked.values:
         return asked
     name = asked.name
@@ -57,22 +57,22 @@ def _listed(asked: Asked) -> Asked:
 
 
 def at_sizes(
-    model: Any, inputs: Any, asked: list[Asked], *, model_args: Mapping[str, Any] | None = None,
+    model: Any, inputs: Any, asked: list[VariableRequest], *, model_args: Mapping[str, Any] | None = None,
     trace: Trace = "static", autocast: Any = None, prepare: Callable[[Resolved], Resolved] | None = None,
 ) -> Iterator[AtSizes]:  # fmt: skip
-    """A Report for each combination of sizes, the last variable changing fastest.
+    """Yield a Report for each combination of sizes, the last variable changing fastest.
 
     Args:
-        model: as for `analyze`, and what follows likewise.
-        inputs: of the model; the variables set some of their sizes.
+        model: as for `analyze`.
+        inputs: as for `analyze`; the variables set some of their sizes.
         asked: what varies, from `with_lists`.
-        model_args: of its factory.
-        trace: how forward is run.
+        model_args: as for `analyze`.
+        trace: as for `analyze`.
         autocast: as for `analyze`.
-        prepare: what is set in the model whenever it was built, such as its batch size or dtype.
+        prepare: called on the model each time it has been built, to set its batch size or dtype.
 
     Raises:
-        CnncostError: a Graph or a saved report, a name that stands for nothing, or what `analyze` raises at a point.
+        CnncostError: a Graph or a saved report, an unknown name in `asked`, or what `analyze` raises at a point.
     """
     sampler = Sampler(model, inputs, model_args, asked, trace, False, autocast, prepare)
     names = [each.name for each in asked]

@@ -1,4 +1,4 @@
-"""Polynomials with rational coefficients: found exactly from integers on a grid, evaluated exactly. Never a float."""
+"""Polynomials with rational coefficients, interpolated and evaluated exactly; no floats are used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Powers: TypeAlias = tuple[int, ...]
 
 
 class Atom(NamedTuple):
-    """What a polynomial is in: a variable, or ⌊(variable + shift) / step⌋.
+    """An indeterminate of a polynomial: a variable, or ⌊(variable + shift) / step⌋.
 
     Attributes:
         axis: index of the variable.
@@ -29,7 +29,7 @@ class Atom(NamedTuple):
     step: int = 1
 
     def at(self, point: Point) -> int:
-        """Its value."""
+        """Return its value at a point."""
         return (point[self.axis] + self.shift) // self.step
 
 
@@ -38,8 +38,8 @@ class Polynomial:
     """A sum of terms, highest total degree first.
 
     Attributes:
-        atoms: what the powers are of.
-        terms: powers and coefficient; no coefficient is 0.
+        atoms: the indeterminates, in the order of the powers.
+        terms: (powers, coefficient) of each term; no coefficient is 0.
     """
 
     atoms: tuple[Atom, ...]
@@ -47,13 +47,13 @@ class Polynomial:
 
     @classmethod
     def of(cls, atoms: Sequence[Atom], coefficients: Mapping[Powers, Fraction]) -> Polynomial:
-        """With these coefficients by powers; zeros are dropped."""
+        """Return the polynomial with these coefficients by powers; zeros are dropped."""
         terms = [(powers, c) for powers, c in coefficients.items() if c]
         terms.sort(key=lambda term: (-sum(term[0]), tuple(-e for e in term[0])))
         return cls(tuple(atoms), tuple(terms))
 
     def at(self, point: Point) -> Fraction:
-        """The exact value."""
+        """Return the exact value at a point."""
         values = [atom.at(point) for atom in self.atoms]
         total = Fraction(0)
         for powers, coefficient in self.terms:
@@ -65,7 +65,7 @@ class Polynomial:
         return total
 
     def plus(self, other: Polynomial) -> Polynomial:
-        """The sum of two polynomials, over the atoms of both."""
+        """Return the sum of two polynomials, over the atoms of both."""
         atoms = tuple(dict.fromkeys((*self.atoms, *other.atoms)))
         found: dict[Powers, Fraction] = {}
         for each in (self, other):
@@ -75,8 +75,8 @@ class Polynomial:
                 found[key] = found.get(key, Fraction(0)) + coefficient
         return Polynomial.of(atoms, found)
 
-    def in_axis(self, axis: int) -> bool:
-        """Whether it depends on a variable."""
+    def depends_on(self, axis: int) -> bool:
+        """Return whether it depends on a variable, given by index."""
         places = [i for i, atom in enumerate(self.atoms) if atom.axis == axis]
         return any(powers[i] for powers, _ in self.terms for i in places)
 
@@ -95,12 +95,12 @@ class Nodes(NamedTuple):
 
 
 def grid(axes: Sequence[Nodes]) -> list[Point]:
-    """All points of the tensor product, last variable fastest."""
+    """Return all points of the tensor product, the last variable changing fastest."""
     return list(product(*(nodes.values for nodes in axes)))
 
 
 def interpolate(axes: Sequence[Nodes], values: Sequence[int], origin: Point | None = None) -> dict[Powers, Fraction]:
-    """Coefficients of the only polynomial of these degrees through the values.
+    """Return the coefficients of the only polynomial of these degrees through the values.
 
     Args:
         axes: the grid.
@@ -119,7 +119,7 @@ def interpolate(axes: Sequence[Nodes], values: Sequence[int], origin: Point | No
 
 
 def _along(values: list[Fraction], size: int, stride: int, matrix: tuple[tuple[Fraction, ...], ...]) -> list[Fraction]:
-    """Apply a matrix to all lines of a dense array along one axis of this size and stride."""
+    """Apply a matrix to all lines of a dense array (flat) along one axis of this size and stride."""
     if size == 1:
         return values
     result = list(values)
@@ -134,7 +134,7 @@ def _along(values: list[Fraction], size: int, stride: int, matrix: tuple[tuple[F
 
 @cache
 def _inverse(start: int, step: int, degree: int) -> tuple[tuple[Fraction, ...], ...]:
-    """Row p gives the coefficient of the p-th power from the values at the nodes: Lagrange's polynomials expanded."""
+    """Return the inverse Vandermonde matrix: row p maps values at the nodes to the coefficient of the p-th power."""
     nodes = [start + k * step for k in range(degree + 1)]
     columns = []
     for i, at in enumerate(nodes):
@@ -151,14 +151,14 @@ def _inverse(start: int, step: int, degree: int) -> tuple[tuple[Fraction, ...], 
 
 
 def degree_of(rows: Sequence[Sequence[int]], spare: int = 2) -> int | None:
-    """The lowest degree of polynomials through equally spaced samples, for all columns at once.
+    """Return the lowest degree of polynomials through equally spaced samples, for all columns at once.
 
     Args:
         rows: the values of each column at one sample.
-        spare: how many differences beyond the degree must vanish, so that it is seen and not only possible.
+        spare: number of differences of the next order that must vanish, as evidence for the degree.
 
     Returns:
-        None if no degree leaves as many to spare.
+        The degree; None if no degree leaves so many spare differences.
     """
     current: list[Sequence[int]] = list(rows)
     for degree in range(len(rows)):
@@ -171,12 +171,12 @@ def degree_of(rows: Sequence[Sequence[int]], spare: int = 2) -> int | None:
 
 
 def undominated(columns: Iterable[Sequence[int]], axes: Sequence[Nodes], origin: Point) -> list[Polynomial]:
-    """Polynomials of which at every point from `origin` on one is the largest of all.
+    """Return a subset of polynomials that contains the largest one at every point from `origin` on.
 
-    One that has no larger coefficient than another when both are expanded about the origin is nowhere larger.
+    It leaves out a polynomial if another one, both expanded about the origin, has all coefficients as large or larger.
 
     Args:
-        columns: the values of each at the grid's points.
+        columns: for each polynomial, its values at the grid's points.
         axes: the grid.
         origin: the smallest size of each variable.
     """
@@ -197,13 +197,13 @@ def undominated(columns: Iterable[Sequence[int]], axes: Sequence[Nodes], origin:
 
 
 _FEW = 64
-"""Polynomials of which all pairs are tried."""
+"""Maximum number of polynomials for which all pairs are tried as upper bounds of a third."""
 
 
 def _below(low: Mapping[Powers, Fraction], first: Mapping[Powers, Fraction], second: Mapping[Powers, Fraction]) -> bool:
-    """Whether a mean of two, λ·first + (1 − λ)·second with λ from 0 to 1, has all coefficients as large as `low`'s.
+    """Return whether λ·first + (1 − λ)·second, for some λ from 0 to 1, has all coefficients as large as `low`'s.
 
-    The larger of the two is then nowhere below it.
+    The larger of the two is then nowhere below `low`.
     """
     least, most = Fraction(0), Fraction(1)
     for powers, wanted in low.items():
@@ -219,7 +219,7 @@ def _below(low: Mapping[Powers, Fraction], first: Mapping[Powers, Fraction], sec
 
 
 def _about(expanded: Mapping[Powers, Fraction], origin: Point) -> Polynomial:
-    """In powers of the variables, from powers of (variable − origin)."""
+    """Return a polynomial in powers of the variables, from coefficients of powers of (variable − origin)."""
     found: dict[Powers, Fraction] = {}
     for powers, coefficient in expanded.items():
         if not coefficient:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def variables(laws: LawsData) -> str:
-    """`B = batch (x.0), H = height (x.2)`."""
+    """Return the variables in words: `B = batch (x.0), H = height (x.2)`."""
     parts = []
     for v in laws.variables:
         name = v.name if v.symbol == v.name else f"{v.symbol} = {v.name}"
@@ -27,7 +27,7 @@ def variables(laws: LawsData) -> str:
 
 
 def domains(laws: LawsData) -> dict[str, list[str]]:
-    """Where laws hold and by how many analyses they were checked: sentence → quantities."""
+    """Return the quantities by sentence: where laws hold, and by how many analyses they were checked."""
     found: dict[str, list[str]] = {}
     for name, law in laws.items():
         if law.known:
@@ -37,7 +37,7 @@ def domains(laws: LawsData) -> dict[str, list[str]]:
 
 
 def limits(laws: LawsData) -> list[str]:
-    """Why laws hold no further, each reason once."""
+    """Return sentences on why laws do not hold beyond their domain, each reason once."""
     found: dict[tuple[str, str], list[str]] = {}
     for law in [law for law in laws.values() if law.known]:
         for symbol, span in zip(law.symbols, law.domain, strict=True):
@@ -53,24 +53,24 @@ def _names(quantities: list[str]) -> str:
 
 
 def _brief(reason: str) -> str:
-    """The reason of a failure up to what to do about it."""
+    """Return a failure's reason without its advice, shortened."""
     said = reason.split("; ", maxsplit=1)[0]
     return said if len(said) <= _LONG else f"{said[:_LONG]}…"
 
 
 _LONG = 200
-"""Longer reasons are shortened."""
+"""Maximum length of a reason in characters."""
 
 
 def law_text(law: Law) -> str:
-    """The formula on one line; of a maximum, how many pieces it has: `pieces` says where each holds."""
+    """Return the formula on one line; for a maximum the number of its pieces, which `pieces` lists."""
     if len(law.pieces) <= 1:
         return str(law)
     return f"{'≥ ' if law.bound else ''}the largest of {len(law.pieces)} polynomials"
 
 
 def pieces(law: Law) -> list[str]:
-    """Of a maximum: which piece is the largest where, along each variable with the others at the model's own sizes."""
+    """Return a line for each piece of a maximum and variable: the range in which it is the largest (`Law.along`)."""
     lines = []
     for name, symbol in zip(law.names, law.symbols, strict=True):
         others = [f"{s} = {n}" for s, n in zip(law.symbols, law.base, strict=True) if s != symbol]
@@ -82,7 +82,7 @@ def pieces(law: Law) -> list[str]:
 
 
 def document(laws: LawsData, by_layer: bool = False, answers: Sequence[str] = ()) -> Document:
-    """The laws, by layer also those of the modules' own MACs, then where they hold. A law is a line, to be copied."""
+    """Return the laws, each on one line that can be copied, and where they hold; `by_layer`: also MACs by module."""
     totals = [
         Equation((HEADINGS[name],), law_text(law), law.latex() if law.known else "") for name, law in laws.items()
     ]
@@ -95,7 +95,7 @@ def document(laws: LawsData, by_layer: bool = False, answers: Sequence[str] = ()
             notes(*lines, first="  ", shown="text", apart=False),
             Equations(of_layers, ("layers", "own MACs"), shown="markup"),
         ]
-    parts += [notes(*_below(laws)), notes(*answers, shown="text"), _data(laws, by_layer)]
+    parts += [notes(*_remarks(laws)), notes(*answers, shown="text"), _data(laws, by_layer)]
     return Document(
         "formula", laws.model, topic=variables(laws), headline=f"{laws.model}: {variables(laws)}", facts=facts(laws),
         parts=tuple(parts), level=2,
@@ -103,28 +103,32 @@ def document(laws: LawsData, by_layer: bool = False, answers: Sequence[str] = ()
 
 
 def _data(laws: LawsData, by_layer: bool) -> Table:
-    """For CSV: the laws with the sizes that each holds for, and the layers' own. JSON has them among the facts."""
+    """Return the laws with their domains, and those of layers, for CSV; JSON has them among the facts."""
     names = ["path", "quantity", "law", "latex", "lower_bound", "why"]
     names += [f"{variable.name}_{bound}" for variable in laws.variables for bound in ("low", "high", "step")]
     found: list[list[Any]] = []
     for name, law in laws.items():
-        told = [str(law), law.latex(), bool(law.bound), ""] if law.known else [None, None, None, law.why]
-        found.append(["", name, *told, *(n for span in law.domain for n in (span.low, span.high, span.step))])
+        cells = [str(law), law.latex(), bool(law.bound), ""] if law.known else [None, None, None, law.why]
+        found.append(["", name, *cells, *(n for span in law.domain for n in (span.low, span.high, span.step))])
     for each in distinct(laws, "macs") if by_layer else ():
         found += [[path, "macs", each.text, each.latex] for path in each.names]
     return data_table(names, (row + [None] * (len(names) - len(row)) for row in found))
 
 
-def _below(laws: LawsData) -> list[str]:
-    told = domains(laws)
+def _remarks(laws: LawsData) -> list[str]:
+    where_they_hold = domains(laws)
     lines = []
     for name, law in laws.items():
         if law.everywhere is not None:
             count = units.counted(len(law.everywhere.checked), "size")
             where = f"for {domain_text(law.everywhere)}, checked at {count} off that lattice"
             lines.append(f"{HEADINGS[name]} = {law.everywhere} {where}")
-    for sentence, names in told.items():
-        who = "all" if len(told) == 1 and len(names) == len(laws) else ", ".join(HEADINGS[name] for name in names)
+    for sentence, names in where_they_hold.items():
+        who = (
+            "all"
+            if len(where_they_hold) == 1 and len(names) == len(laws)
+            else ", ".join(HEADINGS[name] for name in names)
+        )
         lines.append(f"{who}: {sentence}")
     for name, law in laws.items():
         if len(law.pieces) > 1:
@@ -137,7 +141,7 @@ def _below(laws: LawsData) -> list[str]:
 
 
 def distinct(laws: LawsData, quantity: str) -> tuple[Equation, ...]:
-    """The layers' laws of a quantity, each once, with the modules that have it; without those that are 0."""
+    """Return the distinct laws of layers for a quantity, each with its modules; laws that are 0 are left out."""
     found: dict[str, list[str]] = {}
     latex: dict[str, str] = {}
     for path, law in laws.layers[quantity].items():
@@ -149,7 +153,7 @@ def distinct(laws: LawsData, quantity: str) -> tuple[Equation, ...]:
 
 
 def facts(laws: LawsData) -> dict[str, Any]:
-    """What JSON says: coefficients are text, as they are fractions."""
+    """Return the content of JSON; coefficients are strings, as they are fractions."""
     return {
         "model": laws.model,
         "variables": [
@@ -202,7 +206,7 @@ def _polynomial(law: Polynomial, symbols: tuple[str, ...]) -> list[dict[str, Any
 
 
 def solution_text(budget: str, solution: Solution) -> str:
-    """`macs <= 2G: the largest batch is 4, …`."""
+    """Return a solution in words: `macs <= 2G: the largest batch is 4, …`."""
     others = (
         f" at {', '.join(f'{name} {units.exact(size)}' for name, size in solution.at.items())}" if solution.at else ""
     )

@@ -1,4 +1,4 @@
-"""Costs at single points, by direct analysis: what laws are found from, and held against."""
+"""Costs at single points by direct analysis, from which laws are found and against which they are checked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cnncost.laws.polynomial import Point
 from cnncost.sources.sizes import Axis, leaves, with_sizes
 
 if TYPE_CHECKING:
-    from cnncost.laws.variables import Asked, Variable
+    from cnncost.laws.variables import Variable, VariableRequest
     from cnncost.report.model import Report
     from cnncost.sources.resolve import Resolved, Trace
 
@@ -24,22 +24,22 @@ PEAKS = ("inference_peak", "training_peak")
 TRAINED = ("activations", "training_peak")
 """Quantities of a training step."""
 QUANTITIES = (*ADDITIVE, "activations", *PEAKS)
-"""All that have a law, in the order of reports."""
+"""All quantities that have a law, in the order of reports."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What an analysis gave at one point.
+    """Result of an analysis at one point.
 
     Attributes:
-        totals: by quantity; those of memory only if they were asked for.
-        layers: of the additive quantities, by module path: all calls together, without its children.
+        totals: totals by quantity; memory only if requested.
+        layers: additive quantities by module path: of a module's own ops, without its children, over all calls.
         outputs: each row's path and output shapes, in order.
-        timelines: bytes alive at each moment, by peak.
+        timelines: bytes alive at each op, by peak.
         bounds: quantities of which this is a lower bound, with the reason.
-        run_on: what forward ran on, if on values; else empty.
-        untrained: why there is no training step, if one was asked for.
-        notes: the Report's.
+        run_on: the data that forward ran on in a real run; else empty.
+        untrained: why there is no training step, if one was requested.
+        notes: the Report's notes.
     """
 
     totals: dict[str, int]
@@ -54,7 +54,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An analysis that raised: the reason, and the module in which it did."""
+    """An analysis that failed: the reason, and the path of the module that raised."""
 
     reason: str
     path: str = ""
@@ -64,25 +64,23 @@ class Sampler:
     """Analyzes one model at many points. A model is built once, unless a keyword of its factory varies.
 
     Args:
-        model: as for `analyze`, and what follows likewise.
-        inputs: of the model.
-        model_args: of its factory.
+        model, inputs, model_args: as for `analyze`.
         asked: what varies.
-        trace: how forward is run.
+        trace: as for `analyze`.
         training: whether samples have a training step.
         autocast: as for `analyze`.
-        prepare: what is set in the model whenever it was built, such as its batch size or dtype.
+        prepare: called on the model each time it has been built, to set its batch size or dtype.
 
     Attributes:
         variables: what varies, in the order of points.
         title: the model's name.
-        no_training: why there is no training step; empty if there is one or none was asked for.
-        forward_only: whether one was asked for of a file, which has a forward pass alone.
-        trace: how it is run.
+        no_training: why there is no training step; empty if there is one or none was requested.
+        forward_only: whether one was requested and the model is an ONNX file, which has no backward pass.
+        trace: how the model is run: static or real, as the first run was.
     """
 
     def __init__(
-        self, model: Any, inputs: Any, model_args: Mapping[str, Any] | None, asked: list[Asked], trace: Trace,
+        self, model: Any, inputs: Any, model_args: Mapping[str, Any] | None, asked: list[VariableRequest], trace: Trace,
         training: bool, autocast: Any = None, prepare: Callable[[Resolved], Resolved] | None = None,
     ) -> None:  # fmt: skip
         from cnncost.laws.open_axes import with_open_axes
@@ -99,32 +97,34 @@ class Sampler:
         keywords |= {name: value for name, value in self._arguments.items() if name in keywords or open_}
         early = _of_factory(asked, keywords, open_)
         resolved, file = self._resolve(early), None
-        if self._source.follow is not None:  # a file's inputs are of the shapes that it declares
+        if self._source.follow is not None:  # an ONNX file's inputs have the shapes that it declares
             resolved, file = with_open_axes(resolved, asked)
             self._training, self.forward_only = False, self._training
         names = _parameters(resolved)
         self.variables: tuple[Variable, ...] = variables(asked, leaves(resolved.inputs), names, keywords, open_, file)
         begun = tuple(early.get(v.keywords[0], v.base) for v in self.variables if v.keywords)
-        self._built[begun] = resolved  # not the base where an axis of the same variable has a size of its own
+        self._built[begun] = (
+            resolved  # a variable's base differs from it if an axis that it sets, too, has another size
+        )
         self.title = resolved.title
         self._known: dict[tuple[Point, bool], Sample | Failure] = {}
         self._seconds: dict[Point, float] = {}
 
     @property
     def base(self) -> Point:
-        """The point of the model's own sizes, or where the search begins."""
+        """The point at which the search begins: the model's own sizes, if they are in range."""
         return tuple(v.base for v in self.variables)
 
     def known(self) -> dict[Point, Sample | Failure]:
-        """What is known of each point, in full where it was asked for."""
+        """Return the result at each analyzed point, with memory where that was requested."""
         return {point: sample for (point, _), sample in sorted(self._known.items(), key=lambda each: each[0][1])}
 
     def seen(self) -> dict[Point, Sample]:
-        """The samples of `known`."""
+        """Return the results of `known` that are no failures."""
         return {point: sample for point, sample in self.known().items() if isinstance(sample, Sample)}
 
     def at(self, point: Point, full: bool = False) -> Sample | Failure:
-        """The costs at a point; `full`: with memory and a training step."""
+        """Return the costs at a point, cached; `full`: with memory and a training step."""
         known = self._known.get((point, True)) or self._known.get((point, full))
         if known is None:
             known = self._known[point, full] = self._tried(point, full)
@@ -143,12 +143,12 @@ class Sampler:
         return Failure(reason, path)
 
     def slow(self, point: Point) -> bool:
-        """Whether an analysis took much longer than others: forward loops over a size."""
+        """Return whether an analysis took much longer than others, as if forward loops over a size."""
         usual = sorted(self._seconds.values())[len(self._seconds) // 2]
         return self._seconds.get(point, 0.0) > max(_SLOW, _TIMES * usual)
 
     def first(self) -> Sample:
-        """The costs at the base, in full. Raises CnncostError as `analyze` does."""
+        """Return the costs at the base, in full. Raises CnncostError as `analyze` does."""
         point = self.base
         found = self._tried(point, full=True)
         if isinstance(found, Failure):
@@ -156,11 +156,11 @@ class Sampler:
         self._known[point, True] = found
         if found.untrained:
             self._training, self.no_training = False, found.untrained
-        # what ran without values is never run on values at other sizes, nor the other way round
+        # all sizes are run as the first was: results with and without values are not comparable
         self.trace = "real" if found.run_on else "static"
         if found.run_on:
             self.variables = tuple(
-                v if v.firm else replace(v, high=min(v.high, _REAL * max(v.base, 2))) for v in self.variables
+                v if v.firm else replace(v, high=min(v.high, _MAX_REAL_GROWTH * max(v.base, 2))) for v in self.variables
             )
         return found
 
@@ -180,7 +180,7 @@ class Sampler:
         return _sample(self.report(point, training), full)
 
     def report(self, point: Point, training: bool = False) -> Report:
-        """The Report at a point. Raises CnncostError as `analyze` does."""
+        """Return the Report at a point. Raises CnncostError as `analyze` does."""
         from cnncost.analysis import analyze
 
         built = self._factory_sizes(point)
@@ -188,7 +188,7 @@ class Sampler:
             sizes = {
                 name: size for v, size in zip(self.variables, point, strict=True) for name in v.keywords
             }  # fmt: skip
-            if len(self._built) > _KEPT:
+            if len(self._built) > _MAX_BUILT:
                 self._built.clear()
             self._built[built] = self._resolve(sizes)
         resolved = self._built[built]
@@ -201,12 +201,12 @@ class Sampler:
         return analyze(resolved, inputs, trace=self.trace, training=training)
 
 
-_REAL = 4
-"""How many times a size may grow by default where forward is run on values, which take time and memory."""
+_MAX_REAL_GROWTH = 4
+"""Maximum growth of a size by default in real runs, which take time and memory."""
 _SLOW, _TIMES = 0.25, 4
-"""Seconds, and times as long as others, from which on an analysis is slow."""
-_KEPT = 8
-"""Most models kept built at a time, if a keyword of the factory varies."""
+"""An analysis is slow if it takes more than these seconds, and so many times the median."""
+_MAX_BUILT = 8
+"""Maximum number of built models that are cached if a keyword of the factory varies."""
 
 
 def _source(model: Any) -> Any:
@@ -225,7 +225,7 @@ def _source(model: Any) -> Any:
 
 
 def _keywords(source: Any) -> tuple[dict[str, Any], bool]:
-    """The keywords of a model's factory with their defaults, and whether it takes others, too."""
+    """Return the keywords of a model's factory with their defaults, and whether it takes others, too."""
     import inspect
 
     if source.built or source.follow is not None:
@@ -239,8 +239,8 @@ def _keywords(source: Any) -> tuple[dict[str, Any], bool]:
     return {each.name: each.default for each in named}, open_
 
 
-def _of_factory(asked: list[Asked], keywords: Mapping[str, Any], open_: bool) -> dict[str, int]:
-    """The factory's keywords among what varies, in the size to begin with: a model is built before its inputs."""
+def _of_factory(asked: list[VariableRequest], keywords: Mapping[str, Any], open_: bool) -> dict[str, int]:
+    """Return initial sizes of the factory's keywords that vary; the model is built with them before inputs exist."""
     from cnncost.laws.variables import is_keyword
 
     found: dict[str, int] = {}
@@ -253,10 +253,10 @@ def _of_factory(asked: list[Asked], keywords: Mapping[str, Any], open_: bool) ->
 
 
 def _parameters(resolved: Resolved) -> list[str]:
-    """The names of forward's positional parameters."""
+    """Return the names of forward's positional parameters."""
     import inspect
 
-    called = resolved.called(resolved.model)
+    called = resolved.callable_of(resolved.model)
     try:
         taken = inspect.signature(getattr(called, "forward", called)).parameters.values()
     except (TypeError, ValueError):
@@ -265,7 +265,7 @@ def _parameters(resolved: Resolved) -> list[str]:
 
 
 def _sample(report: Report, full: bool) -> Sample:
-    """A Report's exact figures."""
+    """Return a Report's exact figures."""
     layers: dict[str, dict[str, int]] = {}
     for row in report.layers:
         own = layers.setdefault(row.path, dict.fromkeys(ADDITIVE, 0))

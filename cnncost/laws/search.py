@@ -1,4 +1,4 @@
-"""Finds the lattice of each variable on which costs are polynomials, their degree, and a grid to find them from."""
+"""Finds each variable's lattice on which costs are polynomials, their degree, and nodes to interpolate them at."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from cnncost.laws.samples import ADDITIVE, Failure, Sample, Sampler
 from cnncost.laws.variables import Variable
 
 _FEW, _MANY = 5, 7
-"""Samples in a row: enough to see degree 2, and degree 4, with one to spare that was not needed to fix it."""
+"""Numbers of consecutive samples: enough for degree 2 or 4 with the spare differences that `degree_of` asks for."""
 _STRIDE = 13_440
-"""2⁷·3·5·7: by so much a size is raised to read off by what strides divide it."""
+"""2⁷·3·5·7: a size is raised by this much; how output sizes then grow shows by which strides they divide it."""
 _LATTICES = (32, 64, 128, 224, 112, 96, 56, 48, 14, 28, 10, 12, 36, 100, 320, 640, 960, 256, 512, 1024)
-"""Lattices to try where strides tell nothing: powers of two, patches of 14, windows of 7, hops of audio."""
+"""Lattices to try if strides show nothing: powers of two, patches of 14, windows of 7, hops of audio."""
 _FAR = (13, 37, 101)
-"""Steps from the anchor to sizes at which a line must hold, too."""
-_TRIED = 7
-"""Lattices to try where one is found on which a law holds near the anchor alone."""
+"""Distances from the anchor, in lattice steps, at which a line must hold, too."""
+_MAX_TRIED = 7
+"""Maximum number of lattices to try once one was found on which a law holds only near the anchor."""
 _PRIMES = (2, 3, 5, 7, 11, 13)
 
 
@@ -31,7 +31,7 @@ class Line:
 
     Attributes:
         nodes: sizes to interpolate at.
-        step: of the lattice: size ≡ anchor modulo step.
+        step: the lattice's step: its sizes are ≡ anchor modulo step.
     """
 
     nodes: Nodes
@@ -39,14 +39,14 @@ class Line:
 
 
 def anchored(sampler: Sampler) -> Point:
-    """Where lines cross: the model's own sizes, but two examples, as one is often treated in a way of its own."""
+    """Return the point where lines cross: the model's own sizes, but batch 2, as batch 1 is often a special case."""
     base = sampler.base
     two = tuple(2 if v.name == "batch" and v.base == 1 and v.high > 1 else v.base for v in sampler.variables)
     return two if two == base or isinstance(sampler.at(two), Sample) else base
 
 
 def lines(sampler: Sampler, anchor: Point) -> list[Line]:
-    """A line for each variable.
+    """Return a line for each variable.
 
     Raises:
         InputError: there is no lattice on which costs are polynomials of low degree, or the model runs at no other
@@ -73,7 +73,7 @@ class _Search:
         self.failed: list[tuple[int, Failure]] = []
 
     def at(self, size: int) -> Sample | Failure:
-        """The costs at a size, the other variables at the anchor."""
+        """Return the costs at a size, with the other variables at the anchor."""
         point = (*self.anchor[: self.index], size, *self.anchor[self.index + 1 :])
         sample = self.sampler.at(point)
         if isinstance(sample, Failure) and (size, sample) not in self.failed:
@@ -81,11 +81,11 @@ class _Search:
         return sample
 
     def line(self, hint: int) -> Line:
-        """On the coarsest lattice that is needed. Raises InputError if there is none."""
+        """Return the line on the finest lattice on which costs are polynomials. Raises InputError if there is none."""
         unit = self.variable.step
         step = narrow = None
         for tried, candidate in enumerate(self._candidates(hint, unit)):
-            if narrow is not None and tried > _TRIED:
+            if narrow is not None and tried > _MAX_TRIED:
                 break
             line = self.on(candidate)
             if line is not None and self._holds_far(line):
@@ -117,13 +117,13 @@ class _Search:
         yield from (unit * (step if unit == 1 else 2**i) for i, step in enumerate(_LATTICES[: 20 if unit == 1 else 5]))
 
     def on(self, step: int) -> Line | None:
-        """The line on a lattice, upwards from the anchor, or downwards if there is no room."""
+        """Return the line on a lattice, upwards from the anchor, else downwards; None if costs are not polynomials."""
         if step not in self.found:
-            self.found[step] = self._towards(step, 1) or self._towards(step, -1)
+            self.found[step] = self._in_direction(step, 1) or self._in_direction(step, -1)
         return self.found[step]
 
     def _holds_far(self, line: Line) -> bool:
-        """Whether a line also holds where it was not looked for: seven sizes in a row may lie within one floor."""
+        """Return whether a line also holds far away: seven consecutive sizes may all lie within one step of a floor."""
         start, step, _ = line.nodes
         rows = [self.at(size) for size in line.nodes.values]
         found: list[Polynomial] = []
@@ -139,7 +139,7 @@ class _Search:
                 return False
         return True
 
-    def _towards(self, step: int, sign: int) -> Line | None:
+    def _in_direction(self, step: int, sign: int) -> Line | None:
         start, low, high = self.anchor[self.index], self.variable.low, self.variable.high
         sizes = [size for k in range(_MANY) if low <= (size := start + sign * step * k) <= high]
         rows: list[tuple[int, ...]] = []
@@ -155,7 +155,7 @@ class _Search:
         return None
 
     def _by_strides(self) -> int | None:
-        """The least common multiple of the strides from the input to each layer's output, read off one large size."""
+        """Return the least common multiple of the layers' strides from the input, found from one large size."""
         here, start = self.at(self.anchor[self.index]), self.anchor[self.index]
         if self.sampler.trace == "real":
             return None
@@ -190,7 +190,7 @@ class _Search:
         )
 
     def _hint(self) -> str:
-        """What to vary in place of a size that is fixed."""
+        """Return advice on what to vary instead of a size that is fixed."""
         name = self.variable.name
         others = ",".join(v.name for v in self.sampler.variables if v.name != name)
         apart = f"; leave {name} out and vary {others}" if others else f"; {name} can't be varied"

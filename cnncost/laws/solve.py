@@ -1,4 +1,4 @@
-"""The largest size that keeps a budget: by the law, then verified by direct analysis."""
+"""Finds the largest size within a budget by the law, and verifies it by direct analysis."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 _FORM = re.compile(r"\s*([A-Za-z_]+)\s*(<=|≤|<)\s*(\S.*)")
 _MOST = 2**40
-"""Larger sizes are not sought."""
+"""Maximum size that is tried."""
 _SCAN = 20_000
-"""Most sizes that are tried one by one, where a law may fall as a size grows."""
+"""Maximum number of sizes to try one by one, if the law may decrease as a size grows."""
 
 
 class Solution(NamedTuple):
-    """The largest size of a variable that keeps a budget.
+    """The largest size of a variable within a budget.
 
     Attributes:
-        name: of the variable.
-        size, value: the largest size, and the cost there; None: no size keeps it.
-        further, further_value: the next size and the cost there, too much; None if none is known.
+        name: the variable's name.
+        size, value: the largest size, and the cost there; None: no size is within the budget.
+        further, further_value: the next size and the cost there, over the budget; None if unknown.
         at: sizes of the other variables.
-        note: why it is no larger, where the budget does not say; or why there is none.
+        note: why the size is not larger, if the budget is not the reason; or why there is no size.
         verified: whether direct analyses at both sizes gave these costs.
-        among: the sizes of which it is the largest, where the law holds for some alone, such as `multiples of 32`;
-            empty: all.
+        among: the sizes of which it is the largest, if the law holds only for some, such as `multiples of 32`;
+            empty: all sizes.
     """
 
     name: str
@@ -51,14 +51,14 @@ class Solution(NamedTuple):
 
 
 def solve(laws: LawsData, budget: str, sizes: dict[str, int]) -> dict[str, Solution]:
-    """A solution for each variable that is not given a size. Raises InputError as `Laws.solve` does."""
+    """Return a solution for each variable without a given size. Raises InputError as `Laws.solve` does."""
     quantity, limit = parse(budget, laws)
     law = laws[quantity]
     if not law.known:
         raise InputError(f"solve {budget}: {quantity} has no law: {law.why}")
     if law.bound:
         raise InputError(
-            f"solve {budget}: {quantity} is a lower bound ({law.bound}), so that nobody knows what keeps it"
+            f"solve {budget}: {quantity} is a lower bound ({law.bound}): which sizes keep the budget is unknown"
         )
     for name in sizes:
         if name not in law.names:
@@ -77,12 +77,12 @@ def solve(laws: LawsData, budget: str, sizes: dict[str, int]) -> dict[str, Solut
 
 
 def parse(budget: str, laws: LawsData) -> tuple[str, Limit]:
-    """`"macs <= 2G"` as a quantity and its limit. Raises InputError."""
+    """Parse `"macs <= 2G"` to a quantity and its limit. Raises InputError."""
     match = _FORM.fullmatch(budget)
     if match is None:
         raise InputError(f"solve {budget!r}: expected a budget such as 'macs <= 2G' or 'training_peak <= 24GiB'")
     name, sign, amount = match.groups()
-    _ = laws[name]
+    _ = laws[name]  # raises for an unknown name
     known = QUANTITIES.get(name) or Quantity(name, name, "bytes read and written", "bytes", lambda *_: 0)
     try:
         limit = parse_limit(f"{sign} {amount}", known)
@@ -101,15 +101,15 @@ class _Search:
         self.span = law.domain[index]
 
     def point(self, size: int) -> Point:
-        """The point at a size, the others as they are."""
+        """Return the point with this size, the other variables as given."""
         return (*self.base[: self.index], size, *self.base[self.index + 1 :])
 
-    def keeps(self, size: int) -> bool:
-        """Whether the law keeps the budget at a size."""
+    def is_within(self, size: int) -> bool:
+        """Return whether the law is within the budget at a size."""
         return self.limit.holds(Fraction(self.law.value(self.point(size))), self.limit.number)
 
     def solution(self) -> Solution:
-        """The largest size by the law, verified."""
+        """Return the largest size by the law, verified by direct analysis."""
         law, span, name = self.law, self.span, self.law.names[self.index]
         others = {n: size for i, (n, size) in enumerate(zip(law.names, self.base, strict=True)) if i != self.index}
         for other, size in others.items():
@@ -118,29 +118,29 @@ class _Search:
                 return Solution(
                     name, None, None, None, None, others, f"no law at {other} = {size}; give {other} a size"
                 )
-        if not any(piece.in_axis(self.index) for piece in law.pieces):
-            kept = "is kept" if self.keeps(span.low) else "is not kept"
+        if not any(piece.depends_on(self.index) for piece in law.pieces):
+            kept = "is kept" if self.is_within(span.low) else "is not kept"
             return Solution(name, None, None, None, None, others, f"it does not depend on {name}, and {kept} by any")
-        if not self.keeps(span.low):
+        if not self.is_within(span.low):
             value = units.exact(law.value(self.point(span.low)))
             return Solution(name, None, None, span.low, None, others, f"{name} = {span.low} needs {value} already")
         size, more = self._largest()
         return self._verified(size, more, others)._replace(among=span.lattice)
 
     def _largest(self) -> tuple[int, int | None]:
-        """The largest size that keeps the budget, and the next; None if what holds there is not known."""
+        """Return the largest size within the budget, and the next size; None if the law is not known to hold there."""
         span = self.span
         if not self._grows():
             return self._scanned()
         good, bad = span.low, span.high
-        while self.keeps(bad):
+        while self.is_within(bad):
             good = bad
             if span.above or bad >= _MOST or self.sampler.variables[self.index].firm:
                 return bad, None
             bad = span.low + (2 * bad - span.low) // span.step * span.step
         while bad - good > span.step:
             middle = good + (bad - good) // (2 * span.step) * span.step
-            good, bad = (middle, bad) if self.keeps(middle) else (good, middle)
+            good, bad = (middle, bad) if self.is_within(middle) else (good, middle)
         return good, bad
 
     def _scanned(self) -> tuple[int, int | None]:
@@ -151,11 +151,11 @@ class _Search:
                 f"solve: the law may fall as {self.law.names[self.index]} grows, and there are {count:,} sizes; give a "
                 f"range, such as {self.law.names[self.index]}={span.low}..{span.low + 1000 * span.step}"
             )
-        kept = [size for size in range(span.low, span.high + 1, span.step) if self.keeps(size)]
+        kept = [size for size in range(span.low, span.high + 1, span.step) if self.is_within(size)]
         return kept[-1], kept[-1] + span.step if kept[-1] < span.high else None
 
     def _grows(self) -> bool:
-        """Whether each piece grows with the variable: along it, no coefficient about the lowest size is negative."""
+        """Return whether each piece surely grows: no coefficient of its expansion about `low` is negative."""
         from cnncost.laws.polynomial import Nodes, interpolate
 
         for piece in self.law.pieces:
@@ -173,13 +173,13 @@ class _Search:
         return True
 
     def _verified(self, size: int, more: int | None, others: dict[str, int]) -> Solution:
-        """Held against direct analyses at both sizes."""
+        """Return the solution, checked by direct analyses at both sizes."""
         name = self.law.names[self.index]
         value = self.law.value(self.point(size))
         wrong = self._differs(size, value)
         if wrong:
             top = self.span.high
-            if size <= top or not self.keeps(top):
+            if size <= top or not self.is_within(top):
                 raise InputError(f"solve: at {name} = {size:,} {wrong}; the law was checked at others only")
             known = self.law.value(self.point(top))
             note = f"the law allows {size:,}, but there {wrong}; this is the largest that was checked"
@@ -193,7 +193,7 @@ class _Search:
         return Solution(name, size, value, more, further, others, f"at {more:,} {wrong}" if wrong else "", not wrong)
 
     def _differs(self, size: int, value: int) -> str:
-        """How a direct analysis differs; empty if it agrees."""
+        """Return how a direct analysis differs; empty if it agrees."""
         sample = self.sampler.at(self.point(size), full=self.law.quantity not in {"macs", "flops", "bytes", "params"})
         if not isinstance(sample, Sample):
             return f"the analysis fails: {sample.reason}"

@@ -1,4 +1,4 @@
-"""What a cost may vary in: the batch, the sizes of images and sequences, an input's axis, a factory's keyword."""
+"""The variables of laws: batch, sizes of images and sequences, an input's axis, a keyword of the factory."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from cnncost.sources.sizes import Axis, Leaf
 _NAME = r"(?:[A-Za-z_]\w*|\d+(?=\.))(?:\.-?\w+)*"
 _WORD = re.compile(rf"{_NAME}(?:\+{_NAME})*")
 _BATCH, _FAR, _LEAST = 65_536, 16, 1_024
-"""How far a law is checked by default: to this batch, to 16 times a model's own size, and to 1024 at least."""
+"""Default range in which laws are checked: up to this batch; other sizes up to 16 times the model's, at least 1024."""
 _MOST = 2**40
-"""Larger sizes are mistakes: no network has such an axis."""
+"""Maximum size that is accepted; no network has a larger axis."""
 
 
-class Asked(NamedTuple):
-    """What is asked to vary.
+class VariableRequest(NamedTuple):
+    """What the user wants to vary.
 
     Attributes:
         name: as given; several names joined by `+` have one size together.
-        values: of examples such as 16, 32, 64; empty: none given.
-        low, high: the range, None: as far as the law holds.
-        step: of the range.
+        values: sizes that were listed, such as 16, 32, 64; empty: none.
+        low, high: the range; None: as far as the law holds.
+        step: step of the range.
     """
 
     name: str
@@ -49,15 +49,15 @@ class Variable:
 
     Attributes:
         name: as the user gave it.
-        symbol: in formulas.
-        base: its size where the search begins, as in the model's own inputs.
-        axes: of the inputs that it sets.
-        keywords: of the factory that it sets.
+        symbol: its symbol in formulas.
+        base: its size where the search begins, usually that of the model's own inputs.
+        axes: the inputs' axes that it sets.
+        keywords: the factory's keywords that it sets.
         low, high: its range.
-        firm: whether the user gave sizes.
-        step: from one size to the next, where examples or a step were given; else 1.
-        about: what it is, in words.
-        strided: whether layers with strides may divide it: it is an axis of space.
+        firm: whether the user gave the sizes.
+        step: difference of neighbouring sizes; 1 unless a step or a list of sizes was given.
+        about: description of what it sets.
+        strided: whether it is a spatial axis, whose size layers with strides may divide.
     """
 
     name: str
@@ -73,20 +73,20 @@ class Variable:
     strided: bool = False
 
 
-def parse(vary: str | Iterable[str] | Mapping[str, Any]) -> list[Asked]:
-    """`"batch,height"`, `("batch", "ids.1=64..512")`, or `{"width": (16, 32, 64)}`; a range is a text or a `range`.
+def parse(vary: str | Iterable[str] | Mapping[str, Any]) -> list[VariableRequest]:
+    """Parse `"batch,height"`, `("batch", "ids.1=64..512")` or `{"width": (16, 32, 64)}`; ranges are str or `range`.
 
     Raises:
-        InputError: not of these forms, a size below 1, a name twice.
+        InputError: another form, a size below 1, or a name that occurs twice.
     """
     if isinstance(vary, Mapping):
         texts = [name if value is None else f"{name}={_as_text(name, value)}" for name, value in vary.items()]
     else:
         given = [vary] if isinstance(vary, str) else list(vary)
-        texts = [text for each in given for text in _apart(str(each))]
+        texts = [text for each in given for text in _split(str(each))]
     if not texts:
         raise InputError("vary: expected what to vary, such as batch,height,width or ids.1=64..512")
-    found = [_one(text) for text in texts]
+    found = [_request(text) for text in texts]
     names = [part for asked in found for part in asked.parts]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -106,8 +106,8 @@ def _as_text(name: str, value: Any) -> str:
     )
 
 
-def _apart(text: str) -> list[str]:
-    """`"batch,width=16,32"` is of two variables: what is no name belongs to the one before."""
+def _split(text: str) -> list[str]:
+    """Split `"batch,width=16,32"` into its two variables: a part that is not a name belongs to the one before."""
     found: list[str] = []
     for part in [part.strip() for part in text.split(",") if part.strip()]:
         if found and "=" in found[-1] and not _WORD.fullmatch(part.partition("=")[0].strip()):
@@ -117,12 +117,12 @@ def _apart(text: str) -> list[str]:
     return found
 
 
-def _one(text: str) -> Asked:
+def _request(text: str) -> VariableRequest:
     name, equals, sizes = (part.strip() for part in text.partition("="))
     if not _WORD.fullmatch(name):
         raise InputError(f"vary {text!r}: expected a name such as batch, ids.1=64..512 or width=16,32,64")
     if not equals:
-        return Asked(name)
+        return VariableRequest(name)
     if ".." in sizes:
         span, colon, step = sizes.partition(":")
         low, _, high = span.partition("..")
@@ -131,11 +131,11 @@ def _one(text: str) -> Asked:
             raise InputError(
                 f"vary {text!r}: expected a smaller size first, such as {name}={min(first, last)}..{first}"
             )
-        return Asked(name, (), first, last, _whole(name, step) if colon else None)
+        return VariableRequest(name, (), first, last, _whole(name, step) if colon else None)
     values = tuple(sorted({_whole(name, size) for size in sizes.split(",")}))
     if len(values) < 2:
         raise InputError(f"vary {text!r}: expected several sizes, such as {name}=16,32,64 or {name}=16..64")
-    return Asked(name, values)
+    return VariableRequest(name, values)
 
 
 def _whole(name: str, text: str) -> int:
@@ -151,22 +151,22 @@ def _whole(name: str, text: str) -> int:
 
 
 def variables(
-    asked: Sequence[Asked], tensors: Sequence[Leaf], names: Sequence[str], keywords: Mapping[str, Any], open_: bool,
-    file: OpenAxes | None = None,
+    asked: Sequence[VariableRequest], tensors: Sequence[Leaf], names: Sequence[str], keywords: Mapping[str, Any],
+    open_: bool, file: OpenAxes | None = None,
 ) -> tuple[Variable, ...]:  # fmt: skip
-    """The variables, with the axes and keywords that they set.
+    """Return the variables, with the axes and keywords that they set.
 
     Args:
-        asked: what is asked to vary.
+        asked: what the user wants to vary.
         tensors: the model's inputs.
-        names: of forward's positional parameters.
+        names: names of forward's positional parameters.
         keywords: the factory's, with their values; empty if there is nothing to build.
         open_: whether the factory takes others, too.
-        file: the axes that a file leaves open, which alone may vary; None for a model that is built.
+        file: the open axes of an ONNX file, only which may vary; None for other models.
 
     Raises:
-        InputError: a name that is neither, with near ones; a keyword whose value is no whole number and that is given
-            no sizes; sizes that belong to axes of different sizes.
+        InputError: an unknown name, with similar ones; a keyword without sizes whose default is not an int; axes of
+            different sizes that one variable sets.
     """
     found = [_variable(each, tensors, names, keywords, open_, file) for each in asked]
     symbols = [each.symbol for each in found]
@@ -183,7 +183,7 @@ def _renamed(variable: Variable, symbol: str) -> Variable:
 
 
 def _variable(
-    asked: Asked, tensors: Sequence[Leaf], names: Sequence[str], keywords: Mapping[str, Any], open_: bool,
+    asked: VariableRequest, tensors: Sequence[Leaf], names: Sequence[str], keywords: Mapping[str, Any], open_: bool,
     file: OpenAxes | None,
 ) -> Variable:  # fmt: skip
     axes: list[Axis] = []
@@ -214,20 +214,20 @@ def _variable(
 
 
 def is_keyword(name: str, ranged: bool, keywords: Mapping[str, Any], open_: bool) -> bool:
-    """Whether a name may be a keyword of the factory; where it is an axis, too, the sizes that it is given decide."""
+    """Return whether a name may be a factory's keyword: declared or, if sizes are given, taken by `**kwargs`."""
     return name in keywords or (ranged and open_ and name not in SYMBOLS and "." not in name)
 
 
 def _is_space(axis: Axis, tensors: Sequence[Leaf]) -> bool:
-    """Whether it is an axis of an image, a volume or a sound, behind the batch and the channels."""
+    """Return whether it is a spatial axis: of an image, a volume or a sound, after batch and channels."""
     leaf = next((leaf for leaf in tensors if leaf.place == axis.place), None)
     return leaf is not None and axis.number is not None and not leaf.whole and axis.number >= (1 if leaf.listed else 2)
 
 
-def _range(asked: Asked, own: int | None) -> tuple[int, int, int]:
-    """Where the search begins, and the lowest and highest size; `own` is that of the model's inputs.
+def _range(asked: VariableRequest, own: int | None) -> tuple[int, int, int]:
+    """Return where the search begins, and the lowest and highest size; `own` is the size in the model's inputs.
 
-    Sizes given as examples are enough for a law and its checks only with some more: those up to seven steps on.
+    A list of sizes is too short to find and check a law: the range extends to at least seven steps from the first.
     """
     if asked.low is not None and asked.high is not None:
         inside = own is not None and asked.low <= own <= asked.high
@@ -250,7 +250,7 @@ def _default(name: str, value: Any) -> int:
     return value
 
 
-def _symbol(asked: Asked, of_factory: bool) -> str:
+def _symbol(asked: VariableRequest, of_factory: bool) -> str:
     if asked.name in {"height+width", "width+height"} and not of_factory:
         return SYMBOLS["size"]
     first, known = asked.parts[0], [part for part in asked.parts if part in SYMBOLS]

@@ -14,7 +14,7 @@ _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def to_text(law: Polynomial, symbols: Sequence[str]) -> str:
-    """`B·(76,848·H·W + 2,048,000)`: powers common to all terms stand before the bracket."""
+    """Return `B·(76,848·H·W + 2,048,000)`: powers common to all terms are factored out."""
     names = [_atom_text(atom, symbols) for atom in law.atoms]
 
     def factor(index: int, power: int) -> str:
@@ -24,7 +24,7 @@ def to_text(law: Polynomial, symbols: Sequence[str]) -> str:
 
 
 def to_latex(law: Polynomial, symbols: Sequence[str]) -> str:
-    r"""`B\,(76{,}848\,H\,W + 2{,}048{,}000)`."""
+    r"""Return `B\,(76{,}848\,H\,W + 2{,}048{,}000)`."""
     names = [_atom_latex(atom, symbols) for atom in law.atoms]
 
     def factor(index: int, power: int) -> str:
@@ -37,7 +37,7 @@ def to_latex(law: Polynomial, symbols: Sequence[str]) -> str:
 
 
 def to_sympy(law: Polynomial, symbols: Sequence[str]) -> Any:
-    """An expression of positive integer symbols, with exact rationals."""
+    """Return a sympy expression in positive integer symbols, with exact rationals."""
     sympy = import_module("sympy")
     made = [sympy.Symbol(name, integer=True, positive=True) for name in symbols]
     values = [
@@ -55,7 +55,7 @@ def to_sympy(law: Polynomial, symbols: Sequence[str]) -> Any:
 
 
 def term_text(powers: Powers, atoms: Sequence[Atom], symbols: Sequence[str]) -> str:
-    """`B·H·W`, or `1` for the constant."""
+    """Return a product of powers: `B·H·W`, or `1` for the constant."""
     return to_text(Polynomial(tuple(atoms), ((powers, Fraction(1)),)), symbols)
 
 
@@ -79,7 +79,7 @@ def _atom_latex(atom: Atom, symbols: Sequence[str]) -> str:
 
 
 def symbol_latex(name: str) -> str:
-    """A symbol; names of several letters upright."""
+    """Return a symbol in LaTeX; names of several letters are upright."""
     if len(name) == 1:
         return name
     return rf"\mathrm{{{name.replace('_', chr(92) + '_')}}}"
@@ -88,7 +88,7 @@ def symbol_latex(name: str) -> str:
 def _written(
     law: Polynomial, factor: Any, number: Any, times: str, brackets: tuple[str, str], fraction: str, minus: str
 ) -> str:
-    """The sum of the terms, with the powers that all share before brackets."""
+    """Return the sum of the terms, with common powers factored out; the other arguments are the notation."""
     if not law.terms:
         return "0"
     common = tuple(min(powers[i] for powers, _ in law.terms) for i in range(len(law.atoms)))

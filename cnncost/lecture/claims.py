@@ -52,7 +52,7 @@ class ModelFigure:
         layer: a module's path; empty for the whole network.
         options: keyword arguments of the network's builder.
         inputs: shapes as `--input` takes them; none for the network's own.
-        optimizer: of the training step, where the quantity is of one.
+        optimizer: the training step's optimizer, for quantities of a training step.
     """
 
     network: str
@@ -175,7 +175,7 @@ class Claim:
         reason: why it differs, or a remark.
         source: who printed or stated it, if not only the slide.
         cell: its position in the slide's table.
-        keys: where it stands in the file that it was read from.
+        keys: the TOML keys that lead to it in the file that it was read from.
     """
 
     what: str
@@ -225,7 +225,7 @@ class Slide:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """Slides with claims, and whose they are."""
+    """Slides with claims, and the title of the course."""
 
     title: str
     slides: tuple[Slide, ...]

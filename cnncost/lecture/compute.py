@@ -15,7 +15,7 @@ from cnncost.lecture.values import Measured, Value, text
 from cnncost.report.model import Report
 from cnncost.shapes import parse_inputs
 
-__all__ = ["forget", "measure", "report_of"]
+__all__ = ["clear_caches", "measure", "report_of"]
 
 
 def measure(what: claims.Measure) -> Measured:
@@ -64,7 +64,7 @@ def _report(
 
 
 def report_of(network: claims.ModelFigure) -> Report:
-    """The forward pass of the network that a quantity is of."""
+    """Return the report on a forward pass of a measure's network."""
     return _report(network.network, network.options, network.inputs, False, "")
 
 
@@ -75,11 +75,11 @@ def _model_figure(what: claims.ModelFigure) -> Value:
     return value_of(report, what.quantity, what.layer)
 
 
-def forget() -> None:
+def clear_caches() -> None:
     """Clear the caches, as a name may stand for another file in another working folder."""
-    from cnncost.lecture.laws import found
+    from cnncost.lecture.laws import network_laws
 
-    for cached in (_report, _model_figure, found):
+    for cached in (_report, _model_figure, network_laws):
         cached.cache_clear()
 
 

@@ -40,7 +40,7 @@ _PLACES = 4
 
 
 WIDE = 120
-"""Characters of a terminal from which on tables have a column of notes and show the slides' calculations."""
+"""Minimum width of a terminal for tables with a column of notes and the slides' calculations."""
 _STYLES = {
     Verdict.EXACT: "within", Verdict.ROUNDED: "uncertain", Verdict.DIFFERS: "over", Verdict.STATED: "stated",
 }  # fmt: skip

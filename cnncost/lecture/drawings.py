@@ -17,9 +17,9 @@ from cnncost.report.interactive.encoding import Json, number
 from cnncost.report.outline import Item, fitting_depth, outline, visible
 
 SCHEMA = 1
-"""Version of the program's data; raised when the data's form changes."""
+"""Version of the program's data, incremented when its format changes."""
 _MOST_BOXES = 26
-"""Most boxes of a drawing; the boxes of a deeper network are blocks of layers."""
+"""Maximum number of boxes of a drawing; the boxes of a deeper network are blocks of layers."""
 
 
 def program(findings: Findings) -> Json:

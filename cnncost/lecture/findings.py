@@ -11,7 +11,7 @@ from cnncost import units
 from cnncost.errors import CnncostError
 from cnncost.lecture import claims, values
 from cnncost.lecture.arithmetic import evaluate
-from cnncost.lecture.compute import forget, measure
+from cnncost.lecture.compute import clear_caches, measure
 from cnncost.lecture.printed import parse
 from cnncost.lecture.quantity import WORDS
 from cnncost.lecture.read import CourseFile
@@ -85,7 +85,7 @@ Findings = tuple[Finding, ...]
 
 
 def examine(slide: claims.Slide, table: claims.Table, claim: claims.Claim) -> Finding:
-    """Compute a claim's exact figures and compare it with them."""
+    """Compute a claim's exact figure and further measures, and compare the printed figure with the exact one."""
     exact = measure(claim.exact) if claim.exact else None
     if claim.formula and exact and (value := evaluate(claim.formula)) != exact.value:
         raise CnncostError(f"formula: is {value:,}, but what is measured is {values.text(exact)}")
@@ -107,14 +107,17 @@ def check(file: CourseFile, slides: Iterable[claims.Slide]) -> Findings:
     Raises:
         ClaimsError: a model, layer or figure of a claim does not exist; the message begins with file and line.
     """
-    forget()
+    clear_caches()
     with chdir(file.path.parent):
         return tuple(
-            _placed(file, slide, table, claim) for slide in slides for table in slide.tables for claim in table.claims
+            _examine_in_file(file, slide, table, claim)
+            for slide in slides
+            for table in slide.tables
+            for claim in table.claims
         )
 
 
-def _placed(file: CourseFile, slide: claims.Slide, table: claims.Table, claim: claims.Claim) -> Finding:
+def _examine_in_file(file: CourseFile, slide: claims.Slide, table: claims.Table, claim: claims.Claim) -> Finding:
     try:
         return examine(slide, table, claim)
     except CnncostError as error:
@@ -153,8 +156,8 @@ def describe(what: claims.Measure) -> str:
         case claims.Law(of, vary):
             return f"{describe(of)}, as a formula of {vary.partition('=')[0]}"
         case claims.Experiment(name):
-            from cnncost.lecture.experiments import words as told_of
+            from cnncost.lecture.experiments import words as words_of
 
-            return told_of(name)
+            return words_of(name)
         case claims.Published(_, source):
             return source

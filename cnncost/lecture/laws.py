@@ -14,14 +14,14 @@ from cnncost.lecture.claims import ModelFigure, Option
 if TYPE_CHECKING:
     from cnncost.laws.laws import Laws
 
-__all__ = ["QUANTITIES", "formula", "found"]
+__all__ = ["QUANTITIES", "formula", "network_laws"]
 
 QUANTITIES = ("params", "macs", "flops", "inference_peak")
 """Quantities that have a formula; for a layer only the first three have."""
 
 
 @cache
-def found(network: str, options: tuple[tuple[str, Option], ...], inputs: tuple[str, ...], vary: str) -> Laws:
+def network_laws(network: str, options: tuple[tuple[str, Option], ...], inputs: tuple[str, ...], vary: str) -> Laws:
     """Return the formulas of all quantities of a network."""
     from cnncost.laws.derive import formula as laws_of
     from cnncost.shapes import parse_inputs
@@ -36,7 +36,7 @@ def formula(of: ModelFigure, vary: str) -> str:
     Raises:
         CnncostError: no such layer, or the quantity has no exact formula.
     """
-    laws = found(of.network, of.options, of.inputs, vary)
+    laws = network_laws(of.network, of.options, of.inputs, vary)
     law = laws[of.quantity]
     if not law.known:
         raise CnncostError(f"{of.quantity} of {of.network}: {law.why}")

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from cnncost.lecture.arithmetic import evaluate, is_formula
 
-__all__ = ["Figure", "Number", "doubt", "parse"]
+__all__ = ["Figure", "Number", "ambiguity", "parse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def parse(text: str) -> Figure:
     return _number(match) if match else stripped
 
 
-def doubt(text: str) -> str:
+def ambiguity(text: str) -> str:
     """Return a message for a figure that could be read in two ways, with what to write instead; else an empty string.
 
     `parse` takes the first number and leaves the rest, which is right for `60k digits images` and not for `25,6M`.

@@ -1,4 +1,4 @@
-"""Quantities of a network as a whole, or of a layer with all its submodules: what it costs, what goes in and out."""
+"""Quantities of a network, or of a layer with all its submodules: costs, shapes of inputs and outputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cnncost.lecture.quantity import (
     nodes,
     output_of,
     quantity,
-    square,
+    side_or_extents,
     value_of,
 )
 from cnncost.lecture.values import Value
@@ -61,7 +61,7 @@ def param_bytes(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quant
 
 @quantity("MACs", needs_rules=True)
 def macs(report: Report, layer: str) -> Value:
-    """Multiply-accumulates for the input: for one image, if that is what it is."""
+    """Multiply-accumulates for the whole input: of one image, if the input is a batch of one."""
     return report.module(layer).macs
 
 
@@ -85,23 +85,24 @@ def training_peak(report: Report, layer: str) -> Value:  # noqa: ARG001  # a qua
 
 @quantity("parameters by device", network_only=True)
 def params_by_device(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
-    """Parameters on each device of a model that is on several."""
-    return _each(report, "params")
+    """Parameters on each device of a model on several devices."""
+    return _by_device(report, "params")
 
 
 @quantity("MACs by device", network_only=True, needs_rules=True)
 def macs_by_device(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
     """Multiply-accumulates that each device computes for the input."""
-    return _each(report, "macs")
+    return _by_device(report, "macs")
 
 
 @quantity("bytes at the peak of a training step by device", network_only=True, needs_rules=True, training=True)
 def training_peak_by_device(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
     """Bytes of tensors alive on each device at the peak of a training step."""
-    return _each(report, "training_peak")
+    return _by_device(report, "training_peak")
 
 
-def _each(report: Report, name: str) -> str:
+def _by_device(report: Report, name: str) -> str:
+    """Return a figure of each device, in words: `1,024 on cuda:0 and 512 on cuda:1`."""
     if not report.devices:
         raise CnncostError(f"{report.model}: is on one device; expected a model whose code puts it on several")
     return " and ".join(f"{exact(getattr(each, name))} on {each.device}" for each in report.devices)
@@ -122,7 +123,7 @@ def input_size(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quanti
 @quantity("input side", network_only=True)
 def input_side(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
     """Side of a square image."""
-    return square(input_of(report)[1:])
+    return side_or_extents(input_of(report)[1:])
 
 
 @quantity("input channels", network_only=True)
@@ -164,14 +165,14 @@ def map_size(report: Report, layer: str) -> Value:
 @quantity("map side")
 def map_side(report: Report, layer: str) -> Value:
     """Side of a layer's feature maps."""
-    return square(_maps(report, layer))
+    return side_or_extents(_maps(report, layer))
 
 
 def _maps(report: Report, layer: str) -> tuple[int, ...]:
     shape = output_of(report, layer)
     if len(shape) <= 1:
         raise CnncostError(
-            f"{layer or report.model}: returns no maps, but {prod(shape)} values; its number is `features`"
+            f"{layer or report.model}: returns no maps, but {prod(shape)} values, whose number is `features`"
         )
     return shape[1:]
 
@@ -188,12 +189,12 @@ def receptive_field(report: Report, layer: str) -> Value:
     return "×".join(_extent(report, layer, str(n)) for n in size)
 
 
-def _extent(report: Report, layer: str, told: str) -> str:
-    if told == "unknown":
+def _extent(report: Report, layer: str, size: str) -> str:
+    if size == "unknown":
         raise CnncostError(
             f"{layer or report.model}: its receptive field is unknown: an op in between can't be followed"
         )
-    return told
+    return size
 
 
 @quantity("jump")
@@ -208,7 +209,7 @@ def jump(report: Report, layer: str) -> Value:
 
 @quantity("connections")
 def connections(report: Report, layer: str) -> Value:
-    """Connections as LeCun counts them, biases included; of networks of the zoo with their own inputs."""
+    """Connections as LeCun counts them, biases included; only for networks of the zoo, with their own inputs."""
     from cnncost import zoo
     from cnncost.zoo.connections import connections as count
 

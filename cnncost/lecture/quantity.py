@@ -20,14 +20,14 @@ __all__ = [
     "TRAINING",
     "WORDS",
     "Quantity",
-    "agreed",
+    "common_attribute",
     "graph_of",
     "input_of",
     "layers",
     "nodes",
     "output_of",
     "quantity",
-    "square",
+    "side_or_extents",
     "value_of",
 ]  # fmt: skip
 
@@ -103,8 +103,8 @@ def layers(report: Report, layer: str, *kinds: str) -> list[Node]:
     return list(by_module.values())
 
 
-def agreed(report: Report, layer: str, attribute: str, *kinds: str) -> Any:
-    """Return an attribute of a layer's ops of these kinds.
+def common_attribute(report: Report, layer: str, attribute: str, *kinds: str) -> Any:
+    """Return an attribute that a layer's ops of these kinds have in common.
 
     Raises:
         CnncostError: there is no such op, or their values differ.
@@ -136,6 +136,6 @@ def input_of(report: Report) -> tuple[int, ...]:
     return report.inputs[0][0][1:]
 
 
-def square(extents: tuple[int, ...]) -> Value:
+def side_or_extents(extents: tuple[int, ...]) -> Value:
     """Return one number if all extents are equal: 2 instead of 2×2."""
     return extents[0] if len(set(extents)) == 1 else extents

@@ -12,7 +12,7 @@ from typing import Any
 from cnncost.errors import CnncostError
 from cnncost.lecture.arithmetic import evaluate
 from cnncost.lecture.claims import TOTAL, Below, Cell, Claim, Course, Experiment, Measure, Slide, Table
-from cnncost.lecture.printed import doubt
+from cnncost.lecture.printed import ambiguity
 from cnncost.lecture.read_measures import Measures
 from cnncost.toml_file import Keys, parsed, text_of
 
@@ -122,7 +122,7 @@ class CourseFile(Measures):
         if claim.exact is None or isinstance(claim.exact, (Below, Experiment)):
             return  # a statement, or nothing to compare with
         name = "value" if claim.value else "printed"
-        if why := doubt(claim.value or claim.printed):
+        if why := ambiguity(claim.value or claim.printed):
             raise self.wrong((*claim.keys, name), f"{name}: {why}")
 
     def _beside(self, table: dict[str, Any], keys: Keys) -> tuple[tuple[str, Measure], ...]:

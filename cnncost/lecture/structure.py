@@ -1,4 +1,4 @@
-"""Quantities of a network's build: how many layers of which kind, and their kernels, strides and groups."""
+"""Quantities of a network's structure: number of layers of each kind, their kernels, strides and groups."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from cnncost.errors import CnncostError
-from cnncost.lecture.quantity import agreed, graph_of, layers, nodes, output_of, quantity, square
+from cnncost.lecture.quantity import common_attribute, graph_of, layers, nodes, output_of, quantity, side_or_extents
 from cnncost.lecture.values import Value
 from cnncost.report.model import Report
 
@@ -20,7 +20,7 @@ _ACTIVATIONS = {
     "hardswish": "hard swish", "hardtanh": "hard tanh", "hardshrink": "hard shrink",
     "softshrink": "soft shrink", "tanhshrink": "tanh shrink", "gelu": "GELU", "gelu_tanh": "GELU",
 }  # fmt: skip
-"""Pointwise functions that are activation functions, by the ops' names, as papers write them."""
+"""Names of activation functions as papers write them, by the attribute `fn` of pointwise ops."""
 
 
 @quantity("hidden units")
@@ -31,7 +31,7 @@ def hidden_units(report: Report, layer: str) -> Value:
 
 @quantity("name, by its maps,")
 def conv_name(report: Report, layer: str) -> Value:
-    """The slides' name for a convolution: Conv-6 for one with 6 output maps."""
+    """The slides' name of a convolution, by its number of output maps: Conv-6."""
     return f"Conv-{output_of(report, layer)[0]}"
 
 
@@ -48,7 +48,7 @@ def maps_by_layer(report: Report, layer: str) -> Value:
 @quantity("kernel side")
 def kernel_side(report: Report, layer: str) -> Value:
     """Side of a layer's filters: F."""
-    return square(_extents(report, layer, "kernel"))
+    return side_or_extents(_extents(report, layer, "kernel"))
 
 
 @quantity("kernel")
@@ -60,17 +60,17 @@ def kernel(report: Report, layer: str) -> Value:
 @quantity("stride")
 def stride(report: Report, layer: str) -> Value:
     """Stride: input positions from one window to the next."""
-    return square(_extents(report, layer, "stride"))
+    return side_or_extents(_extents(report, layer, "stride"))
 
 
 @quantity("padding")
 def padding(report: Report, layer: str) -> Value:
     """Padding: zeros added on each side."""
-    return square(_extents(report, layer, "padding"))
+    return side_or_extents(_extents(report, layer, "padding"))
 
 
 def _extents(report: Report, layer: str, attribute: str) -> tuple[int, ...]:
-    value: Any = agreed(report, layer, attribute, "conv", "pool")
+    value: Any = common_attribute(report, layer, attribute, "conv", "pool")
     if not isinstance(value, tuple):
         raise CnncostError(f"{layer or report.model}: {attribute} is {value!r}, not a number")
     return value
@@ -78,8 +78,8 @@ def _extents(report: Report, layer: str, attribute: str) -> tuple[int, ...]:
 
 @quantity("groups")
 def groups(report: Report, layer: str) -> Value:
-    """Number of groups of a convolution's maps; each sees only its part of the input."""
-    count: int = agreed(report, layer, "groups", "conv")
+    """Number of groups of a convolution; each group of output maps reads only its part of the input maps."""
+    count: int = common_attribute(report, layer, "groups", "conv")
     return count
 
 
@@ -136,7 +136,7 @@ def _single_positions(report: Report, layer: str) -> int:
 
 @quantity("layers on the longest path")
 def depth(report: Report, layer: str) -> Value:
-    """Number of convolutions and linear layers one after the other; what runs beside a longer path is not counted."""
+    """Number of convolutions and linear layers on the longest path; those of a shorter branch don't count."""
     counted = {node.outputs[0] for node in layers(report, layer, "conv", "linear")}
     reached: dict[int, int] = {}
     for node in graph_of(report).nodes:

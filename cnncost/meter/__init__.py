@@ -4,7 +4,7 @@ meter.py         the Meter, around a plain loop
 cost.py          the cost of a step, by the shapes of its inputs
 lightning.py     a callback for PyTorch Lightning
 transformers.py  a callback for the Trainer of Transformers
-watched.py       the Meter that both callbacks use: its failures never abort a training
+safe_meter.py    the Meter that both callbacks use: its failures never abort a training
 """
 
 from importlib import import_module

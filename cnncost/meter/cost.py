@@ -37,11 +37,11 @@ class StepCosts:
         self.first: Report | None = None
 
     def single(self, inputs: Any) -> bool:
-        """Whether the analysis of these inputs found that they are one example, without a batch axis."""
+        """Return whether the analysis of these inputs found that they are one example, without a batch axis."""
         return frozen(inputs) in self._single
 
     def single_example(self, inputs: Any) -> bool:
-        """The same, by an analysis; False if that fails."""
+        """Analyze these inputs if need be, then return as `single`; False if the analysis fails."""
         try:
             self.of(inputs)
         except CnncostError:
@@ -49,11 +49,11 @@ class StepCosts:
         return self.single(inputs)
 
     def has(self, inputs: Any) -> bool:
-        """Whether the cost of a step with these inputs is known already."""
+        """Return whether the cost of a step with these inputs is known already."""
         return frozen(inputs) in self._known
 
     def of(self, inputs: Any) -> Cost:
-        """The cost of a step with these inputs, as returned by `described`. Raises CnncostError as `analyze` does."""
+        """Return the cost of a step with these inputs (see `described`). Raises CnncostError as `analyze` does."""
         key = frozen(inputs)
         if key not in self._known:
             arguments = inputs if self._prepare is None else self._prepare(inputs)
@@ -114,13 +114,13 @@ def frozen(inputs: Any) -> Hashable:
 
 
 def examples(inputs: Any) -> int:
-    """Number of examples: the size of the first tensor's first axis; 1 if there is none."""
+    """Return the number of examples: the size of the first tensor's first axis; 1 if there is none."""
     first = next(iter(_tensors(inputs)), None)
     return first.shape[0] if first is not None and first.shape else 1
 
 
 def resized(inputs: Any, batch: int) -> Any:
-    """The inputs with another batch size: replaces every first axis whose size is the old batch size.
+    """Return the inputs with another batch size: replaces every first axis whose size is the old batch size.
 
     Raises:
         InputError: no tensor has a first axis.

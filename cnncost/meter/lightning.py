@@ -15,7 +15,7 @@ from torch import nn
 from cnncost.devices import find
 from cnncost.errors import MissingPackageError
 from cnncost.meter.meter import Meter, Rates
-from cnncost.meter.watched import MeterWarning, Watched
+from cnncost.meter.safe_meter import MeterWarning, SafeMeter
 
 try:
     from lightning.pytorch import Callback
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 
 def first_of(batch: Any) -> Any:
-    """The usual input of forward: the images of a batch (images, labels)."""
+    """Return the usual input of forward: the images of a batch (images, labels)."""
     return batch[0] if isinstance(batch, (tuple, list)) else batch
 
 
-_WAY_OUT = (
+_ADVICE = (
     "say what forward takes of a batch, MeterCallback(inputs=lambda batch: batch['image']), which module it is called "
     "on, MeterCallback(model=lambda module: module.net), or what one example costs, MeterCallback(cost=(macs, flops))"
 )
@@ -70,47 +70,47 @@ class MeterCallback(Callback):  # type: ignore[misc]  # Any to the type checker,
         self._every, self._inputs, self._model, self._options = every, inputs, model, options
         if options.get("device") is not None:
             find(options["device"])
-        self._watched: Watched | None = None
-        self._told = False
+        self._safe: SafeMeter | None = None
+        self._totals_logged = False
         self.last: Rates | None = None
 
     @property
     def meter(self) -> Meter | None:
         """The Meter of the current fit; None before the first."""
-        return None if self._watched is None else self._watched.meter
+        return None if self._safe is None else self._safe.meter
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Create a Meter for this fit."""
         del trainer
-        self._told = False
+        self._totals_logged = False
         example = getattr(pl_module, "example_input_array", None)
-        self._watched = Watched(self._chosen(pl_module), _WAY_OUT, example, **self._options)
+        self._safe = SafeMeter(self._measured_module(pl_module), _ADVICE, example, **self._options)
 
-    def _chosen(self, module: LightningModule) -> nn.Module:
+    def _measured_module(self, module: LightningModule) -> nn.Module:
         try:
             return self._model(module)
         except Exception as error:  # noqa: BLE001  # no failure here may abort the user's training
-            warnings.warn(f"cnncost: MeterCallback(model=…) failed: {error!r}; {_WAY_OUT}", MeterWarning, stacklevel=3)
+            warnings.warn(f"cnncost: MeterCallback(model=…) failed: {error!r}; {_ADVICE}", MeterWarning, stacklevel=3)
             return module  # type: ignore[no-any-return]  # Any to the type checker, which may lack the package
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Analyze the model before training on the first batch, so that a failure is reported early."""
         del pl_module, batch_idx
-        if self._watched is None or self._told:
+        if self._safe is None or self._totals_logged:
             return
-        self._told = True
-        self._watched.try_out(lambda: self._inputs(batch))
-        if self._watched.report is not None:
-            _log(trainer, self._watched.report.log_dict())
+        self._totals_logged = True
+        self._safe.try_out(lambda: self._inputs(batch))
+        if self._safe.report is not None:
+            _log(trainer, self._safe.report.log_dict())
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count the batch, and log the rates if they are due."""
         del pl_module, outputs
-        if self._watched is None:
+        if self._safe is None:
             return
-        self._watched.step(lambda: self._inputs(batch))
+        self._safe.step(lambda: self._inputs(batch))
         if (batch_idx + 1) % (self._every or int(getattr(trainer, "log_every_n_steps", 50))) == 0:
             self._log_rates(trainer)
 
@@ -132,7 +132,7 @@ class MeterCallback(Callback):  # type: ignore[misc]  # Any to the type checker,
             self.meter.resume()
 
     def _log_rates(self, trainer: Trainer) -> None:
-        rates = self._watched.lap() if self._watched is not None else None
+        rates = self._safe.lap() if self._safe is not None else None
         if rates is not None:
             self.last = rates
             _log(trainer, rates.log_dict())

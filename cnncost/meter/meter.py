@@ -30,7 +30,7 @@ class Rates(NamedTuple):
     Attributes:
         steps, examples: numbers of measured steps and examples, without warm-up.
         seconds: their duration, without pauses.
-        macs, flops: of the model, forward and in training backward; None if a callback could not analyze it.
+        macs, flops: counts of the model, forward and in training backward; None if it could not be analyzed.
         peak_flops: FLOP/s of the device; None if no device was passed.
     """
 
@@ -64,7 +64,7 @@ class Rates(NamedTuple):
         return 2 * self.macs / self.seconds / self.peak_flops
 
     def log_dict(self, prefix: str = "meter/") -> dict[str, float]:
-        """Numbers by flat names, for an experiment tracker."""
+        """Return the rates by flat names, for an experiment tracker."""
         values = {
             "examples_per_second": self.examples_per_second,
             "seconds_per_step": self.seconds_per_step,
@@ -117,13 +117,13 @@ class Meter:
     ) -> None:  # fmt: skip
         if not callable(getattr(model, "parameters", None)):
             raise InputError(
-                f"Meter: expected the nn.Module that the loop runs, got {model!r}; what a name such as 'resnet50' "
-                "stands for costs, cnncost.analyze tells"[:300]
+                f"Meter: expected the nn.Module that the loop runs, got {model!r}; the cost of a "
+                "name such as 'resnet50' is given by cnncost.analyze"[:300]
             )
         first = next(model.parameters(), None)
         self._cuda = first.device if first is not None and first.device.type == "cuda" else None
         self._inputs = None if inputs is None else described(inputs)
-        self._each = None if cost is None else Cost(*cost)
+        self._cost_per_example = None if cost is None else Cost(*cost)
         self._costs = StepCosts(model, training=training, prepare=prepare)
         if device is not None:
             own_dtype = "float32" if first is None else str(first.dtype).removeprefix("torch.")
@@ -139,7 +139,7 @@ class Meter:
         self._left = self._warmup
         self._start: float | None = self._clock() if not self._warmup else None
         self._last = self._start
-        self._lost = self._later = 0.0  # seconds not spent training: up to the last step, and since then
+        self._lost = self._later = 0.0  # seconds not measured: up to the last step, and since then
         self._paused: float | None = None
         self._counts: Counter[Hashable] = Counter()
         self._lap: tuple[float, Counter[Hashable]] = (0.0, Counter())
@@ -161,7 +161,7 @@ class Meter:
         if self._left:
             self._left -= 1
             if not self._left:
-                self._settle()
+                self._synchronize()
                 self._start = self._last = self._clock()
                 self._lost = 0.0
             return
@@ -199,10 +199,10 @@ class Meter:
         return f"Meter of {type(self._costs.model).__name__}, {what}: {steps} step{'' if steps == 1 else 's'} measured"
 
     def _known_rates(self) -> Rates | None:
-        """The rates, if nothing is left to analyze nor to wait for."""
+        """Return the rates, if nothing is left to analyze or to wait for; else None."""
         if self._cuda is not None:
             return None
-        counted = self.without_cost or self._each is not None
+        counted = self.without_cost or self._cost_per_example is not None
         try:
             analyzed = counted or all(self._costs.has(self._inputs_of(key)) for key in self._counts)
             return self._summed(self._elapsed(), self._counts) if analyzed else None
@@ -219,7 +219,7 @@ class Meter:
         self.without_cost = True
 
     def rates(self) -> Rates:
-        """Rates over all steps so far.
+        """Return rates over all steps so far.
 
         Raises:
             CnncostError: no step was measured, or the model can't be analyzed.
@@ -230,7 +230,7 @@ class Meter:
         return latest
 
     def lap(self) -> Rates | None:
-        """Rates since the last lap; None if no step was measured since. Raises CnncostError as `rates` does."""
+        """Return rates since the last lap; None if no step was measured since. Raises CnncostError as `rates` does."""
         elapsed, (before, counted) = self._elapsed(), self._lap
         lap_rates = self._rates(elapsed - before, self._counts - counted)
         if lap_rates is not None:
@@ -249,7 +249,7 @@ class Meter:
     def pause(self) -> None:
         """Stop the clock; on a CPU, the time since the last step doesn't count either."""
         if self._paused is None:
-            self._settle()
+            self._synchronize()
             self._paused = self._clock()
 
     def resume(self) -> None:
@@ -262,18 +262,18 @@ class Meter:
                 self._later = now - self._last
             self._paused = None
 
-    def _settle(self) -> None:
+    def _synchronize(self) -> None:
         """Wait for an asynchronous device, so that all counted steps have really finished."""
         if self._cuda is not None:
             torch.cuda.synchronize(self._cuda)
 
     def _elapsed(self) -> float:
-        """Measured seconds up to the last step; on an asynchronous device up to now, after waiting for it."""
+        """Return measured seconds up to the last step; on an asynchronous device up to now, after waiting for it."""
         if self._start is None or self._last is None:
             return 0.0
         if self._cuda is None:
             return self._last - self._start - self._lost
-        self._settle()
+        self._synchronize()
         now = self._clock() if self._paused is None else self._paused
         return now - self._start - self._lost - self._later
 
@@ -300,20 +300,20 @@ class Meter:
         )
 
     def _step(self, key: Hashable) -> tuple[int, Cost]:
-        """Number of examples, and cost, of a step with this key."""
+        """Return the number of examples and the cost of a step with this key."""
         if type(key) is int and key < 1:
             raise InputError(f"Meter: a step of {key} examples; expected 1 or more")
         if self.without_cost:
             return key if type(key) is int else examples(self._shapes.get(key)), Cost(0, 0)
-        if self._each is None:
+        if self._cost_per_example is None:
             inputs = self._inputs_of(key)
             cost = self._costs.of(inputs) if type(key) is not int else self._of_batch(inputs, key)
             return 1 if self._costs.single(inputs) else examples(inputs), cost
         batch = key if type(key) is int else examples(self._inputs_of(key))
-        return batch, Cost(batch * self._each.macs, batch * self._each.flops)
+        return batch, Cost(batch * self._cost_per_example.macs, batch * self._cost_per_example.flops)
 
     def _of_batch(self, inputs: Any, batch: int) -> Cost:
-        """The cost of a step of so many examples. Raises InputError for inputs that have no axis for them."""
+        """Return the cost of a step of so many examples. Raises InputError for inputs without a batch axis."""
         try:
             cost = self._costs.of(inputs)
         except CnncostError:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 
 def peak_of(device: str, dtype: str) -> float:
-    """Peak FLOP/s of a device, built-in or measured by the user, in a number format.
+    """Return the peak FLOP/s of a device, built-in or measured by the user, for a dtype.
 
     Raises:
-        CnncostError: unknown device, or no figure for this format.
+        CnncostError: unknown device, or no figure for this dtype.
     """
     from cnncost.devices import find
 

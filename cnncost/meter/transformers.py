@@ -15,7 +15,7 @@ from torch import nn
 from cnncost.errors import MissingPackageError
 from cnncost.meter.cost import described
 from cnncost.meter.meter import Meter, Rates
-from cnncost.meter.watched import Watched
+from cnncost.meter.safe_meter import SafeMeter
 from cnncost.shapes import TensorText
 
 try:
@@ -52,13 +52,13 @@ def with_masks(inputs: Any) -> Any:
     }  # fmt: skip
 
 
-_WAY_OUT = (
-    "say what one example costs, add_meter(trainer, cost=(macs, flops)), or make of shapes what the model reads by "
+_ADVICE = (
+    "say what one example costs, add_meter(trainer, cost=(macs, flops)), or turn shapes into the model's inputs by "
 )
-_WAY_OUT += "add_meter(trainer, prepare=function)"
+_ADVICE += "add_meter(trainer, prepare=function)"
 
 
-def _same(inputs: Any) -> Any:
+def _identity(inputs: Any) -> Any:
     return inputs
 
 
@@ -81,14 +81,14 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
         self._hook: Any = None
         self._model: nn.Module | None = None
         self._seen: list[Any] = []
-        self._watched: Watched | None = None
-        self._told = False
+        self._safe: SafeMeter | None = None
+        self._totals_logged = False
         self.last: Rates | None = None
 
     @property
     def meter(self) -> Meter | None:
         """The Meter of the current training; None before the first."""
-        return None if self._watched is None else self._watched.meter
+        return None if self._safe is None else self._safe.meter
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -96,17 +96,17 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
         """Create a Meter for this training and register the hook that reads shapes."""
         del args, state, control
         model: nn.Module = kwargs["model"]
-        self._watched = Watched(model, _WAY_OUT, **{"prepare": with_masks, **self._options})
-        self._told = False
+        self._safe = SafeMeter(model, _ADVICE, **{"prepare": with_masks, **self._options})
+        self._totals_logged = False
         self._seen, self._model = [], model
-        self._hook = model.register_forward_pre_hook(self._look, with_kwargs=True)
+        self._hook = model.register_forward_pre_hook(self._note_shapes, with_kwargs=True)
 
-    def _look(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _note_shapes(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if model is self._model and model.training:  # analysis runs a copy of the model, which has this hook too
             tensors = {key: value for key, value in kwargs.items() if hasattr(value, "shape")}
             self._seen.append(described(tensors or args))
-            if self._watched is not None:
-                self._watched.try_out(lambda: self._seen[-1])
+            if self._safe is not None:
+                self._safe.try_out(lambda: self._seen[-1])
 
     def on_substep_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -119,12 +119,12 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
         """Count a step; if the Trainer is about to log, log the rates too."""
         del args, state, kwargs
         self._count()
-        if self._watched is not None and self._watched.report is not None and not self._told:
-            self._told = True
+        if self._safe is not None and self._safe.report is not None and not self._totals_logged:
+            self._totals_logged = True
             wanted = control.should_log
-            self._trainer.log(self._watched.report.log_dict())
+            self._trainer.log(self._safe.report.log_dict())
             control.should_log = wanted
-        rates = self._watched.lap() if self._watched is not None and control.should_log else None
+        rates = self._safe.lap() if self._safe is not None and control.should_log else None
         if rates is not None:
             self.last = rates
             self._trainer.log(rates.log_dict())
@@ -151,6 +151,6 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
 
     def _count(self) -> None:
         for inputs in self._seen:
-            if self._watched is not None:
-                self._watched.step(partial(_same, inputs))
+            if self._safe is not None:
+                self._safe.step(partial(_identity, inputs))
         self._seen = []

@@ -12,7 +12,7 @@ from cnncost.plots.marks import BOUNDS
 from cnncost.plots.picture import picture
 
 _NEAR = 0.8
-"""Labels of dots closer than this (difference of log seconds) would overlap."""
+"""Minimum distance of labelled dots, as a difference of log seconds; closer labels would overlap."""
 
 
 def draw_errors(bench: Bench, path: str) -> None:
@@ -45,7 +45,7 @@ def draw_errors(bench: Bench, path: str) -> None:
 
 
 def _apart(rows: list[Joined]) -> list[Joined]:
-    """Rows to label: the largest errors first, skipping rows close to one that is already labelled."""
+    """Return the rows to label: the largest errors first, skipping rows close to one that is already labelled."""
     named: list[Joined] = []
     for row in sorted(rows, key=lambda row: -abs(row.error or 0.0)):
         x = row.seconds or 1.0
@@ -67,8 +67,12 @@ def draw_batches(bench: Bench, path: str) -> None:
             )
             batches = [row.case.batch or 0 for row in of]
             axes.plot(batches, [row.seconds or 0.0 for row in of], "o-", color=colour, label=name, markersize=5)
-            guessed = [(b, row.predicted_seconds) for b, row in zip(batches, of, strict=True) if row.predicted_seconds]
-            axes.plot([b for b, _ in guessed], [p for _, p in guessed], "--", color=colour, alpha=0.7, linewidth=1.2)
+            predicted = [
+                (b, row.predicted_seconds) for b, row in zip(batches, of, strict=True) if row.predicted_seconds
+            ]
+            axes.plot(
+                [b for b, _ in predicted], [p for _, p in predicted], "--", color=colour, alpha=0.7, linewidth=1.2
+            )
         batches = sorted({row.case.batch or 0 for row in rows})
         axes.set_xticks(batches, [str(b) for b in batches])
         axes.yaxis.set_major_formatter(lambda value, _: units.si(value, "s"))
@@ -82,7 +86,7 @@ def draw_batches(bench: Bench, path: str) -> None:
 
 
 def _first(row: Joined, rows: list[Joined]) -> bool:
-    """Whether the row belongs to the network's one line: its first case that is not compiled, else its first case."""
+    """Return whether a row is on the network's line: of its first case that is not compiled, else its first case."""
     kinds = dict.fromkeys(other.case._replace(batch=None) for other in rows if other.name == row.name)
     plain = [kind for kind in kinds if not kind.compiled] or list(kinds)
     return row.case._replace(batch=None) == plain[0]

@@ -25,7 +25,7 @@ _FEW = 3
 
 
 def chosen(rows: Sequence[Growth]) -> list[Growth]:
-    """Default layers to draw: for each jump the last layer with a numeric field; with few jumps, evenly spaced ones."""
+    """Return default layers to draw: for each jump the last one with a numeric field; with few jumps, evenly spaced."""
     grown = [row for row in rows if row.grew and _drawable(row)]
     last = {row.field.jump: row for row in grown}
     if len(last) >= _FEW:
@@ -35,7 +35,7 @@ def chosen(rows: Sequence[Growth]) -> list[Growth]:
 
 
 def _drawable(row: Growth) -> bool:
-    """Whether the field is a box and the layer's units lie along the input's axes."""
+    """Return whether the field is a box and the layer's units lie along the input's axes."""
     size = row.field.size
     return all(isinstance(n, int) for n in size) and any(n != 1 for n in size) and len(row.units) == len(size)
 
@@ -97,12 +97,12 @@ def _boxes(axes: Axes, rows: Sequence[Growth]) -> None:
 
 
 def _plane(sizes: Sequence[int]) -> tuple[int, int]:
-    """Height and width of the drawn input: the last two axes; a single axis becomes a strip."""
+    """Return height and width of the drawn input: the last two axes; a single axis becomes a strip."""
     return (sizes[-2], sizes[-1]) if len(sizes) > 1 else (max(1, sizes[0] // 4), sizes[0])
 
 
 def _middle(row: Growth) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Start and length of the middle unit's field along rows and columns."""
+    """Return start and length of the middle unit's field along rows and columns."""
     field = row.field
     spans: list[tuple[float, float]] = []
     own = len(row.units) == len(field.size)  # else the layer's units don't lie along the input's axes
@@ -123,9 +123,9 @@ Points: TypeAlias = list[tuple[int, int]]
 
 
 def paths(points: Points) -> tuple[Points, list[Points]]:
-    """The layers on the longest path so far, and runs of others, whose fields are smaller than an earlier one.
+    """Return the layers on the longest path so far, and runs of others, whose fields are smaller than an earlier one's.
 
-    In order of execution a shortcut stands behind the layers that it goes around: one line through all is a saw.
+    In order of execution a shortcut follows the layers that it bypasses, so that one line through all would zigzag.
     """
     main: Points = []
     shorter: list[Points] = []

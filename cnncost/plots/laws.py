@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cnncost.laws.law import Law
 
 _MOST = 400
-"""Most points of a curve."""
+"""Maximum number of points of a curve."""
 _TIMES = 4
 """A curve ends at this multiple of the model's own size, unless the law ends before."""
 
@@ -41,28 +41,28 @@ def draw_laws(laws: LawsData, path: str | Path, quantity: str = "macs") -> None:
 
 
 def _draw(axes: object, law: Law, index: int) -> None:
-    """One variable's curve and points."""
+    """Draw one variable's curve and points."""
     from matplotlib.axes import Axes
     from matplotlib.ticker import FuncFormatter
 
     assert isinstance(axes, Axes)
-    written = units.data if "peak" in law.quantity or law.quantity in {"bytes", "activations"} else units.compact
+    as_text = units.data if "peak" in law.quantity or law.quantity in {"bytes", "activations"} else units.compact
     span, own = law.domain[index], law.base[index]
     last = min(span.high, max(_TIMES * own, span.low + 8 * span.step))
     count = (last - span.low) // span.step
     sizes = [span.low + span.step * (k * count // min(count, _MOST)) for k in range(min(count, _MOST) + 1)]
-    axes.plot(sizes, [law.at(_at(law.base, index, size)) for size in sizes], color=COLORS[0], linewidth=1.2)
+    axes.plot(sizes, [law.at(_replaced_size(law.base, index, size)) for size in sizes], color=COLORS[0], linewidth=1.2)
     measured = sorted(
         (point[index], value) for point, value in law.samples.items()
-        if point[index] <= last and _at(point, index, own) == law.base
+        if point[index] <= last and _replaced_size(point, index, own) == law.base
     )  # fmt: skip
     axes.plot([x for x, _ in measured], [y for _, y in measured], "o", color=COLORS[1], markersize=3.5)
     others = [f"{s} = {n}" for i, (s, n) in enumerate(zip(law.symbols, law.base, strict=True)) if i != index]
     axes.set_title(f"{HEADINGS[law.quantity]}{', ' + ', '.join(others) if others else ''}", fontsize=9, loc="left")
     axes.set_xlabel(f"{law.names[index]}, points: direct analyses")
     axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: written(round(value))))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: as_text(round(value))))
 
 
-def _at(point: Sequence[int], index: int, size: int) -> tuple[int, ...]:
+def _replaced_size(point: Sequence[int], index: int, size: int) -> tuple[int, ...]:
     return (*point[:index], size, *point[index + 1 :])

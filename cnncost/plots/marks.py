@@ -18,9 +18,9 @@ def human_axis(axis: Any, name: str, written: Callable[[int], str] | None = None
     """Format an axis of counts, logarithmic or not, with readable ticks that all differ.
 
     Args:
-        axis: its limits have to be final.
-        name: its label.
-        written: a count as text; None: `12.0 M`, with as many digits as neighbours need to differ.
+        axis: the axis; its limits have to be final.
+        name: the axis label.
+        written: returns a count as text; None: `12.0 M`, with as many digits as neighbouring ticks need to differ.
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -41,7 +41,7 @@ def _is_whole(value: float) -> bool:
 
 
 def _counts(ticks: Sequence[int]) -> Callable[[int], str]:
-    """Counts as text, by which the ticks differ: `21.65 M` where `21.6 M` would be said twice."""
+    """Return a function that formats counts so that all ticks differ: `21.65 M` if `21.6 M` would occur twice."""
     from cnncost import units
 
     if len({units.compact(tick) for tick in ticks}) == len(set(ticks)):
@@ -66,11 +66,11 @@ def name_points(
     A line crosses no label, and no label a line. Call it last: the layout must not change afterwards.
 
     Args:
-        axes: where the points are.
-        points: by label.
+        axes: the axes with the points.
+        points: points by label.
         others: unlabelled points that must not be covered either.
-        radii: of the dots, in typographic points: a label stands outside of its own.
-        texts: what is written already.
+        radii: radii of the dots in typographic points, by label; a label is placed outside of its dot.
+        texts: text that is there already.
 
     Returns:
         The labels.
@@ -109,7 +109,7 @@ def name_points(
 
 
 def _leader(spot: tuple[float, float], box: BboxBase) -> list[tuple[float, float]]:
-    """Places along the line from a dot to the nearest place of its label's box."""
+    """Return points along the line from a dot to the nearest point of its label's box."""
     end = (min(max(spot[0], box.x0), box.x1), min(max(spot[1], box.y0), box.y1))
     parts = [part / _PARTS for part in range(1, _PARTS + 1)]
     return [(spot[0] + part * (end[0] - spot[0]), spot[1] + part * (end[1] - spot[1])) for part in parts]

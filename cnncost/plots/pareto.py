@@ -28,16 +28,18 @@ def draw_pareto(rows: Sequence[Compared], path: str | Path) -> None:
         for row in rows:
             color = COLORS[1] if row.front else "#999999"
             area = max(12, _LARGEST * row.memory / most)
-            areas[_shown(row.params), _shown(row.macs)] = area
-            axes.scatter(_shown(row.params), _shown(row.macs), s=area, color=color, alpha=0.55, linewidths=0)
-            axes.scatter(_shown(row.params), _shown(row.macs), s=6, color=color, zorder=3)
+            areas[_for_log_axis(row.params), _for_log_axis(row.macs)] = area
+            axes.scatter(
+                _for_log_axis(row.params), _for_log_axis(row.macs), s=area, color=color, alpha=0.55, linewidths=0
+            )
+            axes.scatter(_for_log_axis(row.params), _for_log_axis(row.macs), s=6, color=color, zorder=3)
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.margins(0.14)
         human_axis(axes.xaxis, "parameters")
         human_axis(axes.yaxis, "MACs")
         what = "peak memory of inference" if all(row.peak is not None for row in rows) else "bytes of the weights"
-        names = _named(rows)
+        names = _models_by_label(rows)
         axes.set_title(f"area: {what}, the largest {units.data(most)}; orange: Pareto front", fontsize=9, loc="left")
         name_points(axes, names, radii={name: _radius(areas[point]) for name, point in names.items()})
 
@@ -52,29 +54,29 @@ def draw_quality(rows: Sequence[Compared], quality: Quality, path: str | Path) -
     with picture(path, size=(7.2, 4.8)) as (axes,):
         most = max(row.params for row, _ in points) or 1
         areas: dict[tuple[float, float], float] = {}
-        front = sorted((_shown(row.macs), value) for row, value in points if row.front)
+        front = sorted((_for_log_axis(row.macs), value) for row, value in points if row.front)
         axes.plot(*zip(*front, strict=True), color=COLORS[1], linewidth=1, alpha=0.6) if front else None
         for row, value in points:
             color = COLORS[1] if row.front else "#999999"
-            area = areas[_shown(row.macs), value] = max(12, _LARGEST * row.params / most)
-            axes.scatter(_shown(row.macs), value, s=area, color=color, alpha=0.45, linewidths=0)
-            axes.scatter(_shown(row.macs), value, s=6, color=color, zorder=3)
+            area = areas[_for_log_axis(row.macs), value] = max(12, _LARGEST * row.params / most)
+            axes.scatter(_for_log_axis(row.macs), value, s=area, color=color, alpha=0.45, linewidths=0)
+            axes.scatter(_for_log_axis(row.macs), value, s=6, color=color, zorder=3)
         axes.set_xscale("log")
         axes.margins(0.14)
         human_axis(axes.xaxis, "MACs")
         axes.set_ylabel(quality.words)
-        told = "orange: Pareto front" if front else "batch sizes differ: no Pareto front"
-        axes.set_title(f"area: parameters, the most {units.compact(most)}; {told}", fontsize=9, loc="left")
-        names = _labels([(row.name, (_shown(row.macs), value)) for row, value in points])
+        front_text = "orange: Pareto front" if front else "batch sizes differ: no Pareto front"
+        axes.set_title(f"area: parameters, the most {units.compact(most)}; {front_text}", fontsize=9, loc="left")
+        names = _by_label([(row.name, (_for_log_axis(row.macs), value)) for row, value in points])
         name_points(axes, names, radii={name: _radius(areas[point]) for name, point in names.items()})
 
 
 def _radius(area: float) -> float:
-    """Of a bubble, in typographic points; a label stands on its edge."""
+    """Return a bubble's radius in typographic points, less 3, so that its label touches the edge."""
     return sqrt(area / pi) - 3
 
 
-def _labels(points: Sequence[tuple[str, tuple[float, float]]]) -> dict[str, tuple[float, float]]:
+def _by_label(points: Sequence[tuple[str, tuple[float, float]]]) -> dict[str, tuple[float, float]]:
     """Points by label; models at the same point share a label."""
     at: dict[tuple[float, float], list[str]] = {}
     for name, point in points:
@@ -82,11 +84,11 @@ def _labels(points: Sequence[tuple[str, tuple[float, float]]]) -> dict[str, tupl
     return {", ".join(dict.fromkeys(names)): point for point, names in at.items()}
 
 
-def _named(rows: Sequence[Compared]) -> dict[str, tuple[float, float]]:
+def _models_by_label(rows: Sequence[Compared]) -> dict[str, tuple[float, float]]:
     """Points by label; models at the same point share a label."""
     at: dict[tuple[float, float], list[str]] = {}
     for row in rows:
-        at.setdefault((_shown(row.params), _shown(row.macs)), []).append(row.name)
+        at.setdefault((_for_log_axis(row.params), _for_log_axis(row.macs)), []).append(row.name)
     found: dict[str, tuple[float, float]] = {}
     for point, names in at.items():
         label = ", ".join(dict.fromkeys(names))
@@ -94,6 +96,6 @@ def _named(rows: Sequence[Compared]) -> dict[str, tuple[float, float]]:
     return found
 
 
-def _shown(number: int) -> int:
-    """The number, at least 1: a logarithmic axis can't show 0."""
+def _for_log_axis(number: int) -> int:
+    """Return the number, at least 1, as a logarithmic axis can't show 0."""
     return max(number, 1)

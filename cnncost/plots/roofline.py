@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.text import Annotation
 
 _LABELS = 5
+"""Maximum number of labelled dots."""
 
 
 def draw(prediction: Prediction, path: str) -> None:
@@ -31,7 +32,7 @@ def draw(prediction: Prediction, path: str) -> None:
     with picture(path, size=(8.0, 5.0)) as (axes,):
         axes.set_xscale("log")
         axes.set_yscale("log")
-        told, lines = _ceilings(axes, prediction, dots)
+        labels, lines = _ceilings(axes, prediction, dots)
         _dots(axes, dots, found.total.seconds)
         axes.set_xlabel("arithmetic intensity, FLOP/B")
         axes.set_ylabel("predicted FLOP/s")
@@ -43,7 +44,7 @@ def draw(prediction: Prediction, path: str) -> None:
         )  # fmt: skip
         places = [(p.intensity or 0.0, p.flops / p.seconds) for p in (row.predicted for row in dots)]
         legend = axes.get_legend()
-        texts = told if legend is None else [*told, legend]
+        texts = labels if legend is None else [*labels, legend]
         names = _labels(dots)
         areas = dict(zip(places, _areas([row.predicted for row in dots], found.total.seconds), strict=True))
         radii = {name: sqrt(areas[place] / pi) - 3 for name, place in names.items()}
@@ -56,7 +57,7 @@ def _ceilings(
     """Draw the compute ceiling of the dtype with the most FLOPs, and a bandwidth slope per memory level.
 
     Returns:
-        What is written beside them, and places along them.
+        The labels beside the lines, and points along the lines, which other labels must not cover.
     """
     found, device = prediction.roofline, prediction.roofline.device
     formats = [time for time in found.nodes if time is not None and time.flops and time.dtype]
@@ -92,7 +93,7 @@ def _ceilings(
 
 
 def _between(low: float, high: float) -> list[float]:
-    """Places along a line, evenly by logarithm: so many that no label fits between two."""
+    """Return points along a line, evenly spaced by logarithm and so dense that no label fits between two."""
     return [low * (high / low) ** (part / 100) for part in range(101)]
 
 
@@ -117,15 +118,15 @@ def _dots(axes: Axes, dots: list[Row], seconds: float) -> None:
 
 
 def _labels(dots: list[Row]) -> dict[str, tuple[float, float]]:
-    """Places of the heaviest dots by label; dots at nearly the same point share one."""
+    """Return the points of the dots with most time, by label; dots at nearly the same point share one."""
     places: dict[tuple[int, int], list[Row]] = {}
     for row in dots:
         p = row.predicted
         place = round(8 * log10(p.intensity or 1.0)), round(8 * log10(p.flops / p.seconds))
         places.setdefault(place, []).append(row)
-    heaviest = sorted(places.values(), key=lambda group: -sum(row.predicted.seconds for row in group))[:_LABELS]
+    slowest_groups = sorted(places.values(), key=lambda group: -sum(row.predicted.seconds for row in group))[:_LABELS]
     named: dict[str, tuple[float, float]] = {}
-    for group in sorted(heaviest, key=lambda group: -(group[0].predicted.intensity or 0.0)):
+    for group in sorted(slowest_groups, key=lambda group: -(group[0].predicted.intensity or 0.0)):
         slowest = max(group, key=lambda row: row.predicted.seconds)
         others = f" and {len(group) - 1} more" if len(group) > 1 else ""
         p = slowest.predicted

@@ -15,18 +15,18 @@ from cnncost.plots.picture import COLORS, picture
 from cnncost.sweeps.figures import FIGURES
 
 _NAMED = 30
-"""Most points of a front that are labelled."""
+"""Maximum number of points of a front that are labelled."""
 _ALL = 12
-"""Most points that are all labelled, those that are not on the front, too."""
+"""Up to this number of points, those off the front are labelled, too."""
 _MORE = frozenset("accuracy acc top1 top5 map miou auc f1 score bleu throughput".split())
-"""Words in the name of a column of which more is better; of all others less is."""
+"""Words in a column's name that say that more is better; of all other columns less is."""
 
 
 def checked(asked: Sequence[str], numbers: Sequence[str]) -> list[str]:
-    """Two or more columns of numbers, with `+` or `-` before the name: whether more or less of it is better.
+    """Check the names of columns to draw: at least two, of numbers; `+` or `-` before a name: more or less is better.
 
     Raises:
-        InputError: fewer than two, or a name that is no column of numbers.
+        InputError: fewer than two, or a name that is not a column of numbers.
     """
     if len(asked) < 2:
         raise InputError(
@@ -44,18 +44,18 @@ def _few(names: Sequence[str]) -> str:
 
 
 def better(name: str) -> int:
-    """1 if more of a column is better, -1 if less is."""
+    """Return 1 if more of a column is better, -1 if less is."""
     if name[0] in "+-":
         return 1 if name[0] == "+" else -1
     return 1 if _MORE & set(name.lower().replace("@", "").replace("-", "_").split("_")) else -1
 
 
 def front(points: Sequence[tuple[float, float]], signs: tuple[int, int]) -> list[int]:
-    """Indices of the points that no other one beats, by the first coordinate; equal points are all in it.
+    """Return the indices of the points on the Pareto front, by the first coordinate; with all equal points.
 
     Args:
         points: pairs.
-        signs: of each coordinate, 1 if more is better, -1 if less is.
+        signs: for each coordinate, 1 if more is better, -1 if less is.
     """
     return compare.front([(-signs[0] * x, -signs[1] * y) for x, y in points])
 
@@ -63,7 +63,7 @@ def front(points: Sequence[tuple[float, float]], signs: tuple[int, int]) -> list
 def fronts(
     rows: Sequence[dict[str, Any]], points: Sequence[tuple[float, float]], signs: tuple[int, int]
 ) -> list[list[int]]:
-    """The front of the rows of each batch size, as `front`: one image is no rival of eight."""
+    """Return the `front` of the rows of each batch size: costs of different batch sizes are not comparable."""
     groups: dict[Any, list[int]] = {}
     for i, row in enumerate(rows):
         groups.setdefault(row.get("batch"), []).append(i)
@@ -88,13 +88,17 @@ def draw(names: Sequence[str], records: Sequence[dict[str, Any]], asked: Sequenc
 
 
 def _label(names: Sequence[str], records: Sequence[dict[str, Any]]) -> list[str]:
-    """The columns that tell rows apart: the model, and what varies."""
+    """Return the columns that tell rows apart: the model, and what varies."""
     before = names[: names.index("input")]
     return ["model", *(n for n in before[1:] if len({row[n] for row in records}) > 1)]
 
 
 def _scatter(
-    rows: Sequence[dict[str, Any]], names: Sequence[str], signs: tuple[int, int], told: Sequence[str], path: str
+    rows: Sequence[dict[str, Any]],
+    names: Sequence[str],
+    signs: tuple[int, int],
+    label_columns: Sequence[str],
+    path: str,
 ) -> None:
     points = [(row[names[0]], row[names[1]]) for row in rows]
     lines = fronts(rows, points, signs)
@@ -108,18 +112,18 @@ def _scatter(
             _scale(axes, axis, name, [point[index] for point in points])
         words = ["more" if sign > 0 else "less" for sign in signs]
         each = " of each batch size" if len(lines) > 1 else ""
-        said = [_heading(name) for name in names]
-        title = f"orange: Pareto front{each} ({words[0]} {said[0]} and {words[1]} {said[1]} are better)"
+        headings = [_heading(name) for name in names]
+        title = f"orange: Pareto front{each} ({words[0]} {headings[0]} and {words[1]} {headings[1]} are better)"
         axes.set_title(title, fontsize=9, loc="left")
         labels: dict[str, tuple[float, float]] = {}
         for i in best[:_NAMED] if len(rows) > _ALL else range(len(rows)):
-            varied = [f"{name}={rows[i][name]}" for name in told[1:]]
-            labels.setdefault(" ".join([str(rows[i][told[0]]), *varied]), points[i])
+            varied = [f"{name}={rows[i][name]}" for name in label_columns[1:]]
+            labels.setdefault(" ".join([str(rows[i][label_columns[0]]), *varied]), points[i])
         name_points(axes, labels, () if len(rows) > _ALL else points)
 
 
 def _scale(axes: Any, axis: Any, name: str, values: Sequence[float]) -> None:
-    """A logarithmic axis for values that span more than a decade, else a linear one."""
+    """Make an axis logarithmic if its values span more than a decade, and format it."""
     if min(values) > 0 and max(values) > 10 * min(values):
         (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
     if name.startswith("seconds_"):
@@ -132,7 +136,7 @@ def _scale(axes: Any, axis: Any, name: str, values: Sequence[float]) -> None:
 
 
 def _heading(name: str) -> str:
-    """What a column of figures is called in tables."""
+    """Return a column's heading, as in tables."""
     return FIGURES[name].heading if name in FIGURES else name
 
 
@@ -141,7 +145,7 @@ def _kind(name: str) -> str:
 
 
 def _parallel(rows: Sequence[dict[str, Any]], names: Sequence[str], path: str) -> None:
-    """A line for each row over axes of their own scale, in the colour of its model."""
+    """Draw a line for each row, in the colour of its model, over axes with separate scales."""
     models = list(dict.fromkeys(row["model"] for row in rows))
     with picture(path, size=(max(6.4, 1.6 * len(names)), 4.4)) as (axes,):
         scaled = [_unit([float(row[name]) for row in rows]) for name in names]
@@ -163,7 +167,7 @@ def _parallel(rows: Sequence[dict[str, Any]], names: Sequence[str], path: str) -
 
 
 def _unit(values: Sequence[float]) -> list[float]:
-    """Between 0 and 1, by logarithm where the values span more than a decade."""
+    """Return the values scaled to 0 … 1, by logarithm if they span more than a decade."""
     if min(values) > 0 and max(values) > 10 * min(values):
         values = [log10(value) for value in values]
     low, high = min(values), max(values)

@@ -207,8 +207,8 @@ class Notes:
     intro: Note | None = None
 
     @property
-    def told(self) -> list[Note]:
-        """The notes for formats that show all columns."""
+    def unconditional(self) -> list[Note]:
+        """The notes that don't depend on which columns are shown, for formats that drop none."""
         return [note for note in self.notes if note.text and not note.without]
 
     @property

@@ -27,7 +27,7 @@ from cnncost.render.document import (
     Tiles,
 )
 from cnncost.render.html_style import FRAGMENT, PAGE
-from cnncost.render.layout import places, printable
+from cnncost.render.layout import printable, text_width
 from cnncost.render.program import PLACE, STATIC, with_program
 from cnncost.render.values import missing, show
 
@@ -117,12 +117,12 @@ def _lines(part: Part, flat: bool = False) -> Iterator[str]:
         case Equations():
             yield from table_lines(part.table)
         case Notes(intro=Note() as intro):
-            said = listed(note.text + note.code for note in part.told)
+            said = listed(note.text + note.code for note in part.unconditional)
             yield f'<div class="unknown"><b>{escaped(intro.text)}</b>{said}</div>'
         case Notes(listed=True):
-            yield listed(note.text + note.code for note in part.told)
+            yield listed(note.text + note.code for note in part.unconditional)
         case Notes():
-            yield from (tag("p", note.text + note.code, "soft") for note in part.told)
+            yield from (tag("p", note.text + note.code, "soft") for note in part.unconditional)
         case Heading():
             yield tag(f"h{min(6, 1 + part.level)}", part.text)
         case Picture():
@@ -191,10 +191,10 @@ def _widths(table: Table, columns: Sequence[tuple[int, Column]]) -> str:
     for i, column in columns:
         texts = [(row.level, column.text(cell := row.cell(i)) + cell.tail) for row in table.rows]
         if column.kind == "name":
-            widest = max((places(text) + 2 * (level + 1) for level, text in texts if level is not None), default=0)
+            widest = max((text_width(text) + 2 * (level + 1) for level, text in texts if level is not None), default=0)
             widths.append(f"{min(_NAME_WIDTH, widest + 6)}ch")
         else:
-            widest = max(places(column.heading), *(places(text) for _, text in texts))
+            widest = max(text_width(column.heading), *(text_width(text) for _, text in texts))
             widths.append("minmax(6.5rem, 11rem)" if column.bar else f"{min(widest, _TEXT_WIDTH) + 1}ch")
     return " ".join(widths)
 

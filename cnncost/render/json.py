@@ -35,17 +35,17 @@ def to_dict(document: Document) -> dict[str, Any]:
     return data
 
 
-def _same(value: Any) -> Any:
+def _identity(value: Any) -> Any:
     return value
 
 
-def written(data: Mapping[str, Any], made_plain: Callable[[Any], Any] = _same) -> str:
+def written(data: Mapping[str, Any], made_plain: Callable[[Any], Any] = _identity) -> str:
     """Return an object as JSON with a line for each key, and for each object of a list.
 
-    `made_plain` makes values, or each item of a list, plain when it is written: of many rows one is there at a time.
+    `made_plain` makes a value or list item plain as it is written, so that never all rows are copied at once.
     """
-    told = [f"  {json.dumps(key)}: {_lines(value, made_plain)}" for key, value in data.items()]
-    return "{\n" + ",\n".join(told) + "\n}\n"
+    lines = [f"  {json.dumps(key)}: {_lines(value, made_plain)}" for key, value in data.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _lines(value: Any, made_plain: Callable[[Any], Any]) -> str:

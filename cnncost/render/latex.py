@@ -55,12 +55,12 @@ def _lines(part: Part) -> Iterator[str]:
         case Notes(listed=True):
             if part.intro is not None:
                 yield _note(part.intro)
-            if part.told:
+            if part.unconditional:
                 yield r"\begin{itemize}"
-                yield from (rf"  \item {_note(note)}" for note in part.told)
+                yield from (rf"  \item {_note(note)}" for note in part.unconditional)
                 yield r"\end{itemize}"
         case Notes():
-            yield from (f"{_note(note)}." for note in part.told)
+            yield from (f"{_note(note)}." for note in part.unconditional)
         case Heading():
             yield rf"\{_LEVELS[min(part.level, len(_LEVELS) - 1)]}*{{{escaped(part.text)}}}"
         case Picture() | Curve():

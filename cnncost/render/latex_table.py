@@ -38,8 +38,8 @@ def table_lines(table: Table, escaped: Escape) -> Iterator[str]:
     """Yield the caption and the table, with the rules of booktabs."""
     columns = table.shown_in(MARKUP)
     texts = [[layout.printable(c.text(cell := row.cell(i)) + cell.tail) for i, c in columns] for row in table.rows]
-    heavy = [row.strong for row in table.rows]
-    fields = [_field(column, [row[at] for row in texts], heavy) for at, (_, column) in enumerate(columns)]
+    bold_rows = [row.strong for row in table.rows]
+    fields = [_field(column, [row[at] for row in texts], bold_rows) for at, (_, column) in enumerate(columns)]
     fit = _fit(fields)
     wraps = [width < field.width for field, width in zip(fields, fit.widths, strict=True)]
     lines = sum(max((-(-_digits(t) // max(w, 1)) for t, w in zip(row, fit.widths, strict=True)), default=1)
@@ -65,7 +65,7 @@ def table_lines(table: Table, escaped: Escape) -> Iterator[str]:
         yield r"\end{landscape}"
 
 
-def _field(column: Column, texts: Sequence[str], heavy: Sequence[bool]) -> TableColumn:
+def _field(column: Column, texts: Sequence[str], bold_rows: Sequence[bool]) -> TableColumn:
     """Return a column for the text renderer's layout, with cells as wide as the LaTeX text.
 
     Text can be wrapped down to its longest word, except code and short text.
@@ -73,14 +73,14 @@ def _field(column: Column, texts: Sequence[str], heavy: Sequence[bool]) -> Table
     breaks = column.kind in {"text", "texts", "tensors"}
     words = [_digits(word) for text in (*texts, column.heading) for word in text.split()]
     # bold type is about 1/7 wider
-    sizes = [_digits(text) * (8 if bold else 7) // 7 for text, bold in zip(texts, heavy, strict=True)]
+    sizes = [_digits(text) * (8 if bold else 7) // 7 for text, bold in zip(texts, bold_rows, strict=True)]
     cells = [layout.Cell("0" * size) for size in (*sizes, _digits(column.heading))]
     return TableColumn("", cells, column.right, max([*words, _NEVER_WRAPPED]) if breaks else None)
 
 
 def _digits(text: str) -> int:
     """Return the width of a text in digits; capitals and signs such as × are wider than a digit."""
-    return layout.places(text) + round(sum(0.6 for char in text if char in _WIDE) + sum(map(str.isupper, text)) / 3)
+    return layout.text_width(text) + round(sum(0.6 for char in text if char in _WIDE) + sum(map(str.isupper, text)) / 3)
 
 
 def _fit(fields: Sequence[TableColumn]) -> _Fit:

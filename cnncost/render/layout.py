@@ -40,8 +40,8 @@ class Cell(NamedTuple):
     @property
     def width(self) -> int:
         """Width in terminal cells."""
-        width = places(self.text)
-        return width + places(self.lead) + places(self.tail) if self.lead or self.tail else width
+        width = text_width(self.text)
+        return width + text_width(self.lead) + text_width(self.tail) if self.lead or self.tail else width
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class TableColumn:
 
     @cached_property
     def width(self) -> int:
-        """Width of the widest cell; measured once, as a table asks for it at each step of its fitting."""
-        return max(places(self.heading), *(cell.width for cell in self.cells))
+        """Width of the widest cell; cached, as fitting a table asks for it in each of its steps."""
+        return max(text_width(self.heading), *(cell.width for cell in self.cells))
 
     @property
     def needed(self) -> int:
@@ -69,47 +69,47 @@ class TableColumn:
         return self.width if self.least is None else min(self.width, self.least)
 
 
-def needed(fields: Sequence[TableColumn]) -> int:
-    """The minimum width of a table of these fields."""
-    return sum(field.needed for field in fields) + _gaps(fields)
+def needed(columns: Sequence[TableColumn]) -> int:
+    """Return the minimum width of a table of these columns."""
+    return sum(column.needed for column in columns) + _gaps(columns)
 
 
-def _gaps(fields: Sequence[TableColumn]) -> int:
-    return sum(field.gap for field in fields[1:])
+def _gaps(columns: Sequence[TableColumn]) -> int:
+    return sum(column.gap for column in columns[1:])
 
 
 def table(
-    fields: Sequence[TableColumn],
+    columns: Sequence[TableColumn],
     width: int,
     rules: Iterable[int] = (),
     below: Mapping[int, Sequence[Line]] | None = None,
 ) -> list[Line]:
-    """The heading, a rule, and the lines of each row.
+    """Return the heading, a rule, and the lines of each row.
 
     Args:
-        fields: the columns.
-        width: of a line.
-        rules: indices of rows that another rule precedes.
-        below: further lines after the row of an index.
+        columns: the columns.
+        width: width of a line, in terminal cells.
+        rules: indices of rows above which a rule is drawn.
+        below: further lines below a row, by the row's index.
     """
-    column_widths = widths(fields, width)
-    heading = _lines([Cell(field.heading, "heading") for field in fields], fields, column_widths)
-    rule = [("─" * (sum(column_widths) + _gaps(fields)), "rule")]
+    column_widths = widths(columns, width)
+    heading = _lines([Cell(column.heading, "heading") for column in columns], columns, column_widths)
+    rule = [("─" * (sum(column_widths) + _gaps(columns)), "rule")]
     lines, before = [*heading, rule], set(rules)
-    for row in range(max(len(field.cells) for field in fields)):
+    for row in range(max(len(column.cells) for column in columns)):
         if row and row in before:
             lines.append(rule)
-        lines += _lines([field.cells[row] for field in fields], fields, column_widths)
+        lines += _lines([column.cells[row] for column in columns], columns, column_widths)
         lines += below.get(row, ()) if below else ()
     return lines
 
 
-def widths(fields: Sequence[TableColumn], width: int) -> list[int]:
-    """The width of each field: what remains of `width` goes evenly to those that can be shortened."""
-    sizes = [field.needed for field in fields]
-    left = width - needed(fields)
+def widths(columns: Sequence[TableColumn], width: int) -> list[int]:
+    """Return each column's width: its minimum, and an equal share of the rest for those that were shortened."""
+    sizes = [column.needed for column in columns]
+    left = width - needed(columns)
     while left > 0:
-        short = [i for i, field in enumerate(fields) if sizes[i] < field.width][:left]
+        short = [i for i, column in enumerate(columns) if sizes[i] < column.width][:left]
         if not short:
             break
         for i in short:
@@ -118,41 +118,41 @@ def widths(fields: Sequence[TableColumn], width: int) -> list[int]:
     return sizes
 
 
-def _lines(cells: Sequence[Cell], fields: Sequence[TableColumn], widths: Sequence[int]) -> list[Line]:
-    """The line of a row, or several where a text goes on."""
-    if not any(field.wrap for field in fields):
-        return [_line(cells, fields, widths)]
+def _lines(cells: Sequence[Cell], columns: Sequence[TableColumn], widths: Sequence[int]) -> list[Line]:
+    """Return the line of a row; several if a text is wrapped."""
+    if not any(column.wrap for column in columns):
+        return [_line(cells, columns, widths)]
     texts = [
-        wrapped(cell.text, width, hang="") if field.wrap else [cell.text]
-        for cell, field, width in zip(cells, fields, widths, strict=True)
+        wrapped(cell.text, width, hang="") if column.wrap else [cell.text]
+        for cell, column, width in zip(cells, columns, widths, strict=True)
     ]
     rows = ([cell._replace(text=text) for cell, text in zip(cells, line, strict=True)]
             for line in zip_longest(*texts, fillvalue=""))  # fmt: skip
-    return [_line(row, fields, widths) for row in rows]
+    return [_line(row, columns, widths) for row in rows]
 
 
-def _line(cells: Sequence[Cell], fields: Sequence[TableColumn], widths: Sequence[int]) -> Line:
+def _line(cells: Sequence[Cell], columns: Sequence[TableColumn], widths: Sequence[int]) -> Line:
     line: Line = []
-    for cell, field, width in zip(cells, fields, widths, strict=True):
+    for cell, column, width in zip(cells, columns, widths, strict=True):
         if line:
-            line.append((" " * field.gap, ""))
+            line.append((" " * column.gap, ""))
         parts, filled = _parts(cell, width)
         blank = (" " * (width - filled), "")
-        line.extend([blank, *parts] if field.right else [*parts, blank])
+        line.extend([blank, *parts] if column.right else [*parts, blank])
     return _stripped(line)
 
 
 def _parts(cell: Cell, width: int) -> tuple[Line, int]:
-    """Fit a cell into `width`, and how much it fills; if its text can't shrink enough, shorten lead and tail too."""
+    """Return a cell's parts, fitted into `width`, and their width. Lead and tail are shortened only if they must be."""
     natural = cell.width
     if natural <= width:
         return [(cell.lead, "guide"), (cell.text, cell.style), (cell.tail, "note")], natural
-    room = width - places(cell.lead) - places(cell.tail)
-    if room < min(3, places(cell.text)):
+    room = width - text_width(cell.lead) - text_width(cell.tail)
+    if room < min(3, text_width(cell.text)):
         parts = [(shorten(cell.lead + cell.text + cell.tail, width), cell.style)]
     else:
         parts = [(cell.lead, "guide"), (shorten(cell.text, room), cell.style), (cell.tail, "note")]
-    return parts, sum(places(text) for text, _ in parts)
+    return parts, sum(text_width(text) for text, _ in parts)
 
 
 def _stripped(line: Line) -> Line:
@@ -166,12 +166,12 @@ def _stripped(line: Line) -> Line:
 
 
 def plain(line: Line) -> str:
-    """A line without styles."""
+    """Return a line without styles."""
     return "".join(text for text, _ in line)
 
 
 def guide(last: Sequence[bool]) -> str:
-    """The tree guides before a name; `last`: for each level, whether its item is the last sibling.
+    """Return the tree guides before a name; `last`: for each level, whether its item is the last sibling.
 
     The first level is not indented.
     """
@@ -181,7 +181,7 @@ def guide(last: Sequence[bool]) -> str:
 
 
 def bar(part: int, whole: int, width: int) -> str:
-    """A bar with a resolution of 1/8 cell; any part above 0 shows at least 1/8."""
+    """Return a bar with a resolution of 1/8 cell; any part above 0 shows at least 1/8."""
     if not whole or part <= 0:
         return ""
     eighths = max(1, min(8 * width, (8 * width * part + whole // 2) // whole))
@@ -189,14 +189,14 @@ def bar(part: int, whole: int, width: int) -> str:
     return "█" * full + (_EIGHTHS[rest] if rest else "")
 
 
-def places(text: str) -> int:
-    """Width of a text in terminal cells."""
+def text_width(text: str) -> int:
+    """Return the width of a text in terminal cells."""
     if text.isascii():
         return len(text)
-    return sum(_places(char) for char in text)
+    return sum(_char_width(char) for char in text)
 
 
-def _places(char: str) -> int:
+def _char_width(char: str) -> int:
     if unicodedata.combining(char):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
@@ -204,18 +204,19 @@ def _places(char: str) -> int:
 
 def shorten(text: str, width: int) -> str:
     """Shorten a text to `width` by replacing its middle with `…`."""
-    if places(text) <= width:
+    if text_width(text) <= width:
         return text
     if width < 3:
-        return _fitting(text, width)
-    end = _fitting(text[::-1], width // 2)[::-1]
-    return _fitting(text, width - 1 - places(end)) + _ELLIPSIS + end
+        return _beginning(text, width)
+    end = _beginning(text[::-1], width // 2)[::-1]
+    return _beginning(text, width - 1 - text_width(end)) + _ELLIPSIS + end
 
 
-def _fitting(text: str, width: int) -> str:
+def _beginning(text: str, width: int) -> str:
+    """Return the longest beginning of a text that is at most `width` wide."""
     filled = 0
     for i, char in enumerate(text):
-        filled += _places(char)
+        filled += _char_width(char)
         if filled > width:
             return text[:i]
     return text

@@ -42,7 +42,7 @@ def _blocks(part: parts.Part, level: int) -> Iterator[str]:
 
 
 def _notes(part: parts.Notes) -> str:
-    items = part.told
+    items = part.unconditional
     if not part.listed:
         return " ".join(_strong(_sentence(note), note.style == "warning") for note in items)
     return "\n".join(f"- {_strong(_said(note), note.style == 'warning' and part.intro is None)}" for note in items)

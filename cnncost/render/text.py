@@ -20,8 +20,8 @@ from cnncost.render import layout
 from cnncost.render.layout import Line, TableColumn
 from cnncost.render.wrapping import wrapped
 
-Written: TypeAlias = Callable[[str], str]
-"""Replaces characters that can't be shown: `printable` (control characters) or `to_ascii`."""
+Escape: TypeAlias = Callable[[str], str]
+"""Replaces characters that can't be shown: `layout.printable` (control characters) or `layout.to_ascii`."""
 STYLES = {
     "title": "bold", "heading": "bold", "total": "bold", "rule": "dim", "guide": "dim", "note": "dim", "zero": "dim",
     "own": "italic dim", "parent": "bold cyan", "class": "green", "biggest": "bold yellow",
@@ -35,18 +35,18 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 _BELOW = "    "
 """Indent of a remark below a row."""
 _NAME = (12, 36)
-"""Least and most of the minimum width of a row's name, which is three tenths of the line."""
+"""Bounds of the minimum width of a row's name, which is three tenths of the line."""
 
 
-def to_lines(document: parts.Document, width: int, written: Written = layout.printable) -> list[Line]:
+def to_lines(document: parts.Document, width: int, escape: Escape = layout.printable) -> list[Line]:
     """Return the lines of title and parts, at most `width` long unless a table can't be made narrower."""
     width = max(width, document.least)
     headline = document.title if document.headline is None else document.headline
     title = ", ".join(text for text in (headline, document.subtitle) if text)
-    lines: list[Line] = [[(line, "title")] for line in wrapped(written(title), width)]
-    there: set[str] = set()
+    lines: list[Line] = [[(line, "title")] for line in wrapped(escape(title), width)]
+    columns_shown: set[str] = set()
     for part in document.shown(parts.TEXT):
-        shown = list(_part(part, width, there, written))
+        shown = list(_part(part, width, columns_shown, escape))
         if not shown:
             continue
         if part.apart and lines:
@@ -89,31 +89,31 @@ def encodable(text: str, encoding: str) -> bool:
     return True
 
 
-def _part(part: parts.Part, width: int, there: set[str], written: Written) -> Iterator[Line]:
+def _part(part: parts.Part, width: int, columns_shown: set[str], escape: Escape) -> Iterator[Line]:
     """Yield the lines of a part.
 
-    `there` collects the names of the columns shown so far: some notes are left out where a column says the same.
+    `columns_shown` collects the names of the columns shown so far; notes that repeat one of them are left out.
     """
-    note_lines = partial(_told, width=width, written=written)
+    note_lines = partial(_note_lines, width=width, escape=escape)
     match part:
         case parts.Table():
             if part.caption:
                 yield from note_lines(parts.Note(part.caption, "caption"))
-            fitting = _Fitting(part, width, written)
-            there |= fitting.shown
+            fitting = _Fitting(part, width, escape)
+            columns_shown |= fitting.shown
             yield from fitting.lines()
         case parts.Notes():
             if part.intro is not None:
                 yield from note_lines(part.intro)
             for note in part.notes:
-                if note.without not in there:
+                if note.without not in columns_shown:
                     yield from note_lines(note, first=part.first, hang=part.hang)
         case parts.Equations():
             names = [", ".join(each.names) for each in part.equations]
-            longest = max(map(layout.places, names), default=0)
+            longest = max(map(layout.text_width, names), default=0)
             for name, each in zip(names, part.equations, strict=True):
                 sign = "=" if each.latex else " "
-                yield [(written(f"{name:<{longest}} {sign} {each.text}"), "")]  # not wrapped, so that it can be copied
+                yield [(escape(f"{name:<{longest}} {sign} {each.text}"), "")]  # not wrapped, so that it can be copied
         case parts.Heading():
             yield from note_lines(parts.Note(part.text, part.style))
         case parts.Curve():
@@ -122,66 +122,66 @@ def _part(part: parts.Part, width: int, there: set[str], written: Written) -> It
             pass
 
 
-def _told(note: parts.Note, width: int, written: Written, first: str = "", hang: str = "  ") -> Iterator[Line]:
-    lines = wrapped(written(note.text + note.code), width, first, hang)
+def _note_lines(note: parts.Note, width: int, escape: Escape, first: str = "", hang: str = "  ") -> Iterator[Line]:
+    lines = wrapped(escape(note.text + note.code), width, first, hang)
     if note.strong and lines:
-        end = len(first + written(note.text[: note.strong]))
+        end = len(first + escape(note.text[: note.strong]))
         yield [(lines[0][:end], "over"), (lines[0][end:], note.style)]
         del lines[0]
     yield from ([(line, note.style)] for line in lines)
 
 
-def table_lines(table: parts.Table, width: int, written: Written = layout.printable) -> list[Line]:
+def table_lines(table: parts.Table, width: int, escape: Escape = layout.printable) -> list[Line]:
     """Return the lines of a table, narrowed by as many of its steps as the width requires."""
-    return _Fitting(table, width, written).lines()
+    return _Fitting(table, width, escape).lines()
 
 
 class _Fitting:
     """Fits a table into a width by trying its steps; caches the cells, as several steps show the same ones."""
 
-    def __init__(self, table: parts.Table, width: int, written: Written) -> None:
-        self.table, self.width, self.written = table, width, written
+    def __init__(self, table: parts.Table, width: int, escape: Escape) -> None:
+        self.table, self.width, self.escape = table, width, escape
         self._cells: dict[tuple[int, bool], list[layout.Cell]] = {}
         self._columns: dict[tuple[int, bool, int | None, int], TableColumn] = {}
-        self.how = self._fitted()
+        self.narrower = self._narrowed()
 
     @property
     def shown(self) -> set[str]:
         """Names of the columns that are shown."""
-        return {column.name for _, column in self._remaining(self.how)}
+        return {column.name for _, column in self._remaining(self.narrower)}
 
     def lines(self) -> list[Line]:
         """Return the lines of the table."""
         rows = self.table.rows
         rules = [i for i, row in enumerate(rows) if row.role == "total" and i and rows[i - 1].role != "total"]
         below = {
-            i: list(_told(parts.Note(row.below, "note"), self.width, self.written, _BELOW, _BELOW))
+            i: list(_note_lines(parts.Note(row.below, "note"), self.width, self.escape, _BELOW, _BELOW))
             for i, row in enumerate(rows) if row.below
         }  # fmt: skip
-        return layout.table(self._fields(self.how, self.width), self.width, rules, below)
+        return layout.table(self._fields(self.narrower, self.width), self.width, rules, below)
 
-    def _fitted(self) -> parts.Narrower:
+    def _narrowed(self) -> parts.Narrower:
         """Return the first step that fits (else the last), with those optional columns that then still fit."""
-        how = parts.Narrower(self.table.optional)
+        narrower = parts.Narrower(self.table.optional)
         for step in self.table.narrower:
-            if self._fits(how):
+            if self._fits(narrower):
                 break
-            how = step._replace(drop=(*how.drop, *step.drop), compact=how.compact or step.compact)
+            narrower = step._replace(drop=(*narrower.drop, *step.drop), compact=narrower.compact or step.compact)
         for name in self.table.optional:
-            more = how._replace(drop=tuple([each for each in how.drop if each != name]))
-            how = more if self._fits(more) else how
-        return how
+            more = narrower._replace(drop=tuple([each for each in narrower.drop if each != name]))
+            narrower = more if self._fits(more) else narrower
+        return narrower
 
-    def _remaining(self, how: parts.Narrower) -> list[tuple[int, parts.Column]]:
-        return [(i, column) for i, column in self.table.shown_in(parts.TEXT) if column.name not in how.drop]
+    def _remaining(self, narrower: parts.Narrower) -> list[tuple[int, parts.Column]]:
+        return [(i, column) for i, column in self.table.shown_in(parts.TEXT) if column.name not in narrower.drop]
 
-    def _fits(self, how: parts.Narrower) -> bool:
-        return layout.needed(self._fields(how, 0)) <= self.width
+    def _fits(self, narrower: parts.Narrower) -> bool:
+        return layout.needed(self._fields(narrower, 0)) <= self.width
 
-    def _fields(self, how: parts.Narrower, room: int) -> list[TableColumn]:
+    def _fields(self, narrower: parts.Narrower, room: int) -> list[TableColumn]:
         """Return the columns for layout; bars fill the rest of `room`, or have minimum width if `room` is 0."""
-        columns, least = self._remaining(how), dict(how.least)
-        fields = [self._field(i, how) for i, _ in columns]
+        columns, least = self._remaining(narrower), dict(narrower.least)
+        fields = [self._field(i, narrower) for i, _ in columns]
         for at, (index, column) in enumerate(columns):
             if column.bar is not None:
                 left = room - sum(field.width + field.gap for field in fields) + fields[0].gap - 1 if room else 0
@@ -191,16 +191,16 @@ class _Fitting:
                 break
         return fields
 
-    def _field(self, index: int, how: parts.Narrower) -> TableColumn:
+    def _field(self, index: int, narrower: parts.Narrower) -> TableColumn:
         column = self.table.columns[index]
-        least = None if column.bar or column.kind == "bar" else dict(how.least).get(column.name, column.least)
+        least = None if column.bar or column.kind == "bar" else dict(narrower.least).get(column.name, column.least)
         if column.kind == "name":
             least = max(_NAME[0], min(_NAME[1], 3 * self.width // 10))
-        gap = column.gap if how.gap is None else min(column.gap, how.gap)
-        key = index, how.compact, least, gap
+        gap = column.gap if narrower.gap is None else min(column.gap, narrower.gap)
+        key = index, narrower.compact, least, gap
         if key not in self._columns:
             heading = column.heading.partition(" ")[0] if column.bar else column.heading
-            cells = self._texts(index, how.compact)
+            cells = self._texts(index, narrower.compact)
             self._columns[key] = TableColumn(heading, cells, column.right, least, gap, column.wrap)
         return self._columns[key]
 
@@ -212,11 +212,11 @@ class _Fitting:
 
     def _shown(self, index: int, compact: bool) -> list[layout.Cell]:
         column, rows = self.table.columns[index], self.table.rows
-        shown = [_cell(column, row, index, compact, self.written) for row in rows]
+        shown = [_cell(column, row, index, compact, self.escape) for row in rows]
         if column.once:
             shown = [cell._replace(text="") if i and cell == shown[i - 1] else cell for i, cell in enumerate(shown)]
         if column.kind == "name":
-            leads = map(self.written, _leads([row.level for row in rows]))
+            leads = map(self.escape, _leads([row.level for row in rows]))
             shown = [cell._replace(lead=lead) for cell, lead in zip(shown, leads, strict=True)]
         return shown or [layout.Cell("")]
 
@@ -256,20 +256,20 @@ def _with_bars(table: parts.Table, index: int, numbers: TableColumn, size: int) 
     return replace(numbers, heading=first), TableColumn(rest, bars, gap=1)
 
 
-def _cell(column: parts.Column, row: parts.Row, index: int, compact: bool, written: Written) -> layout.Cell:
+def _cell(column: parts.Column, row: parts.Row, index: int, compact: bool, escape: Escape) -> layout.Cell:
     cell = row.cell(index)
     style = cell.style or row.style or column.style
     if column.kind == "bar":
         share = cell.value or 0
         bar = layout.bar(share.numerator, share.denominator, column.least or 10) if share else ""
         return layout.Cell(bar, cell.style or column.style or "bar")
-    return layout.Cell(written(column.text(cell, compact)), style, tail=written(cell.tail))
+    return layout.Cell(escape(column.text(cell, compact)), style, tail=escape(cell.tail))
 
 
 def _curve(curve: parts.Curve, width: int) -> list[str]:
     """Return the curve as a line of block characters, each the maximum of an interval, and the marks' names below it.
 
-    If the names don't fit there, a further line lists them.
+    If the names don't fit columns_shown, a further line lists them.
     """
     line = curve.values
     if not line:

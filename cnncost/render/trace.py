@@ -2,7 +2,7 @@
 
 Ref: Trace Event Format, https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU. Times are
 microseconds. Perfetto keeps whole nanoseconds and drops slices that overlap without being nested: so both ends of a
-slice are rounded to nanoseconds, and what is nested stays so; the exact seconds are among its `args`. No
+slice are rounded to nanoseconds, which keeps them nested; the exact seconds are among its `args`. No
 `displayTimeUnit`: some versions of Perfetto took it for the unit of the times.
 """
 

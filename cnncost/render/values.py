@@ -16,8 +16,8 @@ Kind: TypeAlias = Literal[
     "bytes", "capacity", "watts", "seconds", "duration", "rate", "ratio", "share", "part", "percent", "error",
     "headroom", "growth", "figure", "along", "texts", "bar",
 ]  # fmt: skip
-"""What the values of a column are: see `_LOOKS`. A `name` is what its row is about; a `figure`, a number in
-words, where each row has its own unit.
+"""What the values of a column are: see `_FORMATTERS`. A `name` is what its row is about; a `figure` is a number
+already formatted, in columns whose rows have different units.
 """
 
 
@@ -98,8 +98,8 @@ _NUMBERS: dict[Kind, Callable[[Any], str]] = {
     "duration": units.duration,
     "rate": lambda value: units.si(value, "").strip(),
     "ratio": units.ratio,
-    "share": lambda value: units.share(value.numerator, value.denominator),
-    "part": lambda value: "all" if value == 1 else units.share(value.numerator, value.denominator),
+    "share": lambda value: units.share(*value.as_integer_ratio()),
+    "part": lambda value: "all" if value == 1 else units.share(*value.as_integer_ratio()),
     "percent": units.percent,
     "error": lambda value: f"{100 * value:+.0f} %".replace("-", "−"),
     "headroom": percent,
@@ -108,7 +108,7 @@ _NUMBERS: dict[Kind, Callable[[Any], str]] = {
     "along": along,
     "shape": units.shape,
 }
-_LOOKS = _WORDS | _NUMBERS
+_FORMATTERS = _WORDS | _NUMBERS
 NUMBERS = frozenset(_NUMBERS)
 """Kinds that are right-aligned."""
 SAFE = (NUMBERS | {"flag", "shapes", "tensors"}) - {"figure"}
@@ -126,7 +126,7 @@ def show(kind: Kind, value: Any, empty: str = "", compact: bool = False) -> str:
         return empty
     if isinstance(value, float) and value in (float("inf"), -float("inf")):
         return "∞" if value > 0 else "−∞"
-    return _LOOKS["compact" if compact and kind == "count" else kind](value)
+    return _FORMATTERS["compact" if compact and kind == "count" else kind](value)
 
 
 def plain(value: Any) -> Any:

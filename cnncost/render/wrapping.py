@@ -15,6 +15,7 @@ _SHORT = 40
 def wrapped(text: str, width: int, first: str = "", hang: str = "  ") -> list[str]:
     """Return the lines of a text; numbers stay with their units and signs, short phrases between commas in one line."""
     longest = min(_SHORT, width // 2)
+    # textwrap does not break at a no-break space
     phrases = _PHRASE.split(_QUANTITY.sub("\N{NO-BREAK SPACE}", text))
     joined = " ".join([
         each.replace(" ", "\N{NO-BREAK SPACE}") if len(each) <= longest and "  " not in each else each

@@ -9,9 +9,9 @@ from cnncost import units
 from cnncost.report.schema import statistics
 
 _Row = TypeVar("_Row")
-_ENDS = 3
-"""How many rows the repr names before the last one."""
-_MOST = 60
+_FIRST = 3
+"""How many rows the repr names before `...` and the last one."""
+_MAX_ROWS = 60
 """Row limit of a table in a notebook: about one and a half screens, as in the terminal."""
 _NOUNS = {"Layer": "layer", "Module": "module", "Op": "op", "PhaseCost": "phase"}
 
@@ -23,9 +23,9 @@ class Rows(tuple[_Row, ...]):
 
     def __repr__(self) -> str:
         """`<62 layers: conv1, bn1, relu, ..., fc>`."""
-        names = [_name(row) for row in self[:_ENDS]]
-        if len(self) > _ENDS:
-            names += [*(["..."] if len(self) > _ENDS + 1 else []), _name(self[-1])]
+        names = [_name(row) for row in self[:_FIRST]]
+        if len(self) > _FIRST:
+            names += [*(["..."] if len(self) > _FIRST + 1 else []), _name(self[-1])]
         return f"<{self._counted()}{': ' if names else ''}{', '.join(names)}>"
 
     def _counted(self) -> str:
@@ -35,7 +35,7 @@ class Rows(tuple[_Row, ...]):
     def _repr_html_(self) -> str:
         names = _fields(self[0]) if self else ()
         columns = [name for name in names if any(_is_shown(getattr(row, name)) for row in self)]
-        rows = [[_marked(row, name) for name in columns] for row in self[:_MOST]]
+        rows = [[_marked(row, name) for name in columns] for row in self[:_MAX_ROWS]]
         left = len(self) - len(rows)
         return table(self._counted(), columns, rows, f"and {units.counted(left, 'more row')}" if left else "")
 

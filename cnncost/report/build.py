@@ -88,7 +88,7 @@ def _communication(
 
 
 def _unregistered(graph: Graph) -> tuple[str, ...]:
-    """Return a note on weights that forward uses but the model doesn't register, as of modules in a plain list.
+    """Return a note on weights that forward uses and the model doesn't register, such as modules in a plain list.
 
     The front end puts the class of an unregistered module in its path, as `<Linear>`.
     """
@@ -106,7 +106,7 @@ def _unregistered(graph: Graph) -> tuple[str, ...]:
     first, *others = dict.fromkeys(graph.scopes[held[v]].path for v in weights)
     who = f"{first} and {units.counted(len(others), 'other module')}" if others else first
     note = (
-        f"{numbers} of {who} are no parameters of the model, which does not register the module: keep it in an "
+        f"{numbers} of {who} are not parameters of the model, which does not register the module: keep it in an "
         "attribute or in an nn.ModuleList, or an optimizer won't train it"
     )
     return (note,)
@@ -151,7 +151,7 @@ def _totals(
         params=parameters.params, trainable_params=parameters.trainable_params, buffers=parameters.buffers,
         param_bytes=parameters.param_bytes, buffer_bytes=parameters.buffer_bytes, **compute.total._asdict(),
         lower_bound=bool(compute.unknown) or graph.failed is not None,
-        output_shapes=_returned(graph, graph.calls[0].outputs) if graph.calls else (),
+        output_shapes=_shapes_of(graph, graph.calls[0].outputs) if graph.calls else (),
         training_macs=sum(part.total.macs for part in phases.values()) if phases else None,
         training_flops=sum(part.total.flops for part in phases.values()) if phases else None,
         training_lower_bound=any(part.unknown for part in phases.values()),
@@ -167,6 +167,7 @@ def _layers(graph: Graph, parameters: Parameters, compute: Compute, optional: Op
     """Return rows for calls that ran ops, are leaves, or own parameters; then rows for uncalled modules."""
     scopes = graph.scopes
     parents = {call.parent for call in graph.calls}
+    # modules whose sizes depend on a real run's data; calls that forward's failure cut short
     by_data = {graph.nodes[i].call for i in graph.real.nodes} if graph.real is not None else frozenset()
     failed, cut = (graph.failed.call, {*graph.failed.calls}) if graph.failed is not None else (None, frozenset[int]())
     rows: list[Layer] = []
@@ -184,7 +185,7 @@ def _layers(graph: Graph, parameters: Parameters, compute: Compute, optional: Op
         rows.append(
             Layer(
                 path=path, class_name=class_name, kind=compute.kinds.get(index, ""), call=nth + 1, calls=calls,
-                output_shapes=_returned(graph, outputs),
+                output_shapes=_shapes_of(graph, outputs),
                 params=params, trainable_params=trainable, buffers=buffers,
                 macs=macs, flops=flops, bytes_read=read, bytes_written=written,
                 status="failed" if index == failed else "data" if index in by_data else "called",
@@ -194,18 +195,18 @@ def _layers(graph: Graph, parameters: Parameters, compute: Compute, optional: Op
     return (*rows, *_uncalled(graph, parameters))
 
 
-def _returned(graph: Graph, outputs: tuple[int, ...]) -> tuple[Shape, ...]:
+def _shapes_of(graph: Graph, outputs: tuple[int, ...]) -> tuple[Shape, ...]:
     return tuple([graph.values[v].shape for v in outputs])
 
 
 def _container_shapes(graph: Graph, layers: tuple[Layer, ...]) -> dict[str, tuple[Shape, ...]]:
-    """Return output shapes of last calls that `layers` has no row for, by the module's path; not of the model."""
+    """Return, by module path, the output shapes of the last call if `layers` has no row for it; not for the model."""
     rows = {(layer.path, layer.call) for layer in layers}
     shapes = {}
     for scope, parent, nth, _, outputs in graph.calls:
         path, _, _, _, calls = graph.scopes[scope]
         if parent is not None and outputs and nth + 1 == calls and (path, calls) not in rows:
-            shapes[path] = _returned(graph, outputs)
+            shapes[path] = _shapes_of(graph, outputs)
     return shapes
 
 

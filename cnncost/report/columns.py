@@ -6,8 +6,9 @@ it reads, and the format of its values. Rows are Layers, Modules, Ops, and the T
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from cnncost import units
 from cnncost.errors import CnncostError
@@ -15,10 +16,11 @@ from cnncost.render.document import Cell
 from cnncost.render.values import NUMBERS
 from cnncost.report.data import ReportData
 from cnncost.report.rows import Computed, Layer, Module, Op, Statistics, Totals
-from cnncost.report.schema import Look, groups, has, statistics, stored
+from cnncost.report.schema import Look, groups, has, origins, statistics, stored
 
 By: TypeAlias = Literal["module", "layer", "op"]
 Row: TypeAlias = "Layer | Module | Op | Totals"
+T = TypeVar("T")
 
 AT_LEAST = "≥"
 AT_MOST = "≤"
@@ -70,7 +72,7 @@ class Column(NamedTuple):
             return Cell(None, UNKNOWN)
         value = self.of(row)
         mark = MARKS[self.bounded and is_lower_bound(row), self.masked and getattr(row, "mask_unknown", False)]
-        return Cell(value, mark + units.NOTHING if self.look == "ratio" and value is None else mark)
+        return Cell(value, mark + units.NOTHING if self.look in {"ratio", "share"} and value is None else mark)
 
 
 MARKS = {(False, False): "", (True, False): AT_LEAST, (False, True): AT_MOST, (True, True): NEITHER}
@@ -109,6 +111,8 @@ _COMPUTED = tuple([c for c in _declared(Statistics, "") if stored(Statistics, c.
 """Columns of the costs (`Computed`), and columns derived from them: the last columns before the status."""
 _HELD = tuple([column for column in _declared(Statistics, "") if column not in _COMPUTED])
 """The other columns that are always shown, such as parameters."""
+ALWAYS = (*_HELD, *_COMPUTED)
+"""Numbers that every report has of its modules and of the whole model."""
 _STATUS = Column(
     "status", "status",
     "called; data: called, its numbers follow from values; used: not called, but its parameters are read; unused; "
@@ -141,6 +145,17 @@ OP: tuple[Column, ...] = (
     Column("known", "known", "whether it has a rule", "flag"),
 )
 """One row per op, summed over all calls."""
+
+
+def united(command: str, columns: Mapping[str, T], own: Mapping[str, T]) -> dict[str, T]:
+    """Return what a command offers by name: columns of reports, and figures of its own.
+
+    Raises:
+        TypeError: a column has the name of such a figure, which is another number.
+    """
+    if twice := columns.keys() & own.keys():
+        raise TypeError(f"{', '.join(sorted(twice))}: {command} has another figure of this name; rename the statistic")
+    return {**columns, **own}
 
 
 def table(report: ReportData, by: By) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
@@ -182,7 +197,13 @@ def for_people(report: ReportData, by: By) -> tuple[Column, ...]:
         hidden |= {"frozen_params"} if "trainable" in report.further else {"trainable_params", "frozen_params"}
     if not report.totals.buffers:
         hidden.add("buffers")
-    return tuple(column for column in columns if column.name not in hidden)
+    return without(columns, hidden)
+
+
+def without(columns: Iterable[Column], hidden: Iterable[str]) -> tuple[Column, ...]:
+    """Return the columns without these, and without what is derived from them."""
+    names = frozenset(hidden)
+    return tuple([column for column in columns if names.isdisjoint(origins(Statistics, column.name))])
 
 
 def share_cell(row: Row, report: ReportData) -> Cell:

@@ -15,7 +15,7 @@ from cnncost.report.brief import Rows
 from cnncost.report.memory import MemoryFigures, ReportMemory, memory_of
 from cnncost.report.naming import unknown_path, without_row
 from cnncost.report.placement import OnDevice
-from cnncost.report.rows import Asked, Layer, Module, Op, PhaseCost, Spans, Totals
+from cnncost.report.rows import FurtherColumn, Layer, Module, Op, PhaseCost, Spans, Totals
 from cnncost.report.schema import statistics
 from cnncost.report.tree import biggest, module_tree
 
@@ -43,20 +43,21 @@ class ReportData:
         unknown: op → count, for ops without a rule; empty if every op has one.
         unknown_places: op → path of the module that ran it first.
         tree: path, class and calls of every module, in the model's own order.
-        container_shapes: module path → shapes of the tensors that its last call returned, for modules of which that
+        container_shapes: module path → shapes of the tensors that its last call returned, for modules whose last
             call has no row.
-        container_inputs: the same of the tensors that it was given; empty unless requested.
+        container_inputs: likewise, shapes of the tensors passed to that call; empty unless requested.
         further: columns that were requested with `with_columns`.
         phases: costs of a training step's phases, if one was analyzed.
         graph, training: the recorded Graphs of forward and of a training step; None for a report read from a
             file.
-        fields: receptive fields of first calls, by module path; empty unless requested.
+        fields: receptive fields of each module's first call, by path; empty unless requested.
+        saved_memory: memory figures of a report read from a file; None if `graph` is there to compute them from.
         run_on: description of the data source if real data was used; usually empty.
         reads: how often that run's forward read a value that depends on the inputs.
         notes: remarks on how the results were obtained, if any.
         communication: what this rank of a split model sends and receives, in inference and in a training step.
-        devices: what each device holds, computes and receives, of a model that is on several; else empty.
-        links: the copies between them, by run, phase and pair of devices.
+        devices: for a model on several devices, what each of them holds, computes and receives; else empty.
+        links: the copies between these devices, by run, phase and pair of devices.
         mac_dtypes: multiply-accumulates by operand dtype; `int8` MACs are not FLOPs.
         examples: number of examples if inputs are a list, else None.
         mask_tile: (queries, keys) of the tiles that `macs_unmasked` skips; empty: single pairs, or not requested.
@@ -76,10 +77,11 @@ class ReportData:
     tree: tuple[tuple[str, str, int], ...]
     param_dtypes: dict[str, int]
     phases: tuple[PhaseCost, ...] = ()
+    # with a default_factory, a field may be missing in a saved report, as it is in those of older versions
     input_names: tuple[str, ...] = field(default_factory=tuple)
     container_shapes: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
     container_inputs: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
-    further: tuple[Asked, ...] = field(default_factory=tuple)
+    further: tuple[FurtherColumn, ...] = field(default_factory=tuple)
     fields: dict[str, Spans] = field(default_factory=dict)
     graph: Graph | None = field(default=None, repr=False, compare=False)
     training: Graph | None = field(default=None, repr=False, compare=False)
@@ -117,7 +119,7 @@ class ReportData:
 
     @property
     def depends_on(self) -> tuple[str, ...]:
-        """What the figures depend on beside the inputs' shapes: values that were read, draws by chance; else empty."""
+        """What the figures depend on besides input shapes, in words: a run's data, random draws. Usually empty."""
         origins = [f"run on {self.run_on}"] if self.run_on else []
         return (*origins, *(note for note in self.notes if note.startswith(OF_STEP)))
 

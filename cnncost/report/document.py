@@ -15,8 +15,9 @@ from cnncost.report.columns import AT_LEAST, By, Column, for_people, share_cell
 from cnncost.report.columns import table as view
 from cnncost.report.data import ReportData
 from cnncost.report.entries import Entry, entries, page_entries, shortened
-from cnncost.report.ranking import Ranking, ranked
-from cnncost.report.rows import Totals
+from cnncost.report.ranking import Ranking, ranked, sorted_by
+from cnncost.report.rows import Statistics, Totals
+from cnncost.report.schema import stored
 
 _SHARE = parts.Column("share", "share of MACs", "share", bar=Bar(10, 24, "% of MACs"))
 
@@ -44,7 +45,7 @@ def document(report: ReportData, by: By = "layer", depth: int | None = None, ask
         parts=(
             notes(heading.inputs(report), heading.CONVENTION, listed=False, shown="markup"),
             notes(heading.CONVENTION, style="note", shown="text", apart=False),
-            table(report, by, rows),
+            table(report, by, rows, kept=sorted_by(report, by, asked)),
             notes(*remarks, biggest, *legend, whole if by == "module" else "", shown="markup"),
             Notes(
                 (*map(Note, remarks), Note(biggest, "biggest"), *(Note(line, "note") for line in legend)), shown="text"
@@ -128,11 +129,14 @@ def _unknown(report: ReportData) -> Iterator[Notes]:
         yield Notes(warnings, apart=False, first="  ", hang="    ", intro=Note(first, "warning"))
 
 
-def table(report: ReportData, by: By, rows: Sequence[Entry], opened: int | None = None) -> Table:
+def table(
+    report: ReportData, by: By, rows: Sequence[Entry], opened: int | None = None, *, kept: str = ""
+) -> Table:  # fmt: skip
     """Return the table for people, with each row's share of the model's MACs.
 
-    `opened`: the table is HTML's tree, open down to this level; the share then follows the MACs, else it is the last
-    column.
+    `opened`: for an HTML page, the level down to which the tree is shown open; the share is then next to the MACs. In
+    other tables it is the last column. `kept`: the column that rows are sorted by, which a narrow terminal shows as
+    long as it can.
     """
     shown = for_people(report, by)
     columns = [
@@ -143,7 +147,8 @@ def table(report: ReportData, by: By, rows: Sequence[Entry], opened: int | None 
         _SHARE,
     ]  # fmt: skip
     names = [column.name for column in columns]
-    steps = _steps(names, [column.name for column in shown if column.look == "text"], report.further)
+    late = [column.name for column in shown if column.name not in _PLANNED and _requested(report, column)]
+    steps = _steps(names, [column.name for column in shown if column.look == "text"], report.further, late, kept)
     table_rows = [_row(report, shown, entry) for entry in rows]
     if opened is None:
         return Table(tuple(columns), tuple(table_rows), narrower=tuple(steps), shown="people")
@@ -171,22 +176,30 @@ _PLANNED = frozenset(
     "bytes_read bytes_written receptive_field jump start allocated saved macs_unmasked kernel stride "
     "input_shape".split()
 )
-"""Columns that `_steps` names. Any other is dropped first, so that it never hides one of these."""
+"""Columns that `_steps` names. Any other is dropped first, so that it hides none of these, unless it was requested."""
 
 
-def _steps(names: Sequence[str], texts: Sequence[str], asked: Sequence[str]) -> Iterator[Narrower]:
+def _requested(report: ReportData, column: Column) -> bool:
+    """Return whether the user has asked for a column, or for the one that it is derived from."""
+    asked_for = "trainable" in report.further and stored(Statistics, column.name) == "trainable_params"
+    return bool(column.group) or asked_for
+
+
+def _steps(
+    names: Sequence[str], texts: Sequence[str], asked: Sequence[str], late: Sequence[str], kept: str
+) -> Iterator[Narrower]:  # fmt: skip
     """Yield the steps that narrow the table down to 40 characters: which columns to drop or shorten next.
 
     `names` are all columns, `texts` those whose text may be shortened, `asked` those that the user requested: they
-    are dropped late.
+    are dropped late, as are `late`, which no step names. `kept`, by which rows are sorted, is the last one.
     """
 
     def step(*drop: str, compact: bool = False, bar: int = 0, text: int = 0) -> Narrower:
         least = {"share": bar, **dict.fromkeys(texts, text)}
-        dropped = tuple(name for name in drop if name in names)
+        dropped = tuple(name for name in drop if name in names and name != kept)
         return Narrower(dropped, compact, tuple((name, size) for name, size in least.items() if size))
 
-    yield step(*(name for name in names if name not in _PLANNED))
+    yield step(*(name for name in names if name not in _PLANNED and name not in late))
     yield step("buffers")
     yield step("bytes_read", "bytes_written")
     yield step(*([] if "trainable" in asked else ["trainable_params"]))
@@ -197,6 +210,7 @@ def _steps(names: Sequence[str], texts: Sequence[str], asked: Sequence[str]) -> 
     yield step(bar=4, text=12)
     yield step(compact=True, bar=6)
     yield step(bar=4, text=8)
+    yield step(*late)
     yield step("class", "kind", "count", bar=4)
     yield step("share")
     for name in ("flops", "input_shape", "trainable_params", "stride", "kernel") if asked else ():
@@ -204,5 +218,8 @@ def _steps(names: Sequence[str], texts: Sequence[str], asked: Sequence[str]) -> 
     if "receptive_field" in names:
         for name in ("start", "jump", "flops"):
             yield step(name)
-    elif "macs_unmasked" in names:
+    elif "macs_unmasked" in names or "allocated" in names:
         yield step("flops")
+        yield step("params")
+    if kept in names:
+        yield Narrower((kept,))

@@ -67,6 +67,7 @@ def entries(report: ReportData, by: By, depth: int | None, asked: Ranking | None
 
 
 def _flat(report: ReportData, by: By) -> Entries:
+    """Return the entries of a view that is a list: of layers or of ops."""
     _, rows = table(report, by)
     names = layer_names(report) if by == "layer" else [op.name for op in report.ops]
     biggest = () if report.biggest is None else (report.biggest.path,)
@@ -100,7 +101,7 @@ def _tree(report: ReportData, depth: int | None) -> Entries:
 
 
 def _rows(report: ReportData, shown: list[TreeRow]) -> list[Entry]:
-    biggest = holder([each.item for each in shown], report)
+    biggest = biggest_item([each.item for each in shown], report)
     return [_entry(each, each.item is biggest) for each in shown]
 
 
@@ -161,7 +162,7 @@ def _tree_legend(shown: list[Item], level: int, deepest: int) -> Iterator[str]:
         yield f"{level} of {units.counted(deepest, 'level')} shown; each row has all below it"
 
 
-def holder(items: list[Item], report: ReportData) -> Item | None:
+def biggest_item(items: list[Item], report: ReportData) -> Item | None:
     """Return the deepest of the shown items that includes the layer with most MACs; None if there is no such layer."""
     if report.biggest is None:
         return None

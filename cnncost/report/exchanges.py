@@ -1,4 +1,4 @@
-"""Table of a split model's communication: what one rank sends and receives."""
+"""Table of a split model's communication: what one rank sends and receives, if collectives run on a ring."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def explain(report: ReportData, path: str) -> str:
     Raises:
         CnncostError: no such module, or no graph.
     """
-    path, call = _split(
+    path, call = _split_call_number(
         report, resolve_path(path, (report.model, report.tree[0][1]), [each for each, _, _ in report.tree])
     )
     module = report.module(path)
@@ -56,7 +56,7 @@ def explain(report: ReportData, path: str) -> str:
     return "\n".join(layout.printable(line) for line in lines)
 
 
-def _split(report: ReportData, path: str) -> tuple[str, int | None]:
+def _split_call_number(report: ReportData, path: str) -> tuple[str, int | None]:
     """Return (path, n) for `path#n` if the module has such a call, else (path, None)."""
     base, sign, number = path.rpartition("#")
     calls = {module: count for module, _, count in report.tree}

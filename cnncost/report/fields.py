@@ -44,8 +44,9 @@ def receptive_field(
     """Implementation of `Report.receptive_field`."""
     fields = report.receptive_fields
     graph = fields.graph
+    # first calls come last, to overwrite others: `a#2` is a module of that name before it is a's second call
     last_first = sorted(range(len(graph.calls)), key=lambda i: -graph.calls[i].index)
-    labels = {graph.call_path(i): i for i in last_first}  # a module named `a#2` is meant before a's second call
+    labels = {graph.call_path(i): i for i in last_first}
     paths = [each for each, _, _ in report.tree]
     path = path_of_name(report, path)
     if path not in labels:
@@ -96,20 +97,20 @@ def growth(report: ReportData, image: int | None = None) -> tuple[Growth, ...]:
     fields = report.receptive_fields
     if not fields.images:
         raise CnncostError(f"{report.model}: no receptive fields: none of the inputs has spatial axes")
-    return tuple(_grown(report, image))
+    return tuple(_growth_rows(report, image))
 
 
-def _grown(report: ReportData, image: int | None) -> Iterator[Growth]:
+def _growth_rows(report: ReportData, image: int | None) -> Iterator[Growth]:
     graph, fields = report.receptive_fields.graph, report.receptive_fields
     parents = {call.parent for call in graph.calls}
-    busy = {node.call for node in graph.nodes}
+    calls_with_ops = {node.call for node in graph.nodes}
     largest = _LargestField()
     for call in _by_end(report):
         field = fields.of(call, image)
         if field is None:
             continue
         scope = graph.scopes[graph.calls[call].scope]
-        if not scope.path and call not in busy:
+        if not scope.path and call not in calls_with_ops:
             continue
         grew = largest.grown(field)
         if grew or call not in parents or not scope.path:
@@ -151,7 +152,10 @@ def of_layer(report: ReportData, path: str, rows: Sequence[Growth], image: int |
 
 
 def _by_end(report: ReportData) -> list[int]:
-    """Return the calls in the order in which they end: children before their parent."""
+    """Return the calls in the order in which they end: children before their parent.
+
+    It is the reverse of the order in which parents come first and the last child comes before its siblings.
+    """
     calls = report.receptive_fields.graph.calls
     below: dict[int | None, list[int]] = {}
     for index, call in enumerate(calls):

@@ -15,7 +15,7 @@ from cnncost.passes.unmasked import UnmaskedMacs, unmasked
 from cnncost.passes.windows import Windows, windows
 from cnncost.report.data import SomeReport
 from cnncost.report.memory import require_whole_forward
-from cnncost.report.rows import Along, Asked, Layer, several
+from cnncost.report.rows import Along, FurtherColumn, Layer, several
 from cnncost.report.schema import changed
 
 _UNKNOWN: Along = ("unknown",)
@@ -63,7 +63,7 @@ def _tile(tile: int | Tile | None) -> Tile | None:
 
 def with_columns(report: SomeReport, names: Sequence[str]) -> SomeReport:
     """Implementation of `Report.with_columns`."""
-    columns: tuple[Asked, ...] = get_args(Asked)
+    columns: tuple[FurtherColumn, ...] = get_args(FurtherColumn)
     for name in names:
         if name not in columns:
             hint = suggestion(str(name), columns) or f"; there are {', '.join(columns)}"

@@ -28,7 +28,7 @@ def inputs(report: ReportData) -> str:
 
 
 def facts(report: ReportData) -> dict[str, object]:
-    """Return what the JSON of every command contains on the analyzed model: name, batch size and inputs."""
+    """Return what the JSON of every command says about the analyzed model: name, batch size and inputs."""
     return {"model": report.model, "batch": report.batch, "inputs": tensors(report.inputs)}
 
 

@@ -18,6 +18,7 @@ from typing import Any, Literal, NoReturn, TypeAlias, Union, get_args, get_origi
 from cnncost.errors import CnncostError
 from cnncost.garbage import gc_disabled
 from cnncost.render.json import SCHEMA, written
+from cnncost.render.values import plain
 from cnncost.report.data import ReportData, SomeReport
 from cnncost.report.memory import MemoryFigures
 from cnncost.report.rows import Computed, Layer, Op
@@ -33,7 +34,7 @@ _OPTIONAL = {
     "assumed", "communication", "devices", "links",
 }  # fmt: skip
 """Fields left out if empty."""
-_ATOMS = frozenset({int, str, bool, float, type(None)})
+_ATOMS = frozenset({int, str, bool, type(None)})
 """Types of values that JSON has."""
 _PAIRS = {"inputs": ("shape", "dtype"), "tree": ("path", "class", "calls")}
 """Tuples written as JSON objects, by field."""
@@ -59,20 +60,20 @@ def to_json(report: ReportData) -> str:
 
 
 def _rows(value: Any) -> Any:
-    """A tuple as a list, of which each item has a line; a NamedTuple is an object."""
+    """Return a tuple as a list, of which `written` puts each item on a line; a NamedTuple as it is, for an object."""
     return list(value) if isinstance(value, tuple) and not _is_row(type(value)) else value
 
 
-def _written(row: Any) -> tuple[tuple[str, str], ...]:
-    """Fields written for a row, with their names in JSON: optional statistics if present, and derived numbers."""
+def _written_fields(row: Any) -> tuple[tuple[str, str], ...]:
+    """Return (attribute, JSON name) of a row's fields, without the groups it lacks, and of its derived numbers."""
     kind: Any = type(row)
     lacking = [group for group in groups(kind) if not has(row, group)] if issubclass(kind, Computed) else ()
-    return _named(kind, tuple(lacking))
+    return _json_names(kind, tuple(lacking))
 
 
 @cache
-def _named(kind: Any, lacking: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """The fields of a row class without those of some groups, with their names in JSON."""
+def _json_names(kind: Any, lacking: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Return (attribute, JSON name) of each field of a row class, without the groups in `lacking`."""
     missing = {name for group in lacking for name in groups(kind)[group]}
     derived = _derived(kind) if issubclass(kind, Computed) else ()
     found = [name for name in (*_fields(kind), *derived) if name not in missing]
@@ -90,7 +91,7 @@ def _plain(value: Any) -> Any:
     if kind in _ATOMS:
         return value
     if _is_row(kind):
-        row = {key: _plain(getattr(value, name)) for name, key in _written(value)}
+        row = {key: _plain(getattr(value, name)) for name, key in _written_fields(value)}
         if isinstance(value, Layer):  # derived numbers, also part of the other formats
             row |= {"output_shape": _plain(value.output_shape)}
         return row
@@ -98,7 +99,7 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    return value
+    return plain(value)  # a derived number may be a Fraction, infinite or NaN
 
 
 @gc_disabled()
@@ -163,13 +164,13 @@ class _Mismatch(Exception):  # noqa: N818  # becomes a CnncostError
     """A value that does not match its type.
 
     Attributes:
-        told: what was expected, and what was found.
+        message: what was expected, and what was found.
         path: keys that lead to the value, innermost first.
     """
 
-    def __init__(self, told: str) -> None:
-        super().__init__(told)
-        self.told = told
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
         self.path: list[str] = []
 
 
@@ -179,7 +180,7 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         return _reader(kind)(value)
     except _Mismatch as mismatch:
         place = "".join([where, *reversed(mismatch.path)]).removeprefix(".")
-        raise CnncostError(f"report file: {place}{mismatch.told}") from None
+        raise CnncostError(f"report file: {place}{mismatch.message}") from None
 
 
 @cache
@@ -195,17 +196,19 @@ def _reader(kind: Any) -> _Reader:
     if origin is dict:
         return _dict_reader(arguments[1])
     if origin is Literal:
-        return lambda value: value if value in arguments else _refuse(f"one of {', '.join(map(str, arguments))}", value)
-    told = {int: "a whole number", str: "a text", bool: "true or false"}.get(kind, str(kind))
+        return lambda value: (
+            value if value in arguments else _mismatch(f"one of {', '.join(map(str, arguments))}", value)
+        )
+    expected = {int: "a whole number", str: "a text", bool: "true or false"}.get(kind, str(kind))
     # not isinstance: bool is a subclass of int
-    return lambda value: value if type(value) is kind else _refuse(told, value)
+    return lambda value: value if type(value) is kind else _mismatch(expected, value)
 
 
 @cache
-def _as_is(kind: Any) -> frozenset[type]:
+def _unconverted_types(kind: Any) -> frozenset[type]:
     """Return the types of JSON values that need no conversion to a type."""
     if get_origin(kind) in {Union, UnionType}:
-        return frozenset().union(*map(_as_is, get_args(kind)))
+        return frozenset().union(*map(_unconverted_types, get_args(kind)))
     return frozenset({kind} & {int, str, bool, type(None)})
 
 
@@ -232,10 +235,10 @@ def _tuple_reader(kinds: tuple[Any, ...]) -> _Reader:
 
     def read(value: Any) -> Any:
         if not isinstance(value, list):
-            _refuse("a list", value)
+            _mismatch("a list", value)
         each = repeat(readers[0], len(value)) if kinds[-1] is Ellipsis else readers
         if kinds[-1] is not Ellipsis and len(readers) != len(value):
-            _refuse(f"a list of {len(readers)}", value)
+            _mismatch(f"a list of {len(readers)}", value)
         items: list[Any] = []
         try:
             for one, item in zip(each, value, strict=True):
@@ -253,7 +256,7 @@ def _dict_reader(kind: Any) -> _Reader:
 
     def read(value: Any) -> Any:
         if not isinstance(value, dict):
-            _refuse("an object", value)
+            _mismatch("an object", value)
         found, key = {}, ""
         try:
             for key, item in value.items():
@@ -269,13 +272,13 @@ def _dict_reader(kind: Any) -> _Reader:
 def _object_reader(kind: Any) -> _Reader:
     defaults = _defaults(kind)
     plan = [
-        (name, _NAMES.get((kind, name), name), _as_is(hint), _reader(hint), name in defaults)
+        (name, _NAMES.get((kind, name), name), _unconverted_types(hint), _reader(hint), name in defaults)
         for name, hint in _fields(kind).items()
     ]
 
     def read(value: Any) -> Any:
         if not isinstance(value, dict):
-            _refuse("an object", value)
+            _mismatch("an object", value)
         arguments, key = {}, ""
         try:
             for name, key, as_is, one, optional in plan:
@@ -283,7 +286,7 @@ def _object_reader(kind: Any) -> _Reader:
                     item = value[key]
                     arguments[name] = item if type(item) in as_is else one(item)
                 elif not optional:
-                    _refuse_missing()
+                    _raise_missing()
         except _Mismatch as mismatch:
             mismatch.path.append(f".{key}")
             raise
@@ -292,16 +295,19 @@ def _object_reader(kind: Any) -> _Reader:
     return read
 
 
-def _refuse_missing() -> NoReturn:
+def _raise_missing() -> NoReturn:
     raise _Mismatch(" is missing; expected a report saved by cnncost")
 
 
-def _refuse(expected: str, value: Any) -> NoReturn:
+def _mismatch(expected: str, value: Any) -> NoReturn:
     raise _Mismatch(f": expected {expected}, got {json.dumps(value)[:60]}")
 
 
 def _defaults(kind: Any) -> set[str]:
-    """Return the names of fields that have a default."""
+    """Return the names of fields that may be missing in a file.
+
+    Those are a NamedTuple's or row's fields with a default, but of a report only those with a `default_factory`.
+    """
     if dataclasses.is_dataclass(kind):
         unset = dataclasses.MISSING
         optional = isinstance(kind, type) and issubclass(kind, Computed)

@@ -50,14 +50,14 @@ def sentences(prediction: Prediction) -> Iterator[str]:
     )
     yield f"overlapped: {least}{units.duration(found.overlapped)}, in each phase the longer of both"
     yield f"collectives by the {_algorithm(links.topology)}: max(launch, bytes in one direction / bandwidth)"
-    yield _linked(links.topology, roofline.device)
+    yield _assumed_links(links.topology, roofline.device)
 
 
 def _algorithm(topology: Topology) -> str:
     return "ring" if topology.algorithm == "ring" else "double binary tree (all-reduces) and the ring (all others)"
 
 
-def _linked(topology: Topology, device: Device) -> str:
+def _assumed_links(topology: Topology, device: Device) -> str:
     """Return which links between ranks are assumed, and the source of their bandwidths."""
     if topology.link is not None:
         return f"all over {topology.link}, as stated; {device.link_source}"
@@ -74,11 +74,11 @@ def facts(prediction: Prediction) -> dict[str, Any]:
     links, found = prediction.links, split(prediction)
     if links is None:
         return {}
-    told: dict[str, Any] = {"topology": links.topology._asdict(), "collectives": None}
+    data: dict[str, Any] = {"topology": links.topology._asdict(), "collectives": None}
     if links.times is not None and found is not None:
-        told |= {
+        data |= {
             "collectives": [*map(as_data, links.times)],
             "computing_seconds": found.computing, "sending_seconds": found.sending,
             "not_overlapped_seconds": found.in_turn, "overlapped_seconds": found.overlapped,
         }  # fmt: skip
-    return {"communication": told}
+    return {"communication": data}

@@ -192,5 +192,5 @@ def require_whole_forward(model: str, failed: str) -> None:
     if failed:
         raise CnncostError(
             f"{model}: no memory figures, for they need the whole forward ({failed.split(':', maxsplit=1)[0]}); "
-            "mend that, and analyze the model again"
+            "fix that, and analyze the model again"
         )

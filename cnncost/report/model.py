@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _INPUTS = 3
-"""How many inputs the repr tells."""
+"""Number of inputs that the repr shows."""
 
 
 class Report(ReportData):
@@ -95,7 +95,7 @@ class Report(ReportData):
                 given, `trainable` for trainable and frozen parameters, which are otherwise shown if some are frozen.
 
         Raises:
-            CnncostError: no such column, or one that the report lacks, as it was read from a file and has no graph.
+            CnncostError: no such column, or it needs a graph and the report was read from a file.
         """
         from cnncost.report.further import with_columns
 
@@ -122,11 +122,12 @@ class Report(ReportData):
         """The layers as a markdown table under a heading with inputs and units.
 
         Args:
-            sort: a column, such as `"params"`: largest first; by default MACs if `top` is given, else in order.
-            top: how many are shown; the others are one row.
+            sort: the column to sort by, largest first, such as `"params"`; by default MACs if `top` is given, else the
+                model's order is kept.
+            top: number of layers shown; the others are summed in one row.
 
         Raises:
-            CnncostError: no such column, or one without sizes.
+            CnncostError: no such column, or it can't be sorted by.
         """
         return self._rendered("markdown", sort, top)
 
@@ -148,7 +149,7 @@ class Report(ReportData):
         return to_speedscope(of_report(self))
 
     def to_html(self, *, sort: str | None = None, top: int | None = None) -> str:
-        """One self-contained page; with `sort` or `top`, as in `to_markdown`, of layers in place of the module tree."""
+        """One self-contained page; with `sort` or `top` (as in `to_markdown`), of layers instead of the module tree."""
         return self._rendered("html", sort, top)
 
     @gc_disabled()
@@ -159,7 +160,7 @@ class Report(ReportData):
         from cnncost.report.ranking import ranking
 
         asked = ranking(sort, top)
-        if form == "csv":  # the table for people takes longer than all of it
+        if form == "csv":  # to build the table for people, too, would more than double the time
             return rendered(Document("summarize", parts=(data(self, asked=asked),)), form)
         if FORMATS[form].whole and asked is None:
             from cnncost.report.interactive import interactive

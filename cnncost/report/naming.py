@@ -10,6 +10,7 @@ ITSELF = "(the model itself)"
 OWN = "(own)"
 """Displayed name of a module's own share, without its children."""
 _LISTED = 4
+"""Number of paths that a message lists."""
 
 
 def shown(path: str) -> str:
@@ -23,7 +24,7 @@ def is_within(path: str, ancestor: str) -> bool:
 
 
 def resolve_path(name: str, model: Sequence[str], known: Sequence[str]) -> str:
-    """Resolve a name that a user gave to a module path; a name that is unknown is returned as it is.
+    """Resolve a name that a user gave to a module path; an unknown name is returned unchanged.
 
     The model's displayed names ("(the model itself)", "(own)"), its name and its class give `""`, and "layer1 (own)"
     gives `layer1`.

@@ -18,8 +18,8 @@ from cnncost.report.rows import Layer, Module, Status
 from cnncost.report.schema import changed, names, times, total
 from cnncost.report.tree import by_module, parents_in, windows_of
 
-_SHOWN = {kind: attrgetter(*[f.name for f in fields(kind) if f.name != "path"]) for kind in (Layer, Module)}
-"""Returns all fields of a row except its path: modules with equal ones look equal."""
+_VALUES = {kind: attrgetter(*[f.name for f in fields(kind) if f.name != "path"]) for kind in (Layer, Module)}
+"""By row class, a function that returns a row's fields without its path; modules with equal fields can be folded."""
 _WORTH_FOLDING = {True: 3, False: 2}
 """Minimum number of equal siblings to fold into one row, by whether they are leaves."""
 
@@ -31,7 +31,7 @@ class Item:
     Attributes:
         name: the last part of the path; `1 … 5` for a folded run; `(own)` for an own share; for a model
             that has no children the model's name.
-        paths: paths of the modules summed in the row: within a folded parent more than `siblings`.
+        paths: paths of the modules summed in the row; within a folded parent there are more of them than `siblings`.
         row: the sum of their numbers.
         siblings: number of equal siblings that the row represents.
         own: whether it is an own share: the ops that a module with children runs itself.
@@ -111,8 +111,8 @@ class _Outline:
         self.modules = {module.path: module for module in report.modules}
         self.below: dict[str, list[str]] = {}
         self.layers = by_module(report.layers)
-        self._kinds: dict[object, int] = {}
-        self._kind_of: dict[str, int] = {}
+        self._ids: dict[object, int] = {}
+        self._id_by_path: dict[str, int] = {}
         for path, _, _ in report.tree:
             if path:
                 self.below.setdefault(path.rpartition(".")[0], []).append(path)
@@ -140,21 +140,21 @@ class _Outline:
         if not self.fold:
             yield from ([path] for path in paths)
             return
-        for _, group in groupby(paths, key=self._kind):
+        for _, group in groupby(paths, key=self._displayed_id):
             run = list(group)
             if len(run) >= _WORTH_FOLDING[run[0] not in self.below]:
                 yield run
             else:
                 yield from ([path] for path in run)
 
-    def _kind(self, path: str) -> int:
+    def _displayed_id(self, path: str) -> int:
         """Return an id shared by all modules whose displayed values and descendants are equal."""
-        if path not in self._kind_of:
-            below = tuple((child.rpartition(".")[2], self._kind(child)) for child in self.below.get(path, ()))
-            layers = tuple(map(_SHOWN[Layer], self.layers.get(path, ())))
-            key = (_SHOWN[Module](self.modules[path]), layers, below)
-            self._kind_of[path] = self._kinds.setdefault(key, len(self._kinds))
-        return self._kind_of[path]
+        if path not in self._id_by_path:
+            below = tuple((child.rpartition(".")[2], self._displayed_id(child)) for child in self.below.get(path, ()))
+            layers = tuple(map(_VALUES[Layer], self.layers.get(path, ())))
+            key = (_VALUES[Module](self.modules[path]), layers, below)
+            self._id_by_path[path] = self._ids.setdefault(key, len(self._ids))
+        return self._id_by_path[path]
 
     def _own(self, paths: tuple[str, ...]) -> Item | None:
         """Return the own share of modules with children: the ops they run themselves. None if it is empty."""

@@ -1,4 +1,4 @@
-"""Figures of each device of a model that is on several: parameters, MACs, copies and memory."""
+"""Figures of each device of a model on several devices: parameters, MACs, copies and memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class OnDevice(NamedTuple):
-    """One device's share of a model that is on several. Training figures are None unless a step was analyzed.
+    """One device's share of a model on several devices. Training figures are None unless a step was analyzed.
 
     Attributes:
         device: the device's name, such as `cuda:1`.

@@ -130,7 +130,7 @@ def predicted(
     run = "training" if step else "inference"
     if not any(each.run == run for each in report.communication):
         if topology != Topology() and not report.communication:
-            raise InputError(f"{report.model}: the model is not split and sends nothing; leave out what says its links")
+            raise InputError(f"{report.model}: the model is not split and sends nothing; leave out topology")
         return times, None
     known = bool(device.links) or topology.link is not None
     local: dict[str, float] = {}
@@ -185,7 +185,7 @@ def chosen(prediction: Prediction, by: By, top: int | None) -> tuple[list[Row], 
 
 
 def forward(found: Roofline) -> Predicted:
-    """Return the predicted time of the forward phase."""
+    """Return the predicted time of the forward phase; zero if there is none."""
     return found.phases.get("forward", Predicted())
 
 

@@ -153,8 +153,8 @@ def foot(prediction: Prediction) -> list[str]:
     ]  # fmt: skip
     if (placement := prediction.graph.placement) is not None:
         lines.append(
-            f"on {units.counted(len(placement.devices), 'device')}: all ops one after another, as if none ran beside "
-            "another's; copies between devices over the fastest link of a node"
+            f"on {units.counted(len(placement.devices), 'device')}: all ops one after another, as if no two devices "
+            "worked at once; copies between devices over the fastest link of a node"
         )
     if roofline.dtype == "int8":
         lines.append("int8: all floats taken as bytes, as a quantized network has them")
@@ -187,6 +187,7 @@ def _shares(each: Predicted) -> str:
 
 
 def _plain(each: Predicted) -> dict[str, Any]:
+    """Return a predicted time as JSON fields, named as in `_CEILINGS`, with its intensity and bound."""
     names: dict[str, str] = {}
     for ceiling in ("compute", "memory", "launch"):
         names |= {ceiling: f"{ceiling}_bound_seconds", f"{ceiling}_alone": f"{ceiling}_seconds"}

@@ -11,17 +11,15 @@ from cnncost.near import suggestion
 from cnncost.report.columns import FURTHER, LAYER, OP, By, Column, Row, is_lower_bound, table
 from cnncost.report.data import ReportData
 from cnncost.report.rows import Op, Totals
-from cnncost.report.schema import total
+from cnncost.report.schema import SIZES, total
 
-_SORTABLE = frozenset({"count", "bytes", "ratio"})
-"""Formats of columns that rows can be sorted by."""
 _ALIASES = {"share": "macs"}
 _ORDINALS = frozenset({"call", "depth"})
 """Columns whose numbers say where a row is; sorting by them means nothing."""
 
 
 class Ranking(NamedTuple):
-    """How the user wants rows to be sorted, and how many of them.
+    """How the user wants rows to be sorted, and how many to be shown.
 
     Attributes:
         sort: name or heading of the column; None: MACs, or FLOPs if there are no MACs.
@@ -64,7 +62,7 @@ class Ranked(NamedTuple):
 
     @property
     def legend(self) -> list[str]:
-        """A line that says how the rows are sorted."""
+        """One line, in a list, that says how the rows are sorted."""
         more = f"; {self.name}: the sum of the others" if self.left else ""
         return [f"sorted by {self.column.heading}, largest first{more}"]
 
@@ -82,9 +80,15 @@ def check(asked: Ranking, by: By) -> None:
     """
     if asked.sort is not None:
         columns = OP if by == "op" else LAYER
-        wanted = _wanted(asked.sort)
-        if by == "op" or not any(wanted in _called(each) for each in FURTHER):
-            _sizes_of(wanted, asked.sort, columns)
+        wanted = _normalized(asked.sort)
+        # optional columns can only be checked against a report: `_column` does
+        if by == "op" or not any(wanted in _names(each) for each in FURTHER):
+            _sortable_named(wanted, asked.sort, columns)
+
+
+def sorted_by(report: ReportData, by: By, asked: Ranking | None) -> str:
+    """Return the name of the column that the user wants rows to be sorted by; empty if none was named."""
+    return _column(report, table(report, by)[0], asked.sort).name if asked is not None and asked.sort else ""
 
 
 def ranked(report: ReportData, by: By, asked: Ranking) -> Ranked:
@@ -113,36 +117,36 @@ def ranked(report: ReportData, by: By, asked: Ranking) -> Ranked:
 
 def _column(report: ReportData, columns: Sequence[Column], sort: str | None) -> Column:
     if sort is None:
-        return _sizes(columns)["macs" if report.totals.macs else "flops"]
-    wanted = _wanted(sort)
-    further = next((each for each in FURTHER if wanted in _called(each)), None)
-    if further is not None and further.look in _SORTABLE and further not in columns:
+        return _sortable_columns(columns)["macs" if report.totals.macs else "flops"]
+    wanted = _normalized(sort)
+    further = next((each for each in FURTHER if wanted in _names(each)), None)
+    if further is not None and further.look in SIZES and further not in columns:
         raise CnncostError(f"sort: {sort} is a column of +{further.group}, which was not requested")
-    return _sizes_of(wanted, sort, columns)
+    return _sortable_named(wanted, sort, columns)
 
 
-def _sizes(columns: Sequence[Column]) -> dict[str, Column]:
-    return {each.name: each for each in columns if each.look in _SORTABLE and each.name not in _ORDINALS}
+def _sortable_columns(columns: Sequence[Column]) -> dict[str, Column]:
+    return {each.name: each for each in columns if each.look in SIZES and each.name not in _ORDINALS}
 
 
-def _sizes_of(wanted: str, sort: str, columns: Sequence[Column]) -> Column:
+def _sortable_named(wanted: str, sort: str, columns: Sequence[Column]) -> Column:
     """Return the column of this name or heading. Raises CnncostError if there is none, or it can't be sorted by."""
-    sizes = _sizes(columns)
+    sizes = _sortable_columns(columns)
     for each in sizes.values():
-        if wanted in _called(each):
+        if wanted in _names(each):
             return each
-    if any(wanted in _called(each) for each in (*columns, *FURTHER)):
+    if any(wanted in _names(each) for each in (*columns, *FURTHER)):
         raise CnncostError(f"sort: {sort} has no sizes to sort by; expected one of {', '.join(sizes)}")
     hint = suggestion(wanted, tuple(sizes)) or f"; expected one of {', '.join(sizes)}"
     raise CnncostError(f"sort: no column named {sort!r}{hint}")
 
 
-def _wanted(sort: str) -> str:
+def _normalized(sort: str) -> str:
     name = sort.strip().lower()
     return _ALIASES.get(name, name)
 
 
-def _called(column: Column) -> set[str]:
+def _names(column: Column) -> set[str]:
     return {column.name, column.heading.lower()}
 
 

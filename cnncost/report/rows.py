@@ -17,7 +17,7 @@ from cnncost.reprs import line
 Status: TypeAlias = Literal["called", "used", "unused", "data", "failed", "unreached"]
 Along: TypeAlias = tuple[int | str, ...]
 """A value for each spatial axis of the input: a number, a fraction such as `1/2`, `global` or `unknown`."""
-Asked: TypeAlias = Literal["kernel", "stride", "input", "trainable"]
+FurtherColumn: TypeAlias = Literal["kernel", "stride", "input", "trainable"]
 """Further columns that a Report shows on request."""
 
 
@@ -188,8 +188,8 @@ class PhaseCost(Computed):
 class Totals(Statistics):
     """The whole model.
 
-    `lower_bound` says that ops are missing from macs, flops and bytes: unknown ones, or what a failed forward did not
-    come to.
+    `lower_bound` says that ops are missing from macs, flops and bytes: unknown ones, or those that a failed forward
+    did not reach.
 
     `training_macs` and `training_flops` are of all phases of a training step, and None unless one was analyzed;
     `training_lower_bound` says that unknown ops are missing from them. `macs_unmasked` and `training_macs_unmasked` are

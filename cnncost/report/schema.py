@@ -10,11 +10,13 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from operator import attrgetter
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from cnncost.graph import Graph
 
-Look: TypeAlias = Literal["text", "flag", "shapes", "count", "bytes", "ratio", "along"]
+Look: TypeAlias = Literal["text", "flag", "shapes", "count", "bytes", "ratio", "share", "along"]
+SIZES: frozenset[Look] = frozenset({"count", "bytes", "ratio", "share"})
+"""Looks of numbers that rows can be sorted by."""
 Sums: TypeAlias = Literal["sum", "any", "no"]
 Pass: TypeAlias = Callable[[Graph], Mapping[int, int]]
 """A pass: returns a number by the call's index; a call that is missing has 0."""
@@ -26,7 +28,7 @@ class Statistic(NamedTuple):
     Attributes:
         heading: displayed above the column.
         meaning: one-sentence description.
-        look: format of a value; counts, bytes and ratios are right-aligned.
+        look: format of a value: a `ratio` is a float, a `share` a Fraction of 1, shown in percent.
         sums: how several rows become one: `sum`, `any` (of flags), or `no`.
         bounded: whether an op without a rule makes it a lower bound.
         masked: whether an unknown mask makes it an upper bound.
@@ -46,12 +48,19 @@ class Statistic(NamedTuple):
     given_by: Pass | None = None
 
 
+def _look(look: Look) -> Look:
+    """Return a look. Raises TypeError unless it is one: tables know more kinds of values than rows may have."""
+    if look not in get_args(Look):
+        raise TypeError(f"look {look!r}: expected one of {', '.join(get_args(Look))}")
+    return look
+
+
 def statistic(
     heading: str, meaning: str, look: Look = "count", *, sums: Sums = "sum", bounded: bool = False,
     masked: bool = False, group: str = "", given_by: Pass | None = None, default: Any = dataclasses.MISSING,
 ) -> Any:  # fmt: skip
     """Declare a field of a row; arguments as in `Statistic`. Grouped fields are None or `default` until requested."""
-    about = Statistic(heading, meaning, look, sums, bounded, masked, group, "", given_by)
+    about = Statistic(heading, meaning, _look(look), sums, bounded, masked, group, "", given_by)
     if group and default is dataclasses.MISSING:
         default = None
     if given_by is not None:
@@ -69,10 +78,11 @@ def derived(
     heading: str, meaning: str, look: Look = "count", *, after: str, bounded: bool = False
 ) -> Callable[[Callable[[Any], Any]], property]:
     """Declare a property as a column: a number computed from other fields of the same row, also of summed rows."""
+    about = Statistic(heading, meaning, _look(look), "no", bounded, after=after)
 
     def declare(function: Callable[[Any], Any]) -> property:
         column = _Derived(function)
-        column.about = Statistic(heading, meaning, look, "no", bounded, after=after)
+        column.about = about
         return column
 
     return declare
@@ -108,10 +118,15 @@ def statistics(kind: Any) -> dict[str, Statistic]:
     return dict(fields)
 
 
+def origins(kind: Any, name: str) -> tuple[str, ...]:
+    """Return a column, the one that it follows if it is derived, and so on, up to a stored one."""
+    about = statistics(kind).get(name)
+    return (name, *origins(kind, about.after)) if about is not None and about.after else (name,)
+
+
 def stored(kind: Any, name: str) -> str:
     """Return the stored (not derived) column that a derived number follows, directly or not; a stored one itself."""
-    after = statistics(kind)[name].after
-    return stored(kind, after) if after else name
+    return origins(kind, name)[-1]
 
 
 @cache
@@ -134,12 +149,12 @@ def groups(kind: Any) -> dict[str, tuple[str, ...]]:
 def has(row: Any, group: str) -> bool:
     """Return whether a row has the statistics of a group; False if they were not requested."""
     kind: Any = type(row)
-    return any(getattr(row, name) is not None for name in _telling(kind, group))
+    return any(getattr(row, name) is not None for name in _presence_fields(kind, group))
 
 
 @cache
-def _telling(kind: Any, group: str) -> tuple[str, ...]:
-    """The members of a group that are None where a row lacks it."""
+def _presence_fields(kind: Any, group: str) -> tuple[str, ...]:
+    """Return the members of a group that are None in a row without the group; its flags are False there, never None."""
     return tuple([name for name in groups(kind).get(group, ()) if statistics(kind)[name].look != "flag"])
 
 
@@ -147,7 +162,7 @@ def total(rows: Iterable[Any], kind: Any) -> dict[str, Any]:
     """Return the statistics of a class, aggregated over rows; None for optional ones that no row has."""
     rows = list(rows)
     if len(rows) == 1:
-        return _alone(rows[0], kind)
+        return _total_of_one(rows[0], kind)
     sums: dict[str, Any] = {}
     for name in names(kind, "sum"):
         values = [value for row in rows if (value := getattr(row, name, None)) is not None]
@@ -157,10 +172,10 @@ def total(rows: Iterable[Any], kind: Any) -> dict[str, Any]:
     return sums
 
 
-def _alone(row: Any, kind: Any) -> dict[str, Any]:
-    """The same of one row, as most modules have."""
+def _total_of_one(row: Any, kind: Any) -> dict[str, Any]:
+    """`total` of a single row: a fast path, as most modules have only one."""
     sums: dict[str, Any] = {}
-    for name, zero in _sums(kind):
+    for name, zero in _empty_sums(kind):
         value = getattr(row, name, None)
         sums[name] = zero if value is None else value
     for name in names(kind, "any"):
@@ -169,26 +184,29 @@ def _alone(row: Any, kind: Any) -> dict[str, Any]:
 
 
 @cache
-def _sums(kind: Any) -> tuple[tuple[str, int | None], ...]:
-    """The statistics that are summed, and what the sum of no number is."""
+def _empty_sums(kind: Any) -> tuple[tuple[str, int | None], ...]:
+    """Return the names of the summed statistics, each with the value of an empty sum."""
     return tuple([(name, None if statistics(kind)[name].group else 0) for name in names(kind, "sum")])
 
 
 def changed(row: Any, **values: Any) -> Any:
     """Return a copy of a row with some fields changed; faster than `dataclasses.replace`, as there may be many rows."""
     kind: Any = type(row)
-    made = object.__new__(kind)
+    copy = object.__new__(kind)
     read, write = _fields(kind)
     for each, value in zip(write, read(row), strict=True):
-        each(made, value)
+        each(copy, value)
     for name, value in values.items():
-        object.__setattr__(made, name, value)
-    return made
+        object.__setattr__(copy, name, value)
+    return copy
 
 
 @cache
 def _fields(kind: Any) -> tuple[Callable[[Any], tuple[Any, ...]], tuple[Callable[[Any, Any], None], ...]]:
-    """What reads all fields of a row class with slots, and for each what writes it."""
+    """Return a function that reads all fields of a slotted row class, and a function for each field that writes it.
+
+    Those of the slots' descriptors write to a frozen dataclass, whose `__setattr__` raises.
+    """
     held = [field.name for field in dataclasses.fields(kind)]
     return attrgetter(*held), tuple([getattr(kind, name).__set__ for name in held])
 

@@ -23,7 +23,7 @@ class Signatures:
         Parameters and buffers of the module `path` have their own names, those of other modules their full names.
         """
         values = [self.graph.values[i] for i in node.inputs]
-        names = {value.id: self._held(value, path) for value in values}
+        names = {value.id: self._registered_name(value, path) for value in values}
         nameless = [value for value, name in names.items() if not name]
         texts, dtype = [], ""
         for value in values:
@@ -35,7 +35,7 @@ class Signatures:
             dtype = self.graph.values[i].dtype
         return f"{', '.join(texts) or 'nothing'} → {', '.join(outputs) or 'nothing'}"
 
-    def _held(self, value: Value, path: str) -> str:
+    def _registered_name(self, value: Value, path: str) -> str:
         """Return the name of the parameter or buffer that a value is, or is a view of; empty for other values."""
         if value.id in self._owners:
             return self._name(value.id, path)

@@ -1,4 +1,4 @@
-"""Lays a run out as nested spans: ops one after the other within their modules, as long as a quantity is large."""
+"""Lays a run out as nested spans: ops one after another within their modules, each as long as its seconds or FLOPs."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Frame(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """An op with its size; or the sum of a module call's own ops, if the ops are not known one by one.
+    """An op with its size; or the sum of a module call's own ops, if the ops are not cache one by one.
 
     Attributes:
         phase: phase of the training step; empty if the run has only one phase.
         frames: the module calls around it, outermost first.
         op: the op's name; empty for the sum.
-        size: length of its span in the track's unit; None if it is not known.
+        size: length of its span in the track's unit; None if it is not cache.
         facts: returns further data to show with the span; called only when the span is made.
     """
 
@@ -35,7 +35,7 @@ class Piece(NamedTuple):
     frames: tuple[Frame, ...]
     op: str
     size: float | None
-    facts: Callable[[], Mapping[str, Any]] = dict
+    facts: Callable[[], Mapping[str, Any]] = dict  # returns {}
 
 
 def of_graph(
@@ -45,7 +45,7 @@ def of_graph(
 
     Args:
         graph: the recorded run.
-        sizes: the size of each node in the track's unit; None if it is not known.
+        sizes: the size of each node in the track's unit; None if it is not cache.
         facts: returns further data to show with a node, by its index.
     """
     around = _Frames(graph)
@@ -78,12 +78,12 @@ class _Frames:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.known: dict[int | None, tuple[Frame, ...]] = {None: ()}
+        self.cache: dict[int | None, tuple[Frame, ...]] = {None: ()}
 
     def of(self, call: int) -> tuple[Frame, ...]:
         """Return a call and the calls around it, outermost first."""
         waiting, at = [], call
-        while at not in self.known:
+        while at not in self.cache:
             waiting.append(at)
             parent = self.graph.calls[at].parent
             if parent is None:
@@ -92,8 +92,8 @@ class _Frames:
         for each in reversed(waiting):
             scope, parent, index, _, _ = self.graph.calls[each]
             path, class_name, _, _, _ = self.graph.scopes[scope]
-            self.known[each] = (*self.known[parent], Frame(path, class_name, index + 1))
-        return self.known[call]
+            self.cache[each] = (*self.cache[parent], Frame(path, class_name, index + 1))
+        return self.cache[call]
 
 
 def track(name: str, unit: Unit, model: str, pieces: Iterable[Piece], missing: str) -> Track:
@@ -104,7 +104,7 @@ def track(name: str, unit: Unit, model: str, pieces: Iterable[Piece], missing: s
         unit: unit of the sizes.
         model: the model's name, shown for the module with the empty path.
         pieces: the pieces in the order in which they ran.
-        missing: why a size is not known, in words.
+        missing: why a size is not cache, in words.
     """
     builder = _Builder(model, [*pieces], missing)
     spans = builder.built()
@@ -112,7 +112,7 @@ def track(name: str, unit: Unit, model: str, pieces: Iterable[Piece], missing: s
 
 
 class _Open(NamedTuple):
-    """A span whose end is not known yet.
+    """A span whose end is not cache yet.
 
     Attributes:
         key: (phase, None) of a phase, ("", frame) of a module call.

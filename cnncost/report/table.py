@@ -20,7 +20,7 @@ def to_pandas(report: ReportData, *, by: By = "layer", asked: Ranking | None = N
     """The rows as a DataFrame, columns as in CSV; `attrs` hold model, inputs and convention.
 
     Raises:
-        CnncostError: no such `by`, or no such ranking of its rows.
+        CnncostError: no such `by`, or its rows can't be sorted as requested.
         MissingPackageError: pandas, or what it needs, is not installed.
     """
     try:

@@ -40,7 +40,7 @@ def module_tree(
             unknown.update(ancestors(path))
         if any(layer.status == "data" for layer in layers):
             by_data.update(ancestors(path))
-    for path in sorted(sums, key=_depth, reverse=True):  # the deepest first, into what holds them
+    for path in sorted(sums, key=_depth, reverse=True):  # the deepest first, each into its parent
         if path:
             _add(sums[path.rpartition(".")[0]], sums[path], numbers, flags)
     failed = {layer.path for layer in all_layers if layer.status == "failed"}
@@ -54,14 +54,14 @@ def module_tree(
                 output_shapes=shapes.get(path) or (layers[-1].output_shapes if layers else ()),
                 status="failed" if path in failed else "data" if path in by_data else _status(layers, calls),
                 unknown=path in unknown, leaf=path not in parents,
-                input_shapes=_given(path, layers, given), **({} if path in parents else windows_of(layers)),
+                input_shapes=_input_shapes(path, layers, given), **({} if path in parents else windows_of(layers)),
                 **sums[path], **(_NO_FIELD if spans is None else spans._asdict()),
             )
         )  # fmt: skip
     return tuple(rows)
 
 
-def _given(
+def _input_shapes(
     path: str, layers: Sequence[Layer], given: Mapping[str, tuple[Shape, ...]] | None
 ) -> tuple[Shape, ...] | None:
     """Return the input shapes of a module's last call; None if they were not requested."""

@@ -8,7 +8,7 @@ from cnncost.errors import InputError
 
 
 def with_tensors(inputs: Any, where: str = "inputs") -> Any:
-    """Return the inputs with a tensor for each array in nested tuples, lists and dicts; the same object if none.
+    """Return the inputs with a tensor for each array in nested tuples, lists and dicts; the same object if no array.
 
     Raises:
         InputError: an array whose dtype torch lacks, such as strings.

@@ -7,7 +7,7 @@ import re
 from cnncost.errors import CnncostError, DataDependentError, ForwardError, NoShapeError
 from cnncost.sources.causes import one_line
 
-_MOST = 200
+_MAX_QUOTED = 200
 """Most characters of a message quoted within another."""
 BUILT = "built with weights, as it could not be without: "
 """Start of the note on a model that could not be built on the meta device; the reason follows."""
@@ -24,7 +24,7 @@ def briefly(error: CnncostError) -> str:
 
     message = without_advice(str(error.args[0]))
     if isinstance(error, DataDependentError):
-        message = _SAYS_WHY.sub(_how, message)
+        message = _SAYS_WHY.sub(_op_in_brackets, message)
     return _cut(message.split("; ")[0])
 
 
@@ -35,8 +35,8 @@ def of_both(static: ForwardError, real: CnncostError) -> CnncostError:
     """
     from cnncost.frontends.torch.diagnose import without_advice
 
-    ours = isinstance(static, (DataDependentError, NoShapeError))
-    if ours and isinstance(real, ForwardError):
+    needs_values = isinstance(static, (DataDependentError, NoShapeError))
+    if needs_values and isinstance(real, ForwardError):
         better, other, name = real, briefly(static), "a static analysis"
     else:
         better, other, name = static, briefly(real), "a run on values"
@@ -48,15 +48,15 @@ def of_both(static: ForwardError, real: CnncostError) -> CnncostError:
 
 
 _SAYS_WHY = re.compile(r"(?<=reads the values of a tensor)(?P<how> \(.*\)), and a static analysis has none", re.DOTALL)
-"""In a message on values that are read: torch's own words, and the rest, which a reader of both messages knows."""
+"""The part of a message on values that forward reads that needn't stand in a message on both attempts."""
 _SHORT = 50
 """Most characters of the name of an op, in brackets; longer text is a message of torch's."""
 
 
-def _how(found: re.Match[str]) -> str:
+def _op_in_brackets(found: re.Match[str]) -> str:
     """Return the op's name in brackets; empty if the brackets hold a message of torch's."""
     return found["how"] if len(found["how"]) <= _SHORT else ""
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _MOST else text[: _MOST - 3] + "..."
+    return text if len(text) <= _MAX_QUOTED else text[: _MAX_QUOTED - 3] + "..."

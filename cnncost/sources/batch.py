@@ -22,12 +22,14 @@ def with_batch(inputs: Any, batch: int) -> Any:
         raise InputError(f"batch {batch}: expected 1 or more")
     if batch >= 2**63:
         raise InputError(f"batch {batch}: expected less than 2^63")
-    made, found = _set(parse_shape(inputs) if isinstance(inputs, str) else inputs, batch, _begins_with_images(inputs))
+    changed, found = _set(
+        parse_shape(inputs) if isinstance(inputs, str) else inputs, batch, _begins_with_images(inputs)
+    )
     if not found:
         raise InputError(
             f"batch {batch}: expected shapes to set it in, got {type(inputs).__name__}; give --input instead"
         )
-    return made
+    return changed
 
 
 def _begins_with_images(inputs: Any) -> bool:
@@ -53,7 +55,7 @@ def _set(inputs: Any, batch: int, images: bool) -> tuple[Any, bool]:
         return (batch, *inputs[1:]), True
     if isinstance(inputs, (dict, tuple, list)):
         if images and isinstance(inputs, list) and leaves(inputs):
-            return _several(inputs, batch), True
+            return _repeated_items(inputs, batch), True
         return _set_in(inputs, batch, images)
     repeated = _repeated(inputs, batch)
     return (inputs, False) if repeated is None else (repeated, True)
@@ -69,7 +71,7 @@ def _set_in(container: Any, batch: int, images: bool) -> tuple[Any, bool]:
     return rebuilt(container, [value for value, _ in items]), any(found for _, found in items)
 
 
-def _several(items: list[Any], batch: int) -> list[Any]:
+def _repeated_items(items: list[Any], batch: int) -> list[Any]:
     """Return `batch` items, repeated cyclically and copied: one tensor used twice would count once in memory."""
     return [items[i] if i < len(items) else _copied(items[i % len(items)]) for i in range(batch)]
 

@@ -7,7 +7,7 @@ import re
 
 
 def one_line(error: BaseException) -> str:
-    """An error's message on one line."""
+    """Return an error's message on one line, without torch's C++ stack trace."""
     text = _STACK.split(str(error), maxsplit=1)[0]
     return " ".join(text.split()) or "no message"
 
@@ -17,7 +17,7 @@ _STACK = re.compile(r"\s*(?:Exception raised from |\(most recent call first\)|C\
 
 
 def root(error: BaseException) -> BaseException:
-    """The root of an error's chain of causes."""
+    """Return the first error in an error's chain of causes and contexts."""
     seen = {id(error)}
     while (cause := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
         if id(cause) in seen:
@@ -28,14 +28,14 @@ def root(error: BaseException) -> BaseException:
 
 
 def with_root(error: BaseException) -> str:
-    """An error with its root cause, as a library's own message often hides what is wrong."""
+    """Return an error's class and message, and its root cause, as a library's own message often hides what is wrong."""
     said, first = f"{type(error).__name__}: {one_line(error)}", root(error)
     below = f"{type(first).__name__}: {one_line(first)}"
     return said if first is error or one_line(first) in said else f"{said} (the root cause: {below})"
 
 
 def missing(error: BaseException) -> str:
-    """Advice on a module that was not found, at the root of an error; empty if the error is another one."""
+    """Return advice on a module that was not found, the root cause of an error; empty for another root cause."""
     first = root(error)
     if not isinstance(first, ModuleNotFoundError) or not first.name:
         return ""
@@ -46,7 +46,7 @@ def missing(error: BaseException) -> str:
 
 
 def is_installed(name: str) -> bool:
-    """Whether there is a module of this name to be imported."""
+    """Return whether a module of this name can be found, without importing it."""
     try:
         return importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):

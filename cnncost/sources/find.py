@@ -29,18 +29,18 @@ def find(model: Any, arguments: dict[str, Any] | None = None) -> ModelSource:
         InputError: arguments for a model that is already built, or for a saved report.
     """
     if isinstance(model, ModelSource):
-        return model.given(arguments)
+        return model.with_arguments(arguments)
     if isinstance(model, os.PathLike):
         model = os.fspath(model)
     if isinstance(model, str):
-        return _named(model).given(arguments)
+        return _named(model).with_arguments(arguments)
     if type(model).__name__ == "ExportedProgram" and type(model).__module__.startswith("torch.export"):
         from cnncost.sources.exported import of_program
 
-        return of_program(model, "ExportedProgram").given(arguments)
+        return of_program(model, "ExportedProgram").with_arguments(arguments)
     from cnncost.frontends.torch.callables import name_of
 
-    return ModelSource("object", name_of(model), lambda: model).given(arguments)
+    return ModelSource("object", name_of(model), lambda: model).with_arguments(arguments)
 
 
 def is_built_by_code(text: str) -> bool:
@@ -90,9 +90,9 @@ def _module_for(spec: str) -> str:
         return "python"
     if ending == "py" and Path(spec).is_file():
         return "python"
-    from cnncost.sources.strangers import is_path
+    from cnncost.sources.not_models import is_path
 
-    return "strangers" if is_path(spec) and spec not in _zoo_names() else "zoo"
+    return "not_models" if is_path(spec) and spec not in _zoo_names() else "zoo"
 
 
 _BY_ENDING = {"json": "saved", "pt2": "exported", "onnx": "onnx"}

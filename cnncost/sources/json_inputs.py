@@ -108,27 +108,27 @@ def _tensor(value: dict[str, Any], where: str) -> TensorText | Values:
 def to_inputs(parsed: Any) -> Any:
     """Return the result of `parse` as inputs for `analyze`. Raises InputError for values that make no tensor."""
     if isinstance(parsed, dict):
-        return {name: _made(value, name) for name, value in parsed.items()}
-    return tuple(_made(value, f"[{i}]") for i, value in enumerate(parsed))
+        return {name: _to_input(value, name) for name, value in parsed.items()}
+    return tuple(_to_input(value, f"[{i}]") for i, value in enumerate(parsed))
 
 
-def _made(value: Any, where: str) -> Any:
+def _to_input(value: Any, where: str) -> Any:
     if isinstance(value, Values):
-        return _valued(value, where)
+        return _to_tensor(value, where)
     if isinstance(value, dict):
-        return {name: _made(item, f"{where}.{name}") for name, item in value.items()}
+        return {name: _to_input(item, f"{where}.{name}") for name, item in value.items()}
     if isinstance(value, list):
-        return [_made(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        return [_to_input(item, f"{where}[{i}]") for i, item in enumerate(value)]
     return value
 
 
-def _valued(values: Values, where: str) -> Any:
+def _to_tensor(values: Values, where: str) -> Any:
     import torch
 
     dtype = None if values.dtype is None else getattr(torch, values.dtype, None)
     if values.dtype is not None and not isinstance(dtype, torch.dtype):
         raise InputError(
-            f"--inputs-json: {where}: {values.dtype!r} is no dtype of torch; expected for example int64, bool"
+            f"--inputs-json: {where}: {values.dtype!r} is not a dtype of torch; expected for example int64, bool"
         )
     try:
         return torch.tensor(values.values, dtype=dtype)

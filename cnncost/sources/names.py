@@ -30,8 +30,8 @@ def matching(text: str) -> list[str]:
         find(text)
         return [text]
     prefix, colon, pattern = text.partition(":")
-    source = prefix + colon if colon and prefix + colon in _LISTED else ""
-    names, pattern = _LISTED[source](text), pattern if source else text
+    source = prefix + colon if colon and prefix + colon in _NAMES_BY_PREFIX else ""
+    names, pattern = _NAMES_BY_PREFIX[source](text), pattern if source else text
     matches = [source + name for name in names if fnmatchcase(name, pattern)]
     if not matches:
         bare = pattern.translate({ord(sign): None for sign in "*?[]"})
@@ -71,7 +71,7 @@ def _of_transformers(text: str) -> list[str]:
     return model_types(transformers)
 
 
-_LISTED: dict[str, Callable[[str], list[str]]] = {
+_NAMES_BY_PREFIX: dict[str, Callable[[str], list[str]]] = {
     "": _of_zoo, "timm:": _of_timm, "torchvision:": _of_torchvision, "hf:": _of_transformers,
 }  # fmt: skip
 

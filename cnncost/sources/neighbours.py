@@ -94,7 +94,7 @@ def _of_torch(file: Path) -> bool:
     )
 
 
-def is_users(file: str) -> bool:
+def is_user_code(file: str) -> bool:
     """Return whether a file in a traceback is the user's: neither a library's nor this package's."""
     if file.startswith("<"):
         return False

@@ -29,7 +29,7 @@ def offline(spec: str) -> Iterator[None]:
     thread, methods = get_ident(), ("connect", "connect_ex")
     lookup, before = socket.getaddrinfo, {name: os.environ.get(name) for name in _OFFLINE_VARIABLES}
 
-    def refused(original: Any) -> Any:
+    def blocked(original: Any) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
             if get_ident() == thread:
                 raise NetworkWantedError(
@@ -41,9 +41,9 @@ def offline(spec: str) -> Iterator[None]:
         return call
 
     os.environ.update(dict.fromkeys(_OFFLINE_VARIABLES, "1"))
-    socket.getaddrinfo = refused(lookup)
+    socket.getaddrinfo = blocked(lookup)
     for name in methods:  # inherited from a C base class: overridden here, deleted afterwards
-        setattr(socket.socket, name, refused(getattr(socket.socket, name)))
+        setattr(socket.socket, name, blocked(getattr(socket.socket, name)))
     try:
         yield
     finally:

@@ -151,33 +151,35 @@ def split(
         model: an `nn.Module`, which is split in place, or a specification such as `"hf:llama"`, which is built without
             weights.
         mesh: a `DeviceMesh` with named axes: `fsdp`, over which parameters are sharded; `tp`, over which single tensors
-            are; `dp`, over which the model is replicated, by `fully_shard` with `fsdp`, else by
+            are; `dp`, over which the model is replicated: by `fully_shard` if there is an `fsdp` axis, else by
             `DistributedDataParallel`.
-        inputs: of a specification that knows none, as for `analyze`, which takes a module's.
+        inputs: as for `analyze`, for a specification without inputs of its own. A module's are given to `analyze`.
         plan: for `tp`: words (`colwise`, `rowwise`, `colwise_gather_output`, `rowwise_split_input`,
             `embedding_rowwise`, `embedding_colwise`, `sequence_parallel`, …, as in Transformers' `tp_plan`) or torch's
-            `ParallelStyle`s by the modules' paths, in which `*` stands for a name. None: the `tp_plan` of a model of
-            Transformers.
+            `ParallelStyle`s by the modules' paths, in which `*` stands for a name. None: a Transformers model's own
+            `tp_plan`.
         mixed: for `fsdp`: `"bf16"` or `"fp16"`, in which parameters are gathered and computed with; gradients are
             reduced in float32.
-        blocks: for `fsdp`: the paths of what is sharded by itself, such as `"layers.*"`. None: the children of the
-            longest `ModuleList` or `Sequential` of one class, wherever that class repeats.
+        blocks: for `fsdp`: the paths of modules that are sharded one by one, such as `"layers.*"`. None: all modules of
+            the class that fills the longest `ModuleList` or `Sequential`.
         model_args: as for `analyze`.
 
     Returns:
-        What `analyze` takes: the module, wrapped if it is replicated; of a specification the built model with inputs.
+        A model for `analyze`: the module, wrapped if replicated; for a specification, the built model with inputs.
 
     Raises:
-        InputError: a mesh of other axes, a model that no rule splits, sizes that the ranks don't divide, a plan of
-            modules that are not there.
+        InputError: a mesh with other axes, a model that no rule splits, sizes that can't be divided among the ranks, a
+            plan for modules that don't exist.
         SourceError: as for `analyze`.
     """
     if isinstance(model, (str, Resolved)):
         found = resolve(model, inputs, model_args)
         done = _split(found.model, mesh, found.name, plan, mixed, blocks)
         source = ModelSource("object", found.name, lambda: done.model)
-        return replace(found, source=source, model=done.model, weightless=False, device=found.device or _place(found),
-                       notes=(*found.notes, *done.notes))  # fmt: skip
+        return replace(
+            found, source=source, model=done.model, weightless=False, device=found.device or _reported_device(found),
+            notes=(*found.notes, *done.notes),
+        )  # fmt: skip
     from torch import nn
 
     if not isinstance(model, nn.Module):
@@ -202,6 +204,6 @@ def _split(model: Any, mesh: Any, name: str, plan: Any, mixed: Any, blocks: Any)
         raise
 
 
-def _place(found: Resolved) -> str | None:
+def _reported_device(found: Resolved) -> str | None:
     """Return the device that tensors report: a model built without weights would be on the CPU with them."""
     return "cpu" if found.weightless else None

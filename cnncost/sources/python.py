@@ -14,9 +14,9 @@ from typing import Any
 
 from cnncost.errors import SourceError
 from cnncost.near import suggestion
-from cnncost.sources import strangers
+from cnncost.sources import not_models
 from cnncost.sources.causes import missing, with_root
-from cnncost.sources.neighbours import importable, is_users
+from cnncost.sources.neighbours import importable, is_user_code
 from cnncost.sources.source import ModelSource
 
 
@@ -37,7 +37,7 @@ def load(spec: str) -> ModelSource:
     if where.endswith(":"):  # as pytest writes it
         raise SourceError(f"{spec}: expected one colon: {where.rstrip(':')}:{attribute}")
     if not where.endswith(".py") and Path(where).is_file() and Path(where).suffix:
-        strangers.load(where)  # always raises, as the file is no Python code
+        not_models.load(where)  # always raises, as the file is no Python code
     module, folder = _from_file(spec, Path(where)) if where.endswith(".py") else _from_package(spec, where)
     target: Any = module
     for part in attribute.split("."):
@@ -170,7 +170,7 @@ def _outside_packages(spec: str, path: Path) -> ModuleType:
 
 
 _IMPORTED: set[str] = set()
-"""Modules in packages that were first imported by this file, and so may be imported again."""
+"""Modules in packages that this file imported first; nobody else holds them, so that they may be imported again."""
 _HOMES: set[Path] = set()
 """Folders of all models loaded so far."""
 
@@ -211,7 +211,7 @@ def _import_errors(spec: str) -> Iterator[None]:
         raise SourceError(f"{spec}: {error}{missing(error)}") from error
     except (Exception, SystemExit) as error:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
-        frames = [f for f in frames if is_users(f.filename)] or frames
+        frames = [f for f in frames if is_user_code(f.filename)] or frames
         where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
         hint = _REMEDIES.get(type(error), "")
         if "relative import" in str(error):

@@ -138,7 +138,7 @@ class Resolved:
 
         return RecordOptions(train=train, training=training, autocast=self.autocast)
 
-    def called(self, model: Any) -> Any:
+    def callable_of(self, model: Any) -> Any:
         """Return the callable to record: the model itself, or the named method. Raises SourceError."""
         return method_of(self.name, model, self.source.method) if self.source.method else model
 
@@ -149,13 +149,15 @@ class Resolved:
 
         try:
             with self.source.importable():
-                graph = self._on_values(options) if trace == "real" else self._without_values(trace, options, returned)
+                graph = (
+                    self._run_on_data(options) if trace == "real" else self._without_values(trace, options, returned)
+                )
                 prepared = without_batch_axis(graph)
         except CnncostError as error:
-            if self.batch is not None:
+            if self.batch is not None:  # if there is no batch axis, the error says so
                 replace(self, inputs=self.inputs_before, batch=None).check_batch_axis(self.batch)
             message = f"{self.name}: {error.args[0]}"
-            if error.recorded is not None:
+            if error.recorded is not None:  # what ran before the error may lack a batch axis: a note says so
                 passed: Graph = without_batch_axis(error.recorded)
                 if passed is not error.recorded:
                     message, error.recorded = f"{message}; {passed.notes[-1]}", passed
@@ -195,41 +197,43 @@ class Resolved:
             device = "cpu"  # where it would be if built with weights
         try:
             on_device = replace(options, device=device)
-            return _noted(record(self.called(self.model), self.inputs, on_device, returned=returned), self.notes)
+            return _with_notes(
+                record(self.callable_of(self.model), self.inputs, on_device, returned=returned), self.notes
+            )
         except ForwardError as error:
             first = error
         if self.weightless and not first.misfit and not self._lacks_memory():
             try:
                 note = f"{BUILT}{briefly(first)}"
-                built = record(self.called(self.with_weights()), self.inputs, options, returned=returned)
-                return _noted(built, (*self.notes, note))
+                built = record(self.callable_of(self.with_weights()), self.inputs, options, returned=returned)
+                return _with_notes(built, (*self.notes, note))
             except (ForwardError, SourceError):
                 pass  # report the first error
         if trace == "static":
             raise first
-        return self._in_place_of(first, options)
+        return self._run_instead(first, options)
 
-    def _in_place_of(self, static: ForwardError, options: RecordOptions) -> Graph:
+    def _run_instead(self, static: ForwardError, options: RecordOptions) -> Graph:
         """Run on real data after a failed static analysis; a note says why.
 
         Raises:
             CnncostError: the run fails, too. It is the more informative of the two errors, and mentions the other.
         """
         try:
-            graph = self._on_values(options)
+            graph = self._run_on_data(options)
         except CnncostError as error:
             better = of_both(static, error)
             raise better from better.__cause__
-        return _noted(graph, (f"a static analysis failed, so forward was run on values: {briefly(static)}",))
+        return _with_notes(graph, (f"a static analysis failed, so forward was run on values: {briefly(static)}",))
 
-    def _on_values(self, options: RecordOptions) -> Graph:
+    def _run_on_data(self, options: RecordOptions) -> Graph:
         from cnncost.frontends.torch.real import record_real
 
         if not self.weightless:
-            return record_real(self.called(self.model), self.inputs, options)
+            return record_real(self.callable_of(self.model), self.inputs, options)
         if lacking := self._lacks_memory():
             raise InputError(lacking)
-        return record_real(self.called(self.with_weights()), self.inputs, options)
+        return record_real(self.callable_of(self.with_weights()), self.inputs, options)
 
     def _lacks_memory(self) -> str:
         """Return a message that the weights don't fit into memory; empty if they do."""
@@ -243,7 +247,7 @@ class Resolved:
         )
 
 
-def _noted(graph: Graph, notes: tuple[str, ...]) -> Graph:
+def _with_notes(graph: Graph, notes: tuple[str, ...]) -> Graph:
     return replace(graph, notes=(*notes, *graph.notes)) if notes else graph
 
 

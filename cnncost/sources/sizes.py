@@ -15,7 +15,7 @@ Place: TypeAlias = "tuple[int | str, ...]"
 
 
 _MOST_VALUES = 1 << 25
-"""Most elements up to which a tensor with values can be enlarged."""
+"""Maximum number of elements to which a tensor with values is enlarged."""
 
 
 class Leaf(NamedTuple):

@@ -57,7 +57,7 @@ class ModelSource:
         """Whether the user passed the model itself."""
         return self.kind == "object"
 
-    def given(self, arguments: dict[str, Any] | None) -> ModelSource:
+    def with_arguments(self, arguments: dict[str, Any] | None) -> ModelSource:
         """Return a copy of the source with these factory arguments.
 
         Raises:
@@ -159,7 +159,7 @@ def place_of(error: BaseException) -> str:
     """Return ` at FILE:LINE` of the innermost frame in the user's code; empty if there is none."""
     import traceback
 
-    from cnncost.sources.neighbours import is_users
+    from cnncost.sources.neighbours import is_user_code
 
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_users(frame.filename)]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_user_code(frame.filename)]
     return f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""

@@ -14,11 +14,11 @@ _DEFAULT = (3, 224, 224)
 
 
 def load(spec: str) -> ModelSource:
-    """A model by its timm name, with or without a weights tag, which determines the input size.
+    """Return the source of a model by its timm name; a weights tag in the name determines the input size.
 
     Raises:
         MissingPackageError: timm is not installed.
-        SourceError: it has no model of this name, or the name is on a hub.
+        SourceError: timm has no model of this name, or it is the name of a model on a hub.
     """
     name = spec.removeprefix(PREFIX)
     if name.startswith(("hf-hub:", "hf_hub:")):
@@ -40,7 +40,7 @@ def load(spec: str) -> ModelSource:
 
 
 def input_of(model: Any) -> tuple[int, ...]:
-    """`(1, C, H, W)` from the model's configuration; 1×3×224×224 by default."""
+    """Return the input's shape (1, C, H, W) from the model's configuration; 1×3×224×224 by default."""
     config = getattr(model, "pretrained_cfg", None) or {}
     size = tuple(config.get("input_size") or _DEFAULT)
     channels = config.get("in_chans") or getattr(model, "in_chans", None)

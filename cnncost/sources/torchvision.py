@@ -27,7 +27,7 @@ def load(spec: str) -> ModelSource:
 
     Raises:
         MissingPackageError: torchvision is not installed.
-        SourceError: it has no model of this name.
+        SourceError: torchvision has no model of this name.
     """
     name = spec.removeprefix(PREFIX)
     torchvision, models = required(spec, "torchvision", "torchvision", "torchvision.models")
@@ -35,7 +35,7 @@ def load(spec: str) -> ModelSource:
     if name not in names:
         version = torchvision.__version__
         raise SourceError(f"{spec}: torchvision {version} has no model of this name{suggestion(name, names)}")
-    chosen: list[Any] = []
+    chosen: list[Any] = []  # the weights that the factory was called with, for `inputs_of`
 
     def factory(**arguments: Any) -> Any:
         if "pretrained" in arguments:
@@ -89,22 +89,22 @@ def _nothing_loaded() -> Iterator[None]:
     from torch import nn
     from torchvision.models import WeightsEnum
 
-    fetch, put, thread = WeightsEnum.get_state_dict, nn.Module.load_state_dict, get_ident()
+    fetch, load_into, thread = WeightsEnum.get_state_dict, nn.Module.load_state_dict, get_ident()
     nothing: dict[str, Any] = {}  # stands for a state dict, and is recognized by identity
 
     def fetched(weights: Any, *args: Any, **kwargs: Any) -> Any:
         return nothing if get_ident() == thread else fetch(weights, *args, **kwargs)
 
-    def put_in(module: Any, state: Any, *args: Any, **kwargs: Any) -> Any:
-        return None if state is nothing else put(module, state, *args, **kwargs)
+    def loaded(module: Any, state: Any, *args: Any, **kwargs: Any) -> Any:
+        return None if state is nothing else load_into(module, state, *args, **kwargs)
 
     WeightsEnum.get_state_dict = fetched
-    nn.Module.load_state_dict = put_in  # type: ignore[assignment,method-assign]  # restored below
+    nn.Module.load_state_dict = loaded  # type: ignore[assignment,method-assign]  # restored below
     try:
         yield
     finally:
         WeightsEnum.get_state_dict = fetch
-        nn.Module.load_state_dict = put  # type: ignore[method-assign]  # the original
+        nn.Module.load_state_dict = load_into  #  type: ignore[method-assign]  # the original
 
 
 def published(name: str, given: Any = None) -> tuple[float, str, tuple[int, ...]] | None:

@@ -67,7 +67,7 @@ def _from_file(spec: str, name: str, transformers: Any, first: tuple[str, ...]) 
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise SourceError(f"{spec}: {path} is no JSON: {one_line(error)}") from None
+        raise SourceError(f"{spec}: {path} is not JSON: {one_line(error)}") from None
     kind = fields.get("model_type") if isinstance(fields, dict) else None
     types = _types(transformers)
     if kind not in types:
@@ -156,7 +156,7 @@ def _configured(config_class: Any, arguments: dict[str, Any]) -> Any:
     return config
 
 
-def _following(part: Any, given: dict[str, Any]) -> dict[str, Any]:
+def _derived_fields(part: Any, given: dict[str, Any]) -> dict[str, Any]:
     """Return the fields that a nested configuration's constructor derives from the given ones, with their values.
 
     To find which fields these are, the constructor is called with the given fields alone and compared with its
@@ -185,7 +185,7 @@ def _set(config: Any, arguments: dict[str, Any]) -> None:
             raise ValueError(f"{type(config).__name__} has no field {name}{near}")
         part = getattr(config, name)
         if isinstance(value, dict) and hasattr(part, "to_dict"):
-            following = _following(part, value)
+            following = _derived_fields(part, value)
             _set(part, value)
             for field, derived in following.items():
                 setattr(part, field, derived)
@@ -205,4 +205,4 @@ def _model(spec: str, transformers: Any, config: Any, kind: Any, first: tuple[st
             with importing(spec, "transformers"):
                 mapping[type(config)]  # imports its code
             return getattr(transformers, auto).from_config(config)
-    raise ValueError(f"Transformers says no model for {type(config).__name__}; name its class, as in hf:BertModel")
+    raise ValueError(f"Transformers has no model for {type(config).__name__}; name its class, as in hf:BertModel")

@@ -1,6 +1,6 @@
 """Inputs of Transformers models, from their configuration: tokens, images, clips, audio, time series.
 
-Token ids are tensors with values, as some models read them; all others are shapes.
+Token ids are tensors with values, as some models read them; most other inputs are shapes. Docstrings give the shape.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ Maker: TypeAlias = "Callable[[Any], Any]"
 
 
 def inputs_of(model: Any) -> dict[str, Any]:
-    """Keyword arguments for forward: its main input, and others that it requires."""
+    """Return keyword arguments for forward: its main input, and others that it requires."""
     config, main = model.config, model.main_input_name
     parameters = inspect.signature(model.forward).parameters
-    names = [main, *(name for name in _TOGETHER if name in parameters and name != main)]
+    names = [main, *(name for name in _IF_ACCEPTED if name in parameters and name != main)]
     if getattr(config, "is_encoder_decoder", False) and "decoder_input_ids" in parameters:
         names.append("decoder_input_ids")
-    names.extend(n for n, p in parameters.items() if p.default is p.empty and n not in names and n in _MAKERS)
-    inputs = {name: value for name in names if (value := _MAKERS[name](config)) is not None}
+    names.extend(n for n, p in parameters.items() if p.default is p.empty and n not in names and n in _BY_NAME)
+    inputs = {name: value for name in names if (value := _BY_NAME[name](config)) is not None}
     if "attention_mask" in parameters and "input_ids" in inputs and getattr(config, "pad_token_id", None) is not None:
-        inputs["attention_mask"] = _all_there(inputs["input_ids"])  # otherwise some models search the ids for padding
+        inputs["attention_mask"] = _no_padding(inputs["input_ids"])  # otherwise some models search the ids for padding
     if "pixel_values" in parameters and "input_ids" in inputs:
         inputs.update(with_image(config, inputs["input_ids"], _image(config)))
         if "attention_mask" in inputs:
-            inputs["attention_mask"] = _all_there(inputs["input_ids"])
+            inputs["attention_mask"] = _no_padding(inputs["input_ids"])
     elif "spatial_shapes" in parameters:
         inputs.update(patches(config))
     return inputs
 
 
-def _all_there(tokens: Any) -> Any:
-    """A mask of ones: no padding."""
+def _no_padding(tokens: Any) -> Any:
+    """Return an attention mask of ones."""
     import torch
 
     return torch.ones_like(tokens)
 
 
-def _part(config: Any, *names: str) -> Any:
-    """The nested configuration for one kind of input, or the whole one."""
+def _nested_config(config: Any, *names: str) -> Any:
+    """Return the first of these nested configurations that there is, else the whole one."""
     for name in names:
         part = getattr(config, name, None)
         if part is not None and not isinstance(part, dict):
@@ -57,7 +57,8 @@ def _part(config: Any, *names: str) -> Any:
     return config
 
 
-def _first(config: Any, *names: str, default: Any = None) -> Any:
+def _first_of(config: Any, *names: str, default: Any = None) -> Any:
+    """Return the value of the first of these fields that is not None."""
     for name in names:
         value = getattr(config, name, None)
         if value is not None:
@@ -70,13 +71,14 @@ def _tokens(config: Any) -> Any:
     import torch
 
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
-    longest = _first(text, "max_position_embeddings", "n_positions", "max_source_positions", default=TOKENS)
+    longest = _first_of(text, "max_position_embeddings", "n_positions", "max_source_positions", default=TOKENS)
     longest = longest if isinstance(longest, int) and longest > 0 else TOKENS
     return torch.full((1, min(TOKENS, longest)), 2, dtype=torch.int64)
 
 
-def _side(config: Any) -> tuple[int, int]:
-    size = _first(config, "image_size", "img_size", "input_size", default=224)
+def _image_size(config: Any) -> tuple[int, int]:
+    """Return height and width of an image in pixels."""
+    size = _first_of(config, "image_size", "img_size", "input_size", default=224)
     if isinstance(size, dict):
         size = (size.get("height", 224), size.get("width", 224))
     if isinstance(size, (list, tuple)):
@@ -86,10 +88,10 @@ def _side(config: Any) -> tuple[int, int]:
 
 def _image(config: Any) -> tuple[int, ...]:
     """1×C×H×W; for video models, a clip 1×T×C×H×W."""
-    vision = _part(config, "vision_config", "backbone_config", "encoder")
-    channels = _first(vision, "num_channels", "in_channels", "in_chans", default=3)
-    height, width = _side(vision if _first(vision, "image_size", "img_size") is not None else config)
-    frames = _first(config, "num_frames", "frames_per_clip", default=_first(vision, "num_frames"))
+    vision = _nested_config(config, "vision_config", "backbone_config", "encoder")
+    channels = _first_of(vision, "num_channels", "in_channels", "in_chans", default=3)
+    height, width = _image_size(vision if _first_of(vision, "image_size", "img_size") is not None else config)
+    frames = _first_of(config, "num_frames", "frames_per_clip", default=_first_of(vision, "num_frames"))
     if frames is not None:
         return (1, int(frames), channels, height, width)
     return (1, channels, height, width)
@@ -97,16 +99,16 @@ def _image(config: Any) -> tuple[int, ...]:
 
 def _clip(config: Any) -> tuple[int, ...]:
     """1×T×C×H×W."""
-    height, width = _side(config)
-    frames = _first(config, "num_frames", "frames_per_clip", default=16)
-    return (1, int(frames), _first(config, "num_channels", "in_chans", default=3), height, width)
+    height, width = _image_size(config)
+    frames = _first_of(config, "num_frames", "frames_per_clip", default=16)
+    return (1, int(frames), _first_of(config, "num_channels", "in_chans", default=3), height, width)
 
 
 def _mel(config: Any) -> tuple[int, ...]:
     """1×M×T or 1×T×M: features of half a minute of audio."""
-    sound = _part(config, "audio_config", "encoder_config")
-    bins = _first(sound, "num_mel_bins", "input_feat_per_channel", "feature_projection_input_dim", default=80)
-    if _first(sound, "max_source_positions") is not None and hasattr(sound, "num_mel_bins"):
+    sound = _nested_config(config, "audio_config", "encoder_config")
+    bins = _first_of(sound, "num_mel_bins", "input_feat_per_channel", "feature_projection_input_dim", default=80)
+    if _first_of(sound, "max_source_positions") is not None and hasattr(sound, "num_mel_bins"):
         return (1, bins, 2 * sound.max_source_positions)
     return (1, _FRAMES, bins)
 
@@ -122,7 +124,7 @@ def _sound(config: Any) -> tuple[int, ...]:
 
 def _series(config: Any) -> tuple[int, ...]:
     """1×T×C; 1×T for univariate models."""
-    channels = _first(config, "num_input_channels", "input_size")
+    channels = _first_of(config, "num_input_channels", "input_size")
     return (1, config.context_length) if channels is None else (1, config.context_length, channels)
 
 
@@ -147,10 +149,10 @@ def _boxes(config: Any) -> Any:
     return torch.zeros((*_tokens(config).shape, 4), dtype=torch.int64)
 
 
-_MAKERS: dict[str, Maker] = {
+_BY_NAME: dict[str, Maker] = {
     "input_ids": _tokens, "decoder_input_ids": _tokens, "pixel_values": _image, "pixel_values_videos": _clip,
     "input_features": _mel, "input_values": _sound, "past_values": _series, "bbox": _boxes,
     "past_values_padding": _series_padding, "freq": _frequency,
 }  # fmt: skip
-_TOGETHER = ("bbox",)
-"""Optional inputs passed whenever forward accepts them."""
+_IF_ACCEPTED = ("bbox",)
+"""Optional inputs that are passed whenever forward accepts them."""

@@ -11,13 +11,13 @@ from cnncost.sources.source import ModelSource
 
 
 def load(name: str) -> ModelSource:
-    """The zoo's entry. Raises SourceError for an unknown name, with similar ones."""
+    """Return the source of a network of the zoo. Raises SourceError for an unknown name, with similar ones."""
     from cnncost import zoo
 
     try:
         entry = zoo.entry(name)
     except zoo.UnknownNetworkError:
-        near = _of_a_file(name) or suggestion(name, zoo.names())
+        near = _suggestion_from_files(name) or suggestion(name, zoo.names())
         raise SourceError(
             f"{name}: no network of this name{near}; "
             "`cnncost zoo` lists all; your own is named as package.module:factory or path/to/file.py:Class"
@@ -25,8 +25,8 @@ def load(name: str) -> ModelSource:
     return ModelSource("zoo", name, entry.build, entry.input)
 
 
-def _of_a_file(name: str) -> str:
-    """Suggest `net.py:Net` for `net.Net` and `Net`, if a file here defines it; it is read, not run."""
+def _suggestion_from_files(name: str) -> str:
+    """Suggest `net.py:Net` for `net.Net` or `Net` if a file in this folder defines it; files are read, not run."""
     module, _, attribute = name.rpartition(".")
     if not attribute.isidentifier():
         return ""
@@ -34,7 +34,7 @@ def _of_a_file(name: str) -> str:
     if module:
         files = [Path(*module.split(".")).with_suffix(".py")]
     else:
-        files = sorted(each for each in Path().glob("*.py") if each.stat().st_size < _LONGEST)[:_MOST]
+        files = sorted(each for each in Path().glob("*.py") if each.stat().st_size < _MAX_BYTES)[:_MAX_FILES]
     found = [f"{file}:{attribute}" for file in files if file.is_file() and defines.search(_read(file))]
     return f"; did you mean {', '.join(found[:3])}?" if found else ""
 
@@ -46,5 +46,5 @@ def _read(file: Path) -> str:
         return ""
 
 
-_MOST, _LONGEST = 200, 1_000_000
-"""Files that are read for a suggestion, and their bytes."""
+_MAX_FILES, _MAX_BYTES = 200, 1_000_000
+"""Maximum number of files that are read for a suggestion, and of bytes of each."""

@@ -1,4 +1,4 @@
-"""`cnncost.sweep`: a grid analyzed, as a table."""
+"""`cnncost.sweep`: analyzes a grid of points and returns a table."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from cnncost.budget.join import read as read_own
 from cnncost.errors import CnncostError, InputError
 from cnncost.files import check, write, write_bytes
 from cnncost.sweeps import table as tables
-from cnncost.sweeps.crew import Crew
 from cnncost.sweeps.formats import FILES
 from cnncost.sweeps.grid import MOST, Grid
-from cnncost.sweeps.journal import Journal, beside
+from cnncost.sweeps.journal import Journal, journal_path
 from cnncost.sweeps.processes import Processes
 from cnncost.sweeps.read import from_data
 from cnncost.sweeps.run import rows
 from cnncost.sweeps.stamp import stamp
 from cnncost.sweeps.work import prepared_for
+from cnncost.sweeps.worker_pool import WorkerPool
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_TRIED = 3
-"""Models that an axis is looked for in before the work."""
-_ALONE = 8
-"""Fewer models than this are analyzed before another process has imported torch."""
+_MODELS_CHECKED = 3
+"""Number of models that are checked for having the grid's axes before the sweep begins."""
+_FEW_MODELS = 8
+"""Fewer models than this run in this process: importing torch in another one would take longer."""
 Tell = Callable[[int, str], None]
-"""Told the index of a point that is done, and its model."""
+"""Called with the index and the model of each point that is done."""
 
 
 def sweep(
@@ -41,21 +41,21 @@ def sweep(
     """Costs of many models at many sizes, a row for each; a model that fails is a row with its error.
 
     Args:
-        models: names as for `analyze`, and patterns of names: `"timm:resnet*"`, `"lenet*"`.
-        grid: what varies and what is wanted: `batch`, `input_size`, `vary`, `dtype`, `device`, `columns`, `input`,
-            `model_args`, `autocast`, `trace`. `{"batch": [1, 8], "input_size": [160, "192x224"]}`.
-        jobs: processes; None: as many as there are cores.
+        models: names as for `analyze`, or patterns of names: `"timm:resnet*"`, `"lenet*"`.
+        grid: what varies, and which columns to compute: `batch`, `input_size`, `vary`, `dtype`, `device`, `columns`,
+            `input`, `model_args`, `autocast`, `trace`. For example `{"batch": [1, 8], "input_size": [160, "192x224"]}`.
+        jobs: number of processes; None: one for each core.
         output: a file to write, by its ending; an interrupted sweep with one is resumed.
         join: CSV with a column `model`, such as accuracies, whose other columns are added.
         backend: "processes", "dask" or "ray".
         scheduler: address of the Dask scheduler or Ray cluster.
-        confirmed: that more than a million points are meant.
-        timeout: seconds for a point, by the clock: one that takes longer is a row with that error, its process ended.
-            A sweep that resumes with more of them tries it again. None: any.
+        confirmed: must be set for a grid of more than a million points.
+        timeout: wall-clock limit for a point in seconds: one that takes longer is a row with that error, and its
+            process is killed. A sweep that resumes with a higher limit tries it again. None: no limit.
 
     Raises:
         CnncostError: a name that matches nothing, an axis that no model has, a grid that is too large, a scheduler
-            that can't be reached, an output that can't be written, or a journal of another grid beside it.
+            that can't be reached, an output that can't be written, or a journal of another grid at its path.
     """
     named = [models] if isinstance(models, str) else list(models)
     found = run(
@@ -70,18 +70,18 @@ def run(
     backend: str = "processes", scheduler: str | None = None, confirmed: bool = False, timeout: float | None = None,
     tell: Tell | None = None, put: Callable[[tables.Table], None] | None = None,
 ) -> tables.Table:  # fmt: skip
-    """The table of a grid. Raises as `sweep` does.
+    """Return the table of a grid. Raises like `sweep`.
 
     Args:
-        grid: what is asked for.
+        grid: what to analyze.
         jobs: as for `sweep`.
-        output: likewise.
-        join: likewise.
-        backend: likewise.
-        scheduler: likewise.
-        confirmed: likewise.
-        timeout: likewise.
-        tell: told of each point that is done, of those of an earlier run, too.
+        output: as for `sweep`.
+        join: as for `sweep`.
+        backend: as for `sweep`.
+        scheduler: as for `sweep`.
+        confirmed: as for `sweep`.
+        timeout: as for `sweep`.
+        tell: called for each point that is done, also for those found in the journal of an earlier run.
         put: writes the table; None: to `output`, by its ending.
     """
     if len(grid) > MOST and not confirmed:
@@ -89,22 +89,22 @@ def run(
             f"sweep: the grid has {len(grid):,} points, more than {MOST:,}; if that is meant, confirm it by --yes "
             "(confirmed=True in Python), else leave out sizes or models"
         )
-    own = None if join is None else _own(grid, join)
+    own = None if join is None else _read_joined(grid, join)
     if output is not None:
         check(output)
         tables.check_format(output)
         FILES.of_file(output)
     tell = tell or (lambda _point, _model: None)
-    if jobs is None and backend == "processes" and len(grid.models) * len(grid.dtypes) < _ALONE:
+    if jobs is None and backend == "processes" and len(grid.models) * len(grid.dtypes) < _FEW_MODELS:
         jobs = 1
-    with Crew(backend, scheduler, jobs, timeout, prepared_for(grid.models)) as crew:
+    with WorkerPool(backend, scheduler, jobs, timeout, prepared_for(grid.models)) as pool:
         if output is None:
             _check_axes(grid, timeout)
-            return tables.table(grid, _found(grid, crew, None, tell), own)
-        with Journal(beside(output), grid.digest(*stamp(grid.models))) as journal:
+            return tables.table(grid, _collected(grid, pool, None, tell), own)
+        with Journal(journal_path(output), grid.digest(*stamp(grid.models))) as journal:
             if not journal.found:
                 _check_or_remove(grid, journal, timeout)
-            result = tables.table(grid, _found(grid, crew, journal, tell), own)
+            result = tables.table(grid, _collected(grid, pool, journal, tell), own)
             (put or (lambda made: save(made, output)))(result)
             journal.remove()
     return result
@@ -121,19 +121,19 @@ def save(result: tables.Table, output: str | Path) -> None:
         from cnncost.render.formats import rendered
         from cnncost.sweeps import page
 
-        told = (page.page if form == "html" else tables.document)(result)
-        write(output, rendered(told, form).rstrip("\n") + "\n")
+        document = (page.page if form == "html" else tables.document)(result)
+        write(output, rendered(document, form).rstrip("\n") + "\n")
 
 
-def _found(grid: Grid, crew: Crew, journal: Journal | None, tell: Tell) -> dict[int, dict[str, Any]]:
+def _collected(grid: Grid, pool: WorkerPool, journal: Journal | None, tell: Tell) -> dict[int, dict[str, Any]]:
     found = {} if journal is None else journal.found
-    for index in [index for index, row in found.items() if _has_longer(row, crew.timeout)]:
+    for index in [index for index, row in found.items() if _has_longer(row, pool.timeout)]:
         del found[index]
     names = grid.models
     of_model = len(grid.dtypes) * grid.of_model
     for index in found:
         tell(index, names[index // of_model])
-    for index, row in rows(grid, set(found), crew):
+    for index, row in rows(grid, set(found), pool):
         if journal is not None:
             journal.add(index, row)
         found[index] = row
@@ -142,7 +142,7 @@ def _found(grid: Grid, crew: Crew, journal: Journal | None, tell: Tell) -> dict[
 
 
 def _has_longer(row: dict[str, Any], timeout: float | None) -> bool:
-    """Whether a row is of a point that took too long, and there is more time now."""
+    """Return whether a point took too long, and the limit is higher now."""
     return "late" in row and (timeout is None or timeout > row["late"])
 
 
@@ -155,27 +155,27 @@ def _check_or_remove(grid: Grid, journal: Journal, timeout: float | None) -> Non
 
 
 def _check_axes(grid: Grid, timeout: float | None) -> None:
-    """Check as `_axes_fit` does; with a limit of time in another process: building a model may hang, too."""
+    """Check as `_axes_fit` does; with a time limit in another process, as building a model may hang, too."""
     if timeout is None or not grid.axes:
         _axes_fit(grid)
         return
     with Processes(1, timeout, prepared_for(grid.models)) as one:
         for _ in one.work(_axes_fit, [[(grid,)]]):
-            pass  # of a check that did not end, the rows will say why
+            pass  # if the check was killed, the rows will say why
 
 
 def _axes_fit(grid: Grid) -> None:
-    """Check that a model has what varies. Raises InputError for a name that none of the first ones has."""
+    """Check that a model has the axes that vary. Raises InputError for an axis that none of the first models has."""
     from cnncost.sweeps.work import sampler_of
 
     if not grid.axes:
         return
     first: CnncostError | None = None
-    for model in grid.models[:_TRIED]:
+    for model in grid.models[:_MODELS_CHECKED]:
         try:
             sampler_of(grid, model, None)
         except CnncostError as error:
-            if not isinstance(error, InputError) and not _builds(grid, model):
+            if not isinstance(error, InputError) and not _builds_without_axes(grid, model):
                 return  # a row will say what is wrong
             first = first or InputError(f"sweep: {model}: {error}")
         else:
@@ -184,8 +184,8 @@ def _axes_fit(grid: Grid) -> None:
         raise first
 
 
-def _builds(grid: Grid, model: str) -> bool:
-    """Whether a model can be built without what varies: then it is that which it does not take."""
+def _builds_without_axes(grid: Grid, model: str) -> bool:
+    """Return whether a model can be built without the axes that vary: if so, an axis is what it does not accept."""
     from cnncost.sweeps.work import sampler_of
 
     try:
@@ -195,8 +195,8 @@ def _builds(grid: Grid, model: str) -> bool:
     return True
 
 
-def _own(grid: Grid, path: str | Path) -> Joined:
-    """The user's table. Raises InputError for two rows of a model, a column that the sweep has, or no model of it."""
+def _read_joined(grid: Grid, path: str | Path) -> Joined:
+    """Read the user's table. Raises InputError for two rows of a model, a column of the sweep's, or no model of it."""
     own = read_own(path)
     names = [model for _, model, _ in own.rows]
     twice = next((name for name in names if names.count(name) > 1), None)

@@ -1,4 +1,4 @@
-"""The figures that a sweep's rows may have: how each is read from a Report."""
+"""The columns of figures that a sweep may have, and how each is read from a Report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from cnncost.errors import CnncostError, InputError
 from cnncost.near import suggestion
-from cnncost.render.values import Kind, along
+from cnncost.render.values import Kind, along, plain
+from cnncost.report.columns import ALWAYS, united
 from cnncost.report.model import Report
 
 
@@ -15,11 +16,11 @@ class Figure(NamedTuple):
     """A figure.
 
     Attributes:
-        heading: for people.
-        meaning: in a phrase.
-        kind: what its values are.
-        of: its value in a Report; None where it has none.
-        training: whether it is of a training step.
+        heading: displayed heading.
+        meaning: description.
+        kind: kind of its values, which determines their format.
+        of: returns its value in a Report; None if there is none.
+        training: whether it needs a training step.
     """
 
     heading: str
@@ -30,7 +31,7 @@ class Figure(NamedTuple):
 
 
 def _total(name: str) -> Callable[[Report], Any]:
-    return lambda report: getattr(report.totals, name)
+    return lambda report: plain(getattr(report.totals, name))  # the journal is JSON
 
 
 def _bytes(name: str) -> Callable[[Report], Any]:
@@ -38,7 +39,7 @@ def _bytes(name: str) -> Callable[[Report], Any]:
 
 
 def _field(report: Report) -> str | None:
-    """`427`, `global`, or `7×3`; None where the output has no axis in space, or the field is not known."""
+    """Return `427`, `global`, or `7×3`; None if the output has no spatial axis or the field is unknown."""
     try:
         sizes = report.receptive_field("").size
     except CnncostError:
@@ -46,16 +47,13 @@ def _field(report: Report) -> str | None:
     return along(tuple(str(size) for size in sizes)) or None
 
 
-FIGURES: dict[str, Figure] = {
-    "params": Figure("params", "parameters, each counted once", "count", _total("params")),
-    "trainable_params": Figure(
-        "trainable", "parameters that training changes", "count", _total("trainable_params")
-    ),
-    "buffers": Figure("buffers", "elements of buffers", "count", _total("buffers")),
-    "macs": Figure("MACs", "multiply-accumulates of forward", "count", _total("macs")),
-    "flops": Figure("FLOPs", "floating-point operations of forward", "count", _total("flops")),
-    "bytes_read": Figure("read", "bytes, if each op reads its inputs once", "bytes", _total("bytes_read")),
-    "bytes_written": Figure("written", "bytes, if each op writes its outputs once", "bytes", _total("bytes_written")),
+_MEANINGS = {"macs": "multiply-accumulates of forward", "flops": "floating-point operations of forward"}
+"""Of columns that a sweep has of a training step, too."""
+_COLUMNS = {
+    each.name: Figure(each.heading, _MEANINGS.get(each.name, each.meaning), each.look, _total(each.name))
+    for each in ALWAYS
+}
+_OWN = {
     "ops": Figure("ops", "ops that forward runs", "count", _total("ops")),
     "weight_bytes": Figure(
         "weights", "bytes of parameters and buffers", "bytes",
@@ -79,18 +77,19 @@ FIGURES: dict[str, Figure] = {
     ),
     "accuracy": Figure(
         "accuracy", "top-1 in percent, as the model's package states it for these weights and this input", "number",
-        lambda _: None,  # of the name, not of the Report
+        lambda _: None,  # depends on the model's name, not on the Report
     ),
 }  # fmt: skip
+FIGURES: dict[str, Figure] = united("sweep", _COLUMNS, _OWN)
 """By name, in the order of columns."""
 USUAL = ("params", "macs", "flops", "weight_bytes", "inference_peak")
-"""The columns of a sweep that names none."""
-LOWER = {"macs", "flops", "bytes_read", "bytes_written"}
-"""Figures that ops without a rule are missing from."""
+"""Default columns."""
+LOWER = {each.name for each in ALWAYS if each.bounded}
+"""Figures that are lower bounds if ops without a rule are missing."""
 
 
 def chosen(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of columns, in their order; `all` is all of them, and none are the usual ones.
+    """Return the requested columns in their order; `all` stands for all of them, an empty tuple for the default ones.
 
     Raises:
         InputError: a name that is no figure.

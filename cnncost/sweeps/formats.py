@@ -3,6 +3,6 @@
 from cnncost.render.formats import FORMATS, Format
 
 SHOWN = FORMATS.also(Format("jsonl", (".jsonl",), meaning="a JSON object for each row, a line each"))
-"""What `--format` can say."""
+"""Formats for `--format`."""
 FILES = SHOWN.also(Format("parquet", (".parquet",)))
-"""Files can be of bytes, too."""
+"""Formats of files; Parquet is binary, so that it can't be printed."""

@@ -1,4 +1,4 @@
-"""A grid: models, number formats and sizes, and the points that they span, made one after the other."""
+"""A grid: models, dtypes and sizes, and its points (all combinations), generated lazily."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 from cnncost.errors import InputError
 
 MOST = 1_000_000
-"""Points from which on a grid has to be confirmed."""
+"""Number of points above which a grid has to be confirmed."""
 _FEW = 32
-"""Most points of one task: a model is built once for all of them."""
+"""Maximum number of points of a task; a model is built once per task."""
 
 
 class Axis(NamedTuple):
-    """What varies, and its values in order: each sets one or several variables.
+    """One axis of the grid: one or several variables that vary together, and their values in order.
 
     Attributes:
         variables: as for `cnncost.formula`: `batch`, `height`, `ids.1`, a keyword of the factory.
@@ -35,10 +35,10 @@ class Point(NamedTuple):
     """A point of a grid.
 
     Attributes:
-        at: its place, from 0, in the order of the grid.
-        model: its name.
-        dtype: of parameters and inputs; None: the model's own.
-        sizes: by variable, in the order of the axes.
+        at: its index, from 0, in the order of the grid.
+        model: the model's name.
+        dtype: dtype of parameters and inputs; None: the model's own.
+        sizes: a size for each variable, in the order of the axes.
     """
 
     at: int
@@ -49,15 +49,15 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Grid:
-    """What is to be analyzed, and what is wanted of each point: plain data, that processes hand to one another.
+    """What to analyze, and which figures of each point: plain data, which can be sent to other processes.
 
     Attributes:
         models: names without patterns, in order, each once.
         axes: what varies; the last changes fastest.
-        dtypes: number formats; None among them: the models' own.
+        dtypes: dtypes; None stands for the models' own.
         columns: names of figures, of `figures.FIGURES`.
-        devices: their names: each is a column of predicted seconds.
-        inputs: texts as `--input` takes them.
+        devices: names of devices; each is a column of predicted seconds.
+        inputs: shape strings as for `--input`.
         model_args: keyword arguments of all factories.
         autocast: as for `analyze`.
         trace: as for `analyze`.
@@ -89,19 +89,19 @@ class Grid:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """What varies, in the order of a point's sizes."""
+        """The variables, in the order of a point's sizes."""
         return tuple(name for axis in self.axes for name in axis.variables)
 
     @property
     def of_model(self) -> int:
-        """Points of one model in one number format."""
+        """Number of points of one model in one dtype."""
         return prod(len(axis.values) for axis in self.axes)
 
     def __len__(self) -> int:
         return len(self.models) * len(self.dtypes) * self.of_model
 
     def points(self) -> Iterator[Point]:
-        """All points, in order: by model, then by number format, then by sizes."""
+        """Yield all points in order: by model, then by dtype, then by sizes."""
         index = 0
         for model, dtype in product(self.models, self.dtypes):
             for values in product(*(axis.values for axis in self.axes)):
@@ -109,11 +109,11 @@ class Grid:
                 index += 1
 
     def tasks(self, without: Collection[int], most: int = _FEW) -> Iterator[tuple[Point, ...]]:
-        """The points but those `without`, in tasks of one model and number format each, made as they are asked for.
+        """Yield the points except those in `without`, grouped into tasks of one model and dtype each.
 
         Args:
-            without: indices of points that are known.
-            most: points of a task.
+            without: indices of points to leave out.
+            most: maximum number of points of a task.
         """
         task: list[Point] = []
         for point in self.points():
@@ -128,16 +128,20 @@ class Grid:
 
     @cached_property
     def key(self) -> str:
-        """The digest, found once: of a hundred thousand sizes it takes longer than an analysis."""
+        """The digest, cached: for a hundred thousand sizes, computing it takes longer than an analysis."""
         return self.digest()
 
-    def sent(self) -> Grid:
-        """What a process needs for points that are handed to it: each axis with its first size alone, and the key."""
-        sent = replace(self, models=self.models[:1], axes=tuple(Axis(a.variables, a.values[:1]) for a in self.axes))
-        sent.__dict__["key"] = self.key  # as cached_property keeps it; pickled with the rest
-        return sent
+    def for_workers(self) -> Grid:
+        """Return a small copy for the workers, who get points apart: one model, one size of each axis, and the key."""
+        for_workers = replace(
+            self, models=self.models[:1], axes=tuple(Axis(a.variables, a.values[:1]) for a in self.axes)
+        )
+        for_workers.__dict__["key"] = (
+            self.key
+        )  # fills the cached_property: the copy's own digest would differ; it is pickled with the rest
+        return for_workers
 
     def digest(self, *more: str) -> str:
-        """Names all that decides what the rows are."""
+        """Return a hash of everything that the rows depend on: the grid, and `more`."""
         text = json.dumps([asdict(self), *more], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

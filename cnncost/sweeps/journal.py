@@ -1,7 +1,7 @@
-"""The rows of a sweep as they come, on disk: what an interrupted sweep has done is not done again.
+"""Writes the rows of a sweep to disk as they arrive, so that an interrupted sweep can be resumed.
 
-A journal lies beside the output until that is written. Its first line names the grid; each further line is a row with
-the index of its point, appended by one write, so that only the last line can be half-written, and that one is dropped.
+A journal lies beside the output until that is written. Its first line identifies the grid; each further line is a row
+with the index of its point, appended by one write: so only the last line can be incomplete, and it is then dropped.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from cnncost.errors import OutputError, SweepError
 _ENDING = ".journal"
 
 
-def beside(output: str | Path) -> Path:
-    """The journal's path: that of the output with `.journal` after it."""
+def journal_path(output: str | Path) -> Path:
+    """Return the journal's path: that of the output with `.journal` appended."""
     return Path(f"{output}{_ENDING}")
 
 
 class Journal:
-    """A journal that is open for one sweep, and locked against a second one.
+    """An open journal, locked so that no second sweep writes to it.
 
     Args:
-        path: of the file; made if there is none.
-        digest: names the grid and the versions that its rows are of.
+        path: path of the file, which is created if there is none.
+        digest: identifies the grid and the versions of packages that rows depend on.
 
     Attributes:
         found: the rows of an earlier run of the same sweep, by the index of their point.
 
     Raises:
-        SweepError: it is of another grid or version, is no journal, or another sweep is writing to it.
+        SweepError: it belongs to another grid or version, is not a journal, or another sweep is writing to it.
         OutputError: it can't be read or written.
     """
 
@@ -71,13 +71,13 @@ class Journal:
         first, *lines = whole.splitlines() or [b""]
         if not whole:
             if data and not (json.dumps(head) + "\n").encode().startswith(data):
-                raise SweepError(f"{self.path}: no journal of a sweep; move it, or choose another output")
+                raise SweepError(f"{self.path}: not a journal of a sweep; move it, or choose another output")
             os.ftruncate(self._file, 0)
             self._write(head)
             return
         kept = _read(first)
         if kept.get("cnncost") != "sweep":
-            raise SweepError(f"{self.path}: no journal of a sweep; move it, or choose another output")
+            raise SweepError(f"{self.path}: not a journal of a sweep; move it, or choose another output")
         if kept != head:
             raise SweepError(
                 f"{self.path}: rows of an interrupted sweep of another grid, or from before a change of a model's "
@@ -86,7 +86,7 @@ class Journal:
             )
         for number, line in enumerate(lines, 2):
             row = _read(line)
-            if row.pop("sum", None) != _sum(row) or not isinstance(row.get("row"), dict):
+            if row.pop("sum", None) != _checksum(row) or not isinstance(row.get("row"), dict):
                 raise SweepError(
                     f"{self.path}:{number}: expected a row of the sweep as it was written; remove the file to begin "
                     "anew"
@@ -97,7 +97,7 @@ class Journal:
     def add(self, point: int, row: dict[str, Any]) -> None:
         """Append a row. Raises OutputError if the disk is full."""
         data = {"point": point, "row": row}
-        self._write(data | {"sum": _sum(data)})
+        self._write(data | {"sum": _checksum(data)})
 
     def _write(self, data: dict[str, Any]) -> None:
         line = (json.dumps(data) + "\n").encode()
@@ -120,8 +120,8 @@ class Journal:
         self.path.unlink(missing_ok=True)
 
 
-def _sum(data: dict[str, Any]) -> int:
-    """A checksum: a digit that a disk has changed is still JSON."""
+def _checksum(data: dict[str, Any]) -> int:
+    """Return a row's checksum: a digit that was corrupted on disk would still be valid JSON."""
     return zlib.crc32(json.dumps(data).encode())
 
 

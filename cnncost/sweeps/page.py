@@ -1,4 +1,4 @@
-"""The page of a sweep: the table, with what the program in the page draws of its rows."""
+"""The interactive page of a sweep: its table, and data for the page's program."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from cnncost import units
-from cnncost.budget.join import less
+from cnncost.budget.join import less_is_better
 from cnncost.budget.render.models import Figure, several
 from cnncost.render.document import Column, Document, Part
 from cnncost.render.document import Table as TablePart
@@ -17,29 +17,29 @@ from cnncost.sweeps.figures import FIGURES
 from cnncost.sweeps.table import Table, document
 
 MOST = 2000
-"""Rows of the table that is shown without scripts."""
-_LOOKS = {"count": "count", "bytes": "bytes", "seconds": "seconds", "number": "figure"}
+"""Maximum number of rows of the table that is shown without scripts."""
+_LOOKS = {"number": "figure"} | {look: look for look in ("count", "bytes", "seconds", "ratio", "share")}
 _MORE = frozenset("accuracy acc top1 top5 map miou auc f1 score bleu throughput".split())
-"""Words in the name of a joined column of which more is better."""
+"""Words in the name of a joined column that say that more is better."""
 
 
 def page(result: Table) -> Document:
-    """The document, its table cut where it is long, with what the program draws."""
+    """Return the document, with its table cut to `MOST` rows, and data for the page's program."""
     plain = document(result)
     return replace(plain, parts=tuple(map(_cut, plain.parts)), program=program(result))
 
 
 def program(result: Table) -> Json:
-    """Rows by column, the axes, and the Pareto front of each batch size."""
+    """Return rows by column, the axes, and the Pareto front of each batch size."""
     records = [*result.records()]
     figures = [*_figures(result, records)]
     numeric = [figure.name for figure in figures if figure.numeric]
     first = [name for name in ("macs", "accuracy", "params") if name in numeric] + numeric
     batches = [record.get("batch") for record in records]
-    told = [f"{units.counted(result.failed, 'row')} failed: their column error says why"] if result.failed else []
+    sentences = [f"{units.counted(result.failed, 'row')} failed: their column error says why"] if result.failed else []
     return several(
         _names(result, records), figures, axes=((first or [""])[0], (first[1:] or first or [""])[0]), work=batches,
-        each="batch size" if len({*batches}) > 1 else "", told=told,
+        each="batch size" if len({*batches}) > 1 else "", sentences=sentences,
     )  # fmt: skip
 
 
@@ -51,14 +51,14 @@ def _cut(part: Part) -> Part:
 
 
 def _names(result: Table, records: list[dict[str, Any]]) -> list[str]:
-    """What tells rows apart: the model, and what varies."""
+    """Return a distinct name for each row: the model, and the values that vary."""
     before = result.names[1 : result.names.index("input")]
     varied = [name for name in before if len({record[name] for record in records}) > 1]
     return [" ".join([record["model"], *(f"{name}={record[name]}" for name in varied)]) for record in records]
 
 
 def _figures(result: Table, records: list[dict[str, Any]]) -> Iterator[Figure]:
-    """All columns that are not empty, but for the model's name."""
+    """Yield all columns that are not empty, except the model's name."""
     bounds = [frozenset((record["lower_bound"] or "").split()) for record in records]
     varied = result.names[1 : result.names.index("input")]
     for column in result.columns:
@@ -75,9 +75,11 @@ def _figures(result: Table, records: list[dict[str, Any]]) -> Iterator[Figure]:
 
 
 def _better(column: Column) -> str:
-    """Which end of a column is the better one: of costs less; of the user's own as the name says."""
+    """Return which end of a column is better: less of costs; of a joined column as its name says; empty if unknown."""
     if column.name == "accuracy":
         return "more"
-    if column.name in FIGURES or column.name.startswith("seconds_") or less(column.name):
+    if column.name in FIGURES and column.kind in {"ratio", "share"}:
+        return ""
+    if column.name in FIGURES or column.name.startswith("seconds_") or less_is_better(column.name):
         return "less"
     return "more" if _MORE & {*re.split(r"[^a-z0-9]+", column.name.lower().replace("@", ""))} else ""

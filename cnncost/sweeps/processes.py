@@ -1,4 +1,4 @@
-"""Processes of this machine that answer calls: one that dies, takes too long or has grown is replaced, others go on."""
+"""Worker processes that answer calls; one that dies, takes too long or uses much memory is replaced."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from cnncost.errors import SweepError
 
 Call: TypeAlias = "tuple[Any, ...]"
 """The arguments of a call."""
-_LIVES = 200
-"""Calls of a process: imported code and caches of what it has seen grow with each model."""
-_RESIDENT = 3 * 2**29
-"""Bytes from which on a process is replaced: 1.5 GiB, of which torch and a zoo are a third."""
+_MAX_CALLS = 200
+"""Number of calls after which a process is replaced: imported code and caches grow with each model."""
+_MAX_RESIDENT = 3 * 2**29
+"""Resident bytes above which a process is replaced: 1.5 GiB, of which torch and a model library take a third."""
 _TICK = 1.0
-"""Seconds after which the clock is looked at while no answer comes."""
+"""Seconds between checks of the time limit while no answer arrives."""
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 
 
 class Ended(NamedTuple):
-    """What a call has in place of an answer: its process died twice, or had to be ended after the time allowed.
+    """Result of a call without an answer: its process died twice, or was killed at the time limit.
 
     Attributes:
         why: which of the two.
-        seconds: that were allowed.
+        seconds: the time limit.
     """
 
     why: Literal["died", "late"]
@@ -43,16 +43,16 @@ class Ended(NamedTuple):
 
 
 class Processes:
-    """Processes, each at one call at a time, begun as they are needed.
+    """A pool of processes, started as needed, each with one call at a time.
 
-    Each is a pool of one of joblib's loky, so that it is known which call a process was at when it died.
+    Each process is a loky pool (joblib's) of its own, so that it is known which call a process that died had.
 
     Args:
-        most: how many.
-        seconds: allowed for a call, by the clock, from when the process is ready; None: any.
-        ready: called first in each process; what it takes is no call's time. What it prints, and what calls print, goes
-            to standard error.
-        grown: called in the process after each answer: whether it should be replaced; None: by the memory it holds.
+        most: maximum number of processes.
+        seconds: wall-clock limit for a call, counted from when its process is ready; None: no limit.
+        ready: called first in each process; its time does not count as a call's. What it and the calls print goes to
+            standard error.
+        grown: called in the process after each call: whether to replace it; None: by the memory that it uses.
     """
 
     def __init__(
@@ -64,13 +64,13 @@ class Processes:
         self._all: list[_Process] = []
 
     def work(self, function: Callable[..., Any], tasks: Iterable[Iterable[Call]]) -> Iterator[tuple[Call, Any]]:
-        """Each call and its answer, or why it has ended, as they come.
+        """Yield each call and its answer, or `Ended`, as they arrive.
 
-        The calls of a task go to one process, one after the other; tasks are taken as processes are free. A call whose
-        process dies is made once more at the end, when no other process takes its memory.
+        The calls of a task go to one process, one after the other; tasks are taken as processes become free. A call
+        whose process died is repeated once at the end, when no other process uses memory.
 
         Raises:
-            Exception: the function's own.
+            Exception: an exception of the function.
         """
         queue, again = iter(tasks), list[Call]()
         try:
@@ -92,7 +92,7 @@ class Processes:
                 while self._all[0].at is not None:
                     yield from self._answers(self._all[:1], function)
         finally:
-            self.end([each for each in self._all if each.at is not None])  # who asked wants no more
+            self.end([each for each in self._all if each.at is not None])  # the caller stopped iterating
 
     def _make(self) -> _Process:
         return _Process(self._ready, self._grown)
@@ -109,9 +109,11 @@ class Processes:
                 self._all[at].next(function)
 
     def _answers(self, busy: list[_Process], function: Callable[..., Any]) -> Iterator[tuple[Call, Any]]:
-        """Those that have come, or will not come; each process is at its next call before its answer is told."""
+        """Yield the answers that have arrived, or `Ended`; each process starts its next call before that."""
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="A worker stopped")  # loky replaces one that has grown
+            warnings.filterwarnings(
+                "ignore", message="A worker stopped"
+            )  # loky's, on a process that it replaces for its memory
             wait([each.awaited for each in busy], _TICK, FIRST_COMPLETED)
         for process in busy:
             call, answer = process.at, process.answer(self._seconds)
@@ -122,7 +124,7 @@ class Processes:
             yield call, answer.value if isinstance(answer, _Answer) else answer
 
     def _replaced(self, process: _Process) -> _Process:
-        """A fresh one, which goes on with the task."""
+        """Replace a process by a new one, which goes on with its task."""
         at, rest = self._all.index(process), process.rest
         process.end()
         self._all[at] = fresh = self._make()
@@ -130,7 +132,7 @@ class Processes:
         return fresh
 
     def end(self, which: list[_Process] | None = None) -> None:
-        """End the processes, all or some of them, whatever they are at."""
+        """Kill all or some processes, even in the middle of a call."""
         for process in list(self._all if which is None else which):
             process.end()
             self._all.remove(process)
@@ -148,49 +150,49 @@ class _Answer(NamedTuple):
 
 
 class _Process:
-    """A process, the call that it is at, and the rest of its task."""
+    """A process with its current call (`at`, None if it is idle) and the rest of its task."""
 
     def __init__(self, ready: Callable[[], Any] | None, grown: Callable[[], bool]) -> None:
         from joblib.externals.loky import ProcessPoolExecutor
 
         self._pool = ProcessPoolExecutor(1, initializer=_begin, initargs=(ready,), env=_ONE_THREAD)
-        self._grown, self._lives, self._since = grown, _LIVES, 0.0
+        self._grown, self._calls_left, self._since = grown, _MAX_CALLS, 0.0
         try:
-            self._begun: Future[None] = self._pool.submit(_nothing)
+            self._started: Future[None] = self._pool.submit(_started_signal)
         except AssertionError:  # multiprocessing's, by which a daemon has no children
             raise SweepError(
                 "sweep: a worker that is a daemon can't have the process that a limit of time needs; start Dask's "
                 "workers by --no-nanny, or with DASK_DISTRIBUTED__WORKER__DAEMON=False"
             ) from None
-        self._made: Future[tuple[Any, bool]] | None = None
+        self._future: Future[tuple[Any, bool]] | None = None
         self.at: Call | None = None
         self.rest: Iterator[Call] = iter(())
 
     def next(self, function: Callable[..., Any]) -> None:
-        """Begin the next call of the task, if there is one."""
-        self.at, self._made = next(self.rest, None), None
-        self._since = time.monotonic() if self._begun.done() else 0.0
+        """Start the next call of the task, if there is one."""
+        self.at, self._future = next(self.rest, None), None
+        self._since = time.monotonic() if self._started.done() else 0.0
         if self.at is not None:
-            self._lives -= 1
+            self._calls_left -= 1
             with suppress(BrokenProcessPool):  # it died before: `answer` will say so
-                self._made = self._pool.submit(_made, function, self.at, self._grown)
+                self._future = self._pool.submit(_call, function, self.at, self._grown)
 
     @property
     def awaited(self) -> Future[Any]:
-        """What is done next: that the process is ready, or the answer."""
-        return self._made if self._made is not None and self._begun.done() else self._begun
+        """The future to wait for: that the process is ready, or else the answer."""
+        return self._future if self._future is not None and self._started.done() else self._started
 
     def answer(self, seconds: float | None) -> _Answer | Ended | None:
-        """What came of the call; None as long as nothing has. Raises what the function raised."""
-        if not self._begun.done():
+        """Return the call's answer or `Ended`; None while it runs. Raises what the function raised."""
+        if not self._started.done():
             return None
         try:
-            if self._made is None or self._begun.exception() is not None:
+            if self._future is None or self._started.exception() is not None:
                 return Ended("died")
             self._since = self._since or time.monotonic()
-            if self._made.done():
-                value, grown = self._made.result()
-                return _Answer(value, grown or self._lives < 1)
+            if self._future.done():
+                value, grown = self._future.result()
+                return _Answer(value, grown or self._calls_left < 1)
         except BrokenProcessPool:
             return Ended("died")
         late = seconds is not None and time.monotonic() - self._since > seconds
@@ -202,27 +204,27 @@ class _Process:
 
 
 def _begin(ready: Callable[[], Any] | None) -> None:
-    """What models print is no row: standard output is the sweep's, also for what is written in C."""
+    """Send what models print to standard error, also from C code: standard output is for the sweep's rows."""
     sys.stdout.flush()
     os.dup2(2, 1)
     if ready is not None:
         ready()
 
 
-def _nothing() -> None:
-    """The first call: answered when the process is ready."""
+def _started_signal() -> None:
+    """Do nothing: as the first call, it is answered when the process is ready."""
 
 
-def _made(function: Callable[..., Any], call: Call, grown: Callable[[], bool]) -> tuple[Any, bool]:
+def _call(function: Callable[..., Any], call: Call, grown: Callable[[], bool]) -> tuple[Any, bool]:
     return function(*call), grown()
 
 
 def _holds_much() -> bool:
-    return resident() > _RESIDENT
+    return resident() > _MAX_RESIDENT
 
 
 def resident() -> int:
-    """Bytes of memory that this process holds; 0 where the system doesn't say."""
+    """Return the resident bytes of this process; 0 if the system doesn't report them."""
     try:
         with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  # read after every call
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

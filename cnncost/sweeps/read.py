@@ -1,4 +1,4 @@
-"""A grid from plain data: options of the command line, a dict in Python, or a file in TOML or YAML."""
+"""Reads a grid from plain data: command-line options, a dict in Python, or a file in TOML or YAML."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from cnncost.toml_file import TomlFile, parsed, text_of
 KEYS = (
     "models", "input_size", "batch", "vary", "dtype", "device", "columns", "input", "model_args", "autocast", "trace",
 )  # fmt: skip
-"""Of a grid, as a dict has them and a file."""
+"""Keys of a grid in a dict or file."""
 _TRACES = ("auto", "static", "real")
 
 
 def from_data(models: Sequence[str], data: Mapping[str, Any]) -> Grid:
-    """A grid.
+    """Return a grid.
 
     Args:
         models: names, or patterns of names such as `timm:resnet*`.
-        data: by `KEYS`: `input_size` of sizes such as 224 or "160x224", `batch` of whole numbers, `vary` a table of
-            variables with their sizes as for `cnncost.formula`, `dtype` and `device` of names, `columns` of
-            `figures.FIGURES`, and settings of all models.
+        data: by `KEYS`: `input_size`: sizes such as 224 or "160x224"; `batch`: ints; `vary`: variables with their
+            sizes, as for `cnncost.formula`; `dtype`, `device`: names; `columns`: names in `figures.FIGURES`; and
+            settings of all models.
 
     Raises:
-        InputError: an unknown key, with near ones, or a value that is none.
-        CnncostError: a model, device, dtype or column that is not known, with near ones.
+        InputError: an unknown key, with similar ones, or an invalid value.
+        CnncostError: an unknown model, device, dtype or column, with similar ones.
     """
     for key in data:
         if key not in KEYS:
@@ -58,7 +58,7 @@ def from_data(models: Sequence[str], data: Mapping[str, Any]) -> Grid:
 
 
 def from_file(path: str) -> Grid:
-    """A grid from a file in TOML or YAML, whose keys are `KEYS`. Raises as `from_data`, with the file and the line."""
+    """Return the grid in a TOML or YAML file with the keys `KEYS`. Raises like `from_data`, with file and line."""
     text = text_of(Path(path), InputError, "the grid of a sweep")
     if Path(path).suffix.lower() in {".yaml", ".yml"}:
         from cnncost.sweeps.yaml_file import YamlFile, parsed_yaml
@@ -77,7 +77,7 @@ def from_file(path: str) -> Grid:
 
 
 def _checked(grid: Grid, models: Sequence[str]) -> Grid:
-    """The grid with its models; what can be known to be wrong is so before the work."""
+    """Return the grid with its models, after checking devices and names, so that mistakes show before the sweep."""
     from dataclasses import replace
 
     from cnncost.devices import find
@@ -101,7 +101,7 @@ def _dtypes(given: Any) -> tuple[str | None, ...]:
 
 
 def _texts(key: str, given: Any) -> list[str]:
-    """One text or several."""
+    """Return one or several strings as a list."""
     values = [given] if isinstance(given, str) else given
     if not isinstance(values, (list, tuple)) or not all(isinstance(value, str) and value for value in values):
         raise InputError(f"sweep: {key}: expected names, as a list of texts, got {given!r}"[:300])
@@ -139,7 +139,7 @@ def _height_and_width(given: Any) -> tuple[int, int]:
 
 
 def _varied(given: Any) -> list[Axis]:
-    """`{"width": [16, 32]}`, or texts such as `width=16,32` and `ids.1=64..512:64`."""
+    """Return axes from `{"width": [16, 32]}`, or from strings such as `width=16,32` and `ids.1=64..512:64`."""
     from cnncost.laws.points import listed
 
     if not given:
@@ -159,7 +159,7 @@ def _text_of(name: str, value: Any) -> str:
 
 
 def duration(text: str) -> float:
-    """Seconds: of `120`, `120s`, `2m` or `1.5h`. Raises InputError."""
+    """Return the seconds of `120`, `120s`, `2m` or `1.5h`. Raises InputError."""
     found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)\s*(s|m|h|)", text.strip())
     if found is None or not float(found[1]):
         raise InputError(f"sweep: timeout: expected a time above 0 such as 120s, 2m or 1h, got {text!r}")

@@ -1,4 +1,4 @@
-"""Runs a grid: hands its tasks to a crew, and gives each point one row, whatever dies meanwhile."""
+"""Runs a grid on a pool of workers, and yields one row for each point even if workers die."""
 
 from __future__ import annotations
 
@@ -6,62 +6,62 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 
-from cnncost.sweeps.crew import Crew, WorkersDied
 from cnncost.sweeps.grid import Grid, Point
-from cnncost.sweeps.work import Values, done, ended, failed, row
+from cnncost.sweeps.work import Values, failed, row, row_of_answer, rows_of_task
+from cnncost.sweeps.worker_pool import WorkerPool, WorkersDied
 
 _TOGETHER = 4
-"""Tasks of a worker in a round where answers come together."""
+"""Number of tasks per worker in a round whose answers arrive together."""
 
 
-def rows(grid: Grid, known: set[int], crew: Crew) -> Iterator[tuple[int, Values]]:
-    """A row for each point of the grid that is not known, as they are found.
+def rows(grid: Grid, known: set[int], pool: WorkerPool) -> Iterator[tuple[int, Values]]:
+    """Yield (index, row) for each point of the grid that is not known, as they are found.
 
-    A cluster works in rounds. A round ends when there is no more to do, or when a worker dies. Then what was under way
-    is done again, one point at a time, so that only a point that ends its worker twice while nothing else runs is a
-    failure. Where the answers of a round come together, the round is done again before, and then each task by itself:
-    a cluster takes seconds to begin.
+    A cluster works in rounds. A round ends when all is done or when a worker dies. Then the tasks without an answer are
+    repeated one point at a time, so that only a point that kills its worker twice while nothing else runs is a failure.
+    If the answers of a round arrive together, the whole round is repeated first, then each task, as a cluster takes
+    seconds to start.
 
     Args:
-        grid: what is asked for.
-        known: indices of points that have their row.
-        crew: who does it.
+        grid: what to analyze.
+        known: indices of points that have a row already.
+        pool: the workers.
     """
-    if crew.processes is not None:
-        sent = grid.sent()
-        calls = (((sent, point) for point in task) for task in grid.tasks(frozenset(known)))
-        for (_, point), answer in crew.processes.work(row, calls):
-            yield point.at, ended(answer)
+    if pool.processes is not None:
+        for_workers = grid.for_workers()
+        calls = (((for_workers, point) for point in task) for task in grid.tasks(frozenset(known)))
+        for (_, point), answer in pool.processes.work(row, calls):
+            yield point.at, row_of_answer(answer)
         return
-    finished, patient = set(known), not crew.streams
+    finished, patient = set(known), not pool.streams
     while len(finished) < len(grid):
-        turn = _Round(grid, finished, crew)
+        turn = _Round(grid, finished, pool)
         try:
             yield from turn.answers()
-            patient = not crew.streams
+            patient = not pool.streams
         except WorkersDied:
-            if patient:  # all answers of the round are lost with one worker: once more, before each point by itself
+            if patient:  # one worker's death loses all answers of the round: repeat it once
                 patient = False
                 continue
             for task in turn.waiting.values():
-                if not crew.streams:
-                    yield from _whole(grid, task, finished, crew)
-                yield from _one_by_one(grid, [point for point in task if point.at not in finished], finished, crew)
+                if not pool.streams:
+                    yield from _run_task_alone(grid, task, finished, pool)
+                yield from _one_by_one(grid, [point for point in task if point.at not in finished], finished, pool)
 
 
 class _Round:
-    """Tasks that go to the same workers.
+    """Tasks that are sent to the workers until one of these dies.
 
     Attributes:
-        waiting: tasks that were handed out and have no answer yet, by their first point.
+        waiting: tasks that were sent and have no answer yet, by the index of their first point.
     """
 
-    def __init__(self, grid: Grid, finished: set[int], crew: Crew) -> None:
-        self.grid, self.finished, self.crew, self.sent = grid, finished, crew, grid.sent()
+    def __init__(self, grid: Grid, finished: set[int], pool: WorkerPool) -> None:
+        self.grid, self.finished, self.pool, self.for_workers = grid, finished, pool, grid.for_workers()
         self.waiting: dict[int, tuple[Point, ...]] = {}
 
     def answers(self) -> Iterator[tuple[int, Values]]:
-        for answer in self.crew.work(done, self._given()):
+        for answer in self.pool.work(rows_of_task, self._given()):
             del self.waiting[min(index for index, _ in answer)]
             for index, found in answer:
                 if index not in self.finished:
@@ -69,31 +69,37 @@ class _Round:
                     yield index, found
 
     def _given(self) -> Iterator[tuple[Grid, tuple[Point, ...], float | None]]:
-        """The tasks, made as joblib asks for them, in whichever of its threads."""
-        most = None if self.crew.streams else _TOGETHER * self.crew.workers
+        """Yield the tasks; joblib asks for them in any of its threads."""
+        most = None if self.pool.streams else _TOGETHER * self.pool.workers
         for task in islice(self.grid.tasks(frozenset(self.finished)), most):
             self.waiting[task[0].at] = task
-            yield self.sent, task, self.crew.timeout
+            yield self.for_workers, task, self.pool.timeout
 
 
-def _whole(grid: Grid, task: tuple[Point, ...], finished: set[int], crew: Crew) -> Iterator[tuple[int, Values]]:
-    """A task that nothing else runs beside; none of its rows if a worker dies again."""
+def _run_task_alone(
+    grid: Grid, task: tuple[Point, ...], finished: set[int], pool: WorkerPool
+) -> Iterator[tuple[int, Values]]:
+    """Run one task while nothing else runs; yields none of its rows if a worker dies again."""
     with suppress(WorkersDied):
-        for answer in crew.work(done, [(grid.sent(), task, crew.timeout)]):
+        for answer in pool.work(rows_of_task, [(grid.for_workers(), task, pool.timeout)]):
             finished.update(index for index, _ in answer)
             yield from answer
 
 
-def _one_by_one(grid: Grid, points: list[Point], finished: set[int], crew: Crew) -> Iterator[tuple[int, Values]]:
+def _one_by_one(grid: Grid, points: list[Point], finished: set[int], pool: WorkerPool) -> Iterator[tuple[int, Values]]:
     for point in points:
-        for index, found in _alone(grid, point, crew):
+        for index, found in _run_point_alone(grid, point, pool):
             finished.add(index)
             yield index, found
 
 
-def _alone(grid: Grid, point: Point, crew: Crew) -> list[tuple[int, Values]]:
-    """The row of a point that nothing else runs beside: twice, as it may not have been at work when a process died."""
+def _run_point_alone(grid: Grid, point: Point, pool: WorkerPool) -> list[tuple[int, Values]]:
+    """Return the row of a point that runs alone, in up to two attempts: another cause may have killed the first."""
     for _ in range(2):
         with suppress(WorkersDied):
-            return [found for answer in crew.work(done, [(grid.sent(), (point,), crew.timeout)]) for found in answer]
+            return [
+                found
+                for answer in pool.work(rows_of_task, [(grid.for_workers(), (point,), pool.timeout)])
+                for found in answer
+            ]
     return [(point.at, failed("the process that analyzed it died, twice: too little memory, or a crash"))]

@@ -1,6 +1,6 @@
-"""What a sweep's rows depend on beside its grid: versions of packages, and files of the user's own.
+"""Versions of packages and hashes of files that a sweep's rows depend on besides its grid.
 
-A journal names it, so that rows of before a change are not mixed with rows of after it.
+They are part of a journal's digest, so that rows from before and after a change are not mixed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PREFIXES = tuple(_PACKAGES)
 
 
 def stamp(models: Iterable[str]) -> list[str]:
-    """Versions of cnncost, torch and the libraries of these models, and digests of their files and of own devices.
+    """Return versions of cnncost, torch and the models' libraries, and hashes of their files and the user's devices.
 
     A model in a Python file depends on the files of its folder, whichever of them it imports.
     """

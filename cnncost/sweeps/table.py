@@ -1,4 +1,4 @@
-"""The table of a sweep: its columns and rows, and how it is written."""
+"""The table of a sweep: its columns and rows, and its output formats."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Table(NamedTuple):
     """A sweep's result.
 
     Attributes:
-        grid: what was asked for.
-        columns: in order.
+        grid: the grid.
+        columns: the columns, in order.
         rows: a value for each column, None where there is none; in the order of the grid.
     """
 
@@ -54,18 +54,18 @@ class Table(NamedTuple):
 
     @property
     def failed(self) -> int:
-        """How many rows are errors."""
+        """Number of rows with an error."""
         at = self.names.index("error")
         return sum(row[at] is not None for row in self.rows)
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """Each row by column."""
+        """Yield each row as a dict by column."""
         for row in self.rows:
             yield dict(zip(self.names, row, strict=True))
 
 
 def columns(grid: Grid, own: Joined | None = None) -> tuple[Column, ...]:
-    """The columns: what varies, the figures, columns joined from the user's CSV, and remarks."""
+    """Return the columns: what varies, the figures, columns joined from the user's CSV, and remarks."""
     varied: list[Column] = [Column(name, name, "number") for name in _sizes(grid)]
     dtype = [Column("dtype", "dtype")] if grid.dtypes != (None,) else []
     figures = [Column(name, FIGURES[name].heading, FIGURES[name].kind, meaning=FIGURES[name].meaning)
@@ -85,14 +85,14 @@ def _kind(values: Sequence[Any]) -> Kind:
 
 
 def _sizes(grid: Grid) -> tuple[str, ...]:
-    """Columns for the sizes that vary; a name that is taken gets the prefix `vary_`."""
+    """Return names of columns for the sizes that vary; a name that is taken gets the prefix `vary_`."""
     taken = {"model", "dtype", "input", "accuracy_of", *FIGURES, *(column.name for column in _LAST)}
     taken |= {f"seconds_{name}" for name in grid.devices}
     return tuple(f"vary_{name}" if name in taken else name for name in grid.variables)
 
 
 def table(grid: Grid, found: dict[int, dict[str, Any]], own: Joined | None = None) -> Table:
-    """The table of all rows, in the order of the grid. Rows are removed from `found`, which may be large."""
+    """Return the table of all rows, in the grid's order. Rows are removed from `found`, to save memory."""
     named = columns(grid, own)
     joined = {model: values for _, model, values in own.rows} if own else {}
     sizes, names, made = _sizes(grid), [column.name for column in named], []
@@ -106,7 +106,7 @@ def table(grid: Grid, found: dict[int, dict[str, Any]], own: Joined | None = Non
 
 
 def frame(result: Table) -> pd.DataFrame:
-    """The table in pandas: whole numbers are `Int64`, which knows missing ones."""
+    """Return the table as a DataFrame; ints are `Int64`, which allows missing values."""
     import pandas as pd
 
     data = pd.DataFrame.from_records(result.rows, columns=list(result.names))
@@ -129,19 +129,19 @@ def check_format(path: str | Path) -> None:
 
 
 def to_jsonl(result: Table) -> str:
-    """An object for each row, a line each; what is not known is null."""
+    """Return a JSON object for each row, one per line; missing values are null."""
     return "".join(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in result.records())
 
 
 def to_parquet(result: Table) -> bytes:
-    """The table as a file of Parquet."""
+    """Return the table as the bytes of a Parquet file."""
     out = io.BytesIO()
     frame(result).to_parquet(out, index=False)
     return out.getvalue()
 
 
 def document(result: Table) -> Document:
-    """The table for all other formats; columns that are empty are in data alone."""
+    """Return the table for all other formats; empty columns are shown in CSV and JSON only."""
     used = [any(row[i] is not None for row in result.rows) for i in range(len(result.columns))]
     shown = tuple(
         column if kept else column._replace(shown="data")
@@ -152,11 +152,11 @@ def document(result: Table) -> Document:
         shown = (*shown[:at], shown[at]._replace(shown="data"), *shown[at + 1 :])
     bounds = used[result.names.index("lower_bound")]
     models, points = len(result.grid.models), len(result.rows)
-    told = f"{units.counted(models, 'model')}, {units.counted(points, 'row')}"
+    title = f"{units.counted(models, 'model')}, {units.counted(points, 'row')}"
     words = ["≥: a lower bound, as ops without a rule or of unknown temporaries are missing"] if bounds else []
     words += [f"{column.heading}: {column.meaning}" for column in shown if column.meaning and column.shown == "all"]
     return Document(
-        "sweep", told, facts={"models": models, "failed": result.failed},
+        "sweep", title, facts={"models": models, "failed": result.failed},
         parts=(
             TablePart(shown, tuple(_marked(result) if bounds else map(Row, result.rows)), "rows", narrower=_NARROWER),
             notes(*words),
@@ -168,7 +168,7 @@ _NARROWER = (COMPACT, Narrower(gap=1), Narrower(least=(("model", 24),)), Narrowe
 
 
 def _marked(result: Table) -> Iterator[Row]:
-    """The rows, lower bounds with a sign before them."""
+    """Yield the rows, with `≥` before lower bounds."""
     at = result.names.index("lower_bound")
     for row in result.rows:
         bounds = set((row[at] or "").split())

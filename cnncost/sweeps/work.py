@@ -1,4 +1,4 @@
-"""The work of one process: the points of a task, a row for each; a failure is a row with its reason."""
+"""The work of one process: analyzes the points of a task; a failure is a row with its reason."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from cnncost.sweeps.grid import Grid, Point
 from cnncost.sweeps.processes import Ended, Processes
 
 Values = dict[str, Any]
-"""A row: ints, floats, texts and None by column."""
+"""A row: int, float, str or None by column."""
 _BUILT: dict[tuple[str, str, str | None], Any] = {}
-"""The model that this process built last, ready for further points of it; or why it could not be built."""
-_ONE = Lock()
-"""A recording is of the whole process: workers of a cluster may have several threads."""
+"""The model that this process built last, kept for its further points; or why it could not be built."""
+_ONE_AT_A_TIME = Lock()
+"""Recording patches the whole process, and a cluster's worker may have several threads."""
 _THREAD = local()
 
 
 def prepare(torch: bool = True) -> None:
-    """Import what every point needs: that is no model's time. ONNX files do without torch."""
+    """Import what every point needs, so that it does not count as a model's time. ONNX files need no torch."""
     import cnncost.analysis
     import cnncost.laws.samples
 
@@ -32,30 +32,30 @@ def prepare(torch: bool = True) -> None:
 
 
 def prepared_for(models: Sequence[str]) -> Callable[[], None]:
-    """What a process calls before the first point of these models."""
+    """Return the function that a process calls before the first point of these models."""
     return partial(prepare, torch=not all(model.endswith(".onnx") for model in models))
 
 
-def done(grid: Grid, task: tuple[Point, ...], timeout: float | None = None) -> list[tuple[int, Values]]:
-    """A row for each point of a task, by its index. Never raises for what a model does.
+def rows_of_task(grid: Grid, task: tuple[Point, ...], timeout: float | None = None) -> list[tuple[int, Values]]:
+    """Return (index, row) for each point of a task. Never raises for what a model does.
 
     Args:
-        grid: what is asked for.
-        task: points.
-        timeout: seconds for each of them; they are then analyzed in a process beside this one, which is kept.
+        grid: what to analyze.
+        task: the points.
+        timeout: wall-clock limit for each point in seconds; points are then analyzed in a child process, which is kept.
 
     Raises:
-        SweepError: this process may not have another.
+        SweepError: this process, as a daemon, can't have child processes.
     """
     if timeout is None:
-        with _ONE:
+        with _ONE_AT_A_TIME:
             return [(point.at, row(grid, point)) for point in task]
-    found = _beside(timeout, prepared_for(grid.models)).work(row, [[(grid, point) for point in task]])
-    return [(point.at, ended(answer)) for (_, point), answer in found]
+    found = _process_of_thread(timeout, prepared_for(grid.models)).work(row, [[(grid, point) for point in task]])
+    return [(point.at, row_of_answer(answer)) for (_, point), answer in found]
 
 
-def _beside(timeout: float, ready: Callable[[], None]) -> Processes:
-    """The process of this thread: a worker of a cluster may have several."""
+def _process_of_thread(timeout: float, ready: Callable[[], None]) -> Processes:
+    """Return this thread's child process; a cluster's worker may have several threads."""
     if getattr(_THREAD, "timeout", None) != timeout:
         _THREAD.timeout, _THREAD.processes = timeout, Processes(1, timeout, ready)
     found: Processes = _THREAD.processes
@@ -63,14 +63,14 @@ def _beside(timeout: float, ready: Callable[[], None]) -> Processes:
 
 
 def row(grid: Grid, point: Point) -> Values:
-    """The row of a point. Never raises for what a model does."""
+    """Return the row of a point. Never raises for what a model does."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a library's, about a model that is not the user's to mend
+        warnings.simplefilter("ignore")  # a library's warnings about its own models don't help the user
         return _row(grid, point)
 
 
-def ended(answer: Values | Ended) -> Values:
-    """The row of an answer, also of one that did not come: that of a point that took too long says how long it had."""
+def row_of_answer(answer: Values | Ended) -> Values:
+    """Return the row of an answer or of `Ended`; that of a point that took too long has the limit as `late`."""
     if not isinstance(answer, Ended):
         return answer
     return {**failed(str(answer)), **({"late": answer.seconds} if answer.why == "late" else {})}
@@ -86,7 +86,7 @@ def _row(grid: Grid, point: Point) -> Values:
 
 
 def failed(reason: str) -> Values:
-    """The row of a point without figures."""
+    """Return the row of a point without figures."""
     return {"error": reason[:500] or "failed without a message"}
 
 
@@ -118,7 +118,7 @@ def _analyzed(grid: Grid, point: Point) -> Values:
 
 
 def _lower_bounds(report: Any, grid: Grid) -> str | None:
-    """The columns whose figures are lower bounds, as ops without a rule or with unknown temporaries are in them."""
+    """Return the columns with lower bounds, separated by spaces, as ops or temporaries are missing; None if none."""
     totals = report.totals
     found = [name for name in grid.columns if totals.lower_bound and name in LOWER]
     found += [name for name in grid.columns if totals.training_lower_bound and name.startswith("training_")]
@@ -130,7 +130,7 @@ def _lower_bounds(report: Any, grid: Grid) -> str | None:
 
 
 def _accuracy(grid: Grid, point: Point, report: Any) -> Values:
-    """The published accuracy, where the input is what it is stated for, and what else varies is the batch alone."""
+    """Return the published accuracy, if the input is the one it was measured with and only batch and size vary."""
     from cnncost.sources.names import published_accuracy
     from cnncost.sources.sizes import leaves
 
@@ -146,7 +146,7 @@ def _accuracy(grid: Grid, point: Point, report: Any) -> Values:
 
 
 def _predicted(report: Any, device: str) -> tuple[float | None, str]:
-    """Seconds of a forward by the roofline, or why there are none."""
+    """Return the seconds of a forward by the roofline, and why there are none."""
     from cnncost.devices import find
     from cnncost.passes.roofline import roofline
     from cnncost.report.prediction import forward
@@ -158,7 +158,7 @@ def _predicted(report: Any, device: str) -> tuple[float | None, str]:
 
 
 def _sampler(grid: Grid, point: Point) -> Any:
-    """The model of a point, built once for the points that follow one another; its failure is as lasting."""
+    """Return the sampler of a point's model, cached for consecutive points, as a failure to build it is."""
     key = (grid.key, point.model, point.dtype)
     if key not in _BUILT:
         _BUILT.clear()
@@ -172,9 +172,9 @@ def _sampler(grid: Grid, point: Point) -> Any:
 
 
 def sampler_of(grid: Grid, model: str, dtype: str | None) -> Any:
-    """A model of the grid, to be analyzed at its points. Raises CnncostError, also for an axis that it has not."""
+    """Return a sampler of a model of the grid. Raises CnncostError, also for an axis that the model lacks."""
     from cnncost.laws.samples import Sampler
-    from cnncost.laws.variables import Asked
+    from cnncost.laws.variables import VariableRequest
     from cnncost.sources.settings import Settings
 
     settings = Settings(
@@ -186,7 +186,7 @@ def sampler_of(grid: Grid, model: str, dtype: str | None) -> Any:
         for sizes in axis.values:
             for name, size in zip(axis.variables, sizes, strict=True):
                 values[name].append(size)
-    asked = [Asked(name, tuple(dict.fromkeys(sizes))) for name, sizes in values.items()]
+    asked = [VariableRequest(name, tuple(dict.fromkeys(sizes))) for name, sizes in values.items()]
     return Sampler(
         model, settings.given(), grid.model_args, asked, settings.tracing, False, settings.casting(), settings.prepared
     )

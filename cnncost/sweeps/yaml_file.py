@@ -1,4 +1,4 @@
-"""A grid in YAML. Sizes and names are texts as they are written: YAML would read 010 as 8, 1:30 as 90, no as False."""
+"""Reads a grid in YAML. Sizes and names stay strings: YAML would read 010 as 8, 1:30 as 90 and `no` as False."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from cnncost.toml_file import Keys, TomlFile
 
 
 class YamlFile(TomlFile):
-    """A file's text, for the lines of complaints."""
+    """A YAML file's text, for the line numbers in messages."""
 
     def place(self, keys: Keys) -> str:
-        """`grid.yaml:3`; the file alone where it has no such key."""
+        """Return `grid.yaml:3`; the file alone if it has no such key."""
         lines = self.text.splitlines()
         found = [n for n, line in enumerate(lines, 1) if keys and re.match(rf"['\"]?{re.escape(str(keys[0]))}\b", line)]
         return f"{self.path}:{found[0]}" if found else str(self.path)
 
 
 def parsed_yaml(path: Path, text: str) -> dict[str, Any]:
-    """The file's mapping; keyword arguments of factories have YAML's types, all else is text.
+    """Return the file's mapping; values in `model_args` have YAML's types, all others are strings.
 
     Raises:
         MissingPackageError: PyYAML is not installed.
-        InputError: it is no YAML, no mapping, or has a key twice.
+        InputError: invalid YAML, not a mapping, or a duplicate key.
     """
     try:
         yaml = import_module("yaml")
@@ -51,7 +51,7 @@ def parsed_yaml(path: Path, text: str) -> dict[str, Any]:
 
 
 def _check_keys(path: Path, node: Any) -> None:
-    """Raise InputError for a key that a mapping has twice, of which YAML takes the last."""
+    """Raise InputError for a duplicate key in a mapping, of which YAML would silently take the last."""
     if node.id == "sequence":
         for each in node.value:
             _check_keys(path, each)

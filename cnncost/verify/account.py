@@ -14,7 +14,7 @@ class Expected(NamedTuple):
     """A peer's predicted count for an op.
 
     Attributes:
-        op: the peer's op under which it counts this; empty if it doesn't.
+        op: the peer's op under which it counts the node; empty if it doesn't count it.
         amount: the count, in the peer's unit.
         why: the peer's rule in words. Ops of one kind with the same `why` share a row of the result.
     """
@@ -50,7 +50,7 @@ class Account:
         self._predicted: Counter[str] = Counter()
 
     def add(self, nodes: Iterable[Node], sign: int = 1) -> None:
-        """Add nodes, each under its kind; `sign` -1 removes them again."""
+        """Add nodes to the sums of their kinds; `sign` -1 subtracts them again."""
         for node in nodes:
             expected = self._rule(node)
             self._enter(node.spec.kind, expected, sign, sign * self._ours(node), sign * expected.amount)
@@ -72,7 +72,7 @@ class Account:
         self._predicted[expected.op] += theirs
 
     def explanations(self) -> tuple[Explanation, ...]:
-        """The rows with a nonzero count on either side, largest first."""
+        """Return the rows with a nonzero count on either side, largest first."""
         rows = [
             Explanation(kind, times, ours, theirs, why)
             for (kind, why), (times, ours, theirs) in self._rows.items()
@@ -81,6 +81,6 @@ class Account:
         return tuple(sorted(rows, key=lambda row: (-max(row.ours, row.theirs), row.op, row.why)))
 
     def unexplained(self, by_op: Mapping[str, int]) -> tuple[Unexplained, ...]:
-        """The peer's ops whose actual count differs from the predicted one."""
+        """Return the peer's ops whose actual count differs from the predicted one."""
         differences = {op: by_op.get(op, 0) - self._predicted[op] for op in {*by_op, *self._predicted}}
         return tuple(Unexplained(op, amount) for op, amount in sorted(differences.items()) if amount)

@@ -26,46 +26,46 @@ Nest: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def on_meta(tensor: torch.Tensor) -> torch.Tensor:
-    """A meta tensor like this one."""
+    """Return a meta tensor like this one."""
     return torch.empty_like(tensor, device=META)
 
 
 def parameters_on_meta(tensor: torch.Tensor) -> torch.Tensor:
-    """A meta tensor for a parameter; other tensors keep the data they have, because forward may read them."""
+    """Return a meta tensor for a parameter; other tensors keep their data, because forward may read them."""
     return on_meta(tensor) if isinstance(tensor, nn.Parameter) else tensor.detach().clone()
 
 
 def on_cpu(tensor: torch.Tensor) -> torch.Tensor:
-    """A CPU tensor with data: its own, or zeros if it has none."""
+    """Return a CPU tensor with data: its own, or zeros if it has none."""
     if tensor.is_meta:
         return torch.zeros(tensor.shape, dtype=tensor.dtype)
     return tensor.detach().to("cpu", copy=True)
 
 
 def copied(model: nn.Module, place: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module:
-    """A copy of the model in eval mode, each of its tensors replaced by `place(tensor)`.
+    """Return a copy of the model in eval mode, each of its tensors replaced by `place(tensor)`.
 
     Tied tensors stay tied. No tensor data is copied except by `place`.
 
     Raises:
         InputError: an attribute of a module can't be copied.
     """
-    made: dict[int, Any] = {}
+    made: dict[int, Any] = {}  # deepcopy's memo: it takes these for the copies of the tensors
     for module in model.modules():
-        for tensor in _held(module):
+        for tensor in _tensors_of_module(module):
             if id(tensor) not in made:
                 made[id(tensor)] = _like(tensor, place)
     try:
         return copy.deepcopy(model, made).eval()
     except Exception as error:
         raise InputError(
-            f"verify: the model can't be copied, and the others are not let near the original: "
+            f"verify: the model can't be copied, and the other tools must not change the original: "
             f"{type(error).__name__}: {error}"
         ) from error
 
 
-def _held(module: nn.Module) -> Iterator[torch.Tensor]:
-    """Parameters, buffers, and tensors in plain attributes or in containers in them."""
+def _tensors_of_module(module: nn.Module) -> Iterator[torch.Tensor]:
+    """Yield parameters, buffers, and tensors in plain attributes or in containers in them."""
     for table in tables_of(module):
         yield from (t for t in table.values() if t is not None)
     for name, value in vars(module).items():
@@ -79,7 +79,7 @@ def _like(tensor: torch.Tensor, place: Callable[[torch.Tensor], torch.Tensor]) -
 
 
 def tensors(value: Any) -> Iterator[torch.Tensor]:
-    """The tensors in nested containers, in order."""
+    """Yield the tensors in nested containers, in order."""
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, dict):
@@ -102,15 +102,15 @@ class Arguments:
         self.flat: tuple[torch.Tensor, ...] = tuple(tensors(self._nest))
 
     def with_values(self) -> tuple[torch.Tensor, ...]:
-        """Meta tensors, except for those that the user passed with values."""
+        """Return meta tensors, except for those that the user passed with values."""
         return tuple(self._data.get(id(t), t) for t in self.flat)
 
     def on_cpu(self) -> tuple[torch.Tensor, ...]:
-        """The tensors with data, on the CPU."""
+        """Return the tensors with data, on the CPU."""
         return tuple(on_cpu(self._data.get(id(t), t)) for t in self.flat)
 
     def nested(self, flat: tuple[torch.Tensor, ...]) -> Nest:
-        """Positional and keyword arguments that contain these tensors."""
+        """Return positional and keyword arguments that contain these tensors."""
         rest = iter(flat)
         args, kwargs = _filled(self._nest, rest)
         return args, kwargs
@@ -131,7 +131,7 @@ def _filled(nest: Any, rest: Iterator[torch.Tensor]) -> Any:
 
 @contextmanager
 def unfused() -> Iterator[None]:
-    """Run attention and encoder layers unfused, as separate ops.
+    """Context manager in which attention and encoder layers run unfused, as separate ops.
 
     Torch takes the fused path in eval mode without grad; no counter sees the ops inside it.
     """
@@ -144,5 +144,5 @@ def unfused() -> Iterator[None]:
 
 
 def autocast_of_peers(wanted: Autocast | None) -> AbstractContextManager[Any]:
-    """The autocast of a run on values."""
+    """Return a context manager for the autocast of a run on values."""
     return nullcontext() if wanted is None else torch.autocast(wanted.device, wanted.dtype)

@@ -1,4 +1,4 @@
-"""Count a model with fvcore's `FlopCountAnalysis`: a real forward, with real weights, under torch's jit tracer."""
+"""Counts a model with fvcore's `FlopCountAnalysis`: a real forward, with real weights, under torch's jit tracer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Counted(NamedTuple):
 
 
 def count(model: nn.Module, arguments: Arguments, graph: Graph) -> PeerCount:
-    """fvcore's count of a copy of the model, with differences explained from the Graph, or why it failed."""
+    """Return fvcore's count of a copy of the model, with differences explained from the Graph, or why it failed."""
     about = PeerCount("fvcore", "", "MAC", "FlopCountAnalysis of a real forward on the CPU")
     try:
         with warnings.catch_warnings():
@@ -60,7 +60,7 @@ def count(model: nn.Module, arguments: Arguments, graph: Graph) -> PeerCount:
 
 
 def _analysis() -> Any:
-    """fvcore's analysis class, imported on use. Raises MissingPackageError."""
+    """Return fvcore's analysis class, imported on use. Raises MissingPackageError."""
     try:
         from fvcore.nn import FlopCountAnalysis
     except ImportError as error:
@@ -73,9 +73,9 @@ def _analysis() -> Any:
 
 def _count(analysis: Any, model: nn.Module, arguments: Arguments, known: set[str]) -> Counted:
     begun = perf_counter()
-    twin = _Flat(copied(model, on_cpu), arguments)
+    flat_copy = _Flat(copied(model, on_cpu), arguments)
     observed: list[TracedOp] = []
-    counter = _observing(analysis, observed, known)(twin, arguments.on_cpu())
+    counter = _recording_subclass(analysis, observed, known)(flat_copy, arguments.on_cpu())
     counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
     counter.set_op_handle(_EINSUM, _watched_einsum(observed))
     with _quiet():
@@ -93,7 +93,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _watched_einsum(observed: list[TracedOp]) -> Callable[[list[Any], list[Any]], Any]:
-    """fvcore's formula for einsum, wrapped to record the op too."""
+    """Return fvcore's formula for einsum, wrapped to record the op, too."""
     from fvcore.nn.jit_handles import einsum_flop_jit
 
     def handle(inputs: list[Any], outputs: list[Any]) -> Any:
@@ -103,20 +103,20 @@ def _watched_einsum(observed: list[TracedOp]) -> Callable[[list[Any], list[Any]]
     return handle
 
 
-def _observing(analysis: Any, observed: list[TracedOp], known: set[str]) -> Any:
-    """A subclass of the analysis that also records ops for which it has no formula and the Graph no node."""
+def _recording_subclass(analysis: Any, observed: list[TracedOp], known: set[str]) -> Any:
+    """Return a subclass of the analysis that also records ops without a formula in fvcore and a node in the Graph."""
 
     class Observing(analysis):  # type: ignore[misc]  # fvcore has no types
         def _should_ignore_node(self, node: Any) -> bool:
             ignored = bool(super()._should_ignore_node(node))
-            if not ignored and _short(str(node.kind())) not in known:
+            if not ignored and _name_in_graph(str(node.kind())) not in known:
                 observed.append(traced(node))
             return ignored
 
     return Observing
 
 
-def _short(kind: str) -> str:
+def _name_in_graph(kind: str) -> str:
     """Convert a jit name to the form of `op_name`: `aten::relu_` → `relu_`, `my_lib::my_op` → `my_lib.my_op`."""
     space, _, name = kind.partition("::")
     return name if space == "aten" else f"{space}.{name}"

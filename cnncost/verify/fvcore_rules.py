@@ -22,7 +22,7 @@ _NO_MACS = "; it has no MACs"
 
 
 def expected(node: Node) -> Expected:
-    """fvcore's number for a node."""
+    """Return fvcore's predicted number for a node."""
     name = op_name(node)
     rule = _RULES.get(name)
     if rule is not None:
@@ -92,7 +92,7 @@ EINSUM = "numpy's contraction cost plus 1, printed with 4 digits, halved and rou
 
 
 def einsum(equation: str, shapes: Sequence[Shape], recorded: int) -> Expected:
-    """fvcore's number for an einsum: half the "Optimized FLOP count" that `numpy.einsum_path` prints.
+    """Return fvcore's predicted number for an einsum: half the "Optimized FLOP count" that `numpy.einsum_path` prints.
 
     Numpy's cost of contracting n operands is the product P of all extents, times n - 1 (at least 1),
     and P more if an index is summed away. With several contractions it depends on their order; then the MACs that

@@ -13,7 +13,7 @@ _GROUP = Path("/sys/fs/cgroup")
 
 
 def needed(graph: Graph) -> int:
-    """Bytes alive at the peak of one forward: inputs, weights, and op results during their live ranges."""
+    """Return the bytes alive at the peak of one forward: inputs, weights, and op results during their live ranges."""
     end = len(graph.nodes)
     changes = [0] * (end + 2)
     for storage in graph.storages:
@@ -23,7 +23,7 @@ def needed(graph: Graph) -> int:
 
 
 def available() -> int | None:
-    """Bytes available without swapping, within this control group's (cgroup's) limit; None if unknown."""
+    """Return the bytes available without swapping, within this process's cgroup limit; None if unknown."""
     found = [amount for amount in (_of_host(), _of_group()) if amount is not None]
     return min(found, default=None)
 
@@ -45,7 +45,7 @@ def _of_group() -> int | None:
 
 
 def shortage(graph: Graph) -> str:
-    """Message if memory is too small for a real forward; empty if it suffices."""
+    """Return a message if memory is too small for a real forward; empty if it suffices."""
     need, free = needed(graph), available()
     if free is None or need <= free:
         return ""

@@ -1,7 +1,7 @@
 """Counts an ONNX file with onnx-tool, and predicts what it counts. Source: onnx_tool/node.py, version 1.0.
 
-onnx-tool calls MACs what it counts, but gives weights to ops that have no MACs, too: a comparison is one, a division
-four, an exponential thirty-two. It counts a transposed convolution by its output positions, cnncost by its input's.
+onnx-tool calls its count MACs, but also counts ops without MACs, with weights: a comparison is one, a division four,
+an exponential thirty-two. It counts a transposed convolution by its output positions, cnncost by its input's.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _PER_OUTPUT = {
 }  # fmt: skip
 _PER_INPUT = {"ReduceMean": 1}
 _GATES = 4 + 3 * 32 + 2 * 38 + 4
-"""Of an LSTM for each hidden unit: additions, three sigmoids, two tanh, and what blends them."""
+"""Count for each hidden unit of an LSTM: additions, three sigmoids, two tanh, and the update of the cell."""
 
 
 def verified(name: str, graph: Graph, inputs: dict[str, Any], seconds: float) -> Verification:
-    """A file's Graph beside onnx-tool's count; a missing or failing onnx-tool is part of the result."""
+    """Return the counts of a file's Graph and of onnx-tool; a missing or failing onnx-tool is part of the result."""
     found = compute(graph)
     return Verification(
         model=name,
@@ -77,7 +77,7 @@ def _count(path: str, graph: Graph, inputs: dict[str, Any]) -> PeerCount:
 
 
 def expected(node: Node) -> Expected:
-    """onnx-tool's number for a node."""
+    """Return onnx-tool's predicted number for a node."""
     op = node.name.rpartition(".")[2]
     rule = _RULES.get(op)
     if rule is not None:

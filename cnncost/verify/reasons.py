@@ -5,10 +5,11 @@ from __future__ import annotations
 import traceback
 
 _LONGEST = 200
+"""Maximum length of the error's text."""
 
 
 def reason(error: BaseException) -> str:
-    """The error's type, where in the peer or the model it was raised, and its first line."""
+    """Return the error's type, the function of the peer or model that raised it, and its first line."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" in {frames[-1].name}" if frames else ""
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")

@@ -15,7 +15,7 @@ _PER_MAC = {"MAC": "one", "FLOP": "two"}
 
 
 def document(found: Verification) -> Document:
-    """Each peer's table, under it the rules that make the differences."""
+    """Return each peer's table, and under it the rules that cause the differences."""
     parts: list[Part] = [notes(_own(found), *_remarks(found), apart=False)]
     parts += [part for peer in found.peers for part in _peer(peer)]
     return Document(
@@ -24,7 +24,7 @@ def document(found: Verification) -> Document:
 
 
 def _facts(found: Verification) -> dict[str, Any]:
-    """Everything, exact; counts are ints."""
+    """Return everything as plain data for JSON."""
     return {
         "model": found.model,
         "inputs": tensors(found.inputs),
@@ -51,7 +51,7 @@ def _peer(peer: PeerCount) -> Iterator[Part]:
 
 
 def _table(peer: PeerCount, rules: Sequence[str]) -> Table:
-    """Rows, and the total of what is predicted; rules by number in text, in words elsewhere."""
+    """Return the rows and the predicted total; text refers to rules by number, other formats have them in words."""
     columns = (
         Column("op", f"{peer.unit}s of", least=12),
         Column("ops", "ops", "count"),
@@ -70,7 +70,7 @@ def _table(peer: PeerCount, rules: Sequence[str]) -> Table:
 
 
 def _data(found: Verification) -> Table:
-    """For CSV: each peer's rows. JSON has them among the facts."""
+    """Return a table of all peers' rows for CSV; JSON has them among the facts."""
     names = ("peer", "unit", "op", "times", "ours", "theirs", "difference", "why")
     values = (
         (peer.peer, peer.unit, row.op, row.times, row.ours, row.theirs, row.difference, row.why)
@@ -111,12 +111,12 @@ def _seconds(seconds: float) -> str:
 
 
 def _predicted(peer: PeerCount) -> str:
-    """The heading of what a peer's rules give: the peer's name only where that is what it counted."""
+    """Return the heading of the predicted counts: the peer's name if it counted the same."""
     return "by its rules" if peer.unexplained else peer.peer
 
 
 def _rules(peer: PeerCount) -> list[str]:
-    """The rules that make a difference, each once."""
+    """Return the rules that cause a difference, each once."""
     return list(dict.fromkeys(row.why for row in peer.explanations if row.difference))
 
 

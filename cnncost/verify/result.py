@@ -29,7 +29,7 @@ class Explanation(NamedTuple):
 
     @property
     def difference(self) -> int:
-        """How much more the peer counts."""
+        """How much more the peer counts than cnncost; negative if less."""
         return self.theirs - self.ours
 
 
@@ -70,8 +70,8 @@ class PeerCount:
     failure: str = ""
 
     def __repr__(self) -> str:
-        told = self.failure[:120] if self.total is None else f"{self.total:,} {self.unit}s"
-        return f"<PeerCount of {self.peer} {self.version}: {told}>"
+        result = self.failure[:120] if self.total is None else f"{self.total:,} {self.unit}s"
+        return f"<PeerCount of {self.peer} {self.version}: {result}>"
 
     @property
     def ours(self) -> int:

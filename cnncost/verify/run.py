@@ -1,4 +1,4 @@
-"""Count one model with cnncost and its peers."""
+"""Counts one model with cnncost and with other tools, its peers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def verify(
     autocast: Any = None,
     with_fvcore: bool = True,
 ) -> Verification:
-    """Count a model by cnncost, fvcore and torch's counter (a file by onnx-tool), and explain every difference.
+    """Count a model by cnncost, fvcore and torch's counter (an ONNX file by onnx-tool), and explain every difference.
 
     All of them count copies in eval mode with torch's fused attention path off; the model itself is only
     recorded, as in `analyze`.
@@ -45,8 +45,8 @@ def verify(
         model: an `nn.Module`, a specification such as `"lenet5"`, `"net.py:Net"`, or a result of `resolve`.
         inputs: as in `analyze`.
         model_args: keyword arguments for a factory or class named by a specification.
-        trace: as in `analyze`; with a run on values, the peers run on the same ones.
-        autocast: as in `analyze`; the peers run under it only with a run on values, where it may decide what runs.
+        trace: as in `analyze`; in a real run, the peers run on the same data.
+        autocast: as in `analyze`; the peers run under it only in a real run, where it may decide which ops run.
         with_fvcore: also run fvcore, which needs real weights and a real forward.
 
     Raises:
@@ -65,22 +65,22 @@ def verify(
     as_given = compute(given)
     seconds = perf_counter() - begun
     if given.real is not None:
-        return _on_values(resolved, as_given, seconds, with_fvcore)
+        return _counted_on_data(resolved, as_given, seconds, with_fvcore)
     module = unwrapped(resolved.model)
     graph = _recorded(resolved, module)
     arguments = Arguments(prepare(resolved.inputs, module))
     return _counted(resolved, module, arguments, as_given, graph, seconds, with_fvcore)
 
 
-def _on_values(resolved: Resolved, as_given: Compute, seconds: float, with_fvcore: bool) -> Verification:
-    """All of them on the same values, with the same weights."""
+def _counted_on_data(resolved: Resolved, as_given: Compute, seconds: float, with_fvcore: bool) -> Verification:
+    """Return the counts of cnncost and the peers on the same data, with the same weights."""
     if resolved.weightless:  # weights are drawn anew each time a model is built
         resolved = replace(resolved, model=resolved.with_weights(), weightless=False)
         as_given = compute(resolved.record("real"))
     module = unwrapped(resolved.model)
     values, _ = with_values(prepare(resolved.inputs, module), module)
     with unfused():
-        graph = replace(_twin(resolved, copied(module, on_cpu)), autocast=resolved.autocast).record("real")
+        graph = replace(_resolved_copy(resolved, copied(module, on_cpu)), autocast=resolved.autocast).record("real")
     with autocast_of_peers(parse(resolved.autocast)):
         return _counted(resolved, module, Arguments(values), as_given, graph, seconds, with_fvcore)
 
@@ -89,14 +89,14 @@ def _counted(
     resolved: Resolved, module: nn.Module, arguments: Arguments, as_given: Compute, graph: Graph, seconds: float,
     with_fvcore: bool,
 ) -> Verification:  # fmt: skip
-    """The peers' counts beside that of a Graph.
+    """Return the counts of the peers and of a Graph.
 
     Args:
-        resolved: the model as it was named.
-        module: the model that the peers' copies are of.
-        arguments: of its forward.
-        as_given: what cnncost counts in the model's own mode.
-        graph: what the peers run.
+        resolved: the model as the user named it.
+        module: the model that the peers run copies of.
+        arguments: forward's arguments.
+        as_given: cnncost's count in the model's own mode.
+        graph: the Graph of what the peers run.
         seconds: time that cnncost took.
         with_fvcore: also run fvcore.
     """
@@ -116,7 +116,7 @@ def _counted(
 
 
 def _of_file(resolved: Resolved, trace: Trace) -> Verification:
-    """An ONNX file beside onnx-tool."""
+    """Return the counts of an ONNX file by cnncost and onnx-tool."""
     from cnncost.frontends.onnx import example
     from cnncost.verify import onnx_tool_count
 
@@ -127,19 +127,19 @@ def _of_file(resolved: Resolved, trace: Trace) -> Verification:
 
 
 def _recorded(resolved: Resolved, module: nn.Module) -> Graph:
-    """The Graph of the model as the peers run it."""
+    """Return the Graph of the model as the peers run it."""
     device = home_of(module, prepare(resolved.inputs, module))
     if device.type == "meta" and resolved.weightless:
         device = torch.device("cpu")
-    twin = replace(_twin(resolved, copied(module, parameters_on_meta)), device=device)
+    same = replace(_resolved_copy(resolved, copied(module, parameters_on_meta)), device=device)
     with unfused():
-        return twin.record()
+        return same.record()
 
 
-def _twin(resolved: Resolved, copy: nn.Module) -> Resolved:
-    """A copy of the model, to be recorded in its place."""
-    twin = resolve(copy, resolved.inputs)
-    return replace(twin, source=replace(twin.source, text=resolved.name))
+def _resolved_copy(resolved: Resolved, copy: nn.Module) -> Resolved:
+    """Return a copy of the model as a Resolved with the model's name, to be recorded in its place."""
+    found = resolve(copy, resolved.inputs)
+    return replace(found, source=replace(found.source, text=resolved.name))
 
 
 def _notes(

@@ -1,4 +1,4 @@
-"""Count a model with torch's `FlopCounterMode`, on meta tensors."""
+"""Counts a model with torch's `FlopCounterMode`, on meta tensors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Counted(NamedTuple):
     vector_macs: int
     seconds: float
     untracked: bool = False
-    """The counter's module tracker failed, so the run did without it."""
+    """Whether the counter's module tracker failed, so that the model was run without it."""
 
 
 class _Uncounted(TorchDispatchMode):
@@ -66,27 +66,27 @@ class _Uncounted(TorchDispatchMode):
 
 
 def count(model: nn.Module, arguments: Arguments, graph: Graph) -> PeerCount:
-    """The counter's count of a copy of the model, with differences explained from the Graph, or why it failed."""
+    """Return the count of a copy of the model, with differences explained by the Graph, or why it failed."""
     on_values = graph.real is not None
     if on_values and (lacking := shortage(graph)):
-        return replace(_about(), run=_REALLY, failure=lacking)
+        return replace(_about(), run=_REAL_RUN, failure=lacking)
     try:
-        found = _really_counted(model, arguments) if on_values else counted(model, arguments)
+        found = _counted_on_data(model, arguments) if on_values else counted(model, arguments)
     except Exception as error:  # noqa: BLE001  # whatever the counter or the model raises is the result
         return replace(_about(), failure=reason(error))
     peer = explained(found, graph)
     if on_values:
-        return replace(peer, run=_REALLY)
+        return replace(peer, run=_REAL_RUN)
     if not peer.unexplained or shortage(graph):
         return peer
     # Forward may branch on a device or on values and take another path on `meta`: count a real run instead.
     try:
-        return replace(explained(_really_counted(model, arguments), graph), run=_REALLY)
+        return replace(explained(_counted_on_data(model, arguments), graph), run=_REAL_RUN)
     except Exception:  # noqa: BLE001  # as above; keep the count on meta tensors, which is labelled as such
         return peer
 
 
-_REALLY = "FlopCounterMode of a real forward on the CPU"
+_REAL_RUN = "FlopCounterMode of a real forward on the CPU"
 
 
 def _about() -> PeerCount:
@@ -94,7 +94,7 @@ def _about() -> PeerCount:
 
 
 def explained(counted: Counted, graph: Graph) -> PeerCount:
-    """The counter's result, with each difference explained from the Graph of the same model."""
+    """Return the counter's result, with each difference explained from the Graph of the same model."""
     account = _account(graph, counted.vector_macs)
     return replace(
         _about(), total=sum(counted.by_op.values()), by_op=counted.by_op, unsupported=counted.unsupported,
@@ -109,25 +109,25 @@ def counted(model: nn.Module, arguments: Arguments) -> Counted:
     Raises:
         Exception: any error from the counter or the model.
     """
-    twin = copied(model, on_meta)
+    clone = copied(model, on_meta)
     begun = perf_counter()
     try:
-        ops, by_op = _run(twin, arguments.nested(arguments.flat))
+        ops, by_op = _run(clone, arguments.nested(arguments.flat))
     except Exception as first:  # noqa: BLE001  # as above
-        twin = copied(model, parameters_on_meta)
+        clone = copied(model, parameters_on_meta)
         begun = perf_counter()
         try:
-            ops, by_op = _run(twin, arguments.nested(arguments.with_values()))
+            ops, by_op = _run(clone, arguments.nested(arguments.with_values()))
         except Exception:  # noqa: BLE001  # report the failure of the first, plain attempt
             raise first from None
     return Counted(by_op, dict(ops.ops), ops.vector_macs, perf_counter() - begun, ops.untracked)
 
 
-def _really_counted(model: nn.Module, arguments: Arguments) -> Counted:
+def _counted_on_data(model: nn.Module, arguments: Arguments) -> Counted:
     """Run a copy with real data, as for fvcore."""
-    twin = copied(model, on_cpu)
+    clone = copied(model, on_cpu)
     begun = perf_counter()
-    ops, by_op = _run(twin, arguments.nested(arguments.on_cpu()), torch.device("cpu"))
+    ops, by_op = _run(clone, arguments.nested(arguments.on_cpu()), torch.device("cpu"))
     return Counted(by_op, dict(ops.ops), ops.vector_macs, perf_counter() - begun, ops.untracked)
 
 
@@ -143,29 +143,29 @@ class _Untracked:
         """No hooks to remove."""
 
 
-def _run(twin: nn.Module, arguments: Nest, device: torch.device = META) -> tuple[_Uncounted, dict[str, int]]:
+def _run(clone: nn.Module, arguments: Nest, device: torch.device = META) -> tuple[_Uncounted, dict[str, int]]:
     """Run once; if the counter's module tracker fails its own assertion, run again without it."""
     try:
-        return _run_once(twin, arguments, FlopCounterMode(display=False), device)
+        return _run_once(clone, arguments, FlopCounterMode(display=False), device)
     except AssertionError as error:
         if not any(Path(f.filename).name == "module_tracker.py" for f in traceback.extract_tb(error.__traceback__)):
             raise
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _Untracked()  # type: ignore[assignment]  # same interface
-    uncounted, by_op = _run_once(twin, arguments, counter, device)
+    uncounted, by_op = _run_once(clone, arguments, counter, device)
     uncounted.untracked = True
     return uncounted, by_op
 
 
 def _run_once(
-    twin: nn.Module, arguments: Nest, counter: FlopCounterMode, device: torch.device
+    clone: nn.Module, arguments: Nest, counter: FlopCounterMode, device: torch.device
 ) -> tuple[_Uncounted, dict[str, int]]:
     args, kwargs = arguments
     uncounted = _Uncounted()
     with warnings.catch_warnings(), same_random_state(), unfused(), torch.enable_grad():
         warnings.simplefilter("ignore")  # the model's own warnings were shown when cnncost ran it
         with device, uncounted, counter:
-            twin(*args, **kwargs)
+            clone(*args, **kwargs)
     found = counter.get_flop_counts().get("Global", {})
     return uncounted, {str(op): int(amount) for op, amount in found.items()}
 
@@ -187,7 +187,7 @@ def _account(graph: Graph, vector_macs: int) -> Account:
 
 
 def _seen_as_matrices(graph: Graph, vectors: list[Node], vector_macs: int) -> int:
-    """MACs of these vector products that ran as matrix products, not as `mv` or `dot`.
+    """Return the MACs of these vector products that ran as matrix products, not as `mv` or `dot`.
 
     `vector_macs` also includes `mv` and `dot` calls by the model itself, which are not among `vectors`.
     """

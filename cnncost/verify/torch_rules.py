@@ -22,7 +22,7 @@ _PRODUCTS = frozenset({
     "mm", "addmm", "bmm", "baddbmm", "_scaled_mm", "_scaled_dot_product_efficient_attention",
     "_scaled_dot_product_flash_attention", "_scaled_dot_product_cudnn_attention",
 })  # fmt: skip
-_TAKEN_APART = frozenset({"linear", "matmul", "scaled_dot_product_attention", "lstm", "gru", "rnn_tanh", "rnn_relu"})
+_DECOMPOSED = frozenset({"linear", "matmul", "scaled_dot_product_attention", "lstm", "gru", "rnn_tanh", "rnn_relu"})
 
 NO_FORMULA = "no formula for this kind of op: counts as 0"
 VECTOR = "a product with a vector counts where torch runs it as mm or bmm, and as 0 where it runs mv or dot"
@@ -36,7 +36,7 @@ _COUNTED = {
 
 
 def family(op: str) -> str:
-    """The group in which the counter's op is compared: strides and bias decide which product (`mm`, `addmm`) runs."""
+    """Return the group in which an op of the counter's is compared: strides and bias decide if `mm` or `addmm` runs."""
     name = op.removeprefix("aten.")
     if name in _CONVOLUTIONS:
         return CONVOLUTIONS
@@ -44,7 +44,7 @@ def family(op: str) -> str:
 
 
 def families(by_op: Mapping[str, int]) -> dict[str, int]:
-    """The counter's numbers, summed by group."""
+    """Return the counter's numbers, summed by group."""
     groups: dict[str, int] = {}
     for op, amount in by_op.items():
         groups[family(op)] = groups.get(family(op), 0) + amount
@@ -52,22 +52,22 @@ def families(by_op: Mapping[str, int]) -> dict[str, int]:
 
 
 def expected(node: Node) -> Expected:
-    """The counter's number for a node. Vector products are predicted as a sum, from the ops that really ran."""
+    """Return the counter's predicted number for a node. Vector products are predicted in sum, from the ops that ran."""
     kind, name, products = node.spec.kind, op_name(node), macs(node)
     if not products:
         return Expected("", 0, NO_FORMULA)
     if kind == "conv":
         return Expected(CONVOLUTIONS, 2 * products, _COUNTED["conv"])
-    if kind in _COUNTED and (name in _TAKEN_APART or name in _PRODUCTS):
+    if kind in _COUNTED and (name in _DECOMPOSED or name in _PRODUCTS):
         return Expected(PRODUCTS, 2 * products, _COUNTED[kind])
     return Expected("", 0, f"no formula for {_uncounted_name(name)}: counts as 0")
 
 
 def _uncounted_name(name: str) -> str:
-    """Name of the uncounted op: `bilinear` decomposes into an op without a formula."""
+    """Return the name of the uncounted op: `bilinear` decomposes into an op without a formula."""
     return "aten._trilinear, as which it runs" if name == "bilinear" else f"aten.{name}"
 
 
 def is_vector_product(node: Node) -> bool:
-    """Whether a matmul has a vector operand; strides decide whether it runs as `mv`."""
+    """Return whether a matmul has a vector operand; strides decide whether it runs as `mv`."""
     return op_name(node) == "matmul" and any(len(t.shape) == 1 for t in node.spec.inputs[:2])

@@ -45,7 +45,7 @@ class TracedOp(NamedTuple):
     body: tuple[TracedOp, ...] = ()
 
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shapes of all tensors among the positional arguments."""
+        """Return the shapes of all tensors among the positional arguments."""
         return tuple(tensor.shape for tensor in _traced(self.args or ()))
 
 
@@ -96,7 +96,7 @@ class Parts:
         self._known: dict[TracedOp, tuple[Node, ...]] = {}
 
     def of(self, op: TracedOp) -> tuple[Node, ...]:
-        """The op's nodes; empty if the op can't be run by itself."""
+        """Return the op's nodes; empty if the op can't be run by itself."""
         if op.body:
             return tuple(node for part in op.body for node in self.of(part))
         try:
@@ -112,7 +112,7 @@ def _recorded(op: TracedOp) -> tuple[Node, ...]:
     packet = getattr(getattr(torch.ops, space), name, None) if space != "prim" else None
     if op.args is None or packet is None:
         return ()
-    call = _Alone(getattr(packet, op.overload or "default"), op)
+    call = _SingleOp(getattr(packet, op.overload or "default"), op)
     given = tuple(torch.empty(t.shape, dtype=t.dtype, device=META) for t in _traced((op.args, op.kwargs)))
     try:
         return record(call, given).nodes
@@ -120,7 +120,7 @@ def _recorded(op: TracedOp) -> tuple[Node, ...]:
         return ()
 
 
-class _Alone(nn.Module):
+class _SingleOp(nn.Module):
     """A model that consists of one op."""
 
     def __init__(self, func: Any, op: TracedOp) -> None:

@@ -33,7 +33,9 @@ CONVS = (
     Conv(256, 3, padding=1, split=True, pool=True, bias=1.0),
 )
 HIDDEN = 4096
+"""Neurons of fc6 and of fc7."""
 LAST_SIDE = 6
+"""Height and width of the maps after the last pooling."""
 
 
 def response_norm() -> nn.LocalResponseNorm:

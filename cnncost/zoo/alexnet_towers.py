@@ -21,8 +21,8 @@ from cnncost.zoo.width import scaled
 __all__ = ["GPUS", "Towers"]
 
 GPUS = ("cuda:0", "cuda:1")
-_JOINED = 2
-"""Convolutions before the first layer that sees the maps of both GPUs, conv3."""
+_SPLIT_CONVS = 2
+"""Number of convolutions before conv3, the first that sees the maps of both GPUs."""
 
 
 class Exchange(nn.Module):
@@ -33,7 +33,7 @@ class Exchange(nn.Module):
         self.devices = tuple(devices)
 
     def forward(self, halves: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """Both halves side by side, on each of the devices."""
+        """Return the concatenated halves, once on each device."""
         return [torch.cat([half.to(device) for half in halves], 1) for device in self.devices]
 
 
@@ -58,10 +58,12 @@ class Towers(nn.Module):
         hidden = scaled(HIDDEN, width)
         pixels = scaled(CONVS[-1].maps, width) * LAST_SIDE**2
         self.devices = tuple(devices)
-        self.before = nn.ModuleList(_convs(1, CONVS[:_JOINED], in_channels, width).to(d) for d in devices)
+        self.before = nn.ModuleList(_convs(1, CONVS[:_SPLIT_CONVS], in_channels, width).to(d) for d in devices)
         self.exchange3 = Exchange(devices)
-        between = scaled(CONVS[_JOINED - 1].maps, width)
-        self.after = nn.ModuleList(_convs(_JOINED + 1, CONVS[_JOINED:], between, width).to(d) for d in devices)
+        between = scaled(CONVS[_SPLIT_CONVS - 1].maps, width)
+        self.after = nn.ModuleList(
+            _convs(_SPLIT_CONVS + 1, CONVS[_SPLIT_CONVS:], between, width).to(d) for d in devices
+        )
         self.exchange6 = Exchange(devices)
         self.fc6 = nn.ModuleList(_hidden(pixels, hidden // 2, dropout).to(d) for d in devices)
         self.exchange7 = Exchange(devices)
@@ -70,7 +72,7 @@ class Towers(nn.Module):
         self.fc8 = linear(hidden, num_classes, bias=0.0).to(devices[0])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits, on the first GPU. The images go to both."""
+        """Return logits on the first GPU; both GPUs get the images."""
         halves = [tower(x.to(device)) for tower, device in zip(self.before, self.devices, strict=True)]
         for exchange, layers in (
             (self.exchange3, self.after), (self.exchange6, self.fc6), (self.exchange7, self.fc7),
@@ -82,7 +84,7 @@ class Towers(nn.Module):
 
 
 def _convs(first: int, convs: Sequence[Conv], in_channels: int, width: float) -> nn.Sequential:
-    """One GPU's half of some convolutions, with the layers after each; the last ends with a flat tensor."""
+    """One GPU's half of some convolutions, with the layers after each; the last part ends with a flatten."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for number, conv in enumerate(convs, start=first):
         maps = scaled(conv.maps, width) // 2

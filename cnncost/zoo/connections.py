@@ -27,7 +27,7 @@ class Count(NamedTuple):
 
 
 def connections(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
-    """Connections of each layer with weights, by module path, in the order of the forward pass.
+    """Return the connections of each layer with weights, by module path, in the order of the forward pass.
 
     `input_shape` has a batch dimension of any size; the counts are for one image.
     Raises: TypeError for a layer with weights that the papers' counting does not cover.
@@ -36,7 +36,7 @@ def connections(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int
 
 
 def neurons(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
-    """Units of each layer with weights, by module path; same arguments and exceptions as `connections`."""
+    """Return the units of each layer with weights, by module path; takes and raises the same as `connections`."""
     return {path: count.neurons for path, count in _counts(model, input_shape).items()}
 
 
@@ -58,13 +58,13 @@ def _counts(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, Count]:
 
 
 def _connections(path: str, layer: nn.Module, out: torch.Size) -> int:
-    """Connections of a layer whose output for one image is `out`: K,P,Q, or K without positions."""
+    """Return a layer's connections, given its output shape for one image: (maps, height, width) or (neurons,)."""
     match layer:
         case nn.Conv2d() | SparseConv2d() | nn.Linear():
             # each of the P*Q positions uses each parameter once, biases included
             return out[1:].numel() * sum(parameter.numel() for parameter in layer.parameters())
         case Subsample():
-            # the inputs of a unit share one coefficient, but each is a connection; and a bias
+            # a unit's inputs share one coefficient, but each is a connection of its own; + 1 for the bias
             return out.numel() * (layer.inputs_per_unit + 1)
         case BitmapRBF():
             # no bias
@@ -76,7 +76,7 @@ def _connections(path: str, layer: nn.Module, out: torch.Size) -> int:
 
 
 def _meta_copy(model: nn.Module) -> nn.Module:
-    """Copy of the model on the meta device, to register hooks on: the model itself is unchanged."""
+    """Return a copy of the model on the meta device, so that hooks don't change the model itself."""
     memo: dict[int, object] = {}
     for parameter in model.parameters():
         memo[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)

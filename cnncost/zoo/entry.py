@@ -41,7 +41,7 @@ class Figure:
             raise ValueError(f"Figure: {self.quantity} {self.value} has a tolerance; give its reason")
 
     def agrees(self, measured: int) -> bool:
-        """Whether a measured number equals the stated one within the tolerance."""
+        """Return whether a measured number equals the stated one within the tolerance."""
         return abs(measured - self.value) <= self.tolerance * self.value
 
 

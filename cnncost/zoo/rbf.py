@@ -27,7 +27,7 @@ DIGITS = """
 
 
 def bitmap_codes(drawing: str = DIGITS) -> list[list[float]]:
-    """One code per character, its pixels row by row: +1 for ink, -1 for paper."""
+    """Return one code per character: its pixels row by row, +1 for ink and -1 for background."""
     rows = [line.split() for line in drawing.strip().splitlines()]
     return [[1.0 if pixel == "#" else -1.0 for pixel in "".join(lines)] for lines in zip(*rows, strict=True)]
 

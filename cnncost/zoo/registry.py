@@ -26,7 +26,7 @@ class UnknownNetworkError(LookupError):
 
 
 def index(catalog: Iterable[Entry]) -> Mapping[str, Entry]:
-    """Entries by name, in the catalog's order.
+    """Return a catalog's entries by name, in the catalog's order.
 
     Raises: ValueError if two entries have the same name.
     """
@@ -42,17 +42,17 @@ _ENTRIES = index(CATALOG)
 
 
 def names() -> tuple[str, ...]:
-    """All names, in historical order: perceptrons first, ResNets last."""
+    """Return all names, in historical order: perceptrons first, ResNets last."""
     return tuple(_ENTRIES)
 
 
 def entries() -> tuple[Entry, ...]:
-    """All entries, in the order of `names`."""
+    """Return all entries, in the order of `names`."""
     return tuple(_ENTRIES.values())
 
 
 def entry(name: str) -> Entry:
-    """The entry of that name.
+    """Return the entry of that name.
 
     Raises: UnknownNetworkError.
     """

@@ -67,7 +67,9 @@ DEPTHS = {
     152: Depth(True, (3, 8, 36, 3)),
 }
 STAGE_MAPS = (64, 128, 256, 512)
+"""Maps of the 3x3 convolutions in conv2_x to conv5_x."""
 EXPANSION = 4
+"""A bottleneck's output maps per map of its 3x3 convolution."""
 
 
 def _conv(in_maps: int, maps: int, kernel: int, stride: int = 1) -> nn.Conv2d:
@@ -98,7 +100,7 @@ class PaddedShortcut(nn.Module):
 
 
 def _shortcut(kind: Shortcut, in_maps: int, out_maps: int, stride: int) -> nn.Module | None:
-    """The path around a block: none, the input itself, or the input converted to the block's output shape."""
+    """Return the path around a block: None, the identity, or a conversion to the block's output shape."""
     if kind == "none":
         return None
     if in_maps == out_maps and stride == 1:
@@ -171,8 +173,8 @@ class Bottleneck(nn.Module):
 Block = Callable[[int, int, int], BasicBlock | Bottleneck]
 
 
-def _block(bottleneck: bool, shortcut: Shortcut, stride_on: StrideOn) -> Block:
-    """Constructor for the blocks of a network, from in_maps, maps and stride."""
+def _block_constructor(bottleneck: bool, shortcut: Shortcut, stride_on: StrideOn) -> Block:
+    """Return a constructor of blocks that takes in_maps, maps and stride."""
     if bottleneck:
         return partial(Bottleneck, shortcut=shortcut, stride_on=stride_on)
     return partial(BasicBlock, shortcut=shortcut)
@@ -209,7 +211,7 @@ class ResNet(nn.Module):
         _check("shortcut", shortcut, get_args(Shortcut))
         _check("stride_on", stride_on, get_args(StrideOn))
         bottleneck, counts = DEPTHS[depth]
-        block = _block(bottleneck, shortcut, stride_on)
+        block = _block_constructor(bottleneck, shortcut, stride_on)
         maps = [scaled(maps, width) for maps in STAGE_MAPS]
         outs = [EXPANSION * each for each in maps] if bottleneck else maps
         self.conv1 = _conv(in_channels, maps[0], 7, 2)

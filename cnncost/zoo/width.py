@@ -2,7 +2,7 @@
 
 
 def scaled(channels: int, width: float) -> int:
-    """`channels` times `width`, to the nearest even number, at least 2.
+    """Return `channels` times `width`, rounded to an even number of at least 2.
 
     Even, so that the two groups of AlexNet's split layers stay equal; all the papers' widths are even,
     so `width` 1 changes none.

@@ -71,6 +71,7 @@ export function shown(look: string, value: Num): string {
     if (!value) return look === "signed_bytes" ? "±0 B" : "±0";
     return (value > 0 ? "+" : "−") + shown(look.slice("signed_".length), value < 0 ? -value : value);
   }
+  if (look === "share") return share(value, 1);
   if (look === "seconds") return si(Number(value), "s");
   return typeof value === "bigint" ? exact(value) : ratio(value);
 }

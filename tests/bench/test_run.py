@@ -6,7 +6,7 @@ from torch import nn
 
 from cnncost.bench import run
 from cnncost.bench.backend import Cpu, ran_out_of_memory
-from cnncost.bench.inputs import called, made, rotated, tensors
+from cnncost.bench.inputs import call_model, random_input, rotated, tensors
 from cnncost.bench.result import Case
 from cnncost.bench.timing import Budget
 from cnncost.errors import BenchError, InputError, SourceError
@@ -158,7 +158,7 @@ def test_compiled_models_have_no_layer_times(monkeypatch):
     ],
 )
 def test_inputs_are_random_and_never_zeros(inputs, shapes):
-    found = tensors(made(inputs, torch.device("cpu"), torch.float32))
+    found = tensors(random_input(inputs, torch.device("cpu"), torch.float32))
     assert [tuple(t.shape) for t in found] == shapes
     for tensor in found:
         if tensor.is_floating_point():
@@ -182,13 +182,13 @@ def test_large_inputs_are_fewer(monkeypatch):
     ids=["one", "several", "named"],
 )
 def test_forward_is_called_with_positional_or_keyword_inputs(value, expected):
-    assert called(lambda *a, **k: (a, k), value) == expected
+    assert call_model(lambda *a, **k: (a, k), value) == expected
 
 
 @pytest.mark.parametrize("inputs", [7, "1x3:float7"], ids=["no shape", "no dtype"])
 def test_invalid_inputs_are_refused(inputs):
     with pytest.raises(InputError):
-        made(inputs, torch.device("cpu"), torch.float32)
+        random_input(inputs, torch.device("cpu"), torch.float32)
 
 
 def test_real_models_have_weights_with_data():

@@ -22,12 +22,12 @@ import torchvision_cpu  # beside these tests
 
 from cnncost.sources.names import matching
 from cnncost.sweeps import api
-from cnncost.sweeps.crew import Crew
 from cnncost.sweeps.figures import USUAL
 from cnncost.sweeps.grid import Axis, Grid
-from cnncost.sweeps.journal import Journal, beside
+from cnncost.sweeps.journal import Journal, journal_path
 from cnncost.sweeps.run import rows
 from cnncost.sweeps.stamp import stamp
+from cnncost.sweeps.worker_pool import WorkerPool
 
 _TURN = 50
 """Models of a turn."""
@@ -35,17 +35,17 @@ _ANALYZED = 1_000
 """Rows that are analyzed, not read."""
 
 
-def seconds(models: tuple[str, ...], crew: Crew) -> float:
+def seconds(models: tuple[str, ...], pool: WorkerPool) -> float:
     """Of the rows of these models."""
     begun = time.perf_counter()
-    failed = sum("error" in row for _, row in rows(Grid(models, columns=USUAL), set(), crew))
+    failed = sum("error" in row for _, row in rows(Grid(models, columns=USUAL), set(), pool))
     if failed:
         print(f"  {failed} of {len(models)} models failed")
     return time.perf_counter() - begun
 
 
 def processors() -> list[float]:
-    """Seconds of a processor that each process of the sweep has used: this one, and those of the crew of two."""
+    """Seconds of a processor that each process of the sweep has used: this one, and those of the pool of two."""
     own = Path("/proc/self/task").glob("*/children")
     found = [int(pid) for each in own for pid in each.read_text().split()]
     fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in found]
@@ -57,12 +57,12 @@ def speed(models: tuple[str, ...], minutes: float) -> None:
     """Print how many times as fast two processes are as one."""
     end = time.monotonic() + 60 * minutes
     spent, done = [0.0, 0.0], 0
-    with Crew("processes", None, 1) as one, Crew("processes", None, 2) as two:
-        started = [seconds(models[: 2 * jobs], crew) for jobs, crew in ((1, one), (2, two))]
+    with WorkerPool("processes", None, 1) as one, WorkerPool("processes", None, 2) as two:
+        started = [seconds(models[: 2 * jobs], pool) for jobs, pool in ((1, one), (2, two))]
         before = processors()
         for at in range(0, len(models), _TURN):
-            for i, crew in enumerate((one, two)):
-                spent[i] += seconds(models[at : at + _TURN], crew)
+            for i, pool in enumerate((one, two)):
+                spent[i] += seconds(models[at : at + _TURN], pool)
             done = min(at + _TURN, len(models))
             if time.monotonic() > end:
                 break
@@ -88,10 +88,10 @@ def also_in_processes(folder: Path) -> None:
 def memory(count: int, ending: str) -> None:
     """Print the peak of this process over a sweep of so many rows."""
     grid = Grid(("lenet300",), (Axis(("batch",), tuple((n,) for n in range(1, count + 1))),), columns=USUAL)
-    with Crew("processes", None, 1) as crew, tempfile.TemporaryDirectory() as folder:
-        (row,) = [row for _, row in rows(Grid(("lenet300",), columns=USUAL), set(), crew)]
+    with WorkerPool("processes", None, 1) as pool, tempfile.TemporaryDirectory() as folder:
+        (row,) = [row for _, row in rows(Grid(("lenet300",), columns=USUAL), set(), pool)]
         output = Path(folder) / f"rows{ending}"
-        with Journal(beside(output), grid.digest(*stamp(grid.models))) as journal:
+        with Journal(journal_path(output), grid.digest(*stamp(grid.models))) as journal:
             for point in range(_ANALYZED, count):
                 told = {name: row[name] * (point + 1) for name in ("macs", "flops")}
                 journal.add(point, {**row, **told, "input": f"{point + 1}x1x28x28:float32"})

@@ -64,8 +64,8 @@ def pairs_of_models(draw):
 @pytest.mark.parametrize("first", [1, 8])
 def test_it_is_the_definition(first, monkeypatch):
     """Also where the search begins with one diagonal, and every other matching has to be ruled out."""
-    monkeypatch.setattr(in_order, "_FIRST", first)
-    monkeypatch.setattr(in_order, "_WIDER", 2)
+    monkeypatch.setattr(in_order, "_FIRST_MARGIN", first)
+    monkeypatch.setattr(in_order, "_WIDENING", 2)
 
     @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
     @given(pairs_of_models())
@@ -79,7 +79,7 @@ def test_it_is_the_definition(first, monkeypatch):
 @pytest.mark.parametrize("seed", range(12))
 def test_long_lists_of_siblings_are_the_definition(seed, monkeypatch):
     """A hundred siblings of few kinds or many, after layers were inserted, dropped, changed, or all of them widened."""
-    monkeypatch.setattr(in_order, "_FIRST", 1)
+    monkeypatch.setattr(in_order, "_FIRST_MARGIN", 1)
     draw = random.Random(seed)  # noqa: S311  # no secret
     kinds = draw.choice([1, 2, 5, 40])
     layers = [linear("", draw.randint(1, kinds)) if draw.random() < 0.6 else relu("") for _ in range(100)]
@@ -169,8 +169,8 @@ def test_what_is_left_of_long_lists_is_found():
 
 def test_many_unlike_moved_blocks_are_compared_only_so_often(monkeypatch):
     """Renamed blocks of many widths share their ReLUs: beyond the limit of comparisons equal ones are found still."""
-    monkeypatch.setattr(moved, "_COMPARED", 50)
-    monkeypatch.setattr(in_order, "_DIFFERENT", 50)
+    monkeypatch.setattr(moved, "_MAX_COMPARISONS", 50)
+    monkeypatch.setattr(in_order, "_MAX_DIFFERENT", 50)
     old = stacked(2200, lambda block: block + 1)
     new = [old[0], *reversed_blocks(renamed(stacked(2200, lambda block: block + 1)))]
     found = align(made(old), made(new))

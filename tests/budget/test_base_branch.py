@@ -206,4 +206,4 @@ def test_outside_of_a_repository(monkeypatch, tmp_path, capsysbinary):
         with pytest.raises(SystemExit) as left:
             main(arguments)
         assert left.value.code == 2
-        assert b"a revision takes a repository" in capsysbinary.readouterr().err
+        assert b"a revision needs a repository" in capsysbinary.readouterr().err

@@ -38,6 +38,10 @@ PARAMS = (16 * 3 * 9 + 16) + (16 * 16 * 9 + 16) + (16 * 10 + 10)
         (f'modules = {{ "stem" = {{ macs = "== {STEM}" }}, "head" = {{ macs = "== {HEAD}" }} }}', 0),
         ('arithmetic_intensity = ">= 1"', 0),
         ('arithmetic_intensity = ">= 1000"', 1),
+        ('modules = { "head" = { bytes_read = "== 744", bytes_written = "== 40" } }', 0),  # 4·(16 + 16·10 + 10), 4·10
+        ('modules = { "head" = { bytes_read = "743" } }', 1),
+        ("frozen_params = 0", 0),
+        ('buffers = "> 0"', 1),
     ],
 )
 def test_within_is_0_and_over_is_1(budget, check, line, code):
@@ -80,7 +84,9 @@ UNCERTAIN = [
     pytest.param('macs = ">= 1"', 0, "within", id="is enough even without them"),
     pytest.param('macs = ">= 1G"', 1, "uncertain", id="may be enough with them"),
     pytest.param('arithmetic_intensity = ">= 0"', 1, "uncertain", id="a ratio is not known either way"),
+    pytest.param('bytes_read = "1 GiB"', 1, "uncertain", id="bytes are missing, too"),
     pytest.param("params = 1_000_000", 0, "within", id="parameters are known"),
+    pytest.param("buffers = 0", 0, "within", id="and so are buffers"),
     pytest.param("unknown_ops = 1", 0, "within", id="the ops themselves are counted"),
     pytest.param("unknown_ops = 0", 1, "over", id="and may be forbidden"),
     pytest.param('modules = { "body" = { macs = 1_000_000 } }', 0, "within", id="a module that ran none is sure"),

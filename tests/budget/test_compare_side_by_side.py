@@ -7,7 +7,7 @@ import pytest
 import cnncost
 from cnncost.budget.compare import compare, incomparable
 from cnncost.budget.render.compare import document
-from cnncost.plots.pareto import _named
+from cnncost.plots.pareto import _models_by_label
 from cnncost.render.csv import to_csv
 from cnncost.render.json import to_json
 from cnncost.render.layout import plain
@@ -53,8 +53,8 @@ def test_inputs_are_there_at_any_width(width, named, shapes):
 
 
 def test_models_of_one_place_share_a_label():
-    assert list(_named(compare(reports(*SAME)))) == ["first, second"]
-    assert len(_named(compare(reports(*ALIKE)))) == 2
+    assert list(_models_by_label(compare(reports(*SAME)))) == ["first, second"]
+    assert len(_models_by_label(compare(reports(*ALIKE)))) == 2
 
 
 @pytest.mark.parametrize(

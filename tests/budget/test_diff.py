@@ -173,7 +173,7 @@ def test_markdown(diff, project):
         (["lenet5", "lenet1", "-o", "x.png"], f"ends in {FORMATS.usual_endings}, got .png"),
         (["lenet5", "lenet1", "-o", "x"], f"ends in {FORMATS.usual_endings}, got no ending"),
         (["lenet5", "--rev", "a..b"], "git rev-parse: fatal: not a git repository"),
-        (["lenet5", "--rev", "a..b"], "; a revision takes a repository: run it in one, or compare two models, OLD NEW"),
+        (["lenet5", "--rev", "a..b"], "; a revision needs a repository: run it in one, or compare two models, OLD NEW"),
         (["lenet5", "--rev", "a..b", "--input", "1x"], "expected a shape"),
         (["lenet5", "--rev", "a..b", "--new-args", "x=1"], "--new-args is for two models"),
     ],

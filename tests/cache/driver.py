@@ -35,7 +35,7 @@ def answer(request, cache):
             main(request["argv"])
         except SystemExit as end:
             code = end.code
-    return {"code": code, "out": out.buffer.getvalue().decode(), "err": err.getvalue(), "told": cache.told}
+    return {"code": code, "out": out.buffer.getvalue().decode(), "err": err.getvalue(), "told": cache.messages}
 
 
 def serve():

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import cnncost
 from cnncost.meter.lightning import MeterCallback
-from cnncost.meter.watched import MeterWarning
+from cnncost.meter.safe_meter import MeterWarning
 
 pytestmark = [pytest.mark.filterwarnings("ignore")]  # Lightning's own advice
 MACS = 8 * 16 + 16 * 2

@@ -5,8 +5,8 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainerCallback, TrainingArguments
 
 import cnncost
+from cnncost.meter.safe_meter import MeterWarning
 from cnncost.meter.transformers import add_meter, with_masks
-from cnncost.meter.watched import MeterWarning
 from cnncost.shapes import TensorText
 
 pytestmark = [pytest.mark.filterwarnings("ignore")]  # the library's own advice

@@ -147,7 +147,7 @@ REFUSED = [
     pytest.param(("net.py:Net", "--input=-2x8"), "expected sizes of 1 or more, got -2 on axis 0", id="a negative size"),
     pytest.param(("net.py:Net", "--input", "2by8"), "expected a shape such as 1x3x224x224", id="no shape"),
     pytest.param(("net.py:Net", "--input", ""), "expected a shape such as 1x3x224x224", id="an empty shape"),
-    pytest.param(("net.py:Net", "--input", "2x8:float23"), "'float23' is no dtype of torch", id="an unknown dtype"),
+    pytest.param(("net.py:Net", "--input", "2x8:float23"), "'float23' is not a dtype of torch", id="an unknown dtype"),
     pytest.param(("net.py:Net", *IN, *IN), "takes 2 positional arguments but 3 were given", id="one input too many"),
     pytest.param(("net.py:Net", "--input", "y=2x8"), "unexpected keyword argument 'y'", id="an input of another name"),
     pytest.param(("net.py:Net", "--input", "x=2x8", "--input", "2x8"), "others are named", id="a name and a position"),
@@ -156,7 +156,9 @@ REFUSED = [
         ("net.py:Net", *IN, "--model-args", "wdith=3"), "unexpected keyword argument 'wdith'", id="an argument misspelt"
     ),
     pytest.param(("net.py:Net", *IN, "--model-args", "width"), "expected NAME=VALUE", id="an argument without a value"),
-    pytest.param(("net.py:Net", *IN, "--model-args", "width=f()"), "f() is no plain value", id="code for an argument"),
+    pytest.param(
+        ("net.py:Net", *IN, "--model-args", "width=f()"), "f() is not a plain value", id="code for an argument"
+    ),
     pytest.param(
         ("net.py:Deep", *IN),
         "1.1 (Linear): expected 9 features on the last axis; it got 2x8",

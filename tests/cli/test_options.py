@@ -68,7 +68,7 @@ def test_several_arguments(texts, arguments):
 
 
 NAME_AND_VALUE = "expected NAME=VALUE, for example width=64 or act=relu,depth=3"
-NO_PLAIN_VALUE = "is no plain value; expected a number, True, a word, 'quoted text', or a list of these"
+NO_PLAIN_VALUE = "is not a plain value; expected a number, True, a word, 'quoted text', or a list of these"
 
 REFUSED = [
     pytest.param(("",), NAME_AND_VALUE, id="nothing"),

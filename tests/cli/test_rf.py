@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from cnncost.cli import rf
 from cnncost.cli.rf import command
-from cnncost.render.layout import places
+from cnncost.render.layout import text_width
 
 REPORTS = Path(__file__).parents[2] / "reports"
 
@@ -38,7 +38,7 @@ def test_growth_layer_by_layer(run):
 @pytest.mark.parametrize("columns", [40, 60, 80, 100, 160])
 @pytest.mark.parametrize("model", ["lenet5", "resnet50"])
 def test_no_line_is_longer_than_the_terminal(run, model, columns):
-    assert max(places(line) for line in run(model, columns=columns).output.splitlines()) <= columns
+    assert max(text_width(line) for line in run(model, columns=columns).output.splitlines()) <= columns
 
 
 def test_one_unit(run):

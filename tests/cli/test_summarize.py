@@ -153,7 +153,7 @@ USAGE = [
         ["--by", "op", "--format", "json"], "cnncost: --by: json holds modules, layers and ops", id="a view of JSON"
     ),
     pytest.param(
-        ["--explain", "c3", "--by", "op"], "cnncost: --explain tells of one module in words", id="a view of words"
+        ["--explain", "c3", "--by", "op"], "cnncost: --explain describes one module in words", id="a view of words"
     ),
 ]
 

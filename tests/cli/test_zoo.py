@@ -6,7 +6,7 @@ import pytest
 from cnncost import zoo
 from cnncost.cli import main
 from cnncost.cli.zoo import _short
-from cnncost.render.layout import places
+from cnncost.render.layout import text_width
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_list_has_every_network_and_fits(width, run):
     assert (code, err) == (0, "")
     first = next(i for i, line in enumerate(lines) if line.startswith("─")) + 1
     assert [line.split()[0] for line in lines[first : lines.index("", first)]] == list(zoo.names())
-    assert max(map(places, lines)) <= width
+    assert max(map(text_width, lines)) <= width
 
 
 def test_wide_list_has_titles_and_exact_numbers(run):
@@ -51,7 +51,7 @@ def test_a_network_is_told_with_all_its_figures(name, run):
     assert code == 0
     assert sum(line.startswith(("✓", "≈", "✗")) for line in out.splitlines()) == len(figures)
     assert f"{len(figures)} of {len(figures)} figures agree" in out
-    assert max(map(places, out.splitlines())) <= 120
+    assert max(map(text_width, out.splitlines())) <= 120
 
 
 @pytest.mark.parametrize(

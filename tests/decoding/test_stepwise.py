@@ -155,7 +155,7 @@ def test_a_longest_context_that_is_not_memorys_says_why(tmp_path, monkeypatch, m
         Static().step(torch.zeros(1, 1, 16), cache)
         with pytest.raises(RuntimeError, match="expanded size"):
             Static().step(torch.zeros(1, 33, 16), None)
-    monkeypatch.setattr("cnncost.decoding.run._LONGEST", 64)
+    monkeypatch.setattr("cnncost.decoding.run._MAX_CONTEXT", 64)
     device = tmp_path / "devices.toml"
     device.write_text(
         '[toy]\ntitle = "Toy"\nclass = "other"\nbandwidth = 1e6\nmemory = 1e9\nlaunch = 0\nsource = "made up"\n'

@@ -169,7 +169,7 @@ def test_saving_keeps_the_other_devices_as_they_were_written(tmp_path):
 def test_a_broken_file_is_not_written_over(tmp_path):
     path = tmp_path / "devices.toml"
     path.write_text("[mine\n")
-    with pytest.raises(DeviceError, match="no TOML"):
+    with pytest.raises(DeviceError, match="not TOML"):
         save(MINE, path)
     assert path.read_text() == "[mine\n"
 
@@ -204,7 +204,7 @@ BASE = 'title = "x"\nclass = "gpu"\nsource = "y"\n'
         pytest.param(f"[a]\n{BASE}flops = {{ float32 = 1 }}\nthreads = 1.5", "expected a whole number", id="threads"),
         pytest.param('[a]\ntitle="x"\nclass="tpu"\nsource="y"\nflops={float32=1}', "class: expected one of",
             id="class"),
-        pytest.param("[a", "no TOML", id="no TOML"),
+        pytest.param("[a", "not TOML", id="not TOML"),
         pytest.param(f"[a]\n{BASE}flops = {{ float32 = 1 }}\nlinks = 3", "links: expected bytes a second by link",
             id="links are a number"),
         pytest.param(f"[a]\n{BASE}flops = {{ float32 = 1 }}\nlinks = {{ nvlnk = 1 }}", "did you mean nvlink",

@@ -217,8 +217,10 @@ REFUSED = [
     pytest.param("1x3xa", "expected a shape such as 1x3x224x224", id="a letter for a size"),
     pytest.param("lenet5", "expected a shape such as 1x3x224x224", id="a word"),
     pytest.param("1x3x8.5", "expected a shape such as 1x3x224x224", id="a fraction for a size"),
-    pytest.param("1x3:float23", "'float23' is no dtype of torch; expected for example float32", id="an unknown dtype"),
-    pytest.param("1x3:nn", "'nn' is no dtype of torch", id="a name of torch that is no dtype"),
+    pytest.param(
+        "1x3:float23", "'float23' is not a dtype of torch; expected for example float32", id="an unknown dtype"
+    ),
+    pytest.param("1x3:nn", "'nn' is not a dtype of torch", id="a name of torch that is not a dtype"),
     pytest.param((1, 3, 0, 8), "expected sizes of 1 or more, got 0 on axis 2 of (1, 3, 0, 8)", id="a size of zero"),
     pytest.param((1, 3, -8, 8), "expected sizes of 1 or more, got -8 on axis 2", id="a negative size"),
     pytest.param("1x0", "expected sizes of 1 or more, got 0 on axis 1", id="a size of zero in text"),
@@ -230,7 +232,7 @@ REFUSED = [
     ),
     pytest.param({"x": (2, 0)}, "x: expected sizes of 1 or more, got 0 on axis 1", id="a size of zero by name"),
     pytest.param(({"a": [(2, 0)]},), "inputs[0]['a'][0]: expected sizes of 1 or more", id="a size of zero deep inside"),
-    pytest.param({"x": "2x3:int99"}, "x: 'int99' is no dtype of torch", id="an unknown dtype by name"),
+    pytest.param({"x": "2x3:int99"}, "x: 'int99' is not a dtype of torch", id="an unknown dtype by name"),
     pytest.param((1.0, 3, 8, 8), "1.0", id="a fraction among sizes"),
 ]
 

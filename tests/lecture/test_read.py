@@ -8,7 +8,7 @@ from cnncost.errors import CnncostError
 from cnncost.lecture.claims import Cell
 from cnncost.lecture.contents import FILE
 from cnncost.lecture.findings import check
-from cnncost.lecture.printed import doubt
+from cnncost.lecture.printed import ambiguity
 from cnncost.lecture.read import ClaimsError, read
 
 HEAD = 'course = "Mine"\n[[slide]]\nnumber = 1\ntitle = "One"\n'
@@ -136,7 +136,7 @@ def test_figures_as_people_print_them(folder, printed, verdict):
     "text", ["25,6M", "25 557 032", "4-5 G", "4 to 5 M", "7B", "4.1GOps", "< 5M", "at most 5M", "5e6", "a 64 x 3 layer"]
 )
 def test_what_could_be_read_in_two_ways_is_refused(folder, text):
-    assert doubt(text)
+    assert ambiguity(text)
     with pytest.raises(ClaimsError, match=r"claims\.toml:7: printed: "):
         found(folder, '{ model = "resnet50", quantity = "params" }', text)
     assert found(folder, '{ model = "resnet50", quantity = "params" }', text, 'value = "25.6M"').verdict == "rounded"

@@ -10,7 +10,7 @@ from cnncost.lecture.findings import summary
 from cnncost.render import markdown, text
 from cnncost.render.csv import to_csv
 from cnncost.render.json import to_json
-from cnncost.render.layout import places, plain
+from cnncost.render.layout import plain, text_width
 
 
 def to_lines(findings, width):
@@ -28,7 +28,7 @@ def to_markdown(findings, *, whole):
 @pytest.mark.parametrize("width", [60, 72, 80, 100, 119, 120, 160, 240])
 def test_no_line_is_longer_than_the_terminal(findings, width):
     lines = [plain(line) for line in to_lines(findings, width)]
-    assert max(places(line) for line in lines) <= width
+    assert max(text_width(line) for line in lines) <= width
     assert all(line == line.rstrip() for line in lines)
 
 

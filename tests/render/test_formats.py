@@ -22,7 +22,8 @@ def test_every_ending_belongs_to_one_format():
 
 def test_the_reference_lists_every_format():
     (line,) = re.findall(r"^- \*\*Output\*\*: .*", REFERENCE.read_text(), re.MULTILINE)
-    assert {form.name for form in FORMATS} <= set(re.findall(r"\w+", line.lower()))
+    missing = {form.name for form in FORMATS} - set(re.findall(r"\w+", line.lower()))
+    assert not missing, f"{REFERENCE}: expected the names that --format takes in {line!r}"
 
 
 OWN = FORMATS.also(Format("junit", (".xml",), meaning="test results"), Format("comment"))

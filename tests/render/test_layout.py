@@ -6,11 +6,11 @@ from cnncost.render.layout import (
     bar,
     guide,
     needed,
-    places,
     plain,
     printable,
     shorten,
     table,
+    text_width,
     to_ascii,
 )
 
@@ -25,7 +25,7 @@ from cnncost.render.layout import (
     ],
 )
 def test_places(text, number):
-    assert places(text) == number
+    assert text_width(text) == number
 
 
 @pytest.mark.parametrize(

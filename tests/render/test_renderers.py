@@ -27,7 +27,7 @@ from cnncost.render.document import (
     rows,
 )
 from cnncost.render.formats import FORMATS, rendered
-from cnncost.render.layout import places, plain
+from cnncost.render.layout import plain, text_width
 from cnncost.render.text import STYLES, showable, to_lines, to_text
 from cnncost.render.values import Tensor, csv_cell, show, tensors, worded
 from cnncost.render.values import plain as as_json
@@ -210,7 +210,7 @@ def test_a_document_is_frozen():
 @pytest.mark.parametrize("width", [60, 70, 80, 100, 160])
 def test_no_line_is_wider_than_the_terminal(width):
     lines = to_text(ALL, width).splitlines()
-    assert max(map(places, lines)) <= width
+    assert max(map(text_width, lines)) <= width
 
 
 def test_a_table_takes_its_steps_in_order():

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from cnncost.report.entries import child_entries, entries, holder, note
+from cnncost.report.entries import biggest_item, child_entries, entries, note
 from cnncost.report.outline import outline, visible
 
 
@@ -48,18 +48,18 @@ def test_names_where_no_tree_is_drawn(report):
 )
 def test_row_that_holds_the_biggest_layer(name, depth, row, report):
     items = [item for item, _ in visible(outline(report(name)), depth)]
-    assert holder(items, report(name)).name == row
+    assert biggest_item(items, report(name)).name == row
 
 
 def test_the_models_own_share_may_be_the_biggest(report):
     odd = report("odd")
     layers = (replace(odd.layers[0], macs=10**12), *odd.layers[1:])
     items = [item for item, _ in visible(outline(odd), 2)]
-    assert holder(items, replace(odd, layers=layers)).name == "(own)"
+    assert biggest_item(items, replace(odd, layers=layers)).name == "(own)"
 
 
 def test_nothing_is_biggest_of_nothing(report):
-    assert holder([], replace(report("odd"), layers=())) is None
+    assert biggest_item([], replace(report("odd"), layers=())) is None
 
 
 def test_children_of_a_module(report):

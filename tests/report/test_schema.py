@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cnncost.report.columns import united
 from cnncost.report.schema import derived, statistic, statistics
 
 PACKAGE = Path(__file__).resolve().parents[2] / "cnncost"
@@ -46,14 +47,23 @@ BEHIND_INHERITED = '''
         """None where nothing is allocated."""
         return self.saved / self.allocated if self.allocated else None
 '''
+SHARE = '''
+    @derived("trains", "share of the parameters that training changes", "share", after="trainable_params")
+    def trainable_share(self) -> Fraction | None:
+        """None without parameters."""
+        return Fraction(self.trainable_params, self.params) if self.params else None
+'''
 PROGRAM = """
 import json, sys
 import torch
 from torch import nn
 import cnncost
+from cnncost.budget.quantities import QUANTITIES
 from cnncost.render import csv, latex, markdown
 from cnncost.report import document, outline
 from cnncost.report.model import Report
+from cnncost.report.ranking import Ranking
+from cnncost.sweeps.figures import FIGURES, LOWER
 
 class Net(nn.Module):
     def __init__(self):
@@ -66,6 +76,13 @@ class Net(nn.Module):
 
 report = cnncost.analyze(Net(), (2, 8))
 again = Report.from_json(report.to_json())
+half = Net()
+half.blocks.requires_grad_(False)
+half = cnncost.analyze(half, (2, 8))
+
+def sorted_text(name, width):
+    return document.to_text(report, by="layer", width=width, asked=Ranking(name))
+
 json.dump({
     "totals": report.totals.runs, "modules": [(m.path, m.runs, m.intensity) for m in report.modules],
     "items": [(i.name, i.row.runs, i.row.intensity) for i in outline.outline(report)],
@@ -77,6 +94,16 @@ json.dump({
     "latex": {by: latex.to_latex(document.document(report, by)) for by in ("module", "layer", "op")},
     "html": report.to_html(), "pandas": report.to_pandas()["runs"].sum().item(),
     "log": report.log_dict("")["runs"],
+    "sweep": [FIGURES[name].of(report) for name in ("runs", "intensity", "trainable_share")],
+    "bounds": sorted(LOWER & {"runs", "intensity"}), "half": FIGURES["trainable_share"].of(half),
+    "limits": {name: QUANTITIES[name].read(report, report.modules[0], "<=") for name in ("runs",)},
+    "sorted": [sorted_text(name, 80).splitlines() for name in ("runs", "intensity", "bytes_read")],
+    "asked": document.to_text(report.with_columns("trainable"), width=80),
+    "frozen": [json.loads(half.to_json())["layers"], document.to_text(half, by="layer", width=240)],
+    "least": [max(map(len, each.splitlines())) for each in (
+        sorted_text("runs", 40), sorted_text("bytes_read", 40), document.to_text(report.with_memory(), width=40),
+        document.to_text(report.with_columns("trainable"), width=40))],
+    "page": half.to_html(),
     "memory": markdown.to_markdown(document.document(report.with_memory(), "layer")),
 }, sys.stdout)
 """
@@ -94,7 +121,8 @@ def found(tmp_path_factory):
     last = text.index("\n\n", text.index("    bytes_written: int"))
     text = text[:last] + "\n" + DERIVED.rstrip() + text[last:]
     last = text.index("\n\n\n", text.index("    def frozen_params"))
-    text = text[:last] + "\n" + BEHIND_INHERITED.rstrip() + text[last:]
+    text = text[:last] + "\n" + SHARE.rstrip() + "\n" + BEHIND_INHERITED.rstrip() + text[last:]
+    text = text.replace("from dataclasses import", "from fractions import Fraction\nfrom dataclasses import", 1)
     first = text.index("    params: int = statistic(")
     rows.write_text(text[:first] + STATISTIC + text[first:])
     ran = subprocess.run(
@@ -209,3 +237,52 @@ def test_a_number_behind_no_column_is_refused():
 
 def test_a_narrow_terminal_is_not_overrun(found):
     assert found["narrow"] <= 40
+
+
+def test_a_share_is_a_number_in_every_format(found):
+    """Of the first layer's 8·8 + 8 parameters and of the four others, which are frozen."""
+    layers, text = found["frozen"]
+    shares = {layer["path"]: layer["trainable_share"] for layer in layers}
+    assert {path: shares[path] for path in ("", "head", "blocks.0.0", "blocks.0.1")} == {
+        "": None, "head": 1.0, "blocks.0.0": 0.0, "blocks.0.1": None,
+    }  # fmt: skip
+    assert found["half"] == 0.2
+    assert re.search(r'"trainable_share": ?\[0\.2, ?1\.0, ?0\.0', found["page"]), "the model, its head, its blocks"
+    total = next(line for line in text.splitlines() if line.startswith("total"))
+    assert "  20 %  " in total
+
+
+def test_a_number_derived_from_a_hidden_column_is_hidden_with_it_and_shown_on_request(found):
+    assert not re.search("  trainable  |trains", found["text"]["module"])
+    heading = next(line for line in found["asked"].splitlines() if "class" in line)
+    assert heading.index("trainable") < heading.index("trains")
+    assert "runs" not in heading  # nobody has asked for it
+
+
+def test_sweeps_and_budgets_have_it(found):
+    flops = 5 * (2 * 128 + 16) + 4 * 16 + 16 + 16
+    assert found["sweep"] == [11, flops / (4 * (5 * 104 + 4 * 32 + 48 + 32)), 1.0]
+    assert found["bounds"] == ["intensity"]
+    assert found["limits"] == {"runs": 11}
+
+
+def test_the_column_that_rows_are_sorted_by_is_shown(found):
+    for lines, heading in zip(found["sorted"], ("runs", "FLOP/B", "read"), strict=True):
+        assert f"  {heading}" in next(line for line in lines if line.startswith("layer"))
+        assert max(map(len, lines)) <= 80
+
+
+def test_columns_that_are_asked_for_leave_the_narrowest_terminal(found):
+    assert max(found["least"]) <= 40
+
+
+@pytest.mark.parametrize("declare", [statistic, lambda *how: derived(*how, after="macs")])
+def test_an_unknown_look_is_refused(declare):
+    with pytest.raises(TypeError, match=r"look 'percent': expected one of text, .* share"):
+        declare("heading", "meaning", "percent")
+
+
+def test_a_column_with_the_name_of_another_figure_is_refused():
+    assert united("sweep", {"macs": 1}, {"activations": 2}) == {"macs": 1, "activations": 2}
+    with pytest.raises(TypeError, match="activations: sweep has another figure of this name; rename the statistic"):
+        united("sweep", {"macs": 1, "activations": 2}, {"activations": 3})

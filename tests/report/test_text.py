@@ -6,7 +6,7 @@ import pytest
 
 from cnncost import analyze
 from cnncost.errors import CnncostError
-from cnncost.render.layout import places
+from cnncost.render.layout import text_width
 from cnncost.render.text import showable
 from cnncost.report.document import to_text
 
@@ -17,13 +17,13 @@ WIDTHS = [40, 57, 80, 100, 132, 160, 240]
 @pytest.mark.parametrize("by", ["module", "layer", "op"])
 @pytest.mark.parametrize("name", ["lenet5", "odd", "resnet50", "vgg16"])
 def test_no_line_is_longer_than_the_terminal(name, by, width, report):
-    assert max(map(places, to_text(report(name), by=by, width=width).split("\n"))) <= width
+    assert max(map(text_width, to_text(report(name), by=by, width=width).split("\n"))) <= width
 
 
 @pytest.mark.parametrize("name", ["resnet50", "vgg16", "alexnet"])
 def test_80_columns_have_exact_numbers(name, report):
     text = to_text(report(name), depth=2, width=80)
-    assert max(map(places, text.split("\n"))) == 80
+    assert max(map(text_width, text.split("\n"))) == 80
     assert f"{report(name).totals.macs:,}" in next(line for line in text.split("\n") if line.startswith("total"))
 
 

@@ -194,7 +194,7 @@ NAMES = [
     pytest.param("hf:bert", {"hiden_size": 3}, "no field hiden_size; did you mean hidden_size", id="a field",
                  marks=TRANSFORMERS),
     pytest.param("hf:no_config", {}, "no config.json", id="a folder without a configuration", marks=TRANSFORMERS),
-    pytest.param("hf:bad.json", {}, "is no JSON", id="a file that is no JSON", marks=TRANSFORMERS),
+    pytest.param("hf:bad.json", {}, "is not JSON", id="a file that is not JSON", marks=TRANSFORMERS),
     pytest.param("hf:none.json", {}, "no model_type", id="a configuration of nothing", marks=TRANSFORMERS),
     pytest.param("hf:new.json", {}, "model_type 'bertt'.*did you mean bert", id="an unknown type", marks=TRANSFORMERS),
 ]  # fmt: skip

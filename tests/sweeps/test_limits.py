@@ -11,7 +11,7 @@ import pytest
 import cnncost
 from cnncost.errors import InputError
 from cnncost.sweeps import api
-from cnncost.sweeps.journal import Journal, beside
+from cnncost.sweeps.journal import Journal, journal_path
 from cnncost.sweeps.read import duration, from_data
 
 SHAPE = "1x3x8x8"
@@ -142,14 +142,14 @@ def test_with_more_time_it_is_tried_again_and_with_as_much_it_is_not(hanging, he
     for timeout, lines in ((8, 4), (8, 4), (9, 5)):  # the first line names the grid
         with pytest.raises(KeyboardInterrupt):  # before the output is written: the journal stays
             api.run(grid, jobs=1, output=here / "t.csv", timeout=timeout, put=interrupted)
-        with Journal(beside(here / "t.csv"), journal_digest(here)) as journal:
+        with Journal(journal_path(here / "t.csv"), journal_digest(here)) as journal:
             assert journal.found[1]["error"].startswith(f"not done in {timeout} s")
             assert journal.found[2]["macs"] == macs(3)
-        assert beside(here / "t.csv").read_bytes().count(b"\n") == lines
+        assert journal_path(here / "t.csv").read_bytes().count(b"\n") == lines
 
 
 def journal_digest(here):
-    return json.loads(beside(here / "t.csv").read_text().splitlines()[0])["grid"]
+    return json.loads(journal_path(here / "t.csv").read_text().splitlines()[0])["grid"]
 
 
 def test_what_models_print_is_not_in_the_table(hanging, here):

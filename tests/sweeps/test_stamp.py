@@ -6,7 +6,7 @@ import cnncost
 from cnncost.devices.registry import own_file
 from cnncost.errors import SweepError
 from cnncost.sweeps import api
-from cnncost.sweeps.journal import Journal, beside
+from cnncost.sweeps.journal import Journal, journal_path
 from cnncost.sweeps.read import from_data
 from cnncost.sweeps.stamp import stamp
 
@@ -56,7 +56,7 @@ def test_a_sweep_does_not_resume_from_before_a_change(here):
     code = "from torch import nn\n\nNet = nn.ReLU\n"
     (here / "net.py").write_text(code)
     grid = from_data(["net.py:Net"], {"batch": [1, 2], "columns": ["params"], "input": "1x8"})
-    with Journal(beside(here / "t.csv"), grid.digest(*stamp(grid.models))) as journal:
+    with Journal(journal_path(here / "t.csv"), grid.digest(*stamp(grid.models))) as journal:
         assert not journal.found
     (here / "net.py").write_text(f"{code}# another\n")
     with pytest.raises(SweepError, match="from before a change of a model's file"):

@@ -19,9 +19,9 @@ from cnncost.sources.names import matching
 from cnncost.sweeps import api
 from cnncost.sweeps.formats import SHOWN
 from cnncost.sweeps.grid import Axis, Grid, Point
-from cnncost.sweeps.journal import Journal, beside
+from cnncost.sweeps.journal import Journal, journal_path
 from cnncost.sweeps.read import from_data, from_file
-from cnncost.sweeps.work import done
+from cnncost.sweeps.work import rows_of_task
 
 NET = """
 import os
@@ -233,10 +233,10 @@ def test_what_a_process_is_sent_does_not_grow_with_the_grid(sizes):
     """Else a task of a large grid takes longer to hand over, and to tell from others, than to analyze."""
     axes = (Axis(("batch",), tuple((n,) for n in range(1, sizes + 1))), Axis(("height", "width"), ((8, 9), (10, 12))))
     grid = Grid(("net.py:Net", "lenet5"), axes, columns=("macs",), inputs=(SHAPE,))
-    sent = pickle.loads(data := pickle.dumps(grid.sent()))
+    sent = pickle.loads(data := pickle.dumps(grid.for_workers()))
     assert len(data) < 1_000
     assert sent.key == grid.key == grid.digest()
-    (row,) = done(sent, (Point(5, "net.py:Net", None, (3, 10, 12)),))
+    (row,) = rows_of_task(sent, (Point(5, "net.py:Net", None, (3, 10, 12)),))
     assert row[1]["macs"] == macs(3, 10, 12)
 
 
@@ -250,7 +250,7 @@ def test_every_format_has_the_numbers(here, ending, form):
         else out.read_text()
     )
     assert {str(macs(1, 8, 8)), str(macs(3, 8, 8))} <= set(re.findall(r"\d+", text))
-    assert not beside(out).exists()
+    assert not journal_path(out).exists()
 
 
 def test_parquet_keeps_types(here):
@@ -287,7 +287,7 @@ def numbers(path):
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_after_a_kill_the_same_command_resumes(here, jobs):
     code = RUN.format(grid=GRID, jobs=jobs)
-    journal = beside(here / "t.csv")
+    journal = journal_path(here / "t.csv")
     running = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
     end = time.monotonic() + 120
     while time.monotonic() < end and not (journal.exists() and journal.read_bytes().count(b"\n") >= 2):
@@ -312,15 +312,15 @@ def test_after_a_kill_the_same_command_resumes(here, jobs):
     ("text", "said"),
     [
         pytest.param('{"cnncost": "sweep", "grid": "0"}\n', "of another grid", id="another grid"),
-        pytest.param("model,macs\n", "no journal", id="a table"),
-        pytest.param("half a line", "no journal", id="no line at all"),
+        pytest.param("model,macs\n", "not a journal", id="a table"),
+        pytest.param("half a line", "not a journal", id="no line at all"),
     ],
 )
 def test_what_is_of_another_sweep_is_not_touched(here, text, said):
-    beside(here / "t.csv").write_text(text)
+    journal_path(here / "t.csv").write_text(text)
     with pytest.raises(SweepError, match=said):
         cnncost.sweep("lenet5", {}, jobs=1, output=here / "t.csv")
-    assert beside(here / "t.csv").read_text() == text
+    assert journal_path(here / "t.csv").read_text() == text
 
 
 def test_a_first_line_that_is_half_written_begins_anew(here):
@@ -340,7 +340,7 @@ def test_a_half_written_output_is_written_anew(here, ending):
     out.write_bytes(whole[: len(whole) // 2])
     cnncost.sweep("lenet5", {"columns": "macs"}, jobs=1, output=out)
     assert out.read_bytes() == whole
-    assert not beside(out).exists()
+    assert not journal_path(out).exists()
 
 
 def test_two_sweeps_do_not_write_to_one_output(here):

@@ -29,8 +29,8 @@ from cnncost.render.document import (
 )
 
 _SIGN = {Outcome.WITHIN: "✅", Outcome.OVER: "❌", Outcome.UNCERTAIN: "❔"}
-_TOLD = {Outcome.WITHIN: "✓ within", Outcome.OVER: "✗ over", Outcome.UNCERTAIN: "? uncertain"}
-_MOST = 8
+_OUTCOME_TEXT = {Outcome.WITHIN: "✓ within", Outcome.OVER: "✗ over", Outcome.UNCERTAIN: "? uncertain"}
+_MAX_LAYERS = 8
 """Maximum number of changed layers that are listed."""
 
 
@@ -42,10 +42,10 @@ def document(check: Check) -> Document:
     summary = words.summary(check)
     parts: list[Part] = [
         *([_limits(check)] if any(model.judged for model in check.models) else []),
-        *_section("since the baseline", (Note(text) for text in _moved_words(check)), "text"),
+        *_section("since the baseline", (Note(text) for text in _changes_in_words(check)), "text"),
         *_section("not within", _wrong(check), "people"),
-        *_section("figures of one run", _depending(check), "people"),
-        *(part for model in check.models for part in _moved(model)),
+        *_section("figures of one run", _dependencies(check), "people"),
+        *(part for model in check.models for part in _changes_in_layers(model)),
         notes(summary, style="within" if passes else "over", shown="text"),
         _data(check),
     ]
@@ -87,19 +87,19 @@ def _limit_cells(model: ModelCheck, judged: Judged) -> Iterator[Any]:
     on = words.on(judged)
     yield from (model.budget.name, on, on + (f" ({where})" if where else ""), old, words.used(judged))
     yield from (since or ("±0" if old else ""), words.bound(judged), judged.headroom, since)
-    yield Cell(_TOLD[judged.outcome] + allowed, style=judged.outcome.value)
+    yield Cell(_OUTCOME_TEXT[judged.outcome] + allowed, style=judged.outcome.value)
     yield f"{_SIGN[judged.outcome]} {judged.outcome}{allowed}"
 
 
-def _section(heading: str, told: Iterator[Note], shown: Any) -> list[Part]:
+def _section(heading: str, items: Iterator[Note], shown: Any) -> list[Part]:
     """Return a heading and its items; an empty list if there are no items."""
-    found = tuple(told)
+    found = tuple(items)
     if not found:
         return []
     return [Heading(heading, shown=shown), Notes(found, apart=False, shown=shown, first="  ", hang="    ")]
 
 
-def _moved_words(check: Check) -> Iterator[str]:
+def _changes_in_words(check: Check) -> Iterator[str]:
     for model in check.models:
         if model.diff is None:
             continue
@@ -109,14 +109,14 @@ def _moved_words(check: Check) -> Iterator[str]:
             yield f"{model.budget.name}: {many} renamed or moved: {first}" + (" …" if len(moved) > 1 else "")
 
 
-def _moved(model: ModelCheck) -> Iterator[Part]:
+def _changes_in_layers(model: ModelCheck) -> Iterator[Part]:
     """Yield what changed since the baseline: figures, and the layers that caused it."""
     diff = model.diff
     if diff is None or not (diff.changes or diff.moved):
         return
     yield Heading(f"{model.budget.name} since the baseline", shown="markup")
-    yield notes(*(list(words.moves(diff)) or ["same figures"]), *renamed(diff.moved[:_MOST]), shown="markup")
-    yield from layers(diff, _MOST, "markup")
+    yield notes(*(list(words.moves(diff)) or ["same figures"]), *renamed(diff.moved[:_MAX_LAYERS]), shown="markup")
+    yield from layers(diff, _MAX_LAYERS, "markup")
 
 
 def _wrong(check: Check) -> Iterator[Note]:
@@ -128,8 +128,8 @@ def _wrong(check: Check) -> Iterator[Note]:
                 yield Note(f"{_line(check, judged.line)}{words.complaint(model, judged)}", judged.outcome.value)
 
 
-def _depending(check: Check) -> Iterator[Note]:
-    """What figures depend on beside the inputs' shapes: another run may give others."""
+def _dependencies(check: Check) -> Iterator[Note]:
+    """Yield what figures depend on besides the inputs' shapes: another run may give others."""
     for model in check.models:
         if model.snapshot is not None:
             yield from (Note(f"{model.budget.name}: {text}", "uncertain") for text in model.snapshot.depends_on)
@@ -140,7 +140,7 @@ def _line(check: Check, line: int | None) -> str:
 
 
 def _facts(check: Check) -> dict[str, Any]:
-    """`outcome` is within, over or uncertain; `exit_code` that of the command."""
+    """Return the JSON beside tables: `outcome` is within, over or uncertain, `exit_code` that of the command."""
     return {
         "file": str(check.file.path),
         "baseline": check.revision or str(check.baseline) if check.baseline else None,
@@ -195,7 +195,7 @@ def number(value: Value) -> Any:
 
 
 def _data(check: Check) -> Table:
-    """For CSV: every limit. JSON has them by model, among the facts."""
+    """Return a table of all limits for CSV; JSON has them by model, among the facts."""
     judged = [(model.budget.name, _limit(each)) for model in check.models for each in model.judged]
     return data_table(("model", *_COLUMNS), ((name, *limit.values()) for name, limit in judged))
 

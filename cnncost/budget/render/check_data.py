@@ -30,9 +30,9 @@ def to_junit(check: Check) -> str:
         for judged in model.judged:
             case = _case(suite, check, model, words.on(judged), judged.line)
             if not judged.passes:
-                told = words.complaint(model, judged)
-                details = "\n".join([told, *(words.moves(model.diff) if model.diff else ())])
-                ET.SubElement(case, "failure", message=_xml(told), type=judged.outcome.value).text = _xml(details)
+                complaint = words.complaint(model, judged)
+                details = "\n".join([complaint, *(words.moves(model.diff) if model.diff else ())])
+                ET.SubElement(case, "failure", message=_xml(complaint), type=judged.outcome.value).text = _xml(details)
     ET.indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"
 
@@ -60,16 +60,16 @@ def _annotations(check: Check) -> Iterator[str]:
     for model in check.models:
         if model.error:
             yield _command("error", file, model.line, f"{model.budget.name}: broken", model.error)
-        told = list(words.moves(model.diff)) if model.diff else []
+        moves = list(words.moves(model.diff)) if model.diff else []
         for judged in model.judged:
             if judged.outcome is Outcome.WITHIN:
                 continue
             level = "warning" if judged.passes else "error"
-            message = "\n".join([words.complaint(model, judged), *told])
+            message = "\n".join([words.complaint(model, judged), *moves])
             title = f"{model.budget.name}: {words.on(judged)} {judged.outcome}"
             yield _command(level, file, judged.line, title, message)
-        if told and all(judged.passes for judged in model.judged):
-            yield _command("notice", file, None, f"{model.budget.name} since the baseline", "\n".join(told))
+        if moves and all(judged.passes for judged in model.judged):
+            yield _command("notice", file, None, f"{model.budget.name} since the baseline", "\n".join(moves))
 
 
 def _command(level: str, file: str, line: int | None, title: str, message: str) -> str:
@@ -89,7 +89,7 @@ def to_benchmark(check: Check) -> str:
     """Return the data of github-action-benchmark, tool `customSmallerIsBetter`: a series for each model and figure."""
     series = [
         {"name": f"{model.budget.name} {words.NAMES[name]}", "unit": words.NAMES[name],
-         "value": model.snapshot.totals[name], "extra": f"input {model.snapshot.told}"}
+         "value": model.snapshot.totals[name], "extra": f"input {model.snapshot.input_text}"}
         for model in check.models
         if model.snapshot is not None
         for name in FIGURES

@@ -28,9 +28,9 @@ def document(rows: Sequence[Compared], joined: Joined | None = None) -> Document
     if joined is not None and joined.quality is not None and not incomparable(rows):
         front = f"{FRONT} on the Pareto front of {joined.quality.words} and MACs: no other one is better in one"
         front += " of them and worse in none"
-    told = [Note(f"{row.name}: {text}", "warning") for row in rows for text in row.depends_on]
-    told += [Note(text, "warning") for text in (joined.notes if joined is not None else ())]
-    return Document("compare", parts=(_table(rows), Notes((*shapes, Note(front, "note"), *told))))
+    warnings = [Note(f"{row.name}: {text}", "warning") for row in rows for text in row.depends_on]
+    warnings += [Note(text, "warning") for text in (joined.notes if joined is not None else ())]
+    return Document("compare", parts=(_table(rows), Notes((*shapes, Note(front, "note"), *warnings))))
 
 
 def _table(rows: Sequence[Compared]) -> Table:

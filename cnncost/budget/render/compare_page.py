@@ -8,7 +8,7 @@ from typing import Any
 
 from cnncost import units
 from cnncost.budget.compare import Compared, incomparable
-from cnncost.budget.join import Joined, less
+from cnncost.budget.join import Joined, less_is_better
 from cnncost.budget.render.compare import FRONT, document, inputs
 from cnncost.budget.render.models import Figure, several
 from cnncost.render.document import Document
@@ -30,7 +30,7 @@ def program(rows: Sequence[Compared], joined: Joined | None = None) -> Json:
         [row.name for row in rows], [*_figures(rows, joined)],
         axes=("macs", _own(quality.column)) if quality is not None else ("params", "macs"),
         work=None if apart else [row.batch for row in rows],
-        told=inputs(rows) + ([apart] if apart else []),
+        sentences=inputs(rows) + ([apart] if apart else []),
         warnings=[f"{row.name}: {text}" for row in rows for text in row.depends_on]
         + list(joined.notes if joined is not None else ()),
         notes={i: FRONT for i, row in enumerate(rows) if row.front},
@@ -52,7 +52,9 @@ def _figures(rows: Sequence[Compared], joined: Joined | None) -> Any:
         quality = joined.quality if joined is not None else None
         known = "more" if quality is not None and quality.column == name and quality.more else ""
         better = (
-            "less" if less(name) or (quality is not None and quality.column == name and not quality.more) else known
+            "less"
+            if less_is_better(name) or (quality is not None and quality.column == name and not quality.more)
+            else known
         )
         values = tuple(dict(row.joined).get(name) for row in rows)
         yield Figure(_own(name), name, f"{name}, as joined", "figure", better, values)

@@ -39,18 +39,18 @@ def document(diff: Diff, names: tuple[str, str], most: int = MOST) -> Document:
         notes(inputs(diff), style="note", listed=False, apart=False, hang=""),
         _totals(diff),
         Notes((*(Note(text, "heading") for text in why), same)),
-        notes(*depending(diff, names), style="warning"),
+        notes(*dependencies(diff, names), style="warning"),
         *layers(diff, most),
         *_moved(diff, most),
         changes((((), diff),)),
         data_table(("old_path", "new_path"), diff.moved, "moved"),
     ]
-    told = {"old": names[0], "new": names[1], **facts(diff)}
-    return Document("diff", f"{names[0]} → {names[1]}", facts=told, parts=tuple(parts), level=3)
+    data = {"old": names[0], "new": names[1], **facts(diff)}
+    return Document("diff", f"{names[0]} → {names[1]}", facts=data, parts=tuple(parts), level=3)
 
 
-def depending(diff: Diff, names: tuple[str, str]) -> list[str]:
-    """What figures depend on beside the inputs' shapes: another run may give others."""
+def dependencies(diff: Diff, names: tuple[str, str]) -> list[str]:
+    """Return what figures depend on besides the inputs' shapes: another run may give others."""
     sides = zip(names, (diff.old, diff.new), strict=True)
     return [f"{name}: {text}" for name, snapshot in sides for text in snapshot.depends_on]
 
@@ -58,12 +58,12 @@ def depending(diff: Diff, names: tuple[str, str]) -> list[str]:
 def inputs(diff: Diff) -> str:
     """Return a line with the inputs of both models."""
     if diff.old.inputs == diff.new.inputs:
-        return f"input {diff.new.told}"
-    return f"inputs differ: {diff.old.told} and {diff.new.told}"
+        return f"input {diff.new.input_text}"
+    return f"inputs differ: {diff.old.input_text} and {diff.new.input_text}"
 
 
 def facts(diff: Diff, figures: Iterable[str] = FIGURES) -> dict[str, Any]:
-    """Inputs and figures of both sides, and what the change of each figure is attributed to."""
+    """Return inputs and figures of both sides, and what the change of each figure is attributed to."""
     data: dict[str, Any] = {"inputs": {"old": diff.old.inputs, "new": diff.new.inputs}}
     for name in figures:
         where = diff.attribution(name) if name in FIGURES else None
@@ -88,8 +88,8 @@ def _totals(diff: Diff) -> Table:
     shown = []
     for name in FIGURES:
         old, new, delta = diff.old.totals[name], diff.new.totals[name], diff.delta(name)
-        told = Cell(delta, style=style(delta)), Cell((old, new), style=style(delta))
-        shown.append(Row((words.NAMES[name], _side(diff.old, name), _side(diff.new, name), *told)))
+        change = Cell(delta, style=style(delta)), Cell((old, new), style=style(delta))
+        shown.append(Row((words.NAMES[name], _side(diff.old, name), _side(diff.new, name), *change)))
     return Table(columns, tuple(shown), shown="people")
 
 
@@ -104,7 +104,7 @@ def style(delta: int) -> str:
 
 
 def layers(diff: Diff, most: int, shown: Shown = "people") -> list[Part]:
-    """The layers whose own share changed the most; nothing if none did."""
+    """Return a table of the layers whose own share changed the most; nothing if none did."""
     figure = "macs" if diff.contributors("macs", 1) else "params"
     found = diff.contributors(figure, most)
     if not found:
@@ -117,10 +117,10 @@ def layers(diff: Diff, most: int, shown: Shown = "people") -> list[Part]:
         Column("params", "params", "signed"),
     )
     more = sum(1 for change in diff.changes if change.delta(figure)) - len(found)
-    told = f"and {units.counted(more, 'more layer', 'more layers')}" if more else ""
+    rest = f"and {units.counted(more, 'more layer', 'more layers')}" if more else ""
     return [
         Table(columns, rows(map(_layer, found)), shown=shown),
-        notes(told, style="note", listed=False, apart=False, shown=shown),
+        notes(rest, style="note", listed=False, apart=False, shown=shown),
     ]
 
 
@@ -137,10 +137,10 @@ def _moved(diff: Diff, most: int) -> list[Part]:
     if not diff.moved:
         return []
     more = len(diff.moved) - most
-    told = [Note(text) for text in renamed(diff.moved[:most])]
+    lines = [Note(text) for text in renamed(diff.moved[:most])]
     if more > 0:
-        told.append(Note(f"and {more:,} more", "note"))
-    return [Heading("renamed or moved"), Notes(tuple(told), apart=False, first="  ", hang="    ")]
+        lines.append(Note(f"and {more:,} more", "note"))
+    return [Heading("renamed or moved"), Notes(tuple(lines), apart=False, first="  ", hang="    ")]
 
 
 def renamed(moved: Sequence[tuple[str, str]]) -> Iterable[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from cnncost import units
 from cnncost.budget.diff import FIGURES, Diff
 from cnncost.budget.render import words
-from cnncost.budget.render.diff import MOST, depending, document, renamed
+from cnncost.budget.render.diff import MOST, dependencies, document, renamed
 from cnncost.budget.united import TreeRow, united
 from cnncost.garbage import gc_disabled
 from cnncost.render.document import Document
@@ -19,7 +19,7 @@ from cnncost.report.interactive.tables import parents
 from cnncost.report.naming import OWN
 
 SCHEMA = 1
-"""Version of the data's layout; raise it with each change."""
+"""Version of the data's layout; increment it with each change."""
 _FIGURES = {
     "macs": ("MACs", "count", ("macs",)),
     "params": ("params", "count", ("params",)),
@@ -51,7 +51,7 @@ def program(diff: Diff, names: tuple[str, str]) -> Json:
     rows = united(diff)
     return {
         "schema": SCHEMA, "view": "diff", "title": f"{names[0]} → {names[1]}", "names": list(names),
-        "why": [*words.moves(diff)], "warnings": depending(diff, names),
+        "why": [*words.moves(diff)], "warnings": dependencies(diff, names),
         "moved": [*renamed(diff.moved)],
         "totals": [
             {"name": name, "heading": heading, "look": look, **_triple(diff, rows[0], name, of)}

@@ -29,7 +29,7 @@ def document(
         headline: what the models are.
     """
     changed = {name: diff for name, diff in diffs.items() if differs(diff)}
-    same = [f"{name} ({diff.new.told})" for name, diff in diffs.items() if name not in changed]
+    same = [f"{name} ({diff.new.input_text})" for name, diff in diffs.items() if name not in changed]
     parts: list[Part] = [
         *([_figures(changed)] if changed else []),
         notes(f"the same, module by module: {', '.join(same)}" if same else "", style="shrank"),
@@ -38,12 +38,12 @@ def document(
         changes((((name,), diff) for name, diff in diffs.items()), "model"),
     ]
     models = [{"name": name, **facts(diff, [figure for figure, _, _ in known(diff)])} for name, diff in diffs.items()]
-    told = {"old": names[0], "new": names[1], "models": models, "missing": dict(missing)}
-    return Document("diff", f"{names[0]} → {names[1]}", headline=headline, facts=told, parts=tuple(parts), level=3)
+    data = {"old": names[0], "new": names[1], "models": models, "missing": dict(missing)}
+    return Document("diff", f"{names[0]} → {names[1]}", headline=headline, facts=data, parts=tuple(parts), level=3)
 
 
 def differs(diff: Diff) -> bool:
-    """True if a module, a figure or the inputs changed."""
+    """Return whether a module, a figure or the inputs changed."""
     return bool(diff.changes) or diff.old.inputs != diff.new.inputs or any(_step(diff, name) for name in PEAKS)
 
 
@@ -75,9 +75,9 @@ def _figures(diffs: Mapping[str, Diff]) -> Table:
     for name, diff in diffs.items():
         for figure, old, new in known(diff):
             unit, delta = QUANTITIES[figure].unit, new - old
-            told = Cell(words.signed(delta, unit), style=style(delta)), Cell((old, new), style=style(delta))
+            change = Cell(words.signed(delta, unit), style=style(delta)), Cell((old, new), style=style(delta))
             sides = [_side(diff, side, figure, unit) for side in ("old", "new")]
-            found.append(Row((name, diff.new.inputs, FIGURE_NAMES[figure], *sides, *told)))
+            found.append(Row((name, diff.new.inputs, FIGURE_NAMES[figure], *sides, *change)))
     return Table(columns, tuple(found), shown="people", optional=("input",))
 
 

@@ -14,7 +14,7 @@ from cnncost.report.columns import AT_LEAST, NEITHER
 from cnncost.report.interactive.encoding import Json, number
 
 SCHEMA = 1
-"""Version of the data's layout; raise it with each change."""
+"""Version of the data's layout; increment it with each change."""
 _BOUNDED = frozenset({"macs", "flops", *PEAKS})
 """Figures that are lower bounds if ops without a rule are missing."""
 

@@ -14,7 +14,7 @@ from cnncost.report.columns import AT_LEAST
 from cnncost.report.interactive.encoding import Json, dictionary, number
 
 SCHEMA = 2
-"""Version of the data's layout; raise it with each change."""
+"""Version of the data's layout; increment it with each change."""
 
 
 class Figure(NamedTuple):
@@ -40,24 +40,24 @@ class Figure(NamedTuple):
 
     @property
     def numeric(self) -> bool:
-        """True if the column can be an axis."""
+        """Whether the column can be an axis."""
         return any(value is not None for value in self.values) and not any(isinstance(v, str) for v in self.values)
 
 
 def several(
     names: Sequence[str], figures: Sequence[Figure], *, axes: tuple[str, str], work: Sequence[Hashable] | None,
-    each: str = "", told: Sequence[str] = (), warnings: Sequence[str] = (), notes: Mapping[int, str] | None = None,
+    each: str = "", sentences: Sequence[str] = (), warnings: Sequence[str] = (), notes: Mapping[int, str] | None = None,
 ) -> Json:  # fmt: skip
     """Return the models by column, and the Pareto fronts of each two figures for which `better` is known.
 
     Args:
-        names: of the models.
+        names: names of the models.
         figures: the columns.
-        axes: the two that are drawn first.
+        axes: names of the two figures that are drawn first.
         work: what each model's figures are for, such as its batch size; only models of equal work are compared, in a
             front of their own. None: no fronts, as the figures can't be compared.
         each: what `work` is in words, such as `batch size`, if there is more than one front; the page says it.
-        told: sentences above the plots.
+        sentences: sentences above the plots.
         warnings: sentences that warn, below these.
         notes: by row, what follows the model's name; these rows are highlighted.
     """
@@ -71,7 +71,7 @@ def several(
                  for figure in known],
         "fronts": {} if work is None else {f"{a.name} {b.name}": [*_fronts(a, b, work)]
                                            for a, b in combinations(known, 2) if a.better and b.better},
-        "each": each, "x": axes[0], "y": axes[1], "told": list(told), "warnings": list(warnings),
+        "each": each, "x": axes[0], "y": axes[1], "told": list(sentences), "warnings": list(warnings),
         "rows": {
             "name": list(names), "level": [0] * len(names), "own": [],
             "siblings": {}, "together": {}, "labels": {}, "notes": dict(notes), "biggest": [*notes],

@@ -31,7 +31,7 @@ def signed(number: int, unit: Unit = "count") -> str:
 
 
 def used(judged: Judged) -> str:
-    """The figure; to the last digit where it would look like its bound and is over."""
+    """Return the figure; to the last digit if, rounded, it would look like the bound that it exceeds."""
     unit = judged.rule.quantity.unit
     text = (show_exact if _looks_equal(judged) else show)(judged.used, unit)
     grows = judged.outcome is Outcome.UNCERTAIN and judged.rule.quantity.name != "arithmetic_intensity"
@@ -46,7 +46,7 @@ def bound(judged: Judged) -> str:
 
 
 def _looks_equal(judged: Judged) -> bool:
-    """True if the limit is exceeded, but three digits don't show it."""
+    """Return whether the limit is violated and three digits don't show it."""
     unit, over = judged.rule.quantity.unit, not judged.rule.limit.holds(judged.used, judged.bound)
     return over and show(judged.used, unit) == show(judged.bound, unit)
 
@@ -79,9 +79,9 @@ def complaint(model: ModelCheck, judged: Judged) -> str:
     place = judged.path if judged.modules else model.budget.name
     what = f"{judged.rule.quantity.heading} of {place}"
     limit = judged.rule.limit
-    against = f"{limit.sign} {_beside(judged, judged.bound)}"
+    against = f"{limit.sign} {_distinct_from_used(judged, judged.bound)}"
     if limit.relative and judged.baseline is not None:
-        against += f" (baseline {_beside(judged, judged.baseline)} {limit.text})"
+        against += f" (baseline {_distinct_from_used(judged, judged.baseline)} {limit.text})"
     if judged.outcome is Outcome.UNCERTAIN:
         ops = ", ".join(f"{op} {count}×" for op, count in model.unknown)
         return (
@@ -91,8 +91,8 @@ def complaint(model: ModelCheck, judged: Judged) -> str:
     return f"{what}: {show_exact(judged.used, unit)}, limit {against}: {_off(judged)}"
 
 
-def _beside(judged: Judged, value: Value) -> str:
-    """A value beside the figure that was found: to the last digit where three digits would look like that one."""
+def _distinct_from_used(judged: Judged, value: Value) -> str:
+    """Return a value as shown beside the figure: to the last digit if three digits would look like the figure's."""
     unit = judged.rule.quantity.unit
     same = show(value, unit) == show(judged.used, unit)
     return show_exact(value, unit) if same else show(value, unit)
@@ -124,7 +124,7 @@ def moves(diff: Diff) -> Iterator[str]:
 
 
 def attributed(diff: Diff, name: str) -> str:
-    """`: 83 % in stage3 (kernel 3→5)`; empty where nothing is attributed.
+    """Return `: 83 % in stage3 (kernel 3→5)`; empty if nothing is attributed.
 
     Where other modules went against the total: `: 99 % of −15.5 G in features (removed), +3.86 G elsewhere`.
     """
@@ -143,16 +143,16 @@ def attributed(diff: Diff, name: str) -> str:
 
 
 def contributions(diff: Diff, name: str, most: int) -> str:
-    """`layer3 +1.00 G, layer4 +0.70 G and 2 more +0.1 G`: the parts of the model, which add up to the change."""
+    """Return `layer3 +1.00 G, layer4 +0.70 G and 2 more +0.1 G`: the model's children, which add up to the change."""
     steps: dict[str, int] = {}
     for change in diff.changes:
         first = change.place.partition(".")[0]
         steps[first] = steps.get(first, 0) + change.delta(name)
     ranked = sorted(((step, place) for place, step in steps.items() if step), key=lambda s: -abs(s[0]))
-    told = [f"{place or 'its own forward'} {signed(step)}" for step, place in ranked[:most]]
+    listed = [f"{place or 'its own forward'} {signed(step)}" for step, place in ranked[:most]]
     rest = ranked[most:]
     more = f" and {len(rest)} more {signed(sum(step for step, _ in rest))}" if rest else ""
-    return ", ".join(told) + more
+    return ", ".join(listed) + more
 
 
 def change_of(change: Change) -> str:

@@ -47,6 +47,6 @@ def dtype_of(name: str | None, default: torch.dtype, where: str) -> torch.dtype:
     dtype = getattr(torch, name, None)
     if not isinstance(dtype, torch.dtype):
         raise InputError(
-            f"{where}: {name!r} is no dtype of torch; expected for example float32, float16, bfloat16, int64, bool"
+            f"{where}: {name!r} is not a dtype of torch; expected for example float32, float16, bfloat16, int64, bool"
         )
     return dtype

@@ -1,4 +1,4 @@
-"""Compact forms of the page's data: large ints as text, texts by index, curves and spans as runs."""
+"""Compact forms of the page's data: large ints as strings, strings by index, curves and spans run-length encoded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory while a run goes on: bytes by use at each node, and who holds them."""
+"""Memory over the course of a run: bytes by use at each node, and the modules that hold them."""
 
 from __future__ import annotations
 

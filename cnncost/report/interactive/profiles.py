@@ -22,16 +22,16 @@ _BOUNDS = {"compute": "c", "memory": "m", "launch": "l", "": "-"}
 
 
 class Profiles:
-    """Assigns an index to each distinct profile: a set of (index of the op, how often it runs)."""
+    """Assigns an index to each distinct profile: a set of (index of a distinct op, how often it runs)."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.distinct: DistinctOps = distinct_ops(graph)
-        self._of_path: dict[str, Counter[int]] = {}
+        self._ops_by_path: dict[str, Counter[int]] = {}
         for node, op in zip(graph.nodes, self.distinct.of_node, strict=True):
             path = graph.scopes[graph.calls[node.call].scope].path
-            self._of_path.setdefault(path, Counter())[op] += 1
-        self._known: dict[frozenset[tuple[int, int]], int] = {}
+            self._ops_by_path.setdefault(path, Counter())[op] += 1
+        self._profiles: dict[frozenset[tuple[int, int]], int] = {}
 
     def of(self, tree: Sequence[TreeItem]) -> list[int]:
         """Return the profile's index of each row; a parent's profile includes the ops of its descendants."""
@@ -39,18 +39,19 @@ class Profiles:
         for i, (item, _) in enumerate(tree):
             if item.own or not item.children:
                 for path in item.paths:
-                    counters[i].update(self._of_path.get(path, {}))
+                    counters[i].update(self._ops_by_path.get(path, {}))
+        # from the last row to row 1, so that a row is complete before it is added to its parent; row 0 has none
         for i, above in reversed([*enumerate(parents(level for _, level in tree))][1:]):
             counters[above].update(counters[i])
-        return [self._known.setdefault(frozenset(each.items()), len(self._known)) for each in counters]
+        return [self._profiles.setdefault(frozenset(each.items()), len(self._profiles)) for each in counters]
 
     def encoded(self) -> tuple[Json, list[Json]]:
         """Return the intensities (FLOP/byte) by profile, and the devices, each with seconds and bounds by profile."""
-        profiles = [*self._known]
-        devices = [self._on(device, profiles) for device in built_in().values()]
-        return {"intensity": self._intensities(profiles)}, devices
+        profiles = [*self._profiles]
+        devices = [self._times_on(device, profiles) for device in built_in().values()]
+        return {"intensity": self._intensity_by_profile(profiles)}, devices
 
-    def _intensities(self, profiles: Sequence[frozenset[tuple[int, int]]]) -> list[float | None]:
+    def _intensity_by_profile(self, profiles: Sequence[frozenset[tuple[int, int]]]) -> list[float | None]:
         costs = [cost_of(op.spec) for op in self.distinct.ops]
         found = []
         for profile in profiles:
@@ -59,7 +60,7 @@ class Profiles:
             found.append(sum(n * cost.flops for cost, n in known) / nbytes if nbytes else None)
         return found
 
-    def _on(self, device: Device, profiles: Sequence[frozenset[tuple[int, int]]]) -> Json:
+    def _times_on(self, device: Device, profiles: Sequence[frozenset[tuple[int, int]]]) -> Json:
         about: Json = {
             "name": device.name, "title": device.title, "kind": device.kind, "year": device.year,
             "flops": device.flops, "bandwidth": device.bandwidth, "memory": device.memory, "power": device.power,

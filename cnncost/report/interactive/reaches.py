@@ -28,7 +28,7 @@ def encoded(report: ReportData, tree: Sequence[TreeItem]) -> tuple[Json, str]:
     tables: dict[tuple[tuple[int, int] | None, ...], int] = {}
     fields: dict[str, int] = {}
     written: list[Json] = []
-    of: dict[str, int] = {}
+    field_of_path: dict[str, int] = {}
     for index, call in enumerate(report.graph.calls):
         field = found.of(index) if call.index == 0 else None
         if field is None:
@@ -36,11 +36,11 @@ def encoded(report: ReportData, tree: Sequence[TreeItem]) -> tuple[Json, str]:
         units = list(found.units(index).values())
         axes = [_table(each, tables) for each in found.boxes(index) or ()]
         about = _field(field, units, axes)
-        place = fields.setdefault(repr(about), len(written))
+        place = fields.setdefault(repr(about), len(written))  # repr, as a dict can't be a key
         if place == len(written):
             written.append(about)
-        of[report.graph.scopes[call.scope].path] = place
-    rows = {i: of[item.paths[0]] for i, (item, _) in enumerate(tree) if item.paths[0] in of}
+        field_of_path[report.graph.scopes[call.scope].path] = place
+    rows = {i: field_of_path[item.paths[0]] for i, (item, _) in enumerate(tree) if item.paths[0] in field_of_path}
     images = [{"input": image.number, "size": list(image.size)} for image in found.images]
     return {"images": images, "fields": written, "of": rows, "tables": [progressions(spans) for spans in tables]}, ""
 
@@ -54,7 +54,7 @@ def _field(field: ReceptiveField, units: list[int], axes: list[Json]) -> Json:
 
 
 def _table(found: Boxes | None, tables: dict[tuple[tuple[int, int] | None, ...], int]) -> Json:
-    """Return the index of a table of spans, and the unit's axes that it is indexed by."""
+    """Return the index of a table of spans, and the layer's spatial axes that the table is indexed by."""
     if found is None:
         return None
     return {"along": list(found.along), "table": tables.setdefault(found.spans, len(tables))}

@@ -21,7 +21,7 @@ _MOST_ROWS_IN_NOTEBOOK = 300
 _MOST_MODULES = 10_000
 """A notebook stores its pages: a model with more modules gets no program there."""
 SCHEMA = 1
-"""Version of the program's data; raised when the data's form changes."""
+"""Version of the program's data, incremented when its format changes."""
 
 
 def interactive(report: ReportData, depth: int | None = None) -> Document:
@@ -31,7 +31,7 @@ def interactive(report: ReportData, depth: int | None = None) -> Document:
 
 
 def small(report: ReportData) -> Document:
-    """Return the page for a notebook: static is only a shortened module tree; a large model gets no program."""
+    """Return the page for a notebook: its static part is a shortened module tree; a large model gets no program."""
     plain = page(report, whole=False, most=_MOST_ROWS_IN_NOTEBOOK)
     with gc_disabled():
         return plain if len(report.modules) > _MOST_MODULES else replace(plain, program=_summary(report))
@@ -77,7 +77,7 @@ def _summary(report: ReportData) -> Json:
 
 
 def _rows(tree: list[TreeItem]) -> dict[str, int]:
-    """Return each module's row by its path; of a module with children, the row of its own share if there is one."""
+    """Return each module's row by its path; of a module with children, its `(own)` row if there is one."""
     found: dict[str, int] = {}
     for i, (item, _) in enumerate(tree):
         if item.own or item.paths[0] not in found:

@@ -7,9 +7,9 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from cnncost.errors import CnncostError
-from cnncost.render.values import show
-from cnncost.report import columns as known
-from cnncost.report.columns import Column
+from cnncost.render.values import plain, show
+from cnncost.report import columns as report_columns
+from cnncost.report.columns import Column, without
 from cnncost.report.data import ReportData
 from cnncost.report.entries import full_name, note
 from cnncost.report.fields import with_receptive_fields
@@ -17,7 +17,7 @@ from cnncost.report.further import with_columns, with_memory
 from cnncost.report.interactive.encoding import Json, dictionary, number
 from cnncost.report.outline import Item, depth_of, outline, visible
 from cnncost.report.rows import Layer, Module, several
-from cnncost.report.schema import Look, changed, names, total
+from cnncost.report.schema import SIZES, Look, changed, names, stored, total
 from cnncost.report.tree import by_module, windows_of
 
 _HIDDEN = frozenset({"path", "depth", "calls", "unknown", "mask_unknown"})
@@ -85,10 +85,16 @@ def parents(levels: Iterable[int]) -> list[int]:
 
 def columns_of(wide: ReportData) -> list[Column]:
     """Return the columns after the row's name, without those that are empty in all rows."""
-    shown, _ = known.table(wide, "module")
+    shown, _ = report_columns.table(wide, "module")
     hidden: frozenset[str] = _HIDDEN | (set() if wide.totals.frozen_params else {"trainable_params", "frozen_params"})
-    found = [column for column in shown if column.name not in hidden and any(_has(column, row) for row in wide.modules)]
-    return sorted(found, key=lambda column: _LAST.index(column.name) if column.name in _LAST else -1)
+    found = [column for column in without(shown, hidden) if any(_has(column, row) for row in wide.modules)]
+    return sorted(found, key=_place)
+
+
+def _place(column: Column) -> int:
+    """Return the place among the last columns of a column, or of the one that it is derived from; -1 before them."""
+    name = stored(Module, column.name)
+    return _LAST.index(name) if name in _LAST else -1
 
 
 def _has(column: Column, row: Module) -> bool:
@@ -111,9 +117,9 @@ def encoded(tree: Sequence[TreeItem], wide: Widened, columns: Sequence[Column]) 
     `own` and `biggest` list row numbers; dicts by row number leave out most rows. `together` is the number of modules
     that a folded row sums, `labels` their first and last path.
     """
-    extra = _filled(columns)
+    extra = _widened_columns(columns)
     rows = [_row(each.item, wide, extra) for each in tree]
-    numeric = [column for column in columns if column.look in {"count", "bytes", "ratio"}]
+    numeric = [column for column in columns if column.look in SIZES]
     marks: dict[str, dict[int, str]] = {}
     for i, row in enumerate(rows):
         if row.unknown or row.mask_unknown:
@@ -140,12 +146,12 @@ def encoded(tree: Sequence[TreeItem], wide: Widened, columns: Sequence[Column]) 
 
 
 def _values(column: Column, rows: Sequence[Module]) -> Iterator[Any]:
-    """Of a column: `column.of` each row, of which none is a total."""
+    """Yield a column's value in each row: as `column.of`, which would also ask whether the row is a total."""
     return map(attrgetter(column.attribute or column.name), rows)
 
 
 def _texts(look: Look, values: Iterable[Any]) -> Iterator[str]:
-    """Values as they are shown; many rows have the same."""
+    """Yield values as displayed; each distinct value is formatted once, as many rows have the same."""
     known: dict[Any, str] = {}
     for value in values:
         if value not in known:
@@ -154,7 +160,7 @@ def _texts(look: Look, values: Iterable[Any]) -> Iterator[str]:
 
 
 def _number(value: Any) -> Json:
-    return number(value) if isinstance(value, int) else value
+    return number(value) if isinstance(value, int) else plain(value)
 
 
 def _is_own_row(item: Item, path: str) -> bool:
@@ -162,7 +168,7 @@ def _is_own_row(item: Item, path: str) -> bool:
     return path in item.paths and (item.own or not item.children)
 
 
-def _filled(columns: Sequence[Column]) -> list[Column]:
+def _widened_columns(columns: Sequence[Column]) -> list[Column]:
     """Return the columns that only the widened report fills, without derived ones, which follow from them."""
     stored = {*names(Module, "sum"), *names(Module, "any"), *names(Module, "no")}
     return [column for column in columns if column.group and (column.attribute or column.name) in stored]

@@ -17,5 +17,21 @@ from cnncost.frontends.torch.lowering import (
 )
 from cnncost.frontends.torch.lowering.registry import OpCall, is_known, lower
 
-__all__ = ["OpCall", "backward", "collectives", "detection", "is_known", "linalg", "losses", "lower", "moves",
-           "optimizers", "products", "quantized", "sparse", "tables", "views", "windows"]  # fmt: skip
+__all__ = [
+    "OpCall",
+    "backward",
+    "collectives",
+    "detection",
+    "is_known",
+    "linalg",
+    "losses",
+    "lower",
+    "moves",
+    "optimizers",
+    "products",
+    "quantized",
+    "sparse",
+    "tables",
+    "views",
+    "windows",
+]

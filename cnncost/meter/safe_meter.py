@@ -21,12 +21,12 @@ class MeterWarning(UserWarning):
     """A callback reports rates without FLOPs or MFU, because the model can't be analyzed or the device is unknown."""
 
 
-class Watched:
+class SafeMeter:
     """A Meter that turns a failure into one warning; afterwards, rates have no FLOPs.
 
     Args:
         model: the module whose forward is called.
-        way_out: advice for the warning: what the user can do if the model can't be analyzed.
+        advice: advice for the warning: what the user can do if the model can't be analyzed.
         example: inputs that the model itself provides, used if those of a batch can't be analyzed.
         options: those of `cnncost.Meter`.
 
@@ -35,8 +35,8 @@ class Watched:
         report: report of the first analyzed step; None before it, or if it failed.
     """
 
-    def __init__(self, model: nn.Module, way_out: str, example: Any = None, **options: Any) -> None:
-        self._way_out, self._tried = way_out, False
+    def __init__(self, model: nn.Module, advice: str, example: Any = None, **options: Any) -> None:
+        self._advice, self._tried = advice, False
         self._by_number = False
         self._example = example
         self._model, self._options = model, options
@@ -106,7 +106,7 @@ class Watched:
     def _warn(self, error: Exception, lacking: str) -> None:
         reason = " ".join(str(error).split()) or type(error).__name__
         warnings.warn(
-            f"cnncost: rates are without {lacking}, as the model could not be analyzed: {reason}; {self._way_out}",
+            f"cnncost: rates are without {lacking}, as the model could not be analyzed: {reason}; {self._advice}",
             MeterWarning, stacklevel=4,
         )  # fmt: skip
 

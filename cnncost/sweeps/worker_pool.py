@@ -1,4 +1,4 @@
-"""Where a sweep's tasks run: in this process, in others of this machine, on a Dask cluster or on Ray, all by joblib."""
+"""The workers of a sweep: this process, others of this machine, a Dask cluster or Ray, all by joblib."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from cnncost.sweeps.work import prepare
 Backend: TypeAlias = Literal["processes", "dask", "ray"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 _WAIT = 10
-"""Seconds for a scheduler to answer."""
+"""Seconds to wait for a scheduler's answer."""
 
 
-class Crew:
-    """Workers, by joblib's backend.
+class WorkerPool:
+    """Workers of one of joblib's backends.
 
     Args:
         backend: "processes" of this machine, "dask" or "ray".
-        scheduler: address of the Dask scheduler or of the Ray cluster; Ray alone can do without: it starts one here.
-        jobs: processes, or most tasks at a time on a cluster; None: all cores, all workers.
-        timeout: seconds for a point, by the clock; None: any.
-        ready: called first in each process of this machine: what it takes is no point's time.
+        scheduler: address of the Dask scheduler or of the Ray cluster; without one, Ray starts a cluster here.
+        jobs: number of processes, or of simultaneous tasks on a cluster; None: all cores, all workers.
+        timeout: wall-clock limit for a point in seconds; None: no limit.
+        ready: called first in each process of this machine; its time does not count as a point's.
 
     Attributes:
-        processes: those of this machine; None: tasks go to this process, or to a cluster.
-        streams: whether answers come as they are found; else those of several tasks come together.
-        timeout: as given.
+        processes: the processes of this machine; None: tasks run in this process or on a cluster.
+        streams: whether answers arrive one by one; else those of several tasks arrive together.
+        timeout: the argument.
 
     Raises:
-        InputError: an unknown backend, no scheduler for Dask, or one for processes; a timeout that is no time.
+        InputError: an unknown backend, no scheduler for Dask, one for processes, or a timeout that is not above 0.
         MissingPackageError: joblib, Dask or Ray is not installed.
         SweepError: the scheduler can't be reached.
     """
@@ -64,7 +64,7 @@ class Crew:
 
     def _processes(self, _: str | None) -> None:
         self.workers, self._how = self._jobs or os.cpu_count() or 1, {"n_jobs": 1}
-        if self.workers > 1 or self.timeout is not None:  # what hangs can be ended from another process alone
+        if self.workers > 1 or self.timeout is not None:  # only from another process can a hanging call be killed
             self.processes = Processes(self.workers, self.timeout, self._ready)
             self._close.append(self.processes.end)
 
@@ -103,11 +103,11 @@ class Crew:
         self._broken = (ray.exceptions.RayError,)
 
     def work(self, function: Callable[..., Any], given: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
-        """Call a function with each of the arguments, which are taken as workers are free; answers in any order.
+        """Call a function with each tuple of arguments, taken as workers become free; yields answers in any order.
 
         Raises:
-            WorkersDied: a worker is gone, and what it was at has no answer.
-            SweepError: the cluster is gone.
+            WorkersDied: a worker died, so that its task has no answer.
+            SweepError: the cluster can't be reached any more.
         """
         joblib = self._joblib
         how: dict[str, Any] = {"batch_size": 1, "pre_dispatch": f"{2 * self.workers}"}
@@ -127,7 +127,7 @@ class Crew:
             ) from None
 
     def close(self) -> None:
-        """End what this crew has started."""
+        """Shut down everything that was started for this pool."""
         while self._close:
             with suppress(Exception):
                 self._close.pop()()
@@ -139,8 +139,8 @@ class Crew:
         self.close()
 
 
-class WorkersDied(Exception):  # noqa: N818  # the runner goes on after it
-    """Workers died in the midst of their tasks."""
+class WorkersDied(Exception):  # noqa: N818  # the runner catches it and goes on
+    """A worker died while it had a task."""
 
 
 def _imported(module: str, extra: str) -> Any:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from cnncost.errors import DeviceError
-from cnncost.meter.watched import MeterWarning, Watched, number_of
+from cnncost.meter.safe_meter import MeterWarning, SafeMeter, number_of
 
 
 class Net(nn.Module):
@@ -154,7 +154,7 @@ def test_an_unknown_device_raises_when_the_callback_is_created(lightning):
 
 def test_a_device_without_a_peak_for_the_dtype():
     with pytest.warns(MeterWarning, match="without MFU"):
-        watched = Watched(Net(), "leave it out", device="gtx580", dtype="bfloat16")
+        watched = SafeMeter(Net(), "leave it out", device="gtx580", dtype="bfloat16")
     watched.try_out(lambda: torch.rand(2, 8))
     for _ in range(3):
         watched.step(lambda: torch.rand(2, 8))
@@ -186,10 +186,10 @@ class Odd(NamedTuple):
     values: torch.Tensor
 
 
-@pytest.mark.filterwarnings("ignore::cnncost.meter.watched.MeterWarning")
+@pytest.mark.filterwarnings("ignore::cnncost.meter.safe_meter.MeterWarning")
 @pytest.mark.parametrize("batch", [torch.zeros(0, 8), Odd(torch.zeros(4, 8))], ids=["no example", "odd"])
 def test_a_batch_of_unknown_size_does_not_abort_training(batch):
-    watched = Watched(NoForward(), "give an example")
+    watched = SafeMeter(NoForward(), "give an example")
     for given in (torch.zeros(4, 8), torch.zeros(4, 8), batch, torch.zeros(4, 8)):
         watched.step(lambda given=given: given)
     watched.lap()  # may return None: the number of examples of one step is unknown

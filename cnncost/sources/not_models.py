@@ -1,4 +1,4 @@
-"""MODEL as an existing file or folder that is no model: says what it is, and what to pass instead."""
+"""MODEL as a file or folder that is not a model: the error says what it is, and what to pass instead."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _KNOWN = {
         "path/to/file.py:build, with its arguments by --model-args",
     ),
 }  # fmt: skip
-_UNREADABLE = f"no file that torch.load reads; give the model's class, as {_CLASS}"
-_HEADER = 100_000_000
+_UNREADABLE = f"not a file that torch.load reads; give the model's class, as {_CLASS}"
+_MAX_HEADER = 100_000_000
 """Maximum header size in bytes of safetensors, by its format."""
 
 
@@ -49,7 +49,7 @@ def load(spec: str) -> NoReturn:
 
 
 def missing(path: Path) -> str:
-    """Message that there is no such file, with similar names."""
+    """Return a message that there is no such file, with similar names."""
     if not path.parent.is_dir():
         return f"no such file: there is no folder {path.parent}"
     names = [each.name for each in path.parent.iterdir() if each.suffix == path.suffix]
@@ -57,7 +57,7 @@ def missing(path: Path) -> str:
 
 
 def is_path(spec: str) -> bool:
-    """Whether a MODEL without a colon is a path: it exists, or has the form of a path."""
+    """Return whether a MODEL without a colon is a path: it exists, or looks like one."""
     path = Path(spec)
     return path.exists() or "/" in spec or path.suffix.lower() in {*_KNOWN, *_WEIGHTS, ".safetensors", ".py"}
 
@@ -80,10 +80,10 @@ def _description(path: Path) -> str:
         return _KNOWN[ending].format(name=path.name)
     if ending in _WEIGHTS:
         return _saved_by_torch(path)
-    return f"no file that a model is in; expected {_CLASS}, a program of torch.export (.pt2) or a saved report (.json)"
+    return f"not a file with a model; expected {_CLASS}, a program of torch.export (.pt2) or a saved report (.json)"
 
 
-def _counted(what: str, shapes: list[tuple[int, ...]]) -> str:
+def _tensors_of(what: str, shapes: list[tuple[int, ...]]) -> str:
     if not shapes:
         return f"{what} without tensors, and no code; give the model's class, as {_CLASS}"
     tensors, numbers = len(shapes), sum(math.prod(shape) for shape in shapes)
@@ -94,13 +94,13 @@ def _counted(what: str, shapes: list[tuple[int, ...]]) -> str:
 
 
 def _safetensors(path: Path) -> str:
-    """Read the header: its length in 8 bytes, then JSON with the shape of each tensor."""
+    """Describe a file of safetensors by its header: its length in 8 bytes, then JSON with the shape of each tensor."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, _HEADER)))
+            header = json.loads(file.read(min(length, _MAX_HEADER)))
         shapes = [tuple(map(int, each["shape"])) for name, each in header.items() if name != "__metadata__"]
-        return _counted("a state dict", shapes)
+        return _tensors_of("a state dict", shapes)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error):
         return f"a .safetensors file that can't be read; a cost needs the model's class: give it as {_CLASS}"
 
@@ -128,11 +128,11 @@ def _saved_by_torch(path: Path) -> str:
         )
     except Exception:  # noqa: BLE001  # torch may raise anything for a foreign file
         return _UNREADABLE
-    return _counted("a state dict" if isinstance(content, dict) else "a saved object", list(_shapes(content)))
+    return _tensors_of("a state dict" if isinstance(content, dict) else "a saved object", list(_shapes(content)))
 
 
 def _names(path: Path) -> list[str]:
-    """Names in a zip archive; empty if it is none."""
+    """Return the names in a zip archive; empty if the file is none."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
@@ -141,7 +141,7 @@ def _names(path: Path) -> list[str]:
 
 
 def _shapes(found: Any, depth: int = 4) -> Iterator[tuple[int, ...]]:
-    """Shapes of all tensors in nested dicts and lists, up to the usual depth of checkpoints."""
+    """Yield the shapes of all tensors in nested dicts and lists, as deep as checkpoints are usually nested."""
     if hasattr(found, "shape"):
         yield tuple(found.shape)
     elif depth and isinstance(found, dict):
