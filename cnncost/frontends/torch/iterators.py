@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import BuiltinFunctionType, GeneratorType, MethodType
 from typing import Any
@@ -25,15 +25,19 @@ class Running:
     """Iterators that are not copied, with their current positions."""
 
     def __init__(self) -> None:
-        self._seen: list[tuple[str, Iterator[Any], tuple[Any, ...]]] = []
+        self._seen: list[tuple[str, Any, Callable[[], Any], Any]] = []
 
     def add(self, iterator: Iterator[Any], where: str) -> None:
         """Add an iterator. `where` describes what holds it, for error messages."""
-        self._seen.append((where, iterator, _position(iterator)))
+        self.add_position(iterator, where, lambda: _position(iterator))
+
+    def add_position(self, value: Any, where: str, position: Callable[[], Any]) -> None:
+        """Add another object that can't be copied; the result of `position` changes when it advances."""
+        self._seen.append((where, value, position, position()))
 
     def check(self) -> None:
         """Raise ForwardError if any has advanced."""
-        moved = next(((where, one) for where, one, then in self._seen if _position(one) != then), None)
+        moved = next(((where, one) for where, one, position, then in self._seen if position() != then), None)
         if moved is None:
             return
         where, iterator = moved

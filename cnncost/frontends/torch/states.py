@@ -1,90 +1,161 @@
-"""Save and restore objects whose state is not in attributes: random number generators, arrays, byte buffers."""
+"""Save and restore objects whose state is no attribute and no item: random generators, buffers, files, events."""
 
 from __future__ import annotations
 
+import array
+import ctypes
+import io
+import mmap
 import random
-from array import array
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from multiprocessing import sharedctypes
+from queue import SimpleQueue
+from threading import Event, Semaphore
+from typing import Any
 
 import torch
 
-Undo: TypeAlias = Callable[[], bool]
-"""Restores an object; returns whether it had changed."""
+from cnncost.frontends.torch.rebuilt import state
 
 _SMALL = 1 << 20
-"""Maximum size in bytes of arrays whose values are saved."""
+"""Maximum size in bytes of arrays and buffers whose contents are saved."""
+_OF_C: Any = (ctypes._SimpleCData, ctypes.Array, ctypes.Structure, ctypes.Union)
+
+Undo = Callable[[], bool]
+"""Restores an object; returns whether it had changed."""
+State = tuple[Callable[[], Any], Callable[[Any], object]]
+"""Reads an object's state as something that `==` compares, and sets it."""
 
 
 def undo_of(value: Any, kind: type) -> Undo | None:
-    """Save the state of a generator, array or buffer; returns a function that restores it; None for others."""
-    if isinstance(value, random.Random):
-        return _random(value)
-    if kind is torch.Generator:
-        state = value.get_state()
-        return lambda: not torch.equal(value.get_state(), state) and bool(value.set_state(state))
-    if kind is bytearray or kind is array:
-        return _buffer(value) if memoryview(value).nbytes <= _SMALL else _nothing
-    if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
-        return _array(value) if value.nbytes <= _SMALL and not value.dtype.hasobject else _nothing
-    if kind.__module__.startswith("numpy.random") and hasattr(value, "bit_generator"):
-        return _numpy(value)
+    """Save the state of an object, and return what restores it. None for other objects, and large or closed ones."""
+    found = _state_of(value, kind)
+    if found is None:
+        return None
+    read, write = found
+    try:
+        then = read()
+    except (OSError, ValueError, NotImplementedError):  # closed meanwhile; the system's entropy has no state
+        return None
+
+    def restore() -> bool:
+        try:
+            if read() == then:
+                return False
+        except OSError:
+            pass  # a text file that is iterated over doesn't tell its position, but takes one
+        write(then)
+        return True
+
+    return restore
+
+
+def position(value: Any) -> Callable[[], Any] | None:
+    """Return a function whose result changes when something is taken that can't be put back; None if all can be."""
+    if isinstance(value, SimpleQueue):
+        return value.qsize
+    if isinstance(value, io.TextIOWrapper) and _is_read(value):
+        try:
+            value.tell()
+        except OSError:  # iterated over
+            return lambda: (value.buffer.tell(), state(value))  # bytes read ahead, and characters taken from those
     return None
 
 
-def _nothing() -> bool:
-    """Restore nothing: the array is too large to be saved, or contains objects."""
-    return False
+def _state_of(value: Any, kind: type) -> State | None:
+    if isinstance(value, random.Random):
+        return value.getstate, value.setstate
+    if kind is torch.Generator:
+        return lambda: _Saved(value.get_state()), lambda then: value.set_state(then.state)
+    if kind.__module__.partition(".")[0] == "numpy":
+        return _of_numpy(value, kind)
+    if isinstance(value, (bytearray, array.array, mmap.mmap, memoryview)):
+        return _of_buffer(value)
+    if isinstance(value, sharedctypes.SynchronizedBase):
+        value = value.get_obj()
+    if isinstance(value, _OF_C):
+        return _of_c(value)
+    if isinstance(value, io.IOBase):
+        return _of_file(value)
+    if isinstance(value, Event):
+        return value.is_set, lambda was: value.set() if was else value.clear()
+    if isinstance(value, Semaphore):
+        return lambda: value._value, lambda count: setattr(value, "_value", count)
+    return None
 
 
-def _random(generator: random.Random) -> Undo:
-    try:
-        state = generator.getstate()
-    except NotImplementedError:  # `SystemRandom` has no state
-        return _nothing
-
-    def undo() -> bool:
-        moved = bool(generator.getstate() != state)
-        generator.setstate(state)
-        return moved
-
-    return undo
-
-
-def _buffer(buffer: Any) -> Undo:
-    then = buffer[:]
-
-    def undo() -> bool:
-        if buffer == then:
-            return False
-        buffer[:] = then
-        return True
-
-    return undo
+def _of_numpy(value: Any, kind: type) -> State | None:
+    if kind.__name__ == "ndarray":
+        if value.nbytes > _SMALL or value.dtype.hasobject:
+            return None
+        return lambda: _Saved(value.copy()), lambda then: value.__setitem__(..., then.state)
+    if not kind.__module__.startswith("numpy.random"):
+        return None
+    value = getattr(value, "bit_generator", value)
+    if hasattr(value, "get_state"):  # RandomState
+        return lambda: _Saved(value.get_state(legacy=False)), lambda then: value.set_state(then.state)
+    if hasattr(value, "state"):
+        return lambda: _Saved(value.state), lambda then: setattr(value, "state", then.state)
+    return None
 
 
-def _array(values: Any) -> Undo:
-    then = values.copy()
-
-    def undo() -> bool:
-        if values.shape == then.shape and values.tobytes() == then.tobytes():
-            return False
-        values[...] = then
-        return True
-
-    return undo
+def _of_buffer(value: Any) -> State | None:
+    size = value.nbytes if isinstance(value, memoryview) else len(value) * getattr(value, "itemsize", 1)
+    if size > _SMALL or (isinstance(value, memoryview) and (value.readonly or value.ndim != 1)):
+        return None
+    if isinstance(value, memoryview):
+        return value.tobytes, lambda then: value.cast("B").__setitem__(slice(None), then)
+    copy = (lambda: value[:]) if not isinstance(value, mmap.mmap) else (lambda: bytes(value[:]))
+    return copy, lambda then: value.__setitem__(slice(None), then)
 
 
-def _numpy(generator: Any) -> Undo:
-    state = generator.bit_generator.state
-
-    def undo() -> bool:
-        if str(generator.bit_generator.state) == str(state):
-            return False
-        generator.bit_generator.state = state
-        return True
-
-    return undo
+def _of_c(value: Any) -> State | None:
+    address, size = ctypes.addressof(value), ctypes.sizeof(value)
+    if size > _SMALL:
+        return None
+    return lambda: ctypes.string_at(address, size), lambda then: ctypes.memmove(address, then, size)
 
 
-__all__ = ["Undo", "undo_of"]
+def _of_file(value: Any) -> State | None:
+    """What is read next; what forward writes to a file on disk stays written."""
+    if not _is_read(value):
+        return None
+    if isinstance(value, (io.BytesIO, io.StringIO)) and _length(value) <= _SMALL:
+        memory: Any = value  # the stubs lack its protocol: contents, position and attributes
+        return lambda: memory.__getstate__()[:-1], lambda then: memory.__setstate__((*then, None))
+    return value.tell, value.seek
+
+
+def _is_read(file: Any) -> bool:
+    return not file.closed and bool(file.seekable()) and bool(file.readable())
+
+
+def _length(file: Any) -> int:
+    here = file.tell()
+    end = file.seek(0, io.SEEK_END)
+    file.seek(here)
+    return int(end)
+
+
+class _Saved:
+    """A state that may hold arrays, compared by value."""
+
+    def __init__(self, state: Any) -> None:
+        self.state = state
+        self._key = _by_value(state)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Saved) and other._key == self._key
+
+    __hash__ = None  # type: ignore[assignment]  # mutable contents
+
+
+def _by_value(state: Any) -> Any:
+    if isinstance(state, dict):
+        return {name: _by_value(part) for name, part in state.items()}
+    if hasattr(state, "tobytes"):
+        return state.shape, state.tobytes()
+    return state.tolist() if isinstance(state, torch.Tensor) else state
+
+
+__all__ = ["Undo", "position", "undo_of"]

@@ -6,8 +6,10 @@ Watched objects are not copied, and forward may write to them: a cache in a glob
 
 from __future__ import annotations
 
-from collections import OrderedDict, UserDict, UserList, deque
+from argparse import Namespace
+from collections import ChainMap, OrderedDict, UserDict, UserList, deque
 from collections.abc import Callable, Container, Iterator
+from configparser import RawConfigParser, SectionProxy
 from contextlib import contextmanager
 from functools import partial
 from operator import is_
@@ -22,14 +24,17 @@ from torch import nn
 
 from cnncost.frontends.torch.iterators import Running, copy_of, is_iterator
 from cnncost.frontends.torch.kinds import ATOMS, of_system, slots
-from cnncost.frontends.torch.states import Undo, undo_of
+from cnncost.frontends.torch.states import Undo, position, undo_of
 from cnncost.frontends.torch.surroundings import ABSENT, Reach, described, set_value, value_of
 
 _MAX_WATCHED = 20_000
 """Maximum number of objects to watch."""
 _LONG = 10_000
 """Maximum length of containers whose items are watched, too; a longer container is watched without its items."""
-_OPEN = (UserDict, UserList, WeakKeyDictionary, WeakValueDictionary, WeakSet, SimpleNamespace, local, Queue)
+_OPEN = (
+    UserDict, UserList, ChainMap, WeakKeyDictionary, WeakValueDictionary, WeakSet, SimpleNamespace, Namespace,
+    RawConfigParser, SectionProxy, local, Queue,
+)  # fmt: skip
 """Standard library classes that models keep state in."""
 
 _FUNCTIONS = frozenset({FunctionType, MethodType, BuiltinFunctionType, partial})
@@ -132,6 +137,9 @@ class Watch:
             self._set(value)
         elif isinstance(value, (tuple, frozenset)):
             pending.extend(value if len(value) < _LONG else ())
+            return
+        elif (moves := position(value)) is not None:
+            self.running.add_position(value, self._where, moves)
             return
         elif (undo := undo_of(value, kind)) is not None:
             self._note(undo)
