@@ -16,7 +16,6 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from enum import Enum
 from functools import _lru_cache_wrapper, partial
-from queue import Queue
 from threading import local
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -194,6 +193,7 @@ class Copier:
     def _method(self, method: MethodType) -> Any:
         owner = method.__self__
         if isinstance(owner, type):
+            self.code.method_of(owner, method)
             return method
         mapped, function = self.value(owner), self.value(method.__func__)
         return method if mapped is owner and function is method.__func__ else MethodType(function, mapped)
@@ -222,7 +222,7 @@ class Copier:
             copy.__dict__.update({k: self._value(v, type(v)) for k, v in value.__dict__.items()})
             return copy
         if kind.__module__ in RESOURCES:
-            if isinstance(value, Queue) and self._leave is not None:
+            if self._leave is not None:
                 self._leave(value)
             return value
         if kind.__module__.startswith(STATES_OF_SPLIT_MODULES) and kind.__dictoffset__:

@@ -38,6 +38,11 @@ class FoundCode:
         if kind not in _BARE:
             self.add(kind)
 
+    def method_of(self, kind: type, method: MethodType) -> None:
+        """Note a class, and a method that is bound to it."""
+        self.add(kind)
+        self.add(method.__func__)
+
     def clear(self) -> None:
         """Drop all references."""
         self.all.clear()

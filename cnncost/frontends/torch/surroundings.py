@@ -8,10 +8,12 @@ and of the functions and classes that these name, once for each set of classes.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from functools import _lru_cache_wrapper
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
+from weakref import ref
 
 import torch
 
@@ -53,8 +55,42 @@ class Reach(NamedTuple):
     caches: tuple[Any, ...]
 
 
-_CACHE: dict[tuple[int, ...], tuple[tuple[Any, ...], Reach, list[int]]] = {}
+class _Found(NamedTuple):
+    """A variable with the code that it held, a function, class or module, weakly if that can be; or its data's type."""
+
+    variable: Variable
+    is_code: bool
+    held: Any
+
+    def holds(self) -> bool:
+        value = value_of(self.variable)
+        if self.is_code:
+            return value is (self.held() if type(self.held) is ref else self.held)
+        return type(value) is self.held
+
+
+class _Cached(NamedTuple):
+    """A Reach, and what exploring found on its way: the Reach holds as long as the same is there.
+
+    Attributes:
+        roots: the classes it is of, alive so that their identities are not reused.
+        sizes: namespaces, and how many names each had.
+        found: what each variable that code names held.
+    """
+
+    roots: tuple[Any, ...]
+    reach: Reach
+    sizes: tuple[tuple[Any, int], ...]
+    found: tuple[_Found, ...]
+
+    def holds(self) -> bool:
+        """True if no name was added or removed, none was bound to other code, and none to data of another type."""
+        return all(len(space) == size for space, size in self.sizes) and all(found.holds() for found in self.found)
+
+
+_CACHE: dict[tuple[int, ...], _Cached] = {}
 _MAX_CACHED = 64
+_WEAK = frozenset({FunctionType, MethodType, ModuleType})
 SESSION.own_table("what classes reach", _CACHE)
 
 
@@ -62,23 +98,19 @@ def reach_of(kinds: Iterable[type], functions: Iterable[Any] = ()) -> Reach:
     """Outside state that the methods of these classes, and these functions, reach. Cached for module-level classes."""
     roots: tuple[Any, ...] = (*[k for k in dict.fromkeys(kinds) if not of_system(k.__module__)], *functions)
     if not all(isinstance(root, type) and "<locals>" not in root.__qualname__ for root in roots):
-        return _explore(roots)  # not cached, because a closure may refer to the model and would keep it alive
+        return _Explorer(roots).explore()  # not cached: a closure may refer to the model and keep it alive
     key = tuple(map(id, roots))
     known = _CACHE.get(key)
-    if known is None or known[2] != [len(vars(kind)) for kind in known[1].classes]:  # attributes were added or removed
-        reach = _explore(roots)
-        known = (roots, reach, [len(vars(kind)) for kind in reach.classes])
+    if known is not None and known.holds():
+        return known.reach
+    explorer = _Explorer(roots)
+    reach = explorer.explore()
+    _CACHE.pop(key, None)
+    if not explorer.in_data:  # containers and objects may hold other code the next time
         while len(_CACHE) >= _MAX_CACHED:
             _CACHE.pop(next(iter(_CACHE)), None)
-        _CACHE[key] = known
-    return known[1]
-
-
-def _explore(roots: tuple[Any, ...]) -> Reach:
-    explorer = _Explorer(roots)
-    for root in roots:
-        explorer.visit(root)
-    return explorer.explore()
+        _CACHE[key] = _Cached(roots, reach, tuple(explorer.sizes(reach.classes)), tuple(explorer.found))
+    return reach
 
 
 class _Explorer:
@@ -98,6 +130,19 @@ class _Explorer:
         self._variables: dict[tuple[int, str], Variable] = {}
         self._held: list[Any] = []
         self._caches: list[Any] = []
+        self._spaces: dict[int, Any] = {}
+        self.found: list[_Found] = []
+        self.in_data = False
+        """Whether code was looked for in containers and in attributes of objects."""
+        for root in roots:
+            self.visit(root)
+
+    def sizes(self, classes: Iterable[type]) -> Iterator[tuple[Any, int]]:
+        """The namespaces that were read and the containers that were empty, and their lengths."""
+        for kind in classes:
+            yield vars(kind), len(vars(kind))
+        for space in self._spaces.values():
+            yield space, len(space)
 
     def explore(self) -> Reach:
         """Follow names until no new ones appear."""
@@ -111,9 +156,7 @@ class _Explorer:
                 self._members(module, vars(module), done)
             if self._sizes() == before:
                 break
-        return Reach(
-            tuple(self._variables.values()), tuple(self._held), tuple(self._classes), tuple(self._caches)
-        )  # fmt: skip
+        return Reach(tuple(self._variables.values()), tuple(self._held), tuple(self._classes), tuple(self._caches))
 
     def _sizes(self) -> tuple[int, ...]:
         return len(self._pending), len(self._variables), len(self._classes), len(self._assigned)
@@ -136,6 +179,8 @@ class _Explorer:
         """
         kind = type(value)
         if kind in {staticmethod, classmethod, MethodType}:
+            if isinstance(owner := getattr(value, "__self__", None), type):
+                self.visit(owner)
             return self.visit(value.__func__, named)
         if kind is property:
             for function in (value.fget, value.fset):
@@ -169,6 +214,7 @@ class _Explorer:
 
     def _read(self, function: FunctionType) -> None:
         names, space = names_of(function.__code__), function.__globals__
+        self._spaces[id(space)] = space
         own = is_own(space)
         self._names.update(names.used)
         for name in names.used:
@@ -229,9 +275,12 @@ class _Explorer:
         if id(value) in self._seen or depth > _MAX_DEPTH or len(self._seen) >= _MAX_READ:
             return
         items = contents(value)
+        if not items and isinstance(value, (dict, list, set, deque)):
+            self._spaces[id(value)] = value
         if not 0 < len(items) <= _MAX_LENGTH:
             return
         self._seen[id(value)] = value
+        self.in_data = True
         for each in items:
             kind = type(each)
             if (kind in ATOMS and kind is not type) or isinstance(each, torch.Tensor) or self.visit(each, True):
@@ -242,6 +291,8 @@ class _Explorer:
     def _variable(self, owner: Any, name: str, value: Any, stored: bool, own: bool) -> None:
         kind = type(value)
         followed = (kind is type or kind not in ATOMS) and self.visit(value, True)
+        code: Any = ref(value) if kind in _WEAK else value
+        self.found.append(_Found(Variable(owner, name), followed, code if followed else kind))
         if not followed and kind not in ATOMS:
             self.visit(kind)  # methods of the held object may run, too
             if own:
