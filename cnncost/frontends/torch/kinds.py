@@ -56,6 +56,11 @@ def is_shared(function: FunctionType) -> bool:
     return not function.__closure__ and function.__globals__.get(function.__name__) is function
 
 
+def of_analyzer(module: object) -> bool:
+    """True for cnncost's own modules, but for its networks: forward may analyze another model, which keeps caches."""
+    return isinstance(module, str) and module.partition(".")[0] == "cnncost" and not module.startswith("cnncost.zoo")
+
+
 def of_system(module: object) -> bool:
     """True if a class's or function's `__module__` is Python's, torch's or numpy's own."""
     return isinstance(module, str) and module.partition(".")[0] in SYSTEM

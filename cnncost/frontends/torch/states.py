@@ -19,12 +19,35 @@ from cnncost.frontends.torch.rebuilt import state
 
 _SMALL = 1 << 20
 """Maximum size in bytes of arrays and buffers whose contents are saved."""
-_OF_C: Any = (ctypes._SimpleCData, ctypes.Array, ctypes.Structure, ctypes.Union)
+_OF_C: Any = (ctypes.c_int.__base__, ctypes.Array, ctypes.Structure, ctypes.Union)
 
 Undo = Callable[[], bool]
 """Restores an object; returns whether it had changed."""
 State = tuple[Callable[[], Any], Callable[[Any], object]]
 """Reads an object's state as something that `==` compares, and sets it."""
+
+
+class Drawn:
+    """Restores a generator of Python's or numpy's.
+
+    Args:
+        read: returns its state.
+        write: sets it.
+    """
+
+    def __init__(self, read: Callable[[], Any], write: Callable[[Any], object]) -> None:
+        self._read, self._write, self._then = read, write, read()
+
+    def moved(self) -> bool:
+        """True if it was drawn from."""
+        return bool(self._read() != self._then)
+
+    def __call__(self) -> bool:
+        """Restore it; returns whether it had moved."""
+        if not self.moved():
+            return False
+        self._write(self._then)
+        return True
 
 
 def undo_of(value: Any, kind: type) -> Undo | None:
@@ -34,6 +57,8 @@ def undo_of(value: Any, kind: type) -> Undo | None:
         return None
     read, write = found
     try:
+        if isinstance(value, random.Random) or kind.__module__.startswith("numpy.random"):
+            return Drawn(read, write)
         then = read()
     except (OSError, ValueError, NotImplementedError):  # closed meanwhile; the system's entropy has no state
         return None
@@ -158,4 +183,4 @@ def _by_value(state: Any) -> Any:
     return state.tolist() if isinstance(state, torch.Tensor) else state
 
 
-__all__ = ["Undo", "position", "undo_of"]
+__all__ = ["Drawn", "Undo", "position", "undo_of"]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
-from functools import _lru_cache_wrapper
+from collections.abc import Callable, Iterable, Iterator
+from functools import _lru_cache_wrapper, partial
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 from weakref import ref
@@ -18,7 +18,8 @@ from weakref import ref
 import torch
 
 from cnncost.frontends.torch.code_names import Names, contents, is_own, names_of
-from cnncost.frontends.torch.kinds import ATOMS, is_shared, of_system
+from cnncost.frontends.torch.kinds import ATOMS, is_shared, of_analyzer, of_system
+from cnncost.frontends.torch.variables import Variable, value_of
 from cnncost.session import SESSION
 
 _MAX_LENGTH = 100
@@ -30,13 +31,6 @@ _ALWAYS = frozenset({"forward", "__call__", "__init__", "__new__", "__getattr__"
 """Methods that run without being named in code; in the user's classes, all special methods are treated like these."""
 _MAX_READ = 5000
 """Maximum number of functions to read for one model."""
-
-
-class Variable(NamedTuple):
-    """A name in a namespace (a module's globals), a class attribute, or a closure cell."""
-
-    owner: Any
-    name: str
 
 
 class Reach(NamedTuple):
@@ -70,22 +64,26 @@ class _Found(NamedTuple):
 
 
 class _Cached(NamedTuple):
-    """A Reach, and what exploring found on its way: the Reach holds as long as the same is there.
+    """A Reach, and whether it still holds.
 
     Attributes:
         roots: the classes it is of, alive so that their identities are not reused.
-        sizes: namespaces, and how many names each had.
-        found: what each variable that code names held.
+        holds: `_same` of what exploring found on its way. A function: an analysis within an analysis looks into none.
     """
 
     roots: tuple[Any, ...]
     reach: Reach
-    sizes: tuple[tuple[Any, int], ...]
-    found: tuple[_Found, ...]
+    holds: Callable[[], bool]
 
-    def holds(self) -> bool:
-        """True if no name was added or removed, none was bound to other code, and none to data of another type."""
-        return all(len(space) == size for space, size in self.sizes) and all(found.holds() for found in self.found)
+
+def _same(sizes: list[tuple[Any, int]], found: list[_Found]) -> bool:
+    """True if no name was added or removed, none was bound to other code, and none to data of another type.
+
+    Args:
+        sizes: namespaces, and how many names each had.
+        found: what each variable that code names held.
+    """
+    return all(len(space) == size for space, size in sizes) and all(each.holds() for each in found)
 
 
 _CACHE: dict[tuple[int, ...], _Cached] = {}
@@ -109,7 +107,7 @@ def reach_of(kinds: Iterable[type], functions: Iterable[Any] = ()) -> Reach:
     if not explorer.in_data:  # containers and objects may hold other code the next time
         while len(_CACHE) >= _MAX_CACHED:
             _CACHE.pop(next(iter(_CACHE)), None)
-        _CACHE[key] = _Cached(roots, reach, tuple(explorer.sizes(reach.classes)), tuple(explorer.found))
+        _CACHE[key] = _Cached(roots, reach, partial(_same, list(explorer.sizes(reach.classes)), explorer.found))
     return reach
 
 
@@ -195,7 +193,7 @@ class _Explorer:
             again = named and id(value) in self._copied and id(value) not in self._named
             if again:
                 self._named.add(id(value))
-            if (again or id(value) not in self._seen) and not of_system(value.__module__):
+            if (again or id(value) not in self._seen) and not _is_outside(value.__module__):
                 self._seen[id(value)] = value
                 self._pending.append(value)
             return True
@@ -207,7 +205,7 @@ class _Explorer:
                 self.visit(kind)  # a metaclass that keeps a registry or singletons
             return True
         if kind is ModuleType:
-            if not of_system(value.__name__):
+            if not _is_outside(value.__name__):
                 self._modules.setdefault(id(value), (value, set()))
             return True
         return False
@@ -301,49 +299,8 @@ class _Explorer:
             self._variables.setdefault((id(owner), name), Variable(owner, name))
 
 
-def value_of(variable: Variable) -> Any:
-    """A variable's value; ABSENT if it doesn't exist."""
-    owner, name = variable
-    if type(owner) is dict:
-        return owner.get(name, ABSENT)
-    if type(owner) is CellType:
-        try:
-            return owner.cell_contents
-        except ValueError:
-            return ABSENT
-    return vars(owner).get(name, ABSENT)
+def _is_outside(module: object) -> bool:
+    return of_system(module) or of_analyzer(module)
 
 
-def set_value(variable: Variable, value: Any) -> None:
-    """Set a variable, or delete it if `value` is ABSENT."""
-    owner, name = variable
-    if type(owner) is dict:
-        if value is ABSENT:
-            owner.pop(name, None)
-        else:
-            owner[name] = value
-    elif type(owner) is CellType:
-        if value is ABSENT:
-            del owner.cell_contents
-        else:
-            owner.cell_contents = value
-    elif value is ABSENT:
-        type.__delattr__(owner, name)
-    else:
-        type.__setattr__(owner, name, value)
-
-
-def described(variable: Variable) -> str:
-    """Description of a variable, such as `the global CACHE of net`, `the variable seen of a closure`."""
-    owner, name = variable
-    if type(owner) is dict:
-        return f"the global {name} of {owner.get('__name__', '?')}"
-    if type(owner) is CellType:
-        return f"the variable {name} of a closure"
-    return f"the class attribute {owner.__name__}.{name}"
-
-
-ABSENT: Any = object()
-"""Marks a variable that doesn't exist."""
-
-__all__ = ["ABSENT", "Reach", "Variable", "described", "reach_of", "set_value", "value_of"]
+__all__ = ["Reach", "reach_of"]
