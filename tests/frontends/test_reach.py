@@ -247,3 +247,85 @@ def test_a_cache_of_what_weights_give(warm, trace):
         assert cnncost.analyze(net, X, trace=trace).totals.macs == 3 * EACH + found
         assert not squared(1).is_meta
         squared.cache_clear()
+
+
+# ---- optimizers that forward steps
+
+
+class Lookahead(torch.optim.Optimizer):
+    """An optimizer around another: neither its attributes nor its lists are among what optimizers pickle."""
+
+    def __init__(self, parameters):
+        parameters = list(parameters)
+        super().__init__(parameters, {"lr": 0.1})
+        self.inner, self.steps = torch.optim.SGD(parameters, 0.1, momentum=0.9), 0
+
+    def step(self):
+        self.steps += 1
+        self.inner.step()
+
+
+class Steps(nn.Module):
+    def __init__(self, optimizer):
+        super().__init__()
+        self.l = nn.Linear(8, 8)
+        self.optimizer = optimizer(self.l.parameters())
+
+    def forward(self, x):
+        def closure():
+            self.optimizer.zero_grad()
+            loss = self.l(x).square().sum()
+            loss.backward()
+            return loss
+
+        closure()
+        return self.optimizer.step(closure) if isinstance(self.optimizer, torch.optim.LBFGS) else self.optimizer.step()
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "macs", "traces"),
+    [
+        pytest.param(lambda p: torch.optim.SGD(p, 0.1, momentum=0.9), 2 * EACH, TRACES, id="SGD"),
+        pytest.param(Lookahead, 2 * EACH, TRACES, id="around another"),
+        pytest.param(  # two evaluations, and a product of the gradient and the direction
+            lambda p: torch.optim.LBFGS(p, max_iter=1),
+            2 * 2 * EACH + 8 * 8 + 8,
+            ["real"],
+            id="LBFGS, which reads its loss",
+        ),
+    ],
+)
+def test_an_optimizer_that_forward_steps_is_a_copy(optimizer, macs, traces):
+    model, x = Steps(optimizer), torch.ones(2, 8)
+    weight = model.l.weight.detach().clone()
+    for trace in traces:
+        for _ in range(2):
+            assert cnncost.analyze(model, x, trace=trace).totals.macs == macs
+    assert torch.equal(model.l.weight, weight)
+    assert model.l.weight.grad is None
+    assert not model.optimizer.state
+    assert getattr(model.optimizer, "steps", 0) == 0
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_text_of_a_value(trace):
+    class Tells(Holder):
+        def forward(self, x):
+            for _ in range(int(f"{torch.tensor(2.0):.0f}")):
+                x = self.l(x)
+            self.told = f"{x.sum()}"
+            return x
+
+    assert cnncost.analyze(Tells(None), X, trace=trace).totals.macs == 2 * EACH
+
+
+def test_text_of_a_value_that_is_not_known():
+    class Tells(Holder):
+        def forward(self, x):
+            x = self.l(x)
+            self.told = f"{x.sum():.2f}"
+            return x
+
+    with pytest.raises(cnncost.CnncostError, match="reads the values"):
+        cnncost.analyze(Tells(None), X)
+    assert cnncost.analyze(Tells(None), X, trace="auto").totals.macs == EACH

@@ -6,8 +6,11 @@ import importlib
 import os
 import queue
 import random
+import secrets
 import sys
+import tempfile
 import threading
+import uuid
 import weakref
 from collections import OrderedDict, UserDict, defaultdict, deque
 from functools import partial
@@ -862,7 +865,7 @@ def _dropped(draw):
         return x
 
     return Does(forward, layers=nn.ModuleList(nn.Linear(8, 8) for _ in range(10)), own=random.Random(0),  # noqa: S311  # no secret
-                numpy=np.random.default_rng(0), torch=torch.Generator())  # fmt: skip
+                numpy=np.random.default_rng(0), torch=torch.Generator(), system=random.SystemRandom())  # fmt: skip
 
 
 DRAWS = {
@@ -875,14 +878,43 @@ DRAWS = {
     "a generator of its own": lambda s: s.own.random(),
     "numpy's generator": lambda s: s.numpy.random(),
     "torch's generator": lambda s: torch.rand((), generator=s.torch),
+    "as a list": lambda s: torch.rand(2).tolist()[0],
+    "as an array": lambda s: torch.rand(2).numpy()[0],
+    "by numpy": lambda s: np.asarray(torch.rand(2))[0],
+    "as text": lambda s: float(f"{torch.rand(()):.3f}"),
+    "a choice": lambda s: torch.multinomial(torch.ones(2), 1).tolist()[0],
+    "a permutation": lambda s: torch.randperm(2).tolist()[0],
+    "a generator in a global": lambda s: PYTHONS.random(),
+    "numpy's in a global": lambda s: NUMPYS.random(),
+    "numpy's older one": lambda s: OLDER.rand(),
+    "in a table": lambda s: RANDOMS["numpy"].random(),
+    "in a class": lambda s: Random.python.random(),
+    "made without a seed": lambda s: random.Random().random(),  # noqa: S311  # likewise
+    "numpy's without a seed": lambda s: np.random.default_rng().random(),
+    "the system's": lambda s: random.SystemRandom().random(),
+    "the system's, held": lambda s: s.system.random(),
+    "secrets": lambda s: secrets.randbelow(100) / 100,
+    "uuid": lambda s: uuid.uuid4().int % 100 / 100,
+    "bytes": lambda s: os.urandom(1)[0] / 255,
 }
+PYTHONS, NUMPYS, OLDER = random.Random(0), np.random.default_rng(0), np.random.RandomState(0)  # noqa: S311  # likewise
+RANDOMS = {"numpy": np.random.default_rng(0)}
+
+
+class Random:
+    python = random.Random(0)  # noqa: S311  # likewise
 
 
 @pytest.mark.parametrize("name", DRAWS)
 def test_a_figure_that_chance_decided_is_marked(name):
     model = _dropped(DRAWS[name])
+    states = [PYTHONS.getstate(), NUMPYS.bit_generator.state, str(OLDER.get_state()), Random.python.getstate()]
     report = cnncost.analyze(model, X)
     assert "one draw" in report.run_on
+    assert "one draw" in cnncost.analyze(model, X, trace="real").run_on
+    assert states == [
+        PYTHONS.getstate(), NUMPYS.bit_generator.state, str(OLDER.get_state()), Random.python.getstate()
+    ]  # fmt: skip
     with pytest.raises(cnncost.CnncostError, match="random numbers"):
         cnncost.analyze(model, X, strict=True)
 
@@ -890,6 +922,15 @@ def test_a_figure_that_chance_decided_is_marked(name):
 def test_noise_that_decides_nothing_is_no_mark():
     model = Does(lambda s, x: s.l(nn.functional.dropout(x + torch.randn(2, 8))) * torch.rand(()))
     assert cnncost.analyze(model, X, strict=True).run_on == ""
+    assert cnncost.analyze(model, X, trace="real").run_on == "the values given"
+
+
+def test_names_of_temporary_files_are_no_chance():
+    def forward(s, x):
+        with tempfile.TemporaryFile():
+            return s.l(x)
+
+    assert cnncost.analyze(Does(forward), X, strict=True).run_on == ""
 
 
 # ---- what can be called, and with what

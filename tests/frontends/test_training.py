@@ -2,6 +2,7 @@
 
 import copy
 import gc
+from collections import UserDict, deque
 from types import SimpleNamespace
 
 import pytest
@@ -331,6 +332,37 @@ def test_the_default_loss(wrap, op):
     assert macs(graph, "backward") == 2 * 4 * 3
 
 
+class Held:
+    """An object that holds outputs, and itself."""
+
+    def __init__(self, **held):
+        vars(self).update(held, me=self)
+
+
+@pytest.mark.parametrize("trace", ["static", "real"])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        pytest.param(lambda y, z: (y, SimpleNamespace(aux=z)), id="a namespace"),
+        pytest.param(lambda y, z: UserDict(y=y, z=z), id="a mapping"),
+        pytest.param(lambda y, z: [y, Held(aux=[z])], id="an object"),
+        pytest.param(lambda y, z: [y, (deque([z]),)], id="a deque"),
+        pytest.param(lambda y, z: torch.distributions.Normal(y, z.exp()), id="a distribution"),
+    ],
+)
+def test_the_default_loss_sums_outputs_wherever_they_are(wrap, trace):
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 3), nn.Linear(4, 3)
+
+        def forward(self, x):
+            return wrap(self.a(x), self.b(x))
+
+    report = cnncost.analyze(Two(), torch.zeros(2, 4), training=True, trace=trace)
+    assert [row.macs for row in report.phases] == [2 * 2 * 4 * 3] * 2
+
+
 @pytest.mark.parametrize("name", ["cross_entropy", "mse", "bce"])
 def test_losses_by_name(name):
     graph = record(nn.Linear(4, 3), (2, 4), training=Training(loss=name))
@@ -355,6 +387,8 @@ def test_a_loss_of_the_users_with_real_targets():
         pytest.param(nn.Linear(4, 3).requires_grad_(False), {}, "no output of forward requires", id="frozen"),
         pytest.param(nn.Linear(4, 3), {"loss": lambda y: y}, "one number as a tensor, got a tensor", id="rows"),
         pytest.param(nn.Linear(4, 3), {"loss": lambda _: 3}, "one number as a tensor, got int", id="no tensor"),
+        pytest.param(Outputs(lambda y: torch.complex(y, y)), {}, "the loss is complex", id="complex outputs"),
+        pytest.param(nn.Linear(4, 3), {"loss": lambda y: (y * 1j).sum()}, "the loss is complex", id="a complex loss"),
         pytest.param(nn.Linear(4, 3), {"loss": lambda y: y.detach().sum()}, "does not depend on any", id="detached"),
         pytest.param(nn.Linear(4, 3), {"loss": "hinge"}, "'hinge' is not known; expected one of", id="no such loss"),
         pytest.param(nn.Linear(4, 3), {"loss": 3}, "expected a function", id="a number"),

@@ -59,6 +59,7 @@ _OF_IMPORTS = "a module that forward imports would bind replacements permanently
 _DLPACK = {"cpu": 1, "cuda": 2, "mps": 8}
 """Device type codes from DLPack's header."""
 _DLPACK_DEVICE = torch.Tensor.__dlpack_device__
+_FORMAT: Any = torch.Tensor.__format__
 
 
 class Appearance:
@@ -236,6 +237,7 @@ class Appearance:
             *splits, *pointers,
             Patch(tensor, "numpy", lambda t, *, force=False: self._numpy(t, force=force), _OF_VALUES),
             Patch(tensor, "tolist", lambda t: self._tolist(t), _OF_VALUES),  # noqa: PLW0108  # a function binds to the tensor
+            Patch(tensor, "__format__", lambda t, how: self._format(t, how), _OF_VALUES),  # noqa: PLW0108  # as above
             Patch(*SHAPE_AS_TENSOR_PLACE, lambda t: torch.tensor(list(t.shape)), _OF_VALUES),
         ]  # fmt: skip
 
@@ -329,17 +331,19 @@ class Appearance:
 
     def _read(self, tensor: torch.Tensor) -> torch.Tensor | None:
         """A copy of the values that a tensor represents, if known; else None."""
-        if not is_meta(tensor) or not self.is_ours():
-            return None
-        return self._recorder.read(tensor)
+        return self._recorder.read(tensor) if self.is_ours() else None
 
     def _numpy(self, tensor: torch.Tensor, *, force: bool = False) -> Any:
         values = self._read(tensor)
         return TensorBase.numpy(tensor if values is None else values, force=force)
 
+    def _format(self, tensor: torch.Tensor, how: str) -> str:
+        if how and tensor.dim() == 0 and is_meta(tensor) and self.is_ours():
+            return format(tensor.item(), how)  # or an error: the value is not known
+        return str(_FORMAT(tensor, how))
+
     def _tolist(self, tensor: torch.Tensor) -> Any:
-        values = self._read(tensor)
-        return TensorBase.tolist(tensor if values is None else values)
+        return TensorBase.tolist(tensor if (values := self._read(tensor)) is None else values)
 
 
 def _is_on(appearance: Appearance, kind: str) -> property:

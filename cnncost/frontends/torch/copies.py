@@ -215,7 +215,7 @@ class Copier:
         if isinstance(value, (type, ModuleType, _lru_cache_wrapper)):
             self.code.add(value)
             return value
-        if kind in FIXED or isinstance(value, (Enum, BaseException)):
+        if kind in FIXED or isinstance(value, (Enum, BaseException, random.SystemRandom)):
             return value
         if isinstance(value, local):
             copy = self._register(value, kind.__new__(kind))
@@ -238,7 +238,7 @@ class Copier:
             if not hasattr(copy, "dtype"):
                 self._generators.append((copy, generator_state(copy)))
             return copy
-        if is_plain(kind):
+        if is_plain(kind) or isinstance(value, torch.optim.Optimizer):  # whose `__getstate__` leaves attributes out
             return self._attributes_of(value, kind)
         before = len(self._originals)
         try:

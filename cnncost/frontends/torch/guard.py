@@ -28,24 +28,29 @@ from cnncost.frontends.torch.compat.settings import (
     validates_distributions,
     without_traces,
 )
+from cnncost.frontends.torch.entropy import Entropy
 
 
 class Draws:
-    """Detects draws from Python's or numpy's global generators since they were seeded."""
+    """Detects draws from Python's or numpy's global generators, or from the system's, since they were seeded."""
 
     def __init__(self) -> None:
+        self.entropy = Entropy()
         self.mark()
 
     def mark(self) -> None:
         """Ignore draws made so far."""
         self._python = random.getstate()
         self._numpy = self._numpy_state()
+        self.entropy.reads = 0
 
     def made(self) -> list[str]:
         """Names of the generators that were drawn from since the last `mark`."""
         names = ["Python's random"] if random.getstate() != self._python else []
         if (now := self._numpy_state()) is not None and self._numpy is not None and now != self._numpy:
             names.append("numpy's random")
+        if self.entropy.reads:
+            names.append("the system's random numbers")
         return names
 
     @staticmethod

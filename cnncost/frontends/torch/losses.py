@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from types import ModuleType
 from typing import Any, TypeAlias
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from cnncost.errors import InputError
@@ -28,7 +31,7 @@ def loss_of(loss: Loss, result: Any) -> torch.Tensor:
         InputError: an unknown name, no output that requires a gradient, or a loss that is not a scalar tensor.
     """
     if loss is None:
-        return _default(result)
+        return _real(_default(result))
     if isinstance(loss, str):
         if loss not in _NAMED:
             raise InputError(f"loss: {loss!r} is not known; expected one of {', '.join(_NAMED)}, or a function")
@@ -39,7 +42,16 @@ def loss_of(loss: Loss, result: Any) -> torch.Tensor:
     if not isinstance(value, torch.Tensor) or value.numel() != 1:
         got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
         raise InputError(f"loss: expected it to return one number as a tensor, got {got}; reduce it, as .mean() does")
-    return value
+    return _real(value)
+
+
+def _real(loss: torch.Tensor) -> torch.Tensor:
+    if loss.is_complex():
+        raise InputError(
+            "training: the loss is complex, and backward starts from a real number; pass a loss that is real, such as "
+            "loss=lambda out: out.abs().sum()"
+        )
+    return loss
 
 
 def _default(result: Any) -> torch.Tensor:
@@ -91,15 +103,19 @@ def _bce(output: torch.Tensor) -> torch.Tensor:
 _NAMED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"cross_entropy": _cross_entropy, "mse": _mse, "bce": _bce}
 
 
-def _tensors(result: Any) -> Iterator[torch.Tensor]:
+def _tensors(result: Any, within: tuple[int, ...] = ()) -> Iterator[torch.Tensor]:
+    """The tensors in containers and objects; `within`: identities of the objects around, which may hold each other."""
     if isinstance(result, torch.Tensor):
         yield result
-    elif isinstance(result, dict):
+    elif isinstance(result, Mapping):
         for item in result.values():
-            yield from _tensors(item)
-    elif isinstance(result, (list, tuple)):
+            yield from _tensors(item, within)
+    elif isinstance(result, (list, tuple, set, frozenset, deque)):
         for item in result:
-            yield from _tensors(item)
+            yield from _tensors(item, within)
     elif is_dataclass(result) and not isinstance(result, type):
         for field in fields(result):
-            yield from _tensors(getattr(result, field.name))
+            yield from _tensors(getattr(result, field.name, None), within)
+    elif not isinstance(result, (nn.Module, type, ModuleType)) and id(result) not in within:
+        for item in list(getattr(result, "__dict__", {}).values()):
+            yield from _tensors(item, (*within, id(result)))

@@ -24,6 +24,7 @@ from cnncost.frontends.torch.packed import packed_tensors
 from cnncost.frontends.torch.patches import Patch
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.running import meta_like
+from cnncost.frontends.torch.watch import Watch
 from cnncost.frontends.torch.wrappers import parts_of
 from cnncost.graph import Call, Failure, Scope
 
@@ -69,6 +70,7 @@ class Tracker:
         self.draws: Draws | None = None
         """Set to find the module that draws from Python's or numpy's generators; `drawn_in` becomes its path."""
         self.drawn_in: str | None = None
+        self.watch: Watch | None = None
         self.recomputing: int | None = None
         """The call that a checkpoint recomputes in backward."""
         self.elsewhere: str | None = None
@@ -248,9 +250,11 @@ class Tracker:
         self._kept.clear()
         self.recorder.release()
 
-    def moved_generators(self) -> bool:
-        """True if a random generator that the model holds was drawn from."""
-        return self.recorder.skeleton is not None and self.recorder.skeleton.has_drawn()
+    def moved_generators(self) -> list[str]:
+        """What to call the random generators that forward drew from: those of the model, and those around it."""
+        skeleton, watch = self.recorder.skeleton, self.watch
+        own = ["a generator of the model's own"] if skeleton is not None and skeleton.has_drawn() else []
+        return own + (["a generator outside of the model"] if watch is not None and watch.has_drawn() else [])
 
     def first_call(self, scope: int) -> int:
         """The first call of a scope; the model's own if there was none."""

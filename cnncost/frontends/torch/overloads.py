@@ -68,7 +68,7 @@ class Overload:
         )  # fmt: skip
         self.made: Callable[[dict[str, Any]], Any] | None = MADE.get(self.schema_name)
         self.creates = self.name.endswith("_like") or self.name.startswith("new_") or not _takes_tensors(schema)
-        self.random = torch.Tag.nondeterministic_seeded in func.tags
+        self.random = torch.Tag.nondeterministic_seeded in func.tags or "generator" in self.arguments
         self.fills = self.schema_name in _FILLED
         by_values = self.made is None and func.name() not in _SIZED_BY_NUMBERS
         self.reads_data = by_values and any(tag in func.tags for tag in _READS_DATA)

@@ -27,7 +27,7 @@ from cnncost.frontends.torch.compiler import no_compiler_import
 from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.foreach import is_of_several
-from cnncost.frontends.torch.guard import hidden_from, quiet_torch, same_random_state
+from cnncost.frontends.torch.guard import Draws, hidden_from, quiet_torch, same_random_state
 from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.inputs import Inputs, prepare
@@ -75,6 +75,9 @@ class RealRecorder(Recorder):
         self._weights = weights
         self.masks = Masks(on_values=True)
         self._varies: set[int] = set()
+        self._chances: set[int] = set()
+        """Values that random numbers decide."""
+        self._is_random = self._reads_chance = False
         """Value ids that depend on the inputs."""
         self._sized: set[int] = set()
         """Value ids whose size depends on the inputs' values."""
@@ -93,8 +96,23 @@ class RealRecorder(Recorder):
         """Mark a value as an input's, which may differ in another run."""
         self._varies.add(value)
 
-    def run_of(self, inputs: str, tracker: Tracker) -> RealRun:
-        """The parts that depend on values. `inputs` describes the source of the values."""
+    def read(self, tensor: torch.Tensor) -> None:
+        """Note that forward reads a tensor's values by `tolist` or `numpy`, which dispatch no op."""
+        tracked = self.ledger.find(tensor)
+        if tracked is not None and tracked.value in self._varies:
+            self._reads.append(self.call)
+        if tracked is not None and tracked.value in self._chances:
+            self._reads_chance = True
+
+    def run_of(self, inputs: str, tracker: Tracker, draws: Draws) -> RealRun:
+        """The parts that depend on values. `inputs` describes the source of the values, `draws` saw random numbers."""
+        names = [
+            *draws.made(),
+            *(["torch's random numbers"] if self._reads_chance else []),
+            *tracker.moved_generators(),
+        ]
+        if names:
+            inputs = f"{inputs} and one draw of {' and '.join(names)}"
         first = tracker.path(self._reads[0]) if self._reads else ""
         return RealRun(inputs, tuple(self._marked), len(self._reads), first)
 
@@ -125,9 +143,10 @@ class RealRecorder(Recorder):
         if op.composite:
             entry = entry._replace(spec=parts.with_scratch(entry.spec, op, args, kwargs, operands, Recorder))
         masked = entry.name.startswith(_INDEXING) and any(t.dtype in _MASKS for t in entry.spec.inputs[1:])
+        self._is_random = op.random
         self._makes_sizes = masked or any(tag in func.tags for tag in _SIZED) or op.schema_name in _SIZED_NAMES
         result = self._record_run(entry, operands, result)
-        self._makes_sizes = False
+        self._makes_sizes = self._is_random = False
         return result
 
     def append(self, spec: OpSpec, inputs: tuple[int, ...], outputs: tuple[int, ...], name: str) -> None:
@@ -137,11 +156,19 @@ class RealRecorder(Recorder):
             self._marked.append(index)
             self._varies.update(outputs)
             self._sized.update(outputs)
-        if self._varies.isdisjoint(inputs):
+        if self._is_random:
+            self._chances.update(outputs)
+        elif self._varies.isdisjoint(inputs):
             return
         self._varies.update(outputs)
-        if name.removesuffix(".default") in _READS:
+        chance = not self._chances.isdisjoint(inputs)
+        if chance:
+            self._chances.update(outputs)
+        reads = name.removesuffix(".default") in _READS
+        if reads and not self._varies.isdisjoint(inputs):
             self._reads.append(self.call)
+        if chance and (reads or self._makes_sizes):
+            self._reads_chance = True
         if self._makes_sizes or not self._sized.isdisjoint(inputs):
             self._marked.append(index)
             values = self.ledger.values
@@ -193,14 +220,14 @@ def record_real(
     if options.target is not None and options.target.type != device:
         raise InputError(f"a run on values is on the model's device, {device}; expected no other, got {options.target}")
     how = how_of(options, wanted, called)
-    with ONE_AT_A_TIME, gc_disabled(), hidden_from(Recorder), torch.inference_mode(False), same_random_state():
+    with ONE_AT_A_TIME, gc_disabled(), hidden_from(Recorder), torch.inference_mode(False), same_random_state() as draws:
         while True:
             arguments = prepare(inputs, root)
             # new ones each time, because forward may have written to them
             arguments_with_values, description = with_values(arguments, root, how.training is not None)
             try:
                 return copy_context().run(
-                    _recorded, root, arguments_with_values, description, how, recorder
+                    _recorded, root, arguments_with_values, description, how, recorder, draws
                 )  # context variables that forward sets end here
             except RestartError as restart:
                 restart.prepare()
@@ -211,8 +238,9 @@ def record_real(
 
 
 def _recorded(
-    model: nn.Module, inputs: Inputs, source: str, how: How, make_recorder: Callable[[Weights], RealRecorder]
-) -> Graph:
+    model: nn.Module, inputs: Inputs, source: str, how: How, make_recorder: Callable[[Weights], RealRecorder],
+    draws: Draws,
+) -> Graph:  # fmt: skip
     originals = walk(model)
     called = [f for f in (how.called, how.training.loss if how.training is not None else None) if callable(f)]
     share = how.training is None
@@ -224,15 +252,18 @@ def _recorded(
     recorder = make_recorder(skeleton)
     tracker = Tracker(recorder)
     tracker.enter(tree)
+    tracker.watch = skeleton.watch
+    draws.mark()
     step = step_of(how.training, tree[0][1], skeleton, tracker)
     assert skeleton.watch is not None  # `copied` created it with one
     with watching(skeleton.watch, skeleton.copy_of), skeleton.restoring():
-        return _run(tree[0][1], tracker, recorder, inputs, source, how, step)
+        return _run(tree[0][1], tracker, recorder, inputs, source, how, step, draws)
 
 
 def _run(
-    model: nn.Module, tracker: Tracker, recorder: RealRecorder, inputs: Inputs, source: str, how: How, step: Step | None
-) -> Graph:
+    model: nn.Module, tracker: Tracker, recorder: RealRecorder, inputs: Inputs, source: str, how: How,
+    step: Step | None, draws: Draws,
+) -> Graph:  # fmt: skip
     recorder.inputs_of = tracker.inputs_of
     ledger = recorder.ledger
     sources = [ledger.add_source(t, "input", None) for t in inputs.tensors()]
@@ -245,7 +276,7 @@ def _run(
     try:
         with (
             quiet_torch(grad=how.grad), no_compiler_import(), unwatched.installed(recorder.device_type),
-            recorder, replacing(tracker, appearance, []),
+            recorder, replacing(tracker, appearance, draws.entropy.patches()),
         ):  # fmt: skip
             with switched_on(how.autocast):
                 result = tracker.call_root(model, how.called, inputs)
@@ -257,12 +288,12 @@ def _run(
         if isinstance(error, InputError):
             raise
         failure = explain_failure(error, tracker, inputs, on_values=True)
-        failure.recorded = so_far(tracker, inputs, entered, recorder.run_of(source, tracker))
+        failure.recorded = so_far(tracker, inputs, entered, recorder.run_of(source, tracker, draws))
         raise failure from error
     scopes, calls = tracker.finish()
     graph = Graph(
         tuple(ledger.values), tuple(recorder.nodes), scopes, calls, ledger.storages(), entered, outputs,
-        recorder.run_of(source, tracker), inputs.examples, inputs.notes, tuple(recorder.masks.by_node.items()),
+        recorder.run_of(source, tracker, draws), inputs.examples, inputs.notes, tuple(recorder.masks.by_node.items()),
     )  # fmt: skip
     return verify(graph)
 

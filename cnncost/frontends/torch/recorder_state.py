@@ -120,13 +120,25 @@ class RecorderState(TorchDispatchMode):
         self._runner.makes_values = on
 
     def read(self, tensor: torch.Tensor) -> torch.Tensor | None:
-        """A copy of the values of a meta tensor; None if they are unknown."""
+        """A copy of the values of a meta tensor; None if they are unknown, or the tensor holds them itself."""
+        if not is_meta(tensor):
+            return None
         self._runner.returns_values = True
         try:
             values: torch.Tensor = COPY_TO(tensor, device=_CPU)
         finally:
             self._runner.returns_values = False
-        return None if is_meta(values) else values
+        if is_meta(values):
+            return None
+        self.note_read(self.ledger.find(tensor))
+        return values
+
+    def note_read(self, tracked: TrackedTensor | None) -> None:
+        """Note the call in which forward reads a value, if that depends on random numbers or an input."""
+        if tracked is not None and tracked.block.chance:
+            self.drawn.append(self.call)
+        if tracked is not None and tracked.block.given:
+            self.read_given.append(self.call)
 
     @property
     def originals(self) -> Skeleton | None:

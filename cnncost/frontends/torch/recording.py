@@ -170,6 +170,7 @@ def _run_and_restore(skeleton: Skeleton, watch: Watch | None, run: _Run, made: M
     """Run on copies, and restore the state outside the model, also if it fails."""
     if watch is None:
         return run(made)
+    run.watches(watch)
     with watching(watch, skeleton.copy_of) as restored:
         graph = run(made)
     notes = tuple([f"forward wrote to {what}; it was restored" for what in restored])
@@ -195,6 +196,10 @@ class _Run:
         self._appearance = recorder.appearance
         for tensor, device in known_devices(inputs, recorder.skeleton if home.others else None):
             recorder.appearance.place(tensor, device)
+
+    def watches(self, watch: Watch) -> None:
+        """Take note of draws from generators around the model."""
+        self._tracker.watch = watch
 
     def __call__(self, made: Made) -> Graph:
         """Record. `made` receives weak references to the tensors alive at the end.
@@ -242,7 +247,7 @@ class _Run:
         try:
             with (
                 _surroundings(how, recorder.casting) as regional, unwatched.installed(recorder.device_type),
-                recorder, replacing(tracker, self._appearance, regional),
+                recorder, replacing(tracker, self._appearance, [*regional, *draws.entropy.patches()]),
             ):  # fmt: skip
                 with regions.switched_on(how.autocast):
                     broadcast_buffers(how.replica if how.grad else None, self._model)
@@ -266,15 +271,14 @@ class _Run:
         None if they depend only on shapes.
         """
         tracker, recorder = self._tracker, self._tracker.recorder
-        if (names or tracker.moved_generators()) and not self._how.find_draws:
+        names += tracker.moved_generators()
+        if names and not self._how.find_draws:
             raise DrawsFoundError
         reasons, reads = [], [*recorder.drawn, *recorder.read_given]
         place = tracker.drawn_in
         if recorder.drawn:
             names = [*names, "torch's random numbers"]
             place = tracker.path(recorder.drawn[0]) if place is None else place
-        elif tracker.moved_generators():
-            names = [*names, "a generator of the model's own"]
         if names:
             reasons.append(f"one draw of {' and '.join(names)} (first in {place or 'the model'})")
         if recorder.read_given:

@@ -141,10 +141,7 @@ class ResultRecorder(RecorderState):
         for tensor, tracked in operands:
             if op.indexes and tensor.dtype not in MASKS:
                 continue  # integer indices don't affect any size
-            if tracked.block.chance:
-                self.drawn.append(self.call)
-            if tracked.block.given:
-                self.read_given.append(self.call)
+            self.note_read(tracked)
 
     def _taint(self, op: Overload, tensors: list[torch.Tensor], operands: TensorArgs) -> None:
         """Propagate the marks "depends on random numbers" and "depends on an input" from operands to results."""

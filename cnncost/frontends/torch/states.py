@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 from array import array
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -16,39 +18,51 @@ _SMALL = 1 << 20
 """Maximum size in bytes of arrays whose values are saved."""
 
 
+class Drawn:
+    """Restores a generator of Python's or numpy's.
+
+    Args:
+        read: returns its state.
+        write: sets it.
+    """
+
+    def __init__(self, read: Callable[[], Any], write: Callable[[Any], object]) -> None:
+        self._read, self._write = read, write
+        self._then, self._known = read(), pickle.dumps(read())
+
+    def moved(self) -> bool:
+        """True if it was drawn from."""
+        return pickle.dumps(self._read()) != self._known
+
+    def __call__(self) -> bool:
+        """Restore it; returns whether it had moved."""
+        if not self.moved():
+            return False
+        self._write(self._then)
+        return True
+
+
 def undo_of(value: Any, kind: type) -> Undo | None:
     """Save the state of a generator, array or buffer; returns a function that restores it; None for others."""
     if isinstance(value, random.Random):
-        return _random(value)
+        return _nothing if isinstance(value, random.SystemRandom) else Drawn(value.getstate, value.setstate)
     if kind is torch.Generator:
         state = value.get_state()
         return lambda: not torch.equal(value.get_state(), state) and bool(value.set_state(state))
+    if kind.__module__.startswith("numpy.random"):
+        if hasattr(value, "bit_generator"):
+            return Drawn(lambda: value.bit_generator.state, partial(setattr, value.bit_generator, "state"))
+        return Drawn(value.get_state, value.set_state) if hasattr(value, "set_state") else None
     if kind is bytearray or kind is array:
         return _buffer(value) if memoryview(value).nbytes <= _SMALL else _nothing
     if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
         return _array(value) if value.nbytes <= _SMALL and not value.dtype.hasobject else _nothing
-    if kind.__module__.startswith("numpy.random") and hasattr(value, "bit_generator"):
-        return _numpy(value)
     return None
 
 
 def _nothing() -> bool:
     """Restore nothing: the array is too large to be saved, or contains objects."""
     return False
-
-
-def _random(generator: random.Random) -> Undo:
-    try:
-        state = generator.getstate()
-    except NotImplementedError:  # `SystemRandom` has no state
-        return _nothing
-
-    def undo() -> bool:
-        moved = bool(generator.getstate() != state)
-        generator.setstate(state)
-        return moved
-
-    return undo
 
 
 def _buffer(buffer: Any) -> Undo:
@@ -75,16 +89,4 @@ def _array(values: Any) -> Undo:
     return undo
 
 
-def _numpy(generator: Any) -> Undo:
-    state = generator.bit_generator.state
-
-    def undo() -> bool:
-        if str(generator.bit_generator.state) == str(state):
-            return False
-        generator.bit_generator.state = state
-        return True
-
-    return undo
-
-
-__all__ = ["Undo", "undo_of"]
+__all__ = ["Drawn", "Undo", "undo_of"]

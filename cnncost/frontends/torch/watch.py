@@ -22,7 +22,7 @@ from torch import nn
 
 from cnncost.frontends.torch.iterators import Running, copy_of, is_iterator
 from cnncost.frontends.torch.kinds import ATOMS, of_system, slots
-from cnncost.frontends.torch.states import Undo, undo_of
+from cnncost.frontends.torch.states import Drawn, Undo, undo_of
 from cnncost.frontends.torch.surroundings import ABSENT, Reach, described, set_value, value_of
 
 _MAX_WATCHED = 20_000
@@ -51,6 +51,7 @@ class Watch:
         self._own = own
         self._undo: list[tuple[str, Undo]] = []
         self._where = ""
+        self._generators: list[Drawn] = []
         self.running = Running()
         self._lent: dict[int, Any] = {}
         self._variables = [(variable, value_of(variable)) for variable in reach.variables]
@@ -78,6 +79,10 @@ class Watch:
             if is_iterator(type(value)) and (lent := copy(value) or copy_of(value)) is not None:
                 self._lent[i] = lent
                 set_value(variable, lent)
+
+    def has_drawn(self) -> bool:
+        """True if a generator of Python's or numpy's was drawn from."""
+        return any(generator.moved() for generator in self._generators)
 
     def restore(self) -> list[str]:
         """Restore everything and describe what had changed."""
@@ -135,6 +140,8 @@ class Watch:
             return
         elif (undo := undo_of(value, kind)) is not None:
             self._note(undo)
+            if isinstance(undo, Drawn):
+                self._generators.append(undo)
             return
         elif _is_closed(value, kind):
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -10,6 +11,9 @@ from typing import Any
 
 frame: Callable[[int], FrameType] = sys._getframe
 """Returns the frame of the n-th caller. Not wrapped, because a wrapper would add a frame of its own."""
+
+URANDOM_PLACES = ((os, "urandom"), (random, "_urandom"))
+"""What returns the system's random numbers; `random` has a name of its own for it, which `secrets` uses as well."""
 
 ENVIRON: Any = os.environ  # bound here, because a program may replace `os.environ` by a dict
 """The environment variables of the process."""
