@@ -958,6 +958,74 @@ def test_another_method_and_functions_over_modules(trace):
     assert cnncost.analyze(model.encode, X).model == "Autoencoder.encode"
 
 
+class Pipeline:
+    """A class of no modules that holds some."""
+
+    def __init__(self):
+        self.steps, self.runs = [nn.Linear(8, 8), nn.Linear(8, 8)], 0
+
+    def __call__(self, x):
+        self.runs += 1
+        for step in self.steps:
+            x = step(x)
+        return x
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_an_object_that_can_be_called(trace):
+    pipeline = Pipeline()
+    report = cnncost.analyze(pipeline, X, trace=trace)
+    assert (report.model, report.totals.macs, report.totals.params, pipeline.runs) == ("Pipeline", 2 * EACH, 2 * 72, 0)
+    pipeline.steps.clear()
+    with pytest.raises(cnncost.CnncostError, match=r"got Pipeline: .*refers to modules"):
+        cnncost.analyze(pipeline, X)
+
+
+class Around:
+    def __init__(self):
+        self.inner = Pipeline()
+
+    def run(self, x):
+        return self.inner(x)
+
+
+OUTER, TABLE, LAYER = Around(), {"a": [nn.Linear(8, 8), nn.Linear(8, 8)]}, nn.Linear(8, 8)
+
+
+def _recursive(x, times=2):
+    return _recursive(LAYER(x), times - 1) if times else x
+
+
+def _again():
+    inner = Pipeline()
+
+    def again(x, times=1):
+        return again(inner(x), times - 1) if times else x
+
+    return again
+
+
+CALLED = {
+    "a method of an object around it": (OUTER.run, 2),
+    "a global object": (lambda x: OUTER.run(x) * 1, 2),
+    "a global table": (lambda x: TABLE["a"][1](TABLE["a"][0](x)), 2),
+    "a function of globals": (lambda x: _recursive(x), 1),  # noqa: PLW0108  # a function that calls another
+    "a recursive closure": (_again(), 2),
+    "partial in partial": (partial(partial(lambda f, g, x: f(g(x)), nn.Linear(8, 8)), nn.Linear(8, 8)), 2),
+    "mapped": (torch.func.vmap(nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))), 2),
+    "a module as a keyword": (partial(lambda x, *, net, twice=LAYER: net(twice(x)), net=nn.Linear(8, 8)), 2),
+}
+
+
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("name", CALLED)
+def test_modules_that_a_function_reaches(name, trace):
+    function, layers = CALLED[name]
+    report = cnncost.analyze(function, X, trace=trace)
+    assert (report.totals.macs, report.totals.params) == (2 * EACH, layers * 72)
+    assert not any("no parameters" in note for note in report.notes)
+
+
 def takes(s, x, size=None, *, scale=1):
     assert (size, scale) == ((16, 16), 3)
     return s.l(x)

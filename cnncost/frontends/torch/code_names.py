@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dis
 import sys
-import sysconfig
 from collections import deque
 from functools import cache, cached_property, partial, partialmethod
+from pathlib import PurePath
 from types import CodeType, MappingProxyType
 from typing import Any, NamedTuple
 
@@ -78,10 +78,10 @@ def is_own(space: Any) -> bool:
 def _is_installed(package: str) -> bool:
     module = sys.modules.get(package)
     where = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), "")
-    return any(where.startswith(path) for path in _INSTALLED)
+    return not _INSTALLED.isdisjoint(PurePath(where or "").parts)
 
 
-_INSTALLED = tuple(sysconfig.get_path(name) for name in ("purelib", "platlib"))
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
 def contents(value: Any) -> list[Any]:

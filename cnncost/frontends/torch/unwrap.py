@@ -38,4 +38,9 @@ def _described(model: object) -> str:
         return f"the class {model.__name__}; create an instance of it: {model.__name__}(...)"
     if isinstance(model, dict):
         return f"a dict of {len(model)} items; a state dict has no forward: build the model and load it first"
-    return f"{type(model).__name__}: {str(model)[:60]!r}"
+    described = f"{type(model).__name__}: {str(model)[:60]!r}"
+    if callable(model) and not isinstance(model, type):
+        return (
+            f"{described}; a function or an object may stand for one if it refers to modules by a variable or attribute"
+        )
+    return described
