@@ -9,6 +9,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cnncost import units
+from cnncost.classes import classes_hashable
 from cnncost.errors import CnncostError, ForwardError, InputError, SourceError
 from cnncost.graph import Graph
 from cnncost.sources.arrays import with_tensors
@@ -247,6 +248,7 @@ def _noted(graph: Graph, notes: tuple[str, ...]) -> Graph:
     return replace(graph, notes=(*notes, *graph.notes)) if notes else graph
 
 
+@classes_hashable()
 def resolve(
     model: Any, inputs: Any = None, model_args: dict[str, Any] | None = None, autocast: Any = None,
     batch: int | None = None,
