@@ -63,7 +63,7 @@ def draw_quality(rows: Sequence[Compared], quality: Quality, path: str | Path) -
         axes.margins(0.14)
         human_axis(axes.xaxis, "MACs")
         axes.set_ylabel(quality.words)
-        told = "orange: Pareto front" if front else "batch sizes differ: no Pareto front"
+        told = "orange: Pareto front" if front else "no Pareto front"
         axes.set_title(f"area: parameters, the most {units.compact(most)}; {told}", fontsize=9, loc="left")
         names = _labels([(row.name, (_shown(row.macs), value)) for row, value in points])
         name_points(axes, names, radii={name: _radius(areas[point]) for name, point in names.items()})

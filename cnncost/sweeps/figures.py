@@ -78,7 +78,7 @@ FIGURES: dict[str, Figure] = {
         "peak, step", "bytes alive at the peak of a training step", "bytes", _bytes("training_peak"), training=True
     ),
     "accuracy": Figure(
-        "accuracy", "top-1 in percent, as the model's package states it for these weights and this input", "number",
+        "accuracy", "top-1 in percent, as the model's package states it for these weights and this input", "figure",
         lambda _: None,  # of the name, not of the Report
     ),
 }  # fmt: skip
