@@ -91,7 +91,7 @@ def incomparable(rows: Sequence[Compared]) -> str:
     )
     if any(row.sizes for row in rows):
         return batches
-    return f"{batches}; give --input with the saved report's batch size, or name its model"
+    return f"{batches}; analyze all of them at one"
 
 
 def dominates(one: tuple[int, ...], other: tuple[int, ...]) -> bool:

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 _OWN = (
     Format("junit", (".xml",), meaning="test results as XML"),
     Format("github", meaning="annotations and the job summary"),
-    Format("benchmark", meaning="for github-action-benchmark"),
-    Format("comment", meaning="markdown with a first line by which a workflow finds the comment again"),
-)
+    Format("benchmark", meaning="for github-action-benchmark", written_as="json"),
+    Format(
+        "comment", meaning="markdown with a first line by which a workflow finds the comment again",
+        written_as="markdown",
+    ),
+)  # fmt: skip
 """Formats whose schema others define; of all commands only `check` writes them."""
 _FORMATS = FORMATS.also(*_OWN)
 
