@@ -13,6 +13,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from cnncost.classes import classes_hashable
 from cnncost.errors import CnncostError, DataDependentError, InputError, UnknownOpError
 from cnncost.garbage import gc_disabled
 from cnncost.graph import Graph
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 _TRACES = ("static", "auto", "real")
 
 
+@classes_hashable()
 def analyze(
     model: Model, inputs: Any = None, *, model_args: dict[str, Any] | None = None,
     name: str | None = None, strict: bool = False, training: bool = False, loss: Any = None, optimizer: Any = None,

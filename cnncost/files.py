@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 from pathlib import Path
 
 from cnncost.errors import OutputError
+
+
+def descriptor(path: str | Path) -> int | None:
+    """The file descriptor that `/dev/stdout`, `/dev/stderr`, `/dev/fd/N` or `/proc/self/fd/N` is; else None."""
+    named = _DESCRIPTOR.fullmatch(os.fspath(path))
+    if named is None:
+        return None
+    return {"stdout": 1, "stderr": 2}.get(named["name"] or "", int(named["number"] or 0))
+
+
+_DESCRIPTOR = re.compile(r"/dev/(?P<name>stdout|stderr)|/(?:dev|proc/self)/fd/(?P<number>[0-9]{1,9})")
 
 
 def check(path: str | Path) -> int | None:
@@ -23,6 +35,8 @@ def check(path: str | Path) -> int | None:
         OutputError: the folder does not exist or is not writable, or the target is a folder or not writable.
     """
     target = Path(path)
+    if (number := descriptor(path)) is not None:
+        return _mode_of(target, number)
     try:
         mode = target.stat().st_mode
     except FileNotFoundError:
@@ -38,6 +52,13 @@ def check(path: str | Path) -> int | None:
     if mode is None or stat.S_ISREG(mode):
         _check_new_file(target)
     return mode
+
+
+def _mode_of(target: Path, number: int) -> int:
+    try:
+        return os.fstat(number).st_mode
+    except OSError:
+        raise OutputError(f"{target}: is not open; choose another place") from None
 
 
 def _check_new_file(target: Path) -> None:
@@ -58,8 +79,8 @@ def _temporary(target: Path) -> Path:
 def write(path: str | Path, text: str | bytes) -> None:
     """Write a text or bytes to a file atomically: into a temporary file, which then replaces the target.
 
-    A symbolic link is followed; an existing file keeps its permissions. A pipe or device (`/dev/stdout`) is written to
-    directly.
+    A symbolic link is followed; an existing file keeps its permissions. A pipe or device is written to directly, and so
+    is what the process has open already (`/dev/stdout`): a shell may have sent other output to the same file.
 
     Raises:
         OutputError: as `check` does, or writing failed.
@@ -71,7 +92,10 @@ def write_bytes(path: str | Path, data: bytes) -> None:
     """Like `write`, for bytes."""
     target, mode = Path(path), check(path)
     try:
-        if mode is not None and not stat.S_ISREG(mode):
+        if (number := descriptor(path)) is not None:
+            with os.fdopen(os.dup(number), "wb") as file:
+                file.write(data)
+        elif mode is not None and not stat.S_ISREG(mode):
             target.write_bytes(data)
         else:
             _replace(Path(os.path.realpath(target)), data, stat.S_IMODE(mode) if mode is not None else None)

@@ -79,7 +79,7 @@ def text_of(path: Path, error: type[CnncostError], what: str) -> str:
         CnncostError: of class `error`: no such file, or not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # editors of Windows begin files with a mark of byte order
     except (OSError, UnicodeDecodeError) as caught:
         reason = caught.strerror if isinstance(caught, OSError) else "not UTF-8"
         raise error(f"{path}: can't be read: {reason}; expected {what} in TOML") from None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 from math import inf
@@ -68,7 +68,10 @@ class Judged(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ModelCheck:
-    """A budget, its limits judged, and what moved since the baseline; or `error`, why its model has no figures."""
+    """A budget, its limits judged, and what moved since the baseline; or `error`, why its model has no figures.
+
+    `against` says what the baseline is of, where it is not what it is of the other models.
+    """
 
     budget: Budget
     judged: tuple[Judged, ...] = ()
@@ -77,6 +80,7 @@ class ModelCheck:
     unknown: tuple[tuple[str, int], ...] = ()
     error: str = ""
     line: int | None = None
+    against: str = ""
 
     def __repr__(self) -> str:
         kept = sum(judged.passes for judged in self.judged)
@@ -115,6 +119,7 @@ def check(
     since: Lock | None = None,
     allow_unknown: bool = False,
     revision: str = "",
+    absent: Mapping[str, str] | None = None,
 ) -> Check:
     """Judge every limit.
 
@@ -125,6 +130,7 @@ def check(
         since: the baseline for reporting changes, if it differs from `lock`.
         allow_unknown: let uncertain outcomes pass, whatever the budgets say.
         revision: the git revision that `lock` was measured at; empty if it was read from the baseline's file.
+        absent: why models have no figures there, by their budgets' names: theirs in `lock` are of the baseline's file.
 
     Raises:
         BudgetError: a relative limit without a baseline, or a baseline for other inputs.
@@ -132,6 +138,7 @@ def check(
     by_name = {budget.name: budget for budget in file.budgets}
     locks = lock, since or lock
     models = tuple(_model(file, by_name[each.name], each, locks, allow_unknown, revision) for each in measured)
+    models = tuple(_of_file(file, model, revision, absent or {}) for model in models)
     return Check(file, models, file.baseline if lock is not None else None, revision)
 
 
@@ -197,6 +204,14 @@ def _model(
     diff = Diff(old.snapshot, found.snapshot) if old is not None and comparable else None
     judged = tuple(_judged(file, rule, found, baseline, allowed) for rule in budget.rules)
     return ModelCheck(budget, judged, diff, found.snapshot, tuple(found.unknown.items()))
+
+
+def _of_file(file: BudgetFile, model: ModelCheck, revision: str, absent: Mapping[str, str]) -> ModelCheck:
+    """Say it if the baseline of a model is the file's, as the revision has no figures of it."""
+    name = model.budget.name
+    if name not in absent or model.diff is None:
+        return model
+    return replace(model, against=f"{file.baseline.name}, as {revision} has no figures of it: {absent[name]}")
 
 
 def _no_baseline(file: BudgetFile, budget: Budget, lock: Lock | None, revision: str) -> BudgetError:

@@ -89,9 +89,9 @@ def incomparable(rows: Sequence[Compared]) -> str:
     batches = (
         f"batch sizes differ ({batches}): MACs, FLOPs and memory are of different work, and none is on the Pareto front"
     )
-    if any("batch" in dict(row.sizes) for row in rows):
+    if any(row.sizes for row in rows):
         return batches
-    return f"{batches}; give --input with the saved report's batch size, or name its model"
+    return f"{batches}; analyze all of them at one"
 
 
 def dominates(one: tuple[int, ...], other: tuple[int, ...]) -> bool:

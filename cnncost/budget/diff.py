@@ -140,11 +140,17 @@ class Diff:
     @gc_disabled()
     def changes(self) -> tuple[Change, ...]:
         """All modules that changed: those of the new model in its order, then the removed ones."""
-        changed = []
+        changed, back, by_path = [], self.back, self.old.by_path
         for part in self.new.parts:
-            old = self.old.by_path[self.back[part.path]] if part.path in self.back else None
-            change = Change("changed" if old else "added", part.path, old, part)
-            if old is None or change.reasons or any(change.delta(name) for name in SUMMED):
+            place = back.get(part.path)
+            if place is None:
+                changed.append(Change("added", part.path, None, part))
+                continue
+            old = by_path[place]
+            if old[1:] == part[1:]:
+                continue  # all but the path is equal, as of most modules
+            change = Change("changed", part.path, old, part)
+            if change.reasons or any(change.delta(name) for name in SUMMED):
                 changed.append(change)
         gone = (part for part in self.old.parts if part.path not in self.pairs)
         return (*changed, *(Change("removed", self._place_in_new(part), part, None) for part in gone))
@@ -160,14 +166,16 @@ class Diff:
     @cached_property
     def moved(self) -> tuple[tuple[str, str], ...]:
         """Old and new paths of moved or renamed modules, without children that came along: (`head`, `base.head`)."""
-        pairs = []
-        for old, new in self.pairs.items():
-            above = old.rpartition(".")[0], new.rpartition(".")[0]
-            goes_along = old.rpartition(".")[2] == new.rpartition(".")[2] and self.pairs.get(above[0]) == above[1]
-            if old != new and not goes_along:
-                pairs.append((old, new))
-        order = {part.path: i for i, part in enumerate(self.new.parts)}
-        return tuple(sorted(pairs, key=lambda pair: order[pair[1]]))
+        found = []
+        for part in self.new.parts:
+            new = part.path
+            old = self.back.get(new)
+            if old is None or old == new:
+                continue
+            (old_above, _, old_name), (new_above, _, new_name) = old.rpartition("."), new.rpartition(".")
+            if old_name != new_name or self.pairs.get(old_above) != new_above:
+                found.append((old, new))
+        return tuple(found)
 
     def attribution(self, name: str) -> Attribution | None:
         """Return where a figure changed: the smallest module with four fifths of it; None if there is no change.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -64,13 +65,15 @@ class Joined(NamedTuple):
         rows: the models; the Pareto front is that of `quality` and MACs.
         columns: the joined columns.
         quality: the column that the front is of; None if the table has no numbers.
-        notes: names that match nothing.
+        notes: names that match nothing, and sizes that the table does not know.
+        apart: why no model is on the front; empty if some are.
     """
 
     rows: tuple[Compared, ...]
     columns: tuple[str, ...]
     quality: Quality | None
     notes: tuple[str, ...]
+    apart: str = ""
 
 
 def read(path: str | Path) -> Table:
@@ -101,7 +104,7 @@ def read(path: str | Path) -> Table:
     if twice is not None or len(names) < 2:
         wrong = "no column beside model" if twice is None else f"two columns named {twice!r}"
         raise InputError(f"{path}: {wrong}; expected CSV such as model,top1")
-    rows = []
+    rows, percents = [], dict[str, tuple[bool, int]]()
     for line, cells in body:
         if len(cells) > len(names):
             raise InputError(f"{path}:{line}: expected {len(names)} cells, got {len(cells)}")
@@ -110,7 +113,28 @@ def read(path: str | Path) -> Table:
         if not model:
             raise InputError(f"{path}:{line}: expected the name of a model, got an empty cell")
         rows.append((line, model, {name: _value(text) for name, text in values.items()}))
+        _check_percents(path, line, values, percents)
     return Table(str(path), tuple(name for name in names if name != _MODEL), tuple(rows))
+
+
+def _check_percents(path: str | Path, line: int, values: dict[str, str], percents: dict[str, tuple[bool, int]]) -> None:
+    """Raise InputError if a column has numbers with `%` and numbers without it, whose unit can't be told.
+
+    Args:
+        path: of the table.
+        line: of the row.
+        values: of the row, by column.
+        percents: whether the column's first number has a `%`, and its line; added to.
+    """
+    for name, text in values.items():
+        if not isinstance(_value(text), int | float):
+            continue
+        has, first = percents.setdefault(name, (text.endswith("%"), line))
+        if has is not text.endswith("%"):
+            raise InputError(
+                f"{path}:{line}: column {name}: {text}, and line {first} is {'in' if has else 'not in'} %; write all "
+                "in one unit"
+            )
 
 
 def _value(text: str) -> Value:
@@ -144,7 +168,7 @@ def join(rows: Sequence[Compared], table: Table, quality: str | None = None) -> 
     if own is not None:
         raise InputError(f"{table.path}: a column named {own}: the comparison has one of its own; rename it")
     by_key = _by_key(table, sizes)
-    used: set[tuple[Any, ...]] = set()
+    used: Counter[tuple[Any, ...]] = Counter()
     joined, lacking = [], []
     for row in rows:
         given = dict(row.sizes)
@@ -153,7 +177,7 @@ def join(rows: Sequence[Compared], table: Table, quality: str | None = None) -> 
         if key is None:
             lacking.append(row.name)
         else:
-            used.add(key)
+            used[key] += 1
         values = by_key.get(key, {}) if key is not None else {}
         joined.append(row._replace(joined=tuple((name, values.get(name)) for name in columns)))
     if not used:
@@ -164,9 +188,19 @@ def join(rows: Sequence[Compared], table: Table, quality: str | None = None) -> 
     notes = [f"{table.path} has no row for {_few(lacking)}"] if lacking else []
     notes += [f"{table.path}: of no model here: {_few(others)}"] if others else []
     chosen = _quality(table, columns, joined, quality)
+    unknown = _sizes_unknown_to(table, rows) if max(used.values()) > 1 else ""
+    apart = f"{unknown}, and none is on the Pareto front" if unknown and chosen is not None else ""
     if chosen is not None:
-        joined = _with_front(joined, chosen)
-    return Joined(tuple(joined), columns, chosen, tuple(notes))
+        joined = [row._replace(front=False) for row in joined] if apart else _with_front(joined, chosen)
+    elif unknown:
+        notes.append(unknown)
+    return Joined(tuple(joined), columns, chosen, tuple(notes), apart)
+
+
+def _sizes_unknown_to(table: Table, rows: Sequence[Compared]) -> str:
+    """Say which sizes the table has no column of: a row of it stands beside figures at several of them; else empty."""
+    varied = dict.fromkeys(name for row in rows for name, _ in row.sizes if name not in table.columns)
+    return f"{table.path} has no column {_few([*varied])}: its values are the same at all of them" if varied else ""
 
 
 def _by_key(table: Table, sizes: list[str]) -> dict[tuple[Any, ...], dict[str, Value]]:

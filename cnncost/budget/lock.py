@@ -123,7 +123,7 @@ def read(path: Path, *, any_torch: bool = False) -> Lock | None:
         BudgetError: not a baseline, another schema, another version of torch, figures that don't add up.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 _OWN = (
     Format("junit", (".xml",), meaning="test results as XML"),
     Format("github", meaning="annotations and the job summary"),
-    Format("benchmark", meaning="for github-action-benchmark"),
-    Format("comment", meaning="markdown with a first line by which a workflow finds the comment again"),
-)
+    Format("benchmark", meaning="for github-action-benchmark", written_as="json"),
+    Format(
+        "comment", meaning="markdown with a first line by which a workflow finds the comment again",
+        written_as="markdown",
+    ),
+)  # fmt: skip
 """Formats whose schema others define; of all commands only `check` writes them."""
 _FORMATS = FORMATS.also(*_OWN)
 
@@ -70,6 +73,7 @@ def command(
     from cnncost.budget.check import check, check_baselines, updated
     from cnncost.budget.file import find, read
 
+    absent: dict[str, str] = {}
     if revision is not None and (given := [n for n, on in (("--baseline", baseline), ("--update", update)) if on]):
         raise click.UsageError(f"--baseline-rev has a baseline of its own; leave out {given[0]}")
     form = result_format(form, output, formats=_FORMATS)
@@ -80,7 +84,7 @@ def command(
         check_places(str(file.baseline))
         baseline_figures = _previous_baseline(file)
     elif revision is not None:
-        baseline_figures = _baseline_at_revision(file, names, revision)
+        baseline_figures, absent = _baseline_at_revision(file, names, revision, any_torch)
     else:
         baseline_figures = locks.read(file.baseline, any_torch=any_torch)
     if not update:
@@ -92,7 +96,9 @@ def command(
         found = replace(found, baseline=file.baseline)
         locks.write(file.baseline, new)
     else:
-        found = check(file, measured, baseline_figures, allow_unknown=allow_unknown, revision=revision or "")
+        found = check(
+            file, measured, baseline_figures, allow_unknown=allow_unknown, revision=revision or "", absent=absent
+        )
     _report(found, form, output)
     return found.exit_code
 
@@ -102,19 +108,25 @@ def relative(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _previous_baseline(file: BudgetFile) -> Lock | None:
-    """Read the baseline that is about to be replaced; None if there is none or it can't be read."""
+def _previous_baseline(file: BudgetFile, any_torch: bool = True) -> Lock | None:
+    """Read the baseline's file; None if there is none, it can't be read, or is of a torch that may not be another."""
     from cnncost.budget import lock as locks
     from cnncost.budget.file import BudgetError
 
     try:
-        return locks.read(file.baseline, any_torch=True)
+        return locks.read(file.baseline, any_torch=any_torch)
     except BudgetError:
         return None
 
 
-def _baseline_at_revision(file: BudgetFile, names: tuple[str, ...], revision: str) -> Lock:
-    """Analyze the models at a revision; a model that fails there keeps its figures from the baseline file."""
+def _baseline_at_revision(
+    file: BudgetFile, names: tuple[str, ...], revision: str, any_torch: bool
+) -> tuple[Lock, dict[str, str]]:
+    """Analyze the models at a revision; one that fails there has its figures of the baseline's file, if that has some.
+
+    Returns:
+        The baseline, and why models failed, by their budgets' names.
+    """
     from dataclasses import replace
 
     from cnncost.budget.revisions import Repository, budgets_at
@@ -124,8 +136,8 @@ def _baseline_at_revision(file: BudgetFile, names: tuple[str, ...], revision: st
     ((found, errors),) = budgets_at(repository, (repository.commit(revision),), file, names, (revision,))
     for name, reason in errors.items():
         note(f"{revision} has no figures of {name}: {reason}")
-    old = _previous_baseline(file) if errors else None
-    return found if old is None else replace(found, models={**old.models, **found.models})
+    old = _previous_baseline(file, any_torch) if errors else None
+    return found if old is None else replace(found, models={**old.models, **found.models}), errors
 
 
 def _check_names(file: BudgetFile, names: tuple[str, ...]) -> None:

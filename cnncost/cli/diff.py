@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from cnncost.sources.settings import Settings
 
 _FORMATS = FORMATS.also(
-    Format("comment", meaning="markdown on all budgets, with a first line by which a workflow finds the comment again")
-)
+    Format(
+        "comment", meaning="markdown on all budgets, with a first line by which a workflow finds the comment again",
+        written_as="markdown",
+    )
+)  # fmt: skip
 
 
 @click.command(

@@ -27,8 +27,8 @@ def _read(_ctx: click.Context, _param: click.Parameter, given: str | None) -> st
 
     try:
         if given == "-":
-            return (sys.stdin.buffer.read().decode() if sys.stdin is not None else "") or " "
-        return Path(given).read_text(encoding="utf-8") or " "
+            return (sys.stdin.buffer.read().decode("utf-8-sig") if sys.stdin is not None else "") or " "
+        return Path(given).read_text(encoding="utf-8-sig") or " "
     except (OSError, UnicodeDecodeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise InputError(

@@ -40,7 +40,8 @@ def put(text: str, output: str | None, *, words: bool = False) -> None:
     if output is not None:
         from cnncost.files import write
 
-        write(output, text)
+        with stdout.restored():  # it may be /dev/stdout
+            write(output, text)
     elif words:
         from cnncost.render.text import showable
 

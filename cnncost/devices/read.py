@@ -32,7 +32,7 @@ def read(path: Path) -> dict[str, Device]:
         DeviceError: the file does not exist, is not TOML, or describes a device incorrectly.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DeviceError(f"devices {path}: can't be read: {getattr(error, 'strerror', None) or error}") from None
     return parse(text, str(path))

@@ -52,7 +52,9 @@ def _listed(asked: VariableRequest) -> VariableRequest:
     name = asked.name
     if asked.low is None or asked.high is None or asked.step is None:
         missing = "a step" if asked.low is not None else "its sizes"
-        raise InputError(f"vary {name}: expected {missing}, such as {name}=160,224,288 or {name}=160..288:64")
+        low, high = asked.low or 160, asked.high or 288
+        step = max(1, (high - low) // 2)
+        raise InputError(f"vary {name}: expected {missing}, such as {name}={low}..{high}:{step} or {name}={low},{high}")
     return asked._replace(values=tuple(range(asked.low, asked.high + 1, asked.step)), low=None, high=None, step=None)
 
 

@@ -134,7 +134,7 @@ def _request(text: str) -> VariableRequest:
         return VariableRequest(name, (), first, last, _whole(name, step) if colon else None)
     values = tuple(sorted({_whole(name, size) for size in sizes.split(",")}))
     if len(values) < 2:
-        raise InputError(f"vary {text!r}: expected several sizes, such as {name}=16,32,64 or {name}=16..64")
+        raise InputError(f"vary {text!r}: expected several sizes, such as {name}=16,32,64 or {name}=16..64:16")
     return VariableRequest(name, values)
 
 
@@ -143,7 +143,7 @@ def _whole(name: str, text: str) -> int:
         size = int(text.strip())
     except ValueError:
         raise InputError(
-            f"vary {name}: expected whole numbers such as {name}=16,32,64 or {name}=16..64, got {text.strip()!r}"
+            f"vary {name}: expected whole numbers such as {name}=16,32,64 or {name}=16..64:16, got {text.strip()!r}"
         ) from None
     if not 1 <= size <= _MOST:
         raise InputError(f"vary {name}: expected sizes from 1 to 2^40, got {size}")

@@ -65,7 +65,7 @@ def draw_quality(rows: Sequence[Compared], quality: Quality, path: str | Path) -
         axes.margins(0.14)
         human_axis(axes.xaxis, "MACs")
         axes.set_ylabel(quality.words)
-        front_text = "orange: Pareto front" if front else "batch sizes differ: no Pareto front"
+        front_text = "orange: Pareto front" if front else "no Pareto front"
         axes.set_title(f"area: parameters, the most {units.compact(most)}; {front_text}", fontsize=9, loc="left")
         names = _by_label([(row.name, (_for_log_axis(row.macs), value)) for row, value in points])
         name_points(axes, names, radii={name: _radius(areas[point]) for name, point in names.items()})

@@ -28,6 +28,7 @@ class Format(NamedTuple):
         tree: whether it shows the module tree, so that `--depth` applies.
         whole: whether it shows modules, layers and ops at once, so that `--by` does not apply.
         meaning: description for `--help`.
+        written_as: name of the format that its files are in, whose endings they may have, where it has none of its own.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Format(NamedTuple):
     tree: bool = False
     whole: bool = False
     meaning: str = ""
+    written_as: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,10 @@ class Formats:
             return name or self.declared[0].name
         if name is None:
             return self.of_file(path)
-        ending = Path(path).suffix.lower()
-        endings = self[name].endings
-        other = self.endings.get(ending, name)
-        if endings and other not in {name, self.declared[0].name}:
+        form = self[name]
+        endings = form.endings or (self[form.written_as].endings if form.written_as else ())
+        other = self.endings.get(Path(path).suffix.lower(), name)
+        if endings and other not in {name, form.written_as, self.declared[0].name}:
             raise OutputError(
                 f"{path}: the name says {other}, and --format says {name}; leave --format out, or give a name that "
                 f"ends in {endings[0]}"
@@ -128,8 +130,10 @@ FORMATS = Formats((
     Format("latex", (".tex",), tree=True),
 ))  # fmt: skip
 """Formats of documents; every command offers them."""
-TRACE = Format("trace", meaning="ops and memory over predicted time, for Perfetto and chrome://tracing")
-SPEEDSCOPE = Format("speedscope", meaning="flame graphs, for speedscope.app")
+TRACE = Format(
+    "trace", meaning="ops and memory over predicted time, for Perfetto and chrome://tracing", written_as="json"
+)
+SPEEDSCOPE = Format("speedscope", meaning="flame graphs, for speedscope.app", written_as="json")
 VIEWERS = (TRACE, SPEEDSCOPE)
 """Formats of timelines; commands that can make a timeline offer them by `FORMATS.also`."""
 

@@ -27,6 +27,8 @@ from cnncost.report.schema import groups, has, names, statistics
 _READABLE_SCHEMAS = (1, SCHEMA)
 """Versions of saved reports that can be read: a report's fields are the same in both."""
 _COMMAND = "summarize"
+_OF_OPS = ("macs", "flops", "bytes_read", "bytes_written")
+"""Columns of ops, which add up to the totals."""
 _NAMES = {(Layer, "class_name"): "class", (Op, "name"): "op"}
 """JSON names that differ from the field name."""
 _OPTIONAL = {
@@ -125,6 +127,8 @@ def from_json(text: str, kind: type[SomeReport]) -> SomeReport:
         data[field] = [_items(row, _PAIRS[field], f"{field}[{i}]") for i, row in enumerate(_list(data[field], field))]
     report: SomeReport = _read(kind, data, "")
     _check(report)
+    if (batch := data.get("batch", report.batch)) != report.batch:
+        raise _wrong("batch", f"{report.batch}, as the inputs have", batch)
     versions = _read(dict[str, str], data.get("made_with", {}), "made_with")
     memory = _read(MemoryFigures, data["memory"], "memory") if "memory" in data else None
     return replace(report, saved_memory=memory, made_with=versions)
@@ -336,3 +340,7 @@ def _check(report: ReportData) -> None:
         total, rows = getattr(report.totals, name), sum(getattr(layer, name) or 0 for layer in report.layers)
         if total is not None and total != rows:
             raise CnncostError(f"report file: totals.{name} is {total}, but the layers add up to {rows}")
+    for name in _OF_OPS:
+        total, ops = getattr(report.totals, name), sum(getattr(op, name) for op in report.ops)
+        if total != ops:
+            raise CnncostError(f"report file: totals.{name} is {total}, but the ops add up to {ops}")

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
+from cnncost.classes import classes_hashable
 from cnncost.errors import SourceError
 from cnncost.sources.method import split_method
 from cnncost.sources.source import ModelSource
@@ -17,6 +18,7 @@ _LIBRARIES = {"timm:": "timm", "torchvision:": "torchvision", "hf:": "transforme
 """The module of this package that handles a MODEL, by its prefix."""
 
 
+@classes_hashable()
 def find(model: Any, arguments: dict[str, Any] | None = None) -> ModelSource:
     """Return the source of a model given as text, module, callable, exported program or source.
 

@@ -9,6 +9,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cnncost import units
+from cnncost.classes import classes_hashable
 from cnncost.errors import CnncostError, ForwardError, InputError, SourceError
 from cnncost.graph import Graph
 from cnncost.sources.arrays import with_tensors
@@ -251,6 +252,7 @@ def _with_notes(graph: Graph, notes: tuple[str, ...]) -> Graph:
     return replace(graph, notes=(*notes, *graph.notes)) if notes else graph
 
 
+@classes_hashable()
 def resolve(
     model: Any, inputs: Any = None, model_args: dict[str, Any] | None = None, autocast: Any = None,
     batch: int | None = None,
@@ -290,7 +292,8 @@ def _built(source: ModelSource, inputs: Any, autocast: Any) -> Resolved:
         example = source.inputs_for(model)
     if example is None:
         raise InputError(
-            f"{source.text}: no input given, and the source knows none; give one, for example --input 1x3x224x224"
+            f"{source.text}: no input given, and the source knows none; give one, for example --input 1x3x224x224; "
+            "in Python inputs='1x3x224x224', in a budget input = '1x3x224x224'"
         )
     # Counts are the same in eval mode, and batch norm in train mode rejects a single value per channel.
     return Resolved(source, model, example, False, weightless, autocast=autocast, notes=notes)

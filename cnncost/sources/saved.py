@@ -40,7 +40,7 @@ def report_of(source: ModelSource) -> Report:
 
 def _text(spec: str) -> str:
     try:
-        return Path(spec).read_text(encoding="utf-8")
+        return Path(spec).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise SourceError(f"{spec}: can't be read: {reason}; expected a report saved by cnncost") from None

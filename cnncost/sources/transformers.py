@@ -65,7 +65,7 @@ def _from_file(spec: str, name: str, transformers: Any, first: tuple[str, ...]) 
             )
         return None
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise SourceError(f"{spec}: {path} is not JSON: {one_line(error)}") from None
     kind = fields.get("model_type") if isinstance(fields, dict) else None

@@ -76,7 +76,7 @@ _OWN = {
         "peak, step", "bytes alive at the peak of a training step", "bytes", _bytes("training_peak"), training=True
     ),
     "accuracy": Figure(
-        "accuracy", "top-1 in percent, as the model's package states it for these weights and this input", "number",
+        "accuracy", "top-1 in percent, as the model's package states it for these weights and this input", "figure",
         lambda _: None,  # depends on the model's name, not on the Report
     ),
 }  # fmt: skip

@@ -81,7 +81,7 @@ def columns(grid: Grid, own: Joined | None = None) -> tuple[Column, ...]:
 
 
 def _kind(values: Sequence[Any]) -> Kind:
-    return "text" if any(isinstance(value, str) for value in values) else "number"
+    return "text" if any(isinstance(value, str) for value in values) else "figure"  # as it stands in the user's table
 
 
 def _sizes(grid: Grid) -> tuple[str, ...]:

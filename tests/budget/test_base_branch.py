@@ -103,6 +103,28 @@ def test_what_the_base_lacks_is_said(run):
     assert run("check", "--baseline-rev", "none", "calm")[0] == 0
 
 
+def test_the_baselines_file_stands_in_for_what_the_base_lacks_and_that_is_said(run, repository):
+    lock = repository / "cnncost.lock.json"
+    try:
+        assert run("check", "--update")[0] == 0
+        code, out, err = run("check", "--baseline-rev", "none", "--format", "json")
+        net, calm = json.loads(out)["models"]
+        assert (code, net["limits"][0]["baseline"], net["limits"][0]["used"]) == (0, 304, 304)
+        assert net["against"].startswith("cnncost.lock.json, as none has no figures of it: net.py:Net: ")
+        assert "cnncost: none has no figures of net: " in err
+        assert "against" not in calm
+        told = "net: against cnncost.lock.json, as none has no figures of it"
+        for form in ("text", "markdown", "html", "latex", "comment"):
+            text = " ".join(run("check", "--baseline-rev", "none", "--format", form)[1].split())
+            assert told in text.replace("\\_", "_"), form
+        lock.write_text(re.sub(r'"torch": "[^"]+"', '"torch": "1.0.0"', lock.read_text()))
+        code, _, err = run("check", "--baseline-rev", "none", "net")  # of another torch, which may run other ops
+        assert (code, "neither none nor cnncost.lock.json has figures of 'net'" in err) == (2, True)
+        assert run("check", "--baseline-rev", "none", "net", "--any-torch")[0] == 0
+    finally:
+        lock.unlink()
+
+
 @pytest.mark.parametrize("rev", ["main...wide", "main"])
 def test_all_budgets_at_two_revisions(run, rev):
     code, out, err = run("diff", "--rev", rev, "--format", "json")

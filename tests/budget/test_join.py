@@ -108,6 +108,32 @@ def test_rows_by_model_and_size(tmp_path):
     assert [dict(each.joined)["top1"] for each in found.rows] == [7, 50, 50, 50]
 
 
+@pytest.mark.parametrize(
+    ("text", "unknown", "fronted"),
+    [
+        pytest.param("model,top1\nnet,70\n", "size, depth", "", id="one row for all sizes"),
+        pytest.param("model,size,top1\nnet,1,60\nnet,2,70\n", "depth", "", id="one of two is known"),
+        pytest.param("model,top1\nnet size=1 depth=3,60\nnet size=2 depth=4,70\n", "", "1,3 2,4", id="own rows"),
+        pytest.param("model,size,depth,top1\nnet,1,3,60\nnet,2,4,70\nnet,2,3,50\n", "", "1,3 2,4", id="all are known"),
+        pytest.param("model,by\nnet,me\n", "size, depth", None, id="no numbers: the front is of costs"),
+    ],
+)
+def test_a_value_of_no_certain_size_is_on_no_front(tmp_path, text, unknown, fronted):
+    """An accuracy without its size would stand at all of them, and make the smallest size the best."""
+    rows = [
+        row(f"net size={size} depth={depth}", size + depth, "net", (("size", size), ("depth", depth)))
+        for size in (1, 2) for depth in (3, 4)
+    ]  # fmt: skip
+    found = join(rows, table(tmp_path, text))
+    said = f"has no column {unknown}: its values are the same at all of them"
+    text = " ".join(" ".join(map(plain, to_lines(document(found.rows, found), 200))).split())
+    assert (said in text) is bool(unknown)
+    if fronted is not None:
+        front = [",".join(str(n) for _, n in each.sizes) for each in found.rows if each.front]
+        assert front == fronted.split()
+        assert ("none is on the Pareto front" in text) is (not fronted)
+
+
 def test_a_column_of_a_varying_sizes_name_is_refused(tmp_path):
     """A size called as a column of the comparison has its own as `vary_ratio`."""
     varied = [row(f"net ratio={n}", n, "net", (("ratio", n),)) for n in (1, 2)]
@@ -143,6 +169,14 @@ def test_formats_have_numbers(tmp_path):
         pytest.param("model,memory\nsmall,1\n", None, "a column named memory", id="another own column"),
         pytest.param("model,ratio\nsmall,1\n", None, "a column named ratio", id="an own column for people"),
         pytest.param("model,bar\nsmall,1\n", None, "a column named bar", id="the column of bars"),
+        pytest.param(
+            "model,top1\nsmall,0.7\n\nlarge,81.2%\n", None,
+            "accuracy.csv:4: column top1: 81.2%, and line 2 is not in %", id="numbers in % and without",
+        ),
+        pytest.param(
+            "model,top1,e\nsmall,-,1\nlarge,80%,1\nhuge,0.81,2\n", None,
+            "accuracy.csv:4: column top1: 0.81, and line 3 is in %", id="numbers without % after some with it",
+        ),
         pytest.param("model,top1\nsmal,1\n", None, "large, huge; did you mean smal?", id="near"),
         pytest.param("model,top1\nxyz,1\n", None, "it has xyz", id="nothing near"),
         pytest.param("model,top1\n", None, "it has no rows", id="no rows"),
@@ -198,7 +232,8 @@ def compared(capsysbinary, monkeypatch):
         (("lenet5", "--join", "a.csv", "--quality", "top5"), "no column named 'top5'"),
         (("lenet1", "--join", "a.csv"), "no row for lenet1; did you mean lenet5?"),
         (("lenet5", "--vary", "size"), "expected its sizes"),
-        (("lenet5", "--vary", "size=16..64"), "expected a step"),
+        (("lenet5", "--vary", "size=16..64"), "expected a step, such as size=16..64:24 or size=16,64"),
+        (("lenet5", "--vary", "width=a"), "such as width=16,32,64 or width=16..64:16, got 'a'"),
         (("lenet5", "--vary", "size=32"), "expected several sizes"),
         (("lenet5", "--vary", "size=0,32"), "expected sizes from 1"),
         (("lenet5", "--vary", "batch=1..1000:1"), "1,000 combinations of sizes; expected 256 at most"),

@@ -155,3 +155,35 @@ def test_standard_output_is_the_products_whatever_is_closed(closed, form, here):
     assert done.stdout.startswith(b"path,class" if form == "csv" else b"{\n")
     assert not any(text in done.stdout for text in (b"hello", b"from a child", b"raw"))
     assert ("2>&-" in closed) == (done.stderr == b"")
+
+
+STREAMS = [
+    pytest.param("-o /dev/stdout | cat", "out", "", id="a pipe"),
+    pytest.param("-o /dev/stdout", "out", "", id="a file"),
+    pytest.param("-o /dev/fd/1", "out", "", id="by number"),
+    pytest.param("-o /proc/self/fd/1", "out", "", id="by the system's name"),
+    pytest.param("-o /dev/stderr", "", "out", id="standard error"),
+    pytest.param("-o /dev/fd/3 3>&1", "out", "", id="another descriptor"),
+]
+
+
+@pytest.mark.parametrize(("line", "out", "err"), STREAMS)
+def test_a_stream_as_a_place(line, out, err, here):
+    """It is written to as it is, behind what others have written to the same file; no other file is touched."""
+    (here / "net.py").write_text(QUIET)
+    for name in ("out", "err"):
+        (here / name).write_text("before\n")
+    command = f'"{sys.executable}" -m cnncost summarize net.py:Net --input 1x3x8x8 --format csv'
+    done = subprocess.run(["sh", "-c", f"( {command} {line} ) >>out 2>>err"], check=False)  # noqa: S607
+
+    assert done.returncode == 0
+    head = "before\npath,class"
+    for name, wanted in (("out", out), ("err", err)):
+        text = (here / name).read_text()
+        assert text.startswith(head) if wanted else text == "before\n", name
+
+
+def test_a_stream_that_is_not_open(capfd, monkeypatch):
+    monkeypatch.setattr("cnncost.analysis.analyze", None)
+    code, out, err = ran(capfd, "summarize", "net.py:Net", "-o", "/dev/fd/987", "--format", "csv")
+    assert (code, out, err) == (2, "", "cnncost: /dev/fd/987: is not open; choose another place\n")

@@ -62,6 +62,11 @@ CONTRADICTIONS = [
     pytest.param(("verify", "lenet5", "--format", "json", "-o", "x.md"), "ends in .json", id="verify"),
     pytest.param(("bench", "lenet5", "--format", "csv", "-o", "x.md"), "ends in .csv", id="bench"),
     pytest.param(("check", "--format", "junit", "-o", "x.json"), "ends in .xml", id="check"),
+    pytest.param(("check", "--format", "benchmark", "-o", "x.csv"), "ends in .json", id="JSON by another name"),
+    pytest.param(("check", "--format", "comment", "-o", "x.html"), "ends in .md", id="markdown by another name"),
+    pytest.param(("diff", "--rev", "a..b", "--format", "comment", "-o", "x.csv"), "ends in .md", id="a comment"),
+    pytest.param(("roofline", "lenet5", "--device", "h100", "--format", "trace", "-o", "x.csv"), ".json", id="trace"),
+    pytest.param(("summarize", "lenet5", "--format", "speedscope", "-o", "x.html"), ".json", id="speedscope"),
 ]  # fmt: skip
 OTHERS = [
     pytest.param(("memory", "lenet5", "--device-memory", "24"), "example 24GB, 24GiB or 24B", id="no unit"),

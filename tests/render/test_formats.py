@@ -57,6 +57,13 @@ def test_formats_and_endings_that_do_not_fit(form, path, told):
         OWN.chosen(form, path)
 
 
+def test_files_of_a_format_without_endings_are_named_as_what_they_are_written_in():
+    own = FORMATS.also(Format("trace", written_as="json"))
+    assert [own.chosen("trace", name) for name in ("a.json", "a.txt", "a.trace", "a")] == ["trace"] * 4
+    with pytest.raises(OutputError, match=r"says csv, and --format says trace; .* ends in \.json"):
+        own.chosen("trace", "a.csv")
+
+
 def test_a_name_that_is_no_format():
     with pytest.raises(ValueError, match="no format 'card'; there are text, markdown"):
         FORMATS["card"]

@@ -110,6 +110,17 @@ BROKEN = [
         "totals.macs is 1, but the layers add up to 325680",
         id="rows that do not add up",
     ),
+    pytest.param(
+        lambda d: put(d, 64, "ops", 0, "macs"),
+        r"totals.macs is 325680, but the ops add up to \d",
+        id="ops that do not add up",
+    ),
+    pytest.param(lambda d: put(d, 1, "ops", 0, "bytes_read"), "the ops add up to", id="bytes of ops"),
+    pytest.param(lambda d: d["ops"].pop(0), "the ops add up to", id="an op too few"),
+    pytest.param(lambda d: put(d, 64, "batch"), "batch: expected 1, as the inputs have, got 64", id="another batch"),
+    pytest.param(
+        lambda d: put(d, [64, 1, 32, 32], "inputs", 0, "shape"), "batch: expected 64, .* got 1", id="another input"
+    ),
     pytest.param(lambda d: put(d, "c9", "layers", 0, "path"), "module 'c9'", id="a layer outside the tree"),
     pytest.param(lambda d: put(d, [], "tree"), "expected the model itself", id="no tree"),
     pytest.param(

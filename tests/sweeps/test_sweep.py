@@ -22,6 +22,7 @@ from cnncost.sweeps.grid import Axis, Grid, Point
 from cnncost.sweeps.journal import Journal, journal_path
 from cnncost.sweeps.read import from_data, from_file
 from cnncost.sweeps.work import rows_of_task
+from tests.cli.calls import exit_code
 
 NET = """
 import os
@@ -270,6 +271,14 @@ def test_columns_of_the_users_own_are_joined(here):
     frame = cnncost.sweep(["lenet5", "lenet1"], {"columns": "macs"}, jobs=1, join=here / "own.csv")
     assert frame["top1"].tolist()[0] == 99.1
     assert frame["top1"].isna().tolist() == [False, True]
+
+
+def test_the_users_own_numbers_are_shown_as_they_stand(here):
+    """An accuracy of 69.76 is not 69.8, nor a latency of 153.75 ms 154."""
+    (here / "own.csv").write_text("model,top1,ms\nlenet5,69.76,153.75\nlenet1,70,1234.5\n")
+    exit_code("sweep", "lenet5", "lenet1", "--columns", "macs", "--join", "own.csv", "--jobs", "1", "-o", "t.md")
+    rows = [line.strip("| ").split(" | ") for line in (here / "t.md").read_text().splitlines() if "lenet" in line]
+    assert [row[2:] for row in rows] == [["69.76", "153.75"], ["70", "1234.5"]]
 
 
 # ---- interruption

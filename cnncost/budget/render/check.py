@@ -45,6 +45,7 @@ def document(check: Check) -> Document:
         *_section("since the baseline", (Note(text) for text in _changes_in_words(check)), "text"),
         *_section("not within", _wrong(check), "people"),
         *_section("figures of one run", _dependencies(check), "people"),
+        *_section("another baseline", _elsewhere(check), "people"),
         *(part for model in check.models for part in _changes_in_layers(model)),
         notes(summary, style="within" if passes else "over", shown="text"),
         _data(check),
@@ -135,6 +136,13 @@ def _dependencies(check: Check) -> Iterator[Note]:
             yield from (Note(f"{model.budget.name}: {text}", "uncertain") for text in model.snapshot.depends_on)
 
 
+def _elsewhere(check: Check) -> Iterator[Note]:
+    """Whose figures are compared with another baseline than the one that the heading names."""
+    for model in check.models:
+        if model.against:
+            yield Note(f"{model.budget.name}: against {model.against}", "uncertain")
+
+
 def _line(check: Check, line: int | None) -> str:
     return f"{check.file.path.name}:{line}: " if line else f"{check.file.path.name}: "
 
@@ -157,6 +165,8 @@ def _model(model: ModelCheck) -> dict[str, Any]:
     data["depends_on"] = model.snapshot.depends_on if model.snapshot else ()
     data["limits"] = [_limit(judged) for judged in model.judged]
     data["unknown"] = dict(model.unknown)
+    if model.against:
+        data["against"] = model.against
     data["since_baseline"] = _since(model.diff) if model.diff is not None else None
     return data
 

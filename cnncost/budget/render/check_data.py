@@ -31,7 +31,8 @@ def to_junit(check: Check) -> str:
             case = _case(suite, check, model, words.on(judged), judged.line)
             if not judged.passes:
                 complaint = words.complaint(model, judged)
-                details = "\n".join([complaint, *(words.moves(model.diff) if model.diff else ())])
+                against = [f"against {model.against}"] if model.against else []
+                details = "\n".join([complaint, *(words.moves(model.diff) if model.diff else ()), *against])
                 ET.SubElement(case, "failure", message=_xml(complaint), type=judged.outcome.value).text = _xml(details)
     ET.indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"
@@ -61,6 +62,7 @@ def _annotations(check: Check) -> Iterator[str]:
         if model.error:
             yield _command("error", file, model.line, f"{model.budget.name}: broken", model.error)
         moves = list(words.moves(model.diff)) if model.diff else []
+        moves += [f"against {model.against}"] if model.against else []
         for judged in model.judged:
             if judged.outcome is Outcome.WITHIN:
                 continue

@@ -24,13 +24,26 @@ def document(rows: Sequence[Compared], joined: Joined | None = None) -> Document
         joined: which of these columns the front is of, and notes on names that match nothing.
     """
     shapes = [Note(text, "note", without="inputs") for text in inputs(rows)]
-    front = incomparable(rows) or NOTE
-    if joined is not None and joined.quality is not None and not incomparable(rows):
+    front = apart(rows, joined) or NOTE
+    if joined is not None and joined.quality is not None and not apart(rows, joined):
         front = f"{FRONT} on the Pareto front of {joined.quality.words} and MACs: no other one is better in one"
         front += " of them and worse in none"
-    warnings = [Note(f"{row.name}: {text}", "warning") for row in rows for text in row.depends_on]
+    warnings = [Note(text, "warning") for text in lower_bounds(rows)]
+    warnings += [Note(f"{row.name}: {text}", "warning") for row in rows for text in row.depends_on]
     warnings += [Note(text, "warning") for text in (joined.notes if joined is not None else ())]
     return Document("compare", parts=(_table(rows), Notes((*shapes, Note(front, "note"), *warnings))))
+
+
+def apart(rows: Sequence[Compared], joined: Joined | None) -> str:
+    """Return why no model is on the Pareto front; empty if some are."""
+    return incomparable(rows) or (joined.apart if joined is not None else "")
+
+
+def lower_bounds(rows: Sequence[Compared]) -> list[str]:
+    """Return a line on models whose costs are not all known; none if all are."""
+    names = ", ".join(row.name for row in rows if row.lower_bound)
+    told = "lower bounds, as ops without a rule are missing; the Pareto front takes them as they stand"
+    return [f"≥: {names}: {told}"] if names else []
 
 
 def _table(rows: Sequence[Compared]) -> Table:

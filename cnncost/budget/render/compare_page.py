@@ -9,7 +9,7 @@ from typing import Any
 from cnncost import units
 from cnncost.budget.compare import Compared, incomparable
 from cnncost.budget.join import Joined, less_is_better
-from cnncost.budget.render.compare import FRONT, document, inputs
+from cnncost.budget.render.compare import FRONT, apart, document, inputs, lower_bounds
 from cnncost.budget.render.models import Figure, several
 from cnncost.render.document import Document
 from cnncost.render.values import show
@@ -24,14 +24,14 @@ def page(rows: Sequence[Compared], joined: Joined | None = None) -> Document:
 
 def program(rows: Sequence[Compared], joined: Joined | None = None) -> Json:
     """Return the data that the page's program draws."""
-    apart = incomparable(rows)
+    why = apart(rows, joined)
     quality = None if joined is None else joined.quality
     return several(
         [row.name for row in rows], [*_figures(rows, joined)],
         axes=("macs", _own(quality.column)) if quality is not None else ("params", "macs"),
-        work=None if apart else [row.batch for row in rows],
-        sentences=inputs(rows) + ([apart] if apart else []),
-        warnings=[f"{row.name}: {text}" for row in rows for text in row.depends_on]
+        work=None if incomparable(rows) else [row.batch for row in rows],
+        sentences=inputs(rows) + ([why] if why else []),
+        warnings=lower_bounds(rows) + [f"{row.name}: {text}" for row in rows for text in row.depends_on]
         + list(joined.notes if joined is not None else ()),
         notes={i: FRONT for i, row in enumerate(rows) if row.front},
     )  # fmt: skip

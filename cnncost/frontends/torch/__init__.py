@@ -21,6 +21,7 @@ from cnncost.frontends.torch import version  # first: what follows needs what an
 from cnncost.session import SESSION
 
 # isort: split
+from cnncost.classes import classes_hashable
 from cnncost.errors import DataDependentError, ForwardError
 from cnncost.frontends.torch import autocast as autocasts
 from cnncost.frontends.torch import autocast_regions as regions
@@ -45,6 +46,7 @@ from cnncost.graph import Graph
 __all__ = ["RecordOptions", "Training", "memo", "record", "version"]
 
 
+@classes_hashable()
 def record(
     model: Any,
     inputs: Any,

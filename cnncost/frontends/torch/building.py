@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import torch
 from torch.overrides import TorchFunctionMode
 
+from cnncost.classes import classes_hashable
 from cnncost.frontends.torch import placement
 from cnncost.frontends.torch.compat.settings import DeviceContext, creators
 from cnncost.frontends.torch.guard import same_modes, same_random_state
@@ -111,5 +112,8 @@ def _on_meta(value: Any) -> Any:
 @contextmanager
 def building() -> Iterator[None]:
     """In this context, new tensors are on `meta`, except the few kinds whose values constructors read."""
-    with ONE_AT_A_TIME, gc_disabled(), same_random_state(), same_modes(), nothing_drawn(), _Building(_META):
+    with (
+        ONE_AT_A_TIME, gc_disabled(), classes_hashable(), same_random_state(), same_modes(), nothing_drawn(),
+        _Building(_META),
+    ):  # fmt: skip
         yield

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from cnncost.classes import classes_hashable
 from cnncost.errors import InputError
 from cnncost.frontends.torch import collectives, entries, parts, unwatched
 from cnncost.frontends.torch.appearance import Appearance
@@ -185,6 +186,7 @@ class RealRecorder(Recorder):
         return any(values[o].shape and values[o].shape[0] in extents for o in outputs)
 
 
+@classes_hashable()
 def record_real(
     model: Any, inputs: Any, options: RecordOptions | None = None, *, train: bool | None = None, autocast: Any = None,
     training: Training | None = None, recorder: Callable[[Weights], RealRecorder] = RealRecorder,
