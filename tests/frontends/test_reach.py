@@ -329,3 +329,43 @@ def test_text_of_a_value_that_is_not_known():
     with pytest.raises(cnncost.CnncostError, match="reads the values"):
         cnncost.analyze(Tells(None), X)
     assert cnncost.analyze(Tells(None), X, trace="auto").totals.macs == EACH
+
+
+# ---- code that is exchanged between two analyses
+
+CHANGING = """
+import torch
+from torch import nn
+
+CALLBACKS, TABLE, act, STATE = [], {"act": torch.relu}, torch.relu, {"n": 0}
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.l = nn.Linear(8, 8)
+
+    def forward(self, x):
+        for call in CALLBACKS:
+            call()
+        return TABLE["act"](act(self.l(x)))
+"""
+EXCHANGES = {
+    "a callback": lambda m, f: m.CALLBACKS.append(f),
+    "a function in a table": lambda m, f: m.TABLE.update(act=f),
+    "a global function": lambda m, f: setattr(m, "act", f),
+}
+
+
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("name", EXCHANGES)
+def test_code_that_takes_the_place_of_other_code_is_followed(name, trace, monkeypatch):
+    program = module("cnncost_program", CHANGING)
+    monkeypatch.setitem(sys.modules, "cnncost_program", program)
+    other = module("cnncost_other", "calls = []\ndef f(x=None):\n    calls.append(1)\n    return x")
+    model = program.Net()
+    for _ in range(3):
+        assert cnncost.analyze(model, X, trace=trace).totals.macs == EACH
+    EXCHANGES[name](program, other.f)
+    for each in (model, model, program.Net()):
+        assert cnncost.analyze(each, X, trace=trace).totals.macs == EACH
+        assert other.calls == []

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dis
 import sys
 from collections import deque
-from functools import cache, cached_property, partial, partialmethod
+from functools import _lru_cache_wrapper, cache, cached_property, partial, partialmethod
 from pathlib import PurePath
-from types import CodeType, MappingProxyType
+from types import CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
-from cnncost.frontends.torch.kinds import of_system
+import torch
+from torch import nn
+
+from cnncost.frontends.torch.kinds import LEAVES, of_system
 
 _STORES_GLOBAL, _STORES_ATTRIBUTE = dis.opmap["STORE_GLOBAL"], dis.opmap["STORE_ATTR"]
 _EXTENDED = dis.opmap["EXTENDED_ARG"]
@@ -99,4 +102,29 @@ def contents(value: Any) -> list[Any]:
     return list(table.values()) if type(table) is dict and not of_system(kind.__module__) else []
 
 
-__all__ = ["Names", "contents", "is_own", "names_of"]
+_MAX_FOLLOWED = 100
+"""Maximum number of containers and objects within a variable, and of items of each, in which code is looked for."""
+
+
+def code_in(value: Any) -> list[int]:
+    """Identities of the functions and classes that a variable holds: itself, or in containers and objects."""
+    found: list[int] = []
+    pending, seen = [value], set[int]()
+    while pending and len(seen) < _MAX_FOLLOWED:
+        each = pending.pop()
+        kind = type(each)
+        if kind in LEAVES or isinstance(each, (torch.Tensor, nn.Module)):
+            continue
+        if isinstance(each, type) or kind in {FunctionType, ModuleType, _lru_cache_wrapper}:
+            found.append(id(each))
+        elif kind in {staticmethod, classmethod, MethodType}:
+            found.append(id(each.__func__))
+        elif id(each) not in seen:
+            seen.add(id(each))
+            found.append(id(kind))
+            items = contents(each)
+            pending.extend(items if len(items) <= _MAX_FOLLOWED else ())
+    return found
+
+
+__all__ = ["Names", "code_in", "contents", "is_own", "names_of"]

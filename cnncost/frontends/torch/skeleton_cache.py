@@ -249,7 +249,7 @@ class CachedSkeleton:
 
     def watch(self) -> Watch | None:
         """A snapshot of state outside the model, to restore after the recording; None if there is none."""
-        return Watch(self._reach, self._own) if any(self._reach) else None
+        return Watch(self._reach, self._own) if not self._reach.is_empty() else None
 
     def clean(self, made: list[weakref.ref[torch.Tensor]]) -> bool:
         """Restore the copies if forward left tensors on them (`made` are those it created). False if that fails."""
@@ -282,6 +282,7 @@ class CachedSkeleton:
             and list(map(_NAME_OF, map(type, originals))) == self._named
             and self._snapshot.same(originals)
             and _geometry(_tensors(self._snapshot.attributes)) == self._geometry
+            and self._reach.is_current()
         )
 
 

@@ -17,8 +17,8 @@ from weakref import ref
 
 import torch
 
-from cnncost.frontends.torch.code_names import Names, contents, is_own, names_of
-from cnncost.frontends.torch.kinds import ATOMS, is_shared, of_analyzer, of_system
+from cnncost.frontends.torch.code_names import Names, code_in, contents, is_own, names_of
+from cnncost.frontends.torch.kinds import ATOMS, LEAVES, is_shared, of_analyzer, of_system
 from cnncost.frontends.torch.variables import Variable, value_of
 from cnncost.session import SESSION
 
@@ -41,12 +41,22 @@ class Reach(NamedTuple):
         held: objects that functions hold: default arguments, attributes.
         classes: the user's classes, which may gain attributes.
         caches: functions wrapped by `functools.lru_cache`.
+        code: variables of the user's own code, each with the identities of the functions and classes in it.
     """
 
     variables: tuple[Variable, ...]
     held: tuple[Any, ...]
     classes: tuple[type, ...]
     caches: tuple[Any, ...]
+    code: tuple[tuple[Variable, list[int]], ...]
+
+    def is_current(self) -> bool:
+        """True if no function or class has taken the place of another, whose code was followed."""
+        return all(code_in(value_of(variable)) == then for variable, then in self.code)
+
+    def is_empty(self) -> bool:
+        """True if there is nothing to restore."""
+        return not (self.variables or self.held or self.classes or self.caches)
 
 
 class _Found(NamedTuple):
@@ -126,6 +136,7 @@ class _Explorer:
         self._pending: list[FunctionType] = []
         self._seen: dict[int, Any] = {}
         self._variables: dict[tuple[int, str], Variable] = {}
+        self._own: dict[tuple[int, str], Variable] = {}
         self._held: list[Any] = []
         self._caches: list[Any] = []
         self._spaces: dict[int, Any] = {}
@@ -154,7 +165,9 @@ class _Explorer:
                 self._members(module, vars(module), done)
             if self._sizes() == before:
                 break
-        return Reach(tuple(self._variables.values()), tuple(self._held), tuple(self._classes), tuple(self._caches))
+        code = tuple([(variable, code_in(value_of(variable))) for variable in self._own.values()])
+        held, classes, caches = tuple(self._held), tuple(self._classes), tuple(self._caches)
+        return Reach(tuple(self._variables.values()), held, classes, caches, code)
 
     def _sizes(self) -> tuple[int, ...]:
         return len(self._pending), len(self._variables), len(self._classes), len(self._assigned)
@@ -295,6 +308,8 @@ class _Explorer:
             self.visit(kind)  # methods of the held object may run, too
             if own:
                 self._visit_contents(value)
+        if own and kind not in LEAVES:
+            self._own.setdefault((id(owner), name), Variable(owner, name))
         if stored or (not followed and (kind not in ATOMS or isinstance(owner, type))):
             self._variables.setdefault((id(owner), name), Variable(owner, name))
 
