@@ -340,7 +340,6 @@ TOUCHED = {
     ("cache/environment.py", "_getframe"): "Python's: it is there before torch is imported",
     ("cache/watch.py", "_getframe"): "likewise",
     ("frontends/torch/inputs.py", "_value"): "of our own base class, whose method is overridden",
-    ("frontends/torch/states.py", "_value"): "Python's: a semaphore's count, which no public name tells or sets",
     ("sources/neighbours.py", "_getframe"): "Python's: torch is not imported yet, so that compat can't be",
     ("sources/transformers.py", "_from_config"): "Transformers': a class that the user named is built by nothing else",
     ("sources/transformers.py", "_model_mapping"): "Transformers': which of a configuration's classes there are",

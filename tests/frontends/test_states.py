@@ -1,4 +1,4 @@
-"""What forward takes from files, buffers, generators and flags around a model: each analysis finds it where it was."""
+"""What forward takes from files, buffers and generators around a model: each analysis finds it where it was."""
 
 import argparse
 import array
@@ -9,7 +9,6 @@ import io
 import mmap
 import multiprocessing
 import queue
-import threading
 from contextlib import ExitStack
 
 import numpy as np
@@ -96,18 +95,6 @@ def shared(value):
     return value.value - 1
 
 
-def flag(event):
-    if event.is_set():
-        return 2
-    event.set()
-    return 1
-
-
-def permits(semaphore):
-    semaphore.acquire()
-    return 5 - semaphore._value
-
-
 def appended(text):
     text.write("x")
     return len(text.getvalue())
@@ -135,8 +122,6 @@ KINDS = {
         lambda random: 1 + int(random.integers(1 << 30)) % 8,
     ),
     "bit generator": (lambda f: np.random.PCG64(0), lambda random: 1 + int(random.random_raw()) % 8),
-    "Event": (lambda f: threading.Event(), flag),
-    "Semaphore": (lambda f: threading.Semaphore(5), permits),
     "ChainMap": (lambda f: collections.ChainMap({"steps": 1}), entry),
     "Namespace": (lambda f: argparse.Namespace(steps=1), attribute),
     "ConfigParser": (configuration, option),

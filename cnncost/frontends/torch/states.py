@@ -1,4 +1,4 @@
-"""Save and restore objects whose state is no attribute and no item: random generators, buffers, files, events."""
+"""Save and restore objects whose state is no attribute and no item: random generators, buffers, files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import random
 from collections.abc import Callable
 from multiprocessing import sharedctypes
 from queue import SimpleQueue
-from threading import Event, Semaphore
 from typing import Any
 
 import torch
@@ -102,10 +101,6 @@ def _state_of(value: Any, kind: type) -> State | None:
         return _of_c(value)
     if isinstance(value, io.IOBase):
         return _of_file(value)
-    if isinstance(value, Event):
-        return value.is_set, lambda was: value.set() if was else value.clear()
-    if isinstance(value, Semaphore):
-        return lambda: value._value, lambda count: setattr(value, "_value", count)
     return None
 
 
