@@ -1,6 +1,6 @@
 """cnncost: the true cost of neural networks, by static analysis.
 
-The public names are imported on first use, so that `import cnncost` brings in neither torch nor pandas.
+The public names are imported on first use, so that `import cnncost` imports neither torch nor pandas.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from cnncost.sweeps.api import sweep
 
 
-_HOME = {
+_HOME = {  # the module that defines each public name
     "analyze": "cnncost.analysis",
     "custom": "cnncost.opaque",
     "custom_rules": "cnncost.opaque",
@@ -73,7 +73,7 @@ _HOME = {
 }
 
 _MODULES = ("meter",)
-"""Modules that are named after `import cnncost` alone, as in `cnncost.meter.lightning.MeterCallback`."""
+"""Submodules that can be used after `import cnncost` alone, as in `cnncost.meter.lightning.MeterCallback`."""
 
 __all__ = [
     "GLOBAL", "UNKNOWN", "CnncostError", "Cost", "Graph", "Meter", "OpSpec", "RecordOptions", "Report", "Training",

@@ -189,8 +189,8 @@ def check(
         if name not in known:
             raise InputError(f"{file.path}: no budget named {name!r}; there are {', '.join(known)}")
     budgets = [budget for budget in file.budgets if not names or budget.name in names]
-    kept = lock.read(file.baseline, any_torch=any_torch)
-    found = checked(file, measure_all(budgets, file.path.parent, jobs=1), kept, allow_unknown=allow_unknown)
+    baseline = lock.read(file.baseline, any_torch=any_torch)
+    found = checked(file, measure_all(budgets, file.path.parent, jobs=1), baseline, allow_unknown=allow_unknown)
     return ShownCheck(found.file, found.models, found.baseline, found.revision)
 
 

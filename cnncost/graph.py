@@ -143,8 +143,8 @@ class Scope(NamedTuple):
     calls: int = 0
 
     def __repr__(self) -> str:
-        held = f"{len(self.parameters)} parameters, {len(self.buffers)} buffers, {self.calls} calls"
-        return line(self, f"{self.path or 'the model'} ({self.class_name}): {held}")
+        counts = f"{len(self.parameters)} parameters, {len(self.buffers)} buffers, {self.calls} calls"
+        return line(self, f"{self.path or 'the model'} ({self.class_name}): {counts}")
 
 
 class Call(NamedTuple):

@@ -110,14 +110,14 @@ def _rank_inputs(model: Any, inputs: Any, target: Any) -> dict[str, Any]:
     """Return the arguments of this rank's step: `x` on the first stage, `target` on the last."""
     given: dict[str, Any] = {}
     for name, value, stage in (("inputs", inputs, 0), ("target", target, model.last)):
-        wanted = stage in model.here
-        if (value is not None) != wanted:
-            said = "the whole batch" if wanted else "none"
+        needed = stage in model.here
+        if (value is not None) != needed:
+            expected = "the whole batch" if needed else "none"
             raise InputError(
-                f"pipelined: {name}: expected {said}, for stage {stage} is{'' if wanted else ' not'} on this rank; got "
-                f"{'none' if value is None else type(value).__name__}"
+                f"pipelined: {name}: expected {expected}, for stage {stage} is{'' if needed else ' not'} on this rank; "
+                f"got {'none' if value is None else type(value).__name__}"
             )
-        if wanted:
+        if needed:
             given["x" if name == "inputs" else name] = value
     return given
 

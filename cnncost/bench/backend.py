@@ -40,8 +40,8 @@ class Backend(Protocol):
     def mark(self) -> Mark:
         """Return a mark for the time at which all work started so far finishes."""
 
-    def peak_memory(self, run: Callable[[], object], held: int) -> int | None:
-        """Return the most bytes alive during `run`; `held` bytes are alive before it. None if unknown."""
+    def peak_memory(self, run: Callable[[], object], allocated: int) -> int | None:
+        """Return the most bytes alive during `run`; `allocated` bytes are alive before it. None if unknown."""
 
     def forget(self) -> None:
         """Release memory that the allocator caches."""
@@ -61,7 +61,7 @@ class Cpu:
     def mark(self) -> CpuMark:
         return CpuMark(time.perf_counter())
 
-    def peak_memory(self, run: Callable[[], object], held: int) -> int | None:
+    def peak_memory(self, run: Callable[[], object], allocated: int) -> int | None:
         """Return the peak by the profiler's allocation events: torch's allocations, without libraries' workspaces."""
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # otherwise it logs its start and stop to stderr
         from torch.profiler import ProfilerActivity, profile
@@ -74,7 +74,7 @@ class Cpu:
             if event.name() == "[memory]":
                 alive += event.nbytes()
                 peak = max(peak, alive)
-        return held + peak
+        return allocated + peak
 
     def forget(self) -> None:
         gc.collect()
@@ -113,9 +113,9 @@ class Cuda:
         event.record()
         return CudaMark(event)
 
-    def peak_memory(self, run: Callable[[], object], held: int) -> int | None:
-        """Return the peak by the caching allocator, whose count already includes `held`."""
-        del held
+    def peak_memory(self, run: Callable[[], object], allocated: int) -> int | None:
+        """Return the peak by the caching allocator, whose count already includes `allocated`."""
+        del allocated
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         run()

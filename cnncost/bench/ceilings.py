@@ -238,8 +238,8 @@ def _fresh(found: Backend) -> Level | None:
     largest_kept = max((size for size in sizes if size < faulting[0]), default=1)
     size = 64 * _MIB
     x = torch.randn(size // 4)
-    kept = torch.empty_like(x)
-    extra = _best(found, lambda: x + 1) - _best(found, lambda: torch.add(x, 1, out=kept))
+    output = torch.empty_like(x)
+    extra = _best(found, lambda: x + 1) - _best(found, lambda: torch.add(x, 1, out=output))
     return Level(largest_kept, size / extra) if extra > 0 else None
 
 

@@ -51,9 +51,9 @@ class Host:
 
 def host_record(on: str = "cpu") -> Host:
     """Return the properties of this machine."""
-    there = torch.cuda.is_available()
-    cuda = on == "cuda" and there
-    properties = torch.cuda.get_device_properties(torch.device("cuda")) if there else None
+    available = torch.cuda.is_available()
+    cuda = on == "cuda" and available
+    properties = torch.cuda.get_device_properties(torch.device("cuda")) if available else None
     version = torch.backends.cudnn.version() if cuda else None
     return Host(
         cpu=_cpu(), cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,

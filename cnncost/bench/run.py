@@ -102,14 +102,16 @@ def _measured(resolved: Resolved, case: Case, backend: Backend, budget: Budget) 
         step = _step(model, case, inputs, resolved.autocast)
         if case.compiled:
             _compile(step, backend)
-        held = sum(_bytes(t) for t in [*model.parameters(), *model.buffers()]) + sum(map(_bytes, tensors(next(inputs))))
+        allocated = sum(_bytes(t) for t in [*model.parameters(), *model.buffers()]) + sum(
+            map(_bytes, tensors(next(inputs)))
+        )
         clock = SystemClock()
         start = clock.now()
-        memory = backend.peak_memory(step, held)
+        memory = backend.peak_memory(step, allocated)
         _clear(model)
-        taken = clock.now() - start
-        if taken > LONG and not case.compiled:
-            return _long(NetworkTiming(resolved.title, case, peak_memory=memory), taken, model, step, backend)
+        elapsed = clock.now() - start
+        if elapsed > LONG and not case.compiled:
+            return _long(NetworkTiming(resolved.title, case, peak_memory=memory), elapsed, model, step, backend)
         before = page_faults()
         timing = timed(step, backend.sync, budget)
         faults = (page_faults() - before) / (timing.repeats + 2)  # timed() ran it at least twice more, to warm up
@@ -132,10 +134,10 @@ def _built(source: ModelSource) -> nn.Module:
 
 
 def _long(
-    row: NetworkTiming, taken: float, model: nn.Module, step: Callable[[], None], backend: Backend
+    row: NetworkTiming, elapsed: float, model: nn.Module, step: Callable[[], None], backend: Backend
 ) -> NetworkTiming:  # fmt: skip
     """Time layers and the whole together in a few runs; the run for peak memory was the warm-up."""
-    clock, runs = SystemClock(), _LONG_RUNS if taken < _VERY_LONG else 2
+    clock, runs = SystemClock(), _LONG_RUNS if elapsed < _VERY_LONG else 2
     faults, start, others = page_faults(), clock.now(), clock.others()
     layers, times = _recorded(model, step, backend, runs)
     after = clock.others()

@@ -83,8 +83,8 @@ class ModelCheck:
     against: str = ""
 
     def __repr__(self) -> str:
-        kept = sum(judged.passes for judged in self.judged)
-        return f"<ModelCheck of {self.budget.name}: {self.error[:80] or f'{kept} of {len(self.judged)} limits kept'}>"
+        passed = sum(judged.passes for judged in self.judged)
+        return f"<ModelCheck of {self.budget.name}: {self.error[:80] or f'{passed} of {len(self.judged)} limits kept'}>"
 
 
 @dataclass(frozen=True, slots=True)

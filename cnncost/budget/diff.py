@@ -152,8 +152,8 @@ class Diff:
             change = Change("changed", part.path, old, part)
             if change.reasons or any(change.delta(name) for name in SUMMED):
                 changed.append(change)
-        gone = (part for part in self.old.parts if part.path not in self.pairs)
-        return (*changed, *(Change("removed", self._place_in_new(part), part, None) for part in gone))
+        removed = (part for part in self.old.parts if part.path not in self.pairs)
+        return (*changed, *(Change("removed", self._place_in_new(part), part, None) for part in removed))
 
     def _place_in_new(self, part: Part) -> str:
         """Return the path that a removed module would have in the new model, below its nearest kept parent."""

@@ -39,19 +39,19 @@ def between(file: BudgetFile, rev: str) -> Diffs:
         RevisionError: no repository, no such revision, or code that came from the working tree.
     """
     repository = Repository(file.path.resolve().parent)
-    asked = repository.range(rev)
-    commits = (asked.old,) if asked.new is None else (asked.old, asked.new)
-    found = budgets_at(repository, commits, file, (), (asked.old_name, asked.new_name)[: len(commits)])
+    revisions = repository.range(rev)
+    commits = (revisions.old,) if revisions.new is None else (revisions.old, revisions.new)
+    found = budgets_at(repository, commits, file, (), (revisions.old_name, revisions.new_name)[: len(commits)])
     old = found[0]
-    new = figures(file.budgets, str(file.path.parent)) if asked.new is None else found[1]
+    new = figures(file.budgets, str(file.path.parent)) if revisions.new is None else found[1]
     diffs, missing, broken = {}, {}, False
     for name in [budget.name for budget in file.budgets]:
         if name in new.errors:
-            missing[name], broken = f"can't be analyzed at {asked.new_name}: {new.errors[name]}", True
+            missing[name], broken = f"can't be analyzed at {revisions.new_name}: {new.errors[name]}", True
         elif name in old.errors:
-            missing[name] = f"has no figures at {asked.old_name}: {old.errors[name]}"
+            missing[name] = f"has no figures at {revisions.old_name}: {old.errors[name]}"
         else:
             diffs[name] = Diff(old.lock.models[name].snapshot, new.lock.models[name].snapshot)
-    dirty = asked.new is not None and repository.dirty() and asked.new == repository.commit("HEAD")
-    notes = (lacks_changes(asked),) if dirty else ()
-    return Diffs(diffs, missing, broken, (asked.old_name, asked.new_name), notes)
+    dirty = revisions.new is not None and repository.dirty() and revisions.new == repository.commit("HEAD")
+    notes = (lacks_changes(revisions),) if dirty else ()
+    return Diffs(diffs, missing, broken, (revisions.old_name, revisions.new_name), notes)

@@ -223,12 +223,12 @@ def _few(names: Sequence[str]) -> str:
     )
 
 
-def _quality(table: Table, columns: Sequence[str], rows: Sequence[Compared], asked: str | None) -> Quality | None:
+def _quality(table: Table, columns: Sequence[str], rows: Sequence[Compared], requested: str | None) -> Quality | None:
     values = {name: [value for row in rows if (value := dict(row.joined)[name]) is not None] for name in columns}
     numeric = [name for name in columns if values[name] and not any(isinstance(each, str) for each in values[name])]
-    if asked is None:
+    if requested is None:
         return Quality(numeric[0], not less_is_better(numeric[0])) if numeric else None
-    name = asked if asked in columns else asked.removeprefix("-")
+    name = requested if requested in columns else requested.removeprefix("-")
     if name not in columns:
         hint = suggestion(name, columns) or f"; it has {_few(columns)}"
         raise InputError(f"{table.path}: no column named {name!r}{hint}")
@@ -236,7 +236,7 @@ def _quality(table: Table, columns: Sequence[str], rows: Sequence[Compared], ask
         text = next((each for each in values[name] if isinstance(each, str)), None)
         wrong = "nothing for these models" if text is None else repr(text[:40])
         raise InputError(f"{table.path}: column {name}: expected numbers, got {wrong}")
-    return Quality(name, name == asked and not less_is_better(name))
+    return Quality(name, name == requested and not less_is_better(name))
 
 
 def less_is_better(name: str) -> bool:

@@ -176,8 +176,8 @@ class _Reader:
         parts = tuple(self.part(path, row, f"{name} → {path}") for path, row in modules.items())
         if not parts or parts[0].path:
             raise self.wrong(name, 'the model itself, "", as the first of the modules', next(iter(modules), None))
-        if lost := next((p.path for p in parts if p.path and p.above not in modules), None):
-            raise self.wrong(f"{name} → {lost}", "a module that is in another one of the list", lost)
+        if orphan := next((p.path for p in parts if p.path and p.above not in modules), None):
+            raise self.wrong(f"{name} → {orphan}", "a module that is in another one of the list", orphan)
         totals = self.table(table.get("totals"), f"{name} → totals")
         for key in SUMMED:
             total, added = self.count(totals.get(key), f"{name} → totals"), sum(getattr(p, key) for p in parts)

@@ -45,9 +45,10 @@ class Range(NamedTuple):
     new_name: str
 
 
-def lacks_changes(asked: Range) -> str:
+def lacks_changes(compared: Range) -> str:
     """Return a note that the working tree has changes that the newer commit lacks, and how to compare with it."""
-    return f"the working tree has changes that {asked.new_name} lacks; to compare with it give --rev {asked.old_name}"
+    new, old = compared.new_name, compared.old_name
+    return f"the working tree has changes that {new} lacks; to compare with it give --rev {old}"
 
 
 class Repository:

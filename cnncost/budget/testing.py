@@ -129,9 +129,9 @@ class Complexity:
             entry = self._write(report, key, limits)
         elif entry is None:
             raise ComplexityError(f"{key}: there is no snapshot {self._path(key)}; write it with --complexity-update")
-        wanted = self.limits | limits
-        if wanted:
-            self._check_limits(report, key, wanted, entry)
+        all_limits = self.limits | limits
+        if all_limits:
+            self._check_limits(report, key, all_limits, entry)
         else:
             _require_unchanged(key, Diff(entry.snapshot, _measured(report, key, ()).snapshot or entry.snapshot))
         return Result(report, entry.snapshot)
@@ -144,8 +144,8 @@ class Complexity:
         __tracebackhide__ = True
         self.analyzed += 1
         key = name or (model if isinstance(model, str) else type(model).__name__)
-        wanted = training or any(rule.quantity.training for rule in _rules(limits))
-        return analyze(model, inputs, model_args=model_args, name=key, training=wanted), key
+        needs_training = training or any(rule.quantity.training for rule in _rules(limits))
+        return analyze(model, inputs, model_args=model_args, name=key, training=needs_training), key
 
     def _path(self, key: str) -> Path:
         return self.folder / (re.sub(r"[^\w.-]+", "_", key) + ".json")

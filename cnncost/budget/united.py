@@ -88,11 +88,11 @@ class _Union:
 
     def _insert(self, parent: _Node, old_children: list[_Node]) -> None:
         """Insert each removed child of a module behind its nearest earlier sibling that is still in the module."""
-        kept = {*self.children[parent]}
+        in_parent = {*self.children[parent]}
         behind: dict[_Node | None, list[_Node]] = {}
         last: _Node | None = None
         for node in old_children:
-            if node in kept:
+            if node in in_parent:
                 last = node
             elif node[0] == "old":
                 behind.setdefault(last, []).append(node)

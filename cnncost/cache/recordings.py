@@ -36,14 +36,14 @@ class Recordings:
         self._watch = Watch()
         self._before = ""
 
-    def find(self, model: str, how: dict[str, Any]) -> Recording | None:
+    def find(self, model: str, settings: dict[str, Any]) -> Recording | None:
         """Return an earlier recording if nothing that it depends on has changed, else None.
 
         Args:
             model: as the user named it.
-            how: all settings of the request, as plain data.
+            settings: all settings of the request, as plain data.
         """
-        name = _name(model, how)
+        name = _name(model, settings)
         entry = store.read(name)
         if entry is None:
             return None
@@ -61,7 +61,7 @@ class Recordings:
         self.answered[model] = made
         return replace(recording, cached=made)
 
-    def make(self, model: str, how: dict[str, Any], record: Callable[[], Recording]) -> Recording:
+    def make(self, model: str, settings: dict[str, Any], record: Callable[[], Recording]) -> Recording:
         """Make a recording, and cache it if all its dependencies can be checked.
 
         Raises:
@@ -70,7 +70,7 @@ class Recordings:
         from cnncost.ops.registry import epoch
 
         rules = epoch()
-        name = _name(model, how)  # before a model may change the working folder or sys.path
+        name = _name(model, settings)  # before a model may change the working folder or sys.path
         after = f"{self._before} ran before it, which may change what this one finds" if self._before else ""
         if is_of_the_user(model):
             self._before = model
@@ -119,12 +119,12 @@ def active() -> Recordings | None:
     return _ACTIVE[-1] if _ACTIVE else None
 
 
-def recording(model: str, how: dict[str, Any], record: Callable[[], Recording]) -> Recording:
+def recording(model: str, settings: dict[str, Any], record: Callable[[], Recording]) -> Recording:
     """Return a recording from the cache, or a new one; see `Recordings.find` and `Recordings.make`."""
     cache = active()
     if cache is None:
         return record()
-    return cache.find(model, how) or cache.make(model, how, record)
+    return cache.find(model, settings) or cache.make(model, settings, record)
 
 
 def _against(recording: Recording) -> str:
@@ -137,12 +137,12 @@ def _against(recording: Recording) -> str:
     return ""
 
 
-def _name(model: str, how: dict[str, Any]) -> str:
+def _name(model: str, settings: dict[str, Any]) -> str:
     """Return the file name of a request: a digest of the request, of this version and of the machine."""
     language = [os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG")]  # how text files are decoded
     request = [
         _SCHEMA, __version__, sys.version, sys.prefix, sys.path, os.getcwd(), tuple(sys.flags), language, _machine(),
-        model, how,
+        model, settings,
     ]  # fmt: skip
     return files.digest(repr(request).encode(errors="surrogateescape"))  # JSON has no tuples, and no order of names
 

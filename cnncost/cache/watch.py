@@ -228,8 +228,8 @@ class Watch:
         looked_up = self._looked_up - self._written - found.sources.keys()
         found.kinds |= {path: files.state_without_folder_times(path) for path in looked_up}
         found.states |= {path: files.state(path) for path in self._times_read - self._written}
-        asked = {*found.sources, *found.kinds, *found.states, *found.listings}
-        found.places |= {path: os.path.realpath(path) for path in asked}
+        looked_up = {*found.sources, *found.kinds, *found.states, *found.listings}
+        found.places |= {path: os.path.realpath(path) for path in looked_up}
 
 
 def _is_users(file: str) -> bool:

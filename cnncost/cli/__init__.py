@@ -79,7 +79,7 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=lambda c, _, asked: _versions(c, asked),
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=lambda c, _, value: _versions(c, value),
     help="Show the versions of cnncost and torch.",
 )  # fmt: skip
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
@@ -89,9 +89,9 @@ def cli(**_switches: bool) -> None:  # read by main, at any position
     """The true cost of neural networks: parameters, MACs and FLOPs, exact, without running them."""
 
 
-def _versions(context: click.Context, asked: bool) -> None:
+def _versions(context: click.Context, value: bool) -> None:
     """Print the versions and exit, like click's own option."""
-    if not asked or context.resilient_parsing:
+    if not value or context.resilient_parsing:
         return
     found = versions.installed()
     click.echo(f"cnncost, version {found['cnncost']}, torch {found['torch']}")
@@ -137,11 +137,11 @@ _SWITCHES = ("--debug", "--no-cache", "--verbose")
 
 
 @contextmanager
-def _caching(wanted: bool, tell: bool) -> Iterator[None]:
+def _caching(enabled: bool, tell: bool) -> Iterator[None]:
     """Use the cache, in a program of its own; `tell` about it on stderr."""
     from cnncost.cache import store
 
-    if not wanted or not store.enabled():
+    if not enabled or not store.enabled():
         yield
         return
     from cnncost.cache.recordings import caching

@@ -21,7 +21,7 @@ def command(action: str) -> None:
     from cnncost.cache import store
 
     found = store.clear() if action == "clear" else store.info()
-    said = "removed " if action == "clear" else ""
+    prefix = "removed " if action == "clear" else ""
     count = f"{units.exact(found.entries)} recording{'' if found.entries == 1 else 's'}"
     limit = "" if action == "clear" else f" of {units.data(store.LIMIT)}"
-    terminal.echo(f"{said}{count}, {units.data(found.nbytes)}{limit}, in {found.folder}")
+    terminal.echo(f"{prefix}{count}, {units.data(found.nbytes)}{limit}, in {found.folder}")

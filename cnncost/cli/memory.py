@@ -188,8 +188,8 @@ def _with_verdicts(tables: MemoryTables, device_memory: _Stated | None, workspac
 def _report(resolved: Resolved, step: Step | None, trace: Trace) -> Report:
     from cnncost.analysis import analyze
 
-    how = {} if step is None else {"training": True, **step._asdict()}
-    return analyze(resolved, trace=trace, **how)
+    options = {} if step is None else {"training": True, **step._asdict()}
+    return analyze(resolved, trace=trace, **options)
 
 
 def _tables(report: Report, step: Step | None, block: int, workspace: _Stated | None) -> MemoryTables:
@@ -221,11 +221,11 @@ def _in_words(step: Step) -> str:
 
 
 def _verdicts(tables: MemoryTables, limit: _Stated, workspace: _Stated | None) -> tuple[str, ...]:
-    """Return sentences on whether each run fits: with a given workspace, or by tensors alone, which they then say."""
-    held = workspace.nbytes if workspace is not None else 0
+    """Return a sentence on whether each run fits; without a workspace it says that only tensors are counted."""
+    reserved = workspace.nbytes if workspace is not None else 0
     verdicts = []
     for run in tables.runs:
-        peak = run.memory.peak.nbytes + held
+        peak = run.memory.peak.nbytes + reserved
         left = limit.nbytes - peak
         fits, rest = ("fits", "to spare") if left >= 0 else ("does not fit", "too much")
         if run.memory.unseen and left >= 0:
@@ -255,16 +255,18 @@ def _largest(
     from cnncost.fit import largest_batch, peak
     from cnncost.sources.batch import with_batch
 
-    held = workspace.nbytes if workspace is not None else 0
+    reserved = workspace.nbytes if workspace is not None else 0
     ending = _LEFT_OUT if workspace is None else f", the workspace of {workspace} included"
     verdicts = []
-    for name, how in [("inference", None), ("training step", step)][: 1 if step is None else 2]:
+    for name, run_step in [("inference", None), ("training step", step)][: 1 if step is None else 2]:
 
-        def at(batch: int, how: Step | None = how) -> int:
-            return held + peak(resolved, with_batch(resolved.inputs, batch), step=how, block=block, trace=trace)
+        def peak_at(batch: int, run_step: Step | None = run_step) -> int:
+            return reserved + peak(
+                resolved, with_batch(resolved.inputs, batch), step=run_step, block=block, trace=trace
+            )
 
         try:
-            largest = largest_batch(at, limit.nbytes)
+            largest = largest_batch(peak_at, limit.nbytes)
         except CnncostError as error:
             verdicts.append(f"{name}: no largest batch found, as some batch can't be run: {error}")
             continue
@@ -273,8 +275,9 @@ def _largest(
         else:
             verdicts.append(
                 f"{name}: the largest batch that fits {limit} is {units.exact(largest)}, with "
-                f"{units.exact(at(largest))} of {units.exact(limit.nbytes)} bytes; {units.exact(largest + 1)} need "
-                f"{units.exact(at(largest + 1))}{ending}"
+                f"{units.exact(peak_at(largest))} of {units.exact(limit.nbytes)} bytes; "
+                f"{units.exact(largest + 1)} need "
+                f"{units.exact(peak_at(largest + 1))}{ending}"
             )
     return tuple(verdicts)
 

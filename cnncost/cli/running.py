@@ -68,20 +68,20 @@ def run_options(*without: str) -> Callable[[Callable[..., Any]], Callable[..., A
     """
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
-        kept = [name for name in _NAMES if name not in without]
+        names = [name for name in _NAMES if name not in without]
 
         @wraps(command)
         def run(**given: Any) -> Any:
             from cnncost.sources.settings import Settings
 
-            how = {name: given.pop(name) for name in kept}
-            settings = Settings(**{**how, "model_args": parsed_model_args(how["model_args"])})
+            values = {name: given.pop(name) for name in names}
+            settings = Settings(**{**values, "model_args": parsed_model_args(values["model_args"])})
             settings.check()  # before the work
             return command(**given, settings=settings)
 
         decorated: Callable[..., Any] = run
         for name, option in reversed(list(zip(_NAMES, _OPTIONS, strict=True))):
-            if name in kept:
+            if name in names:
                 decorated = option(decorated)
         return decorated
 

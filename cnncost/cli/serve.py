@@ -75,9 +75,9 @@ def command(
     from cnncost.decoding import serving
     from cnncost.decoding.document import document
 
-    how: dict[str, Any] = {"device": device, "device_file": device_file, "last_logits": last_logits, "fit": fit}
+    options: dict[str, Any] = {"device": device, "device_file": device_file, "last_logits": last_logits, "fit": fit}
     found = serving(
         model, inputs, context=context, batch=batch, dtype=dtype, model_args=parsed_model_args(model_args),
-        new_tokens=new_tokens, chunk=chunk, **how,
+        new_tokens=new_tokens, chunk=chunk, **options,
     )  # fmt: skip
     terminal.write(document(found), form, output)

@@ -149,5 +149,5 @@ def _columns_to_draw(grid: Grid, scatter: str | None, picture: str | None, join:
 
     known = columns(grid, None if join is None else read(join))
     numbers = [column.name for column in known if column.right]
-    asked = _split(scatter) if scatter is not None else [name for name in ("macs", "params") if name in numbers]
-    return checked(asked, numbers)
+    requested = _split(scatter) if scatter is not None else [name for name in ("macs", "params") if name in numbers]
+    return checked(requested, numbers)

@@ -50,11 +50,11 @@ def document(found: Serving) -> Document:
 
 def _rows(found: Serving) -> Iterator[Row]:
     times: list[Prediction | None] = [*found.times] or [None] * (len(found.chunks) + 1)
-    several, begun = len(found.chunks) > 1, 0
+    several, position = len(found.chunks) > 1, 0
     for report, time in zip(found.chunks, times, strict=False):
-        tokens = found.chunk_tokens(begun)
-        begun += tokens
-        yield _row(f"prefill to {begun:,}" if several else "prefill", tokens, found, report, time)
+        tokens = found.chunk_tokens(position)
+        position += tokens
+        yield _row(f"prefill to {position:,}" if several else "prefill", tokens, found, report, time)
     yield _row(f"decode after {found.context:,}", 1, found, found.decode, times[-1])
     if found.last is not None:
         label = f"decode after {found.context + found.new_tokens - 1:,}"

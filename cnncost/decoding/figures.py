@@ -127,9 +127,9 @@ class Serving:
         last = first if self.last_time is None else self.last_time.roofline.total.seconds
         return self.new_tokens * (first + last) / 2
 
-    def chunk_tokens(self, begun: int) -> int:
-        """Return the number of tokens of the chunk that begins after `begun` tokens."""
-        return min(self.chunk or self.context, self.context - begun)
+    def chunk_tokens(self, start: int) -> int:
+        """Return the number of tokens of the chunk that begins after `start` tokens."""
+        return min(self.chunk or self.context, self.context - start)
 
     def __repr__(self) -> str:
         return (

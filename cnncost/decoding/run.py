@@ -58,16 +58,16 @@ def serving(
     for name, size in sizes.items():
         if type(size) is not int or size < 1:
             raise InputError(f"{name}={size!r}: expected a whole number, 1 or more")
-    found = None if device is None else find_device(device, None if device_file is None else Path(device_file))
-    if fit and (found is None or found.memory is None):
+    target = None if device is None else find_device(device, None if device_file is None else Path(device_file))
+    if fit and (target is None or target.memory is None):
         raise InputError("fit: expected a device whose memory is known; give device='h100', for example")
     with gc_disabled():
         resolved = _resolved(model, model_args, dtype)
         dialog = dialog_with(resolved.model, resolved.name, inputs, last_logits)
         calls = _Calls(resolved, dialog)
-        served = _served(calls, context, batch, new_tokens, sizes["chunk"], found)
-        if fit and found is not None and found.memory is not None:
-            return _fitted(calls, served, int(found.memory))
+        served = _served(calls, context, batch, new_tokens, sizes["chunk"], target)
+        if fit and target is not None and target.memory is not None:
+            return _fitted(calls, served, int(target.memory))
         return served
 
 
@@ -105,10 +105,10 @@ class _Calls:
         """Yield the Report and the result of each call of a prefill."""
         chunk = min(chunk or context, context)
         outcome: Any = None
-        for begun in range(0, context, chunk):
-            tokens = min(chunk, context - begun)
-            what = f"prefill of {tokens:,} tokens" + (f" after {begun:,}" if begun else "")
-            first = self.dialog.first(batch, tokens) if begun == 0 else self.dialog.next(batch, tokens, outcome)
+        for start in range(0, context, chunk):
+            tokens = min(chunk, context - start)
+            what = f"prefill of {tokens:,} tokens" + (f" after {start:,}" if start else "")
+            first = self.dialog.first(batch, tokens) if start == 0 else self.dialog.next(batch, tokens, outcome)
             report, outcome = self.run(first, what)
             yield report, outcome
 
@@ -120,6 +120,7 @@ class _Calls:
 
 
 def _served(calls: _Calls, context: int, batch: int, new_tokens: int, chunk: int, device: Device | None) -> Serving:
+    """Record the prefill, the decode steps and, if `batch` > 1, the cache of a single sequence."""
     chunks: list[Report] = []
     outcome: Any = None
     for report, outcome in calls.prefill(batch, context, chunk):  # noqa: B007  # the last one is used below
@@ -127,7 +128,7 @@ def _served(calls: _Calls, context: int, batch: int, new_tokens: int, chunk: int
     decode, after = calls.decode(batch, context, outcome)
     filled, grown = calls.dialog.cache(outcome), calls.dialog.cache(after)
     total = _nbytes(filled)
-    if batch > 1:
+    if batch > 1:  # run a single sequence: a cache may share tensors between sequences, so dividing could be wrong
         *_, (_, outcome) = calls.prefill(1, context)
         filled, grown = calls.dialog.cache(outcome), calls.dialog.cache(calls.decode(1, context, outcome)[1])
     last = calls.decode(batch, context + new_tokens - 1)[0] if new_tokens > 1 else None

@@ -90,13 +90,13 @@ def _origin(device: Device) -> Iterator[tuple[str, str]]:
         yield "  measured  ", device.measured
 
 
-def _document(title: str, devices: Sequence[Device], *parts: Part, **how: Any) -> Document:
+def _document(title: str, devices: Sequence[Device], *parts: Part, **fields: Any) -> Document:
     """Return a document of parts, with all figures of the devices: CSV without the nested ones, JSON with all."""
     names = ("name", "title", "kind", "year", *DTYPES, "bandwidth", *LINKS, "memory", "power", "launch", "threads",
              "source", "link_source", "measured")  # fmt: skip
     data = data_table(names, ([_figure(device, name) for name in names] for device in devices))
     facts = {"devices": [asdict(device) for device in devices]}
-    return Document("devices", title, facts=facts, parts=(*parts, data), **how)
+    return Document("devices", title, facts=facts, parts=(*parts, data), **fields)
 
 
 def _figure(device: Device, name: str) -> Any:

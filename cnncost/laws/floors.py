@@ -37,8 +37,8 @@ class Floors:
         self.fit, self.sampler, self.anchor = fit, fit.sampler, fit.anchor
         self.coarse = [i for i, line in enumerate(fit.lines) if line.step > fit.sampler.variables[i].step]
         self.laws: dict[str, Fitted] = {}
-        wanted = [name for name in SUMS if not fit.laws[name].why and self._needs(name) and not fit.irregular]
-        if not wanted or any(fit.sampler.variables[i].step > 1 for i in self.coarse):
+        names = [name for name in SUMS if not fit.laws[name].why and self._needs(name) and not fit.irregular]
+        if not names or any(fit.sampler.variables[i].step > 1 for i in self.coarse):
             return
         self.atoms = {index: self._atoms_of(index) for index in self.coarse}
         if any(not set(atoms.values()) for atoms in self.atoms.values()):
@@ -46,7 +46,7 @@ class Floors:
         random = Random(1)  # noqa: S311  # which points are checked must not change from run to run
         for _ in range(_CHECKS):
             self.sampler.at(draw(random, self._domain("macs")))
-        for name in wanted:
+        for name in names:
             if (found := self._law(name)) is not None:
                 self.laws[name] = found
 

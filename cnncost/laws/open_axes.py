@@ -16,7 +16,7 @@ _BEGIN = 64
 """Initial size of an open axis for which none is given; a batch begins at 1."""
 
 
-def with_open_axes(resolved: Resolved, asked: Sequence[VariableRequest]) -> tuple[Resolved, OpenAxes]:
+def with_open_axes(resolved: Resolved, requests: Sequence[VariableRequest]) -> tuple[Resolved, OpenAxes]:
     """Return an ONNX file with a shape for each of its inputs, and its open axes.
 
     An axis that varies and has no size yet begins at the first requested one, else at 1 for a batch and 64 for others.
@@ -28,7 +28,7 @@ def with_open_axes(resolved: Resolved, asked: Sequence[VariableRequest]) -> tupl
     names = {Axis((name,), axis): known for (name, axis), known in file.open_axes().items()}
     anywhere = OpenAxes(leaves(file.sized(dict.fromkeys(names.values(), _BEGIN)).inputs), names)
     begin = {}
-    for each in asked:
+    for each in requests:
         first = each.values[0] if each.values else each.low
         for part in each.parts:
             for name in {names[axis] for axis in anywhere.of(part)} - {""}:

@@ -46,20 +46,22 @@ def listed(vary: str | Iterable[str] | Mapping[str, Any]) -> list[VariableReques
     return [_listed(each) for each in parse(vary)]
 
 
-def _listed(asked: VariableRequest) -> VariableRequest:
-    if asked.values:
-        return asked
-    name = asked.name
-    if asked.low is None or asked.high is None or asked.step is None:
-        missing = "a step" if asked.low is not None else "its sizes"
-        low, high = asked.low or 160, asked.high or 288
+def _listed(request: VariableRequest) -> VariableRequest:
+    if request.values:
+        return request
+    name = request.name
+    if request.low is None or request.high is None or request.step is None:
+        missing = "a step" if request.low is not None else "its sizes"
+        low, high = request.low or 160, request.high or 288
         step = max(1, (high - low) // 2)
         raise InputError(f"vary {name}: expected {missing}, such as {name}={low}..{high}:{step} or {name}={low},{high}")
-    return asked._replace(values=tuple(range(asked.low, asked.high + 1, asked.step)), low=None, high=None, step=None)
+    return request._replace(
+        values=tuple(range(request.low, request.high + 1, request.step)), low=None, high=None, step=None
+    )
 
 
 def at_sizes(
-    model: Any, inputs: Any, asked: list[VariableRequest], *, model_args: Mapping[str, Any] | None = None,
+    model: Any, inputs: Any, requests: list[VariableRequest], *, model_args: Mapping[str, Any] | None = None,
     trace: Trace = "static", autocast: Any = None, prepare: Callable[[Resolved], Resolved] | None = None,
 ) -> Iterator[AtSizes]:  # fmt: skip
     """Yield a Report for each combination of sizes, the last variable changing fastest.
@@ -67,16 +69,16 @@ def at_sizes(
     Args:
         model: as for `analyze`.
         inputs: as for `analyze`; the variables set some of their sizes.
-        asked: what varies, from `with_lists`.
+        requests: what varies, from `with_lists`.
         model_args: as for `analyze`.
         trace: as for `analyze`.
         autocast: as for `analyze`.
         prepare: called on the model each time it has been built, to set its batch size or dtype.
 
     Raises:
-        CnncostError: a Graph or a saved report, an unknown name in `asked`, or what `analyze` raises at a point.
+        CnncostError: a Graph or a saved report, an unknown name in `requests`, or what `analyze` raises at a point.
     """
-    sampler = Sampler(model, inputs, model_args, asked, trace, False, autocast, prepare)
-    names = [each.name for each in asked]
-    for point in product(*(each.values for each in asked)):
+    sampler = Sampler(model, inputs, model_args, requests, trace, False, autocast, prepare)
+    names = [each.name for each in requests]
+    for point in product(*(each.values for each in requests)):
         yield AtSizes(dict(zip(names, point, strict=True)), sampler.report(point))

@@ -206,15 +206,15 @@ def _below(low: Mapping[Powers, Fraction], first: Mapping[Powers, Fraction], sec
     The larger of the two is then nowhere below `low`.
     """
     least, most = Fraction(0), Fraction(1)
-    for powers, wanted in low.items():
+    for powers, target in low.items():
         a, b = first[powers], second[powers]
         if a == b:
-            if b < wanted:
+            if b < target:
                 return False
         elif a > b:
-            least = max(least, (wanted - b) / (a - b))
+            least = max(least, (target - b) / (a - b))
         else:
-            most = min(most, (wanted - b) / (a - b))
+            most = min(most, (target - b) / (a - b))
     return least <= most
 
 

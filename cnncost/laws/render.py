@@ -54,8 +54,8 @@ def _names(quantities: list[str]) -> str:
 
 def _brief(reason: str) -> str:
     """Return a failure's reason without its advice, shortened."""
-    said = reason.split("; ", maxsplit=1)[0]
-    return said if len(said) <= _LONG else f"{said[:_LONG]}…"
+    first_clause = reason.split("; ", maxsplit=1)[0]
+    return first_clause if len(first_clause) <= _LONG else f"{first_clause[:_LONG]}…"
 
 
 _LONG = 200

@@ -65,7 +65,7 @@ class Sampler:
 
     Args:
         model, inputs, model_args: as for `analyze`.
-        asked: what varies.
+        requests: what varies.
         trace: as for `analyze`.
         training: whether samples have a training step.
         autocast: as for `analyze`.
@@ -80,8 +80,8 @@ class Sampler:
     """
 
     def __init__(
-        self, model: Any, inputs: Any, model_args: Mapping[str, Any] | None, asked: list[VariableRequest], trace: Trace,
-        training: bool, autocast: Any = None, prepare: Callable[[Resolved], Resolved] | None = None,
+        self, model: Any, inputs: Any, model_args: Mapping[str, Any] | None, requests: list[VariableRequest],
+        trace: Trace, training: bool, autocast: Any = None, prepare: Callable[[Resolved], Resolved] | None = None,
     ) -> None:  # fmt: skip
         from cnncost.laws.open_axes import with_open_axes
         from cnncost.laws.variables import variables
@@ -95,15 +95,17 @@ class Sampler:
         self._model = model if not isinstance(model, str) else None
         keywords, open_ = _keywords(self._source)
         keywords |= {name: value for name, value in self._arguments.items() if name in keywords or open_}
-        early = _of_factory(asked, keywords, open_)
+        early = _of_factory(requests, keywords, open_)
         resolved, file = self._resolve(early), None
         if self._source.follow is not None:  # an ONNX file's inputs have the shapes that it declares
-            resolved, file = with_open_axes(resolved, asked)
+            resolved, file = with_open_axes(resolved, requests)
             self._training, self.forward_only = False, self._training
         names = _parameters(resolved)
-        self.variables: tuple[Variable, ...] = variables(asked, leaves(resolved.inputs), names, keywords, open_, file)
-        begun = tuple(early.get(v.keywords[0], v.base) for v in self.variables if v.keywords)
-        self._built[begun] = (
+        self.variables: tuple[Variable, ...] = variables(
+            requests, leaves(resolved.inputs), names, keywords, open_, file
+        )
+        initial = tuple(early.get(v.keywords[0], v.base) for v in self.variables if v.keywords)
+        self._built[initial] = (
             resolved  # a variable's base differs from it if an axis that it sets, too, has another size
         )
         self.title = resolved.title
@@ -131,14 +133,14 @@ class Sampler:
         return known
 
     def _tried(self, point: Point, full: bool) -> Sample | Failure:
-        reason, begun = "", process_time()
+        reason, start = "", process_time()
         for training in (True, False) if full and self._training else (False,):
             try:
                 found = self._analyzed(point, full, training)
             except CnncostError as error:
                 reason, path = str(error).splitlines()[0], getattr(error, "path", "")
             else:
-                self._seconds[point] = process_time() - begun
+                self._seconds[point] = process_time() - start
                 return replace(found, untrained=reason)
         return Failure(reason, path)
 
@@ -231,20 +233,20 @@ def _keywords(source: Any) -> tuple[dict[str, Any], bool]:
     if source.built or source.follow is not None:
         return {}, False
     try:
-        taken = inspect.signature(source.factory).parameters.values()
+        parameters = inspect.signature(source.factory).parameters.values()
     except (TypeError, ValueError):
         return {}, True
-    open_ = any(each.kind is each.VAR_KEYWORD for each in taken)
-    named = [each for each in taken if each.kind in {each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY}]
+    open_ = any(each.kind is each.VAR_KEYWORD for each in parameters)
+    named = [each for each in parameters if each.kind in {each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY}]
     return {each.name: each.default for each in named}, open_
 
 
-def _of_factory(asked: list[VariableRequest], keywords: Mapping[str, Any], open_: bool) -> dict[str, int]:
+def _of_factory(requests: list[VariableRequest], keywords: Mapping[str, Any], open_: bool) -> dict[str, int]:
     """Return initial sizes of the factory's keywords that vary; the model is built with them before inputs exist."""
     from cnncost.laws.variables import is_keyword
 
     found: dict[str, int] = {}
-    for each in asked:
+    for each in requests:
         size = each.values[0] if each.values else each.low
         for part in each.parts:
             if size is not None and is_keyword(part, True, keywords, open_):
@@ -258,10 +260,10 @@ def _parameters(resolved: Resolved) -> list[str]:
 
     called = resolved.callable_of(resolved.model)
     try:
-        taken = inspect.signature(getattr(called, "forward", called)).parameters.values()
+        parameters = inspect.signature(getattr(called, "forward", called)).parameters.values()
     except (TypeError, ValueError):
         return []
-    return [each.name for each in taken if each.kind in {each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD}]
+    return [each.name for each in parameters if each.kind in {each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD}]
 
 
 def _sample(report: Report, full: bool) -> Sample:
@@ -284,15 +286,15 @@ def _sample(report: Report, full: bool) -> Sample:
         bounds = dict.fromkeys(("macs", "flops", "bytes"), f"ops without a rule: {unknown}")
     timelines: dict[str, tuple[int, ...]] = {}
     if full:
-        held = report.memory
-        runs = {"inference_peak": held.inference, "training_peak": held.training}
+        memory = report.memory
+        runs = {"inference_peak": memory.inference, "training_peak": memory.training}
         for name, run in runs.items():
             if run is not None:
                 totals[name] = run.peak.nbytes
                 timelines[name] = run.timeline
                 if run.unseen:
                     bounds[name] = f"ops with unknown temporaries: {', '.join(run.unseen)}"
-        if held.figures.activations is not None:
-            totals["activations"] = held.figures.activations
+        if memory.figures.activations is not None:
+            totals["activations"] = memory.figures.activations
     outputs = tuple((row.label, row.output_shapes) for row in report.layers)
     return Sample(totals, layers, outputs, timelines, bounds, run_on=report.run_on, notes=report.notes)

@@ -159,11 +159,11 @@ class _Search:
         here, start = self.at(self.anchor[self.index]), self.anchor[self.index]
         if self.sampler.trace == "real":
             return None
-        there = self.at(start + _STRIDE)
-        if not isinstance(here, Sample) or not isinstance(there, Sample):
+        further = self.at(start + _STRIDE)
+        if not isinstance(here, Sample) or not isinstance(further, Sample):
             return None
         steps = [1]
-        for (path, shapes), (other, larger) in zip(here.outputs, there.outputs, strict=False):
+        for (path, shapes), (other, larger) in zip(here.outputs, further.outputs, strict=False):
             if path != other:
                 break
             for a, b in zip(shapes, larger, strict=False):

@@ -151,8 +151,8 @@ class _Search:
                 f"solve: the law may fall as {self.law.names[self.index]} grows, and there are {count:,} sizes; give a "
                 f"range, such as {self.law.names[self.index]}={span.low}..{span.low + 1000 * span.step}"
             )
-        kept = [size for size in range(span.low, span.high + 1, span.step) if self.is_within(size)]
-        return kept[-1], kept[-1] + span.step if kept[-1] < span.high else None
+        within = [size for size in range(span.low, span.high + 1, span.step) if self.is_within(size)]
+        return within[-1], within[-1] + span.step if within[-1] < span.high else None
 
     def _grows(self) -> bool:
         """Return whether each piece surely grows: no coefficient of its expansion about `low` is negative."""

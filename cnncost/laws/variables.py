@@ -87,7 +87,7 @@ def parse(vary: str | Iterable[str] | Mapping[str, Any]) -> list[VariableRequest
     if not texts:
         raise InputError("vary: expected what to vary, such as batch,height,width or ids.1=64..512")
     found = [_request(text) for text in texts]
-    names = [part for asked in found for part in asked.parts]
+    names = [part for request in found for part in request.parts]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise InputError(f"vary: {twice} is given twice; a variable is varied once")
@@ -151,13 +151,13 @@ def _whole(name: str, text: str) -> int:
 
 
 def variables(
-    asked: Sequence[VariableRequest], tensors: Sequence[Leaf], names: Sequence[str], keywords: Mapping[str, Any],
+    requests: Sequence[VariableRequest], tensors: Sequence[Leaf], names: Sequence[str], keywords: Mapping[str, Any],
     open_: bool, file: OpenAxes | None = None,
 ) -> tuple[Variable, ...]:  # fmt: skip
     """Return the variables, with the axes and keywords that they set.
 
     Args:
-        asked: what the user wants to vary.
+        requests: what the user wants to vary.
         tensors: the model's inputs.
         names: names of forward's positional parameters.
         keywords: the factory's, with their values; empty if there is nothing to build.
@@ -168,7 +168,7 @@ def variables(
         InputError: an unknown name, with similar ones; a keyword without sizes whose default is not an int; axes of
             different sizes that one variable sets.
     """
-    found = [_variable(each, tensors, names, keywords, open_, file) for each in asked]
+    found = [_variable(each, tensors, names, keywords, open_, file) for each in requests]
     symbols = [each.symbol for each in found]
     return tuple(
         each if symbols.count(each.symbol) == 1 else _renamed(each, each.name.replace(".", "_").replace("+", "_"))
@@ -183,15 +183,15 @@ def _renamed(variable: Variable, symbol: str) -> Variable:
 
 
 def _variable(
-    asked: VariableRequest, tensors: Sequence[Leaf], names: Sequence[str], keywords: Mapping[str, Any], open_: bool,
+    request: VariableRequest, tensors: Sequence[Leaf], names: Sequence[str], keywords: Mapping[str, Any], open_: bool,
     file: OpenAxes | None,
 ) -> Variable:  # fmt: skip
     axes: list[Axis] = []
     own: list[str] = []
     about: list[str] = []
     bases: list[int] = []
-    ranged = bool(asked.values) or asked.low is not None
-    for part in asked.parts:
+    ranged = bool(request.values) or request.low is not None
+    for part in request.parts:
         if is_keyword(part, ranged, keywords, open_) and (ranged or not axes_of(part, tensors, names)):
             own.append(part)
             about.append(f"the factory's {part}")
@@ -205,11 +205,11 @@ def _variable(
         bases += [size_of(axis, tensors) for axis in places]
         about.append(", ".join(axis_name(axis, names) for axis in places))
     axes = list(dict.fromkeys(axes))
-    base, low, high = _range(asked, bases[0] if bases else None)
-    step = asked.step or (gcd(*asked.values) if asked.values else 1)
-    symbol, strided = _symbol(asked, bool(own)), any(_is_space(axis, tensors) for axis in axes)
+    base, low, high = _range(request, bases[0] if bases else None)
+    step = request.step or (gcd(*request.values) if request.values else 1)
+    symbol, strided = _symbol(request, bool(own)), any(_is_space(axis, tensors) for axis in axes)
     return Variable(
-        asked.name, symbol, base, tuple(axes), tuple(own), low, high, ranged, step, " and ".join(about), strided
+        request.name, symbol, base, tuple(axes), tuple(own), low, high, ranged, step, " and ".join(about), strided
     )
 
 
@@ -224,20 +224,20 @@ def _is_space(axis: Axis, tensors: Sequence[Leaf]) -> bool:
     return leaf is not None and axis.number is not None and not leaf.whole and axis.number >= (1 if leaf.listed else 2)
 
 
-def _range(asked: VariableRequest, own: int | None) -> tuple[int, int, int]:
+def _range(request: VariableRequest, own: int | None) -> tuple[int, int, int]:
     """Return where the search begins, and the lowest and highest size; `own` is the size in the model's inputs.
 
     A list of sizes is too short to find and check a law: the range extends to at least seven steps from the first.
     """
-    if asked.low is not None and asked.high is not None:
-        inside = own is not None and asked.low <= own <= asked.high
-        return (own if inside and own is not None and not asked.step else asked.low), asked.low, asked.high
-    if asked.values:
-        first, step = asked.values[0], gcd(*asked.values)
-        inside = own is not None and first <= own <= asked.values[-1] and own % step == 0
-        return (own if inside and own is not None else first), first, max(asked.values[-1], first + 7 * step)
+    if request.low is not None and request.high is not None:
+        inside = own is not None and request.low <= own <= request.high
+        return (own if inside and own is not None and not request.step else request.low), request.low, request.high
+    if request.values:
+        first, step = request.values[0], gcd(*request.values)
+        inside = own is not None and first <= own <= request.values[-1] and own % step == 0
+        return (own if inside and own is not None else first), first, max(request.values[-1], first + 7 * step)
     assert own is not None
-    if asked.name == "batch":
+    if request.name == "batch":
         return own, 1, max(_BATCH, own)
     return own, 1, max(_FAR * own, _LEAST)
 
@@ -250,11 +250,11 @@ def _default(name: str, value: Any) -> int:
     return value
 
 
-def _symbol(asked: VariableRequest, of_factory: bool) -> str:
-    if asked.name in {"height+width", "width+height"} and not of_factory:
+def _symbol(request: VariableRequest, of_factory: bool) -> str:
+    if request.name in {"height+width", "width+height"} and not of_factory:
         return SYMBOLS["size"]
-    first, known = asked.parts[0], [part for part in asked.parts if part in SYMBOLS]
-    if known and (not of_factory or len(asked.parts) > 1):  # an axis, with a keyword that goes with it
+    first, known = request.parts[0], [part for part in request.parts if part in SYMBOLS]
+    if known and (not of_factory or len(request.parts) > 1):  # an axis, with a keyword that goes with it
         return SYMBOLS[known[0]]
     return first.replace(".", "_").replace("-", "m")
 

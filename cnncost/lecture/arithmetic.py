@@ -11,7 +11,7 @@ __all__ = ["evaluate", "is_formula"]
 
 _ALLOWED = re.compile(r"[\d\s()+\-−*·×x²^]+")
 _OPERATION = re.compile(r"\d\D*[+*·−-]\D*\d|\d[²^]")
-_WRITTEN = str.maketrans({"·": "*", "×": "*", "x": "*", "−": "-", "²": "**2", "^": "**"})
+_TO_PYTHON = str.maketrans({"·": "*", "×": "*", "x": "*", "−": "-", "²": "**2", "^": "**"})
 _OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -34,7 +34,7 @@ def evaluate(text: str) -> int:
     if not _ALLOWED.fullmatch(text):
         raise ValueError(f"formula: expected whole numbers, + - * · x ( ), got {text!r}")
     try:
-        return _value(ast.parse(text.translate(_WRITTEN).strip(), mode="eval").body)
+        return _value(ast.parse(text.translate(_TO_PYTHON).strip(), mode="eval").body)
     except SyntaxError:
         raise ValueError(f"formula: cannot be read: {text!r}") from None
 

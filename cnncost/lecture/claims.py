@@ -236,8 +236,8 @@ class Course:
         Raises:
             CnncostError: a slide has no claims, or does not exist; the message suggests others.
         """
-        wanted, existing = set(numbers), {slide.number for slide in self.slides}
-        for number in sorted(wanted - existing):
+        requested, existing = set(numbers), {slide.number for slide in self.slides}
+        for number in sorted(requested - existing):
             near = sorted(sorted(existing, key=lambda other: (abs(other - number), other))[:_NEAR])
             alternatives = (
                 f"the nearest that have are {near[0]} and {near[1]}" if len(near) == _NEAR else f"slide {near[0]} has"
@@ -246,7 +246,7 @@ class Course:
                 f"slide {number}: has no claim that is checked here; {alternatives} "
                 f"(there are {_ranges(sorted(existing))})"
             )
-        return tuple(slide for slide in self.slides if slide.number in wanted)
+        return tuple(slide for slide in self.slides if slide.number in requested)
 
 
 _NEAR = 2

@@ -121,9 +121,9 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
         self._count()
         if self._safe is not None and self._safe.report is not None and not self._totals_logged:
             self._totals_logged = True
-            wanted = control.should_log
+            should_log = control.should_log
             self._trainer.log(self._safe.report.log_dict())
-            control.should_log = wanted
+            control.should_log = should_log
         rates = self._safe.lap() if self._safe is not None and control.should_log else None
         if rates is not None:
             self.last = rates

@@ -33,8 +33,8 @@ def draw_errors(bench: Bench, path: str) -> None:
                          s=28, alpha=0.75, linewidths=0, label=f"batch {batch}" if batch else "as given")  # fmt: skip
         several = len({row.case._replace(batch=None) for row in rows}) > 1
         for row in _apart(rows):
-            how = case_name(row, without_batch=True) if several else ""
-            name, place = f"{row.name} {how}".rstrip(), (row.seconds or 0.0, row.predicted_seconds or 0.0)
+            case = case_name(row, without_batch=True) if several else ""
+            name, place = f"{row.name} {case}".rstrip(), (row.seconds or 0.0, row.predicted_seconds or 0.0)
             axes.annotate(name, place, fontsize=7, xytext=(5, -7), textcoords="offset points")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(lambda value, _: units.si(value, "s"))
@@ -78,9 +78,11 @@ def draw_batches(bench: Bench, path: str) -> None:
         axes.yaxis.set_major_formatter(lambda value, _: units.si(value, "s"))
         axes.set_xlabel("batch size")
         axes.set_ylabel("time of a batch")
-        how = {case_name(row, without_batch=True) or "float32" for row in rows if _first(row, rows)}
+        cases = {case_name(row, without_batch=True) or "float32" for row in rows if _first(row, rows)}
         axes.set_title(
-            f"{bench.host.processor(bench.on)}, {' and '.join(sorted(how))}; dashed: predicted", fontsize=10, loc="left"
+            f"{bench.host.processor(bench.on)}, {' and '.join(sorted(cases))}; dashed: predicted",
+            fontsize=10,
+            loc="left",
         )
         axes.legend(fontsize=8, ncols=2)
 

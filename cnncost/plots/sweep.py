@@ -22,21 +22,21 @@ _MORE = frozenset("accuracy acc top1 top5 map miou auc f1 score bleu throughput"
 """Words in a column's name that say that more is better; of all other columns less is."""
 
 
-def checked(asked: Sequence[str], numbers: Sequence[str]) -> list[str]:
+def checked(requested: Sequence[str], numbers: Sequence[str]) -> list[str]:
     """Check the names of columns to draw: at least two, of numbers; `+` or `-` before a name: more or less is better.
 
     Raises:
         InputError: fewer than two, or a name that is not a column of numbers.
     """
-    if len(asked) < 2:
+    if len(requested) < 2:
         raise InputError(
             f"a picture needs two columns of numbers, as in --scatter macs,params; there are {_few(numbers)}"
         )
-    for name in asked:
+    for name in requested:
         if name.lstrip("+-") not in numbers:
             near = suggestion(name.lstrip("+-"), numbers) or f"; there are {_few(numbers)}"
             raise InputError(f"--scatter: no column of numbers {name.lstrip('+-')!r}{near}")
-    return list(asked)
+    return list(requested)
 
 
 def _few(names: Sequence[str]) -> str:
@@ -70,19 +70,19 @@ def fronts(
     return [[of[i] for i in front([points[i] for i in of], signs)] for of in groups.values()]
 
 
-def draw(names: Sequence[str], records: Sequence[dict[str, Any]], asked: Sequence[str], path: str) -> None:
+def draw(names: Sequence[str], records: Sequence[dict[str, Any]], requested: Sequence[str], path: str) -> None:
     """Draw columns to a file; rows that lack one of them are left out.
 
     Raises:
         InputError: no row has all of them.
         OutputError, MissingPackageError: as `picture` does.
     """
-    plain = [name.lstrip("+-") for name in asked]
+    plain = [name.lstrip("+-") for name in requested]
     known = [row for row in records if all(isinstance(row[name], (int, float)) for name in plain)]
     if not known:
         raise InputError(f"{path}: no row has numbers in all of {', '.join(plain)}: there is nothing to draw")
     if len(plain) == 2:
-        _scatter(known, plain, (better(asked[0]), better(asked[1])), _label(names, records), path)
+        _scatter(known, plain, (better(requested[0]), better(requested[1])), _label(names, records), path)
     else:
         _parallel(known, plain, path)
 

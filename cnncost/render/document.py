@@ -334,9 +334,9 @@ class Document:
         return f"{self.title}: {self.topic}" if self.topic else self.title
 
 
-def notes(*texts: str, style: str = "", **how: Any) -> Notes:
+def notes(*texts: str, style: str = "", **fields: Any) -> Notes:
     """Return notes of one style; further arguments are those of `Notes`."""
-    return Notes(tuple(Note(text, style) for text in texts), **how)
+    return Notes(tuple(Note(text, style) for text in texts), **fields)
 
 
 def rows(values: Any) -> tuple[Row, ...]:

@@ -76,8 +76,8 @@ def _frame(document: Document) -> str:
     above, below = around(document)
     # "replaces": None means that the program shows everything below
     shown = [] if (document.program or {}).get("replaces") is None else below
-    kept = [part for part in shown if not isinstance(part, (Table, Heading, Picture))]
-    body = "\n".join([*title_lines(document, "h1"), *parts_lines(above), PLACE, *parts_lines(kept)])
+    below = [part for part in shown if not isinstance(part, (Table, Heading, Picture))]
+    body = "\n".join([*title_lines(document, "h1"), *parts_lines(above), PLACE, *parts_lines(below)])
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy(_UNPACK, built("page.js"))}">'

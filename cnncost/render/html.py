@@ -117,8 +117,8 @@ def _lines(part: Part, flat: bool = False) -> Iterator[str]:
         case Equations():
             yield from table_lines(part.table)
         case Notes(intro=Note() as intro):
-            said = listed(note.text + note.code for note in part.unconditional)
-            yield f'<div class="unknown"><b>{escaped(intro.text)}</b>{said}</div>'
+            statements = listed(note.text + note.code for note in part.unconditional)
+            yield f'<div class="unknown"><b>{escaped(intro.text)}</b>{statements}</div>'
         case Notes(listed=True):
             yield listed(note.text + note.code for note in part.unconditional)
         case Notes():

@@ -75,8 +75,8 @@ def _cell(column: parts.Column, cell: parts.Cell, row: parts.Row) -> str:
     return _strong(cell.mark + shown + cell.tail, row.strong or cell.strong)
 
 
-def _strong(text: str, wanted: bool) -> str:
-    return f"**{text}**" if wanted and text else text
+def _strong(text: str, strong: bool) -> str:
+    return f"**{text}**" if strong and text else text
 
 
 def line(cells: Iterable[str]) -> str:

@@ -95,15 +95,17 @@ def _unregistered(graph: Graph) -> tuple[str, ...]:
     strays = {i for i, scope in enumerate(graph.scopes) if any(part[:1] == "<" for part in scope.path.split("."))}
     if not strays:
         return ()
-    held: dict[int, int] = {}
+    scope_of: dict[int, int] = {}
     for node in graph.nodes:
         if graph.calls[node.call].scope in strays:
-            held.update((v, graph.calls[node.call].scope) for v in node.inputs if graph.values[v].role == "constant")
-    weights = [v for v in held if "float" in graph.values[v].dtype and graph.values[v].shape]
+            scope_of.update(
+                (v, graph.calls[node.call].scope) for v in node.inputs if graph.values[v].role == "constant"
+            )
+    weights = [v for v in scope_of if "float" in graph.values[v].dtype and graph.values[v].shape]
     if not weights:
         return ()
     numbers = units.counted(sum(prod(graph.values[v].shape) for v in weights), "weight")
-    first, *others = dict.fromkeys(graph.scopes[held[v]].path for v in weights)
+    first, *others = dict.fromkeys(graph.scopes[scope_of[v]].path for v in weights)
     who = f"{first} and {units.counted(len(others), 'other module')}" if others else first
     note = (
         f"{numbers} of {who} are not parameters of the model, which does not register the module: keep it in an "
@@ -224,11 +226,11 @@ def _uncalled(graph: Graph, parameters: Parameters) -> list[Layer]:
     rows = []
     for index, scope in missing:
         owned = parameters.by_scope.get(index, _OWNS_NOTHING)
-        held = scope.parameters + scope.buffers
-        if not held and scope.path in parents:
+        own_tensors = scope.parameters + scope.buffers
+        if not own_tensors and scope.path in parents:
             continue
         missed: Status = "unused" if graph.failed is None else "unreached"
-        status: Status = "used" if any(o.value in read for o in held) else missed
+        status: Status = "used" if any(o.value in read for o in own_tensors) else missed
         rows.append(
             Layer(
                 path=scope.path, class_name=scope.class_name, status=status, **owned._asdict(),

@@ -106,8 +106,8 @@ class ReportData:
 
     def copy_for(self, model: str, graph: Graph | None) -> Self:
         """Copy for an equal graph under another name; shares no mutable data."""
-        held = {each.name: getattr(self, each.name) for each in fields(self)}
-        dicts: dict[str, Any] = {name: value.copy() for name, value in held.items() if isinstance(value, dict)}
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        dicts: dict[str, Any] = {name: value.copy() for name, value in values.items() if isinstance(value, dict)}
         return replace(self, model=model, graph=graph, **dicts)
 
     @property

@@ -123,9 +123,9 @@ def shortened(rows: list[Entry], most: int | None) -> tuple[list[Entry], str]:
         return rows, ""
     levels = sorted(entry.level or 0 for entry in listed)
     deepest = levels[most]  # the first level that does not fit whole
-    kept = [entry for entry in listed if (entry.level or 0) < max(deepest, 1)][:most]
-    said = f"{units.exact(len(kept))} of {units.counted(len(listed), 'row')} are in this table"
-    return [*kept, whole], f"{said}; with scripts the page shows all, and --format csv has all"
+    first_rows = [entry for entry in listed if (entry.level or 0) < max(deepest, 1)][:most]
+    caption = f"{units.exact(len(first_rows))} of {units.counted(len(listed), 'row')} are in this table"
+    return [*first_rows, whole], f"{caption}; with scripts the page shows all, and --format csv has all"
 
 
 def _total(report: ReportData) -> Entry:

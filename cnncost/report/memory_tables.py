@@ -160,8 +160,8 @@ def _holders(run: Run, top: int) -> Table:
 
 def _all_holders(tables: MemoryTables) -> Table:
     """Return the table of all tensors at each run's peak, for CSV; JSON has them among the facts."""
-    held = ((run.name, *holder) for run in tables.runs for holder in run.memory.peak.holders)
-    return data_table(("run", "path", "use", "bytes"), held)
+    rows = ((run.name, *holder) for run in tables.runs for holder in run.memory.peak.holders)
+    return data_table(("run", "path", "use", "bytes"), rows)
 
 
 def _timeline(run: Run) -> tuple[Part, ...]:

@@ -55,12 +55,12 @@ def on_devices(graph: Graph, step: Graph | None, block: int = 1) -> tuple[OnDevi
         return ()
     found = []
     for i, (name, share) in enumerate(zip(graph.placement.devices, shares(graph), strict=True)):
-        held = memory(graph, block, i)
-        use = held.by_use
+        usage = memory(graph, block, i)
+        use = usage.by_use
         trained = _trained(step, name, block) if step is not None else ()
         found.append(
             OnDevice(name, share.params, use["parameters"], use["buffers"], share.macs, share.received, share.sent,
-                     held.peak.nbytes, *trained)
+                     usage.peak.nbytes, *trained)
         )  # fmt: skip
     return tuple(found)
 
@@ -70,11 +70,11 @@ def _trained(step: Graph, name: str, block: int) -> tuple[int, ...]:
     if step.placement is None or name not in step.placement.devices:
         return (0,) * 7
     index = step.placement.devices.index(name)
-    held, share = memory(step, block, index), shares(step)[index]
-    use = held.by_use
+    usage, share = memory(step, block, index), shares(step)[index]
+    use = usage.by_use
     return (
         use["activations"], use["gradients"], use["optimizer state"],
-        share.macs, share.received, share.sent, held.peak.nbytes,
+        share.macs, share.received, share.sent, usage.peak.nbytes,
     )  # fmt: skip
 
 

@@ -80,10 +80,10 @@ def check(asked: Ranking, by: By) -> None:
     """
     if asked.sort is not None:
         columns = OP if by == "op" else LAYER
-        wanted = _normalized(asked.sort)
+        normalized = _normalized(asked.sort)
         # optional columns can only be checked against a report: `_column` does
-        if by == "op" or not any(wanted in _names(each) for each in FURTHER):
-            _sortable_named(wanted, asked.sort, columns)
+        if by == "op" or not any(normalized in _names(each) for each in FURTHER):
+            _sortable_named(normalized, asked.sort, columns)
 
 
 def sorted_by(report: ReportData, by: By, asked: Ranking | None) -> str:
@@ -118,26 +118,26 @@ def ranked(report: ReportData, by: By, asked: Ranking) -> Ranked:
 def _column(report: ReportData, columns: Sequence[Column], sort: str | None) -> Column:
     if sort is None:
         return _sortable_columns(columns)["macs" if report.totals.macs else "flops"]
-    wanted = _normalized(sort)
-    further = next((each for each in FURTHER if wanted in _names(each)), None)
+    normalized = _normalized(sort)
+    further = next((each for each in FURTHER if normalized in _names(each)), None)
     if further is not None and further.look in SIZES and further not in columns:
         raise CnncostError(f"sort: {sort} is a column of +{further.group}, which was not requested")
-    return _sortable_named(wanted, sort, columns)
+    return _sortable_named(normalized, sort, columns)
 
 
 def _sortable_columns(columns: Sequence[Column]) -> dict[str, Column]:
     return {each.name: each for each in columns if each.look in SIZES and each.name not in _ORDINALS}
 
 
-def _sortable_named(wanted: str, sort: str, columns: Sequence[Column]) -> Column:
+def _sortable_named(normalized: str, sort: str, columns: Sequence[Column]) -> Column:
     """Return the column of this name or heading. Raises CnncostError if there is none, or it can't be sorted by."""
     sizes = _sortable_columns(columns)
     for each in sizes.values():
-        if wanted in _names(each):
+        if normalized in _names(each):
             return each
-    if any(wanted in _names(each) for each in (*columns, *FURTHER)):
+    if any(normalized in _names(each) for each in (*columns, *FURTHER)):
         raise CnncostError(f"sort: {sort} has no sizes to sort by; expected one of {', '.join(sizes)}")
-    hint = suggestion(wanted, tuple(sizes)) or f"; expected one of {', '.join(sizes)}"
+    hint = suggestion(normalized, tuple(sizes)) or f"; expected one of {', '.join(sizes)}"
     raise CnncostError(f"sort: no column named {sort!r}{hint}")
 
 

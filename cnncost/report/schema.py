@@ -132,8 +132,8 @@ def stored(kind: Any, name: str) -> str:
 @cache
 def names(kind: Any, sums: Sums) -> tuple[str, ...]:
     """Return the names of a row class's stored statistics with this aggregation."""
-    held = {f.name for f in dataclasses.fields(kind)}
-    return tuple([name for name, about in statistics(kind).items() if name in held and about.sums == sums])
+    own = {f.name for f in dataclasses.fields(kind)}
+    return tuple([name for name, about in statistics(kind).items() if name in own and about.sums == sums])
 
 
 @cache
@@ -207,8 +207,8 @@ def _fields(kind: Any) -> tuple[Callable[[Any], tuple[Any, ...]], tuple[Callable
 
     Those of the slots' descriptors write to a frozen dataclass, whose `__setattr__` raises.
     """
-    held = [field.name for field in dataclasses.fields(kind)]
-    return attrgetter(*held), tuple([getattr(kind, name).__set__ for name in held])
+    field_names = [field.name for field in dataclasses.fields(kind)]
+    return attrgetter(*field_names), tuple([getattr(kind, name).__set__ for name in field_names])
 
 
 def times(row: Any, number: int) -> Any:
@@ -216,5 +216,5 @@ def times(row: Any, number: int) -> Any:
     if number == 1:
         return row
     kind: Any = type(row)
-    held = {name: getattr(row, name) for name in names(kind, "sum")}
-    return changed(row, **{name: number * value for name, value in held.items() if value is not None})
+    values = {name: getattr(row, name) for name in names(kind, "sum")}
+    return changed(row, **{name: number * value for name, value in values.items() if value is not None})

@@ -29,9 +29,9 @@ def root(error: BaseException) -> BaseException:
 
 def with_root(error: BaseException) -> str:
     """Return an error's class and message, and its root cause, as a library's own message often hides what is wrong."""
-    said, first = f"{type(error).__name__}: {one_line(error)}", root(error)
+    text, first = f"{type(error).__name__}: {one_line(error)}", root(error)
     below = f"{type(first).__name__}: {one_line(first)}"
-    return said if first is error or one_line(first) in said else f"{said} (the root cause: {below})"
+    return text if first is error or one_line(first) in text else f"{text} (the root cause: {below})"
 
 
 def missing(error: BaseException) -> str:

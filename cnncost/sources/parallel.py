@@ -72,9 +72,9 @@ class Parallel:
 
         with world(self.size, self.axes, self.rank) as mesh:
             built = split(settings.resolve(source), mesh, plan=self.plan, mixed=self.mixed, blocks=self.blocks)
-            said = " × ".join(f"{name} {n}" for name, n in self.axes.items())
+            axes = " × ".join(f"{name} {n}" for name, n in self.axes.items())
             with _without_values(source.text):
-                yield replace(built, notes=(f"rank {self.rank} of {self.size}: {said}", *built.notes))
+                yield replace(built, notes=(f"rank {self.rank} of {self.size}: {axes}", *built.notes))
 
 
 @contextmanager
@@ -85,8 +85,8 @@ def _without_values(name: str) -> Iterator[None]:
             warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
             yield
     except DataDependentError as error:
-        said = f"{error.args[0]}; {name} is split, and a split model is analyzed without data: leave out --parallel"
-        error.args = (said, *error.args[1:])
+        message = f"{error.args[0]}; {name} is split, and a split model is analyzed without data: leave out --parallel"
+        error.args = (message, *error.args[1:])
         raise
 
 

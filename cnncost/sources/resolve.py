@@ -72,8 +72,8 @@ class Resolved:
         """Title in reports: the name, and the requested or surrounding autocast."""
         from cnncost.frontends.torch.autocast import in_force, parse
 
-        wanted = parse(self.autocast) or in_force()
-        return self.name if wanted is None else f"{self.name} under autocast {wanted}"
+        autocast = parse(self.autocast) or in_force()
+        return self.name if autocast is None else f"{self.name} under autocast {autocast}"
 
     def with_weights(self) -> Any:
         """Build the model again, with its initial weights. Raises SourceError."""
@@ -130,9 +130,9 @@ class Resolved:
         train = options.train
         if train is None and self.train is not None:
             train = options.training is not None or self.train
-        how = replace(options, train=train, autocast=options.autocast or self.autocast)
+        options = replace(options, train=train, autocast=options.autocast or self.autocast)
         placed = self if options.device is None else replace(self, device=options.device)
-        return placed._recorded("static", how, returned)
+        return placed._recorded("static", options, returned)
 
     def _options(self, train: bool | None, training: Training | None) -> RecordOptions:
         from cnncost.frontends.torch import RecordOptions

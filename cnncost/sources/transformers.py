@@ -137,8 +137,8 @@ def _type_in(name: str, types: Iterable[str]) -> str:
     """Return the model type that a hub name begins with: `bert` of `bert-base-uncased`; empty if there is none."""
     last = name.rpartition("/")[2].lower().replace("_", "-")
     spelled = {kind.lower().replace("_", "-"): kind for kind in types}
-    begun = [known for known in spelled if last == known or last.startswith((f"{known}-", f"{known}."))]
-    return spelled[max(begun, key=len)] if begun else ""
+    prefixes = [known for known in spelled if last == known or last.startswith((f"{known}-", f"{known}."))]
+    return spelled[max(prefixes, key=len)] if prefixes else ""
 
 
 def _configured(config_class: Any, arguments: dict[str, Any]) -> Any:

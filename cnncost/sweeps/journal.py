@@ -75,10 +75,10 @@ class Journal:
             os.ftruncate(self._file, 0)
             self._write(head)
             return
-        kept = _read(first)
-        if kept.get("cnncost") != "sweep":
+        stored = _read(first)
+        if stored.get("cnncost") != "sweep":
             raise SweepError(f"{self.path}: not a journal of a sweep; move it, or choose another output")
-        if kept != head:
+        if stored != head:
             raise SweepError(
                 f"{self.path}: rows of an interrupted sweep of another grid, or from before a change of a model's "
                 "file, of your devices or of a version; resume that one by its own command, remove the file, or choose "

@@ -46,8 +46,8 @@ def program(result: Table) -> Json:
 def _cut(part: Part) -> Part:
     if not isinstance(part, TablePart) or len(part.rows) <= MOST:
         return part
-    said = f"{MOST:,} of {len(part.rows):,} rows are in this table; with scripts the page shows all, and CSV has all"
-    return replace(part, rows=part.rows[:MOST], caption=said)
+    caption = f"{MOST:,} of {len(part.rows):,} rows are in this table; with scripts the page shows all, and CSV has all"
+    return replace(part, rows=part.rows[:MOST], caption=caption)
 
 
 def _names(result: Table, records: list[dict[str, Any]]) -> list[str]:

@@ -71,9 +71,9 @@ def from_file(path: str) -> Grid:
     try:
         return from_data((), data)
     except InputError as error:
-        said = str(error).removeprefix("sweep: ")
-        key = next((key for key in data if re.search(rf"\b{re.escape(key.removesuffix('s'))}", said)), None)
-        raise file.wrong((key,) if key else (), said) from None
+        message = str(error).removeprefix("sweep: ")
+        key = next((key for key in data if re.search(rf"\b{re.escape(key.removesuffix('s'))}", message)), None)
+        raise file.wrong((key,) if key else (), message) from None
 
 
 def _checked(grid: Grid, models: Sequence[str]) -> Grid:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from cnncost.budget.join import Table as Joined
 
-_LAST = (
+_LAST_COLUMNS = (
     Column(
         "lower_bound",
         "lower bounds",
@@ -76,33 +76,34 @@ def columns(grid: Grid, own: Joined | None = None) -> tuple[Column, ...]:
     joined = [Column(name, name, _kind([row[2][name] for row in own.rows])) for name in own.columns] if own else []
     return (
         Column("model", "model", least=40), *dtype, *varied, Column("input", "input", shown="data"),
-        *figures, *of, *seconds, *joined, *_LAST,
+        *figures, *of, *seconds, *joined, *_LAST_COLUMNS,
     )  # fmt: skip
 
 
 def _kind(values: Sequence[Any]) -> Kind:
-    return "text" if any(isinstance(value, str) for value in values) else "figure"  # as it stands in the user's table
+    """Return how a joined column is shown: as text if any value is a text, else unrounded."""
+    return "text" if any(isinstance(value, str) for value in values) else "figure"
 
 
 def _sizes(grid: Grid) -> tuple[str, ...]:
     """Return names of columns for the sizes that vary; a name that is taken gets the prefix `vary_`."""
-    taken = {"model", "dtype", "input", "accuracy_of", *FIGURES, *(column.name for column in _LAST)}
+    taken = {"model", "dtype", "input", "accuracy_of", *FIGURES, *(column.name for column in _LAST_COLUMNS)}
     taken |= {f"seconds_{name}" for name in grid.devices}
     return tuple(f"vary_{name}" if name in taken else name for name in grid.variables)
 
 
 def table(grid: Grid, found: dict[int, dict[str, Any]], own: Joined | None = None) -> Table:
     """Return the table of all rows, in the grid's order. Rows are removed from `found`, to save memory."""
-    named = columns(grid, own)
+    named_columns = columns(grid, own)
     joined = {model: values for _, model, values in own.rows} if own else {}
-    sizes, names, made = _sizes(grid), [column.name for column in named], []
+    sizes, names, rows = _sizes(grid), [column.name for column in named_columns], []
     for point in grid.points():
         values = {
             "model": point.model, "dtype": point.dtype, **dict(zip(sizes, point.sizes, strict=True)),
             **joined.get(point.model, {}), **found.pop(point.at),
         }  # fmt: skip
-        made.append(tuple(values.get(name) for name in names))
-    return Table(grid, named, made)
+        rows.append(tuple(values.get(name) for name in names))
+    return Table(grid, named_columns, rows)
 
 
 def frame(result: Table) -> pd.DataFrame:
@@ -144,8 +145,8 @@ def document(result: Table) -> Document:
     """Return the table for all other formats; empty columns are shown in CSV and JSON only."""
     used = [any(row[i] is not None for row in result.rows) for i in range(len(result.columns))]
     shown = tuple(
-        column if kept else column._replace(shown="data")
-        for column, kept in zip(result.columns, used, strict=True)
+        column if is_used else column._replace(shown="data")
+        for column, is_used in zip(result.columns, used, strict=True)
     )  # fmt: skip
     at = result.names.index("trace")
     if all(row[at] != "real" for row in result.rows):

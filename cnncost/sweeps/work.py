@@ -42,7 +42,7 @@ def rows_of_task(grid: Grid, task: tuple[Point, ...], timeout: float | None = No
     Args:
         grid: what to analyze.
         task: the points.
-        timeout: wall-clock limit for each point in seconds; points are then analyzed in a child process, which is kept.
+        timeout: wall-clock limit for each point in seconds; points then run in a child process, reused later.
 
     Raises:
         SweepError: this process, as a daemon, can't have child processes.
@@ -70,7 +70,7 @@ def row(grid: Grid, point: Point) -> Values:
 
 
 def row_of_answer(answer: Values | Ended) -> Values:
-    """Return the row of an answer or of `Ended`; that of a point that took too long has the limit as `late`."""
+    """Return the row of a child process's answer; after a timeout, an error row with the limit in seconds as `late`."""
     if not isinstance(answer, Ended):
         return answer
     return {**failed(str(answer)), **({"late": answer.seconds} if answer.why == "late" else {})}
@@ -91,29 +91,30 @@ def failed(reason: str) -> Values:
 
 
 def _analyzed(grid: Grid, point: Point) -> Values:
+    """Return the row of a point. If no training step can be recorded, its columns are None and `note` says why."""
     sampler = _sampler(grid, point)
     training = any(FIGURES[name].training for name in grid.columns)
-    said = ""
+    remark = ""
     try:
         report = sampler.report(point.sizes, training=training)
     except CnncostError as error:
         if not training:
             raise
-        said = f"no training step: {' '.join(str(error).split())}"[:300]
+        remark = f"no training step: {' '.join(str(error).split())}"[:300]
         report = sampler.report(point.sizes)
     row: Values = {"input": "; ".join(f"{'x'.join(map(str, shape))}:{dtype}" for shape, dtype in report.inputs)}
     for name in grid.columns:
         figure = FIGURES[name]
-        row[name] = None if figure.training and said else figure.of(report)
+        row[name] = None if figure.training and remark else figure.of(report)
     if "accuracy" in grid.columns:
         row |= _accuracy(grid, point, report)
     for device in grid.devices:
         seconds, why = _predicted(report, device)
         row[f"seconds_{device}"] = seconds
-        said = said or why
+        remark = remark or why
     row["lower_bound"] = _lower_bounds(report, grid)
     row["trace"] = "real" if report.run_on else "static"
-    row["note"] = "; ".join(dict.fromkeys([said, *report.notes] if said else report.notes)) or None
+    row["note"] = "; ".join(dict.fromkeys([remark, *report.notes] if remark else report.notes)) or None
     return row
 
 
@@ -136,12 +137,12 @@ def _accuracy(grid: Grid, point: Point, report: Any) -> Values:
 
     arguments = dict(grid.model_args)
     stated = published_accuracy(point.model, arguments)
-    known = {"batch", "height", "width", "depth"}
-    if stated is None or not set(grid.variables) <= known or len(report.inputs) != 1:
+    image_sizes = {"batch", "height", "width", "depth"}
+    if stated is None or not set(grid.variables) <= image_sizes or len(report.inputs) != 1:
         return {"accuracy": None, "accuracy_of": None}
     accuracy, weights, inputs = stated
-    own = leaves(inputs)[0].shape
-    fits = report.inputs[0][0][1:] == own[1:]
+    measured_with = leaves(inputs)[0].shape
+    fits = report.inputs[0][0][1:] == measured_with[1:]
     return {"accuracy": accuracy if fits else None, "accuracy_of": weights if fits else None}
 
 
@@ -158,7 +159,7 @@ def _predicted(report: Any, device: str) -> tuple[float | None, str]:
 
 
 def _sampler(grid: Grid, point: Point) -> Any:
-    """Return the sampler of a point's model, cached for consecutive points, as a failure to build it is."""
+    """Return the sampler of a point's model. It, or the error of building it, is cached for the points that follow."""
     key = (grid.key, point.model, point.dtype)
     if key not in _BUILT:
         _BUILT.clear()
@@ -186,7 +187,14 @@ def sampler_of(grid: Grid, model: str, dtype: str | None) -> Any:
         for sizes in axis.values:
             for name, size in zip(axis.variables, sizes, strict=True):
                 values[name].append(size)
-    asked = [VariableRequest(name, tuple(dict.fromkeys(sizes))) for name, sizes in values.items()]
+    requests = [VariableRequest(name, tuple(dict.fromkeys(sizes))) for name, sizes in values.items()]
     return Sampler(
-        model, settings.given(), grid.model_args, asked, settings.tracing, False, settings.casting(), settings.prepared
+        model,
+        settings.given(),
+        grid.model_args,
+        requests,
+        settings.tracing,
+        False,
+        settings.casting(),
+        settings.prepared,
     )

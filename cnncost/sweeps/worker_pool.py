@@ -110,12 +110,12 @@ class WorkerPool:
             SweepError: the cluster can't be reached any more.
         """
         joblib = self._joblib
-        how: dict[str, Any] = {"batch_size": 1, "pre_dispatch": f"{2 * self.workers}"}
+        options: dict[str, Any] = {"batch_size": 1, "pre_dispatch": f"{2 * self.workers}"}
         if self.streams:
-            how["return_as"] = "generator_unordered"
+            options["return_as"] = "generator_unordered"
         try:
             with joblib.parallel_config(**self._how):
-                parallel = joblib.Parallel(**how)
+                parallel = joblib.Parallel(**options)
             yield from parallel(joblib.delayed(function)(*each) for each in given)
         except self._broken as error:
             raise WorkersDied(str(error)) from None
@@ -154,8 +154,8 @@ def _imported(module: str, extra: str) -> Any:
 
 
 def _unreached(what: str, address: str | None, error: BaseException) -> SweepError:
-    said = " ".join(str(error).split())[:200] or type(error).__name__
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
     return SweepError(
-        f"sweep: {what} {address or ''} can't be reached: {said}; expected an address such as tcp://HOST:8786 of one "
+        f"sweep: {what} {address or ''} can't be reached: {reason}; expected an address such as tcp://HOST:8786 of one "
         "that runs, and the same versions there as here"
     )

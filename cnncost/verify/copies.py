@@ -143,6 +143,6 @@ def unfused() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(enabled)
 
 
-def autocast_of_peers(wanted: Autocast | None) -> AbstractContextManager[Any]:
+def autocast_of_peers(autocast: Autocast | None) -> AbstractContextManager[Any]:
     """Return a context manager for the autocast of a run on values."""
-    return nullcontext() if wanted is None else torch.autocast(wanted.device, wanted.dtype)
+    return nullcontext() if autocast is None else torch.autocast(autocast.device, autocast.dtype)

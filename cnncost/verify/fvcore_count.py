@@ -72,7 +72,7 @@ def _analysis() -> Any:
 
 
 def _count(analysis: Any, model: nn.Module, arguments: Arguments, known: set[str]) -> Counted:
-    begun = perf_counter()
+    start = perf_counter()
     flat_copy = _Flat(copied(model, on_cpu), arguments)
     observed: list[TracedOp] = []
     counter = _recording_subclass(analysis, observed, known)(flat_copy, arguments.on_cpu())
@@ -81,7 +81,7 @@ def _count(analysis: Any, model: nn.Module, arguments: Arguments, known: set[str
     with _quiet():
         by_op = {str(op): int(amount) for op, amount in counter.by_operator().items()}
         unsupported = {str(op): int(times) for op, times in counter.unsupported_ops().items()}
-    return Counted(by_op, unsupported, tuple(observed), perf_counter() - begun)
+    return Counted(by_op, unsupported, tuple(observed), perf_counter() - start)
 
 
 @contextmanager

@@ -109,8 +109,8 @@ def einsum(equation: str, shapes: Sequence[Shape], recorded: int) -> Expected:
     if _relabelled(equation) in _EXACT:
         return Expected("einsum", product, "1 per MAC")
     letters = terms.replace(",", "")
-    kept = set(out) if arrow else {i for i in letters if letters.count(i) == 1}
-    summed = bool(extents.keys() - kept)
+    in_output = set(out) if arrow else {i for i in letters if letters.count(i) == 1}
+    summed = bool(extents.keys() - in_output)
     return Expected("einsum", _printed(product * (max(1, len(shapes) - 1) + summed)), EINSUM)
 
 

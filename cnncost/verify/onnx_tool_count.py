@@ -55,7 +55,7 @@ def _count(path: str, graph: Graph, inputs: dict[str, Any]) -> PeerCount:
         import onnx_tool
     except ImportError:
         return PeerCount(peer, "", "MAC", run, failure=INSTALL)
-    begun = perf_counter()
+    start = perf_counter()
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -64,7 +64,7 @@ def _count(path: str, graph: Graph, inputs: dict[str, Any]) -> PeerCount:
             theirs.profile()
     except Exception as error:  # noqa: BLE001  # a failing peer is a result
         return PeerCount(peer, version(peer), "MAC", run, failure=reason(error))
-    seconds = perf_counter() - begun
+    seconds = perf_counter() - start
     by_op: Counter[str] = Counter()
     for node in theirs.nodemap.values():
         by_op[node.op_type] += int(node.macs[0])

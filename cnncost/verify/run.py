@@ -60,10 +60,10 @@ def verify(
     if resolved.source.kind == "onnx":
         return _of_file(resolved, trace)
     torch_counter.warm_up()
-    begun = perf_counter()
+    start = perf_counter()
     given = resolved.record(trace)
     as_given = compute(given)
-    seconds = perf_counter() - begun
+    seconds = perf_counter() - start
     if given.real is not None:
         return _counted_on_data(resolved, as_given, seconds, with_fvcore)
     module = unwrapped(resolved.model)
@@ -120,9 +120,9 @@ def _of_file(resolved: Resolved, trace: Trace) -> Verification:
     from cnncost.frontends.onnx import example
     from cnncost.verify import onnx_tool_count
 
-    begun = perf_counter()
+    start = perf_counter()
     graph = resolved.record(trace)
-    seconds = perf_counter() - begun
+    seconds = perf_counter() - start
     return onnx_tool_count.verified(resolved.name, graph, example(resolved.model, graph), seconds)
 
 

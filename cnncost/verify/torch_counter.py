@@ -110,25 +110,25 @@ def counted(model: nn.Module, arguments: Arguments) -> Counted:
         Exception: any error from the counter or the model.
     """
     clone = copied(model, on_meta)
-    begun = perf_counter()
+    start = perf_counter()
     try:
         ops, by_op = _run(clone, arguments.nested(arguments.flat))
     except Exception as first:  # noqa: BLE001  # as above
         clone = copied(model, parameters_on_meta)
-        begun = perf_counter()
+        start = perf_counter()
         try:
             ops, by_op = _run(clone, arguments.nested(arguments.with_values()))
         except Exception:  # noqa: BLE001  # report the failure of the first, plain attempt
             raise first from None
-    return Counted(by_op, dict(ops.ops), ops.vector_macs, perf_counter() - begun, ops.untracked)
+    return Counted(by_op, dict(ops.ops), ops.vector_macs, perf_counter() - start, ops.untracked)
 
 
 def _counted_on_data(model: nn.Module, arguments: Arguments) -> Counted:
     """Run a copy with real data, as for fvcore."""
     clone = copied(model, on_cpu)
-    begun = perf_counter()
+    start = perf_counter()
     ops, by_op = _run(clone, arguments.nested(arguments.on_cpu()), torch.device("cpu"))
-    return Counted(by_op, dict(ops.ops), ops.vector_macs, perf_counter() - begun, ops.untracked)
+    return Counted(by_op, dict(ops.ops), ops.vector_macs, perf_counter() - start, ops.untracked)
 
 
 class _Untracked:

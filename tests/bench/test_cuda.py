@@ -101,7 +101,7 @@ def test_peak_memory_is_the_allocators_including_memory_alive_before(stream):
         stream.launch(1.0, -50)
 
     stream.peak = 10_000  # from earlier work
-    assert Cuda().peak_memory(run, held=77) == 150
+    assert Cuda().peak_memory(run, allocated=77) == 150
 
 
 def test_without_cuda_the_error_says_what_to_do():
