@@ -16,7 +16,7 @@ from torch import nn
 
 from cnncost.classes import classes_hashable
 from cnncost.errors import InputError
-from cnncost.frontends.torch import collectives, entries, parts, unwatched
+from cnncost.frontends.torch import collectives, entries, higher_order, parts, unwatched
 from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.attempt import How, how_of
 from cnncost.frontends.torch.attention_masks import Masks
@@ -29,8 +29,6 @@ from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.foreach import is_of_several
 from cnncost.frontends.torch.guard import Draws, hidden_from, quiet_torch, same_random_state
-from cnncost.frontends.torch.higher_order import is_higher_order
-from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.modules import Tracker, check_initialised, walk
@@ -119,8 +117,8 @@ class RealRecorder(Recorder):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if is_higher_order(func):
-            return run_higher_order(self, func, args, kwargs)
+        if higher_order.is_higher_order(func):
+            return higher_order.run(self, func, args, kwargs)
         if types and any(map(is_wrapper, types)):
             return NotImplemented
         operands: TensorArgs = []
