@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -161,6 +162,18 @@ def test_what_models_print_is_not_in_the_table(hanging, here):
         )
         assert done.returncode == 0
         assert [row["macs"] for row in csv.DictReader(done.stdout.splitlines())] == [str(macs(b)) for b in (1, 2)]
+
+
+def test_processes_end_where_there_is_no_pgrep(hanging, here):
+    """As in a slim container: joblib's own way to end a process and its children calls pgrep."""
+    code = "from cnncost.cli import main; main()"
+    arguments = ["sweep", "hang.py:Net", "--input", SHAPE, "--columns", "macs", "--batch", "1,2", "--format", "csv"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments, "--jobs", "2"], capture_output=True, text=True, check=False,
+        env=os.environ | {"PATH": str(here)}, timeout=300,
+    )  # fmt: skip
+    assert (done.returncode, "Failed to kill" in done.stderr) == (0, False)
+    assert [row["macs"] for row in csv.DictReader(done.stdout.splitlines())] == [str(macs(b)) for b in (1, 2)]
 
 
 @pytest.mark.parametrize("text", ["0", "0s", "-1", "2 days", "nan", "inf", "", "1e3"])
