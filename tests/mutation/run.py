@@ -219,7 +219,8 @@ def patched(functions: dict[tuple[str, int], list[FunctionType]], path: str, cha
     if line is None:
         return False
     new = compile(changed(source, change.place), path, "exec")
-    found = [code for code in _codes(new) if code.co_firstlineno == line and functions.get((code.co_qualname, line))]
+    here = [code for code in _codes(new) if code.co_firstlineno == line and code.co_name != "__annotate__"]
+    found = [code for code in here if functions.get((code.co_qualname, line))]  # annotations are code, from 3.14 on
     if len(found) != 1:
         return False
     for function in functions[found[0].co_qualname, line]:
