@@ -443,7 +443,7 @@ def test_weights_that_the_model_does_not_register_are_said_to_be_none_of_its_par
     report = cnncost.analyze(Wired(lambda _, x: LISTED[1](LISTED[0](x))), (4, 8), trace=trace)
 
     assert report.totals.params == 0
-    (note,) = [each for each in report.notes if "no parameters of the model" in each]
+    (note,) = [each for each in report.notes if "not parameters of the model" in each]
     assert note.startswith("136 weights of <Linear> and 1 other module ")
 
 

@@ -38,7 +38,7 @@ def test_axes_by_their_own_names(tmp_path, vary, begun, symbols):
         f"216·{b}·{h}·{w}", f"440·{b}·{h}·{w}", "216"
     ]  # fmt: skip
     assert "training_peak" not in laws
-    assert any("forward pass alone" in note for note in laws.notes)
+    assert any("no backward pass" in note for note in laws.notes)
 
 
 def test_one_axis_varies_and_the_others_are_given(tmp_path):
