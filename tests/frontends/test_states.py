@@ -182,6 +182,8 @@ def several(folder):
     [
         pytest.param(several, lambda held: held.get(), "SimpleQueue", id="SimpleQueue"),
         pytest.param(iterated, lambda held: int(next(held)), "TextIOWrapper", id="a file that is being iterated over"),
+        pytest.param(lambda f: numbers(f).open("rb"), lambda held: held.close() or 1, "BufferedReader", id="closed"),
+        pytest.param(lambda f: io.BytesIO(b"1"), lambda held: held.close() or 1, "BytesIO", id="closed in memory"),
     ],
 )
 def test_what_can_not_be_put_back_is_an_error(make, take, named, network, tmp_path, closed):

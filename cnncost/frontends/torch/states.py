@@ -68,10 +68,17 @@ def undo_of(value: Any, kind: type) -> Undo | None:
                 return False
         except OSError:
             pass  # a text file that is iterated over doesn't tell its position, but takes one
+        except ValueError:
+            return False  # closed by forward: `closes` tells
         write(then)
         return True
 
     return restore
+
+
+def closes(value: Any) -> Callable[[], bool] | None:
+    """Return a function that tells whether a file is closed, which can't be undone; None for other objects."""
+    return (lambda: bool(value.closed)) if isinstance(value, io.IOBase) else None
 
 
 def position(value: Any) -> Callable[[], Any] | None:
@@ -178,4 +185,4 @@ def _by_value(state: Any) -> Any:
     return state.tolist() if isinstance(state, torch.Tensor) else state
 
 
-__all__ = ["Drawn", "Undo", "position", "undo_of"]
+__all__ = ["Drawn", "Undo", "closes", "position", "undo_of"]

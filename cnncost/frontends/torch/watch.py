@@ -24,7 +24,7 @@ from torch import nn
 
 from cnncost.frontends.torch.iterators import Running, copy_of, is_iterator
 from cnncost.frontends.torch.kinds import ATOMS, of_system, slots
-from cnncost.frontends.torch.states import Drawn, Undo, position, undo_of
+from cnncost.frontends.torch.states import Drawn, Undo, closes, position, undo_of
 from cnncost.frontends.torch.surroundings import Reach
 from cnncost.frontends.torch.variables import ABSENT, described, set_value, value_of
 
@@ -149,6 +149,8 @@ class Watch:
             return
         elif (undo := undo_of(value, kind)) is not None:
             self._note(undo)
+            if (closed := closes(value)) is not None:
+                self.running.add_position(value, self._where, closed)
             if isinstance(undo, Drawn):
                 self._generators.append(undo)
             return
