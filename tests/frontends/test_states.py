@@ -244,6 +244,28 @@ def test_a_global_that_is_bound_to_other_code(before, later, monkeypatch):
     assert (COUNTS, Counted.calls) == ([0], 0)
 
 
+def new_constant():
+    return lambda: 1
+
+
+def new_counted():
+    return lambda: counted() + 0
+
+
+def test_a_function_in_the_place_of_one_that_is_gone(monkeypatch):
+    """Python gives it the same identity, as a rule."""
+    model, space, identities = ByRule(), globals(), set()
+    monkeypatch.setitem(space, "RULE", None)
+    for i in range(20):
+        space["RULE"] = None  # not by monkeypatch, which keeps what was there
+        space["RULE"] = new_counted() if i % 2 else new_constant()
+        identities.add(id(RULE))
+        for _ in range(2):
+            assert cnncost.analyze(model, "1x8").totals.macs == EACH
+    assert COUNTS == [0]
+    assert len(identities) < 20
+
+
 RULES = {}
 
 

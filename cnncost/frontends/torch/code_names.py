@@ -106,9 +106,9 @@ _MAX_FOLLOWED = 100
 """Maximum number of containers and objects within a variable, and of items of each, in which code is looked for."""
 
 
-def code_in(value: Any) -> list[int]:
-    """Identities of the functions and classes that a variable holds: itself, or in containers and objects."""
-    found: list[int] = []
+def code_in(value: Any) -> list[Any]:
+    """Functions and classes that a variable holds: itself, or in containers and objects."""
+    found: list[Any] = []
     pending, seen = [value], set[int]()
     while pending and len(seen) < _MAX_FOLLOWED:
         each = pending.pop()
@@ -116,12 +116,12 @@ def code_in(value: Any) -> list[int]:
         if kind in LEAVES or isinstance(each, (torch.Tensor, nn.Module)):
             continue
         if isinstance(each, type) or kind in {FunctionType, ModuleType, _lru_cache_wrapper}:
-            found.append(id(each))
+            found.append(each)
         elif kind in {staticmethod, classmethod, MethodType}:
-            found.append(id(each.__func__))
+            found.append(each.__func__)
         elif id(each) not in seen:
             seen.add(id(each))
-            found.append(id(kind))
+            found.append(kind)
             items = contents(each)
             pending.extend(items if len(items) <= _MAX_FOLLOWED else ())
     return found

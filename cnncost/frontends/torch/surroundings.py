@@ -41,18 +41,22 @@ class Reach(NamedTuple):
         held: objects that functions hold: default arguments, attributes.
         classes: the user's classes, which may gain attributes.
         caches: functions wrapped by `functools.lru_cache`.
-        code: variables of the user's own code, each with the identities of the functions and classes in it.
+        code: variables of the user's own code, each with weak references to the functions and classes in it; their
+            identities alone would not do, as a new function may get that of one that is gone.
     """
 
     variables: tuple[Variable, ...]
     held: tuple[Any, ...]
     classes: tuple[type, ...]
     caches: tuple[Any, ...]
-    code: tuple[tuple[Variable, list[int]], ...]
+    code: tuple[tuple[Variable, list[Callable[[], Any]]], ...]
 
     def is_current(self) -> bool:
         """True if no function or class has taken the place of another, whose code was followed."""
-        return all(code_in(value_of(variable)) == then for variable, then in self.code)
+        now = ((code_in(value_of(variable)), then) for variable, then in self.code)
+        return all(
+            len(code) == len(then) and all(a is b() for a, b in zip(code, then, strict=True)) for code, then in now
+        )
 
     def is_empty(self) -> bool:
         """True if there is nothing to restore."""
@@ -60,17 +64,23 @@ class Reach(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """A variable with the code that it held, a function, class or module, weakly if that can be; or its data's type."""
+    """A variable with a weak reference to the code that it held, a function, class or module; or to its data's type."""
 
     variable: Variable
     is_code: bool
-    held: Any
+    held: Callable[[], Any]
 
     def holds(self) -> bool:
         value = value_of(self.variable)
-        if self.is_code:
-            return value is (self.held() if type(self.held) is ref else self.held)
-        return type(value) is self.held
+        return (value if self.is_code else type(value)) is self.held()
+
+
+def _weakly(value: Any) -> Callable[[], Any]:
+    """Return a weak reference, or a strong one to an object that allows no weak ones (a property)."""
+    try:
+        return ref(value)
+    except TypeError:
+        return lambda: value
 
 
 class _Cached(NamedTuple):
@@ -98,7 +108,6 @@ def _same(sizes: list[tuple[Any, int]], found: list[_Found]) -> bool:
 
 _CACHE: dict[tuple[int, ...], _Cached] = {}
 _MAX_CACHED = 64
-_WEAK = frozenset({FunctionType, MethodType, ModuleType})
 SESSION.own_table("what classes reach", _CACHE)
 
 
@@ -165,7 +174,7 @@ class _Explorer:
                 self._members(module, vars(module), done)
             if self._sizes() == before:
                 break
-        code = tuple([(variable, code_in(value_of(variable))) for variable in self._own.values()])
+        code = tuple([(variable, [*map(_weakly, code_in(value_of(variable)))]) for variable in self._own.values()])
         held, classes, caches = tuple(self._held), tuple(self._classes), tuple(self._caches)
         return Reach(tuple(self._variables.values()), held, classes, caches, code)
 
@@ -302,8 +311,7 @@ class _Explorer:
     def _variable(self, owner: Any, name: str, value: Any, stored: bool, own: bool) -> None:
         kind = type(value)
         followed = (kind is type or kind not in ATOMS) and self.visit(value, True)
-        code: Any = ref(value) if kind in _WEAK else value
-        self.found.append(_Found(Variable(owner, name), followed, code if followed else kind))
+        self.found.append(_Found(Variable(owner, name), followed, _weakly(value if followed else kind)))
         if not followed and kind not in ATOMS:
             self.visit(kind)  # methods of the held object may run, too
             if own:
