@@ -5,7 +5,8 @@ that a view can recover H and W. Along a factor, positions that see the same for
 classes of all factors gives what every element sees.
 
 There are two grids: `exact`, clipped to the input; and that of `periodic`, a pattern that holds far from any border, on
-an input of any size. The pattern repeats along one factor, the image factor: the outermost part of the input's axis.
+an input of any size. The pattern repeats along one factor, the growing factor: the outermost part of the input's axis,
+whose size grows with the input's.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ GLOBAL, UNKNOWN = Extent.GLOBAL, Extent.UNKNOWN
 
 
 class PeriodicPattern(NamedTuple):
-    """Position i of the image factor sees what position i - period sees, moved by `shift`.
+    """Position i of the growing factor sees what position i - period sees, moved by `shift`.
 
-    `cells` is a grid over the factors, `period` long along the image factor. Without one, period is 1 and shift 0.
+    `cells` is a grid over the factors, `period` long along the growing factor. Without one, period is 1 and shift 0.
     """
 
     period: int
@@ -65,13 +66,13 @@ class AxisFactor(NamedTuple):
         size: number of positions.
         classes: number of classes of positions that see the same; 1 if what is seen does not depend on the position.
         table: class by position; None: position i is of class i, or of class 0 if there is only one.
-        image: whether it is the outermost part of the input's axis.
+        grows: whether its size grows with the input's: it is the outermost part of the input's axis.
     """
 
     size: int
     classes: int = 1
     table: tuple[int, ...] | None = None
-    image: bool = False
+    grows: bool = False
 
     @property
     def lookup(self) -> Sequence[int]:
@@ -106,7 +107,7 @@ class Field:
     def periodic_dims(self) -> list[int]:
         """Dimensions of the pattern's grid."""
         period = self.periodic.period if isinstance(self.periodic, PeriodicPattern) else 1
-        return [period if factor.image else factor.classes for factor in self.factors]
+        return [period if factor.grows else factor.classes for factor in self.factors]
 
     @property
     def shape(self) -> Shape:
@@ -122,9 +123,9 @@ class Field:
         return [slice(a, b) for a, b in pairwise(ends)]
 
     @cached_property
-    def image(self) -> int | None:
-        """Index of the image factor in `factors`; None if there is none."""
-        return next((i for i, factor in enumerate(self.factors) if factor.image), None)
+    def growing(self) -> int | None:
+        """Index of the growing factor in `factors`; None if there is none."""
+        return next((i for i, factor in enumerate(self.factors) if factor.grows), None)
 
     @property
     def full(self) -> bool:

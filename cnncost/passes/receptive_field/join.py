@@ -32,14 +32,14 @@ def joined(fields: Sequence[Field]) -> Field:
     periodic = PeriodicPattern(
         common.period, common.shift, union([grid for grid in _grids(pieces, common) if grid is not None])
     )
-    return Field(_with_image(factors, common.image), pieces[0].counts, exact, periodic)
+    return Field(_with_growing(factors, common.growing), pieces[0].counts, exact, periodic)
 
 
 def concatenated(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int) -> Field:
     """Concatenate fields along an axis; None sees nothing. `sizes` is the length of each along it."""
     seeing = [piece for piece in pieces if piece is not None]
     if any(_repeats_along(piece, axis) for piece in seeing):
-        return _concatenated_along_image(pieces, sizes, axis)
+        return _concatenated_along_growing(pieces, sizes, axis)
     own = [_one_factor(piece, axis) for piece in seeing]
     own_factors = [piece.factors[piece.parts[axis].start] for piece in own]
     # `_aligned` expects equal shapes, and keeps a factor larger than 1: give this axis a dummy size of 2 in all fields
@@ -52,8 +52,8 @@ def concatenated(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int
     exact = _concatenated_grids(pieces, [field.exact for field in fields], [a.classes for a in own_factors], inner)
     periodic: Periodic | CommonPeriod = _common_period(fields)
     if isinstance(periodic, CommonPeriod):
-        factors = list(_with_image(factors, periodic.image))
-        dims = [periodic.period if factor.image else factor.classes for factor in factors]
+        factors = list(_with_growing(factors, periodic.growing))
+        dims = [periodic.period if factor.grows else factor.classes for factor in factors]
         inner, outer = prod(dims[index + 1 :]), prod(dims[:index])
         grids: list[Cells] = [
             [None] * (outer * factor.classes * inner) if grid is None else grid
@@ -68,12 +68,12 @@ def concatenated(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int
 def _repeats_along(field: Field, axis: int) -> bool:
     """True if the field has a periodic pattern along this axis."""
     return isinstance(field.periodic, PeriodicPattern) and any(
-        factor.image for factor in field.factors[field.parts[axis]]
+        factor.grows for factor in field.factors[field.parts[axis]]
     )
 
 
-def _concatenated_along_image(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int) -> Field:
-    """Concatenate along the image axis: pad each piece with positions that see nothing, then join."""
+def _concatenated_along_growing(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int) -> Field:
+    """Concatenate along an axis that grows: pad each piece with positions that see nothing, then join."""
     placed, start, whole = [], 0, sum(sizes)
     for piece, size in zip(pieces, sizes, strict=True):
         if piece is not None:
@@ -109,7 +109,7 @@ def _concatenated_factor(
         factor = AxisFactor(size) if piece is None else next(own)
         table += [classes + c for c in factor.lookup]
         classes += factor.classes
-    return AxisFactor(len(table), classes, tuple(table), any(a.image for a in factors))
+    return AxisFactor(len(table), classes, tuple(table), any(a.grows for a in factors))
 
 
 def _concatenated_grids(
@@ -148,9 +148,9 @@ def _with_common_classes(fields: Sequence[Field], but: int | None) -> tuple[list
     return pieces, factors
 
 
-def _with_image(factors: Sequence[AxisFactor], image: int | None) -> tuple[AxisFactor, ...]:
-    """Clear the image flag on all factors but `image`."""
-    return tuple(factor._replace(image=index == image) for index, factor in enumerate(factors))
+def _with_growing(factors: Sequence[AxisFactor], growing: int | None) -> tuple[AxisFactor, ...]:
+    """Set `grows` of the factor at the index `growing`, and clear it in all others."""
+    return tuple(factor._replace(grows=index == growing) for index, factor in enumerate(factors))
 
 
 # ---- common factors
@@ -220,29 +220,29 @@ def _split_axis(field: Field, axis: int, wanted: Sizes, ones: int) -> Field:
 
 def _common_classes(factors: Sequence[AxisFactor]) -> tuple[AxisFactor, list[list[tuple[int]] | None]]:
     """Common refinement of the factors' classes, and for each the old class of each new one (None: unchanged)."""
-    size, image = factors[0].size, any(a.image for a in factors)
+    size, grows = factors[0].size, any(a.grows for a in factors)
     first = factors[0]
     if all(factor.classes == first.classes and factor.table == first.table for factor in factors):
-        return first._replace(image=image), [None] * len(factors)
+        return first._replace(grows=grows), [None] * len(factors)
     if any(factor.classes == size and factor.table is None for factor in factors):
-        new_factor = AxisFactor(size, size, None, image)
+        new_factor = AxisFactor(size, size, None, grows)
         return new_factor, [
             None if a.classes == size and a.table is None else [(c,) for c in a.lookup] for a in factors
         ]
     classes: dict[tuple[int, ...], int] = {}
     table = tuple([classes.setdefault(each, len(classes)) for each in zip(*(a.lookup for a in factors), strict=True)])
-    new_factor = AxisFactor(size, len(classes), None if len(classes) == 1 else table, image)
+    new_factor = AxisFactor(size, len(classes), None if len(classes) == 1 else table, grows)
     return new_factor, [[(key[i],) for key in classes] for i in range(len(factors))]
 
 
 def _with_classes(field: Field, index: int, factor: AxisFactor, groups: list[tuple[int]]) -> Field:
-    """The field with the finer classes of `factor`; along an image factor the pattern keeps its period."""
+    """The field with the finer classes of `factor`; along a growing factor the pattern keeps its period."""
     own = field.factors[index]
     exact = regrouped(field.exact, field.dims, index, groups)
     periodic = field.periodic
-    if isinstance(periodic, PeriodicPattern) and not own.image:
+    if isinstance(periodic, PeriodicPattern) and not own.grows:
         periodic = periodic._replace(cells=regrouped(periodic.cells, field.periodic_dims, index, groups))
-    new_factor = AxisFactor(factor.size, factor.classes, factor.table, own.image)
+    new_factor = AxisFactor(factor.size, factor.classes, factor.table, own.grows)
     factors = (*field.factors[:index], new_factor, *field.factors[index + 1 :])
     return Field(factors, field.counts, exact, periodic)
 
@@ -251,11 +251,11 @@ def _with_classes(field: Field, index: int, factor: AxisFactor, groups: list[tup
 
 
 class CommonPeriod(NamedTuple):
-    """Period and shift common to several patterns; `image` is the index of the factor that they repeat along."""
+    """Period and shift common to several patterns; `growing` is the index of the factor that they repeat along."""
 
     period: int
     shift: int
-    image: int | None
+    growing: int | None
 
 
 def _common_period(fields: Sequence[Field]) -> CommonPeriod | Periodic:
@@ -271,14 +271,14 @@ def _common_period(fields: Sequence[Field]) -> CommonPeriod | Periodic:
         if isinstance(periodic, PeriodicPattern)
     ]
     seeing = [(field, periodic) for field, periodic in periodic_fields if _sees(periodic)] or periodic_fields[:1]
-    images = {field.image for field, _ in seeing}
-    if len(images) > 1:
+    growing = {field.growing for field, _ in seeing}
+    if len(growing) > 1:
         return Broken("paths don't align: one lies along another axis, or selects fixed positions")
     jumps = {Fraction(periodic.shift, periodic.period) for _, periodic in seeing}
     if len(jumps) > 1:
         return Broken(f"paths don't align: they meet with jumps of {' and '.join(map(str, sorted(jumps)))}")
     period = lcm(*(periodic.period for _, periodic in seeing))
-    return CommonPeriod(period, int(period * jumps.pop()), images.pop())
+    return CommonPeriod(period, int(period * jumps.pop()), growing.pop())
 
 
 def _sees(periodic: PeriodicPattern) -> bool:
@@ -298,6 +298,6 @@ def _grids(fields: Sequence[Field], common: CommonPeriod) -> list[Cells | None]:
 
 def _grid(field: Field, common: CommonPeriod) -> Cells:
     assert isinstance(field.periodic, PeriodicPattern)
-    if field.periodic.period == common.period:  # always so without an image factor: the period is 1
+    if field.periodic.period == common.period:  # always so without a growing factor: the period is 1
         return field.periodic.cells
     return gather_pattern(field, [[i] for i in range(common.period)])

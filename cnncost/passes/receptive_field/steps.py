@@ -14,8 +14,8 @@ from cnncost.passes.receptive_field.field import GLOBAL, AxisFactor, Broken, Fie
 
 
 def gather_pattern(field: Field, positions: Sequence[Sequence[int]]) -> Cells:
-    """The pattern's grid at these positions of the image factor; each entry lists positions to take the hull of."""
-    periodic, axis = field.periodic, field.image
+    """The pattern's grid at these positions of the growing factor; each entry lists positions to take the hull of."""
+    periodic, axis = field.periodic, field.growing
     assert isinstance(periodic, PeriodicPattern)
     assert axis is not None
     laps = sorted({i // periodic.period for each in positions for i in each})  # the repetitions that are needed
@@ -44,19 +44,19 @@ def windowed(field: Field, axis: int, window: Window) -> Field:
         field = with_factor(field, axis, AxisFactor(1))
     factor = field.factors[index]
     size = len(window.sees)
-    image = factor.image and not _selects_fixed(window)
-    if factor.image and isinstance(field.periodic, PeriodicPattern):
+    grows = factor.grows and not _selects_fixed(window)
+    if factor.grows and isinstance(field.periodic, PeriodicPattern):
         exact = regrouped(field.exact, field.dims, index, window.sees)
-        after = _replaced(field, index, AxisFactor(size, size, None, image), exact, _pattern_after(field, window))
-        if image or not isinstance(after.periodic, PeriodicPattern):
+        after = _replaced(field, index, AxisFactor(size, size, None, grows), exact, _pattern_after(field, window))
+        if grows or not isinstance(after.periodic, PeriodicPattern):
             return after
         return _one_cell_per_position(after, index)
-    if window.grows and factor.image:
+    if window.grows and factor.grows:
         field = Field(field.factors, field.counts, field.exact, GLOBAL)
     if factor.classes == 1 and all(window.sees):
-        return _replaced(field, index, AxisFactor(size, 1, None, image), field.exact, field.periodic)
+        return _replaced(field, index, AxisFactor(size, 1, None, grows), field.exact, field.periodic)
     table, groups = _regrouping(factor, window)
-    new_factor = AxisFactor(size, len(groups), None if len(groups) == 1 else table, image)
+    new_factor = AxisFactor(size, len(groups), None if len(groups) == 1 else table, grows)
     return _replaced(
         field,
         index,
@@ -93,7 +93,7 @@ def _regrouping(factor: AxisFactor, window: Window) -> tuple[tuple[int, ...], li
 
 
 def _pattern_after(field: Field, window: Window) -> Periodic:
-    """The pattern after windows along the image factor."""
+    """The pattern after windows along the growing factor."""
     periodic, pattern = field.periodic, window.pattern
     if window.grows:
         return GLOBAL
@@ -116,7 +116,7 @@ def _pattern_after(field: Field, window: Window) -> Periodic:
 
 def _shortest_period(field: Field, periodic: PeriodicPattern) -> PeriodicPattern:
     """The same pattern with its shortest period."""
-    axis = field.image
+    axis = field.growing
     assert axis is not None
     inner = prod(field.periodic_dims[axis + 1 :])
     block = periodic.period * inner
@@ -161,7 +161,7 @@ def reduced(field: Field, axis: int) -> Field:
     exact, periodic, dims, periodic_dims = field.exact, field.periodic, list(field.dims), list(field.periodic_dims)
     for i in range(part.start, part.stop):
         everything = [range(dims[i])]
-        if field.factors[i].image:
+        if field.factors[i].grows:
             periodic = GLOBAL
         elif isinstance(periodic, PeriodicPattern) and periodic_dims[i] > 1:
             periodic = periodic._replace(cells=regrouped(periodic.cells, periodic_dims, i, [range(periodic_dims[i])]))
@@ -176,7 +176,7 @@ def spread(field: Field, axis: int, size: int) -> Field:
     """Expand an axis of one position to `size` positions that see the same."""
     part = field.parts[axis]
     periodic = field.periodic
-    if any(field.factors[i].image for i in range(part.start, part.stop)) and isinstance(periodic, PeriodicPattern):
+    if any(field.factors[i].grows for i in range(part.start, part.stop)) and isinstance(periodic, PeriodicPattern):
         periodic = PeriodicPattern(1, 0, gather_pattern(field, [[0]]))
     counts = tuple((size > 1) if i == axis else n for i, n in enumerate(field.counts))
     factors = (*field.factors[: part.start], *((AxisFactor(size),) if size > 1 else ()), *field.factors[part.stop :])
@@ -203,7 +203,7 @@ def expanded(field: Field, index: int) -> Field:
     if factor.classes == factor.size and factor.table is None:
         return field
     groups = [(c,) for c in factor.lookup]
-    new_factor = AxisFactor(factor.size, factor.size, None, factor.image)
+    new_factor = AxisFactor(factor.size, factor.size, None, factor.grows)
     exact = regrouped(field.exact, field.dims, index, groups)
     return _replaced(field, index, new_factor, exact, _periodic_regrouped(field, index, groups))
 
@@ -216,25 +216,25 @@ def single(field: Field, axis: int) -> Field:
     factors = field.factors[part]
     size = prod(factor.size for factor in factors)
     counts = tuple(1 if i == axis else n for i, n in enumerate(field.counts))
-    image = any(factor.image for factor in factors)
-    if not (image and isinstance(field.periodic, PeriodicPattern)) and all(factor.classes == 1 for factor in factors):
-        all_factors = (*field.factors[: part.start], AxisFactor(size, 1, None, image), *field.factors[part.stop :])
+    grows = any(factor.grows for factor in factors)
+    if not (grows and isinstance(field.periodic, PeriodicPattern)) and all(factor.classes == 1 for factor in factors):
+        all_factors = (*field.factors[: part.start], AxisFactor(size, 1, None, grows), *field.factors[part.stop :])
         return Field(all_factors, counts, field.exact, field.periodic)
     for i in range(part.start, part.stop):
         field = expanded(field, i)
     periodic = _merged_pattern(field, part)
-    all_factors = (*field.factors[: part.start], AxisFactor(size, size, None, image), *field.factors[part.stop :])
+    all_factors = (*field.factors[: part.start], AxisFactor(size, size, None, grows), *field.factors[part.stop :])
     return compressed(Field(all_factors, counts, field.exact, periodic), part.start)
 
 
 def _merged_pattern(field: Field, part: slice) -> Periodic:
-    """The pattern once an axis is one factor. It breaks if a factor precedes the image factor: that one can't grow."""
-    periodic, image = field.periodic, field.image
-    if not isinstance(periodic, PeriodicPattern) or image is None or not part.start <= image < part.stop:
+    """The pattern once an axis is one factor. It breaks if a factor precedes the growing one, which then can't grow."""
+    periodic, growing = field.periodic, field.growing
+    if not isinstance(periodic, PeriodicPattern) or growing is None or not part.start <= growing < part.stop:
         return periodic
-    if any(field.factors[i].size > 1 for i in range(part.start, image)):
+    if any(field.factors[i].size > 1 for i in range(part.start, growing)):
         return Broken("its axis became the inner part of a longer one")
-    inner = prod(field.factors[i].size for i in range(image + 1, part.stop))
+    inner = prod(field.factors[i].size for i in range(growing + 1, part.stop))
     return _shortest_merged(field, PeriodicPattern(periodic.period * inner, periodic.shift, periodic.cells), part)
 
 
@@ -250,7 +250,7 @@ def _shortest_merged(field: Field, periodic: PeriodicPattern, part: slice) -> Pe
 def compressed(field: Field, index: int) -> Field:
     """Merge positions of a factor that see the same into one class, unless the pattern repeats along this factor."""
     factor = field.factors[index]
-    if (factor.image and isinstance(field.periodic, PeriodicPattern)) or factor.classes == 1:
+    if (factor.grows and isinstance(field.periodic, PeriodicPattern)) or factor.classes == 1:
         return field
     columns = _columns(field.exact, field.dims, index)
     if isinstance(field.periodic, PeriodicPattern):
@@ -262,7 +262,7 @@ def compressed(field: Field, index: int) -> Field:
         return field
     groups = [(numbers.index(c),) for c in range(len(classes))]
     table = None if len(classes) == 1 else tuple(numbers[c] for c in factor.lookup)
-    new_factor = AxisFactor(factor.size, len(classes), table, factor.image)
+    new_factor = AxisFactor(factor.size, len(classes), table, factor.grows)
     exact = regrouped(field.exact, field.dims, index, groups)
     return _replaced(field, index, new_factor, exact, _periodic_regrouped(field, index, groups))
 
@@ -280,20 +280,20 @@ def split(field: Field, index: int, inner: int) -> Field:
     outer = factor.size // inner
     axis = next(i for i, part in enumerate(field.parts) if part.start <= index < part.stop)
     counts = tuple(n + (i == axis) for i, n in enumerate(field.counts))
-    if factor.classes == 1 and not (factor.image and isinstance(field.periodic, PeriodicPattern)):
-        pair = (AxisFactor(outer, 1, None, factor.image), AxisFactor(inner))
+    if factor.classes == 1 and not (factor.grows and isinstance(field.periodic, PeriodicPattern)):
+        pair = (AxisFactor(outer, 1, None, factor.grows), AxisFactor(inner))
         return Field((*field.factors[:index], *pair, *field.factors[index + 1 :]), counts, field.exact, field.periodic)
     tabled = factor.table is not None
     field = expanded(field, index)
     periodic = field.periodic
-    if factor.image and isinstance(periodic, PeriodicPattern):
+    if factor.grows and isinstance(periodic, PeriodicPattern):
         laps = periodic.period // gcd(periodic.period, inner)
         periodic = PeriodicPattern(
             laps,
             periodic.shift * (inner * laps // periodic.period),
             gather_pattern(field, [[i] for i in range(laps * inner)]),
         )
-    pair = (AxisFactor(outer, outer, None, factor.image), AxisFactor(inner, inner))
+    pair = (AxisFactor(outer, outer, None, factor.grows), AxisFactor(inner, inner))
     result = Field((*field.factors[:index], *pair, *field.factors[index + 1 :]), counts, field.exact, periodic)
     return compressed(compressed(result, index), index + 1) if tabled else result
 

@@ -25,7 +25,7 @@ class Units:
     Attributes:
         axes: the output axes that distinguish units.
         sizes: number of units along each.
-        inner: for each of the axes, the image factors in it, as `_inner` returns them.
+        inner: for each of the axes, the growing factors in it, as `_inner` returns them.
     """
 
     def __init__(self, path: str, shape: tuple[int, ...], fields: Sequence[Field], along: Collection[int]) -> None:
@@ -33,7 +33,7 @@ class Units:
         self.axes = sorted(
             axis
             for axis in range(len(shape))
-            if axis in along or any(factor.image for field in fields for factor in field.factors[field.parts[axis]])
+            if axis in along or any(factor.grows for field in fields for factor in field.factors[field.parts[axis]])
         )
         self.sizes = tuple(shape[axis] for axis in self.axes)
         self.inner = {axis: _inner(fields, axis) for axis in self.axes}
@@ -68,14 +68,14 @@ class Units:
 
 
 def _inner(fields: Sequence[Field], axis: int) -> list[tuple[int, int]]:
-    """The image factor of each field in an axis: the product of the sizes after it in the axis, and its own size."""
-    image_factors = []
+    """The growing factor of each field in an axis: the product of the sizes after it in the axis, and its own size."""
+    growing_factors = []
     for field in fields:
         part = field.parts[axis]
-        if field.image is not None and part.start <= field.image < part.stop:
-            after = prod(factor.size for factor in field.factors[field.image + 1 : part.stop])
-            image_factors.append((after, field.factors[field.image].size))
-    return image_factors
+        if field.growing is not None and part.start <= field.growing < part.stop:
+            after = prod(factor.size for factor in field.factors[field.growing + 1 : part.stop])
+            growing_factors.append((after, field.factors[field.growing].size))
+    return growing_factors
 
 
 def box(field: Field | Lost | None, index: dict[int, int]) -> Cell | Extent:
@@ -129,13 +129,13 @@ def _widest(cells: Sequence[Cell]) -> int:
 def _jump(field: Field, periodic: PeriodicPattern, inner: dict[int, list[tuple[int, int]]]) -> int | Fraction:
     """Step to the next unit along the input's axis.
 
-    The pattern counts steps of the image factor. In a row of H·W tokens, the next unit along H is W tokens away, so
+    The pattern counts steps of the growing factor. In a row of H·W tokens, the next unit along H is W tokens away, so
     factors after it multiply the period; those that are another image axis distinguish units and are divided out.
     """
     jump = Fraction(periodic.shift, periodic.period)
-    if field.image is not None:
-        axis = next(i for i, part in enumerate(field.parts) if part.start <= field.image < part.stop)
-        after = prod(factor.size for factor in field.factors[field.image + 1 : field.parts[axis].stop])
+    if field.growing is not None:
+        axis = next(i for i, part in enumerate(field.parts) if part.start <= field.growing < part.stop)
+        after = prod(factor.size for factor in field.factors[field.growing + 1 : field.parts[axis].stop])
         jump /= after // prod(size for behind, size in inner[axis] if behind < after)
     return jump.numerator if jump.denominator == 1 else jump
 
@@ -143,9 +143,9 @@ def _jump(field: Field, periodic: PeriodicPattern, inner: dict[int, list[tuple[i
 def _start(field: Field, periodic: PeriodicPattern) -> Size:
     """The first position that unit 0 sees."""
     first: dict[int, int] = {}
-    if field.image is not None:
-        part = next(part for part in field.parts if part.start <= field.image < part.stop)
-        first = {i: 0 if i == field.image else field.factors[i].lookup[0] for i in range(part.start, part.stop)}
+    if field.growing is not None:
+        part = next(part for part in field.parts if part.start <= field.growing < part.stop)
+        first = {i: 0 if i == field.growing else field.factors[i].lookup[0] for i in range(part.start, part.stop)}
     whole = hull_of([periodic.cells[i] for i in _picked(field.periodic_dims, first)])
     return UNKNOWN if whole is None else whole[0]
 

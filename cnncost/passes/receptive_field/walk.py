@@ -118,6 +118,6 @@ def _stepped(field: Field, step: Step) -> Field | None:
             return permute(field, step.order)
         case DataDependentIndex():
             factors = field.factors[field.parts[step.axis]]
-            if any(factor.classes > 1 or factor.image for factor in factors):
+            if any(factor.classes > 1 or factor.grows for factor in factors):
                 return None
             return spread(reduced(field, step.axis), step.axis, step.size)

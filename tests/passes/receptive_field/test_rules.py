@@ -56,14 +56,14 @@ def told(field, shape, n):
         place, drawn = torch.tensor(list(factor.lookup)).view(along), torch.arange(factor.size).view(along)
         flat = flat * field.dims[i] + place
         periodic_flat = periodic_flat * field.periodic_dims[i] + (
-            drawn % periodic.period if factor.image and isinstance(periodic, PeriodicPattern) else place
+            drawn % periodic.period if factor.grows and isinstance(periodic, PeriodicPattern) else place
         )
     firsts, lasts = (each[flat] for each in ends(field.exact, n))
     if isinstance(periodic, PeriodicPattern):
         inside = (firsts > 0) & (lasts < n - 1) & (lasts >= 0)
         by = torch.zeros(())
-        if field.image is not None:
-            size, along = sizes[field.image], [-1 if k == field.image else 1 for k in range(len(sizes))]
+        if field.growing is not None:
+            size, along = sizes[field.growing], [-1 if k == field.growing else 1 for k in range(len(sizes))]
             place = torch.arange(size).view(along)
             by = place // periodic.period * periodic.shift
             # only the middle third: elsewhere, reflected positions lie within the borders too

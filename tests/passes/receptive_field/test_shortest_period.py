@@ -8,7 +8,7 @@ from cnncost.passes.receptive_field.axes import Part, _mixed, _windowed
 from cnncost.passes.receptive_field.field import AxisFactor, Field, PeriodicPattern
 from cnncost.passes.receptive_field.steps import _shortest_period
 
-IMAGE, TWO = AxisFactor(12, 12, None, True), AxisFactor(2, 2)
+GROWING, TWO = AxisFactor(12, 12, None, True), AxisFactor(2, 2)
 
 
 def one(*places):
@@ -17,7 +17,7 @@ def one(*places):
 
 
 LEAST = {
-    # the factors before and after the image factor, the pattern, and the pattern with its shortest period
+    # the factors before and after the growing factor, the pattern, and the pattern with its shortest period
     "each position": ((), (), PeriodicPattern(4, 4, one(0, 1, 2, 3)), PeriodicPattern(1, 1, one(0))),
     "windows of two": ((), (), PeriodicPattern(3, 3, [(0, 1), (1, 2), (2, 3)]), PeriodicPattern(1, 1, [(0, 1)])),
     "two by two": ((), (), PeriodicPattern(4, 4, one(0, 0, 2, 2)), PeriodicPattern(2, 2, one(0, 0))),
@@ -55,7 +55,7 @@ LEAST = {
 
 @pytest.mark.parametrize(("before", "after", "periodic", "shortest"), LEAST.values(), ids=LEAST)
 def test_the_shortest_period(before, after, periodic, shortest):
-    factors = (*before, IMAGE, *after)
+    factors = (*before, GROWING, *after)
     assert _shortest_period(Field(factors, (len(factors),), [], periodic), periodic) == (shortest or periodic)
 
 
