@@ -261,7 +261,7 @@ def test_bytes_of_an_element_are_those_of_torch():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some dtypes are announced as experimental or deprecated
         theirs = {str(d).removeprefix("torch."): d.itemsize for d in vars(torch).values() if isinstance(d, torch.dtype)}
-    ours = {name: size for name, size in ITEM_BYTES.items() if name not in facts.DTYPES_TO_COME}
+    ours = {name: size for name, size in ITEM_BYTES.items() if name not in facts.DTYPES_NOT_YET_IN_TORCH}
     assert {name: theirs[name] for name in ours} == ours
     # all that tensors are made of but for raw bits and integers narrower than a byte, which torch can't compute with
     missing = {name for name in theirs if name not in ITEM_BYTES}

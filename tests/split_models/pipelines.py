@@ -21,7 +21,7 @@ import torch  # noqa: E402  # the path comes first
 import torch.distributed as dist  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.distributed.pipelining import PipelineStage, schedules  # noqa: E402
-from versions.facts import PIPELINES_GREET_OVER_GLOO  # noqa: E402
+from versions.facts import PIPELINES_WARM_UP_OVER_GLOO  # noqa: E402
 
 ROWS, WIDE, HIDDEN = 64, 96, 192
 """Rows of a microbatch, and the widths of a stage's two layers."""
@@ -80,7 +80,7 @@ def observed(case: Case, rank: int, group: Any) -> dict[str, Any]:
 
     schedule, given = built(case, rank, group)
     stages = getattr(schedule, "_stages", None) or [schedule._stage]
-    if not PIPELINES_GREET_OVER_GLOO:
+    if not PIPELINES_WARM_UP_OVER_GLOO:
         for stage in stages:
             stage._get_init_p2p_neighbors_ops = list  # no greeting
     parameters = [p for stage in stages for p in stage.submod.parameters()]

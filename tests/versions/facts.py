@@ -35,7 +35,7 @@ EFFICIENT_ATTENTION_GROUPS = since(2, 14)
 
 # ---- autocast
 
-AUTOCAST_BESIDE_THE_HEADER = {
+AUTOCAST_OPS_NOT_IN_HEADER = {
     "norm.Scalar", "norm.ScalarOpt_dim", "binary_cross_entropy", "cudnn_convolution", "cudnn_convolution_transpose",
     *([] if since(2, 13) else ["norm.names_ScalarOpt_dim"]),  # axes by name, which are gone
     *(["_cudnn_rnn"] if torch.version.cuda else []),  # cudnn/AutocastRNN.cpp, in builds with CUDA
@@ -60,7 +60,7 @@ def set_default_device(device):
 
 # ---- dtypes
 
-DTYPES_TO_COME = set() if since(2, 14) else {"bcomplex32"}
+DTYPES_NOT_YET_IN_TORCH = set() if since(2, 14) else {"bcomplex32"}
 """2.14 brought pairs of bfloat16."""
 
 INFERENCE_CASTS_EACH_TIME = since(2, 11)
@@ -111,7 +111,7 @@ CROSS_ENTROPY_OF_A_PROJECTION = since(2, 13)
 
 # ---- split models
 
-PIPELINES_GREET_OVER_GLOO = since(2, 12)
+PIPELINES_WARM_UP_OVER_GLOO = since(2, 12)
 """Neighbours greet each other before the first step. Up to 2.11 a rank greets itself if it has two stages that follow
 each other, which gloo can't do, and 2.9 sends an int64 and receives a float32, at which gloo aborts the process: there
 no schedule runs on CPUs as it is (`_get_init_p2p_neighbors_ops` in pipelining/stage.py; since 2.12 `_warmup_p2p`)."""

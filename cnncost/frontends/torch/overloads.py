@@ -186,7 +186,7 @@ _AFTER: dict[str, Callable[[dict[str, Any], Any], Any]] = {
     "native_batch_norm": _with_statistics, "_native_batch_norm_legit": _with_statistics,
     "_batch_norm_with_update": _with_statistics,
     "im2col": _in_the_operands_size, "col2im": _in_the_operands_size,
-    **({} if facts.CONVOLUTION_GRADIENTS_LIE_AS_OPERANDS else {"convolution_backward": _as_operands}),
+    **({} if facts.CONVOLUTION_GRADIENTS_KEEP_MEMORY_FORMAT else {"convolution_backward": _as_operands}),
 }  # fmt: skip
 
 _RECORDED_AS = {"cnncost::attention": "aten::scaled_dot_product_attention"}

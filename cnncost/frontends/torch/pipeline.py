@@ -15,7 +15,7 @@ from torch import nn
 
 from cnncost.errors import InputError
 from cnncost.frontends.torch.compat import pipelining
-from cnncost.frontends.torch.compat.facts import PIPELINE_LENDS_BUFFERS
+from cnncost.frontends.torch.compat.facts import PIPELINE_ALLOCATES_BUFFERS_PER_RECEIVE
 from cnncost.frontends.torch.compat.pipelining import Action
 from cnncost.frontends.torch.pipeline_state import Lending, State, Stepping
 
@@ -134,7 +134,7 @@ class Rank(nn.Module):
     def _kind(self, schedule: Any) -> type[State]:
         """The class that keeps tensors alive as the schedule's step does, in the installed torch."""
         if not pipelining.runs_in_time_steps(schedule):
-            return Lending if PIPELINE_LENDS_BUFFERS else State
+            return Lending if PIPELINE_ALLOCATES_BUFFERS_PER_RECEIVE else State
         if any(stage + 1 in self.here for stage in self.here):
             raise InputError(
                 f"pipelined: {type(schedule).__name__} puts two stages that follow each other on a rank, which torch "
@@ -144,7 +144,7 @@ class Rank(nn.Module):
 
     def _actions(self, schedule: Any, computed: list[Action]) -> list[Action]:
         """The actions of this rank; with messages if buffers live only from one message to the next."""
-        if not PIPELINE_LENDS_BUFFERS:
+        if not PIPELINE_ALLOCATES_BUFFERS_PER_RECEIVE:
             return computed
         if isinstance(schedule, pipelining.SINGLE):
             return _with_messages(schedule, computed, self.last)
@@ -166,7 +166,7 @@ class Rank(nn.Module):
             )
         like = torch.empty(metas[0].shape, dtype=metas[0].dtype, device="meta")
         self.like[what, stage.stage_index] = like
-        if PIPELINE_LENDS_BUFFERS:
+        if PIPELINE_ALLOCATES_BUFFERS_PER_RECEIVE:
             return
         if other in self.here:
             self.passed |= {f"{what}{stage.stage_index}_{i}": like for i in range(self.count)}

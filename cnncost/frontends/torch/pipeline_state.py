@@ -11,7 +11,7 @@ from torch import nn
 
 from cnncost.errors import InputError
 from cnncost.frontends.torch.compat import pipelining
-from cnncost.frontends.torch.compat.facts import PIPELINE_LETS_GO_OF_INPUT_GRADIENTS
+from cnncost.frontends.torch.compat.facts import PIPELINE_FREES_INPUT_GRADIENTS
 from cnncost.frontends.torch.compat.pipelining import Action
 from cnncost.frontends.torch.compat.tensors import is_view
 
@@ -109,7 +109,7 @@ class State:
         if stage == 0:
             return
         grad = x.grad
-        if PIPELINE_LETS_GO_OF_INPUT_GRADIENTS:
+        if PIPELINE_FREES_INPUT_GRADIENTS:
             x.grad = None
         if stage - 1 in self.rank.here:
             self.hand_over("outputs", stage - 1, i, grad)

@@ -59,8 +59,8 @@ def _convolution(a: dict[str, Any]) -> torch.Tensor:
     """N,C,* → N,O,*, from the meta kernel of `aten::convolution`."""
     given = [a[name] for name in ("input", "weight", "bias")]
     like = [None if t is None else torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device=_META) for t in given]
-    how = [a[name] for name in ("stride", "padding", "dilation", "transposed", "output_padding", "groups")]
-    result: torch.Tensor = torch.ops.aten.convolution.default(*like, *how)
+    settings = [a[name] for name in ("stride", "padding", "dilation", "transposed", "output_padding", "groups")]
+    result: torch.Tensor = torch.ops.aten.convolution.default(*like, *settings)
     return result
 
 
@@ -72,7 +72,7 @@ def _weight_norm_backward(a: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor
 MADE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "aten::linalg_lstsq": _least_squares,
     **{f"aten::_fused_{name}_": _nothing for name in ("adam", "adamw", "sgd", "adagrad")},
-    **({} if facts.CONVOLUTIONS_FALL_TO_META else {"aten::_convolution": _convolution}),
+    **({} if facts.TRACED_CONVOLUTIONS_RUN_ON_META else {"aten::_convolution": _convolution}),
     **(
         {} if facts.WEIGHT_NORM_HAS_GRADIENTS_ON_META
         else {"aten::_weight_norm_interface_backward": _weight_norm_backward}

@@ -63,7 +63,7 @@ def propagation_places() -> Iterator[tuple[Any, str]]:
 
 def places_left_by_context_parallel() -> Iterator[tuple[Any, str]]:
     """The attributes that `context_parallel` replaces and, up to torch 2.12, does not restore if an error ends it."""
-    if facts.CONTEXT_PARALLEL_ENDS_BY_ERRORS:
+    if facts.CONTEXT_PARALLEL_RESTORES_AFTER_ERRORS:
         return
     yield torch.nn.functional, "scaled_dot_product_attention"
     kind: Any = getattr(sys.modules.get("torch.distributed.tensor"), "DTensor", None)

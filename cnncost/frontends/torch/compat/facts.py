@@ -40,11 +40,11 @@ steps separately (`lstm` of packed data in ATen's native/RNN.cpp)."""
 AUTOCAST_KEEPS_CASTS_OF_INFERENCE = not since(2, 11)
 """2.11: casts of weights are no longer cached under `torch.inference_mode` (`cached_cast` in autocast_mode.cpp)."""
 
-CONVOLUTIONS_FALL_TO_META = since(2, 13)
+TRACED_CONVOLUTIONS_RUN_ON_META = since(2, 13)
 """2.13: `_convolution`, which traced modules call, works on meta tensors; before, it required a backend's own kernel
 (`convolution_overrideable`)."""
 
-CONVOLUTION_GRADIENTS_LIE_AS_OPERANDS = since(2, 12)
+CONVOLUTION_GRADIENTS_KEEP_MEMORY_FORMAT = since(2, 12)
 """2.12: gradients on meta are channels last if the input or the weight is, as those of real kernels are. 2.11 took the
 output's gradient into account as well; earlier versions always returned contiguous ones (`meta_convolution_backward`;
 pytorch issue 171622)."""
@@ -56,7 +56,7 @@ GROUP_NORM_COPIES_INSIDE = since(2, 14)
 """2.14: the kernel of group norm's backward makes the gradient contiguous itself, in a workspace; before, autograd's
 formula did, and the copy was a tensor (`native_group_norm_backward` in group_norm.cpp; pytorch pull request 186414)."""
 
-PIPELINE_LENDS_BUFFERS = since(2, 15)
+PIPELINE_ALLOCATES_BUFFERS_PER_RECEIVE = since(2, 15)
 """2.15: a pipeline's stage allocates a buffer when it receives, and frees it after computing with it; before, it kept
 one for each microbatch from step to step. Outputs are freed once they are sent (torch/distributed/pipelining:
 `_RecvInfo.take_buffer` in _recv_buffers.py, `release_fwd_send_outputs` in stage.py)."""
@@ -65,10 +65,10 @@ COLLECTIVES_HAVE_DERIVATIVES_ON_META = since(2, 13)
 """2.13: functional collectives with derivatives have meta kernels; before, they only had an autograd kernel
 (`_c10d_functional_autograd` in torch/csrc/distributed/c10d/Functional.cpp, now in _functional_collectives.py)."""
 
-CONTEXT_PARALLEL_ENDS_BY_ERRORS = since(2, 13)
+CONTEXT_PARALLEL_RESTORES_AFTER_ERRORS = since(2, 13)
 """2.13: `context_parallel` restores attention also if an error ends it (torch/distributed/tensor/experimental:
 `try … finally` in `context_parallel`)."""
 
-PIPELINE_LETS_GO_OF_INPUT_GRADIENTS = since(2, 10)
+PIPELINE_FREES_INPUT_GRADIENTS = since(2, 10)
 """2.10: after backward, a pipeline's stage keeps the gradient of its input only to send it; before, the input's buffer
 held it until the next step (torch/distributed/pipelining/_backward.py: `val.grad = None` in `stage_backward`)."""
