@@ -75,9 +75,9 @@ def command(
     if form == "html" and claims is None:
         from dataclasses import replace
 
-        from cnncost.lecture.drawings import program
+        from cnncost.lecture.drawings import page_data
 
-        content = replace(content, program=program(shown))
+        content = replace(content, page_data=page_data(shown))
     terminal.write(content, form, output)
     return int(exit_code and any(finding.verdict is Verdict.DIFFERS for finding in found))
 

@@ -1,4 +1,4 @@
-"""Data from which the page's program draws the slides' networks: the feature maps of one layer after the other."""
+"""The slides' networks as data that the page's JavaScript draws: the feature maps of one layer after the other."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from cnncost.report.interactive.encoding import Json, number
 from cnncost.report.outline import Item, fitting_depth, outline, visible
 
 SCHEMA = 1
-"""Version of the program's data, incremented when its format changes."""
+"""Version of the data's layout; increment it with each change."""
 _MOST_BOXES = 26
 """Maximum number of boxes of a drawing; the boxes of a deeper network are blocks of layers."""
 
 
-def program(findings: Findings) -> Json:
-    """Return the program's data: each network that the claims are about, with its slides.
+def page_data(findings: Findings) -> Json:
+    """Return the data that the page's JavaScript draws: each network that the claims are about, with its slides.
 
     Models of a teacher's own course must be found from the working folder.
     """

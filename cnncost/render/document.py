@@ -305,7 +305,7 @@ class Document:
         parts: tables, notes and headings, in order.
         level: level of the title in markdown.
         width, least: width of text in a file; minimum width in a terminal, even if that is narrower.
-        program: data from which the program in an HTML page draws in place of tables; None: no program.
+        page_data: data that the JavaScript of an HTML page draws in place of tables; None: no JavaScript.
     """
 
     command: str
@@ -318,7 +318,7 @@ class Document:
     level: int = 1
     width: int = 100
     least: int = 60
-    program: Mapping[str, Any] | None = None
+    page_data: Mapping[str, Any] | None = None
 
     def shown(self, where: frozenset[str]) -> list[Part]:
         """Return the non-empty parts that one of these groups of formats shows."""

@@ -65,7 +65,7 @@ _UNPACK = r"""
 
 def notebook(document: Document) -> str:
     """Return the document as HTML for a notebook: the static table, with the iframe before it if there is a program."""
-    frame = "" if document.program is None else _frame(document)
+    frame = "" if document.page_data is None else _frame(document)
     plain = "\n".join([*title_lines(document, "h3"), *parts_lines(document.shown(MARKUP), flat=True)])
     body = f'{frame if len(frame) <= MOST else ""}<div class="cnncost">\n{plain}\n</div>'
     return f"<style>{FRAGMENT}</style>\n<div>{body}</div>\n"
@@ -75,7 +75,7 @@ def _frame(document: Document) -> str:
     """Return the iframe, with the page as its `srcdoc`."""
     above, below = around(document)
     # "replaces": None means that the program shows everything below
-    shown = [] if (document.program or {}).get("replaces") is None else below
+    shown = [] if (document.page_data or {}).get("replaces") is None else below
     below = [part for part in shown if not isinstance(part, (Table, Heading, Picture))]
     body = "\n".join([*title_lines(document, "h1"), *parts_lines(above), PLACE, *parts_lines(below)])
     page = (
@@ -83,7 +83,7 @@ def _frame(document: Document) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy(_UNPACK, built("page.js"))}">'
         f"<title>{escaped(document.full_title or document.command)}</title></head>"
         f'<body><main class="cnncost">{body}</main>'
-        f'<script type="text/plain" id="packed">{_packed(in_script(document.program or {}))}</script>'
+        f'<script type="text/plain" id="packed">{_packed(in_script(document.page_data or {}))}</script>'
         f"<script>{_UNPACK}</script></body></html>"
     )
     title = attribute("title", f"{document.full_title or document.command}, interactive")

@@ -38,12 +38,12 @@ _NAME_WIDTH, _TEXT_WIDTH = 44, 24
 def to_html(document: Document) -> str:
     """Return one self-contained page: title and parts, and the program if the document has one."""
     title = document.full_title or document.command
-    if document.program is None:
+    if document.page_data is None:
         return page(title, _body(document, "h1"))
     above, below = around(document)
     head = [*title_lines(document, "h1"), *parts_lines(above), PLACE]
-    rest = (line for part in _replaced(below, document.program.get("replaces")) for line in part)
-    return with_program(document.program, page(title, [*head, *rest]))
+    rest = (line for part in _replaced(below, document.page_data.get("replaces")) for line in part)
+    return with_program(document.page_data, page(title, [*head, *rest]))
 
 
 def around(document: Document) -> tuple[list[Part], list[Part]]:

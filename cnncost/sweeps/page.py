@@ -1,4 +1,4 @@
-"""The interactive page of a sweep: its table, and data for the page's program."""
+"""The interactive page of a sweep: its table, and data for the page's JavaScript."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _MORE = frozenset("accuracy acc top1 top5 map miou auc f1 score bleu throughput"
 
 
 def page(result: Table) -> Document:
-    """Return the document, with its table cut to `MOST` rows, and data for the page's program."""
+    """Return the document, with its table cut to `MOST` rows, and data for the page's JavaScript."""
     plain = document(result)
-    return replace(plain, parts=tuple(map(_cut, plain.parts)), program=program(result))
+    return replace(plain, parts=tuple(map(_cut, plain.parts)), page_data=page_data(result))
 
 
-def program(result: Table) -> Json:
+def page_data(result: Table) -> Json:
     """Return rows by column, the axes, and the Pareto front of each batch size."""
     records = [*result.records()]
     figures = [*_figures(result, records)]

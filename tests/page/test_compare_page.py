@@ -12,7 +12,7 @@ from cnncost import units
 from cnncost.budget import join
 from cnncost.budget.compare import compare
 from cnncost.budget.render.compare_page import page as document
-from cnncost.budget.render.compare_page import program
+from cnncost.budget.render.compare_page import page_data
 from cnncost.render.html import to_html
 
 NAMES = ("resnet18", "resnet34", "resnet50", "vgg11", "alexnet", "plain18", "lenet5")
@@ -40,7 +40,7 @@ def beaten(own, others):
 
 
 def test_fronts_are_those_of_brute_force(joined):
-    data = program(joined.rows, joined)
+    data = page_data(joined.rows, joined)
     signs = {"params": 1, "macs": 1, "flops": 1, "memory": 1, "weight_bytes": 1, "joined top1": -1, "joined error": 1}
     values = {
         "joined top1": [dict(row.joined)["top1"] for row in joined.rows],
@@ -62,7 +62,7 @@ def test_fronts_are_those_of_brute_force(joined):
 
 def test_different_work_has_no_front(report):
     rows = compare([("lenet5", report("lenet5")), ("x", report("blocks"))])
-    assert program(rows)["fronts"] == {}
+    assert page_data(rows)["fronts"] == {}
 
 
 @pytest.fixture

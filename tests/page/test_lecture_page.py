@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 import cnncost
 from cnncost.lecture.contents import FILE, LECTURE
 from cnncost.lecture.document import document
-from cnncost.lecture.drawings import program
+from cnncost.lecture.drawings import page_data
 from cnncost.lecture.findings import find
 from cnncost.render.html import to_html
 from tests.cli.calls import exit_code
@@ -24,11 +24,11 @@ def findings():
 
 @pytest.fixture
 def page(findings, opened):
-    return opened(to_html(replace(document(findings, course=LECTURE), program=program(findings))))
+    return opened(to_html(replace(document(findings, course=LECTURE), page_data=page_data(findings))))
 
 
 def test_boxes_have_the_reports_numbers(findings):
-    networks = program(findings)["networks"]
+    networks = page_data(findings)["networks"]
     assert len(networks) >= 12
     for drawn in networks:
         name, _, options = drawn["name"].partition(" (")
@@ -44,13 +44,13 @@ def test_boxes_have_the_reports_numbers(findings):
 
 
 def test_slides_are_those_of_the_claims(findings):
-    slides = {each["name"]: [slide["number"] for slide in each["slides"]] for each in program(findings)["networks"]}
+    slides = {each["name"]: [slide["number"] for slide in each["slides"]] for each in page_data(findings)["networks"]}
     assert slides["resnet34 (shortcut=A)"] == [94]
     assert slides["vgg13"] == [85]
 
 
 def test_each_network_is_drawn(page, findings):
-    for i, drawn in enumerate(program(findings)["networks"]):
+    for i, drawn in enumerate(page_data(findings)["networks"]):
         page.locator(".networks select").select_option(str(i))
         assert page.locator(".maps").count() == len(drawn["boxes"])
         assert f"{drawn['params']:,} parameters, {drawn['macs']:,} MACs" in page.locator(".networks").inner_text()
@@ -87,7 +87,7 @@ def test_the_tables_stay(page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(scheme, findings, opened):
-    page = opened(to_html(replace(document(findings), program=program(findings))), color_scheme=scheme)
+    page = opened(to_html(replace(document(findings), page_data=page_data(findings))), color_scheme=scheme)
     page.locator(".maps").first.wait_for()
     found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]}).response["violations"]
     assert [(each["id"], [node["html"][:90] for node in each["nodes"][:3]]) for each in found] == []
@@ -95,7 +95,7 @@ def test_axe_finds_nothing(scheme, findings, opened):
 
 @pytest.mark.parametrize("width", [360, 1280, 3840])
 def test_it_is_as_wide_as_the_window(width, findings, opened):
-    page = opened(to_html(replace(document(findings), program=program(findings))), width=width)
+    page = opened(to_html(replace(document(findings), page_data=page_data(findings))), width=width)
     page.locator(".maps").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 

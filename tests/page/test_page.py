@@ -159,7 +159,7 @@ def test_numbers_are_written_as_everywhere(report, opened, rows):
     for device in data["devices"]:
         if "seconds" in device:
             device["seconds"] = seconds[: len(device["seconds"])]
-    page = opened(to_html(replace(document(report("resnet50")), program=data | {"folded": None})))
+    page = opened(to_html(replace(document(report("resnet50")), page_data=data | {"folded": None})))
     page.get_by_role("button", name="Open all").click()
     found = [row["cells"] for row in rows(page)]
     assert [cells["params"] for cells in found] == [units.exact(n) for n in ints]

@@ -13,7 +13,7 @@ from cnncost import units
 from cnncost.render.html import to_html
 from cnncost.sweeps.api import run
 from cnncost.sweeps.page import page as document
-from cnncost.sweeps.page import program
+from cnncost.sweeps.page import page_data
 from cnncost.sweeps.read import from_data
 
 NETWORKS = ["lenet1", "lenet5", "alexnet"]
@@ -70,7 +70,7 @@ def test_what_cells_show_is_as_everywhere(page, swept):
 
 
 def test_fronts_are_those_of_each_batch_by_brute_force(swept):
-    data = program(swept)
+    data = page_data(swept)
     better = {axis["name"]: axis["better"] for axis in data["axes"]}
     assert better == {"batch": "", "params": "less", "macs": "less", "inference_peak": "less", "seconds_h100": "less",
                       "top1": "more", "top1_error": "less", "year": ""}  # fmt: skip
@@ -131,7 +131,7 @@ def test_many_rows(swept, opened):
     many = large(20_000, swept)
     page = opened(to_html(document(many)))
     page.get_by_text("lines of").wait_for()
-    best = {i for front in program(many)["fronts"]["params macs"] for i in front}
+    best = {i for front in page_data(many)["fronts"]["params macs"] for i in front}
     page.get_by_label("Across").select_option("params")
     page.get_by_label("Up").select_option("macs")
     drawn = {int(i) for i in page.evaluate("[...document.querySelectorAll('circle')].map(c => c.dataset.row)")}

@@ -1,4 +1,4 @@
-"""Models side by side as data for the page's program: a plot of any two figures, and one with all figures as axes."""
+"""Models side by side, as data that the page's JavaScript draws: plots of two figures, and of all as axes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from cnncost.report.interactive.encoding import Json
 
 
 def page(rows: Sequence[Compared], joined: Joined | None = None) -> Document:
-    """Return the document with the data that the page's program draws."""
+    """Return the document with the data that the page's JavaScript draws."""
     title = f"{units.counted(len(rows), 'model')} side by side"
-    return replace(document(rows, joined), title=title, program=program(rows, joined))
+    return replace(document(rows, joined), title=title, page_data=page_data(rows, joined))
 
 
-def program(rows: Sequence[Compared], joined: Joined | None = None) -> Json:
-    """Return the data that the page's program draws."""
+def page_data(rows: Sequence[Compared], joined: Joined | None = None) -> Json:
+    """Return the data that the page's JavaScript draws."""
     why = apart(rows, joined)
     quality = None if joined is None else joined.quality
     return several(

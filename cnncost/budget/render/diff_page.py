@@ -1,4 +1,4 @@
-"""A difference of two models as data for the page's program: one tree of both, with figures before and after."""
+"""The difference of two models, as data that the page's JavaScript draws: one tree, with figures of both sides."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FIGURES = {
 }
 """By name: heading, kind of value, and the figures whose sum it is."""
 _EXACT = frozenset({"params"})
-"""Figures that are exact even if ops without a rule are missing."""
+"""Figures that are exact even if there are ops without a rule."""
 _HIDDEN = frozenset({"flops", "traffic"})
 """Figures whose columns are hidden until the reader asks for them."""
 _SIDES = ("old", "new", "change")
@@ -42,12 +42,12 @@ _HEADINGS = {
 
 @gc_disabled()
 def page(diff: Diff, names: tuple[str, str], most: int = MOST) -> Document:
-    """Return the document with the data that the page's program draws."""
-    return replace(document(diff, names, most), program=program(diff, names))
+    """Return the document with the data that the page's JavaScript draws."""
+    return replace(document(diff, names, most), page_data=page_data(diff, names))
 
 
-def program(diff: Diff, names: tuple[str, str]) -> Json:
-    """Return the data that the page's program, which is JavaScript, draws: totals, sentences, columns and rows."""
+def page_data(diff: Diff, names: tuple[str, str]) -> Json:
+    """Return the data that the page's JavaScript draws: totals, sentences, columns and rows."""
     rows = united(diff)
     return {
         "schema": SCHEMA, "view": "diff", "title": f"{names[0]} → {names[1]}", "names": list(names),
@@ -72,7 +72,7 @@ def _triple(diff: Diff, row: TreeRow, name: str, of: Sequence[str]) -> dict[str,
 def _marks(name: str, unknown: tuple[bool, bool]) -> tuple[str, str, str]:
     """Return the marks of the old number, the new number and the change.
 
-    A number that lacks ops is a lower bound. The change is then no bound in either direction, whichever side it is.
+    A number that lacks ops is a lower bound. If either number lacks some, the change is no bound in either direction.
     """
     if name in _EXACT:
         return "", "", ""
@@ -106,7 +106,7 @@ def _encoded(diff: Diff, rows: Sequence[TreeRow]) -> Json:
     """Return the rows by column, as `Rows` in `page/src/data.ts`.
 
     Numbers of a figure's bare name (`macs`) are the widths of bands in the drawn tree. Marks of `flops`, which is no
-    column, tell which rows lack ops: the program's CSV says so.
+    column, tell which rows lack ops: the page's CSV says so.
     """
     numbers: dict[str, list[Json]] = {}
     marks: dict[str, dict[int, str]] = {"flops": {i: AT_LEAST for i, row in enumerate(rows) if any(row.unknown)}}

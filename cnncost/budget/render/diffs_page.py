@@ -1,4 +1,4 @@
-"""Differences of all models of a budget file as data for the page's program: figures of all, and a tree of each."""
+"""The differences of all models in a budget file, as data that the page's JavaScript draws: figures and trees."""
 
 from __future__ import annotations
 
@@ -16,44 +16,55 @@ from cnncost.report.interactive.encoding import Json, number
 SCHEMA = 1
 """Version of the data's layout; increment it with each change."""
 _BOUNDED = frozenset({"macs", "flops", *PEAKS})
-"""Figures that are lower bounds if ops without a rule are missing."""
+"""Figures that leave out ops without a rule, and then are lower bounds."""
 
 
 def page(
     diffs: Mapping[str, Diff], missing: Mapping[str, str], names: tuple[str, str], most: int, headline: str
 ) -> Document:
-    """Return the document of `diffs.document` with the data that the page's program draws."""
-    return replace(document(diffs, missing, names, most, headline), program=program(diffs, missing, names))
+    """Return the document with the data that the page's JavaScript draws. Arguments: as for `diffs.document`."""
+    return replace(document(diffs, missing, names, most, headline), page_data=page_data(diffs, missing, names))
 
 
-def program(diffs: Mapping[str, Diff], missing: Mapping[str, str], names: tuple[str, str]) -> Json:
+def page_data(diffs: Mapping[str, Diff], missing: Mapping[str, str], names: tuple[str, str]) -> Json:
     """Return the figures and the tree of each model, changed models first."""
     order = sorted(diffs.items(), key=lambda item: not differs(item[1]))
     return {
         "schema": SCHEMA, "view": "diffs", "names": list(names),
         "missing": [f"{name}: {reason}" for name, reason in missing.items()],
         "models": [
-            {"name": name, "same": not differs(diff), "figures": _figures(diff), "diff": diff_page.program(diff, names)}
+            {
+                "name": name, "same": not differs(diff), "figures": _figures(diff),
+                "diff": diff_page.page_data(diff, names),
+            }
             for name, diff in order
         ],
     }  # fmt: skip
 
 
 def _figures(diff: Diff) -> Json:
-    found = []
+    figures = []
     for name, old, new in known(diff):
-        unknown = diff.old.lower_bound, diff.new.lower_bound
-        before, after, change = (
-            (*(AT_LEAST if each else "" for each in unknown), NEITHER if any(unknown) else "")
-            if name in _BOUNDED else ("", "", "")
-        )  # fmt: skip
-        found.append({
-            "name": name, "heading": FIGURE_NAMES[name], "look": _look(name),
+        figures.append({
+            "name": name, "heading": FIGURE_NAMES[name], "look": _number_format(name),
             "old": number(old), "new": number(new), "change": number(new - old),
-            "marks": {"old": before, "new": after, "change": change},
+            "marks": _marks(name, diff.old.lower_bound, diff.new.lower_bound),
         })  # fmt: skip
-    return found
+    return figures
 
 
-def _look(name: str) -> str:
+def _marks(name: str, old_lacks_ops: bool, new_lacks_ops: bool) -> dict[str, str]:
+    """Return the marks of a figure's old value, new value and change.
+
+    If either value is a lower bound, the change is no bound in either direction.
+    """
+    if name not in _BOUNDED:
+        return dict.fromkeys(("old", "new", "change"), "")
+    return {
+        "old": AT_LEAST if old_lacks_ops else "", "new": AT_LEAST if new_lacks_ops else "",
+        "change": NEITHER if old_lacks_ops or new_lacks_ops else "",
+    }  # fmt: skip
+
+
+def _number_format(name: str) -> str:
     return "bytes" if QUANTITIES[name].unit == "bytes" else "count"

@@ -1,4 +1,4 @@
-"""Several models as data for the page's program.
+"""Several models as data for the page's JavaScript.
 
 It draws a scatter plot of any two figures, all figures as parallel axes, and a table.
 """

@@ -1,4 +1,4 @@
-"""Builds the plain data from which the JavaScript program of an HTML page draws; the program computes no figure."""
+"""Builds the plain data that an HTML page's JavaScript draws; the JavaScript computes no figure."""
 
 from cnncost.report.interactive.summary import interactive, small, summary
 

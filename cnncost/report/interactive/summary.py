@@ -1,4 +1,4 @@
-"""The interactive page of one model: its static document, and the data from which the page's program draws."""
+"""The interactive page of one model: its static document, and the data from which the page's JavaScript draws."""
 
 from __future__ import annotations
 
@@ -13,32 +13,40 @@ from cnncost.report.document import page
 from cnncost.report.interactive import formulas, over_time, reaches
 from cnncost.report.interactive.encoding import Json
 from cnncost.report.interactive.profiles import Profiles
-from cnncost.report.interactive.tables import TreeItem, columns_of, described, encoded, folded_indices, tree_of, widened
+from cnncost.report.interactive.tables import (
+    TreeItem,
+    column_data,
+    columns_of,
+    encoded,
+    folded_indices,
+    tree_of,
+    widened,
+)
 
 MOST_ROWS = 2000
 """Row limit of the static tables, which a browser without scripts shows."""
 _MOST_ROWS_IN_NOTEBOOK = 300
 _MOST_MODULES = 10_000
-"""A notebook stores its pages: a model with more modules gets no program there."""
+"""A notebook stores its pages: a larger model's page has no JavaScript there."""
 SCHEMA = 1
-"""Version of the program's data, incremented when its format changes."""
+"""Version of the data's layout; increment it with each change."""
 
 
 def interactive(report: ReportData, depth: int | None = None) -> Document:
-    """Return a report's page with its program; without scripts a browser shows the same as for `page`."""
+    """Return a report's interactive page; a browser that runs no scripts shows the same as for `page`."""
     with gc_disabled():
-        return replace(page(report, depth, most=MOST_ROWS), program=_summary(report))
+        return replace(page(report, depth, most=MOST_ROWS), page_data=_summary(report))
 
 
 def small(report: ReportData) -> Document:
-    """Return the page for a notebook: its static part is a shortened module tree; a large model gets no program."""
+    """Return the page for a notebook: its static part is a shortened module tree; a large model's has no JavaScript."""
     plain = page(report, whole=False, most=_MOST_ROWS_IN_NOTEBOOK)
     with gc_disabled():
-        return plain if len(report.modules) > _MOST_MODULES else replace(plain, program=_summary(report))
+        return plain if len(report.modules) > _MOST_MODULES else replace(plain, page_data=_summary(report))
 
 
 def summary(report: ReportData) -> Json:
-    """Return the data from which the program draws one model."""
+    """Return the data that the page's JavaScript draws for one model."""
     with gc_disabled():
         return _summary(report)
 
@@ -55,7 +63,7 @@ def _summary(report: ReportData) -> Json:
     data: Json = {
         "schema": SCHEMA, "view": "summary", "replaces": ["module", "layer"],
         "title": heading.title(report), "inputs": heading.inputs(report),
-        "batch": report.batch, "lower_bound": report.totals.lower_bound, "columns": described(columns),
+        "batch": report.batch, "lower_bound": report.totals.lower_bound, "columns": column_data(columns),
     }  # fmt: skip
     graph = report.graph
     if graph is not None:

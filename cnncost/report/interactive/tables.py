@@ -103,8 +103,8 @@ def _has(column: Column, row: Module) -> bool:
     return column.of(row) not in (None, "", (), usual.get(column.name))
 
 
-def described(columns: Sequence[Column]) -> list[Json]:
-    """Return names, headings and formats of the columns for the program."""
+def column_data(columns: Sequence[Column]) -> list[Json]:
+    """Return names, headings and formats of the columns, for the page's JavaScript."""
     return [
         {"name": c.name, "heading": c.heading, "meaning": c.meaning, "look": c.look, "right": c.right, "sums": c.summed}
         for c in columns
