@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def roofline(
     model: Model | Report, inputs: Any = None, *, device: str, dtype: Any = None, device_file: str | Path | None = None,
-    step: bool = False, link: str | None = None, node: int | None = None, algorithm: str = "ring", **how: Any,
+    step: bool = False, link: str | None = None, node: int | None = None, algorithm: str = "ring", **options: Any,
 ) -> Prediction:  # fmt: skip
     """Predict the time of a model on a device by the roofline model, op by op; the device itself is not needed.
 
@@ -39,7 +39,7 @@ def roofline(
             None: the device's fastest link within a node, InfiniBand between nodes.
         node: for a split model, the number of ranks on a node; None: as many as the device's fastest link joins.
         algorithm: for a split model, the algorithm of its all-reduces: `"ring"` or `"tree"`.
-        how: further arguments of `analyze`, such as `training=True`.
+        options: further arguments of `analyze`, such as `training=True`.
 
     Returns:
         The Prediction: `.roofline.total.seconds`, and times by call and op; `.links.times` of a split model.
@@ -55,27 +55,29 @@ def roofline(
 
     if not isinstance(device, str):
         raise InputError(f"roofline: device: expected a name, such as 'h100', got {type(device).__name__}: {device!r}")
-    if isinstance(model, Report) and (inputs is not None or how):
-        given = ", ".join([*(["inputs"] if inputs is not None else []), *how])
+    if isinstance(model, Report) and (inputs is not None or options):
+        given = ", ".join([*(["inputs"] if inputs is not None else []), *options])
         raise InputError(f"roofline: {given}: a Report has been analyzed already; give the model, or the Report alone")
     found = find(device, None if device_file is None else Path(device_file))
     form = None if dtype is None else dtype_named(str(dtype).removeprefix("torch."))
     if form is not None:
         found.peak(form)  # raise before the work
     linked = topology(link, node, algorithm)
-    report = _report(model, inputs, {**how, "training": True} if step and not isinstance(model, Report) else how)
+    report = _report(
+        model, inputs, {**options, "training": True} if step and not isinstance(model, Report) else options
+    )
     times, links = predicted(report, found, form, linked, step)
     return ShownPrediction(report, times, links=links, step=step)
 
 
-def diff(old: Model | Report, new: Model | Report, inputs: Any = None, **how: Any) -> Diff:
+def diff(old: Model | Report, new: Model | Report, inputs: Any = None, **options: Any) -> Diff:
     """Compare two models' costs and name the modules that changed them; renamed or moved modules are matched.
 
     Args:
         old: a model as for `analyze`, or a Report.
         new: the same.
         inputs: as for `analyze`, for both.
-        how: further arguments of `analyze`, for both.
+        options: further arguments of `analyze`, for both.
 
     Returns:
         The Diff: `.changes`, and the figures of both models.
@@ -86,13 +88,13 @@ def diff(old: Model | Report, new: Model | Report, inputs: Any = None, **how: An
     from cnncost.budget.snapshot import of_report
     from cnncost.shown import ShownDiff
 
-    return ShownDiff(of_report(_report(old, inputs, how)), of_report(_report(new, inputs, how)))
+    return ShownDiff(of_report(_report(old, inputs, options)), of_report(_report(new, inputs, options)))
 
 
 def compare(
     models: Mapping[str, Model | Report] | Sequence[Model | Report], inputs: Any = None, *,
     vary: str | Sequence[str] | Mapping[str, Any] | None = None, join: str | Path | None = None,
-    quality: str | None = None, **how: Any,
+    quality: str | None = None, **options: Any,
 ) -> ShownComparison:  # fmt: skip
     """Compare parameters, MACs, FLOPs and memory of several models, and mark the Pareto front.
 
@@ -105,7 +107,7 @@ def compare(
             no model is a warning. `"published"`: top-1 accuracies that torchvision states.
         quality: the column of `join` that the Pareto front sets against MACs: by default the first with numbers;
             `-COLUMN` if less is better.
-        how: further arguments of `analyze`; with `vary`, only `model_args`, `trace` and `autocast`.
+        options: further arguments of `analyze`; with `vary`, only `model_args`, `trace` and `autocast`.
 
     Returns:
         A tuple with a Compared for each row; `str()` returns its table, and `to_html()` a page with charts.
@@ -122,13 +124,13 @@ def compare(
         raise InputError("compare: quality names a column of join; give join, a CSV file with a column model")
     named = [*models.items()] if isinstance(models, Mapping) else [(None, model) for model in models]
     if vary is None:
-        rows = side_by_side([_named(name, _report(model, inputs, how)) for name, model in named])
+        rows = side_by_side([_named(name, _report(model, inputs, options)) for name, model in named])
     else:
-        points = [(name, point) for name, model in named for point in _at_sizes(model, inputs, vary, how)]
+        points = [(name, point) for name, model in named for point in _at_sizes(model, inputs, vary, options)]
         rows = side_by_side([_named(name, p.report) for name, p in points], [p.sizes for _, p in points])
     if join is None:
         return ShownComparison(rows)
-    joined = _joined(rows, join, quality, how.get("model_args") or {})
+    joined = _joined(rows, join, quality, options.get("model_args") or {})
     return ShownComparison(joined.rows, joined)
 
 
@@ -136,14 +138,14 @@ def _named(name: str | None, report: Report) -> tuple[str, Report]:
     return (report.model if name is None else name), report
 
 
-def _at_sizes(model: Model | Report, inputs: Any, vary: Any, how: dict[str, Any]) -> list[AtSizes]:
+def _at_sizes(model: Model | Report, inputs: Any, vary: Any, options: dict[str, Any]) -> list[AtSizes]:
     from cnncost.laws.points import at_sizes, with_lists
 
     if isinstance(model, Report):
         raise InputError(f"compare: {model.model}: a Report is of one run; with vary, give the model")
-    if other := [name for name in how if name not in {"model_args", "trace", "autocast"}]:
+    if other := [name for name in options if name not in {"model_args", "trace", "autocast"}]:
         raise InputError(f"compare: {', '.join(other)}: not with vary; expected model_args, trace or autocast")
-    return list(at_sizes(model, inputs, with_lists(vary), **how))
+    return list(at_sizes(model, inputs, with_lists(vary), **options))
 
 
 def _joined(
@@ -238,8 +240,8 @@ def max_batch(
     return largest_batch(peak_at, limit)
 
 
-def _report(model: Model | Report, inputs: Any, how: dict[str, Any]) -> Report:
-    return model if isinstance(model, Report) else analyze(model, inputs, **how)
+def _report(model: Model | Report, inputs: Any, options: dict[str, Any]) -> Report:
+    return model if isinstance(model, Report) else analyze(model, inputs, **options)
 
 
 def _bytes(name: str, size: int | str) -> int:

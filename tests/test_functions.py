@@ -152,8 +152,14 @@ def test_max_batch_is_the_last_that_fits() -> None:
         (lambda: cnncost.roofline(net(), "1x3x8x8", device="h1000"), "h1000"),
         (lambda: cnncost.roofline(net(), "1x3x8x8", device="h100", dtype="float7"), "float7"),
         (lambda: cnncost.check("nothing.toml"), "nothing.toml"),
-        (lambda: cnncost.analyze(net(), np.array(["a"])), "inputs: an array of <U1 makes no tensor"),
-        (lambda: cnncost.analyze(net(), {"input": np.array([None])}), "input: an array of object makes no tensor"),
+        (
+            lambda: cnncost.analyze(net(), np.array(["a"])),
+            "inputs: an array of dtype <U1 can't be converted to a tensor",
+        ),
+        (
+            lambda: cnncost.analyze(net(), {"input": np.array([None])}),
+            "input: an array of dtype object can't be converted to a tensor",
+        ),
         (lambda: cnncost.analyze(Path("nothing.py"), "1x3x8x8"), "nothing.py"),
     ],
 )

@@ -145,5 +145,5 @@ def test_an_onnx_file_takes_no_options_of_a_run() -> None:
 
 
 def test_an_array_of_texts_is_refused() -> None:
-    with pytest.raises(InputError, match="makes no tensor"):
+    with pytest.raises(InputError, match="can't be converted to a tensor"):
         cnncost.record(net(), np.array(["a"]))

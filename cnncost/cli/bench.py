@@ -193,7 +193,7 @@ def _resolved(names: list[str], settings: Settings, on: str, batched: bool) -> l
     from cnncost.sources.resolve import resolve
 
     sources = [find(name, settings.model_args).without_method("a measurement") for name in names]
-    found = [resolve(source, settings.given(), autocast=settings.casting()) for source in sources]
+    found = [resolve(source, settings.parsed_inputs(), autocast=settings.casting()) for source in sources]
     for each in found:
         if batched:
             each.check_batch_axis()

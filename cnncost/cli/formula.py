@@ -57,7 +57,7 @@ def command(
     from cnncost.laws.render import document, solution_text
 
     laws = formula(
-        model, settings.given(), vary, model_args=settings.model_args, training=not inference,
+        model, settings.parsed_inputs(), vary, model_args=settings.model_args, training=not inference,
         trace=settings.tracing, autocast=settings.autocast,
     )  # fmt: skip
     answers = [solution_text(budget, solution) for budget in budgets for solution in laws.solve(budget).values()]

@@ -88,14 +88,14 @@ def run_options(*without: str) -> Callable[[Callable[..., Any]], Callable[..., A
     return add
 
 
-def analyzed(model: str, settings: Settings, *, further: tuple[str, ...] = (), **how: Any) -> Report:
+def analyzed(model: str, settings: Settings, *, further: tuple[str, ...] = (), **options: Any) -> Report:
     """Return the Report of a model, or a saved one.
 
     Args:
         model: as the user named it.
         settings: how to run it.
         further: the command's own options that were given and have no effect on a saved report.
-        how: further arguments of `analyze`.
+        options: further arguments of `analyze`.
 
     Raises:
         UsageError: it is a saved report, and options for models were given.
@@ -104,12 +104,12 @@ def analyzed(model: str, settings: Settings, *, further: tuple[str, ...] = (), *
     from cnncost.sources.find import find
 
     if is_cached(model, settings):
-        return cached(model, settings, **how)
+        return cached(model, settings, **options)
     source = find(model)
     if source.saved:
         refuse_for_saved(model, settings, further)
         return analyze(source)
-    return analyze(settings.resolve(source), trace=settings.tracing, **how)
+    return analyze(settings.resolve(source), trace=settings.tracing, **options)
 
 
 def is_cached(model: str, settings: Settings) -> bool:
@@ -192,7 +192,7 @@ def at_sizes(
         if source.saved:
             raise click.UsageError(f"{model} is a saved report, of the run that it was made for; --vary is for models")
         for found in reports_at(
-            source, settings.given(), variables, model_args=settings.model_args, trace=settings.tracing,
+            source, settings.parsed_inputs(), variables, model_args=settings.model_args, trace=settings.tracing,
             autocast=settings.casting(), prepare=settings.prepared,
         ):  # fmt: skip
             names.append(model)

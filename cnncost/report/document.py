@@ -117,7 +117,7 @@ def _remarks(report: ReportData) -> list[str]:
     """Return the sentences under a table; some may be empty. The last is on the largest layer."""
     return [
         heading.held(report), heading.computed(report), heading.training(report), heading.masked(report),
-        heading.reads(report), heading.biggest(report),
+        heading.remarks(report), heading.biggest(report),
     ]  # fmt: skip
 
 

@@ -32,12 +32,12 @@ def facts(report: ReportData) -> dict[str, object]:
     return {"model": report.model, "batch": report.batch, "inputs": tensors(report.inputs)}
 
 
-def reads(report: ReportData) -> str:
+def remarks(report: ReportData) -> str:
     """Return remarks on the run: a failure, data-dependent control flow, and other notes; may be empty."""
-    times = units.counted(report.reads, "value")
-    read = f"forward read {times} that it had computed: which ops it ran after that may follow from them"
-    marks = [report.partial] if report.partial else []
-    return "; ".join([*marks, *([read] if report.reads else []), *report.notes, *sent(report)])
+    values = units.counted(report.reads, "value")
+    read = f"forward read {values} that it had computed, and which ops ran afterwards may depend on this"
+    failure = [report.partial] if report.partial else []
+    return "; ".join([*failure, *([read] if report.reads else []), *report.notes, *sent(report)])
 
 
 def sent(report: ReportData) -> list[str]:
@@ -109,7 +109,7 @@ def training(report: ReportData) -> str:
 
 
 def _assumed(report: ReportData) -> str:
-    """Return a list of the ops with an assumed backward cost, whose user-defined rule covers forward only."""
+    """Return the names of the ops whose backward cost is assumed, as their user-defined rule covers forward only."""
     return f"; backward of {', '.join(report.assumed)} assumed to be 2× forward" if report.assumed else ""
 
 
@@ -130,12 +130,12 @@ def masked(report: ReportData) -> str:
 
 
 def biggest(report: ReportData) -> str:
-    """Return the layer with most MACs and its share; empty if none has FLOPs."""
+    """Return the layer with the most MACs, or FLOPs if there are no MACs, and its share; empty if none has FLOPs."""
     layer, totals = report.biggest, report.totals
     if layer is None:
         return ""
-    of = ("MACs", layer.macs, totals.macs) if totals.macs else ("FLOPs", layer.flops, totals.flops)
-    return f"biggest: {biggest_name(report)}, {units.share(*of[1:])} of {of[0]}"
+    what, part, whole = ("MACs", layer.macs, totals.macs) if totals.macs else ("FLOPs", layer.flops, totals.flops)
+    return f"biggest: {biggest_name(report)}, {units.share(part, whole)} of {what}"
 
 
 def unknown(report: ReportData) -> list[str]:

@@ -8,10 +8,12 @@ from cnncost.errors import InputError
 
 
 def with_tensors(inputs: Any, where: str = "inputs") -> Any:
-    """Return the inputs with a tensor for each array in nested tuples, lists and dicts; the same object if no array.
+    """Return the inputs with a tensor in place of each array, in nested tuples, lists and dicts as well.
+
+    Inputs without an array are returned as the same object. `where` names the inputs in errors.
 
     Raises:
-        InputError: an array whose dtype torch lacks, such as strings.
+        InputError: an array has a dtype that torch lacks, such as strings.
     """
     kind = type(inputs)
     if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
@@ -22,7 +24,8 @@ def with_tensors(inputs: Any, where: str = "inputs") -> Any:
     if kind in (tuple, list):
         items = [with_tensors(item, f"{where}[{i}]") for i, item in enumerate(inputs)]
         return kind(items) if any(new is not old for new, old in zip(items, inputs, strict=True)) else inputs
-    if isinstance(inputs, tuple) and hasattr(inputs, "positional") and hasattr(inputs, "named"):  # of `arguments`
+    # an `Arguments` of the front end, recognized by its attributes: importing the class would import torch
+    if isinstance(inputs, tuple) and hasattr(inputs, "positional") and hasattr(inputs, "named"):
         positional, named = with_tensors(inputs.positional, where), with_tensors(inputs.named, where)
         same = positional is inputs.positional and named is inputs.named
         return inputs if same else kind(positional, named)
@@ -33,6 +36,9 @@ def _tensor(array: Any, where: str) -> Any:
     import torch
 
     try:
+        # copied: a read-only array, of which torch warns, and an empty one, whose strides it may reject
         return torch.from_numpy(array if array.flags.writeable and array.size else array.copy())
     except (TypeError, ValueError) as error:
-        raise InputError(f"{where}: an array of {array.dtype} makes no tensor ({error}); expected numbers") from None
+        raise InputError(
+            f"{where}: an array of dtype {array.dtype} can't be converted to a tensor ({error}); expected numbers"
+        ) from None

@@ -21,10 +21,10 @@ from cnncost.sources.source import ModelSource
 
 
 def load(spec: str) -> ModelSource:
-    """Return the source of the factory or class after the last colon; of a file alone, its only model class.
+    """Return the source of the factory or class after the last colon; without a colon, of the file's only model class.
 
     Raises:
-        SourceError: no such file, module or attribute, an error while importing, or not callable.
+        SourceError: there is no such file, module or attribute, importing it fails, or the attribute is not callable.
     """
     if spec.endswith(".py"):
         module, folder = _from_file(spec, Path(spec))
@@ -37,7 +37,7 @@ def load(spec: str) -> ModelSource:
     if where.endswith(":"):  # as pytest writes it
         raise SourceError(f"{spec}: expected one colon: {where.rstrip(':')}:{attribute}")
     if not where.endswith(".py") and Path(where).is_file() and Path(where).suffix:
-        not_models.load(where)  # always raises, as the file is no Python code
+        not_models.load(where)  # it is not Python code: raises an error that says what it is
     module, folder = _from_file(spec, Path(where)) if where.endswith(".py") else _from_package(spec, where)
     target: Any = module
     for part in attribute.split("."):
@@ -63,11 +63,11 @@ def _only_class(spec: str, module: ModuleType) -> str:
     named = classes or [name for name, each in own.items() if callable(each) and not name.startswith("_")]
     if not named:
         raise SourceError(
-            f"{spec}: no class or function in it makes a model; expected a subclass of torch.nn.Module, or a function "
-            "that returns a model"
+            f"{spec}: no class or function in it creates a model; expected a subclass of torch.nn.Module, or a "
+            "function that returns a model"
         )
     raise SourceError(
-        f"{spec}: which class or factory in it? it has {', '.join(named)}; give one after a colon, for example "
+        f"{spec}: expected one class or factory, but it has {', '.join(named)}; name one after a colon, for example "
         f"{spec}:{named[-1]}"
     )
 
@@ -78,7 +78,7 @@ def _factory(spec: str, target: Any) -> Any:
     if isinstance(target, nn.Module):
         return lambda: target
     if not callable(target):
-        raise SourceError(f"{spec}: expected a class or a function that makes a model, got {type(target).__name__}")
+        raise SourceError(f"{spec}: expected a class or a function that creates a model, got {type(target).__name__}")
     return target
 
 
@@ -92,7 +92,9 @@ def _from_file(spec: str, path: Path) -> tuple[ModuleType, Path]:
     if name is None or _is_loaded_elsewhere(name.partition(".")[0], root):
         return _outside_packages(spec, path), path.parent
     _unload_namesakes(root)
-    if name in _IMPORTED:  # the file may have changed, as one in no package may
+    if (
+        name in _IMPORTED
+    ):  # import it again, as the file may have changed; files outside of packages are run anew each time
         sys.modules.pop(name, None)
     with importable(str(root)), _import_errors(spec):
         try:
@@ -101,13 +103,15 @@ def _from_file(spec: str, path: Path) -> tuple[ModuleType, Path]:
         except ModuleNotFoundError as error:
             if not _is_beside(path, error.name):
                 raise
-            return _outside_packages(spec, path), path.parent  # despite its __init__.py, the folder is no package
+            return _outside_packages(
+                spec, path
+            ), path.parent  # despite its __init__.py, the folder is not used as a package
     if fresh:
         _IMPORTED.add(name)
     if Path(module.__file__ or "").resolve() != path:
         raise SourceError(
-            f"{spec}: {name} is imported already, from {module.__file__}; name the model as {name}:Class from a folder "
-            "that has just one of them"
+            f"{spec}: {name} is already imported, from {module.__file__}; name the model as {name}:Class, from a "
+            "folder in which only one module has this name"
         )
     _HOMES.add(root)
     return module, root
@@ -119,9 +123,8 @@ def _is_loaded_elsewhere(top: str, root: Path) -> bool:
     if module is None:
         return False
     places = [*getattr(module, "__path__", ())] or [getattr(module, "__file__", None) or ""]
-    return not any(place and root in Path(place).resolve().parents for place in places) and not _HOMES & {
-        parent for place in places if place for parent in Path(place).resolve().parents
-    }
+    parents = {parent for place in places if place for parent in Path(place).resolve().parents}
+    return root not in parents and not _HOMES & parents  # `_unload_namesakes` unloads modules of another model
 
 
 def _is_beside(path: Path, name: str | None) -> bool:
@@ -151,7 +154,7 @@ def _package_of(path: Path) -> tuple[Path, str | None]:
 
 
 def _outside_packages(spec: str, path: Path) -> ModuleType:
-    """Import a file outside of packages, executing it again each time."""
+    """Import a file outside of packages; it is executed each time."""
     name = f"cnncost_model_{path.stem}"
     module_spec = importlib.util.spec_from_file_location(name, path)
     if module_spec is None or module_spec.loader is None:
@@ -170,7 +173,7 @@ def _outside_packages(spec: str, path: Path) -> ModuleType:
 
 
 _IMPORTED: set[str] = set()
-"""Modules in packages that this file imported first; nobody else holds them, so that they may be imported again."""
+"""Modules in packages that `load` imported, and that were not imported before: these may be imported again."""
 _HOMES: set[Path] = set()
 """Folders of all models loaded so far."""
 
@@ -197,7 +200,7 @@ def _from_package(spec: str, name: str) -> tuple[ModuleType, Path]:
 
 
 _REMEDIES: dict[type[BaseException], str] = {
-    SystemExit: '; it runs as a script: put what reads its arguments and trains below if __name__ == "__main__":',
+    SystemExit: '; it runs as a script: move the code that reads arguments and trains below if __name__ == "__main__":',
 }
 
 

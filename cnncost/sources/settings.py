@@ -72,8 +72,8 @@ class Settings:
         elif self.inputs:
             parse_inputs(self.inputs)
 
-    def given(self) -> Any:
-        """Return inputs as for `analyze`; None if none were given. Raises InputError."""
+    def parsed_inputs(self) -> Any:
+        """Return the inputs, as for `analyze`; None if none were given. Raises InputError."""
         self.check()
         if self.inputs_json:
             return json_inputs.to_inputs(json_inputs.parse(self.inputs_json))
@@ -85,7 +85,7 @@ class Settings:
         Raises:
             CnncostError: an invalid input, dtype or autocast, or as raised by `resolve`.
         """
-        resolved = resolve(model, self.given(), self.model_args, self.casting(), self.batch)
+        resolved = resolve(model, self.parsed_inputs(), self.model_args, self.casting(), self.batch)
         dtype = float_dtype(self.dtype)
         return resolved if dtype is None else resolved.to(dtype)
 

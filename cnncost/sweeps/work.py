@@ -190,7 +190,7 @@ def sampler_of(grid: Grid, model: str, dtype: str | None) -> Any:
     requests = [VariableRequest(name, tuple(dict.fromkeys(sizes))) for name, sizes in values.items()]
     return Sampler(
         model,
-        settings.given(),
+        settings.parsed_inputs(),
         grid.model_args,
         requests,
         settings.tracing,

@@ -130,7 +130,9 @@ REFUSED = [
     pytest.param(
         ("imports.py:Net", *IN), "No module named 'no_such_package_anywhere'; install it", id="a missing import"
     ),
-    pytest.param(("net.py:instance", *IN), "expected a class or a function that makes a model, got int", id="no class"),
+    pytest.param(
+        ("net.py:instance", *IN), "expected a class or a function that creates a model, got int", id="no class"
+    ),
     pytest.param(
         ("net.py:nothing", *IN),
         "expected a factory of torch.nn.Module, got NoneType",

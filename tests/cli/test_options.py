@@ -111,7 +111,7 @@ def test_what_is_no_argument_is_refused_and_never_run(texts, words):
 
 def test_inputs():
     def given(texts):
-        return Settings(inputs=texts).given()
+        return Settings(inputs=texts).parsed_inputs()
 
     assert given(()) is None
     assert given(("1x3", "4:int64")) == (TensorText((1, 3), None), TensorText((4,), "int64"))

@@ -114,9 +114,9 @@ STATE = "a state dict of 3 tensors with 44 numbers, and no code: a cost needs th
         pytest.param("nope/net.py:Net", "there is no folder nope", id="no such folder, with a class"),
         pytest.param("on.py", "no such file; did you mean one.py", id="a name misspelt"),
         pytest.param("weihgts.pth", "no such file; did you mean weights.pth?", id="weights misspelt"),
-        pytest.param("two.py", "which class or factory in it? it has Net, Other; give one", id="two classes"),
-        pytest.param("factories.py", "it has small, large; give one", id="factories alone"),
-        pytest.param("empty.py", "no class or function in it makes a model", id="nothing in it"),
+        pytest.param("two.py", "expected one class or factory, but it has Net, Other; name one", id="two classes"),
+        pytest.param("factories.py", "it has small, large; name one", id="factories alone"),
+        pytest.param("empty.py", "no class or function in it creates a model", id="nothing in it"),
     ],
 )
 @pytest.mark.parametrize("command", ["summarize", "roofline"])

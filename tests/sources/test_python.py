@@ -358,8 +358,8 @@ FAILURES = [
         "exits.py:Net", {}, "importing it failed at exits.py:2: SystemExit: 3", id="an exit when it is imported"
     ),
     pytest.param("latin.py:Net", {}, "latin.py", id="a file that is no UTF-8"),
-    pytest.param("net.py:number", {}, "expected a class or a function that makes a model, got int", id="a number"),
-    pytest.param("net.py:torch", {}, "expected a class or a function that makes a model, got module", id="a module"),
+    pytest.param("net.py:number", {}, "expected a class or a function that creates a model, got int", id="a number"),
+    pytest.param("net.py:torch", {}, "expected a class or a function that creates a model, got module", id="a module"),
     pytest.param(
         "net.py:nothing", {}, "expected a factory of torch.nn.Module, got NoneType", id="a factory that returns nothing"
     ),

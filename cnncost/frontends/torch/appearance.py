@@ -237,7 +237,7 @@ class Appearance:
             *splits, *pointers,
             Patch(tensor, "numpy", lambda t, *, force=False: self._numpy(t, force=force), _OF_VALUES),
             Patch(tensor, "tolist", lambda t: self._tolist(t), _OF_VALUES),  # noqa: PLW0108  # a function binds to the tensor
-            Patch(tensor, "__format__", lambda t, how: self._format(t, how), _OF_VALUES),  # noqa: PLW0108  # as above
+            Patch(tensor, "__format__", lambda t, spec: self._format(t, spec), _OF_VALUES),  # noqa: PLW0108  # as above
             Patch(*SHAPE_AS_TENSOR_PLACE, lambda t: torch.tensor(list(t.shape)), _OF_VALUES),
         ]  # fmt: skip
 
@@ -337,10 +337,10 @@ class Appearance:
         values = self._read(tensor)
         return TensorBase.numpy(tensor if values is None else values, force=force)
 
-    def _format(self, tensor: torch.Tensor, how: str) -> str:
-        if how and tensor.dim() == 0 and is_meta(tensor) and self.is_ours():
-            return format(tensor.item(), how)  # or an error: the value is not known
-        return str(_FORMAT(tensor, how))
+    def _format(self, tensor: torch.Tensor, spec: str) -> str:
+        if spec and tensor.dim() == 0 and is_meta(tensor) and self.is_ours():
+            return format(tensor.item(), spec)  # or an error: the value is not known
+        return str(_FORMAT(tensor, spec))
 
     def _tolist(self, tensor: torch.Tensor) -> Any:
         return TensorBase.tolist(tensor if (values := self._read(tensor)) is None else values)

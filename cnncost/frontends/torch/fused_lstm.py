@@ -1,7 +1,8 @@
-"""Recurrent layers as the CPU runs them: an LSTM by one fused kernel per layer and direction. CUDA is treated the same.
+"""Recurrent layers as the CPU runs them: an LSTM by one fused kernel per layer and direction, others step by step.
 
-On meta tensors torch uses the unfused reference, with ops for each gate of each step, and saves all their results for
-backward; the kernel saves a workspace instead. Ref: `mkldnn_rnn` in ATen's native/mkldnn/RNN.cpp.
+CUDA's LSTM is treated the same. On meta tensors torch uses an unfused implementation, with ops for each gate of each
+step, and saves all their results for backward; the kernel saves a workspace instead.
+Ref: `mkldnn_rnn` in ATen's native/mkldnn/RNN.cpp.
 """
 
 from __future__ import annotations
@@ -26,38 +27,48 @@ Results: TypeAlias = "tuple[torch.Tensor, Any, Any]"
 _LSTM = 2
 """ATen's number for this cell."""
 _AUTOGRAD = key("AutogradOther")
+"""One of autograd's keys: `BelowAutograd` excludes them all, `torch.no_grad` none."""
 _FLOATS = frozenset({torch.float32, torch.bfloat16})
-"""Dtypes of the CPU's kernel (few CPUs support float16). Under CUDA's autocast the kernel is cuDNN's."""
-
+"""Dtypes of the CPU's kernel (few CPUs support float16). Under CUDA's autocast the kernel is cuDNN's, which also has
+float16."""
 
 RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
-"""Functions in C++ that recurrent modules call."""
+"""C++ functions of `torch` that recurrent modules call."""
 
 
 def fused_recurrent(
     name: str, original: Callable[..., Any], thread: int, on_cpu: Callable[[torch.Tensor], bool]
 ) -> Callable[..., Any]:
-    """Return the replacement of the C++ function `name`: one op per kernel, or step by step on a CPU.
+    """Return the replacement of the C++ function `name`.
 
-    Other threads than `thread` run the original. `on_cpu` says whether a tensor represents one on the CPU.
+    An LSTM that the fused kernel supports is one op per layer and direction. Other layers run step by step where a CPU
+    does, and else as the original.
+
+    Args:
+        name: one of `RECURRENT`.
+        original: the function to replace.
+        thread: id of the thread that records; other threads run the original.
+        on_cpu: whether a tensor represents one on the CPU.
     """
-    rest = _in_steps(name, original, thread, on_cpu)
-    return _fused_lstm(original, rest, thread) if name == "lstm" else rest
+    unfused = _in_steps(name, original, thread, on_cpu)
+    return _fused_lstm(original, unfused, thread) if name == "lstm" else unfused
 
 
-def _fused_lstm(original: Callable[..., Results], rest: Callable[..., Results], thread: int) -> Callable[..., Results]:
+def _fused_lstm(
+    original: Callable[..., Results], unfused: Callable[..., Results], thread: int
+) -> Callable[..., Results]:
     def lstm(*args: Any) -> Results:
         if get_ident() != thread:
-            return rest(*args)
+            return unfused(*args)
         if torch.is_grad_enabled() and (given := _of_one_length(args)) is not None:
             y, *last = lstm(*given)
             return y.flatten(0, 1), *last
         if not _fits(*args):
-            return rest(*args)
+            return unfused(*args)
         if not torch.is_grad_enabled():
             return _by_layers(_whole(original), *args)
         x, states, weights, *settings = args
-        if not casts("mkldnn_rnn_layer"):  # CUDA casts everything at once, a CPU casts what each layer needs
+        if not _under_cpu_autocast():  # CUDA casts everything at once, a CPU casts what each layer needs
             (x, *states), weights = lowered(x, *states), lowered(*weights)
         return _by_layers(_kernel, x, states, weights, *settings)
 
@@ -65,11 +76,11 @@ def _fused_lstm(original: Callable[..., Results], rest: Callable[..., Results], 
 
 
 def parts(name: str, *args: Any) -> Any:
-    """Return a layer's result computed by its parts, without autograd on a CPU; None to let torch compute it."""
+    """Return a layer's result, computed by the ops that a CPU runs without autograd; None to let torch compute it."""
     if name == "lstm" and _fits(*args):
-        return _by_layers(partial(_kernel, wanted=False), *args)
+        return _by_layers(partial(_kernel, save_workspace=False), *args)
     if name == "lstm" and (given := _of_one_length(args)) is not None:
-        y, *last = _by_layers(partial(_kernel, wanted=False), *given)
+        y, *last = _by_layers(partial(_kernel, save_workspace=False), *given)
         return y.flatten(0, 1), *last
     return step_by_step(name, *args)
 
@@ -150,20 +161,26 @@ def _in_steps(
 
     def recurrent(*args: Any) -> Any:
         ours, lower = get_ident() == thread, lower_dtype()
-        parts = _differentiates() if lower is None else casts("mkldnn_rnn_layer")
-        if ours and parts and on_cpu(args[0]):
-            made = step_by_step(name, *args)
-            if made is not None:
-                return tuple(made)
+        in_steps = _differentiates() if lower is None else _under_cpu_autocast()
+        if ours and in_steps and on_cpu(args[0]):
+            result = step_by_step(name, *args)
+            if result is not None:
+                return tuple(result)
         if not ours or torch.is_grad_enabled() or lower_dtype() is None:
             return original(*args)
-        given = list(lowered(*args))
-        if casts("mkldnn_rnn_layer"):
-            given[1 + is_packed(args)] = args[1 + is_packed(args)]
+        cast_args = list(lowered(*args))
+        if _under_cpu_autocast():  # states keep their dtype
+            states = 2 if is_packed(args) else 1
+            cast_args[states] = args[states]
         with BelowAutograd():
-            return original(*given)
+            return original(*cast_args)
 
     return recurrent
+
+
+def _under_cpu_autocast() -> bool:
+    """True under the CPU's autocast: its op lists are the only ones with the fused kernel."""
+    return casts("mkldnn_rnn_layer")
 
 
 def _differentiates() -> bool:
@@ -181,9 +198,9 @@ def _fits(*args: Any) -> bool:
     x, states, weights, has_biases, layers, _, _, bidirectional, batch_first = args
     rows = layers * (2 if bidirectional else 1)
     dtypes = {t.dtype for t in (x, *states, *weights)}
-    if (lower := lower_dtype()) is not None:  # all are cast, whatever they are now
+    if (lower := lower_dtype()) is not None:  # all are cast, whatever dtypes they have
         dtypes = {lower} if dtypes <= {*_FLOATS, torch.float16} else dtypes
-        fused = {lower} if not casts("mkldnn_rnn_layer") else _FLOATS
+        fused = _FLOATS if _under_cpu_autocast() else {lower}
     else:
         fused = _FLOATS
     if not is_meta(x) or x.dim() != 3 or not x.numel() or len(dtypes) != 1 or not dtypes <= fused:
@@ -208,7 +225,7 @@ def _by_layers(
     """Run the layers one after the other; each reads the whole output of the previous one."""
     directions = 2 if bidirectional else 1
     each = (4 if has_biases else 2) * directions
-    x = first = (x.transpose(0, 1) if batch_first else x).contiguous()  # a local variable in C++, alive to the end
+    x = first = (x.transpose(0, 1) if batch_first else x).contiguous()  # `first` keeps it alive to the end, as C++ does
     states = [state.contiguous() for state in states]
     last: list[list[torch.Tensor]] = [[], []]
     held = [x] * directions  # each direction's output: C++ keeps it until the next layer's replaces it, or to the end
@@ -227,9 +244,9 @@ def _by_layers(
 
 def _kernel(
     x: torch.Tensor, states: list[torch.Tensor], weights: list[torch.Tensor], has_biases: bool, directions: int,
-    _: bool, held: list[torch.Tensor], wanted: bool = True,
+    _: bool, held: list[torch.Tensor], save_workspace: bool = True,
 ) -> Results:  # fmt: skip
-    """Run a layer by one kernel op per direction, as autograd sees it. `wanted`: save a workspace for backward."""
+    """Run a layer by one kernel op per direction, as autograd sees it. `save_workspace`: for backward."""
     kernel: Any = torch.ops.aten.mkldnn_rnn_layer
     hidden, each = states[0].shape[-1], len(weights) // directions
     hy, cy = [], []
@@ -239,7 +256,7 @@ def _kernel(
             own = [*own, *map(torch.zeros_like, own)]
         out, h, c, _ = kernel(
             x, *own, *(state[direction] for state in states), direction == 1, [], _LSTM, hidden, 1, has_biases,
-            directions == 2, False, wanted,
+            directions == 2, False, save_workspace,
         )  # fmt: skip
         held[direction] = out
         del out, own  # the zeros in place of biases live only while the kernel runs

@@ -29,7 +29,8 @@ class Replica(NamedTuple):
         views: whether gradients are views of the buckets, instead of copies.
         buffers: whether buffers are broadcast before a forward that autograd records.
         unused: whether parameters may stay without a gradient, so that all buckets are sent in any case.
-        counted: whether an all-reduce after backward tells which parameters had a gradient on any rank.
+        reduces_used_map: whether backward ends with an all-reduce of the map of used parameters, which tells which ones
+            had a gradient on any rank.
         hooked: whether a communication hook replaces the all-reduces.
     """
 
@@ -38,7 +39,7 @@ class Replica(NamedTuple):
     views: bool
     buffers: bool
     unused: bool
-    counted: bool
+    reduces_used_map: bool
     hooked: bool
 
 
@@ -90,9 +91,8 @@ class Buckets:
         self._places: dict[int, tuple[int, torch.Tensor]] = {}
         self._flat: list[torch.Tensor] = []
         self._missing: list[int] = []
-        ready = list(
-            parameters if replica.counted else reversed(parameters)
-        )  # with unused parameters, buckets aren't rebuilt
+        # the order in which gradients arrive; if parameters may be unused, torch does not rebuild its first buckets
+        ready = list(parameters if replica.reduces_used_map else reversed(parameters))
         for number, indices in enumerate(distributed.buckets(ready, replica.limits)):
             inside = [ready[i] for i in indices]
             sizes = [parameter.numel() for parameter in inside]
@@ -125,20 +125,20 @@ class Buckets:
         """After backward, send the buckets that wait for parameters without a gradient.
 
         Raises:
-            InputError: there are some, and the module was created without `find_unused_parameters`: torch raises in the
-                next step.
+            InputError: there are such buckets, and the module was created without `find_unused_parameters`: torch would
+                raise an error in the next step.
         """
         waiting = [number for number, missing in enumerate(self._missing) if missing]
         if waiting and not self._replica.unused:
             raise InputError(
-                "training: some parameters in DistributedDataParallel have no gradient, for which torch raises in the "
-                "next step; expected DistributedDataParallel(…, find_unused_parameters=True), or a loss that depends "
-                "on all parameters"
+                "training: some parameters in DistributedDataParallel have no gradient, so torch would raise an error "
+                "in the next step; expected DistributedDataParallel(…, find_unused_parameters=True), or a loss that "
+                "depends on all parameters"
             )
         with torch.no_grad():
             for number in waiting:
                 self._send(number)
-            if self._replica.counted:
+            if self._replica.reduces_used_map:
                 flat = self._flat[0]
                 seen = torch.zeros(len(self._parameters), dtype=torch.int32, device=flat.device)
                 distributed.all_reduce(self._replica.group, seen)

@@ -53,7 +53,7 @@ def stored(tensor: torch.Tensor) -> tuple[int, int]:
 
 def assembled(like: torch.Tensor, values: torch.Tensor, indices: Iterable[torch.Tensor]) -> torch.Tensor:
     """Assemble a tensor with the layout and sizes of `like` from its parts, on the device of the values."""
-    how: dict[str, Any] = {"dtype": values.dtype, "layout": like.layout, "device": values.device}
+    factory_kwargs: dict[str, Any] = {"dtype": values.dtype, "layout": like.layout, "device": values.device}
     with without_modes(), torch.no_grad():
         if like.layout is torch.sparse_coo:
             (positions,) = indices
@@ -64,11 +64,11 @@ def assembled(like: torch.Tensor, values: torch.Tensor, indices: Iterable[torch.
                 positions,
                 values,
                 is_coalesced=like.is_coalesced(),
-                **how,
+                **factory_kwargs,
             )
             return made
         compressed, plain = indices
-        made = COMPRESSED_FROM_PARTS(compressed, plain, values, like.shape, **how)
+        made = COMPRESSED_FROM_PARTS(compressed, plain, values, like.shape, **factory_kwargs)
         return made
 
 

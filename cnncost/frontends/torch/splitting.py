@@ -93,12 +93,12 @@ def check_options(names: tuple[str, ...], *, plan: Any = None, mixed: Any = None
 def _shard(model: nn.Module, mesh: Any, chosen: dict[str, nn.Module], mixed: str | None) -> None:
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
-    how: dict[str, Any] = {"mesh": mesh}
+    options: dict[str, Any] = {"mesh": mesh}
     if mixed is not None:
-        how["mp_policy"] = MixedPrecisionPolicy(param_dtype=MIXED[mixed], reduce_dtype=torch.float32)
+        options["mp_policy"] = MixedPrecisionPolicy(param_dtype=MIXED[mixed], reduce_dtype=torch.float32)
     for module in chosen.values():
-        fully_shard(module, **how)
-    fully_shard(model, **how)
+        fully_shard(module, **options)
+    fully_shard(model, **options)
 
 
 def _blocks(model: nn.Module, pattern: str | None) -> dict[str, nn.Module]:

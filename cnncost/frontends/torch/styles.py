@@ -154,14 +154,14 @@ def _of_parts(model: nn.Module, plan: Mapping[str, Any], chosen: dict[str, Any],
         module = model.get_submodule(path)
         if word == "moe_tp_experts":
             pairs = product([name for name, _ in module.named_parameters(recurse=False)], plan.items())
-            words = {name: how for name, (pattern, how) in pairs if matching(pattern, f"{path}.{name}")}
-            for name, how in words.items():
+            words = {name: style for name, (pattern, style) in pairs if matching(pattern, f"{path}.{name}")}
+            for name, style in words.items():
                 tensor = getattr(module, name)
-                axis = split_axis(how, tensor.dim())
+                axis = split_axis(style, tensor.dim())
                 if axis is not None and tensor.shape[axis] % ranks:
                     raise InputError(
                         f"tp={ranks}: {path}.{name}: axis {axis} of {tuple(tensor.shape)}: expected a number of ranks "
-                        f"that divides it ({how})"
+                        f"that divides it ({style})"
                     )
             styles[path] = Experts(words)
         elif word == "mla_kv_a_proj":
@@ -222,9 +222,9 @@ def _shared(model: nn.Module, chosen: dict[str, Any]) -> dict[tuple[str, str], l
     for places in uses.values():
         if len(places) > 1 and any(path in chosen for path, _ in places):
             if len({_DIMS.get(str(chosen.get(path)), path) for path, _ in places}) > 1:
-                said = ", ".join(f"{path}: {chosen.get(path, 'not split')}" for path, _ in places)
+                by_path = ", ".join(f"{path}: {chosen.get(path, 'not split')}" for path, _ in places)
                 raise InputError(
-                    f"tp: modules that share one weight are split differently ({said}); expected a plan that splits "
+                    f"tp: modules that share one weight are split differently ({by_path}); expected a plan that splits "
                     "them along one axis, as embedding_rowwise and colwise_gather_output do"
                 )
             found[places[0]] = places[1:]

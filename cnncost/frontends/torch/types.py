@@ -61,8 +61,8 @@ def interned(
     grad: bool = False, stored: tuple[int, int] | None = None,
 ) -> Signature:  # fmt: skip
     """The interned signature with these fields; `stored` as in `SparseType`."""
-    how = (real, conjugated, grad)
-    key = (shape, stride, dtype, *how) if stored is None else (shape, stride, dtype, *how, stored)
+    flags = (real, conjugated, grad)
+    key = (shape, stride, dtype, *flags) if stored is None else (shape, stride, dtype, *flags, stored)
     found = _INTERNED.get(key)
     if found is None:
         found = _INTERNED[key] = Signature(_type(tuple(shape), dtype, stored), stride, dtype, real, conjugated, grad)

@@ -14,7 +14,7 @@ class Variable(NamedTuple):
 
 
 def value_of(variable: Variable) -> Any:
-    """A variable's value; ABSENT if it doesn't exist."""
+    """Return a variable's value; ABSENT if it doesn't exist."""
     owner, name = variable
     if type(owner) is dict:
         return owner.get(name, ABSENT)
@@ -39,14 +39,14 @@ def set_value(variable: Variable, value: Any) -> None:
             del owner.cell_contents
         else:
             owner.cell_contents = value
-    elif value is ABSENT:
+    elif value is ABSENT:  # through `type`, as the user's metaclass may define __setattr__ and __delattr__
         type.__delattr__(owner, name)
     else:
         type.__setattr__(owner, name, value)
 
 
-def described(variable: Variable) -> str:
-    """Description of a variable, such as `the global CACHE of net`, `the variable seen of a closure`."""
+def describe(variable: Variable) -> str:
+    """Return a description such as `the global CACHE of net` or `the variable count of a closure`."""
     owner, name = variable
     if type(owner) is dict:
         return f"the global {name} of {owner.get('__name__', '?')}"
@@ -58,4 +58,4 @@ def described(variable: Variable) -> str:
 ABSENT: Any = object()
 """Marks a variable that doesn't exist."""
 
-__all__ = ["ABSENT", "Variable", "described", "set_value", "value_of"]
+__all__ = ["ABSENT", "Variable", "describe", "set_value", "value_of"]

@@ -26,7 +26,7 @@ from cnncost.frontends.torch.iterators import Running, copy_of, is_iterator
 from cnncost.frontends.torch.kinds import ATOMS, of_system, slots
 from cnncost.frontends.torch.states import Drawn, Undo, closes, position, undo_of
 from cnncost.frontends.torch.surroundings import Reach
-from cnncost.frontends.torch.variables import ABSENT, described, set_value, value_of
+from cnncost.frontends.torch.variables import ABSENT, describe, set_value, value_of
 
 _MAX_WATCHED = 20_000
 """Maximum number of objects to watch."""
@@ -68,7 +68,7 @@ class Watch:
             if is_iterator(type(value)) and copy_of(value) is not None:
                 continue
             if type(value) not in ATOMS:
-                self._where = described(variable)
+                self._where = describe(variable)
                 self._watch_all(value)
         for value in reach.held:
             self._where = "an attribute or default argument of a function"
@@ -100,7 +100,7 @@ class Watch:
             if (now := value_of(variable)) is not value:
                 set_value(variable, value)
                 if now is not self._lent.get(i, ABSENT):
-                    changed[described(variable)] = None
+                    changed[describe(variable)] = None
         for kind, count in self._classes:
             for name in list(vars(kind))[count:]:
                 type.__delattr__(kind, name)

@@ -65,9 +65,9 @@ def _check(size: int, axes: dict[str, int], rank: int) -> None:
     if rank >= size:
         raise InputError(f"world: rank: expected one of the {size} ranks, 0 to {size - 1}, got {rank}")
     if prod(axes.values()) != size:
-        said = " × ".join(f"{name} {n}" for name, n in axes.items())
+        product = " × ".join(f"{name} {n}" for name, n in axes.items())
         raise InputError(
-            f"world: mesh: expected axes whose product is the size, {size}; got {said} = {prod(axes.values())}"
+            f"world: mesh: expected axes whose product is the size, {size}; got {product} = {prod(axes.values())}"
         )
     if not dist.is_available():
         raise InputError("world: this torch is built without torch.distributed; expected one with it")
