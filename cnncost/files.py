@@ -126,9 +126,9 @@ def _failure(target: Path, error: OSError) -> OutputError:
     folder = target.parent
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
         if folder.is_dir():
-            return OutputError(f"{target}: folder {folder} takes no new files; choose another place")
+            return OutputError(f"{target}: no new files can be created in the folder {folder}; choose another place")
         if folder.exists() or isinstance(error, NotADirectoryError):
-            return OutputError(f"{target}: {folder} is no folder; choose another place")
+            return OutputError(f"{target}: {folder} is not a folder; choose another place")
         return OutputError(f"{target}: folder {folder} does not exist; make it first: mkdir -p {folder}")
     if isinstance(error, PermissionError):
         return OutputError(f"{target}: folder {folder} may not be written to; choose another place")

@@ -82,7 +82,7 @@ def from_json(text: str) -> Graph:
 def _check_schema(schema: object) -> None:
     if schema != SCHEMA:
         older = isinstance(schema, int) and schema < SCHEMA
-        who = "an older cnncost, which described ops otherwise" if older else "a newer cnncost"
+        who = "an older cnncost, which described ops differently" if older else "a newer cnncost"
         raise GraphError(
             f"graph file: schema {schema}, this version reads {SCHEMA}; {who}, wrote it: record the model again"
         )

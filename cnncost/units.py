@@ -125,7 +125,7 @@ def parse_data(text: str) -> int:
     try:
         size = Decimal(number) * factors[unit.strip().lower()]
     except (InvalidOperation, KeyError):
-        raise ValueError(f"{text!r} is no size; expected for example 2GiB, 512MiB or 24GB") from None
+        raise ValueError(f"{text!r} is not a size; expected for example 2GiB, 512MiB or 24GB") from None
     if size < 1:
         raise ValueError(f"{text!r}: expected one byte or more")
     return int(size)

@@ -113,7 +113,7 @@ def test_max_batch_is_the_last_that_fits() -> None:
     ("call", "told"),
     [
         (lambda: cnncost.max_batch(net(), "1x3x8x8", device_memory="24"), "device_memory: expected a number of bytes"),
-        (lambda: cnncost.max_batch(net(), "1x3x8x8", device_memory="24 apples"), "is no size"),
+        (lambda: cnncost.max_batch(net(), "1x3x8x8", device_memory="24 apples"), "is not a size"),
         (lambda: cnncost.max_batch(net(), "1x3x8x8", device_memory=-1), "device_memory: expected a number of bytes"),
         (lambda: cnncost.max_batch(net(), "1x3x8x8", device_memory=True), "device_memory: expected a number of bytes"),
         (lambda: cnncost.max_batch(nn.Conv2d(3, 4, 3), "3x8x8", device_memory="1GB"), "3x8x8 has no batch axis"),

@@ -80,7 +80,7 @@ def read(path: str | Path) -> Table:
     """Read a table.
 
     Raises:
-        InputError: it can't be read, is no CSV with a column `model` and another one, has a column twice, a row without
+        InputError: it can't be read, isn't CSV with a column `model` and another one, has a column twice, a row without
             a model, or a row with more cells than there are columns. The message says the line.
     """
     try:

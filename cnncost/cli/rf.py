@@ -64,7 +64,7 @@ def command(
         from cnncost.report.field_table import unit_text
 
         text = unit_text(report.receptive_field(layers[0], _parsed(unit), image=image))
-        terminal.put(text, output, words=True)
+        terminal.put(text, output, for_people=True)
         return
     from cnncost.report.fields import growth
 

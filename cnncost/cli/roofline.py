@@ -78,7 +78,7 @@ device_file_option = click.option(
 )
 @click.option("--all", "everything", is_flag=True, help="Show all rows.")
 @click.option("--explain", "path", metavar="PATH", help="The formula of each op of a module, with its numbers.")
-@click.option("--epochs", type=float, metavar="N", help="With --examples: estimate a whole training of so many epochs.")
+@click.option("--epochs", type=float, metavar="N", help="With --examples: estimate a whole training of N epochs.")
 @click.option("--examples", type=int, metavar="N", help="With --epochs: the number of examples in an epoch.")
 @click.option(
     "--devices",
@@ -132,7 +132,7 @@ def command(
         draw(found, picture)
     rows = None if everything else top or (_ROWS if form == "text" else None)
     if path is not None:
-        terminal.put(render.explain(found, path), output, words=True)
+        terminal.put(render.explain(found, path), output, for_people=True)
     elif form in _VIEWERS:
         from cnncost.report.timeline import TIMELINES
 

@@ -82,19 +82,19 @@ def command(
     from cnncost.report import ranking
 
     form = _FORMATS.chosen(form, None if path is not None else output)
-    asked = ranking.ranking(sort, top)
-    if asked is not None:
+    requested = ranking.ranking(sort, top)
+    if requested is not None:
         _check_ranking(form, by, depth, path)
-        ranking.check(asked, by or "layer")
-    if form == SPEEDSCOPE.name and (by, depth, asked, columns, path) != (None,) * 5:
+        ranking.check(requested, by or "layer")
+    if form == SPEEDSCOPE.name and (by, depth, requested, columns, path) != (None,) * 5:
         raise click.UsageError(
             "--format speedscope has all modules and ops; leave out --by, --depth, --sort, --top, --columns, --explain"
         )
-    whole = _FORMATS[form].whole and asked is None
+    whole = _FORMATS[form].whole and requested is None
     if depth is not None and by is None and _FORMATS[form].tree and not whole:
         by = "module"  # levels are asked for: of markdown and LaTeX, too
     _check_view(_FORMATS[form], whole, by, depth, path)
-    by = by or (None if asked is None else "layer")
+    by = by or (None if requested is None else "layer")
     check_places(output)
     further = _further(columns)
     _check_columns(further, by)
@@ -108,17 +108,17 @@ def command(
     if "masks" in further:
         report = report.with_masks(further["masks"])
     if path is not None:
-        terminal.put(report.explain(path), output, words=True)
+        terminal.put(report.explain(path), output, for_people=True)
     elif form == "json":
         terminal.put(report.to_json(), output)
     elif form == SPEEDSCOPE.name:
         terminal.put(report.to_speedscope(), output)
     else:
         view = by or ("module" if form == "text" else "layer")
-        terminal.write(_document(report, whole, view, depth, asked), form, output)
+        terminal.write(_document(report, whole, view, depth, requested), form, output)
 
 
-def _document(report: Report, whole: bool, by: By, depth: int | None, asked: Ranking | None) -> Document:
+def _document(report: Report, whole: bool, by: By, depth: int | None, requested: Ranking | None) -> Document:
     """Return the interactive page if the format shows all views at once, else one view of the report."""
     if whole:
         from cnncost.report.interactive import interactive
@@ -126,7 +126,7 @@ def _document(report: Report, whole: bool, by: By, depth: int | None, asked: Ran
         return interactive(report, depth)
     from cnncost.report.document import document
 
-    return document(report, by, depth, asked)
+    return document(report, by, depth, requested)
 
 
 _WITH_COLUMNS = ("kernel", "stride", "input", "trainable")

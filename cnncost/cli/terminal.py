@@ -34,15 +34,15 @@ def echo(text: str, *, color: bool | None = None) -> None:
         click.echo(text, color=color)
 
 
-def put(text: str, output: str | None, *, words: bool = False) -> None:
-    """Write to a file or stdout, as UTF-8; with `words` (text of ours), stdout gets only characters of its encoding."""
+def put(text: str, output: str | None, *, for_people: bool = False) -> None:
+    """Write to a file or stdout, as UTF-8; with `for_people`, characters that stdout can't encode are replaced."""
     text = text.rstrip("\n") + "\n"
     if output is not None:
         from cnncost.files import write
 
         with stdout.restored():  # it may be /dev/stdout
             write(output, text)
-    elif words:
+    elif for_people:
         from cnncost.render.text import showable
 
         echo(showable(text, encoding()).removesuffix("\n"))

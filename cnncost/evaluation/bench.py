@@ -76,7 +76,7 @@ class Bench:
         return [row for row in self.rows if row.measured.timing is not None and row.measured.timing.noise]
 
     def failure(self) -> str:
-        """Return why nothing could be run if all rows failed, else an empty string. Out of memory is no failure."""
+        """Return why all rows failed; empty if one could be run. Running out of memory is not a failure."""
         if not self.rows or any(row.measured.status != "failed" for row in self.rows):
             return ""
         first = self.rows[0].measured

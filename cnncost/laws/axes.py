@@ -36,16 +36,16 @@ def axes_of(name: str, tensors: Sequence[Leaf], names: Sequence[str]) -> list[Ax
 def _standard(name: str, leaf: Leaf, tensors: Sequence[Leaf]) -> Axis | None:
     """Return the axis of one tensor that a name of `SYMBOLS` stands for, if it has one."""
     rank = len(leaf.shape)
-    image = not leaf.whole and (rank >= 4 or (leaf.listed and rank == 3))
+    image = not leaf.integral and (rank >= 4 or (leaf.listed and rank == 3))
     if name in {"height", "width"} and image:
         return Axis(leaf.place, rank - (2 if name == "height" else 1))
     if name == "depth" and image and rank == 5:
         return Axis(leaf.place, 2)
-    if name == "length" and not leaf.whole and rank == 3 and not leaf.listed:
+    if name == "length" and not leaf.integral and rank == 3 and not leaf.listed:
         return Axis(leaf.place, 2)
     if name == "sequence" and rank >= 2 and not image:
-        tokens = any(each.whole and len(each.shape) >= 2 for each in tensors)
-        if leaf.whole or not tokens:
+        tokens = any(each.integral and len(each.shape) >= 2 for each in tensors)
+        if leaf.integral or not tokens:
             return Axis(leaf.place, 1)
     return None
 

@@ -48,7 +48,7 @@ class Term(NamedTuple):
     Attributes:
         coefficient: its exact coefficient.
         powers: exponent by symbol; empty for the constant.
-        layers: share of each module's own ops in the coefficient; empty if the quantity is no sum over layers.
+        layers: share of each module's own ops in the coefficient; empty if the quantity is not a sum over layers.
     """
 
     coefficient: Fraction
@@ -102,7 +102,7 @@ class Law:
             known = name if name in self.names else dict(zip(self.symbols, self.names, strict=True)).get(name)
             if known is None:
                 near = suggestion(name, self.names) or f"; expected {', '.join(self.names)}"
-                raise InputError(f"{self.quantity}: {name} is no variable of this law{near}")
+                raise InputError(f"{self.quantity}: {name} is not a variable of this law{near}")
             if isinstance(size, bool) or not isinstance(size, int):
                 raise InputError(f"{self.quantity}: {name}: expected a whole number, got {size!r}")
             found[known] = size
@@ -131,7 +131,7 @@ class Law:
         """
         value = max(piece.at(point) for piece in self.pieces)
         if value.denominator != 1:
-            raise InputError(f"{self.quantity}: the formula gives {value} here, which is no cost")
+            raise InputError(f"{self.quantity}: the formula gives {value} here, which can't be a cost")
         return value.numerator
 
     def _outside(self, name: str, span: Span, size: int) -> str:

@@ -122,7 +122,7 @@ class Sampler:
         return {point: sample for (point, _), sample in sorted(self._known.items(), key=lambda each: each[0][1])}
 
     def seen(self) -> dict[Point, Sample]:
-        """Return the results of `known` that are no failures."""
+        """Return the results of `known` that are not failures."""
         return {point: sample for point, sample in self.known().items() if isinstance(sample, Sample)}
 
     def at(self, point: Point, full: bool = False) -> Sample | Failure:

@@ -62,7 +62,7 @@ def solve(laws: LawsData, budget: str, sizes: dict[str, int]) -> dict[str, Solut
         )
     for name in sizes:
         if name not in law.names:
-            raise InputError(f"solve: {name} is no variable of these laws; expected {', '.join(law.names)}")
+            raise InputError(f"solve: {name} is not a variable of these laws; expected {', '.join(law.names)}")
     at = tuple(sizes.get(v.name, v.base) for v in laws.variables)
     found: dict[str, Solution] = {}
     for index, variable in enumerate(laws.variables):

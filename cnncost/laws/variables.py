@@ -221,7 +221,9 @@ def is_keyword(name: str, ranged: bool, keywords: Mapping[str, Any], open_: bool
 def _is_space(axis: Axis, tensors: Sequence[Leaf]) -> bool:
     """Return whether it is a spatial axis: of an image, a volume or a sound, after batch and channels."""
     leaf = next((leaf for leaf in tensors if leaf.place == axis.place), None)
-    return leaf is not None and axis.number is not None and not leaf.whole and axis.number >= (1 if leaf.listed else 2)
+    return (
+        leaf is not None and axis.number is not None and not leaf.integral and axis.number >= (1 if leaf.listed else 2)
+    )
 
 
 def _range(request: VariableRequest, own: int | None) -> tuple[int, int, int]:

@@ -126,7 +126,7 @@ class Measures(TomlFile):
         # keys is the path of TOML keys to this table: a law may only stand under `beside`
         if "beside" not in keys:
             raise self.wrong(
-                keys, f"{keys[-1]}: a formula is no figure to hold against a printed one; put it beside it"
+                keys, f"{keys[-1]}: a formula can't be compared with a printed figure; put it beside the figure"
             )
         expected = '{ law = { model = "lenet300", quantity = "params" }, vary = "size+side=8..64" }'
         figure = self._model_figure(self.typed(table["law"], dict, (*keys, "law"), expected), (*keys, "law"))

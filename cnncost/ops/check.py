@@ -125,8 +125,8 @@ def _role_faults(kind: Kind, spec: OpSpec) -> Iterator[str]:
     for side, roles, types in (("inputs", kind.inputs, spec.inputs), ("outputs", kind.outputs, spec.outputs)):
         if not _match(roles, types):
             shapes = ", ".join(map(_shape, types)) or "none"
-            wanted = ", ".join(map(str, roles)) or "none"
-            yield f"{side} of kind {kind.name!r}: expected {wanted}; got {shapes}"
+            expected = ", ".join(map(str, roles)) or "none"
+            yield f"{side} of kind {kind.name!r}: expected {expected}; got {shapes}"
 
 
 def _match(roles: Sequence[Role], types: Sequence[TensorType]) -> bool:

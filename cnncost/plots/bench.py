@@ -8,7 +8,7 @@ from cnncost import units
 from cnncost.evaluation.bench import Bench
 from cnncost.evaluation.join import Joined
 from cnncost.evaluation.tables import case_name
-from cnncost.plots.marks import BOUNDS
+from cnncost.plots.marks import BOUND_COLOURS
 from cnncost.plots.picture import picture
 
 _NEAR = 0.8
@@ -96,4 +96,4 @@ def _first(row: Joined, rows: list[Joined]) -> bool:
 
 def _colours() -> list[str]:
     more = ["#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c564b", "#9467bd"]
-    return [*(colour for bound, colour in BOUNDS.items() if bound), *more] * 8
+    return [*(colour for bound, colour in BOUND_COLOURS.items() if bound), *more] * 8

@@ -10,17 +10,17 @@ from cnncost.plots.picture import DPI
 if TYPE_CHECKING:
     from matplotlib.transforms import BboxBase
 
-BOUNDS = {"compute": "#0072b2", "memory": "#d55e00", "launch": "#009e73", "": "#888888"}
+BOUND_COLOURS = {"compute": "#0072b2", "memory": "#d55e00", "launch": "#009e73", "": "#888888"}
 """Colours by what limits an op's predicted time."""
 
 
-def human_axis(axis: Any, name: str, written: Callable[[int], str] | None = None) -> None:
+def readable_axis(axis: Any, name: str, format_count: Callable[[int], str] | None = None) -> None:
     """Format an axis of counts, logarithmic or not, with readable ticks that all differ.
 
     Args:
         axis: the axis; its limits have to be final.
         name: the axis label.
-        written: returns a count as text; None: `12.0 M`, with as many digits as neighbouring ticks need to differ.
+        format_count: returns a count as text; None: `12.0 M`, with as many digits as neighbouring ticks need to differ.
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -31,8 +31,8 @@ def human_axis(axis: Any, name: str, written: Callable[[int], str] | None = None
         if decades < 2:  # powers of ten alone would leave the axis nearly without ticks
             axis.set_major_locator(LogLocator(subs=_WITHIN if high / low > _NARROW else _FINE))
     ticks = [round(tick) for tick in axis.get_majorticklocs() if low <= tick <= high and _is_whole(tick)]
-    say = written or _counts(ticks)
-    axis.set_major_formatter(FuncFormatter(lambda value, _: say(round(value)) if _is_whole(value) else ""))
+    formatted = format_count or _counts(ticks)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: formatted(round(value)) if _is_whole(value) else ""))
     axis.set_minor_formatter(NullFormatter())
 
 
@@ -63,14 +63,14 @@ def name_points(
 ) -> list[Any]:  # fmt: skip
     """Label each point without covering other labels or points: nearby, or further away with a line to it.
 
-    A line crosses no label, and no label a line. Call it last: the layout must not change afterwards.
+    Lines don't cross labels. Call it last: the layout must not change afterwards.
 
     Args:
         axes: the axes with the points.
         points: points by label.
         others: unlabelled points that must not be covered either.
         radii: radii of the dots in typographic points, by label; a label is placed outside of its dot.
-        texts: text that is there already.
+        texts: text that is already in the axes.
 
     Returns:
         The labels.

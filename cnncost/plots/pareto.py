@@ -9,7 +9,7 @@ from pathlib import Path
 from cnncost import units
 from cnncost.budget.compare import Compared
 from cnncost.budget.join import Quality
-from cnncost.plots.marks import human_axis, name_points
+from cnncost.plots.marks import name_points, readable_axis
 from cnncost.plots.picture import COLORS, picture
 
 _LARGEST = 900
@@ -36,8 +36,8 @@ def draw_pareto(rows: Sequence[Compared], path: str | Path) -> None:
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.margins(0.14)
-        human_axis(axes.xaxis, "parameters")
-        human_axis(axes.yaxis, "MACs")
+        readable_axis(axes.xaxis, "parameters")
+        readable_axis(axes.yaxis, "MACs")
         what = "peak memory of inference" if all(row.peak is not None for row in rows) else "bytes of the weights"
         names = _models_by_label(rows)
         axes.set_title(f"area: {what}, the largest {units.data(most)}; orange: Pareto front", fontsize=9, loc="left")
@@ -63,7 +63,7 @@ def draw_quality(rows: Sequence[Compared], quality: Quality, path: str | Path) -
             axes.scatter(_for_log_axis(row.macs), value, s=6, color=color, zorder=3)
         axes.set_xscale("log")
         axes.margins(0.14)
-        human_axis(axes.xaxis, "MACs")
+        readable_axis(axes.xaxis, "MACs")
         axes.set_ylabel(quality.words)
         front_text = "orange: Pareto front" if front else "no Pareto front"
         axes.set_title(f"area: parameters, the most {units.compact(most)}; {front_text}", fontsize=9, loc="left")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnncost import units
 from cnncost.passes.roofline import Predicted
-from cnncost.plots.marks import BOUNDS, name_points
+from cnncost.plots.marks import BOUND_COLOURS, name_points
 from cnncost.plots.picture import picture
 from cnncost.report import heading
 from cnncost.report.prediction import Prediction, Row, rows
@@ -107,7 +107,7 @@ def _dots(axes: Axes, dots: list[Row], seconds: float) -> None:
         of = [row.predicted for row in dots if row.predicted.bound == bound]
         if of:
             axes.scatter(
-                [p.intensity or 0.0 for p in of], [p.flops / p.seconds for p in of], color=BOUNDS[bound],
+                [p.intensity or 0.0 for p in of], [p.flops / p.seconds for p in of], color=BOUND_COLOURS[bound],
                 s=_areas(of, seconds), alpha=0.6, linewidths=0, label=f"{bound}-bound",
             )  # fmt: skip
     if dots:

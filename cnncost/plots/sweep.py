@@ -10,7 +10,7 @@ from cnncost import units
 from cnncost.budget import compare
 from cnncost.errors import InputError
 from cnncost.near import suggestion
-from cnncost.plots.marks import human_axis, name_points
+from cnncost.plots.marks import name_points, readable_axis
 from cnncost.plots.picture import COLORS, picture
 from cnncost.sweeps.figures import FIGURES
 
@@ -130,7 +130,7 @@ def _scale(axes: Any, axis: Any, name: str, values: Sequence[float]) -> None:
         axis.set_major_formatter(lambda value, _: units.si(value, "s"))
         axis.set_label_text(name)
     elif all(isinstance(value, int) for value in values):
-        human_axis(axis, _heading(name), units.data if _kind(name) == "bytes" else None)
+        readable_axis(axis, _heading(name), units.data if _kind(name) == "bytes" else None)
     else:
         axis.set_label_text(_heading(name))
 

@@ -117,7 +117,7 @@ SAFE = (NUMBERS | {"flag", "shapes", "tensors"}) - {"figure"}
 
 def missing(value: Any) -> bool:
     """Return whether a value is missing: None or NaN."""
-    return value is None or value != value  # noqa: PLR0124  # NaN is no number, and not equal to itself
+    return value is None or value != value  # noqa: PLR0124  # NaN is not equal to itself
 
 
 def show(kind: Kind, value: Any, empty: str = "", compact: bool = False) -> str:

@@ -23,19 +23,21 @@ _SHARE = parts.Column("share", "share of MACs", "share", bar=Bar(10, 24, "% of M
 
 
 @gc_disabled()
-def document(report: ReportData, by: By = "layer", depth: int | None = None, asked: Ranking | None = None) -> Document:
+def document(
+    report: ReportData, by: By = "layer", depth: int | None = None, requested: Ranking | None = None
+) -> Document:
     """Return a view as a document: the FLOP convention, a table with its total, notes, and the ops without a rule.
 
     Args:
         report: the report.
         by: the view: what a row of the table is.
         depth: levels of the module tree; by default as many as fit.
-        asked: order and number of the rows; None: all, in the model's order.
+        requested: order and number of the rows; None: all, in the model's order.
 
     Raises:
         CnncostError: no such `by`, or the view has no column to sort by as requested.
     """
-    rows, legend = entries(report, by, depth, asked)
+    rows, legend = entries(report, by, depth, requested)
     whole = "a module's row is the sum of the rows of the modules in it, and of what it runs itself"
     *remarks, biggest = _remarks(report)
     return Document(
@@ -45,14 +47,14 @@ def document(report: ReportData, by: By = "layer", depth: int | None = None, ask
         parts=(
             notes(heading.inputs(report), heading.CONVENTION, listed=False, shown="markup"),
             notes(heading.CONVENTION, style="note", shown="text", apart=False),
-            table(report, by, rows, kept=sorted_by(report, by, asked)),
+            table(report, by, rows, kept=sorted_by(report, by, requested)),
             notes(*remarks, biggest, *legend, whole if by == "module" else "", shown="markup"),
             Notes(
                 (*map(Note, remarks), Note(biggest, "biggest"), *(Note(line, "note") for line in legend)), shown="text"
             ),
             *_unknown(report),
             *placement_tables.tables(report),
-            data(report, by, asked),
+            data(report, by, requested),
         ),
         width=80,
         least=40,
@@ -90,26 +92,26 @@ def page(report: ReportData, depth: int | None = None, *, whole: bool = True, mo
 @gc_disabled()
 def to_text(
     report: ReportData, *, by: By = "module", depth: int | None = None, width: int | None = None, color: bool = False,
-    encoding: str = "utf-8", asked: Ranking | None = None,
+    encoding: str = "utf-8", requested: Ranking | None = None,
 ) -> str:  # fmt: skip
     """Return a view as text, by default as wide as the terminal.
 
     Raises:
         CnncostError: no such `by`, or the view has no column to sort by as requested.
     """
-    content = document(report, by, depth, asked)
+    content = document(report, by, depth, requested)
     return text.to_text(content, width or shutil.get_terminal_size().columns, color=color, encoding=encoding)
 
 
-def data(report: ReportData, by: By = "layer", asked: Ranking | None = None) -> Table:
+def data(report: ReportData, by: By = "layer", requested: Ranking | None = None) -> Table:
     """Return a view's rows for CSV and pandas: exact numbers, no total.
 
     Raises:
         CnncostError: no such `by`, or the view has no column to sort by as requested.
     """
     columns, rows = view(report, by)
-    if asked is not None:
-        rows = tuple([rows[index] for index in ranked(report, by, asked).order])
+    if requested is not None:
+        rows = tuple([rows[index] for index in ranked(report, by, requested).order])
     return parts.data_table([column.name for column in columns], ([c.of(row) for c in columns] for row in rows))
 
 
@@ -186,11 +188,11 @@ def _requested(report: ReportData, column: Column) -> bool:
 
 
 def _steps(
-    names: Sequence[str], texts: Sequence[str], asked: Sequence[str], late: Sequence[str], kept: str
+    names: Sequence[str], texts: Sequence[str], requested: Sequence[str], late: Sequence[str], kept: str
 ) -> Iterator[Narrower]:  # fmt: skip
     """Yield the steps that narrow the table down to 40 characters: which columns to drop or shorten next.
 
-    `names` are all columns, `texts` those whose text may be shortened, `asked` those that the user requested: they
+    `names` are all columns, `texts` those whose text may be shortened, `requested` those that the user requested: they
     are dropped late, as are `late`, which no step names. `kept`, by which rows are sorted, is the last one.
     """
 
@@ -202,7 +204,7 @@ def _steps(
     yield step(*(name for name in names if name not in _PLANNED and name not in late))
     yield step("buffers")
     yield step("bytes_read", "bytes_written")
-    yield step(*([] if "trainable" in asked else ["trainable_params"]))
+    yield step(*([] if "trainable" in requested else ["trainable_params"]))
     yield step("frozen_params")
     if "class" in names:
         yield step("kind")
@@ -213,7 +215,7 @@ def _steps(
     yield step(*late)
     yield step("class", "kind", "count", bar=4)
     yield step("share")
-    for name in ("flops", "input_shape", "trainable_params", "stride", "kernel") if asked else ():
+    for name in ("flops", "input_shape", "trainable_params", "stride", "kernel") if requested else ():
         yield step(name)
     if "receptive_field" in names:
         for name in ("start", "jump", "flops"):

@@ -28,7 +28,7 @@ class Entry(NamedTuple):
         name: displayed name; in a tree the last part of the path.
         row: its numbers.
         tail: note after the name: number of equal siblings, calls, `(not called)`.
-        level: level in the tree, from 0; None if the table is no tree.
+        level: level in the tree, from 0; None if the table is not a tree.
         full, full_tail: name and note for tables that don't show the tree: the whole path.
         style: `parent`, `own`, `biggest`, `total`, or empty.
     """
@@ -49,14 +49,14 @@ class Entries(NamedTuple):
     legend: list[str]
 
 
-def entries(report: ReportData, by: By, depth: int | None, asked: Ranking | None = None) -> Entries:
+def entries(report: ReportData, by: By, depth: int | None, requested: Ranking | None = None) -> Entries:
     """Return the displayed rows of a view.
 
     Raises:
         CnncostError: no such `by`, or the view has no column to sort by as requested.
     """
-    if asked is not None:
-        rows, legend = _ranked(report, by, asked)
+    if requested is not None:
+        rows, legend = _ranked(report, by, requested)
     else:
         rows, legend = _tree(report, depth) if by == "module" else _flat(report, by)
     if any(row.tail.endswith(_STATUS_NOTES["used"]) for row in rows):
@@ -83,8 +83,8 @@ def _flat_legend(shown: list[Entry], by: By) -> list[str]:
     return [f"each row is one call of a module{own}"] if by == "layer" else []
 
 
-def _ranked(report: ReportData, by: By, asked: Ranking) -> Entries:
-    ranking = ranked(report, by, asked)
+def _ranked(report: ReportData, by: By, requested: Ranking) -> Entries:
+    ranking = ranked(report, by, requested)
     rows, _ = _flat(report, by)
     shown = [rows[index] for index in ranking.order]
     legend = _flat_legend(shown, by)

@@ -13,7 +13,7 @@ from cnncost.report.data import ReportData
 def exchanges(report: ReportData) -> Iterator[Part]:
     """Yield a table with a row for each collective, group and phase; nothing if the model is not split."""
     if report.communication:
-        yield Heading("communication of this rank, by the ring")
+        yield Heading("communication of this rank (ring algorithm)")
         yield Table(
             (
                 Column("run", "run"), Column("phase", "phase"), Column("collective", "collective"),

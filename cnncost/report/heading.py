@@ -51,7 +51,7 @@ def sent(report: ReportData) -> list[str]:
             counts[key] = counts.get(key, 0) + each.calls
         parts = [f"{n} {name} over {group} ({ranks} ranks)" for (name, group, ranks), n in counts.items()]
         total = units.data(sum(each.sent for each in exchanges))
-        lines.append(f"one rank of a split model; {run} sends {total} by the ring: {', '.join(parts)}")
+        lines.append(f"one rank of a split model; {run} sends {total} (ring algorithm): {', '.join(parts)}")
     return lines
 
 

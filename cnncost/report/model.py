@@ -116,7 +116,7 @@ class Report(ReportData):
         from cnncost.report.ranking import ranking
         from cnncost.report.table import to_pandas
 
-        return to_pandas(self, asked=ranking(sort, top))
+        return to_pandas(self, requested=ranking(sort, top))
 
     def to_markdown(self, *, sort: str | None = None, top: int | None = None) -> str:
         """The layers as a markdown table under a heading with inputs and units.
@@ -159,14 +159,14 @@ class Report(ReportData):
         from cnncost.report.document import data, document
         from cnncost.report.ranking import ranking
 
-        asked = ranking(sort, top)
+        requested = ranking(sort, top)
         if form == "csv":  # to build the table for people, too, would more than double the time
-            return rendered(Document("summarize", parts=(data(self, asked=asked),)), form)
-        if FORMATS[form].whole and asked is None:
+            return rendered(Document("summarize", parts=(data(self, requested=requested),)), form)
+        if FORMATS[form].whole and requested is None:
             from cnncost.report.interactive import interactive
 
             return rendered(interactive(self), form)
-        return rendered(document(self, asked=asked), form)
+        return rendered(document(self, requested=requested), form)
 
     @classmethod
     def from_json(cls, text: str) -> Report:

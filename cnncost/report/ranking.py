@@ -72,26 +72,28 @@ class Ranked(NamedTuple):
         return f"{units.exact(self.left)} more"
 
 
-def check(asked: Ranking, by: By) -> None:
+def check(requested: Ranking, by: By) -> None:
     """Reject a column that the view never has, before any model is analyzed.
 
     Raises:
         CnncostError: no such column, or it can't be sorted by.
     """
-    if asked.sort is not None:
+    if requested.sort is not None:
         columns = OP if by == "op" else LAYER
-        normalized = _normalized(asked.sort)
+        normalized = _normalized(requested.sort)
         # optional columns can only be checked against a report: `_column` does
         if by == "op" or not any(normalized in _names(each) for each in FURTHER):
-            _sortable_named(normalized, asked.sort, columns)
+            _sortable_named(normalized, requested.sort, columns)
 
 
-def sorted_by(report: ReportData, by: By, asked: Ranking | None) -> str:
+def sorted_by(report: ReportData, by: By, requested: Ranking | None) -> str:
     """Return the name of the column that the user wants rows to be sorted by; empty if none was named."""
-    return _column(report, table(report, by)[0], asked.sort).name if asked is not None and asked.sort else ""
+    return (
+        _column(report, table(report, by)[0], requested.sort).name if requested is not None and requested.sort else ""
+    )
 
 
-def ranked(report: ReportData, by: By, asked: Ranking) -> Ranked:
+def ranked(report: ReportData, by: By, requested: Ranking) -> Ranked:
     """Sort a view's rows; ties go to most MACs, most FLOPs, then to the first.
 
     Raises:
@@ -102,7 +104,7 @@ def ranked(report: ReportData, by: By, asked: Ranking) -> Ranked:
             "sort and top are for layers or ops: modules contain each other, and their rows don't add up"
         )
     columns, rows = table(report, by)
-    column = _column(report, columns, asked.sort)
+    column = _column(report, columns, requested.sort)
 
     def size(index: int) -> tuple[Any, ...]:
         row: Any = rows[index]
@@ -110,7 +112,7 @@ def ranked(report: ReportData, by: By, asked: Ranking) -> Ranked:
         return (-1 if value is None else value, row.macs, row.flops)
 
     order = sorted(range(len(rows)), key=size, reverse=True)  # stable: the first of equal rows stays first
-    shown = tuple(order[: asked.top])
+    shown = tuple(order[: requested.top])
     left = [rows[index] for index in order[len(shown) :]]
     return Ranked(shown, _summed(left) if left else None, len(left), column)
 

@@ -96,7 +96,7 @@ def statistics(kind: Any) -> dict[str, Statistic]:
     in the order of their declarations.
 
     Raises:
-        TypeError: `after` is no column of the class.
+        TypeError: `after` is not a column of the class.
     """
     fields: list[tuple[str, Statistic]] = [
         (f.name, f.metadata["statistic"]) for f in dataclasses.fields(kind) if "statistic" in f.metadata
@@ -106,8 +106,8 @@ def statistics(kind: Any) -> dict[str, Statistic]:
             columns = [each for each, _ in fields]
             if value.about.after not in columns:
                 raise TypeError(
-                    f"{kind.__name__}.{name}: after={value.about.after!r} is no column of {kind.__name__}, or one that "
-                    f"is declared further below; expected one of {', '.join(columns)}"
+                    f"{kind.__name__}.{name}: after={value.about.after!r} is not a column of {kind.__name__}, or one "
+                    f"that is declared further below; expected one of {', '.join(columns)}"
                 )
             place = columns.index(value.about.after)
             end, behind = place + 1, {value.about.after}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def to_pandas(report: ReportData, *, by: By = "layer", asked: Ranking | None = None) -> pd.DataFrame:
+def to_pandas(report: ReportData, *, by: By = "layer", requested: Ranking | None = None) -> pd.DataFrame:
     """The rows as a DataFrame, columns as in CSV; `attrs` hold model, inputs and convention.
 
     Raises:
@@ -30,7 +30,7 @@ def to_pandas(report: ReportData, *, by: By = "layer", asked: Ranking | None = N
         missing = first.name or "pandas"
         what = "pandas is" if missing == "pandas" else f"{missing}, which pandas needs, is"
         raise MissingPackageError(f"to_pandas: {what} not installed; pip install {missing}") from None
-    table = data(report, by, asked)
+    table = data(report, by, requested)
     values = {column.name: [csv_cell(row.cells[i]) for row in table.rows] for i, column in enumerate(table.columns)}
     frame = pd.DataFrame(values)
     frame.attrs = {"model": report.model, "inputs": heading.inputs(report), "convention": heading.CONVENTION}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cnncost.errors import InputError
+from cnncost.sources.sizes import is_arguments
 
 
 def with_tensors(inputs: Any, where: str = "inputs") -> Any:
@@ -24,8 +25,7 @@ def with_tensors(inputs: Any, where: str = "inputs") -> Any:
     if kind in (tuple, list):
         items = [with_tensors(item, f"{where}[{i}]") for i, item in enumerate(inputs)]
         return kind(items) if any(new is not old for new, old in zip(items, inputs, strict=True)) else inputs
-    # an `Arguments` of the front end, recognized by its attributes: importing the class would import torch
-    if isinstance(inputs, tuple) and hasattr(inputs, "positional") and hasattr(inputs, "named"):
+    if is_arguments(inputs):
         positional, named = with_tensors(inputs.positional, where), with_tensors(inputs.named, where)
         same = positional is inputs.positional and named is inputs.named
         return inputs if same else kind(positional, named)

@@ -6,7 +6,7 @@ from typing import Any
 
 from cnncost.errors import InputError
 from cnncost.shapes import TensorText, looks_like_shape, parse_shape
-from cnncost.sources.sizes import has_named, leaves, rebuilt, shape_of
+from cnncost.sources.sizes import is_arguments, leaves, rebuilt, shape_of
 
 
 def with_batch(inputs: Any, batch: int) -> Any:
@@ -48,7 +48,7 @@ def _set(inputs: Any, batch: int, images: bool) -> tuple[Any, bool]:
         return _set(parse_shape(inputs), batch, images) if looks_like_shape(inputs) else (inputs, False)
     if isinstance(inputs, TensorText):
         return TensorText((batch, *inputs.shape[1:]), inputs.dtype) if inputs.shape else inputs, True
-    if has_named(inputs):
+    if is_arguments(inputs):
         positional, named = (_set_in(each, batch, images) for each in (inputs.positional, inputs.named))
         return type(inputs)(positional[0], named[0]), positional[1] or named[1]
     if isinstance(inputs, (tuple, list)) and inputs and all(isinstance(size, int) for size in inputs):
@@ -94,7 +94,7 @@ def _is_packed(container: Any) -> bool:
 
 
 def _repeated(value: Any, batch: int) -> Any:
-    """Return a tensor with `batch` examples, repeating its own cyclically; None if the value is no tensor."""
+    """Return a tensor with `batch` examples, repeating its own cyclically; None if the value is not a tensor."""
     import torch
 
     if not isinstance(value, torch.Tensor):

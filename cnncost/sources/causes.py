@@ -34,8 +34,8 @@ def with_root(error: BaseException) -> str:
     return text if first is error or one_line(first) in text else f"{text} (the root cause: {below})"
 
 
-def missing(error: BaseException) -> str:
-    """Return advice on a module that was not found, the root cause of an error; empty for another root cause."""
+def import_advice(error: BaseException) -> str:
+    """Return advice on an error whose root cause is that a module was not found; empty for other errors."""
     first = root(error)
     if not isinstance(first, ModuleNotFoundError) or not first.name:
         return ""

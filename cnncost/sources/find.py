@@ -79,7 +79,7 @@ def _loader(spec: str) -> Callable[[str], ModelSource]:
 def _module_for(spec: str) -> str:
     """Return the module of this package that handles a MODEL.
 
-    Prefixes are looked at before endings, as `hf:path/to/config.json` is no saved report.
+    Prefixes are checked before file endings, as `hf:path/to/config.json` is not a saved report.
     """
     for prefix, module in _LIBRARIES.items():
         if spec.startswith(prefix):

@@ -100,13 +100,13 @@ def _tensor(value: dict[str, Any], where: str) -> TensorText | Values:
     if not isinstance(shape, list) or not all(type(size) is int and 0 < size < _SIZE_LIMIT for size in shape):
         raise InputError(
             f"--inputs-json: {where}.shape: expected a list of whole numbers from 1 to 2^63, got "
-            f'{json.dumps(shape)[:60]}; an argument that is no tensor but has "shape" is {{"literal": …}}'
+            f'{json.dumps(shape)[:60]}; pass a dict that is not a tensor, but has a "shape", as {{"literal": …}}'
         )
     return TensorText(tuple(shape), dtype)
 
 
 def to_inputs(parsed: Any) -> Any:
-    """Return the result of `parse` as inputs for `analyze`. Raises InputError for values that make no tensor."""
+    """Return the result of `parse` as inputs for `analyze`. Raises InputError for values that can't become a tensor."""
     if isinstance(parsed, dict):
         return {name: _to_input(value, name) for name, value in parsed.items()}
     return tuple(_to_input(value, f"[{i}]") for i, value in enumerate(parsed))
@@ -134,6 +134,6 @@ def _to_tensor(values: Values, where: str) -> Any:
         return torch.tensor(values.values, dtype=dtype)
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
         raise InputError(
-            f"--inputs-json: {where}.values: make no tensor ({str(error).splitlines()[0]}); expected numbers, or "
-            "lists of equal length"
+            f"--inputs-json: {where}.values: can't become a tensor ({str(error).splitlines()[0]}); expected numbers, "
+            "or lists of equal length"
         ) from None

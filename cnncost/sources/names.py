@@ -24,7 +24,7 @@ def matching(text: str) -> list[str]:
 
     Raises:
         MissingPackageError: the pattern is for a package that is not installed.
-        SourceError: no name matches, or a name without wildcards is no model; the message suggests similar names.
+        SourceError: no name matches, or a name without wildcards is not a model; the message suggests similar names.
     """
     if not is_pattern(text):
         find(text)

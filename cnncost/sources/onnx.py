@@ -26,7 +26,8 @@ def load(spec: str) -> ModelSource:
         from cnncost.frontends.onnx import read
     except ModuleNotFoundError as error:
         raise MissingPackageError(
-            f"{spec}: ONNX files need the packages onnx and {error.name}; install both by: pip install 'cnncost[onnx]'"
+            f"{spec}: ONNX files need the packages onnx and {error.name}; "
+            "install both with: pip install 'cnncost[onnx]'"
         ) from error
     model = read(spec)
 

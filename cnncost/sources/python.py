@@ -15,7 +15,7 @@ from typing import Any
 from cnncost.errors import SourceError
 from cnncost.near import suggestion
 from cnncost.sources import not_models
-from cnncost.sources.causes import missing, with_root
+from cnncost.sources.causes import import_advice, with_root
 from cnncost.sources.neighbours import importable, is_user_code
 from cnncost.sources.source import ModelSource
 
@@ -211,7 +211,7 @@ def _import_errors(spec: str) -> Iterator[None]:
     except SyntaxError as error:
         raise SourceError(f"{spec}: syntax error in {error.filename}:{error.lineno}: {error.msg}") from error
     except ModuleNotFoundError as error:
-        raise SourceError(f"{spec}: {error}{missing(error)}") from error
+        raise SourceError(f"{spec}: {error}{import_advice(error)}") from error
     except (Exception, SystemExit) as error:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
         frames = [f for f in frames if is_user_code(f.filename)] or frames

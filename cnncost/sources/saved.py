@@ -15,7 +15,7 @@ def load(spec: str) -> ModelSource:
     """Return the source of a saved report; building it raises an error that asks for the model.
 
     Raises:
-        SourceError: the file can't be read, or is no report; the message says what it is instead.
+        SourceError: the file can't be read, or is not a report; the message says what it is instead.
     """
     _recognize(spec, _text(spec))
 
@@ -47,7 +47,7 @@ def _text(spec: str) -> str:
 
 
 def _recognize(spec: str, text: str) -> None:
-    """Raise SourceError for JSON that is no report, so that this error comes before one on options."""
+    """Raise SourceError for JSON that is not a report, so that this error comes before one on options."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):

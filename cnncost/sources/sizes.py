@@ -24,13 +24,13 @@ class Leaf(NamedTuple):
     Attributes:
         place: where it is.
         shape: its shape.
-        whole: whether its dtype is an integer or bool, as of token ids.
+        integral: whether its dtype is an integer or bool, as of token ids.
         listed: whether it is an item of a list, as a detector's images are.
     """
 
     place: Place
     shape: tuple[int, ...]
-    whole: bool
+    integral: bool
     listed: bool
 
 
@@ -51,7 +51,7 @@ def leaves(inputs: Any) -> list[Leaf]:
 def _walk(value: Any, place: Place, listed: bool, leaves: list[Leaf]) -> None:
     shape = shape_of(value)
     if shape is not None:
-        leaves.append(Leaf(place, shape, _is_whole(value), listed))
+        leaves.append(Leaf(place, shape, _is_integral(value), listed))
         return
     for key, item in _items(value):
         _walk(item, (*place, key), isinstance(value, list), leaves)
@@ -59,15 +59,15 @@ def _walk(value: Any, place: Place, listed: bool, leaves: list[Leaf]) -> None:
 
 def _items(value: Any) -> list[tuple[int | str, Any]]:
     """Return (index or key, item) for each item of a container or of `cnncost.arguments`; empty for other values."""
-    if has_named(value):
+    if is_arguments(value):
         return [*enumerate(value.positional), *value.named.items()]
     if isinstance(value, Mapping):
         return [(str(name), item) for name, item in value.items()]
     return list(enumerate(value)) if isinstance(value, (tuple, list)) else []
 
 
-def has_named(value: Any) -> bool:
-    """Return whether a value holds positional and keyword arguments, as made by `cnncost.arguments`."""
+def is_arguments(value: Any) -> bool:
+    """Return whether a value is from `cnncost.arguments`, by its attributes: importing its class would import torch."""
     return isinstance(value, tuple) and hasattr(value, "positional") and hasattr(value, "named")
 
 
@@ -78,7 +78,7 @@ def shape_of(value: Any) -> tuple[int, ...] | None:
     if isinstance(value, TensorText):
         return value.shape
     if isinstance(value, (tuple, list)):
-        plain = bool(value) and not has_named(value) and all(type(size) is int for size in value)
+        plain = bool(value) and not is_arguments(value) and all(type(size) is int for size in value)
         return tuple(value) if plain else None
     return tuple(value.shape) if _is_tensor(value) else None
 
@@ -90,7 +90,7 @@ def _is_tensor(value: Any) -> bool:
     )
 
 
-def _is_whole(value: Any) -> bool:
+def _is_integral(value: Any) -> bool:
     """Return whether the dtype of a tensor or shape string is an integer or bool; a plain shape has none."""
     if isinstance(value, str):
         value = parse_shape(value)
@@ -117,7 +117,7 @@ def _resized(value: Any, place: Place, sizes: Mapping[Axis, int]) -> Any:
     own = {axis.number: size for axis, size in sizes.items() if axis.place == place}
     if shape_of(value) is not None:
         return _with_axes(value, {index: size for index, size in own.items() if index is not None}) if own else value
-    if has_named(value):
+    if is_arguments(value):
         positional = [_resized(item, (*place, i), sizes) for i, item in enumerate(value.positional)]
         named = {name: _resized(item, (*place, name), sizes) for name, item in value.named.items()}
         return type(value)(tuple(positional), named)

@@ -122,10 +122,10 @@ class ModelSource:
         return importable(self.folder)
 
     def _failure(self, error: BaseException) -> str:
-        from cnncost.sources.causes import missing, with_root
+        from cnncost.sources.causes import import_advice, with_root
 
         arguments = ", ".join(f"{k}={v!r}" for k, v in self.arguments.items())
-        hint = self._arguments_hint() if isinstance(error, TypeError) else missing(error)
+        hint = self._arguments_hint() if isinstance(error, TypeError) else import_advice(error)
         built = f"building it with ({arguments})" if arguments else "building it"
         return f"{self.text}: {built} failed{place_of(error)}: {with_root(error)}{hint}"
 

@@ -92,7 +92,7 @@ def chosen(names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the requested columns in their order; `all` stands for all of them, an empty tuple for the default ones.
 
     Raises:
-        InputError: a name that is no figure.
+        InputError: a name is not that of a figure.
     """
     if not names:
         return USUAL

@@ -23,7 +23,7 @@ from cnncost.verify.nodes import macs
 from cnncost.verify.reasons import reason
 from cnncost.verify.result import PeerCount, Verification
 
-INSTALL = "not installed; install it by: pip install onnx-tool"
+INSTALL = "not installed; install it with: pip install onnx-tool"
 _PER_OUTPUT = {
     "Add": 1, "Sub": 1, "Mul": 1, "Relu": 1, "Max": 1, "Min": 1, "Neg": 1, "Abs": 1, "Div": 4, "Reciprocal": 4,
     "Clip": 2, "LeakyRelu": 2, "PRelu": 2, "HardSigmoid": 4, "HardSwish": 5, "Sqrt": 24, "Pow": 32, "Exp": 32,
@@ -50,7 +50,7 @@ def verified(name: str, graph: Graph, inputs: dict[str, Any], seconds: float) ->
 
 
 def _count(path: str, graph: Graph, inputs: dict[str, Any]) -> PeerCount:
-    peer, run = "onnx-tool", "by its own shapes"
+    peer, run = "onnx-tool", "with its own shape inference"
     try:
         import onnx_tool
     except ImportError:
@@ -111,7 +111,7 @@ def _gemm(op: str, node: Node) -> Expected:
 def _matmul(op: str, node: Node) -> Expected:
     w = node.spec.inputs[1].shape
     inner = w[-2] if len(w) > 1 else 1
-    return Expected(op, node.spec.outputs[0].numel * inner, "1 per MAC, but 1 per output by a vector")
+    return Expected(op, node.spec.outputs[0].numel * inner, "1 per MAC, but 1 per output of a product with a vector")
 
 
 def _lstm(op: str, node: Node) -> Expected:

@@ -31,12 +31,12 @@ _COUNTED = {
     "linear": "2 per MAC; bias additions are left out",
     "matmul": "2 per MAC; the addend is left out",
     "attention": "2 per MAC of both products; scaling, mask and softmax are left out",
-    "recurrent": "2 per MAC, as its steps come apart into addmm; gates and biases are left out",
+    "recurrent": "2 per MAC, as its steps decompose into addmm; gates and biases are left out",
 }
 
 
 def family(op: str) -> str:
-    """Return the group in which an op of the counter's is compared: strides and bias decide if `mm` or `addmm` runs."""
+    """Return the group in which the count of an op is compared: strides and bias decide if `mm` or `addmm` runs."""
     name = op.removeprefix("aten.")
     if name in _CONVOLUTIONS:
         return CONVOLUTIONS
@@ -52,7 +52,7 @@ def families(by_op: Mapping[str, int]) -> dict[str, int]:
 
 
 def expected(node: Node) -> Expected:
-    """Return the counter's predicted number for a node. Vector products are predicted in sum, from the ops that ran."""
+    """Return the counter's predicted number for a node. Those with vectors are predicted as one sum, from what ran."""
     kind, name, products = node.spec.kind, op_name(node), macs(node)
     if not products:
         return Expected("", 0, NO_FORMULA)

@@ -49,8 +49,8 @@ class MobileNet(Chain):
     def __init__(self, *, num_classes: int = 1000, in_channels: int = 3, width: float = 1.0) -> None:
         maps = scaled(FIRST_MAPS, width)
         features: OrderedDict[str, nn.Module] = OrderedDict(conv1=_convolution(in_channels, maps, 3, stride=2))
-        for number, (wanted, stride) in enumerate(BLOCKS, start=1):
-            out_maps = scaled(wanted, width)
+        for number, (unscaled, stride) in enumerate(BLOCKS, start=1):
+            out_maps = scaled(unscaled, width)
             features[f"depthwise{number}"] = _convolution(maps, maps, 3, stride, groups=maps)
             features[f"pointwise{number}"] = _convolution(maps, out_maps, 1)
             maps = out_maps

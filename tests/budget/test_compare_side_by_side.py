@@ -78,9 +78,9 @@ def test_an_axis_has_numbers_on_it_that_differ(low, high, scale):
     axes = figure.add_subplot()
     axes.set_xscale(scale)
     axes.set_xlim(low, high)
-    from cnncost.plots.marks import human_axis
+    from cnncost.plots.marks import readable_axis
 
-    human_axis(axes.xaxis, "MACs")
+    readable_axis(axes.xaxis, "MACs")
     ticks = [tick for tick in axes.xaxis.get_majorticklocs() if low <= tick <= high]
     shown = [text for tick in ticks if (text := axes.xaxis.get_major_formatter()(tick, None))]
     assert shown

@@ -51,6 +51,6 @@ def test_commands_work(ran):
 
 def test_an_onnx_file_says_what_is_missing(ran):
     assert ran.stderr == (
-        "cnncost: lenet5.onnx: ONNX files need the packages onnx and numpy; install both by: "
+        "cnncost: lenet5.onnx: ONNX files need the packages onnx and numpy; install both with: "
         "pip install 'cnncost[onnx]'\n"
     )

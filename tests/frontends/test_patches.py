@@ -1,5 +1,6 @@
 """Attributes of torch, Python and libraries that are patched during an analysis, and that all are restored."""
 
+import importlib
 import sys
 import threading
 from contextlib import contextmanager
@@ -330,6 +331,37 @@ def test_an_import_in_forward_finds_the_originals(sets, tmp_path, monkeypatch):
     assert len(found) > 30
     assert [n for owner, n, value in found if value is not before[owner, n] and before[owner, n] is not ABSENT] == []
     assert [n for owner, n, value in found if value is not None and before[owner, n] is ABSENT] == []
+
+
+WAYS_TO_IMPORT = {
+    "fromlist by name": lambda: __import__("somewhere.part", fromlist=["WIDTH"]),
+    "globals and level by name": lambda: sys.modules[
+        __import__("somewhere.part", globals=globals(), level=0).part.__name__
+    ],
+    "all by position": lambda: __import__("somewhere.part", globals(), locals(), ["WIDTH"], 0),
+    "import_module": lambda: importlib.import_module("somewhere.part"),
+    "a package by position": lambda: importlib.import_module(".part", "somewhere"),
+    "a package by name": lambda: importlib.import_module(".part", package="somewhere"),
+}
+
+
+@pytest.mark.parametrize("load", WAYS_TO_IMPORT.values(), ids=WAYS_TO_IMPORT)
+def test_forward_may_import_in_any_way(tmp_path, monkeypatch, load):
+    (tmp_path / "somewhere").mkdir()
+    (tmp_path / "somewhere" / "__init__.py").touch()
+    (tmp_path / "somewhere" / "part.py").write_text("WIDTH = 5\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("somewhere", "somewhere.part"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    class Imports(nn.Module):
+        def forward(self, x):
+            return x.new_zeros(load().WIDTH) + 1
+
+    report = cnncost.analyze(Imports(), X)
+    for name in ("somewhere", "somewhere.part"):
+        del sys.modules[name]
+    assert report.totals.flops == 5
 
 
 def test_building_replaces_functions_of_init():

@@ -95,7 +95,10 @@ OF = '{ model = "fc10", quantity = "macs" }'
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (f'exact = {{ law = {OF}, vary = "batch" }}', "is no figure to hold against a printed one; put it beside it"),
+        (
+            f'exact = {{ law = {OF}, vary = "batch" }}',
+            "can't be compared with a printed figure; put it beside the figure",
+        ),
         (f'beside = [{{ what = "b", exact = {{ law = {OF} }} }}]', "vary: missing"),
         (f'beside = [{{ what = "b", exact = {{ law = {OF}, vary = "batch=2..1" }} }}]', "expected a smaller size"),
         (f'beside = [{{ what = "b", exact = {{ law = {OF}, vry = "batch" }} }}]', "did you mean vary"),

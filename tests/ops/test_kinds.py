@@ -253,5 +253,5 @@ def test_random_networks_fit(drawn):
 @pytest.mark.parametrize("name", ["no_module.conv", "space.no_rule", "space"])
 def test_a_declared_dependency_rule_that_does_not_exist_is_named(name, monkeypatch):
     monkeypatch.setitem(REACHES, "test::unruly", name)
-    with pytest.raises(RuleError, match=rf"reach='{name}' is no rule of cnncost.ops.reach; expected a function"):
+    with pytest.raises(RuleError, match=rf"reach='{name}' is not a rule in cnncost.ops.reach; expected a function"):
         reach_of(spec("test::unruly", [t(2)], [t(2)]))

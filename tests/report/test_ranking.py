@@ -72,7 +72,7 @@ def test_what_has_no_rule_keeps_its_mark(report, by):
     found = ranked(odd, by, Ranking("macs", 1))
     assert isinstance(found.rest, Totals)
     assert found.rest.lower_bound is True
-    text = to_text(odd, by=by, width=160, asked=Ranking("macs", 1))
+    text = to_text(odd, by=by, width=160, requested=Ranking("macs", 1))
     (line,) = [
         line for line in text.splitlines() if " more " in line and "lower bounds" not in line and "sum" not in line
     ]
@@ -95,7 +95,7 @@ def test_every_format(net):
     assert [row["path"] for row in rows] == ["0", "5"]
     assert list(net.to_pandas(sort="params")["params"]) == [112, 72, 40, 0, 0, 0, 0]
     assert net.to_csv() != net.to_csv(sort="params")
-    for text in (net.to_markdown(top=2), net.to_html(top=2), to_text(net, by="layer", asked=Ranking(None, 2))):
+    for text in (net.to_markdown(top=2), net.to_html(top=2), to_text(net, by="layer", requested=Ranking(None, 2))):
         assert "5 more" in text
         assert "sorted by MACs, largest first; 5 more: the sum of the others" in text
     assert "<details" not in net.to_html(sort="params")
@@ -104,7 +104,7 @@ def test_every_format(net):
 
 
 def test_the_bar_is_of_the_largest_layer_not_of_the_others():
-    text = to_text(cnncost.analyze("resnet18"), by="layer", width=100, asked=Ranking(None, 3))
+    text = to_text(cnncost.analyze("resnet18"), by="layer", width=100, requested=Ranking(None, 3))
     lines = {line.split()[0]: line.count("█") for line in text.splitlines() if "%" in line}
     assert lines["conv1"] > 10
     assert lines["71"] == lines["total"] == 0

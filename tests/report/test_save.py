@@ -41,7 +41,7 @@ REFUSED = [
     pytest.param("missing/r.md", r"folder .*missing does not exist; make it first: mkdir -p ", id="a missing folder"),
     pytest.param("folder.md", r"is a folder; name a file in it", id="a folder"),
     pytest.param("folder", r"folder: is a folder; name a file in it", id="a folder without ending"),
-    pytest.param("file.txt/r.md", r"file.txt is no folder", id="a file where a folder should be"),
+    pytest.param("file.txt/r.md", r"file.txt is not a folder", id="a file where a folder should be"),
     pytest.param("x" * 300 + ".md", r"could not be written: File name too long", id="too long a name"),
 ]
 

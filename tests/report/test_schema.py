@@ -81,7 +81,7 @@ half.blocks.requires_grad_(False)
 half = cnncost.analyze(half, (2, 8))
 
 def sorted_text(name, width):
-    return document.to_text(report, by="layer", width=width, asked=Ranking(name))
+    return document.to_text(report, by="layer", width=width, requested=Ranking(name))
 
 json.dump({
     "totals": report.totals.runs, "modules": [(m.path, m.runs, m.intensity) for m in report.modules],
@@ -231,7 +231,7 @@ def test_numbers_behind_one_column_are_in_the_order_of_their_declarations():
 
 
 def test_a_number_behind_no_column_is_refused():
-    with pytest.raises(TypeError, match=r"Placeless.double: after='mac' is no column of Placeless.* one of macs"):
+    with pytest.raises(TypeError, match=r"Placeless.double: after='mac' is not a column of Placeless.* one of macs"):
         statistics(Placeless)
 
 

@@ -42,8 +42,8 @@ def apart(rows: Sequence[Compared], joined: Joined | None) -> str:
 def lower_bounds(rows: Sequence[Compared]) -> list[str]:
     """Return a line on models whose costs are not all known; none if all are."""
     names = ", ".join(row.name for row in rows if row.lower_bound)
-    told = "lower bounds, as ops without a rule are missing; the Pareto front takes them as they stand"
-    return [f"≥: {names}: {told}"] if names else []
+    text = "lower bounds, as ops without a rule are missing; the Pareto front takes them as they stand"
+    return [f"≥: {names}: {text}"] if names else []
 
 
 def _table(rows: Sequence[Compared]) -> Table:

@@ -72,7 +72,7 @@ def _triple(diff: Diff, row: TreeRow, name: str, of: Sequence[str]) -> dict[str,
 def _marks(name: str, unknown: tuple[bool, bool]) -> tuple[str, str, str]:
     """Return the marks of the old number, the new number and the change.
 
-    A number that lacks ops is a lower bound. If either number lacks some, the change is no bound in either direction.
+    A number that lacks ops is a lower bound. If either number lacks some, the change is not a bound at all.
     """
     if name in _EXACT:
         return "", "", ""

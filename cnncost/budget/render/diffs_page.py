@@ -56,7 +56,7 @@ def _figures(diff: Diff) -> Json:
 def _marks(name: str, old_lacks_ops: bool, new_lacks_ops: bool) -> dict[str, str]:
     """Return the marks of a figure's old value, new value and change.
 
-    If either value is a lower bound, the change is no bound in either direction.
+    If either value is a lower bound, the change is not a bound at all.
     """
     if name not in _BOUNDED:
         return dict.fromkeys(("old", "new", "change"), "")

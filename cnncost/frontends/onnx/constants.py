@@ -119,10 +119,10 @@ def _squeeze(attributes: Attributes, inputs: list[Any]) -> Any:
 
 @_rule("Reshape")
 def _reshape(attributes: Attributes, inputs: list[Any]) -> Any:
-    wanted = inputs[1].tolist()
+    shape = inputs[1].tolist()
     if not attributes.get("allowzero"):
-        wanted = [inputs[0].shape[i] if n == 0 else n for i, n in enumerate(wanted)]
-    return inputs[0].reshape(wanted)
+        shape = [inputs[0].shape[i] if n == 0 else n for i, n in enumerate(shape)]
+    return inputs[0].reshape(shape)
 
 
 @_rule("Flatten")

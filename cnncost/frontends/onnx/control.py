@@ -125,19 +125,19 @@ def _keeps_condition(graph: Any) -> bool:
 
     Traces the condition back through Identity nodes.
     """
-    wanted = graph.output[0].name
+    name = graph.output[0].name
     for _ in range(len(graph.node) + 1):
-        if wanted == graph.input[1].name:
+        if name == graph.input[1].name:
             return True
-        maker = next((node for node in graph.node if wanted in node.output), None)
+        maker = next((node for node in graph.node if name in node.output), None)
         if maker is None:
-            stored = next((t for t in graph.initializer if t.name == wanted), None)
+            stored = next((t for t in graph.initializer if t.name == name), None)
             return stored is not None and _true(stored)
         if maker.op_type == "Constant":
             return any(a.name == "value" and _true(a.t) for a in maker.attribute)
         if maker.op_type != "Identity":
             return False
-        wanted = maker.input[0]
+        name = maker.input[0]
     return False
 
 

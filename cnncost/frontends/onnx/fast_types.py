@@ -184,10 +184,10 @@ def _concatenated(op: Op, kinds: list[TensorType]) -> TensorType | None:
 
 @_rule("Reshape")
 def _reshaped(op: Op, kinds: list[TensorType]) -> TensorType | None:
-    wanted = op.constant(1)
-    if wanted is None or wanted.ndim != 1 or 0 in kinds[0].shape or op.get("allowzero", 0):
+    shape = op.constant(1)
+    if shape is None or shape.ndim != 1 or 0 in kinds[0].shape or op.get("allowzero", 0):
         return None
-    x, sizes = kinds[0].shape, wanted.tolist()
+    x, sizes = kinds[0].shape, shape.tolist()
     if any(n == 0 and i >= len(x) for i, n in enumerate(sizes)) or min(sizes, default=0) < -1 or sizes.count(-1) > 1:
         return None
     sizes = [x[i] if n == 0 else n for i, n in enumerate(sizes)]

@@ -145,11 +145,11 @@ class Interpreter:
         for i in () if domain else SETTINGS.get(node.op_type, ()):
             self._settings.update(tensor.weight for tensor in op.inputs[i : i + 1] if tensor is not None)
         types = self._types(node, domain, op)
-        kinds = [t if isinstance(t, TensorType) else None for t in types]
+        known_types = [t if isinstance(t, TensorType) else None for t in types]
         named = [bool(name) for name in node.output]
         known = all(t is None or t.type is not None for t in op.inputs)
-        complete = known and all(t is not None or not name for t, name in zip(kinds, named, strict=True))
-        op.outputs = [t if name else None for t, name in zip(kinds, named, strict=True)]
+        complete = known and all(t is not None or not name for t, name in zip(known_types, named, strict=True))
+        op.outputs = [t if name else None for t, name in zip(known_types, named, strict=True)]
         if known and (message := contradiction(domain, op) if complete else input_contradiction(domain, op)):
             raise SourceError(
                 f"{self.spec}: node {node.name or node.op_type}: {message}; expected sizes that fit: "
@@ -220,9 +220,9 @@ class Interpreter:
             self.value(tensor, node.op_type, domain, i, call)
             for i, tensor in enumerate(op.inputs) if tensor is not None and tensor.type is not None
         ]  # fmt: skip
-        kinds = [t for t, name in zip(types, node.output, strict=True) if isinstance(t, TensorType) and name]
+        outputs_known = [t for t, name in zip(types, node.output, strict=True) if isinstance(t, TensorType) and name]
         kind = f"{domain or 'onnx'}::{node.op_type}"
-        ids = iter(self.builder.node(_node_name(domain, node.op_type), kind, {}, inputs, kinds, call))
+        ids = iter(self.builder.node(_node_name(domain, node.op_type), kind, {}, inputs, outputs_known, call))
         outputs = []
         for name, each in zip(node.output, types, strict=True):
             if isinstance(each, TensorType) and name:
@@ -245,20 +245,20 @@ class Interpreter:
 
     def stored(self, name: str, proto: Any, weight: str = "") -> Tensor:
         """Return an initializer or constant as a Tensor, with its values if it is small; `weight`: its unique name."""
-        kind = declared(proto)
-        if kind is None:
+        tensor_type = declared(proto)
+        if tensor_type is None:
             wrong = "a size below zero" if min(proto.dims, default=0) < 0 else "a dtype without a size"
             self.builder.note(f"{name}: {wrong}; ops that read it are unknown")
             return Tensor(None)
         if proto.data_type in _PACKED:
             self.builder.note("elements of less than a byte are counted as one byte each")
         value = value_of(proto)
-        if kind.floating and is_zeros(proto, value):
+        if tensor_type.floating and is_zeros(proto, value):
             self._zeros[weight or name] = False
-        return Tensor(kind, constant=value, weight=weight or name)
+        return Tensor(tensor_type, constant=value, weight=weight or name)
 
     def value(self, tensor: Any, op: str, domain: str, at: int, call: int) -> int:
-        """Return the value id of an op's input; its first reader decides if it is a parameter, buffer or constant."""
+        """Return the value id of an op's input `at`. Its first reader decides its role: parameter, buffer, constant."""
         if tensor.value is not None:
             return tensor.value  # type: ignore[no-any-return]
         if tensor.deferred is not None:
@@ -294,7 +294,7 @@ class Interpreter:
                 self.builder.undeclared.append(identity)
         return identity
 
-    def _dequantized(self, deferred: DeferredNode, kind: TensorType) -> int:
+    def _dequantized(self, deferred: DeferredNode, output: TensorType) -> int:
         """Append the deferred DequantizeLinear unless an earlier reader has; returns its output's value id."""
         if deferred.value is None:
             inputs = [
@@ -302,7 +302,7 @@ class Interpreter:
                 for i, each in enumerate(deferred.inputs) if each is not None
             ]  # fmt: skip
             (deferred.value,) = self.builder.node(
-                deferred.name, "quantize", {"fn": "dequantize"}, inputs, [kind], deferred.call
+                deferred.name, "quantize", {"fn": "dequantize"}, inputs, [output], deferred.call
             )
         return deferred.value
 
@@ -320,10 +320,12 @@ class Interpreter:
     def register_unused(self, protos: Iterable[Any], place: str = "", call: int = 0) -> None:
         """Register floating-point initializers that no op has read as parameters: the file stores them."""
         for proto in protos:
-            name, kind = f"{place}{proto.name}", declared(proto)
-            if kind is None or not kind.floating or kind.numel < 2 or name in self._weights or name in self._settings:
+            name, tensor_type = f"{place}{proto.name}", declared(proto)
+            if tensor_type is None or not tensor_type.floating or tensor_type.numel < 2:
                 continue
-            identity = self._weights[name] = self.builder.source(kind, "parameter")
+            if name in self._weights or name in self._settings:
+                continue
+            identity = self._weights[name] = self.builder.source(tensor_type, "parameter")
             self.builder.weights.append(Weight(identity, name, call, buffer=False))
 
 
@@ -339,7 +341,7 @@ def _node_name(domain: str, op: str) -> str:
     return f"{domain or 'onnx'}.{op}"
 
 
-def _shape_constant(name: str, op: Op, kind: TensorType) -> Constant:
+def _shape_constant(name: str, op: Op, tensor_type: TensorType) -> Constant:
     if name == "Size":
-        return np.asarray(kind.numel, np.int64)
-    return np.asarray(kind.shape[op.get("start", 0) : op.get("end")], np.int64)
+        return np.asarray(tensor_type.numel, np.int64)
+    return np.asarray(tensor_type.shape[op.get("start", 0) : op.get("end")], np.int64)

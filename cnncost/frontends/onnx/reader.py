@@ -23,7 +23,7 @@ def import_onnx(spec: str) -> Any:
         import onnx
         import onnx.shape_inference
     except ImportError as error:
-        raise MissingPackageError(f"{spec}: ONNX files need the package onnx; install it by: {INSTALL}") from error
+        raise MissingPackageError(f"{spec}: ONNX files need the package onnx; install it with: {INSTALL}") from error
     return onnx
 
 
@@ -61,7 +61,7 @@ def checked(spec: str, model: Any) -> Any:
     if opset > newest:
         raise SourceError(
             f"{spec}: opset {opset}; the installed onnx {import_onnx(spec).__version__} knows up to {newest}: "
-            "upgrade it by: pip install --upgrade onnx"
+            "upgrade it with: pip install --upgrade onnx"
         )
     if opset < OLDEST_OPSET:
         raise SourceError(

@@ -86,12 +86,12 @@ def record(
     """
     options = chosen(options, RecordOptions(grad, train, training, autocast, use_memo, device))
     root, called = as_call(model)
-    wanted = autocasts.parse(options.autocast) or autocasts.in_force()
-    how = replace(how_of(options, wanted, called), returned=returned, replica=replica_of(model))
-    ways = _way_of(root)
-    if ways.get("casts"):
+    requested = autocasts.parse(options.autocast) or autocasts.in_force()
+    how = replace(how_of(options, requested, called), returned=returned, replica=replica_of(model))
+    known = _known_changes(root)
+    if known.get("casts"):
         how = replace(how, casts=True)
-    if ways.get("grad") and how.caller_grad:
+    if known.get("grad") and how.caller_grad:
         how = replace(how, grad=True)
     made: list[ref[torch.Tensor]] = []
     inside = any(isinstance(mode, Recorder) for mode in dispatch_modes())
@@ -113,11 +113,11 @@ def _record_again(model: nn.Module, inputs: Any, how: How, made: list[ref[torch.
     again = partial(_record_again, model, inputs, made=made)
     try:
         return record_once(model, inputs, how, made)
-    except RestartError as wanted:
-        wanted.prepare()
-        if wanted.remembered:
-            _remember(model, wanted.changes)
-        return again(how=replace(how, **wanted.changes))
+    except RestartError as restart:
+        restart.prepare()
+        if restart.remembered:
+            _remember(model, restart.changes)
+        return again(how=replace(how, **restart.changes))
     except DataDependentError:
         if how.floats or not prepare(inputs, model, floats=True).floats:
             raise
@@ -130,16 +130,16 @@ def _record_again(model: nn.Module, inputs: Any, how: How, made: list[ref[torch.
 
 def _remember(model: nn.Module, changes: Mapping[str, Any]) -> None:
     key = id(model)
-    _WAYS[key] = (ref(model, lambda _: _WAYS.pop(key, None)), {**_way_of(model), **changes})
+    _CHANGES[key] = (ref(model, lambda _: _CHANGES.pop(key, None)), {**_known_changes(model), **changes})
 
 
-def _way_of(model: nn.Module) -> dict[str, Any]:
+def _known_changes(model: nn.Module) -> dict[str, Any]:
     """The fields of `How` that earlier recordings of a model have shown to be needed."""
-    entry = _WAYS.get(id(model))
+    entry = _CHANGES.get(id(model))
     return entry[1] if entry is not None and entry[0]() is model else {}
 
 
-_WAYS: dict[int, tuple[ref[nn.Module], dict[str, Any]]] = {}
+_CHANGES: dict[int, tuple[ref[nn.Module], dict[str, Any]]] = {}
 """By a model's id: a reference to it, and fields of `How` for its next recording, because its forward turned autocast
 on or asked for something that only autograd knows."""
-SESSION.own_table("ways of recording", _WAYS)
+SESSION.own_table("ways of recording", _CHANGES)

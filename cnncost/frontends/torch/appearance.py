@@ -280,24 +280,24 @@ class Appearance:
 
     def _placed(self, original: Any, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         here = self.claimed(tensor)
-        wanted = next((d for d in map(as_device, (*args, kwargs.get("device"))) if d is not None), None)
-        if wanted is None:
-            target = next((a for a in (*args, kwargs.get("other")) if isinstance(a, torch.Tensor)), None)
+        target = next((d for d in map(as_device, (*args, kwargs.get("device"))) if d is not None), None)
+        if target is None:
+            other = next((a for a in (*args, kwargs.get("other")) if isinstance(a, torch.Tensor)), None)
             result = original(tensor, *args, **kwargs)
-            if target is not None and result is not tensor and self._moved:
-                self.place(result, self.claimed(target))
-            elif target is not None and self._moved and not same_device(self.claimed(target), here):
+            if other is not None and result is not tensor and self._moved:
+                self.place(result, self.claimed(other))
+            elif other is not None and self._moved and not same_device(self.claimed(other), here):
                 result = original(tensor, *args, **{**kwargs, "copy": True})
-                self.place(result, self.claimed(target))
+                self.place(result, self.claimed(other))
             return result
-        if not same_device(wanted, here) and not (self._bare and wanted == META):
-            claimed = wanted.type not in _HOSTS and self._device.type not in _HOSTS
-            if device_of(tensor) == wanted or claimed:  # to torch it is there already, or it may have no such device
+        if not same_device(target, here) and not (self._bare and target == META):
+            claimed = target.type not in _HOSTS and self._device.type not in _HOSTS
+            if device_of(tensor) == target or claimed:  # to torch it is there already, or it may have no such device
                 args = tuple([META if as_device(a) is not None else a for a in args])
                 kwargs = {**kwargs, "copy": True} | ({"device": META} if kwargs.get("device") is not None else {})
             result = original(tensor, *args, **kwargs)
             if isinstance(result, torch.Tensor) and is_meta(result):
-                self.place(result, wanted)
+                self.place(result, target)
             return result
         args = tuple([META if as_device(a) is not None else a for a in args])
         if kwargs.get("device") is not None:

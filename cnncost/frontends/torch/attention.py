@@ -66,10 +66,10 @@ def _parts(
         return _parts(query, key, value, _of_four_axes(mask), dropout, causal, scale, grouped, kernel).squeeze(0)
     out: torch.Tensor
     if kernel == "efficient":
-        wanted = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
+        needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
         if mask is not None:
             mask = mask.expand(*query.shape[:3], key.shape[2])
-        out = EFFICIENT_ATTENTION(query, key, value, mask, wanted, dropout, causal, scale=scale)[0]
+        out = EFFICIENT_ATTENTION(query, key, value, mask, needs_grad, dropout, causal, scale=scale)[0]
     else:  # CUDA's flash kernel saves as many bytes for backward
         out = CPU_FLASH_ATTENTION(query, key, value, dropout, causal, attn_mask=mask, scale=scale)[0]
     return out

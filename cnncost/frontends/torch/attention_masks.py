@@ -34,7 +34,7 @@ _BITS = tuple(1 << i for i in range(8))
 
 
 def mask_index(kind: str, arguments: dict[str, Any], operands: TensorArgs) -> int | None:
-    """Index of the mask among the tensors of an op of this kind; None if it is no attention or has no mask."""
+    """Index of the mask among the tensors of an op of this kind; None if it is not attention or has no mask."""
     if kind not in ATTENTION:
         return None
     mask = next((m for name in _NAMES if isinstance(m := arguments.get(name), torch.Tensor)), None)

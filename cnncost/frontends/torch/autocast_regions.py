@@ -24,7 +24,7 @@ from cnncost.frontends.torch.restarts import AutocastNeededError
 @contextmanager
 def switched_off() -> Iterator[None]:
     """Disable autocast in this context and restore it on exit, with its dtypes, cache setting and nesting depth."""
-    before = [(d, torch.is_autocast_enabled(d), torch.get_autocast_dtype(d)) for d in _SET]
+    before = [(d, torch.is_autocast_enabled(d), torch.get_autocast_dtype(d)) for d in _AVAILABLE]
     cache, level = torch.is_autocast_cache_enabled(), depth()
     try:
         for device, enabled, _ in before:
@@ -40,7 +40,8 @@ def switched_off() -> Iterator[None]:
             torch.autocast_decrement_nesting()
 
 
-_SET = tuple([device for device in DEVICES if torch.amp.is_autocast_available(device)])
+_AVAILABLE = tuple([device for device in DEVICES if torch.amp.is_autocast_available(device)])
+"""Devices that the installed torch has autocast for."""
 
 
 @contextmanager
@@ -70,7 +71,7 @@ def _set(device: str, enabled: bool, dtype: torch.dtype) -> None:
 
 @contextmanager
 def watched(target: str, casting: Casting | None) -> Iterator[list[Patch]]:
-    """Admit autocast regions of this thread, and answer queries about `meta`, by the patches that it yields.
+    """Yield patches that make autocast regions of this thread work, and queries about autocast on `meta`.
 
     Args:
         target: the device that `meta` represents.
@@ -86,11 +87,11 @@ def watched(target: str, casting: Casting | None) -> Iterator[list[Patch]]:
     try:
         yield [Patch(*place, replacement, _WHY) for place, replacement in zip(_PLACES, replacements, strict=True)]
     except Exception:
-        if not regions.missed:
+        if not regions.autocast_needed:
             raise
     finally:
         regions.restore()
-    if regions.missed:
+    if regions.autocast_needed:
         raise AutocastNeededError
 
 
@@ -105,7 +106,7 @@ _ORIGINALS = {place: getattr(*place) for place in _PLACES}
 class _Regions:
     """Replacements for torch's functions: each method takes the original function of `_PLACES` and returns a wrapper.
 
-    A region for a device that is missing is created for the CPU; its attribute `absent` names the device, and `outer`
+    A region for a missing device is created for the CPU; its attribute `absent` names the device, and `outer`
     holds the autocast state of that device around the region.
     """
 
@@ -113,17 +114,17 @@ class _Regions:
         self._target = target
         self._casting = casting
         self._thread = get_ident()
-        self._found: dict[int, tuple[Any, dict[str, Any]]] = {}
-        self.missed = False
+        self._attributes: dict[int, tuple[Any, dict[str, Any]]] = {}  # by id: a region, and attributes to restore
+        self.autocast_needed = False
 
     def restore(self) -> None:
         """Restore the attributes of regions that outlive the recording, such as a decorator's."""
-        for region, attributes in self._found.values():
+        for region, attributes in self._attributes.values():
             region.__dict__.clear()
             region.__dict__.update(attributes)
 
     def _device(self, name: Any) -> Any:
-        """The device that code of the model means: `meta` stands for the target."""
+        """The device that a name in the model's code stands for: `meta` for the target."""
         return self._target if name == "meta" and get_ident() == self._thread else name
 
     def init(self, original: Any) -> Any:
@@ -138,7 +139,7 @@ class _Regions:
             if absent:
                 # the state to restore: disabled, as torch creates it if the device is missing
                 off = {**region.__dict__, "device": device, "fast_dtype": dtype, ENABLED: False}
-                self._found[id(region)] = region, off
+                self._attributes[id(region)] = region, off
                 region.absent = device
 
         return init
@@ -147,7 +148,7 @@ class _Regions:
         def enter(region: Any) -> Any:
             if get_ident() != self._thread:
                 return original(region)
-            self._found.setdefault(id(region), (region, region.__dict__.copy()))
+            self._attributes.setdefault(id(region), (region, region.__dict__.copy()))
             absent = getattr(region, "absent", None)
             if absent is None and region.device == "cuda" and not is_enabled(region) and not torch.cuda.is_available():
                 absent = region.absent = "cuda"  # already disabled before the recording
@@ -157,14 +158,14 @@ class _Regions:
                 and not is_enabled(region)
                 and (self._casting is None or self._casting.device == "cpu")
             ):
-                # disabled for a device that has no autocast on: keep the CPU's as it is
+                # it disables autocast on a device where it is off: leave the CPU's as it is
                 setattr(region, ENABLED, torch.is_autocast_enabled("cpu"))
                 region.fast_dtype = torch.get_autocast_dtype("cpu")
                 region.absent = None
                 return original(region)
             if is_enabled(region):
                 if self._casting is None:
-                    self.missed = True
+                    self.autocast_needed = True
                     raise AutocastNeededError
                 self._casting.begins(absent or region.device)
             result = original(region)

@@ -20,7 +20,10 @@ class Caller:
         self._stack = 0
 
     def begins(self) -> None:
-        """Note the number of active modes; call this inside the recorder's mode, which is off in its own kernels."""
+        """Note how many dispatch modes are active; call this with the recorder's mode on.
+
+        While the recorder handles an op, its mode is off, so that there are fewer.
+        """
         self._stack = dispatch_depth()
 
     def is_ours(self) -> bool:

@@ -85,8 +85,8 @@ def without_import(run: Callable[[], _Result]) -> _Result:
                 patched([Patch(builtins, "__import__", imported, "saves the compiler's import")]),
             ):
                 return run()
-        except CompilerNeededError as wanted:
-            wanted.prepare()
+        except CompilerNeededError as error:
+            error.prepare()
 
 
 def import_compiler(part: str) -> None:

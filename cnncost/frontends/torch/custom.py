@@ -227,17 +227,17 @@ class CustomCalls:
             owned: number of parameters.
         """
         answer, values = kept[0], kept[3]
-        wanted = [kind if need else None for kind, need in zip(types, needed, strict=True)]
+        gradient_types = [kind if need else None for kind, need in zip(types, needed, strict=True)]
         real = run() if run is not None else None
         if real is not None:
             real = real if isinstance(real, tuple) else (real,)
-            gradients = [g if isinstance(g, torch.Tensor) else None for g in (*real, *[None] * len(wanted))][
-                : len(wanted)
+            gradients = [g if isinstance(g, torch.Tensor) else None for g in (*real, *[None] * len(gradient_types))][
+                : len(gradient_types)
             ]
         else:
-            gradients = [None if kind is None else _empty(kind) for kind in wanted]
-        split = len(wanted) - owned
-        inputs, parameters = any(map(bool, wanted[:split])), any(map(bool, wanted[split:]))
+            gradients = [None if kind is None else _empty(kind) for kind in gradient_types]
+        split = len(gradient_types) - owned
+        inputs, parameters = any(map(bool, gradient_types[:split])), any(map(bool, gradient_types[split:]))
         terms = backward_terms(answer.rule, answer.custom, inputs, parameters)
         recorder = self._recorder
         operands = self._operands([g for g in grads if g is not None])
@@ -292,11 +292,11 @@ class _ModuleCall:
         assert self._inside is not None
         tensors, made = self._inside
         pairs = [(t, g) for t, g in zip(made, grads, strict=True) if g is not None and t.requires_grad]
-        wanted = [t for t in tensors if t.requires_grad]
+        differentiable = [t for t in tensors if t.requires_grad]
         with without_modes():
             gradients = iter(
-                torch.autograd.grad([t for t, _ in pairs], wanted, [g for _, g in pairs], allow_unused=True)
-                if pairs and wanted else [None] * len(wanted)
+                torch.autograd.grad([t for t, _ in pairs], differentiable, [g for _, g in pairs], allow_unused=True)
+                if pairs and differentiable else [None] * len(differentiable)
             )  # fmt: skip
         return tuple(next(gradients) if t.requires_grad else None for t in tensors)
 

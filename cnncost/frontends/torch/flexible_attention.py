@@ -324,8 +324,8 @@ def _with_derivative(func: Any) -> Callable[..., Any]:
     """Return the op with `_Flex`'s derivative, used if autograd is on and an input requires a gradient."""
 
     def flex_attention_hop(query: Any, key: Any, value: Any, score_mod: Any, *rest: Any, **more: Any) -> Any:
-        wanted = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
-        if not wanted:
+        needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
+        if not needs_grad:
             return func(query, key, value, score_mod, *rest, **more)
         return _Flex.apply(query, key, value, func, score_mod, rest, more)  # type: ignore[no-untyped-call]
 

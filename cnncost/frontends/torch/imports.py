@@ -12,12 +12,13 @@ from cnncost.frontends.torch.patches import suspended
 
 
 def outside_recording(original: Any, caller: Caller) -> Any:
-    """Wrap an import function to run outside the recording: without modes and without the recording's patches."""
+    """Wrap `__import__` or `import_module` to run outside the recording: without its modes and patches."""
 
     def imported(name: str, *args: Any, **kwargs: Any) -> Any:
         if (substitute := stand_in(name, *args, **kwargs)) is not None:
             return substitute
-        if caller.importing or _is_loaded(name, *args[2:], **kwargs) or not caller.is_ours():
+        from_statement = args[2:]  # without globals and locals: `fromlist` and `level`
+        if caller.importing or _is_loaded(name, *from_statement, **kwargs) or not caller.is_ours():
             return original(name, *args, **kwargs)
         caller.importing = True
         try:

@@ -115,11 +115,11 @@ class _Search:
         arguments = tuple(objects)  # one that we can exclude: since Python 3.13, it shows up among the referrers
         referrers, containers = gc.get_referrers(*arguments), list[Any]()
         self._ours |= {id(arguments), id(referrers), id(containers)}
-        wanted = set(map(id, objects))
+        ids = set(map(id, objects))
         for referrer in referrers:
             if isinstance(referrer, _TRANSIENT) or id(referrer) in self._ours:
                 continue
-            for held in {id(held) for held in gc.get_referents(referrer)} & wanted:
+            for held in {id(held) for held in gc.get_referents(referrer)} & ids:
                 self._holders[held].append(referrer)
             if isinstance(referrer, _CONTAINERS) and id(referrer) not in self._holders and not _module(referrer):
                 containers.append(referrer)

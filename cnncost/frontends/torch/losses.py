@@ -62,8 +62,8 @@ def _default(result: Any) -> torch.Tensor:
     if not sums:
         raise InputError(
             "training: no output of forward requires a gradient; expected trainable parameters (requires_grad) and "
-            "outputs that are differentiable; pass loss=… if the loss is made of something else, or leave training out "
-            "(cnncost memory --inference)"
+            "outputs that are differentiable; pass loss=… if the loss is computed from something else, or leave "
+            "training out (cnncost memory --inference)"
         )
     total = sums[0]
     for other in sums[1:]:
@@ -104,7 +104,7 @@ _NAMED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"cross_entropy": _c
 
 
 def _tensors(result: Any, within: tuple[int, ...] = ()) -> Iterator[torch.Tensor]:
-    """The tensors in containers and objects; `within`: identities of the objects around, which may hold each other."""
+    """The tensors in containers and objects. `within`: ids of the objects that hold it, as they may form a cycle."""
     if isinstance(result, torch.Tensor):
         yield result
     elif isinstance(result, Mapping):

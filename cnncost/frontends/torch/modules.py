@@ -261,7 +261,7 @@ class Tracker:
         return next((i for i, (called, *_) in enumerate(self._begun) if called == scope), 0)
 
     def _add_unregistered(self, module: nn.Module) -> int:
-        """Register a module that is no attribute of the model, such as `nn.ReLU()(x)` in forward.
+        """Register a module that is not an attribute of the model, such as `nn.ReLU()(x)` in forward.
 
         Its parameters and buffers are not counted as the model's.
         """

@@ -128,7 +128,7 @@ class Overload:
 
 def _requested(arguments: dict[str, Any], result: Any) -> Any:
     """Replace gradients that are not requested by None: CPU kernels don't allocate them."""
-    return tuple([g if wanted else None for g, wanted in zip(result, arguments["output_mask"], strict=True)])
+    return tuple([g if needed else None for g, needed in zip(result, arguments["output_mask"], strict=True)])
 
 
 _REDUCED_IN_PLACE = ("binary_cross_entropy", "mse_loss", "smooth_l1_loss", "soft_margin_loss")

@@ -17,19 +17,18 @@ from cnncost.errors import InputError
 from cnncost.frontends.torch.compat import pipelining
 from cnncost.frontends.torch.compat.facts import PIPELINE_ALLOCATES_BUFFERS_PER_RECEIVE
 from cnncost.frontends.torch.compat.pipelining import Action
-from cnncost.frontends.torch.pipeline_state import Lending, State, Stepping
+from cnncost.frontends.torch.pipeline_state import ActionRunner, BufferPerReceiveRunner, TimeStepRunner
 
 
 def order_of(schedule: Any) -> dict[int, list[Action]]:
     """The actions of each rank, in the order in which they run.
 
-    GPipe runs all forwards, then all backwards. 1F1B runs as many forwards as there are stages from its own on, and
-    then alternates backwards and forwards.
+    GPipe runs all forwards, then all backwards. In 1F1B, a stage with n stages after it runs n + 1 forwards, and then
+    alternates backwards and forwards.
 
     Raises:
         InputError: a schedule that is not supported, or one without a loss.
     """
-    kinds = pipelining.SINGLE
     if not isinstance(schedule, pipelining.ALL):
         raise InputError(
             "pipelined: expected a schedule of torch.distributed.pipelining, such as Schedule1F1B(stage, "
@@ -39,19 +38,19 @@ def order_of(schedule: Any) -> dict[int, list[Action]]:
         raise InputError(
             f"pipelined: {type(schedule).__name__} has no loss_fn; expected one, because a step runs backward"
         )
-    if not isinstance(schedule, kinds):
+    if not isinstance(schedule, pipelining.SINGLE):
         return pipelining.listed(schedule)
     stages, m = pipelining.stages_of(schedule)[0].num_stages, pipelining.microbatches_of(schedule)
-    found: dict[int, list[Action]] = {}
+    order: dict[int, list[Action]] = {}
     for stage in range(stages):
-        first = m if isinstance(schedule, kinds[0]) else min(m, stages - stage)
+        first = m if isinstance(schedule, pipelining.GPIPE) else min(m, stages - stage)
         actions = [Action("F", stage, i) for i in range(first)]
         for i in range(m):
             actions.append(Action("B", stage, i))
             if first + i < m:
                 actions.append(Action("F", stage, first + i))
-        found[stage] = actions
-    return found
+        order[stage] = actions
+    return order
 
 
 def _with_messages(schedule: Any, actions: list[Action], last: int) -> list[Action]:
@@ -62,12 +61,12 @@ def _with_messages(schedule: Any, actions: list[Action], last: int) -> list[Acti
     stage = actions[0].stage
     found: list[Action] = []
     sent: list[int] = []
-    eager = isinstance(schedule, pipelining.SINGLE[1])
+    one_f_one_b = isinstance(schedule, pipelining.ONE_F_ONE_B)
     for at, (kind, _, i) in enumerate(actions):
         if kind == "B":
             waits = [Action("WAIT_SEND_F", stage, each) for each in sent]
             receives = [Action("RECV_B", stage, i)] if stage < last else []
-            found += receives + waits if eager else waits + receives
+            found += receives + waits if one_f_one_b else waits + receives
             sent.clear()
         elif stage:
             found.append(Action("RECV_F", stage, i))
@@ -75,7 +74,7 @@ def _with_messages(schedule: Any, actions: list[Action], last: int) -> list[Acti
         if kind == "B" and stage:
             found.append(Action("SEND_B", stage, i))
         elif kind == "F" and stage < last:
-            if eager:
+            if one_f_one_b:
                 found += [Action("WAIT_SEND_F", stage, each) for each in sent]
                 sent.clear()
             found.append(Action("SEND_F", stage, i))
@@ -106,7 +105,7 @@ class Rank(nn.Module):
                 )
         self.stages = nn.ModuleDict({str(stage.stage_index): stage.submod for stage in stages})
         self.here = [stage.stage_index for stage in stages]
-        self.kind = self._kind(schedule)
+        self.runner = self._runner(schedule)
         self.last = stages[0].num_stages - 1
         self.count = pipelining.microbatches_of(schedule)
         self.loss_fn: Callable[..., Any] | None = pipelining.loss_of(schedule)
@@ -119,10 +118,10 @@ class Rank(nn.Module):
             for stage in stages for other in (stage.stage_index - 1, stage.stage_index + 1)
             if 0 <= other <= self.last and other not in self.here
         }  # fmt: skip
-        self.warm = (
-            min(self.count, self.last + 1 - self.here[0]) if isinstance(schedule, pipelining.SINGLE[1]) else None
+        self.warmup = (
+            min(self.count, self.last + 1 - self.here[0]) if isinstance(schedule, pipelining.ONE_F_ONE_B) else None
         )
-        """In 1F1B, which frees sent tensors within a step: number of forwards before the first backward, else None."""
+        """In 1F1B, which frees sent tensors within a step: number of forwards before the first backward; else None."""
         self.passed: dict[str, torch.Tensor] = {}
         """Tensors passed between stages of this rank. A stage keeps each until the next step replaces it."""
         self.like: dict[tuple[str, int], torch.Tensor] = {}
@@ -131,16 +130,16 @@ class Rank(nn.Module):
             self._receive_into(stage, "inputs", stage.stage_index - 1)
             self._receive_into(stage, "outputs", stage.stage_index + 1)
 
-    def _kind(self, schedule: Any) -> type[State]:
-        """The class that keeps tensors alive as the schedule's step does, in the installed torch."""
+    def _runner(self, schedule: Any) -> type[ActionRunner]:
+        """The class that keeps tensors alive as the schedule's step does in the installed torch."""
         if not pipelining.runs_in_time_steps(schedule):
-            return Lending if PIPELINE_ALLOCATES_BUFFERS_PER_RECEIVE else State
+            return BufferPerReceiveRunner if PIPELINE_ALLOCATES_BUFFERS_PER_RECEIVE else ActionRunner
         if any(stage + 1 in self.here for stage in self.here):
             raise InputError(
-                f"pipelined: {type(schedule).__name__} puts two stages that follow each other on a rank, which torch "
-                "2.9 has send messages to itself; expected torch 2.10 or later, which hands them over"
+                f"pipelined: {type(schedule).__name__} puts two consecutive stages on one rank, which in torch 2.9 "
+                "sends messages to itself; expected torch 2.10 or later, where the rank passes tensors on directly"
             )
-        return Stepping
+        return TimeStepRunner
 
     def _actions(self, schedule: Any, computed: list[Action]) -> list[Action]:
         """The actions of this rank; with messages if buffers live only from one message to the next."""
@@ -151,7 +150,9 @@ class Rank(nn.Module):
         return pipelining.listed_with_messages(schedule)[self.rank]
 
     def _receive_into(self, stage: Any, what: str, other: int) -> None:
-        """Set what a stage's received activations (`inputs`) or gradients (`outputs`) are like, and register buffers.
+        """Set the shape and dtype of the activations (`inputs`) or gradients (`outputs`) that a stage receives.
+
+        Up to torch 2.14, also register the buffers that receive them.
 
         Raises:
             InputError: the stage was not given their shape.
@@ -176,15 +177,15 @@ class Rank(nn.Module):
 
     def forward(self, x: Any = None, target: Any = None, passed: Any = None) -> Any:
         """Run one step; returns everything that is still referred to at its end, such as the last stage's outputs."""
-        state = self.kind(self, self._split("inputs", x), self._split("target", target), passed or {})
+        runner = self.runner(self, self._split("inputs", x), self._split("target", target), passed or {})
         for action in self.actions:
-            state.run(action)
+            runner.run(action)
         if self.scaled:
             with torch.no_grad():
                 for parameter in self.parameters():
                     if parameter.grad is not None:
                         parameter.grad.div_(self.count)
-        return state.still_held()
+        return runner.still_held()
 
     def _split(self, name: str, whole: Any) -> Any:
         """Microbatches of a batch."""
@@ -192,6 +193,6 @@ class Rank(nn.Module):
             return [None] * self.count
         if len(whole) % self.count:
             raise InputError(
-                f"pipelined: {name}: expected a batch that {self.count} microbatches divide, got {len(whole)} examples"
+                f"pipelined: {name}: expected a batch divisible into {self.count} microbatches, got {len(whole)}"
             )
         return whole.chunk(self.count)

@@ -23,15 +23,15 @@ class Ranked(Protocol):
     here: list[int]
     last: int
     count: int
-    warm: int | None
+    warmup: int | None
     peers: dict[int, int]
     group: Any
     loss_fn: Callable[..., Any] | None
     like: dict[tuple[str, int], torch.Tensor]
 
 
-class State:
-    """Runs actions as torch up to 2.14 does. `Stepping` is for older versions, `Lending` for newer ones.
+class ActionRunner:
+    """Runs actions as torch up to 2.14 does; `TimeStepRunner` is for older and `BufferPerReceiveRunner` for newer ones.
 
     Received tensors are in buffers that the rank keeps from step to step. A forward's input and output stay alive until
     its backward, gradients and outputs as long as the schedule's sends refer to them.
@@ -44,7 +44,7 @@ class State:
         self.sent: list[Any] = []
         """Sent tensors, which the schedule refers to until the step ends."""
         self.slots: dict[str, Any] = {}
-        """In 1F1B, the tensors that its last messages refer to: `F`, `B`, and `warm`, the last one sent in warm-up."""
+        """In 1F1B, the tensors that its last messages refer to: `F`, `B`, and `warmup`, the last of warm-up."""
         self.forwarded: dict[tuple[int, int], Any] = {}
         self.split: dict[tuple[int, int], Any] = {}
 
@@ -53,8 +53,8 @@ class State:
         if kind == "F":
             self.forward(stage, i)
         elif kind == "B":
-            if self.rank.warm is not None and i > self.rank.count - self.rank.warm:
-                self.slots.pop("warm", None)
+            if self.rank.warmup is not None and i > self.rank.count - self.rank.warmup:
+                self.slots.pop("warmup", None)
             out, x, grad = self.ready(stage, i)
             torch.autograd.backward(out, grad)
             del out
@@ -132,7 +132,7 @@ class State:
         self.passed[f"{what}{stage}_{i}"] = tensor
 
     def send_forward(self, out: Any, stage: int, i: int) -> None:
-        self.send(out, stage + 1, "warm" if self.rank.warm is not None and i < self.rank.warm - 1 else "F")
+        self.send(out, stage + 1, "warmup" if self.rank.warmup is not None and i < self.rank.warmup - 1 else "F")
 
     def send_back(self, grad: Any, stage: int, _: int) -> None:
         self.send(grad, stage - 1, "B")
@@ -140,7 +140,7 @@ class State:
     def send(self, tensor: Any, stage: int, slot: str) -> None:
         """Send a tensor. The schedule refers to it until it waits: at the step's end, or in 1F1B before the next."""
         dist.send(tensor.detach(), dst=self.rank.peers[stage], group=self.rank.group)
-        if self.rank.warm is None:
+        if self.rank.warmup is None:
             self.sent.append(tensor)
         else:
             self.slots[slot] = tensor
@@ -154,7 +154,7 @@ class State:
         return self.results, self.losses, self.sent, self.slots, self.passed
 
 
-class Stepping(State):
+class TimeStepRunner(ActionRunner):
     """Runs time steps, as schedules with several stages per rank did up to torch 2.9.
 
     A sent tensor is freed when the next time step begins, and the last output when there is a new one.
@@ -173,7 +173,7 @@ class Stepping(State):
         self.slots["sent"] = tensor
 
 
-class Lending(State):
+class BufferPerReceiveRunner(ActionRunner):
     """Runs actions as torch 2.15 and later do.
 
     A buffer is allocated for each received message, and belongs to the computation that takes it. An output is freed
@@ -222,13 +222,13 @@ class Lending(State):
         buffer = torch.empty_strided(like.shape, like.stride(), dtype=like.dtype)
         dist.recv(buffer, src=rank.peers[stage + (-1 if what == "inputs" else 1)], group=rank.group)
         self.arrived[what, stage, i] = buffer
-        # 1F1B refers to the last received input until the next, and in its cool-down to the last gradient
-        if rank.warm is not None and (what == "inputs" or i > rank.count - rank.warm):
+        # 1F1B refers to the last received input until the next, and in its cool-down phase to the last gradient
+        if rank.warmup is not None and (what == "inputs" or i > rank.count - rank.warmup):
             self.slots[what] = buffer
 
     def hand_to_peer(self, kind: str, stage: int, i: int, tensor: Any, other: int) -> None:
         dist.send(tensor.detach(), dst=self.rank.peers[other], group=self.rank.group)
-        if kind == "B" and self.rank.warm is not None:
+        if kind == "B" and self.rank.warmup is not None:
             self.slots["B"] = tensor
         else:
             self.pending[kind, stage, i] = tensor

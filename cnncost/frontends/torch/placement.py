@@ -93,18 +93,18 @@ def _moved(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     tensor, *rest = args
     here = noted(tensor)
     if func is torch.Tensor.cpu:
-        wanted: torch.device | None = torch.device("cpu")
-        rest = [wanted, *rest]
+        target: torch.device | None = torch.device("cpu")
+        rest = [target, *rest]
     elif func is torch.Tensor.cuda:
-        wanted = cuda(rest[0] if rest else kwargs.pop("device", None))
-        rest = [wanted, *rest[1:]]
+        target = cuda(rest[0] if rest else kwargs.pop("device", None))
+        rest = [target, *rest[1:]]
     else:
-        wanted = next((d for d in map(as_device, (*rest, kwargs.get("device"))) if d is not None), None)
+        target = next((d for d in map(as_device, (*rest, kwargs.get("device"))) if d is not None), None)
         like = next((t for t in (*rest, kwargs.get("other")) if isinstance(t, torch.Tensor)), None)
-        wanted = noted(like) if wanted is None and like is not None else wanted
-    if here is None and (wanted is None or wanted.type in HOSTS):
+        target = noted(like) if target is None and like is not None else target
+    if here is None and (target is None or target.type in HOSTS):
         return func(*args, **kwargs)
-    there = wanted or here
+    there = target or here
     rest = [META if as_device(value) is not None else value for value in rest]
     kwargs = {**kwargs, "device": META} if kwargs.get("device") is not None else kwargs
     more = {"copy": True} if is_meta(tensor) and there != here else {}

@@ -210,16 +210,16 @@ def record_real(
     root, called = as_call(model)
     if any(tensor.is_meta for tensor in root.parameters()) and not loads_weights(root):
         raise InputError("a run on values needs weights, and the model's are on meta; give a model that has them")
-    wanted = parse(options.autocast)
+    requested = parse(options.autocast)
     device = next((p.device.type for p in root.parameters() if not p.is_meta), "cpu")
-    if wanted is not None and wanted.device != device:
+    if requested is not None and requested.device != device:
         raise InputError(
             f"a run on values is on the model's device, {device}, and so is its autocast; expected autocast="
-            f"'{device}:…' or none, got {wanted}"
+            f"'{device}:…' or none, got {requested}"
         )
     if options.target is not None and options.target.type != device:
         raise InputError(f"a run on values is on the model's device, {device}; expected no other, got {options.target}")
-    how = how_of(options, wanted, called)
+    how = how_of(options, requested, called)
     with ONE_AT_A_TIME, gc_disabled(), hidden_from(Recorder), torch.inference_mode(False), same_random_state() as draws:
         while True:
             arguments = prepare(inputs, root)
@@ -318,8 +318,8 @@ def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple
         if value is None:
             any_random = True
             value = _drawn(tensor, generator)
-        wanted = tensor.requires_grad and (trains or value.is_leaf)
-        copy = table[id(tensor)] = copies.copy_of(value, device).requires_grad_(wanted)
+        requires_grad = tensor.requires_grad and (trains or value.is_leaf)
+        copy = table[id(tensor)] = copies.copy_of(value, device).requires_grad_(requires_grad)
         if of_user:
             given[id(copy)] = value
             if value.__dict__ and not copy.__dict__:

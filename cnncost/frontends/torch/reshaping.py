@@ -51,9 +51,12 @@ def into_outs(op: Overload, kwargs: Any, operands: TensorArgs, made: list[torch.
     return outs[0] if len(outs) == 1 else tuple(outs)
 
 
-def zero_extend(tensor: torch.Tensor, wanted: Any) -> None:
-    """Extend a tensor's storage by zeros before a resize: uninitialised memory would differ from run to run."""
-    numel = wanted.numel() if isinstance(wanted, torch.Tensor) else prod(wanted)
+def zero_extend(tensor: torch.Tensor, size: Any) -> None:
+    """Extend a tensor's storage by zeros before a resize: uninitialised memory would differ between runs.
+
+    `size` is the new size, or a tensor that has it.
+    """
+    numel = size.numel() if isinstance(size, torch.Tensor) else prod(size)
     storage, end = tensor.untyped_storage(), int(tensor.storage_offset() + numel) * tensor.element_size()
     if (old := storage.nbytes()) < end:
         storage.resize_(end)

@@ -1,4 +1,4 @@
-"""Save and restore objects whose state is no attribute and no item: random generators, buffers, files."""
+"""Save and restore objects whose state is in neither attributes nor items: random generators, buffers, files."""
 
 from __future__ import annotations
 

@@ -236,7 +236,8 @@ class Watch:
         self.ids[id(tensor)] = tensor
         if tensor.is_meta or tensor.layout is not torch.strided:
             return
-        data, wanted, attributes, leaf = tensor.detach(), tensor.requires_grad, dict(tensor.__dict__), tensor.is_leaf
+        data, requires_grad, leaf = tensor.detach(), tensor.requires_grad, tensor.is_leaf
+        attributes = dict(tensor.__dict__)
         grad = tensor.grad if leaf else None
 
         def undo() -> bool:
@@ -244,8 +245,8 @@ class Watch:
             if tensor.is_meta or tensor.data_ptr() != data.data_ptr() or tensor.shape != data.shape:
                 tensor.data = data
                 changed = True
-            if leaf and (not tensor.is_leaf or tensor.requires_grad != wanted):
-                tensor.detach_().requires_grad_(wanted)
+            if leaf and (not tensor.is_leaf or tensor.requires_grad != requires_grad):
+                tensor.detach_().requires_grad_(requires_grad)
                 changed = True
             if leaf and tensor.grad is not grad:
                 tensor.grad = grad

@@ -205,7 +205,7 @@ def _rule_of(kind: str) -> Rule | None:
                 declared = getattr(import_module(f"cnncost.ops.reach.{module}"), name)
             except (ImportError, AttributeError):
                 raise RuleError(
-                    f"kind({kind!r}): reach={declared!r} is no rule of cnncost.ops.reach; expected a function, or "
+                    f"kind({kind!r}): reach={declared!r} is not a rule in cnncost.ops.reach; expected a function, or "
                     "a name such as 'space.conv'"
                 ) from None
         function = _RULES[kind] = declared

@@ -110,7 +110,7 @@ class ReceptiveFields:
         return (outputs[0] if outputs else None), {}
 
     def _image(self, number: int | None, seen: Seen) -> Image | None:
-        """The image with this input index; by default the first that is seen. Raises CnncostError if it is no image."""
+        """The image with this input index; by default the first that is seen. Raises CnncostError for other inputs."""
         if number is None:
             inputs = {key[0] for key in seen}
             return next((image for image in self.images if image.number in inputs), None)

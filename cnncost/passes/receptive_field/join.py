@@ -36,15 +36,14 @@ def joined(fields: Sequence[Field]) -> Field:
 
 
 def concatenated(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int) -> Field:
-    """Concatenate fields along an axis; None sees nothing. `sizes` is the length of each along it."""
+    """Concatenate fields, of lengths `sizes`, along an axis. None stands for a piece that sees nothing."""
     seeing = [piece for piece in pieces if piece is not None]
     if any(_repeats_along(piece, axis) for piece in seeing):
         return _concatenated_along_growing(pieces, sizes, axis)
     own = [_one_factor(piece, axis) for piece in seeing]
     own_factors = [piece.factors[piece.parts[axis].start] for piece in own]
     # `_aligned` expects equal shapes, and keeps a factor larger than 1: give this axis a dummy size of 2 in all fields
-    passing = [_with_size(piece, axis, 2) for piece in own]
-    aligned = _aligned(passing)
+    aligned = _aligned([_with_size(piece, axis, 2) for piece in own])
     index = aligned[0].parts[axis].start
     fields, factors = _with_common_classes(aligned, index)
     factors[index] = _concatenated_factor(pieces, sizes, own_factors)
@@ -132,11 +131,11 @@ def _concatenated_grids(
     return cells
 
 
-def _with_common_classes(fields: Sequence[Field], but: int | None) -> tuple[list[Field], list[AxisFactor]]:
-    """Give all fields the same classes in every factor except `but`; return the fields and the common factors."""
+def _with_common_classes(fields: Sequence[Field], skip: int | None) -> tuple[list[Field], list[AxisFactor]]:
+    """Give all fields the same classes in every factor except `skip`; return the fields and the common factors."""
     pieces, factors = list(fields), []
     for index in range(len(pieces[0].factors)):
-        if index == but:
+        if index == skip:
             factors.append(pieces[0].factors[index])
             continue
         factor, groups = _common_classes([piece.factors[index] for piece in pieces])

@@ -27,19 +27,24 @@ _UNWRAPPED: list[Any] = []
 
 
 def stand_in(
-    name: str, importer: Any = None, namespace: Any = None, wanted: Sequence[str] | None = (), _: int = 0
+    name: str,
+    globals: Any = None,  # noqa: A002  # `__import__`'s name
+    locals: Any = None,  # noqa: A002  # the same
+    fromlist: Sequence[str] | None = (),
+    level: int = 0,  # noqa: ARG001  # the same
+    **_: Any,
 ) -> Any:
     """Return the stand-in that an import statement gets for a module that is not loaded; None: it has to be imported.
 
-    The arguments are those of `__import__`. Only imports inside functions get a stand-in, because a module-level import
-    would keep it after the compiler is loaded.
+    The arguments are those of `__import__` or `importlib.import_module`. Only imports inside functions get a stand-in,
+    because a module-level import would keep it after the compiler is loaded.
     """
-    if name not in COMPILER or name in sys.modules or namespace is not None or not isinstance(importer, dict):
+    if name not in COMPILER or name in sys.modules or locals is not None or not isinstance(globals, dict):
         return None
-    asking = importer.get("__name__", "")
-    if name == _SYMBOLIC and asking.partition(".")[0] == "torch" and wanted and _SIZES.keys() >= set(wanted):
+    importer = globals.get("__name__", "")
+    if name == _SYMBOLIC and importer.partition(".")[0] == "torch" and fromlist and _SIZES.keys() >= set(fromlist):
         return _SIZE_FUNCTIONS
-    return _MODULES.get((name, asking))
+    return _MODULES.get((name, importer))
 
 
 def forget() -> None:

@@ -10,13 +10,13 @@ import torch
 
 from cnncost import versions
 
-AT = versions.numbers(torch.__version__) or versions.NEWEST
+TORCH = versions.numbers(torch.__version__) or versions.NEWEST
 """The installed torch version, as (2, 13). A build with an unreadable version counts as the newest tested one."""
 
 
 def since(*version: int) -> bool:
     """True if the installed torch is this version or later."""
-    return version <= AT
+    return version <= TORCH
 
 
 ATTENTION_TAKES_THREE_AXES = since(2, 14)
@@ -30,8 +30,8 @@ EFFICIENT_ATTENTION_TAKES_GROUPS = since(2, 14)
 """2.14: CUDA's memory-efficient kernel takes fewer heads of keys and values than of queries (the same change)."""
 
 ONEDNN_KEEPS_STATES_ONCE = since(2, 11)
-"""2.11, with oneDNN 3.10.2 instead of 3.7.1: a recurrent layer's workspace no longer has the extra parts for hidden
-states that `set_offsets` (src/cpu/rnn/rnn_utils.cpp) registered twice in addition to those that are read."""
+"""2.11, with oneDNN 3.10.2 instead of 3.7.1: a recurrent layer's workspace has one part for hidden states; before,
+`set_offsets` (src/cpu/rnn/rnn_utils.cpp) also registered two that no kernel reads."""
 
 LSTM_UNPACKS_EQUAL_LENGTHS = since(2, 13)
 """2.13: packed sequences of equal length use oneDNN's kernel, as unpacked ones do; before, an LSTM ran each of their

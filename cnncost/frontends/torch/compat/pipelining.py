@@ -8,7 +8,8 @@ from torch.distributed.pipelining import _backward, schedules
 
 from cnncost.errors import InputError
 
-SINGLE = (schedules.ScheduleGPipe, schedules.Schedule1F1B)
+GPIPE, ONE_F_ONE_B = schedules.ScheduleGPipe, schedules.Schedule1F1B
+SINGLE = (GPIPE, ONE_F_ONE_B)
 """Schedules with one stage per rank. Their lists of actions are only for display; other schedules run theirs."""
 
 

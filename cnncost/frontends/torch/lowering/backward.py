@@ -36,7 +36,7 @@ def attention_backward(call: OpCall) -> Lowered:
 
 
 def _norm(fn: str, call: OpCall, statistics: bool) -> Lowered:
-    masks = [bool(wanted) for wanted in call["output_mask"]]
+    masks = [bool(needed) for needed in call["output_mask"]]
     of_bias = masks[2] if len(masks) > 2 else False
     attrs: Attrs = {
         "fn": fn, "affine": call["weight"] is not None, "statistics": statistics,
