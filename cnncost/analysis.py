@@ -32,6 +32,9 @@ from cnncost.sources.saved import report_of
 from cnncost.sources.source import ModelSource
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from cnncost.frontends.torch.model_states import ModelStates
     from cnncost.sources.resolve import Model, Resolved, Trace
 
 
@@ -211,6 +214,13 @@ def _run_passes(name: str, graph: Graph, step: Graph | None, strict: bool) -> Re
         raise UnknownOpError(_unknown_message(name, list({u.op: u for u in unknown}.values())))
     further = {n: about.given_by(graph) for n, about in statistics(Layer).items() if about.given_by is not None}
     return build(name, graph, parameters(graph), computed, step, phases, further)
+
+
+def states_of(model: nn.Module) -> ModelStates:
+    """Return an object that numbers the states of a model in which its cost may differ."""
+    from cnncost.frontends.torch.model_states import ModelStates
+
+    return ModelStates(model)
 
 
 def _unknown_message(model: str, unknown: Any) -> str:

@@ -1,7 +1,8 @@
 """Measures a training loop against its model's cost: throughput, FLOP/s and MFU.
 
 meter.py         the Meter, around a plain loop
-cost.py          the cost of a step, by the shapes of its inputs
+rates.py         what it has measured
+cost.py          the cost of a step, by the shapes of its inputs and the state of the model
 lightning.py     a callback for PyTorch Lightning
 transformers.py  a callback for the Trainer of Transformers
 safe_meter.py    the Meter that both callbacks use: its failures never abort a training
@@ -10,7 +11,8 @@ safe_meter.py    the Meter that both callbacks use: its failures never abort a t
 from importlib import import_module
 from typing import Any
 
-from cnncost.meter.meter import Meter, Rates
+from cnncost.meter.meter import Meter
+from cnncost.meter.rates import Rates
 
 __all__ = ["Meter", "Rates"]
 

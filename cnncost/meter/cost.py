@@ -22,7 +22,10 @@ class Cost(NamedTuple):
 
 
 class StepCosts:
-    """Costs of a model's steps, cached by input shapes.
+    """Costs of a model's steps, cached by input shapes and by the model's state.
+
+    A model may change in training: layers are unfrozen, grown or replaced. Each step has the cost of the model that it
+    ran, so a step is analyzed before the model changes, or not at all.
 
     Args:
         model: the model; it is not changed.
@@ -32,37 +35,63 @@ class StepCosts:
 
     def __init__(self, model: nn.Module, *, training: bool, prepare: Callable[[Any], Any] | None = None) -> None:
         self.model, self.training, self._prepare = model, training, prepare
+        self._current_state: Callable[[], int] | None = None
         self._known: dict[Hashable, Cost] = {}
+        self._failed: dict[Hashable, Exception] = {}
         self._single: set[Hashable] = set()
         self.first: Report | None = None
 
-    def single(self, inputs: Any) -> bool:
-        """Return whether the analysis of these inputs found that they are one example, without a batch axis."""
-        return frozen(inputs) in self._single
+    def state(self) -> int:
+        """Return the number of the model's present state, a part of what a step's cost depends on."""
+        if self._current_state is None:
+            from cnncost.analysis import states_of
 
-    def single_example(self, inputs: Any) -> bool:
+            self._current_state = states_of(self.model).current
+        return self._current_state()
+
+    def single(self, inputs: Any, state: int) -> bool:
+        """Return whether the analysis of these inputs found that they are one example, without a batch axis."""
+        return (frozen(inputs), state) in self._single
+
+    def single_example(self, inputs: Any, state: int) -> bool:
         """Analyze these inputs if need be, then return as `single`; False if the analysis fails."""
         try:
-            self.of(inputs)
+            self.of(inputs, state)
         except CnncostError:
             return False
-        return self.single(inputs)
+        return self.single(inputs, state)
 
-    def has(self, inputs: Any) -> bool:
+    def has(self, inputs: Any, state: int) -> bool:
         """Return whether the cost of a step with these inputs is known already."""
-        return frozen(inputs) in self._known
+        return (frozen(inputs), state) in self._known
 
-    def of(self, inputs: Any) -> Cost:
-        """Return the cost of a step with these inputs (see `described`). Raises CnncostError as `analyze` does."""
-        key = frozen(inputs)
+    def of(self, inputs: Any, state: int) -> Cost:
+        """Return the cost of a step with these inputs (see `described`), of the model in a state.
+
+        Raises:
+            CnncostError: as `analyze` does; or the model is in another state by now, and was not analyzed in that one.
+        """
+        key = (frozen(inputs), state)
         if key not in self._known:
-            arguments = inputs if self._prepare is None else self._prepare(inputs)
-            report = _analyzed(self.model, arguments, training=self.training)
-            self.first = self.first or report
-            if report.examples == 1:
-                self._single.add(key)
-            self._known[key] = _training(report) if self.training else Cost(report.totals.macs, report.totals.flops)
+            if state != self.state():
+                raise self._failed.get(key) or CnncostError(
+                    "Meter: the model has changed since steps whose cost was not known yet; expected a change after "
+                    "meter.lap() or meter.rates()"
+                )
+            try:
+                self._known[key] = self._analyzed(inputs, key)
+            except Exception as error:
+                self._failed[key] = error
+                raise
         return self._known[key]
+
+    def _analyzed(self, inputs: Any, key: Hashable) -> Cost:
+        arguments = inputs if self._prepare is None else self._prepare(inputs)
+        report = _analyzed(self.model, arguments, training=self.training)
+        self.first = self.first or report
+        if report.examples == 1:
+            self._single.add(key)
+        return _training(report) if self.training else Cost(report.totals.macs, report.totals.flops)
 
 
 def _analyzed(model: nn.Module, inputs: Any, *, training: bool) -> Report:

@@ -14,7 +14,8 @@ from torch import nn
 
 from cnncost.devices import find
 from cnncost.errors import MissingPackageError
-from cnncost.meter.meter import Meter, Rates
+from cnncost.meter.meter import Meter
+from cnncost.meter.rates import Rates
 from cnncost.meter.safe_meter import MeterWarning, SafeMeter
 
 try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -19,68 +19,17 @@ from torch import nn
 from cnncost.errors import CnncostError, InputError
 from cnncost.meter.cost import Cost, StepCosts, described, examples, frozen, resized
 from cnncost.meter.peak import peak_of
+from cnncost.meter.rates import Rates
 
 if TYPE_CHECKING:
     from cnncost.report.model import Report
 
 
-class Rates(NamedTuple):
-    """Rates measured over some steps.
+class _Step(NamedTuple):
+    """What the cost of a step follows from: its number of examples or key of shapes, and the state of the model."""
 
-    Attributes:
-        steps, examples: numbers of measured steps and examples, without warm-up.
-        seconds: their duration, without pauses.
-        macs, flops: counts of the model, forward and in training backward; None if it could not be analyzed.
-        peak_flops: FLOP/s of the device; None if no device was passed.
-    """
-
-    steps: int
-    examples: int
-    seconds: float
-    macs: int | None
-    flops: int | None
-    peak_flops: float | None
-
-    @property
-    def examples_per_second(self) -> float:
-        """Throughput."""
-        return self.examples / self.seconds
-
-    @property
-    def seconds_per_step(self) -> float:
-        """Mean duration of a step."""
-        return self.seconds / self.steps
-
-    @property
-    def flops_per_second(self) -> float | None:
-        """Achieved FLOP/s, counting all floating-point operations of the model; None if unknown."""
-        return None if self.flops is None else self.flops / self.seconds
-
-    @property
-    def mfu(self) -> float | None:
-        """Model FLOPs utilization: two FLOPs per MAC, as a fraction of the device's peak; None if unknown."""
-        if self.peak_flops is None or self.macs is None:
-            return None
-        return 2 * self.macs / self.seconds / self.peak_flops
-
-    def log_dict(self, prefix: str = "meter/") -> dict[str, float]:
-        """Return the rates by flat names, for an experiment tracker."""
-        values = {
-            "examples_per_second": self.examples_per_second,
-            "seconds_per_step": self.seconds_per_step,
-            "flops_per_second": self.flops_per_second,
-            "mfu": self.mfu,
-        }
-        return {prefix + name: value for name, value in values.items() if value is not None}
-
-    def __str__(self) -> str:
-        parts = [
-            f"{self.examples_per_second:,.1f} examples/s",
-            f"{1e3 * self.seconds_per_step:.3g} ms a step",
-        ]
-        if self.flops_per_second is not None:
-            parts.append(f"{self.flops_per_second / 1e9:,.3g} GFLOP/s")
-        return ", ".join(parts if self.mfu is None else [*parts, f"MFU {100 * self.mfu:.1f} %"])
+    key: Hashable
+    state: int
 
 
 class Meter:
@@ -94,7 +43,9 @@ class Meter:
         print(meter.rates())
 
     Args:
-        model: the model; it is not changed. It is analyzed when rates are requested, once per input shape.
+        model: the model; it is not changed. It is analyzed at the first step with each input shape, and again if its
+            modules, their modes, the shapes of its parameters or what is trained have changed since. That time is not
+            measured.
         inputs: inputs of a step, as in `cnncost.analyze`; optional if each step is passed its own.
         training: whether a step includes backward.
         cost: MACs and FLOPs of one example, instead of an analysis.
@@ -132,6 +83,7 @@ class Meter:
         self.without_cost = False
         self._clock, self._warmup = clock, warmup
         self._shapes: dict[Hashable, Any] = {}
+        self._tried: set[_Step] = set()
         self.reset()
 
     def reset(self) -> None:
@@ -141,8 +93,8 @@ class Meter:
         self._last = self._start
         self._lost = self._later = 0.0  # seconds not measured: up to the last step, and since then
         self._paused: float | None = None
-        self._counts: Counter[Hashable] = Counter()
-        self._lap: tuple[float, Counter[Hashable]] = (0.0, Counter())
+        self._counts: Counter[_Step] = Counter()
+        self._lap: tuple[float, Counter[_Step]] = (0.0, Counter())
 
     def step(self, batch: Any = None) -> None:
         """Count one finished step (a forward and backward).
@@ -158,14 +110,29 @@ class Meter:
         if self._later:
             self._lost += self._later
             self._later = 0.0
+        step = _Step(key, self._state())
+        if step not in self._tried:
+            self._tried.add(step)
+            self._try(step)
         if self._left:
             self._left -= 1
             if not self._left:
                 self._synchronize()
                 self._start = self._last = self._clock()
-                self._lost = 0.0
+                self._lost = self._later = 0.0
             return
-        self._counts[key] += 1
+        self._counts[step] += 1
+
+    def _state(self) -> int:
+        """Return the number of the model's state; 0 if the cost of a step does not depend on it."""
+        return 0 if self.without_cost or self._cost_per_example is not None else self._costs.state()
+
+    def _try(self, step: _Step) -> None:
+        """Analyze a step while the model is as it ran it; `rates` raises the error if that fails."""
+        begin = self._clock()
+        with suppress(Exception):
+            self._cost(step)
+        self._later += self._clock() - begin
 
     def _key(self, batch: Any) -> Hashable:
         inputs = described(batch)
@@ -179,7 +146,7 @@ class Meter:
         Raises:
             CnncostError: the model can't be analyzed with these inputs.
         """
-        self._step(batch if type(batch) is int or batch is None else self._key(batch))
+        self._cost(_Step(batch if type(batch) is int or batch is None else self._key(batch), self._state()))
 
     def __repr__(self) -> str:
         """What was measured; analyzes nothing that `rates` has yet to analyze."""
@@ -204,7 +171,7 @@ class Meter:
             return None
         counted = self.without_cost or self._cost_per_example is not None
         try:
-            analyzed = counted or all(self._costs.has(self._inputs_of(key)) for key in self._counts)
+            analyzed = counted or all(self._costs.has(self._inputs_of(key), state) for key, state in self._counts)
             return self._summed(self._elapsed(), self._counts) if analyzed else None
         except CnncostError:  # inputs that `rates` refuses with a reason
             return None
@@ -277,7 +244,7 @@ class Meter:
         now = self._clock() if self._paused is None else self._paused
         return now - self._start - self._lost - self._later
 
-    def _rates(self, seconds: float, counts: Counter[Hashable]) -> Rates | None:
+    def _rates(self, seconds: float, counts: Counter[_Step]) -> Rates | None:
         if not counts or seconds <= 0:
             return None
         begin = self._clock()
@@ -286,10 +253,10 @@ class Meter:
             self._later += self._clock() - begin  # the analysis took this time, not the loop
         return rates
 
-    def _summed(self, seconds: float, counts: Counter[Hashable]) -> Rates | None:
+    def _summed(self, seconds: float, counts: Counter[_Step]) -> Rates | None:
         if not counts or seconds <= 0:
             return None
-        steps = [(number, *self._step(key)) for key, number in counts.items()]
+        steps = [(number, *self._cost(step)) for step, number in counts.items()]
         return Rates(
             steps=sum(number for number, _, _ in steps),
             examples=sum(number * batch for number, batch, _ in steps),
@@ -299,28 +266,29 @@ class Meter:
             peak_flops=self.peak_flops,
         )
 
-    def _step(self, key: Hashable) -> tuple[int, Cost]:
-        """Return the number of examples and the cost of a step with this key."""
+    def _cost(self, step: _Step) -> tuple[int, Cost]:
+        """Return the number of examples and the cost of a step."""
+        key, state = step
         if type(key) is int and key < 1:
             raise InputError(f"Meter: a step of {key} examples; expected 1 or more")
         if self.without_cost:
             return key if type(key) is int else examples(self._shapes.get(key)), Cost(0, 0)
         if self._cost_per_example is None:
             inputs = self._inputs_of(key)
-            cost = self._costs.of(inputs) if type(key) is not int else self._of_batch(inputs, key)
-            return 1 if self._costs.single(inputs) else examples(inputs), cost
+            cost = self._costs.of(inputs, state) if type(key) is not int else self._of_batch(inputs, key, state)
+            return 1 if self._costs.single(inputs, state) else examples(inputs), cost
         batch = key if type(key) is int else examples(self._inputs_of(key))
         return batch, Cost(batch * self._cost_per_example.macs, batch * self._cost_per_example.flops)
 
-    def _of_batch(self, inputs: Any, batch: int) -> Cost:
+    def _of_batch(self, inputs: Any, batch: int, state: int) -> Cost:
         """Return the cost of a step of so many examples. Raises InputError for inputs without a batch axis."""
         try:
-            cost = self._costs.of(inputs)
+            cost = self._costs.of(inputs, state)
         except CnncostError:
-            if not self._costs.single_example(self._inputs):
+            if not self._costs.single_example(self._inputs, state):
                 raise
         else:
-            if not self._costs.single(inputs):
+            if not self._costs.single(inputs, state):
                 return cost
         raise InputError(
             f"Meter: a step of {batch} examples: the inputs have no batch axis, so that a step is one example; leave "

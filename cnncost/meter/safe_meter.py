@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from cnncost.errors import CnncostError
 from cnncost.meter.cost import described
-from cnncost.meter.meter import Meter, Rates
+from cnncost.meter.meter import Meter
+from cnncost.meter.rates import Rates
 
 if TYPE_CHECKING:
     from cnncost.report.model import Report

@@ -6,7 +6,9 @@ add_meter(trainer, device="a100", dtype="bfloat16")
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +16,8 @@ from torch import nn
 
 from cnncost.errors import MissingPackageError
 from cnncost.meter.cost import described
-from cnncost.meter.meter import Meter, Rates
+from cnncost.meter.meter import Meter
+from cnncost.meter.rates import Rates
 from cnncost.meter.safe_meter import SafeMeter
 from cnncost.shapes import TensorText
 
@@ -38,7 +41,21 @@ def add_meter(trainer: Trainer, **options: Any) -> MeterCallback:
     """
     callback = MeterCallback(trainer, options)
     trainer.add_callback(callback)
+    trainer.train = _ending(trainer.train, callback)
     return callback
+
+
+def _ending(train: Callable[..., Any], callback: MeterCallback) -> Callable[..., Any]:
+    """Return `Trainer.train` that ends the callback, too, if it fails or is interrupted: no event says so."""
+
+    @wraps(train)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return train(*args, **kwargs)
+        finally:
+            callback.end()
+
+    return run
 
 
 def with_masks(inputs: Any) -> Any:
@@ -62,11 +79,28 @@ def _identity(inputs: Any) -> Any:
     return inputs
 
 
+class _Hook:
+    """The hook that reads shapes.
+
+    A copy of the model that is made in training (an average of its weights, `torch.save(model)`) gets a function of the
+    standard library that does nothing in its place, so that it holds no Trainer and is loaded where cnncost is not.
+    """
+
+    def __init__(self, note: Callable[..., None]) -> None:
+        self._note = note
+
+    def __call__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._note(model, args, kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (nullcontext(), "__exit__")
+
+
 class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type checker, which may lack the package
     """Counts each forward in training by its input shapes, including micro-batches of accumulated gradients.
 
     The Trainer doesn't pass inputs to callbacks, so a temporary hook on the model reads their shapes; it is removed
-    when the training ends. Evaluation is not measured.
+    when the training ends, also by an error if `add_meter` added the callback. Evaluation is not measured.
 
     Attributes:
         meter: the Meter of the current training.
@@ -95,11 +129,12 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
     ) -> None:
         """Create a Meter for this training and register the hook that reads shapes."""
         del args, state, control
+        self.end()  # an earlier training may have failed, or begins again with a smaller batch
         model: nn.Module = kwargs["model"]
         self._safe = SafeMeter(model, _ADVICE, **{"prepare": with_masks, **self._options})
         self._totals_logged = False
         self._seen, self._model = [], model
-        self._hook = model.register_forward_pre_hook(self._note_shapes, with_kwargs=True)
+        self._hook = model.register_forward_pre_hook(_Hook(self._note_shapes), with_kwargs=True)
 
     def _note_shapes(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if model is self._model and model.training:  # analysis runs a copy of the model, which has this hook too
@@ -145,9 +180,14 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
     ) -> None:
         """Remove the hook from the model."""
         del args, state, control, kwargs
+        self.end()
+
+    def end(self) -> None:
+        """Remove the hook from the model, if it is there."""
         if self._hook is not None:
             self._hook.remove()
             self._hook = self._model = None
+        self._seen = []
 
     def _count(self) -> None:
         for inputs in self._seen:

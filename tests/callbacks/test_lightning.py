@@ -108,6 +108,33 @@ def test_a_second_fit_begins_anew(fit):
     assert callback.meter.rates().examples == 56
 
 
+class Thaws(Net):
+    """The last layer alone in the first epoch, then all."""
+
+    def on_train_epoch_start(self):
+        self.net[0].requires_grad_(self.current_epoch > 0)
+
+
+class Grows(Net):
+    def on_train_epoch_start(self):
+        if self.current_epoch == 1:
+            self.net[2] = nn.Linear(16, 5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "second"),
+    [
+        (Thaws, MACS + 16 * 2, 2 * MACS + 16 * 2),  # weights of both, and what goes back to the first
+        (Grows, 2 * MACS + 16 * 2, 2 * (8 * 16 + 16 * 5) + 16 * 5),
+    ],
+)
+def test_each_epoch_counts_the_model_that_it_trains(fit, kind, first, second):
+    """26 images after warm-up, then 30."""
+    callback, _, _ = fit(MeterCallback(), kind())
+
+    assert callback.meter.rates().macs == 26 * first + 30 * second
+
+
 class Saves(Net):
     """Its hyperparameters are an AttributeDict, of which forward asks by name and by key."""
 

@@ -1,0 +1,64 @@
+"""Rates that a Meter has measured: throughput, FLOP/s and MFU."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Rates(NamedTuple):
+    """Rates measured over some steps.
+
+    Attributes:
+        steps, examples: numbers of measured steps and examples, without warm-up.
+        seconds: their duration, without pauses.
+        macs, flops: counts of the model, forward and in training backward; None if it could not be analyzed.
+        peak_flops: FLOP/s of the device; None if no device was passed.
+    """
+
+    steps: int
+    examples: int
+    seconds: float
+    macs: int | None
+    flops: int | None
+    peak_flops: float | None
+
+    @property
+    def examples_per_second(self) -> float:
+        """Throughput."""
+        return self.examples / self.seconds
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Mean duration of a step."""
+        return self.seconds / self.steps
+
+    @property
+    def flops_per_second(self) -> float | None:
+        """Achieved FLOP/s, counting all floating-point operations of the model; None if unknown."""
+        return None if self.flops is None else self.flops / self.seconds
+
+    @property
+    def mfu(self) -> float | None:
+        """Model FLOPs utilization: two FLOPs per MAC, as a fraction of the device's peak; None if unknown."""
+        if self.peak_flops is None or self.macs is None:
+            return None
+        return 2 * self.macs / self.seconds / self.peak_flops
+
+    def log_dict(self, prefix: str = "meter/") -> dict[str, float]:
+        """Return the rates by flat names, for an experiment tracker."""
+        values = {
+            "examples_per_second": self.examples_per_second,
+            "seconds_per_step": self.seconds_per_step,
+            "flops_per_second": self.flops_per_second,
+            "mfu": self.mfu,
+        }
+        return {prefix + name: value for name, value in values.items() if value is not None}
+
+    def __str__(self) -> str:
+        parts = [
+            f"{self.examples_per_second:,.1f} examples/s",
+            f"{1e3 * self.seconds_per_step:.3g} ms a step",
+        ]
+        if self.flops_per_second is not None:
+            parts.append(f"{self.flops_per_second / 1e9:,.3g} GFLOP/s")
+        return ", ".join(parts if self.mfu is None else [*parts, f"MFU {100 * self.mfu:.1f} %"])
