@@ -260,13 +260,15 @@ def _judged_module(
 
 
 def _outcome(rule: Rule, used: Value, bound: Value, unsure: bool) -> Outcome:
-    """Return the outcome of a limit. An incomplete sum can only grow: above an upper bound it is over for certain."""
+    """Return the outcome of a limit. An incomplete sum can only grow: above an upper bound it is over for certain.
+
+    A ratio can go either way: ops without a rule lack both FLOPs and bytes.
+    """
     holds = rule.limit.holds(used, bound)
     if unsure:
-        grows = rule.quantity.name != "arithmetic_intensity"  # unknown ops lack both FLOPs and bytes
         # by comparison, whether the outcome is certain however much the figure grows
         decided = {"<=": not holds, "<": not holds, ">=": holds, ">": holds, "==": used > bound}
-        if not grows or not decided[rule.limit.comparison]:
+        if not rule.quantity.grows or not decided[rule.limit.comparison]:
             return Outcome.UNCERTAIN
     return Outcome.WITHIN if holds else Outcome.OVER
 

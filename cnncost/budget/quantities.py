@@ -38,7 +38,8 @@ class Quantity(NamedTuple):
         read: the value for a row of a Report's modules; the direction says which of several values is limited
             (the smallest for `>=`).
         usual: the comparison of a limit without a sign; None: there is no usual one.
-        bounded: an op without a rule makes it a lower bound.
+        bounded: an op without a rule makes it incomplete.
+        grows: what is missing then can only add to it, so that it is a lower bound.
         modules: whether it can be limited on modules.
         training: whether it requires a training step.
     """
@@ -52,6 +53,7 @@ class Quantity(NamedTuple):
     bounded: bool = False
     modules: bool = True
     training: bool = False
+    grows: bool = True
 
     def __repr__(self) -> str:
         return line(self, f"{self.name}: {self.meaning}")
@@ -105,7 +107,7 @@ _UNITS: Mapping[Look, Unit] = {"count": "count", "bytes": "bytes", "ratio": "rat
 _OF_MODULES = tuple([
     Quantity(
         each.name, each.heading, each.meaning, unit, partial(_column, each.name),
-        usual=None if unit == "ratio" else "<=", bounded=each.bounded,
+        usual=None if unit == "ratio" else "<=", bounded=each.partial, grows=not each.loose,
     )
     for each in ALWAYS
     if (unit := _UNITS.get(each.look)) is not None
@@ -131,7 +133,7 @@ _OTHERS = (
     Quantity("unknown_ops", "unknown ops", "ops without a rule", "count", _unknown_ops, modules=False),
     Quantity(
         "arithmetic_intensity", "FLOPs per byte", "FLOPs for each byte read or written", "ratio", _intensity,
-        usual=None, bounded=True,
+        usual=None, bounded=True, grows=False,
     ),
 )  # fmt: skip
 QUANTITIES: dict[str, Quantity] = united(

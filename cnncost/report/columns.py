@@ -25,7 +25,8 @@ T = TypeVar("T")
 AT_LEAST = "≥"
 AT_MOST = "≤"
 NEITHER = "~"
-"""Prefix of a number that is neither bound: it omits unknown ops, but counts attention with an unknown mask in full."""
+"""Prefix of a number that is neither bound: it omits unknown ops, but counts attention with an unknown mask in full, or
+is a ratio of numbers that do."""
 UNKNOWN = "?"
 """Shown in place of a number that no rule counts."""
 
@@ -42,6 +43,7 @@ class Column(NamedTuple):
         summed: whether the total row has this column.
         bounded: whether an unknown op makes the number a lower bound.
         masked: whether an unknown mask makes it an upper bound.
+        loose: whether an unknown op or mask makes it neither bound.
         group: group of an optional column, shown only on request.
     """
 
@@ -54,6 +56,12 @@ class Column(NamedTuple):
     bounded: bool = False
     masked: bool = False
     group: str = ""
+    loose: bool = False
+
+    @property
+    def partial(self) -> bool:
+        """Whether the numbers of ops without a rule are missing in it."""
+        return self.bounded or self.loose
 
     @property
     def right(self) -> bool:
@@ -68,10 +76,11 @@ class Column(NamedTuple):
         """Return the row's value with its prefix (≥, ≤, ~, ?); empty in the total row if the column isn't summed."""
         if isinstance(row, Totals) and not self.summed:
             return Cell(None)
-        if self.bounded and isinstance(row, Op) and not row.known:
+        if self.partial and isinstance(row, Op) and not row.known:
             return Cell(None, UNKNOWN)
         value = self.of(row)
-        mark = MARKS[self.bounded and is_lower_bound(row), self.masked and getattr(row, "mask_unknown", False)]
+        lower, upper = self.partial and is_lower_bound(row), self.masked and getattr(row, "mask_unknown", False)
+        mark = NEITHER if self.loose and (lower or upper) else MARKS[lower, upper]
         return Cell(value, mark + units.NOTHING if self.look in {"ratio", "share"} and value is None else mark)
 
 
@@ -91,7 +100,7 @@ def _declared(kind: type, *groups: str) -> tuple[Column, ...]:
     return tuple([
         Column(
             name, about.heading, about.meaning, about.look, "", about.sums == "sum" or bool(about.after), about.bounded,
-            about.masked, about.group,
+            about.masked, about.group, about.loose,
         )
         for name, about in statistics(kind).items()
         if about.group in groups

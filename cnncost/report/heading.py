@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cnncost import units
 from cnncost.render.values import tensors
-from cnncost.report.columns import AT_LEAST, AT_MOST, MARKS
+from cnncost.report.columns import AT_LEAST, AT_MOST, MARKS, NEITHER, table
 from cnncost.report.data import ReportData
 from cnncost.report.outline import biggest_name
 
@@ -143,7 +143,9 @@ def unknown(report: ReportData) -> list[str]:
     if not report.unknown:
         return []
     ops = units.counted(len(report.unknown), "op")
-    lines = [f"{ops} without a rule, left out of the sums marked {AT_LEAST}, which are lower bounds:"]
+    loose = f", and of the ratios marked {NEITHER}, which can be larger or smaller"
+    loose = loose if any(column.loose for column in table(report, "module")[0]) else ""
+    lines = [f"{ops} without a rule, left out of the sums marked {AT_LEAST}, which are lower bounds{loose}:"]
     for op, count in report.unknown.items():
         place = report.unknown_places.get(op, "")
         lines.append(f"{op}, {units.exact(count)}×, first in {place or 'the model itself'}")

@@ -108,7 +108,7 @@ def ranked(report: ReportData, by: By, requested: Ranking) -> Ranked:
 
     def size(index: int) -> tuple[Any, ...]:
         row: Any = rows[index]
-        value = None if isinstance(row, Op) and not row.known and column.bounded else column.of(row)
+        value = None if isinstance(row, Op) and not row.known and column.partial else column.of(row)
         return (-1 if value is None else value, row.macs, row.flops)
 
     order = sorted(range(len(rows)), key=size, reverse=True)  # stable: the first of equal rows stays first

@@ -7,9 +7,10 @@ there. The rest is generated from the declaration: sums over calls, own shares a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from operator import attrgetter
+from types import CodeType
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from cnncost.graph import Graph
@@ -31,9 +32,11 @@ class Statistic(NamedTuple):
         look: format of a value: a `ratio` is a float, a `share` a Fraction of 1, shown in percent.
         sums: how several rows become one: `sum`, `any` (of flags), or `no`.
         bounded: whether an op without a rule makes it a lower bound.
+        loose: for a derived number, whether such an op makes it neither a lower nor an upper bound.
         masked: whether an unknown mask makes it an upper bound.
         group: optional group (`rf`, `memory`, `masks`), shown on request; empty: always shown.
         after: for a derived number, name of the column that it follows.
+        reads: for a derived number, the names that its property reads, among them the columns.
         given_by: the pass that fills it; None: filled when the Report is built or extended.
     """
 
@@ -46,6 +49,8 @@ class Statistic(NamedTuple):
     group: str = ""
     after: str = ""
     given_by: Pass | None = None
+    loose: bool = False
+    reads: frozenset[str] = frozenset()
 
 
 def _look(look: Look) -> Look:
@@ -77,15 +82,28 @@ class _Derived(property):
 def derived(
     heading: str, meaning: str, look: Look = "count", *, after: str, bounded: bool = False
 ) -> Callable[[Callable[[Any], Any]], property]:
-    """Declare a property as a column: a number computed from other fields of the same row, also of summed rows."""
+    """Declare a property as a column: a number computed from other fields of the same row, also of summed rows.
+
+    `bounded`: what ops without a rule would add to the columns that it reads can only make it larger. Without it, a
+    number that reads such a column is marked as neither bound, `~`. The property has to read them itself, as
+    `self.macs`: what a function reads that it hands the row to is not seen.
+    """
     about = Statistic(heading, meaning, _look(look), "no", bounded, after=after)
 
     def declare(function: Callable[[Any], Any]) -> property:
         column = _Derived(function)
-        column.about = about
+        column.about = about._replace(reads=frozenset(_names_read(function.__code__)))
         return column
 
     return declare
+
+
+def _names_read(code: CodeType) -> Iterator[str]:
+    """Yield the attributes and globals that a function reads, also in the lambdas and generators within it."""
+    yield from code.co_names
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _names_read(inner)
 
 
 @cache
@@ -114,8 +132,15 @@ def statistics(kind: Any) -> dict[str, Statistic]:
             while end < len(fields) and fields[end][1].after in behind:
                 behind.add(fields[end][0])
                 end += 1
-            fields.insert(end, (name, value.about._replace(group=fields[place][1].group)))
+            fields.insert(end, (name, _as_read(value.about, dict(fields))._replace(group=fields[place][1].group)))
     return dict(fields)
+
+
+def _as_read(about: Statistic, columns: Mapping[str, Statistic]) -> Statistic:
+    """Return the declaration of a derived number with the marks that follow from the columns that it reads."""
+    read = [columns[name] for name in about.reads & columns.keys()]
+    partial = any(each.bounded or each.loose for each in read)
+    return about._replace(loose=partial and not about.bounded, masked=any(each.masked for each in read))
 
 
 def origins(kind: Any, name: str) -> tuple[str, ...]:

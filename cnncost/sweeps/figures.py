@@ -86,6 +86,8 @@ USUAL = ("params", "macs", "flops", "weight_bytes", "inference_peak")
 """Default columns."""
 LOWER = {each.name for each in ALWAYS if each.bounded}
 """Figures that are lower bounds if ops without a rule are missing."""
+LOOSE = {each.name: each.heading for each in ALWAYS if each.loose}
+"""Figures, with their headings, that are neither bound then, and are left out."""
 
 
 def chosen(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from threading import Lock, local
 from typing import Any, cast
 
 from cnncost.errors import CnncostError, InputError
-from cnncost.sweeps.figures import FIGURES, LOWER
+from cnncost.sweeps.figures import FIGURES, LOOSE, LOWER
 from cnncost.sweeps.grid import Grid, Point
 from cnncost.sweeps.processes import Ended, Processes
 
@@ -103,9 +103,12 @@ def _analyzed(grid: Grid, point: Point) -> Values:
         remark = f"no training step: {' '.join(str(error).split())}"[:300]
         report = sampler.report(point.sizes)
     row: Values = {"input": "; ".join(f"{'x'.join(map(str, shape))}:{dtype}" for shape, dtype in report.inputs)}
+    loose = [name for name in grid.columns if name in LOOSE and report.totals.lower_bound]
     for name in grid.columns:
         figure = FIGURES[name]
-        row[name] = None if figure.training and remark else figure.of(report)
+        row[name] = None if name in loose or (figure.training and remark) else figure.of(report)
+    if loose:
+        remark = remark or f"no {', '.join(LOOSE[name] for name in loose)}: ops without a rule are missing"
     if "accuracy" in grid.columns:
         row |= _accuracy(grid, point, report)
     for device in grid.devices:

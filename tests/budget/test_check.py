@@ -119,6 +119,15 @@ def test_uncertain_names_the_ops(budget, check):
     assert "cnncost_test_budget.mystery 1×" in " ".join(out.split())
 
 
+def test_a_ratio_that_can_go_either_way_is_no_lower_bound(budget, check):
+    budget('arithmetic_intensity = ">= 0"', arguments="mystery = true")
+    _, out, _ = check()
+
+    assert re.search(r"FLOPs per byte +~\d", out)
+    assert re.search(r"FLOPs per byte of \S+: ~[\d.]+, limit ≥ 0", " ".join(out.split()))
+    assert "at least" not in out
+
+
 def test_relative_limits_take_the_baseline(budget, check, project, monkeypatch):
     budget('params = "+1%"\nmacs = "+0"')
     with monkeypatch.context() as patched:

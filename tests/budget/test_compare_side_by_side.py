@@ -3,6 +3,8 @@
 import json
 
 import pytest
+import torch
+from torch import nn
 
 import cnncost
 from cnncost.budget.compare import compare, incomparable
@@ -22,6 +24,25 @@ def reports(*named):
 DIFFERENT = (("one", "lenet5", "1x1x32x32"), ("two", "lenet5", "2x1x32x32"))
 ALIKE = (("a long name of a model", "lenet5", "3x1x32x32"), ("another", "lenet300", "3x1x28x28"))
 SAME = (("first", "lenet5", "1x1x32x32"), ("second", "lenet5", "1x1x32x32"))
+
+
+class Exponential(nn.Module):
+    """A linear layer of 3·3 and 3 parameters, a product, and an op without a rule."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return torch.matrix_exp(self.linear(x).T @ x)
+
+
+def test_a_ratio_of_a_lower_bound_is_one():
+    """5·9 MACs, then 3·5·3, for 12 parameters: 7.5, of which 7 is a lower bound; 45 for 12 are 3.75."""
+    rows = compare(reports(("one", Exponential(), (5, 3)), ("two", nn.Linear(3, 3), (5, 3))))
+    cells = [[cell.strip() for cell in line.split("|")] for line in to_markdown(document(rows)).splitlines()]
+    at = next(line for line in cells if "MACs/param" in line).index("MACs/param")
+    assert [next(line for line in cells if line[1:] and name in line[1])[at] for name in ("one", "two")] == ["≥7", "4"]
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 160])

@@ -30,7 +30,7 @@ def runs(graph: Graph) -> dict[int, int]:
 '''
 STATISTIC = '    runs: int = statistic("runs", "ops that ran", given_by=runs)\n'
 DERIVED = '''
-    @derived("FLOP/B", "FLOPs for each byte that is moved", "ratio", after="bytes_written", bounded=True)
+    @derived("FLOP/B", "FLOPs for each byte that is moved", "ratio", after="bytes_written")
     def intensity(self) -> float | None:
         """None where nothing is moved."""
         moved = self.bytes_read + self.bytes_written
@@ -41,6 +41,11 @@ BEHIND_INHERITED = '''
     def flops_per_param(self) -> float | None:
         """None without parameters."""
         return self.flops / self.params if self.params else None
+
+    @derived("idle", "FLOPs and MACs for each byte", "ratio", after="intensity")
+    def idle(self) -> float | None:
+        """None where the other is; reads what is marked only through another derived number."""
+        return None if self.intensity is None else 2 * self.intensity
 
     @derived("kept", "share of what is allocated that is kept", "ratio", after="saved")
     def kept(self) -> float | None:
@@ -63,7 +68,7 @@ from cnncost.render import csv, latex, markdown
 from cnncost.report import document, outline
 from cnncost.report.model import Report
 from cnncost.report.ranking import Ranking
-from cnncost.sweeps.figures import FIGURES, LOWER
+from cnncost.sweeps.figures import FIGURES, LOOSE, LOWER
 
 class Net(nn.Module):
     def __init__(self):
@@ -79,6 +84,12 @@ again = Report.from_json(report.to_json())
 half = Net()
 half.blocks.requires_grad_(False)
 half = cnncost.analyze(half, (2, 8))
+
+class Unknown(Net):
+    def forward(self, x):
+        return super().forward(torch.matrix_exp(x.T @ x)[:2])
+
+unknown = cnncost.analyze(Unknown(), (2, 8))
 
 def sorted_text(name, width):
     return document.to_text(report, by="layer", width=width, requested=Ranking(name))
@@ -96,6 +107,11 @@ json.dump({
     "log": report.log_dict("")["runs"],
     "sweep": [FIGURES[name].of(report) for name in ("runs", "intensity", "trainable_share")],
     "bounds": sorted(LOWER & {"runs", "intensity"}), "half": FIGURES["trainable_share"].of(half),
+    "unknown": {
+        form: {by: show(document.document(unknown, by)) for by in ("module", "layer", "op")}
+        for form, show in (("markdown", markdown.to_markdown), ("latex", latex.to_latex))},
+    "unknown page": unknown.to_html(),
+    "loose": [sorted(LOOSE), *[QUANTITIES[name].grows for name in ("flops_per_param", "intensity", "idle")]],
     "limits": {name: QUANTITIES[name].read(report, report.modules[0], "<=") for name in ("runs",)},
     "sorted": [sorted_text(name, 80).splitlines() for name in ("runs", "intensity", "bytes_read")],
     "asked": document.to_text(report.with_columns("trainable"), width=80),
@@ -173,6 +189,25 @@ def test_a_number_that_follows_from_others_holds_for_any_row(found):
     flops = 5 * (2 * 128 + 16) + 4 * 16 + 16 + 16
     moved = 4 * (5 * 104 + 4 * 32 + 48 + 32)
     assert f"**{flops / moved:.2f}**" in total
+
+
+@pytest.mark.parametrize("by", ["module", "layer", "op"])
+def test_a_ratio_of_lower_bounds_is_marked_as_neither_bound(found, by):
+    """An op without a rule has FLOPs and bytes, both unknown; parameters are all known."""
+    lines = [line.split(" | ") for line in found["unknown"]["markdown"][by].splitlines() if line.startswith("| ")]
+    columns = {name.strip("| "): i for i, name in enumerate(lines[0])}
+    total = [cell.strip("*") for cell in lines[-1]]
+    assert {total[columns[name]][0] for name in ("FLOPs", "read", *(["FLOP/param"] if by != "op" else []))} == {"≥"}
+    assert {total[columns[name]][0] for name in ("FLOP/B", *(["idle"] if by != "op" else []))} == {"~"}
+    known = next(line for line in lines if line[0].strip("| `") in {"head", "aten.linear", "aten.addmm"})
+    assert float(known[columns["FLOP/B"]]) > 0
+    assert r"ratios marked \~" in found["unknown"]["markdown"][by]
+    assert r"\textasciitilde{}" in found["unknown"]["latex"][by]
+
+
+def test_the_page_marks_it_too(found):
+    marks = json.loads(re.search(r'"marks": ?(\{.*?\}\})', found["unknown page"])[1])
+    assert (set(marks["flops"].values()), set(marks["intensity"].values())) == ({"≥"}, {"~"})
 
 
 def among(names, columns):
@@ -262,7 +297,8 @@ def test_a_number_derived_from_a_hidden_column_is_hidden_with_it_and_shown_on_re
 def test_sweeps_and_budgets_have_it(found):
     flops = 5 * (2 * 128 + 16) + 4 * 16 + 16 + 16
     assert found["sweep"] == [11, flops / (4 * (5 * 104 + 4 * 32 + 48 + 32)), 1.0]
-    assert found["bounds"] == ["intensity"]
+    assert found["bounds"] == []
+    assert found["loose"] == [["idle", "intensity"], True, False, False]
     assert found["limits"] == {"runs": 11}
 
 

@@ -88,7 +88,9 @@ def _data_name(variable: str) -> str:
 def _cells(row: Compared, most: int, sizes: tuple[str, ...]) -> tuple[Any, ...]:
     bound = "≥" if row.lower_bound else ""
     name = Cell(row.name, tail=f" {FRONT}", style="front") if row.front else row.name
-    ratio = round(row.macs / row.params) if row.params else None
+    ratio = None
+    if row.params:  # a lower bound is rounded down
+        ratio = Cell(row.macs // row.params if row.lower_bound else round(row.macs / row.params), bound)
     given = dict(row.sizes)
     varied = (row.model, *[given.get(variable) for variable in sizes]) if sizes else ()
     return (

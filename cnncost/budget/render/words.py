@@ -34,8 +34,9 @@ def used(judged: Judged) -> str:
     """Return the figure; to the last digit if, rounded, it would look like the bound that it exceeds."""
     unit = judged.rule.quantity.unit
     text = (show_exact if _looks_equal(judged) else show)(judged.used, unit)
-    grows = judged.outcome is Outcome.UNCERTAIN and judged.rule.quantity.name != "arithmetic_intensity"
-    return f"≥{text}" if grows else text
+    if judged.outcome is not Outcome.UNCERTAIN:
+        return text
+    return f"{'≥' if judged.rule.quantity.grows else '~'}{text}"
 
 
 def bound(judged: Judged) -> str:
@@ -84,8 +85,9 @@ def complaint(model: ModelCheck, judged: Judged) -> str:
         against += f" (baseline {_distinct_from_used(judged, judged.baseline)} {limit.text})"
     if judged.outcome is Outcome.UNCERTAIN:
         ops = ", ".join(f"{op} {count}×" for op, count in model.unknown)
+        known = "at least " if judged.rule.quantity.grows else "~"
         return (
-            f"{what}: at least {show_exact(judged.used, unit)}, limit {against}: uncertain, for ops have no rule "
+            f"{what}: {known}{show_exact(judged.used, unit)}, limit {against}: uncertain, for ops have no rule "
             f"({ops}); give them one, or set allow_unknown"
         )
     return f"{what}: {show_exact(judged.used, unit)}, limit {against}: {_off(judged)}"
