@@ -16,7 +16,7 @@ from cnncost.render.document import Cell
 from cnncost.render.values import NUMBERS
 from cnncost.report.data import ReportData
 from cnncost.report.rows import Computed, Layer, Module, Op, Statistics, Totals
-from cnncost.report.schema import Look, groups, has, origins, statistics, stored
+from cnncost.report.schema import Look, groups, has, origins, statistics, stored, uncounted
 
 By: TypeAlias = Literal["module", "layer", "op"]
 Row: TypeAlias = "Layer | Module | Op | Totals"
@@ -183,7 +183,10 @@ def table(report: ReportData, by: By) -> tuple[tuple[Column, ...], tuple[Row, ..
 
 
 def _with_further(report: ReportData, columns: tuple[Column, ...]) -> tuple[Column, ...]:
-    """Insert the requested optional columns: kernel, stride, input before the output; others before the status."""
+    """Insert the requested optional columns: kernel, stride, input before the output; others before the status.
+
+    Leave out those that a saved report lacks.
+    """
     requested_groups = {group for group in groups(Statistics) if has(report.totals, group)} | (
         {"rf"} if report.fields else set()
     )
@@ -191,7 +194,8 @@ def _with_further(report: ReportData, columns: tuple[Column, ...]) -> tuple[Colu
     for further, place in ((_BEFORE_OUTPUT, _SHAPE), (_LAST, _STATUS)):
         at = columns.index(place)
         columns = (*columns[:at], *[column for column in further if column.group in requested_groups], *columns[at:])
-    return columns
+    absent = uncounted(report.totals)
+    return tuple([column for column in columns if column.name not in absent]) if absent else columns
 
 
 _HIDDEN = frozenset({"path", "op", "depth", "call", "calls", "status", "unknown", "known", "mask_unknown"})

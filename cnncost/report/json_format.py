@@ -22,7 +22,7 @@ from cnncost.render.values import plain
 from cnncost.report.data import ReportData, SomeReport
 from cnncost.report.memory import MemoryFigures
 from cnncost.report.rows import Computed, Layer, Op
-from cnncost.report.schema import groups, has, names, statistics
+from cnncost.report.schema import changed, given, groups, has, names, statistics, uncounted
 
 _READABLE_SCHEMAS = (1, SCHEMA)
 """Versions of saved reports that can be read: a report's fields are the same in both."""
@@ -69,14 +69,15 @@ def _rows(value: Any) -> Any:
 def _written_fields(row: Any) -> tuple[tuple[str, str], ...]:
     """Return (attribute, JSON name) of a row's fields, without the groups it lacks, and of its derived numbers."""
     kind: Any = type(row)
-    lacking = [group for group in groups(kind) if not has(row, group)] if issubclass(kind, Computed) else ()
-    return _json_names(kind, tuple(lacking))
+    if not issubclass(kind, Computed):
+        return _json_names(kind, (), frozenset())
+    return _json_names(kind, tuple([group for group in groups(kind) if not has(row, group)]), uncounted(row))
 
 
 @cache
-def _json_names(kind: Any, lacking: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Return (attribute, JSON name) of each field of a row class, without the groups in `lacking`."""
-    missing = {name for group in lacking for name in groups(kind)[group]}
+def _json_names(kind: Any, lacking: tuple[str, ...], uncounted: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """Return (attribute, JSON name) of each field of a row class, without groups that it lacks, and other columns."""
+    missing = uncounted.union(*[groups(kind)[group] for group in lacking])
     derived = _derived(kind) if issubclass(kind, Computed) else ()
     found = [name for name in (*_fields(kind), *derived) if name not in missing]
     return tuple([(name, _NAMES.get((kind, name), name)) for name in found])
@@ -126,6 +127,9 @@ def from_json(text: str, kind: type[SomeReport]) -> SomeReport:
     for field in _PAIRS.keys() & data.keys():
         data[field] = [_items(row, _PAIRS[field], f"{field}[{i}]") for i, row in enumerate(_list(data[field], field))]
     report: SomeReport = _read(kind, data, "")
+    if missing := dict.fromkeys(name for name in given(Layer) if name not in data["totals"]):  # declared later
+        layers = tuple([changed(layer, **missing) for layer in report.layers])
+        report = replace(report, layers=layers, totals=changed(report.totals, **missing))
     _check(report)
     if (batch := data.get("batch", report.batch)) != report.batch:
         raise _wrong("batch", f"{report.batch}, as the inputs have", batch)

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from cnncost import units
 from cnncost.errors import CnncostError
 from cnncost.near import suggestion
-from cnncost.report.columns import FURTHER, LAYER, OP, By, Column, Row, is_lower_bound, table
+from cnncost.report.columns import ALWAYS, FURTHER, LAYER, OP, By, Column, Row, is_lower_bound, table
 from cnncost.report.data import ReportData
 from cnncost.report.rows import Op, Totals
-from cnncost.report.schema import SIZES, total
+from cnncost.report.schema import SIZES, total, uncounted
 
 _ALIASES = {"share": "macs"}
 _ORDINALS = frozenset({"call", "depth"})
@@ -124,6 +124,8 @@ def _column(report: ReportData, columns: Sequence[Column], sort: str | None) -> 
     further = next((each for each in FURTHER if normalized in _names(each)), None)
     if further is not None and further.look in SIZES and further not in columns:
         raise CnncostError(f"sort: {sort} is a column of +{further.group}, which was not requested")
+    if any(normalized in _names(each) for each in ALWAYS if each.name in uncounted(report.totals)):
+        raise CnncostError(f"sort: {report.model} was saved before cnncost had {sort}; analyze the model again")
     return _sortable_named(normalized, sort, columns)
 
 

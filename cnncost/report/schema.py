@@ -37,7 +37,8 @@ class Statistic(NamedTuple):
         group: optional group (`rf`, `memory`, `masks`), shown on request; empty: always shown.
         after: for a derived number, name of the column that it follows.
         reads: for a derived number, the names that its property reads, among them the columns.
-        given_by: the pass that fills it; None: filled when the Report is built or extended.
+        given_by: the pass that fills it; None: filled when the Report is built or extended. In a report that was saved
+            before there was this statistic, it is None.
     """
 
     heading: str
@@ -183,6 +184,31 @@ def _presence_fields(kind: Any, group: str) -> tuple[str, ...]:
     return tuple([name for name in groups(kind).get(group, ()) if statistics(kind)[name].look != "flag"])
 
 
+def uncounted(row: Any) -> frozenset[str]:
+    """Return the columns that a row lacks because its report was saved before there were their passes.
+
+    Derived numbers that read them are among these columns.
+    """
+    kind: Any = type(row)
+    missing = tuple([name for name in given(kind) if getattr(row, name) is None])
+    return _with_derived(kind, missing) if missing else frozenset()
+
+
+@cache
+def given(kind: Any) -> tuple[str, ...]:
+    """Return the names of the statistics that passes fill."""
+    return tuple([name for name, about in statistics(kind).items() if about.given_by is not None])
+
+
+@cache
+def _with_derived(kind: Any, missing: tuple[str, ...]) -> frozenset[str]:
+    found = set(missing)
+    for name, about in statistics(kind).items():
+        if not found.isdisjoint({about.after, *about.reads}):
+            found.add(name)
+    return frozenset(found)
+
+
 def total(rows: Iterable[Any], kind: Any) -> dict[str, Any]:
     """Return the statistics of a class, aggregated over rows; None for optional ones that no row has."""
     rows = list(rows)
@@ -191,7 +217,7 @@ def total(rows: Iterable[Any], kind: Any) -> dict[str, Any]:
     sums: dict[str, Any] = {}
     for name in names(kind, "sum"):
         values = [value for row in rows if (value := getattr(row, name, None)) is not None]
-        sums[name] = sum(values) if values or not statistics(kind)[name].group else None
+        sums[name] = sum(values) if values else _empty_sums(kind)[name]
     for name in names(kind, "any"):
         sums[name] = any(getattr(row, name, False) for row in rows)
     return sums
@@ -200,7 +226,7 @@ def total(rows: Iterable[Any], kind: Any) -> dict[str, Any]:
 def _total_of_one(row: Any, kind: Any) -> dict[str, Any]:
     """`total` of a single row: a fast path, as most modules have only one."""
     sums: dict[str, Any] = {}
-    for name, zero in _empty_sums(kind):
+    for name, zero in _empty_sums(kind).items():
         value = getattr(row, name, None)
         sums[name] = zero if value is None else value
     for name in names(kind, "any"):
@@ -209,9 +235,11 @@ def _total_of_one(row: Any, kind: Any) -> dict[str, Any]:
 
 
 @cache
-def _empty_sums(kind: Any) -> tuple[tuple[str, int | None], ...]:
-    """Return the names of the summed statistics, each with the value of an empty sum."""
-    return tuple([(name, None if statistics(kind)[name].group else 0) for name in names(kind, "sum")])
+def _empty_sums(kind: Any) -> dict[str, int | None]:
+    """Return the value of an empty sum by name of the summed statistics: None for those that a report may lack."""
+    declared = statistics(kind)
+    lacking = {name for name in declared if declared[name].group or declared[name].given_by is not None}
+    return {name: None if name in lacking else 0 for name in names(kind, "sum")}
 
 
 def changed(row: Any, **values: Any) -> Any:

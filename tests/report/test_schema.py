@@ -42,6 +42,11 @@ BEHIND_INHERITED = '''
         """None without parameters."""
         return self.flops / self.params if self.params else None
 
+    @derived("runs/FLOP", "ops that ran for each FLOP", "ratio", after="flops")
+    def runs_per_flop(self) -> float | None:
+        """None without FLOPs."""
+        return self.runs / self.flops if self.flops else None
+
     @derived("idle", "FLOPs and MACs for each byte", "ratio", after="intensity")
     def idle(self) -> float | None:
         """None where the other is; reads what is marked only through another derived number."""
@@ -91,6 +96,17 @@ class Unknown(Net):
 
 unknown = cnncost.analyze(Unknown(), (2, 8))
 
+older = json.loads(report.to_json())  # as of a version that had no pass of runs
+for row in (older["totals"], *older["layers"]):
+    del row["runs"]
+older = Report.from_json(json.dumps(older))
+
+def refused(call):
+    try:
+        return call()
+    except cnncost.CnncostError as error:
+        return str(error)
+
 def sorted_text(name, width):
     return document.to_text(report, by="layer", width=width, requested=Ranking(name))
 
@@ -111,6 +127,19 @@ json.dump({
         form: {by: show(document.document(unknown, by)) for by in ("module", "layer", "op")}
         for form, show in (("markdown", markdown.to_markdown), ("latex", latex.to_latex))},
     "unknown page": unknown.to_html(),
+    "older": {
+        "texts": [
+            *[show(document.document(older, by)) for by in ("module", "layer")
+              for show in (csv.to_csv, markdown.to_markdown, latex.to_latex)],
+            *[document.to_text(older, by=by, width=240) for by in ("module", "layer")],
+            older.to_json(), str(older), str(older.log_dict("")), str(older.to_pandas().columns)],
+        "page": older.to_html(),
+        "values": [older.totals.runs, *{each.runs for each in older.modules}, older.totals.intensity],
+        "again": Report.from_json(older.to_json()) == older,
+        "refused": [
+            refused(lambda: document.to_text(older, by="layer", asked=Ranking("runs"))),
+            refused(lambda: QUANTITIES["runs_per_flop"].read(older, older.modules[0], "<="))],
+    },
     "loose": [sorted(LOOSE), *[QUANTITIES[name].grows for name in ("flops_per_param", "intensity", "idle")]],
     "limits": {name: QUANTITIES[name].read(report, report.modules[0], "<=") for name in ("runs",)},
     "sorted": [sorted_text(name, 80).splitlines() for name in ("runs", "intensity", "bytes_read")],
@@ -210,6 +239,21 @@ def test_the_page_marks_it_too(found):
     assert (set(marks["flops"].values()), set(marks["intensity"].values())) == ({"≥"}, {"~"})
 
 
+def test_a_report_saved_before_there_was_the_pass_has_no_number_of_it(found):
+    """Neither 0, which would be wrong, nor what is derived from it; all else is as it was."""
+    older = found["older"]
+    for text in older["texts"]:
+        assert not re.search(r"runs_per_flop|runs/FLOP|([\"',|&]|  ) ?runs ?([\"',|&]|  )", text), text
+        assert re.search(r"(?i)flops", text), text
+    assert '"name":"flops"' in older["page"]
+    assert not re.search('"name":"runs|runs/FLOP', older["page"])
+    assert older["values"] == [None, None, found["modules"][0][2]]
+    assert older["again"] is True
+    assert older["refused"] == [
+        "sort: Net was saved before cnncost had runs; analyze the model again", "runs_per_flop of 'Net': it has none",
+    ]  # fmt: skip
+
+
 def among(names, columns):
     """These columns in a table's order, whatever other ones it has."""
     return [column for column in columns if column in names]
@@ -298,7 +342,7 @@ def test_sweeps_and_budgets_have_it(found):
     flops = 5 * (2 * 128 + 16) + 4 * 16 + 16 + 16
     assert found["sweep"] == [11, flops / (4 * (5 * 104 + 4 * 32 + 48 + 32)), 1.0]
     assert found["bounds"] == []
-    assert found["loose"] == [["idle", "intensity"], True, False, False]
+    assert found["loose"] == [["idle", "intensity", "runs_per_flop"], True, False, False]
     assert found["limits"] == {"runs": 11}
 
 
