@@ -16,7 +16,7 @@ import pytest
 import cnncost
 from cnncost.errors import CnncostError, InputError, SweepError
 from cnncost.sources.names import matching
-from cnncost.sweeps import api
+from cnncost.sweeps import api, work
 from cnncost.sweeps.formats import SHOWN
 from cnncost.sweeps.grid import Axis, Grid, Point
 from cnncost.sweeps.journal import Journal, journal_path
@@ -56,6 +56,10 @@ class Raises(Net):
     def forward(self, x):
         raise KeyError("lost")
 
+class Unknown(Net):
+    def forward(self, x):
+        return torch.matrix_exp(self.conv(x))
+
 class Slow(Net):
     def forward(self, x):
         import time
@@ -74,6 +78,16 @@ def here(tmp_path, monkeypatch):
 
 def macs(batch, height, width, out=4):
     return batch * out * 27 * (height - 2) * (width - 2)
+
+
+def test_a_figure_that_is_neither_bound_is_left_out(monkeypatch):
+    """As a contributor's ratio of FLOPs and bytes would be, where an op without a rule lacks both."""
+    monkeypatch.setitem(work.LOOSE, "bytes_read", "read")
+    models = ["net.py:Net", "net.py:Unknown"]
+    frame = cnncost.sweep(models, {"input": SHAPE, "columns": ["macs", "bytes_read"]}, jobs=1)
+    assert list(frame["macs"]) == [macs(1, 8, 8)] * 2
+    assert list(frame["bytes_read"].notna()) == [True, False]
+    assert frame["note"][1] == "no read: ops without a rule are missing"
 
 
 def test_a_grid_is_all_combinations_in_order():
