@@ -35,7 +35,8 @@ def test_every_device_has_a_source_and_figures_in_a_sane_range(device):
         assert 1e7 < flops < 1e16
     if device.name != "dsp32c" and device.bandwidth:
         assert 1e10 < device.bandwidth < 1e13
-        assert 1 < device.flops["float32"] / device.bandwidth < 300
+        slowest, most = (stated, 300) if (stated := device.flops.get("float32")) else (min(device.flops.values()), 1000)
+        assert 1 < slowest / device.bandwidth < most
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_names_do_not_break_what_people_read():
     assert cells.rows[8][0] == "<b>&amp;"
     for form in PEOPLES:
         assert "\x1b" not in rendered(ALL, form)
-        assert re.search(r"two\\+(textbackslash\{\})?nlines", rendered(ALL, form)), form
+        assert re.search(r"two\S+nlines", rendered(ALL, form)), f"{form}: a newline, which is no part of a name's line"
     latex = rendered(ALL, "latex")
     assert r"\textbackslash{}\$50 100\%\#" in latex
     assert {line.count("&") - line.count("\\&") for line in latex.splitlines() if line.endswith("\\\\")} == {5}
