@@ -26,9 +26,8 @@ import torch  # noqa: E402  # the path comes first
 import torch.distributed as dist  # noqa: E402
 import torch.multiprocessing as mp  # noqa: E402
 from by_rule import BY_RULE, BY_TRANSFORMERS  # noqa: E402
-from oracles.allocations import _events, _is_composite, _peak, _without_workspaces  # noqa: E402
+from oracles.allocations import _events, _is_composite, _peak, _without_workspaces, observing  # noqa: E402
 from programs import PROGRAMS as OTHERS  # noqa: E402
-from torch.profiler import ProfilerActivity, profile  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 PROGRAMS = {**OTHERS, **{name: program for name, (_, _, program) in (BY_RULE | BY_TRANSFORMERS).items()}}
@@ -92,13 +91,9 @@ def peak(run: Any, before: Any, cycles: bool = False) -> int:
             gc.set_threshold(*usual)
         del kept
         if not isinstance(observed_run, nullcontext):
-            tree = observed_run.profiler.kineto_results.experimental_event_tree()
+            tree = observed_run.kineto_results.experimental_event_tree()
             found.append(int(_peak(_without_workspaces(sorted(events(tree))))))
     return min(found)
-
-
-def observing() -> Any:
-    return profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True)
 
 
 def events(nodes: Any, above: Any = None) -> Any:
