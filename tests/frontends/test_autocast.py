@@ -153,8 +153,8 @@ def _macro(name):
 POLICIES = {
     "AT_FORALL_LOWER_PRECISION_FP": autocast._LOWER,
     "AT_FORALL_FP32": autocast._FULL,
-    "AT_FORALL_FP32_SET_OPT_DTYPE": autocast._out,
-    "AT_FORALL_PROMOTE": autocast._in_widest,
+    "AT_FORALL_FP32_SET_OPT_DTYPE": autocast._request_float32,
+    "AT_FORALL_PROMOTE": autocast._cast_to_widest,
 }
 
 

@@ -118,7 +118,11 @@ MISFITS = [
         id="a grouped transposed convolution, channels",
     ),
     pytest.param(
-        nn.Conv2d(3, 4, 3), "8x8", "an input of 4 axes (batch, 3 channels, 2 of space)", "8x8", id="a convolution, axes"
+        nn.Conv2d(3, 4, 3),
+        "8x8",
+        "an input of 4 axes (batch, 3 channels, 2 spatial axes)",
+        "8x8",
+        id="a convolution, axes",
     ),
     pytest.param(nn.Conv2d(3, 4, 3), "1x2x3x8x8", "an input of 4 axes", "1x2x3x8x8", id="a convolution, too many axes"),
     pytest.param(nn.Conv2d(3, 4, 9), "1x3x8x8", "9x9", "1x3x8x8", id="a convolution, larger than its input"),

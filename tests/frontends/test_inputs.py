@@ -218,7 +218,7 @@ REFUSED = [
     pytest.param("lenet5", "expected a shape such as 1x3x224x224", id="a word"),
     pytest.param("1x3x8.5", "expected a shape such as 1x3x224x224", id="a fraction for a size"),
     pytest.param(
-        "1x3:float23", "'float23' is not a dtype of torch; expected for example float32", id="an unknown dtype"
+        "1x3:float23", "'float23' is not a dtype of torch; expected one such as float32", id="an unknown dtype"
     ),
     pytest.param("1x3:nn", "'nn' is not a dtype of torch", id="a name of torch that is not a dtype"),
     pytest.param((1, 3, 0, 8), "expected sizes of 1 or more, got 0 on axis 2 of (1, 3, 0, 8)", id="a size of zero"),

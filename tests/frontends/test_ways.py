@@ -157,7 +157,7 @@ NESTED = [
 @pytest.mark.parametrize("trace", ["static", "real", "auto"])
 @pytest.mark.parametrize("function", NESTED)
 def test_nested_tensors_are_refused_in_words_of_our_own(function: Any, trace: Any) -> None:
-    with pytest.raises(ForwardError, match=r"forward makes a nested tensor.* expected a padded tensor") as refused:
+    with pytest.raises(ForwardError, match=r"forward uses a nested tensor.* expected a padded tensor") as refused:
         cnncost.analyze(_Model(function).eval(), torch.rand(X), trace=trace)
     assert "INTERNAL" not in str(refused.value)
 

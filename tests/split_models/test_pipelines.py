@@ -156,5 +156,5 @@ def test_dual_pipe_is_refused():
     with cnncost.world(size=2, mesh={"pp": 2}) as mesh:
         stages = [PipelineStage(nn.Linear(4, 4), i, 4, torch.device("cpu"), group=mesh.get_group()) for i in (0, 3)]
         schedule = schedules.ScheduleDualPipeV(stages, 4, loss_fn=squares)
-        with pytest.raises(InputError, match="OVERLAP_F_B, which are not followed"):
+        with pytest.raises(InputError, match="OVERLAP_F_B, which are not supported"):
             cnncost.pipelined(schedule, "8x4", "8x4")

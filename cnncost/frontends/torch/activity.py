@@ -1,10 +1,10 @@
 """Count the multiply-accumulates without a zero factor while the model runs on real data.
 
-A product counts if both of its factors are nonzero. Run on indicators (1 where a factor is nonzero), the same op gives
-the exact number: the sum of its result. That sum is computed in a cheaper order, and in whole numbers. For a matrix
-product it is the sum, over the inner axis, of (nonzero left factors) times (nonzero right factors); for a convolution,
-the sum over the windows of the input's indicator, weighted by how many kernels have a nonzero weight at each tap.
-Padding is zero and not counted.
+A product counts if both of its factors are nonzero. If the same op ran on indicators (1 where a factor is nonzero, else
+0), the sum of its result would be the exact number. That sum is computed in a cheaper order. For a matrix product it is
+the sum, over the inner axis, of (nonzero left factors) times (nonzero right factors); for a convolution, the sum over
+the windows of the input's indicator, weighted by the number of kernels with a nonzero weight at each tap. Padding is
+zero and is not counted.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from cnncost.frontends.torch.real import RealRecorder
 from cnncost.frontends.torch.weights import Weights
 from cnncost.graph import OpSpec
 
-_BIASED = ("add", "badd", "_add")
-_PRODUCTS = frozenset({"linear", "matmul"})
-_KINDS = _PRODUCTS | {"conv", "attention"}
+_ADDING = ("add", "badd", "_add")
+"""Prefixes of ops such as `addmm`, whose first tensor is added to the product of the next two."""
+_MATRIX_PRODUCTS = frozenset({"linear", "matmul"})
+_COUNTED_KINDS = _MATRIX_PRODUCTS | {"conv", "attention"}
 
 
 class Active(NamedTuple):
-    """Result for one op: its products without a zero factor, and whether its activations are spikes.
+    """Counts of one op.
 
     Attributes:
         products: number of products with two nonzero factors.
-        spikes: whether all factors that depend on the inputs are 0 or 1, so that weights are only added.
+        spikes: whether all elements of a factor that depends on the inputs are 0 or 1, so that elements of the other
+            factor are only added.
     """
 
     products: int
@@ -36,36 +38,36 @@ class Active(NamedTuple):
 
 
 class ActivityRecorder(RealRecorder):
-    """Counts while recording. `active` is keyed by node index; ops missing from it count in full."""
+    """Recorder that also counts. `active` is keyed by node index; all products of an op that is not in it count."""
 
     def __init__(self, weights: Weights) -> None:
         super().__init__(weights)
         self.active: dict[int, Active] = {}
-        self._examined = 0  # number of nodes, from the first on, that need no further look
+        self._examined = 0  # number of leading nodes that are done, counted or not
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         before = len(self.nodes)
         result = super().__torch_dispatch__(func, types, args, kwargs)
         last = len(self.nodes) - 1
-        if last == before and last >= self._examined:  # the parts of a composite op were counted separately
+        if last == before and last >= self._examined:  # one new node, not counted as part of a composite op
             self._examined = last + 1
             self._examine(last, func, args, kwargs or {})
         return result
 
     def _examine(self, index: int, func: Any, args: Any, kwargs: Any) -> None:
         node = self.nodes[index]
-        if node.spec.kind not in _KINDS:
+        if node.spec.kind not in _COUNTED_KINDS:
             return
         op = overload(func)
         arguments = op.bind(args, kwargs)
         tensors = [value for value in arguments.values() if isinstance(value, torch.Tensor)]
         with torch.no_grad():
-            products = _products(node.spec, op.name, arguments, tensors)
+            products = _nonzero_products(node.spec, op.name, arguments, tensors)
         if products is None:
             return
-        factors = tensors[1:3] if op.name.startswith(_BIASED) else tensors[:2]
-        tracked = [self.ledger.find(factor) for factor in factors]
-        activations = [t for t, k in zip(factors, tracked, strict=True) if k is not None and k.value in self._varies]
+        factors = tensors[1:3] if op.name.startswith(_ADDING) else tensors[:2]
+        entries = [self.ledger.find(factor) for factor in factors]
+        activations = [t for t, e in zip(factors, entries, strict=True) if e is not None and e.value in self._varies]
         self.active[index] = Active(products, any(map(_is_binary, activations)))
 
 
@@ -73,38 +75,38 @@ def _is_binary(tensor: torch.Tensor) -> bool:
     return bool(((tensor == 0) | (tensor == 1)).all())
 
 
-def _products(spec: OpSpec, name: str, arguments: dict[str, Any], tensors: list[torch.Tensor]) -> int | None:
+def _nonzero_products(spec: OpSpec, name: str, arguments: dict[str, Any], tensors: list[torch.Tensor]) -> int | None:
     """Return the number of products without a zero factor; None for an unsupported op."""
     if any(t.layout is not torch.strided or t.is_quantized for t in tensors):
         return None
     if spec.kind == "conv":
-        return _of_convolution(spec, tensors[0], arguments["weight"])
+        return _conv_products(spec, tensors[0], arguments["weight"])
     if spec.kind == "attention" and name == "scaled_dot_product_attention" and not arguments.get("dropout_p"):
-        return _of_attention(arguments)
-    if spec.kind not in _PRODUCTS or name == "conv_tbc":
+        return _attention_products(arguments)
+    if spec.kind not in _MATRIX_PRODUCTS or name == "conv_tbc":
         return None
-    a, b = tensors[1:3] if name.startswith(_BIASED) else tensors[:2]
+    a, b = tensors[1:3] if name.startswith(_ADDING) else tensors[:2]
     if spec.kind == "linear":
         b = b.transpose(-1, -2) if b.dim() > 1 else b
-    return _of_product(a != 0, b != 0)
+    return _matmul_products(a != 0, b != 0)
 
 
-def _of_product(a: torch.Tensor, b: torch.Tensor) -> int:
-    """Products of indicators *,M,K and *,K,N; a vector is a row on the left and a column on the right."""
+def _matmul_products(a: torch.Tensor, b: torch.Tensor) -> int:
+    """Count the products of indicators *,M,K and *,K,N; a vector is a row on the left and a column on the right."""
     a = a[None] if a.dim() == 1 else a
     b = b[:, None] if b.dim() == 1 else b
     left, right = a.sum(-2), b.sum(-1)  # per inner index: nonzero rows, nonzero columns
     return int((left * right).sum())
 
 
-def _of_convolution(spec: OpSpec, x: torch.Tensor, weight: torch.Tensor) -> int | None:
-    """Products without a zero factor; None if a float64 can't count them. x: N,C,*X or C,*X; weight: K,C/g,*R."""
+def _conv_products(spec: OpSpec, x: torch.Tensor, weight: torch.Tensor) -> int | None:
+    """Count; None if the number may be too large for a float64. x: N,C,*X or C,*X; weight: K,C/g,*R, or C,K/g,*R."""
     axes, groups = weight.dim() - 2, spec["groups"]
     indicator, taps = (x != 0).double(), (weight != 0).double()
     if x.dim() == axes + 1:
         indicator = indicator[None]
     padding = spec["padding"]
-    if isinstance(padding, str):  # "same": keeps the size; an odd element of padding goes last
+    if isinstance(padding, str):  # "same" or "valid"; if the total is odd, torch pads one more at the end
         total = [d * (r - 1) if padding == "same" else 0 for d, r in zip(spec["dilation"], taps.shape[2:], strict=True)]
         sides = [side for n in reversed(total) for side in (n // 2, n - n // 2)]
         indicator, padding = torch.nn.functional.pad(indicator, sides), [0] * axes
@@ -119,20 +121,23 @@ def _of_convolution(spec: OpSpec, x: torch.Tensor, weight: torch.Tensor) -> int 
     return round(float(counts.sum()))
 
 
-def _of_attention(arguments: dict[str, Any]) -> int | None:
-    """Products for scores and for weighted values: every visible weight is nonzero, all others are zero."""
+def _attention_products(arguments: dict[str, Any]) -> int | None:
+    """Count for the scores and for the weighted sums of values. Softmax makes every visible weight nonzero.
+
+    None if the mask has more axes than the scores.
+    """
     query, key, value = (arguments[name] != 0 for name in ("query", "key", "value"))
     mask = arguments.get("attn_mask")
     if arguments.get("enable_gqa"):
         key, value = (t.repeat_interleave(query.shape[-3] // t.shape[-3], -3) for t in (key, value))
     shape = (*torch.broadcast_shapes(query.shape[:-2], key.shape[:-2]), query.shape[-2], key.shape[-2])
-    seen = torch.ones(shape[-2:], dtype=torch.bool, device=query.device)
+    visible = torch.ones(shape[-2:], dtype=torch.bool, device=query.device)
     if arguments.get("is_causal"):
-        seen = seen.tril()
+        visible = visible.tril()
     if mask is not None:
-        seen = seen & (mask if mask.dtype == torch.bool else ~torch.isneginf(mask))
-    if len(seen.shape) > len(shape):
+        visible = visible & (mask if mask.dtype == torch.bool else ~torch.isneginf(mask))
+    if len(visible.shape) > len(shape):
         return None
-    batches = torch.broadcast_shapes(shape[:-2], value.shape[:-2], seen.shape[:-2])
-    weighed = _of_product(seen.expand(*batches, *shape[-2:]), value)
-    return _of_product(query, key.transpose(-1, -2)) + weighed
+    batches = torch.broadcast_shapes(shape[:-2], value.shape[:-2], visible.shape[:-2])
+    weighted = _matmul_products(visible.expand(*batches, *shape[-2:]), value)
+    return _matmul_products(query, key.transpose(-1, -2)) + weighted

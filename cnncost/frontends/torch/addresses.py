@@ -6,11 +6,12 @@ from functools import total_ordering
 from typing import Any
 
 _ALIGNMENT = 64
+"""Bytes. Every storage starts at a multiple of this: remainders by its divisors follow from the offset."""
 
 
 @total_ordering
 class Address:
-    """An address of a tensor without data.
+    """The address of a tensor without data: a storage, by its identity, and an offset in bytes.
 
     Not an `int`: a kernel that received one would write to it.
     """
@@ -26,7 +27,7 @@ class Address:
     def __lt__(self, other: Any) -> bool:
         if isinstance(other, Address):
             return (self._base, self._offset) < (other._base, other._offset)
-        return False if isinstance(other, int) else NotImplemented  # above all real addresses
+        return False if isinstance(other, int) else NotImplemented  # greater than any real address
 
     def __hash__(self) -> int:
         return hash((self._base, self._offset))
@@ -42,7 +43,7 @@ class Address:
         return self._base - other._base + self._offset - other._offset
 
     def __mod__(self, alignment: int) -> int:
-        return self._offset % alignment if alignment <= _ALIGNMENT else self._refuse()
+        return self._offset % alignment if alignment <= _ALIGNMENT else self._raise()
 
     def __format__(self, form: str) -> str:
         return format(self._base + self._offset, form)
@@ -51,10 +52,10 @@ class Address:
         return str(self._base + self._offset)
 
     def __int__(self) -> int:
-        return self._refuse()
+        return self._raise()
 
     __index__ = __int__
 
-    def _refuse(self) -> int:
-        """Raise: whoever needs the number would read or write memory at it."""
-        raise RuntimeError("a kernel asked for the address of a tensor without data")
+    def _raise(self) -> int:
+        """Raise RuntimeError: code that needs the number would access memory there."""
+        raise RuntimeError("expected a tensor with data: the address of a tensor without data is only for comparisons")

@@ -2,11 +2,11 @@
 
 Forward may ask a tensor for its device, whether it requires a gradient, or for its values. A tensor on `meta` that
 represents one on the CPU has to answer as that one would, or forward takes another branch than in a real call. Torch's
-kernels, decompositions and this front end need the true attributes. They are recognized by the recorder's mode, which
-is off in kernels, or by the calling module.
+kernels, decompositions and this front end need the true attributes. Their queries are recognized by the recorder's
+mode, which is off in kernels, or by the calling module.
 
 Autograd is off when recording inference, because composite ops then arrive undecomposed. If forward asks for something
-that only autograd knows, the recording is aborted and restarted with autograd on.
+that only autograd provides, the recording is aborted and restarted with autograd on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cnncost.frontends.torch import legacy_types, transfers
 from cnncost.frontends.torch.addresses import Address
 from cnncost.frontends.torch.blocks import StorageRecord
 from cnncost.frontends.torch.caller import Caller
-from cnncost.frontends.torch.claimed import as_device, cuda, made_on, made_on_host, same_device
+from cnncost.frontends.torch.claimed import as_device, creating_on, cuda, host_creation_patches, same_device
 from cnncost.frontends.torch.compat.interpreter import frame
 from cnncost.frontends.torch.compat.modules import PAD_PACKED_PLACE
 from cnncost.frontends.torch.compat.packages import BETWEEN, INTERNAL
@@ -52,10 +52,10 @@ _SEES_META = (INTERNAL, "cnncost.frontends.")
 """Prefixes of modules that need tensors' true devices: kernels, decompositions and the recorder."""
 _BETWEEN = ("cnncost.frontends.", *BETWEEN)
 """Prefixes of modules on the call stack between a torch function and the recorder."""
-_OF_DEVICES = "tensors are on meta, and forward should see the device that they represent"
-_OF_VALUES = "a tensor on meta has no values, but the recorder may know them"
-_OF_POINTERS = "it writes through the data pointer of a tensor that it creates"
-_OF_IMPORTS = "a module that forward imports would bind replacements permanently, and its tensors would be recorded"
+_WHY_DEVICES = "tensors are on meta, and forward should see the device that they represent"
+_WHY_VALUES = "a tensor on meta has no values, but the recorder may know them"
+_WHY_POINTERS = "it writes through the data pointer of a tensor that it creates"
+_WHY_IMPORTS = "a module that forward imports would bind replacements permanently, and its tensors would be recorded"
 _DLPACK = {"cpu": 1, "cuda": 2, "mps": 8}
 """Device type codes from DLPack's header."""
 _DLPACK_DEVICE = torch.Tensor.__dlpack_device__
@@ -92,20 +92,20 @@ class Appearance:
         """Context for running forward; enter it inside the recorder's mode, and apply the patches inside it.
 
         Raises:
-            GradNeededError: forward asked for something that only autograd knows.
+            GradNeededError: forward asked for something that only autograd provides.
         """
         self._caller.begins()
         try:
-            with made_on(self._device, self._place_away, self.several):
+            with creating_on(self._device, self._place_away, self.several):
                 yield
         except Exception:
-            if not self._missed():
+            if not self._needs_autograd():
                 raise
-        if self._missed():
+        if self._needs_autograd():
             raise GradNeededError
 
-    def _missed(self) -> bool:
-        """True if forward asked for something that only autograd knows, even if it caught our exception."""
+    def _needs_autograd(self) -> bool:
+        """True if forward asked for something that only autograd provides, even if it caught our exception."""
         return self._autograd is not None and self._autograd.missed
 
     def at_home(self, device: torch.device) -> bool:
@@ -126,7 +126,7 @@ class Appearance:
                     block.use = "elsewhere"
 
     def settle(self, tensor: torch.Tensor, block: StorageRecord) -> None:
-        """Store the device of a new storage, whose tensor was registered on one before."""
+        """Store the device of a new storage: its tensor's, which was registered before."""
         if self.several:
             block.device = transfers.with_index(self.claimed(tensor))
 
@@ -158,15 +158,15 @@ class Appearance:
         real = device_of(tensor)
         if real != META or self._recorder.on_values or not self.is_ours():
             return real
-        asking = frame(2).f_globals.get("__name__") or ""
-        return real if asking.startswith(_SEES_META) else self.claimed(tensor)
+        caller = frame(2).f_globals.get("__name__") or ""
+        return real if caller.startswith(_SEES_META) else self.claimed(tensor)
 
     def _storage_device(self, storage: torch.UntypedStorage) -> torch.device:
         real = _device_of_storage(storage)
         if real != META or self._recorder.on_values or not self.is_ours():
             return real
-        asking = frame(2).f_globals.get("__name__") or ""
-        return real if asking.startswith(_SEES_META) else self._device
+        caller = frame(2).f_globals.get("__name__") or ""
+        return real if caller.startswith(_SEES_META) else self._device
 
     def _address(self, tensor: torch.Tensor) -> int | Address:
         """Return a data pointer that is equal for tensors that share memory, and only for these."""
@@ -189,20 +189,20 @@ class Appearance:
         return result
 
     def _storage_address(self, storage: torch.UntypedStorage) -> int | Address:
-        placed = _device_of_storage(storage) != META or self._recorder.on_values or not self.is_ours()
-        return int(StorageBase.data_ptr(storage)) if placed else Address(identity_of(storage))
+        real = _device_of_storage(storage) != META or self._recorder.on_values or not self.is_ours()
+        return int(StorageBase.data_ptr(storage)) if real else Address(identity_of(storage))
 
     def patches(self) -> list[Patch]:
-        """Return the patches of what tensors report, and of functions that create and move them, or import."""
-        table = self._of_devices() + self._of_values() + constructors(self.is_ours, self._recorder.copy_values)
+        """Return patches of tensors' attributes, and of functions that create or move tensors, or import modules."""
+        table = self._device_patches() + self._value_patches() + constructors(self.is_ours, self._recorder.copy_values)
         table += legacy_types.patches(self._is_legacy_type)
         for owner, name in ((builtins, "__import__"), (importlib, "import_module")):
-            table.append(Patch(owner, name, outside_recording(getattr(owner, name), self._caller), _OF_IMPORTS))
+            table.append(Patch(owner, name, outside_recording(getattr(owner, name), self._caller), _WHY_IMPORTS))
         if self._device.type not in _HOSTS:
-            table += made_on_host(lambda t: self.place(t, _CPU) if is_meta(t) and self.is_ours() else None)
+            table += host_creation_patches(lambda t: self.place(t, _CPU) if is_meta(t) and self.is_ours() else None)
         return table if self._autograd is None else table + self._autograd.patches()
 
-    def _of_devices(self) -> list[Patch]:
+    def _device_patches(self) -> list[Patch]:
         table: dict[str, Any] = {
             "device": property(lambda t: self._device_for(t)),  # noqa: PLW0108  # `_device_for` looks two frames up
             "get_device": lambda t: -1 if (d := self._device_for(t)).type == "cpu" else d.index or 0,
@@ -217,32 +217,32 @@ class Appearance:
         table |= {f"is_{kind}": _is_on(self, kind) for kind in ("meta", "cpu", "cuda", "mps", "xpu")}
         device = property(lambda s: self._storage_device(s))  # noqa: PLW0108  # it looks two frames up
         return [
-            *[Patch(torch.Tensor, name, replacement, _OF_DEVICES) for name, replacement in table.items()],
-            Patch(*MAKE_SUBCLASS_PLACE, staticmethod(self._make_subclass_for), _OF_DEVICES),
-            Patch(torch.UntypedStorage, "device", device, _OF_DEVICES),
-            Patch(torch.UntypedStorage, "data_ptr", lambda s: self._storage_address(s), _OF_DEVICES),  # noqa: PLW0108  # as above
+            *[Patch(torch.Tensor, name, replacement, _WHY_DEVICES) for name, replacement in table.items()],
+            Patch(*MAKE_SUBCLASS_PLACE, staticmethod(self._make_subclass_for), _WHY_DEVICES),
+            Patch(torch.UntypedStorage, "device", device, _WHY_DEVICES),
+            Patch(torch.UntypedStorage, "data_ptr", lambda s: self._storage_address(s), _WHY_DEVICES),  # noqa: PLW0108  # as above
         ]
 
-    def _of_values(self) -> list[Patch]:
+    def _value_patches(self) -> list[Patch]:
         tensor: Any = torch.Tensor
         splits = [
-            Patch(owner, "tensor_split", self._by_numbers(split, "tensor_indices_or_sections"), _OF_VALUES)
+            Patch(owner, "tensor_split", self._with_numbers(split, "tensor_indices_or_sections"), _WHY_VALUES)
             for owner, split in ((torch, torch.tensor_split), (tensor, TensorBase.tensor_split))
         ]
         pointers = [  # `ctc_loss` takes the mean over lengths that it puts into a tensor
-            Patch(*place, self._by_pointer(getattr(*place)), _OF_POINTERS)
+            Patch(*place, self._with_memory(getattr(*place)), _WHY_POINTERS)
             for place in (PAD_PACKED_PLACE, (torch, "ctc_loss"))
         ]
         return [
             *splits, *pointers,
-            Patch(tensor, "numpy", lambda t, *, force=False: self._numpy(t, force=force), _OF_VALUES),
-            Patch(tensor, "tolist", lambda t: self._tolist(t), _OF_VALUES),  # noqa: PLW0108  # a function binds to the tensor
-            Patch(tensor, "__format__", lambda t, spec: self._format(t, spec), _OF_VALUES),  # noqa: PLW0108  # as above
-            Patch(*SHAPE_AS_TENSOR_PLACE, lambda t: torch.tensor(list(t.shape)), _OF_VALUES),
+            Patch(tensor, "numpy", lambda t, *, force=False: self._numpy(t, force=force), _WHY_VALUES),
+            Patch(tensor, "tolist", lambda t: self._tolist(t), _WHY_VALUES),  # noqa: PLW0108  # a function binds to the tensor
+            Patch(tensor, "__format__", lambda t, how: self._format(t, how), _WHY_VALUES),  # noqa: PLW0108  # as above
+            Patch(*SHAPE_AS_TENSOR_PLACE, lambda t: torch.tensor(list(t.shape)), _WHY_VALUES),
         ]  # fmt: skip
 
-    def _by_numbers(self, original: Any, name: str) -> Any:
-        """Wrap a function that reads the values of its argument `name`, the second: pass numbers for a tensor."""
+    def _with_numbers(self, original: Any, name: str) -> Any:
+        """Wrap a function that reads the values of a tensor, its second argument, `name`: pass numbers instead."""
 
         def function(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
             if name in kwargs:
@@ -251,8 +251,8 @@ class Appearance:
 
         return function
 
-    def _by_pointer(self, original: Any) -> Any:
-        """Wrap a function that writes through the data pointers of tensors it creates: those get real memory."""
+    def _with_memory(self, original: Any) -> Any:
+        """Wrap a function that writes through the data pointers of tensors that it creates: those get real memory."""
 
         def function(*args: Any, **kwargs: Any) -> Any:
             ours = self.is_ours()
@@ -268,7 +268,7 @@ class Appearance:
     # ---- moving
 
     def _to(self, original: Any, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Skip a move to the device that a tensor already represents."""
+        """Replace `Tensor.to` and the like, which would not see the devices that tensors represent."""
         if self._moving or not is_meta(tensor) or not self.is_ours():
             return original(tensor, *args, **kwargs)
         self._moving = True  # a function mode around this one would call the replaced method again
@@ -291,8 +291,8 @@ class Appearance:
                 self.place(result, self.claimed(other))
             return result
         if not same_device(target, here) and not (self._bare and target == META):
-            claimed = target.type not in _HOSTS and self._device.type not in _HOSTS
-            if device_of(tensor) == target or claimed:  # to torch it is there already, or it may have no such device
+            both_accelerators = target.type not in _HOSTS and self._device.type not in _HOSTS
+            if device_of(tensor) == target or both_accelerators:  # torch would return it, or lack the device
                 args = tuple([META if as_device(a) is not None else a for a in args])
                 kwargs = {**kwargs, "copy": True} | ({"device": META} if kwargs.get("device") is not None else {})
             result = original(tensor, *args, **kwargs)

@@ -19,12 +19,15 @@ class How:
     """The options of one attempt at a recording: the user's, and what earlier attempts have shown to be needed."""
 
     grad: bool
+    """Whether autograd is on."""
     train: bool | None
+    """Whether the modules are in training mode; None: each in its own."""
     use_memo: bool
+    """Whether specs may come from the memo."""
     training: Training | None = None
     autocast: autocasts.Autocast | None = None
     casts: bool = False
-    """Whether autocast may be on during the recording: around it, or in a region inside forward."""
+    """Whether autocast may be on during the recording, around forward or in a region inside it."""
     shared: bool = True
     """Whether all modules share one empty hook table."""
     called: Callable[..., Any] | None = None
@@ -42,15 +45,15 @@ class How:
     find_draws: bool = False
     """Whether to find the modules that draw Python's or numpy's random numbers."""
     returned: Callable[[Any], None] | None = None
-    """Receives a copy of what forward returned, as inputs of another recording."""
+    """Called with a copy of forward's return value, which becomes the input of another recording."""
 
 
 def how_of(options: RecordOptions, autocast: autocasts.Autocast | None, called: Callable[..., Any] | None) -> How:
-    """The first attempt, under the caller's autograd mode.
+    """Return the options of the first attempt, under the caller's autograd mode.
 
     Args:
         options: as the user gave them.
-        autocast: what they or the calling code have autocast set to.
+        autocast: the setting that these options or the calling code request; None: autocast is off.
         called: callable to run instead of the model itself.
     """
     return How(

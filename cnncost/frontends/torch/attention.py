@@ -56,21 +56,21 @@ def _parts(
     grouped: bool,
     kernel: str,
 ) -> torch.Tensor:
-    """Run the ops that torch runs: the kernel and what prepares its operands, or the reference implementation."""
+    """Run the same ops as torch: the kernel and the ops that prepare its operands, or the reference implementation."""
     if mask is not None and mask.dtype is torch.bool:
         mask = _as_additive(mask, query)
     if kernel == REFERENCE:
         return _reference(query, key, value, mask, dropout, causal, scale, grouped)
     if query.dim() == 3:  # kernels need a batch axis
         query, key, value = query.unsqueeze(0), key.unsqueeze(0), value.unsqueeze(0)
-        return _parts(query, key, value, _of_four_axes(mask), dropout, causal, scale, grouped, kernel).squeeze(0)
+        return _parts(query, key, value, _with_four_axes(mask), dropout, causal, scale, grouped, kernel).squeeze(0)
     out: torch.Tensor
     if kernel == "efficient":
-        needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
+        compute_logsumexp = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
         if mask is not None:
             mask = mask.expand(*query.shape[:3], key.shape[2])
-        out = EFFICIENT_ATTENTION(query, key, value, mask, needs_grad, dropout, causal, scale=scale)[0]
-    else:  # CUDA's flash kernel saves as many bytes for backward
+        out = EFFICIENT_ATTENTION(query, key, value, mask, compute_logsumexp, dropout, causal, scale=scale)[0]
+    else:  # for CUDA, too: its flash kernel saves as many bytes for backward
         out = CPU_FLASH_ATTENTION(query, key, value, dropout, causal, attn_mask=mask, scale=scale)[0]
     return out
 
@@ -78,17 +78,17 @@ def _parts(
 _library.impl("attention", _parts, "CompositeImplicitAutograd")
 
 
-def _of_four_axes(mask: torch.Tensor | None) -> torch.Tensor | None:
-    """Expand the mask of three-axis operands for four-axis ones."""
+def _with_four_axes(mask: torch.Tensor | None) -> torch.Tensor | None:
+    """Add leading axes of size 1, as the operands have got one."""
     while mask is not None and mask.dim() < 4:
         mask = mask.unsqueeze(0)
     return mask
 
 
 def _as_additive(mask: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
-    """The additive mask equivalent to a boolean one."""
-    zero, out = (torch.scalar_tensor(n, dtype=query.dtype, device=query.device) for n in (0.0, -math.inf))
-    return torch.where(mask, zero, out)
+    """Return the additive mask equivalent to a boolean one, whose True elements are visible."""
+    visible, hidden = (torch.scalar_tensor(n, dtype=query.dtype, device=query.device) for n in (0.0, -math.inf))
+    return torch.where(mask, visible, hidden)
 
 
 def _reference(
@@ -103,7 +103,7 @@ def _reference(
 ) -> torch.Tensor:
     """Mirror `_scaled_dot_product_attention_math` in attention.cpp, whose local variables live until it returns.
 
-    Torch's own adds the mask out of place if a dispatch mode is active.
+    That function itself can't be called: it adds the mask out of place if a dispatch mode is active.
     """
     dtype = query.dtype
     if dtype in _HALVES and not torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed():
@@ -114,7 +114,7 @@ def _reference(
         full = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device)
         mask = _as_additive(full.tril(), scaled)
     keys, values = key, value
-    heads = query.shape[-3] if query.dim() > 2 else 1  # 1 without an axis of heads
+    heads = query.shape[-3] if query.dim() > 2 else 1  # operands of two axes have no heads
     if grouped and not heads == key.shape[-3] == value.shape[-3]:
         keys = key.repeat_interleave(heads // key.shape[-3], -3)
         values = value.repeat_interleave(heads // value.shape[-3], -3)
@@ -124,5 +124,5 @@ def _reference(
     scores = SAFE_SOFTMAX(scores, -1)
     if dropout:
         scores = torch.dropout(scores, dropout, True)
-    returned = scores.to(dtype)  # noqa: F841  # torch's own returns the weights, too: they live until it ends
+    returned = scores.to(dtype)  # noqa: F841  # torch's function also returns the weights: they live until it ends
     return torch.matmul(scores, values).to(dtype)

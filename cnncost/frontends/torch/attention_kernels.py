@@ -1,7 +1,7 @@
 """Select the kernel that `scaled_dot_product_attention` uses on a device.
 
-On meta tensors torch selects no kernel but the reference, which materializes scores. The conditions are those of
-ATen's `sdp_utils_cpp.h` and `sdp_utils_cpp.cpp` (CPU) and `cuda/sdp_utils.cpp`; if CUDA's depend on the card, compute
+On meta tensors torch always selects the reference, which materializes scores. The conditions are those of ATen's
+`sdp_utils_cpp.h` and `sdp_utils_cpp.cpp` (CPU) and `cuda/sdp_utils.cpp`; where CUDA's depend on the GPU, compute
 capability 8.0 or later is assumed. Axes are counted from the last. `compat/facts.py` lists version differences.
 """
 
@@ -15,11 +15,14 @@ import torch
 from cnncost.frontends.torch.compat import facts
 
 REFERENCE = "math"
-"""Torch's implementation by single ops, used if no kernel fits."""
+"""Torch's implementation as separate ops, used if no fused kernel supports the call."""
 
 
 class Attention(NamedTuple):
-    """Arguments of a call. query: *,H,L,E; key: *,H,S,E; value: *,H,S,V; mask broadcasts to *,H,L,S."""
+    """Arguments of a call. query: *,H,L,E; key: *,H,S,E; value: *,H,S,V; mask broadcasts to *,H,L,S.
+
+    `causal` is `is_causal`, and `grouped` is `enable_gqa`.
+    """
 
     query: torch.Tensor
     key: torch.Tensor
@@ -45,7 +48,7 @@ def _axes_fit(a: Attention) -> bool:
     return fits and all(tensor.layout is torch.strided for tensor in a.operands)
 
 
-def _one_batch(a: Attention) -> bool:
+def _same_batch(a: Attention) -> bool:
     return a.query.shape[:-3] == a.key.shape[:-3] == a.value.shape[:-3]
 
 
@@ -61,21 +64,21 @@ def _one_head_for_all(a: Attention) -> bool:
 
 def _heads_fit(a: Attention) -> bool:
     """True if keys and values have as many heads as queries, one, or a divisor of them with `enable_gqa`."""
-    heads, groups = a.query.shape[-3], a.key.shape[-3]
+    heads, key_heads = a.query.shape[-3], a.key.shape[-3]
     if not a.grouped:
         return _same_heads(a) or _one_head_for_all(a)
-    return groups == a.value.shape[-3] and groups > 0 and heads % groups == 0
+    return key_heads == a.value.shape[-3] and key_heads > 0 and heads % key_heads == 0
 
 
 def _heads_fit_efficient(a: Attention) -> bool:
-    """`_heads_fit` for the efficient kernel: grouped heads only in newer versions; keys and values may differ there."""
+    """`_heads_fit` for the efficient kernel. Newer versions take groups; keys and values may then differ in heads."""
     if not a.grouped or not facts.EFFICIENT_ATTENTION_TAKES_GROUPS:
         return _same_heads(a) or _one_head_for_all(a)
     heads = a.query.shape[-3]
     return all(t.shape[-3] > 0 and heads % t.shape[-3] == 0 for t in (a.key, a.value))
 
 
-def _one_width(a: Attention) -> bool:
+def _same_width(a: Attention) -> bool:
     return a.query.shape[-1] == a.key.shape[-1] == a.value.shape[-1]
 
 
@@ -83,7 +86,7 @@ def _not_empty(a: Attention) -> bool:
     return all(tensor.numel() for tensor in a.operands)
 
 
-def _rows_without_gaps(a: Attention) -> bool:
+def _contiguous_rows(a: Attention) -> bool:
     return all(tensor.stride(-1) == 1 for tensor in a.operands)
 
 
@@ -103,28 +106,28 @@ def _constant_mask(a: Attention) -> bool:
     if a.mask is None:
         return True
     batch = a.query.shape[0] if a.query.dim() == 4 else 1
-    whole = (batch, *a.query.shape[-3:-1], a.key.shape[-2])
+    full_shape = (batch, *a.query.shape[-3:-1], a.key.shape[-2])
     if a.mask.requires_grad or (a.mask.dim() not in {2, 4} and a.query.dim() == 4):
         return False
-    return all(n in {1, size} for n, size in zip(a.mask.shape[::-1], whole[::-1], strict=False))
+    return all(n in {1, size} for n, size in zip(a.mask.shape[::-1], full_shape[::-1], strict=False))
 
 
 def _square_if_causal(a: Attention) -> bool:
     return not a.causal or a.query.shape[-2] == a.key.shape[-2]
 
 
-def _of(*dtypes: torch.dtype) -> Condition:
+def _dtype_in(*dtypes: torch.dtype) -> Condition:
     return lambda a: a.query.dtype == a.key.dtype == a.value.dtype and a.query.dtype in dtypes
 
 
-def _narrow(a: Attention) -> bool:
-    return a.query.shape[-1] <= 256  # registers hold no more
+def _at_most_256_wide(a: Attention) -> bool:
+    return a.query.shape[-1] <= 256  # the kernel keeps rows in registers
 
 
 def _aligned(a: Attention) -> bool:
-    """True if widths are multiples of 16 bytes."""
-    step = 16 // a.query.element_size()
-    return a.query.shape[-1] == a.key.shape[-1] and all(t.shape[-1] and t.shape[-1] % step == 0 for t in a.operands)
+    """True if queries and keys are equally wide, and all widths are nonzero multiples of 16 bytes."""
+    multiple = 16 // a.query.element_size()
+    return a.query.shape[-1] == a.key.shape[-1] and all(t.shape[-1] and t.shape[-1] % multiple == 0 for t in a.operands)
 
 
 _HALVES = (torch.float16, torch.bfloat16)
@@ -133,27 +136,28 @@ _EFFICIENT: Callable[[], bool] = torch.backends.cuda.mem_efficient_sdp_enabled
 KERNELS: dict[str, tuple[tuple[str, Callable[[], bool], tuple[Condition, ...]], ...]] = {
     "cpu": (
         ("flash", _FLASH, (
-            _axes_fit, _no_dropout, _one_batch, _heads_fit, _constant_mask, _one_width, _not_empty,
-            _rows_without_gaps, _of(torch.float32, torch.float64, *_HALVES),
+            _axes_fit, _no_dropout, _same_batch, _heads_fit, _constant_mask, _same_width, _not_empty,
+            _contiguous_rows, _dtype_in(torch.float32, torch.float64, *_HALVES),
         )),
     ),
     "cuda": (
         ("flash", _FLASH, (
-            _axes_fit, _no_mask, _one_batch, _heads_fit, _one_width, _narrow, _not_empty, _square_if_causal,
-            _rows_without_gaps, _of(*_HALVES),
+            _axes_fit, _no_mask, _same_batch, _heads_fit, _same_width, _at_most_256_wide, _not_empty, _square_if_causal,
+            _contiguous_rows, _dtype_in(*_HALVES),
         )),
         ("efficient", _EFFICIENT, (
-            _axes_fit, _one_batch, _heads_fit_efficient, _aligned, _not_empty, _rows_without_gaps,
-            _of(torch.float32, *_HALVES),
+            _axes_fit, _same_batch, _heads_fit_efficient, _aligned, _not_empty, _contiguous_rows,
+            _dtype_in(torch.float32, *_HALVES),
         )),
     ),
 }  # fmt: skip
-"""By device: kernels in the order in which they are tried, whether each is enabled, and its conditions."""
+"""By device: the kernels in the order in which torch tries them, each with a function that returns whether it is
+enabled, and its conditions."""
 
 
 def kernel_of(attention: Attention, device: str) -> str:
-    """`flash`, `efficient`, or the reference, `math`. Devices without rules here are treated like CUDA."""
-    for name, is_on, conditions in KERNELS.get(device, KERNELS["cuda"]):
-        if is_on() and all(fits(attention) for fits in conditions):
+    """Return `flash`, `efficient`, or the reference, `math`. Devices not in `KERNELS` are treated like CUDA."""
+    for name, is_enabled, conditions in KERNELS.get(device, KERNELS["cuda"]):
+        if is_enabled() and all(fits(attention) for fits in conditions):
             return name
     return REFERENCE

@@ -27,17 +27,20 @@ ATTENTION = frozenset({"attention", "attention_backward", "mha", "encoder_layer"
 
 Pair: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 _FUSED = frozenset({"mha", "encoder_layer"})
-_NAMES = ("attn_mask", "attn_bias", "mask")
+"""Kinds of fused layers, whose masks have other forms (`read`)."""
+_ARGUMENTS = ("attn_mask", "attn_bias", "mask")
+"""Names of the argument that is the mask."""
 _MAX_PAIRS = 1 << 30
-"""Maximum number of pairs of a mask that is evaluated."""
+"""Maximum number of pairs of a query and a key in a mask that is evaluated."""
 _BITS = tuple(1 << i for i in range(8))
+"""Values of a byte's bits, from the first element that is packed into it on."""
 
 
 def mask_index(kind: str, arguments: dict[str, Any], operands: TensorArgs) -> int | None:
-    """Index of the mask among the tensors of an op of this kind; None if it is not attention or has no mask."""
+    """Return the index of the mask among the tensors of an op; None if the op is not attention or has no mask."""
     if kind not in ATTENTION:
         return None
-    mask = next((m for name in _NAMES if isinstance(m := arguments.get(name), torch.Tensor)), None)
+    mask = next((m for name in _ARGUMENTS if isinstance(m := arguments.get(name), torch.Tensor)), None)
     return None if mask is None else next((i for i, (tensor, _) in enumerate(operands) if tensor is mask), None)
 
 
@@ -47,8 +50,8 @@ class Masks:
     Attributes:
         by_node: known masks by node index.
         on_values: whether the recording is from real data, so that every tensor has values.
-        functions: masks computed by functions (flexible attention), keyed by what they depend on, and the objects whose
-            ids are in the key, to keep them alive.
+        functions: masks computed by functions (flexible attention). A key has the ids of the objects that the mask
+            depends on; the value is the mask and these objects, to keep them alive.
         sources: functions that return pairs of a user's tensor and the meta tensor that represents it.
     """
 
@@ -59,9 +62,9 @@ class Masks:
         self.functions: dict[tuple[Any, ...], tuple[Mask | None, Any]] = {}
         self._read: dict[tuple[Any, ...], Mask | None] = {}
 
-    def note(self, entry: Entry, mask: int, operands: TensorArgs, node: int) -> None:
-        """Store the mask of an op recorded as `node`, if known; `mask` is its index among the op's tensors."""
-        tensor, tracked = operands[mask]
+    def note(self, entry: Entry, index: int, operands: TensorArgs, node: int) -> None:
+        """Store the mask of an op recorded as `node`, if known; `index` is the mask's among the op's tensors."""
+        tensor, tracked = operands[index]
         spec = entry.spec
         form = spec["mask_type"] if spec.kind in _FUSED else "scores"
         key = (tracked.value, form, spec["queries"], spec["keys"])
@@ -72,15 +75,18 @@ class Masks:
             self.by_node[node] = seen
 
     def values(self, tensor: torch.Tensor, tracked: TrackedTensor) -> torch.Tensor | None:
-        """The values of a registered tensor, if known."""
+        """Return the values of a registered tensor; None if unknown."""
         if tracked.block.chance:
-            return None  # another run would draw others
+            return None  # another run would draw other random values
         if tracked.data is not None and tracked.sig.real:
             return tracked.data
         return self.unregistered_values(tensor, tracked.block)
 
     def unregistered_values(self, tensor: torch.Tensor, block: StorageRecord | None) -> torch.Tensor | None:
-        """The values of a tensor that may not be in the tensor table; `block` is the record of its storage, if any."""
+        """Return the values of a tensor that may not be in the tensor table; None if unknown.
+
+        `block` is the record of its storage, if any.
+        """
         written = block is not None and bool(block.version)
         if not is_meta(tensor):
             return tensor if self.on_values or not written else None
@@ -91,17 +97,18 @@ class Masks:
         original = next((old for old, new in pairs if pointer(new) == where and not is_meta(old)), None)
         if original is None or original.layout is not torch.strided:
             return None
-        bare = torch.empty(0, dtype=tensor.dtype, device=original.device)
-        return bare.set_(original.untyped_storage(), tensor.storage_offset(), tensor.shape, tensor.stride())
+        view = torch.empty(0, dtype=tensor.dtype, device=original.device)
+        return view.set_(original.untyped_storage(), tensor.storage_offset(), tensor.shape, tensor.stride())
 
 
 def read(values: torch.Tensor, form: Any, queries: int, keys: int) -> Mask | None:
-    """Create a mask from its values; None if it is too large or does not fit.
+    """Create a mask from its values; None if it is too large, or of an unexpected shape, layout or form.
 
     Args:
         values: the mask as passed to the op.
-        form: "scores": True, or anything but minus infinity, keeps a score; broadcasts to the scores. In fused layers,
-            nonzero elements are masked out, and `mask_type` is 0: L,S; 1: B,S; 2: like the scores.
+        form: how the op uses them. "scores": they broadcast to the scores; True, or anything but minus infinity, keeps
+            a score. 0, 1 or 2, the `mask_type` of fused layers: nonzero elements mask out scores, and the shape is L,S
+            for 0, B,S for 1, and that of the scores for 2.
         queries: L.
         keys: S.
     """
@@ -119,15 +126,15 @@ def read(values: torch.Tensor, form: Any, queries: int, keys: int) -> Mask | Non
 
 
 def _kept_scores(values: torch.Tensor) -> torch.Tensor:
-    """True where a score is kept. A dtype's minimum counts as minus infinity, unless its whole row is masked."""
+    """Return True where a score is kept. A dtype's minimum counts as minus infinity, unless it masks a whole row."""
     if values.dtype == torch.bool:
         return values
     if not values.is_floating_point():
-        return torch.ones_like(values, dtype=torch.bool)  # integers are added to the scores: none is minus infinity
-    least = values == torch.finfo(values.dtype).min
-    seen = ~torch.isneginf(values)
-    others = (seen & ~least).any(-1, keepdim=True) if values.dim() else seen & ~least
-    return seen & ~(least & others)
+        return torch.ones_like(values, dtype=torch.bool)  # integers are added to the scores, and none is minus infinity
+    minimal = values == torch.finfo(values.dtype).min
+    finite = ~torch.isneginf(values)
+    row_has_others = (finite & ~minimal).any(-1, keepdim=True) if values.dim() else finite & ~minimal
+    return finite & ~(minimal & row_has_others)
 
 
 def _distinct(tensor: torch.Tensor) -> torch.Tensor:
@@ -139,7 +146,7 @@ def _distinct(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def pack(seen: torch.Tensor, queries: int, keys: int) -> Mask | None:
-    """Pack bools that broadcast to `*, queries, keys` into a mask; None if they don't, or if there are none."""
+    """Pack bools into a mask; None if they don't broadcast to `*, queries, keys`, or are empty."""
     seen = _distinct(seen.detach())
     while seen.dim() < 2:
         seen = seen[None]
@@ -150,4 +157,5 @@ def pack(seen: torch.Tensor, queries: int, keys: int) -> Mask | None:
     data = torch.zeros(flat.shape[0], (columns + 7) // 8 * 8, dtype=torch.uint8)
     data[:, :columns] = flat
     data = (data.view(flat.shape[0], -1, 8) * torch.tensor(_BITS, dtype=torch.uint8)).sum(-1, dtype=torch.uint8)
-    return packed(torch.Size(lead).numel(), rows, columns, ctypes.string_at(data.data_ptr(), data.numel()))
+    data_bytes = ctypes.string_at(data.data_ptr(), data.numel())  # `data.numpy()` would need numpy
+    return packed(torch.Size(lead).numel(), rows, columns, data_bytes)

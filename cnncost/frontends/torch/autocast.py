@@ -39,6 +39,7 @@ Policy: TypeAlias = "Callable[[Casting, Any, Args, Kwargs], Any]"
 DEVICES = tuple([device for device in SUPPORTED_DEVICES if device not in {"ipu", "hpu"}])
 """Devices with autocast, except those whose dispatch keys this package uses for itself, here and in `unwatched.py`."""
 _NAME = "AutocastIPU"
+"""The dispatch key of our kernels."""
 _KEY = OURS[_NAME]
 _KEYS = torch.DispatchKeySet(_KEY)
 _BELOW = keys_below(_KEY)
@@ -60,7 +61,7 @@ class Autocast(NamedTuple):
 
 
 def parse(value: Any) -> Autocast | None:
-    """Parse `autocast=`: a dtype (on the CPU), `"bf16"`, `"fp16"`, `"cuda:bf16"`, a device alone, or None.
+    """Parse `autocast=`: a dtype, `"bf16"` or `"fp16"` (on the CPU), `"cuda:bf16"`, a device alone, or None.
 
     Raises:
         InputError: no such device or dtype.
@@ -74,19 +75,19 @@ def parse(value: Any) -> Autocast | None:
     if name in _DTYPES and (device if colon else "cpu") in _DEFAULTS:
         return Autocast(device or "cpu", _DTYPES[name])
     raise InputError(
-        f"autocast: {value!r} is not known; expected bf16 or fp16, on the CPU or as cuda:bf16, cuda:fp16, or a device, "
-        "cpu or cuda, alone"
+        f"autocast: {value!r} is not known; expected bf16 or fp16, on the CPU or as cuda:bf16, cuda:fp16, or cpu or "
+        "cuda alone, for its default dtype"
     )
 
 
 def in_force() -> Autocast | None:
-    """The autocast region around the caller, if any."""
+    """Return the autocast region around the caller, if any."""
     device = enabled()
     return Autocast(device, torch.get_autocast_dtype(device)) if device is not None else None
 
 
 def enabled() -> str | None:
-    """The device that autocast is on for, if any. Torch's own check would include our dispatch key."""
+    """Return the device that autocast is on for, if any. Torch's own check would include our dispatch key."""
     return next((device for device in DEVICES if torch.is_autocast_enabled(device)), None)
 
 
@@ -94,25 +95,25 @@ class Casting:
     """Autocast emulation of one recording.
 
     Args:
-        keeps: whether casts of weights are cached until autocast exits, as torch does (newer versions not under
-            `torch.inference_mode`).
+        caches: whether casts of weights are cached until autocast exits, as in torch, whose newer versions don't do so
+            under `torch.inference_mode`.
         device: the device whose op lists apply: the CPU or, for all other devices, CUDA.
 
     Attributes:
         regions: number of regions that forward has entered.
     """
 
-    def __init__(self, keeps: bool, device: str) -> None:
+    def __init__(self, caches: bool, device: str) -> None:
         self.device = "cpu" if device == "cpu" else "cuda"
         self.regions = 0
-        self._keeps = keeps
+        self._caches_casts = caches
         self._casts: dict[int, tuple[ref[torch.Tensor], torch.Tensor]] = {}
         self._depth = depth()
 
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Context in which the ops of this thread are cast while autocast is on."""
-        _registered()
+        _register_kernels()
         _running.append(self)
         try:
             with key_on(_KEY):
@@ -123,18 +124,18 @@ class Casting:
     def begins(self, device: str) -> None:
         """Note that forward enters a region. Once it has entered one for CUDA, CUDA's op lists apply.
 
-        Such a region also turns the CPU's autocast on, so the state of autocast would not tell.
+        Such a region also turns the CPU's autocast on, so that torch's state does not show which lists apply.
         """
         self.regions += 1
         if device != "cpu":
             self.device = "cuda"
 
     def lower(self) -> torch.dtype:
-        """The dtype that ops on matrices run in."""
+        """Return the dtype that matrix ops run in."""
         return torch.get_autocast_dtype(enabled() or "cpu")
 
     def _caches(self) -> bool:
-        if not self._keeps or not torch.is_autocast_cache_enabled():
+        if not self._caches_casts or not torch.is_autocast_cache_enabled():
             return False
         return AUTOCAST_KEEPS_CASTS_OF_INFERENCE or not torch.is_inference_mode_enabled()
 
@@ -144,7 +145,7 @@ class Casting:
             self._casts.clear()
 
     def cast(self, value: Any, dtype: torch.dtype) -> Any:
-        """An argument of an op, with tensors in `dtype`."""
+        """Return an argument of an op with its tensors cast to `dtype`."""
         if isinstance(value, (list, tuple)):
             return type(value)([self.cast(item, dtype) for item in value])
         if not _eligible(value) or value.dtype is dtype:
@@ -160,7 +161,7 @@ class Casting:
 
 
 def depth() -> int:
-    """Nesting depth of autocast regions. Torch returns it only from these two functions."""
+    """Return the nesting depth of autocast regions. Torch returns it only from these two functions."""
     torch.autocast_increment_nesting()
     return torch.autocast_decrement_nesting()
 
@@ -172,11 +173,11 @@ def _eligible(value: Any) -> bool:
 # ---- policies for an op's arguments
 
 
-def _in(dtype: torch.dtype | None, casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:
+def _cast_all(dtype: torch.dtype | None, casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:
     """Run in one dtype; None: in the lower one.
 
-    The last argument is cast first, as in torch's builds by GCC (C++ leaves the order open). Backward computes the
-    casts' gradients in the opposite order, which decides what is live at a training step's peak.
+    The last argument is cast first, as in torch's builds by GCC (C++ does not specify the order). Backward computes the
+    casts' gradients in the opposite order, which determines the live tensors at a training step's peak.
     """
     dtype = dtype or casting.lower()
     named = {name: casting.cast(value, dtype) for name, value in reversed(kwargs.items())}
@@ -184,15 +185,17 @@ def _in(dtype: torch.dtype | None, casting: Casting, op: Any, args: Args, kwargs
     return op(*reversed(placed), **named)
 
 
-def _in_widest(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:
-    """Run in float32 if an argument is, else in the lower dtype."""
+def _cast_to_widest(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:
+    """Run in float32 if an argument is float32, else in the lower dtype."""
     dtypes = {tensor.dtype for tensor in tensors_in((args, kwargs)) if _eligible(tensor)}
     if other := dtypes - {torch.float32, casting.lower()}:
-        raise RuntimeError(f"{op} under autocast in {casting.lower()} has an operand of {other.pop()}: torch refuses")
-    return _in(torch.float32 if torch.float32 in dtypes else None, casting, op, args, kwargs)
+        raise RuntimeError(
+            f"{op} under autocast: expected operands of torch.float32 or {casting.lower()}, but got {other.pop()}"
+        )
+    return _cast_all(torch.float32 if torch.float32 in dtypes else None, casting, op, args, kwargs)
 
 
-def _out(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:  # noqa: ARG001  # a policy
+def _request_float32(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:  # noqa: ARG001  # a policy
     """Request a float32 result if the call names no dtype."""
     index = [argument.name for argument in schema_of(op).arguments].index("dtype")
     dtype = kwargs.get("dtype") if len(args) <= index else args[index]
@@ -203,7 +206,7 @@ def _out(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:  # noqa:
     return op(*args, **{**kwargs, "dtype": torch.float32})
 
 
-def _norm(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:  # noqa: ARG001  # a policy
+def _norm_with_dtype(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:  # noqa: ARG001  # a policy
     """Run a norm through the overload that takes a result dtype."""
     bound = {a.name: a.default_value for a in schema_of(op).arguments if a.has_default_value()}
     bound.update(zip([a.name for a in schema_of(op).arguments], args, strict=False), **kwargs)
@@ -211,18 +214,19 @@ def _norm(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:  # noqa
     return torch.norm(bound["self"], bound["p"], bound.get("dim"), bound.get("keepdim", False), dtype=dtype)
 
 
-def _banned(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:  # noqa: ARG001  # a policy
+def _raise_banned(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:  # noqa: ARG001  # a policy
     raise RuntimeError(
-        "binary_cross_entropy is refused under CUDA's autocast, for it overflows in float16; expected "
-        "binary_cross_entropy_with_logits on what went into the sigmoid"
+        "torch does not allow binary_cross_entropy under CUDA's autocast, because it may overflow in float16; expected "
+        "binary_cross_entropy_with_logits on the input of the sigmoid"
     )
 
 
-_LOWER: Policy = partial(_in, None)
-_FULL: Policy = partial(_in, torch.float32)
+_LOWER: Policy = partial(_cast_all, None)
+_FULL: Policy = partial(_cast_all, torch.float32)
 
 
-def _named(**policies: tuple[Policy, str]) -> dict[str, Policy]:
+def _by_op(**policies: tuple[Policy, str]) -> dict[str, Policy]:
+    """Return the policy by op, from pairs of a policy and the names of its ops. The keywords only label them."""
     return {name: policy for policy, names in policies.values() for name in names.split()}
 
 
@@ -231,24 +235,24 @@ _MATMULS = (
     "conv_transpose2d.input conv_transpose3d.input linalg_vecdot linear matmul mm prelu scaled_dot_product_attention "
 )
 _LISTS = {
-    "cpu": ("AutocastCPU", _named(
+    "cpu": ("AutocastCPU", _by_op(
         lower=(_LOWER, _MATMULS + "_addmm_activation _native_multi_head_attention conv1d.padding conv2d.padding "
             "conv3d.padding mkldnn_rnn_layer"),
-        widest=(_in_widest, "cat index_copy stack"),
+        widest=(_cast_to_widest, "cat index_copy stack"),
     )),
-    "cuda": ("AutocastCUDA", _named(
+    "cuda": ("AutocastCUDA", _by_op(
         lower=(_LOWER, _MATMULS + "_convolution _cudnn_rnn _scaled_dot_product_flash_attention _thnn_fused_gru_cell "
             "_thnn_fused_lstm_cell addmv addr chain_matmul convolution cudnn_convolution cudnn_convolution_transpose "
             "einsum gru_cell linalg_multi_dot lstm_cell mv rnn_relu_cell rnn_tanh_cell"),
-        widest=(_in_widest,
+        widest=(_cast_to_widest,
             "addcdiv addcmul atan2 bilinear cross dot grid_sampler index_put scatter_add tensordot vdot"),
-        out=(_out, (
+        out=(_request_float32, (
             "cumprod cumsum linalg_matrix_norm linalg_matrix_norm.str_ord linalg_vector_norm log_softmax.int prod "
             "prod.dim_int softmax.int sum sum.dim_IntList "
             # up to 2.12
             "cumprod.dimname cumsum.dimname log_softmax.Dimname prod.dim_Dimname softmax.Dimname sum.dim_DimnameList")),
-        norm=(_norm, "norm.Scalar norm.ScalarOpt_dim norm.names_ScalarOpt_dim"),
-        banned=(_banned, "binary_cross_entropy"),
+        norm=(_norm_with_dtype, "norm.Scalar norm.ScalarOpt_dim norm.names_ScalarOpt_dim"),
+        banned=(_raise_banned, "binary_cross_entropy"),
     )),
 }  # fmt: skip
 """By device: dispatch key of torch's own kernels, and the ops with a policy other than the default, float32."""
@@ -256,7 +260,7 @@ _LISTS = {
 
 @cache
 def _policies() -> dict[str, dict[str, Policy]]:
-    """By dispatcher name of the op: each device's policy for it."""
+    """Return, by the op's name in the dispatcher, its policy by device."""
     table: dict[str, dict[str, Policy]] = {}
     for name in op_names():
         namespace, _, op = name.partition("::")
@@ -270,26 +274,27 @@ def _policies() -> dict[str, dict[str, Policy]]:
     return table
 
 
-# ---- active while a recording needs it
+# ---- kernels, which run only in recordings with autocast
 
 _running: list[Casting] = []
+"""The innermost recording with autocast is last."""
 
 
 @cache
-def _registered() -> list[torch.library.Library]:
+def _register_kernels() -> list[torch.library.Library]:
     """Register our kernels permanently; they are only reached while a Casting is installed."""
-    rest, ops = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
-    rest.fallback(torch.library.fallthrough_kernel, _NAME)
+    others, ops = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
+    others.fallback(torch.library.fallthrough_kernel, _NAME)
     for name, by_device in _policies().items():
         packet, _, overload = name.partition(".")
         op = getattr(getattr(torch.ops.aten, packet), overload or "default")
         ops.impl(op, partial(_kernel, op, by_device), _NAME, with_keyset=True)
-    ops.impl(torch.ops.aten.pad.default, partial(_stays_whole, torch.ops.aten.pad.default), _NAME, with_keyset=True)
-    return [rest, ops]
+    ops.impl(torch.ops.aten.pad.default, partial(_pad_kernel, torch.ops.aten.pad.default), _NAME, with_keyset=True)
+    return [others, ops]  # kernels are removed when their library is freed
 
 
-def _stays_whole(op: Any, keys: Any, *args: Any, **kwargs: Any) -> Any:
-    """Kernel of `pad`: without autograd, a pad that is not cast is recorded as one node, as with autocast off."""
+def _pad_kernel(op: Any, keys: Any, *args: Any, **kwargs: Any) -> Any:
+    """Our kernel of `pad`. Without autograd and casts, record one node, as with autocast off."""
     if torch.is_grad_enabled() or (enabled() is not None and _pads_by_kernel(args, kwargs)):
         return op.redispatch(keys & _BELOW, *args, **kwargs)
     with Excluding(_KEYS), BelowAutograd():
@@ -303,7 +308,7 @@ def _pads_by_kernel(args: Args, kwargs: Kwargs) -> bool:
 
 
 def _kernel(op: Any, by_device: dict[str, Policy], keys: Any, *args: Any, **kwargs: Any) -> Any:
-    """Our autocast kernel of an op: apply the policy of the current device's list, if autocast is on."""
+    """Our autocast kernel of an op: if autocast is on, apply the device's policy for it."""
     casting = _running[-1]
     policy = by_device.get(casting.device) if enabled() is not None else None
     if policy is None:
@@ -318,11 +323,11 @@ def casts(op: str) -> bool:
 
 
 def lower_dtype() -> torch.dtype | None:
-    """The dtype that matrix ops are cast to if autocast is on, else None."""
+    """Return the dtype that matrix ops are cast to; None if autocast is off."""
     return _running[-1].lower() if _running and enabled() is not None else None
 
 
 def lowered(*values: Any) -> tuple[Any, ...]:
-    """Values in the lower dtype if autocast is on, else unchanged."""
+    """Return values in the lower dtype if autocast is on, else unchanged."""
     dtype = lower_dtype()
     return values if dtype is None else tuple([_running[-1].cast(value, dtype) for value in values])

@@ -41,12 +41,11 @@ def switched_off() -> Iterator[None]:
 
 
 _AVAILABLE = tuple([device for device in DEVICES if torch.amp.is_autocast_available(device)])
-"""Devices that the installed torch has autocast for."""
 
 
 @contextmanager
 def switched_on(autocast: Autocast | None) -> Iterator[None]:
-    """An autocast region, also for a device that this machine lacks."""
+    """Enter an autocast region in this context, also for a device that this machine lacks. None: no region."""
     if autocast is None:
         yield
         return
@@ -54,35 +53,35 @@ def switched_on(autocast: Autocast | None) -> Iterator[None]:
     before = [(device, torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)) for device in devices]
     torch.autocast_increment_nesting()
     for device in devices:
-        _set(device, True, autocast.dtype)
+        _set_autocast(device, True, autocast.dtype)
     try:
         yield
     finally:
         for device, enabled, dtype in before:
-            _set(device, enabled, dtype)
+            _set_autocast(device, enabled, dtype)
         if torch.autocast_decrement_nesting() == 0:
             torch.clear_autocast_cache()
 
 
-def _set(device: str, enabled: bool, dtype: torch.dtype) -> None:
+def _set_autocast(device: str, enabled: bool, dtype: torch.dtype) -> None:
     torch.set_autocast_enabled(device, enabled)
     torch.set_autocast_dtype(device, dtype)
 
 
 @contextmanager
 def watched(target: str, casting: Casting | None) -> Iterator[list[Patch]]:
-    """Yield patches that make autocast regions of this thread work, and queries about autocast on `meta`.
+    """Context that yields patches, by which this thread may enter and query autocast for `meta` or a missing device.
 
     Args:
         target: the device that `meta` represents.
-        casting: notified of each region's start; if None, the first region raises AutocastNeededError.
+        casting: is notified when a region is entered; if None, the first region raises AutocastNeededError.
 
     Raises:
         AutocastNeededError: raised again on exit if forward caught it.
     """
     regions = _Regions(target, casting)
     wrappers = (regions.init, regions.enter, regions.leave, regions.cast, regions.is_enabled, regions.dtype)
-    # wraps torch's own functions, not the replacements of an outer recording
+    # wrap torch's own functions, not the replacements of an outer recording
     replacements = [wrap(_ORIGINALS[place]) for place, wrap in zip(_PLACES, wrappers, strict=True)]
     try:
         yield [Patch(*place, replacement, _WHY) for place, replacement in zip(_PLACES, replacements, strict=True)]
@@ -114,17 +113,17 @@ class _Regions:
         self._target = target
         self._casting = casting
         self._thread = get_ident()
-        self._attributes: dict[int, tuple[Any, dict[str, Any]]] = {}  # by id: a region, and attributes to restore
+        self._attributes_before: dict[int, tuple[Any, dict[str, Any]]] = {}
         self.autocast_needed = False
 
     def restore(self) -> None:
-        """Restore the attributes of regions that outlive the recording, such as a decorator's."""
-        for region, attributes in self._attributes.values():
+        """Restore the attributes of regions, which may outlive the recording, as a decorator's does."""
+        for region, attributes in self._attributes_before.values():
             region.__dict__.clear()
             region.__dict__.update(attributes)
 
     def _device(self, name: Any) -> Any:
-        """The device that a name in the model's code stands for: `meta` for the target."""
+        """Return the device that the model's code means: `meta` stands for the target."""
         return self._target if name == "meta" and get_ident() == self._thread else name
 
     def init(self, original: Any) -> Any:
@@ -137,9 +136,9 @@ class _Regions:
                 dtype = dtype or torch.get_autocast_dtype(device)
             original(region, "cpu" if absent else device, dtype, enabled, cache_enabled)
             if absent:
-                # the state to restore: disabled, as torch creates it if the device is missing
+                # the attributes to restore: disabled, as torch creates a region for a missing device
                 off = {**region.__dict__, "device": device, "fast_dtype": dtype, ENABLED: False}
-                self._attributes[id(region)] = region, off
+                self._attributes_before[id(region)] = region, off
                 region.absent = device
 
         return init
@@ -148,17 +147,17 @@ class _Regions:
         def enter(region: Any) -> Any:
             if get_ident() != self._thread:
                 return original(region)
-            self._attributes.setdefault(id(region), (region, region.__dict__.copy()))
+            self._attributes_before.setdefault(id(region), (region, region.__dict__.copy()))
             absent = getattr(region, "absent", None)
             if absent is None and region.device == "cuda" and not is_enabled(region) and not torch.cuda.is_available():
-                absent = region.absent = "cuda"  # already disabled before the recording
+                absent = region.absent = "cuda"  # created before the recording: torch disabled it
                 region.device = "cpu"
             if (
                 absent is not None
                 and not is_enabled(region)
                 and (self._casting is None or self._casting.device == "cpu")
             ):
-                # it disables autocast on a device where it is off: leave the CPU's as it is
+                # it disables autocast of a device for which it is off anyway: don't change the CPU's
                 setattr(region, ENABLED, torch.is_autocast_enabled("cpu"))
                 region.fast_dtype = torch.get_autocast_dtype("cpu")
                 region.absent = None
@@ -171,7 +170,7 @@ class _Regions:
             result = original(region)
             if absent is not None:
                 region.outer = torch.is_autocast_enabled(absent), torch.get_autocast_dtype(absent)
-                _set(absent, is_enabled(region), region.fast_dtype)
+                _set_autocast(absent, is_enabled(region), region.fast_dtype)
             return result
 
         return enter
@@ -179,7 +178,7 @@ class _Regions:
     def leave(self, original: Any) -> Any:
         def leave(region: Any, *error: Any) -> Any:
             if get_ident() == self._thread and (outer := getattr(region, "outer", None)) is not None:
-                _set(region.absent, *outer)
+                _set_autocast(region.absent, *outer)
             return original(region, *error)
 
         return leave
@@ -195,11 +194,11 @@ class _Regions:
         return cast
 
     def is_enabled(self, original: Any) -> Any:
-        return lambda *args, **kwargs: original(*map(self._device, args), **_mapped(self._device, kwargs))
+        return lambda *args, **kwargs: original(*map(self._device, args), **_mapped_values(self._device, kwargs))
 
     def dtype(self, original: Any) -> Any:
-        return lambda *args, **kwargs: original(*map(self._device, args), **_mapped(self._device, kwargs))
+        return lambda *args, **kwargs: original(*map(self._device, args), **_mapped_values(self._device, kwargs))
 
 
-def _mapped(function: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+def _mapped_values(function: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
     return {name: function(value) for name, value in kwargs.items()}

@@ -25,8 +25,9 @@ class StorageRecord:
     """A storage: its live range and how it may be used.
 
     Attributes:
+        index: its index in the tensor table.
         nbytes, born, died: as in `graph.Storage`.
-        version, writer: number of in-place writes, and the value written last.
+        version, writer: number of in-place writes, and the id of the value written last (-1: none).
         real: its values are known, and ops may run on them.
         owned: it holds the user's data, which must never be written to.
         copied: writes to the user's data went to a copy of it.
@@ -80,7 +81,7 @@ TensorArgs: TypeAlias = "list[tuple[torch.Tensor, TrackedTensor]]"
 
 
 def pointer(tensor: torch.Tensor) -> int:
-    """Identity of a tensor's storage; for a sparse tensor, of the storage of its values; else of the tensor itself."""
+    """Return the identity of the storage of a strided tensor or of a sparse one's values, else of the tensor itself."""
     if tensor.layout is not torch.strided:
         if tensor.layout not in sparse.LAYOUTS:
             return id(tensor)
@@ -89,7 +90,7 @@ def pointer(tensor: torch.Tensor) -> int:
 
 
 def storage_bytes(tensor: torch.Tensor) -> int:
-    """Bytes of a tensor's storage; of a sparse tensor, of its values' (its indices are registered separately)."""
+    """Return the bytes of a tensor's storage; of a sparse tensor, its values' (indices are registered separately)."""
     if tensor.layout is torch.strided:
         return tensor.untyped_storage().nbytes()
     if tensor.layout in sparse.LAYOUTS:

@@ -1,4 +1,4 @@
-"""Building a model without weights."""
+"""Build a model without weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cnncost.classes import classes_hashable
 from cnncost.frontends.torch import placement
 from cnncost.frontends.torch.compat.settings import DeviceContext, creators
 from cnncost.frontends.torch.guard import same_modes, same_random_state
-from cnncost.frontends.torch.initial import FILLS, fill, nothing_drawn, set_element
+from cnncost.frontends.torch.initial import FILLS, fill, initialization_skipped, set_element
 from cnncost.frontends.torch.meta_cache import CACHED, run_cached
 from cnncost.frontends.torch.patches import ONE_AT_A_TIME
 from cnncost.frontends.torch.placement import ASKED, NOTED
@@ -29,19 +29,19 @@ _CONSTANTS = (torch.zeros, torch.ones)
 _READ_BY_CONSTRUCTORS = (torch.linspace, torch.arange, torch.logspace, torch.tensor, torch.as_tensor)
 
 
-def _make(func: Any, args: Any, kwargs: Any) -> Any:
+def _create(func: Any, args: Any, kwargs: Any) -> Any:
     """Create a tensor, on `meta` if no device is named."""
     if kwargs.get("device") is None:
         kwargs["device"] = _META
     return func(*args, **kwargs)
 
 
-def _make_constant(func: Any, args: Any, kwargs: Any) -> Any:
-    """Like `_make`, for zeros or ones: on `meta`, an empty tensor is equivalent and avoids torch's Python code."""
-    return _make(torch.empty if kwargs.get("device") is None else func, args, kwargs)
+def _create_constant(func: Any, args: Any, kwargs: Any) -> Any:
+    """Like `_create`, for zeros or ones: on `meta`, an empty tensor is equivalent and avoids torch's Python code."""
+    return _create(torch.empty if kwargs.get("device") is None else func, args, kwargs)
 
 
-def _make_to_read(func: Any, args: Any, kwargs: Any) -> Any:
+def _create_readable(func: Any, args: Any, kwargs: Any) -> Any:
     """Create a tensor whose values constructors may read with `.item()`: on the CPU if no device is named."""
     if kwargs.get("device") is None:
         kwargs["device"] = _CPU
@@ -51,14 +51,14 @@ def _make_to_read(func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _treatments() -> dict[Any, _Treatment]:
-    """The replacement of each function that building treats differently."""
+    """Return the replacements of the functions that building treats differently."""
     table: dict[Any, _Treatment] = {torch.Tensor.__setitem__: set_element}
     treatments = (
         (FILLS, fill),
         (CACHED, run_cached),
-        (creators(), _make),
-        (_CONSTANTS, _make_constant),
-        (_READ_BY_CONSTRUCTORS, _make_to_read),
+        (creators(), _create),
+        (_CONSTANTS, _create_constant),
+        (_READ_BY_CONSTRUCTORS, _create_readable),
     )
     for functions, treatment in treatments:  # later ones override earlier ones
         table.update(dict.fromkeys(functions, treatment))
@@ -69,13 +69,13 @@ _TREATMENTS = _treatments()
 
 
 class _Building(DeviceContext):
-    """The default device `meta` and everything else that building needs, in one mode: each mode slows every call.
+    """Set the default device to `meta`, and do all else that building needs, in one mode: each mode slows every call.
 
     Tensors whose values constructors read with `.item()` (depth-wise rates, positions, literals) are on the CPU.
     Initial values are not drawn for tensors without data.
     """
 
-    # On top of the other modes, as `with torch.device("meta")` is. The class's own `__enter__` puts it below them.
+    # On top of the other modes, like `with torch.device("meta")`. DeviceContext's own `__enter__` puts it below them.
     __enter__ = TorchFunctionMode.__enter__
     __exit__ = TorchFunctionMode.__exit__
 
@@ -85,8 +85,9 @@ class _Building(DeviceContext):
         if treatment is None and type(func) is FunctionType and func.__module__ == "torch.nn.init":
             treatment = fill
         try:
-            placed = NOTED or func in ASKED or kwargs.get("device") is not None  # a cheap test, as every call makes it
-            if placed and placement.concerns(func, args, kwargs):
+            # a cheap test first, as this runs in every call
+            may_concern = NOTED or func in ASKED or kwargs.get("device") is not None
+            if may_concern and placement.concerns(func, args, kwargs):
                 return placement.placed(func, args, kwargs, treatment)
             return func(*args, **kwargs) if treatment is None else treatment(func, args, kwargs)
         except (RuntimeError, NotImplementedError):
@@ -97,7 +98,7 @@ class _Building(DeviceContext):
 
 
 def _on_meta(value: Any) -> Any:
-    """Arguments with every tensor and every named device moved to `meta`."""
+    """Return arguments with every tensor moved to `meta`, and every device replaced by it."""
     if isinstance(value, torch.Tensor):
         return value if value.is_meta else value.to("meta")
     if isinstance(value, torch.device):
@@ -111,9 +112,9 @@ def _on_meta(value: Any) -> Any:
 
 @contextmanager
 def building() -> Iterator[None]:
-    """In this context, new tensors are on `meta`, except the few kinds whose values constructors read."""
+    """Context in which new tensors are on `meta`, except the few whose values constructors read."""
     with (
-        ONE_AT_A_TIME, gc_disabled(), classes_hashable(), same_random_state(), same_modes(), nothing_drawn(),
+        ONE_AT_A_TIME, gc_disabled(), classes_hashable(), same_random_state(), same_modes(), initialization_skipped(),
         _Building(_META),
     ):  # fmt: skip
         yield

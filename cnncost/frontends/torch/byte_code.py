@@ -18,8 +18,8 @@ class Names(NamedTuple):
     Attributes:
         globals: chains that begin at a global or a built-in function.
         attributes: names of all attributes, including those in chains.
-        unread: why there may be more than these names: the first instruction that reaches elsewhere, such as
-            `IMPORT_NAME`, or `bytes` for a constant of bytes; None if the names are all.
+        unread: why the code may use other names as well: the first instruction that reaches beyond the function, such
+            as `IMPORT_NAME`, or `bytes` for a constant of bytes. None: these are all names.
     """
 
     globals: frozenset[tuple[str, ...]]
@@ -30,7 +30,7 @@ class Names(NamedTuple):
 _ATTRIBUTE = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 _OTHER_ATTRIBUTE = frozenset({"STORE_ATTR", "DELETE_ATTR", "LOAD_SUPER_ATTR"})
 """Instructions that use an attribute and are never part of a chain."""
-_SILENT = frozenset({"EXTENDED_ARG", "CACHE", "NOP"})
+_NO_EFFECT = frozenset({"EXTENDED_ARG", "CACHE", "NOP"})
 """Instructions without an effect of their own: a chain may continue after them."""
 _LOCAL = frozenset(
     {
@@ -41,8 +41,8 @@ _LOCAL = frozenset(
         "LOAD_SPECIAL",
     }
 )  # fmt: skip
-"""Loads of constants, local variables, variables of a closure (the function has their cells), and methods of the `with`
-statement, which are found in the object's class."""
+"""Loads of constants, of local variables, of closure variables (which the function object holds), and of the methods
+that the `with` statement calls."""
 _ELSEWHERE = ("LOAD_", "IMPORT_", "STORE_GLOBAL", "STORE_NAME", "DELETE_GLOBAL", "DELETE_NAME", "MATCH_CLASS")
 """Prefixes of instructions that may reach beyond local variables: they set `unread`, except those in the sets above and
 `LOAD_GLOBAL`, which begins a chain."""
@@ -55,27 +55,27 @@ def names_in(code: CodeType) -> Names:
     attributes: set[str] = set()
     unread: str | None = None
     chain: list[str] = []
-    for step in dis.get_instructions(code):
-        name = step.opname
-        if name in _SILENT:
+    for instruction in dis.get_instructions(code):
+        name = instruction.opname
+        if name in _NO_EFFECT:
             continue
         if name in _ATTRIBUTE:
-            attributes.add(step.argval)
+            attributes.add(instruction.argval)
             if chain:
-                chain.append(step.argval)
+                chain.append(instruction.argval)
             continue
         if chain:
             chains.add(tuple(chain))
             chain = []
         if name == "LOAD_GLOBAL":
-            chain = [step.argval]
+            chain = [instruction.argval]
         elif name in _OTHER_ATTRIBUTE:
-            attributes.add(step.argval)
+            attributes.add(instruction.argval)
         elif name not in _LOCAL and name.startswith(_ELSEWHERE):
             unread = unread or name
     for constant in code.co_consts:
         if isinstance(constant, bytes):
-            unread = unread or "bytes"  # `str(…)` may decode it with a codec that a program registered
+            unread = unread or "bytes"  # `str(…)` may decode it, with a codec from outside
         elif isinstance(constant, CodeType):
             inner = names_in(constant)
             chains |= inner.globals

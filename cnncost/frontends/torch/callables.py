@@ -25,14 +25,14 @@ class Functions(nn.Module):
 
 
 def as_call(model: Any) -> tuple[nn.Module, Callable[..., Any] | None]:
-    """The module to analyze, and the callable to run instead of its forward (None: its forward).
+    """Return the module to analyze, and the callable to run instead of its forward (None: its forward).
 
     Raises:
-        InputError: neither a module nor a callable that refers to one.
+        InputError: the model is neither a module nor a callable that refers to one.
     """
     if isinstance(model, nn.Module):
         return unwrapped(model), None
-    call = getattr(type(model), "__call__", None)  # noqa: B004  # not whether it is callable, but its class's method
+    call = getattr(type(model), "__call__", None)  # noqa: B004  # the method itself is needed
     if isinstance(call, FunctionType):
         bound = MethodType(call, model)
         return as_call(bound) if _modules_of(bound) else (unwrapped(model), None)
@@ -48,7 +48,7 @@ def as_call(model: Any) -> tuple[nn.Module, Callable[..., Any] | None]:
 
 
 def name_of(model: Any) -> str:
-    """Name in reports: a module's class, `Net.encode` for a method, a function's name."""
+    """Return the name in reports: a module's class, `Net.encode` for a method, or a function's name."""
     if isinstance(model, partial):
         return name_of(model.func)
     if isinstance(model, MethodType):
@@ -57,35 +57,35 @@ def name_of(model: Any) -> str:
 
 
 def _modules_of(value: Any) -> dict[str, nn.Module]:
-    """Modules that a function or a method's owner refers to, by variable or attribute; each once, by its first name."""
+    """Return the modules that a function or a method's owner refers to, each by its first variable or attribute."""
     found: dict[str, nn.Module] = {}
     seen: set[int] = set()
     pending: deque[tuple[str, Any, int]] = deque([("", value, 0)])
     while pending:
-        name, held, depth = pending.popleft()
-        if type(held) in ATOMS or isinstance(held, torch.Tensor) or id(held) in seen or depth > _DEEPEST:
+        name, item, depth = pending.popleft()
+        if type(item) in ATOMS or isinstance(item, torch.Tensor) or id(item) in seen or depth > _MAX_DEPTH:
             continue
-        seen.add(id(held))
-        if isinstance(held, nn.Module):
+        seen.add(id(item))
+        if isinstance(item, nn.Module):
             name = name.replace(".", "_") or "module"  # names of submodules can't have dots
             while name in found:
                 name += "_"
-            found[name] = held
+            found[name] = item
             continue
-        within = "" if isinstance(held, _CALLABLES) or not name else f"{name}_"
-        pending.extend((f"{within}{inner}", item, depth + 1) for inner, item in _parts(held))
+        prefix = "" if isinstance(item, _CALLABLES) or not name else f"{name}_"
+        pending.extend((f"{prefix}{inner}", part, depth + 1) for inner, part in _parts(item))
     return found
 
 
 _CALLABLES = (FunctionType, MethodType, partial)
-_DEEPEST = 5
+_MAX_DEPTH = 5
 """Maximum depth of functions, containers and objects within one another."""
-_LONGEST = 1000
+_MAX_LENGTH = 1000
 """Maximum length of containers that are searched."""
 
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:
-    """What a function, a container or an object of a user's class refers to, by name."""
+    """Yield the names and objects that a function, a container or an object of a user's class refers to."""
     if isinstance(value, partial):
         yield from ((f"arg{i}", item) for i, item in enumerate((value.func, *value.args)))
         yield from value.keywords.items()
@@ -96,31 +96,32 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, FunctionType):
         yield from _variables(value)
     elif isinstance(value, dict):
-        yield from ((str(key), item) for key, item in (value.items() if len(value) <= _LONGEST else ()))
+        yield from ((str(key), item) for key, item in (value.items() if len(value) <= _MAX_LENGTH else ()))
     elif isinstance(value, (list, tuple, set)):
-        yield from ((str(i), item) for i, item in enumerate(value if len(value) <= _LONGEST else ()))
+        yield from ((str(i), item) for i, item in enumerate(value if len(value) <= _MAX_LENGTH else ()))
     elif not isinstance(value, (type, ModuleType)) and not of_system(type(value).__module__):
         yield from list(getattr(value, "__dict__", {}).items())
 
 
 def _variables(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    """Yield the closure variables, globals and default arguments of a function, by name."""
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
             yield name, cell.cell_contents
         except ValueError:  # not yet assigned
             continue
-    if of_system(function.__module__):  # such as what `torch.func.vmap` returns
+    if of_system(function.__module__):  # such as a function that `torch.func.vmap` returns
         return
     for name in _names(function.__code__):
-        if not isinstance(found := function.__globals__.get(name), (type, ModuleType)):
-            yield name, found
+        if not isinstance(value := function.__globals__.get(name), (type, ModuleType)):
+            yield name, value
     for i, item in enumerate(function.__defaults__ or ()):
         yield f"default{i}", item
     yield from (function.__kwdefaults__ or {}).items()
 
 
 def _names(code: CodeType) -> Iterator[str]:
-    """Names of globals and attributes in a function's code and in that of functions inside it."""
+    """Yield the names of globals and attributes in a function's code and in that of functions inside it."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, CodeType):

@@ -10,7 +10,7 @@ import torch
 Check: TypeAlias = Callable[[dict[str, Any]], None]
 
 CHECKS: dict[str, Check] = {}
-"""By op name; each receives the arguments by name (`__op__`: the op's name) and raises torch's error."""
+"""By op name: receives the op's arguments by name, and its name as `__op__`; raises the error that torch would."""
 
 
 def _checks(*names: str) -> Callable[[Check], Check]:
@@ -21,7 +21,7 @@ def _checks(*names: str) -> Callable[[Check], Check]:
     return register
 
 
-def _one_dtype(*tensors: Any) -> None:
+def _require_one_dtype(*tensors: Any) -> None:
     dtypes = {t.dtype for t in tensors if isinstance(t, torch.Tensor)}
     if len(dtypes) > 1:
         names = " and ".join(sorted(str(d).removeprefix("torch.") for d in dtypes))
@@ -34,30 +34,30 @@ def _one_dtype(*tensors: Any) -> None:
 )  # fmt: skip
 def _conv(a: dict[str, Any]) -> None:
     x, w, bias, padding = a["input"], a["weight"], a["bias"], a["padding"]
-    _one_dtype(x, w, bias)
+    _require_one_dtype(x, w, bias)
     transposed = bool(a.get("transposed", a["__op__"].startswith("conv_transpose")))
     axes = w.dim() - 2
-    channels = w.shape[0] if transposed else w.shape[1] * a["groups"]
-    if x.dim() in (axes + 1, axes + 2) and x.shape[-axes - 1] != channels:
-        raise RuntimeError(f"expected {channels} input channels, but got {x.shape[-axes - 1]}")
-    outs = w.shape[1] * a["groups"] if transposed else w.shape[0]
-    if bias is not None and tuple(bias.shape) != (outs,):
-        raise RuntimeError(f"expected a bias of {outs} elements, but got {tuple(bias.shape)}")
+    in_channels = w.shape[0] if transposed else w.shape[1] * a["groups"]
+    if x.dim() in (axes + 1, axes + 2) and x.shape[-axes - 1] != in_channels:
+        raise RuntimeError(f"expected {in_channels} input channels, but got {x.shape[-axes - 1]}")
+    out_channels = w.shape[1] * a["groups"] if transposed else w.shape[0]
+    if bias is not None and tuple(bias.shape) != (out_channels,):
+        raise RuntimeError(f"expected a bias of {out_channels} elements, but got {tuple(bias.shape)}")
     sizes = padding if isinstance(padding, (list, tuple)) else [padding]
     if any(isinstance(n, int) and n < 0 for n in sizes):
-        raise RuntimeError("negative padding is not supported")
+        raise RuntimeError("expected padding that is not negative, but got {padding}")
 
 
 @_checks("linear", "mm", "bmm", "matmul", "mv", "dot", "addmm", "baddbmm", "addmv", "bilinear")
 def _product(a: dict[str, Any]) -> None:
-    _one_dtype(*a.values())
+    _require_one_dtype(*a.values())
 
 
 @_checks("embedding")
 def _embedding(a: dict[str, Any]) -> None:
     """Check the indices' dtype, as torch does on meta tensors only since 2.13."""
-    if (given := a["indices"].dtype) not in (torch.int64, torch.int32):
-        raise RuntimeError(f"expected indices of one of the types int64 and int32, but got {given}")
+    if (dtype := a["indices"].dtype) not in (torch.int64, torch.int32):
+        raise RuntimeError(f"expected indices of dtype int64 or int32, but got {dtype}")
 
 
 @_checks("batch_norm", "native_batch_norm")
@@ -65,10 +65,10 @@ def _batch_norm(a: dict[str, Any]) -> None:
     if not a["training"] and (a["running_mean"] is None or a["running_var"] is None):
         raise RuntimeError("expected running_mean and running_var in evaluation mode")
     x = a["input"]
-    kept = [a[n] for n in ("weight", "bias", "running_mean", "running_var") if a[n] is not None]
-    # float32 statistics with half or bfloat16 are the only mix that is allowed
-    if any(t.dtype != x.dtype and (t.dtype, x.dtype.itemsize) != (torch.float32, 2) for t in kept):
-        raise RuntimeError("mixed dtypes: expected parameters and statistics of the input's dtype")
+    per_channel = [a[n] for n in ("weight", "bias", "running_mean", "running_var") if a[n] is not None]
+    # the only mix that torch allows: float32 statistics for an input in a 16-bit dtype
+    if any(t.dtype != x.dtype and (t.dtype, x.dtype.itemsize) != (torch.float32, 2) for t in per_channel):
+        raise RuntimeError("expected weight, bias and running statistics of the input's dtype")
 
 
 @_checks("softmax", "log_softmax", "_softmax", "_log_softmax", "_safe_softmax")
@@ -82,7 +82,7 @@ def _softmax(a: dict[str, Any]) -> None:
 def _reduce(a: dict[str, Any]) -> None:
     x, dims = a["self"], a.get("dim")
     if isinstance(dims, (list, tuple)) and len({d % max(x.dim(), 1) for d in dims}) != len(dims):
-        raise RuntimeError(f"an axis appears more than once in {tuple(dims)}")
+        raise RuntimeError(f"expected distinct axes in dim, but got {tuple(dims)}")
 
 
 @_checks("masked_fill", "masked_scatter", "masked_select")

@@ -1,4 +1,4 @@
-"""Creates tensors on a device that this torch wasn't built for, or on the CPU when the model is elsewhere."""
+"""Create tensors on a device that this torch wasn't built for, or on the CPU when the model is elsewhere."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _WHY = "a tensor made on the CPU would count as one on the model's device"
 _FACTORIES = "empty empty_strided zeros ones full arange linspace eye rand randn randint randperm".split()
 
 
-class _Making(TorchFunctionMode):
-    """Replaces an unavailable device by `meta` in calls that create tensors on it."""
+class _CreatingOnMeta(TorchFunctionMode):
+    """Replaces the device by `meta` in calls that create tensors on it, and passes them and the device to `place`."""
 
     def __init__(self, device: torch.device, place: Callable[[torch.Tensor, torch.device], None]) -> None:
         super().__init__()
@@ -42,25 +42,28 @@ _MOVING = frozenset({torch.Tensor.to, torch.Tensor.cpu, torch.Tensor.cuda})
 """Methods that register the tensor's new device themselves (`Appearance`)."""
 
 
-def made_on(
+def creating_on(
     device: torch.device, place: Callable[[torch.Tensor, torch.device], None], several: bool = False
 ) -> AbstractContextManager[object]:
-    """In this context, tensors can be created on the model's device even if torch doesn't have it.
+    """Return a context in which tensors can be created on the model's device even if torch doesn't have it.
 
-    `place` is called with each of them and its device. `several`: the model is on more devices, which torch may lack.
+    Args:
+        device: the model's device.
+        place: called with each tensor that is created there, and the device.
+        several: whether the model is on more devices, which torch may lack even if it has this type of device.
     """
     if device.type in {"cpu", "meta"} or (getattr(torch, device.type, torch.cuda).is_available() and not several):
         return nullcontext()
-    return _Making(device, place)
+    return _CreatingOnMeta(device, place)
 
 
-def made_on_host(place: Callable[[torch.Tensor], None]) -> list[Patch]:
+def host_creation_patches(place: Callable[[torch.Tensor], None]) -> list[Patch]:
     """Return patches of functions that create CPU tensors if no device is named; `place` is called with each tensor."""
-    return [Patch(torch, name, _noting(getattr(torch, name), place), _WHY) for name in _FACTORIES]
+    return [Patch(torch, name, _placing(getattr(torch, name), place), _WHY) for name in _FACTORIES]
 
 
-def _noting(original: Any, place: Callable[[torch.Tensor], None]) -> Any:
-    def made(*args: Any, **kwargs: Any) -> Any:
+def _placing(original: Any, place: Callable[[torch.Tensor], None]) -> Any:
+    def create(*args: Any, **kwargs: Any) -> Any:
         result = original(*args, **kwargs)
         if kwargs.get("out") is None:
             device = kwargs.get("device")
@@ -68,7 +71,7 @@ def _noting(original: Any, place: Callable[[torch.Tensor], None]) -> Any:
                 place(result)
         return result
 
-    return made
+    return create
 
 
 def cuda(device: Any) -> torch.device:

@@ -68,12 +68,12 @@ def _stored(code: CodeType) -> tuple[set[str], set[str]]:
     return found[_STORES_GLOBAL], found[_STORES_ATTRIBUTE]
 
 
-def is_own(space: Any) -> bool:
+def is_own(namespace: Any) -> bool:
     """True if a namespace belongs to the user's code, which is read completely, and not to an installed package.
 
-    Packages are large, and their code rarely changes outside state except by names.
+    Packages are large, and their code rarely changes state other than the variables that it names.
     """
-    name = space.get("__module__", space.get("__name__"))  # of a class, or of a Python module
+    name = namespace.get("__module__", namespace.get("__name__"))  # a class has the former, a Python module the latter
     return not isinstance(name, str) or not _is_installed(name.partition(".")[0])
 
 
@@ -103,26 +103,26 @@ def contents(value: Any) -> list[Any]:
 
 
 _MAX_FOLLOWED = 100
-"""Maximum number of containers and objects within a variable, and of items of each, in which code is looked for."""
+"""Maximum number of containers and objects that are searched in a variable, and of the items of item."""
 
 
 def code_in(value: Any) -> list[Any]:
-    """Functions and classes that a variable holds: itself, or in containers and objects."""
+    """Return the functions and classes that a variable holds, directly or in containers and objects."""
     found: list[Any] = []
     pending, seen = [value], set[int]()
     while pending and len(seen) < _MAX_FOLLOWED:
-        each = pending.pop()
-        kind = type(each)
-        if kind in LEAVES or isinstance(each, (torch.Tensor, nn.Module)):
+        item = pending.pop()
+        kind = type(item)
+        if kind in LEAVES or isinstance(item, (torch.Tensor, nn.Module)):
             continue
-        if isinstance(each, type) or kind in {FunctionType, ModuleType, _lru_cache_wrapper}:
-            found.append(each)
+        if isinstance(item, type) or kind in {FunctionType, ModuleType, _lru_cache_wrapper}:
+            found.append(item)
         elif kind in {staticmethod, classmethod, MethodType}:
-            found.append(each.__func__)
-        elif id(each) not in seen:
-            seen.add(id(each))
+            found.append(item.__func__)
+        elif id(item) not in seen:
+            seen.add(id(item))
             found.append(kind)
-            items = contents(each)
+            items = contents(item)
             pending.extend(items if len(items) <= _MAX_FOLLOWED else ())
     return found
 

@@ -25,7 +25,7 @@ _Result = TypeVar("_Result")
 
 
 class CompilerNeededError(RestartError):
-    """Forward imports torch's compiler, which a recording must not.
+    """Forward imports torch's compiler, which must not happen within a recording.
 
     Args:
         part: the module to import before the restart.
@@ -36,7 +36,7 @@ class CompilerNeededError(RestartError):
         self.part = part
 
     def prepare(self) -> None:
-        """Import the part."""
+        """Import the module."""
         import_compiler(self.part)
 
 
@@ -47,14 +47,14 @@ class _Finder:
         self._thread = get_ident()
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:  # noqa: ARG002  # the import protocol
-        """Find nothing; raise CompilerNeededError for the compiler's name."""
+        """Find nothing, and raise CompilerNeededError if the module belongs to the compiler."""
         if name in COMPILER and get_ident() == self._thread:
             raise CompilerNeededError(name)
 
 
 @contextmanager
 def no_compiler_import() -> Iterator[None]:
-    """In this context, the first import of the compiler raises CompilerNeededError."""
+    """Context in which an import of the compiler raises CompilerNeededError."""
     if all(name in sys.modules for name in COMPILER):
         yield
         return
@@ -74,7 +74,7 @@ def without_import(run: Callable[[], _Result]) -> _Result:
     """
     original = builtins.__import__
 
-    def imported(name: str, *args: Any, **kwargs: Any) -> Any:
+    def import_or_stand_in(name: str, *args: Any, **kwargs: Any) -> Any:
         substitute = stand_in(name, *args, **kwargs)
         return original(name, *args, **kwargs) if substitute is None else substitute
 
@@ -82,7 +82,7 @@ def without_import(run: Callable[[], _Result]) -> _Result:
         try:
             with (
                 no_compiler_import(),
-                patched([Patch(builtins, "__import__", imported, "saves the compiler's import")]),
+                patched([Patch(builtins, "__import__", import_or_stand_in, "saves the compiler's import")]),
             ):
                 return run()
         except CompilerNeededError as error:
@@ -90,6 +90,6 @@ def without_import(run: Callable[[], _Result]) -> _Result:
 
 
 def import_compiler(part: str) -> None:
-    """Import a part of the compiler, and those that it imports, outside a recording."""
+    """Import one of `COMPILER`'s modules, and those before it, outside a recording."""
     for name in COMPILER[: COMPILER.index(part) + 1]:
         import_module(name)

@@ -1,4 +1,4 @@
-"""What an object holds: tensors and modules in its attributes, the state of a random generator."""
+"""The contents of objects: tensors and modules in their attributes, and the states of random generators."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from torch import nn
 
 from cnncost.frontends.torch.kinds import ATOMS
 
+_MAX_SEARCHED = 10_000
+"""Maximum number of objects that are searched, as an object may refer to the whole program."""
+
 
 def tensors_and_modules(value: Any) -> list[Any]:
-    """Tensors and modules in an object's attributes and in containers in them."""
+    """Return the tensors and modules in an object's attributes and in containers in them."""
     found, pending, seen = [], [value], set[int]()
-    while pending and len(seen) < 10_000:
+    while pending and len(seen) < _MAX_SEARCHED:
         item = pending.pop()
         if id(item) in seen or type(item) in ATOMS:
             continue
@@ -33,7 +36,7 @@ def tensors_and_modules(value: Any) -> list[Any]:
 
 
 def generator_state(generator: Any) -> str:
-    """The state of a Python or numpy generator, for comparison."""
+    """Return the state of a Python or numpy generator, for comparison."""
     if isinstance(generator, random.Random):
         return str(generator.getstate())
     source = getattr(generator, "bit_generator", generator)

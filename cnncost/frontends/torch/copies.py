@@ -1,8 +1,8 @@
 """Deep copies of the contents of modules and inputs: containers, functions and objects of any class.
 
-Forward's changes to a copy don't reach the user's object. Classes are copied by their own protocol (`__deepcopy__`,
-`__reduce_ex__`), containers by their base class, to bypass a frozen or validating `__setitem__`; a closure
-becomes a function with its own cells. Objects compared by identity (a global compared by `is`) and objects that can't
+Forward's changes to a copy don't reach the user's object. Objects are copied by their class's own protocol
+(`__deepcopy__`, `__reduce_ex__`), containers by their base class, to bypass a frozen or validating `__setitem__`, and
+closures with cells of their own. Objects compared by identity (a global compared by `is`) and objects that can't
 be copied (locks, open files, handles of C libraries) are shared with the user's, and watched for changes.
 """
 
@@ -48,8 +48,8 @@ class Copier:
     Subclasses define how modules and tensors are copied.
 
     Args:
-        kept: objects that are not copied, by `id`.
-        leave: called with each object that can't be copied and is shared.
+        kept: objects that are shared instead of copied, by `id`.
+        leave: called with each object that is shared because it can't be copied.
     """
 
     def __init__(self, kept: dict[int, Any] | None = None, leave: Callable[[Any], None] | None = None) -> None:
@@ -88,12 +88,11 @@ class Copier:
             return value if LEAVES.issuperset(map(type, value)) else self._tuple(value, tuple)
         if isinstance(value, nn.Module):
             return self.module(value)
-        found = self._copies.get(id(value))
-        if found is not None:
+        if (found := self._copies.get(id(value))) is not None:
             return found
         if id(value) in self._kept:
             return value
-        self.code.class_of(kind)
+        self.code.add_class(kind)
         if isinstance(value, dict) or kind in _CONTAINERS:
             return self._container(value, kind)
         return self._other(value, kind)
@@ -107,7 +106,7 @@ class Copier:
     def _tuple(self, value: tuple[Any, ...], make: Callable[[list[Any]], Any]) -> Any:
         """A new tuple if an item was copied, else the tuple itself."""
         items = [self._value(v, type(v)) for v in value]
-        if (copy := self._copies.get(id(value))) is not None:  # in a cycle: copied while its items were
+        if (copy := self._copies.get(id(value))) is not None:  # in a cycle: copied while copying its items
             return copy
         same = all(new is old for new, old in zip(items, value, strict=True))
         return value if same else self._register(value, make(items))
@@ -137,10 +136,10 @@ class Copier:
             if isinstance(table, defaultdict):
                 copy.default_factory = self._value(table.default_factory, type(table.default_factory))
             self._attributes(table, copy, kind)
-        put = OrderedDict.__setitem__ if isinstance(table, OrderedDict) else dict.__setitem__
+        set_item = OrderedDict.__setitem__ if isinstance(table, OrderedDict) else dict.__setitem__
         for key, item in dict.items(table):
             new = key if type(key) in LEAVES else self._key(key)
-            put(copy, new, item if type(item) in LEAVES else self._value(item, type(item)))
+            set_item(copy, new, item if type(item) in LEAVES else self._value(item, type(item)))
         return copy
 
     def _key(self, key: Any) -> Any:
@@ -154,20 +153,20 @@ class Copier:
             copy.__dict__.update({k: self._value(v, type(v)) for k, v in table.items()})
         for name in slots(kind):
             try:
-                held = object.__getattribute__(value, name)
+                attribute = object.__getattribute__(value, name)
             except AttributeError:
                 continue
-            object.__setattr__(copy, name, self._value(held, type(held)))
+            object.__setattr__(copy, name, self._value(attribute, type(attribute)))
 
     # ---- functions
 
     def _function(self, function: FunctionType) -> Any:
-        """A copy of a closure, with cells of its own. A function that only uses globals is not copied."""
+        """A copy of a function with state (a closure, attributes, mutable defaults); others are shared."""
         if of_system(function.__module__) and not function.__closure__:
             return function
-        changing = bool(function.__closure__ or function.__dict__) or not has_fixed_defaults(function)
+        has_state = bool(function.__closure__ or function.__dict__) or not has_fixed_defaults(function)
         self.code.add(function)
-        if not changing or is_shared(function):
+        if not has_state or is_shared(function):
             return function
         cells = tuple([self._cell(cell) for cell in function.__closure__ or ()])
         copy = FunctionType(function.__code__, function.__globals__, function.__name__, None, cells)
@@ -193,18 +192,19 @@ class Copier:
     def _method(self, method: MethodType) -> Any:
         owner = method.__self__
         if isinstance(owner, type):
-            self.code.method_of(owner, method)
+            self.code.add_method(owner, method)
             return method
-        mapped, function = self.value(owner), self.value(method.__func__)
-        return method if mapped is owner and function is method.__func__ else MethodType(function, mapped)
+        owner_copy, function = self.value(owner), self.value(method.__func__)
+        unchanged = owner_copy is owner and function is method.__func__
+        return method if unchanged else MethodType(function, owner_copy)
 
     def _built_in(self, method: Any) -> Any:
-        """A copy of a bound built-in method such as `seen.append` or `table.update`."""
+        """A copy of a bound built-in method such as `items.append`, bound to the copy of its owner."""
         owner = method.__self__
         if owner is None or isinstance(owner, (ModuleType, type)):
             return method
-        mapped = self.value(owner)
-        return method if mapped is owner else getattr(mapped, method.__name__, method)
+        owner_copy = self.value(owner)
+        return method if owner_copy is owner else getattr(owner_copy, method.__name__, method)
 
     # ---- objects
 
@@ -235,10 +235,10 @@ class Copier:
             return self._tuple(value, lambda items: tuple.__new__(kind, items))
         if isinstance(value, random.Random) or kind.__module__.partition(".")[0] == "numpy":
             copy = self._register(value, copying.deepcopy(value))  # the user's generators must not advance
-            if not hasattr(copy, "dtype"):
+            if not hasattr(copy, "dtype"):  # not an array or a scalar
                 self._generators.append((copy, generator_state(copy)))
             return copy
-        if is_plain(kind) or isinstance(value, torch.optim.Optimizer):  # whose `__getstate__` leaves attributes out
+        if is_plain(kind) or isinstance(value, torch.optim.Optimizer):  # its `__getstate__` omits attributes
             return self._attributes_of(value, kind)
         before = len(self._originals)
         try:
@@ -276,18 +276,18 @@ class Copier:
     def _by_deepcopy(self, value: Any) -> Any:
         """Copy by the class's own `__deepcopy__`. Its memo holds our copies of the modules and tensors inside."""
         memo: dict[int, Any] = dict(self._copies)
-        for held in tensors_and_modules(value):
-            memo[id(held)] = self.value(held)
+        for item in tensors_and_modules(value):
+            memo[id(item)] = self.value(item)
         return self._register(value, value.__deepcopy__(memo))
 
     def _by_protocol(self, value: Any, kind: Any) -> Any:
         """Copy by the protocol of `copy` and `pickle`: constructor, state, items."""
-        if (anew := rebuilt(value, self.value)) is not None:
-            return self._register(value, anew)
+        if (copy := rebuilt(value, self.value)) is not None:
+            return self._register(value, copy)
         if kind.__reduce_ex__ is object.__reduce_ex__ and (reducer := copyreg.dispatch_table.get(kind)) is not None:
             reduced: Any = reducer(value)
         else:
-            reduced = value.__reduce_ex__(4)
+            reduced = value.__reduce_ex__(4)  # the protocol that `copy` uses
         if isinstance(reduced, str):
             return value  # pickled by name: a singleton
         make, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
@@ -306,11 +306,11 @@ class Copier:
         if hasattr(kind, "__setstate__"):
             copy.__setstate__(state)
             return
-        table, outside = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
+        table, in_slots = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
         if table:
             copy.__dict__.update(table)
-        for name, held in (outside or {}).items():
-            object.__setattr__(copy, name, held)
+        for name, attribute in (in_slots or {}).items():
+            object.__setattr__(copy, name, attribute)  # the class may forbid it, as a frozen dataclass does
 
     def _partial(self, value: partial[Any]) -> Any:
         parts = [self._value(v, type(v)) for v in (value.func, value.args, value.keywords)]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from cnncost.errors import RuleError
+from cnncost.frontends.torch.compat.dispatch import without_modes
 from cnncost.frontends.torch.memo import Slot
 from cnncost.frontends.torch.types import tensor_type
 from cnncost.graph import ITEM_BYTES, TensorType
@@ -20,12 +21,12 @@ def templated(nest: Any, tensors: list[torch.Tensor]) -> Any:
     if isinstance(nest, torch.Tensor):
         tensors.append(nest)
         return Slot(len(tensors) - 1)
-    return _each(nest, lambda item: templated(item, tensors))
+    return _map_items(nest, lambda item: templated(item, tensors))
 
 
 def filled(template: Any, tensors: list[Any]) -> Any:
     """Replace the Slots of a template by these tensors."""
-    return tensors[template] if type(template) is Slot else _each(template, lambda item: filled(item, tensors))
+    return tensors[template] if type(template) is Slot else _map_items(template, lambda item: filled(item, tensors))
 
 
 def typed(template: Any, tensors: list[torch.Tensor]) -> Any:
@@ -33,8 +34,8 @@ def typed(template: Any, tensors: list[torch.Tensor]) -> Any:
     return filled(template, [tensor_type(t) for t in tensors])
 
 
-def _each(nest: Any, change: Callable[[Any], Any]) -> Any:
-    """A copy of a container with `change` applied to its items; any other value unchanged."""
+def _map_items(nest: Any, change: Callable[[Any], Any]) -> Any:
+    """Return a copy of a container with `change` applied to its items; any other value unchanged."""
     if isinstance(nest, dict):
         return type(nest)({key: change(item) for key, item in nest.items()})
     if isinstance(nest, tuple) and hasattr(nest, "_fields"):
@@ -50,25 +51,31 @@ def _each(nest: Any, change: Callable[[Any], Any]) -> Any:
 
 
 def outputs_template(rule: Registered, outputs: Any, types: list[TensorType], default: str | None) -> Any:
-    """A rule's outputs with a Slot for each tensor; the tensors' types are appended to `types`.
+    """Return a rule's outputs with a Slot for each tensor; the tensors' types are appended to `types`.
+
+    Args:
+        rule: the rule, for messages.
+        outputs: nested containers of tensors' declarations (`_tensor_type_of`), and of other values.
+        types: receives the types.
+        default: dtype of tensors that are declared without one; None: such a declaration is an error.
 
     Raises:
-        RuleError: an output that describes no tensor.
+        RuleError: an output does not describe a tensor.
     """
-    if (kind := _leaf(rule, outputs, default)) is not None:
+    if (kind := _tensor_type_of(rule, outputs, default)) is not None:
         types.append(kind)
         return Slot(len(types) - 1)
     if outputs is None or isinstance(outputs, bool | int | float | str):
-        if type(outputs) is int and not types:
-            raise _no_output(rule, outputs)
+        if type(outputs) is int and not types:  # probably a shape without brackets
+            raise _invalid_output(rule, outputs)
         return outputs
     if not isinstance(outputs, dict | list | tuple) and not is_dataclass(outputs):
-        raise _no_output(rule, outputs)
-    return _each(outputs, lambda item: outputs_template(rule, item, types, default))
+        raise _invalid_output(rule, outputs)
+    return _map_items(outputs, lambda item: outputs_template(rule, item, types, default))
 
 
-def _leaf(rule: Registered, declared: Any, default: str | None) -> TensorType | None:
-    """The type of one tensor, declared as `(shape, dtype)` or as a shape alone; None for a container or a value."""
+def _tensor_type_of(rule: Registered, declared: Any, default: str | None) -> TensorType | None:
+    """Return the type of a tensor declared as `(shape, dtype)` or as a shape alone; None for a container or a value."""
     if isinstance(declared, torch.Tensor):
         return tensor_type(declared)
     if isinstance(declared, TensorType) or _is_pair(declared):
@@ -78,18 +85,18 @@ def _leaf(rule: Registered, declared: Any, default: str | None) -> TensorType | 
     ):
         if default is None:
             raise RuleError(
-                f"{rule}: outputs: {declared!r} has no dtype, and no input is floating point; give (shape, dtype)"
+                f"{rule}: outputs: {declared!r} has no dtype, and no input is floating point; expected (shape, dtype)"
             )
         shape, dtype = declared, default
     elif type(declared) in (list, tuple) and any(type(n) is float for n in declared):
-        raise _no_output(rule, declared)
+        raise _invalid_output(rule, declared)
     else:
         return None
     name = str(dtype).removeprefix("torch.")
     if name not in ITEM_BYTES or not isinstance(getattr(torch, name, None), torch.dtype):
         raise RuleError(f"{rule}: outputs: expected a dtype such as 'float32', got {dtype!r}")
     if any(type(n) is not int or n < 0 for n in shape):
-        raise _no_output(rule, shape)
+        raise _invalid_output(rule, shape)
     return TensorType(tuple(shape), name)
 
 
@@ -100,15 +107,24 @@ def _is_pair(declared: Any) -> bool:
     )  # fmt: skip
 
 
-def _no_output(rule: Registered, declared: Any) -> RuleError:
+def _invalid_output(rule: Registered, declared: Any) -> RuleError:
     return RuleError(
         f"{rule}: outputs: expected (shape, dtype) for each tensor, with a shape of whole numbers, got {declared!r}"
     )
 
 
-def check_outputs(rule: Registered, types: tuple[TensorType, ...], made: list[torch.Tensor]) -> None:
+def check_outputs(rule: Registered, types: tuple[TensorType, ...], outputs: list[torch.Tensor]) -> None:
     """Raise RuleError if the real outputs differ from the rule's answer."""
-    real = tuple(map(tensor_type, made))
+    real = tuple(map(tensor_type, outputs))
     if real != types:
-        listed = [", ".join(f"{list(t.shape)} {t.dtype}" for t in each) or "nothing" for each in (types, real)]
-        raise RuleError(f"{rule}: outputs: the rule says {listed[0]}, and forward returned {listed[1]}")
+        expected, got = (", ".join(f"{list(t.shape)} {t.dtype}" for t in kinds) or "nothing" for kinds in (types, real))
+        raise RuleError(f"{rule}: outputs: the rule says {expected}, and forward returned {got}")
+
+
+def with_zeros(grads: Any, types: tuple[TensorType, ...]) -> list[torch.Tensor]:
+    """Return the gradients as a Function's own backward expects them: zeros for missing ones."""
+    with without_modes():
+        return [
+            torch.zeros(kind.shape, dtype=getattr(torch, kind.dtype)) if grad is None else grad
+            for grad, kind in zip(grads, types, strict=True)
+        ]

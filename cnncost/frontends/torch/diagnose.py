@@ -18,7 +18,7 @@ from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.modules import Tracker
 from cnncost.near import suggestion
 
-_READS = re.compile(
+_VALUES_NEEDED = re.compile(
     r"meta tensor|Cannot copy out of meta|can't convert meta|unallocated storage|data[- ]dependent|nonzero.*meta"
     r"|reads the values|depends on|to be on cpu, but it's on meta",
     re.IGNORECASE,
@@ -36,11 +36,11 @@ _STANDARD = str(Path(traceback.__file__).parent)
 
 def reads_values(error: BaseException) -> bool:
     """True if an error means that the values of a tensor without data were needed."""
-    return isinstance(error, DataDependentError) or bool(_READS.search(_message(error)))
+    return isinstance(error, DataDependentError) or bool(_VALUES_NEEDED.search(_message(error)))
 
 
 def without_advice(message: str) -> str:
-    """The message without the advice to record from real data."""
+    """Return the message without the advice to record from real data."""
     for words in (f"; or {ON_VALUES}", f", or {ON_VALUES}", f"; {_IF_RIGHT}"):
         message = message.replace(words, "")
     return message
@@ -49,7 +49,7 @@ def without_advice(message: str) -> str:
 def explain_failure(
     error: BaseException, tracker: Tracker, inputs: Inputs, on_values: bool = False
 ) -> CnncostError:  # fmt: skip
-    """The error to raise in place of forward's `error`. `on_values`: forward ran on real data."""
+    """Return the error to raise in place of forward's `error`. `on_values`: forward ran on real data."""
     if tracker.elsewhere is not None:
         return ForwardError(
             f"{tracker.elsewhere or 'the model'}: forward runs it in a thread of its own, where nothing is recorded; "
@@ -63,25 +63,25 @@ def explain_failure(
     text, message = _first_line(error), _message(error)
     if known := _known_cause(error, path, place, at, args, on_values):
         return known
-    given = ", ".join(filter(None, (_shapes(inputs.args), _shapes_by_name(inputs.kwargs))))
-    mixed = tracker.recorder.casting is not None  # autocast unifies dtypes or reports itself why it can't
-    expected = _expectation(module, args, mixed) if module is not None else ""
+    input_shapes = ", ".join(filter(None, (_shapes(inputs.args), _shapes_by_name(inputs.kwargs))))
+    autocast = tracker.recorder.casting is not None  # it unifies dtypes, or raises an error of its own
+    expected = _expectation(module, args, autocast) if module is not None else ""
     got = f"; it got {shapes}" if (shapes := _shapes(args)) else ""
     if expected:
-        return ForwardError(f"{place}: expected {expected}{got}; check the input {given}", path, misfit=True)
+        return ForwardError(f"{place}: expected {expected}{got}; check the input {input_shapes}", path, misfit=True)
     if isinstance(error, TypeError) and "forward()" in text and not path:
-        return InputError(f"{place}: the inputs don't fit its forward: {text}; {_takes(module, inputs)}")
+        return InputError(f"{place}: the inputs don't fit its forward: {text}; {_signature_advice(module, inputs)}")
     if isinstance(error, NotImplementedError) and "missing the required" in text and module is not None:
-        own = [name for name in vars(type(module)) if not name.startswith("__")]
+        names = [name for name in vars(type(module)) if not name.startswith("__")]
         return ForwardError(
-            f"{place}: its class {type(module).__name__} has no forward{suggestion('forward', own)}", path
+            f"{place}: its class {type(module).__name__} has no forward{suggestion('forward', names)}", path
         )
     misfit = path and isinstance(error, RuntimeError) and re.search(r"\b(size|shape|dimension)", text)
-    default = f"the model's input was {given}" if misfit else ""
+    default = f"the model's input was {input_shapes}" if misfit else ""
     hint = next((remedy for sign, remedy in _REMEDIES if sign in message), default)
-    if not path and given and _BY_KEYS.search(f"{type(error).__name__}: {message}"):
-        got, hint = "", f"the model's input was {given}; {_NESTED}"
-    if not hint and not on_values and not isinstance(error, _ALSO_ON_VALUES) and not _SIZES_DIFFER.search(text):
+    if not path and input_shapes and _BY_KEYS.search(f"{type(error).__name__}: {message}"):
+        got, hint = "", f"the model's input was {input_shapes}; {_NESTED_ADVICE}"
+    if not hint and not on_values and not isinstance(error, _ALSO_ON_VALUES) and not _ABOUT_SHAPES.search(text):
         hint = _IF_RIGHT
     return ForwardError(f"{place}{at}: {type(error).__name__}: {text}{got}{'; ' + hint if hint else ''}", path)
 
@@ -89,7 +89,10 @@ def explain_failure(
 def _known_cause(
     error: BaseException, path: str, place: str, at: str, args: Any, on_values: bool
 ) -> CnncostError | None:  # fmt: skip
-    """The error for a cause that no other input avoids: a failing rule, recursion, reading values, an unknown shape."""
+    """Return the error for a cause that other input shapes don't change, such as endless recursion or reading values.
+
+    None for other causes.
+    """
     text, message = _first_line(error), _message(error)
     if isinstance(error, RuleError):
         return RuleError(f"{place}: {text}")
@@ -103,7 +106,7 @@ def _known_cause(
         )
     if "NestedTensor" in message or any(map(_is_nested, args)):
         return ForwardError(
-            f"{place}{at}: forward makes a nested tensor, whose rows differ in shape, so that ops can't be counted; "
+            f"{place}{at}: forward uses a nested tensor, whose ops can't be counted because its rows differ in shape; "
             "expected a padded tensor, a packed sequence, or a nested one with layout=torch.jagged",
             path,
         )
@@ -124,22 +127,23 @@ def _known_cause(
 
 _ALSO_ON_VALUES = (AttributeError, NameError, LookupError, ValueError, SystemExit)
 """Errors that a run on real data most likely raises, too."""
-_SIZES_DIFFER = re.compile(
+_ABOUT_SHAPES = re.compile(
     r"\b(size|sizes|shape|shapes|dimension|dimensions|broadcast|multiplied|dtype)\b", re.IGNORECASE
 )
+"""Messages about shapes or dtypes, which are the same on real data."""
 
 
-def _takes(module: nn.Module | None, inputs: Inputs) -> str:
-    """Advice on which inputs forward takes, with the parameter that a misspelled keyword resembles."""
+def _signature_advice(module: nn.Module | None, inputs: Inputs) -> str:
+    """Return advice on the inputs that forward takes, with the parameter that a misspelled keyword resembles."""
     try:
         signature = inspect.signature(getattr(type(module), "forward"))  # noqa: B009  # there may be no module
     except (AttributeError, TypeError, ValueError):
-        return "give them as forward takes them"
-    taken = [each.replace(annotation=each.empty) for each in list(signature.parameters.values())[1:]]  # without self
-    names = [each.name for each in taken]
-    strange = [name for name in inputs.kwargs if name not in names]
-    near = suggestion(strange[0], names) if strange else ""
-    return f"forward takes {inspect.Signature(taken)}: give an input for each, in this order or by name{near}"
+        return "give the inputs that forward takes"
+    parameters = [p.replace(annotation=p.empty) for p in list(signature.parameters.values())[1:]]  # without self
+    names = [parameter.name for parameter in parameters]
+    unexpected = [name for name in inputs.kwargs if name not in names]
+    near = suggestion(unexpected[0], names) if unexpected else ""
+    return f"forward takes {inspect.Signature(parameters)}: give an input for each, in this order or by name{near}"
 
 
 def _is_nested(value: Any) -> bool:
@@ -150,8 +154,8 @@ _BY_KEYS = re.compile(
     r"TypeError: new\(\): invalid data type 'str'|tensors used as indices must be"
     r"|'Tensor' object has no attribute '(keys|values|items|get|pop|update)'"
 )
-"""Messages of torch and Python if forward indexes a tensor as if it were a dict."""
-_NESTED = (
+"""Messages of torch and Python if forward uses a tensor as a dict."""
+_NESTED_ADVICE = (
     "if forward takes a dict or another nested input, give that from Python: "
     "cnncost.analyze(model, {'batch': {'x': (2, 16), 'y': (2, 8)}}), or on the command line: "
     """--inputs-json '{"batch": {"x": {"shape": [2, 16]}}}'"""
@@ -174,7 +178,7 @@ _REMEDIES = (
     ),
     ("flex_attention", "write it with scaled_dot_product_attention for the analysis"),
 )
-"""Torch's messages, and the advice for each."""
+"""Parts of torch's messages, and the advice for each."""
 
 
 def _message(error: BaseException) -> str:
@@ -185,13 +189,14 @@ def _message(error: BaseException) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    """An error's message, shortened to one line."""
+    """Return an error's message, shortened to one line."""
     lines = _message(error).strip().splitlines()
     text = lines[0] if lines else "no message"
     return text if len(text) <= 300 else text[:297] + "..."
 
 
 def _without_kernel(place: str, message: str) -> str:
+    """Return the message for an op without a meta kernel, from torch's message."""
     name = re.search(r"\w+::\w+", message)
     op = name[0] if name else "of the model"
     if op.startswith("aten::"):
@@ -205,23 +210,23 @@ def _without_kernel(place: str, message: str) -> str:
     )
 
 
-def _expectation(module: nn.Module, args: Any, mixed: bool) -> str:
-    """What a layer expects as input, if its first tensor doesn't match, else an empty string."""
+def _expectation(module: nn.Module, args: Any, autocast: bool) -> str:
+    """Describe the input that a layer expects if its first tensor doesn't match, else return an empty string."""
     x = next((a for a in args if isinstance(a, torch.Tensor)), None)
     if x is None or not x.dim():
         return ""
     if isinstance(module, nn.Embedding):
         return "integer indices (for example ids=1x128:int64)" if x.is_floating_point() else ""
     if isinstance(module, Convolution):
-        return _convolution(module, x) or _dtype_expected(module, x, mixed)
-    for kind, names, axis, what in _SIZES:
+        return _convolution_input(module, x) or _dtype_expected(module, x, autocast)
+    for kind, attribute, axis, unit in _SIZES:
         if isinstance(module, kind):
-            size = getattr(module, names)
+            size = getattr(module, attribute)
             if axis >= x.dim() or x.shape[axis] != size:
-                return f"{units.counted(size, what)} on {'the last axis' if axis < 0 else f'axis {axis}'}"
+                return f"{units.counted(size, unit)} on {'the last axis' if axis < 0 else f'axis {axis}'}"
     if isinstance(module, nn.LayerNorm) and tuple(x.shape[-len(module.normalized_shape) :]) != module.normalized_shape:
         return f"last axes of {tuple(module.normalized_shape)}"
-    return _dtype_expected(module, x, mixed)
+    return _dtype_expected(module, x, autocast)
 
 
 _SIZES: tuple[tuple[type, str, int, str], ...] = (
@@ -230,32 +235,33 @@ _SIZES: tuple[tuple[type, str, int, str], ...] = (
     (nn.GroupNorm, "num_channels", 1, "channel"),
     (nn.RNNBase, "input_size", -1, "feature"),
 )
-"""Layer, attribute with the expected size, axis of the input, and the name of what that axis counts."""
+"""Layer, attribute with the expected size, axis of the input, and the name of an element of that axis."""
 
 
-def _convolution(module: Any, x: torch.Tensor) -> str:
+def _convolution_input(module: Any, x: torch.Tensor) -> str:
     dims = module.weight.dim() - 2
     if x.dim() not in (dims + 1, dims + 2):
-        return f"an input of {dims + 2} axes (batch, {units.counted(module.in_channels, 'channel')}, {dims} of space)"
+        axes = f"{units.counted(module.in_channels, 'channel')}, {units.counted(dims, 'spatial axis', 'spatial axes')}"
+        return f"an input of {dims + 2} axes (batch, {axes})"
     if x.shape[-dims - 1] != module.in_channels:
         return f"{units.counted(module.in_channels, 'channel')} on axis {x.dim() - dims - 1}"
-    reach = [d * (k - 1) + 1 for d, k in zip(module.dilation, module.kernel_size, strict=True)]
+    extent = [d * (k - 1) + 1 for d, k in zip(module.dilation, module.kernel_size, strict=True)]
     padding = module.padding if isinstance(module.padding, tuple) else (0,) * dims
     small = not module.transposed and any(
-        n + 2 * p < r for n, p, r in zip(x.shape[-dims:], padding, reach, strict=True)
+        n + 2 * p < e for n, p, e in zip(x.shape[-dims:], padding, extent, strict=True)
     )
-    return f"at least {'x'.join(map(str, reach))} in space, padding included" if small else ""
+    return f"a spatial size of at least {'x'.join(map(str, extent))}, padding included" if small else ""
 
 
-def _dtype_expected(module: nn.Module, x: torch.Tensor, mixed: bool) -> str:
-    weight = None if mixed else getattr(module, "weight", None)
+def _dtype_expected(module: nn.Module, x: torch.Tensor, autocast: bool) -> str:
+    weight = None if autocast else getattr(module, "weight", None)
     if isinstance(weight, torch.Tensor) and weight.dtype != x.dtype:
         return f"{str(weight.dtype).removeprefix('torch.')}, the dtype of its weight"
     return ""
 
 
 def _shapes(args: Any) -> str:
-    """Shapes of the tensors, `1x3x224x224`; a dtype that isn't float32 is added."""
+    """Return the shapes of the tensors, `1x3x224x224`, with their dtypes if not float32."""
     parts = []
     for arg in args:
         if isinstance(arg, torch.Tensor):
@@ -267,7 +273,7 @@ def _shapes(args: Any) -> str:
 
 
 def _shapes_by_name(kwargs: dict[str, Any]) -> str:
-    """Shapes by name, `left=2x16, right=2x8`; dicts stay nested."""
+    """Return shapes by name, `left=2x16, right=2x8`; dicts stay nested."""
     parts = []
     for name, value in kwargs.items():
         inner = f"{{{_shapes_by_name(value)}}}" if isinstance(value, dict) else _shapes([value])
@@ -276,11 +282,12 @@ def _shapes_by_name(kwargs: dict[str, Any]) -> str:
 
 
 def _user_line(error: BaseException) -> str:
-    """File and line of the innermost frame outside torch, this package and, if possible, the standard library."""
+    """Return file and line of the innermost frame outside torch, cnncost and, if possible, the standard library."""
     frames = [
-        each for each in traceback.extract_tb(error.__traceback__)
-        if not each.filename.startswith((_OURS, _TORCH, "<"))
+        frame for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((_OURS, _TORCH, "<"))
     ]  # fmt: skip
-    own = [each for each in frames if not each.filename.startswith(_STANDARD) or "site-packages" in each.filename]
+    # installed packages are in a folder of the standard library
+    own = [frame for frame in frames if not frame.filename.startswith(_STANDARD) or "site-packages" in frame.filename]
     nearest = (own or frames)[-1:]
     return f"{Path(nearest[0].filename).name}:{nearest[0].lineno}" if nearest else ""

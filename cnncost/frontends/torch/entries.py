@@ -1,4 +1,4 @@
-"""Create the memo entry of an op when its signature is first recorded: its spec, and how to create its outputs."""
+"""Create the memo entry of an op when its signature is first recorded: its spec, and recipes for its outputs."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _BY_VALUES = MASKING | PICKING
 
 
 def by_rule(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Entry | None:
-    """The entry of an op from its shape rule; None if it has none, so that the op has to run."""
-    if op.by_values or False not in [tracked[2].real for _, tracked in operands]:
+    """Return the entry of an op by its shape rule; None if no rule applies, so that the op has to run."""
+    if op.by_values or all(tracked.sig.real for _, tracked in operands):
         return None
     arguments = op.bind(args, kwargs)
     outputs_by_rule = output_types(op, arguments)
@@ -51,21 +51,21 @@ def by_rule(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Entry
 def of_run(
     op: Overload, args: Any, kwargs: Any, operands: TensorArgs, result: Any, runner: Runner, ledger: TensorTable
 ) -> Entry:
-    """The entry of an op that the runner ran, from its result."""
+    """Return the entry of an op that the runner ran, from its result."""
     tensors: list[torch.Tensor] = []
     template = memos.templated(result, tensors)
-    old = {pointer(t) for t, _ in operands}
-    old.update([pointer(t) for t in runner.twins.values()])
-    old.update([pointer(tracked.data) for _, tracked in operands if tracked.data is not None])
-    recipes = [_recipe(tensor, operands, old, ledger) for tensor in tensors]
-    moves = any(pointer(tensor) not in old for tensor in tensors)
-    outs = _outs(op, args, kwargs) if op.outs else ()
+    storages = {pointer(t) for t, _ in operands}
+    storages.update([pointer(t) for t in runner.twins.values()])
+    storages.update([pointer(tracked.data) for _, tracked in operands if tracked.data is not None])
+    recipes = [_recipe(tensor, operands, storages, ledger) for tensor in tensors]
+    moves = any(pointer(tensor) not in storages for tensor in tensors)
+    outs = _out_indices(op, args, kwargs) if op.outs else ()
     types = tuple(map(tensor_type, tensors))
     inputs = tuple(tracked.sig.type for i, (_, tracked) in enumerate(operands) if i not in outs)
     writes = written(op, args, kwargs, operands)
     silent = [i for i in writes if i not in recipes]  # written to but not returned
     types += tuple(tensor_type(operands[i][0]) for i in silent)
-    # an op that writes to real tensors has to run each time for its effect
+    # has to run each time: an op that writes to real tensors, and `lift_fresh`, which returns a new constant
     run_for_effect = (
         bool(writes) and all(tracked.sig.real for _, tracked in operands)
     ) or op.schema_name == "aten::lift_fresh"
@@ -83,36 +83,36 @@ def of_run(
     return _entry(op, memos.intern(spec), outputs, template, writes, mask_index(spec.kind, arguments, operands), outs)
 
 
-def _outs(op: Overload, args: Any, kwargs: Any) -> tuple[int, ...]:
-    """Indices of the op's tensors that are only outputs (`out=`)."""
+def _out_indices(op: Overload, args: Any, kwargs: Any) -> tuple[int, ...]:
+    """Return the indices of the op's tensors that are only outputs (`out=`)."""
     count = len(list(tensors_in(args)))
     indices: list[int] = []
     for name, value in kwargs.items():
-        here = len(list(tensors_in(value)))
+        added = len(list(tensors_in(value)))
         if name in op.outs:
-            indices.extend(range(count, count + here))
-        count += here
+            indices.extend(range(count, count + added))
+        count += added
     return tuple(indices)
 
 
-def _recipe(tensor: torch.Tensor, operands: TensorArgs, old: set[int], ledger: TensorTable) -> Fresh | int | None:
-    """How to create an output without running the op: an operand's index, or metadata; None: it has to run.
+def _recipe(tensor: torch.Tensor, operands: TensorArgs, storages: set[int], ledger: TensorTable) -> Fresh | int | None:
+    """Return the index of the operand that an output is, or the metadata to create it; None: the op has to run.
 
-    `old`: the storages of the inputs.
+    `storages`: those of the inputs.
     """
     for i, (arg, _) in enumerate(operands):
         if tensor is arg:
             return i
     if not is_meta(tensor) or tensor.layout is not torch.strided:
         return None
-    if pointer(tensor) in old or ledger.block_of(tensor) is not None:
+    if pointer(tensor) in storages or ledger.block_of(tensor) is not None:
         return None
     if tensor.storage_offset() or tensor.is_conj() or tensor.is_neg() or type(tensor) is not torch.Tensor:
         return None
     return _fresh(tensor)
 
 
-_ONE = Slot(0)
+_SINGLE = Slot(0)
 
 
 def _entry(
@@ -124,9 +124,9 @@ def _entry(
     mask: int | None,
     outs: tuple[int, ...] = (),
 ) -> Entry:
-    """Build an entry. `template`: the result's template; None if the outputs are returned as they are."""
+    """Build an entry. `template`: the result's structure, with Slots; None: one output, or a tuple of them."""
     if template is None and outputs is not None:
-        template = _ONE if len(outputs) == 1 else tuple(map(Slot, range(len(outputs))))
+        template = _SINGLE if len(outputs) == 1 else tuple(map(Slot, range(len(outputs))))
     single = type(template) is Slot
     plain = outputs is not None and single and not writes and op.node_name not in _BY_VALUES and mask is None
     fresh = outputs[0] if plain and outputs is not None and type(outputs[0]) is Fresh else None
@@ -134,6 +134,6 @@ def _entry(
 
 
 def _fresh(tensor: torch.Tensor) -> Fresh:
-    """Metadata from which a tensor like this one, on a new storage, can be created."""
+    """Return the metadata from which a tensor like this one, with a new storage, can be created."""
     nbytes = tensor.untyped_storage().nbytes()
     return Fresh(signature(tensor, False), tensor.shape, tensor.stride(), tensor.dtype, nbytes)

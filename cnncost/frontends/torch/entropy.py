@@ -1,7 +1,7 @@
-"""Notes when forward reads the operating system's random numbers, which no seed makes the same again.
+"""Detect that forward reads the operating system's random numbers, which no seed reproduces.
 
-Generators that are made without a seed (`random.Random()`, `numpy.random.default_rng()`) begin with such numbers;
-`secrets`, `uuid` and `random.SystemRandom` consist of them.
+Without a seed, generators (`random.Random()`, `numpy.random.default_rng()`) are seeded with such numbers; `secrets`,
+`uuid` and `random.SystemRandom` consist of them.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Any
 from cnncost.frontends.torch.compat.interpreter import URANDOM_PLACES, frame
 from cnncost.frontends.torch.patches import Patch
 
-_WHY = "a figure that the system's random numbers decide would have no mark"
+_WHY = "figures that depend on the system's random numbers have to be marked"
 _NAMING = frozenset({"tempfile"})
-"""Modules that only make names of random numbers."""
+"""Modules that use random numbers only in names."""
 
 
 class Entropy:
-    """Counts reads in the thread that created it while `patches` are applied."""
+    """Counts the reads, in the thread that created it, while its `patches` are applied."""
 
     def __init__(self) -> None:
         self.reads = 0
         self._thread = get_ident()
 
     def patches(self) -> list[Patch]:
-        """Patches for what reads random numbers of the system, and for generators that are seeded with some."""
+        """Return patches of the functions that read the system's random numbers, and of the seeding of generators."""
         read, seed = os.urandom, random.Random.seed
 
         def urandom(size: int, /) -> bytes:
@@ -42,6 +42,7 @@ class Entropy:
         return [*(Patch(*place, urandom, _WHY) for place in URANDOM_PLACES), Patch(random.Random, "seed", seeded, _WHY)]
 
     def _note(self) -> None:
+        """Count a read, unless a module of `_NAMING` is the caller, directly or through `random`."""
         if get_ident() == self._thread and not any(frame(n).f_globals.get("__name__") in _NAMING for n in (2, 3, 4)):
             self.reads += 1
 

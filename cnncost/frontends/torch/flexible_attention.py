@@ -1,8 +1,8 @@
 """Flexible attention: scores modified and masked by user functions (torch.nn.attention.flex_attention).
 
-It is recorded as dense attention. To find which pairs of query and key are kept, `mask_mod` runs on all pairs, with the
-known values of the tensors that it reads. In a training step the backward is recorded as an attention backward, and
-that of `score_mod` as autograd computes it; torch itself would trace both with its compiler.
+It is recorded as dense attention. To find the pairs of query and key that are kept, `mask_mod` runs on all pairs, with
+the known values of the tensors that it reads. In a training step, the backward is recorded as an attention backward and
+the ops of `score_mod`'s derivative; torch itself would trace both with its compiler.
 """
 
 from __future__ import annotations
@@ -73,9 +73,10 @@ def flex_attention_backward(
     """Record the backward op, and return the gradients of query, key and value; none for captured tensors.
 
     `rest`: gradient of the log-sum-exp, `score_mod`, a function that returns the gradients (from `_Flex`), the block
-    mask, and arguments that are not used.
+    mask, and unused arguments.
     """
-    gradients, block_mask = rest[2](), rest[3]
+    _, _, compute_gradients, block_mask, *_ = rest
+    gradients = compute_gradients()
     inputs = (grad_out, query, key, value, out, logsumexp)
     _record(recorder, "attention_backward", inputs, gradients, (query, key, value), block_mask)
     return (*gradients, ())
@@ -84,7 +85,7 @@ def flex_attention_backward(
 def _gradients(
     inputs: tuple[torch.Tensor, ...], grads: tuple[torch.Tensor, torch.Tensor | None], *rest: Any
 ) -> list[torch.Tensor]:
-    """Gradients of query, key and value; on real data by autograd's derivative of torch's dense form.
+    """Return the gradients of query, key and value; on real data, by differentiating torch's dense implementation.
 
     Args:
         inputs: query, key, value.
@@ -92,15 +93,15 @@ def _gradients(
         rest: the op's other arguments.
     """
     with without_modes():
-        made = [_empty_in_order_of(tensor.shape, tensor) for tensor in inputs]
+        empty = [_empty_in_order_of(tensor.shape, tensor) for tensor in inputs]
         if is_meta(inputs[0]):
-            return made
+            return empty
         with torch.enable_grad():
             leaves = [tensor.detach().requires_grad_() for tensor in inputs]
             results = dense_flexible_attention()(*leaves, *rest)
             pairs = [(result, grad) for result, grad in zip(results, grads, strict=False) if grad is not None]
             gradients = torch.autograd.grad([result for result, _ in pairs], leaves, [grad for _, grad in pairs])
-        return [tensor.copy_(grad) for tensor, grad in zip(made, gradients, strict=True)]
+        return [tensor.copy_(grad) for tensor, grad in zip(empty, gradients, strict=True)]
 
 
 def _empty_in_order_of(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
@@ -112,7 +113,7 @@ def _empty_in_order_of(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tens
 
 
 def is_plain(function: Callable[..., Any]) -> bool:
-    """Return True for torch's default `score_mod` and `mask_mod`, which change nothing."""
+    """True for torch's default `score_mod` and `mask_mod`, which change nothing."""
     return getattr(function, "__name__", "") in NO_OP_FUNCTIONS
 
 
@@ -149,9 +150,10 @@ def _record(
 
 def _mask(recorder: Recording, block_mask: Any, scores: tuple[int, ...]) -> Mask | None:
     """Evaluate the mask; None if nothing is masked or the mask can't be known."""
-    function = block_mask[-1]
+    # as `BlockMask.as_tuple` orders it: lengths, lists of blocks, others, sizes of a block, `mask_mod`
+    function, blocks = block_mask[-1], block_mask[-3:-1]
     first = next(i for i, item in enumerate(block_mask) if isinstance(item, torch.Tensor))
-    lists, blocks = block_mask[first : first + 4], block_mask[-3:-1]
+    lists = block_mask[first : first + 4]
     if is_plain(function) and min(blocks) >= max(scores[2:]):
         return None
     alive: list[Any] = [lists]  # kept alive so that their ids are not reused
@@ -161,7 +163,7 @@ def _mask(recorder: Recording, block_mask: Any, scores: tuple[int, ...]) -> Mask
         key = None
     table = recorder.masks.functions
     if key is None or key not in table:
-        packed = _evaluated(recorder, function, lists, blocks, scores)
+        packed = _evaluate_mask(recorder, function, lists, blocks, scores)
         if key is None:
             return packed
         table[key] = (packed, alive)
@@ -172,7 +174,7 @@ def _cache_key(value: Any, alive: list[Any], depth: int) -> tuple[Any, ...]:
     """Return a cache key of everything that a function's results depend on; ids in it are of objects in `alive`.
 
     Raises:
-        _UnknownError: it depends on globals, or on objects whose changes can't be seen.
+        _UnknownError: they depend on globals, or on objects whose changes can't be detected.
     """
     if type(value) in _PLAIN:
         return (type(value), value)
@@ -182,24 +184,24 @@ def _cache_key(value: Any, alive: list[Any], depth: int) -> tuple[Any, ...]:
     if type(value) is not FunctionType or depth > 8 or value.__code__.co_names:
         raise _UnknownError
     parts = [cell.cell_contents for cell in value.__closure__ or ()] + list(value.__defaults__ or ())
-    return (id(value), *[each for part in parts for each in _cache_key(part, alive, depth + 1)])
+    return (id(value), *[item for part in parts for item in _cache_key(part, alive, depth + 1)])
 
 
-def _evaluated(
+def _evaluate_mask(
     recorder: Recording, function: Callable[..., Any], lists: Any, blocks: Any, scores: tuple[int, ...]
 ) -> Mask | None:  # fmt: skip
     try:
         with torch.no_grad(), _OnValues(recorder):
-            visible = _pairs(function, scores)
-            listed = _listed(recorder, lists, blocks, scores)
-            if listed is not None and not bool(listed.all()):
-                visible = visible & listed
+            visible = _visible_pairs(function, scores)
+            in_blocks = _in_listed_blocks(recorder, lists, blocks, scores)
+            if in_blocks is not None and not bool(in_blocks.all()):
+                visible = visible & in_blocks
     except Exception:  # noqa: BLE001  # a user's function may raise anything
         return None
     return pack(visible, *scores[2:])
 
 
-def _pairs(function: Callable[..., Any], scores: tuple[int, ...]) -> torch.Tensor:
+def _visible_pairs(function: Callable[..., Any], scores: tuple[int, ...]) -> torch.Tensor:
     """Run `mask_mod` on all pairs, in chunks of queries. Returns bools of sizes B or 1, H or 1, L, S or 1."""
     indices = _indices(scores, CPU)
     step = max(1, _CHUNK // (scores[0] * scores[1] * scores[3]))
@@ -214,7 +216,7 @@ def _pairs(function: Callable[..., Any], scores: tuple[int, ...]) -> torch.Tenso
     return torch.cat(parts, 2)
 
 
-def _listed(recorder: Recording, lists: Any, blocks: Any, scores: tuple[int, ...]) -> torch.Tensor | None:
+def _in_listed_blocks(recorder: Recording, lists: Any, blocks: Any, scores: tuple[int, ...]) -> torch.Tensor | None:
     """Return the pairs in the blocks that a block mask lists, partial or full; None if the lists' values are unknown.
 
     Args:
@@ -229,13 +231,13 @@ def _listed(recorder: Recording, lists: Any, blocks: Any, scores: tuple[int, ...
     for count, index in (lists[:2], lists[2:]):
         if count is None:
             continue
-        many, which = _values(recorder, count), _values(recorder, index)
-        if many is None or which is None:
+        lengths, blocks_of_row = _values(recorder, count), _values(recorder, index)
+        if lengths is None or blocks_of_row is None:
             return None
-        many, which = many[..., :rows], which[..., :rows, :columns]
-        named = torch.arange(which.shape[-1]).expand(which.shape) < many[..., None]
-        hits = torch.zeros(visible.shape, dtype=torch.int32)
-        visible |= hits.scatter_add_(-1, which.long(), named.int()) > 0
+        lengths, blocks_of_row = lengths[..., :rows], blocks_of_row[..., :rows, :columns]
+        in_list = torch.arange(blocks_of_row.shape[-1]).expand(blocks_of_row.shape) < lengths[..., None]
+        times = torch.zeros(visible.shape, dtype=torch.int32)
+        visible |= times.scatter_add_(-1, blocks_of_row.long(), in_list.int()) > 0
     return visible[:, :, torch.arange(scores[2]) // height][..., torch.arange(scores[3]) // width]
 
 
@@ -258,7 +260,7 @@ class _OnValues(TorchDispatchMode):
         self.recorder = recorder
 
     @classmethod
-    def _should_skip_dynamo(cls) -> bool:
+    def _should_skip_dynamo(cls) -> bool:  # else torch loads its compiler to wrap the handler
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -290,9 +292,9 @@ class _Flex(torch.autograd.Function):
     """Flexible attention with a derivative that doesn't need torch's tracing."""
 
     @staticmethod
-    def forward(ctx: Any, query: Any, key: Any, value: Any, func: Any, score_mod: Any, rest: Any, more: Any) -> Any:
-        """Return the op's outputs: the result, its log-sum-exp, its largest scores."""
-        out, logsumexp, largest = func(query, key, value, score_mod, *rest, **more)
+    def forward(ctx: Any, query: Any, key: Any, value: Any, func: Any, score_mod: Any, rest: Any, kwargs: Any) -> Any:
+        """Return the op's outputs: the result, and the log-sum-exp and maximum of each row of scores."""
+        out, logsumexp, largest = func(query, key, value, score_mod, *rest, **kwargs)
         ctx.mark_non_differentiable(largest)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(query, key, value, out, logsumexp)
@@ -301,7 +303,7 @@ class _Flex(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_out: Any, grad_logsumexp: Any, _: Any) -> Any:
-        """Gradients of queries, keys and values. `score_mod` is recomputed, then differentiated."""
+        """Return the gradients of queries, keys and values. `score_mod` is recomputed, then differentiated."""
         query, key, value, out, logsumexp = ctx.saved_tensors
         if grad_out is None:
             grad_out = torch.zeros_like(out)
@@ -315,25 +317,24 @@ class _Flex(torch.autograd.Function):
         backward = flexible_attention_backward()
         block_mask, scale, options, *_ = ctx.rest
         gradients = _gradients((query, key, value), (grad_out, grad_logsumexp), ctx.score_mod, *ctx.rest)
-        made = backward(query, key, value, out, logsumexp, grad_out, grad_logsumexp, ctx.score_mod, lambda: gradients,
-                        block_mask, scale, options, (), ())  # fmt: skip
-        return (*made[:3], None, None, None, None)
+        results = backward(query, key, value, out, logsumexp, grad_out, grad_logsumexp, ctx.score_mod,
+                           lambda: gradients, block_mask, scale, options, (), ())  # fmt: skip
+        return (*results[:3], None, None, None, None)
 
 
 def _with_derivative(func: Any) -> Callable[..., Any]:
     """Return the op with `_Flex`'s derivative, used if autograd is on and an input requires a gradient."""
 
-    def flex_attention_hop(query: Any, key: Any, value: Any, score_mod: Any, *rest: Any, **more: Any) -> Any:
-        needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
-        if not needs_grad:
-            return func(query, key, value, score_mod, *rest, **more)
-        return _Flex.apply(query, key, value, func, score_mod, rest, more)  # type: ignore[no-untyped-call]
+    def flex_attention_hop(query: Any, key: Any, value: Any, score_mod: Any, *rest: Any, **kwargs: Any) -> Any:
+        if not (torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))):
+            return func(query, key, value, score_mod, *rest, **kwargs)
+        return _Flex.apply(query, key, value, func, score_mod, rest, kwargs)  # type: ignore[no-untyped-call]
 
     return flex_attention_hop
 
 
 def patches() -> list[Patch]:
-    """Return patches that skip torch's device check, and give a derivative that runs without data.
+    """Return patches that skip torch's device check, and replace the derivative by one that runs without data.
 
     Empty if flexible attention has not been imported.
     """
@@ -342,6 +343,6 @@ def patches() -> list[Patch]:
         return []
     check, op = places
     return [
-        Patch(*check, lambda *_: None, "it refuses tensors on meta"),
+        Patch(*check, lambda *_: None, "it rejects tensors on meta"),
         Patch(*op, _with_derivative(getattr(*op)), "its own derivative is traced by torch's compiler, with values"),
     ]

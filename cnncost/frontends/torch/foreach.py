@@ -17,13 +17,13 @@ from cnncost.frontends.torch.compat.ops import schema_of
 _PREFIX = "aten::_foreach_"
 _STEPS = frozenset(f"aten::_fused_{name}_" for name in ("adam", "adamw", "sgd", "adagrad"))
 """Whole optimizer steps, in-place."""
-_OTHERS: dict[str, Callable[..., Any]] = {
+_SINGLE: dict[str, Callable[..., Any]] = {
     "norm": lambda x, order=2, dtype=None: torch.linalg.vector_norm(x, order, dtype=dtype),
     "powsum": lambda x, order=2, dtype=None: x.to(dtype or x.dtype).abs().pow(order).sum(),
 }
-"""Ops whose single-tensor variant has another name."""
-_NAMED = frozenset({"scalars", "value"})
-"""Arguments that are positional for lists but keywords for one tensor."""
+"""Single-tensor variants that have another name than the list op."""
+_VALUE_NAMES = frozenset({"scalars", "value"})
+"""Arguments of `addcdiv` and `addcmul` that are the keyword `value` for one tensor, but positional for lists."""
 
 
 def is_foreach(schema_name: str) -> bool:
@@ -37,7 +37,7 @@ def is_of_several(schema_name: str, args: Any) -> bool:
 
 
 def parts(func: Any) -> Callable[..., Any]:
-    """The function that runs a list op as single-tensor ops."""
+    """Return the function that runs a list op as single-tensor ops."""
     if is_foreach(schema_of(func).name):
         return partial(_run_each, func)
     if schema_of(func).name in _STEPS:
@@ -50,18 +50,19 @@ def _run_each(func: Any, *args: Any, **kwargs: Any) -> Any:
     """Run one op per element; returns a list of the results, or None for an in-place op."""
     schema = schema_of(func)
     name = schema.name.removeprefix(_PREFIX)
-    single = _OTHERS.get(name) or getattr(torch.ops.aten, name, None) or partial(_in_place, name.removesuffix("_"))
+    single = _SINGLE.get(name) or getattr(torch.ops.aten, name, None) or partial(_in_place, name.removesuffix("_"))
     named = {**dict(zip([a.name for a in schema.arguments], args, strict=False)), **kwargs}
     listed = {a.name for a in schema.arguments if a.name in named and isinstance(a.type, torch.ListType)}
     keyword_only = {a.name for a in schema.arguments if a.kwarg_only}
     results = []
-    for i in range(len(named[schema.arguments[0].name if schema.arguments[0].name in listed else min(listed)])):
+    first = schema.arguments[0].name
+    for i in range(len(named[first if first in listed else min(listed)])):  # all lists have the same length
         positional, keywords = [], {}
         for key, value in named.items():
             item = value[i] if key in listed else value
             if key in keyword_only:
                 keywords[key] = item
-            elif key in _NAMED and name.rstrip("_") in {"addcdiv", "addcmul"}:
+            elif key in _VALUE_NAMES and name.rstrip("_") in {"addcdiv", "addcmul"}:
                 keywords["value"] = item
             else:
                 positional.append(item)
@@ -72,10 +73,10 @@ def _run_each(func: Any, *args: Any, **kwargs: Any) -> Any:
 def _step_of_each(func: Any, *lists: list[torch.Tensor], **numbers: Any) -> None:
     """Run one step per parameter. Lists that an optimizer doesn't use are empty."""
     for i in range(len(lists[0])):
-        func(*[of_all[i : i + 1] for of_all in lists], **numbers)
+        func(*[tensors[i : i + 1] for tensors in lists], **numbers)
 
 
 def _in_place(name: str, first: torch.Tensor, *others: Any, **keywords: Any) -> torch.Tensor:
-    """Run an op without an in-place variant in place, by `out=`."""
+    """Run an op that has no in-place variant, with its first argument as `out`."""
     result: torch.Tensor = getattr(torch.ops.aten, name)(first, *others, **keywords, out=first)
     return result

@@ -2,7 +2,7 @@
 
 Under a dispatch mode, autograd uses formulas without in-place writes or reads of values, which create more tensors than
 a plain run. Here are the formulas of the plain run, to be recorded instead. Where those read values, the usual case is
-assumed: no element is zero, none is NaN. The tests for zeros and NaNs are recorded, and their results not used.
+assumed: no element is zero, none is NaN. The tests for zeros and NaNs are recorded, but their results are not used.
 Ref: torch/csrc/autograd/FunctionsManual.cpp.
 """
 
@@ -53,10 +53,10 @@ class Cumprod(Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         """∂x = Σ (∂y·y)/x over each element and all after it, after a test for zeros."""
         (x, result), (grad,), dim = ctx.saved_tensors, grads, ctx.dim
-        weighed = result * grad
+        weighted = result * grad
         zeros = x == 0
         zeros.any()
-        return None, _reverse_cumsum(weighed, dim).div(x), None
+        return None, _reverse_cumsum(weighted, dim).div(x), None
 
 
 def _reverse_cumsum(x: torch.Tensor, dim: int) -> torch.Tensor:
@@ -67,7 +67,7 @@ def _reverse_cumsum(x: torch.Tensor, dim: int) -> torch.Tensor:
 
 
 class Extreme(Function):
-    """Maximum, minimum or median of all elements; the gradient is shared by all elements equal to it."""
+    """Maximum, minimum or median of all elements. The gradient is divided equally among the elements that equal it."""
 
     @staticmethod
     def forward(ctx: Any, op: Any, x: torch.Tensor) -> torch.Tensor:

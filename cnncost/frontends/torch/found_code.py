@@ -1,4 +1,4 @@
-"""Collects the code that is found while a model is copied; a recording has to watch the globals of this code."""
+"""Collect the code that is found while a model is copied; a recording has to watch the globals of this code."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class FoundCode:
             if not of_system(name):
                 self.all.append(code)
 
-    def class_of(self, kind: type) -> None:
+    def add_class(self, kind: type) -> None:
         """Add the class of an object."""
         if kind not in _BARE:
             self.add(kind)
 
-    def method_of(self, kind: type, method: MethodType) -> None:
-        """Note a class, and a method that is bound to it."""
+    def add_method(self, kind: type, method: MethodType) -> None:
+        """Add a class, and a method that is bound to it."""
         self.add(kind)
         self.add(method.__func__)
 

@@ -19,7 +19,7 @@ import torch
 
 from cnncost.frontends.torch.kinds import ATOMS, is_hashed_by_identity
 
-_ITEMS = frozenset({list, tuple, set, frozenset, torch.Size})
+_SEQUENCES = frozenset({list, tuple, set, frozenset, torch.Size})
 _TABLES = frozenset({dict, OrderedDict})
 _MAX_ITEMS = 1000
 _MAX_DEPTH = 50
@@ -51,51 +51,51 @@ def frozen(value: Any, tensors: set[int]) -> Any:
         tensors: ids of the tensors that it may contain; changes to these are checked elsewhere.
 
     Raises:
-        UnfitError: it contains something else, or itself, or too many items to compare each time.
+        UnfitError: it contains objects of other kinds, or itself, or too many items to compare each time.
     """
-    return _Snapshot(tensors).of(value)
+    return _Snapshot(tensors).take(value)
 
 
 class _Snapshot:
-    """Takes one snapshot. `_left` is the number of items still allowed: beyond it, copying the model is faster."""
+    """Takes one snapshot. `_left` is the number of items still allowed: with more, copying the model is faster."""
 
     def __init__(self, tensors: set[int]) -> None:
         self._tensors = tensors
         self._left = _MAX_ITEMS
         self._ancestors: set[int] = set()
 
-    def of(self, value: Any) -> Any:
+    def take(self, value: Any) -> Any:
         kind = type(value)
         if not is_hashed_by_identity(kind):
-            raise UnfitError  # its metaclass defines equality of classes
+            raise UnfitError  # its metaclass defines the equality of classes, which are part of a snapshot
         if kind is float:
             return kind, value.hex()  # distinguishes 0.0 and -0.0, which are equal
         if kind in ATOMS:
             return kind, value
-        if kind in _ITEMS:
-            return kind, id(value), self._each(value, value)
+        if kind in _SEQUENCES:
+            return kind, id(value), self._items(value, value)
         if kind in _TABLES:
-            return kind, id(value), self._each(value, value.keys()), self._each(value, value.values())
+            return kind, id(value), self._items(value, value.keys()), self._items(value, value.values())
         if kind is partial and not value.__dict__:
-            return kind, self._each(value, (value.func, value.args, value.keywords))
+            return kind, self._items(value, (value.func, value.args, value.keywords))
         if id(value) in self._tensors and isinstance(value, torch.Tensor):
             return torch.Tensor, id(value)
-        if kind is ReferenceType or kind is EnumType or isinstance(value, Enum) or _is_alone(value, kind):
+        if kind is ReferenceType or kind is EnumType or isinstance(value, Enum) or _has_no_state(value, kind):
             return _Same(value)
         raise UnfitError
 
-    def _each(self, whole: Any, items: Collection[Any]) -> list[Any]:
+    def _items(self, container: Any, items: Collection[Any]) -> list[Any]:
         self._left -= len(items)
-        if self._left < 0 or id(whole) in self._ancestors or len(self._ancestors) > _MAX_DEPTH:
+        if self._left < 0 or id(container) in self._ancestors or len(self._ancestors) > _MAX_DEPTH:
             raise UnfitError
-        self._ancestors.add(id(whole))
-        found = [self.of(item) for item in items]
-        self._ancestors.discard(id(whole))
-        return found
+        self._ancestors.add(id(container))
+        snapshots = [self.take(item) for item in items]
+        self._ancestors.discard(id(container))
+        return snapshots
 
 
-def _is_alone(value: Any, kind: type) -> bool:
-    """True if a function refers to nothing but its module's globals."""
+def _has_no_state(value: Any, kind: type) -> bool:
+    """True if a function refers only to its module's globals."""
     if kind is FunctionType:
         defaults = (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
         return value.__closure__ is None and not value.__dict__ and ATOMS.issuperset(map(type, defaults))

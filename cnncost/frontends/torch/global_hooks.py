@@ -16,13 +16,13 @@ def global_hooks() -> list[Any]:
 
 def patches(copier: Copier | None) -> list[Patch]:
     """Return patches that replace the tables of global hooks by tables of copies."""
-    found = []
+    replaced = []
     for owner, name in GLOBAL_HOOK_PLACES:
         table = getattr(owner, name)
         if table and copier is not None:
             copies = type(table)((key, copier.value(hook)) for key, hook in table.items())
-            found.append(Patch(owner, name, copies, "a hook may compare with the module that runs, which is a copy"))
-    return found
+            replaced.append(Patch(owner, name, copies, "a hook may compare with the module that runs, which is a copy"))
+    return replaced
 
 
 __all__ = ["global_hooks", "patches"]

@@ -23,10 +23,10 @@ from cnncost.frontends.torch.compat.interpreter import ENVIRON, environment
 from cnncost.frontends.torch.compat.packages import is_compiler_loaded
 from cnncost.frontends.torch.compat.settings import (
     default_mode,
+    delete_unset_default,
     named_device,
     set_default_mode,
     validates_distributions,
-    without_traces,
 )
 from cnncost.frontends.torch.entropy import Entropy
 
@@ -45,7 +45,7 @@ class Draws:
         self.entropy.reads = 0
 
     def made(self) -> list[str]:
-        """Names of the generators that were drawn from since the last `mark`."""
+        """Return the names of the generators that were drawn from since the last `mark`."""
         names = ["Python's random"] if random.getstate() != self._python else []
         if (now := self._numpy_state()) is not None and self._numpy is not None and now != self._numpy:
             names.append("numpy's random")
@@ -86,7 +86,7 @@ def same_random_state() -> Iterator[Draws]:
 
 @contextmanager
 def hidden_from(kind: type) -> Iterator[None]:
-    """Hide ops from outer modes of this kind: an analysis inside a recorded forward is not part of that forward."""
+    """Hide ops from outer modes of a class: an analysis that a recorded forward calls is not part of that forward."""
     with ExitStack() as stack:
         modes = dispatch_modes()
         outer = [i for i, mode in enumerate(modes) if isinstance(mode, kind)]
@@ -112,27 +112,27 @@ def same_modes() -> Iterator[None]:
             for mode in before[1:]:
                 push_function_mode(mode)
             set_default_mode(before[0], device)
-        without_traces()
+        delete_unset_default()
 
 
 def _modes() -> list[Any]:
-    """The default device's mode or None, then all active modes."""
+    """Return the default device's mode or None, then all active modes."""
     return [default_mode(), *function_modes()]
 
 
 def _default_device() -> torch.device | None:
-    """The default device, or None if none was set."""
+    """Return the default device; None if none was set."""
     return None if default_mode() is None else torch.get_default_device()
 
 
 def _restore_default_device(device: torch.device | None) -> None:
     if _default_device() != device:
         torch.set_default_device(device)
-        without_traces()
+        delete_unset_default()
 
 
 def settings() -> tuple[dict[Any, Any], str, tuple[bool, ...]]:
-    """Environment variables and the kernel settings that forward may branch on."""
+    """Return the environment variables, the matmul precision and cuDNN's flags: forward may branch on them."""
     return environment(), torch.get_float32_matmul_precision(), tuple([getattr(_CUDNN, name) for name in _FLAGS])
 
 
@@ -159,10 +159,10 @@ _FLAGS = ("enabled", "benchmark", "deterministic", "allow_tf32")
 
 @contextmanager
 def quiet_torch(grad: bool, whole: bool = True) -> Iterator[None]:
-    """Set grad mode and run compiled functions as the Python code that they were compiled from.
+    """Set the grad mode and switch off features of torch that need values or hide ops, in this context.
 
     Args:
-        grad: autograd is on.
+        grad: whether autograd is on.
         whole: whether composite ops reach the recorder undecomposed while autograd is off.
     """
     dtype = torch.get_default_dtype()
@@ -176,7 +176,7 @@ def quiet_torch(grad: bool, whole: bool = True) -> Iterator[None]:
         distribution.set_default_validate_args(False)
         if is_compiler_loaded():  # else nothing can have been compiled
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        # Encoder layers would run as one kernel, which has no meta kernel and hides its parts.
+        # With it, encoder layers would run as one op, which has no meta kernel and hides its parts.
         stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
         torch.backends.mha.set_fastpath_enabled(False)
         if torch.is_anomaly_enabled():  # its checks read every gradient

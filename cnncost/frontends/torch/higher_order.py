@@ -25,7 +25,7 @@ def run(recorder: Recording, func: Any, args: Any, kwargs: Any) -> Any:
     """Run the eager equivalent of a higher-order op under the recorder.
 
     Raises:
-        NotImplementedError: the op is unknown; the message names it, as torch's does.
+        NotImplementedError: the op is unknown. `diagnose` recognizes the message, which is like torch's own.
         DataDependentError: its condition depends on unknown values.
     """
     equivalent = _EQUIVALENTS.get(func.name())
@@ -33,7 +33,7 @@ def run(recorder: Recording, func: Any, args: Any, kwargs: Any) -> Any:
         raise NotImplementedError(f"HigherOrderOperator {func.name()}")
     if equivalent in _FLEXIBLE:
         return equivalent(recorder, func, *args, **kwargs)
-    kwargs.pop("mutated_arg_indices", None)  # for compilers, from 2.14 on: which arguments it writes to
+    kwargs.pop("mutated_arg_indices", None)  # since 2.14, the arguments that it writes to: only a compiler needs them
     with recorder:
         return equivalent(*args, **kwargs)
 
@@ -54,10 +54,10 @@ def _scan(combine: Callable[..., Any], carry: Any, xs: Any, additional: Any = ()
     """Scan over the first axis of `xs`; the function returns the new carry, then a slice of each output."""
     carry, slices = list(carry), []
     for t in range(xs[0].shape[0]):
-        made = combine(*carry, *(x[t] for x in xs), *additional)
-        carry, outputs = list(made[: len(carry)]), made[len(carry) :]
+        results = combine(*carry, *(x[t] for x in xs), *additional)
+        carry, outputs = list(results[: len(carry)]), results[len(carry) :]
         slices.append(outputs)
-    return [*carry, *(torch.stack(each) for each in zip(*slices, strict=True))]
+    return [*carry, *(torch.stack(steps) for steps in zip(*slices, strict=True))]
 
 
 def _stacked_loop(cond_fn: Callable[..., Any], body: Callable[..., Any], carry: Any, additional: Any = ()) -> Any:
@@ -66,13 +66,13 @@ def _stacked_loop(cond_fn: Callable[..., Any], body: Callable[..., Any], carry: 
     while bool(cond_fn(*carry, *additional)):
         carry = body(*carry, *additional)
         iterations.append(carry)
-    return tuple(torch.stack(each) for each in zip(*iterations or [carry], strict=True))
+    return tuple(torch.stack(steps) for steps in zip(*iterations or [carry], strict=True))
 
 
 def _map(function: Callable[..., Any], xs: Any, additional: Any = ()) -> Any:
     """Apply the function to each slice along the first axis of `xs`; its results are stacked."""
-    made = [function(*(x[t] for x in xs), *additional) for t in range(xs[0].shape[0])]
-    return tree_map(lambda *each: torch.stack(each) if isinstance(each[0], torch.Tensor) else None, *made)
+    results = [function(*(x[t] for x in xs), *additional) for t in range(xs[0].shape[0])]
+    return tree_map(lambda *leaves: torch.stack(leaves) if isinstance(leaves[0], torch.Tensor) else None, *results)
 
 
 _EQUIVALENTS: dict[str, Callable[..., Any]] = {

@@ -1,4 +1,4 @@
-"""Imports while forward runs. What a module creates or binds at import outlives the recording and is not part of it."""
+"""Imports while forward runs. The imported module outlives the recording and must not be part of it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from cnncost.frontends.torch.patches import suspended
 def outside_recording(original: Any, caller: Caller) -> Any:
     """Wrap `__import__` or `import_module` to run outside the recording: without its modes and patches."""
 
-    def imported(name: str, *args: Any, **kwargs: Any) -> Any:
+    def import_outside(name: str, *args: Any, **kwargs: Any) -> Any:
         if (substitute := stand_in(name, *args, **kwargs)) is not None:
             return substitute
-        from_statement = args[2:]  # without globals and locals: `fromlist` and `level`
-        if caller.importing or _is_loaded(name, *from_statement, **kwargs) or not caller.is_ours():
+        if caller.importing or _is_loaded(name, *args[2:], **kwargs) or not caller.is_ours():  # no globals, locals
             return original(name, *args, **kwargs)
         caller.importing = True
         try:
@@ -27,10 +26,10 @@ def outside_recording(original: Any, caller: Caller) -> Any:
         finally:
             caller.importing = False
 
-    return imported
+    return import_outside
 
 
 def _is_loaded(name: str, fromlist: Any = (), level: int = 0, **_: Any) -> bool:
-    """True if everything that an import statement names is loaded, judging by `sys.modules`."""
+    """True if all that an import statement names is loaded, judging by `sys.modules`."""
     module = sys.modules.get(name)
     return module is not None and not level and vars(module).keys() >= set(fromlist or ())

@@ -17,12 +17,13 @@ import torch
 from cnncost.frontends.torch.compat.modules import INITIAL_FILL_PLACES
 from cnncost.frontends.torch.patches import Patch, patched
 
-_WHY = "it would fill tensors without data, by Python code that takes most of a model's construction"
+_WHY = "it would fill tensors without data, by Python code that takes most of the time to build a model"
 FILLS = tuple(
     getattr(torch.Tensor, name)
     for name in "normal_ uniform_ trunc_normal_ zero_ fill_ mul_ add_ erfinv_ clamp_ exponential_ log_normal_".split()
     if hasattr(torch.Tensor, name)
 )
+"""Methods that initialization calls, which return their first argument."""
 
 
 def fill(func: Any, args: Any, kwargs: Any) -> Any:
@@ -46,13 +47,13 @@ def _within(index: Any, tensor: torch.Tensor) -> bool:
     return (
         type(index) is tuple
         and len(index) <= tensor.dim()
-        and all(type(at) is int and -size <= at < size for at, size in zip(index, tensor.shape, strict=False))
+        and all(type(i) is int and -size <= i < size for i, size in zip(index, tensor.shape, strict=False))
     )
 
 
 @contextmanager
-def nothing_drawn() -> Iterator[None]:
-    """In this context and thread, functions of `torch.nn.init` skip tensors without data.
+def initialization_skipped() -> Iterator[None]:
+    """Context in which functions of `torch.nn.init` skip tensors without data, in this thread.
 
     By patches, because function modes don't see most of these functions, only the ops in them.
     """
@@ -64,7 +65,7 @@ def _skipping_meta(helper: Any) -> Any:
     thread = get_ident()
 
     @wraps(helper)
-    def passed(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    def fill_if_real(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         return tensor if tensor.is_meta and get_ident() == thread else helper(tensor, *args, **kwargs)
 
-    return passed
+    return fill_if_real

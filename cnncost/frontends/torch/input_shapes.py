@@ -1,4 +1,4 @@
-"""Shapes and dtypes that stand for tensors among a user's inputs: recognized, checked, and turned into meta tensors."""
+"""Recognize and check shapes and dtypes that stand for tensors among a user's inputs, and create meta tensors."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from cnncost.frontends.torch.meta import META
 
 
 def is_shape(value: Any) -> bool:
-    """True if it is a shape: only ints, and at least one unless it is a `torch.Size`."""
+    """True if a value is a shape: a tuple or list of ints, not empty, or a `torch.Size`."""
     if isinstance(value, torch.Size):
         return True
     return isinstance(value, (tuple, list)) and len(value) > 0 and all(type(n) is int for n in value)
 
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype, where: str) -> torch.Tensor:
-    """A meta tensor. Raises InputError if the shape is larger than torch can address."""
+    """Return an empty meta tensor.
+
+    Raises:
+        InputError: the tensor would be larger than torch can address.
+    """
     try:
         return torch.empty(shape, dtype=dtype, device=META)
     except (RuntimeError, TypeError, OverflowError):  # the last two: numbers beyond 64 bits
@@ -26,14 +30,14 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype, where: str) -> torch.Tenso
 
 
 def refuse_fractions(value: Any, where: str) -> None:
-    """Raise InputError for what was meant as a shape: all numbers, but some are not ints."""
+    """Raise InputError if a value is like a shape, but has sizes that are not ints."""
     if isinstance(value, (tuple, list)) and value and all(type(n) in (int, float) for n in value):
-        wrong = next(n for n in value if type(n) is float)
-        raise InputError(f"{where}: expected a shape of whole numbers, got {wrong} in {tuple(value)}")
+        size = next(n for n in value if type(n) is float)
+        raise InputError(f"{where}: expected a shape of whole numbers, got {size} in {tuple(value)}")
 
 
 def positive(shape: Any, where: str) -> tuple[int, ...]:
-    """The shape as a tuple. Raises InputError if a size is less than 1."""
+    """Return a shape as a tuple. Raises InputError if a size is less than 1."""
     for axis, size in enumerate(shape):
         if size < 1:
             raise InputError(f"{where}: expected sizes of 1 or more, got {size} on axis {axis} of {tuple(shape)}")
@@ -41,12 +45,12 @@ def positive(shape: Any, where: str) -> tuple[int, ...]:
 
 
 def dtype_of(name: str | None, default: torch.dtype, where: str) -> torch.dtype:
-    """The dtype of that name, or the default for None. Raises InputError if torch has none."""
+    """Return the dtype of a name; the default if it is None. Raises InputError if torch has no such dtype."""
     if name is None:
         return default
     dtype = getattr(torch, name, None)
     if not isinstance(dtype, torch.dtype):
         raise InputError(
-            f"{where}: {name!r} is not a dtype of torch; expected for example float32, float16, bfloat16, int64, bool"
+            f"{where}: {name!r} is not a dtype of torch; expected one such as float32, float16, bfloat16, int64, bool"
         )
     return dtype

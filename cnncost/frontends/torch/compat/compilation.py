@@ -2,7 +2,7 @@
 
 Three parts of torch import it inside functions that run for any op: `torch._compile`, to exclude a function from
 compilation; type promotion, to ask whether a number is sympy's; meta kernels, to compare sizes that may be symbolic.
-Until the compiler is loaded, nothing is compiled and no size is symbolic, so each question has a fixed answer.
+Until the compiler is loaded, nothing is compiled and no size is symbolic, so each of these checks has a fixed result.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ _SYMPY, _SYMBOLIC, _DYNAMO, _ = COMPILER
 _DISABLED = "__dynamo_disable"
 """Attribute in which `torch._compile` caches the wrapper of a function that it excludes from compilation."""
 _UNWRAPPED: list[Any] = []
-"""Functions that got themselves as wrapper, because the compiler was not loaded."""
+"""Functions whose cached wrapper is the function itself, because the compiler was not loaded."""
 
 
 def stand_in(
     name: str,
-    globals: Any = None,  # noqa: A002  # `__import__`'s name
-    locals: Any = None,  # noqa: A002  # the same
+    globals: Any = None,  # noqa: A002  # named as in `__import__`, whose arguments may be passed by name
+    locals: Any = None,  # noqa: A002  # likewise
     fromlist: Sequence[str] | None = (),
-    level: int = 0,  # noqa: ARG001  # the same
-    **_: Any,
+    *_: Any,
+    **__: Any,
 ) -> Any:
     """Return the stand-in that an import statement gets for a module that is not loaded; None: it has to be imported.
 
-    The arguments are those of `__import__` or `importlib.import_module`. Only imports inside functions get a stand-in,
-    because a module-level import would keep it after the compiler is loaded.
+    The arguments are those of `__import__` (or `import_module`, which gets none). Only imports inside functions, whose
+    `locals` are None, get a stand-in: a module-level import would keep it after the compiler is loaded.
     """
     if name not in COMPILER or name in sys.modules or locals is not None or not isinstance(globals, dict):
         return None
@@ -74,32 +74,33 @@ _MODULES: Mapping[tuple[str, str], Any] = {
     (_SYMPY, "torch._prims_common"): _NotLoaded(),
     (_DYNAMO, "torch._compile"): SimpleNamespace(_dynamo=SimpleNamespace(disable=_disable)),
 }
-"""By module and importer: what `__import__` returns, which for a dotted name is the top-level package."""
+"""By module and importer: the result of `__import__`, which for a dotted name is the top-level package."""
 
 
 # ---- sizes that are not symbolic
 
 
-def _plain(name: str, of: type, answer: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a replacement for torch's function `name`: calls `answer` if all arguments are plain values of type `of`.
+def _for_plain_values(name: str, kind: type, answer: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a replacement for torch's function `name`: calls `answer` if all arguments are plain values of a type.
 
-    For any others (symbolic sizes, keyword arguments) it imports torch's module and calls the original.
+    For other arguments (symbolic sizes, keyword arguments) it imports torch's module and calls the original.
     """
 
     def function(*args: Any, **kwargs: Any) -> Any:
-        if not kwargs and all(_is_plain(arg, of) for arg in args):
+        if not kwargs and all(_is_plain(arg, kind) for arg in args):
             return answer(*args)
         return getattr(import_module(_SYMBOLIC), name)(*args, **kwargs)
 
     return function
 
 
-def _is_plain(arg: Any, of: type) -> bool:
-    if of is torch.Tensor:
-        return type(arg) is of and arg.layout is torch.strided and _is_plain((*arg.shape, *arg.stride()), int)
+def _is_plain(arg: Any, kind: type) -> bool:
+    """True if an argument is exactly of a type; for int, also nested tuples and lists of ints."""
+    if kind is torch.Tensor:
+        return type(arg) is kind and arg.layout is torch.strided and _is_plain((*arg.shape, *arg.stride()), int)
     if isinstance(arg, (tuple, list)):
-        return of is int and all(_is_plain(each, of) for each in arg)
-    return type(arg) is of
+        return kind is int and all(_is_plain(item, kind) for item in arg)
+    return type(arg) is kind
 
 
 def _equal(x: Any, y: Any) -> bool:
@@ -114,17 +115,17 @@ def _identity(x: Any) -> Any:
 
 
 _ANSWERS: tuple[tuple[str, type, Callable[..., Any]], ...] = (
-    *((each, bool, _identity) for each in ("guard_or_false", "guard_or_true", "statically_known_true", "expect_true")),
-    *((each, bool, _identity) for each in ("guard_size_oblivious", "guard_bool")),
-    *((each, int, _identity) for each in ("guard_int", "guarding_hint_or_throw", "size_hint")),
+    *((name, bool, _identity) for name in ("guard_or_false", "guard_or_true", "statically_known_true", "expect_true")),
+    *((name, bool, _identity) for name in ("guard_size_oblivious", "guard_bool")),
+    *((name, int, _identity) for name in ("guard_int", "guarding_hint_or_throw", "size_hint")),
     ("sym_eq", int, _equal),
-    ("sym_and", bool, lambda *each: reduce(and_, each)),
-    ("sym_or", bool, lambda *each: reduce(or_, each)),
+    ("sym_and", bool, lambda *conditions: reduce(and_, conditions)),
+    ("sym_or", bool, lambda *conditions: reduce(or_, conditions)),
     ("is_nested_int", int, lambda _: False),
-    *((each, int, lambda _: True) for each in ("has_guarding_hint", "has_hint")),
+    *((name, int, lambda _: True) for name in ("has_guarding_hint", "has_hint")),
     ("_advise_is_size", int, lambda _: None),
     ("free_unbacked_symbols", torch.Tensor, lambda _: set()),
 )
-"""Name of the function in `symbolic_shapes`, type of its arguments, and what it returns for them."""
-_SIZES = {name: _plain(name, of, answer) for name, of, answer in _ANSWERS}
+"""Name of a function in `symbolic_shapes`, the type of its arguments, and a function with its result for them."""
+_SIZES = {name: _for_plain_values(name, kind, answer) for name, kind, answer in _ANSWERS}
 _SIZE_FUNCTIONS = SimpleNamespace(**_SIZES)

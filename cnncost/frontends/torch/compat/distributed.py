@@ -22,7 +22,9 @@ FLAT = ("torch.distributed.fsdp.fully_sharded_data_parallel", "FullyShardedDataP
 """Module and name of FSDP1's class, which joins parameters into flat ones that C++ and its handles share."""
 
 _STATES = "torch.distributed._composable_state"
+"""The module with the table of the states that `fully_shard` gives to modules."""
 PROPAGATION = "torch.distributed.tensor._sharding_prop"
+"""The module in which DTensor chooses how an op's result is split."""
 _PROPAGATES = ("_propagate_tensor_meta", "_propagate_tensor_meta_non_cached")
 """Methods of DTensor's `ShardingPropagator` that run an op on fake tensors to infer the result's shape."""
 
@@ -45,7 +47,7 @@ def local_of(tensor: Any) -> torch.Tensor:
 
 
 def settle(tensor: Any) -> None:
-    """Compute and cache the hash of a DTensor's spec, which the first op would otherwise do: a change of the object."""
+    """Compute and cache the hash of a DTensor's spec: otherwise the first op would do so, and change the object."""
     hash(tensor._spec)
 
 
@@ -76,7 +78,7 @@ def without_its_autograd(name: str) -> Callable[[dict[str, Any]], torch.Tensor]:
 
     def run(arguments: dict[str, Any]) -> torch.Tensor:
         op = getattr(torch.ops._c10d_functional, name).default
-        result: torch.Tensor = op(*[arguments[each.name] for each in op._schema.arguments])
+        result: torch.Tensor = op(*[arguments[argument.name] for argument in op._schema.arguments])
         return result
 
     return run
@@ -87,22 +89,22 @@ def states_by_module() -> Any:
     return getattr(sys.modules.get(_STATES), "_module_state_mapping", None)
 
 
-def group_of(named: Any) -> Any:
-    """The process group that a collective was given: a `ProcessGroup`, a boxed one, or a group's name.
+def group_of(group: Any) -> Any:
+    """The process group that a collective's argument refers to: a `ProcessGroup`, a boxed one, or a group's name.
 
     Raises:
-        InputError: there is no such group any more.
+        InputError: the group no longer exists.
     """
     from torch._C import _distributed_c10d as c10d
 
-    if isinstance(named, c10d.ProcessGroup):
-        return named
+    if isinstance(group, c10d.ProcessGroup):
+        return group
     resolve: Any = c10d._resolve_process_group  # its argument has a type of its own since torch 2.10
     try:
-        return resolve(named) if isinstance(named, str) else c10d.ProcessGroup.unbox(named)
+        return resolve(group) if isinstance(group, str) else c10d.ProcessGroup.unbox(group)
     except RuntimeError:
         raise InputError(
-            f"the process group {named!r} that this model was split over is gone; expected a model that is split and "
+            f"the process group {group!r} that this model was split over is gone; expected a model that is split and "
             "analyzed in the same world, within one `with cnncost.world(size=…)`"
         ) from None
 
@@ -114,7 +116,7 @@ def ranks_in(group: Any) -> list[int]:
     return sorted(dist.get_process_group_ranks(group))
 
 
-def done() -> Any:
+def finished_work() -> Any:
     """A `Work` handle of a finished collective, boxed as c10d's ops return it."""
     from torch._C import _distributed_c10d as c10d
 
@@ -147,7 +149,7 @@ def broadcast(group: Any, tensor: torch.Tensor) -> None:
 
 
 def buckets(tensors: list[Any], limits: tuple[int, ...]) -> list[list[int]]:
-    """Indices of the tensors in each of `DistributedDataParallel`'s buckets; `limits` are those of `bucket_limits`."""
+    """Indices of the tensors in each of `DistributedDataParallel`'s buckets; `limits` is from `bucket_limits`."""
     from torch._C import _distributed_c10d as c10d
 
     assigned, _ = c10d._compute_bucket_assignment_by_size(tensors, list(limits), [False] * len(tensors))
@@ -155,7 +157,7 @@ def buckets(tensors: list[Any], limits: tuple[int, ...]) -> list[list[int]]:
 
 
 def bucket_limits(model: Any) -> tuple[int, ...]:
-    """The most bytes of the first bucket of a `DistributedDataParallel` module, and of each other one."""
+    """Maximum bytes of the first bucket of a `DistributedDataParallel` module, and of each later one."""
     from torch._C import _distributed_c10d as c10d
 
     return (int(c10d._DEFAULT_FIRST_BUCKET_BYTES), int(model.bucket_bytes_cap))
@@ -167,7 +169,7 @@ def has_hook(model: Any) -> bool:
 
 
 def make_fake_world(size: int, rank: int) -> None:
-    """Make torch's fake process group the default one: its collectives return immediately and move no data."""
+    """Initialize torch's fake process group as the default: its collectives return immediately and move no data."""
     import torch.distributed as dist
     from torch.testing._internal.distributed.fake_pg import FakeStore
 

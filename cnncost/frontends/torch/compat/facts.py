@@ -10,13 +10,13 @@ import torch
 
 from cnncost import versions
 
-TORCH = versions.numbers(torch.__version__) or versions.NEWEST
+INSTALLED = versions.numbers(torch.__version__) or versions.NEWEST
 """The installed torch version, as (2, 13). A build with an unreadable version counts as the newest tested one."""
 
 
 def since(*version: int) -> bool:
     """True if the installed torch is this version or later."""
-    return version <= TORCH
+    return version <= INSTALLED
 
 
 ATTENTION_TAKES_THREE_AXES = since(2, 14)

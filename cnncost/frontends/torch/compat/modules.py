@@ -1,4 +1,4 @@
-"""How a module is called, its tables of parameters and submodules, classes of modules, and functions that they call."""
+"""Private parts of modules: their call, tables of parameters and submodules, classes, and functions that they call."""
 
 from __future__ import annotations
 
@@ -71,5 +71,5 @@ def any_registration_hook() -> bool:
 
 
 _REGISTRATIONS = [
-    getattr(nn.modules.module, f"_global_{what}_registration_hooks") for what in ("parameter", "buffer", "module")
+    getattr(nn.modules.module, f"_global_{kind}_registration_hooks") for kind in ("parameter", "buffer", "module")
 ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-COMPILER = ("sympy", "torch.fx.experimental.symbolic_shapes", "torch._dynamo", "torch._inductor")
+_DYNAMO = "torch._dynamo"
+COMPILER = ("sympy", "torch.fx.experimental.symbolic_shapes", _DYNAMO, "torch._inductor")
 """The compiler and the modules that it needs; each imports those before it. Importing them takes seconds."""
 
 INTERNAL = "torch._"
@@ -22,7 +23,7 @@ EXPORT_ARCHIVE = "torch.export.pt2_archive._package"
 
 def is_compiler_loaded() -> bool:
     """True if the compiler has been imported; before, nothing can have been compiled."""
-    return COMPILER[2] in sys.modules
+    return _DYNAMO in sys.modules
 
 
 IN_C = "torch._C"

@@ -40,13 +40,13 @@ class Action(NamedTuple):
 
 def stages_of(schedule: Any) -> list[Any]:
     """The stages of the schedule's rank, first to last."""
-    several = getattr(schedule, "_stages", None)
-    return sorted(several or [schedule._stage], key=lambda stage: int(stage.stage_index))
+    stages = getattr(schedule, "_stages", None)  # of schedules with several stages per rank
+    return sorted(stages or [schedule._stage], key=lambda stage: int(stage.stage_index))
 
 
 def is_sharded(module: Any) -> bool:
     """Whether `fully_shard` was applied to a module or one of its descendants."""
-    return any(type(each).__name__.startswith("FSDP") for each in module.modules())
+    return any(type(descendant).__name__.startswith("FSDP") for descendant in module.modules())
 
 
 def microbatches_of(schedule: Any) -> int:
@@ -64,15 +64,15 @@ def scales(schedule: Any) -> bool:
     return bool(getattr(schedule, "scale_grads", False))
 
 
-def shapes_of(stage: Any, what: str) -> tuple[Any, ...] | None:
-    """Shape and dtype of the tensors that a stage got as `input_args` or `output_args`; None if it got none.
+def shapes_of(stage: Any, which: str) -> tuple[Any, ...] | None:
+    """The shapes and dtypes that a stage was created with, as `input_args` or `output_args`; None without them.
 
-    `what` is `inputs` or `outputs`.
+    `which` is `inputs` or `outputs`.
     """
     if hasattr(stage, "_user_meta"):
-        metas = getattr(stage._user_meta, what)
+        metas = getattr(stage._user_meta, which)
     else:  # torch before 2.12 keeps the tensors
-        metas = stage.inputs_meta if what == "inputs" else stage._outputs_meta
+        metas = stage.inputs_meta if which == "inputs" else stage._outputs_meta
     return tuple(metas) if metas else None
 
 
@@ -86,40 +86,40 @@ def peer(stage: Any, index: int) -> int:
 
 _COMPUTE = ("F", "B", "I", "W")
 _MESSAGES = ("SEND_F", "RECV_F", "WAIT_SEND_F", "SEND_B", "RECV_B", "WAIT_SEND_B")
-_OF_FSDP = ("REDUCE_GRAD", "WAIT_REDUCE_GRAD", "UNSHARD", "RESHARD")
+_FSDP_KINDS = ("REDUCE_GRAD", "WAIT_REDUCE_GRAD", "UNSHARD", "RESHARD")
 """Kinds of actions for FSDP. Without sharded stages they do nothing, except that `REDUCE_GRAD` scales gradients."""
 
 
 def listed(schedule: Any) -> dict[int, list[Action]]:
-    """The actions of each rank, of a schedule with several stages per rank; without messages.
+    """The actions of each rank, without messages, of a schedule with several stages per rank.
 
     Raises:
-        InputError: it has actions of a kind that is not supported.
+        InputError: the schedule has actions of a kind that is not supported.
     """
     return _actions(schedule, schedule.pipeline_order, _COMPUTE)
 
 
 def listed_with_messages(schedule: Any) -> dict[int, list[Action]]:
-    """The same with the messages in between. Since torch 2.15 these include the waits for sent messages."""
+    """The actions of each rank, with the messages between them. Since torch 2.15, it also waits for sent messages."""
     return _actions(schedule, schedule.pipeline_order_with_comms, _COMPUTE + _MESSAGES)
 
 
 def _actions(schedule: Any, order: Any, kinds: tuple[str, ...]) -> dict[int, list[Action]]:
-    found: dict[int, list[Action]] = {}
+    by_rank: dict[int, list[Action]] = {}
     for rank, actions in order.items():
-        found[rank] = []
+        by_rank[rank] = []
         for action in actions:
             kind = None if action is None else _kind_of(action)
-            if kind is None or kind in _OF_FSDP:
+            if kind is None or kind in _FSDP_KINDS:
                 continue
             if kind not in kinds:
                 raise InputError(
-                    f"pipelined: {type(schedule).__name__} has actions of the kind {kind}, which are not followed; "
+                    f"pipelined: {type(schedule).__name__} has actions of the kind {kind}, which are not supported; "
                     "expected one of ScheduleGPipe, Schedule1F1B, ScheduleLoopedBFS, ScheduleInterleaved1F1B, "
                     "ScheduleInterleavedZeroBubble, ScheduleZBVZeroBubble"
                 )
-            found[rank].append(Action(kind, int(action.stage_index), int(action.microbatch_index)))
-    return found
+            by_rank[rank].append(Action(kind, int(action.stage_index), int(action.microbatch_index)))
+    return by_rank
 
 
 def _kind_of(action: Any) -> str:
@@ -130,3 +130,4 @@ def _kind_of(action: Any) -> str:
 
 backward_input = _backward.stage_backward_input
 backward_weight = _backward.stage_backward_weight
+"""The halves of a stage's backward: the gradients of its inputs, and those of its weights."""

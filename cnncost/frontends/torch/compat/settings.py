@@ -18,7 +18,7 @@ creators: Callable[[], set[Any]] = _device_constructors
 """Returns the functions that create tensors, to which a device mode passes its device."""
 
 _THREAD = torch._GLOBAL_DEVICE_CONTEXT
-"""Thread-local object that holds the default device's mode, in an attribute that is missing until one is set."""
+"""Thread-local object whose attribute `device_context`, missing until one is set, is the default device's mode."""
 
 
 def default_mode() -> Any:
@@ -28,7 +28,7 @@ def default_mode() -> Any:
 
 def default_device() -> torch.device:
     """Return `torch.get_default_device()`, which in torch 2.9 raises after `torch.set_default_device(None)`."""
-    without_traces()
+    delete_unset_default()
     return torch.get_default_device()
 
 
@@ -40,7 +40,7 @@ def named_device() -> Any:
 def set_default_mode(mode: Any, named: Any) -> None:
     """Restore the values that `default_mode` and `named_device` returned."""
     _THREAD.device_context, _device.CURRENT_DEVICE = mode, named
-    without_traces()
+    delete_unset_default()
 
 
 def validates_distributions() -> bool:
@@ -48,7 +48,7 @@ def validates_distributions() -> bool:
     return bool(torch.distributions.Distribution._validate_args)
 
 
-def without_traces() -> None:
-    """Delete the None that unsetting the default device leaves: `torch.get_default_device` fails on it in torch 2.9."""
+def delete_unset_default() -> None:
+    """Delete the attribute if it is None, as after `torch.set_default_device(None)`: torch 2.9 fails on it."""
     if getattr(_THREAD, "device_context", True) is None:
         del _THREAD.device_context
