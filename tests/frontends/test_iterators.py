@@ -10,7 +10,7 @@ from torch import nn
 import cnncost
 from cnncost.errors import ForwardError
 from cnncost.frontends.torch import rebuilt
-from cnncost.frontends.torch.iterators import _nested, _position, copy_of
+from cnncost.frontends.torch.iterators import _copy_nested, _position, copy_of
 
 EACH = 2 * 8 * 8
 X = torch.randn(2, 8)
@@ -213,7 +213,7 @@ def test_what_python_does_not_copy_is_rebuilt_where_it_stands(kind, taken, monke
     iterator = UNDER_WAY[kind]()
     list(itertools.islice(iterator, taken))
     before = rebuilt.state(iterator)
-    copy = rebuilt.rebuilt(iterator, _nested)
+    copy = rebuilt.rebuilt(iterator, _copy_nested)
     if kind == "cycle of a map" and taken:
         assert copy is None  # there may be no end to it
     else:

@@ -305,5 +305,5 @@ def test_what_is_known_of_parts_is_what_they_have_out_when_they_run(name, data):
 
     found = scratch()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(known_parts, "bytes_known", lambda *_: None)
+        patch.setattr(known_parts, "known_bytes", lambda *_: None)
         assert found == scratch()

@@ -26,7 +26,7 @@ from torch import nn
 from cnncost.frontends.torch.compat.distributed import STATES_OF_SPLIT_MODULES
 from cnncost.frontends.torch.contents import generator_state, tensors_and_modules
 from cnncost.frontends.torch.found_code import FoundCode
-from cnncost.frontends.torch.iterators import quietly
+from cnncost.frontends.torch.iterators import copy_warning_ignored
 from cnncost.frontends.torch.kinds import (
     FIXED,
     LEAVES,
@@ -242,7 +242,7 @@ class Copier:
             return self._attributes_of(value, kind)
         before = len(self._originals)
         try:
-            with quietly(kind):
+            with copy_warning_ignored(kind):
                 return self._by_base(value, kind)
         except Exception:  # noqa: BLE001  # a class's own protocol may raise anything: not copyable
             for original in self._originals[before:]:

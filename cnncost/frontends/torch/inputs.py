@@ -29,10 +29,10 @@ class Inputs:
 
     Attributes:
         data: known values of tensors, by the tensor's `id`.
-        given: the user's tensor that a tensor represents, by the latter's `id`.
+        user_tensors: the user's tensor that a tensor represents, by the latter's `id`.
         floats: ids of the floating-point tensors whose values are in `data`.
-        made: all tensors created from the user's, in order of creation.
-        kept: those that the caller holds while forward runs. Others are in containers and objects that forward may
+        created: all tensors created from the user's, in order of creation.
+        lasting: those that the caller holds while forward runs. Others are in containers and objects that forward may
             write to, such as a cache: they die when nothing refers to them any more.
         notes: how ambiguous inputs were interpreted.
     """
@@ -40,34 +40,34 @@ class Inputs:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     data: dict[int, torch.Tensor] = field(default_factory=dict)
-    given: dict[int, torch.Tensor] = field(default_factory=dict)
+    user_tensors: dict[int, torch.Tensor] = field(default_factory=dict)
     floats: set[int] = field(default_factory=set)
-    made: tuple[ref[torch.Tensor], ...] = ()
-    kept: tuple[torch.Tensor, ...] = ()
+    created: tuple[ref[torch.Tensor], ...] = ()
+    lasting: tuple[torch.Tensor, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def examples(self) -> int | None:
-        """Number of examples if inputs are a list of tensors; None if an axis gives it."""
+        """Number of examples if the first input is a list of tensors; None if it is the size of an axis."""
         first = next(iter(self.args or self.kwargs.values()), None)
         if not isinstance(first, list) or not first or not all(isinstance(item, torch.Tensor) for item in first):
             return None
         return len(first)
 
     def originals(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Pairs of a user's tensor that has values and its replacement."""
-        return [(self.given[id(made)], made) for made in self._alive() if id(made) in self.given]
+        """Return pairs of a user's tensor that has values and the tensor that represents it."""
+        return [(self.user_tensors[id(tensor)], tensor) for tensor in self._alive() if id(tensor) in self.user_tensors]
 
     def _alive(self) -> Iterator[torch.Tensor]:
-        return (tensor for each in self.made if (tensor := each()) is not None)
+        return (tensor for reference in self.created if (tensor := reference()) is not None)
 
     def loose(self) -> set[int]:
-        """Ids of the tensors that die when nothing refers to them any more: those that are not in `kept`."""
-        kept = set(map(id, self.kept))
-        return {id(tensor) for tensor in self._alive() if id(tensor) not in kept}
+        """Return the ids of the tensors that are not in `lasting`: they may die during the run."""
+        lasting = set(map(id, self.lasting))
+        return {id(tensor) for tensor in self._alive() if id(tensor) not in lasting}
 
     def tensors(self) -> Iterator[torch.Tensor]:
-        """All tensors, in order, each once."""
+        """Yield all tensors, in order, each once."""
         visited: set[int] = set()
         for tensor in (*tensors_in((self.args, self.kwargs)), *self._alive()):
             if id(tensor) not in visited:
@@ -75,58 +75,57 @@ class Inputs:
                 yield tensor
 
     def devices(self) -> Iterator[tuple[torch.Tensor, torch.device]]:
-        """Tensors that the user passed with values, and their devices."""
+        """Yield the tensors that the user passed with values, and the devices of these."""
         for original, tensor in self.originals():
             yield tensor, original.device
 
 
 def literal(value: Any) -> Any:
-    """A value to pass to forward unchanged: `literal((16, 16))` is a tuple of numbers, not a tensor's shape."""
+    """Wrap a value to pass to forward unchanged: `literal((16, 16))` is a tuple of numbers, not a tensor's shape."""
     return Literal(value)
 
 
 def arguments(*positional: Any, **named: Any) -> Any:
-    """Positional and keyword inputs together: `arguments((1, 3, 32, 32), scale=2)` for `forward(x, *, scale)`."""
+    """Combine positional and keyword inputs: `arguments((1, 3, 32, 32), scale=2)` for `forward(x, *, scale)`."""
     return Arguments(positional, named)
 
 
 def prepare(inputs: Any, model: nn.Module, floats: bool = False) -> Inputs:
-    """Positional and keyword arguments, with tensors on `meta`.
+    """Return forward's positional and keyword arguments, with tensors on `meta`.
 
     A shape without a dtype gets that of the model's floating-point parameters. Integer tensors with few elements keep
     their values, because forward may read them (lengths, positions); with `floats`, floating-point ones do as well.
     Containers and objects that hold tensors are copied, by their own copy protocol.
 
     Raises:
-        InputError: a value that can't become a tensor, a dimension below 1, an unknown dtype.
+        InputError: a value can't become a tensor, a size is less than 1, or a dtype is unknown.
     """
-    make = _Maker(_parameter_dtype(model), floats)
+    create = _Maker(_parameter_dtype(model), floats)
     if inputs is None:
         raise InputError("inputs: expected shapes or tensors, got None; give for example inputs='1x3x224x224'")
     if not is_shape(inputs):
         refuse_fractions(inputs, "inputs")
-    make.mixed, make.literal = _has_tensor(inputs, lambda _: True), _has_tensor(inputs, _is_dense)
+    create.any_tensor, create.any_dense_tensor = _has_tensor(inputs, lambda _: True), _has_tensor(inputs, _is_dense)
     if isinstance(inputs, Mapping):
-        made: tuple[Any, dict[str, Any]] = (), {str(n): make(v, str(n)) for n, v in inputs.items()}
+        call: tuple[Any, dict[str, Any]] = (), {str(n): create(v, str(n)) for n, v in inputs.items()}
     elif _is_arguments(inputs):
         positional, named = _split_arguments(inputs)
-        made = (
-            tuple([make(v, f"inputs[{i}]") for i, v in enumerate(positional)]),
-            {name: make(value, name) for name, value in named.items()},
+        call = (
+            tuple([create(v, f"inputs[{i}]") for i, v in enumerate(positional)]),
+            {name: create(value, name) for name, value in named.items()},
         )
     elif isinstance(inputs, (str, torch.Tensor, TensorText, PackedSequence, Literal)) or is_shape(inputs):
-        make.literal = make.mixed = False
-        made = (make(parse_shape(inputs) if isinstance(inputs, str) else inputs, "inputs"),), {}
+        create.any_tensor = create.any_dense_tensor = False
+        call = (create(parse_shape(inputs) if isinstance(inputs, str) else inputs, "inputs"),), {}
     elif hasattr(inputs, "__dict__") and not isinstance(inputs, (type, nn.Module)):
-        made = (make(inputs, "inputs"),), {}
+        call = (create(inputs, "inputs"),), {}
     else:
         raise InputError(
             f"inputs: expected tensors, shapes such as (1, 3, 224, 224) or '1x3x224x224', or tuples and dicts of them, "
             f"got {type(inputs).__name__}"
         )
-    return Inputs(
-        *made, make.data, make.given, make.floats, tuple(make.made), tuple(make.kept), tuple(make.notes)
-    )  # fmt: skip
+    created, lasting, notes = tuple(create.created), tuple(create.lasting), tuple(create.notes)
+    return Inputs(*call, create.data, create.user_tensors, create.floats, created, lasting, notes)
 
 
 def _is_arguments(inputs: Any) -> bool:
@@ -139,11 +138,11 @@ def _is_arguments(inputs: Any) -> bool:
 
 
 def _split_arguments(inputs: Any) -> tuple[Any, dict[str, Any]]:
-    """Positional and keyword arguments; only `Arguments` has the latter."""
+    """Return positional and keyword arguments; only `Arguments` has the latter."""
     return (inputs.positional, inputs.named) if isinstance(inputs, Arguments) else (inputs, {})
 
 
-class Arguments(tuple[Any, ...]):  # noqa: SLOT001  # a tuple can have no slots that are not empty
+class Arguments(tuple[Any, ...]):  # noqa: SLOT001  # subclasses of tuple can't have nonempty slots
     """Positional and keyword arguments, created by `arguments`."""
 
     positional: tuple[Any, ...]
@@ -156,45 +155,46 @@ class Arguments(tuple[Any, ...]):  # noqa: SLOT001  # a tuple can have no slots 
 
 
 class _Maker(Copier):
-    """Creates arguments from the user's inputs; `data` collects values of small tensors, `given` all tensors."""
+    """Creates arguments from the user's inputs. Attributes named as those of `Inputs` become these."""
 
     def __init__(self, dtype: torch.dtype, keep_floats: bool) -> None:
         super().__init__()
         self.dtype = dtype
-        self.literal = self.mixed = False
-        """`literal`: floating-point tensors were passed, so that tuples of numbers are not shapes. `mixed`: any tensors
-        were passed."""
+        self.any_tensor = False
+        """Whether tensors were passed, so that a shape may have been meant as numbers: noted."""
+        self.any_dense_tensor = False
+        """Whether floating-point tensors were passed, so that tuples of integers are numbers and not shapes."""
         self.notes: list[str] = []
         self.data: dict[int, torch.Tensor] = {}
-        self.given: dict[int, torch.Tensor] = {}
+        self.user_tensors: dict[int, torch.Tensor] = {}
         self.floats: set[int] = set()
-        self.made: list[ref[torch.Tensor]] = []
-        self.kept: list[torch.Tensor] = []
-        self._inside = 0
+        self.created: list[ref[torch.Tensor]] = []
+        self.lasting: list[torch.Tensor] = []
+        self._depth = 0
         """Number of mutable containers and objects around the value that is being copied."""
         self._keep_floats = keep_floats
         self._storages: dict[int, torch.UntypedStorage] = {}
 
     def __call__(self, value: Any, where: str) -> Any:
-        """One argument, however nested. `where` names it in errors."""
+        """Return one argument, which may be nested. `where` names it in messages."""
         if isinstance(value, Literal):
             return self._value(value.value, type(value.value))
         if isinstance(value, str):
-            return self._shaped(value, where) if looks_like_shape(value) else value
+            return self._from_text(value, where) if looks_like_shape(value) else value
         if isinstance(value, TensorText):
-            return self._shaped(value, where)
+            return self._from_text(value, where)
         if isinstance(value, torch.Size) or (type(value) in (tuple, list) and is_shape(value)):
-            return self._numbers(value, where)
+            return self._interpret_integers(value, where)
         if (copy := self._copies.get(id(value))) is not None:
             return copy
         if type(value) in (dict, OrderedDict):
             table = self._shared(value, type(value)())
-            with self._within():
+            with self._nested():
                 table.update((name, self(item, f"{where}[{name!r}]")) for name, item in value.items())
             return table
         if type(value) is list:
             items = self._shared(value, [])
-            with self._within():
+            with self._nested():
                 items.extend(self(item, f"{where}[{i}]") for i, item in enumerate(value))
             return items
         if isinstance(value, tuple) and not isinstance(value, PackedSequence):
@@ -203,25 +203,25 @@ class _Maker(Copier):
         return self._value(value, type(value))
 
     @contextmanager
-    def _within(self) -> Iterator[None]:
+    def _nested(self) -> Iterator[None]:
         """Context in which the contents of a mutable container or object are copied."""
-        self._inside += 1
+        self._depth += 1
         try:
             yield
         finally:
-            self._inside -= 1
+            self._depth -= 1
 
-    def _shared(self, value: Any, made: Any) -> Any:
+    def _shared(self, value: Any, copy: Any) -> Any:
         """Register the copy of a container with tensors, so that it stays shared if it is passed twice.
 
         A list of shapes is not registered: it creates new tensors each time.
         """
-        return self._register(value, made) if any(isinstance(t, torch.Tensor) for t in tensors_in(value)) else made
+        return self._register(value, copy) if any(isinstance(t, torch.Tensor) for t in tensors_in(value)) else copy
 
-    def _numbers(self, value: Any, where: str) -> Any:
-        """A tuple of integers: a shape if only shapes are passed, but plain numbers next to tensors with values."""
-        if not self.literal or isinstance(value, torch.Size):
-            if self.mixed:
+    def _interpret_integers(self, value: Any, where: str) -> Any:
+        """Interpret integers: as the shape of a tensor, but as numbers if floating-point tensors were passed."""
+        if not self.any_dense_tensor or isinstance(value, torch.Size):
+            if self.any_tensor:
                 self.notes.append(
                     f"{where}: {tuple(value)} was taken as a shape; for numbers, wrap it in cnncost.literal"
                 )
@@ -232,14 +232,14 @@ class _Maker(Copier):
         )
         return value
 
-    def _shaped(self, value: Any, where: str) -> torch.Tensor:
-        text = parse_shape(value) if isinstance(value, str) else value
-        if not isinstance(text, TensorText):
-            return empty(positive(text, where), self.dtype, where)
-        return empty(text.shape, dtype_of(text.dtype, self.dtype, where), where)
+    def _from_text(self, value: Any, where: str) -> torch.Tensor:
+        parsed = parse_shape(value) if isinstance(value, str) else value
+        if not isinstance(parsed, TensorText):
+            return empty(positive(parsed, where), self.dtype, where)
+        return empty(parsed.shape, dtype_of(parsed.dtype, self.dtype, where), where)
 
     def module(self, module: nn.Module) -> nn.Module:
-        """A module among the inputs is not copied."""
+        """Return a module among the inputs itself."""
         return module
 
     def _value(self, value: Any, kind: type) -> Any:
@@ -247,14 +247,14 @@ class _Maker(Copier):
             return PackedSequence(self._tensor(value.data), value.batch_sizes.clone(), *map(self._index, value[2:]))
         if kind is tuple or isinstance(value, torch.Tensor):
             return super()._value(value, kind)
-        with self._within():
+        with self._nested():
             return super()._value(value, kind)
 
     def _index(self, tensor: torch.Tensor | None) -> torch.Tensor | None:
         return None if tensor is None else self._tensor(tensor)
 
     def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
-        """A tensor like the given one without data; a tensor that is passed twice stays shared."""
+        """Return a tensor without data that represents a tensor; one that is passed twice stays shared."""
         copy: torch.Tensor | None = self._copies.get(id(tensor))
         if copy is not None:
             return copy
@@ -267,24 +267,25 @@ class _Maker(Copier):
         stand_in = self._like(tensor)
         stand_in.requires_grad_(tensor.requires_grad)
         kind = type(tensor)
-        if kind is not torch.Tensor and kind.__torch_dispatch__ == torch.Tensor.__torch_dispatch__:
-            stand_in.__class__ = kind
-        if tensor.__dict__ and kind.__torch_dispatch__ == torch.Tensor.__torch_dispatch__:
-            stand_in.__dict__.update(tensor.__dict__)
-        self.made.append(ref(stand_in))
-        if not self._inside or id(stand_in) in self.data:
-            self.kept.append(stand_in)
+        if kind.__torch_dispatch__ == torch.Tensor.__torch_dispatch__:  # others may wrap tensors with data
+            if kind is not torch.Tensor:
+                stand_in.__class__ = kind
+            if tensor.__dict__:
+                stand_in.__dict__.update(tensor.__dict__)
+        self.created.append(ref(stand_in))
+        if not self._depth or id(stand_in) in self.data:
+            self.lasting.append(stand_in)
         return self._register(tensor, stand_in)  # type: ignore[no-any-return]  # it returns its argument
 
     def _like(self, tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.is_meta and not self._inside:
+        if tensor.is_meta and not self._depth:
             return tensor.detach()
         if tensor.layout is not torch.strided:
             stand_in = meta_like(tensor)
-            self.given[id(stand_in)] = tensor
+            self.user_tensors[id(stand_in)] = tensor
             return stand_in
-        where = identity_of(tensor.untyped_storage())
-        base = self._storages.get(where)
+        identity = identity_of(tensor.untyped_storage())
+        base = self._storages.get(identity)  # tensors that share memory stay so
         stand_in = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
         if base is not None or tensor.untyped_storage().nbytes() != stand_in.untyped_storage().nbytes():
             if base is None:
@@ -293,10 +294,10 @@ class _Maker(Copier):
             stand_in = torch.empty(0, dtype=tensor.dtype, device=META).set_(
                 base, tensor.storage_offset(), tensor.shape, tensor.stride()
             )
-        self._storages[where] = stand_in.untyped_storage()
+        self._storages[identity] = stand_in.untyped_storage()
         if tensor.is_meta:
             return stand_in
-        self.given[id(stand_in)] = tensor
+        self.user_tensors[id(stand_in)] = tensor
         inexact = tensor.is_floating_point() or tensor.is_complex()
         if tensor.numel() <= REAL_LIMIT and (not inexact or self._keep_floats):
             self.data[id(stand_in)] = tensor.detach().clone()
@@ -310,20 +311,20 @@ def _is_dense(tensor: torch.Tensor) -> bool:
     return tensor.is_floating_point() and tensor.layout is torch.strided and tensor.dim() > 0
 
 
-def _has_tensor(inputs: Any, kind: Callable[[torch.Tensor], bool]) -> bool:
-    """True if there is a tensor of a kind among positional or keyword arguments."""
+def _has_tensor(inputs: Any, matches: Callable[[torch.Tensor], bool]) -> bool:
+    """True if `matches` is true for a tensor among positional or keyword arguments, or in containers in them."""
     if isinstance(inputs, Mapping):
         inputs = list(inputs.values())
     return isinstance(inputs, (tuple, list)) and any(
-        kind(item)
+        matches(item)
         if isinstance(item, torch.Tensor)
-        else isinstance(item, (list, tuple, Mapping)) and _has_tensor(item, kind)
+        else isinstance(item, (list, tuple, Mapping)) and _has_tensor(item, matches)
         for item in inputs
     )
 
 
 def _parameter_dtype(model: nn.Module) -> torch.dtype:
-    """The dtype of the first floating-point parameter, or the default dtype."""
+    """Return the dtype of the first floating-point parameter, or the default dtype."""
     for parameter in model.parameters():
         if parameter.is_floating_point():
             return parameter.dtype

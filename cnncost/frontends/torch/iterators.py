@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import BuiltinFunctionType, GeneratorType, MethodType
 from typing import Any
@@ -16,16 +16,16 @@ from typing import Any
 from cnncost.errors import ForwardError
 from cnncost.frontends.torch.rebuilt import rebuilt, state
 
-_OF_PYTHON = ("builtins", "itertools")
-_LONG = 10_000
-"""Number of items from which a list is compared by identity only."""
+_MODULES = ("builtins", "itertools")
+_MAX_COMPARED = 10_000
+"""Number of items from which on a list or tuple is compared by identity only."""
 
 
 class Running:
     """Iterators that are not copied, with their current positions."""
 
     def __init__(self) -> None:
-        self._seen: list[tuple[str, Any, Callable[[], Any], Any]] = []
+        self._entries: list[tuple[str, Any, Callable[[], Any], Any]] = []
 
     def add(self, iterator: Iterator[Any], where: str) -> None:
         """Add an iterator. `where` describes what holds it, for error messages."""
@@ -33,14 +33,14 @@ class Running:
 
     def add_position(self, value: Any, where: str, position: Callable[[], Any]) -> None:
         """Add another object that can't be copied; the result of `position` changes when it advances."""
-        self._seen.append((where, value, position, position()))
+        self._entries.append((where, value, position, position()))
 
     def check(self) -> None:
         """Raise ForwardError if any has advanced."""
-        moved = next(((where, one) for where, one, position, then in self._seen if position() != then), None)
-        if moved is None:
+        moved = (entry for entry in self._entries if entry[2]() != entry[3])  # its position now, and before
+        if (entry := next(moved, None)) is None:
             return
-        where, iterator = moved
+        where, iterator, *_ = entry
         name = f"generator {iterator.__name__}" if isinstance(iterator, GeneratorType) else type(iterator).__name__
         raise ForwardError(
             f"forward advanced the {name} in {where}, which can't be rewound; create it in forward, or hold an "
@@ -51,12 +51,12 @@ class Running:
 
 def is_iterator(kind: type) -> bool:
     """True for Python's own iterator types, including generators."""
-    return kind.__module__ in _OF_PYTHON and hasattr(kind, "__next__")
+    return kind.__module__ in _MODULES and hasattr(kind, "__next__")
 
 
 @contextmanager
-def quietly(kind: type) -> Iterator[None]:
-    """Suppress the warning of Python 3.12 and 3.13, on copying iterators of `itertools`, that 3.14 can't do it."""
+def copy_warning_ignored(kind: type) -> Iterator[None]:
+    """Suppress the DeprecationWarning of Python 3.12 and 3.13 on copying iterators of `itertools`, in this context."""
     if not is_iterator(kind):
         yield
         return
@@ -66,61 +66,63 @@ def quietly(kind: type) -> Iterator[None]:
 
 
 def copy_of(iterator: Any) -> Any:
-    """A copy at the same position, with copies of nested iterators; None if one can't be copied."""
+    """Return a copy at the same position, with copies of nested iterators; None if one can't be copied."""
     if isinstance(iterator, GeneratorType):
         return None
     try:
-        with quietly(type(iterator)):
-            return _by_protocol(iterator)
+        with copy_warning_ignored(type(iterator)):
+            return _copy_by_reduce(iterator)
     except TypeError:
-        return rebuilt(iterator, _nested)
+        return rebuilt(iterator, _copy_nested)
 
 
-def _nested(item: Any) -> Any:
-    """Copy an iterator, or a list or tuple that contains iterators; returns other objects themselves.
+def _copy_nested(item: Any) -> Any:
+    """Return a copy of an iterator, or of a list or tuple that contains iterators; any other object itself.
 
     None if an iterator can't be copied.
     """
     if is_iterator(type(item)):
         return copy_of(item)
-    if type(item) not in {list, tuple} or len(item) >= _LONG or not any(is_iterator(type(each)) for each in item):
+    if type(item) not in {list, tuple} or len(item) >= _MAX_COMPARED or not any(is_iterator(type(i)) for i in item):
         return item
-    copies = [copy_of(each) if is_iterator(type(each)) else each for each in item]
-    lacking = any(copy is None and each is not None for copy, each in zip(copies, item, strict=True))
-    return None if lacking else type(item)(copies)
+    copies = [copy_of(inner) if is_iterator(type(inner)) else inner for inner in item]
+    return None if _is_incomplete(copies, item) else type(item)(copies)
 
 
-def _by_protocol(iterator: Any) -> Any:
+def _is_incomplete(copies: Iterable[Any], items: Iterable[Any]) -> bool:
+    """True if an item could not be copied."""
+    return any(copy is None and item is not None for copy, item in zip(copies, items, strict=True))
+
+
+def _copy_by_reduce(iterator: Any) -> Any:
     """Copy an iterator by `__reduce__`, as `copy` does. Raises TypeError if the iterator does not support it."""
     make, arguments, *rest = iterator.__reduce__()
     if make is iter and len(arguments) > 1:
-        return None  # `iter(function, sentinel)`: what the function reads is unknown
-    inner = [_nested(item) for item in arguments]
-    if any(copy is None and item is not None for copy, item in zip(inner, arguments, strict=True)):
+        return None  # `iter(function, sentinel)`: the function may read anything
+    copied_arguments = [_copy_nested(item) for item in arguments]
+    if _is_incomplete(copied_arguments, arguments):
         return None
-    made = make(*inner)
-    held = rest[0] if rest else None
-    if held is not None:
-        parts = held if isinstance(held, tuple) else (held,)
-        copies = [_nested(item) for item in parts]
-        if any(copy is None and item is not None for copy, item in zip(copies, parts, strict=True)):
+    copy = make(*copied_arguments)
+    saved = rest[0] if rest else None
+    if saved is not None:
+        parts = saved if isinstance(saved, tuple) else (saved,)
+        copied_parts = [_copy_nested(item) for item in parts]
+        if _is_incomplete(copied_parts, parts):
             return None
-        made.__setstate__(tuple(copies) if isinstance(held, tuple) else copies[0])
-    return made
+        copy.__setstate__(tuple(copied_parts) if isinstance(saved, tuple) else copied_parts[0])
+    return copy
 
 
 def _position(iterator: Any) -> tuple[Any, ...]:
-    """An iterator's position, judged by the objects that it refers to. The result holds them: ids are not reused."""
+    """Return an iterator's position, to compare: the objects that it refers to, which the result keeps alive."""
     if isinstance(iterator, GeneratorType):
         frame = iterator.gi_frame
         if frame is None:
             return ()
-        held = [
-            item for item in gc.get_referents(iterator) if is_iterator(type(item))
-        ]  # iterators of its running loops
-        return frame.f_lasti, *map(_Same, frame.f_locals.values()), *[_position(item) for item in held]
+        loops = [item for item in gc.get_referents(iterator) if is_iterator(type(item))]  # iterators of running loops
+        return frame.f_lasti, *map(_Same, frame.f_locals.values()), *[_position(item) for item in loops]
     try:
-        with quietly(type(iterator)):
+        with copy_warning_ignored(type(iterator)):
             _, arguments, *rest = iterator.__reduce__()
     except TypeError:
         return state(iterator), *map(_state_of, gc.get_referents(iterator))
@@ -128,10 +130,10 @@ def _position(iterator: Any) -> tuple[Any, ...]:
 
 
 def _state_of(item: Any) -> Any:
-    """What is compared of an object that an iterator refers to."""
+    """Return the part of an object to compare, if an iterator refers to it."""
     if isinstance(item, (int, str, range)):
         return item
-    if isinstance(item, (list, tuple)) and len(item) < _LONG:
+    if isinstance(item, (list, tuple)) and len(item) < _MAX_COMPARED:
         return tuple(map(_state_of, item))
     if isinstance(item, (MethodType, BuiltinFunctionType)):
         return _state_of(item.__self__)  # `iter(items.pop, None)` takes from its list
@@ -139,7 +141,7 @@ def _state_of(item: Any) -> Any:
 
 
 class _Same:
-    """Wrapper compared by identity of its object."""
+    """Wrapper that is compared by the identity of its object."""
 
     def __init__(self, item: Any) -> None:
         self.item = item

@@ -14,7 +14,7 @@ ATOMS = frozenset({bool, int, float, str, type(None), torch.dtype, torch.device,
 """Immutable types without references to mutable objects."""
 
 LEAVES = ATOMS - {type}
-"""The types in ATOMS whose values have no user code; a class may have some, which runs if forward instantiates it."""
+"""ATOMS except classes, which may have user code that runs if forward instantiates them."""
 
 FIXED = frozenset(
     {complex, bytes, range, slice, type(Ellipsis), type(NotImplemented), object, torch.layout, torch.memory_format}
@@ -28,27 +28,30 @@ SYSTEM = sys.stdlib_module_names - {"__main__"} | {"torch", "numpy"}
 """Top-level packages whose own state doesn't belong to a model."""
 
 LAZY = frozenset({UninitializedParameter, UninitializedBuffer})
-"""Tensors of lazy modules, whose sizes are not known yet."""
+"""Classes of lazy modules' tensors, whose sizes are not known yet."""
 
 
 @cache
 def slots(kind: type) -> tuple[str, ...]:
-    """Names of a class's slots, as used for attribute lookup."""
+    """Return the names of a class's slots, as used for attribute lookup (private ones have the class as a prefix)."""
     names: list[str] = []
     for base in kind.__mro__[:-1]:
         declared = base.__dict__.get("__slots__", ())
         for name in (declared,) if isinstance(declared, str) else tuple(declared):
             if name in {"__dict__", "__weakref__"}:
                 continue
-            private = name.startswith("__") and not name.endswith("__")
-            names.append(f"_{base.__name__.lstrip('_')}{name}" if private else name)
+            is_private = name.startswith("__") and not name.endswith("__")
+            names.append(f"_{base.__name__.lstrip('_')}{name}" if is_private else name)
     return tuple(names)
 
 
 def is_hashed_by_identity(kind: Any) -> bool:
-    """True if a class is equal only to itself: its metaclass does not redefine the hash, and so neither `__eq__`."""
-    own: Any = type.__hash__
-    return type(kind).__hash__ is own
+    """True if a class is equal only to itself: its metaclass defines neither `__hash__` nor `__eq__`.
+
+    Python sets `__hash__` to None where only `__eq__` is defined, so that one comparison tells.
+    """
+    default: Any = type.__hash__
+    return type(kind).__hash__ is default
 
 
 def is_shared(function: FunctionType) -> bool:
@@ -57,7 +60,7 @@ def is_shared(function: FunctionType) -> bool:
 
 
 def of_analyzer(module: object) -> bool:
-    """True for cnncost's own modules, but for its networks: forward may analyze another model, which keeps caches."""
+    """True for cnncost's own modules except its networks: a forward may analyze, which fills caches."""
     return isinstance(module, str) and module.partition(".")[0] == "cnncost" and not module.startswith("cnncost.zoo")
 
 
@@ -68,7 +71,7 @@ def of_system(module: object) -> bool:
 
 @cache
 def is_plain(kind: type) -> bool:
-    """True if a class keeps all of its state in `__dict__` and defines no way of its own to copy or create it."""
+    """True if objects of a class have all of their state in `__dict__`, and the class does not customize copying."""
     return (
         not of_system(kind.__module__)
         and getattr(kind, "__new__", None) is object.__new__

@@ -44,17 +44,19 @@ _BUILT_IN = frozenset(
     }
 )  # fmt: skip
 """Built-in functions: not `id`, `hash`, `vars` and `open`, for example."""
-_IN_C = frozenset({"math", "cmath", "_operator", "_functools", "itertools", "_warnings"})
+_C_MODULES = frozenset({"math", "cmath", "_operator", "_functools", "itertools", "_warnings"})
 """C modules whose functions are all known. (`_warnings`: a skipped forward doesn't repeat its warnings.)"""
-_OF_TORCH = frozenset({"torch.nn.functional", "torch.functional", "torch.nn.modules.utils", "torch.nn.init"})
-_NAMES: tuple[tuple[Any, str], ...] = (
+_TORCH_MODULES = frozenset({"torch.nn.functional", "torch.functional", "torch.nn.modules.utils", "torch.nn.init"})
+"""Python modules of torch whose functions are all known."""
+_FUNCTION_NAMES: tuple[tuple[Any, str], ...] = (
     (torch, "_assert is_tensor"), (torch.jit, "annotate is_scripting is_tracing"),
     (torch.compiler, "is_compiling is_exporting"), (torch.utils.checkpoint, "checkpoint checkpoint_sequential"),
     (torch.nn.functional, "*"), (copy, "copy deepcopy"),
 )  # fmt: skip
-_NAMED: frozenset[Any] = frozenset(
+"""Known functions of other Python modules, by module; `*`: all."""
+_FUNCTIONS: frozenset[Any] = frozenset(
     value
-    for owner, names in _NAMES
+    for owner, names in _FUNCTION_NAMES
     for name, value in vars(owner).items()
     if isinstance(value, FunctionType) and (names == "*" or name in names.split())
 )
@@ -69,15 +71,17 @@ _SETTINGS = frozenset(
 _OF_PYTHON = frozenset(
     {"builtins", "abc", "collections", "dataclasses", "enum", "functools", "itertools", "numbers", "typing"}
 )
-"""Modules whose classes only store what they are given."""
-_BARE: frozenset[Any] = frozenset({torch.no_grad, torch.enable_grad})
-_MODES = _BARE | {torch.inference_mode, torch.set_grad_enabled}
+"""Modules whose classes only store their arguments."""
+_STATELESS_MODES: frozenset[Any] = frozenset({torch.no_grad, torch.enable_grad})
+"""Grad modes that take no argument."""
+_MODES = _STATELESS_MODES | {torch.inference_mode, torch.set_grad_enabled}
 _CLASSES: frozenset[Any] = _MODES | {torch.Tensor, *torch.Tensor.__mro__, torch.autocast, torch.amp.autocast}
 _ALIASES = {"collections.abc": "_collections_abc"}
 """Modules whose name in `sys.modules` differs from the name that they give themselves."""
 _HEAP = 1 << 9
 """Flag of classes created at run time, as by a `class` statement (`Py_TPFLAGS_HEAPTYPE`)."""
-_LAYERS = ("torch.nn.modules.", "torch.nn.parameter.", f"{DECORATORS}.")
+_TORCH_CLASSES = ("torch.nn.modules.", "torch.nn.parameter.", f"{DECORATORS}.")
+"""Prefixes of torch's modules whose classes are known. A dot is appended to a module's name before the comparison."""
 
 
 def _namespace(function: FunctionType) -> str:
@@ -87,16 +91,16 @@ def _namespace(function: FunctionType) -> str:
 
 def is_of_system(function: FunctionType) -> bool:
     """Return True if a function is Python's or torch's own: its globals are those of one of their modules."""
-    home = _namespace(function)
-    if not of_system(home) and home != "typing_extensions":  # torch uses its decorators
+    name = _namespace(function)
+    if not of_system(name) and name != "typing_extensions":  # torch uses its decorators
         return False
-    module = sys.modules.get(_ALIASES.get(home, home))
+    module = sys.modules.get(_ALIASES.get(name, name))
     return module is not None and vars(module) is function.__globals__
 
 
 def is_known_function(function: FunctionType) -> bool:
     """Return True for a known function of Python or torch that is written in Python."""
-    return _namespace(function) in _OF_TORCH or (function in _NAMED and is_of_system(function))
+    return _namespace(function) in _TORCH_MODULES or (function in _FUNCTIONS and is_of_system(function))
 
 
 def undecorated(function: FunctionType) -> FunctionType | None:
@@ -106,10 +110,10 @@ def undecorated(function: FunctionType) -> FunctionType | None:
     """
     if _namespace(function) != DECORATORS or function.__closure__ is None:
         return None
-    held = dict(zip(function.__code__.co_freevars, [cell.cell_contents for cell in function.__closure__], strict=True))
-    make, inner = held.get("ctx_factory"), held.get("func")
-    bare = isinstance(make, MethodType) and type(make.__self__) in _BARE
-    return inner if bare and isinstance(inner, FunctionType) else None
+    cells = dict(zip(function.__code__.co_freevars, [cell.cell_contents for cell in function.__closure__], strict=True))
+    make, inner = cells.get("ctx_factory"), cells.get("func")
+    stateless = isinstance(make, MethodType) and type(make.__self__) in _STATELESS_MODES
+    return inner if stateless and isinstance(inner, FunctionType) else None
 
 
 def is_known_in_c(function: BuiltinFunctionType) -> bool:
@@ -118,9 +122,9 @@ def is_known_in_c(function: BuiltinFunctionType) -> bool:
         return True
     owner = function.__self__
     if not isinstance(owner, ModuleType):
-        return False  # a method, such as `seen.append`
+        return False  # a method, such as `items.append`
     names = {"builtins": _BUILT_IN, IN_C: _SETTINGS}.get(owner.__name__, frozenset[str]())
-    return owner.__name__ in _IN_C or function.__name__ in names
+    return owner.__name__ in _C_MODULES or function.__name__ in names
 
 
 def is_static(kind: type) -> bool:
@@ -137,7 +141,7 @@ def is_system_class(kind: type) -> bool:
 
 
 def is_known_class(kind: type) -> bool:
-    """Return True for a class of Python or torch whose objects only store what they are given."""
+    """Return True for a class of Python or torch whose objects only store their arguments."""
     module = kind.__module__
-    known = module.partition(".")[0] in _OF_PYTHON or f"{module}.".startswith(_LAYERS)
+    known = module.partition(".")[0] in _OF_PYTHON or f"{module}.".startswith(_TORCH_CLASSES)
     return kind in _CLASSES or (known and is_system_class(kind))

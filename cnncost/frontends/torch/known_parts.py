@@ -1,6 +1,6 @@
 """Temporary bytes that the parts of common composite ops allocate, computed without running the parts (`parts.py`).
 
-Running the parts takes half a millisecond per signature, as long as everything else for a small model. It remains the
+Running the parts takes half a millisecond per signature, which doubles the time for a small model. It remains the
 reference: `tests/frontends/test_parts.py` checks each rule against it. Rules only cover contiguous tensors of a single
 floating-point dtype.
 """
@@ -24,10 +24,10 @@ _INDEX, _FLOAT32 = 8, 4
 """Bytes of an index and of a statistic."""
 
 
-def bytes_known(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, spec: OpSpec) -> int | None:
-    """Bytes that an op's parts allocate beyond its inputs and outputs; None if no rule applies."""
+def known_bytes(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, spec: OpSpec) -> int | None:
+    """Return the bytes that an op's parts allocate beyond its inputs and outputs; None if no rule applies."""
     if op.node_name == "aten.repeat_interleave.self_Tensor":
-        return _repeated(op.bind(args, kwargs), spec)
+        return _repeat_interleave(op.bind(args, kwargs), spec)
     rule = _RULES.get(op.name)
     if rule is None or not operands:
         return None
@@ -40,7 +40,7 @@ def bytes_known(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, spec
     return rule(op.bind(args, kwargs), spec)
 
 
-def _repeated(a: dict[str, Any], spec: OpSpec) -> int:
+def _repeat_interleave(a: dict[str, Any], spec: OpSpec) -> int:
     """The index of each repeated slice, in the dtype of the repeats, and a flat copy of a non-contiguous operand."""
     x: torch.Tensor = a["self"]
     flattened = a["dim"] is None
@@ -54,12 +54,13 @@ def _nothing(_: dict[str, Any], __: OpSpec) -> int:
     return 0
 
 
-def _of_one_dtype(a: dict[str, Any], _: OpSpec) -> int | None:
+def _softmax(a: dict[str, Any], _: OpSpec) -> int | None:
+    """Nothing, unless the input is cast first: then the parts have to run."""
     return 0 if a["dtype"] is None else None
 
 
 def _dropout(a: dict[str, Any], _: OpSpec) -> int | None:
-    """Nothing if it is off, as it returns its input; else the parts have to run."""
+    """Nothing if dropout is off, and returns its input; else the parts have to run."""
     return 0 if not a["train"] or a["p"] == 0 else None
 
 
@@ -69,7 +70,7 @@ def _max_pool(_: dict[str, Any], spec: OpSpec) -> int:
 
 
 def _batch_norm(a: dict[str, Any], _: OpSpec) -> int | None:
-    """x: N,C,*. A mean and a deviation for each channel, if batch statistics are used."""
+    """A mean and a deviation for each channel, if batch statistics are used. x: N,C,*."""
     x: torch.Tensor = a["input"]
     if not a["training"]:
         return 0
@@ -86,7 +87,7 @@ def _layer_norm(a: dict[str, Any], _: OpSpec) -> int | None:
 _RULES: dict[str, _Rule] = {
     **dict.fromkeys("linear flatten unflatten reshape contiguous".split(), _nothing),
     **dict.fromkeys([f"adaptive_avg_pool{n}d" for n in (1, 2, 3)], _nothing),
-    **dict.fromkeys(("softmax", "log_softmax"), _of_one_dtype),
+    **dict.fromkeys(("softmax", "log_softmax"), _softmax),
     **dict.fromkeys(("max_pool2d", "max_pool3d"), _max_pool),
     "dropout": _dropout,
     "batch_norm": _batch_norm,
@@ -95,5 +96,5 @@ _RULES: dict[str, _Rule] = {
 
 
 def rule_names() -> tuple[str, ...]:
-    """The ops whose parts are known."""
+    """Return the names of the ops with a rule."""
     return tuple(sorted(_RULES))

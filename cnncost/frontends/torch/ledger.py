@@ -47,19 +47,19 @@ class TensorTable:
         """
         if lasts := lasts or tensor.layout is not _STRIDED:
             self._alive.append(tensor)
-        if plain := tensor.layout is _STRIDED:
+        if is_strided := tensor.layout is _STRIDED:
             storage = tensor.untyped_storage()
-            where, nbytes = identity_of(storage), storage.nbytes()
+            identity, nbytes = identity_of(storage), storage.nbytes()
         else:
-            where, nbytes = pointer(tensor), storage_bytes(tensor)
+            identity, nbytes = pointer(tensor), storage_bytes(tensor)
             if tensor.layout in sparse.LAYOUTS:
                 nbytes += sparse.stored(tensor)[1]
-        block = self._by_pointer.get(where)
+        block = self._by_pointer.get(identity)
         if block is None:
             block = StorageRecord(len(self._blocks), nbytes, None, data is not None, role)
-            self._by_pointer[where] = block
+            self._by_pointer[identity] = block
             self._blocks.append(block)
-            if not plain:
+            if not is_strided:
                 self._add_indices(tensor, block)
             if not lasts:
                 self._watch(storage, block)
@@ -84,7 +84,7 @@ class TensorTable:
             entry = tracked.get(id(part))  # all sources are kept alive, so ids are not reused
             if entry is None:
                 entry = self.add_source(part, role, values.get(id(part)))
-            owned.append(Owned(name, entry[1], tensor.requires_grad))
+            owned.append(Owned(name, entry.value, tensor.requires_grad))
         return tuple(owned)
 
     def add_fresh(self, tensor: torch.Tensor, sig: Signature, nbytes: int, real: bool) -> TrackedTensor:
@@ -124,10 +124,10 @@ class TensorTable:
         if tensor.layout not in sparse.LAYOUTS:
             return
         for index in sparse.parts(tensor)[1:]:
-            where = pointer(index)
+            identity = pointer(index)
             if source is not None:
-                self._by_pointer.setdefault(where, source)
-            elif where not in self._by_pointer:
+                self._by_pointer.setdefault(identity, source)
+            elif identity not in self._by_pointer:
                 block = StorageRecord(
                     len(self._blocks), storage_bytes(index), self.clock, not is_meta(index), "activation"
                 )
@@ -135,8 +135,8 @@ class TensorTable:
                 self._watch(index.untyped_storage(), block)
 
     def add_view(self, tensor: torch.Tensor, block: StorageRecord, role: Role = "activation") -> TrackedTensor:
-        """Register a tensor on a registered storage."""
-        real = block.real and (tensor.layout is _STRIDED or not is_meta(tensor))  # sparse: the indices count too
+        """Register a tensor on a registered storage. A sparse one is real only if its indices are, too."""
+        real = block.real and (tensor.layout is _STRIDED or not is_meta(tensor))
         return self._register(tensor, block, role, signature(tensor, real, block.grad))
 
     def add_result(self, tensor: torch.Tensor) -> TrackedTensor:
@@ -161,13 +161,13 @@ class TensorTable:
     def reshape(self, tensor: torch.Tensor, real: bool, wrote: bool) -> TrackedTensor:
         """Register the value of a tensor after an op changed its shape or storage in place.
 
-        `real`: the tensor's values are known; `wrote`: its elements changed too, else it is only another view.
+        `real`: whether its values are known. `wrote`: whether its elements changed, too; else it is only another view.
         """
         block = self.block_of(tensor)
         if block is None:  # the op allocated another storage
             return self.add_fresh(tensor, signature(tensor, real), storage_bytes(tensor), real)
         if storage_bytes(tensor) > block.nbytes:
-            block = self._reallocated(block, tensor)
+            block = self._reallocate(block, tensor)
         if wrote:
             block.version += 1
             block.real, block.owned = real, False
@@ -176,8 +176,8 @@ class TensorTable:
             block.writer = tracked.value
         return tracked
 
-    def _reallocated(self, old: StorageRecord, tensor: torch.Tensor) -> StorageRecord:
-        """Return the new record of a storage that grew: elements were copied to new memory, and the old was freed."""
+    def _reallocate(self, old: StorageRecord, tensor: torch.Tensor) -> StorageRecord:
+        """Return the new record of a storage that grew: elements moved to new memory, and the old memory was freed."""
         block = StorageRecord(len(self._blocks), storage_bytes(tensor), self.clock, old.real, old.use)
         self._blocks.append(block)
         block.version, block.writer, block.noise, block.device = old.version, old.writer, old.noise, old.device
@@ -196,8 +196,8 @@ class TensorTable:
 
         Tensors on it are stale until one of them is written to, as after any write.
         """
-        where = identity_of(storage)
-        old, nbytes = self._by_pointer.get(where), storage.nbytes()
+        identity = identity_of(storage)
+        old, nbytes = self._by_pointer.get(identity), storage.nbytes()
         if old is None or nbytes == old.nbytes:
             return
         block = StorageRecord(len(self._blocks), nbytes, self.clock, False, old.use)
@@ -206,7 +206,7 @@ class TensorTable:
         old.died = max(self.clock - 1, old.born or 0)
         if old.ref is not None:
             block.ref, block.ref.block, old.ref = old.ref, block, None
-        self._by_pointer[where] = block
+        self._by_pointer[identity] = block
         for key, tracked in self.tracked.items():
             if tracked.block is old:
                 self.tracked[key] = tracked._replace(block=block)
@@ -232,17 +232,17 @@ class TensorTable:
         tracked = self.tracked[id(tensor)] = tracked._replace(sig=signature(tensor, True, tracked.sig.grad), data=data)
         return tracked
 
-    def add_stand_in(self, tensor: torch.Tensor, for_: torch.Tensor, tracked: TrackedTensor) -> None:
-        """Register a meta tensor as the same value as `for_`, a tensor with data."""
+    def add_stand_in(self, tensor: torch.Tensor, original: torch.Tensor, tracked: TrackedTensor) -> None:
+        """Register a meta tensor as the same value as `original`, a tensor with data, whose entry is `tracked`."""
         self._alive.append(tensor)
         self.tracked[id(tensor)] = TrackedTensor(
             weakref.ref(tensor), tracked.value, signature(tensor, tracked.sig.real, tracked.sig.grad), tracked.block,
             tracked.version,
-            (for_ if tracked.data is None else tracked.data) if tracked.sig.real else None,
+            (original if tracked.data is None else tracked.data) if tracked.sig.real else None,
         )  # fmt: skip
 
     def mark(self, tensor: torch.Tensor, use: Use) -> None:
-        """Set the use of a tensor's storage, if it is known."""
+        """Set the use of a tensor's storage, if that is registered."""
         if (block := self.block_of(tensor)) is not None:
             block.use = use
 
@@ -260,13 +260,13 @@ class TensorTable:
         return self._by_pointer.get(pointer(tensor))
 
     def share_device(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
-        """Put a tensor's storage on the device of another tensor's."""
-        block, like = self.block_of(tensor), self.block_of(other)
-        if block is not None and like is not None:
-            block.device = like.device
+        """Set the device of a tensor's storage to that of another's."""
+        block, other_block = self.block_of(tensor), self.block_of(other)
+        if block is not None and other_block is not None:
+            block.device = other_block.device
 
     def latest_on(self, block: StorageRecord, kind: TensorType) -> Value | None:
-        """Return the newest value on a storage, preferably one of type `kind`: for an unregistered alias of a tensor.
+        """Return the newest value on a storage, preferably of type `kind`: the value of a tensor that isn't registered.
 
         The value's own tensor may be gone: of `Parameter(torch.empty(3))` only the parameter remains.
         """
@@ -280,17 +280,17 @@ class TensorTable:
 
     def created(self) -> list[weakref.ref[torch.Tensor]]:
         """Return weak references to the live tensors that were created after the first node."""
-        return [k[0] for k in self.tracked.values() if k[3].born is not None and k[0]() is not None]
+        return [t.ref for t in self.tracked.values() if t.block.born is not None and t.ref() is not None]
 
     def storages(self) -> tuple[Storage, ...]:
         """Return all storages with their live ranges, and stop watching them."""
         for block in self._by_pointer.values():
             block.ref = None
-        tracked, blocks = self._source_storages, self._blocks[len(self._source_storages) :]
+        sources, blocks = self._source_storages, self._blocks[len(self._source_storages) :]
         if not self.clock:  # without a node, nothing died after one
-            return (*tracked, *[Storage(b.index, b.nbytes, b.born, None, b.use) for b in blocks])
-        of = partial(_before, self.clock)
-        return (*tracked, *[Storage(b.index, b.nbytes, of(b.born), of(b.died), b.use) for b in blocks])
+            return (*sources, *[Storage(b.index, b.nbytes, b.born, None, b.use) for b in blocks])
+        clip = partial(_clip, self.clock)
+        return (*sources, *[Storage(b.index, b.nbytes, clip(b.born), clip(b.died), b.use) for b in blocks])
 
     def devices(self) -> list[torch.device | None]:
         """Return the device of each storage; None for the model's default device."""
@@ -315,7 +315,7 @@ class TensorTable:
             del self.tracked[block.tensor]
 
 
-def _before(clock: int, node: int | None) -> int | None:
+def _clip(clock: int, node: int | None) -> int | None:
     """Clip a node index to the last node: FSDP may free gathered parameters after it."""
     return None if node is None else min(node, clock - 1)
 

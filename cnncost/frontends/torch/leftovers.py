@@ -1,7 +1,7 @@
 """Find tensors that outlive their recording, and the user's object that keeps a reference to them.
 
-State outside the model that the recording knows of is restored after it. Other state (a cache in a library, an object
-that can't be inspected) would keep tensors without data, and the next real call would fail on them.
+State outside the model that the recording has found is restored after it. Other state (a cache in a library, an
+object that can't be inspected) would keep tensors without data, and the next real call would fail on them.
 """
 
 from __future__ import annotations
@@ -21,19 +21,26 @@ import torch
 from cnncost.errors import ForwardError
 
 _MAX_DEPTH = 6
+"""Maximum number of containers around a tensor that are searched for a named owner."""
 _MAX_CONTAINERS = 5000
 """Maximum number of containers to search at each level."""
 _GLOBALS = "the globals of "
-_KNOWN = frozenset({"torch", "cnncost", "builtins"})
+_OWN_PACKAGES = frozenset({"torch", "cnncost", "builtins"})
 """Packages whose own references, to tensors or to handled errors, are not a cache of the user's."""
 _CONTAINERS = (dict, list, set, tuple, deque)
 _NAMELESS = (CellType, FunctionType, MethodType, BaseException)
+"""Classes of objects that don't tell the user which cache is meant."""
 _TRANSIENT = (FrameType, GeneratorType, TracebackType)
-"""Objects that hold tensors only while they run."""
+"""Classes of objects that hold tensors only while code runs."""
 
 
 def clear(tensors: Iterable[ref[torch.Tensor]], name: str, error: BaseException | None) -> None:
-    """Make sure that none of these tensors is alive. `error` is the recording's, if any; its frames may hold some.
+    """Make sure that none of these tensors is alive.
+
+    Args:
+        tensors: those of the recording.
+        name: the model's name, for messages.
+        error: the recording's error, if any; its frames may hold tensors.
 
     Raises:
         ForwardError: an object that can't be restored holds some. They are removed from it first.
@@ -69,11 +76,11 @@ def _release_frames(error: BaseException | None) -> None:
 
 
 def _alive(tensors: Iterable[ref[torch.Tensor]]) -> list[torch.Tensor]:
-    return [tensor for each in tensors if (tensor := each()) is not None]
+    return [tensor for reference in tensors if (tensor := reference()) is not None]
 
 
 def _remove(tensor: torch.Tensor, search: _Search) -> str:
-    """Remove a tensor from the containers that hold it; returns a description of their owner."""
+    """Remove a tensor from the containers that hold it, and return a description of their owner; else empty."""
     description = ""
     for holder in search.holders(tensor):
         if owner := search.owner(holder):
@@ -109,55 +116,55 @@ class _Search:
     def _find_holders(self, objects: list[Any]) -> list[Any]:
         """Store the holders of these objects, and return the containers among them, to be searched next."""
         self._ours.add(id(objects))
-        for each in objects:
-            holders = self._holders[id(each)] = []
+        for item in objects:
+            holders = self._holders[id(item)] = []
             self._ours.add(id(holders))
-        arguments = tuple(objects)  # one that we can exclude: since Python 3.13, it shows up among the referrers
+        arguments = tuple(objects)  # a name for it, to exclude it: since Python 3.13, it is among the referrers
         referrers, containers = gc.get_referrers(*arguments), list[Any]()
         self._ours |= {id(arguments), id(referrers), id(containers)}
         ids = set(map(id, objects))
         for referrer in referrers:
             if isinstance(referrer, _TRANSIENT) or id(referrer) in self._ours:
                 continue
-            for held in {id(held) for held in gc.get_referents(referrer)} & ids:
-                self._holders[held].append(referrer)
-            if isinstance(referrer, _CONTAINERS) and id(referrer) not in self._holders and not _module(referrer):
+            for identity in ids.intersection(map(id, gc.get_referents(referrer))):
+                self._holders[identity].append(referrer)
+            if isinstance(referrer, _CONTAINERS) and id(referrer) not in self._holders and not _globals_of(referrer):
                 containers.append(referrer)
         return containers[:_MAX_CONTAINERS]
 
     def holders(self, value: Any) -> list[Any]:
-        """The holders found for an object."""
+        """Return the holders found for an object."""
         return self._holders.get(id(value), [])
 
     def owner(self, holder: Any) -> str:
-        """The nearest named owner of a container: a module's globals, or an object; else empty."""
+        """Describe the nearest named owner of a container: a module's globals or an object. Empty if there is none."""
         level: list[Any] = [holder]
         for _ in range(_MAX_DEPTH):
-            above: list[Any] = []
+            next_level: list[Any] = []
             for value in level:
                 if isinstance(value, LogRecord):
-                    _write_out(value)
+                    _format_message(value)
                     return ""
-                if name := _module(value):
-                    return "" if _is_known(name) else _GLOBALS + name
+                if name := _globals_of(value):
+                    return "" if _is_own_package(name) else _GLOBALS + name
                 if isinstance(value, _CONTAINERS):
-                    above.extend(self.holders(value))
-                elif not isinstance(value, _NAMELESS) and not _is_known(type(value).__module__):
+                    next_level.extend(self.holders(value))
+                elif not isinstance(value, _NAMELESS) and not _is_own_package(type(value).__module__):
                     return f"an object of the class {type(value).__module__}.{type(value).__qualname__}"
-            level = above
+            level = next_level
         return ""
 
 
-def _module(value: Any) -> str:
-    """The name of the module if a dict is a module's globals; else empty."""
-    known = isinstance(value, dict) and "__builtins__" in value and value.get("__name__") in sys.modules
-    return str(value["__name__"]) if known else ""
+def _globals_of(value: Any) -> str:
+    """Return the name of the Python module if a value is a module's globals; else an empty string."""
+    is_globals = isinstance(value, dict) and "__builtins__" in value and value.get("__name__") in sys.modules
+    return str(value["__name__"]) if is_globals else ""
 
 
-def _write_out(record: LogRecord) -> None:
+def _format_message(record: LogRecord) -> None:
     """Format a log record that a handler keeps, so that it no longer references its arguments."""
     record.msg, record.args = record.getMessage(), ()
 
 
-def _is_known(module: str) -> bool:
-    return module.partition(".")[0] in _KNOWN
+def _is_own_package(module: str) -> bool:
+    return module.partition(".")[0] in _OWN_PACKAGES

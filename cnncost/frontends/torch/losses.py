@@ -19,33 +19,33 @@ Loss: TypeAlias = "Callable[[Any], torch.Tensor] | str | None"
 
 
 def loss_of(loss: Loss, result: Any) -> torch.Tensor:
-    """The loss of a forward's result.
+    """Return the loss of a forward's result.
 
     Args:
         loss: a function of the result; a name, `cross_entropy` (classes on axis 1, class indices as the target),
-            `mse` or `bce` (with logits), for which a target is made that fits the first output; or None: the result's
-            `loss` entry, else the sum of all outputs that require a gradient.
-        result: what forward returned.
+            `mse` or `bce` (with logits), for which a target is created that fits the first floating-point output; or
+            None: the result's `loss` entry, else the sum of all outputs that require a gradient.
+        result: forward's return value.
 
     Raises:
-        InputError: an unknown name, no output that requires a gradient, or a loss that is not a scalar tensor.
+        InputError: the name is unknown, no output requires a gradient, or the loss is not a tensor of one real number.
     """
     if loss is None:
-        return _real(_default(result))
+        return _require_real(_default_loss(result))
     if isinstance(loss, str):
-        if loss not in _NAMED:
-            raise InputError(f"loss: {loss!r} is not known; expected one of {', '.join(_NAMED)}, or a function")
-        return _NAMED[loss](_first(result, loss))
+        if loss not in _LOSSES:
+            raise InputError(f"loss: {loss!r} is not known; expected one of {', '.join(_LOSSES)}, or a function")
+        return _LOSSES[loss](_first_floating_output(result, loss))
     if not callable(loss):
-        raise InputError(f"loss: expected a function of what forward returns, or a name, got {type(loss).__name__}")
+        raise InputError(f"loss: expected a function of forward's result, or a name, got {type(loss).__name__}")
     value: Any = loss(result)
     if not isinstance(value, torch.Tensor) or value.numel() != 1:
         got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
         raise InputError(f"loss: expected it to return one number as a tensor, got {got}; reduce it, as .mean() does")
-    return _real(value)
+    return _require_real(value)
 
 
-def _real(loss: torch.Tensor) -> torch.Tensor:
+def _require_real(loss: torch.Tensor) -> torch.Tensor:
     if loss.is_complex():
         raise InputError(
             "training: the loss is complex, and backward starts from a real number; pass a loss that is real, such as "
@@ -54,7 +54,7 @@ def _real(loss: torch.Tensor) -> torch.Tensor:
     return loss
 
 
-def _default(result: Any) -> torch.Tensor:
+def _default_loss(result: Any) -> torch.Tensor:
     declared = result.get("loss") if isinstance(result, dict) else getattr(result, "loss", None)
     if isinstance(declared, torch.Tensor) and declared.numel() == 1 and declared.requires_grad:
         return declared
@@ -71,22 +71,22 @@ def _default(result: Any) -> torch.Tensor:
     return total
 
 
-def _first(result: Any, name: str) -> torch.Tensor:
+def _first_floating_output(result: Any, name: str) -> torch.Tensor:
     for tensor in _tensors(result):
         if tensor.is_floating_point():
             return tensor
-    raise InputError(f"loss: {name} needs an output of floating-point numbers, and forward returned none")
+    raise InputError(f"loss: {name} expects an output of floating-point numbers, and forward returned none")
 
 
 def _cross_entropy(output: torch.Tensor) -> torch.Tensor:
     if output.dim() < 2:
-        raise InputError(f"loss: cross_entropy needs an output N,C,…, got the shape {tuple(output.shape)}")
+        raise InputError(f"loss: cross_entropy expects an output N,C,…, got the shape {tuple(output.shape)}")
     shape = (output.shape[0], *output.shape[2:])
     return F.cross_entropy(output, torch.zeros(shape, dtype=torch.int64, device=_target_device(output)))
 
 
 def _target_device(output: torch.Tensor) -> torch.device:
-    """The output's device if it has data, as in a real run; else meta, whatever device it reports."""
+    """Return the output's device if it has data, as in a real run; else meta, whatever device it reports."""
     return META if is_meta(output) else output.device
 
 
@@ -100,22 +100,22 @@ def _bce(output: torch.Tensor) -> torch.Tensor:
     )
 
 
-_NAMED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"cross_entropy": _cross_entropy, "mse": _mse, "bce": _bce}
+_LOSSES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"cross_entropy": _cross_entropy, "mse": _mse, "bce": _bce}
 
 
-def _tensors(result: Any, within: tuple[int, ...] = ()) -> Iterator[torch.Tensor]:
-    """The tensors in containers and objects. `within`: ids of the objects that hold it, as they may form a cycle."""
+def _tensors(result: Any, ancestors: tuple[int, ...] = ()) -> Iterator[torch.Tensor]:
+    """Yield the tensors in containers and objects. `ancestors`: ids of the objects around `result`, to end cycles."""
     if isinstance(result, torch.Tensor):
         yield result
     elif isinstance(result, Mapping):
         for item in result.values():
-            yield from _tensors(item, within)
+            yield from _tensors(item, ancestors)
     elif isinstance(result, (list, tuple, set, frozenset, deque)):
         for item in result:
-            yield from _tensors(item, within)
+            yield from _tensors(item, ancestors)
     elif is_dataclass(result) and not isinstance(result, type):
         for field in fields(result):
-            yield from _tensors(getattr(result, field.name, None), within)
-    elif not isinstance(result, (nn.Module, type, ModuleType)) and id(result) not in within:
+            yield from _tensors(getattr(result, field.name, None), ancestors)
+    elif not isinstance(result, (nn.Module, type, ModuleType)) and id(result) not in ancestors:
         for item in list(getattr(result, "__dict__", {}).values()):
-            yield from _tensors(item, (*within, id(result)))
+            yield from _tensors(item, (*ancestors, id(result)))

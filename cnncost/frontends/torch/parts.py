@@ -46,7 +46,7 @@ _ABOVE = [
 
 def with_scratch(spec: OpSpec, op: Overload, args: Any, kwargs: Any, operands: TensorArgs, make: Any) -> OpSpec:
     """The spec with its temporary bytes as an attribute, or marked as unknown. `make` returns a new recorder."""
-    nbytes = known_parts.bytes_known(op, args, kwargs, operands, spec)
+    nbytes = known_parts.known_bytes(op, args, kwargs, operands, spec)
     if nbytes is None:
         nbytes = _scratch(op, args, kwargs, operands, make)
     if nbytes == 0:

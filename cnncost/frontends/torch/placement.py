@@ -165,7 +165,7 @@ def where(model: nn.Module, inputs: Inputs, named: torch.device | None) -> Home:
 
 def home_of(model: nn.Module, inputs: Inputs) -> torch.device:
     """Return the default device of tensors: that of the first parameter or buffer, else of the first input."""
-    tensor = next(chain(model.parameters(), model.buffers(), inputs.given.values()), None)
+    tensor = next(chain(model.parameters(), model.buffers(), inputs.user_tensors.values()), None)
     return torch.device("cpu") if tensor is None else noted(tensor) or tensor.device
 
 

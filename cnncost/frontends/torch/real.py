@@ -270,7 +270,7 @@ def _run(
     entered = tuple([tracked.value for tracked in sources])
     for tracked in sources:
         recorder.enter_input(tracked.value)
-        tracked.block.chance = id(tracked.ref()) not in inputs.given
+        tracked.block.chance = id(tracked.ref()) not in inputs.user_tensors
     home = next((p.device for p in model.parameters()), torch.device("cpu"))
     recorder.appearance = appearance = Appearance(recorder, home, None if how.grad else how.caller_grad)
     try:
@@ -310,7 +310,7 @@ def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple
     copies = TensorCopies()
     any_random = False
     for tensor in inputs.tensors():
-        value = inputs.given.get(id(tensor), inputs.data.get(id(tensor)))
+        value = inputs.user_tensors.get(id(tensor), inputs.data.get(id(tensor)))
         if value is None and not tensor.is_meta:  # batch sizes of a packed sequence, which stay on the CPU
             given[id(tensor)] = tensor
             continue
@@ -326,7 +326,7 @@ def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple
                 copy.__dict__.update(value.__dict__)
     valued = _Valued(table)
     args, kwargs = valued.value(inputs.args), valued.value(inputs.kwargs)
-    return Inputs(args, kwargs, given=given, notes=inputs.notes), DRAWN if any_random else GIVEN
+    return Inputs(args, kwargs, user_tensors=given, notes=inputs.notes), DRAWN if any_random else GIVEN
 
 
 class _Valued(Copier):

@@ -162,7 +162,7 @@ class _Shapes:
         storage = tensor.untyped_storage()
         shared = self._storages.setdefault(identity_of(storage), len(self._storages))
         inputs, at = self._inputs, id(tensor)
-        given = inputs.given.get(at)
+        given = inputs.user_tensors.get(at)
         return (
             type(tensor), tensor.shape, tensor.stride(), tensor.storage_offset(), tensor.dtype, tensor.requires_grad,
             tensor.is_conj(), tensor.is_neg(), tensor.device, shared, storage.nbytes(), at in inputs.data,

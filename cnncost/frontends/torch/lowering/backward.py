@@ -7,7 +7,7 @@ from math import prod
 import torch
 
 from cnncost.frontends.torch.lowering.products import attention, conv
-from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers, moved
+from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lower_layout, lowers
 from cnncost.frontends.torch.lowering.windows import TAPS, UPSAMPLE, adaptive_pool, pool
 
 
@@ -16,10 +16,10 @@ def conv_backward(call: OpCall) -> Lowered:
     """grad_output, input, weight; `output_mask`: which of the three gradients are computed."""
     attrs = dict(conv(call)[1])
     of_input, of_weight, of_bias = call["output_mask"]
-    grad, last = call["grad_output"], attrs.get("layout") == "channels_last"
-    order = {4: torch.channels_last, 5: torch.channels_last_3d}.get(grad.dim()) if last else None
-    if not (grad.is_contiguous() if order is None else grad.is_contiguous(memory_format=order)):
-        attrs["copied"] = True  # kernels need one memory format
+    grad, channels_last = call["grad_output"], attrs.get("layout") == "channels_last"
+    memory_format = {4: torch.channels_last, 5: torch.channels_last_3d}.get(grad.dim()) if channels_last else None
+    if not grad.is_contiguous(memory_format=memory_format or torch.contiguous_format):
+        attrs["copied"] = True  # the kernel needs it in the operands' memory format
     return "conv_backward", {**attrs, "bias": bool(of_bias), "of_input": bool(of_input), "of_weight": bool(of_weight)}
 
 
@@ -36,7 +36,8 @@ def attention_backward(call: OpCall) -> Lowered:
 
 
 def _norm(fn: str, call: OpCall, statistics: bool) -> Lowered:
-    masks = [bool(needed) for needed in call["output_mask"]]
+    """`output_mask`: whether the gradients of the input, the weight and, if there is one, the bias are computed."""
+    masks = [bool(mask) for mask in call["output_mask"]]
     of_bias = masks[2] if len(masks) > 2 else False
     attrs: Attrs = {
         "fn": fn, "affine": call["weight"] is not None, "statistics": statistics,
@@ -81,7 +82,7 @@ def adaptive_pool_backward(call: OpCall) -> Lowered:
 def resize_backward(call: OpCall) -> Lowered:
     """Each output's gradient is distributed to the inputs it was interpolated from."""
     taps, axes = UPSAMPLE[call.name.removesuffix("_backward")]
-    if "_aa" in call.name:
+    if "_aa" in call.name:  # antialiased: downscaling widens the filter by the scale factor
         sizes = zip(call.outputs[0].shape[-axes:], call.inputs[0].shape[-axes:], strict=True)
         taps *= max(1, *(-(-x // y) for x, y in sizes))
     return "resize_backward", {"taps": taps, "axes": axes}
@@ -124,7 +125,7 @@ def dropout_backward(call: OpCall) -> Lowered:  # noqa: ARG001  # arguments don'
 
 @lowers("nll_loss_backward", "nll_loss2d_backward")
 def nll_loss_backward(call: OpCall) -> Lowered:
-    """One element written per target."""
+    """target. One element is written per target."""
     return "scatter", {"accumulate": False, "elements": call["target"].numel()}
 
 
@@ -140,11 +141,11 @@ def accumulate(call: OpCall) -> Lowered:
 @lowers("slice_backward", "select_backward", "diagonal_backward")
 def put_back(call: OpCall) -> Lowered:
     """The gradient copied into zeros."""
-    return moved(call, copy=True)
+    return lower_layout(call, copy=True)
 
 
 @lowers("_weight_norm_interface_backward", "_weight_norm_differentiable_backward")
-def weight_norm_backward(call: OpCall) -> Lowered:  # noqa: ARG001  # its inputs suffice
+def weight_norm_backward(call: OpCall) -> Lowered:  # noqa: ARG001  # its inputs' types suffice
     """grad_w, v, g and the norms."""
     return "weight_norm_backward", {}
 
@@ -157,7 +158,7 @@ def distance_backward(call: OpCall) -> Lowered:
 
 @lowers("_embedding_bag_backward", "_embedding_bag_dense_backward")
 def bag_backward(call: OpCall) -> Lowered:
-    """grad: B,D; indices: I. Each looked-up row gets its bag's gradient added."""
+    """grad: B,D; indices: I. A bag's gradient is added to the gradient of each of its rows."""
     elements = call["indices"].numel() * call["grad"].shape[-1]
     return "scatter", {"accumulate": True, "elements": elements}
 
@@ -175,6 +176,6 @@ def segment_reduce_backward(call: OpCall) -> Lowered:
 
 
 @lowers("masked_scatter_backward")
-def gathered_gradient(call: OpCall) -> Lowered:  # noqa: ARG001  # its inputs suffice
+def gathered_gradient(call: OpCall) -> Lowered:  # noqa: ARG001  # its inputs' types suffice
     """The gradient's elements gathered where the mask is set."""
     return "gather", {"fn": "other"}

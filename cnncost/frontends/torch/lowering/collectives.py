@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from cnncost.frontends.torch.compat.distributed import group_of, ranks_in
-from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers, moved
+from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lower_layout, lowers
 from cnncost.tensor_types import ITEM_BYTES
 
 _C10D = {
@@ -22,6 +22,7 @@ _C10D = {
     "alltoall_": ("all_to_all", "input_tensors"), "alltoall_base_": ("all_to_all", "input"),
     "send": ("send", "tensors"), "recv_": ("receive", "tensors"), "recv_any_source_": ("receive", "tensors"),
 }  # fmt: skip
+"""By c10d's op: the collective, and the argument with its whole data, of all ranks where these have different parts."""
 _FUNCTIONAL = {
     "all_reduce": "all_reduce", "all_reduce_": "all_reduce", "all_reduce_coalesced": "all_reduce",
     "all_reduce_coalesced_": "all_reduce", "broadcast": "broadcast", "broadcast_": "broadcast",
@@ -31,28 +32,29 @@ _FUNCTIONAL = {
     "reduce_scatter_tensor_coalesced": "reduce_scatter",
     "all_to_all_single": "all_to_all", "isend": "send", "irecv": "receive",
 }  # fmt: skip
-_OF_OUTPUT = {"all_gather"}
-"""Collectives whose whole tensor is the output."""
+"""By functional op: the collective."""
+_WHOLE_IS_OUTPUT = {"all_gather"}
+"""Collectives whose output has the whole data; that of all others is their input."""
 
 
 @lowers(*(f"c10d::{name}" for name in _C10D))
 def c10d(call: OpCall) -> Lowered:
-    """An op that writes to its arguments. For gather and scatter, ranks other than the root infer the whole's size."""
+    """An op that writes to its arguments. In gather and scatter, only the root has the whole data."""
     name, argument = _C10D[call.name.partition("::")[2]]
     attrs, ranks, rank = _group(call["process_group"])
-    given = list(_tensors(call[argument]))
-    if name in {"gather", "scatter"} and not given:
+    whole = list(_tensors(call[argument]))
+    if name in {"gather", "scatter"} and not whole:  # not the root: its size follows from this rank's part
         part = list(_tensors(call["input_tensors" if name == "gather" else "output_tensors"]))
         parts = [(t.numel() * ranks, t.element_size()) for t in part]
     elif name in {"gather", "scatter", "all_to_all", "all_gather", "reduce_scatter"}:
-        parts = [(sum(t.numel() for t in given), given[0].element_size())] if given else []
+        parts = [(sum(t.numel() for t in whole), whole[0].element_size())] if whole else []
     else:
-        parts = _parts(given)
+        parts = [(t.numel(), t.element_size()) for t in whole]
     if "root_rank" in call.arguments:
         attrs["root"] = int(call["root_rank"])
     if name == "all_to_all":
         received = list(_tensors(call["output_tensors" if argument == "input_tensors" else "output"]))
-        attrs |= _exchanged(call, given, received, ranks, rank)
+        attrs |= _exchanged_elements(call, whole, received, ranks, rank)
     return "collective", {**attrs, "collective": name, "parts": tuple(parts)}
 
 
@@ -60,17 +62,17 @@ def c10d(call: OpCall) -> Lowered:
 def functional(call: OpCall) -> Lowered:
     """An op that returns its result."""
     name = _FUNCTIONAL[call.name.partition("::")[2]]
-    whole = call.outputs if name in _OF_OUTPUT else call.inputs[: len(call.outputs)]
+    whole = call.outputs if name in _WHOLE_IS_OUTPUT else call.inputs[: len(call.outputs)]
     attrs, ranks, rank = _group(call["group_name"])
     if "src" in call.arguments and name == "broadcast":
         attrs["root"] = int(call["src"])
     if name == "all_to_all":
-        attrs |= _exchanged(call, [call["input"]], [call.outputs[0]], ranks, rank)
+        attrs |= _exchanged_elements(call, [call["input"]], [call.outputs[0]], ranks, rank)
     return "collective", {**attrs, "collective": name, "parts": tuple((t.numel, ITEM_BYTES[t.dtype]) for t in whole)}
 
 
 @lowers("_dtensor::shard_dim_alltoall")
-def resharded(call: OpCall) -> Lowered:
+def reshard(call: OpCall) -> Lowered:
     """A tensor that is split along another axis: an all-to-all of equal parts."""
     x = call.inputs[0]
     parts = ((x.numel, ITEM_BYTES[x.dtype]),)
@@ -78,26 +80,26 @@ def resharded(call: OpCall) -> Lowered:
 
 
 @lowers("fsdp::all_gather_copy_in", "fsdp::split_with_sizes_copy", "fsdp::chunk_cat")
-def copied(call: OpCall) -> Lowered:
+def fsdp_copy(call: OpCall) -> Lowered:
     """FSDP's copies of parameters and gradients into and out of the buffers of its collectives."""
-    return moved(call, copy=True)
+    return lower_layout(call, copy=True)
 
 
 @lowers("fsdp::chunk_cat_mixed_dtype")
-def copied_and_cast(call: OpCall) -> Lowered:
+def fsdp_copy_and_cast(call: OpCall) -> Lowered:
     """FSDP's copy of gradients into a buffer since torch 2.15. Gradients of several dtypes are cast to its dtype first.
 
-    Ref: torch/csrc/distributed/fsdp/ChunkCat.h. CUDA's kernel casts bfloat16 and float32 while copying, and needs less.
+    Ref: torch/csrc/distributed/fsdp/ChunkCat.h. CUDA's kernel casts bfloat16 and float32 while copying: it needs less.
     """
-    kind, attrs = moved(call, copy=True)
-    given, into = list(call["tensors"]), call["out"]
-    if len({t.dtype for t in given}) > 1:
-        attrs |= {"scratch": sum(t.numel() for t in given if t.dtype != into.dtype) * into.element_size()}
+    kind, attrs = lower_layout(call, copy=True)
+    tensors, buffer = list(call["tensors"]), call["out"]
+    if len({t.dtype for t in tensors}) > 1:
+        attrs |= {"scratch": sum(t.numel() for t in tensors if t.dtype != buffer.dtype) * buffer.element_size()}
     return kind, attrs
 
 
 def _group(argument: Any) -> tuple[Attrs, int, int]:
-    """Attributes that describe the group, the number of its ranks, and this rank's index in it."""
+    """Return attributes that describe the group, the number of its ranks, and this rank's index in it."""
     group = group_of(argument)
     ranks, rank = group.size(), group.rank()
     members = _runs(ranks_in(group))
@@ -105,7 +107,7 @@ def _group(argument: Any) -> tuple[Attrs, int, int]:
 
 
 def _runs(numbers: list[int]) -> tuple[tuple[int, int, int], ...]:
-    """Growing numbers as ranges, by start, end and step: an axis of a mesh is one, however many ranks it has."""
+    """Return ascending numbers as ranges (start, end, step): an axis of a mesh is one, however many ranks it has."""
     runs, first = [], 0
     while first < len(numbers):
         last = first
@@ -117,34 +119,33 @@ def _runs(numbers: list[int]) -> tuple[tuple[int, int, int], ...]:
     return tuple(runs)
 
 
-def _name(described: str) -> str:
-    """The mesh's axis; the default group is the world."""
-    return "world" if described == "default_pg" else described.removeprefix("mesh_") or "a group"
+def _name(description: str) -> str:
+    """Return a group's name for reports: the axis of its mesh, or `world` for the default group."""
+    return "world" if description == "default_pg" else description.removeprefix("mesh_") or "a group"
 
 
-def _parts(tensors: Iterable[torch.Tensor]) -> list[tuple[int, int]]:
-    return [(t.numel(), t.element_size()) for t in tensors]
-
-
-def _exchanged(call: OpCall, given: list[Any], received: list[Any], ranks: int, rank: int) -> Attrs:
-    """Elements that an all-to-all sends to other ranks and receives from them."""
+def _exchanged_elements(call: OpCall, sent: list[Any], received: list[Any], ranks: int, rank: int) -> Attrs:
+    """Return the numbers of elements that an all-to-all sends to other ranks and receives from them."""
     return {
-        "sends": _of_others(given, call.get("input_split_sizes"), ranks, rank),
+        "sends": _of_others(sent, call.get("input_split_sizes"), ranks, rank),
         "receives": _of_others(received, call.get("output_split_sizes"), ranks, rank),
     }
 
 
 def _of_others(tensors: list[Any], splits: Any, ranks: int, rank: int) -> int:
-    """Elements of all parts but this rank's own. The parts are tensors, or one tensor split evenly or by `splits`."""
-    whole = sum(map(_elements, tensors))
+    """Return the number of elements of all parts but this rank's own.
+
+    The parts are tensors, or one tensor split evenly or by `splits`.
+    """
+    total = sum(map(_elements, tensors))
     if len(tensors) > 1:
-        return whole - _elements(tensors[rank])
+        return total - _elements(tensors[rank])
     splits = list(splits or ()) or [1] * ranks
-    return whole // sum(splits) * (sum(splits) - splits[rank]) if sum(splits) else 0
+    return total // sum(splits) * (sum(splits) - splits[rank]) if sum(splits) else 0
 
 
 def _elements(tensor: Any) -> int:
-    """Number of elements of a tensor or a tensor type."""
+    """Return the number of elements of a tensor or a tensor type."""
     return tensor.numel() if isinstance(tensor, torch.Tensor) else tensor.numel
 
 
@@ -152,5 +153,5 @@ def _tensors(value: Any) -> Iterable[torch.Tensor]:
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, (list, tuple)):
-        for each in value:
-            yield from _tensors(each)
+        for item in value:
+            yield from _tensors(item)

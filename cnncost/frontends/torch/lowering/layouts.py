@@ -1,4 +1,4 @@
-"""An operand's memory layout, for kernels that copy what they can't read in place."""
+"""An operand's memory layout, for kernels that copy operands that they can't read in place."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def layout_of(x: Any) -> str | None:
-    """The memory layout of a tensor as the attribute `layout`; None if it is contiguous.
+    """Return the memory layout of a tensor as the attribute `layout`; None if it is contiguous.
 
-    `channels_last`: dense in that order. `strided_last`: an image with gaps whose strides are in the order of channels
-    last, as torch checks it. `strided`: anything else.
+    `channels_last`: dense, in that order. `strided_last`: not dense, but torch takes the strides for channels last
+    (`is_channels_last`). `strided`: any other.
     """
     if not isinstance(x, torch.Tensor) or x.is_contiguous():
         return None
@@ -25,7 +25,7 @@ def layout_of(x: Any) -> str | None:
 
 
 def with_layout(attrs: Attrs, call: OpCall) -> Attrs:
-    """The attributes, with the first operand's layout unless contiguous."""
+    """Return the attributes, with the first operand's layout unless it is contiguous."""
     layout = layout_of(call.get("input", call.get("self")))
     return attrs if layout is None else {**attrs, "layout": layout}
 
@@ -37,10 +37,11 @@ def is_channels_last(x: torch.Tensor) -> bool:
     """
     if x.dim() not in _FORMATS or x.stride(1) == 0:
         return False
-    least = 0
+    minimum = 0
     for axis in (1, *range(x.dim() - 1, 1, -1), 0):
         size, stride = x.shape[axis], x.stride(axis)
-        if size == 0 or stride < least or (axis == 0 and least == x.stride(1)):
+        ambiguous = axis == 0 and minimum == x.stride(1)  # as of N,1,1,1: taken as contiguous
+        if size == 0 or stride < minimum or ambiguous:
             return False
-        least = stride * size
+        minimum = stride * size
     return True

@@ -15,8 +15,17 @@ _FUNCTIONS = {
 }  # fmt: skip
 
 
-def _counted(fn: str, matrix: Any, batch: Any, k: int = 0, vectors: bool = False, full: bool = False) -> Lowered:
-    """The lowering to the kind `linalg`. `matrix`: shape *,m,n; `batch`: the result's batch axes."""
+def _linalg(fn: str, matrix: Any, batch: Any, k: int = 0, vectors: bool = False, full: bool = False) -> Lowered:
+    """Lower to the kind `linalg`.
+
+    Args:
+        fn: name of the function.
+        matrix: its shape, *,m,n.
+        batch: sizes of the result's batch axes.
+        k: number of right-hand sides or reflections.
+        vectors: whether vectors or factors are computed, and not values alone.
+        full: whether the factors are square, beyond those of the reduced form.
+    """
     m, n = matrix[-2:]
     attrs = {"fn": fn, "m": m, "n": n, "matrices": prod(batch), "k": k, "vectors": vectors, "full": full}
     return "linalg", attrs
@@ -28,7 +37,7 @@ def decomposition(call: OpCall) -> Lowered:
     vectors = bool(call.get("compute_uv", call.get("compute_v", True))) and call.get("mode") != "r"
     full = bool(call.get("full_matrices", False)) or call.get("mode") == "complete"
     shape = call.first("self", "A").shape
-    return _counted(_FUNCTIONS[call.name], shape, shape[:-2], 0, vectors, full)
+    return _linalg(_FUNCTIONS[call.name], shape, shape[:-2], 0, vectors, full)
 
 
 _VALUES = {"linalg_svdvals": "svd", "linalg_eigvalsh": "eigh", "linalg_eigvals": "eig", "_linalg_eigvals": "eig",
@@ -37,9 +46,9 @@ _VALUES = {"linalg_svdvals": "svd", "linalg_eigvalsh": "eigh", "linalg_eigvals":
 
 @lowers(*_VALUES)
 def values_alone(call: OpCall) -> Lowered:
-    """Singular values or eigenvalues. Not decomposed: under a dispatch mode, torch's parts compute vectors, too."""
+    """Singular values or eigenvalues. Recorded whole, as the ops inside compute vectors, too, under a dispatch mode."""
     shape = call.first("self", "A").shape
-    return _counted(_VALUES[call.name], shape, shape[:-2])
+    return _linalg(_VALUES[call.name], shape, shape[:-2])
 
 
 def _is_vector(a: Any, b: Any) -> bool:
@@ -51,10 +60,10 @@ def _is_vector(a: Any, b: Any) -> bool:
 def solve(call: OpCall) -> Lowered:
     """A: *,n,n; B: *,n,k, or *,n for one right-hand side."""
     a, b = call["A"].shape, call["B"].shape
-    one = _is_vector(a, b)
-    k = 1 if one else b[-1] if call.get("left", True) else b[-2]
+    vector = _is_vector(a, b)
+    k = 1 if vector else b[-1] if call.get("left", True) else b[-2]
     solution = call.outputs[0].shape
-    return _counted("solve", a, solution[:-1] if one else solution[:-2], k)
+    return _linalg("solve", a, solution[:-1] if vector else solution[:-2], k)
 
 
 _SOLVERS = {
@@ -62,7 +71,7 @@ _SOLVERS = {
     "cholesky_solve": ("two triangles", "input2"), "linalg_lu_solve": ("two triangles", "LU"),
     "linalg_ldl_solve": ("two triangles", "LD"),
 }  # fmt: skip
-"""Triangular solvers: number of triangles, and the argument that holds them."""
+"""Triangular solvers: the function, and the argument with the triangles."""
 
 
 @lowers(*_SOLVERS)
@@ -71,7 +80,7 @@ def triangles(call: OpCall) -> Lowered:
     fn, name = _SOLVERS[call.name]
     solution = call.outputs[0].shape
     k = solution[-1] if call.get("left", True) else solution[-2]
-    return _counted(fn, call[name].shape, solution[:-2], k)
+    return _linalg(fn, call[name].shape, solution[:-2], k)
 
 
 @lowers("linalg_lstsq")
@@ -80,22 +89,22 @@ def least_squares(call: OpCall) -> Lowered:
     a, b = call["self"].shape, call["b"].shape
     k = 1 if _is_vector(a, b) else b[-1]
     fn = "least squares by svd" if call["driver"] in {"gelsd", "gelss"} else "least squares"
-    return _counted(fn, a, a[:-2], k)
+    return _linalg(fn, a, a[:-2], k)
 
 
 @lowers("linalg_householder_product")
 def reflections(call: OpCall) -> Lowered:
     """input: *,m,n; tau: *,k."""
     shape = call["input"].shape
-    return _counted("reflections", shape, shape[:-2], call["tau"].shape[-1])
+    return _linalg("reflections", shape, shape[:-2], call["tau"].shape[-1])
 
 
 @lowers("ormqr")
 def reflected(call: OpCall) -> Lowered:
-    """input3: *,m,n, or transposed from the right; input2: *,k, one per reflection."""
+    """input3: *,m,n, which reflections multiply from the left, else from the right; input2: *,k, one per reflection."""
     m, n = call["input3"].shape[-2:]
     matrix = (m, n) if call["left"] else (n, m)
-    return _counted("reflected", matrix, call.outputs[0].shape[:-2], call["input2"].shape[-1])
+    return _linalg("reflected", matrix, call.outputs[0].shape[:-2], call["input2"].shape[-1])
 
 
 @lowers("linalg_pinv")

@@ -1,4 +1,4 @@
-"""Losses that are not elementwise: connectionist temporal classification, cross entropy fused with a projection."""
+"""Losses that are not elementwise: CTC, and cross entropy fused with a linear layer."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from cnncost.frontends.torch.compat.dispatch import without_modes
 from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers
 
 
-def _numbers(lengths: Any) -> list[int]:
-    """Lengths as integers; they may be a tensor if forward runs on real data."""
+def _as_ints(lengths: Any) -> list[int]:
+    """Return lengths as ints; they may be a tensor if forward runs on real data."""
     if isinstance(lengths, (list, tuple)):
         return [int(n) for n in lengths]
     with without_modes():
@@ -18,9 +18,9 @@ def _numbers(lengths: Any) -> list[int]:
 
 @lowers("_ctc_loss", "_ctc_loss_backward")
 def ctc(call: OpCall) -> Lowered:
-    """log_probs: T,N,C; each of N sequences has the steps and labels given by its lengths."""
-    steps, labels = _numbers(call["input_lengths"]), _numbers(call["target_lengths"])
-    if len(steps) == 1:
+    """log_probs: T,N,C; input_lengths and target_lengths: the numbers of steps and labels of the N sequences."""
+    steps, labels = _as_ints(call["input_lengths"]), _as_ints(call["target_lengths"])
+    if len(steps) == 1:  # one length for all sequences
         steps *= len(labels)
     attrs: Attrs = {
         "sequences": len(labels),

@@ -1,4 +1,7 @@
-"""The moves that torch's views and copies consist of (`cnncost.ops.reach.moves`); `views.py` lowers them."""
+"""The moves of torch's views and copies, in the form of `cnncost.ops.reach.moves`; `views.py` lowers these ops.
+
+A rule gets the call and the shapes x and y of its first input and output; its docstring names the arguments it uses.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from cnncost.graph import Shape
 
 
 def axes_of(value: Any, rank: int) -> Shape:
-    """One axis or several as nonnegative indices."""
+    """Return one axis or several as nonnegative indices."""
     return tuple([d % rank for d in ((value,) if isinstance(value, int) else value)])
 
 
@@ -36,8 +39,8 @@ def _from_end(index: int, size: int) -> int:
     "unsqueeze _conj resolve_conj resolve_neg _neg_view lift_fresh lift contiguous clone _to_copy to type_as cpu cuda "
     "tril triu requires_grad atleast_1d atleast_2d atleast_3d to_dense _to_dense to_sparse _coalesced"
 )
-def same(call: OpCall, x: Shape, y: Shape) -> Moves | None:  # noqa: ARG001  # the shapes say all
-    """Elements that `tril` and `triu` set to zero keep their position, as do a sparse tensor's in another layout."""
+def same(call: OpCall, x: Shape, y: Shape) -> Moves | None:  # noqa: ARG001  # a rule's signature, as below
+    """The same elements in the same order; those that `tril` and `triu` set to zero keep their positions, too."""
     return (("reshape", y),) if prod(x) == prod(y) else None
 
 
@@ -61,7 +64,7 @@ def expand(call: OpCall, x: Shape, y: Shape) -> Moves | None:  # noqa: ARG001
 
 @moves("broadcast_tensors")
 def broadcast_tensors(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
-    """Each to the common shape."""
+    """All inputs are expanded to their common shape."""
     return (("broadcast",),)
 
 
@@ -82,7 +85,7 @@ def reverse(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
 
 @moves("transpose swapaxes swapdims t mT mH H adjoint matrix_H")
 def transpose(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
-    """dim0, dim1, or axis0, axis1; the matrix forms swap the last two axes."""
+    """dim0, dim1, or axis0, axis1; ops without these, such as `mT`, swap the last two axes."""
     order = list(range(len(x)))
     if order:
         first, second = axes_of(
@@ -107,7 +110,7 @@ def movedim(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
 
 @moves("slice narrow")
 def cut(call: OpCall, x: Shape, y: Shape) -> Moves | None:
-    """dim, start, end, step; or dim, start, length. A start that is a tensor is not known."""
+    """dim, start, end, step; or dim, start, length. None if `start` is a tensor, whose value is unknown."""
     (axis,) = axes_of(call["dim"], len(x))
     start, size = call.get("start"), x[axis]
     if isinstance(start, torch.Tensor):
@@ -125,7 +128,7 @@ def select(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
 
 @moves("split split_with_sizes unsafe_split unsafe_split_with_sizes chunk unsafe_chunk tensor_split")
 def split(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
-    """dim. The sizes are those of the outputs."""
+    """dim; the outputs have the sizes."""
     return (("split", *axes_of(call["dim"], len(x))),)
 
 
@@ -146,7 +149,7 @@ def unbind(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
 def unfold(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
     """dimension, size, step. The positions within a window become a new last axis."""
     size, rank = call["size"], len(x)
-    if not x:  # a window of the one element, or of none
+    if not x:  # a scalar: a window of its element, or an empty one
         return (("reshape", (1,)), ("slice", 0, 0, size, 1))
     (axis,) = axes_of(call["dimension"], rank)
     order = (*range(axis + 1), *range(axis + 2, rank + 1), axis + 1)
@@ -159,7 +162,7 @@ def diagonal(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
     return (("diagonal", *axes_of([call["dim1"], call["dim2"]], len(x)), call["offset"]),)
 
 
-# ---- joined
+# ---- concatenation
 
 
 @moves("cat concat concatenate")
@@ -179,7 +182,7 @@ def stack(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
 
 @moves("hstack vstack dstack column_stack")
 def stack_along(call: OpCall, x: Shape, y: Shape) -> Moves | None:
-    """As in NumPy: along columns, rows, or the third axis. None for vectors that first become columns."""
+    """As in NumPy: along columns, rows, or the third axis. None if inputs get new axes, except rows of a `vstack`."""
     ranks = {len(t.shape) for t in call.inputs}
     if ranks == {1} and call.name in {"hstack", "vstack"}:
         return (("cat", 0),) if call.name == "hstack" else (("reshape", (1, *x)), ("cat", 0))
@@ -191,7 +194,7 @@ def stack_along(call: OpCall, x: Shape, y: Shape) -> Moves | None:
 
 
 def _padded(pads: Any, rank: int, mode: str) -> Moves:
-    """The moves of a pad. `pads`: pairs of before and after, from the last axis backwards."""
+    """Return the moves of a pad. `pads`: elements before and after, for each axis from the last one backwards."""
     return tuple(("pad", rank - 1 - i, pads[2 * i], pads[2 * i + 1], mode) for i in range(len(pads) // 2))
 
 
@@ -226,18 +229,17 @@ def _flipped(axis: int, size: int) -> tuple[Any, ...]:
 @moves("flip fliplr flipud")
 def flip(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
     """dims."""
-    named = {"fliplr": (1,), "flipud": (0,)}.get(call.name) or call["dims"]
-    return tuple(_flipped(axis, x[axis]) for axis in axes_of(named, len(x)))
+    dims = {"fliplr": (1,), "flipud": (0,)}.get(call.name) or call["dims"]
+    return tuple(_flipped(axis, x[axis]) for axis in axes_of(dims, len(x)))
 
 
 @moves("roll")
 def roll(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
     """shifts, dims; without dims the flattened tensor is rolled."""
-    shifts = call["shifts"]
-    by = (shifts,) if isinstance(shifts, int) else shifts
+    shifts = (call["shifts"],) if isinstance(call["shifts"], int) else call["shifts"]
     if not call.get("dims"):
-        return ("reshape", (prod(x),)), ("roll", 0, by[0]), ("reshape", x)
-    return tuple(("roll", axis, n) for axis, n in zip(axes_of(call["dims"], len(x)), by, strict=True))
+        return ("reshape", (prod(x),)), ("roll", 0, shifts[0]), ("reshape", x)
+    return tuple(("roll", axis, n) for axis, n in zip(axes_of(call["dims"], len(x)), shifts, strict=True))
 
 
 @moves("rot90")
@@ -258,10 +260,10 @@ def rot90(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
 
 @moves("repeat tile")
 def tile(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
-    """The sizes are those of the output."""
+    """The repetitions follow from the shapes."""
     padded = (1,) * (len(y) - len(x)) + x
-    again = (("tile", i, m // n) for i, (n, m) in enumerate(zip(padded, y, strict=True)) if n != m)
-    return (("reshape", padded), *again)
+    repetitions = (("tile", i, m // n) for i, (n, m) in enumerate(zip(padded, y, strict=True)) if n != m)
+    return (("reshape", padded), *repetitions)
 
 
 @moves("repeat_interleave")
@@ -326,6 +328,6 @@ def _pair(value: Any) -> Any:
 
 @lowers("col2im", "fold")
 def fold(call: OpCall) -> Lowered:
-    """Overlapping blocks are summed."""
+    """kernel_size, stride, padding, dilation. Overlapping blocks are summed."""
     geometry: Attrs = {name: _pair(call[name]) for name in _GEOMETRY}
     return "scatter", {**geometry, "accumulate": True, "elements": call.inputs[0].numel}

@@ -7,16 +7,16 @@ from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lo
 
 @lowers("_fused_adam", "_fused_adamw", "_fused_sgd", "_fused_adagrad")
 def optimizer_step(call: OpCall) -> Lowered:
-    """Lists of one element each: parameter, gradient, state. The scalar arguments enable terms of the update."""
+    """Lists of one element each (parameter, gradient, state), and scalars, which enable terms of the update."""
     momentum, dampening = call.get("momentum", 0), call.get("dampening", 0)
-    first = bool(call.get("is_first_step", False))
+    is_first_step = bool(call.get("is_first_step", False))
     attrs: Attrs = {
         "fn": call.name.removeprefix("_fused_"),
         "decay": bool(call["weight_decay"]),
         "maximize": bool(call["maximize"]),
         "amsgrad": bool(call.get("amsgrad", False)),
-        "averages": bool(momentum) and not first,
-        "dampened": bool(momentum and dampening) and not first,
+        "averages": bool(momentum) and not is_first_step,
+        "dampened": bool(momentum and dampening) and not is_first_step,
         "nesterov": bool(call.get("nesterov", False)),
         "unscales": call.get("grad_scale") is not None,
     }

@@ -36,7 +36,7 @@ def conv(call: OpCall) -> Lowered:
 
 
 def _layout(x: Any, weight: Any) -> str | None:
-    """The image's layout unless contiguous: kernels copy `strided` ones and have variants for `channels_last`."""
+    """Return the layout of an image, None if contiguous: kernels copy `strided` ones, and support `channels_last`."""
     if not isinstance(x, torch.Tensor) or (x.is_contiguous() and weight.is_contiguous()):
         return None
     if is_channels_last(x) or is_channels_last(weight):
@@ -49,9 +49,9 @@ def _layout(x: Any, weight: Any) -> str | None:
 @lowers("conv_tbc")
 def conv_tbc(call: OpCall) -> Lowered:
     """self: T,B,C; weight: R,C,K. Counted as a product of each output position with the whole kernel."""
-    kernel, channels, outs = call["weight"].shape
-    positions = call.outputs[0].numel // outs
-    return "matmul", {"batch": 1, "m": positions, "k": kernel * channels, "n": outs, "bias": True}
+    kernel, channels, out_channels = call["weight"].shape
+    positions = call.outputs[0].numel // out_channels
+    return "matmul", {"batch": 1, "m": positions, "k": kernel * channels, "n": out_channels, "bias": True}
 
 
 @lowers("linear", "mkldnn_linear")
@@ -68,16 +68,16 @@ def bilinear(call: OpCall) -> Lowered:
 
 @lowers("_trilinear")
 def trilinear(call: OpCall) -> Lowered:
-    """Inner op of bilinear layers and their derivatives. `expand1` to `expand3`: the axes that each input lacks."""
-    lacking = [tuple(call[f"expand{i}"]) for i in (1, 2, 3)]
-    axes = len(call["i1"].shape) + len(lacking[0])
-    has = tuple(tuple(axis not in missing for axis in range(axes)) for missing in lacking)
+    """Op inside bilinear layers and their derivatives. `expand1` to `expand3`: the axes that each input lacks."""
+    missing = [tuple(call[f"expand{i}"]) for i in (1, 2, 3)]
+    axes = len(call["i1"].shape) + len(missing[0])
+    has = tuple(tuple(axis not in lacking for axis in range(axes)) for lacking in missing)
     sizes = [1] * axes
     for name, present in zip(("i1", "i2", "i3"), has, strict=True):
-        own = iter(call[name].shape)
+        input_sizes = iter(call[name].shape)
         for axis in range(axes):
             if present[axis]:
-                sizes[axis] = next(own)
+                sizes[axis] = next(input_sizes)
     attrs: Attrs = {
         "sizes": tuple(sizes), "has": has, "summed": tuple(call["sumdim"]), "unrolled": call["unroll_dim"],
     }  # fmt: skip
@@ -85,7 +85,7 @@ def trilinear(call: OpCall) -> Lowered:
 
 
 def _product(a: Any, b: Any, bias: bool) -> Lowered:
-    """NumPy's rules: a vector is a row on the left and a column on the right; batches broadcast."""
+    """Lower a product by NumPy's rules: a vector is a row on the left and a column on the right; batches broadcast."""
     left, right = tuple(a.shape), tuple(b.shape)
     m = left[-2] if len(left) > 1 else 1
     n = right[-1] if len(right) > 1 else 1
@@ -106,7 +106,7 @@ def matmul(call: OpCall) -> Lowered:
 
 @lowers("addmm", "addmv", "baddbmm", "_addmm_activation")
 def addmm(call: OpCall) -> Lowered:
-    """self + a·b; a β of 0 adds nothing."""
+    """β·self + a·b; with a β of 0, nothing is added."""
     _, a, b, *_ = [v for v in call.arguments.values() if hasattr(v, "shape")]
     kind, attrs = _product(a, b, bias=call.get("beta", 1) != 0)
     return kind, {**attrs, "addend": True}
@@ -114,7 +114,7 @@ def addmm(call: OpCall) -> Lowered:
 
 @lowers("addbmm")
 def addbmm(call: OpCall) -> Lowered:
-    """self + Σ aᵢ·bᵢ: one product with the batch folded into the inner axis."""
+    """β·self + Σ aᵢ·bᵢ: one product with the batch folded into the inner axis."""
     a, b = call["batch1"].shape, call["batch2"].shape
     bias = call.get("beta", 1) != 0
     return "matmul", {"batch": 1, "m": a[1], "k": a[0] * a[2], "n": b[2], "bias": bias, "addend": True}
@@ -128,7 +128,7 @@ def scaled_mm(call: OpCall) -> Lowered:
 
 @lowers("_grouped_mm", "_scaled_grouped_mm")
 def grouped_mm(call: OpCall) -> Lowered:
-    """2D×3D: rows split over groups; 3D×2D: columns split over groups; 3D×3D: a batch; 2D×2D: the inner axis split."""
+    """Groups split the rows (2D×3D), the columns (3D×2D) or the inner axis (2D×2D), or are a batch (3D×3D)."""
     a, b = call.first("self", "mat_a").shape, call.first("mat2", "mat_b").shape
     rows = prod(a[:-1])
     if len(a) == 3 and len(b) == 2:  # as rows of the transposed product
@@ -142,13 +142,13 @@ def grouped_mm(call: OpCall) -> Lowered:
     "_scaled_dot_product_fused_attention_overrideable",
 )  # fmt: skip
 def attention(call: OpCall) -> Lowered:
-    """q: *,L,E; k: *,S,E; v: *,S,V. With grouped queries (GQA) the head count is q's.
+    """query: *,L,E; key: *,S,E; value: *,S,V. With grouped queries (GQA), keys count as expanded to the queries' heads.
 
     The flash kernels align a causal mask to the lower right corner, all others to the upper left.
     """
     q, k, v = call["query"].shape, call["key"].shape, call["value"].shape
     heads = list(k[:-2])
-    if call.get("enable_gqa", call.name.startswith("_")):  # kernels accept fewer key heads without expanding them
+    if call.get("enable_gqa", call.name.startswith("_")):  # kernels take fewer heads of keys than of queries
         heads[-1] = q[-3]
     mask = call.get("attn_mask") if "attn_mask" in call.arguments else call.get("attn_bias")
     attrs: Attrs = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from cnncost.frontends.torch.lowering.registry import Lowered, OpCall, lowers, moved
+from cnncost.frontends.torch.lowering.registry import Lowered, OpCall, lower_layout, lowers
 
 
 def _packed(call: OpCall) -> Any:
-    """The argument that holds weight and bias in a kernel-specific layout."""
+    """Return the argument that holds weight and bias in a kernel-specific layout."""
     return next(v for v in call.arguments.values() if hasattr(v, "unpack"))
 
 
@@ -17,9 +17,9 @@ def _packed(call: OpCall) -> Any:
     *(f"quantized::linear{suffix}" for suffix in ("", "_relu", "_dynamic", "_relu_dynamic", "_leaky_relu", "_tanh"))
 )
 def linear(call: OpCall) -> Lowered:
-    """x: *,I; the weight O,I is packed. A dynamic one quantizes its input; its output is float."""
-    outs, ins = _packed(call).unpack()[0].shape
-    return "quantized_linear", {"rows": prod(call.inputs[0].shape[:-1]), "in": ins, "out": outs,
+    """x: *,I; the weight O,I is packed. A dynamic layer quantizes its input, and returns floats."""
+    out_features, in_features = _packed(call).unpack()[0].shape
+    return "quantized_linear", {"rows": prod(call.inputs[0].shape[:-1]), "in": in_features, "out": out_features,
                                 "dynamic": "dynamic" in call.name}  # fmt: skip
 
 
@@ -69,8 +69,8 @@ def binary(call: OpCall) -> Lowered:
 
 
 @lowers("quantized::cat", "quantized::dropout")
-def rescaled(call: OpCall) -> Lowered:  # noqa: ARG001  # as above
-    """Requantized to a common scale."""
+def rescale(call: OpCall) -> Lowered:  # noqa: ARG001  # as above
+    """Tensors requantized to the scale of the result."""
     return "quantize", {"fn": "rescale"}
 
 
@@ -84,4 +84,4 @@ def rescaled(call: OpCall) -> Lowered:  # noqa: ARG001  # as above
 )
 def copied(call: OpCall) -> Lowered:
     """Integers compared, copied or returned: no floating-point operations."""
-    return moved(call, copy=True)
+    return lower_layout(call, copy=True)

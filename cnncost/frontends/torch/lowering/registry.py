@@ -1,7 +1,8 @@
-"""Converts a torch op call to an `OpSpec`: its kind and relevant attributes.
+"""Convert a call of a torch op to an `OpSpec`: its kind and the attributes that costs depend on.
 
-A lowering is a small function registered by the op's name in the `aten` namespace, without the
-trailing underscore of in-place ops. It knows the op's schema but no costs.
+A lowering is a small function registered by the op's name in the `aten` namespace, without the trailing underscore of
+in-place ops. It depends on the op's schema, not on costs. Its docstring gives the arguments that it uses, by their
+names in the schema, with shapes.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ Attrs: TypeAlias = dict[str, Attr]
 Lowered: TypeAlias = tuple[str, Attrs]
 Lowering: TypeAlias = "Callable[[OpCall], Lowered]"
 Moves: TypeAlias = "tuple[tuple[Attr, ...], ...]"
-"""What a layout op does, as `cnncost.ops.reach.moves` describes it."""
+"""The moves of a layout op, in the form of `cnncost.ops.reach.moves`."""
 MoveRule: TypeAlias = "Callable[[OpCall, Shape, Shape], Moves | None]"
-"""From a call and the shapes of its first input and output to its moves; None if they can't be expressed."""
+"""Maps a call and the shapes of its first input and output to its moves; None if they can't be expressed."""
 
 
 class OpCall:
     """One call of a torch op, with its arguments by schema name.
 
-    `call["weight"]` is the argument or its default; `inputs` and `outputs` are the types of all its
-    tensors; `moves` is true if elements are copied to new storage, not only viewed.
+    `call["weight"]` is the argument or its default; `inputs` and `outputs` are the types of all its tensors;
+    `moves` is whether elements are copied to a new storage, not only viewed.
     """
 
     __slots__ = ("arguments", "inputs", "moves", "name", "op", "outputs")
@@ -48,19 +49,19 @@ class OpCall:
         return self.arguments[name]
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The argument, or `default` if the op has no argument of this name."""
+        """Return the argument, or `default` if the op has no argument of this name."""
         return self.arguments.get(name, default)
 
     def first(self, *names: str) -> Any:
-        """The first existing argument among alternative names used by overloads."""
+        """Return the argument by the first of these names that exists: they differ between overloads."""
         return next(self.arguments[n] for n in names if n in self.arguments)
 
     def plain(self) -> Attrs:
-        """All arguments that are neither tensors nor None."""
+        """Return all arguments that are neither tensors nor None, as attributes."""
         return {
             name: attribute(value)
             for name, value in self.arguments.items()
-            if value is not None and name != "__op__" and not _has_tensor(value)
+            if value is not None and name != "__op__" and not _has_tensor(value)  # `__op__`: the op's name
         }
 
 
@@ -111,12 +112,12 @@ def moves(names: str) -> Callable[[MoveRule], MoveRule]:
 
 
 def known_moves() -> tuple[str, ...]:
-    """The names of layout ops whose moves are known."""
+    """Return the names of the layout ops with a move rule."""
     return tuple(_MOVES)
 
 
-def moved(call: OpCall, copy: bool) -> Lowered:
-    """A layout op with the moves that are registered for its name, if any."""
+def lower_layout(call: OpCall, copy: bool) -> Lowered:
+    """Lower a layout op, with the moves by the rule for its name, if any. `copy`: whether elements are copied."""
     rule, steps = _MOVES.get(call.name), None
     if rule is not None and call.inputs and call.outputs:
         x, y = call.inputs[0].shape, call.outputs[0].shape
@@ -131,33 +132,33 @@ def is_known(op: Overload) -> bool:
 
 
 def lower(call: OpCall) -> OpSpec:
-    """The spec of a call. An unknown op has its full name as its kind."""
-    kind, attrs = lowered(call) or (call.op.schema_name, call.plain())
+    """Return the spec of a call. An unknown op has its full name as its kind."""
+    kind, attrs = kind_and_attrs(call) or (call.op.schema_name, call.plain())
     return OpSpec(kind, call.inputs, call.outputs, tuple(sorted(attrs.items())))
 
 
-def lowered(call: OpCall) -> Lowered | None:
-    """Kind and attributes of a call, or None if the op is unknown."""
+def kind_and_attrs(call: OpCall) -> Lowered | None:
+    """Return the kind and attributes of a call; None if the op is unknown."""
     function = _LOWERINGS.get(call.name)
     if function is not None:
         return function(call)
     if call.name.startswith("profiler::"):  # `record_function`, for the profiler's timeline
-        return moved(call, copy=False)
-    space, _, bare = call.name.partition("::")
-    if space == "prims" and bare in _PRIMS:
-        return "pointwise", {"fn": _PRIMS_OF_OTHER_NAMES.get(bare, bare)}
+        return lower_layout(call, copy=False)
+    namespace, _, name = call.name.partition("::")
+    if namespace == "prims" and name in _PRIMS:
+        return "pointwise", {"fn": _PRIM_ALIASES.get(name, name)}
     if call.op.is_view:
-        return moved(call, call.moves)
+        return lower_layout(call, call.moves)
     if torch.Tag.view_copy in call.op.func.tags or (call.op.outs and call.name.endswith("_copy")):
-        return moved(call, copy=True)
+        return lower_layout(call, copy=True)
     if torch.Tag.pointwise in call.op.func.tags and len(call.outputs) == 1:
         return "pointwise", {"fn": call.name}
     return None
 
 
-_PRIMS_OF_OTHER_NAMES = {"bessel_i0": "i0", "bessel_i1": "i1", "erf_inv": "erfinv"}
-_PRIMS = frozenset(_PRIMS_OF_OTHER_NAMES) | frozenset(
+_PRIM_ALIASES = {"bessel_i0": "i0", "bessel_i1": "i1", "erf_inv": "erfinv"}
+_PRIMS = frozenset(_PRIM_ALIASES) | frozenset(
     "abs acos acosh add asin asinh atan atan2 atanh ceil cos cosh div eq erf erfc exp expm1 floor fmod ge gt isfinite"
     " le log log10 log1p lt mul ne neg pow remainder round sign sin sinh sqrt sub tan tanh where".split()
 )
-"""Elementwise ops without the pointwise tag, used by torch's decompositions for forward-mode derivatives."""
+"""Elementwise ops of `torch.ops.prims`, which lack the pointwise tag; forward-mode derivatives decompose into them."""

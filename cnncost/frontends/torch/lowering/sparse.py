@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from cnncost.frontends.torch.compat.dispatch import without_modes
-from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowered, lowers, moved
+from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, kind_and_attrs, lower_layout, lowers
 from cnncost.frontends.torch.sparse import is_sparse, pattern, stored
 from cnncost.graph import OpSpec
 
@@ -28,13 +28,14 @@ _sparse_compressed_tensor_with_dims
 _ADDEND = frozenset({"addmm", "addmv", "_sparse_addmm", "addbmm", "baddbmm", "sspaddmm"})
 _PRODUCTS = _ADDEND | {"mm", "bmm", "mv", "hspmm", "_sparse_sparse_matmul", "_sparse_mm_reduce_impl"}
 _SOFTMAX = frozenset({"_sparse_softmax", "_sparse_log_softmax"})
-_FREE = frozenset({"layout", "create", "gather", "dropout"})
+_SAME_IF_SPARSE = frozenset({"layout", "create", "gather", "dropout"})
+"""Kinds whose specs hold for sparse tensors, too."""
 
 
 @lowers(*_INDEX_OPS.split())
 def index_op(call: OpCall) -> Lowered:
     """Ops on indices and layout: no arithmetic."""
-    return moved(call, call.moves)
+    return lower_layout(call, call.moves)
 
 
 def counts_products(name: str) -> bool:
@@ -43,7 +44,7 @@ def counts_products(name: str) -> bool:
 
 
 def lower_sparse(call: OpCall, tensors: Sequence[torch.Tensor], results: Sequence[torch.Tensor]) -> OpSpec:
-    """The spec of a call with sparse arguments or results; ops without a lowering for these are unknown."""
+    """Return the spec of a call with sparse arguments or results; ops without a lowering for these are unknown."""
     result = _lowered(call, tensors, results)
     kind, attrs = result if result is not None else (call.op.schema_name, call.plain())
     return OpSpec(kind, call.inputs, call.outputs, tuple(sorted(attrs.items())))
@@ -52,51 +53,52 @@ def lower_sparse(call: OpCall, tensors: Sequence[torch.Tensor], results: Sequenc
 def _lowered(call: OpCall, tensors: Sequence[torch.Tensor], results: Sequence[torch.Tensor]) -> Lowered | None:
     name = call.name
     if name in _PRODUCTS:
-        return _product(call, _operands(call, tensors))
+        return _product(call, _factors(call, tensors))
     if name == "sparse_sampled_addmm":
         attrs: Attrs = {"stored": stored(call["self"])[0], "k": call["mat1"].shape[-1], "bias": call["beta"] != 0}
         return "sparse::sampled_matmul", attrs
-    in_result = sum(_elements(result) for result in results[:1])
+    left = sum(_stored_elements(result) for result in results[:1])
     if name in _SOFTMAX:
-        return "sparse::softmax", {"fn": name.removeprefix("_sparse_"), "stored": in_result}
+        return "sparse::softmax", {"fn": name.removeprefix("_sparse_"), "stored": left}
     if name in {"_sparse_softmax_backward_data", "_sparse_log_softmax_backward_data"}:
-        return "sparse::softmax_backward", {"stored": in_result}
+        return "sparse::softmax_backward", {"stored": left}
     if name in {"_coalesce", "_sparse_sum", "_sparse_csr_sum"}:
-        return "sparse::reduce", {"fn": "sum", "stored": _elements(tensors[0]), "left": in_result}
+        return "sparse::reduce", {"fn": "sum", "stored": _stored_elements(tensors[0]), "left": left}
     if name == "_sparse_sum_backward":
-        return moved(call, copy=True)
-    plain = lowered(call)
-    if plain is None or plain[0] in _FREE:
-        return plain
-    kind, attrs = plain
+        return lower_layout(call, copy=True)
+    dense = kind_and_attrs(call)
+    if dense is None or dense[0] in _SAME_IF_SPARSE:
+        return dense
+    kind, attrs = dense
     if kind == "reduce" and is_sparse(tensors[0]):
-        return "sparse::reduce", {"fn": attrs["fn"], "stored": _elements(tensors[0]), "left": in_result}
+        return "sparse::reduce", {"fn": attrs["fn"], "stored": _stored_elements(tensors[0]), "left": left}
     if kind == "pointwise":
-        return "sparse::pointwise", {"fn": attrs["fn"], "stored": _computed(call, tensors, results)}
+        return "sparse::pointwise", {"fn": attrs["fn"], "stored": _computed_elements(call, tensors, results)}
     return None
 
 
-def _elements(tensor: torch.Tensor) -> int:
+def _stored_elements(tensor: torch.Tensor) -> int:
+    """Return the number of stored elements; all those of a dense tensor."""
     return stored(tensor)[0] if is_sparse(tensor) else tensor.numel()
 
 
-def _computed(call: OpCall, tensors: Sequence[torch.Tensor], results: Sequence[torch.Tensor]) -> int:
-    """Number of elements computed: for a sum of two sparse tensors, those stored in both."""
+def _computed_elements(call: OpCall, tensors: Sequence[torch.Tensor], results: Sequence[torch.Tensor]) -> int:
+    """Return the number of computed elements: for a sum of two sparse tensors, those that are stored in both."""
     result = results[0] if results else tensors[0]
     if call.name not in {"add", "sub"} or len(tensors) < 2:
-        return _elements(result)
-    sparse = [_elements(t) for t in tensors[:2] if is_sparse(t)]
-    return sum(sparse) - _elements(result) if len(sparse) == 2 else sparse[0]
+        return _stored_elements(result)
+    sparse = [_stored_elements(t) for t in tensors[:2] if is_sparse(t)]
+    return sum(sparse) - _stored_elements(result) if len(sparse) == 2 else sparse[0]
 
 
-def _operands(call: OpCall, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-    """The two factors of a product. An addend precedes them; an `out` argument follows."""
+def _factors(call: OpCall, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+    """Return the two factors of a product. An addend precedes them; an `out` argument follows."""
     first = 1 if call.name in _ADDEND else 0
     return tensors[first : first + 2]
 
 
 def _product(call: OpCall, factors: Sequence[torch.Tensor]) -> Lowered | None:
-    """Each stored element is multiplied by a row of the right dense factor, or a column of the left one."""
+    """Lower a product with a sparse factor: each stored element is multiplied by a row or column of a dense one."""
     left, right = factors
     bias = call.name in _ADDEND and call.get("beta", 1) != 0
     if is_sparse(left) and is_sparse(right):
@@ -117,16 +119,21 @@ def _product(call: OpCall, factors: Sequence[torch.Tensor]) -> Lowered | None:
 
 
 def _pairs(left: torch.Tensor, right: torch.Tensor) -> int | None:
-    """Number of multiplications for two sparse matrices: Σₖ (elements in column k) · (elements in row k)."""
-    known = [pattern(tensor) for tensor in (left, right)]
-    if left.dim() != 2 or None in known:
+    """Return the multiplications for two sparse matrices: Σₖ (elements in column k) · (elements in row k).
+
+    None if the positions of the elements are unknown.
+    """
+    patterns = [pattern(tensor) for tensor in (left, right)]
+    if left.dim() != 2 or None in patterns:
         return None
-    columns, rows = [_along(tensor, axis) for tensor, axis in zip(known, (1, 0), strict=True) if tensor is not None]
+    columns, rows = [
+        _elements_along(tensor, axis) for tensor, axis in zip(patterns, (1, 0), strict=True) if tensor is not None
+    ]
     return int((columns * rows).sum())
 
 
-def _along(tensor: Any, axis: int) -> torch.Tensor:
-    """Stored elements in each column (axis 1) or row (axis 0) of a matrix, counting duplicates once."""
+def _elements_along(tensor: Any, axis: int) -> torch.Tensor:
+    """Return the stored elements in each column (axis 1) or row (axis 0) of a matrix, counting duplicates once."""
     with without_modes(), torch.no_grad():
-        places = tensor.cpu() if tensor.layout is torch.sparse_coo else tensor.cpu().to_sparse(2)
-        return torch.bincount(places.coalesce().indices()[axis], minlength=tensor.shape[axis])
+        coo = tensor.cpu() if tensor.layout is torch.sparse_coo else tensor.cpu().to_sparse(2)
+        return torch.bincount(coo.coalesce().indices()[axis], minlength=tensor.shape[axis])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from math import prod
 
 import torch
 
 from cnncost.frontends.torch.lowering.layouts import with_layout
-from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers, moved
+from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lower_layout, lowers
 
-# ---- elementwise: the op's name is the function, or an alias of it
+# ---- elementwise
 
-_SAME = """
+_FUNCTIONS = """
 neg abs reciprocal square sqrt rsqrt exp exp2 expm1 log log2 log10 log1p pow sin cos tan asin acos atan atan2
 sinh cosh tanh asinh acosh atanh sinc erf erfc erfinv lgamma digamma polygamma i0 floor ceil round trunc frac sign sgn
 maximum minimum fmax fmin relu relu6 threshold eq ne lt le gt ge isnan isinf isposinf isneginf isfinite isclose fmod
@@ -21,6 +22,7 @@ logical_not logical_and logical_or logical_xor bitwise_not bitwise_and bitwise_o
 rsub hardtanh leaky_relu prelu rrelu celu selu sigmoid silu glu softplus mish hardsigmoid hardswish hardshrink
 softshrink logit lerp addcmul addcdiv hypot xlogy logaddexp logaddexp2 nan_to_num deg2rad rad2deg polar complex positive
 """.split()
+"""Ops whose name is that of the function (the attribute `fn`)."""
 
 _ALIASES = {
     "absolute": "abs", "negative": "neg", "multiply": "mul", "divide": "div", "true_divide": "div", "fix": "trunc",
@@ -48,9 +50,10 @@ _ALIASES = {
         " legendre_polynomial_p"
     ).split()},
 }  # fmt: skip
+"""Functions by the names of other ops that compute them."""
 
 
-@lowers(*_SAME, *(n for n in _ALIASES if n not in {"resolve_conj", "resolve_neg", "view_as_complex"}))
+@lowers(*_FUNCTIONS, *(n for n in _ALIASES if n not in {"resolve_conj", "resolve_neg", "view_as_complex"}))
 def pointwise(call: OpCall) -> Lowered:
     """The output has the broadcast shape of the inputs."""
     name = _ALIASES.get(call.name, call.name)
@@ -81,8 +84,8 @@ def gelu(call: OpCall) -> Lowered:
 @lowers("elu")
 def elu(call: OpCall) -> Lowered:
     """With scales, the op implements SELU and CELU."""
-    extra = (call.get("scale", 1) != 1) + (call.get("input_scale", 1) != 1)
-    return "pointwise", {"fn": ("elu", "elu_scaled", "elu_scaled_twice")[extra]}
+    scales = sum(call.get(name, 1) != 1 for name in ("scale", "input_scale"))
+    return "pointwise", {"fn": ("elu", "elu_scaled", "elu_scaled_twice")[scales]}
 
 
 @lowers("addr")
@@ -107,11 +110,11 @@ def renorm(call: OpCall) -> Lowered:
 @lowers("frexp")
 def frexp(call: OpCall) -> Lowered:
     """Mantissa and exponent: only bits are extracted, no arithmetic."""
-    return moved(call, copy=True)
+    return lower_layout(call, copy=True)
 
 
 @lowers("_weight_norm", "_weight_norm_interface")
-def weight_norm(call: OpCall) -> Lowered:  # noqa: ARG001  # its inputs say all
+def weight_norm(call: OpCall) -> Lowered:  # noqa: ARG001  # its inputs' types suffice
     """v and g; one norm per element of g."""
     return "weight_norm", {}
 
@@ -149,7 +152,7 @@ _REDUCTIONS = {
 def reduce(call: OpCall) -> Lowered:
     """Over `dim`, or over all axes; max and min of two tensors are elementwise."""
     if call.name in {"max", "min"} and "other" in call.arguments:
-        return "pointwise", {"fn": call.name + "imum"}
+        return "pointwise", {"fn": {"max": "maximum", "min": "minimum"}[call.name]}
     return "reduce", {
         "fn": _REDUCTIONS[call.name],
         **{k: v for k, v in call.plain().items() if k in {"dim", "keepdim"}},
@@ -238,7 +241,7 @@ _GATHER = {
 
 @lowers(*_GATHER)
 def gather(call: OpCall) -> Lowered:
-    """Elements gathered by index. `axes` are the indexed axes; a mask indexes as many as it has."""
+    """Elements gathered by index. `axes` are the indexed axes: a mask indexes as many as it has itself."""
     attrs: Attrs = {"fn": _GATHER[call.name]}
     if attrs["fn"] in {"index_select", "gather"} and (dim := call.get("dim")) is not None:
         attrs["dim"] = dim
@@ -246,11 +249,11 @@ def gather(call: OpCall) -> Lowered:
         attrs["fn"] = "take"
     if attrs["fn"] == "index":
         axes: list[int] = []
-        at = 0
+        axis = 0
         for index in call["indices"]:
             count = index.dim() if index is not None and index.dtype in (torch.bool, torch.uint8) else 1
-            axes += range(at, at + count) if index is not None else ()
-            at += count
+            axes += range(axis, axis + count) if index is not None else ()
+            axis += count
         attrs["axes"] = tuple(axes)
     return "gather", attrs
 
@@ -270,20 +273,20 @@ as_strided_scatter bincount _unsafe_masked_index_put_accumulate
 def scatter(call: OpCall) -> Lowered:
     """Elements scattered by index, summed if `accumulate`."""
     adds = call.name in _ACCUMULATE or bool(call.get("accumulate", False)) or call.get("reduce") is not None
-    return "scatter", {"accumulate": adds, "elements": _scattered(call)}
+    return "scatter", {"accumulate": adds, "elements": _scattered_elements(call)}
 
 
-def _scattered(call: OpCall) -> int:
-    """Number of scattered elements. The index of `scatter` addresses elements, that of other ops slices."""
+def _scattered_elements(call: OpCall) -> int:
+    """Return the number of scattered elements. The index of `scatter` selects elements, that of other ops slices."""
     if call.name == "bincount":
         return int(call["self"].numel())
     if "indices" in call.arguments:  # index_put: indices broadcast; along other axes, all positions are written
         indices = [i for i in call["indices"] if i is not None]
         if any(i.dtype in (torch.bool, torch.uint8) for i in indices):
             return int(call["values"].numel())
-        picked = torch.broadcast_shapes(*(i.shape for i in indices))
-        whole = [n for n, i in zip(call["self"].shape, [*call["indices"], *[None] * 64], strict=False) if i is None]
-        return int(prod(picked) * prod(whole))
+        selected = torch.broadcast_shapes(*(i.shape for i in indices))
+        not_indexed = [n for n, i in zip_longest(call["self"].shape, call["indices"]) if i is None]
+        return int(prod(selected) * prod(not_indexed))
     if call.name in {"scatter", "scatter_add", "scatter_reduce"}:
         return int(call["index"].numel())
     source = next((call[n] for n in ("src", "source", "values") if hasattr(call.get(n), "shape")), None)
@@ -312,7 +315,7 @@ range poisson _standard_gamma _sample_dirichlet binomial empty_permuted
 
 
 _PARAMETERS = frozenset({"mean", "std", "p", "count", "prob", "value"})
-"""Arguments that are parameters of a distribution, or a fill value: tensors that are read; others are overwritten."""
+"""Arguments that may be tensors that are read: parameters of a distribution, a fill value. Others are overwritten."""
 
 
 @lowers(*_CREATE.split())
@@ -321,10 +324,10 @@ def create(call: OpCall) -> Lowered:
 
     `joint`: the numbers of the last axis are drawn together.
     """
-    of_self = call.name in {"poisson", "_standard_gamma", "_sample_dirichlet"}
-    of_self |= call.name == "bernoulli" and not {"p", "prob"} & call.arguments.keys()
-    given = [name for name, value in call.arguments.items() if isinstance(value, torch.Tensor)]
-    reads = tuple(i for i, name in enumerate(given) if name in _PARAMETERS or (of_self and name == "self"))
+    reads_self = call.name in {"poisson", "_standard_gamma", "_sample_dirichlet"}
+    reads_self |= call.name == "bernoulli" and not {"p", "prob"} & call.arguments.keys()
+    names = [name for name, value in call.arguments.items() if isinstance(value, torch.Tensor)]
+    reads = tuple(i for i, name in enumerate(names) if name in _PARAMETERS or (reads_self and name == "self"))
     attrs: Attrs = {"reads": reads} if reads else {}
     if call.name == "_sample_dirichlet":
         attrs["joint"] = True
@@ -333,5 +336,5 @@ def create(call: OpCall) -> Lowered:
 
 @lowers("dropout", "native_dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "_fused_dropout")
 def dropout(call: OpCall) -> Lowered:
-    """No-op in eval mode."""
+    """A no-op in eval mode."""
     return "dropout", {"training": bool(call.get("train", call.get("training", True)))}

@@ -1,4 +1,4 @@
-"""Ops over spatial windows: pooling, normalisation, interpolation, sampling; FFT and distances."""
+"""Ops over spatial windows: pooling, normalization, interpolation, sampling; FFT and distances."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from cnncost.graph import Attr
 
 
 def _axes(name: str) -> int:
+    """Return the number of spatial axes in an op's name, such as 2 for `max_pool2d`."""
     return next(int(c) for c in name if c.isdigit())
 
 
@@ -25,7 +26,7 @@ def forward_pool(call: OpCall) -> Lowered:
 
 
 def pool(call: OpCall) -> Lowered:
-    """The windows' geometry. An empty stride means the kernel size."""
+    """Lower a pool. An empty stride means the kernel size."""
     axes = _axes(call.name)
     kernel = call["kernel_size"]
     attrs: Attrs = {
@@ -50,7 +51,7 @@ def forward_adaptive_pool(call: OpCall) -> Lowered:
 
 
 def adaptive_pool(call: OpCall) -> Lowered:
-    """The windows follow from the input and output sizes."""
+    """Lower an adaptive pool, whose windows follow from the input and output sizes."""
     return "adaptive_pool", {"fn": "max" if "max" in call.name else "avg", "axes": _axes(call.name)}
 
 
@@ -121,7 +122,7 @@ def resize(call: OpCall) -> Lowered:
 
 
 def _scales(call: OpCall) -> Attr:
-    """The requested scale factors, one per axis; None if a size was requested."""
+    """Return the requested scale factors, one per axis; None if a size was requested."""
     if (factors := call.get("scale_factors")) is not None:
         return attribute(factors)
     scales = tuple(call[name] for name in ("scales", "scales_d", "scales_h", "scales_w") if name in call.arguments)
@@ -137,11 +138,12 @@ def sample(call: OpCall) -> Lowered:
 
 
 _REAL_FFT = {"_fft_r2c": True, "_fft_c2r": True, "_fft_c2c": False}
+"""By op: whether its input or output is real."""
 
 
 @lowers(*_REAL_FFT)
 def fft(call: OpCall) -> Lowered:
-    """Over the axes `dim`; the real side has the full number of points."""
+    """Over the axes `dim`. Complex values of a real signal are stored in half: the real tensor has all points."""
     full = call.outputs[0].shape if call.name == "_fft_c2r" else call.inputs[0].shape
     points = prod(full[d] for d in call["dim"])
     return "fft", {"points": points, "transforms": prod(full) // max(points, 1), "real": _REAL_FFT[call.name],
@@ -167,7 +169,7 @@ def fractional_pool(call: OpCall) -> Lowered:
 
 @lowers("dist")
 def dist(call: OpCall) -> Lowered:
-    """One distance between two tensors, flattened."""
+    """One distance, between two flattened tensors."""
     return "distance", {"pairs": 1, "width": max(t.numel for t in call.inputs[:2])}
 
 
