@@ -180,7 +180,7 @@ REFUSED = [
     pytest.param(("net.py:Endless", *IN), "forward calls itself without end", id="forward without end"),
     pytest.param(("net.py:Cyclic", *IN), "module 'me' (Cyclic) contains itself", id="a module that contains itself"),
     pytest.param(("net.py:Exits", *IN), "net.py:Exits: the model (Exits) at net.py:", id="forward exits"),
-    pytest.param(("net.py:lazy", *IN), "0 (LazyLinear): weight is not initialised", id="a lazy module"),
+    pytest.param(("net.py:lazy", *IN), "0 (LazyLinear): weight is not initialized", id="a lazy module"),
     pytest.param(
         ("net.py:OnCpuAlone", *IN, "--trace", "static"),
         "the op cnncost_test_cli::on_cpu_alone has no rule for tensors without data",

@@ -328,7 +328,7 @@ def test_lazy_modules_are_refused_with_what_to_do(place, grad):
     for run in (lambda: record(model, (2, 3), grad=grad), lambda: record_real(model, (2, 3))):
         with pytest.raises(InputError) as error:
             run()
-        assert f"{place or 'the model'} (LazyLinear): weight is not initialised" in str(error.value)
+        assert f"{place or 'the model'} (LazyLinear): weight is not initialized" in str(error.value)
         assert "run the model once on real data" in str(error.value)
     model(torch.zeros(2, 3))
     assert analyzed(model, ((2, 3),), grad=grad).totals.macs == 2 * 3 * 4

@@ -31,7 +31,7 @@ from cnncost.frontends.torch.callables import as_call
 from cnncost.frontends.torch.compat.dispatch import dispatch_modes
 from cnncost.frontends.torch.guard import hidden_from
 from cnncost.frontends.torch.inputs import prepare
-from cnncost.frontends.torch.modules import check_initialised, walk
+from cnncost.frontends.torch.modules import check_initialized, walk
 from cnncost.frontends.torch.options import RecordOptions, chosen
 from cnncost.frontends.torch.patches import ONE_AT_A_TIME
 from cnncost.frontends.torch.recorder import Recorder
@@ -101,7 +101,7 @@ def record(
         try:
             return copy_context().run(_record_again, root, inputs, how, made)  # variables that forward sets end here
         except LazyParameterError:
-            check_initialised(walk(root))
+            check_initialized(walk(root))
             raise
         finally:
             if not inside:  # the tensor table of an outer recording holds tensors as well

@@ -19,15 +19,15 @@ MASKING = frozenset({"aten.bernoulli_.float", "aten.bernoulli.p"})
 
 
 def dropout_spec(ledger: TensorTable, entry: Entry, operands: TensorArgs, results: list[torch.Tensor]) -> OpSpec:
-    """The spec of an op that may be part of dropout or stochastic depth; marks mask storages in the tensor table."""
+    """Return the spec of an op that may belong to dropout or stochastic depth; set `noise` of results that are masks."""
     blocks = [tracked.block for _, tracked in operands]
-    drawn, spec = entry.name in MASKING, entry.spec
-    among_masks = drawn or (spec.kind == "pointwise" and any(block.noise for block in blocks))
-    mask = drawn or (among_masks and all(block.noise for block in blocks))
+    draws_mask, spec = entry.name in MASKING, entry.spec
+    uses_mask = draws_mask or (spec.kind == "pointwise" and any(block.noise for block in blocks))
+    returns_mask = draws_mask or (uses_mask and all(block.noise for block in blocks))
     for tensor in results:
         tracked = ledger.find(tensor)
-        if tracked is not None and (mask or entry.writes):  # an overwritten mask is no longer one
-            tracked.block.noise = mask
-    if not among_masks:
+        if tracked is not None and (returns_mask or entry.writes):  # a mask that is overwritten may no longer be one
+            tracked.block.noise = returns_mask
+    if not uses_mask:
         return spec
     return memos.intern(OpSpec("dropout", spec.inputs, spec.outputs, (("training", True),)))

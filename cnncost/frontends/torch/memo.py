@@ -1,8 +1,8 @@
-"""The process-wide memo: an op's signature → its spec and the metadata of its outputs.
+"""The process-wide memo: maps an op's signature to its spec and the metadata of its outputs.
 
-The key holds everything that both depend on: the overload, each tensor's shape, strides, dtype and whether
-its values are known, every plain argument with its type (1, 1.0 and True differ), and the
-default dtype. A hit creates empty outputs without running the op.
+The key holds everything that both depend on: the overload, each tensor's shape, strides, dtype and whether its values
+are known, every plain argument with its type (1, 1.0 and True differ), and the default dtype. On a hit, empty outputs
+are created without running the op.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Key: TypeAlias = tuple[Any, ...]
 
 
 class Fresh(NamedTuple):
-    """An output with its own storage."""
+    """Metadata of an output with its own storage."""
 
     sig: Signature
     size: torch.Size | tuple[int, ...]
@@ -30,20 +30,20 @@ class Fresh(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What is cached for a signature.
+    """The memo's entry for a signature.
 
     Attributes:
         func: the op; its identity is part of the key, so it has to stay alive.
         name: the op's name in the node.
         spec: the op, interned.
-        outputs: how to create each output tensor: `Fresh`, or the index of the input that is returned; None if
-            the op has to run again (views need the storage, real values the computation).
-        single: whether the op returns one tensor; otherwise `template` rebuilds what it returns.
+        outputs: for each output tensor, its metadata, or the index of the input that is returned; None if the op has
+            to run each time (views need the storage, known values the computation).
+        single: whether the op returns one tensor; otherwise `template` describes its result.
         template: the op's result, with each tensor replaced by an index into `outputs`.
         writes: indices of the inputs that the op writes to.
-        fresh: the single output of an op that writes to no input (most ops).
+        fresh: the single output of an op that does not write to an input, as most ops; else None.
         outs: indices of the inputs that the op only writes to (`out=`); they are not inputs of the node.
-        mask: for attention, the position of the mask tensor, whose values the memo doesn't store.
+        mask: for attention, the index of the mask among the inputs; the memo doesn't store its values. None without.
     """
 
     func: Any
@@ -63,12 +63,13 @@ class Slot(int):
 
 
 _MEMOS: dict[torch.dtype, dict[Key, Entry]] = {}
+"""By default dtype."""
 _FRESH: dict[tuple[tuple[int, ...], tuple[int, ...], torch.dtype], Fresh] = {}
 _SPECS: dict[OpSpec, OpSpec] = {}
 
 
 def current() -> dict[Key, Entry]:
-    """The memo for the current default dtype (`1 / 2` on integer tensors depends on it)."""
+    """Return the memo for the current default dtype, which decides, for example, the dtype of an integer tensor / 2."""
     return _MEMOS.setdefault(torch.get_default_dtype(), {})
 
 
@@ -88,14 +89,14 @@ SESSION.own("memo", _size, clear)
 
 
 def fresh(size: tuple[int, ...], stride: tuple[int, ...], dtype: torch.dtype) -> Fresh:
-    """Metadata of an output of this size and stride, on a storage of its own (cached)."""
+    """Return the metadata of an output of this size and stride, on a storage of its own (cached)."""
     key = (size, stride, dtype)
-    found = _FRESH.get(key)
-    if found is None:
+    metadata = _FRESH.get(key)
+    if metadata is None:
         last = sum([(n - 1) * step for n, step in zip(size, stride, strict=True)]) if 0 not in size else -1
         nbytes = (last + 1) * dtype.itemsize
-        found = _FRESH[key] = Fresh(interned(size, stride, dtype, False, False), size, stride, dtype, nbytes)
-    return found
+        metadata = _FRESH[key] = Fresh(interned(size, stride, dtype, False, False), size, stride, dtype, nbytes)
+    return metadata
 
 
 def intern(spec: OpSpec) -> OpSpec:
@@ -105,7 +106,11 @@ def intern(spec: OpSpec) -> OpSpec:
 
 @cache
 def layout(fn: str, inputs: tuple[TensorType, ...], output: TensorType) -> OpSpec:
-    """The spec of a layout op without cost: an `alias`, or a view of which a write changed unknown elements."""
+    """Return the spec of a layout op without cost.
+
+    `fn`: `alias`, for a tensor that isn't in the table but shares its storage, or `after_write`, for a view after a
+    write to another, which changed unknown elements.
+    """
     moves = (("reshape", output.shape),) if fn == "alias" and inputs[0].numel == output.numel else None
     return intern(OpSpec("layout", inputs, (output,), (("copy", False), ("moves", moves))))
 
@@ -120,7 +125,7 @@ def fill(template: Any, tensors: list[torch.Tensor]) -> Any:
 
 
 def templated(result: Any, tensors: list[torch.Tensor]) -> Any:
-    """The template of a result; its tensors are appended to `tensors`."""
+    """Return the template of a result; its tensors are appended to `tensors`."""
     if isinstance(result, torch.Tensor):
         tensors.append(result)
         return Slot(len(tensors) - 1)

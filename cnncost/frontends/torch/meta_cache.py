@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
-from torch.nn import functional as F  # as everywhere
+from torch.nn import functional as F
 
 from cnncost.frontends.torch.compat.autograd import innermost_transform
 from cnncost.session import SESSION
@@ -19,14 +19,14 @@ _METHODS = "mul sub add div pow neg abs log exp sum mean ne eq __eq__ masked_fil
 _FUNCTIONS = "arange linspace logspace mul sub add div abs log sign stack cat".split()
 _LAYERS = "conv2d batch_norm group_norm layer_norm gelu".split()
 CACHED = frozenset(
-    getattr(where, name)
-    for where, names in ((torch.Tensor, _METHODS), (torch, _FUNCTIONS), (F, _LAYERS))
+    getattr(owner, name)
+    for owner, names in ((torch.Tensor, _METHODS), (torch, _FUNCTIONS), (F, _LAYERS))
     for name in names
 )
 """Functions whose results are cached: they draw no random numbers, write only to `out`, and return one new tensor."""
 
 _UNCACHED = frozenset({"out", "names"})
-"""Keyword arguments that make a call's result more than a new tensor: it is not cached."""
+"""Keyword arguments with which a result is not cached: it is not a new tensor, or has named axes."""
 
 _META = torch.device("meta")
 _TENSORS = frozenset({torch.Tensor, torch.nn.Parameter})
@@ -35,7 +35,7 @@ _PLAIN = frozenset({int, float, bool, str, type(None), torch.dtype, torch.device
 
 
 class _Metadata(NamedTuple):
-    """What an equal meta tensor can be created from."""
+    """Metadata from which an equal meta tensor can be created."""
 
     size: torch.Size
     stride: tuple[int, ...]
@@ -51,7 +51,7 @@ SESSION.own_table("results without data", _RESULTS)
 
 
 def run_cached(func: Any, args: Any, kwargs: Any) -> Any:
-    """The function's result, from the cache if possible. Runs the function if an argument can't be part of the key."""
+    """Return a function's result, from the cache if possible. Runs it if an argument can't be part of the key."""
     key: list[Any] = [func, torch.get_default_dtype()]
     try:
         _append_to_key(args, key)
@@ -61,10 +61,10 @@ def run_cached(func: Any, args: Any, kwargs: Any) -> Any:
     except _UncacheableError:
         return func(*args, **kwargs)
     signature = tuple(key)
-    if (made := _RESULTS.get(signature)) is not None:
-        return torch.empty_strided(made.size, made.stride, dtype=made.dtype, device=_META)
+    if (metadata := _RESULTS.get(signature)) is not None:
+        return torch.empty_strided(metadata.size, metadata.stride, dtype=metadata.dtype, device=_META)
     result = func(*args, **kwargs)
-    if _plain(result) and not result.requires_grad and _UNCACHED.isdisjoint(kwargs):
+    if _has_only_metadata(result) and not result.requires_grad and _UNCACHED.isdisjoint(kwargs):
         _RESULTS[signature] = _Metadata(result.size(), result.stride(), result.dtype)
     return result
 
@@ -73,7 +73,7 @@ def _append_to_key(args: Iterable[Any], key: list[Any]) -> None:
     """Append to the key everything about the arguments that a result's shape, strides and dtype depend on.
 
     Raises:
-        _UncacheableError: an argument has data, requires a gradient, or is of another type.
+        _UncacheableError: a tensor has data or requires a gradient, or an argument is of a class that is not supported.
     """
     for arg in args:
         kind = type(arg)
@@ -81,7 +81,7 @@ def _append_to_key(args: Iterable[Any], key: list[Any]) -> None:
             key.append(kind)  # 1, 1.0 and True are equal but give different dtypes
             key.append(arg)
         elif kind in _TENSORS:
-            if not _plain(arg):
+            if not _has_only_metadata(arg):
                 raise _UncacheableError
             key.append((arg.size(), arg.stride(), arg.dtype))
         elif kind in _SEQUENCES:
@@ -91,7 +91,7 @@ def _append_to_key(args: Iterable[Any], key: list[Any]) -> None:
             raise _UncacheableError
 
 
-def _plain(tensor: Any) -> bool:
+def _has_only_metadata(tensor: Any) -> bool:
     """True if size, strides and dtype describe a tensor completely."""
     return bool(
         type(tensor) in _TENSORS

@@ -28,11 +28,11 @@ from cnncost.frontends.torch.watch import Watch
 from cnncost.frontends.torch.wrappers import parts_of
 from cnncost.graph import Call, Failure, Scope
 
-_OF_CALLS = "each call of a module is recorded"
-_OF_LITERALS = "no op is dispatched, so that the values would be lost"
-_OF_RECURRENT = "on meta torch runs a reference, which makes and saves other tensors than a CPU's kernel or steps"
+_WHY_CALLS = "each call of a module is recorded"
+_WHY_LITERALS = "no op is dispatched, so that the values would be lost"
+_WHY_RECURRENT = "on meta torch runs a reference, which creates and saves other tensors than a CPU's kernel or steps"
 _TENSOR = torch.Tensor
-_COUNT_OF = itemgetter(4)
+_COUNT_OF = itemgetter(Scope._fields.index("calls"))
 
 
 class Tracker:
@@ -41,7 +41,7 @@ class Tracker:
     def __init__(
         self,
         recorder: Recorder,
-        scopes: Iterable[Scope] = (),
+        scopes: Iterable[Scope] = (),  # this and the following: from a cached skeleton
         index: dict[int, int] | None = None,
         last: tuple[Scope, ...] = (),
     ) -> None:
@@ -61,11 +61,11 @@ class Tracker:
         self._begun: list[tuple[int, int | None, int, tuple[int, ...]]] = []
         self._outputs: list[tuple[int, ...]] = []
         self._parent: int | None = None
-        self._kept: list[nn.Module] = []
+        self._created: list[nn.Module] = []
         """Modules created in forward, kept alive to the end so that their ids are not reused."""
         self._thread = get_ident()
         self.trail: list[tuple[int, int]] | None = None
-        """In training: at each start and end of a call, autograd's next sequence number, and the call from then on."""
+        """In training: at each start and end of a call, autograd's next sequence number and the call that runs then."""
         self._call: Callable[..., Any] = getattr(*CALL_PLACE)
         self.draws: Draws | None = None
         """Set to find the module that draws from Python's or numpy's generators; `drawn_in` becomes its path."""
@@ -99,8 +99,8 @@ class Tracker:
         return index
 
     def finish(self) -> tuple[tuple[Scope, ...], tuple[Call, ...]]:
-        """Scopes with their call counts, and the calls."""
-        if not self._begun:  # a class with a `__call__` of its own, which reports nothing
+        """Return the scopes with their call counts, and the calls."""
+        if not self._begun:  # the root's class has a `__call__` of its own
             self._begun.append((0, None, 0, ()))
             self._outputs.append(())
             self._counts[0] += 1
@@ -111,27 +111,27 @@ class Tracker:
         return scopes, tuple(calls)
 
     def path(self, call: int) -> str:
-        """The module path of a call."""
+        """Return the module path of a call."""
         return self.scopes[self._begun[call][0]].path if self._begun else ""
 
     def inputs_of(self, call: int) -> tuple[int, ...]:
-        """The input values of a call."""
+        """Return the ids of a call's input values."""
         return self._begun[call][3] if self._begun else ()
 
     def patches(self) -> list[Patch]:
-        """Patches that record module calls, keep the values of literal tensors, and run recurrent layers by kernels."""
+        """Return patches that record calls, keep the values of literal tensors, and run recurrent layers by kernels."""
         custom = CustomCalls(self.recorder, self.recorder.on_values)
-        found = [
-            Patch(*CALL_PLACE, self._wrapped(custom.module_call(getattr(*CALL_PLACE))), _OF_CALLS),
-            Patch(torch, "tensor", self._literal(torch.tensor), _OF_LITERALS),
-            Patch(torch, "as_tensor", self._literal(torch.as_tensor), _OF_LITERALS),
+        patches = [
+            Patch(*CALL_PLACE, self._recorded_call(custom.module_call(getattr(*CALL_PLACE))), _WHY_CALLS),
+            Patch(torch, "tensor", self._literal(torch.tensor), _WHY_LITERALS),
+            Patch(torch, "as_tensor", self._literal(torch.as_tensor), _WHY_LITERALS),
         ]
         if self.trail is not None or self.recorder.casting is not None:  # memory depends on the ops inside
             on_cpu = self.recorder.on_cpu
             for name in RECURRENT:
                 layer = fused_recurrent(name, getattr(CFUNCTIONS, name), self._thread, on_cpu)
-                found.append(Patch(CFUNCTIONS, name, layer, _OF_RECURRENT))
-        return found + custom.functions()
+                patches.append(Patch(CFUNCTIONS, name, layer, _WHY_RECURRENT))
+        return patches + custom.functions()
 
     def _literal(self, original: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
         """Wrap a function that creates literal tensors, to store their values.
@@ -142,7 +142,7 @@ class Tracker:
 
         def create(data: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
             if type(data) in (list, tuple) and get_ident() == thread:
-                data = _numbers(data)
+                data = _with_numbers(data)
             result = original(data, *args, **kwargs)
             ours = not recorder.on_values and recorder.appearance is not None and recorder.appearance.is_ours()
             if get_ident() != thread or isinstance(data, torch.Tensor) or not ours:
@@ -157,7 +157,7 @@ class Tracker:
 
         return create
 
-    def _wrapped(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _recorded_call(self, original: Callable[..., Any]) -> Callable[..., Any]:
         thread, recorder, index, counts = self._thread, self.recorder, self.index, self._counts
         begun, outputs, values, trail = self._begun, self._outputs, self.values, self.trail
         copy_of = recorder.skeleton.copy_of if recorder.skeleton is not None else lambda _: None
@@ -188,7 +188,7 @@ class Tracker:
             try:
                 result = original(module, *args, **kwargs)
                 if outer is None and type(result) is not torch.Tensor:
-                    result = _exhausted(result)
+                    result = _exhaust(result)
             except BaseException as error:
                 if self._error[0] is not error:  # the innermost call that raised it gets here first
                     self._error, self.failed_at = (error, call), (self.path(call), module, args)
@@ -233,55 +233,55 @@ class Tracker:
         if self.trail is not None:
             self.trail.append((next_number(), 0))
         result = function(*inputs.args, **inputs.kwargs)
-        result = result if type(result) is torch.Tensor else _exhausted(result)
+        result = result if type(result) is torch.Tensor else _exhaust(result)
         if self.elsewhere is not None:
-            raise ForwardError("")
+            raise ForwardError("")  # as above
         self._parent = None
         self._outputs[0] = self.values(result)
         return result
 
     def failure(self) -> Failure:
-        """The call in which forward failed."""
+        """Return the call in which forward failed, and all calls that raised."""
         return Failure(self._error[1], tuple(sorted({0, *self._raised})))
 
     def release(self) -> None:
         """Drop all references to tensors after a failed forward."""
         self.failed_at, self._error = None, (None, 0)
-        self._kept.clear()
+        self._created.clear()
         self.recorder.release()
 
     def moved_generators(self) -> list[str]:
-        """What to call the random generators that forward drew from: those of the model, and those around it."""
+        """Return descriptions of the random generators that forward drew from, in the model and outside of it."""
         skeleton, watch = self.recorder.skeleton, self.watch
         own = ["a generator of the model's own"] if skeleton is not None and skeleton.has_drawn() else []
         return own + (["a generator outside of the model"] if watch is not None and watch.has_drawn() else [])
 
     def first_call(self, scope: int) -> int:
-        """The first call of a scope; the model's own if there was none."""
+        """Return the first call of a scope; the model's own if there was none."""
         return next((i for i, (called, *_) in enumerate(self._begun) if called == scope), 0)
 
     def _add_unregistered(self, module: nn.Module) -> int:
-        """Register a module that is not an attribute of the model, such as `nn.ReLU()(x)` in forward.
+        """Register a module that isn't an attribute of the model, such as `nn.ReLU()(x)` in forward.
 
         Its parameters and buffers are not counted as the model's.
         """
-        self._kept.append(module)
+        self._created.append(module)
         parent = self.path(self._parent) if self._parent is not None else ""
         base = f"{parent}.<{type(module).__name__}>" if parent else f"<{type(module).__name__}>"
         taken = sum(scope.path == base or scope.path.startswith(base + ":") for scope in self.scopes)
         return self._add(base if not taken else f"{base}:{taken + 1}", module, owns=False)
 
     def values(self, result: Any) -> tuple[int, ...]:
-        """The value ids of the tensors in nested containers."""
+        """Return the value ids of the tensors in nested containers."""
         if type(result) is _TENSOR or isinstance(result, _TENSOR):
             if parts := parts_of(result):
                 return self.values(parts)
             tracked = self._tracked.get(id(result))
-            if tracked is None or tracked[0]() is not result:
+            if tracked is None or tracked.ref() is not result:
                 if is_inside_transform(result):
                     return ()  # inside vmap or grad: the recorder sees the wrapped tensor, not the wrapper
                 tracked = self.recorder.register_external(result)
-            return (tracked[1],)
+            return (tracked.value,)
         if isinstance(result, (list, tuple)):
             return tuple([value for item in result for value in self.values(item)])
         if isinstance(result, dict):
@@ -293,14 +293,14 @@ class Tracker:
         return ()
 
 
-def _numbers(data: Any) -> Any:
+def _with_numbers(data: Any) -> Any:
     """Replace scalar meta tensors in a literal by their known values: `torch.tensor` can't read them."""
     if type(data) in (list, tuple):
-        return type(data)([_numbers(item) for item in data])
+        return type(data)([_with_numbers(item) for item in data])
     return data.item() if isinstance(data, torch.Tensor) and is_meta(data) and not data.dim() else data
 
 
-def _exhausted(result: Any) -> Any:
+def _exhaust(result: Any) -> Any:
     """Exhaust an iterator that forward returned, so that its ops run; reject coroutines."""
     if isinstance(result, Coroutine):
         result.close()
@@ -309,15 +309,15 @@ def _exhausted(result: Any) -> Any:
 
 
 def walk(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Each module once under its first path, parents before children. Raises InputError on a cycle."""
+    """Return each module once under its first path, parents before children. Raises InputError on a cycle."""
     tree: list[tuple[str, nn.Module]] = []
     seen: set[int] = set()
     stack: list[tuple[str, nn.Module, tuple[int, ...]]] = [("", model, ())]
     while stack:
-        path, module, above = stack.pop()
+        path, module, ancestors = stack.pop()
         identity = id(module)
         if identity in seen:
-            if identity in above:
+            if identity in ancestors:
                 raise InputError(
                     f"module {path!r} ({type(module).__name__}) contains itself; "
                     "expected a tree of modules: hold the back reference in a list or a weakref, not in an attribute"
@@ -325,26 +325,26 @@ def walk(model: nn.Module) -> list[tuple[str, nn.Module]]:
             continue
         seen.add(identity)
         tree.append((path, module))
-        held = children_of(module)
-        if not held or type(module) in SCRIPTED:  # calls of a scripted module's children can't be seen
+        children = children_of(module)
+        if not children or type(module) in SCRIPTED:  # calls of a scripted module's children can't be seen
             continue
-        prefix, below = path + "." if path else "", (*above, identity)
-        stack.extend([(prefix + name, child, below) for name, child in held.items() if child is not None][::-1])
+        prefix, ancestors = path + "." if path else "", (*ancestors, identity)
+        stack.extend([(prefix + name, child, ancestors) for name, child in children.items() if child is not None][::-1])
     return tree
 
 
 def _all_tensors(module: nn.Module) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Parameters and buffers of a scripted module and its descendants, because it is treated as a leaf."""
+    """Return the parameters and buffers of a scripted module and its descendants: it is treated as a leaf."""
     return dict(module.named_parameters()), dict(module.named_buffers())
 
 
-def check_initialised(tree: list[tuple[str, nn.Module]]) -> None:
+def check_initialized(tree: list[tuple[str, nn.Module]]) -> None:
     """Raise InputError for lazy parameters, whose sizes are not known yet."""
     for path, module in tree:
         for name, tensor in [item for table in tables_of(module) for item in table.items()]:
             if type(tensor) in LAZY:
                 raise InputError(
-                    f"{path or 'the model'} ({type(module).__name__}): {name} is not initialised (a lazy module takes "
+                    f"{path or 'the model'} ({type(module).__name__}): {name} is not initialized (a lazy module takes "
                     "its size from the first input); run the model once on real data, or give the size to its "
                     "constructor"
                 )

@@ -31,7 +31,7 @@ from cnncost.frontends.torch.foreach import is_of_several
 from cnncost.frontends.torch.guard import Draws, hidden_from, quiet_torch, same_random_state
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.lowering import is_known
-from cnncost.frontends.torch.modules import Tracker, check_initialised, walk
+from cnncost.frontends.torch.modules import Tracker, check_initialized, walk
 from cnncost.frontends.torch.offload import loads_weights
 from cnncost.frontends.torch.options import RecordOptions, chosen
 from cnncost.frontends.torch.overloads import overload
@@ -233,7 +233,7 @@ def record_real(
                 restart.prepare()
                 how = replace(how, **restart.changes)
             except LazyParameterError:
-                check_initialised(walk(root))
+                check_initialized(walk(root))
                 raise
 
 
