@@ -17,7 +17,8 @@ def outside_recording(original: Any, caller: Caller) -> Any:
     def import_outside(name: str, *args: Any, **kwargs: Any) -> Any:
         if (substitute := stand_in(name, *args, **kwargs)) is not None:
             return substitute
-        if caller.importing or _is_loaded(name, *args[2:], **kwargs) or not caller.is_ours():  # no globals, locals
+        from_statement = args[2:]  # without globals and locals: `fromlist` and `level`
+        if caller.importing or _is_loaded(name, *from_statement, **kwargs) or not caller.is_ours():
             return original(name, *args, **kwargs)
         caller.importing = True
         try:
