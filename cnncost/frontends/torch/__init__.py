@@ -26,7 +26,7 @@ from cnncost.errors import DataDependentError, ForwardError
 from cnncost.frontends.torch import autocast as autocasts
 from cnncost.frontends.torch import autocast_regions as regions
 from cnncost.frontends.torch import leftovers, memo
-from cnncost.frontends.torch.attempt import How, how_of
+from cnncost.frontends.torch.attempt import Attempt, first_attempt
 from cnncost.frontends.torch.callables import as_call
 from cnncost.frontends.torch.compat.dispatch import dispatch_modes
 from cnncost.frontends.torch.guard import hidden_from
@@ -87,19 +87,21 @@ def record(
     options = chosen(options, RecordOptions(grad, train, training, autocast, use_memo, device))
     root, called = as_call(model)
     requested = autocasts.parse(options.autocast) or autocasts.in_force()
-    how = replace(how_of(options, requested, called), returned=returned, replica=replica_of(model))
+    attempt = replace(first_attempt(options, requested, called), returned=returned, replica=replica_of(model))
     known = _known_changes(root)
     if known.get("casts"):
-        how = replace(how, casts=True)
-    if known.get("grad") and how.caller_grad:
-        how = replace(how, grad=True)
+        attempt = replace(attempt, casts=True)
+    if known.get("grad") and attempt.caller_grad:
+        attempt = replace(attempt, grad=True)
     made: list[ref[torch.Tensor]] = []
     inside = any(isinstance(mode, Recorder) for mode in dispatch_modes())
     with ONE_AT_A_TIME, gc_disabled(), hidden_from(Recorder), torch.inference_mode(False), regions.switched_off():
         if not inside:
             SESSION.trim()
         try:
-            return copy_context().run(_record_again, root, inputs, how, made)  # variables that forward sets end here
+            return copy_context().run(
+                _record_again, root, inputs, attempt, made
+            )  # variables that forward sets end here
         except LazyParameterError:
             check_initialized(walk(root))
             raise
@@ -108,24 +110,24 @@ def record(
                 leftovers.clear(made, type(root).__name__, sys.exception())
 
 
-def _record_again(model: nn.Module, inputs: Any, how: How, made: list[ref[torch.Tensor]]) -> Graph:
+def _record_again(model: nn.Module, inputs: Any, attempt: Attempt, made: list[ref[torch.Tensor]]) -> Graph:
     """Record, and again with other options if the first attempt shows that they are needed."""
     again = partial(_record_again, model, inputs, made=made)
     try:
-        return record_once(model, inputs, how, made)
+        return record_once(model, inputs, attempt, made)
     except RestartError as restart:
         restart.prepare()
         if restart.remembered:
             _remember(model, restart.changes)
-        return again(how=replace(how, **restart.changes))
+        return again(attempt=replace(attempt, **restart.changes))
     except DataDependentError:
-        if how.floats or not prepare(inputs, model, floats=True).floats:
+        if attempt.floats or not prepare(inputs, model, floats=True).floats:
             raise
-        return again(how=replace(how, floats=True))
+        return again(attempt=replace(attempt, floats=True))
     except ForwardError as error:
-        if how.grad or "does not require grad" not in str(error):
+        if attempt.grad or "does not require grad" not in str(error):
             raise
-        return again(how=replace(how, grad=True))  # forward differentiates
+        return again(attempt=replace(attempt, grad=True))  # forward differentiates
 
 
 def _remember(model: nn.Module, changes: Mapping[str, Any]) -> None:
@@ -134,12 +136,12 @@ def _remember(model: nn.Module, changes: Mapping[str, Any]) -> None:
 
 
 def _known_changes(model: nn.Module) -> dict[str, Any]:
-    """The fields of `How` that earlier recordings of a model have shown to be needed."""
+    """The fields of `Attempt` that earlier recordings of a model have shown to be needed."""
     entry = _CHANGES.get(id(model))
     return entry[1] if entry is not None and entry[0]() is model else {}
 
 
 _CHANGES: dict[int, tuple[ref[nn.Module], dict[str, Any]]] = {}
-"""By a model's id: a reference to it, and fields of `How` for its next recording, because its forward turned autocast
-on or asked for something that only autograd knows."""
+"""By a model's id: a reference to it, and fields of `Attempt` for its next recording, because its forward turned
+autocast on or asked for something that only autograd provides."""
 SESSION.own_table("ways of recording", _CHANGES)

@@ -53,7 +53,7 @@ _SEES_META = (INTERNAL, "cnncost.frontends.")
 _BETWEEN = ("cnncost.frontends.", *BETWEEN)
 """Prefixes of modules on the call stack between a torch function and the recorder."""
 _WHY_DEVICES = "tensors are on meta, and forward should see the device that they represent"
-_WHY_VALUES = "a tensor on meta has no values, but the recorder may know them"
+_WHY_VALUES = "a tensor on meta has no values, but the recorder may have them"
 _WHY_POINTERS = "it writes through the data pointer of a tensor that it creates"
 _WHY_IMPORTS = "a module that forward imports would bind replacements permanently, and its tensors would be recorded"
 _DLPACK = {"cpu": 1, "cuda": 2, "mps": 8}

@@ -1,4 +1,4 @@
-"""One attempt at a recording: its options, and what earlier attempts have shown."""
+"""One attempt at a recording: its options, which depend on earlier attempts."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from cnncost.frontends.torch.training import Training
 
 
 @dataclass(frozen=True, slots=True)
-class How:
-    """The options of one attempt at a recording: the user's, and what earlier attempts have shown to be needed."""
+class Attempt:
+    """The options of one attempt at a recording: the user's, and those that earlier attempts turned out to need."""
 
     grad: bool
     """Whether autograd is on."""
@@ -48,7 +48,9 @@ class How:
     """Called with a copy of forward's return value, which becomes the input of another recording."""
 
 
-def how_of(options: RecordOptions, autocast: autocasts.Autocast | None, called: Callable[..., Any] | None) -> How:
+def first_attempt(
+    options: RecordOptions, autocast: autocasts.Autocast | None, called: Callable[..., Any] | None
+) -> Attempt:
     """Return the options of the first attempt, under the caller's autograd mode.
 
     Args:
@@ -56,7 +58,7 @@ def how_of(options: RecordOptions, autocast: autocasts.Autocast | None, called: 
         autocast: the setting that these options or the calling code request; None: autocast is off.
         called: callable to run instead of the model itself.
     """
-    return How(
+    return Attempt(
         options.differentiates, options.train, options.use_memo, options.training, autocast, autocast is not None,
         called=called, device=options.target,
         caller_grad=torch.is_grad_enabled() and not torch.is_inference_mode_enabled(),

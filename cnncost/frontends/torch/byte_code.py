@@ -1,4 +1,4 @@
-"""The names in a function's byte code: what it may use besides its arguments and local variables.
+"""The names in a function's byte code, by which it can reach objects besides its arguments and local variables.
 
 A chain is a global followed by attributes: `torch.nn.functional.relu` is `("torch", "nn", "functional", "relu")`. It
 can be looked up without running the function. Any other attribute is read from an object that exists only in a run.

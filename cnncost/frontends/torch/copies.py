@@ -49,14 +49,14 @@ class Copier:
 
     Args:
         kept: objects that are shared instead of copied, by `id`.
-        leave: called with each object that is shared because it can't be copied.
+        on_shared: called with each object that is shared because it can't be copied.
     """
 
-    def __init__(self, kept: dict[int, Any] | None = None, leave: Callable[[Any], None] | None = None) -> None:
+    def __init__(self, kept: dict[int, Any] | None = None, on_shared: Callable[[Any], None] | None = None) -> None:
         self._copies: dict[int, Any] = {}
         self._originals: list[Any] = []  # kept alive so that their ids are not reused
         self._kept = kept if kept is not None else {}
-        self._leave = leave
+        self._on_shared = on_shared
         self.code = FoundCode()  # code that forward may run, copied or not
         self._generators: list[tuple[Any, str]] = []
 
@@ -208,6 +208,12 @@ class Copier:
 
     # ---- objects
 
+    def _shared_object(self, value: Any) -> Any:
+        """Report an object that can't be copied, and return it."""
+        if self._on_shared is not None:
+            self._on_shared(value)
+        return value
+
     def _other(self, value: Any, kind: Any) -> Any:
         handler = _HANDLERS.get(kind)
         if handler is not None:
@@ -222,15 +228,11 @@ class Copier:
             copy.__dict__.update({k: self._value(v, type(v)) for k, v in value.__dict__.items()})
             return copy
         if kind.__module__ in RESOURCES:
-            if self._leave is not None:
-                self._leave(value)
-            return value
+            return self._shared_object(value)
         if kind.__module__.startswith(STATES_OF_SPLIT_MODULES) and kind.__dictoffset__:
             return self._attributes_of(value, kind)
         if kind.__module__.startswith("torch.distributed"):  # bound to the process group
-            if self._leave is not None:
-                self._leave(value)
-            return value
+            return self._shared_object(value)
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return self._tuple(value, lambda items: tuple.__new__(kind, items))
         if isinstance(value, random.Random) or kind.__module__.partition(".")[0] == "numpy":
@@ -248,9 +250,7 @@ class Copier:
             for original in self._originals[before:]:
                 self._copies.pop(id(original), None)
             del self._originals[before:]
-            if self._leave is not None:
-                self._leave(value)
-            return value
+            return self._shared_object(value)
 
     def _attributes_of(self, value: Any, kind: Any) -> Any:
         """A copy of an object that keeps all of its state in `__dict__`."""

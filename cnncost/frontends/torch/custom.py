@@ -44,7 +44,7 @@ class _Answer(NamedTuple):
 
 
 class _Saved(NamedTuple):
-    """What forward saves for backward: value ids, and the tensors to keep alive."""
+    """The values that forward saves for backward: their ids, and the tensors to keep alive."""
 
     values: tuple[int, ...]
     tensors: list[torch.Tensor]

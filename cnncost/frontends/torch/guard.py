@@ -158,12 +158,12 @@ _FLAGS = ("enabled", "benchmark", "deterministic", "allow_tf32")
 
 
 @contextmanager
-def quiet_torch(grad: bool, whole: bool = True) -> Iterator[None]:
+def quiet_torch(grad: bool, undecomposed: bool = True) -> Iterator[None]:
     """Set the grad mode and switch off features of torch that need values or hide ops, in this context.
 
     Args:
         grad: whether autograd is on.
-        whole: whether composite ops reach the recorder undecomposed while autograd is off.
+        undecomposed: whether composite ops reach the recorder undecomposed while autograd is off.
     """
     dtype = torch.get_default_dtype()
     with ExitStack() as stack:
@@ -182,7 +182,7 @@ def quiet_torch(grad: bool, whole: bool = True) -> Iterator[None]:
         if torch.is_anomaly_enabled():  # its checks read every gradient
             stack.enter_context(torch.autograd.set_detect_anomaly(False))
         stack.enter_context(torch.set_grad_enabled(grad))
-        if whole and not grad:
+        if undecomposed and not grad:
             # Below autograd, composite ops arrive undecomposed, and autograd's bookkeeping costs no time.
             stack.enter_context(BelowAutograd())
         yield

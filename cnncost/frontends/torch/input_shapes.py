@@ -29,7 +29,7 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype, where: str) -> torch.Tenso
         raise InputError(f"{where}: a tensor of shape {shape} is larger than torch can address") from None
 
 
-def refuse_fractions(value: Any, where: str) -> None:
+def reject_fractions(value: Any, where: str) -> None:
     """Raise InputError if a value is like a shape, but has sizes that are not ints."""
     if isinstance(value, (tuple, list)) and value and all(type(n) in (int, float) for n in value):
         size = next(n for n in value if type(n) is float)

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 from cnncost.errors import InputError
 from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.copies import Copier
-from cnncost.frontends.torch.input_shapes import dtype_of, empty, is_shape, positive, refuse_fractions
+from cnncost.frontends.torch.input_shapes import dtype_of, empty, is_shape, positive, reject_fractions
 from cnncost.frontends.torch.meta import META
 from cnncost.frontends.torch.running import REAL_LIMIT, meta_like
 from cnncost.frontends.torch.types import tensors_in
@@ -104,7 +104,7 @@ def prepare(inputs: Any, model: nn.Module, floats: bool = False) -> Inputs:
     if inputs is None:
         raise InputError("inputs: expected shapes or tensors, got None; give for example inputs='1x3x224x224'")
     if not is_shape(inputs):
-        refuse_fractions(inputs, "inputs")
+        reject_fractions(inputs, "inputs")
     create.any_tensor, create.any_dense_tensor = _has_tensor(inputs, lambda _: True), _has_tensor(inputs, _is_dense)
     if isinstance(inputs, Mapping):
         call: tuple[Any, dict[str, Any]] = (), {str(n): create(v, str(n)) for n, v in inputs.items()}

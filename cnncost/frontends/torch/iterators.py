@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import BuiltinFunctionType, GeneratorType, MethodType
-from typing import Any
+from typing import Any, NamedTuple
 
 from cnncost.errors import ForwardError
 from cnncost.frontends.torch.rebuilt import rebuilt, state
@@ -21,29 +21,38 @@ _MAX_COMPARED = 10_000
 """Number of items from which on a list or tuple is compared by identity only."""
 
 
+class _Entry(NamedTuple):
+    """An iterator: a description of its holder, a function that returns its position, and its position before."""
+
+    where: str
+    iterator: Any
+    position: Callable[[], Any]
+    before: Any
+
+
 class Running:
     """Iterators that are not copied, with their current positions."""
 
     def __init__(self) -> None:
-        self._entries: list[tuple[str, Any, Callable[[], Any], Any]] = []
+        self._entries: list[_Entry] = []
 
     def add(self, iterator: Iterator[Any], where: str) -> None:
-        """Add an iterator. `where` describes what holds it, for error messages."""
+        """Add an iterator. `where` describes its holder, for messages."""
         self.add_position(iterator, where, lambda: _position(iterator))
 
     def add_position(self, value: Any, where: str, position: Callable[[], Any]) -> None:
         """Add another object that can't be copied; the result of `position` changes when it advances."""
-        self._entries.append((where, value, position, position()))
+        self._entries.append(_Entry(where, value, position, position()))
 
     def check(self) -> None:
         """Raise ForwardError if any has advanced."""
-        moved = (entry for entry in self._entries if entry[2]() != entry[3])  # its position now, and before
-        if (entry := next(moved, None)) is None:
+        entry = next((entry for entry in self._entries if entry.position() != entry.before), None)
+        if entry is None:
             return
-        where, iterator, *_ = entry
+        iterator = entry.iterator
         name = f"generator {iterator.__name__}" if isinstance(iterator, GeneratorType) else type(iterator).__name__
         raise ForwardError(
-            f"forward advanced the {name} in {where}, which can't be rewound; create it in forward, or hold an "
+            f"forward advanced the {name} in {entry.where}, which can't be rewound; create it in forward, or hold an "
             "iterator that can be copied, such as itertools.count(), in an attribute of the module or in a global",
             "",
         )
@@ -96,20 +105,20 @@ def _is_incomplete(copies: Iterable[Any], items: Iterable[Any]) -> bool:
 
 def _copy_by_reduce(iterator: Any) -> Any:
     """Copy an iterator by `__reduce__`, as `copy` does. Raises TypeError if the iterator does not support it."""
-    make, arguments, *rest = iterator.__reduce__()
+    make, arguments, *rest = iterator.__reduce__()  # then a state, if there is one
     if make is iter and len(arguments) > 1:
         return None  # `iter(function, sentinel)`: the function may read anything
     copied_arguments = [_copy_nested(item) for item in arguments]
     if _is_incomplete(copied_arguments, arguments):
         return None
     copy = make(*copied_arguments)
-    saved = rest[0] if rest else None
-    if saved is not None:
-        parts = saved if isinstance(saved, tuple) else (saved,)
+    saved_state = rest[0] if rest else None
+    if saved_state is not None:
+        parts = saved_state if isinstance(saved_state, tuple) else (saved_state,)
         copied_parts = [_copy_nested(item) for item in parts]
         if _is_incomplete(copied_parts, parts):
             return None
-        copy.__setstate__(tuple(copied_parts) if isinstance(saved, tuple) else copied_parts[0])
+        copy.__setstate__(tuple(copied_parts) if isinstance(saved_state, tuple) else copied_parts[0])
     return copy
 
 

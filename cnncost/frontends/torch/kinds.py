@@ -48,7 +48,7 @@ def slots(kind: type) -> tuple[str, ...]:
 def is_hashed_by_identity(kind: Any) -> bool:
     """True if a class is equal only to itself: its metaclass defines neither `__hash__` nor `__eq__`.
 
-    Python sets `__hash__` to None where only `__eq__` is defined, so that one comparison tells.
+    Python sets `__hash__` to None where only `__eq__` is defined, so that `__hash__` alone is compared.
     """
     default: Any = type.__hash__
     return type(kind).__hash__ is default

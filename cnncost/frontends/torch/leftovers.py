@@ -29,7 +29,7 @@ _OWN_PACKAGES = frozenset({"torch", "cnncost", "builtins"})
 """Packages whose own references, to tensors or to handled errors, are not a cache of the user's."""
 _CONTAINERS = (dict, list, set, tuple, deque)
 _NAMELESS = (CellType, FunctionType, MethodType, BaseException)
-"""Classes of objects that don't tell the user which cache is meant."""
+"""Classes of objects that would not show the user which cache is meant."""
 _TRANSIENT = (FrameType, GeneratorType, TracebackType)
 """Classes of objects that hold tensors only while code runs."""
 
@@ -61,8 +61,8 @@ def clear(tensors: Iterable[ref[torch.Tensor]], name: str, error: BaseException 
     holders = dict.fromkeys(found)
     raise ForwardError(
         f"{name}: forward left tensors without data in {', '.join(holders)}, which can't be restored; they were "
-        "removed from it. Empty that cache before the next real call, and keep what forward caches in an attribute of "
-        "a module or in a dict, which an analysis can restore",
+        "removed from it. Empty that cache before the next real call, and keep forward's caches in attributes of "
+        "modules or in dicts, which an analysis can restore",
         "",
     )
 

@@ -18,7 +18,7 @@ from cnncost.classes import classes_hashable
 from cnncost.errors import InputError
 from cnncost.frontends.torch import collectives, entries, higher_order, parts, unwatched
 from cnncost.frontends.torch.appearance import Appearance
-from cnncost.frontends.torch.attempt import How, how_of
+from cnncost.frontends.torch.attempt import Attempt, first_attempt
 from cnncost.frontends.torch.attention_masks import Masks
 from cnncost.frontends.torch.autocast import parse
 from cnncost.frontends.torch.autocast_regions import switched_on
@@ -219,49 +219,49 @@ def record_real(
         )
     if options.target is not None and options.target.type != device:
         raise InputError(f"a run on values is on the model's device, {device}; expected no other, got {options.target}")
-    how = how_of(options, requested, called)
+    attempt = first_attempt(options, requested, called)
     with ONE_AT_A_TIME, gc_disabled(), hidden_from(Recorder), torch.inference_mode(False), same_random_state() as draws:
         while True:
             arguments = prepare(inputs, root)
             # new ones each time, because forward may have written to them
-            arguments_with_values, description = with_values(arguments, root, how.training is not None)
+            arguments_with_values, description = with_values(arguments, root, attempt.training is not None)
             try:
                 return copy_context().run(
-                    _recorded, root, arguments_with_values, description, how, recorder, draws
+                    _recorded, root, arguments_with_values, description, attempt, recorder, draws
                 )  # context variables that forward sets end here
             except RestartError as restart:
                 restart.prepare()
-                how = replace(how, **restart.changes)
+                attempt = replace(attempt, **restart.changes)
             except LazyParameterError:
                 check_initialized(walk(root))
                 raise
 
 
 def _recorded(
-    model: nn.Module, inputs: Inputs, source: str, how: How, make_recorder: Callable[[Weights], RealRecorder],
+    model: nn.Module, inputs: Inputs, source: str, attempt: Attempt, make_recorder: Callable[[Weights], RealRecorder],
     draws: Draws,
 ) -> Graph:  # fmt: skip
     originals = walk(model)
-    called = [f for f in (how.called, how.training.loss if how.training is not None else None) if callable(f)]
-    share = how.training is None
+    training, share = attempt.training, attempt.training is None
+    called = [f for f in (attempt.called, training.loss if training is not None else None) if callable(f)]
     skeleton, _ = copied(originals, called, lambda watch: Weights(watch, share))
     tree = [(path, skeleton.module(module)) for path, module in originals]
     for original, (_, copy) in zip([module for _, module in originals], tree, strict=True):
-        if how.train is not None and copy is not original:
-            copy.training = how.train
+        if attempt.train is not None and copy is not original:
+            copy.training = attempt.train
     recorder = make_recorder(skeleton)
     tracker = Tracker(recorder)
     tracker.enter(tree)
     tracker.watch = skeleton.watch
     draws.mark()
-    step = step_of(how.training, tree[0][1], skeleton, tracker)
+    step = step_of(training, tree[0][1], skeleton, tracker)
     assert skeleton.watch is not None  # `copied` created it with one
     with watching(skeleton.watch, skeleton.copy_of), skeleton.restoring():
-        return _run(tree[0][1], tracker, recorder, inputs, source, how, step, draws)
+        return _run(tree[0][1], tracker, recorder, inputs, source, attempt, step, draws)
 
 
 def _run(
-    model: nn.Module, tracker: Tracker, recorder: RealRecorder, inputs: Inputs, source: str, how: How,
+    model: nn.Module, tracker: Tracker, recorder: RealRecorder, inputs: Inputs, source: str, attempt: Attempt,
     step: Step | None, draws: Draws,
 ) -> Graph:  # fmt: skip
     recorder.inputs_of = tracker.inputs_of
@@ -272,14 +272,14 @@ def _run(
         recorder.enter_input(tracked.value)
         tracked.block.chance = id(tracked.ref()) not in inputs.user_tensors
     home = next((p.device for p in model.parameters()), torch.device("cpu"))
-    recorder.appearance = appearance = Appearance(recorder, home, None if how.grad else how.caller_grad)
+    recorder.appearance = appearance = Appearance(recorder, home, None if attempt.grad else attempt.caller_grad)
     try:
         with (
-            quiet_torch(grad=how.grad), no_compiler_import(), unwatched.installed(recorder.device_type),
+            quiet_torch(grad=attempt.grad), no_compiler_import(), unwatched.installed(recorder.device_type),
             recorder, replacing(tracker, appearance, draws.entropy.patches()),
         ):  # fmt: skip
-            with switched_on(how.autocast):
-                result = tracker.call_root(model, how.called, inputs)
+            with switched_on(attempt.autocast):
+                result = tracker.call_root(model, attempt.called, inputs)
                 outputs = tracker.values(result)
                 loss = step.loss(result) if step is not None else None
             if step is not None and loss is not None:

@@ -16,7 +16,7 @@ from cnncost.frontends.torch import autocast as autocasts
 from cnncost.frontends.torch import autocast_regions as regions
 from cnncost.frontends.torch import collectives, flexible_attention, global_hooks, reassigned, skeleton_cache, unwatched
 from cnncost.frontends.torch.appearance import Appearance
-from cnncost.frontends.torch.attempt import How
+from cnncost.frontends.torch.attempt import Attempt
 from cnncost.frontends.torch.compat import facts
 from cnncost.frontends.torch.compat.distributed import any_split
 from cnncost.frontends.torch.compat.modules import any_global_hook
@@ -44,82 +44,88 @@ Made: TypeAlias = list[ref[torch.Tensor]]
 """Weak references to a recording's tensors, to check afterwards that they were freed."""
 
 
-def record_once(model: nn.Module, inputs: Any, how: How, made: Made) -> Graph:
+def record_once(model: nn.Module, inputs: Any, attempt: Attempt, made: Made) -> Graph:
     """Record a model once, on a cached skeleton or else on a new one.
 
     Args:
         model: the user's model.
         inputs: as the user passed them.
-        how: options of the recording.
+        attempt: options of the recording.
         made: receives weak references to the tensors alive at the end.
 
     Raises:
         RestartError: the recording has to be repeated with other options.
     """
-    graph, cached = _recorded(model, prepare(inputs, model, how.floats), how, made)
+    graph, cached = _recorded(model, prepare(inputs, model, attempt.floats), attempt, made)
     if cached is None:
         return verify(graph)
     graph = cached.reuse_if_equal(graph)
     cached.repeats.ended(graph)
     if cached.clean(made):  # no references held here: tensors still alive were left on the copies
-        skeleton_cache.store(model, how.train, cached)
+        skeleton_cache.store(model, attempt.train, cached)
     return graph
 
 
 def _recorded(
-    model: nn.Module, inputs: Inputs, how: How, made: Made
+    model: nn.Module, inputs: Inputs, attempt: Attempt, made: Made
 ) -> tuple[Graph, skeleton_cache.CachedSkeleton | None]:
     """Return the Graph, and the skeleton if it can be cached."""
-    reusable = how.shared and not any((how.grad, how.casts, how.called, how.find_draws, how.replica))
+    reusable = attempt.shared and not any(
+        (attempt.grad, attempt.casts, attempt.called, attempt.find_draws, attempt.replica)
+    )
     if any_split(inputs.tensors()):
-        how, reusable = replace(how, split=True), False
-    home = where(model, inputs, how.device)
+        attempt, reusable = replace(attempt, split=True), False
+    home = where(model, inputs, attempt.device)
     reusable = reusable and not home.others and not any_global_hook()
-    cached = skeleton_cache.acquire(model, how.train) if reusable else None
+    cached = skeleton_cache.acquire(model, attempt.train) if reusable else None
     if cached is None:
-        return _on_new_copy(model, inputs, how, home, made, reusable)
-    key = _key_of(cached, inputs, how, home)
+        return _on_new_copy(model, inputs, attempt, home, made, reusable)
+    key = _key_of(cached, inputs, attempt, home)
     if (graph := cached.repeats.answer(key)) is not None:
         return graph, cached
-    if not skeleton_cache.renew(cached, model, how.train):
-        return _on_new_copy(model, inputs, how, home, made, reusable)
+    if not skeleton_cache.renew(cached, model, attempt.train):
+        return _on_new_copy(model, inputs, attempt, home, made, reusable)
     cached.repeats.begins(key)
-    skeleton, watch, tracker = cached.skeleton, cached.watch(), cached.open(how.use_memo)
-    return _run_and_restore(skeleton, watch, _Run(cached.model, tracker, inputs, how, home, None), made), cached
+    skeleton, watch, tracker = cached.skeleton, cached.watch(), cached.open(attempt.use_memo)
+    return _run_and_restore(skeleton, watch, _Run(cached.model, tracker, inputs, attempt, home, None), made), cached
 
 
-def _key_of(cached: skeleton_cache.CachedSkeleton, inputs: Inputs, how: How, home: Home) -> RecordingKey | None:
+def _key_of(cached: skeleton_cache.CachedSkeleton, inputs: Inputs, attempt: Attempt, home: Home) -> RecordingKey | None:
     """Return the key of a recording, to compare it with the last one; None if it has to run in any case."""
-    comparable = SESSION.repeats and how.use_memo and how.returned is None
-    return cached.key_of(inputs, how, home) if comparable else None
+    comparable = SESSION.repeats and attempt.use_memo and attempt.returned is None
+    return cached.key_of(inputs, attempt, home) if comparable else None
 
 
 def _on_new_copy(
-    model: nn.Module, inputs: Inputs, how: How, home: Home, made: Made, reusable: bool
+    model: nn.Module, inputs: Inputs, attempt: Attempt, home: Home, made: Made, reusable: bool
 ) -> tuple[Graph, skeleton_cache.CachedSkeleton | None]:
     if any_split(model.parameters()):  # not checked for a cached skeleton, which has only plain tensors
-        how, reusable = replace(how, split=True), False
+        attempt, reusable = replace(attempt, split=True), False
     originals = walk(model)
-    called = [function for function in (how.called, how.training and how.training.loss) if callable(function)]
-    skeleton, reach = copied(originals, called, lambda watch: Skeleton(how.shared, watch))
+    called = [
+        function for function in (attempt.called, attempt.training and attempt.training.loss) if callable(function)
+    ]
+    skeleton, reach = copied(originals, called, lambda watch: Skeleton(attempt.shared, watch))
     tree = [(path, skeleton.module(module)) for path, module in originals]
     modules = [module for _, module in originals]
     collectives.enter_states(skeleton)
-    if how.train is not None:
+    if attempt.train is not None:
         for original, (_, copy) in zip(modules, tree, strict=True):
             if copy is not original:  # scripted modules are not copied
-                copy.training = how.train
-    named = how.autocast.device if how.autocast is not None else "cpu"
-    casting = autocasts.Casting(how.grad or facts.AUTOCAST_KEEPS_CASTS_OF_INFERENCE, named) if how.casts else None
-    tracker = Tracker(Recorder(how.use_memo, skeleton, data=skeleton.values(), casting=casting))
+                copy.training = attempt.train
+    named = attempt.autocast.device if attempt.autocast is not None else "cpu"
+    casting = (
+        autocasts.Casting(attempt.grad or facts.AUTOCAST_KEEPS_CASTS_OF_INFERENCE, named) if attempt.casts else None
+    )
+    tracker = Tracker(Recorder(attempt.use_memo, skeleton, data=skeleton.values(), casting=casting))
     tracker.enter(tree)
-    cached = skeleton_cache.prepare(modules, how.train, skeleton, tracker, reach) if reusable else None
+    cached = skeleton_cache.prepare(modules, attempt.train, skeleton, tracker, reach) if reusable else None
     if cached is not None:
-        cached.repeats.begins(_key_of(cached, inputs, how, home))
-    step = step_of(how.training, tree[0][1], skeleton, tracker, how.replica)
-    graph = _run_and_restore(skeleton, skeleton.watch, _Run(tree[0][1], tracker, inputs, how, home, step), made)
+        cached.repeats.begins(_key_of(cached, inputs, attempt, home))
+    step = step_of(attempt.training, tree[0][1], skeleton, tracker, attempt.replica)
+    graph = _run_and_restore(skeleton, skeleton.watch, _Run(tree[0][1], tracker, inputs, attempt, home, step), made)
     skeleton.release()
-    if casting is not None and how.autocast is None and not casting.regions:
+    if casting is not None and attempt.autocast is None and not casting.regions:
         raise AutocastUnneededError
     return graph, cached
 
@@ -181,17 +187,17 @@ class _Run:
     """A single run of a model."""
 
     def __init__(
-        self, model: nn.Module, tracker: Tracker, inputs: Inputs, how: How, home: Home, step: Step | None
+        self, model: nn.Module, tracker: Tracker, inputs: Inputs, attempt: Attempt, home: Home, step: Step | None
     ) -> None:
         self._model = model
         self._tracker = tracker
         self._inputs = inputs
-        self._how = how
+        self._attempt = attempt
         self._step = step
         self._home = home
         recorder = tracker.recorder
-        bare = how.device is not None and home_of(model, inputs).type == "meta"
-        grad = None if how.grad else how.caller_grad
+        bare = attempt.device is not None and home_of(model, inputs).type == "meta"
+        grad = None if attempt.grad else attempt.caller_grad
         recorder.appearance = Appearance(recorder, home.device, grad, bare, bool(home.others))
         self._appearance = recorder.appearance
         for tensor, device in known_devices(inputs, recorder.skeleton if home.others else None):
@@ -214,7 +220,7 @@ class _Run:
         input_values = tuple([self._enter(tensor, id(tensor) in loose) for tensor in inputs.tensors()])
         try:
             with same_random_state() as draws:
-                self._tracker.draws = draws if self._how.find_draws else None
+                self._tracker.draws = draws if self._attempt.find_draws else None
                 outputs, storages, chance = self._forward(draws)
             scopes, calls = self._tracker.finish()
             return Graph(
@@ -242,16 +248,16 @@ class _Run:
 
     def _forward(self, draws: Draws) -> tuple[tuple[int, ...], Any, RealRun | None]:
         """Run forward and the training step; return output value ids, storages, and the data dependence."""
-        tracker, how, step = self._tracker, self._how, self._step
+        tracker, attempt, step = self._tracker, self._attempt, self._step
         recorder = tracker.recorder
         try:
             with (
-                _surroundings(how, recorder.casting) as regional, unwatched.installed(recorder.device_type),
+                _surroundings(attempt, recorder.casting) as regional, unwatched.installed(recorder.device_type),
                 recorder, replacing(tracker, self._appearance, [*regional, *draws.entropy.patches()]),
             ):  # fmt: skip
-                with regions.switched_on(how.autocast):
-                    broadcast_buffers(how.replica if how.grad else None, self._model)
-                    result = tracker.call_root(self._model, how.called, self._inputs)
+                with regions.switched_on(attempt.autocast):
+                    broadcast_buffers(attempt.replica if attempt.grad else None, self._model)
+                    result = tracker.call_root(self._model, attempt.called, self._inputs)
                     outputs = tracker.values(result)
                     chance = self._chance(draws.made())
                     loss = step.loss(result) if step is not None else None
@@ -261,8 +267,8 @@ class _Run:
             if isinstance(error, InputError):
                 raise
             raise explain_failure(error, tracker, self._inputs) from error
-        if how.returned is not None:
-            how.returned(Outcome(recorder).value(result))
+        if attempt.returned is not None:
+            attempt.returned(Outcome(recorder).value(result))
         return outputs, recorder.ledger.storages(), chance  # computed while the outputs are still alive
 
     def _chance(self, names: list[str]) -> RealRun | None:
@@ -272,7 +278,7 @@ class _Run:
         """
         tracker, recorder = self._tracker, self._tracker.recorder
         names += tracker.moved_generators()
-        if names and not self._how.find_draws:
+        if names and not self._attempt.find_draws:
             raise DrawsFoundError
         reasons, reads = [], [*recorder.drawn, *recorder.read_given]
         place = tracker.drawn_in
@@ -329,11 +335,11 @@ def replacing(tracker: Tracker, appearance: Appearance, more: list[Patch]) -> It
 
 
 @contextmanager
-def _surroundings(how: How, casting: autocasts.Casting | None) -> Iterator[list[Patch]]:
+def _surroundings(attempt: Attempt, casting: autocasts.Casting | None) -> Iterator[list[Patch]]:
     """Configure torch for a recording; yields patches, which the caller has to apply."""
-    named = how.autocast.device if how.autocast is not None else "cpu"
+    named = attempt.autocast.device if attempt.autocast is not None else "cpu"
     with (
-        quiet_torch(how.grad, whole=casting is None and not how.split),
+        quiet_torch(attempt.grad, undecomposed=casting is None and not attempt.split),
         no_compiler_import(),
         regions.watched(named, casting) as patches,
     ):

@@ -10,7 +10,7 @@ class RestartError(BaseException):
     """Aborts a recording to restart it. Not an Exception, so that no `except Exception` in a model catches it.
 
     Attributes:
-        changes: the fields of `How` to change, with their new values.
+        changes: the fields of `Attempt` to change, with their new values.
         remembered: whether later recordings of the same model start with these changes.
     """
 

@@ -172,7 +172,7 @@ class Skeleton(Copier):
         self._originals.clear()
         self.data.clear()
         self.code.clear()
-        self.watch, self._leave, self._kept = None, None, {}
+        self.watch, self._on_shared, self._kept = None, None, {}
 
     def _split(self, tensor: torch.Tensor) -> torch.Tensor:
         """A copy of a DTensor around a copy of this rank's part."""

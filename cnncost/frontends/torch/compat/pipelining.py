@@ -100,7 +100,7 @@ def listed(schedule: Any) -> dict[int, list[Action]]:
 
 
 def listed_with_messages(schedule: Any) -> dict[int, list[Action]]:
-    """The actions of each rank, with the messages between them. Since torch 2.15, it also waits for sent messages."""
+    """The actions of each rank, with the messages between them: since torch 2.15, also the waits for sent messages."""
     return _actions(schedule, schedule.pipeline_order_with_comms, _COMPUTE + _MESSAGES)
 
 

@@ -143,7 +143,7 @@ _REAL_FFT = {"_fft_r2c": True, "_fft_c2r": True, "_fft_c2c": False}
 
 @lowers(*_REAL_FFT)
 def fft(call: OpCall) -> Lowered:
-    """Over the axes `dim`. Complex values of a real signal are stored in half: the real tensor has all points."""
+    """Over the axes `dim`. Half of a real signal's spectrum is stored; the real tensor has all points."""
     full = call.outputs[0].shape if call.name == "_fft_c2r" else call.inputs[0].shape
     points = prod(full[d] for d in call["dim"])
     return "fft", {"points": points, "transforms": prod(full) // max(points, 1), "real": _REAL_FFT[call.name],
