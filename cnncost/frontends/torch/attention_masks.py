@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
-from cnncost.frontends.torch.blocks import StorageRecord, TrackedTensor, pointer
+from cnncost.frontends.torch.blocks import StorageRecord, TrackedTensor, storage_key
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.masks import Mask, packed
 
@@ -92,9 +92,9 @@ class Masks:
             return tensor if self.on_values or not written else None
         if written or (block is not None and block.born is not None):
             return None
-        where = pointer(tensor)
+        key = storage_key(tensor)
         pairs = chain.from_iterable(source() for source in self.sources)
-        original = next((old for old, new in pairs if pointer(new) == where and not is_meta(old)), None)
+        original = next((old for old, new in pairs if storage_key(new) == key and not is_meta(old)), None)
         if original is None or original.layout is not torch.strided:
             return None
         view = torch.empty(0, dtype=tensor.dtype, device=original.device)

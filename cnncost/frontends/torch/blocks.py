@@ -14,11 +14,11 @@ from cnncost.graph import Use
 
 
 class StorageRef(weakref.ref):  # type: ignore[type-arg]  # its referent's class differs between torch versions
-    """Weak reference to a storage, with a callback when it is freed."""
+    """Weak reference to a storage, with a callback when it is freed, its record and its key in the tensor table."""
 
-    __slots__ = ("block", "pointer")
+    __slots__ = ("block", "key")
     block: StorageRecord
-    pointer: int
+    key: int
 
 
 class StorageRecord:
@@ -80,8 +80,11 @@ TensorArgs: TypeAlias = "list[tuple[torch.Tensor, TrackedTensor]]"
 """The tensors among an op's arguments, with their entries in the tensor table."""
 
 
-def pointer(tensor: torch.Tensor) -> int:
-    """Return the identity of the storage of a strided tensor or of a sparse one's values, else of the tensor itself."""
+def storage_key(tensor: torch.Tensor) -> int:
+    """Return the key of a tensor's storage in the tensor table.
+
+    It is the identity of a strided tensor's storage or of that of a sparse tensor's values, else the tensor's `id`.
+    """
     if tensor.layout is not torch.strided:
         if tensor.layout not in sparse.LAYOUTS:
             return id(tensor)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cnncost.frontends.torch.kinds import ATOMS, of_system
+from cnncost.frontends.torch.kinds import ATOMS, is_system_module
 from cnncost.frontends.torch.unwrap import unwrapped
 
 
@@ -99,7 +99,7 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield from ((str(key), item) for key, item in (value.items() if len(value) <= _MAX_LENGTH else ()))
     elif isinstance(value, (list, tuple, set)):
         yield from ((str(i), item) for i, item in enumerate(value if len(value) <= _MAX_LENGTH else ()))
-    elif not isinstance(value, (type, ModuleType)) and not of_system(type(value).__module__):
+    elif not isinstance(value, (type, ModuleType)) and not is_system_module(type(value).__module__):
         yield from list(getattr(value, "__dict__", {}).items())
 
 
@@ -110,7 +110,7 @@ def _variables(function: FunctionType) -> Iterator[tuple[str, Any]]:
             yield name, cell.cell_contents
         except ValueError:  # not yet assigned
             continue
-    if of_system(function.__module__):  # such as a function that `torch.func.vmap` returns
+    if is_system_module(function.__module__):  # such as a function that `torch.func.vmap` returns
         return
     for name in _names(function.__code__):
         if not isinstance(value := function.__globals__.get(name), (type, ModuleType)):

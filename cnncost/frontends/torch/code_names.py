@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from cnncost.frontends.torch.kinds import LEAVES, of_system
+from cnncost.frontends.torch.kinds import LEAVES, is_system_module
 
 _STORES_GLOBAL, _STORES_ATTRIBUTE = dis.opmap["STORE_GLOBAL"], dis.opmap["STORE_ATTR"]
 _EXTENDED = dis.opmap["EXTENDED_ARG"]
@@ -99,7 +99,7 @@ def contents(value: Any) -> list[Any]:
     if kind is partial or kind in _WRAPPERS:
         return [getattr(value, "func", None), *getattr(value, "args", ()), *getattr(value, "keywords", {}).values()]
     table = getattr(value, "__dict__", None)
-    return list(table.values()) if type(table) is dict and not of_system(kind.__module__) else []
+    return list(table.values()) if type(table) is dict and not is_system_module(kind.__module__) else []
 
 
 _MAX_FOLLOWED = 100

@@ -34,7 +34,7 @@ from cnncost.frontends.torch.kinds import (
     has_fixed_defaults,
     is_plain,
     is_shared,
-    of_system,
+    is_system_module,
     slots,
 )
 from cnncost.frontends.torch.rebuilt import rebuilt
@@ -162,7 +162,7 @@ class Copier:
 
     def _function(self, function: FunctionType) -> Any:
         """A copy of a function with state (a closure, attributes, mutable defaults); others are shared."""
-        if of_system(function.__module__) and not function.__closure__:
+        if is_system_module(function.__module__) and not function.__closure__:
             return function
         has_state = bool(function.__closure__ or function.__dict__) or not has_fixed_defaults(function)
         self.code.add(function)

@@ -8,7 +8,7 @@ import torch
 
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.attention_masks import mask_index
-from cnncost.frontends.torch.blocks import TensorArgs, pointer
+from cnncost.frontends.torch.blocks import TensorArgs, storage_key
 from cnncost.frontends.torch.ledger import TensorTable
 from cnncost.frontends.torch.lowering import OpCall, lower
 from cnncost.frontends.torch.lowering.sparse import lower_sparse
@@ -54,11 +54,11 @@ def of_run(
     """Return the entry of an op that the runner ran, from its result."""
     tensors: list[torch.Tensor] = []
     template = memos.templated(result, tensors)
-    storages = {pointer(t) for t, _ in operands}
-    storages.update([pointer(t) for t in runner.twins.values()])
-    storages.update([pointer(tracked.data) for _, tracked in operands if tracked.data is not None])
+    storages = {storage_key(t) for t, _ in operands}
+    storages.update([storage_key(t) for t in runner.twins.values()])
+    storages.update([storage_key(tracked.data) for _, tracked in operands if tracked.data is not None])
     recipes = [_recipe(tensor, operands, storages, ledger) for tensor in tensors]
-    moves = any(pointer(tensor) not in storages for tensor in tensors)
+    moves = any(storage_key(tensor) not in storages for tensor in tensors)
     outs = _out_indices(op, args, kwargs) if op.outs else ()
     types = tuple(map(tensor_type, tensors))
     inputs = tuple(tracked.sig.type for i, (_, tracked) in enumerate(operands) if i not in outs)
@@ -105,7 +105,7 @@ def _recipe(tensor: torch.Tensor, operands: TensorArgs, storages: set[int], ledg
             return i
     if not is_meta(tensor) or tensor.layout is not torch.strided:
         return None
-    if pointer(tensor) in storages or ledger.block_of(tensor) is not None:
+    if storage_key(tensor) in storages or ledger.block_of(tensor) is not None:
         return None
     if tensor.storage_offset() or tensor.is_conj() or tensor.is_neg() or type(tensor) is not torch.Tensor:
         return None

@@ -6,7 +6,7 @@ from collections import OrderedDict, defaultdict, deque
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from cnncost.frontends.torch.kinds import of_system
+from cnncost.frontends.torch.kinds import is_system_module
 
 _BARE = frozenset(
     {dict, list, set, deque, OrderedDict, defaultdict, FunctionType, MethodType, BuiltinFunctionType, ModuleType}
@@ -30,7 +30,7 @@ class FoundCode:
         if id(code) not in self._ids:
             self._ids.add(id(code))
             name = code.__name__ if type(code) is ModuleType else getattr(code, "__module__", None)
-            if not of_system(name):
+            if not is_system_module(name):
                 self.all.append(code)
 
     def add_class(self, kind: type) -> None:

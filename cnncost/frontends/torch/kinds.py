@@ -59,12 +59,12 @@ def is_shared(function: FunctionType) -> bool:
     return not function.__closure__ and function.__globals__.get(function.__name__) is function
 
 
-def of_analyzer(module: object) -> bool:
+def is_analyzer_module(module: object) -> bool:
     """True for cnncost's own modules except its networks: a forward may analyze, which fills caches."""
     return isinstance(module, str) and module.partition(".")[0] == "cnncost" and not module.startswith("cnncost.zoo")
 
 
-def of_system(module: object) -> bool:
+def is_system_module(module: object) -> bool:
     """True if a class's or function's `__module__` is Python's, torch's or numpy's own."""
     return isinstance(module, str) and module.partition(".")[0] in SYSTEM
 
@@ -73,7 +73,7 @@ def of_system(module: object) -> bool:
 def is_plain(kind: type) -> bool:
     """True if objects of a class have all of their state in `__dict__`, and the class does not customize copying."""
     return (
-        not of_system(kind.__module__)
+        not is_system_module(kind.__module__)
         and getattr(kind, "__new__", None) is object.__new__
         and getattr(kind, "__reduce_ex__", None) is object.__reduce_ex__
         and getattr(kind, "__reduce__", None) is object.__reduce__

@@ -15,7 +15,7 @@ import torch.utils.checkpoint
 
 from cnncost.frontends.torch.compat.ops import is_op
 from cnncost.frontends.torch.compat.packages import DECORATORS, IN_C
-from cnncost.frontends.torch.kinds import of_system
+from cnncost.frontends.torch.kinds import is_system_module
 
 BY_NAME = frozenset(
     {
@@ -89,10 +89,10 @@ def _namespace(function: FunctionType) -> str:
     return str(function.__globals__.get("__name__"))
 
 
-def is_of_system(function: FunctionType) -> bool:
+def is_system_function(function: FunctionType) -> bool:
     """Return True if a function is Python's or torch's own: its globals are those of one of their modules."""
     name = _namespace(function)
-    if not of_system(name) and name != "typing_extensions":  # torch uses its decorators
+    if not is_system_module(name) and name != "typing_extensions":  # torch uses its decorators
         return False
     module = sys.modules.get(_ALIASES.get(name, name))
     return module is not None and vars(module) is function.__globals__
@@ -100,7 +100,7 @@ def is_of_system(function: FunctionType) -> bool:
 
 def is_known_function(function: FunctionType) -> bool:
     """Return True for a known function of Python or torch that is written in Python."""
-    return _namespace(function) in _TORCH_MODULES or (function in _FUNCTIONS and is_of_system(function))
+    return _namespace(function) in _TORCH_MODULES or (function in _FUNCTIONS and is_system_function(function))
 
 
 def undecorated(function: FunctionType) -> FunctionType | None:
@@ -137,7 +137,7 @@ def is_system_class(kind: type) -> bool:
     module = kind.__module__
     if is_static(kind) or kind in _CLASSES:
         return True
-    return of_system(module) and getattr(sys.modules.get(module), kind.__name__, None) is kind
+    return is_system_module(module) and getattr(sys.modules.get(module), kind.__name__, None) is kind
 
 
 def is_known_class(kind: type) -> bool:

@@ -13,7 +13,7 @@ from functools import partial
 import torch
 
 from cnncost.frontends.torch import sparse
-from cnncost.frontends.torch.blocks import StorageRecord, StorageRef, TrackedTensor, pointer, storage_bytes
+from cnncost.frontends.torch.blocks import StorageRecord, StorageRef, TrackedTensor, storage_bytes, storage_key
 from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.types import Signature, signature
@@ -31,7 +31,7 @@ class TensorTable:
         self.tracked: dict[int, TrackedTensor] = {}
         self.clock = 0
         self._blocks: list[StorageRecord] = []
-        self._by_pointer: dict[int, StorageRecord] = {}
+        self._by_key: dict[int, StorageRecord] = {}
         self._alive: list[torch.Tensor] = []
         self._aliases: dict[int, StorageRef] = {}
         self._source_storages: tuple[Storage, ...] = ()
@@ -51,13 +51,13 @@ class TensorTable:
             storage = tensor.untyped_storage()
             identity, nbytes = identity_of(storage), storage.nbytes()
         else:
-            identity, nbytes = pointer(tensor), storage_bytes(tensor)
+            identity, nbytes = storage_key(tensor), storage_bytes(tensor)
             if tensor.layout in sparse.LAYOUTS:
                 nbytes += sparse.stored(tensor)[1]
-        block = self._by_pointer.get(identity)
+        block = self._by_key.get(identity)
         if block is None:
             block = StorageRecord(len(self._blocks), nbytes, None, data is not None, role)
-            self._by_pointer[identity] = block
+            self._by_key[identity] = block
             self._blocks.append(block)
             if not is_strided:
                 self._add_indices(tensor, block)
@@ -102,32 +102,32 @@ class TensorTable:
     def _watch(self, storage: torch.UntypedStorage, block: StorageRecord) -> None:
         """Register a callback that notes when a storage is freed."""
         block.ref = ref = StorageRef(storage, self._on_death)
-        ref.block, ref.pointer = block, identity_of(storage)
-        self._by_pointer[ref.pointer] = block
+        ref.block, ref.key = block, identity_of(storage)
+        self._by_key[ref.key] = block
 
     def alias(self, tensor: torch.Tensor, block: StorageRecord) -> None:
         """Treat the storage of a meta tensor as a registered storage, while it is alive."""
         storage = tensor.untyped_storage()
-        if identity_of(storage) in self._by_pointer:
+        if identity_of(storage) in self._by_key:
             return
         ref = StorageRef(storage, self._on_alias_death)
-        ref.block, ref.pointer = block, identity_of(storage)
-        self._aliases[ref.pointer], self._by_pointer[ref.pointer] = ref, block
+        ref.block, ref.key = block, identity_of(storage)
+        self._aliases[ref.key], self._by_key[ref.key] = ref, block
 
     def _on_alias_death(self, ref: StorageRef) -> None:
-        del self._aliases[ref.pointer]
-        if self._by_pointer.get(ref.pointer) is ref.block:
-            del self._by_pointer[ref.pointer]
+        del self._aliases[ref.key]
+        if self._by_key.get(ref.key) is ref.block:
+            del self._by_key[ref.key]
 
     def _add_indices(self, tensor: torch.Tensor, source: StorageRecord | None) -> None:
         """Register a sparse tensor's indices: as parts of `source`; without one, as storages of their own."""
         if tensor.layout not in sparse.LAYOUTS:
             return
         for index in sparse.parts(tensor)[1:]:
-            identity = pointer(index)
+            identity = storage_key(index)
             if source is not None:
-                self._by_pointer.setdefault(identity, source)
-            elif identity not in self._by_pointer:
+                self._by_key.setdefault(identity, source)
+            elif identity not in self._by_key:
                 block = StorageRecord(
                     len(self._blocks), storage_bytes(index), self.clock, not is_meta(index), "activation"
                 )
@@ -185,7 +185,7 @@ class TensorTable:
             old.died = max(self.clock if old.nbytes else self.clock - 1, old.born)
         if old.ref is not None:
             block.ref, block.ref.block, old.ref = old.ref, block, None
-        self._by_pointer[pointer(tensor)] = block
+        self._by_key[storage_key(tensor)] = block
         for key, tracked in self.tracked.items():
             if tracked.block is old:
                 self.tracked[key] = tracked._replace(block=block)
@@ -197,7 +197,7 @@ class TensorTable:
         Tensors on it are stale until one of them is written to, as after any write.
         """
         identity = identity_of(storage)
-        old, nbytes = self._by_pointer.get(identity), storage.nbytes()
+        old, nbytes = self._by_key.get(identity), storage.nbytes()
         if old is None or nbytes == old.nbytes:
             return
         block = StorageRecord(len(self._blocks), nbytes, self.clock, False, old.use)
@@ -206,7 +206,7 @@ class TensorTable:
         old.died = max(self.clock - 1, old.born or 0)
         if old.ref is not None:
             block.ref, block.ref.block, old.ref = old.ref, block, None
-        self._by_pointer[identity] = block
+        self._by_key[identity] = block
         for key, tracked in self.tracked.items():
             if tracked.block is old:
                 self.tracked[key] = tracked._replace(block=block)
@@ -228,7 +228,7 @@ class TensorTable:
         if not tensor.is_meta:  # `data` is a copy, because the tensor is the user's; views of the copy are views of it
             tracked.block.copied = True
             self._alive.append(data)
-            self._by_pointer[pointer(data)] = tracked.block
+            self._by_key[storage_key(data)] = tracked.block
         tracked = self.tracked[id(tensor)] = tracked._replace(sig=signature(tensor, True, tracked.sig.grad), data=data)
         return tracked
 
@@ -257,7 +257,7 @@ class TensorTable:
 
     def block_of(self, tensor: torch.Tensor) -> StorageRecord | None:
         """Return the record of a tensor's storage; None if it isn't registered."""
-        return self._by_pointer.get(pointer(tensor))
+        return self._by_key.get(storage_key(tensor))
 
     def share_device(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
         """Set the device of a tensor's storage to that of another's."""
@@ -284,7 +284,7 @@ class TensorTable:
 
     def storages(self) -> tuple[Storage, ...]:
         """Return all storages with their live ranges, and stop watching them."""
-        for block in self._by_pointer.values():
+        for block in self._by_key.values():
             block.ref = None
         sources, blocks = self._source_storages, self._blocks[len(self._source_storages) :]
         if not self.clock:  # without a node, nothing died after one
@@ -308,8 +308,8 @@ class TensorTable:
         block = ref.block
         block.died = max(self.clock - 1, block.born or 0)
         block.ref = None
-        if self._by_pointer.get(ref.pointer) is block:
-            del self._by_pointer[ref.pointer]
+        if self._by_key.get(ref.key) is block:
+            del self._by_key[ref.key]
         tracked = self.tracked.get(block.tensor)
         if tracked is not None and tracked.block is block:
             del self.tracked[block.tensor]
@@ -332,7 +332,7 @@ class Sources:
         self._tracked = {key: TrackedTensor(*tracked[:5], None) for key, tracked in ledger.tracked.items()}
         self._blocks = ledger._blocks.copy()
         self._real = [block.real for block in ledger._blocks]
-        self._by_pointer = ledger._by_pointer.copy()
+        self._by_key = ledger._by_key.copy()
         self._alive = ledger._alive.copy()
         self._storages = ledger.storages()
 
@@ -345,6 +345,6 @@ class Sources:
             block.version, block.writer, block.real, block.owned, block.noise = 0, -1, real, True, False
             block.copied = block.chance = block.given = False
         ledger.values, ledger.tracked, ledger._blocks = self._values.copy(), tracked, self._blocks.copy()
-        ledger._by_pointer, ledger._alive = self._by_pointer.copy(), self._alive.copy()
+        ledger._by_key, ledger._alive = self._by_key.copy(), self._alive.copy()
         ledger._source_storages = self._storages
         return ledger

@@ -26,9 +26,9 @@ from cnncost.frontends.torch.known_code import (
     is_known_class,
     is_known_function,
     is_known_in_c,
-    is_of_system,
     is_static,
     is_system_class,
+    is_system_function,
     undecorated,
 )
 from cnncost.frontends.torch.torch_own import is_fixed, is_own
@@ -291,7 +291,7 @@ class Reader:
             raise UndetectableError(f"{kind.__module__}.{kind.__qualname__}")
 
     def _python_function(self, function: FunctionType) -> None:
-        if not is_of_system(function):
+        if not is_system_function(function):
             self._function(function)
         elif (inner := undecorated(function)) is not None:
             self._add(function)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from cnncost.frontends.torch import memo as memos
-from cnncost.frontends.torch.blocks import TensorArgs, TrackedTensor, pointer
+from cnncost.frontends.torch.blocks import TensorArgs, TrackedTensor, storage_key
 from cnncost.frontends.torch.masks import MASKING, dropout_spec
 from cnncost.frontends.torch.memo import Entry, Fresh
 from cnncost.frontends.torch.meta import META, is_meta
@@ -120,7 +120,7 @@ class ResultRecorder(RecorderState):
         if is_meta(tensor) and tensor.layout is torch.strided:
             for arg, tracked in operands:
                 stand_in = self._runner.twins.get(id(arg))
-                if stand_in is not None and pointer(stand_in) == pointer(tensor):
+                if stand_in is not None and storage_key(stand_in) == storage_key(tensor):
                     return self.ledger.add_view(tensor, tracked.block)
         return self.ledger.add_result(tensor)
 

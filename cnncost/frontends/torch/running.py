@@ -13,7 +13,7 @@ import torch
 from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch import sparse
-from cnncost.frontends.torch.blocks import TensorArgs, pointer
+from cnncost.frontends.torch.blocks import TensorArgs, storage_key
 from cnncost.frontends.torch.checks import CHECKS
 from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.overloads import Overload
@@ -181,9 +181,9 @@ class Runner:
         outputs: list[torch.Tensor],
     ) -> list[torch.Tensor]:
         """Replace outputs by tensors on meta, except views of the user's tensors, which are returned as they are."""
-        real = {pointer(tracked.data if tracked.data is not None else tensor) for tensor, tracked in operands}
-        real.update(pointer(value) for value in self._written_copies)
-        aliases = any(pointer(value) in real for value in values)
+        real = {storage_key(tracked.data if tracked.data is not None else tensor) for tensor, tracked in operands}
+        real.update(storage_key(value) for value in self._written_copies)
+        aliases = any(storage_key(value) in real for value in values)
         if aliases and all(not is_meta(tensor) for tensor, _ in operands):
             return outputs
         if aliases or op.mutable or any(value.layout is not torch.strided for value in values):

@@ -18,7 +18,7 @@ from weakref import ref
 import torch
 
 from cnncost.frontends.torch.code_names import Names, code_in, contents, is_own, names_of
-from cnncost.frontends.torch.kinds import ATOMS, LEAVES, is_shared, of_analyzer, of_system
+from cnncost.frontends.torch.kinds import ATOMS, LEAVES, is_analyzer_module, is_shared, is_system_module
 from cnncost.frontends.torch.variables import Variable, value_of
 from cnncost.session import SESSION
 
@@ -113,7 +113,7 @@ SESSION.own_table("what classes reach", _CACHE)
 
 def reach_of(kinds: Iterable[type], functions: Iterable[Any] = ()) -> Reach:
     """Outside state that the methods of these classes, and these functions, reach. Cached for module-level classes."""
-    roots: tuple[Any, ...] = (*[k for k in dict.fromkeys(kinds) if not of_system(k.__module__)], *functions)
+    roots: tuple[Any, ...] = (*[k for k in dict.fromkeys(kinds) if not is_system_module(k.__module__)], *functions)
     if not all(isinstance(root, type) and "<locals>" not in root.__qualname__ for root in roots):
         return _Explorer(roots).explore()  # not cached: a closure may refer to the model and keep it alive
     key = tuple(map(id, roots))
@@ -221,7 +221,7 @@ class _Explorer:
             return True
         if isinstance(value, type):
             for base in value.__mro__:
-                if not of_system(base.__module__):
+                if not is_system_module(base.__module__):
                     self._classes.setdefault(base, set())
             if kind is not type and kind not in self._classes:
                 self.visit(kind)  # a metaclass that keeps a registry or singletons
@@ -323,7 +323,7 @@ class _Explorer:
 
 
 def _is_outside(module: object) -> bool:
-    return of_system(module) or of_analyzer(module)
+    return is_system_module(module) or is_analyzer_module(module)
 
 
 __all__ = ["Reach", "reach_of"]

@@ -21,8 +21,8 @@ import torch.utils.checkpoint
 
 from cnncost.frontends.torch.compat.modules import CFUNCTIONS
 from cnncost.frontends.torch.compat.ops import NN_FUNCTIONS
-from cnncost.frontends.torch.kinds import ATOMS, of_system
-from cnncost.frontends.torch.known_code import is_of_system
+from cnncost.frontends.torch.kinds import ATOMS, is_system_module
+from cnncost.frontends.torch.known_code import is_system_function
 
 TABLES: tuple[dict[str, Any], ...] = (
     vars(torch), vars(torch.nn.functional), vars(torch.functional), vars(torch.nn), vars(torch.nn.init),
@@ -43,7 +43,7 @@ def is_own(value: Any, within: frozenset[int] = frozenset()) -> bool:
     if kind in _WRAPPERS:
         return all(is_own(each, within) for each in _WRAPPERS[kind](value))
     if kind is FunctionType:
-        if not is_of_system(value):
+        if not is_system_function(value):
             return (
                 str(value.__globals__.get("__name__")).partition(".")[0] == _HERE
             )  # our own: backports for an older torch
@@ -77,7 +77,7 @@ _FIXED = ATOMS | {
 
 
 def _of_system(module: object) -> bool:
-    return of_system(module) or module in {
+    return is_system_module(module) or module in {
         "typing_extensions",
         "pybind11_builtins",
     }  # modules of some base classes of torch

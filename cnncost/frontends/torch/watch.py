@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from cnncost.frontends.torch.iterators import Running, copy_of, is_iterator
-from cnncost.frontends.torch.kinds import ATOMS, of_system, slots
+from cnncost.frontends.torch.kinds import ATOMS, is_system_module, slots
 from cnncost.frontends.torch.states import Drawn, Undo, closes, position, undo_of
 from cnncost.frontends.torch.surroundings import Reach
 from cnncost.frontends.torch.variables import ABSENT, describe, set_value, value_of
@@ -164,7 +164,7 @@ class Watch:
         if type(table) is dict:
             self._table(table, pending)
         names = slots(kind)
-        if names and not of_system(kind.__module__):
+        if names and not is_system_module(kind.__module__):
             self._slots(value, names, pending)
 
     def _note(self, undo: Undo) -> None:
@@ -263,7 +263,7 @@ class Watch:
 def _is_closed(value: Any, kind: type) -> bool:
     """True for an object of Python or torch whose attributes are not watched, as they hold no state of a model."""
     return (
-        of_system(kind.__module__)
+        is_system_module(kind.__module__)
         and not isinstance(value, _OPEN)
         and not kind.__module__.startswith("torch.distributed")
     )
