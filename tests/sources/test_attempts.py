@@ -122,7 +122,7 @@ def test_no_advice_that_can_not_help(function: Any) -> None:
     with pytest.raises((ForwardError, InputError)) as refused:
         cnncost.analyze(_Model(function), X)
     if "ZeroDivisionError" in str(refused.value):
-        assert "if forward is right on tensors with values" in str(refused.value)
+        assert "if forward works on tensors with values" in str(refused.value)
     else:
         assert "--trace" not in str(refused.value)
 

@@ -82,11 +82,11 @@ def parse(value: Any) -> Autocast | None:
 
 def in_force() -> Autocast | None:
     """Return the autocast region around the caller, if any."""
-    device = enabled()
+    device = enabled_device()
     return Autocast(device, torch.get_autocast_dtype(device)) if device is not None else None
 
 
-def enabled() -> str | None:
+def enabled_device() -> str | None:
     """Return the device that autocast is on for, if any. Torch's own check would include our dispatch key."""
     return next((device for device in DEVICES if torch.is_autocast_enabled(device)), None)
 
@@ -132,7 +132,7 @@ class Casting:
 
     def lower(self) -> torch.dtype:
         """Return the dtype that matrix ops run in."""
-        return torch.get_autocast_dtype(enabled() or "cpu")
+        return torch.get_autocast_dtype(enabled_device() or "cpu")
 
     def _caches(self) -> bool:
         if not self._caches_casts or not torch.is_autocast_cache_enabled():
@@ -295,7 +295,7 @@ def _register_kernels() -> list[torch.library.Library]:
 
 def _pad_kernel(op: Any, keys: Any, *args: Any, **kwargs: Any) -> Any:
     """Our kernel of `pad`. Without autograd and casts, record one node, as with autocast off."""
-    if torch.is_grad_enabled() or (enabled() is not None and _pads_by_kernel(args, kwargs)):
+    if torch.is_grad_enabled() or (enabled_device() is not None and _pads_by_kernel(args, kwargs)):
         return op.redispatch(keys & _BELOW, *args, **kwargs)
     with Excluding(_KEYS), BelowAutograd():
         return op(*args, **kwargs)
@@ -310,7 +310,7 @@ def _pads_by_kernel(args: Args, kwargs: Kwargs) -> bool:
 def _kernel(op: Any, by_device: dict[str, Policy], keys: Any, *args: Any, **kwargs: Any) -> Any:
     """Our autocast kernel of an op: if autocast is on, apply the device's policy for it."""
     casting = _running[-1]
-    policy = by_device.get(casting.device) if enabled() is not None else None
+    policy = by_device.get(casting.device) if enabled_device() is not None else None
     if policy is None:
         return op.redispatch(keys & _BELOW, *args, **kwargs)
     with Excluding(_KEYS):  # the ops inside this one are not cast again
@@ -324,7 +324,7 @@ def casts(op: str) -> bool:
 
 def lower_dtype() -> torch.dtype | None:
     """Return the dtype that matrix ops are cast to; None if autocast is off."""
-    return _running[-1].lower() if _running and enabled() is not None else None
+    return _running[-1].lower() if _running and enabled_device() is not None else None
 
 
 def lowered(*values: Any) -> tuple[Any, ...]:

@@ -25,13 +25,15 @@ _VALUES_NEEDED = re.compile(
 )
 _NO_KERNEL = re.compile(r"\w+::\w+.*(?:'Meta' backend|fake impl|no fake|Meta implementation)", re.DOTALL)
 _HIGHER_ORDER = re.compile(r"HigherOrderOperator (\w+)")
+"""Patterns of messages: values of a tensor are needed; an op has no meta kernel; an op takes functions."""
 _READS_SUFFIX = " reads the values of a tensor"
 """Suffix of `running`'s message for an op that reads values; the op's name comes before it."""
 ON_VALUES = "have forward run on values: `cnncost summarize --trace real`, in Python analyze(…, trace='real')"
-_IF_RIGHT = f"if forward is right on tensors with values, {ON_VALUES}"
+_IF_IT_WORKS = f"if forward works on tensors with values, {ON_VALUES}"
 _OURS = str(Path(__file__).parent)
 _TORCH = str(Path(torch.__file__).parent)
 _STANDARD = str(Path(traceback.__file__).parent)
+"""Folders of this front end, of torch and of the standard library."""
 
 
 def reads_values(error: BaseException) -> bool:
@@ -41,7 +43,7 @@ def reads_values(error: BaseException) -> bool:
 
 def without_advice(message: str) -> str:
     """Return the message without the advice to record from real data."""
-    for words in (f"; or {ON_VALUES}", f", or {ON_VALUES}", f"; {_IF_RIGHT}"):
+    for words in (f"; or {ON_VALUES}", f", or {ON_VALUES}", f"; {_IF_IT_WORKS}"):
         message = message.replace(words, "")
     return message
 
@@ -82,7 +84,7 @@ def explain_failure(
     if not path and input_shapes and _BY_KEYS.search(f"{type(error).__name__}: {message}"):
         got, hint = "", f"the model's input was {input_shapes}; {_NESTED_ADVICE}"
     if not hint and not on_values and not isinstance(error, _ALSO_ON_VALUES) and not _ABOUT_SHAPES.search(text):
-        hint = _IF_RIGHT
+        hint = _IF_IT_WORKS
     return ForwardError(f"{place}{at}: {type(error).__name__}: {text}{got}{'; ' + hint if hint else ''}", path)
 
 
