@@ -33,7 +33,7 @@ _ARGUMENTS = ("attn_mask", "attn_bias", "mask")
 _MAX_PAIRS = 1 << 30
 """Maximum number of pairs of a query and a key in a mask that is evaluated."""
 _BITS = tuple(1 << i for i in range(8))
-"""Values of a byte's bits, from the first element that is packed into it on."""
+"""Values of a byte's bits: the first of the elements that it holds is the lowest."""
 
 
 def mask_index(kind: str, arguments: dict[str, Any], operands: TensorArgs) -> int | None:
@@ -71,8 +71,8 @@ class Masks:
         if key not in self._read:
             values = self.values(tensor, tracked)
             self._read[key] = None if values is None else read(values, form, spec["queries"], spec["keys"])
-        if (seen := self._read[key]) is not None:
-            self.by_node[node] = seen
+        if (mask := self._read[key]) is not None:
+            self.by_node[node] = mask
 
     def values(self, tensor: torch.Tensor, tracked: TrackedTensor) -> torch.Tensor | None:
         """Return the values of a registered tensor; None if unknown."""
@@ -132,9 +132,9 @@ def _kept_scores(values: torch.Tensor) -> torch.Tensor:
     if not values.is_floating_point():
         return torch.ones_like(values, dtype=torch.bool)  # integers are added to the scores, and none is minus infinity
     minimal = values == torch.finfo(values.dtype).min
-    finite = ~torch.isneginf(values)
-    row_has_others = (finite & ~minimal).any(-1, keepdim=True) if values.dim() else finite & ~minimal
-    return finite & ~(minimal & row_has_others)
+    kept = ~torch.isneginf(values)
+    row_has_others = (kept & ~minimal).any(-1, keepdim=True) if values.dim() else kept & ~minimal
+    return kept & ~(minimal & row_has_others)
 
 
 def _distinct(tensor: torch.Tensor) -> torch.Tensor:

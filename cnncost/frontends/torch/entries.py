@@ -44,7 +44,7 @@ def by_rule(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Entry
     else:
         recipes = tuple([memos.fresh(*output) for output in outputs_by_rule])
         outputs, types = recipes, tuple([output.sig.type for output in recipes])
-    spec = memos.intern(lower(OpCall(op, arguments, inputs, types, not op.mutable)))
+    spec = memos.intern(lower(OpCall(op, arguments, inputs, types, moves=not op.mutable)))
     return _entry(op, spec, outputs, None, (0,) if op.mutable else (), mask_index(spec.kind, arguments, operands))
 
 
@@ -63,22 +63,22 @@ def of_run(
     types = tuple(map(tensor_type, tensors))
     inputs = tuple(tracked.sig.type for i, (_, tracked) in enumerate(operands) if i not in outs)
     writes = written(op, args, kwargs, operands)
-    silent = [i for i in writes if i not in recipes]  # written to but not returned
-    types += tuple(tensor_type(operands[i][0]) for i in silent)
+    not_returned = [i for i in writes if i not in recipes]
+    types += tuple(tensor_type(operands[i][0]) for i in not_returned)
     # has to run each time: an op that writes to real tensors, and `lift_fresh`, which returns a new constant
     run_for_effect = (
         bool(writes) and all(tracked.sig.real for _, tracked in operands)
     ) or op.schema_name == "aten::lift_fresh"
     reshapes = op.changes_shape or bool(outs) or shape_follows_values(op, operands)
     arguments = op.bind(args, kwargs)
-    call = OpCall(op, arguments, inputs, types, moves or bool(outs))
+    call = OpCall(op, arguments, inputs, types, moves=moves or bool(outs))
     operand_tensors = [tensor for tensor, _ in operands]
     spec = (
         lower_sparse(call, operand_tensors, tensors)
         if any_sparse(operand_tensors) or any_sparse(tensors)
         else lower(call)
     )
-    rerun = run_for_effect or reshapes or bool(silent) or bool(runner.data) or not tensors or None in recipes
+    rerun = run_for_effect or reshapes or bool(not_returned) or bool(runner.data) or not tensors or None in recipes
     outputs = None if rerun else tuple(recipe for recipe in recipes if recipe is not None)
     return _entry(op, memos.intern(spec), outputs, template, writes, mask_index(spec.kind, arguments, operands), outs)
 
