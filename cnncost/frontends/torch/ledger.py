@@ -24,7 +24,7 @@ _STRIDED = torch.strided
 
 
 class TensorTable:
-    """Values and storages of one recording. `clock` is the index of the current node."""
+    """Values and storages of one recording. `clock`: the current node's index; `tracked`: entries by tensor `id`."""
 
     def __init__(self) -> None:
         self.values: list[Value] = []
@@ -49,15 +49,15 @@ class TensorTable:
             self._alive.append(tensor)
         if is_strided := tensor.layout is _STRIDED:
             storage = tensor.untyped_storage()
-            identity, nbytes = identity_of(storage), storage.nbytes()
+            key, nbytes = identity_of(storage), storage.nbytes()
         else:
-            identity, nbytes = storage_key(tensor), storage_bytes(tensor)
+            key, nbytes = storage_key(tensor), storage_bytes(tensor)
             if tensor.layout in sparse.LAYOUTS:
                 nbytes += sparse.stored(tensor)[1]
-        block = self._by_key.get(identity)
+        block = self._by_key.get(key)
         if block is None:
             block = StorageRecord(len(self._blocks), nbytes, None, data is not None, role)
-            self._by_key[identity] = block
+            self._by_key[key] = block
             self._blocks.append(block)
             if not is_strided:
                 self._add_indices(tensor, block)
@@ -124,10 +124,10 @@ class TensorTable:
         if tensor.layout not in sparse.LAYOUTS:
             return
         for index in sparse.parts(tensor)[1:]:
-            identity = storage_key(index)
+            key = storage_key(index)
             if source is not None:
-                self._by_key.setdefault(identity, source)
-            elif identity not in self._by_key:
+                self._by_key.setdefault(key, source)
+            elif key not in self._by_key:
                 block = StorageRecord(
                     len(self._blocks), storage_bytes(index), self.clock, not is_meta(index), "activation"
                 )
@@ -196,8 +196,8 @@ class TensorTable:
 
         Tensors on it are stale until one of them is written to, as after any write.
         """
-        identity = identity_of(storage)
-        old, nbytes = self._by_key.get(identity), storage.nbytes()
+        key = identity_of(storage)
+        old, nbytes = self._by_key.get(key), storage.nbytes()
         if old is None or nbytes == old.nbytes:
             return
         block = StorageRecord(len(self._blocks), nbytes, self.clock, False, old.use)
@@ -206,10 +206,10 @@ class TensorTable:
         old.died = max(self.clock - 1, old.born or 0)
         if old.ref is not None:
             block.ref, block.ref.block, old.ref = old.ref, block, None
-        self._by_key[identity] = block
-        for key, tracked in self.tracked.items():
+        self._by_key[key] = block
+        for tensor_id, tracked in self.tracked.items():
             if tracked.block is old:
-                self.tracked[key] = tracked._replace(block=block)
+                self.tracked[tensor_id] = tracked._replace(block=block)
 
     def rewrite(self, tensor: torch.Tensor, old: TrackedTensor, data: torch.Tensor) -> TrackedTensor:
         """Register the new value of a tensor without data after an in-place op; `data` holds its elements."""
