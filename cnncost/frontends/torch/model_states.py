@@ -1,4 +1,4 @@
-"""Notices that a model has changed between two steps of a loop, so that its cost has to be analyzed anew."""
+"""Detect that a model has changed between two steps of a loop, so that its cost has to be analyzed again."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from cnncost.frontends.torch.kinds import LAZY
 class ModelStates:
     """Numbers the states of a model in which its cost may differ.
 
-    A state is which modules the model has and in which mode, the shapes of its parameters, and which of them require a
-    gradient. One that comes back (a discriminator that is frozen in every other step) has the number that it had. Other
-    attributes are not compared: most that change while a model is trained, such as counters, change no cost.
+    A state consists of the model's modules and their modes, the shapes of its parameters, and whether each requires a
+    gradient. A state that recurs (a discriminator is frozen in every other step) keeps its number. Other attributes are
+    not compared: most that change during training, such as counters, don't affect the cost.
 
     Args:
         model: the model.
@@ -29,34 +29,36 @@ class ModelStates:
         self._model = model
         self._numbers: dict[Hashable, int] = {}
         self._structures: dict[Hashable, tuple[int, list[ref[nn.Module]]]] = {}
-        self._fresh = count()
+        self._new_numbers = count()
         self._read()
 
     def current(self) -> int:
-        """Return the number of the model's present state, in less than 1 µs for each module."""
-        if sum(map(len, self._tables)) != len(self._entries) or not all(map(is_, self._present(), self._entries)):
+        """Return the number of the model's present state, in less than 1 µs per module."""
+        same_number = sum(map(len, self._tables)) == len(self._entries)
+        if not same_number or not all(map(is_, self._present_entries(), self._entries)):
             self._read()
-        modes, trained = tuple(map(_MODE, self._modules)), tuple(map(_REQUIRES_GRAD, self._parameters))
-        state = (self._structure, modes, trained, tuple(map(_SIZE, self._parameters)))
+        modes, requires_grad = tuple(map(_MODE, self._modules)), tuple(map(_REQUIRES_GRAD, self._parameters))
+        state = (self._structure, modes, requires_grad, tuple(map(_SIZE, self._parameters)))
         return self._numbers.setdefault(state, len(self._numbers))
 
-    def _present(self) -> list[Any]:
-        return [entry for table in self._filled for entry in table.values()]
+    def _present_entries(self) -> list[Any]:
+        return [entry for table in self._nonempty_tables for entry in table.values()]
 
     def _read(self) -> None:
+        """Read the model's structure: its modules and parameters, and the tables that hold them, to detect changes."""
         self._modules = list(self._model.modules())
-        plain = [module for module in self._modules if type(module) not in SCRIPTED]  # those can't be changed
-        self._tables = [table for module in plain for table in (children_of(module), tables_of(module)[0])]
-        self._filled = [table for table in self._tables if table]
-        self._entries = self._present()
+        changeable = [module for module in self._modules if type(module) not in SCRIPTED]
+        self._tables = [table for module in changeable for table in (children_of(module), tables_of(module)[0])]
+        self._nonempty_tables = [table for table in self._tables if table]
+        self._entries = self._present_entries()
         named = list(self._model.named_parameters(remove_duplicate=False))
-        self._parameters = [each for _, each in named if type(each) not in LAZY]
-        shapes = tuple((name, None if type(each) in LAZY else tuple(each.shape)) for name, each in named)
+        self._parameters = [parameter for _, parameter in named if type(parameter) not in LAZY]
+        shapes = tuple((name, None if type(p) in LAZY else tuple(p.shape)) for name, p in named)
         key = (*map(id, self._modules), *shapes)
-        known = self._structures.get(key)
-        if known is None or any(held() is None for held in known[1]):  # ids are used again
-            known = self._structures[key] = (next(self._fresh), list(map(ref, self._modules)))
-        self._structure = known[0]
+        entry = self._structures.get(key)
+        if entry is None or any(reference() is None for reference in entry[1]):  # ids of freed modules are reused
+            entry = self._structures[key] = (next(self._new_numbers), list(map(ref, self._modules)))
+        self._structure = entry[0]
 
 
 _MODE = attrgetter("training")
