@@ -137,7 +137,7 @@ json.dump({
         "values": [older.totals.runs, *{each.runs for each in older.modules}, older.totals.intensity],
         "again": Report.from_json(older.to_json()) == older,
         "refused": [
-            refused(lambda: document.to_text(older, by="layer", asked=Ranking("runs"))),
+            refused(lambda: document.to_text(older, by="layer", requested=Ranking("runs"))),
             refused(lambda: QUANTITIES["runs_per_flop"].read(older, older.modules[0], "<="))],
     },
     "loose": [sorted(LOOSE), *[QUANTITIES[name].grows for name in ("flops_per_param", "intensity", "idle")]],
