@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from time import process_time
 from typing import TYPE_CHECKING, Any
 
 from cnncost.errors import CnncostError, InputError
@@ -40,6 +39,8 @@ class Sample:
         run_on: the data that forward ran on in a real run; else empty.
         untrained: why there is no training step, if one was requested.
         notes: the Report's notes.
+        work: how much there was to analyze: ops, and a million MACs of a real run as one op. Not a time, so that which
+            sizes are tried, and with it the law, does not depend on how busy the machine is.
     """
 
     totals: dict[str, int]
@@ -50,6 +51,7 @@ class Sample:
     run_on: str = ""
     untrained: str = ""
     notes: tuple[str, ...] = ()
+    work: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class Sampler:
         )
         self.title = resolved.title
         self._known: dict[tuple[Point, bool], Sample | Failure] = {}
-        self._seconds: dict[Point, float] = {}
+        self._work: dict[Point, int] = {}
 
     @property
     def base(self) -> Point:
@@ -133,21 +135,21 @@ class Sampler:
         return known
 
     def _tried(self, point: Point, full: bool) -> Sample | Failure:
-        reason, start = "", process_time()
+        reason = ""
         for training in (True, False) if full and self._training else (False,):
             try:
                 found = self._analyzed(point, full, training)
             except CnncostError as error:
                 reason, path = str(error).splitlines()[0], getattr(error, "path", "")
             else:
-                self._seconds[point] = process_time() - start
+                self._work[point] = found.work
                 return replace(found, untrained=reason)
         return Failure(reason, path)
 
     def slow(self, point: Point) -> bool:
-        """Return whether an analysis took much longer than others, as if forward loops over a size."""
-        usual = sorted(self._seconds.values())[len(self._seconds) // 2]
-        return self._seconds.get(point, 0.0) > max(_SLOW, _TIMES * usual)
+        """Return whether an analysis had much more to do than others, as if forward loops over a size."""
+        usual = sorted(self._work.values())[len(self._work) // 2]
+        return self._work.get(point, 0) > max(_MUCH, _TIMES * usual)
 
     def first(self) -> Sample:
         """Return the costs at the base, in full. Raises CnncostError as `analyze` does."""
@@ -205,8 +207,10 @@ class Sampler:
 
 _MAX_REAL_GROWTH = 4
 """Maximum growth of a size by default in real runs, which take time and memory."""
-_SLOW, _TIMES = 0.25, 4
-"""An analysis is slow if it takes more than these seconds, and so many times the median."""
+_MUCH, _TIMES = 4000, 4
+"""An analysis is slow if it has more ops than this (about a quarter of a second), and so many times the median."""
+_MACS_AS_OP = 10**6
+"""Multiply-accumulates of a real run that take about as long as analyzing an op."""
 _MAX_BUILT = 8
 """Maximum number of built models that are cached if a keyword of the factory varies."""
 
@@ -297,4 +301,6 @@ def _sample(report: Report, full: bool) -> Sample:
         if memory.figures.activations is not None:
             totals["activations"] = memory.figures.activations
     outputs = tuple((row.label, row.output_shapes) for row in report.layers)
-    return Sample(totals, layers, outputs, timelines, bounds, run_on=report.run_on, notes=report.notes)
+    graphs = [graph for graph in (report.graph, report.training) if graph is not None]
+    work = sum(len(graph.nodes) for graph in graphs) + (total.macs // _MACS_AS_OP if report.run_on else 0)
+    return Sample(totals, layers, outputs, timelines, bounds, run_on=report.run_on, notes=report.notes, work=work)
