@@ -79,6 +79,13 @@ def browser():
         chromium.close()
 
 
+# Charts are drawn once their size is known: by an observer, after the first frame, and in the frame that it requests.
+FRAMES = """() => new Promise(done => {
+    const wait = frames => requestAnimationFrame(() => frames > 1 ? wait(frames - 1) : done());
+    wait(3);
+})"""
+
+
 class Opened:
     """Pages that a test has opened, and what went wrong in them."""
 
@@ -86,8 +93,11 @@ class Opened:
         self.browser, self.folder = browser, folder
         self.contexts, self.wrong = [], []
 
-    def __call__(self, text, width=1280, height=900, **context):
-        """A page with this text; `context` is Playwright's, such as color_scheme="dark"."""
+    def __call__(self, text, width=1280, height=900, drawn=True, **context):
+        """A page with this text, with its charts unless `drawn` is False or scripts are off.
+
+        `context` is Playwright's, such as color_scheme="dark".
+        """
         file = self.folder / f"page{len(self.contexts)}.html"
         file.write_text(text, encoding="utf-8")
         made = self.browser.new_context(viewport={"width": width, "height": height}, **context)
@@ -98,6 +108,8 @@ class Opened:
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
         page.on("request", lambda asked: asked.url.startswith(("file:", "blob:")) or self.wrong.append(asked.url))
         page.goto(file.as_uri())
+        if drawn and context.get("java_script_enabled", True):
+            page.evaluate(FRAMES)
         return page
 
 
