@@ -13,7 +13,10 @@ import cnncost
 from tests.frontends.test_training import measured
 from tests.oracles.allocations import peaks, training_peak
 
-pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN"),
+    pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN"),  # from torch.backends.mkldnn.flags
+]
 
 LAYERS = {
     "LSTM": lambda: nn.LSTM(16, 32),
@@ -95,6 +98,39 @@ def test_sequences_of_one_length(name, batch_first):
     layer.batch_first = batch_first
     model, x = Plain(layer), of(layer, 12)
     assert predicted_peaks(model, x) == pytest.approx(measured_peaks(model, x), rel=0.0005)
+
+
+@pytest.mark.parametrize("build", [Plain, lambda layer: Packed(layer, LENGTHS[0])], ids=["plain", "packed"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_without_onednn(name, build):
+    """Between two analyses with it, so that neither takes from memory what the other found."""
+    layer = LAYERS[name]()
+    model, x = build(layer), of(layer, 12)
+    before = predicted_peaks(model, x)
+    with torch.backends.mkldnn.flags(enabled=False):
+        assert predicted_peaks(model, x) == pytest.approx(measured_peaks(model, x), rel=0.002)
+    assert predicted_peaks(model, x) == before
+
+
+class OnAndOff(nn.Module):
+    """Two equal layers, the second one without oneDNN."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.LSTM(16, 16), nn.LSTM(16, 16)
+
+    def forward(self, x):
+        y = self.first(x)[0]
+        with torch.backends.mkldnn.flags(enabled=False):
+            return self.second(y)[0]
+
+
+def test_forward_switches_onednn_off():
+    model, x = OnAndOff(), torch.randn(12, 4, 16)
+    assert predicted_peaks(model, x) == pytest.approx(measured_peaks(model, x), rel=0.002)
+    with torch.backends.mkldnn.flags(enabled=False):
+        assert predicted_peaks(model, x) == pytest.approx(measured_peaks(model, x), rel=0.002)
+    assert torch.backends.mkldnn.enabled
 
 
 @pytest.mark.parametrize("name", ["GRU", "RNN", "LSTM with projections", "LSTM in float64"])

@@ -36,6 +36,11 @@ RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 """C++ functions of `torch` that recurrent modules call."""
 
 
+def onednn_is_on() -> bool:
+    """Return True unless the user has switched oneDNN off. Without it a CPU runs an LSTM step by step."""
+    return bool(torch.backends.mkldnn.enabled)
+
+
 def fused_recurrent(
     name: str, original: Callable[..., Any], thread: int, on_cpu: Callable[[torch.Tensor], bool]
 ) -> Callable[..., Any]:
@@ -51,14 +56,15 @@ def fused_recurrent(
         on_cpu: whether a tensor represents one on the CPU.
     """
     unfused = _in_steps(name, original, thread, on_cpu)
-    return _fused_lstm(original, unfused, thread) if name == "lstm" else unfused
+    return _fused_lstm(original, unfused, thread, on_cpu) if name == "lstm" else unfused
 
 
 def _fused_lstm(
-    original: Callable[..., Results], unfused: Callable[..., Results], thread: int
-) -> Callable[..., Results]:
+    original: Callable[..., Results], unfused: Callable[..., Results], thread: int,
+    on_cpu: Callable[[torch.Tensor], bool],
+) -> Callable[..., Results]:  # fmt: skip
     def lstm(*args: Any) -> Results:
-        if get_ident() != thread:
+        if get_ident() != thread or (not onednn_is_on() and on_cpu(args[0])):
             return unfused(*args)
         if torch.is_grad_enabled() and (given := _of_one_length(args)) is not None:
             y, *last = lstm(*given)
@@ -77,9 +83,10 @@ def _fused_lstm(
 
 def parts(name: str, *args: Any) -> Any:
     """Return a layer's result, computed by the ops that a CPU runs without autograd; None to let torch compute it."""
-    if name == "lstm" and _fits(*args):
+    fused = name == "lstm" and onednn_is_on()
+    if fused and _fits(*args):
         return _by_layers(partial(_kernel, save_workspace=False), *args)
-    if name == "lstm" and (given := _of_one_length(args)) is not None:
+    if fused and (given := _of_one_length(args)) is not None:
         y, *last = _by_layers(partial(_kernel, save_workspace=False), *given)
         return y.flatten(0, 1), *last
     return step_by_step(name, *args)
