@@ -17,12 +17,12 @@ from cnncost.errors import GraphError
 from cnncost.masks import Mask, check
 from cnncost.placed import Placement, check_placement
 from cnncost.reprs import line
-from cnncost.runs import Failure, RealRun
+from cnncost.runs import Failure, FusedNodes, RealRun, check_fused
 from cnncost.tensor_types import ITEM_BYTES, Shape, SparseType, TensorType
 
 __all__ = [
-    "ITEM_BYTES", "SOURCE_ROLES", "Attr", "Call", "Failure", "Graph", "Node", "OpSpec", "Owned", "Phase", "Placement",
-    "RealRun", "Role", "Scope", "Shape", "SparseType", "Storage", "TensorType", "Use", "Value", "verify",
+    "ITEM_BYTES", "SOURCE_ROLES", "Attr", "Call", "Failure", "FusedNodes", "Graph", "Node", "OpSpec", "Owned", "Phase",
+    "Placement", "RealRun", "Role", "Scope", "Shape", "SparseType", "Storage", "TensorType", "Use", "Value", "verify",
 ]  # fmt: skip
 
 Role: TypeAlias = Literal["input", "parameter", "buffer", "constant", "activation"]
@@ -192,6 +192,7 @@ class Graph:
         undeclared: value ids of parameters that may be constants, because the model file does not say what was
             trained: no op takes them as its weight. They may be biases or scales, but also tables or masks.
         placement: set if the model is on several devices.
+        fused: nodes that torch runs as one kernel, with the memory that this needs.
     """
 
     values: tuple[Value, ...]
@@ -208,6 +209,7 @@ class Graph:
     failed: Failure | None = None
     undeclared: tuple[int, ...] = ()
     placement: Placement | None = None
+    fused: tuple[FusedNodes, ...] = ()
 
     def __repr__(self) -> str:
         """One line with counts; a dataclass's own `repr` would print every node."""
@@ -237,6 +239,7 @@ def verify(graph: Graph) -> Graph:
     _verify_storages(graph)
     check(graph.masks, len(graph.nodes))
     check_placement(graph.placement, len(graph.storages))
+    check_fused(graph.fused, len(graph.nodes))
     return graph
 
 

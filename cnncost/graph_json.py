@@ -10,6 +10,7 @@ from cnncost.graph import (
     Attr,
     Call,
     Failure,
+    FusedNodes,
     Graph,
     Node,
     OpSpec,
@@ -58,6 +59,7 @@ def to_json(graph: Graph) -> str:
             **({"failed": graph.failed} if graph.failed is not None else {}),
             **({"undeclared": graph.undeclared} if graph.undeclared else {}),
             **({"placement": graph.placement} if graph.placement is not None else {}),
+            **({"fused": graph.fused} if graph.fused else {}),
         }
     )
 
@@ -111,12 +113,18 @@ def _graph(data: dict[str, Any]) -> Graph:
         failed=_failed(data["failed"]) if "failed" in data else None,
         undeclared=tuple(data.get("undeclared", ())),
         placement=Placement(*map(tuple, data["placement"])) if "placement" in data else None,
+        fused=tuple(map(_fused, data.get("fused", ()))),
     )
 
 
 def _real(data: list[Any]) -> RealRun:
     inputs, nodes, *rest = data
     return RealRun(inputs, tuple(nodes), *rest)
+
+
+def _fused(data: list[Any]) -> FusedNodes:
+    first, last, kernel, sizes = data
+    return FusedNodes(first, last, kernel, tuple((name, size) for name, size in sizes))
 
 
 def _failed(data: list[Any]) -> Failure:

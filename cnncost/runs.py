@@ -1,8 +1,11 @@
-"""Marks of a Graph: that it was recorded on real data, or that forward failed."""
+"""Marks of a Graph: recorded on real data, forward failed, or nodes that torch runs as one kernel."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from cnncost.errors import GraphError
 
 
 class RealRun(NamedTuple):
@@ -33,3 +36,28 @@ class Failure(NamedTuple):
 
     call: int
     calls: tuple[int, ...]
+
+
+class FusedNodes(NamedTuple):
+    """Consecutive nodes that torch runs as one kernel where nothing needs gradients; it holds tensors of its own.
+
+    Attributes:
+        first, last: indices of the first and the last node.
+        kernel: `attention` or `layer`, of an encoder.
+        sizes: what the kernel's memory depends on, by name (`cnncost.ops.encoder_memory`).
+    """
+
+    first: int
+    last: int
+    kernel: str
+    sizes: tuple[tuple[str, int | None], ...]
+
+
+def check_fused(fused: Sequence[FusedNodes], nodes: int) -> None:
+    """Raise GraphError unless the groups are in order, don't overlap, and lie within `nodes` nodes."""
+    end = -1
+    for first, last, kernel, _ in fused:
+        if not end < first <= last < nodes:
+            raise GraphError(f"fused nodes {first} to {last} ({kernel}): expected groups in order, apart, and within "
+                             f"{nodes} nodes")  # fmt: skip
+        end = last

@@ -7,7 +7,20 @@ import pytest
 import torch
 
 from cnncost.errors import GraphError
-from cnncost.graph import ITEM_BYTES, Call, Graph, Node, OpSpec, Owned, Scope, Storage, TensorType, Value, verify
+from cnncost.graph import (
+    ITEM_BYTES,
+    Call,
+    FusedNodes,
+    Graph,
+    Node,
+    OpSpec,
+    Owned,
+    Scope,
+    Storage,
+    TensorType,
+    Value,
+    verify,
+)
 from tests.versions import facts
 
 X, W, Y = TensorType((2, 3), "float32"), TensorType((4, 3), "float32"), TensorType((2, 4), "float32")
@@ -64,6 +77,7 @@ RIGHT = [
     ),
     pytest.param(with_field("storages", 3, died=1), id="a storage that lives for the op that makes it, and no longer"),
     pytest.param(with_field("values", 3, storage=2), id="two values on one storage"),
+    pytest.param(lambda: replace(drawn(), fused=(FusedNodes(0, 1, "layer", ()),)), id="both nodes as one kernel"),
 ]
 
 
@@ -179,6 +193,18 @@ BROKEN = [
     pytest.param(lambda: replace(drawn(), nodes=()), "output value 3", id="an output that no node makes"),
     pytest.param(lambda: replace(drawn(), inputs=(9,)), "9", id="an input that does not exist"),
     pytest.param(lambda: replace(drawn(), inputs=(-1,)), "-1", id="an input before the first value"),
+    # nodes that run as one kernel
+    pytest.param(
+        lambda: replace(drawn(), fused=(FusedNodes(1, 2, "layer", ()),)), "nodes 1 to 2", id="a kernel beyond the end"
+    ),
+    pytest.param(
+        lambda: replace(drawn(), fused=(FusedNodes(1, 0, "layer", ()),)), "nodes 1 to 0", id="a kernel of no nodes"
+    ),
+    pytest.param(
+        lambda: replace(drawn(), fused=(FusedNodes(0, 1, "layer", ()), FusedNodes(1, 1, "attention", ()))),
+        "nodes 1 to 1 (attention)",
+        id="a node in two kernels",
+    ),
 ]
 
 

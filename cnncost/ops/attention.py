@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from cnncost.graph import OpSpec
+from cnncost.ops.encoder_memory import attention_scratch, layer_scratch
 from cnncost.ops.kinds import Types, kind, one, rest
 from cnncost.ops.pointwise import FLOPS
 from cnncost.ops.reduce import SOFTMAX_FLOPS
@@ -69,6 +70,7 @@ def _core(
     inputs=(one("query", 3), one("key", 3), one("value", 3), rest("weights, biases and mask")),
     attributes=MULTI_HEAD,
     reach="mixing.mha",
+    scratch=attention_scratch,
 )
 def multi_head(spec: OpSpec) -> Cost:
     """Fused multi-head attention: B·L·(3·D²) + attention + B·L·D² MACs.
@@ -96,13 +98,14 @@ def _multi_head(spec: OpSpec) -> tuple[Term, ...]:
 @kind(
     "encoder_layer",
     inputs=(one("src", 3), rest("weights, biases and mask")),
-    attributes={**MULTI_HEAD, "ffn": int, "activation": Literal["relu", "gelu"]},
+    attributes={**MULTI_HEAD, "ffn": int, "activation": Literal["relu", "gelu"], "norm_first": bool},
     reach="mixing.encoder_layer",
+    scratch=layer_scratch,
 )
 def encoder_layer(spec: OpSpec) -> Cost:
     """Fused transformer encoder layer: multi-head attention + 2·B·L·D·F MACs, two norms, two residual sums.
 
-    Attributes: as for `mha`, plus ffn F, activation. Same count as the unfused layer.
+    Attributes: as for `mha`, plus ffn F, activation, norm_first. Same count as the unfused layer.
     """
     b, length, d, f = spec["batch"], spec["queries"], spec["width"], spec["ffn"]
     tokens: tuple[str | int, ...] = ("B", b, "L", length)

@@ -15,6 +15,7 @@ from cnncost.errors import ForwardError, InputError
 from cnncost.frontends.torch.compat.autograd import below_transforms, is_inside_transform, next_number
 from cnncost.frontends.torch.compat.modules import CALL_PLACE, CFUNCTIONS, SCRIPTED, children_of, tables_of
 from cnncost.frontends.torch.custom import CustomCalls
+from cnncost.frontends.torch.encoders import noting_fused
 from cnncost.frontends.torch.fused_lstm import RECURRENT, fused_recurrent
 from cnncost.frontends.torch.guard import Draws
 from cnncost.frontends.torch.inputs import Inputs
@@ -107,8 +108,7 @@ class Tracker:
         scopes = self._last
         if len(scopes) != len(self.scopes) or [*map(_COUNT_OF, scopes)] != self._counts:
             scopes = tuple([Scope(*s[:4], count) for s, count in zip(self.scopes, self._counts, strict=True)])
-        calls = [Call(*begun, outputs) for begun, outputs in zip(self._begun, self._outputs, strict=True)]
-        return scopes, tuple(calls)
+        return scopes, tuple([Call(*call, made) for call, made in zip(self._begun, self._outputs, strict=True)])
 
     def path(self, call: int) -> str:
         """Return the module path of a call."""
@@ -121,15 +121,15 @@ class Tracker:
     def patches(self) -> list[Patch]:
         """Return patches that record calls, keep the values of literal tensors, and run recurrent layers by kernels."""
         custom = CustomCalls(self.recorder, self.recorder.on_values)
+        call = noting_fused(custom.module_call(getattr(*CALL_PLACE)), self.recorder, self._thread)
         patches = [
-            Patch(*CALL_PLACE, self._recorded_call(custom.module_call(getattr(*CALL_PLACE))), _WHY_CALLS),
+            Patch(*CALL_PLACE, self._recorded_call(call), _WHY_CALLS),
             Patch(torch, "tensor", self._literal(torch.tensor), _WHY_LITERALS),
             Patch(torch, "as_tensor", self._literal(torch.as_tensor), _WHY_LITERALS),
         ]
         if self.trail is not None or self.recorder.casting is not None:  # memory depends on the ops inside
-            on_cpu = self.recorder.on_cpu
             for name in RECURRENT:
-                layer = fused_recurrent(name, getattr(CFUNCTIONS, name), self._thread, on_cpu)
+                layer = fused_recurrent(name, getattr(CFUNCTIONS, name), self._thread, self.recorder.on_cpu)
                 patches.append(Patch(CFUNCTIONS, name, layer, _WHY_RECURRENT))
         return patches + custom.functions()
 

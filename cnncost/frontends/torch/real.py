@@ -291,11 +291,11 @@ def _run(
         failure.recorded = so_far(tracker, inputs, entered, recorder.run_of(source, tracker, draws))
         raise failure from error
     scopes, calls = tracker.finish()
-    graph = Graph(
+    return verify(Graph(
         tuple(ledger.values), tuple(recorder.nodes), scopes, calls, ledger.storages(), entered, outputs,
-        recorder.run_of(source, tracker, draws), inputs.examples, inputs.notes, tuple(recorder.masks.by_node.items()),
-    )  # fmt: skip
-    return verify(graph)
+        recorder.run_of(source, tracker, draws), inputs.examples, (*inputs.notes, *recorder.notes),
+        tuple(recorder.masks.by_node.items()), fused=tuple(recorder.fused),
+    ))  # fmt: skip
 
 
 def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple[Inputs, str]:

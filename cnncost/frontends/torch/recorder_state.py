@@ -21,7 +21,7 @@ from cnncost.frontends.torch.protocols import CallAttributor
 from cnncost.frontends.torch.running import REAL_LIMIT, Runner, has_data
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.types import tensor_type
-from cnncost.graph import Node, OpSpec, Phase
+from cnncost.graph import FusedNodes, Node, OpSpec, Phase
 
 _CPU = torch.device("cpu")
 
@@ -66,6 +66,11 @@ class RecorderState(TorchDispatchMode):
         """Numbers to return in turn for unknown values; empty: reading an unknown value raises."""
         self.guesses = False
         """Whether such a number was read."""
+        self.fuses_encoders = bool(torch.backends.mha.get_fastpath_enabled())
+        """Whether the user lets torch run encoder layers as one kernel. Recordings turn that off (`guard.py`)."""
+        self.fused: list[FusedNodes] = []
+        self.notes: list[str] = []
+        """Remarks on how the recording differs from a real run."""
         self.masks = Masks()
         if skeleton is not None:
             self.masks.sources.append(skeleton.tensors)

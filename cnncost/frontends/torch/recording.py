@@ -225,8 +225,9 @@ class _Run:
             scopes, calls = self._tracker.finish()
             return Graph(
                 tuple(recorder.ledger.values), tuple(recorder.nodes), scopes, calls, storages, input_values, outputs,
-                chance, inputs.examples, inputs.notes, tuple(recorder.masks.by_node.items()),
+                chance, inputs.examples, (*inputs.notes, *recorder.notes), tuple(recorder.masks.by_node.items()),
                 placement=placement_of(recorder.ledger, self._home) if self._appearance.several else None,
+                fused=tuple(recorder.fused),
             )  # fmt: skip
         except BaseException as error:
             if isinstance(error, CnncostError):

@@ -56,6 +56,12 @@ INITIAL_FILL_PLACES = tuple(
 )
 """The functions by which `torch.nn.init` finally fills a tensor, under `no_grad`."""
 
+has_one_width: Callable[[nn.MultiheadAttention], bool] = attrgetter("_qkv_same_embed_dim")
+"""Whether queries, keys and values have one width, so that one weight projects them all."""
+
+FORWARD_HOOKS: Callable[[nn.Module], tuple[Any, Any]] = attrgetter("_forward_hooks", "_forward_pre_hooks")
+"""A module's own hooks around forward, by handle."""
+
 any_global_hook: Callable[[], bool] = nn.modules.module._has_any_global_hook
 """Whether a global module hook (one that runs for every module) is registered."""
 

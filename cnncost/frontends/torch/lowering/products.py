@@ -192,7 +192,7 @@ def encoder_layer(call: OpCall) -> Lowered:
         "batch": batch, "queries": length, "keys": length, "width": width, "heads": call["num_heads"],
         "mask": call["mask"] is not None, "ffn": call["ffn_weight_1"].shape[0],
         "activation": "gelu" if call["use_gelu"] else "relu", "weights": False, "average": False,
-        "mask_type": call["mask_type"],
+        "mask_type": call["mask_type"], "norm_first": bool(call["norm_first"]),
     }  # fmt: skip
     return "encoder_layer", attrs
 

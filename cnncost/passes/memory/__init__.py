@@ -14,6 +14,7 @@ from typing import NamedTuple
 from cnncost.graph import Graph, Phase, Storage
 from cnncost.ops import cost_of
 from cnncost.ops.scratch import is_known, scratch_of
+from cnncost.passes.memory.fused import fused_scratch, without_fused
 from cnncost.reprs import line
 
 USES = ("parameters", "buffers", "inputs", "constants", "gradients", "optimizer state", "activations", "temporaries")
@@ -148,9 +149,10 @@ def memory(graph: Graph, block: int = 1, device: int | None = None) -> Memory:
         block: size that the allocator rounds up to: 512 for CUDA's, 1 for no rounding.
         device: index of the device whose memory is asked for, of a model on several; None: the sum over all.
     """
-    sizes = [
+    allocated = [
         -(-s.nbytes // block) * block if here else 0 for s, here in zip(graph.storages, _on(graph, device), strict=True)
     ]
+    sizes = without_fused(graph, allocated)
     deaths = [storage.died for storage in graph.storages]
     scratch = _scratch(graph, device)
     timeline = _timeline(graph, sizes, deaths, scratch)
@@ -170,7 +172,7 @@ def memory(graph: Graph, block: int = 1, device: int | None = None) -> Memory:
         ideal_peak=max(_timeline(graph, sizes, _last_uses(graph), scratch), default=sum(sizes)),
         timeline=timeline,
         phases=phases,
-        by_call=_by_call(graph, sizes, kinds, forward),
+        by_call=_by_call(graph, allocated, kinds, forward),
         sizes=tuple(sizes),
         kinds=tuple(kinds),
         unseen=_unseen(graph),
@@ -194,6 +196,7 @@ def _scratch(graph: Graph, device: int | None = None) -> dict[int, int]:
     """Return the temporary bytes of each node that has some, by node index; with `device`, of nodes that run there."""
     by_spec = {id(spec): scratch_of(spec) for spec in graph.specs}
     by_node = {i: nbytes for i, node in enumerate(graph.nodes) if (nbytes := by_spec.get(id(node.spec), 0))}
+    by_node.update(fused_scratch(graph))
     if device is None or graph.placement is None:
         return by_node
     return {i: nbytes for i, nbytes in by_node.items() if _runs_on(graph, i) == device}

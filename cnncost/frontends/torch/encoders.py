@@ -1,0 +1,149 @@
+"""Encoder layers that torch runs as one kernel where nothing needs gradients, and the memory of this kernel.
+
+They are recorded op by op, as the kernel hides its parts. On a CPU it holds the scores of all heads at once, which
+attention on its own doesn't, and frees other tensors earlier, so that a Graph marks the nodes that it stands for.
+
+The conditions are those in `forward` of nn.MultiheadAttention and nn.TransformerEncoderLayer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import get_ident
+from typing import Any, TypeAlias
+
+import torch
+from torch import nn
+
+from cnncost.frontends.torch.autocast import lower_dtype
+from cnncost.frontends.torch.compat.modules import FORWARD_HOOKS, has_one_width
+from cnncost.frontends.torch.recorder import Recorder
+from cnncost.graph import FusedNodes
+
+Kernel: TypeAlias = "tuple[str, dict[str, int | None]]"
+"""A kernel's name and sizes, as in FusedNodes."""
+
+
+def noting_fused(call: Callable[..., Any], recorder: Recorder, thread: int) -> Callable[..., Any]:
+    """Return a function that calls a module by `call`, and notes the nodes of a layer that runs as one kernel.
+
+    Only calls in `thread`, which records, are noted.
+    """
+    outer = False
+
+    def run(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        nonlocal outer
+        kernel_of = _LAYERS.get(getattr(type(module), "forward", None))
+        if kernel_of is None or outer or get_ident() != thread or recorder.phase != "forward":
+            return call(module, *args, **kwargs)
+        kernel = _kernel(kernel_of, module, args, kwargs, recorder) if recorder.fuses_encoders else None
+        if kernel is None:
+            return call(module, *args, **kwargs)
+        outer, first = True, len(recorder.nodes)
+        try:
+            result = call(module, *args, **kwargs)
+        finally:
+            outer = False
+        if len(recorder.nodes) > first:
+            name, sizes = kernel
+            recorder.fused.append(FusedNodes(first, len(recorder.nodes) - 1, name, tuple(sizes.items())))
+        return result
+
+    return run
+
+
+def _kernel(
+    kernel_of: Callable[..., Kernel | None], module: nn.Module, args: Any, kwargs: Any, recorder: Recorder
+) -> Kernel | None:
+    """Return the kernel of a layer; None if the layer runs op by op."""
+    x = args[0] if args else kwargs.get("query", kwargs.get("src"))
+    if not isinstance(x, torch.Tensor) or x.dim() != 3 or x.is_nested or not x.numel() or not recorder.on_cpu(x):
+        return None
+    if module.training or lower_dtype() is not None or "forward" in vars(module):
+        return None
+    if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *module.parameters())):
+        return None
+    try:
+        return kernel_of(module, recorder, *args, **kwargs)
+    except (AttributeError, TypeError):  # wrong arguments, for which forward raises
+        return None
+
+
+def _attention(
+    module: nn.MultiheadAttention, _: Recorder, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
+    key_padding_mask: torch.Tensor | None = None, need_weights: bool = True, attn_mask: torch.Tensor | None = None,
+    average_attn_weights: bool = True, is_causal: bool = False,  # noqa: ARG001  # as forward is called
+) -> Kernel | None:  # fmt: skip
+    masks = [mask for mask in (attn_mask, key_padding_mask) if mask is not None]
+    if query is not key or key is not value or any(mask.is_floating_point() for mask in masks):
+        return None
+    sizes = _sizes(module, query, attn_mask, key_padding_mask)
+    if sizes is None or not module.batch_first:
+        return None
+    return "attention", {**sizes, "weights": need_weights, "average": need_weights and average_attn_weights}
+
+
+def _layer(
+    module: nn.TransformerEncoderLayer, _: Recorder, src: torch.Tensor, src_mask: torch.Tensor | None = None,
+    src_key_padding_mask: torch.Tensor | None = None, is_causal: bool = False,  # noqa: ARG001  # as forward is called
+) -> Kernel | None:  # fmt: skip
+    attention: Any = module.self_attn
+    if not attention.batch_first or not module.activation_relu_or_gelu or module.norm1.eps != module.norm2.eps:
+        return None
+    if any(any(FORWARD_HOOKS(part)) for part in module.modules()):
+        return None
+    sizes = _sizes(attention, src, src_mask, src_key_padding_mask)
+    if sizes is None:
+        return None
+    return "layer", {**sizes, "ffn": module.linear1.out_features, "norm_first": module.norm_first}
+
+
+def _encoder(
+    module: nn.TransformerEncoder, recorder: Recorder, src: torch.Tensor, mask: torch.Tensor | None = None,
+    src_key_padding_mask: torch.Tensor | None = None, is_causal: bool | None = None,  # noqa: ARG001  # as above
+) -> None:  # fmt: skip
+    """Note that padded positions are counted, if torch leaves them out."""
+    layer: Any = module.layers[0]
+    nested = module.enable_nested_tensor and not layer.norm_first  # `use_nested_tensor` is off in copies
+    if not nested or mask is not None or src_key_padding_mask is None or _layer(layer, recorder, src) is None:
+        return
+    if _PADDED not in recorder.notes:
+        recorder.notes.append(_PADDED)
+
+
+_PADDED = (
+    "padded positions of nn.TransformerEncoder are counted; where nothing needs gradients, torch leaves them out if "
+    "they are at the end (enable_nested_tensor=True)"
+)
+
+
+def _sizes(
+    module: nn.MultiheadAttention, x: torch.Tensor, mask: torch.Tensor | None, padding: torch.Tensor | None
+) -> dict[str, int | None] | None:
+    """Return the sizes of self-attention; None if it runs op by op."""
+    special = module.bias_k is not None or module.bias_v is not None or module.add_zero_attn
+    if special or module.num_heads % 2 or not has_one_width(module) or module.in_proj_bias is None:
+        return None
+    if x.dtype != module.in_proj_weight.dtype:
+        return None
+    batch, length, width = x.shape
+    heads, item = module.num_heads, x.element_size()
+    scores = batch * heads * length**2
+    floats = sum(each.numel() * item for each in (mask, padding) if each is not None and not each.is_floating_point())
+    masked = None
+    if mask is not None:  # expanded to all scores; both masks are added first
+        masked = scores
+        floats += scores * item if padding is not None else 0
+    elif padding is not None:
+        masked = batch * length
+    return {
+        "batch": batch, "length": length, "width": width, "heads": heads, "item": item, "masked": masked,
+        "converted": floats,
+    }  # fmt: skip
+
+
+_LAYERS: dict[Any, Callable[..., Kernel | None]] = {
+    nn.TransformerEncoder.forward: _encoder,
+    nn.MultiheadAttention.forward: _attention,
+    nn.TransformerEncoderLayer.forward: _layer,
+}

@@ -1,0 +1,121 @@
+"""Memory of the kernels that torch has for whole encoder layers on a CPU.
+
+Ref: `native_multi_head_attention_cpu` and `transformer_encoder_layer_forward` in ATen's native/transformers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from cnncost.errors import GraphError
+from cnncost.graph import ITEM_BYTES, FusedNodes, OpSpec
+
+
+class SelfAttention(NamedTuple):
+    """Sizes of multi-head self-attention.
+
+    Attributes:
+        batch, length, width, heads: B, L, D and H of an input B,L,D.
+        item: bytes of an element.
+        masked: bytes of the boolean copy of the mask; None without a mask.
+        weights: whether the attention weights are returned; average: and averaged over heads.
+    """
+
+    batch: int
+    length: int
+    width: int
+    heads: int
+    item: int
+    masked: int | None = None
+    weights: bool = False
+    average: bool = False
+
+    @property
+    def tokens(self) -> int:
+        """Bytes of a tensor like the input."""
+        return self.batch * self.length * self.width * self.item
+
+    @property
+    def scores(self) -> int:
+        """Bytes of the scores of all heads."""
+        return self.batch * self.heads * self.length**2 * self.item
+
+
+def attention_bytes(sizes: SelfAttention) -> int:
+    """Return the most bytes that the kernel holds at once besides its inputs, its result included.
+
+    It holds queries, keys and values to the end: first with the product that they are split from, then with the scores,
+    last with the weighted values in both layouts, or a projection. A masked softmax makes a second tensor of scores and
+    converts the mask to bool; without a mask it works in place.
+    """
+    x, scores = sizes.tokens, sizes.scores
+    softmax = scores if sizes.masked is None else 2 * scores + sizes.masked
+    last = 2 * x
+    if sizes.average:
+        last = max(last, x + scores // sizes.heads)
+    if sizes.weights:
+        last += scores
+    return 3 * x + max(3 * x, softmax, last)
+
+
+def layer_bytes(sizes: SelfAttention, ffn: int, norm_first: bool) -> int:
+    """Return the most bytes that an encoder layer's kernel holds at once besides its inputs, its result included.
+
+    Args:
+        sizes: of its attention.
+        ffn: width F of the feed-forward network, whose activation works in place.
+        norm_first: whether norms precede attention and feed-forward network, which then hold the normed input, too.
+    """
+    x = sizes.tokens
+    hidden = sizes.batch * sizes.length * ffn * sizes.item
+    if norm_first:
+        return max(x + attention_bytes(sizes), 3 * x + hidden)
+    return max(attention_bytes(sizes), 2 * x + hidden)
+
+
+def fused_bytes(fused: FusedNodes) -> int:
+    """Return the most bytes that a kernel holds at once besides its inputs, its result included.
+
+    Its sizes are those of SelfAttention, those of `layer_bytes` for a `layer`, and `converted`: bytes of masks that are
+    converted for it.
+
+    Raises:
+        GraphError: not such a kernel, or a size is missing.
+    """
+    sizes: dict[str, Any] = dict(fused.sizes)
+    try:
+        converted = sizes.pop("converted")
+        if fused.kernel == "layer":
+            ffn, norm_first = sizes.pop("ffn"), sizes.pop("norm_first")
+            return int(converted + layer_bytes(SelfAttention(**sizes), ffn, norm_first))
+        if fused.kernel == "attention":
+            return int(converted + attention_bytes(SelfAttention(**sizes)))
+    except (KeyError, TypeError) as error:
+        raise GraphError(f"fused nodes {fused.first} to {fused.last}: sizes of {fused.kernel}: {error}") from error
+    raise GraphError(f"fused nodes {fused.first} to {fused.last}: expected attention or layer, got {fused.kernel}")
+
+
+def attention_scratch(spec: OpSpec) -> int:
+    """Temporary bytes of the kernel `mha`."""
+    return _beyond_result(spec, attention_bytes(_sizes(spec)))
+
+
+def layer_scratch(spec: OpSpec) -> int:
+    """Temporary bytes of the kernel `encoder_layer`."""
+    return _beyond_result(spec, layer_bytes(_sizes(spec), spec["ffn"], spec["norm_first"]))
+
+
+def _beyond_result(spec: OpSpec, nbytes: int) -> int:
+    return max(nbytes - sum(output.nbytes for output in spec.outputs), 0)
+
+
+def _sizes(spec: OpSpec) -> SelfAttention:
+    batch, length, heads, keys = spec["batch"], spec["queries"], spec["heads"], spec["keys"]
+    masked = None
+    if spec["mask"]:
+        of_type = {0: length * keys, 1: batch * keys}  # else the mask is for each head of each example
+        copied = spec.inputs[-1].dtype != "bool"
+        masked = of_type.get(spec["mask_type"], batch * heads * length * keys) if copied else 0
+    return SelfAttention(
+        batch, length, spec["width"], heads, ITEM_BYTES[spec.inputs[0].dtype], masked, spec["weights"], spec["average"]
+    )

@@ -1,0 +1,43 @@
+"""Memory of nodes that torch runs as one kernel: their temporaries are replaced by what the kernel holds."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from operator import attrgetter
+
+from cnncost.graph import Graph, Storage
+from cnncost.ops.encoder_memory import fused_bytes
+
+_FIRST = attrgetter("first")
+
+
+def without_fused(graph: Graph, sizes: list[int]) -> list[int]:
+    """Return the sizes of storages, 0 for those that don't exist where nodes run as one kernel."""
+    if not graph.fused:
+        return sizes
+    return [0 if _is_inside(graph, storage) else size for storage, size in zip(graph.storages, sizes, strict=True)]
+
+
+def fused_scratch(graph: Graph) -> dict[int, int]:
+    """Return, by node index, the bytes that a kernel holds besides the results of its nodes that outlive it."""
+    if not graph.fused:
+        return {}
+    lasting: dict[int, int] = {}
+    for storage in graph.storages:
+        if storage.born is not None and not _is_inside(graph, storage):
+            lasting[storage.born] = lasting.get(storage.born, 0) + storage.nbytes
+    found: dict[int, int] = {}
+    for group in graph.fused:
+        left = fused_bytes(group)
+        for node in range(group.first, group.last + 1):
+            left -= lasting.get(node, 0)
+            found[node] = max(left, 0)
+    return found
+
+
+def _is_inside(graph: Graph, storage: Storage) -> bool:
+    """True if a storage is created and freed by nodes that run as one kernel."""
+    if storage.born is None or storage.died is None or storage.use != "activation":
+        return False
+    group = graph.fused[bisect_right(graph.fused, storage.born, key=_FIRST) - 1]
+    return group.first <= storage.born and storage.died <= group.last

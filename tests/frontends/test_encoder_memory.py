@@ -1,0 +1,222 @@
+"""Inference's peak of encoder layers that torch runs as one kernel, beside the allocator's events of real runs."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import cnncost
+from cnncost.errors import GraphError
+from cnncost.graph import FusedNodes
+from cnncost.passes.memory import memory
+from tests.oracles.allocations import peaks
+
+
+class Attends(nn.Module):
+    """Self-attention with masks; `returned`: which of its results are returned."""
+
+    def __init__(self, width, heads, masks=(), **options):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(width, heads, batch_first=True, **options.pop("layer", {}))
+        self.masks, self.options = masks, options
+
+    def forward(self, x):
+        return self.attention(x, x, x, **made(self.masks, x), **self.options)
+
+
+class Encodes(nn.Module):
+    def __init__(self, *sizes, masks=(), layers=1, **options):
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(*sizes, batch_first=True, **options)
+        self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+        self.masks = masks
+
+    def forward(self, x):
+        masks = made(self.masks, x)
+        return self.encoder(x, masks.get("attn_mask"), masks.get("key_padding_mask"))
+
+
+def made(names, x):
+    """Masks by name: that of a decoder, and one that hides nothing."""
+    batch, length, _ = x.shape
+    masks = {
+        "attn_mask": lambda: torch.ones(length, length, dtype=torch.bool).triu(1),
+        "key_padding_mask": lambda: torch.zeros(batch, length, dtype=torch.bool),
+    }
+    return {name: masks[name]() for name in names}
+
+
+def allocated(model, x, inside=True):
+    """Bytes at the peak of a real run. `inside`: with what kernels hold while they run."""
+    with torch.no_grad():
+        found = peaks(lambda: model(x))
+    return sum(t.nbytes for t in (*model.parameters(), x)) + (found.everything if inside else found.tensors)
+
+
+def predicted(model, x):
+    return cnncost.analyze(model, x).memory.inference_peak
+
+
+MASKS = [(), ("attn_mask",), ("key_padding_mask",), ("attn_mask", "key_padding_mask")]
+SIZES = [(4, 48, 64, 4), (4, 256, 64, 4), (2, 100, 32, 2), (1, 33, 48, 8)]
+
+
+@pytest.mark.parametrize("masks", MASKS, ids=str)
+@pytest.mark.parametrize(("batch", "length", "width", "heads"), SIZES)
+def test_attention(batch, length, width, heads, masks):
+    model, x = Attends(width, heads, masks, need_weights=False).eval(), torch.randn(batch, length, width)
+    assert predicted(model, x) == allocated(model, x)
+
+
+@pytest.mark.parametrize("average", [True, False])
+@pytest.mark.parametrize("masks", MASKS, ids=str)
+@pytest.mark.parametrize(("batch", "length", "width", "heads"), SIZES)
+def test_attention_and_its_weights(batch, length, width, heads, masks, average):
+    model = Attends(width, heads, masks, need_weights=True, average_attn_weights=average).eval()
+    x = torch.randn(batch, length, width)
+    assert predicted(model, x) == allocated(model, x)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_encoders(data):
+    heads = data.draw(st.sampled_from([2, 4, 6]), "heads")
+    width = heads * data.draw(st.integers(4, 16), "width of a head")
+    batch, length = data.draw(st.integers(1, 4), "batch"), data.draw(st.integers(2, 96), "length")
+    options = {
+        "dim_feedforward": data.draw(st.integers(8, 300), "feed-forward"), "norm_first": data.draw(st.booleans()),
+        "activation": data.draw(st.sampled_from(["relu", "gelu"])), "layers": data.draw(st.integers(1, 3), "layers"),
+    }  # fmt: skip
+    model = Encodes(width, heads, masks=data.draw(st.sampled_from(MASKS)), **options).eval()
+    x = torch.randn(batch, length, width)
+    assert predicted(model, x) == allocated(model, x)
+
+
+class Frozen(nn.Module):
+    """A frozen encoder below a layer that learns: it runs as one kernel in training steps, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.head = Encodes(32, 4, 64).eval().requires_grad_(False), nn.Linear(32, 4)
+
+    def train(self, mode=True):
+        return self
+
+    def forward(self, x):
+        return self.head(self.encoder(x))
+
+
+def test_a_frozen_encoder_in_a_training_step():
+    model, x = Frozen(), torch.randn(2, 128, 32)
+    held = sum(t.nbytes for t in (*model.parameters(), x))
+
+    def step(_):
+        loss = model(x).sum()
+        loss.backward()
+        return loss
+
+    def clear():
+        for parameter in model.parameters():
+            parameter.grad = None
+
+    assert cnncost.analyze(model, x, training=True).memory.training_peak == held + peaks(step, clear).everything
+
+
+UNFUSED = {
+    "an odd number of heads": lambda: Attends(30, 3, need_weights=False),
+    "no biases": lambda: Attends(32, 4, need_weights=False, layer={"bias": False}),
+    "bias_k": lambda: Attends(32, 4, need_weights=False, layer={"add_bias_kv": True}),
+    "zero attention": lambda: Attends(32, 4, need_weights=False, layer={"add_zero_attn": True}),
+    "heads of its own width": lambda: Encodes(30, 3, 64),
+}
+PARTLY_FUSED = {
+    "another activation": lambda: Encodes(32, 4, 64, activation=nn.functional.silu),
+    "a hook": lambda: hooked(Encodes(32, 4, 64)),
+    "norms that differ": lambda: different_norms(Encodes(32, 4, 64)),
+}
+
+
+def hooked(model):
+    model.encoder.layers[0].linear1.register_forward_hook(lambda *_: None)
+    return model
+
+
+def different_norms(model):
+    model.encoder.layers[0].norm2.eps = 1e-3
+    return model
+
+
+@pytest.mark.parametrize("name", UNFUSED)
+def test_layers_that_run_op_by_op(name):
+    model = UNFUSED[name]().eval()
+    x = torch.randn(2, 64, next(model.parameters()).shape[1])
+    assert predicted(model, x) == allocated(model, x, inside=False)
+
+
+@pytest.mark.parametrize("name", PARTLY_FUSED)
+def test_layers_of_which_only_attention_is_one_kernel(name):
+    model, x = PARTLY_FUSED[name]().eval(), torch.randn(2, 128, 32)
+    assert predicted(model, x) == allocated(model, x)
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_padding_that_torch_leaves_out_is_noted(nested):
+    layer = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
+    encoder, x = nn.TransformerEncoder(layer, 2, enable_nested_tensor=nested).eval(), torch.randn(2, 16, 32)
+    padding = torch.arange(16).expand(2, 16) > 11
+    report = cnncost.analyze(encoder, {"src": x, "src_key_padding_mask": padding})
+    assert any(note.startswith("padded positions") for note in report.notes) == nested
+    assert not cnncost.analyze(encoder, x).notes
+    # by hand: projections of 4·32², feed-forward of 2·32·64, scores and weighted values of 16 keys, for 32 positions
+    assert report.totals.macs == 2 * 32 * (4 * 32**2 + 2 * 32 * 64 + 2 * 16 * 32)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "sizes", "words"),
+    [
+        ("decoder", (("converted", 0),), "got decoder"),
+        ("layer", (), "converted"),
+        ("attention", (("x", 1),), "sizes of"),
+    ],
+)
+def test_a_kernel_that_is_unknown_is_an_error(kernel, sizes, words):
+    graph = cnncost.record(Encodes(32, 4, 64).eval(), torch.randn(2, 16, 32))
+    wrong = replace(graph, fused=(FusedNodes(0, 3, kernel, sizes),))
+    with pytest.raises(GraphError, match=words):
+        memory(wrong)
+
+
+def test_switched_off():
+    model, x = Encodes(32, 4, 64).eval(), torch.randn(2, 128, 32)
+    fused = predicted(model, x)
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        assert predicted(model, x) == allocated(model, x) < fused
+    finally:
+        torch.backends.mha.set_fastpath_enabled(True)
+    assert predicted(model, x) == allocated(model, x) == fused
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("weights", [False, True])
+def test_the_kernels_themselves(masked, weights):
+    """Called by name: `torch._native_multi_head_attention`."""
+    layer = nn.MultiheadAttention(32, 4, batch_first=True).requires_grad_(False)
+
+    class Calls(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x):
+            mask = torch.zeros(x.shape[:2], dtype=torch.bool) if masked else None
+            return torch._native_multi_head_attention(
+                x, x, x, 32, 4, layer.in_proj_weight, layer.in_proj_bias, layer.out_proj.weight, layer.out_proj.bias,
+                mask, weights, True, 1 if masked else None,
+            )  # fmt: skip
+
+    model, x = Calls().eval(), torch.randn(2, 64, 32)
+    assert predicted(model, x) == allocated(model, x)
