@@ -222,12 +222,11 @@ class _Run:
             with same_random_state() as draws:
                 self._tracker.draws = draws if self._attempt.find_draws else None
                 outputs, storages, chance = self._forward(draws)
-            scopes, calls = self._tracker.finish()
             return Graph(
-                tuple(recorder.ledger.values), tuple(recorder.nodes), scopes, calls, storages, input_values, outputs,
-                chance, inputs.examples, (*inputs.notes, *recorder.notes), tuple(recorder.masks.by_node.items()),
+                tuple(recorder.ledger.values), tuple(recorder.nodes), *self._tracker.finish(), storages, input_values,
+                outputs, chance, inputs.examples, (*inputs.notes, *recorder.notes),
+                tuple(recorder.masks.by_node.items()), fused=tuple(recorder.fused),
                 placement=placement_of(recorder.ledger, self._home) if self._appearance.several else None,
-                fused=tuple(recorder.fused),
             )  # fmt: skip
         except BaseException as error:
             if isinstance(error, CnncostError):
