@@ -80,7 +80,9 @@ class Column(NamedTuple):
             return Cell(None, UNKNOWN)
         value = self.of(row)
         lower, upper = self.partial and is_lower_bound(row), self.masked and getattr(row, "mask_unknown", False)
-        mark = NEITHER if self.loose and (lower or upper) else MARKS[lower, upper]
+        if self.loose and (lower or upper):
+            return Cell(None, UNKNOWN) if value is None else Cell(value, NEITHER)
+        mark = MARKS[lower, upper]
         return Cell(value, mark + units.NOTHING if self.look in {"ratio", "share"} and value is None else mark)
 
 

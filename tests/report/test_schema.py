@@ -90,9 +90,17 @@ half = Net()
 half.blocks.requires_grad_(False)
 half = cnncost.analyze(half, (2, 8))
 
-class Unknown(Net):
+class Lone(nn.Module):
     def forward(self, x):
-        return super().forward(torch.matrix_exp(x.T @ x)[:2])
+        return torch.matrix_exp(x)
+
+class Unknown(Net):
+    def __init__(self):
+        super().__init__()
+        self.lone = Lone()
+
+    def forward(self, x):
+        return super().forward(self.lone(x.T @ x)[:2])
 
 unknown = cnncost.analyze(Unknown(), (2, 8))
 
@@ -234,9 +242,23 @@ def test_a_ratio_of_lower_bounds_is_marked_as_neither_bound(found, by):
     assert r"\textasciitilde{}" in found["unknown"]["latex"][by]
 
 
+def test_a_ratio_of_what_no_rule_counts_is_unknown(found):
+    """The op that has no rule, as a row; and a module that runs nothing else: its ratio is not that of nothing."""
+    heading, row = (
+        next(line for line in found["unknown"]["markdown"]["op"].splitlines() if start in line).split(" | ")
+        for start in ("| op ", "matrix_exp` |")
+    )
+    assert row[heading.index("FLOP/B")] == "?"
+    heading, row = (
+        next(line for line in found["unknown"]["markdown"]["layer"].splitlines() if start in line).split(" | ")
+        for start in ("| layer ", "`lone`")
+    )
+    assert row[heading.index("FLOP/B")] == "?"
+
+
 def test_the_page_marks_it_too(found):
     marks = json.loads(re.search(r'"marks": ?(\{.*?\}\})', found["unknown page"])[1])
-    assert (set(marks["flops"].values()), set(marks["intensity"].values())) == ({"≥"}, {"~"})
+    assert (set(marks["flops"].values()), set(marks["intensity"].values())) == ({"≥"}, {"~", "?"})
 
 
 def test_a_report_saved_before_there_was_the_pass_has_no_number_of_it(found):
