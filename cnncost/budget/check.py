@@ -15,7 +15,7 @@ from cnncost.budget.diff import Diff
 from cnncost.budget.file import Budget, BudgetError, BudgetFile, Rule
 from cnncost.budget.lock import Entry, Lock, torch_version
 from cnncost.budget.measure import Measured, stored_values
-from cnncost.budget.quantities import Value
+from cnncost.budget.quantities import QUANTITIES, Value
 from cnncost.budget.snapshot import SUMMED, Snapshot
 from cnncost.garbage import gc_disabled
 from cnncost.reprs import line
@@ -289,7 +289,11 @@ class _Baseline(NamedTuple):
             sums = self.entry.snapshot.sums.get(old, dict.fromkeys(SUMMED, 0))
             moved = sums["bytes_read"] + sums["bytes_written"]
             return sums[quantity] if quantity in SUMMED else Fraction(sums["flops"], moved) if moved else 0
-        return self.entry.values.get(quantity, {}).get(old)
+        stored = self.entry.values.get(quantity)
+        if stored is None:
+            return None
+        adds_up = QUANTITIES[quantity].modules and QUANTITIES[quantity].unit in {"count", "bytes"}
+        return stored.get(old, 0 if adds_up and old not in self.entry.snapshot.by_path else None)
 
     def _renamed(self, path: str) -> str:
         return self.diff.back.get(path, path)

@@ -128,6 +128,25 @@ def test_a_ratio_that_can_go_either_way_is_no_lower_bound(budget, check):
     assert "at least" not in out
 
 
+@pytest.mark.parametrize(
+    ("quantity", "used"),
+    [("buffers", 7), ("trainable_params", 6), ("frozen_params", 0), ("macs", 0)],
+)
+def test_a_module_that_is_new_was_zero_before(budget, check, project, quantity, used):
+    """Whether the baseline has the figure of all modules or of those with a limit: a batch norm of 3 channels more."""
+    budget(f'modules = {{ "more.*" = {{ {quantity} = "+0" }} }}')
+    net = (project / "net.py").read_text()
+    norm = "self.mystery = mystery\n        self.more = nn.Sequential(nn.BatchNorm2d(3))"
+    (project / "net.py").write_text(net.replace("self.mystery = mystery", norm))
+    assert check("--update")[0] == 0
+    twice = norm.replace("(3))", "(3), nn.BatchNorm2d(3))")
+    (project / "net.py").write_text(net.replace("self.mystery = mystery", twice))
+    code, out, err = check("--format", "json")
+    assert (code, err) == (bool(used), "")
+    (limit,) = json.loads(out)["models"][0]["limits"]
+    assert (limit["used"], limit["outcome"]) == (used, "over" if used else "within")
+
+
 def test_relative_limits_take_the_baseline(budget, check, project, monkeypatch):
     budget('params = "+1%"\nmacs = "+0"')
     with monkeypatch.context() as patched:
