@@ -14,6 +14,7 @@ from cnncost.report.document import to_text
 from cnncost.report.entries import entries
 from cnncost.report.ranking import Ranking, ranked
 from cnncost.report.rows import Op, Totals
+from tests.cli.calls import exit_code
 
 
 def order(report, by="layer", **asked):
@@ -168,19 +169,13 @@ def test_what_is_refused_on_the_command_line(tmp_path, arguments, says):
 
 def test_ops_in_html(tmp_path):
     target = tmp_path / "x.html"
-    subprocess.run(
-        [sys.executable, "-m", "cnncost", "summarize", "lenet5", "--by", "op", "--top", "2", "-o", str(target)],
-        check=True,
-    )
+    assert exit_code("summarize", "lenet5", "--by", "op", "--top", "2", "-o", str(target)) == 0
     assert "aten.linear" in target.read_text()
     assert "13 more" in target.read_text()
 
 
 def test_on_the_command_line(tmp_path):
     target = tmp_path / "x.md"
-    subprocess.run(
-        [sys.executable, "-m", "cnncost", "summarize", "lenet5", "--sort", "params", "--top", "2", "-o", str(target)],
-        check=True,
-    )
+    assert exit_code("summarize", "lenet5", "--sort", "params", "--top", "2", "-o", str(target)) == 0
     rows = [line for line in target.read_text().splitlines() if line.startswith("| ")]
     assert [row.split("|")[1].strip(" `*") for row in rows[2:]] == ["c5", "f6", "12 more", "total"]
