@@ -95,6 +95,38 @@ def test_encoders(data):
     assert predicted(model, x) == allocated(model, x)
 
 
+class Decodes(nn.Module):
+    """Self-attention of a decoder runs as one kernel, too, its attention to the memory does not."""
+
+    def __init__(self):
+        super().__init__()
+        self.decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(32, 4, 64, batch_first=True), 2)
+
+    def forward(self, x):
+        return self.decoder(x, x)
+
+
+def test_a_decoder():
+    model, x = Decodes().eval(), torch.randn(2, 256, 32)
+    assert predicted(model, x) == allocated(model, x)
+    assert len(cnncost.record(model, x).fused) == 2
+
+
+def test_another_device_has_other_kernels():
+    model, x = Encodes(32, 4, 64).eval(), torch.randn(2, 256, 32)
+    assert len(cnncost.record(model, x).fused) == 1
+    assert not cnncost.record(model, x, device="cuda").fused
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_model_analyzed_again(count):
+    """From its cached skeleton, in eval and in train mode in turns."""
+    model, x = Encodes(32, 4, 64, dropout=0.0), torch.randn(2, 256, 32)
+    peaks_found = [[predicted(model.train(mode), x) for mode in (False, True)] for _ in range(count)]
+    assert peaks_found == [[allocated(model.eval(), x), predicted(model.train(), x)]] * count
+    assert peaks_found[0][0] > peaks_found[0][1]
+
+
 class Frozen(nn.Module):
     """A frozen encoder below a layer that learns: it runs as one kernel in training steps, too."""
 

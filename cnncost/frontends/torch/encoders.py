@@ -57,7 +57,9 @@ def _kernel(
 ) -> Kernel | None:
     """Return the kernel of a layer; None if the layer runs op by op."""
     x = args[0] if args else kwargs.get("query", kwargs.get("src"))
-    if not isinstance(x, torch.Tensor) or x.dim() != 3 or x.is_nested or not x.numel() or not recorder.on_cpu(x):
+    if not isinstance(x, torch.Tensor) or x.dim() != 3 or x.is_nested or not x.numel():
+        return None
+    if not all(map(recorder.on_cpu, (x, next(module.parameters(), x)))):
         return None
     if module.training or lower_dtype() is not None or "forward" in vars(module):
         return None
