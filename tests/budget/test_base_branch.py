@@ -4,10 +4,12 @@ import json
 import re
 import subprocess
 import textwrap
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 
+from cnncost.budget import diffs, revisions
 from cnncost.budget.render.comment import MOST, marker, to_comment
 from cnncost.cli import main
 from cnncost.render.document import Document, notes
@@ -62,7 +64,8 @@ def repository(tmp_path_factory):
 
 
 @pytest.fixture
-def run(repository, monkeypatch, capsysbinary):
+def afresh(repository, monkeypatch, capsysbinary):
+    """Exit code, stdout and stderr of a command, with a process for each revision."""
     monkeypatch.chdir(repository)
     monkeypatch.setenv("COLUMNS", "120")
 
@@ -75,8 +78,31 @@ def run(repository, monkeypatch, capsysbinary):
     return call
 
 
-def test_the_base_branch_as_the_baseline(run):
-    code, out, _ = run("check", "--baseline-rev", "main", "--format", "json")
+@pytest.fixture(scope="module")
+def figures():
+    """`budgets_at` that analyzes a revision once: each time is a process, which imports torch."""
+    known, real = {}, revisions.budgets_at
+
+    def found(repository, commits, file, chosen, names):
+        keys = [(commit, file.text, tuple(chosen), name) for commit, name in zip(commits, names, strict=True)]
+        for key in keys:
+            if key not in known:
+                (known[key],) = real(repository, key[:1], file, chosen, key[-1:])
+        return [deepcopy(known[key]) for key in keys]
+
+    return found
+
+
+@pytest.fixture
+def run(afresh, figures, monkeypatch):
+    """As `afresh`, but that tests share what a revision's process has found."""
+    for place in (revisions, diffs):
+        monkeypatch.setattr(place, "budgets_at", figures)
+    return afresh
+
+
+def test_the_base_branch_as_the_baseline(afresh):
+    code, out, _ = afresh("check", "--baseline-rev", "main", "--format", "json")
     data = json.loads(out)
     limits = {(model["name"], each["quantity"]): each for model in data["models"] for each in model["limits"]}
     assert (code, data["baseline"]) == (1, "main")
@@ -145,8 +171,8 @@ def test_all_budgets_at_two_revisions(run, rev):
     assert [change["model"] for change in data["changes"]] == ["net"]
 
 
-def test_text_and_exit_code(run):
-    code, out, _ = run("diff", "--rev", "main..wide", "--exit-code")
+def test_text_and_exit_code(afresh):
+    code, out, _ = afresh("diff", "--rev", "main..wide", "--exit-code")
     assert code == 1
     assert "the same, module by module: calm (1×1×32×32 float32)" in out
     assert re.search(r"net +2×3×8×8 +params +112 +304 +\+192 +\+171 %", out)
