@@ -1,4 +1,4 @@
-"""What the commands do, as functions: they return data, print nothing, and take models as `analyze` does."""
+"""The commands as functions, which return data, print nothing, and take models as `analyze` does."""
 
 from __future__ import annotations
 
@@ -156,10 +156,10 @@ def _joined(
     from cnncost.budget.join import join, read
     from cnncost.published import PUBLISHED, table_of
 
-    found = join(rows, table_of(rows, arguments) if path == PUBLISHED else read(path), quality)
-    for note in found.notes:
+    joined = join(rows, table_of(rows, arguments) if path == PUBLISHED else read(path), quality)
+    for note in joined.notes:
         warnings.warn(note, stacklevel=3)
-    return found
+    return joined
 
 
 def check(
@@ -180,7 +180,7 @@ def check(
         CnncostError: no budget file or a broken one, no budget of that name, or a baseline that can't be read.
     """
     from cnncost.budget import lock
-    from cnncost.budget.check import check as checked
+    from cnncost.budget.check import check as check_budgets
     from cnncost.budget.file import find, read
     from cnncost.budget.measure import measure_all
     from cnncost.shown import ShownCheck
@@ -192,8 +192,9 @@ def check(
             raise InputError(f"{file.path}: no budget named {name!r}; there are {', '.join(known)}")
     budgets = [budget for budget in file.budgets if not names or budget.name in names]
     baseline = lock.read(file.baseline, any_torch=any_torch)
-    found = checked(file, measure_all(budgets, file.path.parent, jobs=1), baseline, allow_unknown=allow_unknown)
-    return ShownCheck(found.file, found.models, found.baseline, found.revision)
+    measured = measure_all(budgets, file.path.parent, jobs=1)
+    result = check_budgets(file, measured, baseline, allow_unknown=allow_unknown)
+    return ShownCheck(result.file, result.models, result.baseline, result.revision)
 
 
 def max_batch(

@@ -154,7 +154,7 @@ class _Reader(TomlFile):
     error = BudgetError
 
     def file(self, data: Any, keys: Keys) -> BudgetFile:
-        self.known(data, keys, _TOP, "a budget file")
+        self.check_keys(data, keys, _TOP, "a budget file")
         tables = self.typed(data.get("budget", []), list, (*keys, "budget"), "[[budget]] tables")
         if not tables:
             raise self.wrong(keys, "no budget in it; add [[budget]] with a model and its limits")
@@ -169,7 +169,7 @@ class _Reader(TomlFile):
 
     def budget(self, table: Any, keys: Keys) -> Budget:
         self.typed(table, dict, keys, "a table: [[budget]]")
-        self.known(table, keys, (*_OTHER_KEYS, *QUANTITIES), "a budget")
+        self.check_keys(table, keys, (*_OTHER_KEYS, *QUANTITIES), "a budget")
         if "model" not in table:
             raise self.wrong(keys, 'a budget without a model; add model = "net.py:build"')
         model = self.typed(table["model"], str, (*keys, "model"), 'a model such as "net.py:build"')
@@ -209,7 +209,7 @@ class _Reader(TomlFile):
         for glob, limits in table.items():
             place = (*keys, glob)
             self.typed(limits, dict, place, 'limits, such as { macs = "<= 1G" }')
-            self.known(limits, place, tuple(QUANTITIES), "limits of modules")
+            self.check_keys(limits, place, tuple(QUANTITIES), "limits of modules")
             parsed = self.limits(limits, place, glob)
             if not parsed:
                 raise self.wrong(place, "no limit in it")

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from cnncost import units
 from cnncost.errors import CnncostError
-from cnncost.report.columns import ALWAYS, united
+from cnncost.report.columns import ALWAYS, with_own_figures
 from cnncost.report.model import Report
 from cnncost.report.rows import Module
 from cnncost.report.schema import Look, uncounted
@@ -136,7 +136,7 @@ _OTHERS = (
         usual=None, bounded=True, grows=False,
     ),
 )  # fmt: skip
-QUANTITIES: dict[str, Quantity] = united(
+QUANTITIES: dict[str, Quantity] = with_own_figures(
     "check", {each.name: each for each in _OF_MODULES}, {each.name: each for each in _OTHERS}
 )
 """By name, in the order of reports."""

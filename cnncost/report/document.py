@@ -38,7 +38,7 @@ def document(
         CnncostError: no such `by`, or the view has no column to sort by as requested.
     """
     rows, legend = entries(report, by, depth, requested)
-    whole = "a module's row is the sum of the rows of the modules in it, and of what it runs itself"
+    sum_note = "a module's row is the sum of the rows of the modules in it, and of what it runs itself"
     *remarks, biggest = _remarks(report)
     return Document(
         "summarize",
@@ -48,7 +48,7 @@ def document(
             notes(heading.inputs(report), heading.CONVENTION, listed=False, shown="markup"),
             notes(heading.CONVENTION, style="note", shown="text", apart=False),
             table(report, by, rows, kept=sorted_by(report, by, requested)),
-            notes(*remarks, biggest, *legend, whole if by == "module" else "", shown="markup"),
+            notes(*remarks, biggest, *legend, sum_note if by == "module" else "", shown="markup"),
             Notes(
                 (*map(Note, remarks), Note(biggest, "biggest"), *(Note(line, "note") for line in legend)), shown="text"
             ),
@@ -136,9 +136,13 @@ def table(
 ) -> Table:  # fmt: skip
     """Return the table for people, with each row's share of the model's MACs.
 
-    `opened`: for an HTML page, the level down to which the tree is shown open; the share is then next to the MACs. In
-    other tables it is the last column. `kept`: the column that rows are sorted by, which a narrow terminal shows as
-    long as it can.
+    Args:
+        report: the report.
+        by: the view: what a row is.
+        rows: the displayed rows.
+        opened: for an HTML page, the level down to which the tree is shown open. The share is next to the MACs in such
+            a table, and the last column in others, for which this is None.
+        kept: the column that rows are sorted by, which a narrow terminal shows as long as it can.
     """
     shown = for_people(report, by)
     columns = [
@@ -155,8 +159,8 @@ def table(
     if opened is None:
         return Table(tuple(columns), tuple(table_rows), narrower=tuple(steps), shown="people")
     columns[1] = columns[1]._replace(shown="all")
-    after = names.index("macs") + 1
-    order = [*range(1, after), len(names) - 1, *range(after, len(names) - 1)]
+    share, after_macs = len(names) - 1, names.index("macs") + 1
+    order = [*range(1, after_macs), share, *range(after_macs, share)]  # without column 0, the path in full
     table_rows = [row._replace(cells=tuple([row.cells[i] for i in order])) for row in table_rows]
     return Table(tuple([columns[i] for i in order]), tuple(table_rows), shown="people", open=opened)
 
@@ -169,6 +173,7 @@ def _row(report: ReportData, shown: Sequence[Column], entry: Entry) -> Row:
                  for column, cell in zip(shown, cells, strict=True)]  # fmt: skip
     share = share_cell(entry.row, report)._replace(style="" if marked or entry.row.macs else "zero")
     name = Cell(entry.name, "", entry.tail, entry.style, getattr(entry.row, "path", ""))
+    # Totals that are not the last row sum up the rows that a ranking leaves out
     role: parts.Role = "total" if entry.style == "total" else "rest" if isinstance(entry.row, Totals) else "row"
     return Row((Cell(entry.full, tail=entry.full_tail), name, *cells, share), role, marked, entry.level)
 
@@ -192,8 +197,12 @@ def _steps(
 ) -> Iterator[Narrower]:  # fmt: skip
     """Yield the steps that narrow the table down to 40 characters: which columns to drop or shorten next.
 
-    `names` are all columns, `texts` those whose text may be shortened, `requested` those that the user requested: they
-    are dropped late, as are `late`, which no step names. `kept`, by which rows are sorted, is the last one.
+    Args:
+        names: all columns.
+        texts: columns whose text may be shortened.
+        requested: optional columns that the user requested; other columns are dropped before them.
+        late: requested columns that no step names; a step of their own drops them.
+        kept: the column that rows are sorted by, which is dropped last; may be empty.
     """
 
     def step(*drop: str, compact: bool = False, bar: int = 0, text: int = 0) -> Narrower:

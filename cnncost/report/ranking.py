@@ -14,8 +14,9 @@ from cnncost.report.rows import Op, Totals
 from cnncost.report.schema import SIZES, total, uncounted
 
 _ALIASES = {"share": "macs"}
+"""Names to sort by that are not sortable columns themselves, with the column that gives the same order."""
 _ORDINALS = frozenset({"call", "depth"})
-"""Columns whose numbers say where a row is; sorting by them means nothing."""
+"""Columns whose numbers are positions, not sizes; rows can't be sorted by them."""
 
 
 class Ranking(NamedTuple):
@@ -62,7 +63,7 @@ class Ranked(NamedTuple):
 
     @property
     def legend(self) -> list[str]:
-        """One line, in a list, that says how the rows are sorted."""
+        """The lines, at present one, that say how the rows are sorted."""
         more = f"; {self.name}: the sum of the others" if self.left else ""
         return [f"sorted by {self.column.heading}, largest first{more}"]
 
@@ -73,7 +74,7 @@ class Ranked(NamedTuple):
 
 
 def check(requested: Ranking, by: By) -> None:
-    """Reject a column that the view never has, before any model is analyzed.
+    """Raise if the view never has the column to sort by; called before any model is analyzed.
 
     Raises:
         CnncostError: no such column, or it can't be sorted by.
@@ -87,10 +88,10 @@ def check(requested: Ranking, by: By) -> None:
 
 
 def sorted_by(report: ReportData, by: By, requested: Ranking | None) -> str:
-    """Return the name of the column that the user wants rows to be sorted by; empty if none was named."""
-    return (
-        _column(report, table(report, by)[0], requested.sort).name if requested is not None and requested.sort else ""
-    )
+    """Return the name of the column that the user asked to sort by; empty if the user named none."""
+    if requested is None or not requested.sort:
+        return ""
+    return _column(report, table(report, by)[0], requested.sort).name
 
 
 def ranked(report: ReportData, by: By, requested: Ranking) -> Ranked:

@@ -85,12 +85,12 @@ def _summary(report: ReportData) -> Json:
 
 
 def _rows(tree: list[TreeItem]) -> dict[str, int]:
-    """Return each module's row by its path; of a module with children, its `(own)` row if there is one."""
-    found: dict[str, int] = {}
+    """Return each module's row by its path; for a module with children that has an `(own)` row, that row."""
+    rows: dict[str, int] = {}
     for i, (item, _) in enumerate(tree):
-        if item.own or item.paths[0] not in found:
-            found[item.paths[0]] = i
-    return found
+        if item.own or item.paths[0] not in rows:
+            rows[item.paths[0]] = i
+    return rows
 
 
 def _first(tree: list[TreeItem], folded: list[TreeItem]) -> list[int]:
