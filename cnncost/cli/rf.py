@@ -95,9 +95,9 @@ def _shown(
 
 
 def _draw(report: Report, rows: Sequence[Growth], boxes: list[Growth] | None, path: str) -> None:
-    from cnncost.plots.fields import chosen, draw
+    from cnncost.plots.fields import default_boxes, draw
 
-    draw(path, report, rows, chosen(rows) if boxes is None else boxes)
+    draw(path, report, rows, default_boxes(rows) if boxes is None else boxes)
 
 
 def reports() -> dict[str, str]:

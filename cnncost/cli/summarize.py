@@ -81,7 +81,7 @@ def command(
     """
     from cnncost.report import ranking
 
-    form = _FORMATS.chosen(form, None if path is not None else output)
+    form = _FORMATS.choose(form, None if path is not None else output)
     requested = ranking.ranking(sort, top)
     if requested is not None:
         _check_ranking(form, by, depth, path)

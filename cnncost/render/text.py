@@ -1,7 +1,8 @@
 """A document as lines of styled text that fit a width: a terminal, a pipe and a file get the same lines.
 
 Tables are laid out by `layout.py` instead of rich: a path is shortened in its middle, whereas rich would cut its end,
-which says most; each table says which columns to drop first; and rich, slow to import, is only needed for colours.
+the most specific part; each table states which columns to drop first; and rich, slow to import, is needed for colours
+only.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ STYLES = {
 }  # fmt: skip
 """Rich's style for each style of a document; styles that are not listed have no colour."""
 _SIGNS = "─├│└×…≥█▏"
+"""Characters of tables that some encodings lack."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
+"""Characters of a curve, by height."""
 _BELOW = "    "
 """Indent of a remark below a row."""
 _NAME = (12, 36)
@@ -56,7 +59,7 @@ def to_lines(document: parts.Document, width: int, escape: Escape = layout.print
 
 
 def to_text(document: parts.Document, width: int, *, color: bool = False, encoding: str = "utf-8") -> str:
-    """Return the document as text; with ANSI escape codes if `color`, in ASCII if the encoding lacks our signs."""
+    """Return the document as text; with ANSI escape codes if `color`, in ASCII if the encoding lacks a character."""
     lines = to_lines(document, width)
     if not encodable("".join(map(layout.plain, lines)), encoding):
         lines = [[(layout.to_ascii(text), style) for text, style in line]
@@ -143,7 +146,7 @@ class _Fitting:
         self.table, self.width, self.escape = table, width, escape
         self._cells: dict[tuple[int, bool], list[layout.Cell]] = {}
         self._columns: dict[tuple[int, bool, int | None, int], TableColumn] = {}
-        self.narrower = self._narrowed()
+        self.narrower = self._narrow()
 
     @property
     def shown(self) -> set[str]:
@@ -160,7 +163,7 @@ class _Fitting:
         }  # fmt: skip
         return layout.table(self._fields(self.narrower, self.width), self.width, rules, below)
 
-    def _narrowed(self) -> parts.Narrower:
+    def _narrow(self) -> parts.Narrower:
         """Return the first step that fits (else the last), with those optional columns that then still fit."""
         narrower = parts.Narrower(self.table.optional)
         for step in self.table.narrower:
@@ -168,8 +171,8 @@ class _Fitting:
                 break
             narrower = step._replace(drop=(*narrower.drop, *step.drop), compact=narrower.compact or step.compact)
         for name in self.table.optional:
-            more = narrower._replace(drop=tuple([each for each in narrower.drop if each != name]))
-            narrower = more if self._fits(more) else narrower
+            with_column = narrower._replace(drop=tuple([each for each in narrower.drop if each != name]))
+            narrower = with_column if self._fits(with_column) else narrower
         return narrower
 
     def _remaining(self, narrower: parts.Narrower) -> list[tuple[int, parts.Column]]:
@@ -182,12 +185,14 @@ class _Fitting:
         """Return the columns for layout; bars fill the rest of `room`, or have minimum width if `room` is 0."""
         columns, least = self._remaining(narrower), dict(narrower.least)
         fields = [self._field(i, narrower) for i, _ in columns]
-        for at, (index, column) in enumerate(columns):
+        for position, (index, column) in enumerate(columns):
             if column.bar is not None:
-                left = room - sum(field.width + field.gap for field in fields) + fields[0].gap - 1 if room else 0
-                size = max(least.get(column.name, column.bar.least), min(left, column.bar.most))
-                numbers, bars = _with_bars(self.table, index, fields[at], size)
-                fields[at : at + 1] = [numbers, bars if room else replace(bars, cells=[layout.Cell(" " * size)])]
+                # the first column has no gap before it, the bars have one space
+                used = sum(field.width + field.gap for field in fields) - fields[0].gap + 1
+                size = max(least.get(column.name, column.bar.least), min(room - used if room else 0, column.bar.most))
+                numbers, bars = _with_bars(self.table, index, fields[position], size)
+                bars = bars if room else replace(bars, cells=[layout.Cell(" " * size)])
+                fields[position : position + 1] = [numbers, bars]
                 break
         return fields
 
@@ -239,16 +244,16 @@ def _leads(levels: Sequence[int | None]) -> list[str]:
 
 
 def _with_bars(table: parts.Table, index: int, numbers: TableColumn, size: int) -> tuple[TableColumn, TableColumn]:
-    """Return a column's numbers and its bars of at most `size` cells; totals have no bar. They share the heading."""
+    """Return a column's numbers and its bars of at most `size` cells; totals have no bar.
+
+    The first word of the heading is above the numbers, the others are above the bars.
+    """
     column = table.columns[index]
-    cells = [row.cell(index) for row in table.rows]
-    parts = [
-        Fraction(cell.value or 0 if row.role == "row" else 0) for row, cell in zip(table.rows, cells, strict=True)
-    ]  # fmt: skip
-    largest = max(parts, default=Fraction(0)) or Fraction(1)
+    lengths = [Fraction((row.cell(index).value or 0) if row.role == "row" else 0) for row in table.rows]
+    longest = max(lengths, default=Fraction(0)) or Fraction(1)
     bars = [
-        layout.Cell(layout.bar(*(part / largest).as_integer_ratio(), size), row.style or "bar")
-        for row, part in zip(table.rows, parts, strict=True)
+        layout.Cell(layout.bar(*(length / longest).as_integer_ratio(), size), row.style or "bar")
+        for row, length in zip(table.rows, lengths, strict=True)
     ]  # fmt: skip
     first, _, rest = column.heading.partition(" ")
     if size < len(rest):
@@ -269,19 +274,19 @@ def _cell(column: parts.Column, row: parts.Row, index: int, compact: bool, escap
 def _curve(curve: parts.Curve, width: int) -> list[str]:
     """Return the curve as a line of block characters, each the maximum of an interval, and the marks' names below it.
 
-    If the names don't fit columns_shown, a further line lists them.
+    If a name does not fit there, a further line lists all names.
     """
-    line = curve.values
-    if not line:
+    values = curve.values
+    if not values:
         return []
-    count = min(width, curve.most, len(line))
-    bounds = [i * len(line) // count for i in range(count + 1)]
-    highest = [max(line[a:b]) for a, b in pairwise(bounds)]
+    count = min(width, curve.most, len(values))
+    bounds = [i * len(values) // count for i in range(count + 1)]
+    highest = [max(values[a:b]) for a, b in pairwise(bounds)]
     top = max(highest)
     bars = "".join(_BLOCKS[min(7, value * 8 // max(top, 1))] for value in highest)
     if not curve.marks:
         return [bars]
-    starts = {name: min(first * count // len(line), count - 1) for name, first in curve.marks.items()}
+    starts = {name: min(first * count // len(values), count - 1) for name, first in curve.marks.items()}
     ends = [start - 1 for start in [*starts.values()][1:]] + [count]
     marks, all_fit = "", True
     for (name, start), end in zip(starts.items(), ends, strict=True):

@@ -1,6 +1,6 @@
 """Writes a report as JSON and reads it back. Exact ints, a schema version, one line per row.
 
-Serialization is derived from the Report's type annotations, so that a new field is written, and checked
+Serialization is derived from the Report's type annotations, so that a new field is json_text, and checked
 when read. Names are those of the columns: `class_name` is `class`, an op's name is `op`.
 """
 
@@ -17,7 +17,7 @@ from typing import Any, Literal, NoReturn, TypeAlias, Union, get_args, get_origi
 
 from cnncost.errors import CnncostError
 from cnncost.garbage import gc_disabled
-from cnncost.render.json import SCHEMA, written
+from cnncost.render.json import SCHEMA, json_text
 from cnncost.render.values import plain
 from cnncost.report.data import ReportData, SomeReport
 from cnncost.report.memory import MemoryFigures
@@ -39,7 +39,7 @@ _OPTIONAL = {
 _ATOMS = frozenset({int, str, bool, type(None)})
 """Types of values that JSON has."""
 _PAIRS = {"inputs": ("shape", "dtype"), "tree": ("path", "class", "calls")}
-"""Tuples written as JSON objects, by field."""
+"""Tuples json_text as JSON objects, by field."""
 
 
 @gc_disabled()
@@ -58,11 +58,11 @@ def to_json(report: ReportData) -> str:
         data[field] = [dict(zip(keys, each, strict=True)) for each in value] if keys else _rows(value)
     if (report.graph is not None or report.saved_memory is not None) and not report.partial:
         data["memory"] = report.memory.figures
-    return written(data, _plain)
+    return json_text(data, _plain)
 
 
 def _rows(value: Any) -> Any:
-    """Return a tuple as a list, so that `written` puts each item on a line; a NamedTuple unchanged, for an object."""
+    """Return a tuple as a list, so that `json_text` puts each item on a line; a NamedTuple unchanged, for an object."""
     return list(value) if isinstance(value, tuple) and not _is_row(type(value)) else value
 
 
@@ -107,7 +107,7 @@ def _plain(value: Any) -> Any:
 
 @gc_disabled()
 def from_json(text: str, kind: type[SomeReport]) -> SomeReport:
-    """Read a report written by `to_json`; it has no graph and can't explain a layer's formula.
+    """Read a report json_text by `to_json`; it has no graph and can't explain a layer's formula.
 
     Raises:
         CnncostError: not JSON, another schema, a field that is missing or of another type, rows that
@@ -123,7 +123,7 @@ def from_json(text: str, kind: type[SomeReport]) -> SomeReport:
         schemas = " and ".join(map(str, _READABLE_SCHEMAS))
         raise CnncostError(f"report file: schema {data['schema']!r}; this version of cnncost reads schema {schemas}")
     if (command := data.get("command", _COMMAND)) != _COMMAND:
-        raise CnncostError(f"report file: written by cnncost {command}; expected what cnncost {_COMMAND} writes")
+        raise CnncostError(f"report file: json_text by cnncost {command}; expected what cnncost {_COMMAND} writes")
     for field in _PAIRS.keys() & data.keys():
         data[field] = [_items(row, _PAIRS[field], f"{field}[{i}]") for i, row in enumerate(_list(data[field], field))]
     report: SomeReport = _read(kind, data, "")
@@ -157,7 +157,7 @@ def _is_row(kind: Any) -> bool:
 
 @cache
 def _fields(kind: Any) -> dict[str, Any]:
-    """Return names and types of a class's fields, in order, without those that are not written (`compare=False`)."""
+    """Return names and types of a class's fields, in order, without those that are not json_text (`compare=False`)."""
     hints = get_type_hints(kind)
     names = [f.name for f in dataclasses.fields(kind) if f.compare] if dataclasses.is_dataclass(kind) else kind._fields
     if issubclass(kind, Computed):  # fields that identify the row come first

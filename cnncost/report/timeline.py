@@ -10,7 +10,7 @@ from cnncost.ops import cost_of
 from cnncost.passes.links import KIND, sending
 from cnncost.passes.memory import Memory, memory
 from cnncost.render.timeline import Counter, Timeline, Track, Unit
-from cnncost.render.values import worded
+from cnncost.render.values import tensors_text
 from cnncost.report import heading
 from cnncost.report.columns import AT_LEAST
 from cnncost.report.data import ReportData
@@ -167,7 +167,7 @@ class _Facts:
 
     def _shapes(self, spec: OpSpec) -> dict[str, Any]:
         if id(spec) not in self.shapes:
-            inputs, outputs = (worded((t.shape, t.dtype) for t in types) for types in (spec.inputs, spec.outputs))
+            inputs, outputs = (tensors_text((t.shape, t.dtype) for t in types) for types in (spec.inputs, spec.outputs))
             self.shapes[id(spec)] = {"kind": spec.kind, "inputs": inputs, "outputs": outputs}
         return self.shapes[id(spec)]
 

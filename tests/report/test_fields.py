@@ -217,7 +217,7 @@ def test_a_picture_of_functional_code(tmp_path, model):
     report = cnncost.analyze(model, "1x3x8x8")
     rows = growth(report)
     target = tmp_path / "fields.svg"
-    field_picture.draw(str(target), report, rows, field_picture.chosen(rows))
+    field_picture.draw(str(target), report, rows, field_picture.default_boxes(rows))
     drawn = target.read_text(encoding="utf-8")
     assert ("(the model itself): 9" in drawn) == isinstance(model, EndsFunctional)
     assert ("global" in drawn) == isinstance(model, Functional)
