@@ -45,7 +45,7 @@ def roofline(
         The Prediction: `.roofline.total.seconds`, and times by call and op; `.links.times` of a split model.
 
     Raises:
-        CnncostError: an unknown device or number format, a report that was read from a file, or what `analyze` raises.
+        CnncostError: an unknown device or number format, a report that was read from a file; or as `analyze` does.
     """
     from cnncost.devices import find
     from cnncost.devices.model import dtype_named
@@ -83,7 +83,7 @@ def diff(old: Model | Report, new: Model | Report, inputs: Any = None, **options
         The Diff: `.changes`, and the figures of both models.
 
     Raises:
-        CnncostError: what `analyze` raises.
+        CnncostError: as `analyze` does.
     """
     from cnncost.budget.snapshot import of_report
     from cnncost.shown import ShownDiff
@@ -113,7 +113,7 @@ def compare(
         A tuple with a Compared for each row; `str()` returns its table, and `to_html()` a page with charts.
 
     Raises:
-        CnncostError: the CSV file can't be read or matches no model, `vary` with a Report, or what `analyze` raises.
+        CnncostError: the CSV file can't be read or matches no model, `vary` with a Report; or as `analyze` does.
     """
     from cnncost.budget.compare import compare as side_by_side
     from cnncost.shown import ShownComparison
@@ -218,7 +218,7 @@ def max_batch(
 
     Raises:
         CnncostError: a size that can't be read, a loss or optimizer without training, inputs without a batch axis,
-            memory that hardly depends on the batch, or what `analyze` raises.
+            memory that hardly depends on the batch; or as `analyze` does.
     """
     from cnncost.fit import Step, largest_batch, peak
     from cnncost.sources.batch import with_batch

@@ -190,8 +190,8 @@ class Graph:
         notes: remarks on how it was recorded, shown with the results.
         masks: attention masks with known values, by node index.
         failed: where forward failed; None if it finished.
-        undeclared: value ids of parameters that may be constants, because the model file does not say what was
-            trained: no op takes them as its weight. They may be biases or scales, but also tables or masks.
+        undeclared: value ids of parameters that may be constants: the model file does not state what was trained,
+            and no op takes them as its weight. They may be biases or scales, but also tables or masks.
         placement: set if the model is on several devices.
     """
 

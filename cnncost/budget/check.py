@@ -193,7 +193,7 @@ def _model(
     if entry is None and budget.relative:
         raise _no_baseline(file, budget, lock, revision)
     if entry is not None and entry.snapshot.inputs != measured.snapshot.inputs:
-        remedy = f"; state its input in {file.path.name}" if revision else "; make it anew with cnncost check --update"
+        remedy = f"; state its input in {file.path.name}" if revision else "; recreate it with cnncost check --update"
         raise BudgetError(
             f"{revision or file.baseline}: {budget.name} was measured with {entry.snapshot.input_text}, and the budget "
             f"now has {measured.snapshot.input_text}{remedy}"
@@ -255,7 +255,7 @@ def _judge_module(
     if before is None and limit.relative:
         raise BudgetError(
             f"{file.place(rule.keys)}: {quantity.name} {limit.text!r} of {path or measured.name!r}: the baseline has "
-            "no such figure; make it anew with cnncost check --update"
+            "no such figure; recreate it with cnncost check --update"
         )
     bound = limit.bound(before)
     unsure = quantity.bounded and path in measured.unsure

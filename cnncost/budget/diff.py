@@ -101,7 +101,7 @@ class Attribution(NamedTuple):
         part: the change within this module.
         whole: the sum over all modules that changed in the direction of the total.
         against: the sum over those that changed in the opposite direction: `whole + against` is the total change.
-        reasons: what changed in the module; the reason that explains most of `part` comes first.
+        reasons: the changes of the module; the one that explains most of `part` comes first.
     """
 
     path: str
@@ -202,10 +202,10 @@ class Diff:
         inside = [(c, step) for c, step in same_direction if _is_within(c.place, path)]
         return Attribution(path, sum(step for _, step in inside), total, _common_reasons(inside), whole - total)
 
-    def contributors(self, name: str, most: int) -> tuple[Change, ...]:
-        """Return the modules whose own figure, without children, changed most."""
+    def contributors(self, name: str, number: int) -> tuple[Change, ...]:
+        """Return the `number` modules whose own figure, without children, changed the most."""
         ranked = sorted(self.changes, key=lambda change: -abs(change.delta(name)))
-        return tuple(change for change in ranked[:most] if change.delta(name))
+        return tuple(change for change in ranked[:number] if change.delta(name))
 
 
 def _is_within(path: str, above: str) -> bool:
@@ -227,11 +227,11 @@ def _deepest_with_most(steps: Sequence[tuple[str, int]], total: int) -> str:
         path = top[0][0]
 
 
-def _common_reasons(steps: Sequence[tuple[Change, int]], most: int = 2) -> tuple[str, ...]:
+def _common_reasons(steps: Sequence[tuple[Change, int]], max_reasons: int = 2) -> tuple[str, ...]:
     """Return the reasons that explain most of the change; those that explain less than a fifth of it are left out."""
     weights: Counter[str] = Counter()
     for change, step in steps:
         for reason in change.reasons or ("in its own forward",):
             weights[reason] += abs(step)
     whole = sum(abs(step) for _, step in steps)
-    return tuple(reason for reason, weight in weights.most_common(most) if weight * 5 >= whole)
+    return tuple(reason for reason, weight in weights.most_common(max_reasons) if weight * 5 >= whole)

@@ -103,7 +103,7 @@ def read(path: str | Path) -> Table:
         raise InputError(f"{path}: expected a column named model, and commas between columns; got {got}")
     duplicate = next((name for name in names if names.count(name) > 1), None)
     if duplicate is not None or len(names) < 2:
-        wrong = "no column beside model" if duplicate is None else f"two columns named {duplicate!r}"
+        wrong = "no column besides model" if duplicate is None else f"two columns named {duplicate!r}"
         raise InputError(f"{path}: {wrong}; expected CSV such as model,top1")
     rows, percents = [], dict[str, tuple[bool, int]]()
     for line, cells in body:

@@ -24,7 +24,7 @@ from cnncost.render.values import Tensor
 SCHEMA = 2
 """In schema 1, shapes and settings were texts (`1×3×224×224 float32`); such a file is read, and --update rewrites it.
 """
-_UPDATE = "make it anew with cnncost check --update"
+_UPDATE = "recreate it with cnncost check --update"
 _PART_KEYS = ("class", "calls", "output", *SUMMED, "settings", "unknown")
 
 

@@ -35,7 +35,7 @@ _MARKER = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Register the option that writes snapshots."""
     group = parser.getgroup("cnncost")
-    group.addoption("--complexity-update", action="store_true", help="write the snapshots of complexity.check anew")
+    group.addoption("--complexity-update", action="store_true", help="rewrite the snapshots of complexity.check")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -97,7 +97,7 @@ class Complexity:
 
         Raises:
             ComplexityError: not within the limits of the marker.
-            CnncostError: what `cnncost.analyze` raises, or a limit that can't be parsed.
+            CnncostError: as `cnncost.analyze` does, or a limit that can't be parsed.
         """
         __tracebackhide__ = True
         report, key = self._analyze(model, inputs, model_args, name, self.limits, training=training)

@@ -113,7 +113,7 @@ STRONG = frozenset({"biggest", "front", "strong", "over"})
 """Styles that formats with markup set in bold; the others are colours of a terminal."""
 
 
-class Narrower(NamedTuple):
+class Narrowing(NamedTuple):
     """A step that narrows a table: columns to drop, short counts, minimum widths by column, spaces between columns."""
 
     drop: tuple[str, ...] = ()
@@ -122,7 +122,7 @@ class Narrower(NamedTuple):
     gap: int | None = None
 
 
-COMPACT = Narrower(compact=True)
+COMPACT = Narrowing(compact=True)
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Table:
         rows: the rows, with a value for each column.
         name: key in JSON; empty: JSON has the numbers among the facts instead.
         caption: a line above the table.
-        narrower: steps that fit the table into a terminal, taken one after the other until it fits.
+        narrowing: steps that fit the table into a terminal, taken one after the other until it fits.
         optional: columns that text shows only if there is room, most important first.
         shown: which formats show it.
         apart: whether text has an empty line above it.
@@ -148,7 +148,7 @@ class Table:
     rows: tuple[Row, ...]
     name: str = ""
     caption: str = ""
-    narrower: tuple[Narrower, ...] = ()
+    narrowing: tuple[Narrowing, ...] = ()
     optional: tuple[str, ...] = ()
     shown: Shown = "all"
     apart: bool = True
@@ -161,7 +161,7 @@ class Table:
         names = [column.name for column in self.columns]
         if len(set(names)) != len(names):
             raise ValueError(f"columns {', '.join(names)}: a name occurs twice")
-        for name in (*self.optional, *(each for step in self.narrower for each in (*step.drop, *dict(step.least)))):
+        for name in (*self.optional, *(each for step in self.narrowing for each in (*step.drop, *dict(step.least)))):
             if name not in names:
                 raise ValueError(f"no column {name!r}; there are {', '.join(names)}")
 

@@ -146,12 +146,12 @@ class _Fitting:
         self.table, self.width, self.escape = table, width, escape
         self._cells: dict[tuple[int, bool], list[layout.Cell]] = {}
         self._columns: dict[tuple[int, bool, int | None, int], TableColumn] = {}
-        self.narrower = self._narrow()
+        self.narrowing = self._narrow()
 
     @property
     def shown(self) -> set[str]:
         """Names of the columns that are shown."""
-        return {column.name for _, column in self._remaining(self.narrower)}
+        return {column.name for _, column in self._remaining(self.narrowing)}
 
     def lines(self) -> list[Line]:
         """Return the lines of the table."""
@@ -161,30 +161,30 @@ class _Fitting:
             i: list(_note_lines(parts.Note(row.below, "note"), self.width, self.escape, _BELOW, _BELOW))
             for i, row in enumerate(rows) if row.below
         }  # fmt: skip
-        return layout.table(self._fields(self.narrower, self.width), self.width, rules, below)
+        return layout.table(self._fields(self.narrowing, self.width), self.width, rules, below)
 
-    def _narrow(self) -> parts.Narrower:
+    def _narrow(self) -> parts.Narrowing:
         """Return the first step that fits (else the last), with those optional columns that then still fit."""
-        narrower = parts.Narrower(self.table.optional)
-        for step in self.table.narrower:
-            if self._fits(narrower):
+        narrowing = parts.Narrowing(self.table.optional)
+        for step in self.table.narrowing:
+            if self._fits(narrowing):
                 break
-            narrower = step._replace(drop=(*narrower.drop, *step.drop), compact=narrower.compact or step.compact)
+            narrowing = step._replace(drop=(*narrowing.drop, *step.drop), compact=narrowing.compact or step.compact)
         for name in self.table.optional:
-            with_column = narrower._replace(drop=tuple([each for each in narrower.drop if each != name]))
-            narrower = with_column if self._fits(with_column) else narrower
-        return narrower
+            with_column = narrowing._replace(drop=tuple([each for each in narrowing.drop if each != name]))
+            narrowing = with_column if self._fits(with_column) else narrowing
+        return narrowing
 
-    def _remaining(self, narrower: parts.Narrower) -> list[tuple[int, parts.Column]]:
-        return [(i, column) for i, column in self.table.shown_in(parts.TEXT) if column.name not in narrower.drop]
+    def _remaining(self, narrowing: parts.Narrowing) -> list[tuple[int, parts.Column]]:
+        return [(i, column) for i, column in self.table.shown_in(parts.TEXT) if column.name not in narrowing.drop]
 
-    def _fits(self, narrower: parts.Narrower) -> bool:
-        return layout.needed(self._fields(narrower, 0)) <= self.width
+    def _fits(self, narrowing: parts.Narrowing) -> bool:
+        return layout.needed(self._fields(narrowing, 0)) <= self.width
 
-    def _fields(self, narrower: parts.Narrower, room: int) -> list[TableColumn]:
+    def _fields(self, narrowing: parts.Narrowing, room: int) -> list[TableColumn]:
         """Return the columns for layout; bars fill the rest of `room`, or have minimum width if `room` is 0."""
-        columns, least = self._remaining(narrower), dict(narrower.least)
-        fields = [self._field(i, narrower) for i, _ in columns]
+        columns, least = self._remaining(narrowing), dict(narrowing.least)
+        fields = [self._field(i, narrowing) for i, _ in columns]
         for position, (index, column) in enumerate(columns):
             if column.bar is not None:
                 # the first column has no gap before it, the bars have one space
@@ -196,16 +196,16 @@ class _Fitting:
                 break
         return fields
 
-    def _field(self, index: int, narrower: parts.Narrower) -> TableColumn:
+    def _field(self, index: int, narrowing: parts.Narrowing) -> TableColumn:
         column = self.table.columns[index]
-        least = None if column.bar or column.kind == "bar" else dict(narrower.least).get(column.name, column.least)
+        least = None if column.bar or column.kind == "bar" else dict(narrowing.least).get(column.name, column.least)
         if column.kind == "name":
             least = max(_NAME[0], min(_NAME[1], 3 * self.width // 10))
-        gap = column.gap if narrower.gap is None else min(column.gap, narrower.gap)
-        key = index, narrower.compact, least, gap
+        gap = column.gap if narrowing.gap is None else min(column.gap, narrowing.gap)
+        key = index, narrowing.compact, least, gap
         if key not in self._columns:
             heading = column.heading.partition(" ")[0] if column.bar else column.heading
-            cells = self._texts(index, narrower.compact)
+            cells = self._texts(index, narrowing.compact)
             self._columns[key] = TableColumn(heading, cells, column.right, least, gap, column.wrap)
         return self._columns[key]
 

@@ -77,7 +77,7 @@ def build(
 def _communication(
     graph: Graph, compute: Compute, training: Graph | None, phases: Mapping[Phase, Compute]
 ) -> tuple[Exchange, ...]:
-    """Return what a rank sends in inference and in a training step; empty for a model that is not split."""
+    """Return the communication of a rank in inference and in a training step; empty for a model that is not split."""
     # looking for collectives by kind first spares most models the pass
     exchanges: tuple[Exchange, ...] = ()
     if any(kind == KIND for _, kind in compute.by_op):

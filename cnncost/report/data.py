@@ -55,8 +55,8 @@ class ReportData:
         run_on: description of the data source if real data was used; usually empty.
         reads: how often that run's forward read a value that depends on the inputs.
         notes: remarks on how the results were obtained, if any.
-        communication: what this rank of a split model sends and receives, in inference and in a training step.
-        devices: for a model on several devices, what each of them holds, computes and receives; else empty.
+        communication: the bytes that this rank of a split model sends and receives, in inference and in training.
+        devices: for a model on several devices, the figures of each; else empty.
         links: the copies between these devices, by run, phase and pair of devices.
         mac_dtypes: multiply-accumulates by operand dtype; `int8` MACs are not FLOPs.
         examples: number of examples if inputs are a list, else None.

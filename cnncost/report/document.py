@@ -9,7 +9,7 @@ from dataclasses import replace
 from cnncost.garbage import gc_disabled
 from cnncost.render import document as parts
 from cnncost.render import text
-from cnncost.render.document import Bar, Cell, Document, Heading, Narrower, Note, Notes, Row, Table, Tiles, notes
+from cnncost.render.document import Bar, Cell, Document, Heading, Narrowing, Note, Notes, Row, Table, Tiles, notes
 from cnncost.report import heading, placement_tables
 from cnncost.report.columns import AT_LEAST, By, Column, for_people, share_cell
 from cnncost.report.columns import table as view
@@ -30,7 +30,7 @@ def document(
 
     Args:
         report: the report.
-        by: the view: what a row of the table is.
+        by: the view: whether a row is a layer, a module or an op.
         depth: levels of the module tree; by default as many as fit.
         requested: order and number of the rows; None: all, in the model's order.
 
@@ -61,13 +61,13 @@ def document(
     )  # fmt: skip
 
 
-def page(report: ReportData, depth: int | None = None, *, whole: bool = True, most: int | None = None) -> Document:
+def page(report: ReportData, depth: int | None = None, *, whole: bool = True, max_rows: int | None = None) -> Document:
     """Return the document of an HTML page: totals, the module tree and, if `whole`, the ops and the layers.
 
-    The tree is open down to `depth`. Tables have at most `most` rows, and a total; see `shortened`.
+    The tree is open down to `depth`. Tables have at most `max_rows` rows, and a total; see `shortened`.
     """
     totals, (rows, opened) = report.totals, page_entries(report, depth)
-    rows, cut = shortened(rows, most)
+    rows, cut = shortened(rows, max_rows)
     mark = AT_LEAST if totals.lower_bound else ""
     tiles = Tiles((
         ("parameters", "count", Cell(totals.params)), ("MACs", "count", Cell(totals.macs, mark)),
@@ -82,7 +82,7 @@ def page(report: ReportData, depth: int | None = None, *, whole: bool = True, mo
     ]  # fmt: skip
     views: tuple[tuple[By, str], ...] = (("op", "Ops"), ("layer", "Layers"))
     for by, title in views if whole else ():
-        rows, cut = shortened(entries(report, by, None).rows, most)
+        rows, cut = shortened(entries(report, by, None).rows, max_rows)
         shown += [Heading(title), replace(table(report, by, rows), caption=cut)]
     return Document(
         "summarize", heading.title(report), heading.inputs(report), topic="cost", parts=tuple(shown)
@@ -138,7 +138,7 @@ def table(
 
     Args:
         report: the report.
-        by: the view: what a row is.
+        by: the view: whether a row is a layer, a module or an op.
         rows: the displayed rows.
         opened: for an HTML page, the level down to which the tree is shown open. The share is next to the MACs in such
             a table, and the last column in others, for which this is None.
@@ -157,7 +157,7 @@ def table(
     steps = _steps(names, [column.name for column in shown if column.look == "text"], report.further, late, kept)
     table_rows = [_row(report, shown, entry) for entry in rows]
     if opened is None:
-        return Table(tuple(columns), tuple(table_rows), narrower=tuple(steps), shown="people")
+        return Table(tuple(columns), tuple(table_rows), narrowing=tuple(steps), shown="people")
     columns[1] = columns[1]._replace(shown="all")
     share, after_macs = len(names) - 1, names.index("macs") + 1
     order = [*range(1, after_macs), share, *range(after_macs, share)]  # without column 0, the path in full
@@ -187,14 +187,14 @@ _PLANNED = frozenset(
 
 
 def _requested(report: ReportData, column: Column) -> bool:
-    """Return whether the user has asked for a column, or for the one that it is derived from."""
+    """Return whether the user has requested a column, or the one that it is derived from."""
     asked_for = "trainable" in report.further and stored(Statistics, column.name) == "trainable_params"
     return bool(column.group) or asked_for
 
 
 def _steps(
     names: Sequence[str], texts: Sequence[str], requested: Sequence[str], late: Sequence[str], kept: str
-) -> Iterator[Narrower]:  # fmt: skip
+) -> Iterator[Narrowing]:  # fmt: skip
     """Yield the steps that narrow the table down to 40 characters: which columns to drop or shorten next.
 
     Args:
@@ -205,10 +205,10 @@ def _steps(
         kept: the column that rows are sorted by, which is dropped last; may be empty.
     """
 
-    def step(*drop: str, compact: bool = False, bar: int = 0, text: int = 0) -> Narrower:
+    def step(*drop: str, compact: bool = False, bar: int = 0, text: int = 0) -> Narrowing:
         least = {"share": bar, **dict.fromkeys(texts, text)}
         dropped = tuple(name for name in drop if name in names and name != kept)
-        return Narrower(dropped, compact, tuple((name, size) for name, size in least.items() if size))
+        return Narrowing(dropped, compact, tuple((name, size) for name, size in least.items() if size))
 
     yield step(*(name for name in names if name not in _PLANNED and name not in late))
     yield step("buffers")
@@ -233,4 +233,4 @@ def _steps(
         yield step("flops")
         yield step("params")
     if kept in names:
-        yield Narrower((kept,))
+        yield Narrowing((kept,))

@@ -115,18 +115,18 @@ def page_entries(report: ReportData, depth: int | None) -> tuple[list[Entry], in
     return [*rows, _total(report)], fitting_depth(items, ROWS) if depth is None else depth
 
 
-def shortened(rows: list[Entry], most: int | None) -> tuple[list[Entry], str]:
-    """Return at most `most` rows and the total, and a sentence that says so if rows are left out.
+def shortened(rows: list[Entry], max_rows: int | None) -> tuple[list[Entry], str]:
+    """Return at most `max_rows` rows and the total, and a sentence that says so if rows are left out.
 
     A tree loses whole levels, the deepest first, as the rows above them include their numbers; if not even the first
     level fits, it is cut at its end, as a list is.
     """
     *listed, total = rows
-    if most is None or len(listed) <= most:
+    if max_rows is None or len(listed) <= max_rows:
         return rows, ""
     levels = sorted(entry.level or 0 for entry in listed)
-    too_deep = max(levels[most], 1)  # the first level that does not fit as a whole; the first of all is cut instead
-    first_rows = [entry for entry in listed if (entry.level or 0) < too_deep][:most]
+    too_deep = max(levels[max_rows], 1)  # the first level that does not fit as a whole; the first of all is cut instead
+    first_rows = [entry for entry in listed if (entry.level or 0) < too_deep][:max_rows]
     caption = f"{units.exact(len(first_rows))} of {units.counted(len(listed), 'row')} are in this table"
     return [*first_rows, total], f"{caption}; with scripts the page shows all, and --format csv has all"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from cnncost import units
 from cnncost.passes.receptive_field import ReceptiveField
-from cnncost.render.document import Cell, Column, Document, Narrower, Row, Table, notes
+from cnncost.render.document import Cell, Column, Document, Narrowing, Row, Table, notes
 from cnncost.render.values import along
 from cnncost.report import heading
 from cnncost.report.data import ReportData
@@ -56,7 +56,7 @@ def table(rows: Sequence[Growth]) -> Table:
     """Return the table of layers; a narrow terminal drops the bar first, then the class."""
     return Table(
         COLUMNS, tuple(Row(tuple(_cells(row))) for row in rows), "layers",
-        narrower=(Narrower(("class",)), Narrower(("units", "start"))), optional=("bar",),
+        narrowing=(Narrowing(("class",)), Narrowing(("units", "start"))), optional=("bar",),
     )  # fmt: skip
 
 

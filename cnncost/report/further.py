@@ -102,7 +102,7 @@ def _sizes(own: Iterable[Windows], name: str) -> list[Along]:
 def _recorded(report: SomeReport, graph: Graph | None) -> Graph:
     """Return the Graph. Raises CnncostError if there is none, as in a report that was read from a file."""
     if graph is None:
-        raise CnncostError(f"{report.model}: the report was read from a file and has no graph; analyze the model anew")
+        raise CnncostError(f"{report.model}: the report was read from a file and has no graph; analyze the model again")
     return graph
 
 

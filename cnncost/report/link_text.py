@@ -8,7 +8,7 @@ from typing import Any
 from cnncost import units
 from cnncost.devices.model import Device
 from cnncost.passes.links import Topology
-from cnncost.render.document import Column, Heading, Narrower, Part, Table, notes, rows
+from cnncost.render.document import Column, Heading, Narrowing, Part, Table, notes, rows
 from cnncost.render.values import as_data
 from cnncost.report.columns import AT_LEAST
 from cnncost.report.prediction import Prediction, split
@@ -33,7 +33,7 @@ def parts(prediction: Prediction) -> Iterator[Part]:
             Column("calls", "calls", "count"), Column("bytes", "bytes", "bytes"), Column("seconds", "time", "duration"),
         ),
         rows(links.times), shown="people", apart=False,
-        narrower=(Narrower(("bandwidth",)), Narrower(("calls",))),
+        narrowing=(Narrowing(("bandwidth",)), Narrowing(("calls",))),
     )  # fmt: skip
     yield notes(*sentences(prediction), hang="")
 

@@ -167,7 +167,7 @@ def memory_of(
     """
     if graph is None:
         if saved is None:
-            raise CnncostError(f"{model}: the report file holds no memory figures; analyze the model anew")
+            raise CnncostError(f"{model}: the report file holds no memory figures; analyze the model again")
         return ReportMemory(saved, None, None)
     require_whole_forward(model, failed)
     inference = memory(graph)

@@ -47,7 +47,7 @@ class MemoryTables(NamedTuple):
 
 
 def document(tables: MemoryTables, top: int = 8) -> Document:
-    """Return a document: bytes by use, the `top` largest tensors at the peak, the timeline, and what fits."""
+    """Return a document: bytes by use, the `top` largest tensors at the peak, the timeline, and verdicts."""
     parts: list[Part] = [
         notes(*_notes(tables), apart=False),
         _uses(tables),

@@ -88,7 +88,7 @@ def check(requested: Ranking, by: By) -> None:
 
 
 def sorted_by(report: ReportData, by: By, requested: Ranking | None) -> str:
-    """Return the name of the column that the user asked to sort by; empty if the user named none."""
+    """Return the name of the column that the user requested to sort by; empty if none."""
     if requested is None or not requested.sort:
         return ""
     return _column(report, table(report, by)[0], requested.sort).name

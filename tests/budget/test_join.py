@@ -156,7 +156,7 @@ def test_formats_have_numbers(tmp_path):
         pytest.param("\n \n", None, "empty; expected CSV", id="blank"),
         pytest.param("name,top1\nsmall,1\n", None, "expected a column named model", id="no model"),
         pytest.param("model;top1\nsmall;1\n", None, "commas between columns; got model;top1", id="semicolons"),
-        pytest.param("model\nsmall\n", None, "no column beside model", id="one column"),
+        pytest.param("model\nsmall\n", None, "no column besides model", id="one column"),
         pytest.param("model,a,a\nsmall,1,2\n", None, "two columns named 'a'", id="a column twice"),
         pytest.param("model,Model\nsmall,1\n", None, "two columns named 'model'", id="model twice"),
         pytest.param("model,top1\nsmall,1,2\n", None, "accuracy.csv:2: expected 2 cells, got 3", id="a long row"),

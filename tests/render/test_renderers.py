@@ -17,7 +17,7 @@ from cnncost.render.document import (
     Curve,
     Document,
     Heading,
-    Narrower,
+    Narrowing,
     Note,
     Notes,
     Picture,
@@ -65,7 +65,7 @@ def row(path, macs=1_234_567, role="row", **more):
 
 
 def document(*shown, **how):
-    table = Table(COLUMNS, shown, "layers", narrower=(COMPACT, Narrower(("class",))), optional=("bar",), **how)
+    table = Table(COLUMNS, shown, "layers", narrowing=(COMPACT, Narrowing(("class",))), optional=("bar",), **how)
     return Document("test", "net", "input 1×3", "cost", facts={"model": "net"}, parts=(table,))
 
 
@@ -191,7 +191,7 @@ def test_rows_of_another_length_are_refused(number):
         Table(COLUMNS, (row("a"), Row((1,) * number)))
 
 
-@pytest.mark.parametrize("how", [{"optional": ("bars",)}, {"narrower": (Narrower(("no",)),)}])
+@pytest.mark.parametrize("how", [{"optional": ("bars",)}, {"narrowing": (Narrowing(("no",)),)}])
 def test_a_column_that_is_not_there_is_refused(how):
     with pytest.raises(ValueError, match=r"no column '(bars|no)'; there are path, class"):
         Table(COLUMNS, (), **how)

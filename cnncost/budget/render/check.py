@@ -18,7 +18,7 @@ from cnncost.render.document import (
     Column,
     Document,
     Heading,
-    Narrower,
+    Narrowing,
     Note,
     Notes,
     Part,
@@ -78,7 +78,7 @@ def _limits(check: Check) -> Table:
     if not any(words.since(each) for _, each in judged):
         columns = tuple(column._replace(shown="data") if column.name == "since" else column for column in columns)
     shown = rows(_limit_cells(model, each) for model, each in judged)
-    return Table(columns, shown, narrower=(Narrower(("since",)),), shown="people")
+    return Table(columns, shown, narrowing=(Narrowing(("since",)),), shown="people")
 
 
 def _limit_cells(model: ModelCheck, judged: Judged) -> Iterator[Any]:
@@ -130,7 +130,7 @@ def _failures(check: Check) -> Iterator[Note]:
 
 
 def _dependencies(check: Check) -> Iterator[Note]:
-    """Yield what figures depend on besides the inputs' shapes, so that another run may have other figures."""
+    """Yield the data that figures depend on besides the inputs' shapes, so that another run may have other figures."""
     for model in check.models:
         if model.snapshot is not None:
             yield from (Note(f"{model.budget.name}: {text}", "uncertain") for text in model.snapshot.depends_on)

@@ -8,7 +8,7 @@ from typing import Any
 
 from cnncost.budget.compare import COLUMNS, Compared, incomparable
 from cnncost.budget.join import Joined
-from cnncost.render.document import COMPACT, Cell, Column, Document, Narrower, Note, Notes, Row, Table
+from cnncost.render.document import COMPACT, Cell, Column, Document, Narrowing, Note, Notes, Row, Table
 from cnncost.render.values import show
 from cnncost.units import NOTHING
 
@@ -68,11 +68,11 @@ def _table(rows: Sequence[Compared]) -> Table:
         Column("depends_on", kind="texts", shown="data"),
         Column("bar", kind="bar", shown="text", least=12),
     )
-    most = max((row.macs for row in rows), default=0)
-    shown = tuple(Row(_cells(row, most, sizes)) for row in rows)
+    largest = max((row.macs for row in rows), default=0)
+    shown = tuple(Row(_cells(row, largest, sizes)) for row in rows)
     return Table(
         columns, shown, "models", optional=("bar", "inputs"),
-        narrower=(COMPACT, Narrower(least=(("name", 24),)), Narrower(("ratio",), least=(("name", 12),))),
+        narrowing=(COMPACT, Narrowing(least=(("name", 24),)), Narrowing(("ratio",), least=(("name", 12),))),
     )  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def _data_name(variable: str) -> str:
     return f"vary_{variable}" if variable in COLUMNS else variable
 
 
-def _cells(row: Compared, most: int, sizes: tuple[str, ...]) -> tuple[Any, ...]:
+def _cells(row: Compared, largest: int, sizes: tuple[str, ...]) -> tuple[Any, ...]:
     bound = "≥" if row.lower_bound else ""
     name = Cell(row.name, tail=f" {FRONT}", style="front") if row.front else row.name
     ratio = None
@@ -98,7 +98,7 @@ def _cells(row: Compared, most: int, sizes: tuple[str, ...]) -> tuple[Any, ...]:
         row.inputs, row.batch, row.params, Cell(row.macs, bound), Cell(row.flops, bound),
         Cell(row.memory, bound if row.peak is not None else ""),
         row.weight_bytes, row.peak, ratio, row.lower_bound, row.front, row.depends_on,
-        Fraction(row.macs, most) if most else None,
+        Fraction(row.macs, largest) if largest else None,
     )  # fmt: skip
 
 

@@ -31,8 +31,8 @@ MOST = 12
 
 
 @gc_disabled()
-def document(diff: Diff, names: tuple[str, str], most: int = MOST) -> Document:
-    """Return totals, the causes of their change, the layers that changed most, and renamed or moved modules."""
+def document(diff: Diff, names: tuple[str, str], max_layers: int = MOST) -> Document:
+    """Return totals, the causes of their change, the layers that changed max_layers, and renamed or moved modules."""
     causes = list(words.moves(diff))
     same = Note("the same, module by module", "shrank") if not causes and not diff.changes else Note("")
     parts: list[Part] = [
@@ -40,8 +40,8 @@ def document(diff: Diff, names: tuple[str, str], most: int = MOST) -> Document:
         _totals(diff),
         Notes((*(Note(text, "heading") for text in causes), same)),
         notes(*dependencies(diff, names), style="warning"),
-        *layers(diff, most),
-        *_moved(diff, most),
+        *layers(diff, max_layers),
+        *_moved(diff, max_layers),
         changes((((), diff),)),
         data_table(("old_path", "new_path"), diff.moved, "moved"),
     ]
@@ -50,7 +50,7 @@ def document(diff: Diff, names: tuple[str, str], most: int = MOST) -> Document:
 
 
 def dependencies(diff: Diff, names: tuple[str, str]) -> list[str]:
-    """Return what figures depend on besides the inputs' shapes, so that another run may have other figures."""
+    """Return the data that figures depend on besides the inputs' shapes, so that another run may have other figures."""
     sides = zip(names, (diff.old, diff.new), strict=True)
     return [f"{name}: {text}" for name, snapshot in sides for text in snapshot.depends_on]
 
@@ -103,10 +103,10 @@ def style(delta: int) -> str:
     return "" if not delta else "grew" if delta > 0 else "shrank"
 
 
-def layers(diff: Diff, most: int, shown: Shown = "people") -> list[Part]:
+def layers(diff: Diff, max_layers: int, shown: Shown = "people") -> list[Part]:
     """Return a table of the layers whose own share changed the most; nothing if none did."""
     figure = "macs" if diff.contributors("macs", 1) else "params"
-    contributors = diff.contributors(figure, most)
+    contributors = diff.contributors(figure, max_layers)
     if not contributors:
         return []
     columns = (
@@ -133,11 +133,11 @@ def _layer(change: Change) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _moved(diff: Diff, most: int) -> list[Part]:
+def _moved(diff: Diff, max_layers: int) -> list[Part]:
     if not diff.moved:
         return []
-    more = len(diff.moved) - most
-    lines = [Note(text) for text in renamed(diff.moved[:most])]
+    more = len(diff.moved) - max_layers
+    lines = [Note(text) for text in renamed(diff.moved[:max_layers])]
     if more > 0:
         lines.append(Note(f"and {more:,} more", "note"))
     return [Heading("renamed or moved"), Notes(tuple(lines), apart=False, first="  ", hang="    ")]

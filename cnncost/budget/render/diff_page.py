@@ -30,7 +30,7 @@ _FIGURES = {
 _EXACT = frozenset({"params"})
 """Figures that are exact even if there are ops without a rule."""
 _HIDDEN = frozenset({"flops", "traffic"})
-"""Figures whose columns are hidden until the reader asks for them."""
+"""Figures whose columns are hidden until the reader selects them."""
 _SIDES = ("old", "new", "change")
 _HEADINGS = {
     "change": ("± {}", "{} after, less those before"),
@@ -41,9 +41,9 @@ _HEADINGS = {
 
 
 @gc_disabled()
-def page(diff: Diff, names: tuple[str, str], most: int = MOST) -> Document:
+def page(diff: Diff, names: tuple[str, str], max_layers: int = MOST) -> Document:
     """Return the document with the data that the page's JavaScript draws."""
-    return replace(document(diff, names, most), page_data=page_data(diff, names))
+    return replace(document(diff, names, max_layers), page_data=page_data(diff, names))
 
 
 def page_data(diff: Diff, names: tuple[str, str]) -> Json:
@@ -106,7 +106,7 @@ def _encoded(diff: Diff, rows: Sequence[TreeRow]) -> Json:
     """Return the rows by column, as `Rows` in `page/src/data.ts`.
 
     Numbers of a figure's bare name (`macs`) are the widths of bands in the drawn tree. Marks of `flops`, which is no
-    column, tell which rows lack ops: the page's CSV says so.
+    column, show which rows lack ops: the page's CSV says so.
     """
     numbers: dict[str, list[Json]] = {}
     marks: dict[str, dict[int, str]] = {"flops": {i: AT_LEAST for i, row in enumerate(rows) if any(row.unknown)}}

@@ -17,7 +17,7 @@ _MOST_MOVED = 12
 
 
 def document(
-    diffs: Mapping[str, Diff], missing: Mapping[str, str], names: tuple[str, str], most: int, headline: str
+    diffs: Mapping[str, Diff], missing: Mapping[str, str], names: tuple[str, str], max_layers: int, headline: str
 ) -> Document:
     """Return a document: the figures of each changed model and the causes, then the unchanged models.
 
@@ -25,7 +25,7 @@ def document(
         diffs: by the budget's name.
         missing: budgets without figures on a side, and why.
         names: names of the two sides.
-        most: maximum number of layers listed for a model.
+        max_layers: maximum number of layers listed for a model.
         headline: the title's second part, such as the file and the number of models.
     """
     changed = {name: diff for name, diff in diffs.items() if differs(diff)}
@@ -34,7 +34,7 @@ def document(
         *([_figures(changed)] if changed else []),
         notes(f"the same, module by module: {', '.join(same)}" if same else "", style="shrank"),
         notes(*(f"{name}: {reason}" for name, reason in missing.items()), style="warning"),
-        *(part for name, diff in changed.items() for part in _causes(name, diff, most)),
+        *(part for name, diff in changed.items() for part in _causes(name, diff, max_layers)),
         changes((((name,), diff) for name, diff in diffs.items()), "model"),
     ]
     models = [{"name": name, **facts(diff, [figure for figure, _, _ in known(diff)])} for name, diff in diffs.items()]
@@ -88,10 +88,10 @@ def _side(diff: Diff, side: str, figure: str, unit: Unit) -> Cell:
     return Cell(units.data(value) if unit == "bytes" else show_exact(value, unit), mark)
 
 
-def _causes(name: str, diff: Diff, most: int) -> Iterator[Part]:
+def _causes(name: str, diff: Diff, max_layers: int) -> Iterator[Part]:
     yield Heading(name)
     yield notes(inputs(diff), style="warning" if diff.old.inputs != diff.new.inputs else "note")
     yield notes(*words.moves(diff), style="heading")
-    yield from layers(diff, most)
+    yield from layers(diff, max_layers)
     if diff.moved:
         yield notes(*(f"renamed or moved: {text}" for text in renamed(diff.moved[:_MOST_MOVED])))

@@ -144,15 +144,15 @@ def attributed(diff: Diff, name: str) -> str:
     return f": {share} of {signed(cause.whole)} in {cause.path}{reasons}, {signed(against)} elsewhere"
 
 
-def contributions(diff: Diff, name: str, most: int) -> str:
+def contributions(diff: Diff, name: str, max_listed: int) -> str:
     """Return the changes of the model's children, which add up to the whole: `layer3 +1.00 G and 2 more +0.1 G`."""
     steps: dict[str, int] = {}
     for change in diff.changes:
         first = change.place.partition(".")[0]
         steps[first] = steps.get(first, 0) + change.delta(name)
     ranked = sorted(((step, place) for place, step in steps.items() if step), key=lambda s: -abs(s[0]))
-    listed = [f"{place or 'its own forward'} {signed(step)}" for step, place in ranked[:most]]
-    rest = ranked[most:]
+    listed = [f"{place or 'its own forward'} {signed(step)}" for step, place in ranked[:max_listed]]
+    rest = ranked[max_listed:]
     more = f" and {len(rest)} more {signed(sum(step for step, _ in rest))}" if rest else ""
     return ", ".join(listed) + more
 

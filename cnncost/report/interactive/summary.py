@@ -35,12 +35,12 @@ SCHEMA = 1
 def interactive(report: ReportData, depth: int | None = None) -> Document:
     """Return a report's interactive page; a browser that runs no scripts shows the same as for `page`."""
     with gc_disabled():
-        return replace(page(report, depth, most=MOST_ROWS), page_data=_summary(report))
+        return replace(page(report, depth, max_rows=MOST_ROWS), page_data=_summary(report))
 
 
 def small(report: ReportData) -> Document:
     """Return the page for a notebook: its static part is a shortened module tree; a large model's has no JavaScript."""
-    plain = page(report, whole=False, most=_MOST_ROWS_IN_NOTEBOOK)
+    plain = page(report, whole=False, max_rows=_MOST_ROWS_IN_NOTEBOOK)
     with gc_disabled():
         return plain if len(report.modules) > _MOST_MODULES else replace(plain, page_data=_summary(report))
 
