@@ -121,9 +121,9 @@ def command(
 def _document(report: Report, whole: bool, by: By, depth: int | None, requested: Ranking | None) -> Document:
     """Return the interactive page if the format shows all views at once, else one view of the report."""
     if whole:
-        from cnncost.report.interactive import interactive
+        from cnncost.report.interactive import interactive_page
 
-        return interactive(report, depth)
+        return interactive_page(report, depth)
     from cnncost.report.document import document
 
     return document(report, by, depth, requested)

@@ -1,4 +1,4 @@
-"""Receptive fields as a document with a row for each layer; and the field of one unit in units."""
+"""Receptive fields as a document with a row for each layer; and the field of one unit in words."""
 
 from __future__ import annotations
 

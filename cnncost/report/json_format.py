@@ -1,6 +1,6 @@
 """Writes a report as JSON and reads it back. Exact ints, a schema version, one line per row.
 
-Serialization is derived from the Report's type annotations, so that a new field is json_text, and checked
+Serialization is derived from the Report's type annotations, so that a new field is written, and checked
 when read. Names are those of the columns: `class_name` is `class`, an op's name is `op`.
 """
 
@@ -39,7 +39,7 @@ _OPTIONAL = {
 _ATOMS = frozenset({int, str, bool, type(None)})
 """Types of values that JSON has."""
 _PAIRS = {"inputs": ("shape", "dtype"), "tree": ("path", "class", "calls")}
-"""Tuples json_text as JSON objects, by field."""
+"""Tuples written as JSON objects, by field."""
 
 
 @gc_disabled()
@@ -107,7 +107,7 @@ def _plain(value: Any) -> Any:
 
 @gc_disabled()
 def from_json(text: str, kind: type[SomeReport]) -> SomeReport:
-    """Read a report json_text by `to_json`; it has no graph and can't explain a layer's formula.
+    """Read a report written by `to_json`; it has no graph and can't explain a layer's formula.
 
     Raises:
         CnncostError: not JSON, another schema, a field that is missing or of another type, rows that
@@ -123,7 +123,7 @@ def from_json(text: str, kind: type[SomeReport]) -> SomeReport:
         schemas = " and ".join(map(str, _READABLE_SCHEMAS))
         raise CnncostError(f"report file: schema {data['schema']!r}; this version of cnncost reads schema {schemas}")
     if (command := data.get("command", _COMMAND)) != _COMMAND:
-        raise CnncostError(f"report file: json_text by cnncost {command}; expected what cnncost {_COMMAND} writes")
+        raise CnncostError(f"report file: written by cnncost {command}; expected what cnncost {_COMMAND} writes")
     for field in _PAIRS.keys() & data.keys():
         data[field] = [_items(row, _PAIRS[field], f"{field}[{i}]") for i, row in enumerate(_list(data[field], field))]
     report: SomeReport = _read(kind, data, "")
@@ -157,7 +157,7 @@ def _is_row(kind: Any) -> bool:
 
 @cache
 def _fields(kind: Any) -> dict[str, Any]:
-    """Return names and types of a class's fields, in order, without those that are not json_text (`compare=False`)."""
+    """Return names and types of a class's fields, in order, without those that are not written (`compare=False`)."""
     hints = get_type_hints(kind)
     names = [f.name for f in dataclasses.fields(kind) if f.compare] if dataclasses.is_dataclass(kind) else kind._fields
     if issubclass(kind, Computed):  # fields that identify the row come first

@@ -163,9 +163,9 @@ class Report(ReportData):
         if form == "csv":  # to build the table for people, too, would more than double the time
             return rendered(Document("summarize", parts=(data(self, requested=requested),)), form)
         if FORMATS[form].whole and requested is None:
-            from cnncost.report.interactive import interactive
+            from cnncost.report.interactive import interactive_page
 
-            return rendered(interactive(self), form)
+            return rendered(interactive_page(self), form)
         return rendered(document(self, requested=requested), form)
 
     @classmethod
@@ -212,6 +212,6 @@ class Report(ReportData):
 
     def _repr_html_(self) -> str:
         from cnncost.render.frame import notebook
-        from cnncost.report.interactive import small
+        from cnncost.report.interactive import notebook_page
 
-        return notebook(small(self))
+        return notebook(notebook_page(self))

@@ -32,7 +32,7 @@ MOST = 12
 
 @gc_disabled()
 def document(diff: Diff, names: tuple[str, str], max_layers: int = MOST) -> Document:
-    """Return totals, the causes of their change, the layers that changed max_layers, and renamed or moved modules."""
+    """Return totals, the causes of their change, the layers that changed most, and renamed or moved modules."""
     causes = list(words.moves(diff))
     same = Note("the same, module by module", "shrank") if not causes and not diff.changes else Note("")
     parts: list[Part] = [

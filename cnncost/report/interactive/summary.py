@@ -32,13 +32,13 @@ SCHEMA = 1
 """Version of the data's layout; increment it with each change."""
 
 
-def interactive(report: ReportData, depth: int | None = None) -> Document:
+def interactive_page(report: ReportData, depth: int | None = None) -> Document:
     """Return a report's interactive page; a browser that runs no scripts shows the same as for `page`."""
     with gc_disabled():
         return replace(page(report, depth, max_rows=MOST_ROWS), page_data=_summary(report))
 
 
-def small(report: ReportData) -> Document:
+def notebook_page(report: ReportData) -> Document:
     """Return the page for a notebook: its static part is a shortened module tree; a large model's has no JavaScript."""
     plain = page(report, whole=False, max_rows=_MOST_ROWS_IN_NOTEBOOK)
     with gc_disabled():
@@ -76,11 +76,12 @@ def _summary(report: ReportData) -> Json:
     if table_folded is not None:
         table_folded["first"] = _first(tree, folded)
         data["fold"] = list(folded_indices(tree, folded))
-    runs, no_runs = over_time.encoded(report, row_of)
-    fields, no_fields = reaches.encoded(report, tree)
+    runs, why_no_runs = over_time.encoded(report, row_of)
+    fields, why_no_fields = reaches.encoded(report, tree)
     return data | {
-        "rows": table, "folded": table_folded, "memory": {"runs": runs, "why": no_runs},
-        "reach": {"found": fields, "why": no_fields}, "units": {"count": units.COUNT_UNITS, "bytes": units.BYTE_UNITS},
+        "rows": table, "folded": table_folded, "memory": {"runs": runs, "why": why_no_runs},
+        "reach": {"found": fields, "why": why_no_fields},
+        "units": {"count": units.COUNT_UNITS, "bytes": units.BYTE_UNITS},
     }  # fmt: skip
 
 
