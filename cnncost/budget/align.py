@@ -52,7 +52,7 @@ class _Alignment:
         self._pair_moved()
 
     def _roots(self) -> tuple[str, str]:
-        """Return the paths of the roots: the two models, or one model and the module of the other that wraps it."""
+        """Return the paths of the roots: the two models, or one model and its counterpart in the other, its wrapper."""
         if self.old.root.class_name != self.new.root.class_name:
             inner = _path_of_wrapped(self.old, self.new)
             if inner:

@@ -27,6 +27,7 @@ are tried first, as they rarely match by chance."""
 _ROUNDING = 1e-6
 """Sums of weights that differ by less count as equal (rounding)."""
 _MATCH, _SKIP_OLD, _SKIP_NEW = range(3)
+"""Steps of a matching: both elements are a pair, or one of them is skipped."""
 
 
 class Sequences(NamedTuple):
@@ -91,7 +92,7 @@ def _heaviest(sequences: Sequences) -> Pairs | None:
         if n * min(m, high - low + 1) > _MAX_CELLS:
             return None
         weight, steps = table.fill(low, high)
-        if fills_table or table.outside(low, high) < weight - _ROUNDING:
+        if fills_table or table.bound_outside(low, high) < weight - _ROUNDING:
             return _trace_back(steps, m, low)
         margin *= _WIDENING
 
@@ -105,14 +106,15 @@ class _Table:
         self.new = [codes.setdefault(element, len(codes)) for element in sequences.new]
         weights = {a: [sequences.similarity(a, b) for b in codes] for a in dict.fromkeys(sequences.old)}
         self.old = [weights[element] for element in sequences.old]
-        most = {a: max(row) for a, row in weights.items()}
-        old = [most[element] for element in sequences.old]
-        columns = [max(column) for column in zip(*weights.values(), strict=True)]
-        new = [columns[code] for code in self.new]
+        # the greatest weight of a pair with each element
+        best_by_element = {a: max(row) for a, row in weights.items()}
+        best_old = [best_by_element[element] for element in sequences.old]
+        best_by_code = [max(column) for column in zip(*weights.values(), strict=True)]
+        best_new = [best_by_code[code] for code in self.new]
         for i, (j, weight) in self.named.items():
-            old[i], new[j] = max(old[i], weight), max(new[j], weight)
-        # by number of skipped elements, the weight that is lost at least: the sum of the smallest best weights
-        self._least = [[0.0, *accumulate(sorted(old))], [0.0, *accumulate(sorted(new))]]
+            best_old[i], best_new[j] = max(best_old[i], weight), max(best_new[j], weight)
+        # by number of skipped elements, the weight that is lost at least: the sum of the smallest of these
+        self._least = [[0.0, *accumulate(sorted(best_old))], [0.0, *accumulate(sorted(best_new))]]
 
     def fill(self, low: int, high: int) -> tuple[float, list[bytearray]]:
         """Return the greatest weight of a matching within a band, and the best step at each cell of it, last row first.
@@ -133,25 +135,26 @@ class _Table:
             steps.append(_row(weights, left, first))
         return left[0], steps
 
-    def outside(self, low: int, high: int) -> float:
+    def bound_outside(self, low: int, high: int) -> float:
         """Return an upper bound on the weight of a matching that leaves the band, which has to skip elements."""
         old, new = self._least
         shift = len(new) - len(old)
-        most = [0.0]
+        bounds = [0.0]
         # above the band a matching skips `high + 1` new elements and, to come back to the last cell, `high + 1 - shift`
         # old ones; below it, likewise
         for skipped_old, skipped_new in ((high + 1 - shift, high + 1), (1 - low, shift - low + 1)):
             if skipped_old < len(old) and skipped_new < len(new):
-                most.append(min(old[-1] - old[skipped_old], new[-1] - new[skipped_new]))
-        return max(most)
+                bounds.append(min(old[-1] - old[skipped_old], new[-1] - new[skipped_new]))
+        return max(bounds)
 
 
 def _row(weights: list[float], left: list[float], first: int) -> bytearray:
-    """Update `left` in place, which is of the next old element, to this one, from index `first` on; return the steps.
+    """Update `left` in place from the next old element's row to this one's, and return the best steps.
 
-    `weights` are those of this element with each new one from `first` on.
+    `weights` are those of this old element with each new element from index `first` on.
     """
     steps = bytearray(len(weights))
+    # `below`, `right`, `both_skipped`: the weight left after skipping the old element, the new one, or both
     right = both_skipped = left[first + len(weights)]
     for k in range(len(weights) - 1, -1, -1):
         weight, below = weights[k], left[first + k]

@@ -67,14 +67,14 @@ class Joined(NamedTuple):
         columns: the joined columns.
         quality: the column that the front is of; None if the table has no numbers.
         notes: sentences on names that match nothing, and on sizes for which the table has no column.
-        apart: why no model is on the front; empty if some are.
+        no_front: why no model is on the front; empty if some are.
     """
 
     rows: tuple[Compared, ...]
     columns: tuple[str, ...]
     quality: Quality | None
     notes: tuple[str, ...]
-    apart: str = ""
+    no_front: str = ""
 
 
 def read(path: str | Path) -> Table:
@@ -190,12 +190,12 @@ def join(rows: Sequence[Compared], table: Table, quality: str | None = None) -> 
     notes += [f"{table.path}: rows that match no model: {_few(unused)}"] if unused else []
     chosen = _quality(table, columns, joined, quality)
     unknown = _sizes_without_column(table, rows) if max(used.values()) > 1 else ""
-    apart = f"{unknown}, and none is on the Pareto front" if unknown and chosen is not None else ""
+    no_front = f"{unknown}, and none is on the Pareto front" if unknown and chosen is not None else ""
     if chosen is not None:
-        joined = [row._replace(front=False) for row in joined] if apart else _with_front(joined, chosen)
+        joined = [row._replace(front=False) for row in joined] if no_front else _with_front(joined, chosen)
     elif unknown:
         notes.append(unknown)
-    return Joined(tuple(joined), columns, chosen, tuple(notes), apart)
+    return Joined(tuple(joined), columns, chosen, tuple(notes), no_front)
 
 
 def _sizes_without_column(table: Table, rows: Sequence[Compared]) -> str:

@@ -62,7 +62,7 @@ class Moved:
         for group in self._candidates(subtree):
             share = self.tree.all.share(subtree, group.subtree)
             place = self._free(group.named.get(part.name))
-            score = share + _SAME_NAME * (place is not None)
+            score = share + (_SAME_NAME if place is not None else 0.0)
             place = place or self._free(group.all)
             if share >= MIN_SHARE and place and (score > best or (score == best and place[0] < first)):
                 best, (first, best_path) = score, place

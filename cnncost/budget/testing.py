@@ -51,7 +51,7 @@ class Figure(int):
 class Result:
     """The figures of a model: `params`, `trainable_params`, `macs`, `flops` and all others that a budget can limit.
 
-    `report` is the whole Report.
+    `report` is the whole Report, `old` the model's snapshot, if it has one.
     """
 
     def __init__(self, report: Report, old: Snapshot | None) -> None:

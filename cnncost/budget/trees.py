@@ -123,16 +123,17 @@ def similarity(subtrees: Subtrees, a: Subtree, b: Subtree, exact: bool, name: st
         exact: whether all their figures are equal.
         name: their name; None if their names differ.
     """
-    named = 0.0 if name is None else _INDEX if name.isdecimal() else _NAME
+    name_weight = 0.0 if name is None else _INDEX if name.isdecimal() else _NAME
     same_class = a.class_name == b.class_name
-    if not named and not same_class:
+    if not name_weight and not same_class:
         return 0.0
     common = subtrees.share(a, b)
-    if not named and _unrelated(a, b, common):
+    if not name_weight and _unrelated(a, b, common):
         return 0.0
-    if not same_class and named == _INDEX and not common:
-        return named / 2  # a different module at the same Sequential index: matched only if nothing fits better
-    return named + _CLASS * same_class + _SAME * common + _EXACT * (exact and same_class)
+    if not same_class and name_weight == _INDEX and not common:
+        return name_weight / 2  # a different module at the same Sequential index: matched only if nothing fits better
+    class_weight, exact_weight = (_CLASS, _EXACT if exact else 0.0) if same_class else (0.0, 0.0)
+    return name_weight + class_weight + _SAME * common + exact_weight
 
 
 def _unrelated(a: Subtree, b: Subtree, common: float) -> bool:

@@ -37,7 +37,7 @@ def document(rows: Sequence[Compared], joined: Joined | None = None) -> Document
 
 def why_no_front(rows: Sequence[Compared], joined: Joined | None) -> str:
     """Return why no model is on the Pareto front; empty if some are."""
-    return incomparable(rows) or (joined.apart if joined is not None else "")
+    return incomparable(rows) or (joined.no_front if joined is not None else "")
 
 
 def lower_bounds(rows: Sequence[Compared]) -> list[str]:

@@ -37,7 +37,9 @@ def document(
         *(part for name, diff in changed.items() for part in _causes(name, diff, max_layers)),
         changes((((name,), diff) for name, diff in diffs.items()), "model"),
     ]
-    models = [{"name": name, **facts(diff, [figure for figure, _, _ in known(diff)])} for name, diff in diffs.items()]
+    models = [
+        {"name": name, **facts(diff, [figure for figure, _, _ in shared_figures(diff)])} for name, diff in diffs.items()
+    ]
     data = {"old": names[0], "new": names[1], "models": models, "missing": dict(missing)}
     return Document("diff", f"{names[0]} → {names[1]}", headline=headline, facts=data, parts=tuple(parts), level=3)
 
@@ -53,7 +55,7 @@ def _changed(diff: Diff, name: str) -> bool:
     return old is not None and new is not None and old != new
 
 
-def known(diff: Diff) -> Iterator[tuple[str, int, int]]:
+def shared_figures(diff: Diff) -> Iterator[tuple[str, int, int]]:
     """Yield the name, old and new value of each figure that both sides have."""
     for name in (*FIGURES, *PEAKS):
         old, new = diff.old.totals.get(name), diff.new.totals.get(name)
@@ -73,7 +75,7 @@ def _figures(diffs: Mapping[str, Diff]) -> Table:
     )
     table_rows = []
     for name, diff in diffs.items():
-        for figure, old, new in known(diff):
+        for figure, old, new in shared_figures(diff):
             unit, delta = QUANTITIES[figure].unit, new - old
             change = Cell(words.signed(delta, unit), style=style(delta)), Cell((old, new), style=style(delta))
             sides = [_side(diff, side, figure, unit) for side in ("old", "new")]
