@@ -1,7 +1,7 @@
-"""A document as one self-contained HTML page, which works without scripts; some documents add a program.
+"""A document as one self-contained HTML page, which works without scripts; page data is drawn by JavaScript.
 
-It is written without a template engine: the page is a few tags around tables, and a template would move them out of
-sight of the type checker, for one more dependency.
+It is written without a template engine: the page is a few tags around tables, and a template would hide them from the
+type checker and be one more dependency.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _NAME_WIDTH, _TEXT_WIDTH = 44, 24
 
 
 def to_html(document: Document) -> str:
-    """Return one self-contained page: title and parts, and the program if the document has one."""
+    """Return one self-contained page: title and parts, and the JavaScript if the document has page data."""
     title = document.full_title or document.command
     if document.page_data is None:
         return page(title, _body(document, "h1"))
@@ -47,7 +47,7 @@ def to_html(document: Document) -> str:
 
 
 def around(document: Document) -> tuple[list[Part], list[Part]]:
-    """Return the parts above and below the place where the program draws.
+    """Return the parts above and below the place where the page's JavaScript draws.
 
     It draws in place of the first table and of the headings directly above it, which count as below.
     """

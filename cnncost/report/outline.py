@@ -70,7 +70,7 @@ def inside(report: ReportData, path: str) -> tuple[Item, ...]:
 
 
 def visible(items: tuple[Item, ...], depth: int, level: int = 0) -> Iterator[TreeRow]:
-    """Yield the items down to a depth, parents first. Depth 1 is the model's children."""
+    """Yield the items of the first `depth` levels of the tree, parents first; `level` is that of `items`, from 0."""
     for item in items if level < depth else ():
         yield TreeRow(item, level)
         yield from visible(item.children, depth, level + 1)
