@@ -341,12 +341,12 @@ def test_a_user_s_own_benchmark_is_without_this_project_s_words(network):
 
 
 def test_of_a_training_the_document_and_its_picture_tell():
-    from cnncost.plots.bench import _first
+    from cnncost.plots.bench import _is_on_line
 
     cases = ((1, False), (8, False), (1, True), (8, True))
     rows = [row("lenet5", 0.1, batch=n, training=True, compiled=c) for n, c in cases]
-    assert [_first(each, rows) for each in rows] == [True, True, False, False]  # a line of what is not compiled
-    assert all(_first(each, rows[2:]) for each in rows[2:])  # or of what is, where nothing else was timed
+    assert [_is_on_line(each, rows) for each in rows] == [True, True, False, False]  # a line of what is not compiled
+    assert all(_is_on_line(each, rows[2:]) for each in rows[2:])  # or of what is, where nothing else was timed
     text = rendered(document(bench(*rows, whole_zoo=False), 5, "cnncost bench lenet5 --training"), "markdown")
     assert "train mode, forward and backward" in text
 
