@@ -17,7 +17,7 @@ from cnncost.errors import CnncostError
 from cnncost.report.columns import ALWAYS, with_own_figures
 from cnncost.report.model import Report
 from cnncost.report.rows import Module
-from cnncost.report.schema import Look, uncounted
+from cnncost.report.schema import Look, absent_columns
 from cnncost.reprs import line
 
 Value: TypeAlias = "int | Fraction | float"
@@ -60,7 +60,7 @@ class Quantity(NamedTuple):
 
 def _column(name: str, report: Report, module: Module, _: Direction) -> Value:
     """Read a column of the module table."""
-    value = None if name in uncounted(module) else getattr(module, name)
+    value = None if name in absent_columns(module) else getattr(module, name)
     if value is None:
         raise CnncostError(f"{name} of {module.path or report.model!r}: it has none")
     return value if isinstance(value, int) else Fraction(value)

@@ -16,7 +16,7 @@ from cnncost.render.document import Cell
 from cnncost.render.values import NUMBERS
 from cnncost.report.data import ReportData
 from cnncost.report.rows import Computed, Layer, Module, Op, Statistics, Totals
-from cnncost.report.schema import Look, groups, has, origins, statistics, stored, uncounted
+from cnncost.report.schema import Look, absent_columns, groups, has, origins, statistics, stored
 
 By: TypeAlias = Literal["module", "layer", "op"]
 Row: TypeAlias = "Layer | Module | Op | Totals"
@@ -197,7 +197,7 @@ def _with_further(report: ReportData, columns: tuple[Column, ...]) -> tuple[Colu
     for optional, following in ((_BEFORE_OUTPUT, _SHAPE), (_LAST, _STATUS)):
         i = columns.index(following)
         columns = (*columns[:i], *[column for column in optional if column.group in requested_groups], *columns[i:])
-    absent = uncounted(report.totals)
+    absent = absent_columns(report.totals)
     return tuple([column for column in columns if column.name not in absent]) if absent else columns
 
 

@@ -16,7 +16,7 @@ from cnncost.report.memory import MemoryFigures, ReportMemory, memory_of
 from cnncost.report.naming import unknown_path, without_row
 from cnncost.report.placement import OnDevice
 from cnncost.report.rows import FurtherColumn, Layer, Module, Op, PhaseCost, Spans, Totals
-from cnncost.report.schema import statistics, uncounted
+from cnncost.report.schema import absent_columns, statistics
 from cnncost.report.tree import biggest, module_tree
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class ReportData:
     def log_dict(self, prefix: str = "complexity/") -> dict[str, int]:
         """The totals as a flat dict, for an experiment tracker: `wandb.log(report.log_dict())`."""
         # statistics with an `after` are properties, not fields
-        derived = {name for name, about in statistics(Totals).items() if about.after} - uncounted(self.totals)
+        derived = {name for name, about in statistics(Totals).items() if about.after} - absent_columns(self.totals)
         names = [*[f.name for f in fields(self.totals)], *[name for name in statistics(Totals) if name in derived]]
         figures = {name: value for name in names if type(value := getattr(self.totals, name)) is int}
         figures["unknown_ops"] = sum(self.unknown.values())

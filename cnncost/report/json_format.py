@@ -22,7 +22,7 @@ from cnncost.render.values import plain
 from cnncost.report.data import ReportData, SomeReport
 from cnncost.report.memory import MemoryFigures
 from cnncost.report.rows import Computed, Layer, Op
-from cnncost.report.schema import changed, given, groups, has, names, statistics, uncounted
+from cnncost.report.schema import absent_columns, changed, filled_by_passes, groups, has, names, statistics
 
 _READABLE_SCHEMAS = (1, SCHEMA)
 """Versions of saved reports that can be read: a report's fields are the same in both."""
@@ -71,13 +71,13 @@ def _written_fields(row: Any) -> tuple[tuple[str, str], ...]:
     kind: Any = type(row)
     if not issubclass(kind, Computed):
         return _json_names(kind, (), frozenset())
-    return _json_names(kind, tuple([group for group in groups(kind) if not has(row, group)]), uncounted(row))
+    return _json_names(kind, tuple([group for group in groups(kind) if not has(row, group)]), absent_columns(row))
 
 
 @cache
-def _json_names(kind: Any, lacking: tuple[str, ...], uncounted: frozenset[str]) -> tuple[tuple[str, str], ...]:
-    """Return (attribute, JSON name) of a class's columns, except those in `uncounted` and in the groups `lacking`."""
-    missing = uncounted.union(*[groups(kind)[group] for group in lacking])
+def _json_names(kind: Any, lacking: tuple[str, ...], absent: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """Return (attribute, JSON name) of a class's columns, except those in `absent` and in the groups `lacking`."""
+    missing = absent.union(*[groups(kind)[group] for group in lacking])
     derived = _derived(kind) if issubclass(kind, Computed) else ()
     attributes = [name for name in (*_fields(kind), *derived) if name not in missing]
     return tuple([(name, _NAMES.get((kind, name), name)) for name in attributes])
@@ -127,9 +127,9 @@ def from_json(text: str, kind: type[SomeReport]) -> SomeReport:
     for field in _PAIRS.keys() & data.keys():
         data[field] = [_items(row, _PAIRS[field], f"{field}[{i}]") for i, row in enumerate(_list(data[field], field))]
     report: SomeReport = _read(kind, data, "")
-    if missing := dict.fromkeys(name for name in given(Layer) if name not in data["totals"]):  # declared later
-        layers = tuple([changed(layer, **missing) for layer in report.layers])
-        report = replace(report, layers=layers, totals=changed(report.totals, **missing))
+    if added_later := dict.fromkeys(name for name in filled_by_passes(Layer) if name not in data["totals"]):
+        layers = tuple([changed(layer, **added_later) for layer in report.layers])
+        report = replace(report, layers=layers, totals=changed(report.totals, **added_later))
     _check(report)
     if (batch := data.get("batch", report.batch)) != report.batch:
         raise _format_error("batch", f"{report.batch}, as the inputs have", batch)

@@ -11,7 +11,7 @@ from cnncost.near import suggestion
 from cnncost.report.columns import ALWAYS, FURTHER, LAYER, OP, By, Column, Row, is_lower_bound, table
 from cnncost.report.data import ReportData
 from cnncost.report.rows import Op, Totals
-from cnncost.report.schema import SIZES, total, uncounted
+from cnncost.report.schema import SIZES, absent_columns, total
 
 _ALIASES = {"share": "macs"}
 """Names to sort by that are not sortable columns themselves, with the column that gives the same order."""
@@ -125,7 +125,7 @@ def _column(report: ReportData, columns: Sequence[Column], sort: str | None) -> 
     further = next((each for each in FURTHER if normalized in _names(each)), None)
     if further is not None and further.look in SIZES and further not in columns:
         raise CnncostError(f"sort: {sort} is a column of +{further.group}, which was not requested")
-    if any(normalized in _names(each) for each in ALWAYS if each.name in uncounted(report.totals)):
+    if any(normalized in _names(each) for each in ALWAYS if each.name in absent_columns(report.totals)):
         raise CnncostError(f"sort: {report.model} was saved before cnncost had {sort}; analyze the model again")
     return _sortable_named(normalized, sort, columns)
 

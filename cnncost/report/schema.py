@@ -134,16 +134,17 @@ def statistics(kind: Any) -> dict[str, Statistic]:
             while end < len(fields) and fields[end][1].after in followers:
                 followers.add(fields[end][0])
                 end += 1
-            derived_statistic = _as_read(value.statistic, dict(fields))
+            derived_statistic = _with_marks(value.statistic, dict(fields))
             fields.insert(end, (name, derived_statistic._replace(group=fields[place][1].group)))
     return dict(fields)
 
 
-def _as_read(about: Statistic, columns: Mapping[str, Statistic]) -> Statistic:
+def _with_marks(declaration: Statistic, columns: Mapping[str, Statistic]) -> Statistic:
     """Return the declaration of a derived number with the marks that follow from the columns that it reads."""
-    read = [columns[name] for name in about.reads & columns.keys()]
+    read = [columns[name] for name in declaration.reads & columns.keys()]
     partial = any(each.bounded or each.loose for each in read)
-    return about._replace(loose=partial and not about.bounded, masked=any(each.masked for each in read))
+    masked = any(each.masked for each in read)
+    return declaration._replace(loose=partial and not declaration.bounded, masked=masked)
 
 
 def origins(kind: Any, name: str) -> tuple[str, ...]:
@@ -186,29 +187,30 @@ def _presence_fields(kind: Any, group: str) -> tuple[str, ...]:
     return tuple([name for name in groups(kind).get(group, ()) if statistics(kind)[name].look != "flag"])
 
 
-def uncounted(row: Any) -> frozenset[str]:
+def absent_columns(row: Any) -> frozenset[str]:
     """Return the columns that a row lacks because its report was saved before there were their passes.
 
     Derived numbers that read them are among these columns.
     """
     kind: Any = type(row)
-    missing = tuple([name for name in given(kind) if getattr(row, name) is None])
+    missing = tuple([name for name in filled_by_passes(kind) if getattr(row, name) is None])
     return _with_derived(kind, missing) if missing else frozenset()
 
 
 @cache
-def given(kind: Any) -> tuple[str, ...]:
+def filled_by_passes(kind: Any) -> tuple[str, ...]:
     """Return the names of the statistics that passes fill."""
-    return tuple([name for name, about in statistics(kind).items() if about.given_by is not None])
+    return tuple([name for name, declaration in statistics(kind).items() if declaration.given_by is not None])
 
 
 @cache
 def _with_derived(kind: Any, missing: tuple[str, ...]) -> frozenset[str]:
-    found = set(missing)
-    for name, about in statistics(kind).items():
-        if not found.isdisjoint({about.after, *about.reads}):
-            found.add(name)
-    return frozenset(found)
+    """Return columns together with the derived numbers that follow or read them, directly or not."""
+    absent = set(missing)
+    for name, declaration in statistics(kind).items():
+        if not absent.isdisjoint({declaration.after, *declaration.reads}):
+            absent.add(name)
+    return frozenset(absent)
 
 
 def total(rows: Iterable[Any], kind: Any) -> dict[str, Any]:

@@ -85,10 +85,10 @@ def complaint(model: ModelCheck, judged: Judged) -> str:
         bound_text += f" (baseline {_distinct_from_used(judged, judged.baseline)} {limit.text})"
     if judged.outcome is Outcome.UNCERTAIN:
         ops = ", ".join(f"{op} {count}×" for op, count in model.unknown)
-        known = "at least " if judged.rule.quantity.grows else "~"
+        qualifier = "at least " if judged.rule.quantity.grows else "~"
         return (
-            f"{figure}: {known}{show_exact(judged.used, unit)}, limit {bound_text}: uncertain, for ops have no rule "
-            f"({ops}); give them one, or set allow_unknown"
+            f"{figure}: {qualifier}{show_exact(judged.used, unit)}, limit {bound_text}: uncertain, for ops have no "
+            f"rule ({ops}); give them one, or set allow_unknown"
         )
     return f"{figure}: {show_exact(judged.used, unit)}, limit {bound_text}: {_violation(judged)}"
 
