@@ -86,6 +86,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
+        # stored as a global, so that this function is not called for the name again
         value = globals()[name] = getattr(import_module(_HOME[name]), name)
         return value
     if not name.startswith("_"):

@@ -89,9 +89,9 @@ def analyze(
     if isinstance(model, (str, PathLike)):
         model, model_args = find(model, model_args), None
     if isinstance(model, ModelSource) and model.saved:
-        return _saved(model, fits=inputs is None and not training and autocast is None)
+        return _saved_report(model, no_settings=inputs is None and not training and autocast is None)
     if isinstance(model, Graph):
-        _check_graph(fits=not training and autocast is None)
+        _check_graph(no_settings=not training and autocast is None)
         with gc_disabled():
             return _reported(name or "graph", model, None, strict)
     from cnncost.sources.resolve import resolve  # imports torch
@@ -117,8 +117,8 @@ def recorded(resolved: Resolved, name: str | None, trace: Trace, step: tuple[Any
     name = name or resolved.title
     with gc_disabled(), _partial(name):
         graph = resolved.record(trace)
-        trained = None if step is None else resolved.record_step(*step, trace)
-    return Recording(name, graph, trained, input_names(resolved.inputs, len(graph.inputs)))
+        training = None if step is None else resolved.record_step(*step, trace)
+    return Recording(name, graph, training, input_names(resolved.inputs, len(graph.inputs)))
 
 
 def reported(recording: Recording, strict: bool = False) -> Report:
@@ -154,9 +154,9 @@ def _check(trace: str, training: Any, fits_training: bool) -> None:
         )
 
 
-def _saved(source: ModelSource, *, fits: bool) -> Report:
-    """Return the Report in a file; raises unless `fits`: inputs and settings of a run can't be applied to it."""
-    if not fits:
+def _saved_report(source: ModelSource, *, no_settings: bool) -> Report:
+    """Return the Report in a file. Raises unless `no_settings`: inputs and settings of a run can't be applied to it."""
+    if not no_settings:
         raise InputError(
             f"{source.text}: a saved report is of the run that it was made for; "
             "give no inputs, no training, no autocast"
@@ -164,10 +164,10 @@ def _saved(source: ModelSource, *, fits: bool) -> Report:
     return report_of(source)
 
 
-def _check_graph(*, fits: bool) -> None:
-    """Raise unless `fits`: settings of a run can't be applied to a Graph that is recorded already."""
-    if not fits:
-        raise InputError("analyze: a Graph is of the run that was recorded; expected a model to train or cast")
+def _check_graph(*, no_settings: bool) -> None:
+    """Raise unless `no_settings`: settings of a run can't be applied to a Graph that is recorded already."""
+    if not no_settings:
+        raise InputError("analyze: a Graph is a recorded run; training and autocast need the model itself")
 
 
 @contextmanager

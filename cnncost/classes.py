@@ -1,8 +1,8 @@
-"""Makes all classes hashable for a while.
+"""Makes all classes hashable during an analysis.
 
-A metaclass that defines `__eq__` without `__hash__` has classes that can't be keys or be asked `isinstance(…, Mapping)`
-about. Models of such classes run, but an analysis asks both of the classes of all objects that a model holds, as
-do torch's own helpers.
+The classes of a metaclass that defines `__eq__` without `__hash__` can't be keys of a dict, and `isinstance` with an
+abstract class, such as `Mapping`, raises for their instances. Models of such classes run, but an analysis does both for
+all objects that a model holds, as do torch's own helpers.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from threading import Lock, get_ident
 _LOCK = Lock()
 _OPEN: list[int] = []
 """The thread of each context that is open."""
-_GIVEN: list[type] = []
-"""Metaclasses that have `_by_identity` meanwhile."""
+_PATCHED: list[type] = []
+"""Metaclasses whose `__hash__` is `_hash_by_identity` while a context is open."""
 
 
-def _by_identity(kind: type) -> int:
+def _hash_by_identity(kind: type) -> int:
     return type.__hash__(kind)
 
 
@@ -26,8 +26,8 @@ def _by_identity(kind: type) -> int:
 def classes_hashable() -> Iterator[None]:
     """Hash classes by identity in this context, even if their metaclass forbids it; afterwards it forbids it again."""
     with _LOCK:
-        if get_ident() not in _OPEN:
-            _give()
+        if get_ident() not in _OPEN:  # a nested context has nothing to patch
+            _patch_metaclasses()
         _OPEN.append(get_ident())
     try:
         yield
@@ -35,17 +35,20 @@ def classes_hashable() -> Iterator[None]:
         with _LOCK:
             _OPEN.remove(get_ident())
             if not _OPEN:
-                while _GIVEN:
-                    type.__setattr__(_GIVEN.pop(), "__hash__", None)
+                while _PATCHED:
+                    type.__setattr__(_PATCHED.pop(), "__hash__", None)
 
 
-def _give() -> None:
-    """Let all metaclasses that forbid hashing allow it, those made since the last context included."""
+def _patch_metaclasses() -> None:
+    """Let all metaclasses that forbid hashing allow it, including those created since the last context.
+
+    `type`'s own functions are called, as a metaclass may override them.
+    """
     pending: list[type] = [type]
     while pending:
         kind = pending.pop()
         pending += type.__subclasses__(kind)
-        if vars(kind).get("__hash__", _by_identity) is None:
+        if vars(kind).get("__hash__", _hash_by_identity) is None:
             with suppress(TypeError):  # written in C, and immutable
-                type.__setattr__(kind, "__hash__", _by_identity)
-                _GIVEN.append(kind)
+                type.__setattr__(kind, "__hash__", _hash_by_identity)
+                _PATCHED.append(kind)

@@ -42,7 +42,7 @@ class ForwardError(CnncostError):
 
     Attributes:
         path: path of the module that failed, `""` for the model itself.
-        misfit: the module rejects the inputs' shapes or dtypes, so that running on real data would fail too.
+        misfit: whether the module rejects the inputs' shapes or dtypes, so that a run on real data would fail, too.
     """
 
     def __init__(self, message: str, path: str = "", misfit: bool = False) -> None:
@@ -72,7 +72,7 @@ class GraphError(CnncostError):
 
 
 class OutputError(CnncostError):
-    """A report that can't be written where it was asked for."""
+    """A file that can't be written."""
 
 
 class MissingPackageError(CnncostError):

@@ -12,11 +12,11 @@ from cnncost.errors import OutputError
 
 
 def descriptor(path: str | Path) -> int | None:
-    """The file descriptor that `/dev/stdout`, `/dev/stderr`, `/dev/fd/N` or `/proc/self/fd/N` is; else None."""
-    named = _DESCRIPTOR.fullmatch(os.fspath(path))
-    if named is None:
+    """Return N for `/dev/fd/N` or `/proc/self/fd/N`, 1 for `/dev/stdout`, 2 for `/dev/stderr`; None for other paths."""
+    match = _DESCRIPTOR.fullmatch(os.fspath(path))
+    if match is None:
         return None
-    return {"stdout": 1, "stderr": 2}.get(named["name"] or "", int(named["number"] or 0))
+    return int(match["number"]) if match["number"] else {"stdout": 1, "stderr": 2}[match["name"]]
 
 
 _DESCRIPTOR = re.compile(r"/dev/(?P<name>stdout|stderr)|/(?:dev|proc/self)/fd/(?P<number>[0-9]{1,9})")
@@ -25,7 +25,7 @@ _DESCRIPTOR = re.compile(r"/dev/(?P<name>stdout|stderr)|/(?:dev|proc/self)/fd/(?
 def check(path: str | Path) -> int | None:
     """Check that a path can be written to, before long work that ends in `write`.
 
-    Creates and removes a temporary file beside the target, because permission bits don't tell whether the file system
+    Creates and removes a temporary file next to the target, because permission bits don't show whether the file system
     accepts new files.
 
     Returns:
@@ -62,7 +62,7 @@ def _mode_of(target: Path, number: int) -> int:
 
 
 def _check_new_file(target: Path) -> None:
-    """Create and remove an empty file beside the target."""
+    """Create and remove an empty file next to the target."""
     part = _temporary(Path(os.path.realpath(target)))
     try:
         part.touch(exist_ok=False)
@@ -80,7 +80,7 @@ def write(path: str | Path, text: str | bytes) -> None:
     """Write a text or bytes to a file atomically: into a temporary file, which then replaces the target.
 
     A symbolic link is followed; an existing file keeps its permissions. A pipe or device is written to directly, and so
-    is what the process has open already (`/dev/stdout`): a shell may have sent other output to the same file.
+    is a file that the process has open already (`/dev/stdout`): a shell may have sent other output to it.
 
     Raises:
         OutputError: as `check` does, or writing failed.
@@ -126,7 +126,7 @@ def _failure(target: Path, error: OSError) -> OutputError:
     folder = target.parent
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
         if folder.is_dir():
-            return OutputError(f"{target}: no new files can be created in the folder {folder}; choose another place")
+            return OutputError(f"{target}: no file can be created in {folder}; choose another place")
         if folder.exists() or isinstance(error, NotADirectoryError):
             return OutputError(f"{target}: {folder} is not a folder; choose another place")
         return OutputError(f"{target}: folder {folder} does not exist; make it first: mkdir -p {folder}")

@@ -60,16 +60,19 @@ def largest_batch(peak_at: Callable[[int], int], limit: int) -> int:
         return 0
     if peak_at(MOST) <= limit:
         raise InputError(f"max batch: even {MOST:,} examples fit; the memory hardly depends on the batch")
-    fits, over = 1, MOST
+    fits, over = 1, MOST  # the largest batch known to fit, and the smallest known not to
     guess = 1 + (limit - one) // max(two - one, 1)  # exact if memory is linear in the batch size
+    # next guesses follow the line through the peaks at batch 1 and at the last batch; bisection if they leave the range
     while over - fits > 1:
         batch = min(max(guess, fits + 1), over - 1)
-        if (found := peak_at(batch)) <= limit:
+        nbytes = peak_at(batch)
+        per_example = max((nbytes - one) // max(batch - 1, 1), 1)
+        if nbytes <= limit:
             fits = batch
-            guess = batch + max((limit - found) // max((found - one) // max(batch - 1, 1), 1), 1)
+            guess = batch + max((limit - nbytes) // per_example, 1)
         else:
             over = batch
-            guess = batch - max((found - limit) // max((found - one) // max(batch - 1, 1), 1), 1)
+            guess = batch - max((nbytes - limit) // per_example, 1)
         if over - fits > 1 and not fits < guess < over:
             guess = (fits + over) // 2
     return fits

@@ -1,4 +1,4 @@
-"""What the commands do, as functions: they return data, print nothing, and take models as `analyze` does."""
+"""The commands as functions, which return data, print nothing, and take models as `analyze` does."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def roofline(
         The Prediction: `.roofline.total.seconds`, and times by call and op; `.links.times` of a split model.
 
     Raises:
-        CnncostError: an unknown device or number format, a report that was read from a file, or what `analyze` raises.
+        CnncostError: an unknown device or number format, a report that was read from a file; or as `analyze` does.
     """
     from cnncost.devices import find
     from cnncost.devices.model import dtype_named
@@ -83,7 +83,7 @@ def diff(old: Model | Report, new: Model | Report, inputs: Any = None, **options
         The Diff: `.changes`, and the figures of both models.
 
     Raises:
-        CnncostError: what `analyze` raises.
+        CnncostError: as `analyze` does.
     """
     from cnncost.budget.snapshot import of_report
     from cnncost.shown import ShownDiff
@@ -113,7 +113,7 @@ def compare(
         A tuple with a Compared for each row; `str()` returns its table, and `to_html()` a page with charts.
 
     Raises:
-        CnncostError: the CSV file can't be read or matches no model, `vary` with a Report, or what `analyze` raises.
+        CnncostError: the CSV file can't be read or matches no model, `vary` with a Report; or as `analyze` does.
     """
     from cnncost.budget.compare import compare as side_by_side
     from cnncost.shown import ShownComparison
@@ -156,10 +156,10 @@ def _joined(
     from cnncost.budget.join import join, read
     from cnncost.published import PUBLISHED, table_of
 
-    found = join(rows, table_of(rows, arguments) if path == PUBLISHED else read(path), quality)
-    for note in found.notes:
+    joined = join(rows, table_of(rows, arguments) if path == PUBLISHED else read(path), quality)
+    for note in joined.notes:
         warnings.warn(note, stacklevel=3)
-    return found
+    return joined
 
 
 def check(
@@ -180,7 +180,7 @@ def check(
         CnncostError: no budget file or a broken one, no budget of that name, or a baseline that can't be read.
     """
     from cnncost.budget import lock
-    from cnncost.budget.check import check as checked
+    from cnncost.budget.check import check as check_budgets
     from cnncost.budget.file import find, read
     from cnncost.budget.measure import measure_all
     from cnncost.shown import ShownCheck
@@ -192,8 +192,9 @@ def check(
             raise InputError(f"{file.path}: no budget named {name!r}; there are {', '.join(known)}")
     budgets = [budget for budget in file.budgets if not names or budget.name in names]
     baseline = lock.read(file.baseline, any_torch=any_torch)
-    found = checked(file, measure_all(budgets, file.path.parent, jobs=1), baseline, allow_unknown=allow_unknown)
-    return ShownCheck(found.file, found.models, found.baseline, found.revision)
+    measured = measure_all(budgets, file.path.parent, jobs=1)
+    result = check_budgets(file, measured, baseline, allow_unknown=allow_unknown)
+    return ShownCheck(result.file, result.models, result.baseline, result.revision)
 
 
 def max_batch(
@@ -217,7 +218,7 @@ def max_batch(
 
     Raises:
         CnncostError: a size that can't be read, a loss or optimizer without training, inputs without a batch axis,
-            memory that hardly depends on the batch, or what `analyze` raises.
+            memory that hardly depends on the batch; or as `analyze` does.
     """
     from cnncost.fit import Step, largest_batch, peak
     from cnncost.sources.batch import with_batch

@@ -14,7 +14,7 @@ from itertools import chain
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from cnncost.errors import GraphError
-from cnncost.masks import Mask, check
+from cnncost.masks import Mask, check_masks
 from cnncost.placed import Placement, check_placement
 from cnncost.reprs import line
 from cnncost.runs import Failure, FusedNodes, RealRun, check_fused
@@ -68,6 +68,7 @@ class OpSpec:
     _hash: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        # object.__setattr__, as the dataclass is frozen
         object.__setattr__(self, "_hash", hash((self.kind, self.inputs, self.outputs, self.attrs)))
 
     def __hash__(self) -> int:
@@ -189,8 +190,8 @@ class Graph:
         notes: remarks on how it was recorded, shown with the results.
         masks: attention masks with known values, by node index.
         failed: where forward failed; None if it finished.
-        undeclared: value ids of parameters that may be constants, because the model file does not say what was
-            trained: no op takes them as its weight. They may be biases or scales, but also tables or masks.
+        undeclared: value ids of parameters that may be constants: the model file does not state what was trained,
+            and no op takes them as its weight. They may be biases or scales, but also tables or masks.
         placement: set if the model is on several devices.
         fused: nodes that torch runs as one kernel, with the memory that this needs.
     """
@@ -222,7 +223,7 @@ class Graph:
         return tuple(dict.fromkeys(node.spec for node in self.nodes))
 
     def call_path(self, call: int) -> str:
-        """Return the path of a call's module; from the module's second call on with the suffix `#n`."""
+        """Return the path of a call's module, with the suffix `#n` from the module's second call on."""
         scope, index = self.calls[call].scope, self.calls[call].index
         return self.scopes[scope].path + (f"#{index + 1}" if index else "")
 
@@ -237,7 +238,7 @@ def verify(graph: Graph) -> Graph:
     _verify_tables(graph)
     _verify_nodes(graph)
     _verify_storages(graph)
-    check(graph.masks, len(graph.nodes))
+    check_masks(graph.masks, len(graph.nodes))
     check_placement(graph.placement, len(graph.storages))
     check_fused(graph.fused, len(graph.nodes))
     return graph
@@ -245,7 +246,7 @@ def verify(graph: Graph) -> Graph:
 
 def _verify_tables(graph: Graph) -> None:
     values = len(graph.values)
-    ids, _, storages, _ = zip(*graph.values, strict=True) if values else ((),) * 4
+    ids, _, storages, _ = zip(*graph.values, strict=True) if values else ((),) * 4  # zip(*()) has no columns
     if ids != tuple(range(values)):
         wrong = next(i for i, index in enumerate(ids) if index != i)
         raise GraphError(f"value {wrong}: its id is {graph.values[wrong].id}; values are stored by id")
@@ -284,7 +285,7 @@ def _verify_calls(graph: Graph) -> None:
         if (parent is None) != (i == 0) or (parent is not None and not 0 <= parent < i):
             raise GraphError(f"call {i}: parent {parent}; only call 0 has none, and a parent begins earlier")
     if graph.failed is not None and not _within((graph.failed.call, *graph.failed.calls), len(graph.calls)):
-        raise GraphError(f"forward failed in a call of {graph.failed}, but there are {len(graph.calls)}")
+        raise GraphError(f"{graph.failed}: names a call that does not exist (there are {len(graph.calls)})")
 
 
 def _verify_storages(graph: Graph) -> None:
@@ -302,18 +303,19 @@ def _verify_nodes(graph: Graph) -> None:
     """Check all nodes in bulk; search for the first invalid one only if the bulk check fails."""
     types = [kind for _, kind, _, _ in graph.values]
     specs, reads, writes, calls, _, _ = zip(*graph.nodes, strict=True) if graph.nodes else ((),) * 6
-    read, made = list(chain.from_iterable(reads)), list(chain.from_iterable(writes))
+    read, written = list(chain.from_iterable(reads)), list(chain.from_iterable(writes))
     valid = (
         _within(calls, len(graph.calls))
         and _within(read, len(types))
-        and _within(made, len(types))
+        and _within(written, len(types))
         and [types[i] for i in read] == list(chain.from_iterable([spec.inputs for spec in specs]))
-        and [types[i] for i in made] == list(chain.from_iterable([spec.outputs for spec in specs]))
+        and [types[i] for i in written] == list(chain.from_iterable([spec.outputs for spec in specs]))
     )
     defined = {index for index, _, _, role in graph.values if role in SOURCE_ROLES}
     for i, (inputs, outputs) in enumerate(zip(reads, writes, strict=True)):
         if not valid or not defined.issuperset(inputs):
             _verify_node(graph, i, defined)
+        # an op may return one of its inputs; the first condition is quick, and mostly false
         if not defined.isdisjoint(outputs) and not (defined & set(outputs)) <= set(inputs):
             raise GraphError(f"node {i} ({graph.nodes[i].name}): defines a value of {outputs} a second time")
         defined.update(outputs)

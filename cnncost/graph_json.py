@@ -35,7 +35,7 @@ SCHEMA = 3
 
 
 def to_json(graph: Graph) -> str:
-    """The Graph as one JSON document."""
+    """Return the Graph as one JSON document."""
     index = {spec: i for i, spec in enumerate(graph.specs)}
     sparse = any(type(value.type) is SparseType for value in graph.values)
     return json.dumps(
@@ -68,7 +68,7 @@ def from_json(text: str) -> Graph:
     """Read a Graph written by `to_json`.
 
     Raises:
-        GraphError: not JSON, another schema, a missing field, or a Graph that `verify` refuses.
+        GraphError: not JSON, another schema, a missing field, or a Graph that `verify` rejects.
     """
     try:
         data = json.loads(text)
@@ -84,9 +84,9 @@ def from_json(text: str) -> Graph:
 def _check_schema(schema: object) -> None:
     if schema != SCHEMA:
         older = isinstance(schema, int) and schema < SCHEMA
-        who = "an older cnncost, which described ops differently" if older else "a newer cnncost"
+        writer = "an older cnncost, which described ops differently" if older else "a newer cnncost"
         raise GraphError(
-            f"graph file: schema {schema}, this version reads {SCHEMA}; {who}, wrote it: record the model again"
+            f"graph file: schema {schema}, this version reads {SCHEMA}; {writer}, wrote it: record the model again"
         )
 
 

@@ -50,10 +50,10 @@ class Mask(NamedTuple):
         step, count = self.row_bytes, self.matrices * self.queries
         if len(data) != step * count:
             raise ValueError(f"mask: {len(data)} bytes of bits; expected {count} rows of {step}")
-        found = [int.from_bytes(data[i * step : (i + 1) * step], "little") for i in range(count)]
-        if any(row >> self.keys for row in found):
+        rows = [int.from_bytes(data[i * step : (i + 1) * step], "little") for i in range(count)]
+        if any(row >> self.keys for row in rows):
             raise ValueError(f"mask: a row has bits beyond its {self.keys} keys")
-        return found
+        return rows
 
     def pairs(self, queries: int, keys: int, tile: Tile | None = None) -> int:
         """Return the number of computed pairs, summed over all matrices.
@@ -65,32 +65,34 @@ class Mask(NamedTuple):
                 lower border. None: only visible pairs count.
         """
         rows = self.rows()
-        if self.keys != keys:
-            everything = (1 << keys) - 1
-            rows = [everything if row else 0 for row in rows]
-        step = self.queries
-        found = 0
+        if self.keys != keys:  # one column, broadcast
+            all_keys = (1 << keys) - 1
+            rows = [all_keys if row else 0 for row in rows]
+        step, repeats = self.queries, queries // self.queries  # the one row of a broadcast mask counts for each query
+        pairs = 0
         for first in range(0, len(rows), step):
             matrix = rows[first : first + step]
             if tile is None:
-                found += sum(row.bit_count() for row in matrix) * (queries // step)
+                pairs += sum(row.bit_count() for row in matrix) * repeats
             else:
-                found += _in_tiles(matrix * (queries // step), keys, tile)
-        return found
+                pairs += _pairs_in_tiles(matrix * repeats, keys, tile)
+        return pairs
 
 
-def packed(matrices: int, queries: int, keys: int, data: bytes) -> Mask:
+def mask_from_bits(matrices: int, queries: int, keys: int, data: bytes) -> Mask:
     """Create a mask from uncompressed rows of bits, `(keys + 7) // 8` bytes per row."""
     return Mask(matrices, queries, keys, b64encode(zlib.compress(data)).decode())
 
 
-def check(masks: tuple[tuple[int, Mask], ...], nodes: int) -> None:
+def check_masks(masks: tuple[tuple[int, Mask], ...], nodes: int) -> None:
     """Raise GraphError for a mask whose node does not exist or whose sizes are not positive."""
     for node, mask in masks:
         if not 0 <= node < nodes:
             raise GraphError(f"a mask is of node {node}, which does not exist (there are {nodes})")
         if min(mask[:3]) < 1:
-            raise GraphError(f"node {node}: its mask is of {mask.matrices} matrices of {mask.queries}x{mask.keys}")
+            raise GraphError(
+                f"node {node}: its mask has {mask.matrices} matrices of {mask.queries}x{mask.keys}; expected 1 or more"
+            )
 
 
 def causal_pairs(queries: int, keys: int, tile: Tile | None = None, lower_right: bool = False) -> int:
@@ -100,28 +102,29 @@ def causal_pairs(queries: int, keys: int, tile: Tile | None = None, lower_right:
     """
     shift = keys - queries if lower_right else 0
     height, width = tile or (1, 1)
+    # each band of `height` queries sees the keys of its last query, rounded up to whole tiles: -(-a // b) is a ceiling
     return sum(
         (last - first) * min(keys, -(-max(0, last + shift) // width) * width)
         for first, last in ((i, min(i + height, queries)) for i in range(0, queries, height))
     )
 
 
-def _in_tiles(rows: list[int], keys: int, tile: Tile) -> int:
-    """Return the pairs of one matrix in tiles that contain a visible pair."""
+def _pairs_in_tiles(rows: list[int], keys: int, tile: Tile) -> int:
+    """Return the number of pairs of one matrix in tiles that contain a visible pair."""
     height, width = tile
-    found = 0
+    pairs = 0
     for first in range(0, len(rows), height):
         band = rows[first : first + height]
         seen = 0
         for row in band:
             seen |= row
-        found += len(band) * sum(_tile_widths(seen, keys, width))
-    return found
+        pairs += len(band) * sum(_tile_widths(seen, keys, width))
+    return pairs
 
 
 def _tile_widths(seen: int, keys: int, width: int) -> Iterator[int]:
     """Yield the widths of tiles that contain a visible key (a bit of `seen`); the last tile may be narrower."""
-    whole = (1 << width) - 1
+    tile_bits = (1 << width) - 1
     for left in range(0, keys, width):
-        if seen >> left & whole:
+        if seen >> left & tile_bits:
             yield min(width, keys - left)

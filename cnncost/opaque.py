@@ -115,8 +115,8 @@ def custom_rules(rules: Mapping[type, CustomRule]) -> Iterator[None]:
     before = dict(_RULES)
     try:
         for target, function in rules.items():
-            of = module_rule if _is_a(target, "torch.nn.modules.module.Module") else function_rule
-            of(target, replace=True)(function)
+            decorator = module_rule if _is_a(target, "torch.nn.modules.module.Module") else function_rule
+            decorator(target, replace=True)(function)
         yield
     finally:
         _RULES.clear()
@@ -140,11 +140,20 @@ def _is_a(target: Any, base: str) -> bool:
 
 
 def _decorator(
-    decorator: str, words: str, base: str, target: Any, name: str | None, replace: bool
+    decorator: str, public_base: str, base: str, target: Any, name: str | None, replace: bool
 ) -> Callable[[CustomRule], CustomRule]:
-    """Return the decorator that registers a rule; `decorator`, `words` and `base` name it and the base class."""
+    """Return the decorator that registers a rule.
+
+    Args:
+        decorator: the decorator's name, for errors.
+        public_base: name of the class that `target` must derive from, for errors.
+        base: qualified name of that class, in the module that defines it.
+        target: as for `module_rule`.
+        name: likewise.
+        replace: likewise.
+    """
     if not _is_a(target, base):
-        raise TypeError(f"{decorator}(target): expected a subclass of {words}, got {target!r}")
+        raise TypeError(f"{decorator}(target): expected a subclass of {public_base}, got {target!r}")
 
     def register(function: CustomRule) -> CustomRule:
         if not callable(function):
@@ -163,7 +172,7 @@ def _decorator(
 # ---- call a rule and validate its answer
 
 
-def ask(rule: Registered, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Custom:
+def call_rule(rule: Registered, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Custom:
     """Call a rule and validate its answer.
 
     Raises:
@@ -173,13 +182,14 @@ def ask(rule: Registered, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Cus
         answer = rule.function(*args, **kwargs)
     except Exception as error:
         raise RuleError(f"{rule}: it failed: {type(error).__name__}: {error}") from error
+    # Cost and Term are tuples, too, but say nothing of the outputs
     if (
         isinstance(answer, Cost | Term)
         or not isinstance(answer, Custom | tuple)
         or (not isinstance(answer, Custom) and len(answer) != 2)
     ):
         raise RuleError(
-            f"{rule}: expected cnncost.custom(outputs, *terms) or a pair (outputs, cost), got {_shown(answer)}"
+            f"{rule}: expected cnncost.custom(outputs, *terms) or a pair (outputs, cost), got {_shortened(answer)}"
         )
     if not isinstance(answer, Custom):
         outputs, costs = answer
@@ -189,7 +199,9 @@ def ask(rule: Registered, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Cus
     checked = answer._replace(terms=_terms(rule, answer.terms, "terms"))
     for what in ("read", "written", "saved"):
         number = getattr(checked, what)
-        if not (number is None and what != "saved") and (type(number) is not int or number < 0):
+        if number is None and what != "saved":
+            continue
+        if type(number) is not int or number < 0:
             raise RuleError(f"{rule}: {what}: expected a number of bytes, 0 or more, got {number!r}")
     return checked
 
@@ -208,22 +220,23 @@ def backward_terms(rule: Registered, answer: Custom, inputs: bool, parameters: b
             t._replace(label=f"assumed for backward, 2× {t.label}", factors=(("2", 2), *t.factors))
             for t in answer.terms
         )
-    found: Any = answer.backward
-    if callable(found):
+    backward: Any = answer.backward
+    if callable(backward):
         try:
-            found = found(inputs, parameters)
+            backward = backward(inputs, parameters)
         except Exception as error:
             raise RuleError(f"{rule}: backward failed: {type(error).__name__}: {error}") from error
-    return _terms(rule, found, "backward")
+    return _terms(rule, backward, "backward")
 
 
-def _terms(rule: Registered, found: Any, what: str) -> tuple[Term, ...]:
-    """Return validated terms; `what` names the part of the answer in errors."""
-    if isinstance(found, Cost):
-        found = found.terms
-    terms = (found,) if isinstance(found, Term) else found
+def _terms(rule: Registered, part: Any, what: str) -> tuple[Term, ...]:
+    """Return the validated terms in a part of a rule's answer; `what` names the part in errors."""
+    if isinstance(part, Cost):
+        part = part.terms
+    terms = (part,) if isinstance(part, Term) else part
     if not isinstance(terms, list | tuple) or not all(isinstance(term, Term) for term in terms):
-        raise RuleError(f"{rule}: {what}: expected terms made by cnncost.macs and cnncost.flops, got {_shown(found)}")
+        made_by = "cnncost.macs and cnncost.flops"
+        raise RuleError(f"{rule}: {what}: expected terms made by {made_by}, got {_shortened(part)}")
     for term in terms:
         numbers = [*(n for _, n in term.factors), term.flops]
         if wrong := [n for n in numbers if type(n) is not int or n < 0]:
@@ -236,6 +249,6 @@ def attributes(terms: tuple[Term, ...], read: int | None, written: int | None) -
     return (("terms", tuple(tuple(term) for term in terms)), ("read", read), ("written", written))
 
 
-def _shown(answer: Any) -> str:
+def _shortened(answer: Any) -> str:
     text = repr(answer)
     return f"{type(answer).__name__} {text if len(text) <= 80 else text[:77] + '...'}"

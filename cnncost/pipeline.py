@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _TIMES = {"F": 1, "B": 2, "I": 1, "W": 1}
 """Time of each action, relative to a forward: F forward, B backward, or its halves I (inputs) and W (weights).
 
-By the number of products: each half of a backward has as many as a forward.
+They are relative numbers of products: each half of a backward has as many as a forward.
 """
 _NOTE = "one training step of a pipeline's rank, backward included: its peak stands as the one of inference"
 
@@ -70,7 +70,7 @@ def pipelined(schedule: Any, inputs: Any = None, target: Any = None) -> Pipeline
 
         with cnncost.world(size=4, mesh={"pp": 4}, rank=1) as mesh:
             stage = PipelineStage(layers, 1, 4, device, input_args=x, output_args=y, group=mesh.get_group("pp"))
-            found = cnncost.pipelined(Schedule1F1B(stage, n_microbatches=8, loss_fn=loss))
+            result = cnncost.pipelined(Schedule1F1B(stage, n_microbatches=8, loss_fn=loss))
 
     Args:
         schedule: a GPipe, 1F1B, breadth-first (`ScheduleLoopedBFS`), interleaved 1F1B or zero-bubble schedule.
@@ -78,11 +78,12 @@ def pipelined(schedule: Any, inputs: Any = None, target: Any = None) -> Pipeline
         target: the whole batch's target; only on the rank that has the last stage.
 
     Returns:
-        What this rank holds, computes and sends in a step; not the first one, in which shapes are exchanged.
+        The costs of this rank in a step after the first one, in which stages exchange shapes.
 
     Raises:
         InputError: another kind of schedule; a stage with unknown shapes, with several inputs or outputs, or wrapped
-            for data parallelism; a batch that microbatches don't divide; missing inputs, or inputs of another rank.
+            for data parallelism; a batch that is not a multiple of the microbatches; missing inputs, or inputs that
+            belong to another rank.
         CnncostError: a stage can't be recorded.
     """
     from cnncost.analysis import analyze
@@ -108,7 +109,7 @@ def pipelined(schedule: Any, inputs: Any = None, target: Any = None) -> Pipeline
 
 def _rank_inputs(model: Any, inputs: Any, target: Any) -> dict[str, Any]:
     """Return the arguments of this rank's step: `x` on the first stage, `target` on the last."""
-    given: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     for name, value, stage in (("inputs", inputs, 0), ("target", target, model.last)):
         needed = stage in model.here
         if (value is not None) != needed:
@@ -118,26 +119,26 @@ def _rank_inputs(model: Any, inputs: Any, target: Any) -> dict[str, Any]:
                 f"got {'none' if value is None else type(value).__name__}"
             )
         if needed:
-            given["x" if name == "inputs" else name] = value
-    return given
+            arguments["x" if name == "inputs" else name] = value
+    return arguments
 
 
 def most_held(actions: Iterable[Sequence[Any]]) -> int:
     """Return the largest number of forwards whose backward (if split, its half for weights) has not run yet."""
-    now = most = 0
+    held = most = 0
     for kind, *_ in actions:
-        now += {"F": 1, "B": -1, "W": -1}.get(kind, 0)
-        most = max(most, now)
+        held += {"F": 1, "B": -1, "W": -1}.get(kind, 0)
+        most = max(most, held)
     return most
 
 
 def bubble(order: Mapping[int, Sequence[Sequence[Any]]]) -> Fraction:
-    """Return the fraction of a step in which ranks wait: each action starts once its inputs are there.
+    """Return the fraction of a step in which ranks wait, if each action starts as soon as its inputs are available.
 
     With p ranks, v stages on each and m microbatches it is (p−1) / (v·m + p−1) for GPipe (Huang et al. 2019, GPipe) and
     1F1B, interleaved or not (Narayanan et al. 2021, Efficient large-scale language model training on GPU clusters using
-    Megatron-LM, section 2.2). Where backwards are split and weights fill the gaps, and their halves take as long as a
-    forward, it is (p−1) / (3·v·m + p−1) (Qi et al. 2023, Zero bubble pipeline parallelism, ZB-H1).
+    Megatron-LM, section 2.2). If backwards are split into halves that take as long as a forward, and the halves for
+    weights fill the gaps, it is (p−1) / (3·v·m + p−1) (Qi et al. 2023, Zero bubble pipeline parallelism, ZB-H1).
 
     Args:
         order: actions of each rank: (kind, stage, microbatch), where kind is a key of `_TIMES`.
@@ -156,6 +157,7 @@ def bubble(order: Mapping[int, Sequence[Sequence[Any]]]) -> Fraction:
                 ready = _ready(kind, stage, i, last, done)
                 if ready is None:
                     break
+                # the previous stage waits for the gradient of inputs alone: its half counts as the backward
                 clock[rank] = done["B" if kind == "I" else kind, stage, i] = max(clock[rank], ready) + _TIMES[kind]
                 actions.pop(0)
         if len(done) == before:

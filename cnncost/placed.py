@@ -28,13 +28,13 @@ class Placement(NamedTuple):
         return self.storages[storages[0]]
 
 
-def check_placement(placed: Placement | None, storages: int) -> None:
+def check_placement(placement: Placement | None, storages: int) -> None:
     """Raise GraphError unless the placement puts each of `storages` storages on one of its devices."""
-    if placed is None:
+    if placement is None:
         return
-    wrong = next((i for i in placed.storages if not 0 <= i < len(placed.devices)), None)
-    if len(placed.storages) != storages or wrong is not None:
+    wrong = next((i for i in placement.storages if not 0 <= i < len(placement.devices)), None)
+    if len(placement.storages) != storages or wrong is not None:
         raise GraphError(
-            f"placement: expected one of the devices {', '.join(placed.devices)} for each of {storages} storages, got "
-            + (f"{len(placed.storages)}" if wrong is None else f"device {wrong}")
+            f"placement: expected one of the devices {', '.join(placement.devices)} for each of {storages} storages, "
+            "got " + (f"{len(placement.storages)} devices" if wrong is None else f"the device index {wrong}")
         )

@@ -13,7 +13,7 @@ from cnncost.sources.sizes import leaves
 
 PUBLISHED = "published"
 """Value of `--join` that stands for these accuracies instead of a CSV file."""
-_IMAGES = frozenset({"batch", "height", "width", "depth", "size"})
+_IMAGE_SIZES = frozenset({"batch", "height", "width", "depth", "size"})
 """Sizes that may vary; any other changes the network, whose accuracy is then not published."""
 
 
@@ -25,22 +25,23 @@ def table_of(rows: Sequence[Compared], arguments: Mapping[str, Any]) -> Table:
         arguments: keyword arguments of all models' factories.
 
     Raises:
-        InputError: no model has one.
+        InputError: no package states an accuracy of any of the models on these inputs.
     """
-    found = [(line, row.name, values) for line, row in enumerate(rows, 1) if (values := _stated(row, arguments))]
-    if not found:
+    accuracies = [(line, row.name, values) for line, row in enumerate(rows, 1) if (values := _stated(row, arguments))]
+    if not accuracies:
         raise InputError(
             f"join {PUBLISHED}: no package states an accuracy of these models on these inputs; expected one of "
             "torchvision's, such as torchvision:resnet50, or a CSV file of your own with a column model"
         )
-    return Table(PUBLISHED, ("accuracy", "accuracy_of"), tuple(found))
+    return Table(PUBLISHED, ("accuracy", "accuracy_of"), tuple(accuracies))
 
 
 def _stated(row: Compared, arguments: Mapping[str, Any]) -> dict[str, Value]:
     """Return the columns of a row's published accuracy; empty if there is none for its inputs."""
     stated = published_accuracy(row.model or row.name, dict(arguments))
-    if stated is None or len(row.inputs) != 1 or not {name for name, _ in row.sizes} <= _IMAGES:
+    if stated is None or len(row.inputs) != 1 or not {name for name, _ in row.sizes} <= _IMAGE_SIZES:
         return {}
     accuracy, weights, inputs = stated
-    fits = row.inputs[0][0][1:] == leaves(inputs)[0].shape[1:]
-    return {"accuracy": accuracy, "accuracy_of": weights} if fits else {}
+    (shape, _), published_shape = row.inputs[0], leaves(inputs)[0].shape
+    same_size = shape[1:] == published_shape[1:]  # at any batch
+    return {"accuracy": accuracy, "accuracy_of": weights} if same_size else {}

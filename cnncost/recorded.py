@@ -36,7 +36,7 @@ def record(
         model: as for `analyze`: a module, a bound method of one, a function that calls modules, an exported program, a
             specification such as `"lenet5"` or `"net.py:Net"`, or a path. It is not changed.
         inputs: as for `analyze`: tensors, NumPy arrays, shapes, text such as `"1x3x224x224"`, tuples of these, a dict
-            of keyword arguments; None for a model that knows its own.
+            of keyword arguments; None for a model with default inputs.
         options: instead of `grad`, `train`, `training`, `autocast`, `use_memo` and `device`, which are its fields.
         grad: run with autograd on, as training does.
         train: run in train mode or eval mode; None: a module in its current mode, a specification in eval mode, or
@@ -50,9 +50,9 @@ def record(
         model_args: keyword arguments for a factory or class named by a specification.
 
     Raises:
-        InputError: the model is a saved report, a Graph, or no model; inputs or autocast can't be read; `options` and
-            one of its fields are both given.
-        SourceError: the specification names nothing, or something that can't be built.
+        InputError: the model is a saved report, a Graph, or not a model; inputs or autocast can't be read; `options`
+            and one of its fields are both given.
+        SourceError: the specification names nothing that exists, or something that can't be built.
         ForwardError: forward raised; the message names the module.
         DataDependentError: forward reads a tensor's values, which don't exist.
     """
@@ -65,7 +65,9 @@ def record(
         raise InputError("record: a Graph has been recorded already; give the model")
     if not _is_source(model):
         if model_args:
-            raise InputError("record: model_args are for a specification such as 'net.py:Net'; this model is built")
+            raise InputError(
+                "record: model_args are for a specification such as 'net.py:Net'; this model is built already"
+            )
         return record_module(model, with_tensors(inputs), chosen_options, returned=returned)
     from cnncost.sources.resolve import Resolved, resolve
 

@@ -1,4 +1,4 @@
-"""What one analysis recorded, before any pass runs: plain data that can be saved and loaded."""
+"""The Graphs that one analysis recorded, before any pass runs: plain data that can be saved and loaded."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Recording:
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Recording:
-        """Return the recording of `to_data`.
+        """Return the recording from the result of `to_data`.
 
         Raises:
             GraphError: not a Graph of this version.

@@ -7,8 +7,11 @@ _MAX_LENGTH = 200
 
 
 def line(record: object, text: str) -> str:
-    """Return `<Layer conv1 (Conv2d): 9,408 params>`: type name and text, escaped if not printable, cut if too long."""
+    """Return a type's name and a text in brackets, such as `<Layer conv1 (Conv2d): 9,408 params>`.
+
+    The text is escaped where it is not printable, and cut if it is too long.
+    """
     name = type(record).__name__
-    shown = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
-    room = _MAX_LENGTH - len(name) - 3
+    shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    room = _MAX_LENGTH - len(name) - 3  # brackets and the space
     return f"<{name} {shown if len(shown) <= room else shown[: room - 3] + '...'}>"

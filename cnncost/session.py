@@ -1,6 +1,6 @@
 """Registry of the caches that a process keeps between analyses: inspect, limit and clear them.
 
-Each cache lives beside the code that fills it, and registers itself here. Caches refer to one another's objects (a
+Each cache lives next to the code that fills it, which registers it here. Caches refer to one another's objects (a
 memo's keys are interned signatures), so they are cleared together. Clearing changes no result, it only costs time.
 """
 
@@ -39,8 +39,8 @@ class Session:
     Attributes:
         limit: number of entries in all caches above which they are cleared; None: never.
         repeats: whether analyzing a model again may return its last Graph without running it, if its code is simple
-            enough to tell that nothing it depends on has changed. Off by default, because a change inside torch's own
-            modules may go unnoticed.
+            enough to verify that nothing it depends on has changed. Off by default, because a change inside torch's
+            own modules may go unnoticed.
     """
 
     def __init__(self, limit: int | None = LIMIT) -> None:

@@ -95,9 +95,9 @@ class ShownComparison(Shown, tuple[Compared, ...]):  # noqa: SLOT001  # a tuple 
 
     def __new__(cls, rows: Iterable[Compared], joined: Joined | None = None) -> Self:
         """Create the tuple, and set `joined`."""
-        made = super().__new__(cls, rows)
-        made.joined = joined
-        return made
+        comparison = super().__new__(cls, rows)
+        comparison.joined = joined
+        return comparison
 
     def _document(self) -> Document:
         from cnncost.budget.render.compare import document

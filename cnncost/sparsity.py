@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 def effective_macs(model: Model, inputs: Any = None, *, activations: bool = False) -> ShownEffective:
     """Count dense and effective multiply-accumulates of a model.
 
-    A report counts products with zeros, because dense kernels compute them. Here each product with a zero weight is
-    left out: of convolutions, linear layers and products with a parameter; weights pruned by `torch.nn.utils.prune`
-    count as zero where their mask is. All other products, such as attention's and those with part of a weight, count
-    in full. A product with a sparse tensor counts at most its stored elements; if both factors have zeros, it is
-    unknown how many coincide, and the count is an upper bound (`in_full`).
+    A report counts products with zeros, because dense kernels compute them. Here the products with a zero weight are
+    left out in convolutions, linear layers and matrix products with a parameter; weights pruned by
+    `torch.nn.utils.prune` count as zero where their mask is zero. All other products, such as attention's and those
+    with part of a weight, count in full. A product with a sparse tensor counts at most its stored elements; if both
+    factors have zeros, it is unknown how many coincide, and the count is an upper bound (`in_full`).
 
     Args:
         model: as for `cnncost.analyze`. A module with weights is read, not changed; a name is built with its initial

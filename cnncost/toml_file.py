@@ -39,8 +39,11 @@ class TomlFile:
         """Return an error whose message starts with the file and the key's line."""
         return self.error(f"{self.place(keys)}: {message}")
 
-    def known(self, table: Any, keys: Keys, names: Collection[str], what: str) -> None:
-        """Raise an error if a value is not a table, or has a key that is not one of the names."""
+    def check_keys(self, table: Any, keys: Keys, names: Collection[str], what: str) -> None:
+        """Raise an error if a value is not a table, or has a key that is not one of the names.
+
+        `what` names the table in the message.
+        """
         self.typed(table, dict, keys, "a table")
         for key in table:
             if key not in names:
@@ -79,7 +82,7 @@ def text_of(path: Path, error: type[CnncostError], what: str) -> str:
         CnncostError: of class `error`: no such file, or not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")  # editors of Windows begin files with a mark of byte order
+        return path.read_text(encoding="utf-8-sig")  # editors on Windows begin files with a byte order mark
     except (OSError, UnicodeDecodeError) as caught:
         reason = caught.strerror if isinstance(caught, OSError) else "not UTF-8"
         raise error(f"{path}: can't be read: {reason}; expected {what} in TOML") from None
@@ -100,23 +103,23 @@ def parsed(path: Path, text: str, error: type[CnncostError]) -> dict[str, Any]:
 def line_of(text: str, keys: Keys) -> int | None:
     """Return the line, from 1, of a key; None if the text has no such key.
 
-    `tomllib` tells no lines. But the first n lines of the file have the key exactly if they include its line, so a
-    binary search for the smallest such n finds it, also for inline tables, dotted keys and multi-line values. Only
-    numbers of lines that end at a complete value can be parsed; the others are skipped.
+    `tomllib` reports no lines. But the first n lines of the file have the key exactly if they include its line, so a
+    binary search for the smallest such n finds it, also for inline tables, dotted keys and multi-line values. If the
+    first n lines end within a value, they can't be parsed, and the next larger n is taken.
     """
     lines = text.splitlines()
-    low, high, found = 0, len(lines), None
+    low, high, last = 0, len(lines), None  # `last`: the smallest known n that has the key
     while low < high:
         middle = (low + high) // 2
         end, data = _readable(lines, middle + 1)
         if data is not None and _has(data, keys):
-            high, found = middle, end
+            high, last = middle, end
         else:
             low = middle + 1
-    if found is None:
+    if last is None:
         return None
-    above = next((end for end in range(found - 1, 0, -1) if _read(lines, end) is not None), 0)
-    return _within(lines[above:found], keys, above)
+    above = next((end for end in range(last - 1, 0, -1) if _read(lines, end) is not None), 0)
+    return _line_within(lines[above:last], keys, above)
 
 
 def _readable(lines: list[str], start: int) -> tuple[int, dict[str, Any] | None]:
@@ -146,10 +149,10 @@ def _has(data: Any, keys: Keys) -> bool:
     return True
 
 
-def _within(lines: list[str], keys: Keys, above: int) -> int:
-    """Return the line of a key inside a value of several lines, of which the first is `above` + 1."""
+def _line_within(lines: list[str], keys: Keys, above: int) -> int:
+    """Return the line of a key in the lines of one value, which starts at line `above` + 1."""
     name = re.escape(str(next((key for key in reversed(keys) if isinstance(key, str)), "")))
-    named = re.compile(rf"(?<![\w-])[\"']?{name}[\"']?\s*[=.\]]")
+    key_pattern = re.compile(rf"(?<![\w-])[\"']?{name}[\"']?\s*[=.\]]")
     starts = [i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")]
-    found = [i for i in starts if named.search(lines[i])]
-    return above + 1 + (found or starts or [0])[0]
+    with_key = [i for i in starts if key_pattern.search(lines[i])]
+    return above + 1 + (with_key or starts or [0])[0]

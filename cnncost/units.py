@@ -17,22 +17,22 @@ NOTHING = "–"
 
 
 def exact(number: int) -> str:
-    """`1234` → `1,234`."""
+    """Return `1,234` for 1234."""
     return f"{number:,}"
 
 
 def compact(number: int) -> str:
-    """Three significant digits and a unit (powers of 1000): `4_089_184_256` → `4.09 G`; exact below 1000."""
+    """Return three significant digits and a unit (powers of 1000): `4.09 G` for 4_089_184_256; exact below 1000."""
     return str(number) if abs(number) < 1000 else _scaled(number, COUNT_UNITS, 1000)
 
 
 def data(nbytes: int) -> str:
-    """Three significant digits and a unit (powers of 1024): `102_236_160` → `97.5 MiB`; exact below 1024."""
+    """Return three significant digits and a unit (powers of 1024): `97.5 MiB` for 102_236_160; exact below 1024."""
     return f"{nbytes} B" if abs(nbytes) < 1024 else _scaled(nbytes, BYTE_UNITS, 1024)
 
 
 def share(part: int, whole: int) -> str:
-    """`83 %`; a nonzero part is never shown as `0 %`, an incomplete one never as `100 %`."""
+    """Return, for example, `83 %`; a nonzero part is never shown as `0 %`, an incomplete one never as `100 %`."""
     if whole == 0:
         return NOTHING
     percent = _rounded(100 * part, whole)
@@ -44,12 +44,12 @@ def share(part: int, whole: int) -> str:
 
 
 def shape(extents: tuple[int, ...]) -> str:
-    """`(1, 3, 224, 224)` → `1×3×224×224`."""
+    """Return `1×3×224×224` for `(1, 3, 224, 224)`, and `scalar` for no axes."""
     return "×".join(map(str, extents)) if extents else "scalar"
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
-    """`1 op`, `2 ops`, `1,234 ops`."""
+    """Return a number with its noun: `1 op`, `2 ops`, `1,234 ops`."""
     return f"{exact(number)} {noun if number == 1 else plural or noun + 's'}"
 
 
@@ -71,7 +71,7 @@ def _scaled(number: int, units: tuple[tuple[str, int], ...], base: int) -> str:
 
 
 def _rounded(number: int, divisor: int) -> int:
-    """`number / divisor` rounded to the nearest int, halves up."""
+    """Return `number / divisor` rounded to the nearest int, halves up."""
     return (2 * number + divisor) // (2 * divisor)
 
 
@@ -79,24 +79,25 @@ _SI = (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0), 
 
 
 def si(number: float, unit: str) -> str:
-    """Three significant digits of a measured or predicted quantity: `3.19 ms`, `989 TFLOP/s`, `68.3 GB/s`."""
+    """Return three significant digits of a measured or predicted quantity: `3.19 ms`, `989 TFLOP/s`, `68.3 GB/s`."""
     if not number:
         return f"0 {unit}"
     rounded = float(f"{number:.3g}")  # round before choosing the prefix, so that 999.9 µs is 1.00 ms
     prefix, factor = next(((p, f) for p, f in _SI if abs(rounded) >= f), _SI[-1])
     scaled = rounded / factor
+    # 9.995 and 99.95 are rounded to 10.0 and 100, which have fewer decimals
     decimals = 2 if abs(scaled) < 9.995 else 1 if abs(scaled) < 99.95 else 0
     return f"{scaled:,.{decimals}f} {prefix}{unit}"
 
 
 def ratio(number: float) -> str:
-    """A quotient of two measured or predicted quantities, with three significant digits: `0.87`, `12.3`, `295`."""
+    """Return a quotient of measured or predicted quantities with up to two decimals: `0.87`, `12.3`, `295`."""
     size = abs(number)
     return f"{number:,.{2 if size < 9.995 else 1 if size < 99.95 else 0}f}"
 
 
 def percent(part: float, whole: float = 1.0) -> str:
-    """`87 %`: a share of a measured or predicted quantity; one decimal below 10 %."""
+    """Return a share of a measured or predicted quantity, such as `87 %`; with one decimal below 10 %."""
     if not whole:
         return NOTHING
     value = 100 * part / whole
@@ -104,7 +105,8 @@ def percent(part: float, whole: float = 1.0) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`3.19 ms`; long durations in minutes, hours or days: `1.58 days`."""
+    """Return, for example, `3.19 ms`; long durations in minutes, hours or days: `1.58 days`."""
+    # less than two minutes or hours are shown in the next smaller unit
     for name, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length or (name == "days" and seconds >= length):
             return f"{ratio(seconds / length)} {name}"
@@ -112,7 +114,7 @@ def duration(seconds: float) -> str:
 
 
 def parse_data(text: str) -> int:
-    """`2GiB`, `64 MiB`, `1.5 GB` (powers of 1000), `4096` as bytes.
+    """Return the number of bytes of a size such as `2GiB`, `64 MiB`, `1.5 GB` (powers of 1000) or `4096`.
 
     Raises:
         ValueError: not a size.

@@ -21,8 +21,8 @@ def torch_version() -> str:
     Reads torch/version.py, because a package's metadata may lack the build suffix.
     """
     module = sys.modules.get("torch")
-    if found := getattr(module, "__version__", None):
-        return str(found)
+    if version := getattr(module, "__version__", None):
+        return str(version)
     spec = find_spec("torch") if module is None else None
     path = Path(spec.origin).with_name("version.py") if spec is not None and spec.origin else None
     if (
@@ -46,8 +46,8 @@ def installed() -> dict[str, str]:
 
 def numbers(version: str) -> tuple[int, int] | None:
     """Return `(2, 16)` for `2.16.0a0+git1234`; None if the text is not a version."""
-    found = re.match(r"(\d+)\.(\d+)", version)
-    return (int(found[1]), int(found[2])) if found is not None else None
+    match = re.match(r"(\d+)\.(\d+)", version)
+    return (int(match[1]), int(match[2])) if match is not None else None
 
 
 def text(version: tuple[int, int]) -> str:

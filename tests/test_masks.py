@@ -19,7 +19,7 @@ import cnncost
 from cnncost.errors import CnncostError, GraphError
 from cnncost.graph import verify
 from cnncost.graph_json import from_json, to_json
-from cnncost.masks import packed
+from cnncost.masks import mask_from_bits
 from tests.oracles import pairs
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's own, of flexible attention
@@ -727,6 +727,6 @@ def test_damaged_masks():
     with pytest.raises(GraphError, match="which does not exist"):
         verify(replace(graph, masks=((99, graph.masks[0][1]),)))
     with pytest.raises(ValueError, match="expected 4 rows of 1"):
-        packed(1, 4, 4, b"\x0f\x0f").rows()
+        mask_from_bits(1, 4, 4, b"\x0f\x0f").rows()
     with pytest.raises(ValueError, match="beyond its 4 keys"):
-        packed(1, 1, 4, b"\xff").rows()
+        mask_from_bits(1, 1, 4, b"\xff").rows()

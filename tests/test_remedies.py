@@ -174,7 +174,7 @@ CASES = [
         [analyzed(LINEAR, (2, 8), loss="cross_entropy", training=True)], id="a loss without training",
     ),
     pytest.param(
-        analyzed(GRAPH, None, training=True), "expected a model to train or cast",
+        analyzed(GRAPH, None, training=True), "need the model itself",
         [analyzed(LINEAR, (2, 8), training=True)], id="a Graph to train",
     ),
     pytest.param(

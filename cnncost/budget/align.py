@@ -1,8 +1,8 @@
 """Matches modules of the old and the new model, including renamed or moved ones.
 
-From the top down: the children of two modules that belong together are aligned in their order, by the
-pairs that are alike the most (`in_order`). What is left over on both sides is then looked for elsewhere
-in the tree: equal modules first, then those with most in common (`moved`).
+The trees are matched from the top down: the children of two matched modules are aligned in their order, so that the
+total similarity of the pairs is greatest (`in_order`). The modules left over on both sides are then matched anywhere in
+the tree: equal subtrees first, then those with most in common (`moved`).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import TypeAlias
 from cnncost.budget import in_order
 from cnncost.budget.moved import Moved
 from cnncost.budget.snapshot import Part, Snapshot
-from cnncost.budget.trees import ALIKE, Subtree, Subtrees, Tree, likeness
+from cnncost.budget.trees import MIN_SHARE, Subtree, Subtrees, Tree, similarity
 
 _Exact: TypeAlias = tuple[Subtree, tuple[int, ...]]
-"""A module without its name: what is in it, and all figures."""
+"""A module without its name: its subtree and all figures."""
 
 
 def align(old: Snapshot, new: Snapshot) -> dict[str, str]:
@@ -38,19 +38,21 @@ def _path_of_wrapped(model: Tree, other: Tree) -> str:
         if path and subtree.class_name == whole.class_name
     ]
     common, path = max(candidates, default=(0.0, ""))
-    return path if common >= ALIKE else ""
+    return path if common >= MIN_SHARE else ""
 
 
 class _Alignment:
+    """Matches the modules of two models; `pairs` has the new path of each matched module by its old path."""
+
     def __init__(self, old: Tree, new: Tree) -> None:
         self.old, self.new = old, new
         self.pairs: dict[str, str] = {}
-        self._alike = cache(self._unnamed_likeness)
+        self._renamed = cache(self._similarity_of_renamed)
         self._pair_descendants(*self._roots())
         self._pair_moved()
 
     def _roots(self) -> tuple[str, str]:
-        """Return the paths of the roots: both models, or one model and the module inside the other that corresponds."""
+        """Return the paths of the roots: the two models, or one model and its counterpart in the other, its wrapper."""
         if self.old.root.class_name != self.new.root.class_name:
             inner = _path_of_wrapped(self.old, self.new)
             if inner:
@@ -60,14 +62,14 @@ class _Alignment:
 
     def _pair_descendants(self, old: str, new: str) -> None:
         """Pair two modules and their descendants."""
-        waiting = [(old, new)]
-        while waiting:
-            a, b = waiting.pop()
+        pending = [(old, new)]
+        while pending:
+            a, b = pending.pop()
             self.pairs[a] = b
-            waiting += self._matched(self.old.children(a), self.new.children(b))
+            pending += self._match_siblings(self.old.children(a), self.new.children(b))
 
-    def _matched(self, a: Sequence[Part], b: Sequence[Part]) -> list[tuple[str, str]]:
-        """Match two lists of siblings in order; equal ends are matched before the search."""
+    def _match_siblings(self, a: Sequence[Part], b: Sequence[Part]) -> list[tuple[str, str]]:
+        """Match two lists of siblings in order; equal siblings at both ends are matched before the search."""
         pairs = []
         start = 0
         while start < min(len(a), len(b)) and self._equal(a[start], b[start]):
@@ -83,25 +85,25 @@ class _Alignment:
         return a.name == b.name and self.old.subtrees[a.path].bag == self.new.subtrees[b.path].bag
 
     def _best_in_order(self, a: Sequence[Part], b: Sequence[Part]) -> list[tuple[str, str]]:
-        """Return the matching with the greatest total likeness that keeps the order of siblings."""
+        """Return the matching with the greatest total similarity that keeps the order of siblings."""
         if not a or not b:
             return []
         old = [(self.old.subtrees[part.path], self.old.exact[part.path]) for part in a]
         new = [(self.new.subtrees[part.path], self.new.exact[part.path]) for part in b]
         places = {part.name: j for j, part in enumerate(b)}
         named = {
-            i: (j, self._likeness(old[i], new[j], part.name))
+            i: (j, self._similarity(old[i], new[j], part.name))
             for i, part in enumerate(a)
             if (j := places.get(part.name)) is not None
         }
-        pairs = in_order.matched(in_order.Sequences(old, new, self._alike, named))
+        pairs = in_order.match(in_order.Sequences(old, new, self._renamed, named))
         return [(a[i].path, b[j].path) for i, j in pairs]
 
-    def _likeness(self, a: _Exact, b: _Exact, name: str | None) -> float:
-        return likeness(self.old.all, a[0], b[0], a[1] == b[1], name)
+    def _similarity(self, a: _Exact, b: _Exact, name: str | None) -> float:
+        return similarity(self.old.all, a[0], b[0], a[1] == b[1], name)
 
-    def _unnamed_likeness(self, a: _Exact, b: _Exact) -> float:
-        return self._likeness(a, b, None)
+    def _similarity_of_renamed(self, a: _Exact, b: _Exact) -> float:
+        return self._similarity(a, b, None)
 
     def _pair_moved(self) -> None:
         """Pair the remaining modules: equal subtrees, then those with most in common, largest first."""
@@ -120,11 +122,11 @@ class _Alignment:
 
     def _pair_unpaired(self, old: str, new: str, taken: set[str]) -> None:
         """Pair two moved subtrees, except modules that are already paired."""
-        waiting = [(old, new)]
-        while waiting:
-            a, b = waiting.pop()
+        pending = [(old, new)]
+        while pending:
+            a, b = pending.pop()
             self.pairs[a] = b
             taken.add(b)
             free_old = [p for p in self.old.children(a) if p.path not in self.pairs]
             free_new = [p for p in self.new.children(b) if p.path not in taken]
-            waiting += self._matched(free_old, free_new)
+            pending += self._match_siblings(free_old, free_new)

@@ -68,9 +68,9 @@ class Judged(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ModelCheck:
-    """A budget, its limits judged, and what moved since the baseline; or `error`, why its model has no figures.
+    """A budget, its judged limits, and the changes since the baseline; or `error`, why its model has no figures.
 
-    `against` says what the baseline is of, where it is not what it is of the other models.
+    `against` describes the baseline if it is another one than that of the other models; else it is empty.
     """
 
     budget: Budget
@@ -130,7 +130,8 @@ def check(
         since: the baseline for reporting changes, if it differs from `lock`.
         allow_unknown: let uncertain outcomes pass, whatever the budgets say.
         revision: the git revision that `lock` was measured at; empty if it was read from the baseline's file.
-        absent: why models have no figures there, by their budgets' names: theirs in `lock` are of the baseline's file.
+        absent: by the budget's name, why a model has no figures at `revision`; those in `lock` are then from the
+            baseline's file.
 
     Raises:
         BudgetError: a relative limit without a baseline, or a baseline for other inputs.
@@ -138,12 +139,12 @@ def check(
     by_name = {budget.name: budget for budget in file.budgets}
     locks = lock, since or lock
     models = tuple(_model(file, by_name[each.name], each, locks, allow_unknown, revision) for each in measured)
-    models = tuple(_of_file(file, model, revision, absent or {}) for model in models)
+    models = tuple(_with_source_of_baseline(file, model, revision, absent or {}) for model in models)
     return Check(file, models, file.baseline if lock is not None else None, revision)
 
 
-def updated(measured: Sequence[Measured], kept: Lock | None = None) -> Lock:
-    """Return a new baseline from these figures; models not measured now are copied from `kept`.
+def new_baseline(measured: Sequence[Measured], kept: Lock | None = None) -> Lock:
+    """Return a baseline of these figures; models that were not measured now are copied from `kept`.
 
     Raises:
         BudgetError: a model is broken.
@@ -163,11 +164,11 @@ def check_baselines(file: BudgetFile, lock: Lock | None, names: Sequence[str] = 
     Args:
         file: the budgets.
         lock: the baseline, None if there is none.
-        names: of the budgets that are judged; empty: all.
-        revision: where the baseline is from, if not from its file.
+        names: names of the budgets that are judged; empty: all.
+        revision: the git revision that the baseline was measured at; empty if it was read from its file.
 
     Raises:
-        BudgetError: a limit is against a baseline that has no figures of its model.
+        BudgetError: a limit is relative to a baseline that has no figures of its model.
     """
     for budget in file.budgets:
         chosen = not names or budget.name in names
@@ -176,38 +177,40 @@ def check_baselines(file: BudgetFile, lock: Lock | None, names: Sequence[str] = 
 
 
 def _entry(measured: Measured) -> Entry:
-    assert measured.snapshot is not None
+    assert measured.snapshot is not None  # `new_baseline` rejects broken models
     return Entry(measured.snapshot, stored_values(measured.values))
 
 
 def _model(
-    file: BudgetFile, budget: Budget, found: Measured, locks: tuple[Lock | None, Lock | None], allow_unknown: bool,
+    file: BudgetFile, budget: Budget, measured: Measured, locks: tuple[Lock | None, Lock | None], allow_unknown: bool,
     revision: str,
 ) -> ModelCheck:  # fmt: skip
     """Judge a model's limits against the first of the two baselines, and compare it with the second."""
     lock, since = locks
-    if found.snapshot is None:
-        return ModelCheck(budget, error=found.error, line=file.line((*budget.keys, "model")))
+    if measured.snapshot is None:
+        return ModelCheck(budget, error=measured.error, line=file.line((*budget.keys, "model")))
     entry = lock.models.get(budget.name) if lock is not None else None
     if entry is None and budget.relative:
         raise _no_baseline(file, budget, lock, revision)
-    if entry is not None and entry.snapshot.inputs != found.snapshot.inputs:
-        remedy = f"; state its input in {file.path.name}" if revision else "; make it anew with cnncost check --update"
+    if entry is not None and entry.snapshot.inputs != measured.snapshot.inputs:
+        remedy = f"; state its input in {file.path.name}" if revision else "; recreate it with cnncost check --update"
         raise BudgetError(
             f"{revision or file.baseline}: {budget.name} was measured with {entry.snapshot.input_text}, and the budget "
-            f"now has {found.snapshot.input_text}{remedy}"
+            f"now has {measured.snapshot.input_text}{remedy}"
         )
     allowed = allow_unknown or budget.allow_unknown
-    baseline = _Baseline(entry, Diff(entry.snapshot, found.snapshot)) if entry is not None else None
+    baseline = _Baseline(entry, Diff(entry.snapshot, measured.snapshot)) if entry is not None else None
     old = since.models.get(budget.name) if since is not None else None
-    comparable = old is not None and old.snapshot.inputs == found.snapshot.inputs
-    diff = Diff(old.snapshot, found.snapshot) if old is not None and comparable else None
-    judged = tuple(_judged(file, rule, found, baseline, allowed) for rule in budget.rules)
-    return ModelCheck(budget, judged, diff, found.snapshot, tuple(found.unknown.items()))
+    comparable = old is not None and old.snapshot.inputs == measured.snapshot.inputs
+    diff = Diff(old.snapshot, measured.snapshot) if old is not None and comparable else None
+    judged = tuple(_judge(file, rule, measured, baseline, allowed) for rule in budget.rules)
+    return ModelCheck(budget, judged, diff, measured.snapshot, tuple(measured.unknown.items()))
 
 
-def _of_file(file: BudgetFile, model: ModelCheck, revision: str, absent: Mapping[str, str]) -> ModelCheck:
-    """Say it if the baseline of a model is the file's, as the revision has no figures of it."""
+def _with_source_of_baseline(
+    file: BudgetFile, model: ModelCheck, revision: str, absent: Mapping[str, str]
+) -> ModelCheck:
+    """Return the check with `against` set if the model's baseline is the file's, as the revision has no figures."""
     name = model.budget.name
     if name not in absent or model.diff is None:
         return model
@@ -228,10 +231,10 @@ def _no_baseline(file: BudgetFile, budget: Budget, lock: Lock | None, revision: 
     )
 
 
-def _judged(file: BudgetFile, rule: Rule, found: Measured, baseline: _Baseline | None, allowed: bool) -> Judged:
+def _judge(file: BudgetFile, rule: Rule, measured: Measured, baseline: _Baseline | None, allowed: bool) -> Judged:
     """Return the result for the module with least headroom."""
-    paths = found.paths[rule.glob] if rule.glob is not None else ("",)
-    each = [_judged_module(file, rule, path, found, baseline, allowed) for path in paths]
+    paths = measured.paths[rule.glob] if rule.glob is not None else ("",)
+    each = [_judge_module(file, rule, path, measured, baseline, allowed) for path in paths]
     worst = min(each, key=lambda j: (_SEVERITY.index(j.outcome), inf if j.headroom is None else j.headroom))
     if worst.passes:
         return worst._replace(modules=len(paths) if rule.glob is not None else 0)
@@ -240,33 +243,34 @@ def _judged(file: BudgetFile, rule: Rule, found: Measured, baseline: _Baseline |
 
 
 _SEVERITY = (Outcome.OVER, Outcome.UNCERTAIN, Outcome.WITHIN)
+"""The outcomes, worst first."""
 
 
-def _judged_module(
-    file: BudgetFile, rule: Rule, path: str, found: Measured, baseline: _Baseline | None, allowed: bool
+def _judge_module(
+    file: BudgetFile, rule: Rule, path: str, measured: Measured, baseline: _Baseline | None, allowed: bool
 ) -> Judged:
     limit, quantity = rule.limit, rule.quantity
-    used = found.values[path, quantity.name, limit.direction]
+    used = measured.values[path, quantity.name, limit.direction]
     before = baseline.value(path, quantity.name) if baseline is not None else None
     if before is None and limit.relative:
         raise BudgetError(
-            f"{file.place(rule.keys)}: {quantity.name} {limit.text!r} of {path or found.name!r}: the baseline has no "
-            "such figure; make it anew with cnncost check --update"
+            f"{file.place(rule.keys)}: {quantity.name} {limit.text!r} of {path or measured.name!r}: the baseline has "
+            "no such figure; recreate it with cnncost check --update"
         )
     bound = limit.bound(before)
-    unsure = quantity.bounded and path in found.unsure
+    unsure = quantity.bounded and path in measured.unsure
     outcome = _outcome(rule, used, bound, unsure)
     return Judged(rule, outcome, path, 0, used, bound, before, allowed, None)
 
 
 def _outcome(rule: Rule, used: Value, bound: Value, unsure: bool) -> Outcome:
-    """Return the outcome of a limit. An incomplete sum can only grow: above an upper bound it is over for certain.
+    """Return the outcome of a limit. An incomplete sum can only grow: if it exceeds a limit, that is certain.
 
     A ratio can go either way: ops without a rule lack both FLOPs and bytes.
     """
     holds = rule.limit.holds(used, bound)
     if unsure:
-        # by comparison, whether the outcome is certain however much the figure grows
+        # by comparison, whether the outcome is certain, however much larger the true figure is
         decided = {"<=": not holds, "<": not holds, ">=": holds, ">": holds, "==": used > bound}
         if not rule.quantity.grows or not decided[rule.limit.comparison]:
             return Outcome.UNCERTAIN
@@ -284,16 +288,13 @@ class _Baseline(NamedTuple):
 
         A module that did not exist counts as 0.
         """
-        old = path if path in self.entry.snapshot.by_path else self._renamed(path)
+        old = path if path in self.entry.snapshot.by_path else self.diff.back.get(path, path)
         if quantity in SUMMED or quantity == "arithmetic_intensity":
             sums = self.entry.snapshot.sums.get(old, dict.fromkeys(SUMMED, 0))
-            moved = sums["bytes_read"] + sums["bytes_written"]
-            return sums[quantity] if quantity in SUMMED else Fraction(sums["flops"], moved) if moved else 0
+            nbytes = sums["bytes_read"] + sums["bytes_written"]
+            return sums[quantity] if quantity in SUMMED else Fraction(sums["flops"], nbytes) if nbytes else 0
         stored = self.entry.values.get(quantity)
         if stored is None:
             return None
         adds_up = QUANTITIES[quantity].modules and QUANTITIES[quantity].unit in {"count", "bytes"}
         return stored.get(old, 0 if adds_up and old not in self.entry.snapshot.by_path else None)
-
-    def _renamed(self, path: str) -> str:
-        return self.diff.back.get(path, path)

@@ -17,19 +17,19 @@ class Compared(NamedTuple):
     """A model's figures in a comparison.
 
     Attributes:
-        name: the model as given, with the sizes that vary: `resnet18 batch=8`.
+        name: the model's name with the sizes that vary: `resnet18 batch=8`.
         inputs: shapes and dtypes.
         params, macs, flops: exact, for the batch of the inputs.
-        weight_bytes: of parameters and buffers.
+        weight_bytes: bytes of parameters and buffers.
         peak: bytes alive at the peak of inference, None if the Report lacks it.
         lower_bound: whether ops without a rule are missing.
         batch: examples that the figures are for.
         front: whether it is on the Pareto front: no other model is lower in parameters, MACs or memory without being
             higher in another of them.
-        model: as given, without the sizes.
+        model: the model's name alone, without the sizes.
         sizes: the names that vary, with this row's sizes.
         joined: the user's own columns (`--join`), with this row's values.
-        depends_on: what the figures depend on besides the inputs' shapes.
+        depends_on: as `ReportData.depends_on`.
     """
 
     name: str
@@ -57,19 +57,20 @@ class Compared(NamedTuple):
 
 
 COLUMNS = frozenset({*Compared._fields, "memory", "ratio", "bar"})
-"""Names of a comparison's own columns, which no column of the user's can have."""
+"""Names of a comparison's own columns; the user's columns need other names."""
 
 
 def compare(
     reports: Sequence[tuple[str, Report]], sizes: Sequence[Mapping[str, int]] | None = None
 ) -> tuple[Compared, ...]:
-    """Return the models in the given order, those on the Pareto front marked: none if their batch sizes differ.
+    """Return the models in their order, with those on the Pareto front marked; none is if their batch sizes differ.
 
     Args:
-        reports: each with its model's name.
+        reports: pairs of a model's name and its Report.
         sizes: the names that vary and their sizes, for each report; None: nothing varies.
     """
-    rows = [_row(name, report, own) for (name, report), own in zip(reports, sizes or [{}] * len(reports), strict=True)]
+    all_sizes = sizes or [{}] * len(reports)
+    rows = [_row(name, report, varied) for (name, report), varied in zip(reports, all_sizes, strict=True)]
     if any(row.peak is None for row in rows):  # don't compare one model's peak with another's weights
         rows = [row._replace(peak=None) for row in rows]
     if len({row.batch for row in rows}) > 1:  # MACs and memory are of different work
@@ -86,12 +87,12 @@ def incomparable(rows: Sequence[Compared]) -> str:
     if len({row.batch for row in rows}) <= 1:
         return ""
     batches = ", ".join(f"{row.name}: {units.NOTHING if row.batch is None else row.batch}" for row in rows)
-    batches = (
+    reason = (
         f"batch sizes differ ({batches}): MACs, FLOPs and memory are of different work, and none is on the Pareto front"
     )
-    if any(row.sizes for row in rows):
-        return batches
-    return f"{batches}; analyze all of them at one"
+    if any(row.sizes for row in rows):  # the user varies the batch on purpose
+        return reason
+    return f"{reason}; analyze all of them at one"
 
 
 def dominates(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
@@ -100,12 +101,15 @@ def dominates(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
 
 
 def front(costs: Sequence[tuple[float, float]]) -> list[int]:
-    """Return the indices of the pairs on the Pareto front (less is better), by the first cost; with all equal pairs."""
-    found: list[int] = []
+    """Return the indices of the pairs on the Pareto front (less is better), in the order of the first cost.
+
+    Of equal pairs, all are on the front or none is.
+    """
+    indices: list[int] = []
     for index in sorted(range(len(costs)), key=lambda i: costs[i]):
-        if not found or costs[index][1] < costs[found[-1]][1] or costs[index] == costs[found[-1]]:
-            found.append(index)
-    return found
+        if not indices or costs[index][1] < costs[indices[-1]][1] or costs[index] == costs[indices[-1]]:
+            indices.append(index)
+    return indices
 
 
 def _row(model: str, report: Report, sizes: Mapping[str, int]) -> Compared:

@@ -19,13 +19,13 @@ Kind: TypeAlias = Literal["changed", "added", "removed"]
 FIGURES = ("params", "macs", "flops")
 """Figures whose changes are attributed to modules."""
 _MAIN_PART = (4, 5)
-"""Numerator and denominator: a change is attributed to the smallest module that accounts for at least so much of it."""
+"""A fraction, 4/5: a change is attributed to the smallest module that accounts for at least this part of it."""
 
 
 class Change(NamedTuple):
     """A changed module: different figures or class, added, or removed.
 
-    `old` and `new` are the module without its children; `place` is its path in the new model; of a removed module,
+    `old` and `new` are the module without its children; `place` is its path in the new model, or for a removed module
     the path that it would have there.
     """
 
@@ -49,7 +49,7 @@ class Change(NamedTuple):
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The changes of class, settings, bias and calls; only if there are none, of the output, or of parameters."""
+        """The changes of class, settings, bias and calls; if there are none, that of the output or of parameters."""
         if self.old is None or self.new is None:
             return (self.kind,)
         texts = []
@@ -57,10 +57,11 @@ class Change(NamedTuple):
             texts.append(f"{self.old.class_name}→{self.new.class_name}")
         if self.old.settings != self.new.settings and self.old.settings and self.new.settings:
             before, after = dict(self.old.settings), dict(self.new.settings)
+            # a snapshot leaves out settings with their default value
             for key in dict.fromkeys((*before, *after)):
                 if before.get(key) != after.get(key):
-                    neutral = "1" if key in {"stride", "dilation", "groups"} else "0"
-                    texts.append(f"{key} {before.get(key, neutral)}→{after.get(key, neutral)}")
+                    default = "1" if key in {"stride", "dilation", "groups"} else "0"
+                    texts.append(f"{key} {before.get(key, default)}→{after.get(key, default)}")
         if bias := _bias(self.old, self.new):
             texts.append(bias)
         if self.old.calls != self.new.calls:
@@ -77,9 +78,10 @@ def _shape(output: Shape | None) -> str:
 
 
 def _bias(old: Part, new: Part) -> str:
-    """Return `bias added` or `bias removed` if a layer is otherwise the same; a bias is one parameter for each output.
+    """Return `bias added` or `bias removed` if that is a layer's only change, else an empty text.
 
-    The same settings mean the same weight, so that only a bias makes this difference; it costs FLOPs and no MACs.
+    A bias is one parameter for each output, and costs FLOPs but no MACs. As equal settings mean equal weights, nothing
+    else makes such a difference.
     """
     outputs = dict(old.settings).get("out", "")
     same = old.settings == new.settings and (old.class_name, old.macs) == (new.class_name, new.macs)
@@ -95,11 +97,11 @@ class Attribution(NamedTuple):
     """The module that accounts for most of a change.
 
     Attributes:
-        path: the module that holds it, `""` if it is spread over the model.
+        path: the module's path, `""` if the change is spread over the model.
         part: the change within this module.
         whole: the sum over all modules that changed in the direction of the total.
-        against: the sum over those that changed in the other: `whole + against` is the total change.
-        reasons: what changed in the module; the reason that explains most of `part` comes first.
+        against: the sum over those that changed in the opposite direction: `whole + against` is the total change.
+        reasons: the changes of the module; the one that explains most of `part` comes first.
     """
 
     path: str
@@ -111,7 +113,7 @@ class Attribution(NamedTuple):
 
 @dataclass(frozen=True)
 class Diff:
-    """Two models and, computed from them, what changed."""
+    """Two models and their differences, which are computed on first access."""
 
     old: Snapshot
     new: Snapshot
@@ -148,7 +150,7 @@ class Diff:
                 continue
             old = by_path[place]
             if old[1:] == part[1:]:
-                continue  # all but the path is equal, as of most modules
+                continue  # all but the path is equal, as it is for most modules
             change = Change("changed", part.path, old, part)
             if change.reasons or any(change.delta(name) for name in SUMMED):
                 changed.append(change)
@@ -165,8 +167,8 @@ class Diff:
 
     @cached_property
     def moved(self) -> tuple[tuple[str, str], ...]:
-        """Old and new paths of moved or renamed modules, without children that came along: (`head`, `base.head`)."""
-        found = []
+        """Old and new paths of moved or renamed modules, without children that moved along: (`head`, `base.head`)."""
+        paths = []
         for part in self.new.parts:
             new = part.path
             old = self.back.get(new)
@@ -174,22 +176,22 @@ class Diff:
                 continue
             (old_above, _, old_name), (new_above, _, new_name) = old.rpartition("."), new.rpartition(".")
             if old_name != new_name or self.pairs.get(old_above) != new_above:
-                found.append((old, new))
-        return tuple(found)
+                paths.append((old, new))
+        return tuple(paths)
 
     def attribution(self, name: str) -> Attribution | None:
         """Return where a figure changed: the smallest module with four fifths of it; None if there is no change.
 
         Where some modules grow and others shrink, only those that changed in the direction of the total count.
         """
-        # cached: a page asks for it many times, and a frozen diff's does not change
-        found: dict[str, Attribution | None] = vars(self).setdefault("_attributions", {})
-        if name not in found:
+        # cached in __dict__, as the class is frozen: a page needs it many times
+        cache: dict[str, Attribution | None] = vars(self).setdefault("_attributions", {})
+        if name not in cache:
             with gc_disabled():
-                found[name] = self._attributed(name)
-        return found[name]
+                cache[name] = self._attribution(name)
+        return cache[name]
 
-    def _attributed(self, name: str) -> Attribution | None:
+    def _attribution(self, name: str) -> Attribution | None:
         whole = self.delta(name)
         if not whole:
             return None
@@ -200,10 +202,10 @@ class Diff:
         inside = [(c, step) for c, step in same_direction if _is_within(c.place, path)]
         return Attribution(path, sum(step for _, step in inside), total, _common_reasons(inside), whole - total)
 
-    def contributors(self, name: str, most: int) -> tuple[Change, ...]:
-        """Return the modules whose own figure, without children, changed most."""
+    def contributors(self, name: str, number: int) -> tuple[Change, ...]:
+        """Return the `number` modules whose own figure, without children, changed the most."""
         ranked = sorted(self.changes, key=lambda change: -abs(change.delta(name)))
-        return tuple(change for change in ranked[:most] if change.delta(name))
+        return tuple(change for change in ranked[:number] if change.delta(name))
 
 
 def _is_within(path: str, above: str) -> bool:
@@ -217,19 +219,19 @@ def _deepest_with_most(steps: Sequence[tuple[str, int]], total: int) -> str:
         below: Counter[str] = Counter()
         for place, step in steps:
             if place != path and _is_within(place, path):
-                rest = place[len(path) + 1 :] if path else place
-                below[".".join(filter(None, (path, rest.partition(".")[0])))] += step
+                relative = place[len(path) + 1 :] if path else place
+                below[".".join(filter(None, (path, relative.partition(".")[0])))] += step
         top = below.most_common(1)
         if not top or top[0][1] * _MAIN_PART[1] < total * _MAIN_PART[0]:
             return path
         path = top[0][0]
 
 
-def _common_reasons(steps: Sequence[tuple[Change, int]], most: int = 2) -> tuple[str, ...]:
+def _common_reasons(steps: Sequence[tuple[Change, int]], max_reasons: int = 2) -> tuple[str, ...]:
     """Return the reasons that explain most of the change; those that explain less than a fifth of it are left out."""
     weights: Counter[str] = Counter()
     for change, step in steps:
         for reason in change.reasons or ("in its own forward",):
             weights[reason] += abs(step)
     whole = sum(abs(step) for _, step in steps)
-    return tuple(reason for reason, weight in weights.most_common(most) if weight * 5 >= whole)
+    return tuple(reason for reason, weight in weights.most_common(max_reasons) if weight * 5 >= whole)

@@ -29,7 +29,7 @@ class Diffs(NamedTuple):
 
 
 def between(file: BudgetFile, rev: str) -> Diffs:
-    """Compare the models of a budget file at two revisions: its present models and inputs, run by the code of each.
+    """Compare the models of a budget file at two revisions: each revision's code with the file's present inputs.
 
     Args:
         file: the budgets.
@@ -41,9 +41,9 @@ def between(file: BudgetFile, rev: str) -> Diffs:
     repository = Repository(file.path.resolve().parent)
     revisions = repository.range(rev)
     commits = (revisions.old,) if revisions.new is None else (revisions.old, revisions.new)
-    found = budgets_at(repository, commits, file, (), (revisions.old_name, revisions.new_name)[: len(commits)])
-    old = found[0]
-    new = figures(file.budgets, str(file.path.parent)) if revisions.new is None else found[1]
+    at_commits = budgets_at(repository, commits, file, (), (revisions.old_name, revisions.new_name)[: len(commits)])
+    old = at_commits[0]
+    new = figures(file.budgets, str(file.path.parent)) if revisions.new is None else at_commits[1]
     diffs, missing, broken = {}, {}, False
     for name in [budget.name for budget in file.budgets]:
         if name in new.errors:

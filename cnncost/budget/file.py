@@ -49,10 +49,10 @@ class Budget:
     Attributes:
         name: unique in the file; by default the model's specification.
         model: its specification, as on the command line; paths are relative to the file's folder.
-        inputs: texts as `--input` takes them; empty if the source knows its own.
+        inputs: texts as `--input` takes them; empty if the model has default inputs.
         rules: the limits, in the order of the file.
         allow_unknown: whether a limit is kept although ops without a rule are missing from the total.
-        keys: lead to the table in the TOML file, for error messages.
+        keys: the keys that lead to the table in the TOML file, for error messages.
         trace: as for `analyze`.
     """
 
@@ -81,7 +81,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class BudgetFile:
-    """A budget file that was read: where it is, its text, its budgets and its baseline."""
+    """A budget file that was read: its path and text, its budgets, and the path of its baseline."""
 
     path: Path
     text: str
@@ -127,7 +127,7 @@ def read(path: Path) -> BudgetFile:
 
     Raises:
         BudgetError: no such file, broken TOML, an unknown key (with near ones), a value of the wrong kind, a bad
-            limit, two budgets of one name, no budget at all. The message begins with file and line.
+            limit, two budgets with the same name, no budget at all. The message begins with file and line.
     """
     return of_text(path, _text(path))
 
@@ -154,7 +154,7 @@ class _Reader(TomlFile):
     error = BudgetError
 
     def file(self, data: Any, keys: Keys) -> BudgetFile:
-        self.known(data, keys, _TOP, "a budget file")
+        self.check_keys(data, keys, _TOP, "a budget file")
         tables = self.typed(data.get("budget", []), list, (*keys, "budget"), "[[budget]] tables")
         if not tables:
             raise self.wrong(keys, "no budget in it; add [[budget]] with a model and its limits")
@@ -169,7 +169,7 @@ class _Reader(TomlFile):
 
     def budget(self, table: Any, keys: Keys) -> Budget:
         self.typed(table, dict, keys, "a table: [[budget]]")
-        self.known(table, keys, (*_OTHER_KEYS, *QUANTITIES), "a budget")
+        self.check_keys(table, keys, (*_OTHER_KEYS, *QUANTITIES), "a budget")
         if "model" not in table:
             raise self.wrong(keys, 'a budget without a model; add model = "net.py:build"')
         model = self.typed(table["model"], str, (*keys, "model"), 'a model such as "net.py:build"')
@@ -209,18 +209,18 @@ class _Reader(TomlFile):
         for glob, limits in table.items():
             place = (*keys, glob)
             self.typed(limits, dict, place, 'limits, such as { macs = "<= 1G" }')
-            self.known(limits, place, tuple(QUANTITIES), "limits of modules")
-            parsed = self.limits(limits, place, glob)
-            if not parsed:
+            self.check_keys(limits, place, tuple(QUANTITIES), "limits of modules")
+            own_rules = self.limits(limits, place, glob)
+            if not own_rules:
                 raise self.wrong(place, "no limit in it")
-            rules += parsed
+            rules += own_rules
         return rules
 
     def trace(self, value: Any, keys: Keys) -> Trace:
         if value not in TRACES:
             *some, last = map(repr, TRACES)
             raise self.wrong(keys, f"trace: expected {', '.join(some)} or {last}, got {value!r}"[:300])
-        return cast("Trace", value)
+        return cast("Trace", value)  # TRACES are the values of this Literal
 
     def flag(self, value: Any, keys: Keys) -> bool:
         return bool(self.typed(value, bool, keys, "true or false"))

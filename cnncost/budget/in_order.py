@@ -1,7 +1,8 @@
 """The heaviest matching of two sequences that keeps their order: a longest common subsequence with weights.
 
-It is searched near the diagonal first, and wider until no matching that leaves the band can be as heavy. So sequences
-that differ little take time in proportion to their length, and the result is that of the whole table.
+The table of all pairs is filled in a band around the diagonal first, then in wider ones, until no matching that leaves
+the band can be as heavy. So sequences that differ little take time in proportion to their length, and the result is
+that of the whole table.
 """
 
 from __future__ import annotations
@@ -26,20 +27,21 @@ are tried first, as they rarely match by chance."""
 _ROUNDING = 1e-6
 """Sums of weights that differ by less count as equal (rounding)."""
 _MATCH, _SKIP_OLD, _SKIP_NEW = range(3)
+"""Steps of a matching: both elements are a pair, or one of them is skipped."""
 
 
 class Sequences(NamedTuple):
-    """Two sequences and how alike their elements are.
+    """Two sequences and the similarity of their elements.
 
     Attributes:
-        old, new: the elements; equal ones are alike in the same way.
-        alike: returns the weight of two elements with different names, 0 if they can't be matched; it is cached.
+        old, new: the elements; equal ones have equal weights with any other element.
+        similarity: returns the weight of two elements with different names, 0 if they can't be matched; it is cached.
         named: by index in `old`, the index in `new` of the element with the same name, and the weight of this pair.
     """
 
     old: Sequence[Element]
     new: Sequence[Element]
-    alike: Callable[[Element, Element], float]
+    similarity: Callable[[Element, Element], float]
     named: dict[int, tuple[int, float]]
 
     def part(self, old: slice, new: slice) -> Sequences:
@@ -50,10 +52,10 @@ class Sequences(NamedTuple):
             for j, weight in [self.named.get(i, (-1, 0.0))]
             if new.start <= j < new.stop
         }
-        return Sequences(self.old[old], self.new[new], self.alike, named)
+        return Sequences(self.old[old], self.new[new], self.similarity, named)
 
 
-def matched(sequences: Sequences) -> Pairs:
+def match(sequences: Sequences) -> Pairs:
     """Return the pairs of indices that match, in order.
 
     The matching has the greatest total weight; of several with that weight, it is the one that matches the earliest old
@@ -61,14 +63,14 @@ def matched(sequences: Sequences) -> Pairs:
     first cut at a run of elements that occurs once in each; if there is none, elements are matched by name.
     """
     pairs: Pairs = []
-    waiting = [(sequences, 0, 0)]
-    while waiting:
-        piece, i, j = waiting.pop()
-        found = _heaviest(piece)
-        if found is None:
-            found, between = _cut(piece)
-            waiting += [(piece.part(old, new), i + old.start, j + new.start) for old, new in between]
-        pairs += [(i + a, j + b) for a, b in found]
+    pending = [(sequences, 0, 0)]  # parts, with the index of their first old and new element
+    while pending:
+        piece, i, j = pending.pop()
+        matched = _heaviest(piece)
+        if matched is None:
+            matched, between = _cut(piece)
+            pending += [(piece.part(old, new), i + old.start, j + new.start) for old, new in between]
+        pairs += [(i + a, j + b) for a, b in matched]
     return sorted(pairs)
 
 
@@ -83,15 +85,15 @@ def _heaviest(sequences: Sequences) -> Pairs | None:
     margin = _FIRST_MARGIN
     while True:
         low, high = min(0, m - n) - margin, max(0, m - n) + margin
-        # a band of half the table: fill all of it, which certainly has the best matching
-        whole = 2 * (high - low + 1) >= m
-        if whole:
+        # if the band is half the table, fill the whole table, which certainly has the best matching
+        fills_table = 2 * (high - low + 1) >= m
+        if fills_table:
             low, high = -n, m
         if n * min(m, high - low + 1) > _MAX_CELLS:
             return None
-        weight, steps = table.filled(low, high)
-        if whole or table.outside(low, high) < weight - _ROUNDING:
-            return _traced_back(steps, m, low)
+        weight, steps = table.fill(low, high)
+        if fills_table or table.bound_outside(low, high) < weight - _ROUNDING:
+            return _trace_back(steps, m, low)
         margin *= _WIDENING
 
 
@@ -102,25 +104,26 @@ class _Table:
         self.named = sequences.named
         codes: dict[Element, int] = {}
         self.new = [codes.setdefault(element, len(codes)) for element in sequences.new]
-        weights = {a: [sequences.alike(a, b) for b in codes] for a in dict.fromkeys(sequences.old)}
+        weights = {a: [sequences.similarity(a, b) for b in codes] for a in dict.fromkeys(sequences.old)}
         self.old = [weights[element] for element in sequences.old]
-        most = {a: max(row) for a, row in weights.items()}
-        old = [most[element] for element in sequences.old]
-        columns = [max(column) for column in zip(*weights.values(), strict=True)]
-        new = [columns[code] for code in self.new]
+        # the greatest weight of a pair with each element
+        best_by_element = {a: max(row) for a, row in weights.items()}
+        best_old = [best_by_element[element] for element in sequences.old]
+        best_by_code = [max(column) for column in zip(*weights.values(), strict=True)]
+        best_new = [best_by_code[code] for code in self.new]
         for i, (j, weight) in self.named.items():
-            old[i], new[j] = max(old[i], weight), max(new[j], weight)
-        # sums of the smallest best weights: what is lost at least by skipping so many elements
-        self._least = [[0.0, *accumulate(sorted(old))], [0.0, *accumulate(sorted(new))]]
+            best_old[i], best_new[j] = max(best_old[i], weight), max(best_new[j], weight)
+        # by number of skipped elements, the weight that is lost at least: the sum of the smallest of these
+        self._least = [[0.0, *accumulate(sorted(best_old))], [0.0, *accumulate(sorted(best_new))]]
 
-    def filled(self, low: int, high: int) -> tuple[float, list[bytearray]]:
+    def fill(self, low: int, high: int) -> tuple[float, list[bytearray]]:
         """Return the greatest weight of a matching within a band, and the best step at each cell of it, last row first.
 
         The band has the cells whose index in `new` minus index in `old` is from `low` to `high`. A cell outside it
         keeps the weight of the row below, which is a lower bound.
         """
         m = len(self.new)
-        left = [0.0] * (m + 1)  # the weight that is left from each place on, of the next row
+        left = [0.0] * (m + 1)  # of the next row, by index in `new`: the greatest weight from there on
         steps = []
         for i in reversed(range(len(self.old))):
             first, last = max(0, i + low), min(m, i + high + 1)
@@ -132,20 +135,26 @@ class _Table:
             steps.append(_row(weights, left, first))
         return left[0], steps
 
-    def outside(self, low: int, high: int) -> float:
+    def bound_outside(self, low: int, high: int) -> float:
         """Return an upper bound on the weight of a matching that leaves the band, which has to skip elements."""
         old, new = self._least
         shift = len(new) - len(old)
-        most = [0.0]
+        bounds = [0.0]
+        # above the band a matching skips `high + 1` new elements and, to come back to the last cell, `high + 1 - shift`
+        # old ones; below it, likewise
         for skipped_old, skipped_new in ((high + 1 - shift, high + 1), (1 - low, shift - low + 1)):
             if skipped_old < len(old) and skipped_new < len(new):
-                most.append(min(old[-1] - old[skipped_old], new[-1] - new[skipped_new]))
-        return max(most)
+                bounds.append(min(old[-1] - old[skipped_old], new[-1] - new[skipped_new]))
+        return max(bounds)
 
 
 def _row(weights: list[float], left: list[float], first: int) -> bytearray:
-    """Update `left` in place from the next old element to this one, from index `first` on. Returns the best steps."""
+    """Update `left` in place from the next old element's row to this one's, and return the best steps.
+
+    `weights` are those of this old element with each new element from index `first` on.
+    """
     steps = bytearray(len(weights))
+    # `below`, `right`, `both_skipped`: the weight left after skipping the old element, the new one, or both
     right = both_skipped = left[first + len(weights)]
     for k in range(len(weights) - 1, -1, -1):
         weight, below = weights[k], left[first + k]
@@ -161,14 +170,14 @@ def _row(weights: list[float], left: list[float], first: int) -> bytearray:
     return steps
 
 
-def _traced_back(steps: list[bytearray], m: int, low: int) -> Pairs:
-    """Return the matched pairs on the way of best steps from the first cell; `steps` is as `filled` returns it."""
+def _trace_back(steps: list[bytearray], m: int, low: int) -> Pairs:
+    """Return the matched pairs on the path of best steps from the first cell; `steps` is as `fill` returns it."""
     pairs, i, j, n = [], 0, 0, len(steps)
     while i < n and j < m:
         step = steps[n - 1 - i][j - max(0, i + low)]
         if step == _MATCH:
             pairs.append((i, j))
-        i += step != _SKIP_NEW
+        i += step != _SKIP_NEW  # a match moves on in both sequences, a skip in one
         j += step != _SKIP_OLD
     return pairs
 
@@ -181,8 +190,10 @@ def _cut(sequences: Sequences) -> tuple[Pairs, list[tuple[slice, slice]]]:
     old, new = sequences.old, sequences.new
     n, m = len(old), len(new)
     start = next((k for k, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(n, m))
-    rest = min(n, m) - start
-    end = next((k for k, (a, b) in enumerate(zip(old[::-1], new[::-1], strict=False)) if a != b or k == rest), rest)
+    longest = min(n, m) - start  # equal elements at the end that are not among those at the start
+    end = next(
+        (k for k, (a, b) in enumerate(zip(old[::-1], new[::-1], strict=False)) if a != b or k == longest), longest
+    )
     ends = [(k, k) for k in range(start)] + [(n - k, m - k) for k in range(end, 0, -1)]
     if ends:
         return ends, [(slice(start, n - end), slice(start, m - end))]
@@ -215,8 +226,8 @@ def _increasing(pairs: Pairs) -> Pairs:
         before.append(chosen[length - 1] if length else -1)
         ends[length : length + 1] = [j]
         chosen[length : length + 1] = [k]
-    found, k = [], chosen[-1] if chosen else -1
+    reversed_pairs, k = [], chosen[-1] if chosen else -1
     while k >= 0:
-        found.append(pairs[k])
+        reversed_pairs.append(pairs[k])
         k = before[k]
-    return found[::-1]
+    return reversed_pairs[::-1]

@@ -1,6 +1,6 @@
 """Joins a user's table, such as one of accuracies, to a comparison of models.
 
-The table is CSV with a column `model`. Where sizes vary, its columns of their names select a row, too.
+The table is CSV with a column `model`. If sizes vary, columns with their names select a row, too.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from cnncost.near import suggestion
 Value: TypeAlias = "int | float | str | None"
 _MODEL = "model"
 _MISSING = frozenset({"", "-", "–", "—", "?", "n/a", "na", "nan", "none", "null"})
+"""Texts of empty cells, in lower case."""
 _LESS_IS_BETTER = frozenset(
     "err error errors loss perplexity ppl wer cer rmse mse mae fid latency seconds time ms eer nll".split()
 )
-"""A column whose name contains one of these words is better the smaller it is."""
+"""Words in the names of columns in which less is better."""
 _MAX_LISTED = 6
 """Maximum number of names that a note lists."""
 
@@ -65,15 +66,15 @@ class Joined(NamedTuple):
         rows: the models; the Pareto front is that of `quality` and MACs.
         columns: the joined columns.
         quality: the column that the front is of; None if the table has no numbers.
-        notes: names that match nothing, and sizes that the table does not know.
-        apart: why no model is on the front; empty if some are.
+        notes: sentences on names that match nothing, and on sizes for which the table has no column.
+        no_front: why no model is on the front; empty if some are.
     """
 
     rows: tuple[Compared, ...]
     columns: tuple[str, ...]
     quality: Quality | None
     notes: tuple[str, ...]
-    apart: str = ""
+    no_front: str = ""
 
 
 def read(path: str | Path) -> Table:
@@ -86,23 +87,23 @@ def read(path: str | Path) -> Table:
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             lines = csv.reader(file)
-            found = [(lines.line_num, [cell.strip() for cell in row]) for row in lines]
+            rows_by_line = [(lines.line_num, [cell.strip() for cell in row]) for row in lines]
     except (OSError, ValueError) as error:  # UnicodeDecodeError, and a path with a null character
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise InputError(f"{path}: can't be read: {reason}; expected CSV with a column model") from None
     except csv.Error as error:
         raise InputError(f"{path}: not CSV: {error}; expected CSV with a column model") from None
-    found = [(line, row) for line, row in found if any(row)]
-    if not found:
+    rows_by_line = [(line, row) for line, row in rows_by_line if any(row)]
+    if not rows_by_line:
         raise InputError(f"{path}: empty; expected CSV with a column model and others, such as model,top1")
-    (_, head), *body = found
+    (_, head), *body = rows_by_line
     names = [_MODEL if name.lower() == _MODEL else name for name in head]
     if _MODEL not in names:
         got = ", ".join(head)[:80]
         raise InputError(f"{path}: expected a column named model, and commas between columns; got {got}")
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None or len(names) < 2:
-        wrong = "no column beside model" if twice is None else f"two columns named {twice!r}"
+    duplicate = next((name for name in names if names.count(name) > 1), None)
+    if duplicate is not None or len(names) < 2:
+        wrong = "no column besides model" if duplicate is None else f"two columns named {duplicate!r}"
         raise InputError(f"{path}: {wrong}; expected CSV such as model,top1")
     rows, percents = [], dict[str, tuple[bool, int]]()
     for line, cells in body:
@@ -118,22 +119,22 @@ def read(path: str | Path) -> Table:
 
 
 def _check_percents(path: str | Path, line: int, values: dict[str, str], percents: dict[str, tuple[bool, int]]) -> None:
-    """Raise InputError if a column has numbers with `%` and numbers without it, whose unit can't be told.
+    """Raise InputError if a column has numbers with `%` and numbers without it, so that their unit is unclear.
 
     Args:
-        path: of the table.
-        line: of the row.
-        values: of the row, by column.
-        percents: whether the column's first number has a `%`, and its line; added to.
+        path: path of the table.
+        line: line of the row.
+        values: the row's cells, by column.
+        percents: by column, whether its first number has a `%`, and that number's line; updated in place.
     """
     for name, text in values.items():
         if not isinstance(_value(text), int | float):
             continue
-        has, first = percents.setdefault(name, (text.endswith("%"), line))
-        if has is not text.endswith("%"):
+        in_percent, first = percents.setdefault(name, (text.endswith("%"), line))
+        if in_percent is not text.endswith("%"):
             raise InputError(
-                f"{path}:{line}: column {name}: {text}, and line {first} is {'in' if has else 'not in'} %; write all "
-                "in one unit"
+                f"{path}:{line}: column {name}: {text}, and line {first} is {'in' if in_percent else 'not in'} %; "
+                "write all in one unit"
             )
 
 
@@ -150,32 +151,32 @@ def _value(text: str) -> Value:
 
 
 def join(rows: Sequence[Compared], table: Table, quality: str | None = None) -> Joined:
-    """Join a table to the models of a comparison, by name; and mark the Pareto front of a column and MACs.
+    """Join a table to the models of a comparison by name, and mark the Pareto front of a column and MACs.
 
     Args:
         rows: the comparison.
-        table: the user's.
+        table: the user's table.
         quality: the column of the Pareto front with MACs; `-COLUMN`: less is better. None: the first with numbers.
 
     Raises:
-        InputError: two rows of one model, a column that the comparison has, no row that matches a model, no such column
-            as `quality`, or one with other than numbers.
+        InputError: two rows for one model, a column that the comparison has, too, no row that matches a model, no
+            column named `quality`, or one whose values are not all numbers.
     """
     sizes = [name for name in dict.fromkeys(name for row in rows for name, _ in row.sizes) if name in table.columns]
     columns = tuple(name for name in table.columns if name not in sizes)
     varied = {f"vary_{name}" for row in rows for name, _ in row.sizes}
-    own = next((name for name in columns if name in COLUMNS | varied), None)
-    if own is not None:
-        raise InputError(f"{table.path}: a column named {own}: the comparison has one of its own; rename it")
+    conflict = next((name for name in columns if name in COLUMNS | varied), None)
+    if conflict is not None:
+        raise InputError(f"{table.path}: a column named {conflict}: the comparison has one of its own; rename it")
     by_key = _by_key(table, sizes)
     used: Counter[tuple[Any, ...]] = Counter()
-    joined, lacking = [], []
+    joined, without_row = [], []
     for row in rows:
-        given = dict(row.sizes)
-        keys = [(name, *[given.get(size) for size in sizes]) for name in dict.fromkeys((row.name, row.model))]
+        row_sizes = dict(row.sizes)
+        keys = [(name, *[row_sizes.get(size) for size in sizes]) for name in dict.fromkeys((row.name, row.model))]
         key = next((key for key in keys if key in by_key), None)
         if key is None:
-            lacking.append(row.name)
+            without_row.append(row.name)
         else:
             used[key] += 1
         values = by_key.get(key, {}) if key is not None else {}
@@ -184,37 +185,40 @@ def join(rows: Sequence[Compared], table: Table, quality: str | None = None) -> 
         names = list(dict.fromkeys(model for _, model, _ in table.rows))
         hint = suggestion(rows[0].name, names) or f"; it has {_few(names) or 'no rows'}"
         raise InputError(f"{table.path}: no row for {_few([row.name for row in rows])}{hint}")
-    others = [", ".join(map(str, key)) for key in by_key if key not in used]
-    notes = [f"{table.path} has no row for {_few(lacking)}"] if lacking else []
-    notes += [f"{table.path}: of no model here: {_few(others)}"] if others else []
+    unused = [", ".join(map(str, key)) for key in by_key if key not in used]
+    notes = [f"{table.path} has no row for {_few(without_row)}"] if without_row else []
+    notes += [f"{table.path}: rows that match no model: {_few(unused)}"] if unused else []
     chosen = _quality(table, columns, joined, quality)
-    unknown = _sizes_unknown_to(table, rows) if max(used.values()) > 1 else ""
-    apart = f"{unknown}, and none is on the Pareto front" if unknown and chosen is not None else ""
+    unknown = _sizes_without_column(table, rows) if max(used.values()) > 1 else ""
+    no_front = f"{unknown}, and none is on the Pareto front" if unknown and chosen is not None else ""
     if chosen is not None:
-        joined = [row._replace(front=False) for row in joined] if apart else _with_front(joined, chosen)
+        joined = [row._replace(front=False) for row in joined] if no_front else _with_front(joined, chosen)
     elif unknown:
         notes.append(unknown)
-    return Joined(tuple(joined), columns, chosen, tuple(notes), apart)
+    return Joined(tuple(joined), columns, chosen, tuple(notes), no_front)
 
 
-def _sizes_unknown_to(table: Table, rows: Sequence[Compared]) -> str:
-    """Say which sizes the table has no column of: a row of it stands beside figures at several of them; else empty."""
+def _sizes_without_column(table: Table, rows: Sequence[Compared]) -> str:
+    """Return a sentence on the varied sizes for which the table has no column; empty if it has all.
+
+    A row of the table is then joined to figures at several sizes.
+    """
     varied = dict.fromkeys(name for row in rows for name, _ in row.sizes if name not in table.columns)
     return f"{table.path} has no column {_few([*varied])}: its values are the same at all of them" if varied else ""
 
 
 def _by_key(table: Table, sizes: list[str]) -> dict[tuple[Any, ...], dict[str, Value]]:
-    found: dict[tuple[Any, ...], dict[str, Value]] = {}
+    values_by_key: dict[tuple[Any, ...], dict[str, Value]] = {}
     lines: dict[tuple[Any, ...], int] = {}
     for line, model, values in table.rows:
         key = (model, *[values[size] for size in sizes])
-        if key in found:
+        if key in values_by_key:
             named = ", ".join(map(str, key))
             raise InputError(
                 f"{table.path}:{line}: a second row for {named} (the first is line {lines[key]}); keep one"
             )
-        found[key], lines[key] = values, line
-    return found
+        values_by_key[key], lines[key] = values, line
+    return values_by_key
 
 
 def _few(names: Sequence[str]) -> str:
@@ -245,7 +249,7 @@ def less_is_better(name: str) -> bool:
 
 
 def _with_front(rows: Sequence[Compared], quality: Quality) -> list[Compared]:
-    """Return the rows, those on the Pareto front of quality and MACs marked; none is marked if batch sizes differ."""
+    """Return the rows with those on the Pareto front of quality and MACs marked; none is if batch sizes differ."""
     if len({row.batch for row in rows}) > 1:
         return list(rows)
     sign = -1 if quality.more else 1

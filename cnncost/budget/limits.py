@@ -44,7 +44,7 @@ class Limit(NamedTuple):
 
     Attributes:
         comparison: the required relation of value to bound.
-        number: the bound, or the allowance as an amount or in per cent of the baseline.
+        number: the bound, or the allowance as an amount or as a percentage of the baseline.
         kind: which of these the number is.
         text: the original text.
     """
@@ -68,8 +68,8 @@ class Limit(NamedTuple):
         """Return the number that a value is compared with. A relative limit needs the baseline."""
         if not self.relative:
             return self.number
-        assert baseline is not None
-        if isinstance(baseline, float):  # a receptive field that is global stays so
+        assert baseline is not None  # the check rejects relative limits without one
+        if isinstance(baseline, float):  # infinite: a receptive field that is global stays so
             return baseline
         return baseline + self.number if self.kind == "amount" else baseline * (1 + self.number / 100)
 
@@ -102,8 +102,8 @@ def parse_limit(value: Any, quantity: Quantity) -> Limit:
     """Return the limit that a budget file states: a number, or a text with a sign and a unit.
 
     Raises:
-        CnncostError: a value of the wrong type or form, a unit that the quantity doesn't have, or neither sign nor a
-            usual direction.
+        CnncostError: a value of the wrong type or form, a unit that the quantity doesn't have, or no sign for a
+            quantity without a usual direction.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         got = {dict: "a table", list: "a list", bool: "true or false"}.get(type(value), type(value).__name__)
@@ -123,7 +123,7 @@ def parse_limit(value: Any, quantity: Quantity) -> Limit:
         number *= _factor(unit, text, quantity)
     sign = match["sign"] or quantity.usual or ("<=" if plus else None)
     if sign is None:
-        raise CnncostError(f'{quantity.name}: is {text} the most or the least? Write "<= {text}" or ">= {text}"')
+        raise CnncostError(f'{quantity.name}: {text} has no direction; expected "<= {text}" or ">= {text}"')
     return Limit(_COMPARISONS[sign], number, kind, text)
 
 
@@ -134,9 +134,9 @@ def _factor(unit: str, text: str, quantity: Quantity) -> int:
     where = f"{quantity.name}: {text!r}: "
     if unit == "%":
         signed = f'"+{text.lstrip("<>= ")}"'
-        raise CnncostError(f"{where}a per cent is of the baseline; write with a sign, such as {signed}")
+        raise CnncostError(f"{where}a percentage is relative to the baseline; write it with a sign, such as {signed}")
     if quantity.unit == "bytes" and unit in _THOUSANDS:
-        raise CnncostError(f"{where}bytes of which unit? Write {unit.upper()}iB (1024) or {unit}B (1000)")
+        raise CnncostError(f"{where}unclear unit of bytes; expected {unit.upper()}iB (1024) or {unit}B (1000)")
     if quantity.unit != "bytes" and unit in _BYTES:
         raise CnncostError(f"{where}{unit} is a unit of bytes, and {quantity.name} are {quantity.meaning}")
     units = ", ".join(u for u in units_of if u) or "none"

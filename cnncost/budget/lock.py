@@ -1,7 +1,7 @@
-"""The baseline: the figures of each model of a budget file, in a file beside it that is committed.
+"""The baseline: the figures of each model of a budget file, in a file next to it that is committed.
 
-One line a module, models by name, modules in the model's own order: the diff of two baselines is read as
-the diff of two models. It is written whole or not at all.
+The file has one line per module, with models sorted by name and modules in the model's own order, so that a diff of two
+baselines reads as a diff of the models. It is written whole or not at all.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from cnncost.graph import Shape
 from cnncost.render.values import Tensor
 
 SCHEMA = 2
-"""In 1, shapes and settings were texts (`1×3×224×224 float32`); such a file is read, and written anew by --update."""
-_UPDATE = "make it anew with cnncost check --update"
+"""In schema 1, shapes and settings were texts (`1×3×224×224 float32`); such a file is read, and --update rewrites it.
+"""
+_UPDATE = "recreate it with cnncost check --update"
 _PART_KEYS = ("class", "calls", "output", *SUMMED, "settings", "unknown")
 
 
@@ -68,7 +69,7 @@ def to_text(lock: Lock) -> str:
 
 def _model(name: str, entry: Entry) -> str:
     snapshot = entry.snapshot
-    modules = ",\n".join(f"        {_text(part.path)}: {_text(_written(part))}" for part in snapshot.parts)
+    modules = ",\n".join(f"        {_text(part.path)}: {_text(_fields_of(part))}" for part in snapshot.parts)
     return (
         f"    {_text(name)}: {{\n"
         f'      "model": {_text(snapshot.model)},\n'
@@ -85,13 +86,13 @@ def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _written(part: Part) -> dict[str, Any]:
+def _fields_of(part: Part) -> dict[str, Any]:
     """Return the fields of a module's line; fields with default values are omitted."""
     fields = {"class": part.class_name, "calls": part.calls, "output": part.output}
     fields |= {name: getattr(part, name) for name in SUMMED}
     fields |= {"settings": {key: _setting(value) for key, value in part.settings}, "unknown": part.unknown}
-    usual = _defaults(part.params)
-    return {key: value for key, value in fields.items() if value != usual.get(key)}
+    defaults = _defaults(part.params)
+    return {key: value for key, value in fields.items() if value != defaults.get(key)}
 
 
 def _defaults(params: int) -> dict[str, Any]:
@@ -113,10 +114,10 @@ def _number(value: Value) -> Any:
 
 
 def read(path: Path, *, any_torch: bool = False) -> Lock | None:
-    """Read the baseline at a path; None if there is none.
+    """Read a baseline; None if there is no such file.
 
     Args:
-        path: of the file.
+        path: the file's path.
         any_torch: accept figures from another version of torch.
 
     Raises:
@@ -184,9 +185,10 @@ class _Reader:
             if total != added:
                 raise self.wrong(f"{name} → totals", f"{key} {added}, to which the modules add up", total)
         model = self.typed(table.get("model"), str, f"{name} → model", "a text")
-        bound = self.typed(table.get("lower_bound"), bool, f"{name} → lower_bound", "true or false")
+        lower_bound = self.typed(table.get("lower_bound"), bool, f"{name} → lower_bound", "true or false")
         return Entry(
-            Snapshot(model, self.inputs(table, name), parts, bound, totals), self.values(table.get("values"), name)
+            Snapshot(model, self.inputs(table, name), parts, lower_bound, totals),
+            self.values(table.get("values"), name),
         )
 
     def inputs(self, table: dict[str, Any], name: str) -> tuple[Tensor, ...]:
@@ -230,8 +232,8 @@ class _Reader:
 
     def part(self, path: str, data: Any, where: str) -> Part:
         row = self.table(data, where)
-        if odd := next((key for key in row if key not in _PART_KEYS), None):
-            raise self.wrong(where, f"one of {', '.join(_PART_KEYS)}", odd)
+        if unknown := next((key for key in row if key not in _PART_KEYS), None):
+            raise self.wrong(where, f"one of {', '.join(_PART_KEYS)}", unknown)
         row = _defaults(self.count(row.get("params", 0), where)) | row
         settings = self.table(row["settings"], where)
         part = Part(

@@ -39,13 +39,13 @@ field with one per axis, whether the limit is on the largest (`<=`) or the small
 
 
 class Measured(NamedTuple):
-    """What an analysis found for a budget.
+    """The result of analyzing a budget's model.
 
     Attributes:
-        name: the budget's.
+        name: the budget's name.
         snapshot: the model's figures; None if the analysis failed.
         values: figures of all limited quantities.
-        paths: the matching modules, by glob.
+        paths: paths of the modules that match a limit's glob, by glob.
         unsure: paths of modules whose figures leave out an op without a rule; `""` is the model.
         unknown: ops without a rule and how often each ran.
         error: why the analysis failed; empty if it did not.
@@ -93,7 +93,7 @@ def _measure_all(budgets: Sequence[Budget], folder: Path, jobs: int | None) -> l
 
 
 _WORTH_FORKING = 0.5
-"""After so many seconds the remaining models go to several processes. Starting those takes about half as long."""
+"""Seconds after which the remaining models go to several processes. Starting those takes about half as long."""
 
 
 def _cores() -> int:
@@ -111,7 +111,7 @@ def _in_processes(measure_one: Callable[[Budget], Measured], budgets: Sequence[B
             return list(pool.map(measure_one, budgets))
     except BrokenProcessPool:
         raise CnncostError(
-            "a process that analyzed a model died, perhaps for want of memory; run one at a time with --jobs 1"
+            "a process that analyzed a model died, perhaps out of memory; analyze one model at a time with --jobs 1"
         ) from None
 
 
@@ -124,14 +124,14 @@ def _import_torch() -> None:
 
 def _from_cache(budgets: Sequence[Budget], folder: str) -> dict[str, Measured]:
     """Return figures of the budgets whose recordings are in the cache, by name."""
-    found: dict[str, Measured] = {}
+    measured: dict[str, Measured] = {}
     if (cache := active()) is None:
-        return found
+        return measured
     with chdir(folder):
         for budget in budgets:
             if _can_be_cached(budget) and (recording := cache.find(budget.model, _run_settings(budget))) is not None:
-                found[budget.name] = of_budget(budget, reported(recording))
-    return found
+                measured[budget.name] = of_budget(budget, reported(recording))
+    return measured
 
 
 def _can_be_cached(budget: Budget) -> bool:
@@ -139,7 +139,7 @@ def _can_be_cached(budget: Budget) -> bool:
 
 
 def _run_settings(budget: Budget) -> dict[str, Any]:
-    """Return what a budget says about how to run the model, as plain data: part of the recording's key in the cache."""
+    """Return a budget's settings of the run as plain data; they are part of the recording's key in the cache."""
     return {
         "inputs": budget.inputs, "model_args": budget.model_args, "name": budget.name, "training": budget.training,
         "trace": budget.trace,
@@ -150,16 +150,16 @@ def measure(budget: Budget, folder: str = ".") -> Measured:
     """Analyze one model; a failure is returned in `error`, not raised."""
     try:
         with chdir(folder):
-            return of_budget(budget, analyzed(budget))
+            return of_budget(budget, report_for(budget))
     except CnncostError as error:
         return Measured(budget.name, error=str(error))
 
 
-def analyzed(budget: Budget) -> Report:
+def report_for(budget: Budget) -> Report:
     """Analyze a budget's model, or take its recording from the cache.
 
     Raises:
-        CnncostError: as `cnncost.analyze` raises it.
+        CnncostError: as `cnncost.analyze` does.
     """
     from cnncost.shapes import parse_inputs
     from cnncost.sources.resolve import resolve
@@ -203,7 +203,7 @@ def figures(budgets: Sequence[Budget], folder: str) -> Figures:
     for budget in budgets:
         try:
             with chdir(folder):
-                report = analyzed(budget)
+                report = report_for(budget)
                 snapshot = of_report(report, _peaks(report))
                 models[budget.name] = Entry(snapshot, stored_values(_values_of_existing_modules(budget, report)))
         except CnncostError as error:
@@ -213,29 +213,29 @@ def figures(budgets: Sequence[Budget], folder: str) -> Figures:
 
 def _peaks(report: Report) -> dict[str, int]:
     """Return the bytes alive at each peak that was analyzed, by name."""
-    found = report.memory.figures
-    named = {"inference_peak": found.inference_peak, "training_peak": found.training_peak}
-    return {name: value for name, value in named.items() if value is not None}
+    memory = report.memory.figures
+    peaks = {"inference_peak": memory.inference_peak, "training_peak": memory.training_peak}
+    return {name: value for name, value in peaks.items() if value is not None}
 
 
 def _values_of_existing_modules(budget: Budget, report: Report) -> dict[Key, Value]:
     """Return the limited figures; limits on modules that the model lacks, or on figures it lacks, are skipped."""
-    found: dict[Key, Value] = {}
+    values: dict[Key, Value] = {}
     for rule in budget.rules:
         try:
-            found |= of_budget(replace(budget, rules=(rule,)), report).values
+            values |= of_budget(replace(budget, rules=(rule,)), report).values
         except CnncostError:
             continue
-    return found
+    return values
 
 
 def stored_values(values: dict[Key, Value]) -> dict[str, dict[str, Value]]:
-    """Return the limited figures that a baseline stores beside its sums, by quantity and path."""
-    found: dict[str, dict[str, Value]] = {}
+    """Return the limited figures that a baseline stores in addition to its sums, by quantity and path."""
+    stored: dict[str, dict[str, Value]] = {}
     for (path, quantity, _), value in sorted(values.items(), key=lambda item: item[0]):
         if quantity not in SUMMED and quantity not in _NOT_STORED:
-            found.setdefault(quantity, {})[path] = value
-    return found
+            stored.setdefault(quantity, {})[path] = value
+    return stored
 
 
 _NOT_STORED = frozenset({"unknown_ops", "arithmetic_intensity"})
@@ -247,7 +247,7 @@ def of_budget(budget: Budget, report: Report) -> Measured:
     """Read all figures that a budget limits from a Report.
 
     Raises:
-        CnncostError: a glob names no module, or the Report has no such figure.
+        CnncostError: a glob matches no module, or the Report has no such figure.
     """
     rows = {module.path: module for module in report.modules}
     paths = {rule.glob: _modules_matching(rule.glob, rows) for rule in budget.rules if rule.glob is not None}

@@ -8,18 +8,18 @@ from itertools import islice
 from typing import TypeAlias
 
 from cnncost.budget.snapshot import Part
-from cnncost.budget.trees import ALIKE, Subtree, Tree
+from cnncost.budget.trees import MIN_SHARE, Subtree, Tree
 
 _Places: TypeAlias = deque[tuple[int, str]]
 _SAME_NAME = 0.5
 """Score of an equal name; the share of equal modules, from 0 to 1, is added to it."""
 _MAX_COMPARISONS = 500_000
-"""After so many comparisons of subtrees, each further module is compared with only `_FEW` candidates."""
+"""Number of comparisons of subtrees after which each further module is compared with only `_FEW` candidates."""
 _FEW = 8
 
 
 class _Group:
-    """Modules of one class whose subtrees have the same modules in any order; each as its rank and its path."""
+    """Modules of one class whose subtrees have the same modules in any order, each as its index and its path."""
 
     def __init__(self, subtree: Subtree) -> None:
         self.subtree = subtree
@@ -32,43 +32,44 @@ class _Group:
 
 
 class Moved:
-    """An index of the new model's unmatched modules by what their subtrees contain.
+    """An index of the new model's unmatched modules by the modules in their subtrees.
 
     Args:
         tree: the new model.
-        left: the unmatched modules, in order.
+        unmatched: the unmatched modules, in order.
         taken: paths of modules that have been matched since; the caller may add paths at any time.
     """
 
-    def __init__(self, tree: Tree, left: Iterable[Part], taken: set[str]) -> None:
+    def __init__(self, tree: Tree, unmatched: Iterable[Part], taken: set[str]) -> None:
         self.tree, self.taken, self.compared = tree, taken, 0
         self.groups: dict[tuple[str, int], _Group] = {}
-        self.holding: dict[tuple[str, int], dict[_Group, None]] = {}
+        self.groups_with: dict[tuple[str, int], dict[_Group, None]] = {}
         """Groups by their class and by each kind of module in their subtrees."""
-        for order, part in enumerate(left):
+        for order, part in enumerate(unmatched):
             subtree = tree.subtrees[part.path]
             key = (part.class_name, subtree.bag)
             if key not in self.groups:
                 group = self.groups[key] = _Group(subtree)
                 for kind in subtree.kinds:
-                    self.holding.setdefault((part.class_name, kind), {})[group] = None
+                    self.groups_with.setdefault((part.class_name, kind), {})[group] = None
             self.groups[key].add(order, part)
 
     def best(self, part: Part, subtree: Subtree) -> str | None:
         """Return the path of the free module that is most similar to an old one, the first on a tie; None: no match."""
         if not subtree.has_weight:
-            return None  # a moved ReLU can't be told from any other
-        best, first, found = 0.0, 0, None
+            return None  # a moved ReLU can't be distinguished from any other
+        best, first, best_path = 0.0, 0, None
         for group in self._candidates(subtree):
             share = self.tree.all.share(subtree, group.subtree)
             place = self._free(group.named.get(part.name))
-            score = share + _SAME_NAME * (place is not None)
+            score = share + (_SAME_NAME if place is not None else 0.0)
             place = place or self._free(group.all)
-            if share >= ALIKE and place and (score > best or (score == best and place[0] < first)):
-                best, (first, found) = score, place
-        return found
+            if share >= MIN_SHARE and place and (score > best or (score == best and place[0] < first)):
+                best, (first, best_path) = score, place
+        return best_path
 
     def _free(self, places: _Places | None) -> tuple[int, str] | None:
+        """Return the first place that is not taken; taken ones before it are removed for good."""
         while places and places[0][1] in self.taken:
             places.popleft()
         return places[0] if places else None
@@ -86,23 +87,23 @@ class Moved:
             yield group
 
     def _near(self, subtree: Subtree, equal: _Group | None) -> Iterator[_Group]:
-        """Yield groups of about its size that contain one of its rarer kinds of modules.
+        """Yield groups of about the subtree's size that contain one of its rarer kinds of modules.
 
         The search may stop at the common kinds: two subtrees of s and t modules that are similar enough have at least
-        s/3 modules in common, as these are at least ALIKE·(s + t)/2 and at most t.
+        s/3 modules in common, as these are at least MIN_SHARE·(s + t)/2 and at most t.
         """
-        postings = [(self.holding.get((subtree.class_name, kind), {}), n) for kind, n in subtree.kinds.items()]
+        postings = [(self.groups_with.get((subtree.class_name, kind), {}), n) for kind, n in subtree.kinds.items()]
         seen = {equal}
-        rest = subtree.size
+        remaining = subtree.size  # modules whose kinds have not been searched
         for groups, count in sorted(postings, key=lambda each: len(each[0])):
-            if 3 * rest < subtree.size:
+            if 3 * remaining < subtree.size:
                 return
-            rest -= count
+            remaining -= count
             for group in list(groups):
                 if not self._free(group.all):
                     del groups[group]
                 elif group not in seen:
                     seen.add(group)
                     sizes = subtree.size, group.subtree.size
-                    if 2 * min(sizes) >= ALIKE * sum(sizes):
+                    if 2 * min(sizes) >= MIN_SHARE * sum(sizes):
                         yield group

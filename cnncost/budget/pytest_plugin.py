@@ -11,8 +11,8 @@
         complexity.check("resnet50")                  # exactly, by module
         complexity.check("resnet50", params="+1%")    # or within limits
 
-Every pytest that has cnncost beside it imports this module: it imports nothing of weight, and what the
-fixture needs comes when a test asks for it.
+Every pytest in an environment with cnncost imports this module, so it imports nothing large; the modules that the
+fixture needs are imported when a test uses it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cnncost.budget.testing import Complexity
 
 _MARKER = (
-    "complexity(**limits): hold every model that the test gives to the fixture `complexity` against limits, "
+    "complexity(**limits): check every model that the test passes to the fixture `complexity` against limits, "
     'such as macs="<= 4.2G"'
 )
 
@@ -35,7 +35,7 @@ _MARKER = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Register the option that writes snapshots."""
     group = parser.getgroup("cnncost")
-    group.addoption("--complexity-update", action="store_true", help="write the snapshots of complexity.check anew")
+    group.addoption("--complexity-update", action="store_true", help="rewrite the snapshots of complexity.check")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -57,11 +57,11 @@ def complexity(request: pytest.FixtureRequest) -> Iterator[Complexity]:
     fixture = Complexity(request.node.path, limits, update=update)
     yield fixture
     if limits and not fixture.analyzed:
-        pytest.fail("the test is marked with complexity limits, but gave no model to the fixture", pytrace=False)
+        pytest.fail("the test is marked with complexity limits, but passed no model to the fixture", pytrace=False)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Fail a test that has the marker and not the fixture: the marker alone does nothing."""
+    """Fail a test that has the marker without the fixture: the marker alone does nothing."""
     marked = item.get_closest_marker("complexity") is not None
     if marked and "complexity" not in getattr(item, "fixturenames", ()):
         pytest.fail(
@@ -70,9 +70,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
-    """Explain why a comparison with a figure failed: by how much, the biggest layers, and what changed."""
+    """Explain why a comparison with a figure failed: the difference, the biggest layers, and the changes."""
     testing = sys.modules.get("cnncost.budget.testing")
     if testing is None or not isinstance(left, testing.Figure):
         return None
-    lines: list[str] = testing.explained(op, left, right)
+    lines: list[str] = testing.explain(op, left, right)
     return lines

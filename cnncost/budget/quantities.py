@@ -1,8 +1,7 @@
 """Quantities that a budget can limit: how each is read from a Report and formatted.
 
-A quantity of a module is that of the module with all that is below it. `receptive_field`, the peaks and
-`activations` ask for parts of the Report that an analysis makes only if it can: where the Report has
-none, the message says so.
+A module's quantity includes its descendants. `receptive_field`, the peaks and `activations` read parts that a Report
+may lack; the error then says so.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from cnncost import units
 from cnncost.errors import CnncostError
-from cnncost.report.columns import ALWAYS, united
+from cnncost.report.columns import ALWAYS, with_own_figures
 from cnncost.report.model import Report
 from cnncost.report.rows import Module
-from cnncost.report.schema import Look, uncounted
+from cnncost.report.schema import Look, absent_columns
 from cnncost.reprs import line
 
 Value: TypeAlias = "int | Fraction | float"
@@ -32,14 +31,14 @@ class Quantity(NamedTuple):
 
     Attributes:
         name: in budget files.
-        heading: for people.
-        meaning: in a sentence.
-        unit: what its values are written in.
+        heading: displayed name.
+        meaning: one-sentence description.
+        unit: unit in which its values are written.
         read: the value for a row of a Report's modules; the direction says which of several values is limited
             (the smallest for `>=`).
         usual: the comparison of a limit without a sign; None: there is no usual one.
-        bounded: an op without a rule makes it incomplete.
-        grows: what is missing then can only add to it, so that it is a lower bound.
+        bounded: whether an op without a rule makes it incomplete.
+        grows: whether what is missing can only add to it, so that it is a lower bound.
         modules: whether it can be limited on modules.
         training: whether it requires a training step.
     """
@@ -61,16 +60,16 @@ class Quantity(NamedTuple):
 
 def _column(name: str, report: Report, module: Module, _: Direction) -> Value:
     """Read a column of the module table."""
-    value = None if name in uncounted(module) else getattr(module, name)
+    value = None if name in absent_columns(module) else getattr(module, name)
     if value is None:
         raise CnncostError(f"{name} of {module.path or report.model!r}: it has none")
     return value if isinstance(value, int) else Fraction(value)
 
 
 def _intensity(_report: Report, module: Module, _: Direction) -> Value:
-    """Return the FLOPs for each byte read or written; 0 where no byte is moved."""
-    moved = module.bytes_read + module.bytes_written
-    return Fraction(module.flops, moved) if moved else 0
+    """Return the FLOPs for each byte read or written; 0 if none is read or written."""
+    nbytes = module.bytes_read + module.bytes_written
+    return Fraction(module.flops, nbytes) if nbytes else 0
 
 
 def _unknown_ops(report: Report, _module: Module, _: Direction) -> Value:
@@ -136,10 +135,10 @@ _OTHERS = (
         usual=None, bounded=True, grows=False,
     ),
 )  # fmt: skip
-QUANTITIES: dict[str, Quantity] = united(
+QUANTITIES: dict[str, Quantity] = with_own_figures(
     "check", {each.name: each for each in _OF_MODULES}, {each.name: each for each in _OTHERS}
 )
-"""By name, in the order of reports."""
+"""All quantities by name, in the order of reports."""
 
 
 def show(value: Value, unit: Unit) -> str:

@@ -1,8 +1,8 @@
 """Analyzes a model as it is at a git revision, without touching the user's working tree.
 
-The files of the revision are put into a temporary folder by way of an index of its own: the working tree,
-the index and the list of worktrees stay as they are, also when it is interrupted. There another Python
-process analyzes the model, for two revisions of one module can't live in one process.
+The revision's files are checked out to a temporary folder through a temporary index, so that the working tree, the
+index and the list of worktrees stay as they are, even if this is interrupted. Another Python process analyzes the model
+there, as one process can't import two revisions of a module.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ from cnncost.errors import CnncostError, SourceError
 from cnncost.near import suggestion
 
 _FORM = re.compile(r"^(?P<old>.+?)(?P<dots>\.{2,3})(?P<new>.*)$")
-
-
 _LISTS = "; git branch -a and git tag list names, git log commits"
 
 
@@ -46,7 +44,7 @@ class Range(NamedTuple):
 
 
 def lacks_changes(compared: Range) -> str:
-    """Return a note that the working tree has changes that the newer commit lacks, and how to compare with it."""
+    """Return a note that the working tree has changes that the newer commit lacks, and how to compare with the tree."""
     new, old = compared.new_name, compared.old_name
     return f"the working tree has changes that {new} lacks; to compare with it give --rev {old}"
 
@@ -55,7 +53,7 @@ class Repository:
     """The git repository that contains a folder.
 
     Raises:
-        RevisionError: git is not installed, or the folder is in no repository.
+        RevisionError: git is not installed, or the folder is not in a repository.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -130,7 +128,7 @@ class Repository:
             tree.mkdir()
             index = {"GIT_INDEX_FILE": str(Path(name) / "index")}
             self.git("read-tree", commit, **index)
-            # checkout-index works on what is below the folder it is run in
+            # checkout-index checks out only the files below the folder that it runs in
             Repository.git(_RepositoryAt(self.top), "checkout-index", "--all", f"--prefix={tree}/", **index)
             yield tree
 
@@ -150,22 +148,22 @@ def snapshots(
     Args:
         repository: where the commits are.
         commits: hashes.
-        request: `model` and `settings`, as `Settings.to_data` gives them.
+        request: `model` and `settings`, as `Settings.to_data` returns them.
         names: names of the commits in errors.
 
     Raises:
         RevisionError: the model can't be analyzed there, or its code came from the working tree.
     """
-    return [lock.models["model"].snapshot for lock, _ in _analyzed(repository, commits, request, names)]
+    return [lock.models["model"].snapshot for lock, _ in _figures_at(repository, commits, request, names)]
 
 
 def budgets_at(
     repository: Repository, commits: tuple[str, ...], file: BudgetFile, chosen: tuple[str, ...], names: tuple[str, ...]
 ) -> list[Figures]:
-    """Return the figures of a budget file's models at each commit: its present models and inputs, by the commit's code.
+    """Return the figures of a budget file's models at each commit: the commit's code with the file's present inputs.
 
     Args:
-        repository: that of the file's folder.
+        repository: the repository of the file's folder.
         commits: hashes.
         file: the budgets.
         chosen: names of the budgets; empty: all.
@@ -175,10 +173,10 @@ def budgets_at(
         RevisionError: the folder is not there, code came from the working tree, or the process died.
     """
     request = {"file": file.path.name, "text": file.text, "budgets": list(chosen)}
-    return _analyzed(repository, commits, request, names)
+    return _figures_at(repository, commits, request, names)
 
 
-def _analyzed(
+def _figures_at(
     repository: Repository, commits: tuple[str, ...], request: dict[str, Any], names: tuple[str, ...]
 ) -> list[Figures]:
     from contextlib import ExitStack
@@ -194,7 +192,7 @@ def _analyzed(
 
 @contextmanager
 def _process(repository: Repository, tree: Path, request: dict[str, Any], name: str) -> Iterator[subprocess.Popen[str]]:
-    """Context manager: a Python process in a revision's files, killed on exit."""
+    """Context manager: a Python process that runs `work` in a revision's files; it is killed on exit."""
     folder = tree / repository.prefix
     if not folder.is_dir():
         raise RevisionError(f"{name}: has no folder {repository.prefix}")
@@ -202,7 +200,7 @@ def _process(repository: Repository, tree: Path, request: dict[str, Any], name: 
     message = {**request, "tree": str(tree), "top": str(repository.top), "result": str(tree.parent / "result.json")}
     code = f"import sys; sys.path.append({str(home)!r}); from cnncost.budget.revisions import work; work()"
     with subprocess.Popen(  # noqa: S603  # this very Python, with the code above
-        [sys.executable, "-B", "-P", "-c", code, json.dumps(message)],  # -B: nothing is written beside the user's files
+        [sys.executable, "-B", "-P", "-c", code, json.dumps(message)],  # -B: no .pyc files
         cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     ) as work:  # fmt: skip
         try:
@@ -221,7 +219,7 @@ def _result(work: subprocess.Popen[str], tree: Path, name: str) -> Figures:
     if text.startswith("error: "):
         raise RevisionError(f"{name}: {text.removeprefix('error: ').replace(str(tree) + os.sep, '')}")
     result_lock = lock.read(result)
-    assert result_lock is not None
+    assert result_lock is not None  # the file exists
     errors = json.loads(result.with_suffix(".errors").read_text(encoding="utf-8"))
     return Figures(result_lock, {model: reason.replace(str(tree) + os.sep, "") for model, reason in errors.items()})
 
@@ -234,16 +232,16 @@ def work() -> None:
         source = Path(request["tree"]) / "src"
         if source.is_dir():
             sys.path.insert(0, str(source))
-        found = _of_budgets(request) if "file" in request else _of_model(request)
+        figures = _figures_of_budgets(request) if "file" in request else _figures_of_model(request)
         _check_origin(Path(request["tree"]), Path(request["top"]))
     except CnncostError as error:
         result.write_text(f"error: {error}", encoding="utf-8")
         return
-    result.with_suffix(".errors").write_text(json.dumps(found.errors), encoding="utf-8")
-    lock.write(result, found.lock)
+    result.with_suffix(".errors").write_text(json.dumps(figures.errors), encoding="utf-8")
+    lock.write(result, figures.lock)
 
 
-def _of_budgets(request: dict[str, Any]) -> Figures:
+def _figures_of_budgets(request: dict[str, Any]) -> Figures:
     from cnncost.budget.file import of_text
     from cnncost.budget.measure import figures
 
@@ -251,7 +249,7 @@ def _of_budgets(request: dict[str, Any]) -> Figures:
     return figures([each for each in budgets if not request["budgets"] or each.name in request["budgets"]], ".")
 
 
-def _of_model(request: dict[str, Any]) -> Figures:
+def _figures_of_model(request: dict[str, Any]) -> Figures:
     from cnncost.analysis import analyze
     from cnncost.budget.snapshot import of_report
     from cnncost.sources.settings import Settings
@@ -264,14 +262,18 @@ def _of_model(request: dict[str, Any]) -> Figures:
 def _check_origin(tree: Path, top: Path) -> None:
     """Check that no code of the working tree ran instead of the revision's.
 
+    Args:
+        tree: the folder with the revision's files.
+        top: the repository's top level.
+
     Raises:
-        RevisionError: a module came from there, by an editable install or an absolute path.
+        RevisionError: a module came from the working tree, by an editable install or an absolute path.
     """
-    own = Path(cnncost.__file__).resolve().parent
+    package = Path(cnncost.__file__).resolve().parent  # cnncost itself may be in the repository
     for name, module in list(sys.modules.items()):
         home = getattr(module, "__file__", None)
         path = Path(home).resolve() if home else None
-        if path is None or own in path.parents or top not in path.parents or tree in path.parents:
+        if path is None or package in path.parents or top not in path.parents or tree in path.parents:
             continue
         if "site-packages" not in path.parts:
             raise RevisionError(

@@ -13,14 +13,14 @@ _ATTRIBUTES = (
 _NEUTRAL = {"stride": "1", "padding": "0", "dilation": "1", "groups": "1"}
 """Default settings, not shown."""
 _SKIPPED_KINDS = frozenset({"layout", "pointwise", "gather", "reduce"})
-"""Kinds of ops without settings to show: the class of a module that only runs such ops says what it does."""
+"""Kinds of ops whose settings are not shown: the class of a module that runs only such ops describes it."""
 
 
 def settings(graph: Graph | None) -> dict[str, dict[str, str]]:
     """Return the settings of each module's main op, by the module's path; empty without a graph.
 
     The main op is that with most MACs, then most FLOPs, of those that the module's first call ran itself, outside its
-    children. A module without one is missing.
+    children. Modules without such an op are left out.
     """
     if graph is None:
         return {}
@@ -37,12 +37,12 @@ def settings(graph: Graph | None) -> dict[str, dict[str, str]]:
 
 
 def _settings_of(spec: OpSpec) -> dict[str, str]:
-    """Return an op's attributes in `_ATTRIBUTES`, except defaults; of a conv or linear op also channels or features."""
+    """Return an op's attributes in `_ATTRIBUTES`, except defaults; for conv and linear also channels or features."""
     texts = {}
     for name, value in spec.attrs:
         if name in _ATTRIBUTES and (text := _text(value)) != _NEUTRAL.get(name):
             texts[name] = text
-    axis = -1 - len(spec["kernel"]) if spec.kind == "conv" else -1  # the channels', also of an image without a batch
+    axis = -1 - len(spec["kernel"]) if spec.kind == "conv" else -1  # from the end, as an image may lack the batch axis
     if spec.kind in {"conv", "linear"} and spec.inputs and spec.inputs[0].shape:
         texts["in"], texts["out"] = str(spec.inputs[0].shape[axis]), str(spec.outputs[0].shape[axis])
     return texts

@@ -1,6 +1,6 @@
-"""A model's figures as they are kept and compared: totals, and each module's own share.
+"""A model's figures as they are stored and compared: totals, and each module's own share.
 
-It is made of a Report, analyzed just now or read from a file, or read from the baseline.
+A Snapshot is made from a Report, or read from the baseline.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from cnncost import units
 from cnncost.budget.settings import settings
 from cnncost.graph import Shape
-from cnncost.render.values import Tensor, tensors, worded
+from cnncost.render.values import Tensor, tensors, tensors_text
 from cnncost.report.brief import counts as figures
 from cnncost.report.model import Report
 from cnncost.report.rows import Layer
@@ -69,8 +69,8 @@ class Snapshot:
         inputs: shapes and dtypes.
         parts: every module in the model's own order, the model itself first.
         lower_bound: whether ops without a rule are missing.
-        totals: figures of the whole model by quantity: sums of the parts, and further quantities that were asked for.
-        depends_on: what the figures depend on besides the inputs' shapes; empty if read from a baseline.
+        totals: figures of the whole model by quantity: sums of the parts, and further requested quantities.
+        depends_on: as `ReportData.depends_on`; empty if read from a baseline.
     """
 
     model: str
@@ -87,7 +87,7 @@ class Snapshot:
     @property
     def input_text(self) -> str:
         """The inputs as text, such as `1×3×224×224 float32`."""
-        return worded(self.inputs)
+        return tensors_text(self.inputs)
 
     @cached_property
     def by_path(self) -> dict[str, Part]:
@@ -96,12 +96,12 @@ class Snapshot:
 
     @cached_property
     def children(self) -> dict[str, list[Part]]:
-        """The parts right below a path, in order."""
-        below: dict[str, list[Part]] = {part.path: [] for part in self.parts}
+        """The children of each module, in order, by path."""
+        children: dict[str, list[Part]] = {part.path: [] for part in self.parts}
         for part in self.parts:
             if part.path:
-                below[part.above].append(part)
-        return below
+                children[part.above].append(part)
+        return children
 
     @cached_property
     def sums(self) -> dict[str, dict[str, int]]:
@@ -116,8 +116,8 @@ class Snapshot:
         return sums
 
 
-def of_report(report: Report, more: dict[str, Any] | None = None) -> Snapshot:
-    """Return the figures of a Report; `more` are further totals, by name."""
+def of_report(report: Report, further_totals: dict[str, Any] | None = None) -> Snapshot:
+    """Return the figures of a Report; `further_totals`, by name, are added to its totals."""
     by_path = settings(report.graph)
     rows: dict[str, list[Layer]] = {}
     for layer in report.layers:
@@ -126,7 +126,7 @@ def of_report(report: Report, more: dict[str, Any] | None = None) -> Snapshot:
         _part(path, class_name, calls, rows.get(path, []), by_path.get(path, {}))
         for path, class_name, calls in report.tree
     )
-    totals = {name: getattr(report.totals, name) for name in SUMMED} | (more or {})
+    totals = {name: getattr(report.totals, name) for name in SUMMED} | (further_totals or {})
     return Snapshot(
         report.model, tensors(report.inputs), parts, report.totals.lower_bound, totals, report.depends_on
     )  # fmt: skip

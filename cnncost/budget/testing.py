@@ -1,4 +1,4 @@
-"""What the pytest plugin's fixture gives: figures that explain themselves when an assertion fails, and snapshots."""
+"""The pytest plugin's fixture: figures that explain themselves when an assertion fails, and snapshots."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from cnncost.report.model import Report
 from cnncost.report.rows import Layer
 
 FOLDER = "__complexity__"
-"""Folder of snapshots beside the test file, one file each: tests in parallel processes write different ones."""
+"""Folder of snapshots next to the test file. Each has a file of its own, so that parallel tests write different files.
+"""
 _MAX_LISTED = 5
 
 
@@ -48,9 +49,9 @@ class Figure(int):
 
 
 class Result:
-    """The figures of a model: `params`, `trainable_params`, `macs`, `flops` and what else a budget can limit.
+    """The figures of a model: `params`, `trainable_params`, `macs`, `flops` and all others that a budget can limit.
 
-    `report` is the whole Report.
+    `report` is the whole Report, `old` the model's snapshot, if it has one.
     """
 
     def __init__(self, report: Report, old: Snapshot | None) -> None:
@@ -70,10 +71,10 @@ class Result:
 
 
 class Complexity:
-    """The fixture. Call it with what `cnncost.analyze` takes; `check` compares with a snapshot.
+    """The fixture. Call it with the arguments of `cnncost.analyze`; `check` compares with a snapshot.
 
     Attributes:
-        analyzed: how many models it was given.
+        analyzed: number of models that it has analyzed.
     """
 
     def __init__(self, test_file: Path, limits: dict[str, Any], *, update: bool) -> None:
@@ -87,16 +88,16 @@ class Complexity:
         """Return the figures of a model, checked against the limits of the test's marker, if it has any.
 
         Args:
-            model: as `cnncost.analyze` takes it.
+            model: as for `cnncost.analyze`.
             inputs: likewise.
             model_args: likewise.
-            training: analyze a training step too, for `training_peak` and `activations`; limits on them do so anyway.
-            name: of the snapshot, if the model has one to be compared with; by default the specification, or the
-                class.
+            training: analyze a training step, too, for `training_peak` and `activations`; limits on them do so anyway.
+            name: name of the snapshot that the model is compared with, if it has one; by default the specification, or
+                the class.
 
         Raises:
             ComplexityError: not within the limits of the marker.
-            CnncostError: what `cnncost.analyze` raises, or a limit that can't be parsed.
+            CnncostError: as `cnncost.analyze` does, or a limit that can't be parsed.
         """
         __tracebackhide__ = True
         report, key = self._analyze(model, inputs, model_args, name, self.limits, training=training)
@@ -116,11 +117,11 @@ class Complexity:
             inputs: likewise.
             model_args: likewise.
             name: likewise.
-            limits: by quantity, such as `params="+1%"`; without any, every module must be what it was.
+            limits: by quantity, such as `params="+1%"`; without any, every module must be unchanged.
 
         Raises:
-            ComplexityError: there is no snapshot, the model is not what it was, or not within the limits.
-            CnncostError: as a call does; or a snapshot of another torch or of other inputs.
+            ComplexityError: there is no snapshot, the model has changed, or it is not within the limits.
+            CnncostError: as a call does; or the snapshot was made with another torch or other inputs.
         """
         __tracebackhide__ = True
         report, key = self._analyze(model, inputs, model_args, name, self.limits | limits, training=False)
@@ -155,9 +156,9 @@ class Complexity:
         return saved.models.get(key) if saved is not None else None
 
     def _write(self, report: Report, key: str, limits: dict[str, Any]) -> Entry:
-        from cnncost.budget.check import updated
+        from cnncost.budget.check import new_baseline
 
-        new = updated([_measured(report, key, _rules(limits))])
+        new = new_baseline([_measured(report, key, _rules(limits))])
         self.folder.mkdir(parents=True, exist_ok=True)
         locks.write(self._path(key), new)
         return new.models[key]
@@ -190,8 +191,9 @@ def _measured(report: Report, key: str, rules: tuple[Rule, ...]) -> Measured:
     return of_budget(_budget(key, rules), report)
 
 
-def _complaints(found: Check, report: Report) -> list[str]:
-    (model,) = found.models
+def _complaints(check: Check, report: Report) -> list[str]:
+    """Return lines on the limits of the only model that are not kept, its biggest layers, and its changes."""
+    (model,) = check.models
     failed = [judged for judged in model.judged if not judged.passes]
     lines = [words.complaint(model, judged) for judged in failed]
     for name in dict.fromkeys(judged.rule.quantity.name for judged in failed):
@@ -204,31 +206,31 @@ def _require_unchanged(key: str, diff: Diff) -> None:
     __tracebackhide__ = True
     if diff.old.inputs != diff.new.inputs:
         raise ComplexityError(f"{key}: the snapshot is for input {diff.old.input_text}, this is {diff.new.input_text}")
-    moved = [change for change in diff.changes if any(change.delta(name) for name in SUMMED) or change.reasons]
-    if not moved:
+    changed = [change for change in diff.changes if any(change.delta(name) for name in SUMMED) or change.reasons]
+    if not changed:
         return
     differences = list(words.moves(diff)) or ["the totals are the same"]
     lines = [
-        f"{key}: not what it was; if that is meant, run pytest --complexity-update",
+        f"{key}: it has changed; if that is intended, run pytest --complexity-update",
         *(f"  {t}" for t in differences),
     ]
-    for change in moved[:_MAX_LISTED]:
+    for change in changed[:_MAX_LISTED]:
         figures = ", ".join(f"{words.signed(change.delta(n))} {words.NAMES[n]}" for n in FIGURES if change.delta(n))
         lines.append(f"  {change.place or key}: {words.change_of(change)}" + (f", {figures}" if figures else ""))
-    if len(moved) > _MAX_LISTED:
-        lines.append(f"  and {len(moved) - _MAX_LISTED} more modules")
+    if len(changed) > _MAX_LISTED:
+        lines.append(f"  and {len(changed) - _MAX_LISTED} more modules")
     raise ComplexityError("\n".join(lines))
 
 
-def explained(op: str, figure: Figure, right: object) -> list[str]:
-    """Return why `figure op right` is false: by how much, the biggest layers, and what changed since the snapshot."""
+def explain(op: str, figure: Figure, right: object) -> list[str]:
+    """Return lines on why `figure op right` is false: the difference, the biggest layers, and the changes."""
     quantity, result = figure.quantity, figure.result
-    over = ""
+    difference = ""
     if isinstance(right, (int, float)) and right and isfinite(right):
         part = Fraction(int(figure)) / Fraction(right) - 1
-        over = f", {words.percent(abs(part))} {'more' if part > 0 else 'less'}"
+        difference = f", {words.percent(abs(part))} {'more' if part > 0 else 'less'}"
     shown = show_exact(int(figure), quantity.unit)
-    lines = [f"{quantity.heading} of {result.report.model}: {shown} {op} {right!r}{over}"]
+    lines = [f"{quantity.heading} of {result.report.model}: {shown} {op} {right!r}{difference}"]
     lines += _biggest(result.report, quantity.name)
     if result.old is not None:
         new = _measured(result.report, result.report.model, ()).snapshot

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from cnncost.budget.snapshot import Part, Snapshot
 
-ALIKE = 0.5
+MIN_SHARE = 0.5
 """Minimum share of equal modules for two subtrees to match in different places: a moved module, or a model that the
 other one wraps. For containers with different names, see `_unrelated`."""
 _NAME, _INDEX, _CLASS, _SAME, _EXACT = 3.0, 1.0, 2.0, 4.0, 1.0
@@ -57,17 +57,17 @@ class Subtrees:
         """Return the subtree of a module and its children. It does not depend on the input's resolution."""
         kind = self._kinds.setdefault((part.class_name, part.params, part.settings), len(self._kinds))
         key = (kind, *(child.number for child in children))
-        found = self._known.get(key)
-        if found is None:
+        subtree = self._known.get(key)
+        if subtree is None:
             kinds = Counter([kind])
             for child in children:
                 kinds.update(child.kinds)
             bag = self._bags.setdefault(frozenset(kinds.items()), len(self._bags))
             size, classes = kinds.total(), tuple(child.class_name for child in children)
             number, has_weight = len(self._known), bool(part.params) or size > 1
-            found = Subtree(number, part.class_name, classes, kinds, bag, size, has_weight)
-            self._known[key] = found
-        return found
+            subtree = Subtree(number, part.class_name, classes, kinds, bag, size, has_weight)
+            self._known[key] = subtree
+        return subtree
 
     def share(self, a: Subtree, b: Subtree) -> float:
         """Return the share of modules that two subtrees have in common, from 0 to 1, relative to the mean size."""
@@ -95,8 +95,8 @@ class Tree:
         self.snapshot, self.all = snapshot, subtrees
         self.subtrees: dict[str, Subtree] = {}
         for part in reversed(snapshot.parts):  # children before parents
-            below = [self.subtrees[child.path] for child in snapshot.children[part.path]]
-            self.subtrees[part.path] = subtrees.of(part, below)
+            children = [self.subtrees[child.path] for child in snapshot.children[part.path]]
+            self.subtrees[part.path] = subtrees.of(part, children)
 
     @property
     def root(self) -> Part:
@@ -109,39 +109,40 @@ class Tree:
 
     @cached_property
     def exact(self) -> dict[str, tuple[int, ...]]:
-        """All figures of each module, children included, by path. `likeness` asks whether two modules' are equal."""
+        """All figures of each module, children included, by path. `similarity` compares those of two modules."""
         return {path: tuple(sums.values()) for path, sums in self.snapshot.sums.items()}
 
 
-def likeness(subtrees: Subtrees, a: Subtree, b: Subtree, exact: bool, name: str | None) -> float:
-    """Return how alike two modules are, as a sum of the weights above; 0 if they can't be the same module.
+def similarity(subtrees: Subtrees, a: Subtree, b: Subtree, exact: bool, name: str | None) -> float:
+    """Return the similarity of two modules, as a sum of the weights above; 0 if they can't be the same module.
 
     Args:
         subtrees: of both models.
         a: the old module.
-        b: the new one.
+        b: the new module.
         exact: whether all their figures are equal.
-        name: of both; None if their names differ.
+        name: their name; None if their names differ.
     """
-    named = 0.0 if name is None else _INDEX if name.isdecimal() else _NAME
+    name_weight = 0.0 if name is None else _INDEX if name.isdecimal() else _NAME
     same_class = a.class_name == b.class_name
-    if not named and not same_class:
+    if not name_weight and not same_class:
         return 0.0
     common = subtrees.share(a, b)
-    if not named and _unrelated(a, b, common):
+    if not name_weight and _unrelated(a, b, common):
         return 0.0
-    if not same_class and named == _INDEX and not common:
-        return named / 2  # a different module at the same Sequential index: matched only if nothing fits better
-    return named + _CLASS * same_class + _SAME * common + _EXACT * (exact and same_class)
+    if not same_class and name_weight == _INDEX and not common:
+        return name_weight / 2  # a different module at the same Sequential index: matched only if nothing fits better
+    class_weight, exact_weight = (_CLASS, _EXACT if exact else 0.0) if same_class else (0.0, 0.0)
+    return name_weight + class_weight + _SAME * common + exact_weight
 
 
 def _unrelated(a: Subtree, b: Subtree, common: float) -> bool:
     """Return whether two containers, such as two Sequentials, have little in common.
 
-    Less than half of their modules are equal, and less than half of their children's classes. Asked only if their names
-    differ.
+    Fewer than half of their modules are equal, and fewer than half of their children's classes. Called only if their
+    names differ.
     """
-    if not a.classes or not b.classes or common >= ALIKE:
+    if not a.classes or not b.classes or common >= MIN_SHARE:
         return False
-    both = Counter(a.classes) & Counter(b.classes)
-    return 2 * both.total() / (len(a.classes) + len(b.classes)) < ALIKE
+    common_classes = Counter(a.classes) & Counter(b.classes)
+    return 2 * common_classes.total() / (len(a.classes) + len(b.classes)) < MIN_SHARE

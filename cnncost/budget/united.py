@@ -13,9 +13,9 @@ from cnncost.budget.diff import Change, Diff
 from cnncost.budget.snapshot import SUMMED, Part
 
 State: TypeAlias = Literal["same", "inside", "changed", "added", "removed"]
-"""What became of a module. `inside`: only modules in it changed."""
+"""The state of a module, compared with the old model. `inside`: only modules in it changed."""
 _Node: TypeAlias = tuple[Literal["old", "new"], str]
-"""Which model the path is of, and the path. Modules of both models go by the new path, removed ones by the old."""
+"""The model that a path belongs to, and the path. Modules of both models have the new path, removed ones the old."""
 _ROOT: _Node = ("new", "")
 
 
@@ -27,8 +27,8 @@ class TreeRow(NamedTuple):
         name: the last part of the module's path; empty if the row is a module's own share.
         own: whether the row is a module's own share, without its children.
         old, new: the module in the old and in the new model; None in a model that lacks it.
-        state: what became of the module.
-        reasons: what changed in the module itself, in words.
+        state: whether and how the module changed.
+        reasons: the changes of the module itself, in words.
         before, after: figures by name, children included.
         unknown: whether an op without a rule is missing from the figures, before and after.
     """
@@ -61,7 +61,7 @@ class _Union:
 
     Attributes:
         old_paths: the old path of each module that both models have, by its new path.
-        changes: what changed, by old and new path.
+        changes: the changed modules, by old and new path.
         children: the children of each module, in the order of the rows.
     """
 
@@ -83,7 +83,7 @@ class _Union:
             self._insert(self._node(path), [self._node(part.path) for part in parts])
 
     def _node(self, old: str) -> _Node:
-        """Return the row of a module of the old model."""
+        """Return the node of a module of the old model."""
         return ("new", self.diff.pairs[old]) if old in self.diff.pairs else ("old", old)
 
     def _insert(self, parent: _Node, old_children: list[_Node]) -> None:
@@ -102,8 +102,8 @@ class _Union:
         ]
 
     def _sides(self, node: _Node) -> tuple[Part | None, Part | None]:
-        which, path = node
-        if which == "old":
+        side, path = node
+        if side == "old":
             return self.diff.old.by_path[path], None
         old = self.old_paths.get(path)
         return (None if old is None else self.diff.old.by_path[old]), self.diff.new.by_path[path]
@@ -115,7 +115,8 @@ class _Union:
         inner = [row for child in children for row in self.rows(child, level + 1)]
         share = self._own(old, new, level + 1) if children else None
         direct = [row for row in inner if row.level == level + 1]
-        before, after = _with(old, [row.before for row in direct]), _with(new, [row.after for row in direct])
+        before = _with_children(old, [row.before for row in direct])
+        after = _with_children(new, [row.after for row in direct])
         unknown = tuple(
             (part is not None and part.unknown) or any(row.unknown[i] for row in direct)
             for i, part in enumerate((old, new))
@@ -134,7 +135,7 @@ class _Union:
 
     def _own(self, old: Part | None, new: Part | None, level: int) -> TreeRow | None:
         """Return the row of a module's own share; None if all of its figures are 0 in both models."""
-        before, after = _with(old, []), _with(new, [])
+        before, after = _with_children(old, []), _with_children(new, [])
         unknown = (old is not None and old.unknown, new is not None and new.unknown)
         if not any((*before.values(), *after.values(), *unknown)):
             return None
@@ -146,6 +147,6 @@ class _Union:
         return ("same", ()) if change is None else (change.kind, change.reasons)
 
 
-def _with(part: Part | None, children: list[dict[str, int]]) -> dict[str, int]:
+def _with_children(part: Part | None, children: list[dict[str, int]]) -> dict[str, int]:
     """Add up a module's own figures and its children's."""
     return {name: (getattr(part, name) if part else 0) + sum(each[name] for each in children) for name in SUMMED}

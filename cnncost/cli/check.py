@@ -70,7 +70,7 @@ def command(
     from dataclasses import replace
 
     from cnncost.budget import lock as locks
-    from cnncost.budget.check import check, check_baselines, updated
+    from cnncost.budget.check import check, check_baselines, new_baseline
     from cnncost.budget.file import find, read
 
     absent: dict[str, str] = {}
@@ -91,7 +91,7 @@ def command(
         check_baselines(file, baseline_figures, names, revision or "")  # before the models are analyzed
     measured = _measured(file, names, jobs)
     if update:
-        new = updated(measured, baseline_figures if names else None)  # with names: keep the other models' entries
+        new = new_baseline(measured, baseline_figures if names else None)  # with names: keep the other models' entries
         found = check(file, measured, new, since=baseline_figures, allow_unknown=allow_unknown)
         found = replace(found, baseline=file.baseline)
         locks.write(file.baseline, new)

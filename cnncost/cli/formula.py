@@ -49,7 +49,7 @@ def command(
     MODEL is analyzed at a few sizes. Formulas with exact coefficients follow from these, and are then checked by
     analyses at other sizes, each of which must agree exactly. MODEL is as for `cnncost summarize`.
     """
-    form = FORMATS.chosen(form, output)
+    form = FORMATS.choose(form, output)
     if budgets and form != "text":
         raise click.UsageError("--solve answers in words; leave out --format, or write to a .txt file")
     check_places(output, picture)

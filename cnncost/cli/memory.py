@@ -127,7 +127,7 @@ def command(
     if max_batch and device_memory is None:
         raise click.UsageError("--max-batch needs --device-memory, for example --device-memory 24GB, or --device")
     check_places(output, picture)
-    form = FORMATS.chosen(form, output)
+    form = FORMATS.choose(form, output)
     from cnncost.fit import Step
 
     if optimizer is not None:

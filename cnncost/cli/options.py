@@ -113,7 +113,7 @@ def result_format(form: str | None, output: str | None, picture: str | None = No
     Raises:
         OutputError: `--format` and the file's ending contradict each other, or a path can't be written.
     """
-    name = formats.chosen(form, output)
+    name = formats.choose(form, output)
     check_places(output, picture)
     return name
 

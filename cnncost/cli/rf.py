@@ -89,15 +89,15 @@ def _shown(
 ) -> list[Growth]:
     if not layers:
         return [row for row in rows if row.grew or everything]
-    from cnncost.report.fields import of_layer
+    from cnncost.report.fields import growth_of
 
-    return [of_layer(report, path, rows, image) for path in layers]
+    return [growth_of(report, path, rows, image) for path in layers]
 
 
 def _draw(report: Report, rows: Sequence[Growth], boxes: list[Growth] | None, path: str) -> None:
-    from cnncost.plots.fields import chosen, draw
+    from cnncost.plots.fields import default_boxes, draw
 
-    draw(path, report, rows, chosen(rows) if boxes is None else boxes)
+    draw(path, report, rows, default_boxes(rows) if boxes is None else boxes)
 
 
 def reports() -> dict[str, str]:
@@ -106,7 +106,7 @@ def reports() -> dict[str, str]:
     from cnncost.analysis import analyze
     from cnncost.render.document import Document, notes
     from cnncost.render.markdown import to_markdown
-    from cnncost.report.field_table import CONVENTION, DEPENDENCE, about, remarks, table
+    from cnncost.report.field_table import CONVENTION, DEPENDENCE, remarks, table, title
     from cnncost.report.fields import growth
 
     intro = (
@@ -118,7 +118,7 @@ def reports() -> dict[str, str]:
     for entry in zoo.entries():
         report = analyze(entry.name)
         rows = [row for row in growth(report) if row.grew]
-        shown = Document("rf", about(report, rows), parts=(table(rows), notes(*remarks(rows))), level=2)
+        shown = Document("rf", title(report, rows), parts=(table(rows), notes(*remarks(rows))), level=2)
         parts.append(to_markdown(shown))
     return {"receptive_field.md": "\n".join(parts)}
 

@@ -116,7 +116,7 @@ def command(
     _check_links(parallel, link, node, algorithm)
     if form in _VIEWERS and (path is not None or by != "layer" or top is not None or everything):
         raise click.UsageError(f"--format {form}: it has all ops; leave out --explain, --by, --top and --all")
-    form = FORMATS.also(*VIEWERS).chosen(form, output) if path is None else form or "text"
+    form = FORMATS.also(*VIEWERS).choose(form, output) if path is None else form or "text"
     check_places(output, picture)
     from cnncost.report import prediction_text as render
 

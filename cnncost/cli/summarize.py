@@ -81,7 +81,7 @@ def command(
     """
     from cnncost.report import ranking
 
-    form = _FORMATS.chosen(form, None if path is not None else output)
+    form = _FORMATS.choose(form, None if path is not None else output)
     requested = ranking.ranking(sort, top)
     if requested is not None:
         _check_ranking(form, by, depth, path)
@@ -121,9 +121,9 @@ def command(
 def _document(report: Report, whole: bool, by: By, depth: int | None, requested: Ranking | None) -> Document:
     """Return the interactive page if the format shows all views at once, else one view of the report."""
     if whole:
-        from cnncost.report.interactive import interactive
+        from cnncost.report.interactive import interactive_page
 
-        return interactive(report, depth)
+        return interactive_page(report, depth)
     from cnncost.report.document import document
 
     return document(report, by, depth, requested)

@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 
 from cnncost.cli import terminal
 from cnncost.cli.options import Command, result_format, result_options
-from cnncost.render.document import COMPACT, Column, Document, Narrower, Table, notes, rows
+from cnncost.render.document import COMPACT, Column, Document, Narrowing, Table, notes, rows
 from cnncost.report.naming import is_within
 
 if TYPE_CHECKING:
@@ -59,11 +59,11 @@ def _listing() -> Document:
          _short(entry.paper), entry.paper)
         for entry, report in analyzed
     )  # fmt: skip
-    steps = (Narrower(("title",)), COMPACT, Narrower(("inputs",)))
+    steps = (Narrowing(("title",)), COMPACT, Narrowing(("inputs",)))
     count = f"{len(analyzed)} reference networks; params and MACs as analyzed, for one image"
     return Document("zoo", "Reference networks", headline="", parts=(
         notes(count, heading.CONVENTION, apart=False, hang=""),
-        Table(columns, rows(networks), "networks", narrower=steps),
+        Table(columns, rows(networks), "networks", narrowing=steps),
         notes("cnncost zoo NAME shows the paper, the deviations from it, and its figures", shown="text", hang=""),
     ))  # fmt: skip
 

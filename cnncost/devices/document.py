@@ -8,7 +8,7 @@ from typing import Any
 
 from cnncost import units
 from cnncost.devices.model import DTYPES, FABRICS, LINKS, Device
-from cnncost.render.document import Column, Document, Narrower, Part, Table, data_table, notes, rows
+from cnncost.render.document import Column, Document, Narrowing, Part, Table, data_table, notes, rows
 
 _CONVENTION = "FLOP/s at most, dense, a MAC is two; bytes a second of main memory"
 _MORE = "cnncost devices NAME shows sources and all number formats; --measure adds this machine"
@@ -27,8 +27,8 @@ def catalog_document(devices: Sequence[Device]) -> Document:
     )
     found = ((d.name, d.title, _peak(d, "float32"), _peak(d, "bfloat16", "float16"), d.bandwidth, d.memory, d.power)
              for d in devices)  # fmt: skip
-    steps = tuple(Narrower((column.name,)) for column in reversed(columns[2:]))
-    table = Table(columns, rows(found), narrower=steps, shown="people")
+    steps = tuple(Narrowing((column.name,)) for column in reversed(columns[2:]))
+    table = Table(columns, rows(found), narrowing=steps, shown="people")
     return _document(
         "Devices", devices, notes(_CONVENTION, listed=False, apart=False), table, notes(_MORE, shown="text", hang=""),
         headline="",

@@ -11,7 +11,7 @@ from cnncost import units
 from cnncost.evaluation import tables
 from cnncost.evaluation.bench import Bench
 from cnncost.evaluation.join import Joined
-from cnncost.evaluation.words import figure, foot, head, layer_notes, noise, reason
+from cnncost.evaluation.words import accuracy_text, foot, head, layer_notes, noise, reason
 from cnncost.render.document import Document, Heading, Note, Notes, Part, Picture, data_table, notes
 
 COLUMNS = (
@@ -54,7 +54,7 @@ def document(bench: Bench, top: int, command: str = "", pictures: tuple[str, ...
         *_shares(bench),
         *_errors(bench),
         *_layers(bench, top),
-        *_reading(bench),
+        *_how_to_read(bench),
         data_table(COLUMNS, (_values(bench, row) for row in bench.rows)),
     ]  # fmt: skip
     title = f"Predicted beside measured: {bench.on.upper()}"
@@ -62,14 +62,14 @@ def document(bench: Bench, top: int, command: str = "", pictures: tuple[str, ...
 
 
 def _origin(bench: Bench, command: str) -> Iterator[Part]:
-    by = Note(f"made in {units.duration(bench.seconds)} by ", code=command) if command else Note("")
+    made_by = Note(f"made in {units.duration(bench.seconds)} by ", code=command) if command else Note("")
     machine = [Note(text, "warning" if text.startswith("noisy") else "") for text in noise(bench)]
     interrupted = Note("interrupted: not all networks are here" if bench.interrupted else "")
-    yield Notes((by, *machine, interrupted), shown="markup")
+    yield Notes((made_by, *machine, interrupted), shown="markup")
 
 
 def _figures(bench: Bench, pictures: tuple[str, ...]) -> Iterator[Part]:
-    accuracy = [figure(found, bench.on) for found in bench.figures()] if bench.whole_zoo else []
+    accuracy = [accuracy_text(each, bench.on) for each in bench.figures()] if bench.whole_zoo else []
     if accuracy or pictures:
         yield Heading("How good the predictions are", shown="markup")
     yield notes(*accuracy, shown="markup")
@@ -93,12 +93,12 @@ def _few_layers(bench: Bench, top: int) -> Iterator[Part]:
 
 def _shares(bench: Bench) -> Iterator[Part]:
     """Yield the convolutions' share of each network; a slide states 6 % of parameters and 95 % of the time."""
-    found = [row for row in bench.rows if (share := row.share("conv")) is not None and share[1]]
-    if not found:
+    with_convolutions = [row for row in bench.rows if (share := row.share("conv")) is not None and share.macs]
+    if not with_convolutions:
         return
     slide = ": few parameters, most of the time" if bench.whole_zoo else ""
     yield Heading(f"Convolutions{slide or ': their part of parameters, MACs and time'}", shown="markup")
-    alexnets = [row for row in found if bench.whole_zoo and row.name in _ALEXNETS]
+    alexnets = [row for row in with_convolutions if bench.whole_zoo and row.name in _ALEXNETS]
     yield notes(*map(_slide, alexnets), shown="markup")
     if alexnets:
         yield notes(
@@ -106,15 +106,16 @@ def _shares(bench: Bench) -> Iterator[Part]:
             "read once a batch, and response norms and pools, which compute little and keep the machine long",
             listed=False, shown="markup",
         )  # fmt: skip
-    yield tables.shares(found)
+    yield tables.shares(with_convolutions)
 
 
 def _slide(row: Joined) -> str:
+    """Return a sentence that compares a row with convolutions with the slide."""
     share = row.share("conv")
     assert share is not None
     return (
-        f"{row.name}, batch {row.case.batch}: convolutions are {units.percent(share[0])} of the parameters, "
-        f"{units.percent(share[1])} of the MACs and {units.percent(share[3])} of the measured time (the slide: "
+        f"{row.name}, batch {row.case.batch}: convolutions are {units.percent(share.params)} of the parameters, "
+        f"{units.percent(share.macs)} of the MACs and {units.percent(share.measured)} of the measured time (the slide: "
         "6 % of the parameters, 95 % of the time)"
     )
 
@@ -130,7 +131,7 @@ def _errors(bench: Bench) -> Iterator[Part]:
 
 
 def _layers(bench: Bench, top: int) -> Iterator[Part]:
-    """Yield the tables of layers in markup, if they were timed; of the whole zoo only those of `_WITH_LAYERS`."""
+    """Yield the tables of layers in markup, if they were timed; for the whole zoo only those of `_WITH_LAYERS`."""
     timed = [row for row in bench.rows if row.measured.layers and row.prediction]
     shown = [row for row in timed if row.name in _WITH_LAYERS or not bench.whole_zoo]
     if not shown or not top:
@@ -142,7 +143,7 @@ def _layers(bench: Bench, top: int) -> Iterator[Part]:
         yield notes(*layer_notes(row), listed=False, shown="markup")
 
 
-def _reading(bench: Bench) -> Iterator[Part]:
+def _how_to_read(bench: Bench) -> Iterator[Part]:
     yield Heading("How to read it", shown="markup")
     if bench.whole_zoo and bench.on == "cpu" and not bench.host.gpu:
         no_gpu = Note("No GPU was at hand. Where there is one, this makes the same document for it: ", code=GPU)

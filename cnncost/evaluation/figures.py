@@ -18,17 +18,17 @@ def spearman(predicted: Sequence[float], measured: Sequence[float]) -> float | N
         return None
     x, y = _ranks(predicted), _ranks(measured)
     mean = fmean(x)
-    across = sum((a - mean) * (b - mean) for a, b in zip(x, y, strict=True))
-    square = sum((a - mean) ** 2 for a in x) * sum((b - mean) ** 2 for b in y)
-    return across / square**0.5 if square else None
+    covariance = sum((a - mean) * (b - mean) for a, b in zip(x, y, strict=True))
+    variances = sum((a - mean) ** 2 for a in x) * sum((b - mean) ** 2 for b in y)
+    return covariance / variances**0.5 if variances else None
 
 
 def _ranks(values: Sequence[float]) -> list[float]:
     """Return the rank of each value, from 1; equal values share their mean rank."""
     order = sorted(values)
-    ends = {value: i for i, value in enumerate(order, 1)}
-    counts = {value: order.count(value) for value in ends}
-    return [ends[value] - (counts[value] - 1) / 2 for value in values]
+    last_ranks = {value: i for i, value in enumerate(order, 1)}  # of equal values, the last
+    counts = {value: order.count(value) for value in last_ranks}
+    return [last_ranks[value] - (counts[value] - 1) / 2 for value in values]
 
 
 def error(predicted: float, measured: float) -> float:

@@ -23,11 +23,11 @@ def alexnet() -> str:
     assert report.graph is not None
     device = find("gtx580")
     prediction = Prediction(report, roofline(report.graph, device))
-    found = estimate(prediction, ALEXNET)
-    days = found.seconds / 86400
+    estimated = estimate(prediction, ALEXNET)
+    days = estimated.seconds / 86400
     low, high = (units.percent(days, stated) for stated in reversed(DAYS))
-    estimated = training(ALEXNET, found, device)
     return (
-        f"AlexNet on two GTX 580, {estimated}. The slide and the paper tell {DAYS[0]} to {DAYS[1]} days: "
-        f"they reached {low} to {high} of the ceilings, data and the exchange between the devices included"
+        f"AlexNet on two GTX 580, {training(ALEXNET, estimated, device)}. "
+        f"The slide and the paper state {DAYS[0]} to {DAYS[1]} days: "
+        f"they reached {low} to {high} of the ceilings, including data loading and the exchange between the devices"
     )

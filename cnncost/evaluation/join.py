@@ -34,6 +34,15 @@ class LayerRow(NamedTuple):
         return self.path + (f"#{self.call}" if self.call > 1 else "")
 
 
+class Share(NamedTuple):
+    """The share of some layers in a network's parameters, MACs, predicted time and measured time, as fractions."""
+
+    params: float
+    macs: float
+    predicted: float
+    measured: float
+
+
 @dataclass(frozen=True)
 class Joined:
     """A network in one case, predicted and measured.
@@ -118,24 +127,24 @@ class Joined:
             return None
         return sum(self.measured.layers.values()) / self.seconds - 1
 
-    def share(self, kind: str) -> tuple[float, float, float, float] | None:
-        """Return the share of a kind's layers in parameters, MACs, predicted and measured time; None without layers."""
+    def share(self, kind: str) -> Share | None:
+        """Return the share of the layers of a kind; None if no layers were timed."""
         report = self.report
         times = [row for row in self.layers if row.measured is not None and row.predicted is not None]
         if report is None or not times or not report.totals.macs or not report.totals.params:
             return None
         layers = [row for row in report.layers if row.kind == kind]
-        mine = [row for row in times if row.kind == kind]
-        return (
-            sum(row.params for row in layers) / report.totals.params,
-            sum(row.macs for row in layers) / report.totals.macs,
-            sum(row.predicted.seconds for row in mine if row.predicted)
+        times_of_kind = [row for row in times if row.kind == kind]
+        return Share(
+            params=sum(row.params for row in layers) / report.totals.params,
+            macs=sum(row.macs for row in layers) / report.totals.macs,
+            predicted=sum(row.predicted.seconds for row in times_of_kind if row.predicted)
             / sum(row.predicted.seconds for row in times if row.predicted),
-            sum(row.measured or 0.0 for row in mine) / sum(row.measured or 0.0 for row in times),
+            measured=sum(row.measured or 0.0 for row in times_of_kind) / sum(row.measured or 0.0 for row in times),
         )
 
 
-def predicted(
+def predict(
     resolved: Resolved, case: Case, device: Device, trace: Trace = "static"
 ) -> tuple[Prediction, Roofline | None]:
     """Predict a case: forward, and the training step if the case is one (else None).
@@ -144,7 +153,8 @@ def predicted(
         CnncostError: the model can't be analyzed, or the device has no ceiling for the number format.
     """
     prepared = resolve(resolved, batch=case.batch)
-    if not prepared.source.built:  # the measured dtype; float32 as well, as an earlier case has cast the shared model
+    if not prepared.source.built:
+        # cast to the measured dtype, even to float32, as an earlier case may have cast the shared model
         prepared = prepared.to(TORCH_DTYPES[case.dtype])
     report = analyze(prepared, training=case.training, trace=trace)
     assert report.graph is not None
@@ -164,7 +174,7 @@ def join(
 
 
 def _layers(measured: NetworkTiming, prediction: Prediction) -> list[LayerRow]:
-    """Return the analysis' rows with their measured seconds, then calls that only the benchmark saw."""
+    """Return the analysis' rows with their measured seconds, then the calls that only the benchmark timed."""
     graph = prediction.report.graph
     assert graph is not None
     by_call = {place(graph, call): each for call, each in prediction.roofline.by_call.items()}
@@ -172,8 +182,8 @@ def _layers(measured: NetworkTiming, prediction: Prediction) -> list[LayerRow]:
     for layer in prediction.report.layers:
         if not layer.call:
             continue
-        where = layer.path, layer.call
-        seen.add(where)
-        rows.append(LayerRow(*where, layer.class_name, layer.kind, by_call.get(where), measured.layers.get(where)))
-    more = [LayerRow(*where, "", "", None, seconds) for where, seconds in measured.layers.items() if where not in seen]
-    return rows + more
+        key = layer.path, layer.call
+        seen.add(key)
+        rows.append(LayerRow(*key, layer.class_name, layer.kind, by_call.get(key), measured.layers.get(key)))
+    only_timed = [LayerRow(*key, "", "", None, seconds) for key, seconds in measured.layers.items() if key not in seen]
+    return rows + only_timed

@@ -6,7 +6,7 @@ from typing import Any
 
 from cnncost.evaluation.bench import Bench
 from cnncost.evaluation.join import Joined, LayerRow
-from cnncost.render.document import Cell, Column, Narrower, Role, Row, Shown, Table
+from cnncost.render.document import Cell, Column, Narrowing, Role, Row, Shown, Table
 from cnncost.render.values import show
 from cnncost.units import NOTHING
 
@@ -30,8 +30,8 @@ def cases(bench: Bench, rows: list[Joined]) -> Table:
         Column("peak", "peak memory", "bytes", empty=NOTHING),
         Column("predicted_peak", "predicted peak", "bytes", empty=NOTHING),
     )
-    narrower = tuple(Narrower((column.name,)) for column in reversed(columns[4:]))
-    return Table(columns, tuple(Row(_case(bench, row)) for row in rows), narrower=narrower, shown="people")
+    narrowing = tuple(Narrowing((column.name,)) for column in reversed(columns[4:]))
+    return Table(columns, tuple(Row(_case(bench, row)) for row in rows), narrowing=narrowing, shown="people")
 
 
 def _case(bench: Bench, row: Joined) -> tuple[Any, ...]:
@@ -72,9 +72,9 @@ def layers(joined: Joined, top: int, shown: Shown) -> Table:
         for row in timed if id(row) in kept and row.predicted
     ]  # fmt: skip
     rest = sums("all others", [row for row in joined.layers if id(row) not in kept], "rest")
-    narrower = tuple(Narrower((column.name,)) for column in reversed(columns[4:]))
+    narrowing = tuple(Narrowing((column.name,)) for column in reversed(columns[4:]))
     found = (*rows, rest, sums("sum of layers", list(joined.layers), "total"))
-    return Table(columns, found, narrower=narrower, shown=shown, apart=False)
+    return Table(columns, found, narrowing=narrowing, shown=shown, apart=False)
 
 
 def _times(measured: float, predicted: float, total: float) -> tuple[Any, ...]:

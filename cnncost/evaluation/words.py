@@ -21,8 +21,8 @@ def head(bench: Bench) -> list[str]:
 
 
 def foot(bench: Bench) -> list[str]:
-    """Return lines on accuracy, noise, and what could not be measured or predicted."""
-    lines = [figure(found, bench.on) for found in bench.figures() if found.networks > 1 and bench.whole_zoo]
+    """Return lines on accuracy, noise, and the cases that could not be measured or predicted."""
+    lines = [accuracy_text(each, bench.on) for each in bench.figures() if each.networks > 1 and bench.whole_zoo]
     lines += [f"{row.name}, {tables.case_name(row)}: {row.measured.status}: {row.measured.note}"
               for row in bench.rows if row.measured.status != "measured"]  # fmt: skip
     lines += [f"{row.name}, {tables.case_name(row)}: no prediction: {row.problem}" for row in bench.rows if row.problem]
@@ -45,28 +45,28 @@ def noise(bench: Bench) -> list[str]:
         return lines
     worst = max(bench.noisy, key=lambda row: row.measured.timing.spread if row.measured.timing else 0.0)
     reasons = ", ".join(worst.measured.timing.noise) if worst.measured.timing else ""
-    found = f"{len(bench.noisy)} of {units.counted(len(bench.rows), 'row')}, marked !"
+    noisy_rows = f"{len(bench.noisy)} of {units.counted(len(bench.rows), 'row')}, marked !"
     name = f"{worst.name}, {tables.case_name(worst)}"
-    again = "measure again on a quiet machine before you rely on it"
-    return [*lines, f"noisy: {found}; the worst is {name} ({reasons}); {again}"]
+    remedy = "measure again on a quiet machine before you rely on it"
+    return [*lines, f"noisy: {noisy_rows}; the worst is {name} ({reasons}); {remedy}"]
 
 
-def figure(found: Figures, on: str) -> str:
-    """Return the accuracy for a batch size in words, with the goals.
+def accuracy_text(figures: Figures, on: str) -> str:
+    """Return the accuracy for a batch size in words, with the goals of the backend `on`.
 
-    Such as `batch 64: order of 24 networks: Spearman 0.990 (goal ≥ 0.95); median error of predicted time 12 % …`.
+    It begins, for example, with `batch 64: order of 24 networks: Spearman 0.990 (goal ≥ 0.95); median error of …`.
     """
-    order = units.NOTHING if found.order is None else f"{found.order:.3f}"
-    error = units.NOTHING if found.error is None else f"{found.error:.0%}"
-    everywhere = units.NOTHING if found.error_all is None else f"{found.error_all:.0%}"
-    quietly = (
-        f", {found.quiet_error:.0%} of the {found.quiet} measured quietly" if found.quiet_error is not None else ""
-    )
+    order = units.NOTHING if figures.order is None else f"{figures.order:.3f}"
+    error = units.NOTHING if figures.error is None else f"{figures.error:.0%}"
+    error_all = units.NOTHING if figures.error_all is None else f"{figures.error_all:.0%}"
+    quiet_error = ""
+    if figures.quiet_error is not None and figures.quiet < figures.large:
+        quiet_error = f", {figures.quiet_error:.0%} of the {figures.quiet} measured quietly"
     return (
-        f"batch {found.batch or 'as given'}: order of {found.networks} networks: Spearman {order} "
+        f"batch {figures.batch or 'as given'}: order of {figures.networks} networks: Spearman {order} "
         f"(goal ≥ {GOAL_ORDER}); "
-        f"median error of predicted time {error} of the {found.large} above {units.compact(LARGE)} MACs "
-        f"(goal ≤ {GOAL_ERROR[on]:.0%}){quietly if found.quiet < found.large else ''}, {everywhere} of all"
+        f"median error of predicted time {error} of the {figures.large} above {units.compact(LARGE)} MACs "
+        f"(goal ≤ {GOAL_ERROR[on]:.0%}){quiet_error}, {error_all} of all"
     )
 
 
@@ -91,13 +91,13 @@ def reason(row: Joined) -> str:
     kinds: dict[str, list[float]] = {}
     for layer in row.layers:
         if layer.measured is not None and layer.predicted is not None:
-            sums = kinds.setdefault(layer.kind or "own code of modules", [0.0, 0.0])
+            sums = kinds.setdefault(layer.kind or "own code of modules", [0.0, 0.0])  # predicted, measured
             sums[0] += layer.predicted.seconds
             sums[1] += layer.measured
     parts = []
     if not is_large(row):
         parts.append(f"below {units.compact(LARGE)} MACs an example")
     if kinds:
-        kind, (predicted, taken) = max(kinds.items(), key=lambda item: abs(item[1][1] - item[1][0]))
-        parts.append(f"most of it in {kind}: predicted {units.si(predicted, 's')}, measured {units.si(taken, 's')}")
-    return "; ".join(parts) or "no layers to tell"
+        kind, (predicted, measured) = max(kinds.items(), key=lambda item: abs(item[1][1] - item[1][0]))
+        parts.append(f"most of it in {kind}: predicted {units.si(predicted, 's')}, measured {units.si(measured, 's')}")
+    return "; ".join(parts) or "no layers were timed"

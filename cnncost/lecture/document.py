@@ -19,7 +19,7 @@ from cnncost.render.document import (
     Column,
     Document,
     Heading,
-    Narrower,
+    Narrowing,
     Note,
     Notes,
     Part,
@@ -117,9 +117,9 @@ def _in_text(grid: Grid, wide: bool) -> Iterator[Part]:
         for row, text in zip(grid.rows, inline, strict=True)
     ]
     narrow = tuple((str(i), _LEAST) for i in range(len(grid.headings)))
-    steps = Narrower(least=narrow), Narrower(least=narrow, gap=1)
+    steps = Narrowing(least=narrow), Narrowing(least=narrow, gap=1)
     columns = (*_columns(grid), *((note,) if column else ()))
-    yield Table(columns, tuple(shown), caption=grid.caption, narrower=steps, shown="text")
+    yield Table(columns, tuple(shown), caption=grid.caption, narrowing=steps, shown="text")
     if not grid.inline:
         yield Notes(_notes(grid), apart=False, shown="text", first="  ", hang="    ")
 

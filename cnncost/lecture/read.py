@@ -45,7 +45,7 @@ class CourseFile(Measures):
         self.course = self._course(parsed(path, text, ClaimsError))
 
     def _course(self, data: dict[str, Any]) -> Course:
-        self.known(data, (), _TOP, "a file of claims")
+        self.check_keys(data, (), _TOP, "a file of claims")
         title = self._text(data, (), "course", 'a title: course = "…"')
         tables = self.typed(data.get("slide", []), list, ("slide",), "[[slide]] tables")
         if not tables:
@@ -61,7 +61,7 @@ class CourseFile(Measures):
         return Course(title, slides)
 
     def _slide(self, table: Any, keys: Keys) -> Slide:
-        self.known(table, keys, _SLIDE, "a slide")
+        self.check_keys(table, keys, _SLIDE, "a slide")
         if "number" not in table:
             raise self.wrong(keys, "a slide without a number; add number = 1")
         number = self.typed(table["number"], int, (*keys, "number"), "a slide's number")
@@ -91,7 +91,7 @@ class CourseFile(Measures):
         return caption, self.typed(claim.get("where", "on the slide"), str, (*keys, "where"), "who printed it")
 
     def _claim(self, table: Any, keys: Keys) -> Claim:
-        self.known(table, keys, _CLAIM, "a claim")
+        self.check_keys(table, keys, _CLAIM, "a claim")
         exact = self.measure(table["exact"], (*keys, "exact")) if "exact" in table else None
         texts = {
             name: self.typed(table.get(name, ""), str, (*keys, name), expected) for name, expected in _TEXTS.items()
@@ -131,7 +131,7 @@ class CourseFile(Measures):
         measures = []
         for i, each in enumerate(entries):
             place = (*keys, "beside", i)
-            self.known(each, place, _BESIDE, "a further measure")
+            self.check_keys(each, place, _BESIDE, "a further measure")
             what = self._text(each, place, "what", 'what it is: what = "MACs"')
             if "exact" not in each:
                 raise self.wrong(place, f"exact: missing; expected {expected}")
@@ -142,7 +142,7 @@ class CourseFile(Measures):
         if "cell" not in table:
             return None
         place, cell = (*keys, "cell"), table["cell"]
-        self.known(cell, place, Cell._fields, "a cell")
+        self.check_keys(cell, place, Cell._fields, "a cell")
         side, row = cell.get("side"), cell.get("row")
         if side not in {"fc", "conv"} or not (row == "total" or (type(row) is int and row > TOTAL)):
             raise self.wrong(

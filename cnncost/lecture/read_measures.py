@@ -50,7 +50,7 @@ class Measures(TomlFile):
         return kinds[present[0]](table, keys)
 
     def _model_figure(self, table: dict[str, Any], keys: Keys) -> claims.ModelFigure:
-        self.known(table, keys, _FIGURE_KEYS, "a measure of a model")
+        self.check_keys(table, keys, _FIGURE_KEYS, "a measure of a model")
         model = self._required_text(table, keys, "model", 'a MODEL such as "resnet50" or "net.py:Net"')
         quantity = self._required_text(table, keys, "quantity", f"one of {', '.join(QUANTITIES)}")
         if quantity not in QUANTITIES:
@@ -83,7 +83,7 @@ class Measures(TomlFile):
         return value
 
     def _several(self, table: dict[str, Any], keys: Keys, name: str, count: int | None = None) -> list[claims.Measure]:
-        self.known(table, keys, (name,), f"a {name}")
+        self.check_keys(table, keys, (name,), f"a {name}")
         expected = f"a list of {count or 'two or more'} measures"
         parts = self.typed(table[name], list, (*keys, name), expected)
         if (count or len(parts)) != len(parts) or len(parts) < 2:  # of one measure there is no sum
@@ -99,7 +99,7 @@ class Measures(TomlFile):
         return _PAIRS[name](one, other)
 
     def _scaled(self, table: dict[str, Any], keys: Keys) -> claims.Scaled:
-        self.known(table, keys, ("times", "of", "words", "unit"), "a multiple")
+        self.check_keys(table, keys, ("times", "of", "words", "unit"), "a multiple")
         expected = 'a factor, times = "1/2", and its measure, of = { … }'
         times = table["times"]
         try:
@@ -113,7 +113,7 @@ class Measures(TomlFile):
         return claims.Scaled(self.measure(table["of"], (*keys, "of")), factor, words, unit)
 
     def _formula(self, table: dict[str, Any], keys: Keys) -> claims.Formula:
-        self.known(table, keys, ("formula",), "a formula")
+        self.check_keys(table, keys, ("formula",), "a formula")
         text = self._required_text(table, keys, "formula", '"16·(5·5·6 + 1)"')
         try:
             evaluate(text)
@@ -122,7 +122,7 @@ class Measures(TomlFile):
         return claims.Formula(text)
 
     def _law(self, table: dict[str, Any], keys: Keys) -> claims.Law:
-        self.known(table, keys, ("law", "vary"), "a law")
+        self.check_keys(table, keys, ("law", "vary"), "a law")
         # keys is the path of TOML keys to this table: a law may only stand under `beside`
         if "beside" not in keys:
             raise self.wrong(
@@ -142,7 +142,7 @@ class Measures(TomlFile):
         return claims.Law(figure, vary)
 
     def _experiment(self, table: dict[str, Any], keys: Keys) -> claims.Experiment:
-        self.known(table, keys, ("experiment", "arguments"), "an experiment")
+        self.check_keys(table, keys, ("experiment", "arguments"), "an experiment")
         name = self._required_text(table, keys, "experiment", "an experiment's name")
         arguments = self.typed(table.get("arguments", []), list, (*keys, "arguments"), "a list of whole numbers")
         for each in arguments:
@@ -150,6 +150,6 @@ class Measures(TomlFile):
         return claims.Experiment(name, tuple(arguments))
 
     def _published(self, table: dict[str, Any], keys: Keys) -> claims.Published:
-        self.known(table, keys, ("published", "source"), "a published figure")
+        self.check_keys(table, keys, ("published", "source"), "a published figure")
         text = self._required_text(table, keys, "published", "a figure, as printed")
         return claims.Published(text, self._required_text(table, keys, "source", "where it is printed"))

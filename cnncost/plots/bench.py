@@ -28,12 +28,12 @@ def draw_errors(bench: Bench, path: str) -> None:
             ends, [0.7 * e for e in ends], [1.3 * e for e in ends], color="#444444", alpha=0.1, linewidth=0
         )
         for batch, colour in zip(dict.fromkeys(row.case.batch for row in rows), _colours(), strict=False):
-            of = [row for row in rows if row.case.batch == batch]
-            axes.scatter([row.seconds or 0.0 for row in of], [row.predicted_seconds or 0.0 for row in of], color=colour,
-                         s=28, alpha=0.75, linewidths=0, label=f"batch {batch}" if batch else "as given")  # fmt: skip
-        several = len({row.case._replace(batch=None) for row in rows}) > 1
-        for row in _apart(rows):
-            case = case_name(row, without_batch=True) if several else ""
+            dots = [(row.seconds or 0.0, row.predicted_seconds or 0.0) for row in rows if row.case.batch == batch]
+            axes.scatter([x for x, _ in dots], [y for _, y in dots], color=colour, s=28, alpha=0.75, linewidths=0,
+                         label=f"batch {batch}" if batch else "as given")  # fmt: skip
+        several_cases = len({row.case._replace(batch=None) for row in rows}) > 1
+        for row in _rows_to_label(rows):
+            case = case_name(row, without_batch=True) if several_cases else ""
             name, place = f"{row.name} {case}".rstrip(), (row.seconds or 0.0, row.predicted_seconds or 0.0)
             axes.annotate(name, place, fontsize=7, xytext=(5, -7), textcoords="offset points")
         for axis in (axes.xaxis, axes.yaxis):
@@ -44,14 +44,14 @@ def draw_errors(bench: Bench, path: str) -> None:
         axes.legend(loc="upper left")
 
 
-def _apart(rows: list[Joined]) -> list[Joined]:
+def _rows_to_label(rows: list[Joined]) -> list[Joined]:
     """Return the rows to label: the largest errors first, skipping rows close to one that is already labelled."""
-    named: list[Joined] = []
+    labelled: list[Joined] = []
     for row in sorted(rows, key=lambda row: -abs(row.error or 0.0)):
         x = row.seconds or 1.0
-        if all(abs(log(x / (other.seconds or 1.0))) > _NEAR for other in named):
-            named.append(row)
-    return named
+        if all(abs(log(x / (other.seconds or 1.0))) > _NEAR for other in labelled):
+            labelled.append(row)
+    return labelled
 
 
 def draw_batches(bench: Bench, path: str) -> None:
@@ -62,13 +62,12 @@ def draw_batches(bench: Bench, path: str) -> None:
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         for name, colour in zip(names, _colours(), strict=False):
-            of = sorted(
-                (row for row in rows if row.name == name and _first(row, rows)), key=lambda row: row.case.batch or 0
-            )
-            batches = [row.case.batch or 0 for row in of]
-            axes.plot(batches, [row.seconds or 0.0 for row in of], "o-", color=colour, label=name, markersize=5)
+            line = [row for row in rows if row.name == name and _is_on_line(row, rows)]
+            line.sort(key=lambda row: row.case.batch or 0)
+            batches = [row.case.batch or 0 for row in line]
+            axes.plot(batches, [row.seconds or 0.0 for row in line], "o-", color=colour, label=name, markersize=5)
             predicted = [
-                (b, row.predicted_seconds) for b, row in zip(batches, of, strict=True) if row.predicted_seconds
+                (b, row.predicted_seconds) for b, row in zip(batches, line, strict=True) if row.predicted_seconds
             ]
             axes.plot(
                 [b for b, _ in predicted], [p for _, p in predicted], "--", color=colour, alpha=0.7, linewidth=1.2
@@ -78,7 +77,7 @@ def draw_batches(bench: Bench, path: str) -> None:
         axes.yaxis.set_major_formatter(lambda value, _: units.si(value, "s"))
         axes.set_xlabel("batch size")
         axes.set_ylabel("time of a batch")
-        cases = {case_name(row, without_batch=True) or "float32" for row in rows if _first(row, rows)}
+        cases = {case_name(row, without_batch=True) or "float32" for row in rows if _is_on_line(row, rows)}
         axes.set_title(
             f"{bench.host.processor(bench.on)}, {' and '.join(sorted(cases))}; dashed: predicted",
             fontsize=10,
@@ -87,11 +86,11 @@ def draw_batches(bench: Bench, path: str) -> None:
         axes.legend(fontsize=8, ncols=2)
 
 
-def _first(row: Joined, rows: list[Joined]) -> bool:
-    """Return whether a row is on the network's line: of its first case that is not compiled, else its first case."""
-    kinds = dict.fromkeys(other.case._replace(batch=None) for other in rows if other.name == row.name)
-    plain = [kind for kind in kinds if not kind.compiled] or list(kinds)
-    return row.case._replace(batch=None) == plain[0]
+def _is_on_line(row: Joined, rows: list[Joined]) -> bool:
+    """Return whether a row is on its network's line: that of the first case that is not compiled, else the first."""
+    cases = dict.fromkeys(other.case._replace(batch=None) for other in rows if other.name == row.name)
+    candidates = [case for case in cases if not case.compiled] or list(cases)
+    return row.case._replace(batch=None) == candidates[0]
 
 
 def _colours() -> list[str]:

@@ -21,17 +21,20 @@ _COLORS = ("#440154", "#3b528b", "#21918c", "#35b779", "#8fb321", "#d98c00", "#c
 _GREY = "#666666"
 _BRANCH = "#9a9a9a"
 _FEW = 3
-"""At least this many boxes are needed to show how fields grow."""
+"""Minimum number of boxes that shows how fields grow."""
 
 
-def chosen(rows: Sequence[Growth]) -> list[Growth]:
-    """Return default layers to draw: for each jump the last one with a numeric field; with few jumps, evenly spaced."""
+def default_boxes(rows: Sequence[Growth]) -> list[Growth]:
+    """Return the layers whose boxes are drawn by default: the last one with a numeric field for each jump.
+
+    If there are few jumps, layers at even distances are drawn instead.
+    """
     grown = [row for row in rows if row.grew and _drawable(row)]
     last = {row.field.jump: row for row in grown}
     if len(last) >= _FEW:
         return list(last.values())[-len(_COLORS) :]
-    step = -(-len(grown) // len(_COLORS)) or 1
-    return grown[::-1][::step][::-1]
+    step = -(-len(grown) // len(_COLORS)) or 1  # rounded up
+    return grown[::-1][::step][::-1]  # from the end, so that the last layer is among them
 
 
 def _drawable(row: Growth) -> bool:
@@ -45,7 +48,7 @@ def draw(path: str, report: Report, rows: Sequence[Growth], boxes: Sequence[Grow
 
     Args:
         path: the file.
-        report: its model is named in the title.
+        report: the report of the model, which is named in the title.
         rows: all layers in order, for growth over depth.
         boxes: layers whose middle unit's field is drawn on the input (its last two spatial axes).
 
@@ -105,11 +108,11 @@ def _middle(row: Growth) -> tuple[tuple[float, float], tuple[float, float]]:
     """Return start and length of the middle unit's field along rows and columns."""
     field = row.field
     spans: list[tuple[float, float]] = []
-    own = len(row.units) == len(field.size)  # else the layer's units don't lie along the input's axes
+    along_input = len(row.units) == len(field.size)  # whether the layer's units lie along the input's axes
     for axis, (size, jump, start) in enumerate(zip(field.size, field.jump, field.start, strict=True)):
         if isinstance(size, Extent) or isinstance(jump, Extent) or isinstance(start, Extent):
             spans.append((0.0, float(field.input_size[axis])))
-        elif own:
+        elif along_input:
             spans.append((float(start + jump * (row.units[axis] // 2)), float(size)))
         else:
             spans.append(((field.input_size[axis] - size) / 2, float(size)))
@@ -119,48 +122,49 @@ def _middle(row: Growth) -> tuple[tuple[float, float], tuple[float, float]]:
 
 
 Points: TypeAlias = list[tuple[int, int]]
-"""Layers by their order, with a size each."""
+"""Layers by their index in order of execution, each with the size of its field."""
 
 
 def paths(points: Points) -> tuple[Points, list[Points]]:
-    """Return the layers on the longest path so far, and runs of others, whose fields are smaller than an earlier one's.
+    """Return the layers with the largest field so far, and the runs of consecutive other layers.
 
     In order of execution a shortcut follows the layers that it bypasses, so that one line through all would zigzag.
     """
     main: Points = []
     shorter: list[Points] = []
-    most, before = -1, False
+    largest, in_run = -1, False
     for place, size in points:
-        if size >= most:
+        if size >= largest:
             main.append((place, size))
-            most, before = size, False
-        elif before:
+            largest, in_run = size, False
+        elif in_run:
             shorter[-1].append((place, size))
         else:
             shorter.append([(place, size)])
-            before = True
+            in_run = True
     return main, shorter
 
 
 def _lines(axes: Axes, rows: Sequence[Growth]) -> None:
     """Draw one line per group of axes with equal sizes; dashes keep a line visible under those drawn over it."""
-    alike: dict[tuple[object, ...], list[int]] = {}
+    axes_by_sizes: dict[tuple[object, ...], list[int]] = {}
     for axis in range(len(rows[0].field.size)):
-        alike.setdefault(tuple(row.field.size[axis] for row in rows), []).append(axis)
+        axes_by_sizes.setdefault(tuple(row.field.size[axis] for row in rows), []).append(axis)
     dashes = ("-", (0, (5, 4)), (0, (1.5, 4)))
-    for number, (sizes, along_axes) in enumerate(alike.items()):
+    for number, (sizes, along_axes) in enumerate(axes_by_sizes.items()):
         name = f"ax{'i' if len(along_axes) == 1 else 'e'}s {', '.join(map(str, along_axes))}"
         points = [(i, size) for i, size in enumerate(sizes) if isinstance(size, int)]
         if not points:
             continue
         main, shorter = paths(points)
-        color = _COLORS[3 * number % 7]
+        color = _COLORS[3 * number % len(_COLORS)]  # neighbours in the palette are too similar
         axes.plot(
             *zip(*main, strict=True), ".", ls=dashes[number % 3], drawstyle="steps-mid", color=color,
-            label=name if len(alike) > 1 else "size", linewidth=1.6, ms=3, zorder=2 + number / 10,
+            label=name if len(axes_by_sizes) > 1 else "size", linewidth=1.6, ms=3, zorder=2 + number / 10,
         )  # fmt: skip
-        for nth, branch in enumerate(shorter):
-            label = "on a shorter path, as a shortcut" if nth == number == 0 else None
+        for branch_number, branch in enumerate(shorter):
+            # one entry in the legend stands for all branches
+            label = "on a shorter path, as a shortcut" if branch_number == number == 0 else None
             axes.plot(
                 *zip(*branch, strict=True), ".", ls="-", drawstyle="steps-mid", color=_BRANCH, label=label,
                 linewidth=1.2, ms=3, zorder=1.9,
@@ -175,18 +179,18 @@ def _growth(axes: Axes, rows: Sequence[Growth], boxes: Sequence[Growth]) -> None
     axes.set_xlabel("layer, in order of execution")
     axes.set_ylabel("input positions")
     _lines(axes, rows)
-    for place, end in enumerate(sorted(set(rows[0].field.input_size))):
-        axes.axhline(end, color=_GREY, linestyle="--", linewidth=1)
-        beside = (2 + 60 * place, 3)  # keeps the labels of similar sizes apart
-        axes.annotate(f"input {end}", (0, end), xytext=beside, textcoords="offset points", color=_GREY)
-    whole = [i for i, row in enumerate(rows) if any(str(n) == "global" for n in row.field.size)]
-    if whole:
-        axes.axvspan(whole[0] - 0.5, len(rows) - 0.5, color="#dddddd", alpha=0.6, linewidth=0, label="global")
+    for i, size in enumerate(sorted(set(rows[0].field.input_size))):
+        axes.axhline(size, color=_GREY, linestyle="--", linewidth=1)
+        offset = (2 + 60 * i, 3)  # so that labels of similar sizes don't overlap
+        axes.annotate(f"input {size}", (0, size), xytext=offset, textcoords="offset points", color=_GREY)
+    global_layers = [i for i, row in enumerate(rows) if any(str(n) == "global" for n in row.field.size)]
+    if global_layers:
+        axes.axvspan(global_layers[0] - 0.5, len(rows) - 0.5, color="#dddddd", alpha=0.6, linewidth=0, label="global")
     for row, color in zip(boxes, _COLORS, strict=False):
         inside = [i for i, each in enumerate(rows) if is_within(each.path, row.path)]
-        place, size = inside[-1] if inside else 0, row.field.size[0]
-        if isinstance(size, int):
-            axes.plot([place], [size], "o", color=color, markersize=6)
+        place, first_size = inside[-1] if inside else 0, row.field.size[0]
+        if isinstance(first_size, int):
+            axes.plot([place], [first_size], "o", color=color, markersize=6)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_ylim(bottom=0)
     axes.set_xlim(-0.5, max(len(rows) - 0.5, 0.5))

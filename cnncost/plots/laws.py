@@ -1,4 +1,4 @@
-"""Costs over sizes: a law as a curve along each variable, with the points that were analyzed."""
+"""Plot of costs over sizes: a law as a curve along each variable, with the points that were analyzed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cnncost.laws.law import Law
 
 _MOST = 400
-"""Maximum number of points of a curve."""
+"""Maximum number of steps of a curve."""
 _TIMES = 4
 """A curve ends at this multiple of the model's own size, unless the law ends before."""
 
@@ -45,16 +45,16 @@ def _draw(axes: object, law: Law, index: int) -> None:
     from matplotlib.axes import Axes
     from matplotlib.ticker import FuncFormatter
 
-    assert isinstance(axes, Axes)
+    assert isinstance(axes, Axes)  # typed as object, as matplotlib is imported only here
     as_text = units.data if "peak" in law.quantity or law.quantity in {"bytes", "activations"} else units.compact
-    span, own = law.domain[index], law.base[index]
-    last = min(span.high, max(_TIMES * own, span.low + 8 * span.step))
+    span, own_size = law.domain[index], law.base[index]
+    last = min(span.high, max(_TIMES * own_size, span.low + 8 * span.step))  # of a coarse lattice, at least 8 steps
     count = (last - span.low) // span.step
     sizes = [span.low + span.step * (k * count // min(count, _MOST)) for k in range(min(count, _MOST) + 1)]
-    axes.plot(sizes, [law.at(_replaced_size(law.base, index, size)) for size in sizes], color=COLORS[0], linewidth=1.2)
+    axes.plot(sizes, [law.at(_with_size(law.base, index, size)) for size in sizes], color=COLORS[0], linewidth=1.2)
     measured = sorted(
         (point[index], value) for point, value in law.samples.items()
-        if point[index] <= last and _replaced_size(point, index, own) == law.base
+        if point[index] <= last and _with_size(point, index, own_size) == law.base
     )  # fmt: skip
     axes.plot([x for x, _ in measured], [y for _, y in measured], "o", color=COLORS[1], markersize=3.5)
     others = [f"{s} = {n}" for i, (s, n) in enumerate(zip(law.symbols, law.base, strict=True)) if i != index]
@@ -64,5 +64,5 @@ def _draw(axes: object, law: Law, index: int) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: as_text(round(value))))
 
 
-def _replaced_size(point: Sequence[int], index: int, size: int) -> tuple[int, ...]:
+def _with_size(point: Sequence[int], index: int, size: int) -> tuple[int, ...]:
     return (*point[:index], size, *point[index + 1 :])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import copysign
 from typing import TYPE_CHECKING, Any
 
 from cnncost.plots.picture import DPI
@@ -55,6 +56,7 @@ _NARROW = 3.0
 """An axis whose ends have a larger ratio than this has a tick at 1, 2 or 5 times a power of ten."""
 _WITHIN = (1.0, 2.0, 5.0)
 _FINE = tuple(n / 10 for n in range(10, 100, 2))
+"""Multiples of powers of ten that have a tick, on a wider and on a narrow axis."""
 
 
 def name_points(
@@ -85,11 +87,12 @@ def name_points(
         label = axes.annotate(
             name, point, xytext=(0, 0), textcoords="offset points", fontsize=8, ha="center", va="center"
         )
-        half, away = label.get_window_extent().width / _PIXELS / 2 + 8, (radii or {}).get(name, 0.0)
+        half_width, radius = label.get_window_extent().width / _PIXELS / 2 + 8, (radii or {}).get(name, 0.0)
         spot = tuple(axes.transData.transform(point))
         for dx, dy in _AROUND:
-            side = (dx > 0) - (dx < 0)
-            label.set_position((dx * half + side * away * (not dy), dy + ((dy > 0) - (dy < 0)) * away))
+            # outside of the dot: to its side if the label is at its height, else above or below it
+            beside = copysign(radius, dx) if dx and not dy else 0.0
+            label.set_position((dx * half_width + beside, dy + (copysign(radius, dy) if dy else 0.0)))
             box = label.get_window_extent()
             line = _leader(spot, box) if abs(dy) > _NEAR else []
             within = inside.x0 < box.x0 and box.x1 < inside.x1 and inside.y0 < box.y0 and box.y1 < inside.y1
@@ -116,9 +119,11 @@ def _leader(spot: tuple[float, float], box: BboxBase) -> list[tuple[float, float
 
 
 _PARTS = 12
+"""Number of points by which a line to a label is checked for overlaps."""
 _PIXELS = DPI / 72
 """Pixels per typographic point."""
 _NEAR = 11
+"""Vertical offset, in points, up to which a label needs no line to its dot."""
 _AROUND = [(0, dy) for dy in (9, -9)] + [(dx, 0) for dx in (1, -1)] + [
     (dx, sign * dy) for dy in (18, 27, 36, 45, 58, 72, 90, 110) for dx in (0, 1, -1, 2, -2) for sign in (1, -1)
 ]  # fmt: skip

@@ -38,9 +38,9 @@ def draw_pareto(rows: Sequence[Compared], path: str | Path) -> None:
         axes.margins(0.14)
         readable_axis(axes.xaxis, "parameters")
         readable_axis(axes.yaxis, "MACs")
-        what = "peak memory of inference" if all(row.peak is not None for row in rows) else "bytes of the weights"
+        memory = "peak memory of inference" if all(row.peak is not None for row in rows) else "bytes of the weights"
         names = _models_by_label(rows)
-        axes.set_title(f"area: {what}, the largest {units.data(most)}; orange: Pareto front", fontsize=9, loc="left")
+        axes.set_title(f"area: {memory}, the largest {units.data(most)}; orange: Pareto front", fontsize=9, loc="left")
         name_points(axes, names, radii={name: _radius(areas[point]) for name, point in names.items()})
 
 
@@ -55,7 +55,8 @@ def draw_quality(rows: Sequence[Compared], quality: Quality, path: str | Path) -
         most = max(row.params for row, _ in points) or 1
         areas: dict[tuple[float, float], float] = {}
         front = sorted((_for_log_axis(row.macs), value) for row, value in points if row.front)
-        axes.plot(*zip(*front, strict=True), color=COLORS[1], linewidth=1, alpha=0.6) if front else None
+        if front:
+            axes.plot(*zip(*front, strict=True), color=COLORS[1], linewidth=1, alpha=0.6)
         for row, value in points:
             color = COLORS[1] if row.front else "#999999"
             area = areas[_for_log_axis(row.macs), value] = max(12, _LARGEST * row.params / most)
@@ -77,23 +78,23 @@ def _radius(area: float) -> float:
 
 
 def _by_label(points: Sequence[tuple[str, tuple[float, float]]]) -> dict[str, tuple[float, float]]:
-    """Points by label; models at the same point share a label."""
-    at: dict[tuple[float, float], list[str]] = {}
+    """Return the points by label; models at the same point share a label."""
+    names_at: dict[tuple[float, float], list[str]] = {}
     for name, point in points:
-        at.setdefault(point, []).append(name)
-    return {", ".join(dict.fromkeys(names)): point for point, names in at.items()}
+        names_at.setdefault(point, []).append(name)
+    return {", ".join(dict.fromkeys(names)): point for point, names in names_at.items()}
 
 
 def _models_by_label(rows: Sequence[Compared]) -> dict[str, tuple[float, float]]:
-    """Points by label; models at the same point share a label."""
-    at: dict[tuple[float, float], list[str]] = {}
+    """Return the points of parameters and MACs by label; models at the same point share a label."""
+    names_at: dict[tuple[float, float], list[str]] = {}
     for row in rows:
-        at.setdefault((_for_log_axis(row.params), _for_log_axis(row.macs)), []).append(row.name)
-    found: dict[str, tuple[float, float]] = {}
-    for point, names in at.items():
+        names_at.setdefault((_for_log_axis(row.params), _for_log_axis(row.macs)), []).append(row.name)
+    points: dict[str, tuple[float, float]] = {}
+    for point, names in names_at.items():
         label = ", ".join(dict.fromkeys(names))
-        found[label if label not in found else f"{label} "] = point
-    return found
+        points[label if label not in points else f"{label} "] = point  # a space keeps equal labels of two points apart
+    return points
 
 
 def _for_log_axis(number: int) -> int:

@@ -67,7 +67,7 @@ def picture(
 
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(size[0] * columns, size[1]), layout="constrained")
-        FigureCanvasAgg(figure)
+        FigureCanvasAgg(figure)  # attaches itself to the figure, so that the extents of texts can be measured
         if title:
             figure.suptitle(title)
         yield list(figure.subplots(1, columns, squeeze=False)[0])

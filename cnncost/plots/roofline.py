@@ -27,26 +27,26 @@ def draw(prediction: Prediction, path: str) -> None:
         OutputError: an unknown file ending, or a path that can't be written.
         MissingPackageError: matplotlib is not installed.
     """
-    found = prediction.roofline
+    times = prediction.roofline
     dots = [row for row in rows(prediction) if row.predicted.flops and row.predicted.intensity]
     with picture(path, size=(8.0, 5.0)) as (axes,):
         axes.set_xscale("log")
         axes.set_yscale("log")
         labels, lines = _ceilings(axes, prediction, dots)
-        _dots(axes, dots, found.total.seconds)
+        _dots(axes, dots, times.total.seconds)
         axes.set_xlabel("arithmetic intensity, FLOP/B")
         axes.set_ylabel("predicted FLOP/s")
         axes.yaxis.set_major_formatter(lambda value, _: units.si(value, ""))
         axes.set_title(
-            f"{prediction.report.model}, {heading.inputs(prediction.report)}\n{found.device.title}, "
-            f"{units.duration(found.total.seconds)}; a dot's area is its share of the time",
+            f"{prediction.report.model}, {heading.inputs(prediction.report)}\n{times.device.title}, "
+            f"{units.duration(times.total.seconds)}; a dot's area is its share of the time",
             fontsize=10, loc="left",
         )  # fmt: skip
         places = [(p.intensity or 0.0, p.flops / p.seconds) for p in (row.predicted for row in dots)]
         legend = axes.get_legend()
         texts = labels if legend is None else [*labels, legend]
         names = _labels(dots)
-        areas = dict(zip(places, _areas([row.predicted for row in dots], found.total.seconds), strict=True))
+        areas = dict(zip(places, _areas([row.predicted for row in dots], times.total.seconds), strict=True))
         radii = {name: sqrt(areas[place] / pi) - 3 for name, place in names.items()}
         name_points(axes, names, [*places, *lines], radii, texts)
 
@@ -57,11 +57,12 @@ def _ceilings(
     """Draw the compute ceiling of the dtype with the most FLOPs, and a bandwidth slope per memory level.
 
     Returns:
-        The labels beside the lines, and points along the lines, which other labels must not cover.
+        The labels next to the lines, and points along the lines, which other labels must not cover.
     """
-    found, device = prediction.roofline, prediction.roofline.device
-    formats = [time for time in found.nodes if time is not None and time.flops and time.dtype]
-    dtype = found.dtype or (max(formats, key=lambda time: time.flops).dtype if formats else next(iter(device.flops)))
+    times, device = prediction.roofline, prediction.roofline.device
+    with_dtype = [time for time in times.nodes if time is not None and time.flops and time.dtype]
+    most_used = max(with_dtype, key=lambda time: time.flops).dtype if with_dtype else next(iter(device.flops))
+    dtype = times.dtype or most_used
     peak = device.peak(dtype)
     intensities = [row.predicted.intensity or 1.0 for row in dots] or [1.0]
     low, high = min(intensities) / 3, max([*intensities, 2 * peak / (device.bandwidth or peak)]) * 3
@@ -98,6 +99,7 @@ def _between(low: float, high: float) -> list[float]:
 
 
 def _areas(dots: list[Predicted], seconds: float) -> list[float]:
+    """Return the dots' areas in square points, by their share of all seconds; the smallest are still visible."""
     return [12 + 1500 * p.seconds / seconds for p in dots]
 
 
@@ -112,7 +114,7 @@ def _dots(axes: Axes, dots: list[Row], seconds: float) -> None:
             )  # fmt: skip
     if dots:
         legend = axes.legend(loc="lower right")
-        for handle in legend.legend_handles:
+        for handle in legend.legend_handles:  # equal sizes, not those of the largest dots
             if handle is not None and hasattr(handle, "set_sizes"):
                 handle.set_sizes([40])
 
@@ -122,6 +124,7 @@ def _labels(dots: list[Row]) -> dict[str, tuple[float, float]]:
     places: dict[tuple[int, int], list[Row]] = {}
     for row in dots:
         p = row.predicted
+        # dots share a label within an eighth of a decade
         place = round(8 * log10(p.intensity or 1.0)), round(8 * log10(p.flops / p.seconds))
         places.setdefault(place, []).append(row)
     slowest_groups = sorted(places.values(), key=lambda group: -sum(row.predicted.seconds for row in group))[:_LABELS]

@@ -17,13 +17,13 @@ from cnncost.sweeps.figures import FIGURES
 _NAMED = 30
 """Maximum number of points of a front that are labelled."""
 _ALL = 12
-"""Up to this number of points, those off the front are labelled, too."""
+"""Maximum number of points with which those off the front are labelled, too."""
 _MORE = frozenset("accuracy acc top1 top5 map miou auc f1 score bleu throughput".split())
-"""Words in a column's name that say that more is better; of all other columns less is."""
+"""Words in the names of columns in which more is better; in all other columns less is."""
 
 
 def checked(requested: Sequence[str], numbers: Sequence[str]) -> list[str]:
-    """Check the names of columns to draw: at least two, of numbers; `+` or `-` before a name: more or less is better.
+    """Return the names of the columns to draw, after checking them; `+` or `-` before a name: more or less is better.
 
     Raises:
         InputError: fewer than two, or a name that is not a column of numbers.
@@ -51,7 +51,9 @@ def better(name: str) -> int:
 
 
 def front(points: Sequence[tuple[float, float]], signs: tuple[int, int]) -> list[int]:
-    """Return the indices of the points on the Pareto front, by the first coordinate; with all equal points.
+    """Return the indices of the points on the Pareto front, in the order of the first coordinate.
+
+    Of equal points, all are on the front or none is.
 
     Args:
         points: pairs.
@@ -67,7 +69,7 @@ def fronts(
     groups: dict[Any, list[int]] = {}
     for i, row in enumerate(rows):
         groups.setdefault(row.get("batch"), []).append(i)
-    return [[of[i] for i in front([points[i] for i in of], signs)] for of in groups.values()]
+    return [[indices[i] for i in front([points[i] for i in indices], signs)] for indices in groups.values()]
 
 
 def draw(names: Sequence[str], records: Sequence[dict[str, Any]], requested: Sequence[str], path: str) -> None:
@@ -77,20 +79,20 @@ def draw(names: Sequence[str], records: Sequence[dict[str, Any]], requested: Seq
         InputError: no row has all of them.
         OutputError, MissingPackageError: as `picture` does.
     """
-    plain = [name.lstrip("+-") for name in requested]
-    known = [row for row in records if all(isinstance(row[name], (int, float)) for name in plain)]
-    if not known:
-        raise InputError(f"{path}: no row has numbers in all of {', '.join(plain)}: there is nothing to draw")
-    if len(plain) == 2:
-        _scatter(known, plain, (better(requested[0]), better(requested[1])), _label(names, records), path)
+    columns = [name.lstrip("+-") for name in requested]
+    complete = [row for row in records if all(isinstance(row[name], (int, float)) for name in columns)]
+    if not complete:
+        raise InputError(f"{path}: no row has numbers in all of {', '.join(columns)}: there is nothing to draw")
+    if len(columns) == 2:
+        _scatter(complete, columns, (better(requested[0]), better(requested[1])), _label_columns(names, records), path)
     else:
-        _parallel(known, plain, path)
+        _parallel(complete, columns, path)
 
 
-def _label(names: Sequence[str], records: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the columns that tell rows apart: the model, and what varies."""
-    before = names[: names.index("input")]
-    return ["model", *(n for n in before[1:] if len({row[n] for row in records}) > 1)]
+def _label_columns(names: Sequence[str], records: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the columns that distinguish rows: the model, and the axes of the grid that vary."""
+    model_and_axes = names[: names.index("input")]
+    return ["model", *(n for n in model_and_axes[1:] if len({row[n] for row in records}) > 1)]
 
 
 def _scatter(
@@ -151,16 +153,17 @@ def _parallel(rows: Sequence[dict[str, Any]], names: Sequence[str], path: str) -
         scaled = [_unit([float(row[name]) for row in rows]) for name in names]
         for i, row in enumerate(rows):
             color = COLORS[models.index(row["model"]) % len(COLORS)]
+            # only a model's first line is in the legend, which is shown if the colours are unique
             first = row["model"] not in {each["model"] for each in rows[:i]} if len(models) <= len(COLORS) else False
             axes.plot(range(len(names)), [each[i] for each in scaled], color=color, linewidth=1, alpha=0.6,
                       label=row["model"] if first else None)  # fmt: skip
         axes.set_xticks(range(len(names)), [_heading(name) for name in names])
         axes.set_yticks([])
-        for at, name in enumerate(names):
+        for x, name in enumerate(names):
             values = [row[name] for row in rows]
-            axes.axvline(at, color="#444444", linewidth=0.8)
+            axes.axvline(x, color="#444444", linewidth=0.8)
             for value, height, side in ((min(values), -0.02, "top"), (max(values), 1.02, "bottom")):
-                axes.text(at, height, _number(name, value), fontsize=8, ha="center", va=side)
+                axes.text(x, height, _number(name, value), fontsize=8, ha="center", va=side)
         axes.set_ylim(-0.12, 1.12)
         if len(models) <= len(COLORS):
             axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)

@@ -23,10 +23,10 @@ def to_csv(document: Document) -> str:
     columns = table.shown_in(DATA)
     results = (row for row in table.rows if row.role == "row")
     cells = ([csv_cell(row.cell(i).value, column.kind) for i, column in columns] for row in results)
-    return written([column.name for _, column in columns], cells)
+    return csv_text([column.name for _, column in columns], cells)
 
 
-def written(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def csv_text(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return CSV text; lines end in a newline without carriage return on every system."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

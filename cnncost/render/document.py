@@ -17,13 +17,14 @@ Shown: TypeAlias = Literal["all", "people", "text", "markup", "data"]
 Role: TypeAlias = Literal["row", "rest", "total"]
 """What a row is: a result; the sum of results that are not listed; the total. CSV and JSON contain only results."""
 MARKUP, TEXT, DATA = (frozenset({"all", *more}) for more in (("people", "markup"), ("people", "text"), ("data",)))
+"""Groups of formats, each as the values of `Shown` whose parts it shows."""
 
 
 class Bar(NamedTuple):
-    """Bars beside the numbers of a column, the longest for the largest; in text, and in the trees of HTML.
+    """Bars next to the numbers of a column, the longest for the largest; in text, and in the trees of HTML.
 
     Attributes:
-        least, most: limits in characters of the longest bar, which fills the rest of the terminal's width.
+        least, most: minimum and maximum length of the longest bar, in characters; it takes the width that is left.
         short: a shorter heading of the column, for bars that are too narrow for its usual one.
     """
 
@@ -47,7 +48,7 @@ class Column(NamedTuple):
         style: style of its cells in a terminal.
         meaning: a sentence that explains the column.
         once: whether text leaves out a value that equals the one in the row above.
-        bar: bars to draw beside its numbers.
+        bar: bars to draw next to its numbers.
     """
 
     name: str
@@ -89,7 +90,7 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row: a value or Cell for each column; in a tree its level, from 0; for text a remark to show below it."""
+    """A row: a value or Cell for each column. `level` is that in a tree, from 0; `below` a remark below it in text."""
 
     cells: tuple[Any, ...]
     role: Role = "row"
@@ -112,7 +113,7 @@ STRONG = frozenset({"biggest", "front", "strong", "over"})
 """Styles that formats with markup set in bold; the others are colours of a terminal."""
 
 
-class Narrower(NamedTuple):
+class Narrowing(NamedTuple):
     """A step that narrows a table: columns to drop, short counts, minimum widths by column, spaces between columns."""
 
     drop: tuple[str, ...] = ()
@@ -121,7 +122,7 @@ class Narrower(NamedTuple):
     gap: int | None = None
 
 
-COMPACT = Narrower(compact=True)
+COMPACT = Narrowing(compact=True)
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ class Table:
         rows: the rows, with a value for each column.
         name: key in JSON; empty: JSON has the numbers among the facts instead.
         caption: a line above the table.
-        narrower: steps that fit the table into a terminal, taken one after the other until it fits.
+        narrowing: steps that fit the table into a terminal, taken one after the other until it fits.
         optional: columns that text shows only if there is room, most important first.
         shown: which formats show it.
         apart: whether text has an empty line above it.
@@ -147,7 +148,7 @@ class Table:
     rows: tuple[Row, ...]
     name: str = ""
     caption: str = ""
-    narrower: tuple[Narrower, ...] = ()
+    narrowing: tuple[Narrowing, ...] = ()
     optional: tuple[str, ...] = ()
     shown: Shown = "all"
     apart: bool = True
@@ -156,11 +157,11 @@ class Table:
     def __post_init__(self) -> None:
         for i, row in enumerate(self.rows):
             if len(row.cells) != len(self.columns):
-                raise ValueError(f"row {i} has {len(row.cells)} values, expected {len(self.columns)}, one a column")
+                raise ValueError(f"row {i} has {len(row.cells)} values, expected {len(self.columns)}, one per column")
         names = [column.name for column in self.columns]
         if len(set(names)) != len(names):
-            raise ValueError(f"columns {', '.join(names)}: a name stands twice")
-        for name in (*self.optional, *(each for step in self.narrower for each in (*step.drop, *dict(step.least)))):
+            raise ValueError(f"columns {', '.join(names)}: a name occurs twice")
+        for name in (*self.optional, *(each for step in self.narrowing for each in (*step.drop, *dict(step.least)))):
             if name not in names:
                 raise ValueError(f"no column {name!r}; there are {', '.join(names)}")
 
@@ -213,7 +214,7 @@ class Notes:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to say."""
+        """Whether there is no text."""
         return self.intro is None and not any(note.text for note in self.notes)
 
 
@@ -301,7 +302,7 @@ class Document:
         subtitle: a line below the title.
         topic: added to the title in markup, if the title alone does not say what is shown.
         headline: replaces the title in text; empty: no title, None: the title itself.
-        facts: plain data for JSON beside the tables.
+        facts: plain data that JSON has in addition to the tables.
         parts: tables, notes and headings, in order.
         level: level of the title in markdown.
         width, least: width of text in a file; minimum width in a terminal, even if that is narrower.

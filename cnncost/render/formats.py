@@ -28,7 +28,8 @@ class Format(NamedTuple):
         tree: whether it shows the module tree, so that `--depth` applies.
         whole: whether it shows modules, layers and ops at once, so that `--by` does not apply.
         meaning: description for `--help`.
-        written_as: name of the format that its files are in, whose endings they may have, where it has none of its own.
+        written_as: for a format without endings of its own, the name of the format in which its files are written, and
+            whose endings they may have; else empty.
     """
 
     name: str
@@ -96,11 +97,11 @@ class Formats:
             f"{path}: expected a name that ends in {self.usual_endings}, got {ending or 'no ending'}"
         )  # fmt: skip
 
-    def chosen(self, name: str | None, path: str | Path | None) -> str:
+    def choose(self, name: str | None, path: str | Path | None) -> str:
         """Return the name of the format to write: the requested one, else the one of the file's ending, else the first.
 
         Args:
-            name: what `--format` says; None if it was not given.
+            name: the value of `--format`; None if it was not given.
             path: the file; None for the terminal.
 
         Raises:

@@ -64,7 +64,7 @@ _UNPACK = r"""
 
 
 def notebook(document: Document) -> str:
-    """Return the document as HTML for a notebook: the static table, with the iframe before it if there is a program."""
+    """Return the document as HTML for a notebook: the static table, preceded by the iframe if there is page data."""
     frame = "" if document.page_data is None else _frame(document)
     plain = "\n".join([*title_lines(document, "h3"), *parts_lines(document.shown(MARKUP), flat=True)])
     body = f'{frame if len(frame) <= MOST else ""}<div class="cnncost">\n{plain}\n</div>'
@@ -74,7 +74,7 @@ def notebook(document: Document) -> str:
 def _frame(document: Document) -> str:
     """Return the iframe, with the page as its `srcdoc`."""
     above, below = around(document)
-    # "replaces": None means that the program shows everything below
+    # "replaces": None means that the JavaScript shows everything below
     shown = [] if (document.page_data or {}).get("replaces") is None else below
     below = [part for part in shown if not isinstance(part, (Table, Heading, Picture))]
     body = "\n".join([*title_lines(document, "h1"), *parts_lines(above), PLACE, *parts_lines(below)])

@@ -1,7 +1,7 @@
-"""A document as one self-contained HTML page, which works without scripts; some documents add a program.
+"""A document as one self-contained HTML page, which works without scripts; page data is drawn by JavaScript.
 
-It is written without a template engine: the page is a few tags around tables, and a template would move them out of
-sight of the type checker, for one more dependency.
+It is written without a template engine: the page is a few tags around tables, and a template would hide them from the
+type checker and be one more dependency.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _NAME_WIDTH, _TEXT_WIDTH = 44, 24
 
 
 def to_html(document: Document) -> str:
-    """Return one self-contained page: title and parts, and the program if the document has one."""
+    """Return one self-contained page: title and parts, and the JavaScript if the document has page data."""
     title = document.full_title or document.command
     if document.page_data is None:
         return page(title, _body(document, "h1"))
@@ -47,7 +47,7 @@ def to_html(document: Document) -> str:
 
 
 def around(document: Document) -> tuple[list[Part], list[Part]]:
-    """Return the parts above and below the place where the program draws.
+    """Return the parts above and below the place where the page's JavaScript draws.
 
     It draws in place of the first table and of the headings directly above it, which count as below.
     """
@@ -59,15 +59,15 @@ def around(document: Document) -> tuple[list[Part], list[Part]]:
 
 
 def _replaced(parts: Sequence[Part], headings: Sequence[str] | None) -> Iterator[list[str]]:
-    """Yield the lines of each part; parts that the program shows itself are wrapped, so that a script can hide them.
+    """Yield the lines of each part; parts that the JavaScript draws itself are wrapped, so that it can hide them.
 
     These are the tables whose first column has one of these headings (None: all parts), and the titles above them.
     """
-    shown_by_it = [headings is None or (isinstance(p, Table) and p.columns[0].heading in headings) for p in parts]
-    for part, itself, following in zip(parts, shown_by_it, [*shown_by_it, False][1:], strict=True):
+    is_drawn = [headings is None or (isinstance(p, Table) and p.columns[0].heading in headings) for p in parts]
+    for part, drawn, next_drawn in zip(parts, is_drawn, [*is_drawn, False][1:], strict=True):
         lines = list(_lines(part))
-        title = isinstance(part, Heading) and following
-        yield [f'<div class="{STATIC}">', *lines, "</div>"] if itself or title else lines
+        title = isinstance(part, Heading) and next_drawn
+        yield [f'<div class="{STATIC}">', *lines, "</div>"] if drawn or title else lines
 
 
 def fragment(document: Document) -> str:
@@ -142,7 +142,7 @@ def table_lines(table: Table) -> Iterator[str]:
 
 
 def _row(row: Row, columns: Sequence[tuple[int, Column]]) -> str:
-    cells = [_cell(column, row.cell(i), not number, row.level) for number, (i, column) in enumerate(columns)]
+    cells = [_cell(column, row.cell(i), n == 0, row.level) for n, (i, column) in enumerate(columns)]
     big = attribute("class", "big" if row.strong and row.role != "total" else "")
     return f"<tr{big}>{''.join(cells)}</tr>"
 
@@ -171,8 +171,8 @@ def tree_lines(table: Table) -> Iterator[str]:
              for _, c in columns]  # fmt: skip
     yield f'<div class="row head">{"".join(heads)}</div>'
     bars = [i for i, c in columns if c.bar]
-    parts = (Fraction(row.cell(i).value or 0) for row in table.rows if row.role == "row" for i in bars)
-    longest = max(parts, default=Fraction(0))
+    lengths = (Fraction(row.cell(i).value or 0) for row in table.rows if row.role == "row" for i in bars)
+    longest = max(lengths, default=Fraction(0))
     levels = [row.level if row.level is not None else 0 for row in table.rows]
     for row, level, after in zip(table.rows, levels, [*levels[1:], 0], strict=True):
         cells = "".join(_tree_cell(c, row, row.cell(i), longest) for i, c in columns)
@@ -204,12 +204,12 @@ def _tree_cell(column: Column, row: Row, cell: Cell, longest: Fraction) -> str:
     zero = "" if total or not (missing(cell.value) or not cell.value) else " zero"
     if column.kind == "name":
         tail = f'<span class="note">{escaped(cell.tail)}</span>' if cell.tail else ""
-        about = "" if total else f' style="--level: {row.level}" title="{escaped(cell.title)}"'
-        return f'<span class="name"{about}>{escaped(cell.value)}{tail}</span>'
+        attributes = "" if total else f' style="--level: {row.level}" title="{escaped(cell.title)}"'
+        return f'<span class="name"{attributes}>{escaped(cell.value)}{tail}</span>'
     text = column.text(cell) + cell.tail
     if column.bar:
-        part = 1000 * (cell.value or 0) // longest if longest and not total else 0
-        bar = f'<span class="bar" style="--part: {part / 10:g}%"></span>' if part else ""
+        per_mille = 1000 * (cell.value or 0) // longest if longest and not total else 0
+        bar = f'<span class="bar" style="--part: {per_mille / 10:g}%"></span>' if per_mille else ""
         return f'<span class="share">{tag("span", text, f"n{zero}")}{bar}</span>'
     return tag("span", text, f"n{zero}" if column.right else "" if total else "class")
 

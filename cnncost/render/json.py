@@ -21,7 +21,7 @@ SCHEMA = 3
 
 def to_json(document: Document) -> str:
     """Return one JSON object: facts, then each table as a list of objects."""
-    return written(to_dict(document))
+    return json_text(to_dict(document))
 
 
 def to_dict(document: Document) -> dict[str, Any]:
@@ -39,19 +39,19 @@ def _identity(value: Any) -> Any:
     return value
 
 
-def written(data: Mapping[str, Any], made_plain: Callable[[Any], Any] = _identity) -> str:
+def json_text(data: Mapping[str, Any], to_plain: Callable[[Any], Any] = _identity) -> str:
     """Return an object as JSON with a line for each key, and for each object of a list.
 
-    `made_plain` makes a value or list item plain as it is written, so that never all rows are copied at once.
+    `to_plain` converts each value or list item just before it is written, so that rows are never all copied at once.
     """
-    lines = [f"  {json.dumps(key)}: {_lines(value, made_plain)}" for key, value in data.items()]
+    lines = [f"  {json.dumps(key)}: {_lines(value, to_plain)}" for key, value in data.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def _lines(value: Any, made_plain: Callable[[Any], Any]) -> str:
-    if isinstance(value, list) and value and isinstance(made_plain(value[0]), dict):
-        return "[\n    " + ",\n    ".join([line(made_plain(row)) for row in value]) + "\n  ]"
-    return line(made_plain(value))
+def _lines(value: Any, to_plain: Callable[[Any], Any]) -> str:
+    if isinstance(value, list) and value and isinstance(to_plain(value[0]), dict):
+        return "[\n    " + ",\n    ".join([line(to_plain(row)) for row in value]) + "\n  ]"
+    return line(to_plain(value))
 
 
 def line(value: Any) -> str:

@@ -18,17 +18,19 @@ _SIGNS = str.maketrans({
     "⌈": r"$\lceil$", "⌉": r"$\rceil$", "⌊": r"$\lfloor$", "⌋": r"$\rfloor$",
     "◆": r"$\diamond$", "✓": r"$\checkmark$", "✅": r"$\checkmark$", "✗": r"$\times$", "❌": r"$\times$", "❔": "?",
 })  # fmt: skip
+"""LaTeX for characters that it would interpret, or that its fonts lack."""
 _PACKAGES = {
     "amsmath": r"\begin{align*}", "amssymb": r"\checkmark", "array": r"\arraybackslash", "booktabs": r"\toprule",
     "longtable": r"\begin{longtable}", "pdflscape": r"\begin{landscape}",
 }  # fmt: skip
-"""Packages, each with a command that shows that the text needs it."""
+"""Packages, each with a command by which to recognize that the text needs it."""
 _BREAKS = re.compile(r"(?<=, )|(?= [+-] )")
+"""Places at which a formula may be broken, if they are outside of braces and brackets."""
 _OPEN, _CLOSE = re.compile(r"(?<!\\){|\\left\b"), re.compile(r"(?<!\\)}|\\right\b")
 _INVISIBLE = re.compile(r"\\[a-z]+|[\\{}^ ]")
 """Parts of a formula that print nothing."""
 _GLYPHS = 42
-"""Printed characters of a formula that fit a line."""
+"""Number of printed characters of a formula that fit on a line."""
 _LEVELS = ("section", "subsection", "subsubsection", "paragraph")
 
 
@@ -70,7 +72,7 @@ def _lines(part: Part) -> Iterator[str]:
 def _equations(part: Equations) -> Iterator[str]:
     """Yield an `align*` with a line for each name; equations without LaTeX are left out."""
     lines = [
-        rf"  \text{{{escaped(name)}}} &= {_broken(each.latex)}"
+        rf"  \text{{{escaped(name)}}} &= {_in_lines(each.latex)}"
         for each in part.equations if each.latex for name in each.names
     ]  # fmt: skip
     if lines:
@@ -79,7 +81,7 @@ def _equations(part: Equations) -> Iterator[str]:
         yield r"\end{align*}"
 
 
-def _broken(formula: str) -> str:
+def _in_lines(formula: str) -> str:
     """Break a long formula into lines, after a comma or before + and − outside of braces and brackets."""
     lines, depth = [""], 0
     for piece in _BREAKS.split(formula):

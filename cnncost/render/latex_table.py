@@ -39,7 +39,7 @@ def table_lines(table: Table, escaped: Escape) -> Iterator[str]:
     columns = table.shown_in(MARKUP)
     texts = [[layout.printable(c.text(cell := row.cell(i)) + cell.tail) for i, c in columns] for row in table.rows]
     bold_rows = [row.strong for row in table.rows]
-    fields = [_field(column, [row[at] for row in texts], bold_rows) for at, (_, column) in enumerate(columns)]
+    fields = [_field(column, [row[n] for row in texts], bold_rows) for n, (_, column) in enumerate(columns)]
     fit = _fit(fields)
     wraps = [width < field.width for field, width in zip(fields, fit.widths, strict=True)]
     lines = sum(max((-(-_digits(t) // max(w, 1)) for t, w in zip(row, fit.widths, strict=True)), default=1)
@@ -54,10 +54,10 @@ def table_lines(table: Table, escaped: Escape) -> Iterator[str]:
     yield r"  \toprule"
     yield _line(escaped(column.heading) for _, column in columns)
     yield r"  \midrule" + (r"\endhead" if name == "longtable" else "")
-    for i, (row, given) in enumerate(zip(table.rows, texts, strict=True)):
+    for i, (row, row_texts) in enumerate(zip(table.rows, texts, strict=True)):
         if row.role == "total" and i and table.rows[i - 1].role != "total":
             yield r"  \midrule"
-        cells = zip(columns, given, strict=True)
+        cells = zip(columns, row_texts, strict=True)
         yield _line(_cell(escaped(text), column, row, row.cell(k).strong) for (k, column), text in cells)
     yield r"  \bottomrule"
     yield rf"\end{{{name}}}}}"
@@ -89,14 +89,14 @@ def _fit(fields: Sequence[TableColumn]) -> _Fit:
     Without wrapped text, type is not smaller than footnotesize. Tiny type is for landscape pages; a table that is
     too wide for all sizes gets it as well.
     """
-    whole = sum(field.width for field in fields) + layout.GAP * (len(fields) - 1)
-    plain = [field.width for field in fields]
+    full_widths = [field.width for field in fields]
+    total = sum(full_widths) + layout.GAP * (len(fields) - 1)
     for landscape, line in ((False, _LINE), (True, _LANDSCAPE)):
         rooms = {size: line * 10 // points for size, points in _SIZES.items()}
-        for size in [*rooms][:3]:
-            if whole <= rooms[size]:
-                return _Fit(size, landscape, plain)
-        for size in [*rooms][1:] if landscape else [*rooms][1:-1]:
+        for size in [*rooms][:3]:  # to footnotesize
+            if total <= rooms[size]:
+                return _Fit(size, landscape, full_widths)
+        for size in [*rooms][1:] if landscape else [*rooms][1:-1]:  # from small, upright not to tiny
             if layout.needed(fields) <= rooms[size]:
                 return _Fit(size, landscape, layout.widths(fields, rooms[size]))
     return _Fit([*_SIZES][-1], True, layout.widths(fields, layout.needed(fields)))

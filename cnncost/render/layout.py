@@ -48,7 +48,7 @@ class Cell(NamedTuple):
 class TableColumn:
     """A column of cells, `gap` spaces after the previous column.
 
-    `least` is the minimum width when shortening cells, or, with `wrap`, when putting them into lines; None: neither.
+    `least` is the minimum width to which cells are shortened or, with `wrap`, wrapped; None: they keep their width.
     """
 
     heading: str
@@ -60,7 +60,7 @@ class TableColumn:
 
     @cached_property
     def width(self) -> int:
-        """Width of the widest cell; cached, as fitting a table asks for it in each of its steps."""
+        """Width of the widest cell; cached, as fitting a table needs it in each of its steps."""
         return max(text_width(self.heading), *(cell.width for cell in self.cells))
 
     @property
@@ -95,9 +95,9 @@ def table(
     column_widths = widths(columns, width)
     heading = _lines([Cell(column.heading, "heading") for column in columns], columns, column_widths)
     rule = [("─" * (sum(column_widths) + _gaps(columns)), "rule")]
-    lines, before = [*heading, rule], set(rules)
+    lines, rows_below_rules = [*heading, rule], set(rules)
     for row in range(max(len(column.cells) for column in columns)):
-        if row and row in before:
+        if row and row in rows_below_rules:
             lines.append(rule)
         lines += _lines([column.cells[row] for column in columns], columns, column_widths)
         lines += below.get(row, ()) if below else ()
@@ -105,21 +105,21 @@ def table(
 
 
 def widths(columns: Sequence[TableColumn], width: int) -> list[int]:
-    """Return each column's width: its minimum, and an equal share of the rest for those that were shortened."""
+    """Return each column's width: its minimum, and an equal share of the spare width for those that are shortened."""
     sizes = [column.needed for column in columns]
-    left = width - needed(columns)
-    while left > 0:
-        short = [i for i, column in enumerate(columns) if sizes[i] < column.width][:left]
-        if not short:
+    spare = width - needed(columns)
+    while spare > 0:
+        shortened = [i for i, column in enumerate(columns) if sizes[i] < column.width][:spare]
+        if not shortened:
             break
-        for i in short:
+        for i in shortened:
             sizes[i] += 1
-        left -= len(short)
+        spare -= len(shortened)
     return sizes
 
 
 def _lines(cells: Sequence[Cell], columns: Sequence[TableColumn], widths: Sequence[int]) -> list[Line]:
-    """Return the line of a row; several if a text is wrapped."""
+    """Return the lines of a row: one, or several if a text is wrapped."""
     if not any(column.wrap for column in columns):
         return [_line(cells, columns, widths)]
     texts = [

@@ -10,7 +10,7 @@ from cnncost.render.layout import printable
 from cnncost.render.values import SAFE, show
 
 _SPECIAL = re.compile(r"([\\`*{}\[\]<>#|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
-"""Characters that markdown would interpret; it leaves an underscore within a word alone."""
+"""Characters that markdown would interpret; an underscore within a word is not one of them."""
 
 
 def to_markdown(document: parts.Document) -> str:
@@ -45,16 +45,16 @@ def _notes(part: parts.Notes) -> str:
     items = part.unconditional
     if not part.listed:
         return " ".join(_strong(_sentence(note), note.style == "warning") for note in items)
-    return "\n".join(f"- {_strong(_said(note), note.style == 'warning' and part.intro is None)}" for note in items)
+    return "\n".join(f"- {_strong(_note_text(note), note.style == 'warning' and part.intro is None)}" for note in items)
 
 
-def _said(note: parts.Note) -> str:
+def _note_text(note: parts.Note) -> str:
     first, rest = note.text[: note.strong], note.text[note.strong :]
     return _strong(escaped(first), True) + escaped(rest) + (code(note.code) if note.code else "")
 
 
 def _sentence(note: parts.Note) -> str:
-    return _said(note) + ("" if note.text.endswith((".", ":")) else ".")
+    return _note_text(note) + ("" if note.text.endswith((".", ":")) else ".")
 
 
 def table_lines(table: parts.Table) -> Iterator[str]:

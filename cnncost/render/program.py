@@ -45,7 +45,7 @@ def policy(*scripts: str) -> str:
 
 
 def in_script(data: Mapping[str, Any]) -> str:
-    """Return data as JSON that is safe within a script element: it can contain no `</script>`."""
+    """Return data as JSON that is safe within a script element: it can't contain `</script>`."""
     plain = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return plain.replace("<", "\\u003c")
 

@@ -28,7 +28,7 @@ def to_speedscope(timeline: Timeline) -> str:
 
 
 def _profile(track: Track, frames: dict[str, int]) -> dict[str, Any]:
-    """Return a profile of open and close events; `frames` (index by name) gets the names that are new."""
+    """Return a profile of open and close events; new names are added to `frames`, which has each name's index."""
     events: list[dict[str, Any]] = []
     opened: list[Span] = []
 

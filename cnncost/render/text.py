@@ -1,7 +1,8 @@
 """A document as lines of styled text that fit a width: a terminal, a pipe and a file get the same lines.
 
 Tables are laid out by `layout.py` instead of rich: a path is shortened in its middle, whereas rich would cut its end,
-which says most; each table says which columns to drop first; and rich, slow to import, is only needed for colours.
+the most specific part; each table states which columns to drop first; and rich, slow to import, is needed for colours
+only.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ STYLES = {
 }  # fmt: skip
 """Rich's style for each style of a document; styles that are not listed have no colour."""
 _SIGNS = "─├│└×…≥█▏"
+"""Characters of tables that some encodings lack."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
+"""Characters of a curve, by height."""
 _BELOW = "    "
 """Indent of a remark below a row."""
 _NAME = (12, 36)
@@ -56,7 +59,7 @@ def to_lines(document: parts.Document, width: int, escape: Escape = layout.print
 
 
 def to_text(document: parts.Document, width: int, *, color: bool = False, encoding: str = "utf-8") -> str:
-    """Return the document as text; with ANSI escape codes if `color`, in ASCII if the encoding lacks our signs."""
+    """Return the document as text; with ANSI escape codes if `color`, in ASCII if the encoding lacks a character."""
     lines = to_lines(document, width)
     if not encodable("".join(map(layout.plain, lines)), encoding):
         lines = [[(layout.to_ascii(text), style) for text, style in line]
@@ -143,12 +146,12 @@ class _Fitting:
         self.table, self.width, self.escape = table, width, escape
         self._cells: dict[tuple[int, bool], list[layout.Cell]] = {}
         self._columns: dict[tuple[int, bool, int | None, int], TableColumn] = {}
-        self.narrower = self._narrowed()
+        self.narrowing = self._narrow()
 
     @property
     def shown(self) -> set[str]:
         """Names of the columns that are shown."""
-        return {column.name for _, column in self._remaining(self.narrower)}
+        return {column.name for _, column in self._remaining(self.narrowing)}
 
     def lines(self) -> list[Line]:
         """Return the lines of the table."""
@@ -158,49 +161,51 @@ class _Fitting:
             i: list(_note_lines(parts.Note(row.below, "note"), self.width, self.escape, _BELOW, _BELOW))
             for i, row in enumerate(rows) if row.below
         }  # fmt: skip
-        return layout.table(self._fields(self.narrower, self.width), self.width, rules, below)
+        return layout.table(self._fields(self.narrowing, self.width), self.width, rules, below)
 
-    def _narrowed(self) -> parts.Narrower:
+    def _narrow(self) -> parts.Narrowing:
         """Return the first step that fits (else the last), with those optional columns that then still fit."""
-        narrower = parts.Narrower(self.table.optional)
-        for step in self.table.narrower:
-            if self._fits(narrower):
+        narrowing = parts.Narrowing(self.table.optional)
+        for step in self.table.narrowing:
+            if self._fits(narrowing):
                 break
-            narrower = step._replace(drop=(*narrower.drop, *step.drop), compact=narrower.compact or step.compact)
+            narrowing = step._replace(drop=(*narrowing.drop, *step.drop), compact=narrowing.compact or step.compact)
         for name in self.table.optional:
-            more = narrower._replace(drop=tuple([each for each in narrower.drop if each != name]))
-            narrower = more if self._fits(more) else narrower
-        return narrower
+            with_column = narrowing._replace(drop=tuple([each for each in narrowing.drop if each != name]))
+            narrowing = with_column if self._fits(with_column) else narrowing
+        return narrowing
 
-    def _remaining(self, narrower: parts.Narrower) -> list[tuple[int, parts.Column]]:
-        return [(i, column) for i, column in self.table.shown_in(parts.TEXT) if column.name not in narrower.drop]
+    def _remaining(self, narrowing: parts.Narrowing) -> list[tuple[int, parts.Column]]:
+        return [(i, column) for i, column in self.table.shown_in(parts.TEXT) if column.name not in narrowing.drop]
 
-    def _fits(self, narrower: parts.Narrower) -> bool:
-        return layout.needed(self._fields(narrower, 0)) <= self.width
+    def _fits(self, narrowing: parts.Narrowing) -> bool:
+        return layout.needed(self._fields(narrowing, 0)) <= self.width
 
-    def _fields(self, narrower: parts.Narrower, room: int) -> list[TableColumn]:
+    def _fields(self, narrowing: parts.Narrowing, room: int) -> list[TableColumn]:
         """Return the columns for layout; bars fill the rest of `room`, or have minimum width if `room` is 0."""
-        columns, least = self._remaining(narrower), dict(narrower.least)
-        fields = [self._field(i, narrower) for i, _ in columns]
-        for at, (index, column) in enumerate(columns):
+        columns, least = self._remaining(narrowing), dict(narrowing.least)
+        fields = [self._field(i, narrowing) for i, _ in columns]
+        for position, (index, column) in enumerate(columns):
             if column.bar is not None:
-                left = room - sum(field.width + field.gap for field in fields) + fields[0].gap - 1 if room else 0
-                size = max(least.get(column.name, column.bar.least), min(left, column.bar.most))
-                numbers, bars = _with_bars(self.table, index, fields[at], size)
-                fields[at : at + 1] = [numbers, bars if room else replace(bars, cells=[layout.Cell(" " * size)])]
+                # the first column has no gap before it, the bars have one space
+                used = sum(field.width + field.gap for field in fields) - fields[0].gap + 1
+                size = max(least.get(column.name, column.bar.least), min(room - used if room else 0, column.bar.most))
+                numbers, bars = _with_bars(self.table, index, fields[position], size)
+                bars = bars if room else replace(bars, cells=[layout.Cell(" " * size)])
+                fields[position : position + 1] = [numbers, bars]
                 break
         return fields
 
-    def _field(self, index: int, narrower: parts.Narrower) -> TableColumn:
+    def _field(self, index: int, narrowing: parts.Narrowing) -> TableColumn:
         column = self.table.columns[index]
-        least = None if column.bar or column.kind == "bar" else dict(narrower.least).get(column.name, column.least)
+        least = None if column.bar or column.kind == "bar" else dict(narrowing.least).get(column.name, column.least)
         if column.kind == "name":
             least = max(_NAME[0], min(_NAME[1], 3 * self.width // 10))
-        gap = column.gap if narrower.gap is None else min(column.gap, narrower.gap)
-        key = index, narrower.compact, least, gap
+        gap = column.gap if narrowing.gap is None else min(column.gap, narrowing.gap)
+        key = index, narrowing.compact, least, gap
         if key not in self._columns:
             heading = column.heading.partition(" ")[0] if column.bar else column.heading
-            cells = self._texts(index, narrower.compact)
+            cells = self._texts(index, narrowing.compact)
             self._columns[key] = TableColumn(heading, cells, column.right, least, gap, column.wrap)
         return self._columns[key]
 
@@ -239,16 +244,16 @@ def _leads(levels: Sequence[int | None]) -> list[str]:
 
 
 def _with_bars(table: parts.Table, index: int, numbers: TableColumn, size: int) -> tuple[TableColumn, TableColumn]:
-    """Return a column's numbers and its bars of at most `size` cells; totals have no bar. They share the heading."""
+    """Return a column's numbers and its bars of at most `size` cells; totals have no bar.
+
+    The first word of the heading is above the numbers, the others are above the bars.
+    """
     column = table.columns[index]
-    cells = [row.cell(index) for row in table.rows]
-    parts = [
-        Fraction(cell.value or 0 if row.role == "row" else 0) for row, cell in zip(table.rows, cells, strict=True)
-    ]  # fmt: skip
-    largest = max(parts, default=Fraction(0)) or Fraction(1)
+    lengths = [Fraction((row.cell(index).value or 0) if row.role == "row" else 0) for row in table.rows]
+    longest = max(lengths, default=Fraction(0)) or Fraction(1)
     bars = [
-        layout.Cell(layout.bar(*(part / largest).as_integer_ratio(), size), row.style or "bar")
-        for row, part in zip(table.rows, parts, strict=True)
+        layout.Cell(layout.bar(*(length / longest).as_integer_ratio(), size), row.style or "bar")
+        for row, length in zip(table.rows, lengths, strict=True)
     ]  # fmt: skip
     first, _, rest = column.heading.partition(" ")
     if size < len(rest):
@@ -269,19 +274,19 @@ def _cell(column: parts.Column, row: parts.Row, index: int, compact: bool, escap
 def _curve(curve: parts.Curve, width: int) -> list[str]:
     """Return the curve as a line of block characters, each the maximum of an interval, and the marks' names below it.
 
-    If the names don't fit columns_shown, a further line lists them.
+    If a name does not fit there, a further line lists all names.
     """
-    line = curve.values
-    if not line:
+    values = curve.values
+    if not values:
         return []
-    count = min(width, curve.most, len(line))
-    bounds = [i * len(line) // count for i in range(count + 1)]
-    highest = [max(line[a:b]) for a, b in pairwise(bounds)]
+    count = min(width, curve.most, len(values))
+    bounds = [i * len(values) // count for i in range(count + 1)]
+    highest = [max(values[a:b]) for a, b in pairwise(bounds)]
     top = max(highest)
     bars = "".join(_BLOCKS[min(7, value * 8 // max(top, 1))] for value in highest)
     if not curve.marks:
         return [bars]
-    starts = {name: min(first * count // len(line), count - 1) for name, first in curve.marks.items()}
+    starts = {name: min(first * count // len(values), count - 1) for name, first in curve.marks.items()}
     ends = [start - 1 for start in [*starts.values()][1:]] + [count]
     marks, all_fit = "", True
     for (name, start), end in zip(starts.items(), ends, strict=True):

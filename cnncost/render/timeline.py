@@ -14,8 +14,8 @@ class Span(NamedTuple):
 
     Attributes:
         name: full name, the same for all calls of a module and all runs of an op.
-        short: name that suffices within the span around it.
-        sort: what the span is.
+        short: shorter name, which is unambiguous within the enclosing span.
+        sort: kind of the span.
         level: nesting level, from 0; a span lies within the nearest earlier span whose level is one less.
         start, end: in the track's unit.
         facts: further data for the viewer's details, as plain data.
@@ -42,7 +42,7 @@ class Track(NamedTuple):
 
 
 class Counter(NamedTuple):
-    """Curves over the first track: each curve in `values`, by name, has the value `values[name][i]` from `at[i]` on."""
+    """Curves over the first track: the curve `name` has the value `values[name][i]` from the time `at[i]` on."""
 
     name: str
     at: tuple[float, ...]

@@ -2,8 +2,8 @@
 
 Ref: Trace Event Format, https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU. Times are
 microseconds. Perfetto keeps whole nanoseconds and drops slices that overlap without being nested: so both ends of a
-slice are rounded to nanoseconds, which keeps them nested; the exact seconds are among its `args`. No
-`displayTimeUnit`: some versions of Perfetto took it for the unit of the times.
+slice are rounded to nanoseconds, which keeps them nested; the exact seconds are among its `args`. There is no
+`displayTimeUnit`, as some versions of Perfetto took it for the unit of the times.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _THREAD = {"pid": 1, "tid": 1}
 def to_trace(timeline: Timeline) -> str:
     """Return the first track, whose unit is seconds, and the counters as JSON with an event on each line."""
     track = timeline.tracks[0]
-    counted = (event for counter in timeline.counters for event in _counter(counter))
-    events = [*_names(timeline, track), *map(_slice, _shown(track)), *counted]
+    counter_events = (event for counter in timeline.counters for event in _counter(counter))
+    events = [*_names(timeline, track), *map(_slice, _shown(track)), *counter_events]
     facts = plain(timeline.facts)
     lines = ",\n".join(map(line, events))
     return f'{{"traceEvents": [\n{lines}\n],\n"otherData": {line(facts)}}}\n'
@@ -53,12 +53,12 @@ def _slice(span: Span) -> dict[str, Any]:
 def _counter(counter: Counter) -> Iterator[dict[str, Any]]:
     """Yield a counter event ("C") for each time at which a value changes."""
     parts = list(counter.values)
-    before: tuple[int, ...] | None = None
+    last: tuple[int, ...] | None = None
     for at, numbers in zip(counter.at, zip(*counter.values.values(), strict=True), strict=True):
-        if numbers != before:
+        if numbers != last:
             args = dict(zip(parts, numbers, strict=True))
             yield {"name": counter.name, "ph": "C", "ts": _nanoseconds(at) / 1000, **_THREAD, "args": args}
-        before = numbers
+        last = numbers
 
 
 def _nanoseconds(seconds: float) -> int:

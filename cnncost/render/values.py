@@ -1,4 +1,4 @@
-"""Formats values by their kind, for people, in CSV and in JSON. No renderer formats a value otherwise.
+"""Formats values by their kind, for people, in CSV and in JSON. Renderers format values only through this module.
 
 Missing values are None: people see the column's `empty`, CSV an empty cell, JSON null. NaN is a missing value.
 """
@@ -16,8 +16,8 @@ Kind: TypeAlias = Literal[
     "bytes", "capacity", "watts", "seconds", "duration", "rate", "ratio", "share", "part", "percent", "error",
     "headroom", "growth", "figure", "along", "texts", "bar",
 ]  # fmt: skip
-"""What the values of a column are: see `_FORMATTERS`. A `name` is what its row is about; a `figure` is a number
-already formatted, in columns whose rows have different units.
+"""The kind of a column's values, which selects their format in `_FORMATTERS`. A `name` identifies its row; a `figure`
+is a number that is formatted already, in columns whose rows have different units.
 """
 
 
@@ -28,14 +28,14 @@ class Tensor(NamedTuple):
     dtype: str
 
 
-def tensors(given: Iterable[tuple[tuple[int, ...], str]]) -> tuple[Tensor, ...]:
+def tensors(pairs: Iterable[tuple[tuple[int, ...], str]]) -> tuple[Tensor, ...]:
     """Return (shape, dtype) pairs as values of a cell or fact."""
-    return tuple(Tensor(*each) for each in given)
+    return tuple(Tensor(*pair) for pair in pairs)
 
 
-def worded(given: Iterable[tuple[tuple[int, ...], str]]) -> str:
-    """Return (shape, dtype) pairs in words: `1×3×224×224 float32, 1×128 int64`."""
-    return ", ".join(f"{units.shape(shape)} {dtype}" for shape, dtype in given)
+def tensors_text(pairs: Iterable[tuple[tuple[int, ...], str]]) -> str:
+    """Return (shape, dtype) pairs as text: `1×3×224×224 float32, 1×128 int64`."""
+    return ", ".join(f"{units.shape(shape)} {dtype}" for shape, dtype in pairs)
 
 
 def along(values: Any) -> str:

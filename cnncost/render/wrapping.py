@@ -7,6 +7,7 @@ import textwrap
 
 _UNIT = r"(?:[kMGTPE]?(?:FLOP/s|FLOPs|FLOP|MACs|params|B/s|B|W|J)|[KMGTP]iB|[kMGTPE%]|[mµn]?s)"
 _QUANTITY = re.compile(rf"(?<=\d) (?={_UNIT}(?:[\s,;:)]|$))|(?<=[≤≥=<>]) (?=\d)")
+"""The space between a number and its unit, or between a sign and its number."""
 _PHRASE = re.compile(r"(?<=[,;]) ")
 _SHORT = 40
 """Longest phrase, in characters, that is not broken."""

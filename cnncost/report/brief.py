@@ -22,13 +22,14 @@ class Rows(tuple[_Row, ...]):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        """`<62 layers: conv1, bn1, relu, ..., fc>`."""
+        """Return, for example, `<62 layers: conv1, bn1, relu, ..., fc>`."""
         names = [_name(row) for row in self[:_FIRST]]
         if len(self) > _FIRST:
             names += [*(["..."] if len(self) > _FIRST + 1 else []), _name(self[-1])]
-        return f"<{self._counted()}{': ' if names else ''}{', '.join(names)}>"
+        return f"<{self._row_count()}{': ' if names else ''}{', '.join(names)}>"
 
-    def _counted(self) -> str:
+    def _row_count(self) -> str:
+        """Return the number of rows with their noun: `62 layers`."""
         noun = _NOUNS.get(type(self[0]).__name__, "row") if self else "row"
         return units.counted(len(self), noun)
 
@@ -37,7 +38,7 @@ class Rows(tuple[_Row, ...]):
         columns = [name for name in names if any(_is_shown(getattr(row, name)) for row in self)]
         rows = [[_marked(row, name) for name in columns] for row in self[:_MAX_ROWS]]
         left = len(self) - len(rows)
-        return table(self._counted(), columns, rows, f"and {units.counted(left, 'more row')}" if left else "")
+        return table(self._row_count(), columns, rows, f"and {units.counted(left, 'more row')}" if left else "")
 
 
 def counts(row: Any) -> str:
@@ -48,9 +49,9 @@ def counts(row: Any) -> str:
 
 
 def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], after: str = "") -> str:
-    """Return a small HTML table; columns that contain a number are right-aligned."""
+    """Return a small HTML table, followed by the note `after`; columns that contain a number are right-aligned."""
     from cnncost.render.document import Column, Document, Table, notes  # not needed for a terminal
-    from cnncost.render.document import rows as plain
+    from cnncost.render.document import rows as table_rows
     from cnncost.render.html import fragment
 
     texts = list(rows)
@@ -58,7 +59,7 @@ def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], after
         Column(str(i), head, "figure" if any(_is_number(row[i]) for row in texts) else "text")
         for i, head in enumerate(heads)
     )
-    parts = (Table(columns, plain(texts)), notes(after, listed=False))
+    parts = (Table(columns, table_rows(texts)), notes(after, listed=False))
     return fragment(Document("report", title, parts=parts))
 
 
@@ -96,16 +97,17 @@ def _marked(row: Any, name: str) -> str:
     kind: Any = type(row)
     text, about = _text(getattr(row, name)), statistics(kind).get(name)
     partial = getattr(row, "unknown", False) or getattr(row, "lower_bound", False)
+    # a training step has flags of its own, as its backward may run ops without a rule
     if name in {"training_macs", "training_flops", "training_macs_unmasked"}:
         partial = row.training_lower_bound
     elif about is None or not about.bounded:
         return text
     elif not getattr(row, "known", True):
         return "?"
-    masked = {"macs_unmasked": "mask_unknown", "training_macs_unmasked": "training_mask_unknown"}.get(name, "")
-    return {(False, False): "", (True, False): "≥", (False, True): "≤", (True, True): "~"}[
-        bool(partial), bool(masked) and getattr(row, masked)
-    ] + text
+    flag = {"macs_unmasked": "mask_unknown", "training_macs_unmasked": "training_mask_unknown"}.get(name)
+    mask_unknown = flag is not None and getattr(row, flag)
+    marks = {(False, False): "", (True, False): "≥", (False, True): "≤", (True, True): "~"}
+    return marks[bool(partial), mask_unknown] + text
 
 
 def _text(value: Any) -> str:

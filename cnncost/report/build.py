@@ -77,7 +77,7 @@ def build(
 def _communication(
     graph: Graph, compute: Compute, training: Graph | None, phases: Mapping[Phase, Compute]
 ) -> tuple[Exchange, ...]:
-    """Return what a rank sends in inference and in a training step; empty for a model that is not split."""
+    """Return the communication of a rank in inference and in a training step; empty for a model that is not split."""
     # looking for collectives by kind first spares most models the pass
     exchanges: tuple[Exchange, ...] = ()
     if any(kind == KIND for _, kind in compute.by_op):
@@ -92,12 +92,12 @@ def _unregistered(graph: Graph) -> tuple[str, ...]:
 
     The front end puts the class of an unregistered module in its path, as `<Linear>`.
     """
-    strays = {i for i, scope in enumerate(graph.scopes) if any(part[:1] == "<" for part in scope.path.split("."))}
-    if not strays:
+    unregistered = {i for i, scope in enumerate(graph.scopes) if any(part[:1] == "<" for part in scope.path.split("."))}
+    if not unregistered:
         return ()
     scope_of: dict[int, int] = {}
     for node in graph.nodes:
-        if graph.calls[node.call].scope in strays:
+        if graph.calls[node.call].scope in unregistered:
             scope_of.update(
                 (v, graph.calls[node.call].scope) for v in node.inputs if graph.values[v].role == "constant"
             )
@@ -106,18 +106,18 @@ def _unregistered(graph: Graph) -> tuple[str, ...]:
         return ()
     numbers = units.counted(sum(prod(graph.values[v].shape) for v in weights), "weight")
     first, *others = dict.fromkeys(graph.scopes[scope_of[v]].path for v in weights)
-    who = f"{first} and {units.counted(len(others), 'other module')}" if others else first
+    modules = f"{first} and {units.counted(len(others), 'other module')}" if others else first
     note = (
-        f"{numbers} of {who} are not parameters of the model, which does not register the module: keep it in an "
+        f"{numbers} of {modules} are not parameters of the model, which does not register the module: keep it in an "
         "attribute or in an nn.ModuleList, or an optimizer won't train it"
     )
     return (note,)
 
 
 def _notes_of_step(graph: Graph, training: Graph | None) -> tuple[str, ...]:
-    """Return the training step's notes, and one on data that its figures depend on but forward's don't.
+    """Return the training step's notes, followed by one if its figures depend on data and forward's do not.
 
-    For example, in train mode layers may be dropped at random.
+    For example, layers may be dropped at random in train mode only.
     """
     if training is None:
         return ()
@@ -166,19 +166,19 @@ def _summed(optional: OptionalStatistics) -> dict[str, Any]:
 
 
 def _layers(graph: Graph, parameters: Parameters, compute: Compute, optional: OptionalStatistics) -> tuple[Layer, ...]:
-    """Return rows for calls that ran ops, are leaves, or own parameters; then rows for uncalled modules."""
+    """Return rows for calls that ran ops and calls of leaves or modules with parameters; then uncalled modules."""
     scopes = graph.scopes
     parents = {call.parent for call in graph.calls}
-    # modules whose sizes depend on a real run's data; calls that forward's failure cut short
+    # calls whose sizes depend on a real run's data; the call in which forward failed, and all that it cut short
     by_data = {graph.nodes[i].call for i in graph.real.nodes} if graph.real is not None else frozenset()
     failed, cut = (graph.failed.call, {*graph.failed.calls}) if graph.failed is not None else (None, frozenset[int]())
     rows: list[Layer] = []
     for index, (scope, _, nth, _, outputs) in enumerate(graph.calls):
         sums = compute.by_call.get(index)
         owned = parameters.by_scope.get(scope, _OWNS_NOTHING) if nth == 0 else _OWNS_NOTHING
-        more: dict[str, Any] = {name: by_call.get(index, 0) for name, by_call in optional.items()}
+        own_statistics: dict[str, Any] = {name: by_call.get(index, 0) for name, by_call in optional.items()}
         if sums is None:
-            if index in parents and not any((*owned, *more.values())) and index != failed:
+            if index in parents and not any((*owned, *own_statistics.values())) and index != failed:
                 continue
             sums = _NO_OPS
         _, macs, flops, read, written = sums
@@ -191,7 +191,7 @@ def _layers(graph: Graph, parameters: Parameters, compute: Compute, optional: Op
                 params=params, trainable_params=trainable, buffers=buffers,
                 macs=macs, flops=flops, bytes_read=read, bytes_written=written,
                 status="failed" if index == failed else "data" if index in by_data else "called",
-                unknown=index in compute.unknown_calls or index in cut, **more,
+                unknown=index in compute.unknown_calls or index in cut, **own_statistics,
             )
         )  # fmt: skip
     return (*rows, *_uncalled(graph, parameters))
@@ -202,7 +202,7 @@ def _shapes_of(graph: Graph, outputs: tuple[int, ...]) -> tuple[Shape, ...]:
 
 
 def _container_shapes(graph: Graph, layers: tuple[Layer, ...]) -> dict[str, tuple[Shape, ...]]:
-    """Return, by module path, the output shapes of the last call if `layers` has no row for it; not for the model."""
+    """Return the output shapes of modules whose last call has no row in `layers`, by path; the model is left out."""
     rows = {(layer.path, layer.call) for layer in layers}
     shapes = {}
     for scope, parent, nth, _, outputs in graph.calls:
@@ -218,19 +218,19 @@ def _uncalled(graph: Graph, parameters: Parameters) -> list[Layer]:
     A container whose children were called (a Sequential that is iterated over) is not a leaf, owns nothing, and
     gets no row.
     """
-    missing = [(i, scope) for i, scope in enumerate(graph.scopes) if not scope.calls]
-    if not missing:
+    uncalled = [(i, scope) for i, scope in enumerate(graph.scopes) if not scope.calls]
+    if not uncalled:
         return []
     read = {value for node in graph.nodes for value in node.inputs}
     parents = {scope.path.rpartition(".")[0] for scope in graph.scopes if scope.path}
     rows = []
-    for index, scope in missing:
+    for index, scope in uncalled:
         owned = parameters.by_scope.get(index, _OWNS_NOTHING)
         own_tensors = scope.parameters + scope.buffers
         if not own_tensors and scope.path in parents:
             continue
-        missed: Status = "unused" if graph.failed is None else "unreached"
-        status: Status = "used" if any(o.value in read for o in own_tensors) else missed
+        not_read: Status = "unused" if graph.failed is None else "unreached"
+        status: Status = "used" if any(o.value in read for o in own_tensors) else not_read
         rows.append(
             Layer(
                 path=scope.path, class_name=scope.class_name, status=status, **owned._asdict(),

@@ -16,7 +16,7 @@ from cnncost.render.document import Cell
 from cnncost.render.values import NUMBERS
 from cnncost.report.data import ReportData
 from cnncost.report.rows import Computed, Layer, Module, Op, Statistics, Totals
-from cnncost.report.schema import Look, groups, has, origins, statistics, stored, uncounted
+from cnncost.report.schema import Look, absent_columns, groups, has, origins, statistics, stored
 
 By: TypeAlias = Literal["module", "layer", "op"]
 Row: TypeAlias = "Layer | Module | Op | Totals"
@@ -83,7 +83,9 @@ class Column(NamedTuple):
         if self.loose and (lower or upper):
             return Cell(None, UNKNOWN) if value is None else Cell(value, NEITHER)
         mark = MARKS[lower, upper]
-        return Cell(value, mark + units.NOTHING if self.look in {"ratio", "share"} and value is None else mark)
+        if value is None and self.look in {"ratio", "share"}:
+            mark += units.NOTHING  # the divisor is 0
+        return Cell(value, mark)
 
 
 MARKS = {(False, False): "", (True, False): AT_LEAST, (False, True): AT_MOST, (True, True): NEITHER}
@@ -97,14 +99,14 @@ def is_lower_bound(row: Row) -> bool:
     return row.lower_bound if isinstance(row, Totals) else row.unknown
 
 
-def _declared(kind: type, *groups: str) -> tuple[Column, ...]:
-    """Return the columns of the statistics that a row class declares in these groups."""
+def _declared(row_class: type, *groups: str) -> tuple[Column, ...]:
+    """Return the columns of the statistics that a row class declares in these groups; `""`: those always shown."""
     return tuple([
         Column(
-            name, about.heading, about.meaning, about.look, "", about.sums == "sum" or bool(about.after), about.bounded,
-            about.masked, about.group, about.loose,
+            name, about.heading, about.meaning, about.look, summed=about.sums == "sum" or bool(about.after),
+            bounded=about.bounded, masked=about.masked, group=about.group, loose=about.loose,
         )
-        for name, about in statistics(kind).items()
+        for name, about in statistics(row_class).items()
         if about.group in groups
     ])  # fmt: skip
 
@@ -120,9 +122,9 @@ _BEFORE_OUTPUT = (*_declared(Statistics, "kernel", "stride"), _INPUT)
 """Optional columns that stand before the output's shape."""
 _COMPUTED = tuple([c for c in _declared(Statistics, "") if stored(Statistics, c.name) in statistics(Computed)])
 """Columns of the costs (`Computed`), and columns derived from them: the last columns before the status."""
-_HELD = tuple([column for column in _declared(Statistics, "") if column not in _COMPUTED])
+_NOT_COMPUTED = tuple([column for column in _declared(Statistics, "") if column not in _COMPUTED])
 """The other columns that are always shown, such as parameters."""
-ALWAYS = (*_HELD, *_COMPUTED)
+ALWAYS = (*_NOT_COMPUTED, *_COMPUTED)
 """Numbers that every report has of its modules and of the whole model."""
 _STATUS = Column(
     "status", "status",
@@ -132,6 +134,7 @@ _STATUS = Column(
 )  # fmt: skip
 _UNKNOWN = Column("unknown", "unknown", "whether it ran an op without a rule: its numbers are lower bounds", "flag")
 _LAST = _declared(Statistics, *groups(Statistics).keys() - {column.group for column in _BEFORE_OUTPUT})
+"""The other optional columns, which stand before the status."""
 FURTHER = (*_BEFORE_OUTPUT, *_LAST)
 """Optional columns, shown if the report has them."""
 
@@ -139,13 +142,13 @@ LAYER: tuple[Column, ...] = (
     _PATH, _CLASS,
     Column("kind", "kind", "kind of the op that weighs most", "text"),
     Column("call", "call", "which call of the module this is, from 1", "count"),
-    _CALLS, _SHAPE, *_HELD, *_COMPUTED, _STATUS, _UNKNOWN,
+    _CALLS, _SHAPE, *_NOT_COMPUTED, *_COMPUTED, _STATUS, _UNKNOWN,
 )  # fmt: skip
 """One row per module call, with the ops it ran itself."""
 MODULE: tuple[Column, ...] = (
     _PATH, _CLASS,
     Column("depth", "depth", "how many modules are above it", "count"),
-    _CALLS, _SHAPE, *_HELD, *_COMPUTED, _STATUS, _UNKNOWN,
+    _CALLS, _SHAPE, *_NOT_COMPUTED, *_COMPUTED, _STATUS, _UNKNOWN,
 )  # fmt: skip
 """One row per module, including its descendants."""
 OP: tuple[Column, ...] = (
@@ -158,14 +161,14 @@ OP: tuple[Column, ...] = (
 """One row per op, summed over all calls."""
 
 
-def united(command: str, columns: Mapping[str, T], own: Mapping[str, T]) -> dict[str, T]:
-    """Return what a command offers by name: columns of reports, and figures of its own.
+def with_own_figures(command: str, columns: Mapping[str, T], own: Mapping[str, T]) -> dict[str, T]:
+    """Merge the report's columns that a command offers with the command's own figures, by name.
 
     Raises:
-        TypeError: a column has the name of such a figure, which is another number.
+        TypeError: a column and one of these figures, another number, have the same name.
     """
-    if twice := columns.keys() & own.keys():
-        raise TypeError(f"{', '.join(sorted(twice))}: {command} has another figure of this name; rename the statistic")
+    if shared := columns.keys() & own.keys():
+        raise TypeError(f"{', '.join(sorted(shared))}: {command} has another figure of this name; rename the statistic")
     return {**columns, **own}
 
 
@@ -193,10 +196,10 @@ def _with_further(report: ReportData, columns: tuple[Column, ...]) -> tuple[Colu
         {"rf"} if report.fields else set()
     )
     requested_groups |= {*report.further}
-    for further, place in ((_BEFORE_OUTPUT, _SHAPE), (_LAST, _STATUS)):
-        at = columns.index(place)
-        columns = (*columns[:at], *[column for column in further if column.group in requested_groups], *columns[at:])
-    absent = uncounted(report.totals)
+    for optional, following in ((_BEFORE_OUTPUT, _SHAPE), (_LAST, _STATUS)):
+        i = columns.index(following)
+        columns = (*columns[:i], *[column for column in optional if column.group in requested_groups], *columns[i:])
+    absent = absent_columns(report.totals)
     return tuple([column for column in columns if column.name not in absent]) if absent else columns
 
 
@@ -216,7 +219,7 @@ def for_people(report: ReportData, by: By) -> tuple[Column, ...]:
 
 
 def without(columns: Iterable[Column], hidden: Iterable[str]) -> tuple[Column, ...]:
-    """Return the columns without these, and without what is derived from them."""
+    """Return the columns that are neither hidden nor derived from a hidden one."""
     names = frozenset(hidden)
     return tuple([column for column in columns if names.isdisjoint(origins(Statistics, column.name))])
 

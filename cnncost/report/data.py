@@ -16,7 +16,7 @@ from cnncost.report.memory import MemoryFigures, ReportMemory, memory_of
 from cnncost.report.naming import unknown_path, without_row
 from cnncost.report.placement import OnDevice
 from cnncost.report.rows import FurtherColumn, Layer, Module, Op, PhaseCost, Spans, Totals
-from cnncost.report.schema import statistics, uncounted
+from cnncost.report.schema import absent_columns, statistics
 from cnncost.report.tree import biggest, module_tree
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class ReportData:
     Attributes:
         model: name of the model, as passed by the caller, or its class.
         inputs: shapes and dtypes of the inputs, in order.
-        input_names: of keyword arguments, one for each input; empty if inputs are positional.
+        input_names: names of the keyword arguments, one for each input; empty if inputs are positional.
         batch: the first axis of the first input: all numbers are for this many examples.
         totals: the whole model.
         layers: one row per module call, in order; numeric columns add up to the totals.
@@ -51,12 +51,12 @@ class ReportData:
         graph, training: the recorded Graphs of forward and of a training step; None for a report read from a
             file.
         fields: receptive fields of each module's first call, by path; empty unless requested.
-        saved_memory: memory figures of a report read from a file; None if `graph` is there to compute them from.
+        saved_memory: memory figures of a report read from a file; None if they are computed from `graph`.
         run_on: description of the data source if real data was used; usually empty.
         reads: how often that run's forward read a value that depends on the inputs.
         notes: remarks on how the results were obtained, if any.
-        communication: what this rank of a split model sends and receives, in inference and in a training step.
-        devices: for a model on several devices, what each of them holds, computes and receives; else empty.
+        communication: the bytes that this rank of a split model sends and receives, in inference and in training.
+        devices: for a model on several devices, the figures of each; else empty.
         links: the copies between these devices, by run, phase and pair of devices.
         mac_dtypes: multiply-accumulates by operand dtype; `int8` MACs are not FLOPs.
         examples: number of examples if inputs are a list, else None.
@@ -77,7 +77,7 @@ class ReportData:
     tree: tuple[tuple[str, str, int], ...]
     param_dtypes: dict[str, int]
     phases: tuple[PhaseCost, ...] = ()
-    # with a default_factory, a field may be missing in a saved report, as it is in those of older versions
+    # a field with a default_factory may be missing in a saved report: older versions did not write it
     input_names: tuple[str, ...] = field(default_factory=tuple)
     container_shapes: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
     container_inputs: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
@@ -102,10 +102,10 @@ class ReportData:
     def __post_init__(self) -> None:
         for name in ("layers", "ops", "phases"):
             if type(rows := getattr(self, name)) is not Rows:
-                object.__setattr__(self, name, Rows(rows))
+                object.__setattr__(self, name, Rows(rows))  # as the dataclass is frozen
 
     def copy_for(self, model: str, graph: Graph | None) -> Self:
-        """Copy for an equal graph under another name; shares no mutable data."""
+        """Return a copy for an equal Graph under another model name; it shares no mutable data with this report."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         dicts: dict[str, Any] = {name: value.copy() for name, value in values.items() if isinstance(value, dict)}
         return replace(self, model=model, graph=graph, **dicts)
@@ -119,7 +119,7 @@ class ReportData:
 
     @property
     def depends_on(self) -> tuple[str, ...]:
-        """What the figures depend on besides input shapes, in words: a run's data, random draws. Usually empty."""
+        """Descriptions of what the figures depend on besides input shapes: a run's data, random draws; often empty."""
         origins = [f"run on {self.run_on}"] if self.run_on else []
         return (*origins, *(note for note in self.notes if note.startswith(OF_STEP)))
 
@@ -136,7 +136,7 @@ class ReportData:
     def biggest(self) -> Layer | None:
         """The module with most own MACs; ties go to most FLOPs, then to the first; None if no module has FLOPs.
 
-        The row of its first call, with MACs, FLOPs and bytes summed over all its calls, as in the module tree.
+        It is the row of the module's first call, with MACs, FLOPs and bytes summed over all its calls, as in the tree.
         """
         return biggest(self.layers)
 
@@ -173,7 +173,11 @@ class ReportData:
 
     @cached_property
     def receptive_fields(self) -> ReceptiveFields:
-        """The receptive fields of all module calls, computed on first access."""
+        """The receptive fields of all module calls, computed on first access.
+
+        Raises:
+            CnncostError: the report was read from a file.
+        """
         from cnncost.passes.receptive_field import receptive_fields  # not needed for a table
 
         if self.graph is None:
@@ -185,7 +189,8 @@ class ReportData:
 
     def log_dict(self, prefix: str = "complexity/") -> dict[str, int]:
         """The totals as a flat dict, for an experiment tracker: `wandb.log(report.log_dict())`."""
-        derived = {name for name, about in statistics(Totals).items() if about.after} - uncounted(self.totals)
+        # statistics with an `after` are properties, not fields
+        derived = {name for name, about in statistics(Totals).items() if about.after} - absent_columns(self.totals)
         names = [*[f.name for f in fields(self.totals)], *[name for name in statistics(Totals) if name in derived]]
         figures = {name: value for name in names if type(value := getattr(self.totals, name)) is int}
         figures["unknown_ops"] = sum(self.unknown.values())

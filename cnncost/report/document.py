@@ -9,7 +9,7 @@ from dataclasses import replace
 from cnncost.garbage import gc_disabled
 from cnncost.render import document as parts
 from cnncost.render import text
-from cnncost.render.document import Bar, Cell, Document, Heading, Narrower, Note, Notes, Row, Table, Tiles, notes
+from cnncost.render.document import Bar, Cell, Document, Heading, Narrowing, Note, Notes, Row, Table, Tiles, notes
 from cnncost.report import heading, placement_tables
 from cnncost.report.columns import AT_LEAST, By, Column, for_people, share_cell
 from cnncost.report.columns import table as view
@@ -30,7 +30,7 @@ def document(
 
     Args:
         report: the report.
-        by: the view: what a row of the table is.
+        by: the view: whether a row is a layer, a module or an op.
         depth: levels of the module tree; by default as many as fit.
         requested: order and number of the rows; None: all, in the model's order.
 
@@ -38,7 +38,7 @@ def document(
         CnncostError: no such `by`, or the view has no column to sort by as requested.
     """
     rows, legend = entries(report, by, depth, requested)
-    whole = "a module's row is the sum of the rows of the modules in it, and of what it runs itself"
+    sum_note = "a module's row is the sum of the rows of the modules in it, and of what it runs itself"
     *remarks, biggest = _remarks(report)
     return Document(
         "summarize",
@@ -48,7 +48,7 @@ def document(
             notes(heading.inputs(report), heading.CONVENTION, listed=False, shown="markup"),
             notes(heading.CONVENTION, style="note", shown="text", apart=False),
             table(report, by, rows, kept=sorted_by(report, by, requested)),
-            notes(*remarks, biggest, *legend, whole if by == "module" else "", shown="markup"),
+            notes(*remarks, biggest, *legend, sum_note if by == "module" else "", shown="markup"),
             Notes(
                 (*map(Note, remarks), Note(biggest, "biggest"), *(Note(line, "note") for line in legend)), shown="text"
             ),
@@ -61,13 +61,13 @@ def document(
     )  # fmt: skip
 
 
-def page(report: ReportData, depth: int | None = None, *, whole: bool = True, most: int | None = None) -> Document:
+def page(report: ReportData, depth: int | None = None, *, whole: bool = True, max_rows: int | None = None) -> Document:
     """Return the document of an HTML page: totals, the module tree and, if `whole`, the ops and the layers.
 
-    The tree is open down to `depth`. Tables have at most `most` rows, and a total; see `shortened`.
+    The tree is open down to `depth`. Tables have at most `max_rows` rows, and a total; see `shortened`.
     """
     totals, (rows, opened) = report.totals, page_entries(report, depth)
-    rows, cut = shortened(rows, most)
+    rows, cut = shortened(rows, max_rows)
     mark = AT_LEAST if totals.lower_bound else ""
     tiles = Tiles((
         ("parameters", "count", Cell(totals.params)), ("MACs", "count", Cell(totals.macs, mark)),
@@ -82,7 +82,7 @@ def page(report: ReportData, depth: int | None = None, *, whole: bool = True, mo
     ]  # fmt: skip
     views: tuple[tuple[By, str], ...] = (("op", "Ops"), ("layer", "Layers"))
     for by, title in views if whole else ():
-        rows, cut = shortened(entries(report, by, None).rows, most)
+        rows, cut = shortened(entries(report, by, None).rows, max_rows)
         shown += [Heading(title), replace(table(report, by, rows), caption=cut)]
     return Document(
         "summarize", heading.title(report), heading.inputs(report), topic="cost", parts=tuple(shown)
@@ -136,9 +136,13 @@ def table(
 ) -> Table:  # fmt: skip
     """Return the table for people, with each row's share of the model's MACs.
 
-    `opened`: for an HTML page, the level down to which the tree is shown open; the share is then next to the MACs. In
-    other tables it is the last column. `kept`: the column that rows are sorted by, which a narrow terminal shows as
-    long as it can.
+    Args:
+        report: the report.
+        by: the view: whether a row is a layer, a module or an op.
+        rows: the displayed rows.
+        opened: for an HTML page, the level down to which the tree is shown open. The share is next to the MACs in such
+            a table, and the last column in others, for which this is None.
+        kept: the column that rows are sorted by, which a narrow terminal shows as long as it can.
     """
     shown = for_people(report, by)
     columns = [
@@ -153,10 +157,10 @@ def table(
     steps = _steps(names, [column.name for column in shown if column.look == "text"], report.further, late, kept)
     table_rows = [_row(report, shown, entry) for entry in rows]
     if opened is None:
-        return Table(tuple(columns), tuple(table_rows), narrower=tuple(steps), shown="people")
+        return Table(tuple(columns), tuple(table_rows), narrowing=tuple(steps), shown="people")
     columns[1] = columns[1]._replace(shown="all")
-    after = names.index("macs") + 1
-    order = [*range(1, after), len(names) - 1, *range(after, len(names) - 1)]
+    share, after_macs = len(names) - 1, names.index("macs") + 1
+    order = [*range(1, after_macs), share, *range(after_macs, share)]  # without column 0, the path in full
     table_rows = [row._replace(cells=tuple([row.cells[i] for i in order])) for row in table_rows]
     return Table(tuple([columns[i] for i in order]), tuple(table_rows), shown="people", open=opened)
 
@@ -169,6 +173,7 @@ def _row(report: ReportData, shown: Sequence[Column], entry: Entry) -> Row:
                  for column, cell in zip(shown, cells, strict=True)]  # fmt: skip
     share = share_cell(entry.row, report)._replace(style="" if marked or entry.row.macs else "zero")
     name = Cell(entry.name, "", entry.tail, entry.style, getattr(entry.row, "path", ""))
+    # Totals that are not the last row sum up the rows that a ranking leaves out
     role: parts.Role = "total" if entry.style == "total" else "rest" if isinstance(entry.row, Totals) else "row"
     return Row((Cell(entry.full, tail=entry.full_tail), name, *cells, share), role, marked, entry.level)
 
@@ -182,24 +187,28 @@ _PLANNED = frozenset(
 
 
 def _requested(report: ReportData, column: Column) -> bool:
-    """Return whether the user has asked for a column, or for the one that it is derived from."""
+    """Return whether the user has requested a column, or the one that it is derived from."""
     asked_for = "trainable" in report.further and stored(Statistics, column.name) == "trainable_params"
     return bool(column.group) or asked_for
 
 
 def _steps(
     names: Sequence[str], texts: Sequence[str], requested: Sequence[str], late: Sequence[str], kept: str
-) -> Iterator[Narrower]:  # fmt: skip
+) -> Iterator[Narrowing]:  # fmt: skip
     """Yield the steps that narrow the table down to 40 characters: which columns to drop or shorten next.
 
-    `names` are all columns, `texts` those whose text may be shortened, `requested` those that the user requested: they
-    are dropped late, as are `late`, which no step names. `kept`, by which rows are sorted, is the last one.
+    Args:
+        names: all columns.
+        texts: columns whose text may be shortened.
+        requested: optional columns that the user requested; other columns are dropped before them.
+        late: requested columns that no step names; a step of their own drops them.
+        kept: the column that rows are sorted by, which is dropped last; may be empty.
     """
 
-    def step(*drop: str, compact: bool = False, bar: int = 0, text: int = 0) -> Narrower:
+    def step(*drop: str, compact: bool = False, bar: int = 0, text: int = 0) -> Narrowing:
         least = {"share": bar, **dict.fromkeys(texts, text)}
         dropped = tuple(name for name in drop if name in names and name != kept)
-        return Narrower(dropped, compact, tuple((name, size) for name, size in least.items() if size))
+        return Narrowing(dropped, compact, tuple((name, size) for name, size in least.items() if size))
 
     yield step(*(name for name in names if name not in _PLANNED and name not in late))
     yield step("buffers")
@@ -224,4 +233,4 @@ def _steps(
         yield step("flops")
         yield step("params")
     if kept in names:
-        yield Narrower((kept,))
+        yield Narrowing((kept,))

@@ -72,9 +72,12 @@ def _flat(report: ReportData, by: By) -> Entries:
     names = layer_names(report) if by == "layer" else [op.name for op in report.ops]
     biggest = () if report.biggest is None else (report.biggest.path,)
     shown = [
-        Entry(name, row, note(row), None, name, note(row), "biggest" if getattr(row, "path", None) in biggest else "")
+        Entry(
+            name, row, tail=note(row), full=name, full_tail=note(row),
+            style="biggest" if getattr(row, "path", None) in biggest else "",
+        )
         for name, row in zip(names, rows, strict=True)
-    ]
+    ]  # fmt: skip
     return Entries(shown, _flat_legend(shown, by))
 
 
@@ -112,20 +115,20 @@ def page_entries(report: ReportData, depth: int | None) -> tuple[list[Entry], in
     return [*rows, _total(report)], fitting_depth(items, ROWS) if depth is None else depth
 
 
-def shortened(rows: list[Entry], most: int | None) -> tuple[list[Entry], str]:
-    """Return at most `most` rows and the total, and a sentence that says so if rows are left out.
+def shortened(rows: list[Entry], max_rows: int | None) -> tuple[list[Entry], str]:
+    """Return at most `max_rows` rows and the total, and a sentence that says so if rows are left out.
 
     A tree loses whole levels, the deepest first, as the rows above them include their numbers; if not even the first
     level fits, it is cut at its end, as a list is.
     """
-    *listed, whole = rows
-    if most is None or len(listed) <= most:
+    *listed, total = rows
+    if max_rows is None or len(listed) <= max_rows:
         return rows, ""
     levels = sorted(entry.level or 0 for entry in listed)
-    deepest = levels[most]  # the first level that does not fit whole
-    first_rows = [entry for entry in listed if (entry.level or 0) < max(deepest, 1)][:most]
+    too_deep = max(levels[max_rows], 1)  # the first level that does not fit as a whole; the first of all is cut instead
+    first_rows = [entry for entry in listed if (entry.level or 0) < too_deep][:max_rows]
     caption = f"{units.exact(len(first_rows))} of {units.counted(len(listed), 'row')} are in this table"
-    return [*first_rows, whole], f"{caption}; with scripts the page shows all, and --format csv has all"
+    return [*first_rows, total], f"{caption}; with scripts the page shows all, and --format csv has all"
 
 
 def _total(report: ReportData) -> Entry:
@@ -140,13 +143,13 @@ def child_entries(report: ReportData, path: str) -> list[Entry]:
 def _entry(tree_row: TreeRow, biggest: bool) -> Entry:
     item, level = tree_row
     style = "biggest" if biggest else "own" if item.own else "parent" if item.children else ""
-    noted, times = note(item.row), len(item.paths)
-    tail, full_tail = (f" ×{n}{noted}" if n > 1 else noted for n in (item.siblings, times))
+    suffix = note(item.row)
+    tail, full_tail = (f" ×{n}{suffix}" if n > 1 else suffix for n in (item.siblings, len(item.paths)))
     return Entry(item.name, item.row, tail, level, full_name(item), full_tail, style)
 
 
 def full_name(item: Item) -> str:
-    """Return the path of an item; of a folded run the first and the last path."""
+    """Return the path of an item, or `first … last` for folded rows."""
     first, last = item.paths[0], item.paths[-1]
     if item.own:
         return f"{first} {OWN}".strip()
@@ -168,14 +171,15 @@ def biggest_item(items: list[Item], report: ReportData) -> Item | None:
         return None
     path, innermost = report.biggest.path, None
     for item in items:
-        if path in item.paths if item.own else any(is_within(path, above) for above in item.paths):
+        includes = path in item.paths if item.own else any(is_within(path, above) for above in item.paths)
+        if includes:
             innermost = item
     return innermost
 
 
 def note(row: Row) -> str:
     """Return the note after a module's name, such as ` (2 calls)` or ` (not called)`, with its space; often empty."""
-    note = _STATUS_NOTES.get(getattr(row, "status", ""), "")
+    status = _STATUS_NOTES.get(getattr(row, "status", ""), "")
     if isinstance(row, Module) and row.status in {"called", "data", "failed"} and row.calls > 1:
-        return f" ({row.calls} calls){note}"
-    return note
+        return f" ({row.calls} calls){status}"
+    return status

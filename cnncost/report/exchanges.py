@@ -1,11 +1,11 @@
-"""Table of a split model's communication: what one rank sends and receives, if collectives run on a ring."""
+"""Table of a split model's communication: what one rank sends and receives if collectives use ring algorithms."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from cnncost.render.document import Column, Heading, Narrower, Part, Table, rows
+from cnncost.render.document import Column, Heading, Narrowing, Part, Table, rows
 from cnncost.render.values import as_data
 from cnncost.report.data import ReportData
 
@@ -22,7 +22,7 @@ def exchanges(report: ReportData) -> Iterator[Part]:
                 Column("received", "received", "bytes"),
             ),
             rows(report.communication), shown="people", apart=False,
-            narrower=(Narrower(("received",)), Narrower(("bytes",))),
+            narrowing=(Narrowing(("received",)), Narrowing(("bytes",))),
         )  # fmt: skip
 
 

@@ -37,8 +37,9 @@ def explain(report: ReportData, path: str) -> str:
     Raises:
         CnncostError: no such module, or no graph.
     """
+    _, class_name, _ = report.tree[0]
     path, call = _split_call_number(
-        report, resolve_path(path, (report.model, report.tree[0][1]), [each for each, _, _ in report.tree])
+        report, resolve_path(path, (report.model, class_name), [each for each, _, _ in report.tree])
     )
     module = report.module(path)
     if report.graph is None:
@@ -118,11 +119,11 @@ def _masked(spec: OpSpec, masks: list[Mask | None]) -> Iterator[str]:
     """Yield a line with the op's MACs if masked pairs are skipped; nothing without a mask."""
     if not takes_mask(spec, masks[0]):
         return
-    left = [unmasked_macs(spec, mask) for mask in masks]
-    if any(each.bound for each in left):
+    counts = [unmasked_macs(spec, mask) for mask in masks]
+    if any(each.bound for each in counts):
         yield "  masked, and the mask is not known: it may be less if masked pairs are skipped"
     else:
-        yield f"  if masked pairs are skipped: {units.counted(sum(each.macs for each in left), 'MAC')}"
+        yield f"  if masked pairs are skipped: {units.counted(sum(each.macs for each in counts), 'MAC')}"
 
 
 def _times(count: int) -> str:
@@ -130,7 +131,7 @@ def _times(count: int) -> str:
 
 
 def _groups(graph: Graph, path: str, call: int | None) -> list[list[int]]:
-    """Return the node indices of one call of a module (None: of all), in a list for each name and spec."""
+    """Return a list of node indices for each name and spec among the ops of a module's call; None: of all its calls."""
     calls = {
         i for i, each in enumerate(graph.calls)
         if graph.scopes[each.scope].path == path and call in {None, each.index + 1}
@@ -143,14 +144,15 @@ def _groups(graph: Graph, path: str, call: int | None) -> list[list[int]]:
 
 
 def _idle(graph: Graph, module: Module, below: list[Entry]) -> Iterator[str]:
-    """Yield a line that says why a module ran no op itself."""
+    """Yield a line for a module that ran no op itself: whether its parameters or its children were used."""
     if module.calls:
         yield "runs no op itself"
         return
-    mine = {o.value for scope in graph.scopes if scope.path == module.path for o in scope.parameters + scope.buffers}
+    scopes = [scope for scope in graph.scopes if scope.path == module.path]
+    own_tensors = {owned.value for scope in scopes for owned in scope.parameters + scope.buffers}
     readers = dict.fromkeys(
         f"{node.name} in {graph.call_path(node.call) or 'the model itself'}"
-        for node in graph.nodes if not mine.isdisjoint(node.inputs)
+        for node in graph.nodes if not own_tensors.isdisjoint(node.inputs)
     )  # fmt: skip
     if readers:
         yield from wrapped(f"never called itself; its parameters are read by {', '.join(readers)}")

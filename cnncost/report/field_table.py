@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cnncost import units as words
+from cnncost import units
 from cnncost.passes.receptive_field import ReceptiveField
-from cnncost.render.document import Cell, Column, Document, Narrower, Row, Table, notes
+from cnncost.render.document import Cell, Column, Document, Narrowing, Row, Table, notes
 from cnncost.render.values import along
 from cnncost.report import heading
 from cnncost.report.data import ReportData
@@ -40,7 +40,7 @@ def document(report: ReportData, rows: Sequence[Growth]) -> Document:
     """Return a document with a row for each layer, the convention, and remarks."""
     return Document(
         "rf",
-        about(report, rows),
+        title(report, rows),
         facts=heading.facts(report),
         parts=(
             notes(CONVENTION, listed=False, apart=False, hang=""),
@@ -56,7 +56,7 @@ def table(rows: Sequence[Growth]) -> Table:
     """Return the table of layers; a narrow terminal drops the bar first, then the class."""
     return Table(
         COLUMNS, tuple(Row(tuple(_cells(row))) for row in rows), "layers",
-        narrower=(Narrower(("class",)), Narrower(("units", "start"))), optional=("bar",),
+        narrowing=(Narrowing(("class",)), Narrowing(("units", "start"))), optional=("bar",),
     )  # fmt: skip
 
 
@@ -67,10 +67,10 @@ def _cells(row: Growth) -> Iterator[Any]:
     yield from (field.sees_all, Cell(field.share, style="strong" if field.sees_all else ""), field.share, field.notes)
 
 
-def about(report: ReportData, rows: Sequence[Growth]) -> str:
+def title(report: ReportData, rows: Sequence[Growth]) -> str:
     """Return the title: the model, and the sizes of the inputs that the fields refer to."""
     sizes = {row.field.input: row.field.input_size for row in rows}
-    inputs = ", ".join(f"{words.shape(size)} of input {number}" for number, size in sorted(sizes.items()))
+    inputs = ", ".join(f"{units.shape(size)} of input {number}" for number, size in sorted(sizes.items()))
     return f"{report.model}: receptive fields on {inputs}" if inputs else f"{report.model}: nothing sees the input"
 
 
@@ -88,19 +88,19 @@ def remarks(rows: Sequence[Growth]) -> list[str]:
 
 
 def unit_text(field: ReceptiveField) -> str:
-    """Return lines that describe which input positions one unit sees."""
+    """Return lines that describe which input positions one unit sees; the field must be of a unit."""
     assert field.unit is not None
     assert field.box is not None
     layer, unit = field.layer or "the model", ", ".join(map(str, field.unit)) or "(the only one)"
     lines = [
         f"{layer}: size {along(plain(field.size))}, jump {along(plain(field.jump))}, start {along(plain(field.start))}",
-        f"unit {unit} sees of input {field.input}, {words.shape(field.input_size)}:",
+        f"unit {unit} sees of input {field.input}, {units.shape(field.input_size)}:",
     ]
     for axis, (span, size) in enumerate(zip(field.box, field.input_size, strict=True)):
         if not isinstance(span, tuple):
             lines.append(f"  axis {axis}: {'nothing' if span is None else span}")
             continue
         length = span[1] - span[0] + 1
-        part = words.share(length, size)
-        lines.append(f"  axis {axis}: {span[0]} … {span[1]}, {words.counted(length, 'position')} of {size} ({part})")
+        part = units.share(length, size)
+        lines.append(f"  axis {axis}: {span[0]} … {span[1]}, {units.counted(length, 'position')} of {size} ({part})")
     return "\n".join([*lines, *(f"  {note}" for note in field.notes)])

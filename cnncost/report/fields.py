@@ -44,9 +44,9 @@ def receptive_field(
     """Implementation of `Report.receptive_field`."""
     fields = report.receptive_fields
     graph = fields.graph
-    # first calls come last, to overwrite others: `a#2` is a module of that name before it is a's second call
-    last_first = sorted(range(len(graph.calls)), key=lambda i: -graph.calls[i].index)
-    labels = {graph.call_path(i): i for i in last_first}
+    # first calls come last and overwrite others: a module named `a#2` takes precedence over the second call of `a`
+    first_calls_last = sorted(range(len(graph.calls)), key=lambda i: -graph.calls[i].index)
+    labels = {graph.call_path(i): i for i in first_calls_last}
     paths = [each for each, _, _ in report.tree]
     path = path_of_name(report, path)
     if path not in labels:
@@ -55,16 +55,17 @@ def receptive_field(
         raise CnncostError(unknown_path(path, list(dict.fromkeys([*paths, *labels]))))
     field = fields.of(labels[path], image, unit)
     if field is None:
-        what = (
+        reason = (
             "none of the inputs has spatial axes" if not fields.images else "it depends on no input with spatial axes"
         )
-        raise CnncostError(f"module {path!r}: no receptive field: {what}")
+        raise CnncostError(f"module {path!r}: no receptive field: {reason}")
     return field
 
 
 def path_of_name(report: ReportData, name: str) -> str:
     """Return the path of the module that the user names; `""` for any name of the model itself."""
-    return resolve_path(name, (report.model, report.tree[0][1]), [path for path, _, _ in report.tree])
+    _, class_name, _ = report.tree[0]
+    return resolve_path(name, (report.model, class_name), [path for path, _, _ in report.tree])
 
 
 def with_receptive_fields(report: SomeReport) -> SomeReport:
@@ -87,7 +88,7 @@ def plain(values: Sequence[int | Fraction | Extent]) -> Along:
 
 
 def growth(report: ReportData, image: int | None = None) -> tuple[Growth, ...]:
-    """Return rows for leaves, and for other modules if their field is larger than in all rows before.
+    """Return rows for leaves, and for other modules if their field is larger than in all earlier rows.
 
     Rows are in the order in which calls end. If the model's own forward runs ops, the model is the last row.
 
@@ -112,7 +113,7 @@ def _growth_rows(report: ReportData, image: int | None) -> Iterator[Growth]:
         scope = graph.scopes[graph.calls[call].scope]
         if not scope.path and call not in calls_with_ops:
             continue
-        grew = largest.grown(field)
+        grew = largest.update(field)
         if grew or call not in parents or not scope.path:
             yield Growth(
                 graph.call_path(call), scope.class_name, field, tuple(fields.units(call, image).values()), grew
@@ -120,15 +121,15 @@ def _growth_rows(report: ReportData, image: int | None) -> Iterator[Growth]:
 
 
 class _LargestField:
-    """The largest field so far; `words` are the sizes along an axis that are `global` or `unknown`."""
+    """The largest field so far: its sizes along axes with a number, and `words` for `global` or `unknown` axes."""
 
     def __init__(self) -> None:
         self.sizes: dict[int, int] = {}
         self.words: tuple[Extent | None, ...] = ()
         self.jump: tuple[int | Fraction | Extent, ...] = ()
 
-    def grown(self, field: ReceptiveField) -> bool:
-        """Return whether a field is larger along any axis, has another jump, or became global or unknown; note it."""
+    def update(self, field: ReceptiveField) -> bool:
+        """Record a field; return whether it is larger along any axis, has another jump, or became global or unknown."""
         words = tuple(n if isinstance(n, Extent) else None for n in field.size)
         larger = [i for i, n in enumerate(field.size) if isinstance(n, int) and n > self.sizes.get(i, 0)]
         if not larger and field.jump == self.jump and words == self.words:
@@ -138,7 +139,7 @@ class _LargestField:
         return True
 
 
-def of_layer(report: ReportData, path: str, rows: Sequence[Growth], image: int | None = None) -> Growth:
+def growth_of(report: ReportData, path: str, rows: Sequence[Growth], image: int | None = None) -> Growth:
     """Return the row of any module, even one that `growth` leaves out. Raises like `receptive_field`."""
     path = path_of_name(report, path)
     listed = next((row for row in rows if row.path == path), None)

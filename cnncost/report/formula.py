@@ -12,16 +12,16 @@ WIDTH = 76
 """Line width of an equation; the op above it is indented less."""
 
 
-def formulas(found: Cost, times: int = 1) -> Iterator[str]:
-    """`MACs = …` if there are any, and `FLOPs = …`; for an op that ran several times, also the multiplied total."""
-    products = [term for term in found.terms if term.mac]
-    others = [term for term in found.terms if not term.mac]
+def formulas(cost: Cost, times: int = 1) -> Iterator[str]:
+    """Yield `MACs = …` if there are any, and `FLOPs = …`; for an op that ran several times, with their total."""
+    products = [term for term in cost.terms if term.mac]
+    others = [term for term in cost.terms if not term.mac]
     if products:
         names = [_labelled(term) if len(products) > 1 else _product(term) for term in products]
-        yield from _equation("MACs ", names, [_product(term, numbers=True) for term in products], found.macs, times)
+        yield from _equation("MACs ", names, [_product(term, numbers=True) for term in products], cost.macs, times)
     names = (["2·MACs"] if products else []) + [_labelled(term) for term in others]
-    numbers = ([f"2·{found.macs}"] if products else []) + [_product(term, numbers=True) for term in others]
-    yield from _equation("FLOPs", names, numbers, found.flops, times)
+    numbers = ([f"2·{cost.macs}"] if products else []) + [_product(term, numbers=True) for term in others]
+    yield from _equation("FLOPs", names, numbers, cost.flops, times)
 
 
 def wrapped(text: str, start: str = "", width: int = WIDTH) -> list[str]:
@@ -33,11 +33,11 @@ def wrapped(text: str, start: str = "", width: int = WIDTH) -> list[str]:
 
 
 def _equation(what: str, names: list[str], numbers: list[str], result: int, times: int) -> Iterator[str]:
-    """One line if it fits, else separate lines for names, numbers and result."""
+    """Yield one line if it fits, else separate lines for names, numbers and result."""
     total = units.exact(result) + (f"; {times}× = {units.exact(times * result)}" if times > 1 else "")
     sides = [_sum(names), _sum(numbers), total]
     if sides[1] == str(result):
-        del sides[1]
+        del sides[1]  # a single number is the result itself
     line = f"{what} = {' = '.join(sides)}"
     if len(line) <= WIDTH:
         yield line
@@ -52,13 +52,13 @@ def _sum(parts: list[str]) -> str:
 
 
 def _labelled(term: Term) -> str:
-    """A term's label and product: `softmax 5·B·L·S`."""
+    """Return a term's label and product: `softmax 5·B·L·S`."""
     product = _product(term)
     return f"−{term.label} {product[1:]}" if product.startswith("−") else f"{term.label} {product}"
 
 
 def _product(term: Term, numbers: bool = False) -> str:
-    """The factors as names or numbers, preceded by the FLOPs per item if not 1."""
+    """Return the factors as names or numbers, preceded by the FLOPs per item if not 1."""
     each = abs(term.flops)
     parts = [str(number) if numbers else _factor(name) for name, number in term.factors]
     if not term.mac and each != 1:

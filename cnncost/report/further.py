@@ -35,20 +35,20 @@ def with_masks(report: SomeReport, tile: int | Tile | None) -> SomeReport:
     """Return the report with `macs_unmasked` in its rows and totals, including the totals of a training step."""
     blocks = _tile(tile)
     graph = _recorded(report, report.graph)
-    by_call = {place(graph, call): _of_masks(left) for (_, call), left in unmasked(graph, blocks).items()}
-    report = replace(_with_sums(report, by_call, _of_masks(UnmaskedMacs(0, False))), mask_tile=blocks or ())
+    by_call = {place(graph, call): _mask_columns(count) for (_, call), count in unmasked(graph, blocks).items()}
+    report = replace(_with_sums(report, by_call, _mask_columns(UnmaskedMacs(0, False))), mask_tile=blocks or ())
     if report.training is None:
         return report
-    step = unmasked(report.training, blocks).values()
+    counts = unmasked(report.training, blocks).values()
     totals = replace(
-        report.totals, training_macs_unmasked=sum(left.macs for left in step),
-        training_mask_unknown=any(left.bound for left in step),
+        report.totals, training_macs_unmasked=sum(count.macs for count in counts),
+        training_mask_unknown=any(count.bound for count in counts),
     )  # fmt: skip
     return replace(report, totals=totals)
 
 
-def _of_masks(left: UnmaskedMacs) -> dict[str, Any]:
-    return {"macs_unmasked": left.macs, "mask_unknown": left.bound}
+def _mask_columns(count: UnmaskedMacs) -> dict[str, Any]:
+    return {"macs_unmasked": count.macs, "mask_unknown": count.bound}
 
 
 def _tile(tile: int | Tile | None) -> Tile | None:
@@ -85,6 +85,7 @@ def with_columns(report: SomeReport, names: Sequence[str]) -> SomeReport:
             shapes = tuple([graph.values[value].shape for value in call.inputs])
             path, nth = place(graph, index)
             by_call.setdefault((path, nth), {})["input_shapes"] = shapes
+            # a module whose last call has no row, as in `container_shapes`
             if path and (path, nth) not in rows and nth == graph.scopes[call.scope].calls:
                 containers[path] = shapes
         report = replace(
@@ -101,7 +102,7 @@ def _sizes(own: Iterable[Windows], name: str) -> list[Along]:
 def _recorded(report: SomeReport, graph: Graph | None) -> Graph:
     """Return the Graph. Raises CnncostError if there is none, as in a report that was read from a file."""
     if graph is None:
-        raise CnncostError(f"{report.model}: the report was read from a file and has no graph; analyze the model anew")
+        raise CnncostError(f"{report.model}: the report was read from a file and has no graph; analyze the model again")
     return graph
 
 
@@ -127,5 +128,6 @@ def _with_sums(
 ) -> SomeReport:
     """Return the report with fields in rows and totals: numbers are summed, a flag is set if it is set in any row."""
     layers = filled(report.layers, by_call, nothing)
+    # type(zero) is int for a number, and bool for a flag
     sums = {name: type(zero)(sum(getattr(layer, name) for layer in layers)) for name, zero in nothing.items()}
     return replace(report, layers=layers, totals=replace(report.totals, **sums))

@@ -17,12 +17,12 @@ from typing import Any, Literal, NoReturn, TypeAlias, Union, get_args, get_origi
 
 from cnncost.errors import CnncostError
 from cnncost.garbage import gc_disabled
-from cnncost.render.json import SCHEMA, written
+from cnncost.render.json import SCHEMA, json_text
 from cnncost.render.values import plain
 from cnncost.report.data import ReportData, SomeReport
 from cnncost.report.memory import MemoryFigures
 from cnncost.report.rows import Computed, Layer, Op
-from cnncost.report.schema import changed, given, groups, has, names, statistics, uncounted
+from cnncost.report.schema import absent_columns, changed, filled_by_passes, groups, has, names, statistics
 
 _READABLE_SCHEMAS = (1, SCHEMA)
 """Versions of saved reports that can be read: a report's fields are the same in both."""
@@ -54,33 +54,33 @@ def to_json(report: ReportData) -> str:
         value = getattr(report, field)
         if field in _OPTIONAL and not value:
             continue
-        names = _PAIRS.get(field)
-        data[field] = [dict(zip(names, each, strict=True)) for each in value] if names else _rows(value)
+        keys = _PAIRS.get(field)
+        data[field] = [dict(zip(keys, each, strict=True)) for each in value] if keys else _rows(value)
     if (report.graph is not None or report.saved_memory is not None) and not report.partial:
         data["memory"] = report.memory.figures
-    return written(data, _plain)
+    return json_text(data, _plain)
 
 
 def _rows(value: Any) -> Any:
-    """Return a tuple as a list, of which `written` puts each item on a line; a NamedTuple as it is, for an object."""
+    """Return a tuple as a list, so that `json_text` puts each item on a line; a NamedTuple unchanged, for an object."""
     return list(value) if isinstance(value, tuple) and not _is_row(type(value)) else value
 
 
 def _written_fields(row: Any) -> tuple[tuple[str, str], ...]:
-    """Return (attribute, JSON name) of a row's fields, without the groups it lacks, and of its derived numbers."""
+    """Return (attribute, JSON name) of a row's fields and derived numbers, except those of groups that it lacks."""
     kind: Any = type(row)
     if not issubclass(kind, Computed):
         return _json_names(kind, (), frozenset())
-    return _json_names(kind, tuple([group for group in groups(kind) if not has(row, group)]), uncounted(row))
+    return _json_names(kind, tuple([group for group in groups(kind) if not has(row, group)]), absent_columns(row))
 
 
 @cache
-def _json_names(kind: Any, lacking: tuple[str, ...], uncounted: frozenset[str]) -> tuple[tuple[str, str], ...]:
-    """Return (attribute, JSON name) of each field of a row class, without groups that it lacks, and other columns."""
-    missing = uncounted.union(*[groups(kind)[group] for group in lacking])
+def _json_names(kind: Any, lacking: tuple[str, ...], absent: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """Return (attribute, JSON name) of a class's columns, except those in `absent` and in the groups `lacking`."""
+    missing = absent.union(*[groups(kind)[group] for group in lacking])
     derived = _derived(kind) if issubclass(kind, Computed) else ()
-    found = [name for name in (*_fields(kind), *derived) if name not in missing]
-    return tuple([(name, _NAMES.get((kind, name), name)) for name in found])
+    attributes = [name for name in (*_fields(kind), *derived) if name not in missing]
+    return tuple([(name, _NAMES.get((kind, name), name)) for name in attributes])
 
 
 @cache
@@ -95,7 +95,7 @@ def _plain(value: Any) -> Any:
         return value
     if _is_row(kind):
         row = {key: _plain(getattr(value, name)) for name, key in _written_fields(value)}
-        if isinstance(value, Layer):  # derived numbers, also part of the other formats
+        if isinstance(value, Layer):  # a property, which the other formats have, too
             row |= {"output_shape": _plain(value.output_shape)}
         return row
     if isinstance(value, (tuple, list)):
@@ -127,12 +127,12 @@ def from_json(text: str, kind: type[SomeReport]) -> SomeReport:
     for field in _PAIRS.keys() & data.keys():
         data[field] = [_items(row, _PAIRS[field], f"{field}[{i}]") for i, row in enumerate(_list(data[field], field))]
     report: SomeReport = _read(kind, data, "")
-    if missing := dict.fromkeys(name for name in given(Layer) if name not in data["totals"]):  # declared later
-        layers = tuple([changed(layer, **missing) for layer in report.layers])
-        report = replace(report, layers=layers, totals=changed(report.totals, **missing))
+    if added_later := dict.fromkeys(name for name in filled_by_passes(Layer) if name not in data["totals"]):
+        layers = tuple([changed(layer, **added_later) for layer in report.layers])
+        report = replace(report, layers=layers, totals=changed(report.totals, **added_later))
     _check(report)
     if (batch := data.get("batch", report.batch)) != report.batch:
-        raise _wrong("batch", f"{report.batch}, as the inputs have", batch)
+        raise _format_error("batch", f"{report.batch}, as the inputs have", batch)
     versions = _read(dict[str, str], data.get("made_with", {}), "made_with")
     memory = _read(MemoryFigures, data["memory"], "memory") if "memory" in data else None
     return replace(report, saved_memory=memory, made_with=versions)
@@ -140,13 +140,13 @@ def from_json(text: str, kind: type[SomeReport]) -> SomeReport:
 
 def _items(row: Any, names: tuple[str, ...], where: str) -> list[Any]:
     if not isinstance(row, dict) or not row.keys() >= set(names):
-        raise _wrong(where, f"an object with {', '.join(names)}", row)
+        raise _format_error(where, f"an object with {', '.join(names)}", row)
     return [row[name] for name in names]
 
 
 def _list(value: Any, where: str) -> list[Any]:
     if not isinstance(value, list):
-        raise _wrong(where, "a list", value)
+        raise _format_error(where, "a list", value)
     return value
 
 
@@ -157,7 +157,7 @@ def _is_row(kind: Any) -> bool:
 
 @cache
 def _fields(kind: Any) -> dict[str, Any]:
-    """Return name and type of each field of a class that is written, in order; `compare=False` (Graphs) is not."""
+    """Return names and types of a class's fields, in order, without those that are not written (`compare=False`)."""
     hints = get_type_hints(kind)
     names = [f.name for f in dataclasses.fields(kind) if f.compare] if dataclasses.is_dataclass(kind) else kind._fields
     if issubclass(kind, Computed):  # fields that identify the row come first
@@ -244,13 +244,13 @@ def _tuple_reader(kinds: tuple[Any, ...]) -> _Reader:
     def read(value: Any) -> Any:
         if not isinstance(value, list):
             _mismatch("a list", value)
-        each = repeat(readers[0], len(value)) if kinds[-1] is Ellipsis else readers
+        item_readers = repeat(readers[0], len(value)) if kinds[-1] is Ellipsis else readers
         if kinds[-1] is not Ellipsis and len(readers) != len(value):
             _mismatch(f"a list of {len(readers)}", value)
         items: list[Any] = []
         try:
-            for one, item in zip(each, value, strict=True):
-                items.append(one(item))
+            for read_item, item in zip(item_readers, value, strict=True):
+                items.append(read_item(item))
         except _Mismatch as mismatch:
             mismatch.path.append(f"[{len(items)}]")
             raise
@@ -260,27 +260,27 @@ def _tuple_reader(kinds: tuple[Any, ...]) -> _Reader:
 
 
 def _dict_reader(kind: Any) -> _Reader:
-    one = _reader(kind)
+    read_item = _reader(kind)
 
     def read(value: Any) -> Any:
         if not isinstance(value, dict):
             _mismatch("an object", value)
-        found, key = {}, ""
+        items, key = {}, ""
         try:
             for key, item in value.items():
-                found[key] = one(item)
+                items[key] = read_item(item)
         except _Mismatch as mismatch:
             mismatch.path.append(f".{key}")
             raise
-        return found
+        return items
 
     return read
 
 
 def _object_reader(kind: Any) -> _Reader:
-    defaults = _defaults(kind)
+    optional_fields = _optional_fields(kind)
     plan = [
-        (name, _NAMES.get((kind, name), name), _unconverted_types(hint), _reader(hint), name in defaults)
+        (name, _NAMES.get((kind, name), name), _unconverted_types(hint), _reader(hint), name in optional_fields)
         for name, hint in _fields(kind).items()
     ]
 
@@ -289,10 +289,10 @@ def _object_reader(kind: Any) -> _Reader:
             _mismatch("an object", value)
         arguments, key = {}, ""
         try:
-            for name, key, as_is, one, optional in plan:
+            for name, key, unconverted, convert, optional in plan:
                 if key in value:
                     item = value[key]
-                    arguments[name] = item if type(item) in as_is else one(item)
+                    arguments[name] = item if type(item) in unconverted else convert(item)
                 elif not optional:
                     _raise_missing()
         except _Mismatch as mismatch:
@@ -311,10 +311,10 @@ def _mismatch(expected: str, value: Any) -> NoReturn:
     raise _Mismatch(f": expected {expected}, got {json.dumps(value)[:60]}")
 
 
-def _defaults(kind: Any) -> set[str]:
+def _optional_fields(kind: Any) -> set[str]:
     """Return the names of fields that may be missing in a file.
 
-    Those are a NamedTuple's or row's fields with a default, but of a report only those with a `default_factory`.
+    In a NamedTuple or a row these are all fields with a default, in a report only those with a `default_factory`.
     """
     if dataclasses.is_dataclass(kind):
         unset = dataclasses.MISSING
@@ -326,7 +326,7 @@ def _defaults(kind: Any) -> set[str]:
     return set(kind._field_defaults)
 
 
-def _wrong(where: str, expected: str, value: Any) -> CnncostError:
+def _format_error(where: str, expected: str, value: Any) -> CnncostError:
     return CnncostError(f"report file: {where}: expected {expected}, got {json.dumps(value)[:60]}")
 
 

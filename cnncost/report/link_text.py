@@ -8,14 +8,14 @@ from typing import Any
 from cnncost import units
 from cnncost.devices.model import Device
 from cnncost.passes.links import Topology
-from cnncost.render.document import Column, Heading, Narrower, Part, Table, notes, rows
+from cnncost.render.document import Column, Heading, Narrowing, Part, Table, notes, rows
 from cnncost.render.values import as_data
 from cnncost.report.columns import AT_LEAST
 from cnncost.report.prediction import Prediction, split
 
 
 def parts(prediction: Prediction) -> Iterator[Part]:
-    """Yield a table with a row for each sort of collective, and both totals; nothing if the model is not split."""
+    """Yield a table of the collectives and sentences on the total time; nothing if the model is not split."""
     links, device = prediction.links, prediction.roofline.device
     if links is None:
         return
@@ -33,22 +33,22 @@ def parts(prediction: Prediction) -> Iterator[Part]:
             Column("calls", "calls", "count"), Column("bytes", "bytes", "bytes"), Column("seconds", "time", "duration"),
         ),
         rows(links.times), shown="people", apart=False,
-        narrower=(Narrower(("bandwidth",)), Narrower(("calls",))),
+        narrowing=(Narrowing(("bandwidth",)), Narrowing(("calls",))),
     )  # fmt: skip
     yield notes(*sentences(prediction), hang="")
 
 
 def sentences(prediction: Prediction) -> Iterator[str]:
     """Yield sentences on the time with and without overlap, and on how a collective's time is computed."""
-    found, links, roofline = split(prediction), prediction.links, prediction.roofline
-    if found is None or links is None:
+    times, links, roofline = split(prediction), prediction.links, prediction.roofline
+    if times is None or links is None:
         return
     least = AT_LEAST if roofline.unknown or not roofline.device.measured else ""
     yield (
-        f"not overlapped: {least}{units.duration(found.in_turn)}: {units.duration(found.computing)} of computing, "
-        f"which is the total above without collectives, and {units.duration(found.sending)} of sending"
+        f"not overlapped: {least}{units.duration(times.in_turn)}: {units.duration(times.computing)} of computing, "
+        f"which is the total above without collectives, and {units.duration(times.sending)} of sending"
     )
-    yield f"overlapped: {least}{units.duration(found.overlapped)}, in each phase the longer of both"
+    yield f"overlapped: {least}{units.duration(times.overlapped)}, in each phase the longer of both"
     yield f"collectives by the {_algorithm(links.topology)}: max(launch, bytes in one direction / bandwidth)"
     yield _assumed_links(links.topology, roofline.device)
 
@@ -71,14 +71,14 @@ def _assumed_links(topology: Topology, device: Device) -> str:
 
 def facts(prediction: Prediction) -> dict[str, Any]:
     """Return the communication time as plain data for JSON; empty if the model is not split."""
-    links, found = prediction.links, split(prediction)
+    links, times = prediction.links, split(prediction)
     if links is None:
         return {}
     data: dict[str, Any] = {"topology": links.topology._asdict(), "collectives": None}
-    if links.times is not None and found is not None:
+    if links.times is not None and times is not None:
         data |= {
             "collectives": [*map(as_data, links.times)],
-            "computing_seconds": found.computing, "sending_seconds": found.sending,
-            "not_overlapped_seconds": found.in_turn, "overlapped_seconds": found.overlapped,
+            "computing_seconds": times.computing, "sending_seconds": times.sending,
+            "not_overlapped_seconds": times.in_turn, "overlapped_seconds": times.overlapped,
         }  # fmt: skip
     return {"communication": data}

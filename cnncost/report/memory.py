@@ -122,7 +122,7 @@ class ReportMemory:
         Raises:
             CnncostError: no training step was analyzed, or the report was read from a file.
         """
-        _ = self.training_peak
+        _ = self.training_peak  # raises if no training step was analyzed
         return self.with_workspaces(training=True).nbytes
 
     def with_workspaces(self, kernels: Kernels | int | None = None, training: bool = False) -> RawPeak:
@@ -144,7 +144,7 @@ class ReportMemory:
         run, graph = (self.training, self.graphs[1]) if training else (self.inference, self.graphs[0])
         if run is None or graph is None:
             raise CnncostError(
-                "with_workspaces: nothing to estimate from; expected a report that was just made"
+                "with_workspaces: the report has no Graph of this run, from which to estimate; analyze the model itself"
                 + (" with training=True" if training else "")
             )
         return workspaces(graph, run.timeline, host_kernels() if kernels is None else kernels)
@@ -167,15 +167,17 @@ def memory_of(
     """
     if graph is None:
         if saved is None:
-            raise CnncostError(f"{model}: the report file holds no memory figures; analyze the model anew")
+            raise CnncostError(f"{model}: the report file holds no memory figures; analyze the model again")
         return ReportMemory(saved, None, None)
     require_whole_forward(model, failed)
     inference = memory(graph)
     training = memory(step) if step is not None else None
     use = inference.by_use
     figures = MemoryFigures(
-        use["parameters"], use["buffers"], use["inputs"], None, None, None, inference.peak.nbytes,
-        inference.ideal_peak, None, None, tuple(sorted(inference.unseen)),
+        parameters=use["parameters"], buffers=use["buffers"], inputs=use["inputs"],
+        gradients=None, optimizer_state=None, activations=None,
+        inference_peak=inference.peak.nbytes, inference_ideal_peak=inference.ideal_peak,
+        training_peak=None, training_ideal_peak=None, unseen=tuple(sorted(inference.unseen)),
     )  # fmt: skip
     if training is not None:
         use = training.by_use

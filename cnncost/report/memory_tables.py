@@ -10,8 +10,7 @@ from cnncost import units
 from cnncost.passes.memory import USES, Memory, Peak
 from cnncost.passes.workspaces import RawPeak
 from cnncost.render.document import Column, Curve, Document, Heading, Part, Row, Table, data_table, notes
-from cnncost.report import exchanges as exchanged
-from cnncost.report import heading, placement_tables
+from cnncost.report import exchanges, heading, placement_tables
 from cnncost.report.data import ReportData
 from cnncost.report.naming import ITSELF
 
@@ -28,7 +27,7 @@ class Run(NamedTuple):
 
 
 class MemoryTables(NamedTuple):
-    """What the document shows.
+    """The contents of the document.
 
     Attributes:
         report: the model's report.
@@ -48,14 +47,14 @@ class MemoryTables(NamedTuple):
 
 
 def document(tables: MemoryTables, top: int = 8) -> Document:
-    """Return a document: bytes by use, the `top` largest tensors at the peak, the timeline, and what fits."""
+    """Return a document: bytes by use, the `top` largest tensors at the peak, the timeline, and verdicts."""
     parts: list[Part] = [
         notes(*_notes(tables), apart=False),
         _uses(tables),
         notes(_estimated(tables)),
-        *exchanged.exchanges(tables.report),
+        *exchanges.exchanges(tables.report),
         *placement_tables.tables(tables.report),
-        *(part for run in tables.runs for part in (Heading(f"{run.name}: {_where(run.memory)}"), _holders(run, top))),
+        *(part for run in tables.runs for part in (Heading(f"{run.name}: {_at_peak(run.memory)}"), _holders(run, top))),
         *(part for run in tables.runs for part in _timeline(run)),
         notes(*tables.verdicts),
         _all_holders(tables),
@@ -71,7 +70,7 @@ def _facts(tables: MemoryTables) -> dict[str, object]:
         "kernels": tables.kernels,
         "runs": {run.name: _as_json(run) for run in tables.runs},
         "verdicts": tables.verdicts,
-        **exchanged.facts(tables.report),
+        **exchanges.facts(tables.report),
         **placement_tables.facts(tables.report),
     }
 
@@ -130,7 +129,8 @@ def _share(nbytes: int, peak: Peak) -> Fraction | None:
     return Fraction(nbytes, peak.nbytes) if nbytes else None
 
 
-def _where(memory: Memory) -> str:
+def _at_peak(memory: Memory) -> str:
+    """Return the peak, and the op and module that run at it."""
     peak = memory.peak
     if peak.node is None:
         return f"{units.data(peak.nbytes)}; nothing is run"

@@ -91,8 +91,8 @@ class Report(ReportData):
         """A copy with further columns in all tables of layers and modules.
 
         Args:
-            names: `kernel` and `stride` of a row's own convolutions and pools, `input` for the shapes that a call was
-                given, `trainable` for trainable and frozen parameters, which are otherwise shown if some are frozen.
+            names: `kernel` and `stride` of a row's own convolutions and pools, `input` for the shapes of a call's
+                tensors, `trainable` for trainable and frozen parameters, which are otherwise shown if some are frozen.
 
         Raises:
             CnncostError: no such column, or it needs a graph and the report was read from a file.
@@ -149,7 +149,7 @@ class Report(ReportData):
         return to_speedscope(of_report(self))
 
     def to_html(self, *, sort: str | None = None, top: int | None = None) -> str:
-        """One self-contained page; with `sort` or `top` (as in `to_markdown`), of layers instead of the module tree."""
+        """One self-contained page; with `sort` or `top` (see `to_markdown`) it shows layers, not the module tree."""
         return self._rendered("html", sort, top)
 
     @gc_disabled()
@@ -163,9 +163,9 @@ class Report(ReportData):
         if form == "csv":  # to build the table for people, too, would more than double the time
             return rendered(Document("summarize", parts=(data(self, requested=requested),)), form)
         if FORMATS[form].whole and requested is None:
-            from cnncost.report.interactive import interactive
+            from cnncost.report.interactive import interactive_page
 
-            return rendered(interactive(self), form)
+            return rendered(interactive_page(self), form)
         return rendered(document(self, requested=requested), form)
 
     @classmethod
@@ -189,9 +189,9 @@ class Report(ReportData):
         from cnncost.files import write
         from cnncost.render.formats import FORMATS
 
-        own: dict[str, Callable[[], str]] = {"json": self.to_json, "text": self.__str__}
+        own_methods: dict[str, Callable[[], str]] = {"json": self.to_json, "text": self.__str__}
         form = FORMATS.of_file(path)
-        write(path, own[form]() if form in own else self._rendered(form))
+        write(path, own_methods[form]() if form in own_methods else self._rendered(form))
 
     def __str__(self) -> str:
         from cnncost.report.document import to_text
@@ -199,7 +199,7 @@ class Report(ReportData):
         return to_text(self)
 
     def __repr__(self) -> str:
-        """One line: the model, its inputs, and what it costs; the table is `str(report)`."""
+        """One line: the model, its inputs, and its costs; `str(report)` is the table."""
         from cnncost.render.layout import printable
         from cnncost.report.heading import title
 
@@ -212,6 +212,6 @@ class Report(ReportData):
 
     def _repr_html_(self) -> str:
         from cnncost.render.frame import notebook
-        from cnncost.report.interactive import small
+        from cnncost.report.interactive import notebook_page
 
-        return notebook(small(self))
+        return notebook(notebook_page(self))

@@ -19,7 +19,7 @@ def shown(path: str) -> str:
 
 
 def is_within(path: str, ancestor: str) -> bool:
-    """Return whether a path is the ancestor's or of a module in it. All are in the model, whose path is empty."""
+    """Return whether a path is the ancestor's own or of a module in it; an empty ancestor is the model, with all."""
     return not ancestor or path == ancestor or path.startswith(f"{ancestor}.")
 
 

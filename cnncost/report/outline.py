@@ -55,12 +55,13 @@ class TreeRow(NamedTuple):
 
 def outline(report: ReportData, fold: bool = True) -> tuple[Item, ...]:
     """Return the model's children and its own share; with `fold`, a run of equal siblings is one item."""
-    # cached in the report: a page needs it several times, and a frozen report's outline doesn't change
-    found: dict[bool, tuple[Item, ...]] = vars(report).setdefault("_outlines", {})
-    if fold not in found:
-        built = _Outline(report, fold)
-        found[fold] = built.children_of(("",)) or (built.item("", ("",), 1),)
-    return found[fold]
+    # cached in the report: a page needs it several times, and a frozen report's outline doesn't change; as it is
+    # frozen, the cache is put into its __dict__
+    outlines: dict[bool, tuple[Item, ...]] = vars(report).setdefault("_outlines", {})
+    if fold not in outlines:
+        builder = _Outline(report, fold)
+        outlines[fold] = builder.children_of(("",)) or (builder.item("", ("",), 1),)
+    return outlines[fold]
 
 
 def inside(report: ReportData, path: str) -> tuple[Item, ...]:
@@ -69,7 +70,7 @@ def inside(report: ReportData, path: str) -> tuple[Item, ...]:
 
 
 def visible(items: tuple[Item, ...], depth: int, level: int = 0) -> Iterator[TreeRow]:
-    """Yield the items down to a depth, parents first. Depth 1 is the model's children."""
+    """Yield the items of the first `depth` levels of the tree, parents first; `level` is that of `items`, from 0."""
     for item in items if level < depth else ():
         yield TreeRow(item, level)
         yield from visible(item.children, depth, level + 1)
@@ -120,7 +121,8 @@ class _Outline:
     def item(self, name: str, paths: tuple[str, ...], siblings: int) -> Item:
         """Return the item of modules with equal displayed values; `paths[0]` represents all of them."""
         module = self.modules[paths[0]]
-        status, row = self._status(paths[0]), module if len(paths) == 1 else times(module, len(paths))
+        row = module if len(paths) == 1 else times(module, len(paths))
+        status = self._status(paths[0])
         row = row if row.status == status else changed(row, status=status)
         return Item(name or self.report.model, paths, row, siblings, children=self.children_of(paths))
 
@@ -164,7 +166,8 @@ class _Outline:
         if not unknown and not any(sums.values()):
             return None
         status: Status = "data" if any(layer.status == "data" for layer in layers) else "called"
-        numbers: dict[str, Any] = sums | dict.fromkeys(names(Module, "no")) | windows_of(layers)
+        not_summed = dict.fromkeys(names(Module, "no"))  # None: an own share has no value of them
+        numbers: dict[str, Any] = sums | not_summed | windows_of(layers)
         row = changed(
             self.modules[paths[0]], class_name="", output_shapes=(), unknown=unknown, status=status, leaf=True,
             **numbers,
@@ -172,7 +175,7 @@ class _Outline:
         return Item(OWN, paths, times(row, len(paths)), own=True)
 
     def _status(self, path: str) -> Status:
-        """Return a module's status; of a container that was never called, it follows from its children."""
+        """Return a module's status; that of a container that was never called follows from its children."""
         module, below = self.modules[path], self.below.get(path, [])
         if module.calls or not below or path in self.layers:
             return module.status

@@ -53,19 +53,19 @@ def on_devices(graph: Graph, step: Graph | None, block: int = 1) -> tuple[OnDevi
     """
     if graph.placement is None or graph.failed is not None:
         return ()
-    found = []
+    devices = []
     for i, (name, share) in enumerate(zip(graph.placement.devices, shares(graph), strict=True)):
         usage = memory(graph, block, i)
         use = usage.by_use
-        trained = _trained(step, name, block) if step is not None else ()
-        found.append(
+        training = _training_figures(step, name, block) if step is not None else ()
+        devices.append(
             OnDevice(name, share.params, use["parameters"], use["buffers"], share.macs, share.received, share.sent,
-                     usage.peak.nbytes, *trained)
+                     usage.peak.nbytes, *training)
         )  # fmt: skip
-    return tuple(found)
+    return tuple(devices)
 
 
-def _trained(step: Graph, name: str, block: int) -> tuple[int, ...]:
+def _training_figures(step: Graph, name: str, block: int) -> tuple[int, ...]:
     """Return a device's training figures, in the order of `OnDevice`; zeros if only inference uses the device."""
     if step.placement is None or name not in step.placement.devices:
         return (0,) * 7

@@ -23,9 +23,9 @@ _OF_STEP = (
     Column("training_peak", "peak", "bytes"),
 )
 _COUNTED = frozenset({"macs", "training_macs"})
-"""Columns that ops without a rule make lower bounds."""
+"""Columns that are lower bounds if some ops have no rule."""
 _PEAKS = frozenset({"inference_peak", "training_peak"})
-"""Columns that ops with unknown temporaries make lower bounds."""
+"""Columns that are lower bounds if the temporaries of some ops are unknown."""
 
 
 def tables(report: ReportData) -> Iterator[Part]:
@@ -55,10 +55,10 @@ def facts(report: ReportData) -> dict[str, object]:
 
 def _table(report: ReportData, columns: tuple[Column, ...]) -> Table:
     unseen = report.memory.figures.unseen
-    marked = {**dict.fromkeys(_COUNTED, AT_LEAST if report.unknown else ""),
-              **dict.fromkeys(_PEAKS, AT_LEAST if unseen else "")}  # fmt: skip
-    made = rows(
-        [Cell(getattr(each, column.name) or (None if column.empty else 0), marked.get(column.name, ""))
+    marks = {**dict.fromkeys(_COUNTED, AT_LEAST if report.unknown else ""),
+             **dict.fromkeys(_PEAKS, AT_LEAST if unseen else "")}  # fmt: skip
+    device_rows = rows(  # a 0 is shown as the column's `empty`, if it has one
+        [Cell(getattr(each, column.name) or (None if column.empty else 0), marks.get(column.name, ""))
          for column in columns] for each in report.devices
     )  # fmt: skip
-    return Table(columns, made, shown="people", apart=False)
+    return Table(columns, device_rows, shown="people", apart=False)

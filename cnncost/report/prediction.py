@@ -99,7 +99,7 @@ class Prediction:
     def graph(self) -> Graph:
         """The Graph whose ops the times belong to."""
         graph = self.report.training if self.step else self.report.graph
-        assert graph is not None
+        assert graph is not None  # its times were predicted from it
         return graph
 
     def __repr__(self) -> str:
@@ -108,7 +108,7 @@ class Prediction:
     @property
     def per_second(self) -> float | None:
         """Examples per second in the forward pass, or None without a batch axis."""
-        seconds = forward(self.roofline).seconds
+        seconds = forward_time(self.roofline).seconds
         return self.report.batch / seconds if self.report.batch and seconds else None
 
 
@@ -117,6 +117,13 @@ def predicted(
 ) -> tuple[Roofline, Links | None]:
     """Predict the times of a report's forward or training step, and of its collectives if the model is split.
 
+    Args:
+        report: the report, with the Graph of the run.
+        device: the device.
+        dtype: the dtype to compute in; None: as recorded.
+        topology: how the ranks of a split model are linked.
+        step: use the training step instead of the forward.
+
     Raises:
         DeviceError: the device has no ceiling for a number format that is needed, or no bandwidth of a link.
         InputError: the report has no such run, or a topology is given for a model that is not split.
@@ -124,7 +131,7 @@ def predicted(
     graph = report.training if step else report.graph
     if graph is None:
         if step and report.graph is not None:
-            raise InputError(f"{report.model}: no training step was analyzed; expected one made with training=True")
+            raise InputError(f"{report.model}: no training step was analyzed; analyze the model with training=True")
         raise InputError(f"{report.model}: a report that was read from a file has no graph; give the model")
     times = roofline(graph, device, dtype)
     run = "training" if step else "inference"
@@ -132,12 +139,12 @@ def predicted(
         if topology != Topology() and not report.communication:
             raise InputError(f"{report.model}: the model is not split and sends nothing; leave out topology")
         return times, None
-    known = bool(device.links) or topology.link is not None
+    has_links = bool(device.links) or topology.link is not None
     local: dict[str, float] = {}
     for node, time in zip(graph.nodes, times.nodes, strict=True):
         if node.spec.kind == KIND and time is not None:
             local[str(node.phase)] = local.get(str(node.phase), 0.0) + time.seconds
-    return times, Links(topology, link_times(graph, device, topology, dtype) if known else None, local)
+    return times, Links(topology, link_times(graph, device, topology, dtype) if has_links else None, local)
 
 
 def split(prediction: Prediction) -> Split | None:
@@ -150,9 +157,9 @@ def split(prediction: Prediction) -> Split | None:
     sending: dict[str, float] = {}
     for each in prediction.links.times:
         sending[each.phase] = sending.get(each.phase, 0.0) + each.seconds
-    both = [(computing.get(phase, 0.0), sending.get(phase, 0.0)) for phase in {**computing, **sending}]
-    sums = (sum(a for a, _ in both), sum(b for _, b in both))
-    return Split(*sums, sum(sums), sum(map(max, both)))
+    by_phase = [(computing.get(phase, 0.0), sending.get(phase, 0.0)) for phase in {**computing, **sending}]
+    compute_total, send_total = sum(a for a, _ in by_phase), sum(b for _, b in by_phase)
+    return Split(compute_total, send_total, compute_total + send_total, sum(map(max, by_phase)))
 
 
 def rows(prediction: Prediction, by: By = "layer") -> list[Row]:
@@ -173,7 +180,7 @@ def _layers(prediction: Prediction) -> list[Row]:
     ]
 
 
-def chosen(prediction: Prediction, by: By, top: int | None) -> tuple[list[Row], Row | None]:
+def top_rows(prediction: Prediction, by: By, top: int | None) -> tuple[list[Row], Row | None]:
     """Return the `top` slowest rows in their original order (None: all), and the sum of the others as a row."""
     all_rows = rows(prediction, by)
     if top is None or len(all_rows) <= top:
@@ -184,28 +191,28 @@ def chosen(prediction: Prediction, by: By, top: int | None) -> tuple[list[Row], 
     return [row for i, row in enumerate(all_rows) if i in slowest], Row(f"… {len(others)} more", "", rest)
 
 
-def forward(found: Roofline) -> Predicted:
+def forward_time(times: Roofline) -> Predicted:
     """Return the predicted time of the forward phase; zero if there is none."""
-    return found.phases.get("forward", Predicted())
+    return times.phases.get("forward", Predicted())
 
 
 def estimate(prediction: Prediction, training: Training) -> TrainingEstimate:
-    """Estimate time and energy of a whole training at the device's ceilings.
+    """Estimate time and energy of a whole training run at the device's ceilings.
 
     Raises:
         CnncostError: the model has no batch axis, or an input is not above 0.
     """
-    batch, found = prediction.report.batch, prediction.roofline
+    batch, times = prediction.report.batch, prediction.roofline
     if not batch:
         raise CnncostError("training estimate: the first input has no batch axis; give one such as 128x3x224x224")
     for name, value in zip(Training._fields, training, strict=True):
         if not value > 0:
             raise CnncostError(f"training estimate: {name}: expected a number above 0, got {value}")
-    recorded = "backward" in found.phases
-    step = found.total.seconds if recorded else 3 * found.total.seconds
+    recorded = "backward" in times.phases
+    step = times.total.seconds if recorded else 3 * times.total.seconds
     steps = training.epochs * training.examples / batch
     seconds = steps * step / training.devices
-    power = found.device.power
+    power = times.device.power
     return TrainingEstimate(steps, step, recorded, seconds, power * training.devices * seconds if power else None)
 
 
@@ -213,11 +220,11 @@ def times_of(prediction: Prediction, path: str) -> list[tuple[str, OpTime]]:
     """Return (op's name, time) of each op that a module's first call runs itself.
 
     Raises:
-        CnncostError: no module of this path.
+        CnncostError: no module has this path.
     """
     graph = prediction.graph
     if path not in {scope.path for scope in graph.scopes}:
         raise CnncostError(unknown_path(path, [scope.path for scope in graph.scopes]))
-    first = {i for i, call in enumerate(graph.calls) if graph.scopes[call.scope].path == path and not call.index}
+    first_calls = {i for i, call in enumerate(graph.calls) if graph.scopes[call.scope].path == path and not call.index}
     nodes = zip(graph.nodes, prediction.roofline.nodes, strict=True)
-    return [(node.name, time) for node, time in nodes if time is not None and node.call in first]
+    return [(node.name, time) for node, time in nodes if time is not None and node.call in first_calls]

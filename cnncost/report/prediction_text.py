@@ -14,11 +14,11 @@ from cnncost.render.values import as_data
 from cnncost.report import heading, link_text
 from cnncost.report.columns import AT_LEAST
 from cnncost.report.formula import wrapped
-from cnncost.report.prediction import By, Prediction, Row, Training, TrainingEstimate, chosen, forward, times_of
+from cnncost.report.prediction import By, Prediction, Row, Training, TrainingEstimate, forward_time, times_of, top_rows
 
 
 def document(prediction: Prediction, by: By = "layer", top: int | None = None) -> Document:
-    """Return a document of ceilings, formula, rows and total; `top`: only so many of the slowest rows."""
+    """Return a document of ceilings, formula, rows and total; with `top`, only the `top` slowest rows are listed."""
     report, roofline = prediction.report, prediction.roofline
     computed_in = "" if roofline.dtype is None else f", computed in {roofline.dtype}"
     return Document(
@@ -30,7 +30,7 @@ def document(prediction: Prediction, by: By = "layer", top: int | None = None) -
         parts=(
             notes(f"on {ceilings(roofline.device, roofline.dtype)}", formula(roofline.device), apart=False, hang=""),
             _table(prediction, by, top),
-            notes(*foot(prediction), hang=""),
+            notes(*footer(prediction), hang=""),
             *link_text.parts(prediction),
         ),
     )
@@ -47,13 +47,13 @@ def _facts(prediction: Prediction) -> dict[str, Any]:
         "total": _plain(roofline.total), "phases": {name: _plain(each) for name, each in roofline.phases.items()},
     }  # fmt: skip
     if prediction.training is not None:
-        stated, estimated = prediction.training
-        data["training"] = {**stated._asdict(), **estimated._asdict()}
+        assumed, estimate = prediction.training
+        data["training"] = {**assumed._asdict(), **estimate._asdict()}
     return data
 
 
 def _table(prediction: Prediction, by: By, top: int | None) -> Table:
-    shown, rest = chosen(prediction, by, top)
+    shown, rest = top_rows(prediction, by, top)
     total = prediction.roofline.total
     slowest = max((row.predicted.seconds for row in [*shown, *([rest] if rest else [])]), default=0.0)
     columns = (
@@ -70,6 +70,7 @@ def _table(prediction: Prediction, by: By, top: int | None) -> Table:
         *((Column("bar", kind="bar", shown="text", least=10),) if slowest else ()),
     )
 
+    # a bar's length is a Fraction of the longest one's
     def row(each: Row, role: Role) -> DocumentRow:
         data, seconds = _plain(each.predicted), each.predicted.seconds
         share = seconds / total.seconds if total.seconds else None
@@ -96,12 +97,14 @@ def explain(prediction: Prediction, path: str) -> str:
         if not time.seconds:
             lines.append(f"  {name}: free, it moves and computes nothing")
             continue
-        lines.append(f"  {name}: {_bound(time)}")
-        lines += ["    " + line for line in wrapped(f"time = {_sum_of(time, device)} = {units.si(time.seconds, 's')}")]
+        lines.append(f"  {name}: {_bound_text(time)}")
+        equation = f"time = {_time_formula(time, device)} = {units.si(time.seconds, 's')}"
+        lines += ["    " + line for line in wrapped(equation)]
     return "\n".join(lines if len(lines) > 1 else [*lines, "  runs no op itself"])
 
 
-def _sum_of(time: OpTime, device: Device) -> str:
+def _time_formula(time: OpTime, device: Device) -> str:
+    """Return the device's formula for an op's time with the op's numbers."""
     compute = f"FLOPs {units.exact(time.flops)} / {units.si(time.peak, 'FLOP/s')} = {units.si(time.compute, 's')}"
     memory = f"bytes {units.exact(time.nbytes)} = {units.si(time.memory, 's')}"
     parts = ([compute] if time.flops else []) + ([memory] if time.memory else [])
@@ -112,13 +115,13 @@ def _sum_of(time: OpTime, device: Device) -> str:
     return " + ".join([launch, f"max({', '.join(parts)})" if len(parts) > 1 else parts[0], *more])
 
 
-def _bound(time: OpTime) -> str:
+def _bound_text(time: OpTime) -> str:
     intensity = "" if time.intensity is None else f"{units.ratio(time.intensity)} FLOP/B, "
     return f"{intensity}{time.bound}-bound"
 
 
 def ceilings(device: Device, dtype: str | None) -> str:
-    """Return `NVIDIA H100 SXM5 80 GB: 989 TFLOP/s bfloat16, 3.35 TB/s, launch 5.00 µs (assumed)`."""
+    """Return, for example, `NVIDIA H100 SXM5 80 GB: 989 TFLOP/s bfloat16, 3.35 TB/s, launch 5.00 µs (assumed)`."""
     shown = {dtype: device.peak(dtype)} if dtype else device.flops
     parts = [f"{units.si(flops, 'FLOP/s')} {name}" for name, flops in shown.items()]
     parts.append(units.si(device.bandwidth, "B/s") if device.bandwidth else "memory no ceiling")
@@ -133,20 +136,20 @@ def formula(device: Device) -> str:
     compute_memory = "FLOPs / peak, bytes / bandwidth" if device.bandwidth else "FLOPs / peak"
     if device.overlaps:
         return f"time of an op = max(launch, {compute_memory})"
-    most = f"max({compute_memory})" if device.bandwidth else compute_memory
-    more = (" + copies" if device.copies else "") + (" + new pages" if device.fresh else "")
-    return f"time of an op = launch + {most}{more}"
+    longest = f"max({compute_memory})" if device.bandwidth else compute_memory
+    further_terms = (" + copies" if device.copies else "") + (" + new pages" if device.fresh else "")
+    return f"time of an op = launch + {longest}{further_terms}"
 
 
-def foot(prediction: Prediction) -> list[str]:
+def footer(prediction: Prediction) -> list[str]:
     """Return the lines below the table: the total by bound, throughput, training estimate, and omitted ops."""
     roofline = prediction.roofline
-    total, once = roofline.total, forward(roofline)
+    total, forward = roofline.total, forward_time(roofline)
     unlinked = prediction.links is not None and prediction.links.times is None
     least = AT_LEAST if roofline.unknown or unlinked or not roofline.device.measured else ""
     throughput = prediction.per_second
     speed = "" if throughput is None else f", {'≤' if least else ''}{throughput:,.0f} examples/s"
-    lines = [f"forward: {least}{units.duration(once.seconds)}{speed}; {_shares(once)}"]
+    lines = [f"forward: {least}{units.duration(forward.seconds)}{speed}; {_shares(forward)}"]
     lines += [
         f"{name}: {least}{units.duration(each.seconds)}; {_shares(each)}"
         for name, each in roofline.phases.items() if name != "forward"
@@ -167,16 +170,16 @@ def foot(prediction: Prediction) -> list[str]:
     return lines if total.seconds else ["nothing takes time: no op moves or computes anything"]
 
 
-def training(stated: Training, found: TrainingEstimate, device: Device) -> str:
-    """Return `training: 90 epochs of 1,200,000 examples on 2 devices: ≥ 1.58 days, ≥ 18.5 kWh; …`."""
-    many = units.counted(stated.devices, "device")
-    step = "recorded" if found.recorded else "taken as 3 forward passes"
+def training(assumed: Training, estimate: TrainingEstimate, device: Device) -> str:
+    """Return, for example, `training: 90 epochs of 1,200,000 examples on 2 devices: ≥ 1.58 days, ≥ 18.5 kWh; …`."""
+    many = units.counted(assumed.devices, "device")
+    step = "recorded" if estimate.recorded else "taken as 3 forward passes"
     least = "" if device.measured else AT_LEAST
-    energy = f", {least}{found.joules / 3.6e6:,.3g} kWh at {device.power:g} W each" if found.joules else ""
-    steps = f"{found.steps:,.0f} steps of {units.si(found.step_seconds, 's')}"
+    energy = f", {least}{estimate.joules / 3.6e6:,.3g} kWh at {device.power:g} W each" if estimate.joules else ""
+    steps = f"{estimate.steps:,.0f} steps of {units.si(estimate.step_seconds, 's')}"
     return (
-        f"training: {stated.epochs:g} epochs of {units.exact(stated.examples)} examples on {many}: "
-        f"{least}{units.duration(found.seconds)}{energy}; {steps}, "
+        f"training: {assumed.epochs:g} epochs of {units.exact(assumed.examples)} examples on {many}: "
+        f"{least}{units.duration(estimate.seconds)}{energy}; {steps}, "
         f"{step}, divided among the devices without loss"
     )
 

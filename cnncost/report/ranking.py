@@ -11,11 +11,12 @@ from cnncost.near import suggestion
 from cnncost.report.columns import ALWAYS, FURTHER, LAYER, OP, By, Column, Row, is_lower_bound, table
 from cnncost.report.data import ReportData
 from cnncost.report.rows import Op, Totals
-from cnncost.report.schema import SIZES, total, uncounted
+from cnncost.report.schema import SIZES, absent_columns, total
 
 _ALIASES = {"share": "macs"}
+"""Names to sort by that are not sortable columns themselves, with the column that gives the same order."""
 _ORDINALS = frozenset({"call", "depth"})
-"""Columns whose numbers say where a row is; sorting by them means nothing."""
+"""Columns whose numbers are positions, not sizes; rows can't be sorted by them."""
 
 
 class Ranking(NamedTuple):
@@ -62,7 +63,7 @@ class Ranked(NamedTuple):
 
     @property
     def legend(self) -> list[str]:
-        """One line, in a list, that says how the rows are sorted."""
+        """The lines, at present one, that say how the rows are sorted."""
         more = f"; {self.name}: the sum of the others" if self.left else ""
         return [f"sorted by {self.column.heading}, largest first{more}"]
 
@@ -73,7 +74,7 @@ class Ranked(NamedTuple):
 
 
 def check(requested: Ranking, by: By) -> None:
-    """Reject a column that the view never has, before any model is analyzed.
+    """Raise if the view never has the column to sort by; called before any model is analyzed.
 
     Raises:
         CnncostError: no such column, or it can't be sorted by.
@@ -87,10 +88,10 @@ def check(requested: Ranking, by: By) -> None:
 
 
 def sorted_by(report: ReportData, by: By, requested: Ranking | None) -> str:
-    """Return the name of the column that the user wants rows to be sorted by; empty if none was named."""
-    return (
-        _column(report, table(report, by)[0], requested.sort).name if requested is not None and requested.sort else ""
-    )
+    """Return the name of the column that the user requested to sort by; empty if none."""
+    if requested is None or not requested.sort:
+        return ""
+    return _column(report, table(report, by)[0], requested.sort).name
 
 
 def ranked(report: ReportData, by: By, requested: Ranking) -> Ranked:
@@ -124,7 +125,7 @@ def _column(report: ReportData, columns: Sequence[Column], sort: str | None) -> 
     further = next((each for each in FURTHER if normalized in _names(each)), None)
     if further is not None and further.look in SIZES and further not in columns:
         raise CnncostError(f"sort: {sort} is a column of +{further.group}, which was not requested")
-    if any(normalized in _names(each) for each in ALWAYS if each.name in uncounted(report.totals)):
+    if any(normalized in _names(each) for each in ALWAYS if each.name in absent_columns(report.totals)):
         raise CnncostError(f"sort: {report.model} was saved before cnncost had {sort}; analyze the model again")
     return _sortable_named(normalized, sort, columns)
 

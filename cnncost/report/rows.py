@@ -22,9 +22,9 @@ FurtherColumn: TypeAlias = Literal["kernel", "stride", "input", "trainable"]
 
 
 def several(values: Iterable[Along | None]) -> Along | None:
-    """The value of rows that agree; `several` where they differ, None where none has one."""
-    found = dict.fromkeys(value for value in values if value is not None)
-    return ("several",) if len(found) > 1 else next(iter(found), None)
+    """Return the value that all rows with a value share; `("several",)` if they differ, None if no row has one."""
+    distinct = dict.fromkeys(value for value in values if value is not None)
+    return ("several",) if len(distinct) > 1 else next(iter(distinct), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,18 +95,18 @@ class Layer(Statistics):
         bytes_read, bytes_written: if each op read its inputs once and wrote its outputs once.
         status: `called`; `data`: called, and its numbers depend on the data that the model was run on;
             `used`: never called, but its parameters were read (as by a fused parent);
-            `unused`: never called, nor its parameters read; `failed`: forward failed in it, and its numbers are of what
-            it ran before; `unreached`: never called, as forward failed before.
-        unknown: whether it ran an op that has no rule, or did not come to its end: its numbers are lower bounds.
+            `unused`: never called, and its parameters were not read; `failed`: forward failed in it, and its numbers
+            are of the ops that it ran before; `unreached`: never called, as forward failed before.
+        unknown: whether it ran an op that has no rule, or did not finish: its numbers are lower bounds.
         receptive_field, jump, start: as in `ReceptiveField`; None unless requested (`with_receptive_fields`).
-        allocated, saved: bytes that its ops allocated in forward, and what of it is kept for backward or returned; None
-            unless asked for (`with_memory`).
+        allocated, saved: bytes that its ops allocated in forward, and those of them that are kept for backward or
+            returned; None unless requested (`with_memory`).
         macs_unmasked: multiply-accumulates if attention skips masked pairs; None unless requested
             (`with_masks`).
         mask_unknown: whether a mask is not known, so that `macs_unmasked` is an upper bound.
         kernel, stride: of the windows of its own convolutions and pools, a number per axis; `several` if they differ.
             None if it has none, or unless requested (`with_columns`).
-        input_shapes: of the tensors that the call was given; None unless requested.
+        input_shapes: of the tensors that were passed to the call; None unless requested.
     """
 
     path: str
@@ -136,8 +136,8 @@ class Layer(Statistics):
 class Module(Statistics):
     """A module including its descendants, over all its calls: the sums of the `Layer` rows.
 
-    `output_shapes` are of the tensors that its last call returned, `input_shapes` of those that it was given. `kernel`
-    and `stride` are None for a module with modules in it.
+    `output_shapes` are those of the tensors that its last call returned, `input_shapes` those of the tensors that were
+    passed to it. `kernel` and `stride` are None for a module with modules in it.
     """
 
     path: str
@@ -193,7 +193,7 @@ class Totals(Statistics):
 
     `training_macs` and `training_flops` are of all phases of a training step, and None unless one was analyzed;
     `training_lower_bound` says that unknown ops are missing from them. `macs_unmasked` and `training_macs_unmasked` are
-    None unless asked for (`with_masks`); `mask_unknown` and `training_mask_unknown` say that they are upper bounds.
+    None unless requested (`with_masks`); `mask_unknown` and `training_mask_unknown` say that they are upper bounds.
     `output_shapes` are of the tensors that the model returned.
     """
 

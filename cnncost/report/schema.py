@@ -54,8 +54,8 @@ class Statistic(NamedTuple):
     reads: frozenset[str] = frozenset()
 
 
-def _look(look: Look) -> Look:
-    """Return a look. Raises TypeError unless it is one: tables know more kinds of values than rows may have."""
+def _checked_look(look: Look) -> Look:
+    """Return `look`. Raises TypeError if rows can't have it: tables have further kinds of values."""
     if look not in get_args(Look):
         raise TypeError(f"look {look!r}: expected one of {', '.join(get_args(Look))}")
     return look
@@ -66,18 +66,18 @@ def statistic(
     masked: bool = False, group: str = "", given_by: Pass | None = None, default: Any = dataclasses.MISSING,
 ) -> Any:  # fmt: skip
     """Declare a field of a row; arguments as in `Statistic`. Grouped fields are None or `default` until requested."""
-    about = Statistic(heading, meaning, _look(look), sums, bounded, masked, group, "", given_by)
+    declaration = Statistic(heading, meaning, _checked_look(look), sums, bounded, masked, group, "", given_by)
     if group and default is dataclasses.MISSING:
         default = None
     if given_by is not None:
         default = 0
-    return dataclasses.field(default=default, metadata={"statistic": about})
+    return dataclasses.field(default=default, metadata={"statistic": declaration})
 
 
 class _Derived(property):
     """A property that is a column."""
 
-    about: Statistic
+    statistic: Statistic
 
 
 def derived(
@@ -89,11 +89,11 @@ def derived(
     number that reads such a column is marked as neither bound, `~`. The property has to read them itself, as
     `self.macs`: what a function reads that it hands the row to is not seen.
     """
-    about = Statistic(heading, meaning, _look(look), "no", bounded, after=after)
+    declaration = Statistic(heading, meaning, _checked_look(look), "no", bounded, after=after)
 
     def declare(function: Callable[[Any], Any]) -> property:
         column = _Derived(function)
-        column.about = about._replace(reads=frozenset(_names_read(function.__code__)))
+        column.statistic = declaration._replace(reads=frozenset(_names_read(function.__code__)))
         return column
 
     return declare
@@ -123,35 +123,38 @@ def statistics(kind: Any) -> dict[str, Statistic]:
     for name, value in [item for base in reversed(kind.__mro__) for item in vars(base).items()]:
         if isinstance(value, _Derived):
             columns = [each for each, _ in fields]
-            if value.about.after not in columns:
+            if value.statistic.after not in columns:
                 raise TypeError(
-                    f"{kind.__name__}.{name}: after={value.about.after!r} is not a column of {kind.__name__}, or one "
-                    f"that is declared further below; expected one of {', '.join(columns)}"
+                    f"{kind.__name__}.{name}: after={value.statistic.after!r} is not a column of {kind.__name__}, or "
+                    f"one that is declared further below; expected one of {', '.join(columns)}"
                 )
-            place = columns.index(value.about.after)
-            end, behind = place + 1, {value.about.after}
-            while end < len(fields) and fields[end][1].after in behind:
-                behind.add(fields[end][0])
+            place = columns.index(value.statistic.after)
+            # behind the numbers that already follow that column, directly or not
+            end, followers = place + 1, {value.statistic.after}
+            while end < len(fields) and fields[end][1].after in followers:
+                followers.add(fields[end][0])
                 end += 1
-            fields.insert(end, (name, _as_read(value.about, dict(fields))._replace(group=fields[place][1].group)))
+            derived_statistic = _with_marks(value.statistic, dict(fields))
+            fields.insert(end, (name, derived_statistic._replace(group=fields[place][1].group)))
     return dict(fields)
 
 
-def _as_read(about: Statistic, columns: Mapping[str, Statistic]) -> Statistic:
+def _with_marks(declaration: Statistic, columns: Mapping[str, Statistic]) -> Statistic:
     """Return the declaration of a derived number with the marks that follow from the columns that it reads."""
-    read = [columns[name] for name in about.reads & columns.keys()]
+    read = [columns[name] for name in declaration.reads & columns.keys()]
     partial = any(each.bounded or each.loose for each in read)
-    return about._replace(loose=partial and not about.bounded, masked=any(each.masked for each in read))
+    masked = any(each.masked for each in read)
+    return declaration._replace(loose=partial and not declaration.bounded, masked=masked)
 
 
 def origins(kind: Any, name: str) -> tuple[str, ...]:
     """Return a column, the one that it follows if it is derived, and so on, up to a stored one."""
-    about = statistics(kind).get(name)
-    return (name, *origins(kind, about.after)) if about is not None and about.after else (name,)
+    declaration = statistics(kind).get(name)
+    return (name, *origins(kind, declaration.after)) if declaration is not None and declaration.after else (name,)
 
 
 def stored(kind: Any, name: str) -> str:
-    """Return the stored (not derived) column that a derived number follows, directly or not; a stored one itself."""
+    """Return the stored column that a derived number follows, directly or not; the column itself if it is stored."""
     return origins(kind, name)[-1]
 
 
@@ -159,16 +162,16 @@ def stored(kind: Any, name: str) -> str:
 def names(kind: Any, sums: Sums) -> tuple[str, ...]:
     """Return the names of a row class's stored statistics with this aggregation."""
     own = {f.name for f in dataclasses.fields(kind)}
-    return tuple([name for name, about in statistics(kind).items() if name in own and about.sums == sums])
+    return tuple([name for name, declaration in statistics(kind).items() if name in own and declaration.sums == sums])
 
 
 @cache
 def groups(kind: Any) -> dict[str, tuple[str, ...]]:
     """Return the names of the optional statistics of a row class, by group."""
     by_group: dict[str, list[str]] = {}
-    for name, about in statistics(kind).items():
-        if about.group:
-            by_group.setdefault(about.group, []).append(name)
+    for name, declaration in statistics(kind).items():
+        if declaration.group:
+            by_group.setdefault(declaration.group, []).append(name)
     return {group: tuple(members) for group, members in by_group.items()}
 
 
@@ -184,29 +187,30 @@ def _presence_fields(kind: Any, group: str) -> tuple[str, ...]:
     return tuple([name for name in groups(kind).get(group, ()) if statistics(kind)[name].look != "flag"])
 
 
-def uncounted(row: Any) -> frozenset[str]:
+def absent_columns(row: Any) -> frozenset[str]:
     """Return the columns that a row lacks because its report was saved before there were their passes.
 
     Derived numbers that read them are among these columns.
     """
     kind: Any = type(row)
-    missing = tuple([name for name in given(kind) if getattr(row, name) is None])
+    missing = tuple([name for name in filled_by_passes(kind) if getattr(row, name) is None])
     return _with_derived(kind, missing) if missing else frozenset()
 
 
 @cache
-def given(kind: Any) -> tuple[str, ...]:
+def filled_by_passes(kind: Any) -> tuple[str, ...]:
     """Return the names of the statistics that passes fill."""
-    return tuple([name for name, about in statistics(kind).items() if about.given_by is not None])
+    return tuple([name for name, declaration in statistics(kind).items() if declaration.given_by is not None])
 
 
 @cache
 def _with_derived(kind: Any, missing: tuple[str, ...]) -> frozenset[str]:
-    found = set(missing)
-    for name, about in statistics(kind).items():
-        if not found.isdisjoint({about.after, *about.reads}):
-            found.add(name)
-    return frozenset(found)
+    """Return columns together with the derived numbers that follow or read them, directly or not."""
+    absent = set(missing)
+    for name, declaration in statistics(kind).items():
+        if not absent.isdisjoint({declaration.after, *declaration.reads}):
+            absent.add(name)
+    return frozenset(absent)
 
 
 def total(rows: Iterable[Any], kind: Any) -> dict[str, Any]:
@@ -247,10 +251,10 @@ def changed(row: Any, **values: Any) -> Any:
     kind: Any = type(row)
     copy = object.__new__(kind)
     read, write = _fields(kind)
-    for each, value in zip(write, read(row), strict=True):
-        each(copy, value)
+    for write_field, value in zip(write, read(row), strict=True):
+        write_field(copy, value)
     for name, value in values.items():
-        object.__setattr__(copy, name, value)
+        object.__setattr__(copy, name, value)  # as the class is frozen
     return copy
 
 
@@ -258,7 +262,7 @@ def changed(row: Any, **values: Any) -> Any:
 def _fields(kind: Any) -> tuple[Callable[[Any], tuple[Any, ...]], tuple[Callable[[Any, Any], None], ...]]:
     """Return a function that reads all fields of a slotted row class, and a function for each field that writes it.
 
-    Those of the slots' descriptors write to a frozen dataclass, whose `__setattr__` raises.
+    The latter are the slots' own setters, as the `__setattr__` of a frozen dataclass raises.
     """
     field_names = [field.name for field in dataclasses.fields(kind)]
     return attrgetter(*field_names), tuple([getattr(kind, name).__set__ for name in field_names])

@@ -15,10 +15,12 @@ class Signatures:
         for scope in graph.scopes:
             for each in scope.parameters + scope.buffers:
                 self._owners.setdefault(each.value, []).append((scope.path, each.name))
-        self._stored = {graph.values[value].storage: value for value in self._owners}
+        self._value_by_storage = {graph.values[value].storage: value for value in self._owners}
 
     def of(self, node: Node, path: str) -> str:
-        """Return `x 1×3×224×224 float32, weight 64×3×3×3 → 1×64×224×224`; a dtype is shown where it changes.
+        """Return, for example, `x 1×3×224×224 float32, weight 64×3×3×3 → 1×64×224×224`.
+
+        A dtype is shown only where it differs from that of the tensor before.
 
         Parameters and buffers of the module `path` have their own names, those of other modules their full names.
         """
@@ -27,11 +29,11 @@ class Signatures:
         nameless = [value for value, name in names.items() if not name]
         texts, dtype = [], ""
         for value in values:
-            texts.append(f"{names[value.id] or _letter(value.id, nameless)} {_typed(value, dtype)}")
+            texts.append(f"{names[value.id] or _letter(value.id, nameless)} {_type_text(value, dtype)}")
             dtype = value.dtype
         outputs = []
         for i in node.outputs:
-            outputs.append(_typed(self.graph.values[i], dtype))
+            outputs.append(_type_text(self.graph.values[i], dtype))
             dtype = self.graph.values[i].dtype
         return f"{', '.join(texts) or 'nothing'} → {', '.join(outputs) or 'nothing'}"
 
@@ -39,8 +41,8 @@ class Signatures:
         """Return the name of the parameter or buffer that a value is, or is a view of; empty for other values."""
         if value.id in self._owners:
             return self._name(value.id, path)
-        stored = self._stored.get(value.storage)
-        return f"view of {self._name(stored, path)}" if stored is not None else ""
+        base = self._value_by_storage.get(value.storage)
+        return f"view of {self._name(base, path)}" if base is not None else ""
 
     def _name(self, value: int, path: str) -> str:
         owners = self._owners[value]
@@ -56,5 +58,6 @@ def _letter(value: int, nameless: list[int]) -> str:
     return "x" if len(nameless) == 1 else f"x{nameless.index(value) + 1}"
 
 
-def _typed(value: Value, before: str) -> str:
-    return units.shape(value.shape) + (f" {value.dtype}" if value.dtype != before else "")
+def _type_text(value: Value, last_dtype: str) -> str:
+    """Return a value's shape, and its dtype unless the tensor named before it has the same."""
+    return units.shape(value.shape) + (f" {value.dtype}" if value.dtype != last_dtype else "")

@@ -21,13 +21,13 @@ class Frame(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """An op with its size; or the sum of a module call's own ops, if the ops are not cache one by one.
+    """An op with its size; or the sum of a module call's own ops, if the single ops are not known.
 
     Attributes:
         phase: phase of the training step; empty if the run has only one phase.
         frames: the module calls around it, outermost first.
         op: the op's name; empty for the sum.
-        size: length of its span in the track's unit; None if it is not cache.
+        size: length of its span in the track's unit; None if it is not known.
         facts: returns further data to show with the span; called only when the span is made.
     """
 
@@ -38,25 +38,25 @@ class Piece(NamedTuple):
     facts: Callable[[], Mapping[str, Any]] = dict  # returns {}
 
 
-def of_graph(
+def pieces_of_graph(
     graph: Graph, sizes: Iterable[float | None], facts: Callable[[int], Mapping[str, Any]] | None = None
 ) -> Iterator[Piece]:
     """Yield the ops of a run, without those of size 0.
 
     Args:
         graph: the recorded run.
-        sizes: the size of each node in the track's unit; None if it is not cache.
+        sizes: the size of each node in the track's unit; None if it is not known.
         facts: returns further data to show with a node, by its index.
     """
-    around = _Frames(graph)
-    phased = len({node.phase for node in graph.nodes}) > 1
+    frames = _Frames(graph)
+    has_phases = len({node.phase for node in graph.nodes}) > 1
     for index, (node, size) in enumerate(zip(graph.nodes, sizes, strict=True)):
         if size is None or size:
-            about = (lambda i=index: facts(i)) if facts is not None else dict
-            yield Piece(node.phase if phased else "", around.of(node.call), node.name, size, about)
+            node_facts = (lambda i=index: facts(i)) if facts is not None else dict
+            yield Piece(node.phase if has_phases else "", frames.of(node.call), node.name, size, node_facts)
 
 
-def of_layers(report: ReportData, size: Callable[[Any], int], bounded: bool) -> Iterator[Piece]:
+def pieces_of_layers(report: ReportData, size: Callable[[Any], int], bounded: bool) -> Iterator[Piece]:
     """Yield the sum of each module call's own ops, from a report without a graph.
 
     `bounded`: an op without a rule makes the number a lower bound, and yields a piece of unknown size.
@@ -82,14 +82,14 @@ class _Frames:
 
     def of(self, call: int) -> tuple[Frame, ...]:
         """Return a call and the calls around it, outermost first."""
-        waiting, at = [], call
-        while at not in self.cache:
-            waiting.append(at)
-            parent = self.graph.calls[at].parent
+        pending, current = [], call
+        while current not in self.cache:
+            pending.append(current)
+            parent = self.graph.calls[current].parent
             if parent is None:
                 break
-            at = parent
-        for each in reversed(waiting):
+            current = parent
+        for each in reversed(pending):
             scope, parent, index, _, _ = self.graph.calls[each]
             path, class_name, _, _, _ = self.graph.scopes[scope]
             self.cache[each] = (*self.cache[parent], Frame(path, class_name, index + 1))
@@ -104,15 +104,15 @@ def track(name: str, unit: Unit, model: str, pieces: Iterable[Piece], missing: s
         unit: unit of the sizes.
         model: the model's name, shown for the module with the empty path.
         pieces: the pieces in the order in which they ran.
-        missing: why a size is not cache, in words.
+        missing: why a size is not known, in words.
     """
     builder = _Builder(model, [*pieces], missing)
-    spans = builder.built()
+    spans = builder.build()
     return Track(name, unit, builder.at, spans)
 
 
 class _Open(NamedTuple):
-    """A span whose end is not cache yet.
+    """A span whose end is not known yet.
 
     Attributes:
         key: (phase, None) of a phase, ("", frame) of a module call.
@@ -135,7 +135,7 @@ class _Builder:
         self.partial_phases = {piece.phase for piece in unknown}
         self.partial_paths = {frame.path for piece in unknown for frame in piece.frames}
 
-    def built(self) -> tuple[Span, ...]:
+    def build(self) -> tuple[Span, ...]:
         for piece in self.pieces:
             phase: list[tuple[str, Frame | None]] = [(piece.phase, None)] if piece.phase else []
             self._enter([*phase, *(("", frame) for frame in piece.frames)])
@@ -150,17 +150,18 @@ class _Builder:
 
     def _enter(self, keys: list[tuple[str, Frame | None]]) -> None:
         """End the open spans that are not in `keys`, and start those of `keys` that are not open."""
-        same = 0
-        while same < min(len(keys), len(self.open)) and keys[same] == self.open[same].key:
-            same += 1
-        while len(self.open) > same:
+        shared = 0  # how many open spans stay open
+        while shared < min(len(keys), len(self.open)) and keys[shared] == self.open[shared].key:
+            shared += 1
+        while len(self.open) > shared:
             _, position = self.open.pop()
             self.spans[position] = self.spans[position]._replace(end=self.at)
-        for key in keys[same:]:
-            self.spans.append(self._opened(key))
+        for key in keys[shared:]:
+            self.spans.append(self._new_span(key))
             self.open.append(_Open(key, len(self.spans) - 1))
 
-    def _opened(self, key: tuple[str, Frame | None]) -> Span:
+    def _new_span(self, key: tuple[str, Frame | None]) -> Span:
+        """Return the span of a phase or module call, which ends where it starts until `_enter` sets its end."""
         phase, frame = key
         level = len(self.open)
         if frame is None:

@@ -21,11 +21,12 @@ def to_pandas(report: ReportData, *, by: By = "layer", requested: Ranking | None
 
     Raises:
         CnncostError: no such `by`, or its rows can't be sorted as requested.
-        MissingPackageError: pandas, or what it needs, is not installed.
+        MissingPackageError: pandas, or a package that it needs, is not installed.
     """
     try:
         import pandas as pd
     except ImportError as error:
+        # pandas raises an error of its own for a missing dependency, from the one that names it
         first = error.__cause__ if isinstance(error.__cause__, ImportError) else error
         missing = first.name or "pandas"
         what = "pandas is" if missing == "pandas" else f"{missing}, which pandas needs, is"

@@ -10,21 +10,23 @@ from cnncost.ops import cost_of
 from cnncost.passes.links import KIND, sending
 from cnncost.passes.memory import Memory, memory
 from cnncost.render.timeline import Counter, Timeline, Track, Unit
-from cnncost.render.values import worded
+from cnncost.render.values import tensors_text
 from cnncost.report import heading
 from cnncost.report.columns import AT_LEAST
 from cnncost.report.data import ReportData
 from cnncost.report.link_text import sentences
 from cnncost.report.prediction import Prediction, split
-from cnncost.report.prediction_text import ceilings, foot, formula
-from cnncost.report.spans import of_graph, of_layers, track
+from cnncost.report.prediction_text import ceilings, footer, formula
+from cnncost.report.spans import pieces_of_graph, pieces_of_layers, track
 from cnncost.versions import __version__
 
 MAKER = f"cnncost@{__version__}"
+"""Name and version of the program that made a file, as viewers show it."""
 NO_RULE = "no rule, not known"
+"""Shown for an op without a rule, whose size is unknown."""
 
 
-def traced(prediction: Prediction) -> Timeline:
+def trace_timeline(prediction: Prediction) -> Timeline:
     """Return a timeline of each op's predicted seconds, and of the bytes of memory alive, by use, at each time.
 
     Collectives of a split model take the time on the device's links, not overlapped, if its links are known.
@@ -35,7 +37,7 @@ def traced(prediction: Prediction) -> Timeline:
     return _timeline(prediction, (track,), tuple(_counters(prediction, seconds)))
 
 
-def flames(prediction: Prediction) -> Timeline:
+def flame_graph_timeline(prediction: Prediction) -> Timeline:
     """Return three tracks: predicted seconds, FLOPs, and bytes read and written of each op."""
     times = prediction.roofline.nodes
     tracks = (
@@ -51,7 +53,7 @@ def _track(
     facts: Callable[[int], dict[str, Any]] | None = None,
 ) -> Track:  # fmt: skip
     roofline, run = prediction.roofline, _run(prediction)
-    pieces = of_graph(prediction.graph, sizes, facts)
+    pieces = pieces_of_graph(prediction.graph, sizes, facts)
     if quantity != "seconds":
         name = _marked(f"{quantity} of the {run}", bool(roofline.unknown))
         return track(name, "bytes" if quantity == "bytes" else "none", prediction.report.model, pieces, NO_RULE)
@@ -72,7 +74,7 @@ def _timeline(prediction: Prediction, tracks: tuple[Track, ...], counters: tuple
         "run": _run(prediction), "device": roofline.device.title, "dtype": roofline.dtype,
         "ceilings": ceilings(roofline.device, roofline.dtype), "formula": formula(roofline.device),
         "seconds": tracks[0].total, "unknown_ops": roofline.unknown,
-        "notes": [*foot(prediction), *sentences(prediction), *report.notes],
+        "notes": [*footer(prediction), *sentences(prediction), *report.notes],
     }  # fmt: skip
     return Timeline(f"{heading.title(report)}, {heading.inputs(report)}", MAKER, tracks, counters, facts)
 
@@ -82,16 +84,17 @@ def of_report(report: ReportData) -> Timeline:
 
     Spans are ops; of a report that was read from a file they are module calls, as it has no graph.
     """
-    tracks = [_counted(report, *each) for each in _QUANTITIES]
-    tracks.append(track("parameters", "none", report.model, of_layers(report, lambda row: row.params, False), ""))
+    tracks = [_forward_track(report, *each) for each in _QUANTITIES]
+    parameters = pieces_of_layers(report, lambda row: row.params, False)
+    tracks.append(track("parameters", "none", report.model, parameters, ""))
     if report.training is not None:
-        tracks += [_of_run(report, report.training, f"{name} of a training step", unit, of)
-                   for name, unit, of in _QUANTITIES]  # fmt: skip
+        tracks += [_run_track(report, report.training, f"{name} of a training step", unit, size)
+                   for name, unit, size in _QUANTITIES]  # fmt: skip
     title = f"{heading.title(report)}, {heading.inputs(report)}"
     return Timeline(title, MAKER, tuple(tracks), facts=heading.facts(report))
 
 
-def _moved(each: Any) -> int:
+def _traffic(each: Any) -> int:
     """Return the bytes read and written of an op's cost, or of a row of the report."""
     return int(each.bytes_read + each.bytes_written) if hasattr(each, "bytes_read") else int(each.read + each.written)
 
@@ -99,23 +102,24 @@ def _moved(each: Any) -> int:
 _QUANTITIES: tuple[tuple[str, Unit, Callable[[Any], int]], ...] = (
     ("MACs", "none", lambda each: each.macs),
     ("FLOPs", "none", lambda each: each.flops),
-    ("bytes read and written", "bytes", _moved),
+    ("bytes read and written", "bytes", _traffic),
 )
-"""Name, unit, and a function that returns the number of an op's cost or of a row."""
+"""Name, unit, and a function that returns the quantity of an op's cost or of a row."""
 
 
-def _counted(report: ReportData, name: str, unit: Unit, of: Callable[[Any], int]) -> Track:
+def _forward_track(report: ReportData, name: str, unit: Unit, size: Callable[[Any], int]) -> Track:
     if report.graph is not None:
-        return _of_run(report, report.graph, name, unit, of)
-    bounded = report.totals.lower_bound
-    return track(_marked(name, bounded), unit, report.model, of_layers(report, of, True), report.partial or NO_RULE)
+        return _run_track(report, report.graph, name, unit, size)
+    pieces = pieces_of_layers(report, size, True)
+    return track(_marked(name, report.totals.lower_bound), unit, report.model, pieces, report.partial or NO_RULE)
 
 
-def _of_run(report: ReportData, graph: Graph, name: str, unit: Unit, of: Callable[[Any], int]) -> Track:
-    sizes = {id(spec): None if (cost := cost_of(spec)) is None else of(cost) for spec in graph.specs}
+def _run_track(report: ReportData, graph: Graph, name: str, unit: Unit, size: Callable[[Any], int]) -> Track:
+    # specs are interned: ids are enough, and hashing a spec is slow
+    sizes = {id(spec): None if (cost := cost_of(spec)) is None else size(cost) for spec in graph.specs}
     by_node = [sizes[id(node.spec)] for node in graph.nodes]
     bounded = None in by_node or graph.failed is not None
-    return track(_marked(name, bounded), unit, report.model, of_graph(graph, by_node), NO_RULE)
+    return track(_marked(name, bounded), unit, report.model, pieces_of_graph(graph, by_node), NO_RULE)
 
 
 def _marked(name: str, bounded: bool) -> str:
@@ -123,21 +127,21 @@ def _marked(name: str, bounded: bool) -> str:
 
 
 def _seconds(prediction: Prediction) -> list[float | None]:
-    """Return the predicted seconds of each node; of collectives, the time on the links if that is known."""
+    """Return the predicted seconds of each node; for collectives, the time on the links if that is known."""
     roofline, links = prediction.roofline, prediction.links
     seconds = [None if time is None else time.seconds for time in roofline.nodes]
     if links is None or split(prediction) is None:
         return seconds
     by_spec: dict[int, float] = {}
 
-    def linked(spec: OpSpec) -> float:
+    def link_seconds(spec: OpSpec) -> float:
         if id(spec) not in by_spec:
             by_spec[id(spec)] = sending(spec, roofline.device, links.topology, roofline.dtype).seconds
         return by_spec[id(spec)]
 
     nodes = prediction.graph.nodes
     return [
-        linked(node.spec) if node.spec.kind == KIND else each for node, each in zip(nodes, seconds, strict=True)
+        link_seconds(node.spec) if node.spec.kind == KIND else each for node, each in zip(nodes, seconds, strict=True)
     ]  # fmt: skip
 
 
@@ -152,46 +156,46 @@ class _Facts:
     def of(self, index: int) -> dict[str, Any]:
         """Return the details of a node, by its index."""
         node, time = self.nodes[index], self.times[index]
-        about: dict[str, Any] = {"phase": node.phase, **self._shapes(node.spec)}
+        details: dict[str, Any] = {"phase": node.phase, **self._shapes(node.spec)}
         if time is None:
-            return about
-        about |= {"seconds": self.seconds[index], "flops": time.flops, "bytes": time.nbytes}
+            return details
+        details |= {"seconds": self.seconds[index], "flops": time.flops, "bytes": time.nbytes}
         if node.spec.kind == KIND and self.linked:
-            return about | {"bound": "link"}
+            return details | {"bound": "link"}
         terms = {name: getattr(time, name) for name in ("compute", "memory", "copies", "pages", "launch")}
-        return about | {"bound": time.bound, **{f"{name}_seconds": value for name, value in terms.items() if value}}
+        return details | {"bound": time.bound, **{f"{name}_seconds": value for name, value in terms.items() if value}}
 
     def _shapes(self, spec: OpSpec) -> dict[str, Any]:
         if id(spec) not in self.shapes:
-            inputs, outputs = (worded((t.shape, t.dtype) for t in types) for types in (spec.inputs, spec.outputs))
+            inputs, outputs = (tensors_text((t.shape, t.dtype) for t in types) for types in (spec.inputs, spec.outputs))
             self.shapes[id(spec)] = {"kind": spec.kind, "inputs": inputs, "outputs": outputs}
         return self.shapes[id(spec)]
 
 
-TIMELINES = {"trace": traced, "speedscope": flames}
+TIMELINES = {"trace": trace_timeline, "speedscope": flame_graph_timeline}
 """The function that makes a prediction's timeline, by the viewer's format."""
 
 
 def _counters(prediction: Prediction, seconds: list[float | None]) -> Iterator[Counter]:
     """Yield the bytes alive while each op runs; if the model is on several devices, for each device."""
-    graph, at = prediction.graph, 0.0
+    graph, time = prediction.graph, 0.0
     if not graph.nodes:
         return
     starts = []
     for each in seconds:
-        starts.append(at)
-        at += each or 0.0
+        starts.append(time)
+        time += each or 0.0
     dtype = prediction.roofline.dtype
     recorded = "" if dtype is None else ", as recorded"
     if graph.placement is None:
-        yield from _of_memory(f"memory{recorded}", graph, memory(graph), tuple(starts))
+        yield from _memory_counters(f"memory{recorded}", graph, memory(graph), tuple(starts))
         return
     for device, name in enumerate(graph.placement.devices):
-        yield from _of_memory(f"memory of {name}{recorded}", graph, memory(graph, device=device), tuple(starts))
+        yield from _memory_counters(f"memory of {name}{recorded}", graph, memory(graph, device=device), tuple(starts))
 
 
-def _of_memory(name: str, graph: Graph, found: Memory, starts: tuple[float, ...]) -> Iterator[Counter]:
-    mark = f" {AT_LEAST}" if found.unseen else ""
-    yield Counter(f"{name}, total{mark}", starts, {"bytes": found.timeline})
-    parts = {use: curve for use, curve in found.curves(graph).items() if any(curve)}
-    yield Counter(f"{name}, bytes{mark}", starts, parts)
+def _memory_counters(name: str, graph: Graph, usage: Memory, starts: tuple[float, ...]) -> Iterator[Counter]:
+    mark = f" {AT_LEAST}" if usage.unseen else ""
+    yield Counter(f"{name}, total{mark}", starts, {"bytes": usage.timeline})
+    by_use = {use: curve for use, curve in usage.curves(graph).items() if any(curve)}
+    yield Counter(f"{name}, bytes{mark}", starts, by_use)

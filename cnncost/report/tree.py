@@ -15,25 +15,25 @@ _NO_FIELD = dict.fromkeys(Spans._fields)
 
 def module_tree(
     all_layers: Sequence[Layer], tree: Sequence[tuple[str, str, int]], totals: Totals, fields: Mapping[str, Spans],
-    shapes: Mapping[str, tuple[Shape, ...]], given: Mapping[str, tuple[Shape, ...]] | None = None,
+    shapes: Mapping[str, tuple[Shape, ...]], input_shapes: Mapping[str, tuple[Shape, ...]] | None = None,
 ) -> tuple[Module, ...]:  # fmt: skip
     """Return the modules in the model's own order, parents first; the first is the model, with its totals.
 
     Args:
         all_layers: the rows of all module calls.
         tree: (path, class, calls) of each module.
-        totals: the model's totals, which tell what optional statistics there are.
+        totals: the model's totals; optional statistics that are None there were not requested.
         fields: receptive fields of first calls, by path.
-        shapes: output shapes of the last call, by path, of modules without a row for that call.
-        given: input shapes of the same calls; None if they were not requested.
+        shapes: by path, the output shapes of the last call of each module without a row for that call.
+        input_shapes: input shapes of the same calls; None if they were not requested.
     """
     by_path = by_module(all_layers)
     parents = parents_in(tree)
-    nothing = _nothing(totals)
-    sums = {path: nothing.copy() for path, _, _ in tree}
+    zeros = _zeros(totals)
+    sums = {path: zeros.copy() for path, _, _ in tree}
     unknown, by_data = set[str](), set[str]()
-    held, flags = [name for name, value in nothing.items() if value is not None], names(Module, "any")
-    numbers = [name for name in held if name not in flags]
+    flags = names(Module, "any")
+    numbers = [name for name, zero in zeros.items() if zero is not None and name not in flags]
     for path, layers in by_path.items():
         _add(sums[path], total(layers, Layer), numbers, flags)
         if any(layer.unknown for layer in layers):
@@ -54,20 +54,24 @@ def module_tree(
                 output_shapes=shapes.get(path) or (layers[-1].output_shapes if layers else ()),
                 status="failed" if path in failed else "data" if path in by_data else _status(layers, calls),
                 unknown=path in unknown, leaf=path not in parents,
-                input_shapes=_input_shapes(path, layers, given), **({} if path in parents else windows_of(layers)),
-                **sums[path], **(_NO_FIELD if spans is None else spans._asdict()),
+                input_shapes=_input_shapes(path, layers, input_shapes),
+                **({} if path in parents else windows_of(layers)), **sums[path],
+                **(_NO_FIELD if spans is None else spans._asdict()),
             )
         )  # fmt: skip
     return tuple(rows)
 
 
 def _input_shapes(
-    path: str, layers: Sequence[Layer], given: Mapping[str, tuple[Shape, ...]] | None
+    path: str, layers: Sequence[Layer], without_row: Mapping[str, tuple[Shape, ...]] | None
 ) -> tuple[Shape, ...] | None:
-    """Return the input shapes of a module's last call; None if they were not requested."""
-    if given is None:
+    """Return the input shapes of a module's last call; None if they were not requested.
+
+    `without_row` are those of calls that have no row, by path.
+    """
+    if without_row is None:
         return None
-    return given.get(path) or (layers[-1].input_shapes if layers else None) or ()
+    return without_row.get(path) or (layers[-1].input_shapes if layers else None) or ()
 
 
 def windows_of(layers: Sequence[Layer]) -> dict[str, Any]:
@@ -77,19 +81,19 @@ def windows_of(layers: Sequence[Layer]) -> dict[str, Any]:
     return {name: several(getattr(layer, name) for layer in layers) for name in ("kernel", "stride")}
 
 
-def _nothing(totals: Totals) -> dict[str, Any]:
+def _zeros(totals: Totals) -> dict[str, Any]:
     """Return zero for each statistic of a module; None for optional statistics that were not requested."""
     sums: dict[str, Any] = {name: None if getattr(totals, name) is None else 0 for name in names(Module, "sum")}
     return sums | dict.fromkeys(names(Module, "any"), False)
 
 
-def _add(sums: dict[str, Any], more: dict[str, Any], numbers: Sequence[str], flags: Sequence[str]) -> None:
-    """Add statistics in place: sum numbers where both are known, combine flags with or."""
+def _add(sums: dict[str, Any], terms: dict[str, Any], numbers: Sequence[str], flags: Sequence[str]) -> None:
+    """Add statistics to `sums` in place: numbers are added, flags are combined with or."""
     for name in numbers:
-        if more[name]:
-            sums[name] += more[name]
+        if terms[name]:  # neither 0 nor None
+            sums[name] += terms[name]
     for name in flags:
-        if more[name]:
+        if terms[name]:
             sums[name] = True
 
 
@@ -130,5 +134,5 @@ def biggest(layers: Sequence[Layer]) -> Layer | None:
 
 
 def _as_one(rows: list[Layer]) -> Layer:
-    """One row for all calls of a module: the first call's row with summed numbers."""
+    """Return one row for all calls of a module: the first call's row with summed numbers."""
     return replace(rows[0], unknown=any(row.unknown for row in rows), **total(rows, Layer))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from cnncost.errors import CnncostError, InputError
 from cnncost.near import suggestion
 from cnncost.render.values import Kind, along, plain
-from cnncost.report.columns import ALWAYS, united
+from cnncost.report.columns import ALWAYS, with_own_figures
 from cnncost.report.model import Report
 
 
@@ -80,7 +80,7 @@ _OWN = {
         lambda _: None,  # depends on the model's name, not on the Report
     ),
 }  # fmt: skip
-FIGURES: dict[str, Figure] = united("sweep", _COLUMNS, _OWN)
+FIGURES: dict[str, Figure] = with_own_figures("sweep", _COLUMNS, _OWN)
 """By name, in the order of columns."""
 USUAL = ("params", "macs", "flops", "weight_bytes", "inference_peak")
 """Default columns."""

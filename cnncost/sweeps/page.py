@@ -9,7 +9,7 @@ from typing import Any
 
 from cnncost import units
 from cnncost.budget.join import less_is_better
-from cnncost.budget.render.models import Figure, several
+from cnncost.budget.render.models import Figure, models_data
 from cnncost.render.document import Column, Document, Part
 from cnncost.render.document import Table as TablePart
 from cnncost.report.interactive.encoding import Json
@@ -37,7 +37,7 @@ def page_data(result: Table) -> Json:
     first = [name for name in ("macs", "accuracy", "params") if name in numeric] + numeric
     batches = [record.get("batch") for record in records]
     sentences = [f"{units.counted(result.failed, 'row')} failed: their column error says why"] if result.failed else []
-    return several(
+    return models_data(
         _names(result, records), figures, axes=((first or [""])[0], (first[1:] or first or [""])[0]), work=batches,
         each="batch size" if len({*batches}) > 1 else "", sentences=sentences,
     )  # fmt: skip

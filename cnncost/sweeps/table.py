@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnncost import units
 from cnncost.errors import MissingPackageError
-from cnncost.render.document import COMPACT, Cell, Column, Document, Narrower, Row, notes
+from cnncost.render.document import COMPACT, Cell, Column, Document, Narrowing, Row, notes
 from cnncost.render.document import Table as TablePart
 from cnncost.render.values import Kind
 from cnncost.sweeps.figures import FIGURES
@@ -159,13 +159,13 @@ def document(result: Table) -> Document:
     return Document(
         "sweep", title, facts={"models": models, "failed": result.failed},
         parts=(
-            TablePart(shown, tuple(_marked(result) if bounds else map(Row, result.rows)), "rows", narrower=_NARROWER),
+            TablePart(shown, tuple(_marked(result) if bounds else map(Row, result.rows)), "rows", narrowing=_NARROWING),
             notes(*words),
         ),
     )  # fmt: skip
 
 
-_NARROWER = (COMPACT, Narrower(gap=1), Narrower(least=(("model", 24),)), Narrower(least=(("model", 12),)))
+_NARROWING = (COMPACT, Narrowing(gap=1), Narrowing(least=(("model", 24),)), Narrowing(least=(("model", 12),)))
 
 
 def _marked(result: Table) -> Iterator[Row]:

@@ -153,10 +153,10 @@ def _predicted(report: Any, device: str) -> tuple[float | None, str]:
     """Return the seconds of a forward by the roofline, and why there are none."""
     from cnncost.devices import find
     from cnncost.passes.roofline import roofline
-    from cnncost.report.prediction import forward
+    from cnncost.report.prediction import forward_time
 
     try:
-        return forward(roofline(report.graph, find(device))).seconds, ""
+        return forward_time(roofline(report.graph, find(device))).seconds, ""
     except CnncostError as error:
         return None, f"no time on {device}: {' '.join(str(error).split())}"[:300]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from cnncost import units
 from cnncost.render.document import Column, Document, Heading, Part, Row, Table, data_table, notes, rows
-from cnncost.render.values import tensors, worded
+from cnncost.render.values import tensors, tensors_text
 from cnncost.verify.result import Explanation, PeerCount, Verification
 
 _AT_LEAST = "≥ "
@@ -81,7 +81,7 @@ def _data(found: Verification) -> Table:
 
 
 def _inputs(found: Verification) -> str:
-    shapes = worded(found.inputs)
+    shapes = tensors_text(found.inputs)
     return f"input{'s' if len(found.inputs) > 1 else ''} {shapes or 'without tensors'}, eval mode"
 
 

@@ -15,7 +15,7 @@ from torch import nn
 
 import cnncost
 from cnncost.budget import lock as locks
-from cnncost.budget.check import check, updated
+from cnncost.budget.check import check, new_baseline
 from cnncost.budget.diff import Diff
 from cnncost.budget.file import read
 from cnncost.budget.measure import of_budget
@@ -95,7 +95,7 @@ def checked(old, new, name):
         file = read(path)
 
         def baseline():
-            locks.write(file.baseline, updated([of_budget(file.budgets[0], old)]))
+            locks.write(file.baseline, new_baseline([of_budget(file.budgets[0], old)]))
             return locks.read(file.baseline)
 
         times = {}

@@ -88,7 +88,7 @@ def test_no_front_where_batch_sizes_differ(tmp_path):
 def test_names_that_match_nothing_are_said(tmp_path):
     found = join(ROWS, table(tmp_path, "model,top1\nsmall,1\nlarge,2\ntiny,3\nodd,4\n"))
     path = tmp_path / "accuracy.csv"
-    assert found.notes == (f"{path} has no row for middle, huge", f"{path}: of no model here: tiny, odd")
+    assert found.notes == (f"{path} has no row for middle, huge", f"{path}: rows that match no model: tiny, odd")
     text = " ".join(" ".join(map(plain, to_lines(document(found.rows, found), 200))).split())
     assert all(note in text for note in found.notes)
     assert "Pareto front of top1 (more is better) and MACs" in text
@@ -156,7 +156,7 @@ def test_formats_have_numbers(tmp_path):
         pytest.param("\n \n", None, "empty; expected CSV", id="blank"),
         pytest.param("name,top1\nsmall,1\n", None, "expected a column named model", id="no model"),
         pytest.param("model;top1\nsmall;1\n", None, "commas between columns; got model;top1", id="semicolons"),
-        pytest.param("model\nsmall\n", None, "no column beside model", id="one column"),
+        pytest.param("model\nsmall\n", None, "no column besides model", id="one column"),
         pytest.param("model,a,a\nsmall,1,2\n", None, "two columns named 'a'", id="a column twice"),
         pytest.param("model,Model\nsmall,1\n", None, "two columns named 'model'", id="model twice"),
         pytest.param("model,top1\nsmall,1,2\n", None, "accuracy.csv:2: expected 2 cells, got 3", id="a long row"),
@@ -267,7 +267,7 @@ def test_table_and_picture(compared, tmp_path):
 def test_from_python(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("model,top1\nlenet5,99\nodd,1\n")
-    with pytest.warns(UserWarning, match="of no model here: odd"):
+    with pytest.warns(UserWarning, match="rows that match no model: odd"):
         (found,) = cnncost.compare(["lenet5"], join=path)
     assert (dict(found.joined), found.front) == ({"top1": 99}, True)
     with pytest.raises(InputError, match="quality names a column of join"):

@@ -71,7 +71,7 @@ def test_with_a_batch_axis_it_is_set(given, capfd):
 PLACES = [
     pytest.param("no/x.csv", "folder no does not exist; make it first: mkdir -p no", id="no folder"),
     pytest.param("net.py/x.csv", "net.py is not a folder", id="a file as a folder"),
-    pytest.param("/proc/x.csv", "folder /proc takes no new files", id="a file system that takes none"),
+    pytest.param("/proc/x.csv", "no file can be created in /proc", id="a file system that takes none"),
     pytest.param("/sys/x.csv", "folder /sys", id="another"),
     pytest.param("locked/x.csv", "folder locked may not be written to", id="without permission"),
     pytest.param("locked/there.csv", "folder locked may not be written to", id="a file there, without permission"),

@@ -20,7 +20,7 @@ from cnncost.devices import Device, find
 from cnncost.evaluation import tables, words
 from cnncost.evaluation.bench import Bench, Figures
 from cnncost.evaluation.document import document
-from cnncost.evaluation.join import join, predicted
+from cnncost.evaluation.join import join, predict
 from cnncost.evaluation.memory import predicted_peak
 from cnncost.plots.bench import draw_errors
 from cnncost.render.formats import rendered
@@ -40,7 +40,7 @@ def timing(seconds, noise=()):
 
 def row(name, seconds, batch=1, noise=(), layers=None, device=DEVICE, **more):
     case = Case(batch, **more)
-    prediction, recorded = predicted(resolve(name), case, device)
+    prediction, recorded = predict(resolve(name), case, device)
     return join(
         NetworkTiming(name, case, timing=timing(seconds, noise), layers=layers or {}, instrumented=seconds,
                  peak_memory=1 << 20),
@@ -111,7 +111,7 @@ def benchmarked(factory, trace="static", **arguments):
     """A network in Python, measured on this CPU and joined with its prediction."""
     net = resolve(ModelSource("python", "net", factory, arguments=arguments), "4x8")
     (found,) = run.measure(net, [Case(4)], Cpu(), Budget(0.0, 0.01, 3, 5))
-    return join(found, *predicted(net, Case(4), DEVICE, trace))
+    return join(found, *predict(net, Case(4), DEVICE, trace))
 
 
 @pytest.mark.parametrize("order", [("a", "a", "a#2"), ("a", "a#2", "a"), ("a#2", "a", "a")])
@@ -197,9 +197,9 @@ def test_on_a_noisy_machine_the_error_of_what_was_quiet_stands_beside_that_of_al
     rows = [row("alexnet", 0.05), row("resnet18", 5.0, noise=("spread 40%",))]
     (found,) = bench(*rows).figures()
     assert (found.large, found.quiet, found.quiet_error) == (2, 1, abs(rows[0].error))
-    assert f"(goal ≤ 30%), {abs(rows[0].error):.0%} of the 1 measured quietly, " in words.figure(found, "cpu")
+    assert f"(goal ≤ 30%), {abs(rows[0].error):.0%} of the 1 measured quietly, " in words.accuracy_text(found, "cpu")
     (quiet,) = bench(rows[0]).figures()
-    assert "quietly" not in words.figure(quiet, "cpu")
+    assert "quietly" not in words.accuracy_text(quiet, "cpu")
 
 
 def test_other_dtypes_training_and_what_failed_are_no_part_of_the_figures():
@@ -217,7 +217,7 @@ def test_the_order_of_networks():
 
 
 def test_shares_of_convolutions():
-    report, _ = predicted(resolve("alexnet"), Case(1), DEVICE)
+    report, _ = predict(resolve("alexnet"), Case(1), DEVICE)
     layers = {(each.path, each.call): (3.0 if each.kind == "conv" else 0.1) for each in report.report.layers}
     found = row("alexnet", 20.0, layers=layers).share("conv")
     others = sum(1 for each in report.report.layers if each.kind != "conv" and each.status == "called")
@@ -312,7 +312,7 @@ def test_a_device_without_a_ceiling_is_a_problem_of_the_row_alone():
     from cnncost.errors import DeviceError
 
     with pytest.raises(DeviceError):
-        predicted(resolve("lenet5"), Case(1, "bfloat16"), find("gtx580"))
+        predict(resolve("lenet5"), Case(1, "bfloat16"), find("gtx580"))
 
 
 OF_THIS_PROJECT = (
@@ -341,12 +341,12 @@ def test_a_user_s_own_benchmark_is_without_this_project_s_words(network):
 
 
 def test_of_a_training_the_document_and_its_picture_tell():
-    from cnncost.plots.bench import _first
+    from cnncost.plots.bench import _is_on_line
 
     cases = ((1, False), (8, False), (1, True), (8, True))
     rows = [row("lenet5", 0.1, batch=n, training=True, compiled=c) for n, c in cases]
-    assert [_first(each, rows) for each in rows] == [True, True, False, False]  # a line of what is not compiled
-    assert all(_first(each, rows[2:]) for each in rows[2:])  # or of what is, where nothing else was timed
+    assert [_is_on_line(each, rows) for each in rows] == [True, True, False, False]  # a line of what is not compiled
+    assert all(_is_on_line(each, rows[2:]) for each in rows[2:])  # or of what is, where nothing else was timed
     text = rendered(document(bench(*rows, whole_zoo=False), 5, "cnncost bench lenet5 --training"), "markdown")
     assert "train mode, forward and backward" in text
 
@@ -360,7 +360,7 @@ def test_predicted_memory_is_that_of_the_number_format(dtype, size):
     for each in ("float64", dtype, "bfloat16", dtype):  # cases share the model
         case = Case(2, each)
         device = replace(device, flops={**device.flops, each: 1e12})
-        inference[each] = join(NetworkTiming("fc10", case), *predicted(resolved, case, device)).predicted_memory
+        inference[each] = join(NetworkTiming("fc10", case), *predict(resolved, case, device)).predicted_memory
     assert inference[dtype] == size * (7840 + 10 + 2 * 784 + 2 * 10)
 
 

@@ -38,7 +38,7 @@ OWN = FORMATS.also(Format("junit", (".xml",), meaning="test results"), Format("c
     ],
 )  # fmt: skip
 def test_the_format_that_is_written(form, path, expected):
-    assert OWN.chosen(form, path) == expected
+    assert OWN.choose(form, path) == expected
 
 
 @pytest.mark.parametrize(
@@ -54,14 +54,14 @@ def test_the_format_that_is_written(form, path, expected):
 )
 def test_formats_and_endings_that_do_not_fit(form, path, told):
     with pytest.raises(OutputError, match=told):
-        OWN.chosen(form, path)
+        OWN.choose(form, path)
 
 
 def test_files_of_a_format_without_endings_are_named_as_what_they_are_written_in():
     own = FORMATS.also(Format("trace", written_as="json"))
-    assert [own.chosen("trace", name) for name in ("a.json", "a.txt", "a.trace", "a")] == ["trace"] * 4
+    assert [own.choose("trace", name) for name in ("a.json", "a.txt", "a.trace", "a")] == ["trace"] * 4
     with pytest.raises(OutputError, match=r"says csv, and --format says trace; .* ends in \.json"):
-        own.chosen("trace", "a.csv")
+        own.choose("trace", "a.csv")
 
 
 def test_a_name_that_is_no_format():

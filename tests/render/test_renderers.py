@@ -17,7 +17,7 @@ from cnncost.render.document import (
     Curve,
     Document,
     Heading,
-    Narrower,
+    Narrowing,
     Note,
     Notes,
     Picture,
@@ -29,7 +29,7 @@ from cnncost.render.document import (
 from cnncost.render.formats import FORMATS, rendered
 from cnncost.render.layout import plain, text_width
 from cnncost.render.text import STYLES, showable, to_lines, to_text
-from cnncost.render.values import Tensor, csv_cell, show, tensors, worded
+from cnncost.render.values import Tensor, csv_cell, show, tensors, tensors_text
 from cnncost.render.values import plain as as_json
 from tests.render.well_formed import PARSERS
 
@@ -65,7 +65,7 @@ def row(path, macs=1_234_567, role="row", **more):
 
 
 def document(*shown, **how):
-    table = Table(COLUMNS, shown, "layers", narrower=(COMPACT, Narrower(("class",))), optional=("bar",), **how)
+    table = Table(COLUMNS, shown, "layers", narrowing=(COMPACT, Narrowing(("class",))), optional=("bar",), **how)
     return Document("test", "net", "input 1×3", "cost", facts={"model": "net"}, parts=(table,))
 
 
@@ -153,7 +153,7 @@ def test_shapes_are_lists_and_dtypes_words():
     assert found["inputs"] == [{"shape": [1, 3, 8, 8], "dtype": "float32"}, {"shape": [], "dtype": "int64"}]
     (found,) = csv.DictReader(io.StringIO(rendered(document(row("")), "csv")))
     assert (found["shape"], found["inputs"]) == ("1x8x4x4", "1x3x8x8:float32; scalar:int64")
-    assert worded(tensors([((1, 3), "float32")])) == "1×3 float32"
+    assert tensors_text(tensors([((1, 3), "float32")])) == "1×3 float32"
 
 
 def test_json_says_its_schema_and_command():
@@ -191,14 +191,14 @@ def test_rows_of_another_length_are_refused(number):
         Table(COLUMNS, (row("a"), Row((1,) * number)))
 
 
-@pytest.mark.parametrize("how", [{"optional": ("bars",)}, {"narrower": (Narrower(("no",)),)}])
+@pytest.mark.parametrize("how", [{"optional": ("bars",)}, {"narrowing": (Narrowing(("no",)),)}])
 def test_a_column_that_is_not_there_is_refused(how):
     with pytest.raises(ValueError, match=r"no column '(bars|no)'; there are path, class"):
         Table(COLUMNS, (), **how)
 
 
 def test_two_columns_of_one_name_are_refused():
-    with pytest.raises(ValueError, match="a name stands twice"):
+    with pytest.raises(ValueError, match="a name occurs twice"):
         Table((Column("a"), Column("a")), ())
 
 

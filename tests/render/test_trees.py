@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnncost.render.document import Bar, Cell, Column, Document, Narrower, Row, Table
+from cnncost.render.document import Bar, Cell, Column, Document, Narrowing, Row, Table
 from cnncost.render.formats import FORMATS, rendered
 from cnncost.render.html import to_html
 from cnncost.render.text import to_text
@@ -80,7 +80,7 @@ def test_html_is_open_down_to_a_level(opened, count):
 def test_bars_take_the_room_that_is_left(width, longest, heading):
     """Names take 6, percents 5, gaps 2 and 1."""
     rows = (Row(("abcdef", Fraction(1, 4))), Row(("b", Fraction(3, 4))), Row(("sum", Fraction(1)), "total"))
-    table = Table((Column("n", "n"), SHARE), rows, narrower=(Narrower(("share",)),))
+    table = Table((Column("n", "n"), SHARE), rows, narrowing=(Narrowing(("share",)),))
     lines = to_text(Document("t", parts=(table,), least=1), width).splitlines()
     assert lines[3].count("█") == longest
     assert lines[-1].count("█") == 0
@@ -92,8 +92,8 @@ def test_a_step_sets_widths_for_itself_alone():
     """Text is cut in the step that allows it, and whole again once the next step has made room."""
     columns = (Column("a", "a"), Column("b", "b"), Column("v", "v", "count"))
     rows = (Row(("x" * 10, "y" * 10, 1_000_000)),)
-    steps = (Narrower(least=(("a", 5),)), Narrower(("b",)))
-    table = Document("t", parts=(Table(columns, rows, narrower=steps),), least=1)
+    steps = (Narrowing(least=(("a", 5),)), Narrowing(("b",)))
+    table = Document("t", parts=(Table(columns, rows, narrowing=steps),), least=1)
     assert "x" * 10 + "  " + "y" * 10 in to_text(table, 33)
     assert "xx…xxx  yyyyyyyyyy" in to_text(table, 29)
     assert "xxxxxxxxxx  1,000,000" in to_text(table, 27)

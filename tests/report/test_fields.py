@@ -19,7 +19,7 @@ from cnncost.render.text import to_text
 from cnncost.report import field_table
 from cnncost.report.columns import FURTHER, table
 from cnncost.report.document import page
-from cnncost.report.fields import growth, of_layer, plain
+from cnncost.report.fields import growth, growth_of, plain
 from cnncost.report.model import Report
 
 
@@ -194,7 +194,7 @@ def test_the_models_own_forward_is_the_last_row(model, rows):
 def test_the_model_by_the_names_that_it_has_in_tables(name):
     report = cnncost.analyze(EndsFunctional(), "1x3x16x16")
     assert report.receptive_field(name).size == (9, 9)
-    assert of_layer(report, name, growth(report)).name == "(the model itself)"
+    assert growth_of(report, name, growth(report)).name == "(the model itself)"
 
 
 def test_the_models_own_forward_has_a_name_in_what_people_read():
@@ -217,7 +217,7 @@ def test_a_picture_of_functional_code(tmp_path, model):
     report = cnncost.analyze(model, "1x3x8x8")
     rows = growth(report)
     target = tmp_path / "fields.svg"
-    field_picture.draw(str(target), report, rows, field_picture.chosen(rows))
+    field_picture.draw(str(target), report, rows, field_picture.default_boxes(rows))
     drawn = target.read_text(encoding="utf-8")
     assert ("(the model itself): 9" in drawn) == isinstance(model, EndsFunctional)
     assert ("global" in drawn) == isinstance(model, Functional)

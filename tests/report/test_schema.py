@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cnncost.report.columns import united
+from cnncost.report.columns import with_own_figures
 from cnncost.report.schema import derived, statistic, statistics
 
 PACKAGE = Path(__file__).resolve().parents[2] / "cnncost"
@@ -385,6 +385,6 @@ def test_an_unknown_look_is_refused(declare):
 
 
 def test_a_column_with_the_name_of_another_figure_is_refused():
-    assert united("sweep", {"macs": 1}, {"activations": 2}) == {"macs": 1, "activations": 2}
+    assert with_own_figures("sweep", {"macs": 1}, {"activations": 2}) == {"macs": 1, "activations": 2}
     with pytest.raises(TypeError, match="activations: sweep has another figure of this name; rename the statistic"):
-        united("sweep", {"macs": 1, "activations": 2}, {"activations": 3})
+        with_own_figures("sweep", {"macs": 1, "activations": 2}, {"activations": 3})

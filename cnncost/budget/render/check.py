@@ -1,4 +1,4 @@
-"""A check as a document: a line for each limit, what is over it, and the layers that changed since the baseline."""
+"""A check as a document: a line for each limit, the failing limits, and the layers that changed since the baseline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cnncost.render.document import (
     Column,
     Document,
     Heading,
-    Narrower,
+    Narrowing,
     Note,
     Notes,
     Part,
@@ -43,9 +43,9 @@ def document(check: Check) -> Document:
     parts: list[Part] = [
         *([_limits(check)] if any(model.judged for model in check.models) else []),
         *_section("since the baseline", (Note(text) for text in _changes_in_words(check)), "text"),
-        *_section("not within", _wrong(check), "people"),
+        *_section("not within", _failures(check), "people"),
         *_section("figures of one run", _dependencies(check), "people"),
-        *_section("another baseline", _elsewhere(check), "people"),
+        *_section("another baseline", _other_baselines(check), "people"),
         *(part for model in check.models for part in _changes_in_layers(model)),
         notes(summary, style="within" if passes else "over", shown="text"),
         _data(check),
@@ -78,15 +78,15 @@ def _limits(check: Check) -> Table:
     if not any(words.since(each) for _, each in judged):
         columns = tuple(column._replace(shown="data") if column.name == "since" else column for column in columns)
     shown = rows(_limit_cells(model, each) for model, each in judged)
-    return Table(columns, shown, narrower=(Narrower(("since",)),), shown="people")
+    return Table(columns, shown, narrowing=(Narrowing(("since",)),), shown="people")
 
 
 def _limit_cells(model: ModelCheck, judged: Judged) -> Iterator[Any]:
-    where, since = words.where(judged), words.since(judged)
+    module, since = words.deciding_module(judged), words.since(judged)
     old = "" if judged.baseline is None else show(judged.baseline, judged.rule.quantity.unit)
     allowed = ", allowed" if judged.passes and judged.outcome is Outcome.UNCERTAIN else ""
-    on = words.on(judged)
-    yield from (model.budget.name, on, on + (f" ({where})" if where else ""), old, words.used(judged))
+    limited = words.limited(judged)
+    yield from (model.budget.name, limited, limited + (f" ({module})" if module else ""), old, words.used(judged))
     yield from (since or ("±0" if old else ""), words.bound(judged), judged.headroom, since)
     yield Cell(_OUTCOME_TEXT[judged.outcome] + allowed, style=judged.outcome.value)
     yield f"{_SIGN[judged.outcome]} {judged.outcome}{allowed}"
@@ -94,10 +94,10 @@ def _limit_cells(model: ModelCheck, judged: Judged) -> Iterator[Any]:
 
 def _section(heading: str, items: Iterator[Note], shown: Any) -> list[Part]:
     """Return a heading and its items; an empty list if there are no items."""
-    found = tuple(items)
-    if not found:
+    section_notes = tuple(items)
+    if not section_notes:
         return []
-    return [Heading(heading, shown=shown), Notes(found, apart=False, shown=shown, first="  ", hang="    ")]
+    return [Heading(heading, shown=shown), Notes(section_notes, apart=False, shown=shown, first="  ", hang="    ")]
 
 
 def _changes_in_words(check: Check) -> Iterator[str]:
@@ -106,12 +106,12 @@ def _changes_in_words(check: Check) -> Iterator[str]:
             continue
         yield from (f"{model.budget.name}: {text}" for text in words.moves(model.diff))
         if moved := model.diff.moved:
-            many, (first,) = units.counted(len(moved), "module"), renamed(moved[:1])
-            yield f"{model.budget.name}: {many} renamed or moved: {first}" + (" …" if len(moved) > 1 else "")
+            number_moved, (first,) = units.counted(len(moved), "module"), renamed(moved[:1])
+            yield f"{model.budget.name}: {number_moved} renamed or moved: {first}" + (" …" if len(moved) > 1 else "")
 
 
 def _changes_in_layers(model: ModelCheck) -> Iterator[Part]:
-    """Yield what changed since the baseline: figures, and the layers that caused it."""
+    """Yield the changes since the baseline: those of the figures, and the layers that caused them."""
     diff = model.diff
     if diff is None or not (diff.changes or diff.moved):
         return
@@ -120,7 +120,7 @@ def _changes_in_layers(model: ModelCheck) -> Iterator[Part]:
     yield from layers(diff, _MAX_LAYERS, "markup")
 
 
-def _wrong(check: Check) -> Iterator[Note]:
+def _failures(check: Check) -> Iterator[Note]:
     for model in check.models:
         if model.error:
             yield Note(f"{_line(check, model.line)}{model.budget.name}: broken: {model.error}", "over")
@@ -130,14 +130,14 @@ def _wrong(check: Check) -> Iterator[Note]:
 
 
 def _dependencies(check: Check) -> Iterator[Note]:
-    """Yield what figures depend on besides the inputs' shapes: another run may give others."""
+    """Yield the data that figures depend on besides the inputs' shapes, so that another run may have other figures."""
     for model in check.models:
         if model.snapshot is not None:
             yield from (Note(f"{model.budget.name}: {text}", "uncertain") for text in model.snapshot.depends_on)
 
 
-def _elsewhere(check: Check) -> Iterator[Note]:
-    """Whose figures are compared with another baseline than the one that the heading names."""
+def _other_baselines(check: Check) -> Iterator[Note]:
+    """Yield the models whose figures are compared with another baseline than the one in the heading."""
     for model in check.models:
         if model.against:
             yield Note(f"{model.budget.name}: against {model.against}", "uncertain")
@@ -148,7 +148,7 @@ def _line(check: Check, line: int | None) -> str:
 
 
 def _facts(check: Check) -> dict[str, Any]:
-    """Return the JSON beside tables: `outcome` is within, over or uncertain, `exit_code` that of the command."""
+    """Return the data that JSON has in addition to tables: the file, the exit code, and the limits of each model."""
     return {
         "file": str(check.file.path),
         "baseline": check.revision or str(check.baseline) if check.baseline else None,
@@ -188,13 +188,13 @@ def _limit(judged: Judged) -> dict[str, Any]:
 
 
 def _since(diff: Diff) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
     for name in FIGURES:
-        where = diff.attribution(name)
-        found[name] = {"old": diff.old.totals[name], "new": diff.new.totals[name], "delta": diff.delta(name)}
-        if where is not None:
-            found[name] |= {"path": where.path, "part": where.part, "reasons": list(where.reasons)}
-    return found
+        cause = diff.attribution(name)
+        changes[name] = {"old": diff.old.totals[name], "new": diff.new.totals[name], "delta": diff.delta(name)}
+        if cause is not None:
+            changes[name] |= {"path": cause.path, "part": cause.part, "reasons": list(cause.reasons)}
+    return changes
 
 
 def number(value: Value) -> Any:

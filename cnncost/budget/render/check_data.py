@@ -14,7 +14,7 @@ from cnncost.budget.render import words
 def to_junit(check: Check) -> str:
     """Return JUnit XML with a test case for each limit.
 
-    A limit that is exceeded is a failure, an uncertain one too unless it is allowed, a model that fails an error.
+    A limit that is exceeded is a failure, and so is an uncertain one unless it is allowed; a broken model is an error.
     """
     suites = ET.Element("testsuites", name="cnncost")
     for model in check.models:
@@ -28,7 +28,7 @@ def to_junit(check: Check) -> str:
             case = _case(suite, check, model, "model", model.line)
             ET.SubElement(case, "error", message=_xml(model.error), type="broken model").text = _xml(model.error)
         for judged in model.judged:
-            case = _case(suite, check, model, words.on(judged), judged.line)
+            case = _case(suite, check, model, words.limited(judged), judged.line)
             if not judged.passes:
                 complaint = words.complaint(model, judged)
                 against = [f"against {model.against}"] if model.against else []
@@ -39,20 +39,20 @@ def to_junit(check: Check) -> str:
 
 
 def _case(suite: ET.Element, check: Check, model: ModelCheck, name: str, line: int | None) -> ET.Element:
-    of = _xml(f"cnncost.{model.budget.name}")
-    case = ET.SubElement(suite, "testcase", classname=of, name=_xml(name), file=str(check.file.path), time="0")
+    class_name = _xml(f"cnncost.{model.budget.name}")
+    case = ET.SubElement(suite, "testcase", classname=class_name, name=_xml(name), file=str(check.file.path), time="0")
     if line:
         case.set("line", str(line))
     return case
 
 
 def _xml(text: str) -> str:
-    """Remove the characters that XML can't represent."""
+    """Replace the characters that XML can't represent."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def to_annotations(check: Check) -> str:
-    """Return workflow commands: an annotation on the line of each limit that fails, and a notice of what changed."""
+    """Return GitHub workflow commands: an annotation on the line of each limit that fails, and a notice of changes."""
     return "".join(f"{line}\n" for line in _annotations(check))
 
 
@@ -68,7 +68,7 @@ def _annotations(check: Check) -> Iterator[str]:
                 continue
             level = "warning" if judged.passes else "error"
             message = "\n".join([words.complaint(model, judged), *moves])
-            title = f"{model.budget.name}: {words.on(judged)} {judged.outcome}"
+            title = f"{model.budget.name}: {words.limited(judged)} {judged.outcome}"
             yield _command(level, file, judged.line, title, message)
         if moves and all(judged.passes for judged in model.judged):
             yield _command("notice", file, None, f"{model.budget.name} since the baseline", "\n".join(moves))
@@ -80,10 +80,12 @@ def _command(level: str, file: str, line: int | None, title: str, message: str) 
 
 
 def _data(text: str) -> str:
+    """Escape the message of a workflow command."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
+    """Escape a property of a workflow command."""
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 

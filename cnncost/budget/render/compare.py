@@ -8,12 +8,13 @@ from typing import Any
 
 from cnncost.budget.compare import COLUMNS, Compared, incomparable
 from cnncost.budget.join import Joined
-from cnncost.render.document import COMPACT, Cell, Column, Document, Narrower, Note, Notes, Row, Table
+from cnncost.render.document import COMPACT, Cell, Column, Document, Narrowing, Note, Notes, Row, Table
 from cnncost.render.values import show
 from cnncost.units import NOTHING
 
 FRONT = "◆"
 NOTE = f"{FRONT} on the Pareto front: no other one is smaller in one of parameters, MACs and memory and larger in none"
+"""Explains the mark, unless the front is that of a joined column."""
 
 
 def document(rows: Sequence[Compared], joined: Joined | None = None) -> Document:
@@ -21,11 +22,11 @@ def document(rows: Sequence[Compared], joined: Joined | None = None) -> Document
 
     Args:
         rows: the models, with the values of the user's columns.
-        joined: which of these columns the front is of, and notes on names that match nothing.
+        joined: the column that the front is of, and notes on names that match nothing; None without a joined table.
     """
     shapes = [Note(text, "note", without="inputs") for text in inputs(rows)]
-    front = apart(rows, joined) or NOTE
-    if joined is not None and joined.quality is not None and not apart(rows, joined):
+    front = why_no_front(rows, joined) or NOTE
+    if joined is not None and joined.quality is not None and not why_no_front(rows, joined):
         front = f"{FRONT} on the Pareto front of {joined.quality.words} and MACs: no other one is better in one"
         front += " of them and worse in none"
     warnings = [Note(text, "warning") for text in lower_bounds(rows)]
@@ -34,9 +35,9 @@ def document(rows: Sequence[Compared], joined: Joined | None = None) -> Document
     return Document("compare", parts=(_table(rows), Notes((*shapes, Note(front, "note"), *warnings))))
 
 
-def apart(rows: Sequence[Compared], joined: Joined | None) -> str:
+def why_no_front(rows: Sequence[Compared], joined: Joined | None) -> str:
     """Return why no model is on the Pareto front; empty if some are."""
-    return incomparable(rows) or (joined.apart if joined is not None else "")
+    return incomparable(rows) or (joined.no_front if joined is not None else "")
 
 
 def lower_bounds(rows: Sequence[Compared]) -> list[str]:
@@ -47,13 +48,12 @@ def lower_bounds(rows: Sequence[Compared]) -> list[str]:
 
 
 def _table(rows: Sequence[Compared]) -> Table:
-    """Return the table. `own` are the user's columns; `COLUMNS` names those of the comparison."""
     sizes = tuple(dict.fromkeys(name for row in rows for name, _ in row.sizes))
-    own = tuple(name for name, _ in rows[0].joined) if rows else ()
+    joined = tuple(name for name, _ in rows[0].joined) if rows else ()
     columns = (
         Column("name", "model", least=_NAME),
         *(Column(name, shown="data") for name in (("model", *map(_data_name, sizes)) if sizes else ())),
-        *(Column(name, name, "figure", empty=NOTHING) for name in own),
+        *(Column(name, name, "figure", empty=NOTHING) for name in joined),
         Column("inputs", "input", "tensors", style="note"),
         Column("batch", kind="number", shown="data"),
         Column("params", "params", "count"),
@@ -68,45 +68,45 @@ def _table(rows: Sequence[Compared]) -> Table:
         Column("depends_on", kind="texts", shown="data"),
         Column("bar", kind="bar", shown="text", least=12),
     )
-    most = max((row.macs for row in rows), default=0)
-    shown = tuple(Row(_cells(row, most, sizes)) for row in rows)
+    largest = max((row.macs for row in rows), default=0)
+    shown = tuple(Row(_cells(row, largest, sizes)) for row in rows)
     return Table(
         columns, shown, "models", optional=("bar", "inputs"),
-        narrower=(COMPACT, Narrower(least=(("name", 24),)), Narrower(("ratio",), least=(("name", 12),))),
+        narrowing=(COMPACT, Narrowing(least=(("name", 24),)), Narrowing(("ratio",), least=(("name", 12),))),
     )  # fmt: skip
 
 
 _NAME = 40
-"""Names up to this width stay whole; counts are shortened first."""
+"""Width up to which names stay whole while counts are shortened."""
 
 
 def _data_name(variable: str) -> str:
-    """Return a name for the column of a variable's sizes that is not in `COLUMNS`."""
+    """Return the name of the column of a variable's sizes: the variable's, unless the comparison has such a column."""
     return f"vary_{variable}" if variable in COLUMNS else variable
 
 
-def _cells(row: Compared, most: int, sizes: tuple[str, ...]) -> tuple[Any, ...]:
+def _cells(row: Compared, largest: int, sizes: tuple[str, ...]) -> tuple[Any, ...]:
     bound = "≥" if row.lower_bound else ""
     name = Cell(row.name, tail=f" {FRONT}", style="front") if row.front else row.name
     ratio = None
     if row.params:  # a lower bound is rounded down
         ratio = Cell(row.macs // row.params if row.lower_bound else round(row.macs / row.params), bound)
-    given = dict(row.sizes)
-    varied = (row.model, *[given.get(variable) for variable in sizes]) if sizes else ()
+    size_of = dict(row.sizes)
+    varied = (row.model, *[size_of.get(variable) for variable in sizes]) if sizes else ()
     return (
         name, *varied, *[value for _, value in row.joined],
         row.inputs, row.batch, row.params, Cell(row.macs, bound), Cell(row.flops, bound),
         Cell(row.memory, bound if row.peak is not None else ""),
         row.weight_bytes, row.peak, ratio, row.lower_bound, row.front, row.depends_on,
-        Fraction(row.macs, most) if most else None,
+        Fraction(row.macs, largest) if largest else None,
     )  # fmt: skip
 
 
 def inputs(rows: Sequence[Compared]) -> list[str]:
     """Return a line for each input, with the names of its models unless all have the same."""
-    names: dict[str, list[str]] = {}
+    models: dict[str, list[str]] = {}
     for row in rows:
-        names.setdefault(show("tensors", row.inputs), []).append(row.name)
-    if len(names) == 1:
-        return [f"input {next(iter(names))}"]
-    return [f"input {shape}: {', '.join(of)}" for shape, of in names.items()]
+        models.setdefault(show("tensors", row.inputs), []).append(row.name)
+    if len(models) == 1:
+        return [f"input {next(iter(models))}"]
+    return [f"input {shape}: {', '.join(names)}" for shape, names in models.items()]

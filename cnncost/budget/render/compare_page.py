@@ -9,8 +9,8 @@ from typing import Any
 from cnncost import units
 from cnncost.budget.compare import Compared, incomparable
 from cnncost.budget.join import Joined, less_is_better
-from cnncost.budget.render.compare import FRONT, apart, document, inputs, lower_bounds
-from cnncost.budget.render.models import Figure, several
+from cnncost.budget.render.compare import FRONT, document, inputs, lower_bounds, why_no_front
+from cnncost.budget.render.models import Figure, models_data
 from cnncost.render.document import Document
 from cnncost.render.values import show
 from cnncost.report.interactive.encoding import Json
@@ -24,11 +24,11 @@ def page(rows: Sequence[Compared], joined: Joined | None = None) -> Document:
 
 def page_data(rows: Sequence[Compared], joined: Joined | None = None) -> Json:
     """Return the data that the page's JavaScript draws."""
-    why = apart(rows, joined)
+    why = why_no_front(rows, joined)
     quality = None if joined is None else joined.quality
-    return several(
+    return models_data(
         [row.name for row in rows], [*_figures(rows, joined)],
-        axes=("macs", _own(quality.column)) if quality is not None else ("params", "macs"),
+        axes=("macs", _joined_name(quality.column)) if quality is not None else ("params", "macs"),
         work=None if incomparable(rows) else [row.batch for row in rows],
         sentences=inputs(rows) + ([why] if why else []),
         warnings=lower_bounds(rows) + [f"{row.name}: {text}" for row in rows for text in row.depends_on]
@@ -37,8 +37,8 @@ def page_data(rows: Sequence[Compared], joined: Joined | None = None) -> Json:
     )  # fmt: skip
 
 
-def _own(column: str) -> str:
-    """Return a name for a joined column that no column of the comparison has."""
+def _joined_name(column: str) -> str:
+    """Return the name of a joined column in the page's data, which no column of the comparison has."""
     return f"joined {column}"
 
 
@@ -50,21 +50,18 @@ def _figures(rows: Sequence[Compared], joined: Joined | None) -> Any:
         yield Figure(f"vary {name}", name, f"{name}, which varies", "figure", "", values)
     for name in dict.fromkeys(name for row in rows for name, _ in row.joined):
         quality = joined.quality if joined is not None else None
-        known = "more" if quality is not None and quality.column == name and quality.more else ""
-        better = (
-            "less"
-            if less_is_better(name) or (quality is not None and quality.column == name and not quality.more)
-            else known
-        )
+        better = "less" if less_is_better(name) else ""
+        if quality is not None and quality.column == name and not better:
+            better = "more" if quality.more else "less"
         values = tuple(dict(row.joined).get(name) for row in rows)
-        yield Figure(_own(name), name, f"{name}, as joined", "figure", better, values)
+        yield Figure(_joined_name(name), name, f"{name}, as joined", "figure", better, values)
     yield Figure("params", "params", "parameters, each counted once", "count", "less",
                   tuple(row.params for row in rows))  # fmt: skip
     yield Figure("macs", "MACs", "multiply-accumulates", "count", "less", tuple(row.macs for row in rows), bounds)
     yield Figure("flops", "FLOPs", "floating-point operations", "count", "less",
                   tuple(row.flops for row in rows), bounds)  # fmt: skip
-    what = ("peak memory", "bytes alive at the peak of inference") if peaks else ("weights", "bytes of the weights")
-    yield Figure("memory", *what, "bytes", "less", tuple(row.memory for row in rows), bounds if peaks else ())
+    memory = ("peak memory", "bytes alive at the peak of inference") if peaks else ("weights", "bytes of the weights")
+    yield Figure("memory", *memory, "bytes", "less", tuple(row.memory for row in rows), bounds if peaks else ())
     if peaks:
         yield Figure("weight_bytes", "weights", "bytes of parameters and buffers", "bytes", "less",
                       tuple(row.weight_bytes for row in rows), hidden=True)  # fmt: skip

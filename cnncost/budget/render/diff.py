@@ -31,17 +31,17 @@ MOST = 12
 
 
 @gc_disabled()
-def document(diff: Diff, names: tuple[str, str], most: int = MOST) -> Document:
-    """Return totals, the causes of their change, the layers that changed most, and what was renamed or moved."""
-    why = list(words.moves(diff))
-    same = Note("the same, module by module", "shrank") if not why and not diff.changes else Note("")
+def document(diff: Diff, names: tuple[str, str], max_layers: int = MOST) -> Document:
+    """Return totals, the causes of their change, the layers that changed most, and renamed or moved modules."""
+    causes = list(words.moves(diff))
+    same = Note("the same, module by module", "shrank") if not causes and not diff.changes else Note("")
     parts: list[Part] = [
         notes(inputs(diff), style="note", listed=False, apart=False, hang=""),
         _totals(diff),
-        Notes((*(Note(text, "heading") for text in why), same)),
+        Notes((*(Note(text, "heading") for text in causes), same)),
         notes(*dependencies(diff, names), style="warning"),
-        *layers(diff, most),
-        *_moved(diff, most),
+        *layers(diff, max_layers),
+        *_moved(diff, max_layers),
         changes((((), diff),)),
         data_table(("old_path", "new_path"), diff.moved, "moved"),
     ]
@@ -50,7 +50,7 @@ def document(diff: Diff, names: tuple[str, str], most: int = MOST) -> Document:
 
 
 def dependencies(diff: Diff, names: tuple[str, str]) -> list[str]:
-    """Return what figures depend on besides the inputs' shapes: another run may give others."""
+    """Return the data that figures depend on besides the inputs' shapes, so that another run may have other figures."""
     sides = zip(names, (diff.old, diff.new), strict=True)
     return [f"{name}: {text}" for name, snapshot in sides for text in snapshot.depends_on]
 
@@ -63,16 +63,16 @@ def inputs(diff: Diff) -> str:
 
 
 def facts(diff: Diff, figures: Iterable[str] = FIGURES) -> dict[str, Any]:
-    """Return inputs and figures of both sides, and what the change of each figure is attributed to."""
+    """Return inputs and figures of both sides, and the attribution of each figure's change."""
     data: dict[str, Any] = {"inputs": {"old": diff.old.inputs, "new": diff.new.inputs}}
     for name in figures:
-        where = diff.attribution(name) if name in FIGURES else None
+        cause = diff.attribution(name) if name in FIGURES else None
         old, new = diff.old.totals[name], diff.new.totals[name]
         data[name] = {"old": old, "new": new, "delta": new - old}
-        if where is not None:
+        if cause is not None:
             data[name]["attribution"] = {
-                "path": where.path, "part": where.part, "of": where.whole, "against": where.against,
-                "reasons": where.reasons,
+                "path": cause.path, "part": cause.part, "of": cause.whole, "against": cause.against,
+                "reasons": cause.reasons,
             }  # fmt: skip
     return data
 
@@ -103,11 +103,11 @@ def style(delta: int) -> str:
     return "" if not delta else "grew" if delta > 0 else "shrank"
 
 
-def layers(diff: Diff, most: int, shown: Shown = "people") -> list[Part]:
+def layers(diff: Diff, max_layers: int, shown: Shown = "people") -> list[Part]:
     """Return a table of the layers whose own share changed the most; nothing if none did."""
     figure = "macs" if diff.contributors("macs", 1) else "params"
-    found = diff.contributors(figure, most)
-    if not found:
+    contributors = diff.contributors(figure, max_layers)
+    if not contributors:
         return []
     columns = (
         Column("layer", "layer", "code", empty=words.MODEL, least=16),
@@ -116,11 +116,11 @@ def layers(diff: Diff, most: int, shown: Shown = "people") -> list[Part]:
         Column("macs", "MACs", "signed"),
         Column("params", "params", "signed"),
     )
-    more = sum(1 for change in diff.changes if change.delta(figure)) - len(found)
-    rest = f"and {units.counted(more, 'more layer', 'more layers')}" if more else ""
+    more = sum(1 for change in diff.changes if change.delta(figure)) - len(contributors)
+    note = f"and {units.counted(more, 'more layer', 'more layers')}" if more else ""
     return [
-        Table(columns, rows(map(_layer, found)), shown=shown),
-        notes(rest, style="note", listed=False, apart=False, shown=shown),
+        Table(columns, rows(map(_layer, contributors)), shown=shown),
+        notes(note, style="note", listed=False, apart=False, shown=shown),
     ]
 
 
@@ -133,11 +133,11 @@ def _layer(change: Change) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _moved(diff: Diff, most: int) -> list[Part]:
+def _moved(diff: Diff, max_layers: int) -> list[Part]:
     if not diff.moved:
         return []
-    more = len(diff.moved) - most
-    lines = [Note(text) for text in renamed(diff.moved[:most])]
+    more = len(diff.moved) - max_layers
+    lines = [Note(text) for text in renamed(diff.moved[:max_layers])]
     if more > 0:
         lines.append(Note(f"and {more:,} more", "note"))
     return [Heading("renamed or moved"), Notes(tuple(lines), apart=False, first="  ", hang="    ")]
@@ -149,14 +149,14 @@ def renamed(moved: Sequence[tuple[str, str]]) -> Iterable[str]:
 
 
 def changes(diffs: Iterable[tuple[tuple[str, ...], Diff]], *keys: str) -> Table:
-    """Return all modules that changed, for CSV and JSON; each diff with its values of the columns `keys`."""
+    """Return a table of all changed modules, for CSV and JSON; each diff comes with its values of the `keys`."""
     names = (*keys, "kind", "old_path", "new_path", "what", *FIGURES)
     columns = tuple([Column(name, kind="texts" if name == "what" else "text") for name in names])
-    found = (
+    cells = (
         (
             *key, change.kind, change.old.path if change.old else None, change.new.path if change.new else None,
             change.reasons, *(change.delta(name) for name in FIGURES),
         )
         for key, diff in diffs for change in diff.changes
     )  # fmt: skip
-    return Table(columns, rows(found), "changes", shown="data")
+    return Table(columns, rows(cells), "changes", shown="data")

@@ -30,7 +30,7 @@ _FIGURES = {
 _EXACT = frozenset({"params"})
 """Figures that are exact even if there are ops without a rule."""
 _HIDDEN = frozenset({"flops", "traffic"})
-"""Figures whose columns are hidden until the reader asks for them."""
+"""Figures whose columns are hidden until the reader selects them."""
 _SIDES = ("old", "new", "change")
 _HEADINGS = {
     "change": ("± {}", "{} after, less those before"),
@@ -41,9 +41,9 @@ _HEADINGS = {
 
 
 @gc_disabled()
-def page(diff: Diff, names: tuple[str, str], most: int = MOST) -> Document:
+def page(diff: Diff, names: tuple[str, str], max_layers: int = MOST) -> Document:
     """Return the document with the data that the page's JavaScript draws."""
-    return replace(document(diff, names, most), page_data=page_data(diff, names))
+    return replace(document(diff, names, max_layers), page_data=page_data(diff, names))
 
 
 def page_data(diff: Diff, names: tuple[str, str]) -> Json:
@@ -54,17 +54,17 @@ def page_data(diff: Diff, names: tuple[str, str]) -> Json:
         "why": [*words.moves(diff)], "warnings": dependencies(diff, names),
         "moved": [*renamed(diff.moved)],
         "totals": [
-            {"name": name, "heading": heading, "look": look, **_triple(diff, rows[0], name, of)}
-            for name, (heading, look, of) in _FIGURES.items()
+            {"name": name, "heading": heading, "look": look, **_triple(diff, rows[0], name, terms)}
+            for name, (heading, look, terms) in _FIGURES.items()
         ],
         "columns": [*_columns()], "rows": _encoded(diff, rows), "lower_bound": any(rows[0].unknown), "folded": None,
         "units": {"count": units.COUNT_UNITS, "bytes": units.BYTE_UNITS},
     }  # fmt: skip
 
 
-def _triple(diff: Diff, row: TreeRow, name: str, of: Sequence[str]) -> dict[str, Any]:
-    """Return a total before, after and its change, with their marks. `of`: the figures whose sum it is."""
-    old, new = (sum(side[figure] for figure in of) for side in (row.before, row.after))
+def _triple(diff: Diff, row: TreeRow, name: str, terms: Sequence[str]) -> dict[str, Any]:
+    """Return a total before, after and its change, with their marks. `terms`: the figures whose sum it is."""
+    old, new = (sum(side[figure] for figure in terms) for side in (row.before, row.after))
     marks = dict(zip(_SIDES, _marks(name, (diff.old.lower_bound, diff.new.lower_bound)), strict=True))
     return {"old": number(old), "new": number(new), "change": number(new - old), "marks": marks}
 
@@ -106,12 +106,12 @@ def _encoded(diff: Diff, rows: Sequence[TreeRow]) -> Json:
     """Return the rows by column, as `Rows` in `page/src/data.ts`.
 
     Numbers of a figure's bare name (`macs`) are the widths of bands in the drawn tree. Marks of `flops`, which is no
-    column, tell which rows lack ops: the page's CSV says so.
+    column, show which rows lack ops: the page's CSV says so.
     """
     numbers: dict[str, list[Json]] = {}
     marks: dict[str, dict[int, str]] = {"flops": {i: AT_LEAST for i, row in enumerate(rows) if any(row.unknown)}}
-    for name, (_, _, of) in _FIGURES.items():
-        before, after = ([sum(getattr(row, side)[figure] for figure in of) for row in rows]
+    for name, (_, _, terms) in _FIGURES.items():
+        before, after = ([sum(getattr(row, side)[figure] for figure in terms) for row in rows]
                          for side in ("before", "after"))  # fmt: skip
         numbers |= {
             f"{name}_old": [*map(number, before)], f"{name}_new": [*map(number, after)],
@@ -147,9 +147,9 @@ def _class(row: TreeRow) -> str:
 
 
 def _widths(rows: Sequence[TreeRow], before: Sequence[int], after: Sequence[int]) -> list[int]:
-    """Return each row's width in the drawn tree: of a row without rows below, the larger figure of both sides.
+    """Return each row's width in the drawn tree, which leaves room for removed modules.
 
-    Any other row's is the sum of those right below it, so that there is room for removed modules.
+    A leaf is as wide as the larger figure of both sides, any other row as wide as its children together.
     """
     widths = [0] * len(rows)
     above = parents(row.level for row in rows)
@@ -163,12 +163,12 @@ def _widths(rows: Sequence[TreeRow], before: Sequence[int], after: Sequence[int]
 
 
 def _biggest(diff: Diff, rows: Sequence[TreeRow]) -> list[int]:
-    """Return the rows, by index, of the module to which `Diff.attribution` attributes the first figure that changed.
+    """Return the index of the row of the module that accounts for most of the first figure that changed, as a list.
 
     Empty if none changed, or if the module is the model itself.
     """
     for name in FIGURES:
-        found = diff.attribution(name)
-        if found is not None:
-            return [i for i, row in enumerate(rows) if i and not row.own and row.path == found.path]
+        cause = diff.attribution(name)
+        if cause is not None:
+            return [i for i, row in enumerate(rows) if i and not row.own and row.path == cause.path]
     return []

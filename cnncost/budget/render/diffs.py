@@ -17,16 +17,16 @@ _MOST_MOVED = 12
 
 
 def document(
-    diffs: Mapping[str, Diff], missing: Mapping[str, str], names: tuple[str, str], most: int, headline: str
+    diffs: Mapping[str, Diff], missing: Mapping[str, str], names: tuple[str, str], max_layers: int, headline: str
 ) -> Document:
-    """Return the figures of each model that changed and the causes, then the models that did not change.
+    """Return a document: the figures of each changed model and the causes, then the unchanged models.
 
     Args:
         diffs: by the budget's name.
         missing: budgets without figures on a side, and why.
-        names: of the two sides.
-        most: how many layers of a model are listed.
-        headline: what the models are.
+        names: names of the two sides.
+        max_layers: maximum number of layers listed for a model.
+        headline: the title's second part, such as the file and the number of models.
     """
     changed = {name: diff for name, diff in diffs.items() if differs(diff)}
     same = [f"{name} ({diff.new.input_text})" for name, diff in diffs.items() if name not in changed]
@@ -34,26 +34,28 @@ def document(
         *([_figures(changed)] if changed else []),
         notes(f"the same, module by module: {', '.join(same)}" if same else "", style="shrank"),
         notes(*(f"{name}: {reason}" for name, reason in missing.items()), style="warning"),
-        *(part for name, diff in changed.items() for part in _why(name, diff, most)),
+        *(part for name, diff in changed.items() for part in _causes(name, diff, max_layers)),
         changes((((name,), diff) for name, diff in diffs.items()), "model"),
     ]
-    models = [{"name": name, **facts(diff, [figure for figure, _, _ in known(diff)])} for name, diff in diffs.items()]
+    models = [
+        {"name": name, **facts(diff, [figure for figure, _, _ in shared_figures(diff)])} for name, diff in diffs.items()
+    ]
     data = {"old": names[0], "new": names[1], "models": models, "missing": dict(missing)}
     return Document("diff", f"{names[0]} → {names[1]}", headline=headline, facts=data, parts=tuple(parts), level=3)
 
 
 def differs(diff: Diff) -> bool:
     """Return whether a module, a figure or the inputs changed."""
-    return bool(diff.changes) or diff.old.inputs != diff.new.inputs or any(_step(diff, name) for name in PEAKS)
+    return bool(diff.changes) or diff.old.inputs != diff.new.inputs or any(_changed(diff, name) for name in PEAKS)
 
 
-def _step(diff: Diff, name: str) -> tuple[int, int] | None:
-    """Return a figure before and after, if both are known and differ."""
+def _changed(diff: Diff, name: str) -> bool:
+    """Return whether a figure is known on both sides and differs."""
     old, new = diff.old.totals.get(name), diff.new.totals.get(name)
-    return (old, new) if old is not None and new is not None and old != new else None
+    return old is not None and new is not None and old != new
 
 
-def known(diff: Diff) -> Iterator[tuple[str, int, int]]:
+def shared_figures(diff: Diff) -> Iterator[tuple[str, int, int]]:
     """Yield the name, old and new value of each figure that both sides have."""
     for name in (*FIGURES, *PEAKS):
         old, new = diff.old.totals.get(name), diff.new.totals.get(name)
@@ -71,14 +73,14 @@ def _figures(diffs: Mapping[str, Diff]) -> Table:
         Column("change", "change", "figure"),
         Column("growth", "", "growth"),
     )
-    found = []
+    table_rows = []
     for name, diff in diffs.items():
-        for figure, old, new in known(diff):
+        for figure, old, new in shared_figures(diff):
             unit, delta = QUANTITIES[figure].unit, new - old
             change = Cell(words.signed(delta, unit), style=style(delta)), Cell((old, new), style=style(delta))
             sides = [_side(diff, side, figure, unit) for side in ("old", "new")]
-            found.append(Row((name, diff.new.inputs, FIGURE_NAMES[figure], *sides, *change)))
-    return Table(columns, tuple(found), shown="people", optional=("input",))
+            table_rows.append(Row((name, diff.new.inputs, FIGURE_NAMES[figure], *sides, *change)))
+    return Table(columns, tuple(table_rows), shown="people", optional=("input",))
 
 
 def _side(diff: Diff, side: str, figure: str, unit: Unit) -> Cell:
@@ -88,10 +90,10 @@ def _side(diff: Diff, side: str, figure: str, unit: Unit) -> Cell:
     return Cell(units.data(value) if unit == "bytes" else show_exact(value, unit), mark)
 
 
-def _why(name: str, diff: Diff, most: int) -> Iterator[Part]:
+def _causes(name: str, diff: Diff, max_layers: int) -> Iterator[Part]:
     yield Heading(name)
     yield notes(inputs(diff), style="warning" if diff.old.inputs != diff.new.inputs else "note")
     yield notes(*words.moves(diff), style="heading")
-    yield from layers(diff, most)
+    yield from layers(diff, max_layers)
     if diff.moved:
         yield notes(*(f"renamed or moved: {text}" for text in renamed(diff.moved[:_MOST_MOVED])))

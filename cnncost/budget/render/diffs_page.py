@@ -8,7 +8,7 @@ from dataclasses import replace
 from cnncost.budget.diff import Diff
 from cnncost.budget.quantities import QUANTITIES
 from cnncost.budget.render import diff_page
-from cnncost.budget.render.diffs import FIGURE_NAMES, PEAKS, differs, document, known
+from cnncost.budget.render.diffs import FIGURE_NAMES, PEAKS, differs, document, shared_figures
 from cnncost.render.document import Document
 from cnncost.report.columns import AT_LEAST, NEITHER
 from cnncost.report.interactive.encoding import Json, number
@@ -44,7 +44,7 @@ def page_data(diffs: Mapping[str, Diff], missing: Mapping[str, str], names: tupl
 
 def _figures(diff: Diff) -> Json:
     figures = []
-    for name, old, new in known(diff):
+    for name, old, new in shared_figures(diff):
         figures.append({
             "name": name, "heading": FIGURE_NAMES[name], "look": _number_format(name),
             "old": number(old), "new": number(new), "change": number(new - old),

@@ -24,9 +24,9 @@ class Figure(NamedTuple):
         name, heading, meaning: of the column.
         look: format of its values, such as `count`, `bytes` or `text`.
         better: which values are better, `less` or `more`; empty if that is not known.
-        values: one for each model, None where it has none.
-        bounds: the rows whose values are lower bounds.
-        hidden: whether it is left out until it is asked for.
+        values: one for each model, None if the model has none.
+        bounds: indices of the rows whose values are lower bounds.
+        hidden: whether the column is hidden until the reader selects it.
     """
 
     name: str
@@ -44,40 +44,40 @@ class Figure(NamedTuple):
         return any(value is not None for value in self.values) and not any(isinstance(v, str) for v in self.values)
 
 
-def several(
+def models_data(
     names: Sequence[str], figures: Sequence[Figure], *, axes: tuple[str, str], work: Sequence[Hashable] | None,
     each: str = "", sentences: Sequence[str] = (), warnings: Sequence[str] = (), notes: Mapping[int, str] | None = None,
 ) -> Json:  # fmt: skip
-    """Return the models by column, and the Pareto fronts of each two figures for which `better` is known.
+    """Return the page's data: the models by column, and the Pareto fronts of all pairs of figures with a `better`.
 
     Args:
         names: names of the models.
         figures: the columns.
         axes: names of the two figures that are drawn first.
-        work: what each model's figures are for, such as its batch size; only models of equal work are compared, in a
-            front of their own. None: no fronts, as the figures can't be compared.
-        each: what `work` is in words, such as `batch size`, if there is more than one front; the page says it.
+        work: a key of the work that each model's figures are for, such as its batch size. Models with equal keys are
+            compared with each other, in a front of their own. None: no fronts, as the figures can't be compared.
+        each: name of this key, such as `batch size`, which the page shows if there is more than one front.
         sentences: sentences above the plots.
         warnings: sentences that warn, below these.
-        notes: by row, what follows the model's name; these rows are highlighted.
+        notes: by row, a text after the model's name; these rows are highlighted.
     """
-    known = [figure for figure in figures if figure.numeric]
+    numeric = [figure for figure in figures if figure.numeric]
     notes = notes or {}
     return {
         "schema": SCHEMA, "view": "compare", "folded": None,
         "columns": [{"name": figure.name, "heading": figure.heading, "meaning": figure.meaning, "look": figure.look,
                      "right": figure.numeric, "sums": False, "hidden": figure.hidden} for figure in figures],
         "axes": [{"name": figure.name, "heading": figure.heading, "look": figure.look, "better": figure.better}
-                 for figure in known],
+                 for figure in numeric],
         "fronts": {} if work is None else {f"{a.name} {b.name}": [*_fronts(a, b, work)]
-                                           for a, b in combinations(known, 2) if a.better and b.better},
+                                           for a, b in combinations(numeric, 2) if a.better and b.better},
         "each": each, "x": axes[0], "y": axes[1], "told": list(sentences), "warnings": list(warnings),
         "rows": {
             "name": list(names), "level": [0] * len(names), "own": [],
             "siblings": {}, "together": {}, "labels": {}, "notes": dict(notes), "biggest": [*notes],
             "marks": {figure.name: dict.fromkeys(figure.bounds, AT_LEAST) for figure in figures if figure.bounds},
             "numbers": {figure.name: [number(v) if isinstance(v, int) else v for v in figure.values]
-                        for figure in known},
+                        for figure in numeric},
             "texts": {figure.name: dictionary("" if v is None else str(v) for v in figure.values)
                       for figure in figures if not figure.numeric},
         },
@@ -87,13 +87,14 @@ def several(
 def _fronts(a: Figure, b: Figure, work: Sequence[Hashable]) -> Iterator[list[int]]:
     """Yield the rows on the Pareto front of two figures, for each group of models of equal work that have both."""
     groups: dict[Hashable, dict[int, tuple[float, float]]] = {}
-    for i, (x, y, of) in enumerate(zip(a.values, b.values, work, strict=True)):
+    for i, (x, y, key) in enumerate(zip(a.values, b.values, work, strict=True)):
         if x is not None and y is not None:
-            groups.setdefault(of, {})[i] = (_cost(x, a.better), _cost(y, b.better))
+            groups.setdefault(key, {})[i] = (_cost(x, a.better), _cost(y, b.better))
     for costs in groups.values():
-        places = [*costs]
-        yield sorted(places[at] for at in front([*costs.values()]))
+        rows = [*costs]
+        yield sorted(rows[i] for i in front([*costs.values()]))
 
 
 def _cost(value: float, better: str) -> float:
+    """Return a number that is the smaller, the better the value is."""
     return -value if better == "more" else value

@@ -31,7 +31,7 @@ def signed(number: int, unit: Unit = "count") -> str:
 
 
 def used(judged: Judged) -> str:
-    """Return the figure; to the last digit if, rounded, it would look like the bound that it exceeds."""
+    """Return the figure, to the last digit if three digits would look like the bound that it violates."""
     unit = judged.rule.quantity.unit
     text = (show_exact if _looks_equal(judged) else show)(judged.used, unit)
     if judged.outcome is not Outcome.UNCERTAIN:
@@ -48,8 +48,8 @@ def bound(judged: Judged) -> str:
 
 def _looks_equal(judged: Judged) -> bool:
     """Return whether the limit is violated and three digits don't show it."""
-    unit, over = judged.rule.quantity.unit, not judged.rule.limit.holds(judged.used, judged.bound)
-    return over and show(judged.used, unit) == show(judged.bound, unit)
+    unit, violated = judged.rule.quantity.unit, not judged.rule.limit.holds(judged.used, judged.bound)
+    return violated and show(judged.used, unit) == show(judged.bound, unit)
 
 
 def since(judged: Judged) -> str:
@@ -61,14 +61,14 @@ def since(judged: Judged) -> str:
     return signed(judged.used - judged.baseline, judged.rule.quantity.unit)
 
 
-def on(judged: Judged) -> str:
-    """Return what is limited: `MACs`, or `MACs in layer4.*`."""
+def limited(judged: Judged) -> str:
+    """Return the limited quantity, and the modules if the limit is on modules: `MACs`, or `MACs in layer4.*`."""
     heading = judged.rule.quantity.heading
     return heading if judged.rule.glob is None else f"{heading} in {judged.rule.glob}"
 
 
-def where(judged: Judged) -> str:
-    """Return the module that decides, such as `layer4.0, the worst of 3`."""
+def deciding_module(judged: Judged) -> str:
+    """Return the module that decides, such as `layer4.0, the worst of 3`; empty if the limit names it or the model."""
     if not judged.modules or judged.path == judged.rule.glob:
         return ""
     return judged.path + (f", the worst of {judged.modules}" if judged.modules > 1 else "")
@@ -78,29 +78,29 @@ def complaint(model: ModelCheck, judged: Judged) -> str:
     """Return a sentence about a limit that fails."""
     unit = judged.rule.quantity.unit
     place = judged.path if judged.modules else model.budget.name
-    what = f"{judged.rule.quantity.heading} of {place}"
+    figure = f"{judged.rule.quantity.heading} of {place}"
     limit = judged.rule.limit
-    against = f"{limit.sign} {_distinct_from_used(judged, judged.bound)}"
+    bound_text = f"{limit.sign} {_distinct_from_used(judged, judged.bound)}"
     if limit.relative and judged.baseline is not None:
-        against += f" (baseline {_distinct_from_used(judged, judged.baseline)} {limit.text})"
+        bound_text += f" (baseline {_distinct_from_used(judged, judged.baseline)} {limit.text})"
     if judged.outcome is Outcome.UNCERTAIN:
         ops = ", ".join(f"{op} {count}×" for op, count in model.unknown)
-        known = "at least " if judged.rule.quantity.grows else "~"
+        qualifier = "at least " if judged.rule.quantity.grows else "~"
         return (
-            f"{what}: {known}{show_exact(judged.used, unit)}, limit {against}: uncertain, for ops have no rule "
-            f"({ops}); give them one, or set allow_unknown"
+            f"{figure}: {qualifier}{show_exact(judged.used, unit)}, limit {bound_text}: uncertain, for ops have no "
+            f"rule ({ops}); give them one, or set allow_unknown"
         )
-    return f"{what}: {show_exact(judged.used, unit)}, limit {against}: {_off(judged)}"
+    return f"{figure}: {show_exact(judged.used, unit)}, limit {bound_text}: {_violation(judged)}"
 
 
 def _distinct_from_used(judged: Judged, value: Value) -> str:
-    """Return a value as shown beside the figure: to the last digit if three digits would look like the figure's."""
+    """Return a value as shown next to the figure: to the last digit if three digits would look like the figure's."""
     unit = judged.rule.quantity.unit
     same = show(value, unit) == show(judged.used, unit)
     return show_exact(value, unit) if same else show(value, unit)
 
 
-def _off(judged: Judged) -> str:
+def _violation(judged: Judged) -> str:
     """Return by how much a limit is missed, such as `over by 5.8 %` or `under by 12 %`."""
     used, bound = judged.used, judged.bound
     if used == bound:
@@ -117,7 +117,7 @@ def _distance(judged: Judged) -> str:
 
 
 def moves(diff: Diff) -> Iterator[str]:
-    """Yield a sentence for each figure that changed: by how much, and the layers that caused most of it."""
+    """Yield a sentence for each changed figure: the change, and the layers that caused most of it."""
     for name in FIGURES:
         delta = diff.delta(name)
         if delta:
@@ -126,39 +126,39 @@ def moves(diff: Diff) -> Iterator[str]:
 
 
 def attributed(diff: Diff, name: str) -> str:
-    """Return `: 83 % in stage3 (kernel 3→5)`; empty if nothing is attributed.
+    """Return the attribution of a change: `: 83 % in stage3 (kernel 3→5)`; empty if nothing is attributed.
 
-    Where other modules went against the total: `: 99 % of −15.5 G in features (removed), +3.86 G elsewhere`.
+    If other modules changed in the opposite direction: `: 99 % of −15.5 G in features (removed), +3.86 G elsewhere`.
     """
-    found = diff.attribution(name)
-    if found is None:
+    cause = diff.attribution(name)
+    if cause is None:
         return ""
-    reasons = f" ({', '.join(found.reasons)})" if found.reasons else ""
-    if not found.path:
+    reasons = f" ({', '.join(cause.reasons)})" if cause.reasons else ""
+    if not cause.path:
         parts = contributions(diff, name, 3)
         return f": {parts}{reasons}" if parts else reasons
-    against = diff.delta(name) - found.whole
+    against = diff.delta(name) - cause.whole
     if abs(against) * _VISIBLE < abs(diff.delta(name)):
-        return f": {units.share(abs(found.part), abs(found.whole))} in {found.path}{reasons}"
-    share = units.share(abs(found.part), abs(found.whole))
-    return f": {share} of {signed(found.whole)} in {found.path}{reasons}, {signed(against)} elsewhere"
+        return f": {units.share(abs(cause.part), abs(cause.whole))} in {cause.path}{reasons}"
+    share = units.share(abs(cause.part), abs(cause.whole))
+    return f": {share} of {signed(cause.whole)} in {cause.path}{reasons}, {signed(against)} elsewhere"
 
 
-def contributions(diff: Diff, name: str, most: int) -> str:
-    """Return `layer3 +1.00 G, layer4 +0.70 G and 2 more +0.1 G`: the model's children, which add up to the change."""
+def contributions(diff: Diff, name: str, max_listed: int) -> str:
+    """Return the changes of the model's children, which add up to the whole: `layer3 +1.00 G and 2 more +0.1 G`."""
     steps: dict[str, int] = {}
     for change in diff.changes:
         first = change.place.partition(".")[0]
         steps[first] = steps.get(first, 0) + change.delta(name)
     ranked = sorted(((step, place) for place, step in steps.items() if step), key=lambda s: -abs(s[0]))
-    listed = [f"{place or 'its own forward'} {signed(step)}" for step, place in ranked[:most]]
-    rest = ranked[most:]
+    listed = [f"{place or 'its own forward'} {signed(step)}" for step, place in ranked[:max_listed]]
+    rest = ranked[max_listed:]
     more = f" and {len(rest)} more {signed(sum(step for step, _ in rest))}" if rest else ""
     return ", ".join(listed) + more
 
 
 def change_of(change: Change) -> str:
-    """Return what changed in a module; if nothing in itself did, that its input changed."""
+    """Return a module's change; if the module itself has not changed, that its input has."""
     return change.what or "its input"
 
 

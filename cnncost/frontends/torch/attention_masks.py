@@ -16,7 +16,7 @@ import torch
 
 from cnncost.frontends.torch.blocks import StorageRecord, TrackedTensor, storage_key
 from cnncost.frontends.torch.meta import is_meta
-from cnncost.masks import Mask, packed
+from cnncost.masks import Mask, mask_from_bits
 
 if TYPE_CHECKING:
     from cnncost.frontends.torch.blocks import TensorArgs
@@ -158,4 +158,4 @@ def pack(seen: torch.Tensor, queries: int, keys: int) -> Mask | None:
     data[:, :columns] = flat
     data = (data.view(flat.shape[0], -1, 8) * torch.tensor(_BITS, dtype=torch.uint8)).sum(-1, dtype=torch.uint8)
     data_bytes = ctypes.string_at(data.data_ptr(), data.numel())  # `data.numpy()` would need numpy
-    return packed(torch.Size(lead).numel(), rows, columns, data_bytes)
+    return mask_from_bits(torch.Size(lead).numel(), rows, columns, data_bytes)

@@ -24,7 +24,7 @@ from cnncost.frontends.torch.meta import META
 from cnncost.frontends.torch.patches import Patch, patched
 from cnncost.frontends.torch.types import tensor_type
 from cnncost.graph import OpSpec, TensorType
-from cnncost.opaque import Custom, Registered, ask, attributes, backward_terms, registered, rule_of
+from cnncost.opaque import Custom, Registered, attributes, backward_terms, call_rule, registered, rule_of
 
 if TYPE_CHECKING:
     from cnncost.frontends.torch.recorder import Recorder
@@ -177,7 +177,7 @@ class CustomCalls:
     # ---- both
 
     def _answer(self, rule: Registered, args: Any, kwargs: Any, inputs: list[torch.Tensor]) -> _Answer:
-        answer = ask(rule, args, kwargs)
+        answer = call_rule(rule, args, kwargs)
         default = next((t.dtype for t in map(tensor_type, inputs) if t.floating), None)
         types: list[TensorType] = []
         template = outputs_template(rule, answer.outputs, types, default)

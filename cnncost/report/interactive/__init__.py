@@ -1,5 +1,5 @@
 """Builds the plain data that an HTML page's JavaScript draws; the JavaScript computes no figure."""
 
-from cnncost.report.interactive.summary import interactive, small, summary
+from cnncost.report.interactive.summary import interactive_page, notebook_page, summary
 
-__all__ = ["interactive", "small", "summary"]
+__all__ = ["interactive_page", "notebook_page", "summary"]

@@ -18,20 +18,20 @@ def number(value: int | None) -> int | str | None:
 
 def dictionary(texts: Iterable[str]) -> dict[str, Json]:
     """Encode a column of texts as its distinct texts and each row's index: `{"texts": ["a", "b"], "of": [0, 1, 0]}`."""
-    known: dict[str, int] = {}
-    of = [known.setdefault(text, len(known)) for text in texts]
-    return {"texts": [*known], "of": of}
+    index_of: dict[str, int] = {}
+    indices = [index_of.setdefault(text, len(index_of)) for text in texts]
+    return {"texts": [*index_of], "of": indices}
 
 
 def changes(values: Sequence[int]) -> list[list[int | str | None]]:
     """Encode a curve as `[index, value]` for each index at which the value changes."""
-    found: list[list[int | str | None]] = []
+    points: list[list[int | str | None]] = []
     last: int | None = None
     for i, value in enumerate(values):
         if value != last:
-            found.append([i, number(value)])
+            points.append([i, number(value)])
             last = value
-    return found
+    return points
 
 
 def progressions(spans: Sequence[tuple[int, int] | None]) -> list[list[int] | int]:

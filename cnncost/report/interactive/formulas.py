@@ -22,7 +22,7 @@ def encoded(graph: Graph, tree: Sequence[TreeItem]) -> Json:
     for index, node in enumerate(graph.nodes):
         path = graph.scopes[graph.calls[node.call].scope].path
         by_path.setdefault(path, {}).setdefault((node.spec, node.name), []).append(index)
-    known: dict[tuple[object, str, str], int] = {}
+    index_of: dict[tuple[object, str, str], int] = {}
     ops: list[Json] = []
     runs: dict[int, list[list[int]]] = {}
     for row, (item, _) in enumerate(tree):
@@ -31,8 +31,8 @@ def encoded(graph: Graph, tree: Sequence[TreeItem]) -> Json:
         for (spec, name), indices in by_path.get(item.paths[0], {}).items():
             node = graph.nodes[indices[0]]
             signature = signatures.of(node, item.paths[0])
-            op = known.setdefault((spec, name, signature), len(ops))
-            if op == len(ops):
+            op = index_of.setdefault((spec, name, signature), len(ops))
+            if op == len(ops):  # seen for the first time
                 ops.append(_op(node, signature))
             runs.setdefault(row, []).append([op, len(indices)])
     kinds = dict.fromkeys(op["kind"] for op in ops)
@@ -42,10 +42,10 @@ def encoded(graph: Graph, tree: Sequence[TreeItem]) -> Json:
 def _op(node: Node, signature: str) -> Json:
     """Return an op's name, kind, tensors, formula and numbers; `known` is false if no rule counts it."""
     cost = cost_of(node.spec)
-    about: Json = {"name": node.name, "kind": node.spec.kind, "signature": signature, "known": cost is not None}
+    data: Json = {"name": node.name, "kind": node.spec.kind, "signature": signature, "known": cost is not None}
     if cost is None:
-        return about
-    return about | {
+        return data
+    return data | {
         "formula": [*formulas(cost)] if cost.terms else [],
         "macs": number(cost.macs), "flops": number(cost.flops),
         "read": number(cost.read), "written": number(cost.written),

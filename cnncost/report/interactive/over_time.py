@@ -20,16 +20,15 @@ def encoded(report: ReportData, row_of: Mapping[str, int]) -> tuple[list[Json], 
         require_whole_forward(report.model, report.partial)
     except CnncostError as error:
         return [], str(error)
-    found = report.memory
-    training_graph = report.training
-    runs = [("inference", found.inference, report.graph), ("training step", found.training, training_graph)]
+    inference, training = report.memory.inference, report.memory.training
+    runs = [("inference", inference, report.graph), ("training step", training, report.training)]
     return [
         _run(name, memory, graph, row_of) for name, memory, graph in runs if memory is not None and graph is not None
     ], ""
 
 
 def _run(name: str, memory: Memory, graph: Graph, row_of: Mapping[str, int]) -> Json:
-    held = tensors(graph, memory)
+    lifetimes = tensors(graph, memory)
     last = len(graph.nodes) - 1
     paths = [graph.scopes[graph.calls[node.call].scope].path for node in graph.nodes]
     curves = {use: curve for use, curve in memory.curves(graph).items() if any(curve)}
@@ -42,11 +41,11 @@ def _run(name: str, memory: Memory, graph: Graph, row_of: Mapping[str, int]) -> 
         "ops": dictionary(node.name for node in graph.nodes),
         "rows": [row_of.get(path, 0) for path in paths],  # row 0 is the model: modules without a row count there
         "held": {
-            "row": [row_of.get(each.path.partition("#")[0], 0) for each in held],
-            "use": [USES.index(each.use) for each in held],
-            "bytes": [number(each.nbytes) for each in held],
+            "row": [row_of.get(each.path.partition("#")[0], 0) for each in lifetimes],
+            "use": [USES.index(each.use) for each in lifetimes],
+            "bytes": [number(each.nbytes) for each in lifetimes],
             # -1: existed before the run; the last node: outlives it
-            "born": [-1 if each.born is None else each.born for each in held],
-            "died": [last if each.died is None else each.died for each in held],
+            "born": [-1 if each.born is None else each.born for each in lifetimes],
+            "died": [last if each.died is None else each.died for each in lifetimes],
         },
     }  # fmt: skip

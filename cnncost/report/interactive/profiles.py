@@ -34,7 +34,7 @@ class Profiles:
         self._profiles: dict[frozenset[tuple[int, int]], int] = {}
 
     def of(self, tree: Sequence[TreeItem]) -> list[int]:
-        """Return the profile's index of each row; a parent's profile includes the ops of its descendants."""
+        """Return the index of each row's profile; a parent's profile includes the ops of its descendants."""
         counters: list[Counter[int]] = [Counter() for _ in tree]
         for i, (item, _) in enumerate(tree):
             if item.own or not item.children:
@@ -53,15 +53,15 @@ class Profiles:
 
     def _intensity_by_profile(self, profiles: Sequence[frozenset[tuple[int, int]]]) -> list[float | None]:
         costs = [cost_of(op.spec) for op in self.distinct.ops]
-        found = []
+        intensities = []
         for profile in profiles:
             known = [(cost, n) for op, n in profile if (cost := costs[op]) is not None]
             nbytes = sum(n * (cost.read + cost.written) for cost, n in known)
-            found.append(sum(n * cost.flops for cost, n in known) / nbytes if nbytes else None)
-        return found
+            intensities.append(sum(n * cost.flops for cost, n in known) / nbytes if nbytes else None)
+        return intensities
 
     def _times_on(self, device: Device, profiles: Sequence[frozenset[tuple[int, int]]]) -> Json:
-        about: Json = {
+        data: Json = {
             "name": device.name, "title": device.title, "kind": device.kind, "year": device.year,
             "flops": device.flops, "bandwidth": device.bandwidth, "memory": device.memory, "power": device.power,
             "launch": device.launches, "source": device.source, "caches": [list(level) for level in device.caches],
@@ -69,11 +69,11 @@ class Profiles:
         try:
             times = op_times(self.graph, self.distinct, device)
         except CnncostError as error:
-            return about | {"error": str(error)}
-        found = [_sum(profile, times) for profile in profiles]
-        return about | {
-            "seconds": [each.seconds for each in found],
-            "bounds": "".join(_BOUNDS[each.bound] for each in found),
+            return data | {"error": str(error)}
+        predictions = [_sum(profile, times) for profile in profiles]
+        return data | {
+            "seconds": [each.seconds for each in predictions],
+            "bounds": "".join(_BOUNDS[each.bound] for each in predictions),
             "used": sorted({time.dtype for time in times if time is not None and time.compute}),
             "partial": [i for i, profile in enumerate(profiles) if any(times[op] is None for op, _ in profile)],
         }

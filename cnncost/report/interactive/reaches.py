@@ -15,34 +15,34 @@ from cnncost.report.interactive.tables import TreeItem
 def encoded(report: ReportData, tree: Sequence[TreeItem]) -> tuple[Json, str]:
     """Return (data, ""), or (None, the reason in words) if there are no receptive fields.
 
-    The data has the distinct fields, the field's index of each row's first call, and the distinct tables of spans.
+    The data has the distinct fields, the index of the field of each row's first call, and the distinct tables of spans.
     """
     if report.graph is None:
         return None, "the report was read from a file, which does not hold the run; analyze the model itself"
     try:
-        found = report.receptive_fields
+        receptive_fields = report.receptive_fields
     except CnncostError as error:
         return None, str(error)
-    if not found.images:
+    if not receptive_fields.images:
         return None, "none of the inputs has spatial axes"
     tables: dict[tuple[tuple[int, int] | None, ...], int] = {}
-    fields: dict[str, int] = {}
-    written: list[Json] = []
+    index_of: dict[str, int] = {}
+    fields: list[Json] = []
     field_of_path: dict[str, int] = {}
     for index, call in enumerate(report.graph.calls):
-        field = found.of(index) if call.index == 0 else None
+        field = receptive_fields.of(index) if call.index == 0 else None
         if field is None:
             continue
-        units = list(found.units(index).values())
-        axes = [_table(each, tables) for each in found.boxes(index) or ()]
-        about = _field(field, units, axes)
-        place = fields.setdefault(repr(about), len(written))  # repr, as a dict can't be a key
-        if place == len(written):
-            written.append(about)
-        field_of_path[report.graph.scopes[call.scope].path] = place
+        units = list(receptive_fields.units(index).values())
+        axes = [_table(each, tables) for each in receptive_fields.boxes(index) or ()]
+        data = _field(field, units, axes)
+        field_index = index_of.setdefault(repr(data), len(fields))  # repr, as a dict can't be a key
+        if field_index == len(fields):
+            fields.append(data)
+        field_of_path[report.graph.scopes[call.scope].path] = field_index
     rows = {i: field_of_path[item.paths[0]] for i, (item, _) in enumerate(tree) if item.paths[0] in field_of_path}
-    images = [{"input": image.number, "size": list(image.size)} for image in found.images]
-    return {"images": images, "fields": written, "of": rows, "tables": [progressions(spans) for spans in tables]}, ""
+    images = [{"input": image.number, "size": list(image.size)} for image in receptive_fields.images]
+    return {"images": images, "fields": fields, "of": rows, "tables": [progressions(spans) for spans in tables]}, ""
 
 
 def _field(field: ReceptiveField, units: list[int], axes: list[Json]) -> Json:
@@ -53,8 +53,11 @@ def _field(field: ReceptiveField, units: list[int], axes: list[Json]) -> Json:
     }  # fmt: skip
 
 
-def _table(found: Boxes | None, tables: dict[tuple[tuple[int, int] | None, ...], int]) -> Json:
-    """Return the index of a table of spans, and the layer's spatial axes that the table is indexed by."""
-    if found is None:
+def _table(boxes: Boxes | None, tables: dict[tuple[tuple[int, int] | None, ...], int]) -> Json:
+    """Return the index of a table of spans, and the layer's spatial axes that the table is indexed by.
+
+    A table that is not in `tables` is added.
+    """
+    if boxes is None:
         return None
-    return {"along": list(found.along), "table": tables.setdefault(found.spans, len(tables))}
+    return {"along": list(boxes.along), "table": tables.setdefault(boxes.spans, len(tables))}

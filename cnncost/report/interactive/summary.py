@@ -32,15 +32,15 @@ SCHEMA = 1
 """Version of the data's layout; increment it with each change."""
 
 
-def interactive(report: ReportData, depth: int | None = None) -> Document:
+def interactive_page(report: ReportData, depth: int | None = None) -> Document:
     """Return a report's interactive page; a browser that runs no scripts shows the same as for `page`."""
     with gc_disabled():
-        return replace(page(report, depth, most=MOST_ROWS), page_data=_summary(report))
+        return replace(page(report, depth, max_rows=MOST_ROWS), page_data=_summary(report))
 
 
-def small(report: ReportData) -> Document:
+def notebook_page(report: ReportData) -> Document:
     """Return the page for a notebook: its static part is a shortened module tree; a large model's has no JavaScript."""
-    plain = page(report, whole=False, most=_MOST_ROWS_IN_NOTEBOOK)
+    plain = page(report, whole=False, max_rows=_MOST_ROWS_IN_NOTEBOOK)
     with gc_disabled():
         return plain if len(report.modules) > _MOST_MODULES else replace(plain, page_data=_summary(report))
 
@@ -76,21 +76,22 @@ def _summary(report: ReportData) -> Json:
     if table_folded is not None:
         table_folded["first"] = _first(tree, folded)
         data["fold"] = list(folded_indices(tree, folded))
-    runs, no_runs = over_time.encoded(report, row_of)
-    fields, no_fields = reaches.encoded(report, tree)
+    runs, why_no_runs = over_time.encoded(report, row_of)
+    fields, why_no_fields = reaches.encoded(report, tree)
     return data | {
-        "rows": table, "folded": table_folded, "memory": {"runs": runs, "why": no_runs},
-        "reach": {"found": fields, "why": no_fields}, "units": {"count": units.COUNT_UNITS, "bytes": units.BYTE_UNITS},
+        "rows": table, "folded": table_folded, "memory": {"runs": runs, "why": why_no_runs},
+        "reach": {"found": fields, "why": why_no_fields},
+        "units": {"count": units.COUNT_UNITS, "bytes": units.BYTE_UNITS},
     }  # fmt: skip
 
 
 def _rows(tree: list[TreeItem]) -> dict[str, int]:
-    """Return each module's row by its path; of a module with children, its `(own)` row if there is one."""
-    found: dict[str, int] = {}
+    """Return each module's row by its path; for a module with children that has an `(own)` row, that row."""
+    rows: dict[str, int] = {}
     for i, (item, _) in enumerate(tree):
-        if item.own or item.paths[0] not in found:
-            found[item.paths[0]] = i
-    return found
+        if item.own or item.paths[0] not in rows:
+            rows[item.paths[0]] = i
+    return rows
 
 
 def _first(tree: list[TreeItem], folded: list[TreeItem]) -> list[int]:

@@ -68,6 +68,7 @@ def tree_of(report: ReportData, fold: bool) -> list[TreeItem]:
     model = report.modules[0]
     items = outline(report, fold)
     root = Item(report.model, ("",), model, children=items)
+    # the outline of a model without children is the model itself, which is row 0 already
     below = items if any(item.paths != ("",) or item.own for item in items) else ()
     rows = [TreeItem(each, level + 1) for each, level in visible(below, depth_of(below))]
     return [TreeItem(root, 0), *rows]
@@ -75,24 +76,24 @@ def tree_of(report: ReportData, fold: bool) -> list[TreeItem]:
 
 def parents(levels: Iterable[int]) -> list[int]:
     """Return the index of each row's parent, from the rows' levels; 0 for the model itself."""
-    found, path = [], [0]
+    indices, path = [], [0]
     for i, level in enumerate(levels):
-        del path[level:]
-        found.append(path[-1] if path else 0)
+        del path[level:]  # leaves the rows above this one
+        indices.append(path[-1] if path else 0)
         path.append(i)
-    return found
+    return indices
 
 
 def columns_of(wide: ReportData) -> list[Column]:
     """Return the columns after the row's name, without those that are empty in all rows."""
     shown, _ = report_columns.table(wide, "module")
     hidden: frozenset[str] = _HIDDEN | (set() if wide.totals.frozen_params else {"trainable_params", "frozen_params"})
-    found = [column for column in without(shown, hidden) if any(_has(column, row) for row in wide.modules)]
-    return sorted(found, key=_place)
+    filled = [column for column in without(shown, hidden) if any(_has(column, row) for row in wide.modules)]
+    return sorted(filled, key=_place)
 
 
 def _place(column: Column) -> int:
-    """Return the place among the last columns of a column, or of the one that it is derived from; -1 before them."""
+    """Return the index in `_LAST` of a column, or of the one that it is derived from; -1 for the columns before."""
     name = stored(Module, column.name)
     return _LAST.index(name) if name in _LAST else -1
 
@@ -146,17 +147,17 @@ def encoded(tree: Sequence[TreeItem], wide: Widened, columns: Sequence[Column]) 
 
 
 def _values(column: Column, rows: Sequence[Module]) -> Iterator[Any]:
-    """Yield a column's value in each row: as `column.of`, which would also ask whether the row is a total."""
+    """Yield a column's value in each row; faster than `column.of`, which also checks whether the row is a total."""
     return map(attrgetter(column.attribute or column.name), rows)
 
 
 def _texts(look: Look, values: Iterable[Any]) -> Iterator[str]:
     """Yield values as displayed; each distinct value is formatted once, as many rows have the same."""
-    known: dict[Any, str] = {}
+    text_of: dict[Any, str] = {}
     for value in values:
-        if value not in known:
-            known[value] = show(look, value)
-        yield known[value]
+        if value not in text_of:
+            text_of[value] = show(look, value)
+        yield text_of[value]
 
 
 def _number(value: Any) -> Json:
@@ -169,9 +170,9 @@ def _is_own_row(item: Item, path: str) -> bool:
 
 
 def _widened_columns(columns: Sequence[Column]) -> list[Column]:
-    """Return the columns that only the widened report fills, without derived ones, which follow from them."""
-    stored = {*names(Module, "sum"), *names(Module, "any"), *names(Module, "no")}
-    return [column for column in columns if column.group and (column.attribute or column.name) in stored]
+    """Return the columns that only the widened report fills; derived ones are properties, and follow from them."""
+    row_fields = {*names(Module, "sum"), *names(Module, "any"), *names(Module, "no")}
+    return [column for column in columns if column.group and (column.attribute or column.name) in row_fields]
 
 
 def _row(item: Item, wide: Widened, extra: Sequence[Column]) -> Module:
@@ -180,12 +181,12 @@ def _row(item: Item, wide: Widened, extra: Sequence[Column]) -> Module:
         return wide.modules[""]
     if not extra:
         return item.row
-    each = [_own(wide.layers.get(path, ())) if item.own else wide.modules[path] for path in item.paths]
+    sources = [_own(wide.layers.get(path, ())) if item.own else wide.modules[path] for path in item.paths]
     filled: dict[str, Any] = {}
     summed = names(Module, "sum")
     for column in extra:
         attribute = column.attribute or column.name
-        values = [row.get(attribute) if isinstance(row, dict) else getattr(row, attribute) for row in each]
+        values = [row.get(attribute) if isinstance(row, dict) else getattr(row, attribute) for row in sources]
         if attribute in summed:
             filled[attribute] = sum(values) if None not in values else None
         elif column.look == "along":
