@@ -41,8 +41,8 @@ class SelfAttention(NamedTuple):
         return self.batch * self.heads * self.length**2 * self.item
 
 
-def attention_bytes(sizes: SelfAttention) -> int:
-    """Return the most bytes that the kernel holds at once besides its inputs, its result included.
+def attention_moments(sizes: SelfAttention) -> tuple[int, ...]:
+    """Return the bytes that the kernel holds besides its inputs, its result included, at each moment of interest.
 
     It holds queries, keys and values to the end: first with the product that they are split from, then with the scores,
     last with the weighted values in both layouts, or a projection. A masked softmax makes a second tensor of scores and
@@ -50,16 +50,13 @@ def attention_bytes(sizes: SelfAttention) -> int:
     """
     x, scores = sizes.tokens, sizes.scores
     softmax = scores if sizes.masked is None else 2 * scores + sizes.masked
-    last = 2 * x
-    if sizes.average:
-        last = max(last, x + scores // sizes.heads)
-    if sizes.weights:
-        last += scores
-    return 3 * x + max(3 * x, softmax, last)
+    kept = 3 * x + (scores if sizes.weights else 0)
+    moments = (6 * x, 3 * x + softmax, kept + 2 * x)
+    return (*moments, kept + x + scores // sizes.heads) if sizes.average else moments
 
 
-def layer_bytes(sizes: SelfAttention, ffn: int, norm_first: bool) -> int:
-    """Return the most bytes that an encoder layer's kernel holds at once besides its inputs, its result included.
+def layer_moments(sizes: SelfAttention, ffn: int, norm_first: bool) -> tuple[int, ...]:
+    """Return the bytes that an encoder layer's kernel holds, like `attention_moments`.
 
     Args:
         sizes: of its attention.
@@ -68,16 +65,15 @@ def layer_bytes(sizes: SelfAttention, ffn: int, norm_first: bool) -> int:
     """
     x = sizes.tokens
     hidden = sizes.batch * sizes.length * ffn * sizes.item
-    if norm_first:
-        return max(x + attention_bytes(sizes), 3 * x + hidden)
-    return max(attention_bytes(sizes), 2 * x + hidden)
+    normed = x if norm_first else 0
+    return (*[normed + moment for moment in attention_moments(sizes)], normed + 2 * x + hidden)
 
 
-def fused_bytes(fused: FusedNodes) -> int:
-    """Return the most bytes that a kernel holds at once besides its inputs, its result included.
+def fused_moments(fused: FusedNodes) -> tuple[int, ...]:
+    """Return the bytes that a kernel holds besides its inputs, its result included, at each moment of interest.
 
-    Its sizes are those of SelfAttention, those of `layer_bytes` for a `layer`, and `converted`: bytes of masks that are
-    converted for it.
+    Its sizes are those of SelfAttention, those of `layer_moments` for a `layer`, and `converted`: bytes of masks that
+    are converted for it.
 
     Raises:
         GraphError: not such a kernel, or a size is missing.
@@ -87,9 +83,9 @@ def fused_bytes(fused: FusedNodes) -> int:
         converted = sizes.pop("converted")
         if fused.kernel == "layer":
             ffn, norm_first = sizes.pop("ffn"), sizes.pop("norm_first")
-            return int(converted + layer_bytes(SelfAttention(**sizes), ffn, norm_first))
+            return tuple([converted + n for n in layer_moments(SelfAttention(**sizes), ffn, norm_first)])
         if fused.kernel == "attention":
-            return int(converted + attention_bytes(SelfAttention(**sizes)))
+            return tuple([converted + n for n in attention_moments(SelfAttention(**sizes))])
     except (KeyError, TypeError) as error:
         raise GraphError(f"fused nodes {fused.first} to {fused.last}: sizes of {fused.kernel}: {error}") from error
     raise GraphError(f"fused nodes {fused.first} to {fused.last}: expected attention or layer, got {fused.kernel}")
@@ -97,12 +93,12 @@ def fused_bytes(fused: FusedNodes) -> int:
 
 def attention_scratch(spec: OpSpec) -> int:
     """Temporary bytes of the kernel `mha`."""
-    return _beyond_result(spec, attention_bytes(_sizes(spec)))
+    return _beyond_result(spec, max(attention_moments(_sizes(spec))))
 
 
 def layer_scratch(spec: OpSpec) -> int:
     """Temporary bytes of the kernel `encoder_layer`."""
-    return _beyond_result(spec, layer_bytes(_sizes(spec), spec["ffn"], spec["norm_first"]))
+    return _beyond_result(spec, max(layer_moments(_sizes(spec), spec["ffn"], spec["norm_first"])))
 
 
 def _beyond_result(spec: OpSpec, nbytes: int) -> int:

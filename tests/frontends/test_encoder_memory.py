@@ -106,6 +106,14 @@ class Decodes(nn.Module):
         return self.decoder(x, x)
 
 
+def test_the_law_of_the_peak_has_no_gap():
+    """The kernel holds most where it splits queries, keys and values, or with the scores: each is a polynomial."""
+    model = Encodes(32, 4, 64).eval()
+    law = cnncost.formula(model, "2x64x32", "sequence", training=False)["inference_peak"]
+    for length in (1, 2, 23, 24, 40, 300):
+        assert law(sequence=length) == allocated(model, torch.randn(2, length, 32)), length
+
+
 def test_a_decoder():
     model, x = Decodes().eval(), torch.randn(2, 256, 32)
     assert predicted(model, x) == allocated(model, x)

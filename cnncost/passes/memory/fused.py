@@ -6,7 +6,7 @@ from bisect import bisect_right
 from operator import attrgetter
 
 from cnncost.graph import Graph, Storage
-from cnncost.ops.encoder_memory import fused_bytes
+from cnncost.ops.encoder_memory import fused_moments
 
 _FIRST = attrgetter("first")
 
@@ -28,11 +28,21 @@ def fused_scratch(graph: Graph) -> dict[int, int]:
             lasting[storage.born] = lasting.get(storage.born, 0) + storage.nbytes
     found: dict[int, int] = {}
     for group in graph.fused:
-        left = fused_bytes(group)
-        for node in range(group.first, group.last + 1):
-            left -= lasting.get(node, 0)
-            found[node] = max(left, 0)
+        nodes, results = range(group.first, group.last + 1), 0
+        for node, held in zip(nodes, _spread(fused_moments(group), len(nodes)), strict=True):
+            results += lasting.get(node, 0)
+            found[node] = max(held - results, 0)
     return found
+
+
+def _spread(moments: tuple[int, ...], count: int) -> list[int]:
+    """Spread a kernel's moments over `count` nodes, in order. Each is at one node at least, so that the peak is right.
+
+    Bytes at a node then follow one formula of the sizes, rather than the largest of several.
+    """
+    if count < len(moments):
+        return [max(moments)] * count
+    return [moments[i * len(moments) // count] for i in range(count)]
 
 
 def _is_inside(graph: Graph, storage: Storage) -> bool:
