@@ -286,7 +286,7 @@ class _Baseline(NamedTuple):
     def value(self, path: str, quantity: str) -> Value | None:
         """Return the previous figure of a module, even if renamed; None if the baseline lacks it.
 
-        A module that did not exist counts as 0.
+        A module that did not exist counts as 0 for figures that add up.
         """
         old = path if path in self.entry.snapshot.by_path else self.diff.back.get(path, path)
         if quantity in SUMMED or quantity == "arithmetic_intensity":
