@@ -12,7 +12,7 @@ from cnncost.ops.reduce import SOFTMAX_FLOPS
 from cnncost.ops.registry import Cost, Term, cost, flops, macs
 
 NORM_FLOPS = 8
-"""Per element of a layer norm with scale and shift; the norm rule lists the operations."""
+"""FLOPs per element of a layer norm with scale and shift, as the rule of `norm` counts them."""
 
 
 ATTENTION: Types = {
@@ -20,7 +20,7 @@ ATTENTION: Types = {
     "mask": bool, "causal": bool,
 }  # fmt: skip
 ATTENTION_FORMS: Types = {"lower_right": bool, "kernel": str}
-"""Alignment of a causal mask that isn't square; the kernel that was forced."""
+"""lower_right: whether a causal mask that isn't square ends at its lower right corner; kernel: one that is forced."""
 MULTI_HEAD: Types = {
     "batch": int, "queries": int, "keys": int, "width": int, "heads": int, "mask": bool, "weights": bool,
     "average": bool, "mask_type": int | None,
@@ -38,9 +38,9 @@ def attention(spec: OpSpec) -> Cost:
     """MACs = B·L·S·E + B'·L·S·V: scores QKᵀ and their product with the values.
 
     Attributes: batch B (product of the leading axes of queries and keys after broadcasting, heads included),
-    value_batch B' (that of the result), queries L, keys S, width E, value_width V, scaled (number of elements of
-    queries and keys), mask (whether one is added). A causal mask does not reduce the count: kernels that skip blocks
-    do so by tile size, and the dense count is the usual one.
+    value_batch B' (the same product for the result), queries L, keys S, width E, value_width V, scaled (number of
+    elements of queries and keys), mask (whether one is added). A causal mask does not reduce the count: how much a
+    kernel skips depends on its tile size, and the dense count is the usual one.
     Further FLOPs: scaling queries and keys each by the root of the scale (as the reference implementation does), one
     FLOP per score for a mask, and the softmax.
     """
@@ -76,12 +76,14 @@ def multi_head(spec: OpSpec) -> Cost:
     """Fused multi-head attention: B·L·(3·D²) + attention + B·L·D² MACs.
 
     Attributes: batch, queries, keys, width D, heads, mask; weights: whether the scores are returned (torch
-    then scales only the queries); average: whether they are averaged over heads. Same count as the unfused layer.
+    then scales only the queries); average: whether they are averaged over heads; mask_type: torch's number for the
+    mask's shape. Same count as the unfused layer.
     """
     return cost(spec, *_multi_head(spec))
 
 
 def _multi_head(spec: OpSpec) -> tuple[Term, ...]:
+    """Terms of multi-head attention with its projections."""
     b, length, keys, d, heads = spec["batch"], spec["queries"], spec["keys"], spec["width"], spec["heads"]
     scaled = length if spec["weights"] else length + keys
     return (

@@ -26,12 +26,12 @@ from cnncost.ops.registry import Cost, Term, cost, flops, macs
     workspace=conv_workspace.conv_backward,
 )
 def conv_backward(spec: OpSpec) -> Cost:
-    """MACs = (∂x + ∂w) · those of forward; the gradient of the bias sums the N·K·P elements of ∂y.
+    """MACs = those of forward, once for ∂x and once for ∂w; the gradient of the bias sums the N·K·P elements of ∂y.
 
     Shapes: ∂y: N,K,*P; x: N,C,*X; w: K,C/g,*R, transposed C,K/g,*R. Attributes: of_input, of_weight, bias: which
     gradients are computed. Each tap of each window is used once in each product.
     """
-    y, x, w = (kind.shape for kind in spec.inputs[:3])
+    y, x, w = (tensor.shape for tensor in spec.inputs[:3])
     axes = len(w) - 2
     batch, kernel = (x[0] if len(x) == axes + 2 else 1), prod(w[2:])
     side, positions = ("X", x[-axes:]) if spec["transposed"] else ("P", y[-axes:])
@@ -54,10 +54,10 @@ def conv_backward(spec: OpSpec) -> Cost:
     optional=ATTENTION_FORMS,
 )
 def attention_backward(spec: OpSpec) -> Cost:
-    """MACs = B·L·S·3·E + B'·L·S·2·V: scores once more, ∂V = Pᵀ∂O, ∂P = ∂O·Vᵀ, ∂Q = ∂S·K, ∂K = ∂Sᵀ·Q.
+    """MACs = B·L·S·3·E + B'·L·S·2·V: the scores again, ∂V = Pᵀ∂O, ∂P = ∂O·Vᵀ, ∂Q = ∂S·K, ∂K = ∂Sᵀ·Q.
 
-    Attributes: as for attention. Ref: Dao et al. 2022, algorithm 4. FLOPs besides: 4 per score, P = exp(S − l) and
-    ∂S = P∘(∂P − D); 2 per element for D = Σ ∂O∘O; scaling the gradients of queries and keys.
+    Attributes: as for attention. Ref: Dao et al. 2022, algorithm 4. Further FLOPs: 4 per score, for P = exp(S − l) and
+    ∂S = P∘(∂P − D); 2 per element, for D = Σ ∂O∘O; 1 per element of queries and keys, whose gradients are scaled.
     """
     scores: tuple[str | int, ...] = ("B", spec["batch"], "L", spec["queries"], "S", spec["keys"])
     values: tuple[str | int, ...] = ("B'", spec["value_batch"], "L", spec["queries"], "S", spec["keys"])
@@ -79,11 +79,11 @@ def attention_backward(spec: OpSpec) -> Cost:
     workspace=recurrent_workspace.recurrent_backward,
 )
 def recurrent_backward(spec: OpSpec) -> Cost:
-    """MACs = 2·T·G·H·(I + R), those of forward for the inputs and once more for the weights.
+    """MACs = 2·T·G·H·(I + R): those of forward, once for the inputs and once for the weights.
 
-    Attributes: as for recurrent, of one LSTM layer. FLOPs per unit of the hidden state besides: ∂h 1, adding the next
-    step's gradient; tanh(c) again; ∂c 5 = carried + ∂h·o·(1 − tanh²c); ∂o, ∂i, ∂f and ∂g 4 each, as
-    ∂i = ∂c·g·i·(1 − i); ∂c·f 1 for the previous step. The bias gradient sums ∂ over T·G·H gates.
+    Attributes: as for recurrent, of one LSTM layer. Further FLOPs, per unit of the hidden state: 1 for ∂h, to add the
+    next step's gradient; tanh(c) again; 5 for ∂c, carried + ∂h·o·(1 − tanh²c); 4 each for ∂o, ∂i, ∂f and ∂g, as
+    ∂i = ∂c·g·i·(1 − i); 1 for the previous step's ∂c·f. The biases' gradient sums the T·G·H gradients of the gates.
     Ref: Hochreiter & Schmidhuber 1997, appendix; Gers et al. 2000.
     """
     tokens, hidden = spec["tokens"], spec["hidden"]
@@ -143,7 +143,7 @@ def norm_backward(spec: OpSpec) -> Cost:
     attributes=POOL,
 )
 def pool_backward(spec: OpSpec) -> Cost:
-    """FLOPs = E additions for a maximum; E·(R + 1) for an average: a division, and R additions, for E gradients.
+    """FLOPs = E additions for a maximum; E·(R + 1) for an average: each of E gradients is divided, and added R times.
 
     Attributes: as for pool; R is the number of kernel elements.
     """
@@ -176,7 +176,7 @@ def adaptive_pool_backward(spec: OpSpec) -> Cost:
     attributes={"taps": int, "axes": int},
 )
 def resize_backward(spec: OpSpec) -> Cost:
-    """FLOPs = 2·E·tᵈ: each of E gradients is weighted and added to tᵈ inputs; E additions for the nearest.
+    """FLOPs = 2·E·tᵈ: each of E gradients is weighted and added to tᵈ inputs; E additions for nearest.
 
     Attributes: taps t, axes d.
     """
@@ -193,7 +193,7 @@ def resize_backward(spec: OpSpec) -> Cost:
     attributes={"taps": int, "axes": int, "locations": int, "of_input": bool, "of_grid": bool},
 )
 def sample_backward(spec: OpSpec) -> Cost:
-    """FLOPs = 2·E·tᵈ for the input; for the grid 2·E·tᵈ·d and its L·(4·d + tᵈ·(d − 1)) coordinates and weights.
+    """FLOPs = L·(4·d + tᵈ·(d − 1)) for coordinates and weights; 2·E·tᵈ for the input's gradient, 2·E·tᵈ·d the grid's.
 
     Attributes: taps t, axes d, locations L, of_input, of_grid.
     """

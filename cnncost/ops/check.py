@@ -18,9 +18,9 @@ MOST = 10
 
 
 def verify_graph(graph: Graph) -> Graph:
-    """Check that a Graph is consistent and that its ops are what their kinds' declarations say; return it.
+    """Check that a Graph is consistent and that its ops fit the declarations of their kinds; return it.
 
-    Kinds with `::` in their names that are not declared are custom or unknown ops and not checked.
+    Undeclared kinds with `::` in their names (custom or unknown ops) are not checked.
 
     Raises:
         GraphError: what `cnncost.graph.verify` raises; a kind that does not exist; an attribute that is missing,
@@ -44,7 +44,7 @@ def faults(spec: OpSpec) -> tuple[str, ...]:
     """Return messages on how a spec contradicts its kind's declaration: what was expected, what came, what to do."""
     kind = declaration(spec.kind)
     if kind is None:
-        return () if "::" in spec.kind else (_undeclared(spec.kind),)
+        return () if "::" in spec.kind else (_undeclared_message(spec.kind),)
     messages = (*_attribute_faults(kind, spec), *_role_faults(kind, spec))
     if not messages:  # the other checks assume that attributes and tensors are as declared
         wrong = kind.check(spec) if kind.check is not None else None
@@ -54,7 +54,7 @@ def faults(spec: OpSpec) -> tuple[str, ...]:
 
 
 def _reach_fault(spec: OpSpec) -> str | None:
-    """Return a message if the reach rule leads to other shapes than the outputs have: then attributes are wrong."""
+    """Return a message if the reach rule leads to shapes that differ from the outputs', as wrong attributes do."""
     from cnncost.ops.reach.registry import reach_of  # loaded late: most analyses use no reach rules
 
     try:
@@ -63,21 +63,21 @@ def _reach_fault(spec: OpSpec) -> str | None:
             if output is not None and (wrong := _output_fault(spec, output, tensor.shape)) is not None:
                 return wrong
     except (RuleError, ValueError) as error:
-        return f"expected shapes and attributes that fit each other, got {_described(spec)}: {error}"
+        return f"expected shapes and attributes that fit each other, got {_describe(spec)}: {error}"
     return None
 
 
 def _output_fault(spec: OpSpec, output: Output, expected: Shape) -> str | None:
     """Return a message if an output's routes can't be followed, or don't lead to the shape that the spec gives it."""
-    from cnncost.ops.reach.registry import applies, resulting
+    from cnncost.ops.reach.registry import applies, shape_after
 
     shapes = []
     for route in output.routes:
         shape = spec.inputs[route.input].shape
         for step in route.steps:
             if not applies(step, shape):
-                return f"{step} of input {route.input} does not apply to the shape {shape}; got {_described(spec)}"
-            shape = resulting(shape, (step,))
+                return f"{step} of input {route.input} does not apply to the shape {shape}; got {_describe(spec)}"
+            shape = shape_after(shape, (step,))
         shapes.append(shape)
     if output.joined is not None and shapes:
         joined = sum(shape[output.joined] for shape in shapes)
@@ -86,8 +86,8 @@ def _output_fault(spec: OpSpec, output: Output, expected: Shape) -> str | None:
     return None if wrong is None else f"its attributes lead to the shape {wrong}, its output has {expected}"
 
 
-def _described(spec: OpSpec) -> str:
-    """A spec's input shapes and attributes, for messages."""
+def _describe(spec: OpSpec) -> str:
+    """Return a spec's input shapes and attributes as text for messages."""
     return ", ".join([*map(_shape, spec.inputs), *(f"{name}={value}" for name, value in spec.attrs)])
 
 
@@ -95,7 +95,7 @@ def _shape(tensor: TensorType) -> str:
     return "×".join(map(str, tensor.shape)) or "a scalar"
 
 
-def _undeclared(name: str) -> str:
+def _undeclared_message(name: str) -> str:
     return (
         f"no kind is called {name!r}{suggestion(name, declared()) or ';'} declare it by @kind({name!r}, …), or use the "
         "qualified name of the op if it has no declaration, such as 'my_lib::my_op'"
@@ -110,8 +110,8 @@ def _attribute_faults(kind: Kind, spec: OpSpec) -> Iterator[str]:
         yield f"kind {kind.name!r} has the attribute {twice!r} twice; give it once"
     for name, expected in kind.attributes.items():
         if name not in attributes:
-            needed = f"{name!r} ({type_text(expected)})"
-            yield f"kind {kind.name!r} needs the attribute {needed}; it has {sorted(attributes)}"
+            missing = f"{name!r} ({type_text(expected)})"
+            yield f"kind {kind.name!r} needs the attribute {missing}; it has {sorted(attributes)}"
     allowed = {**ANY_KIND, **kind.optional, **kind.attributes}
     for name, value in attributes.items():
         if name not in allowed:

@@ -4,7 +4,7 @@ They move bytes between devices and count no arithmetic: a reduction's additions
 switch's. Bytes over the links follow from the algorithm. Here it is the ring, by which NCCL and gloo exchange large
 messages: the tensor is cut into as many chunks as there are ranks, and each step passes a chunk to the next rank
 (Patarasu and Yuan 2009, "Bandwidth optimal all-reduce algorithms for clusters of workstations"). Trees, which NCCL
-takes for small messages, send as much or more.
+uses for small messages, send as much or more.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ def collective(spec: OpSpec) -> Cost:
 
 
 def traffic(spec: OpSpec) -> Traffic:
-    """The bytes that this rank sends and receives in a collective, with the ring algorithm.
+    """Return the bytes that this rank sends and receives in a collective, with the ring algorithm.
 
     With W ranks and a whole tensor of N elements, in chunks of c = ⌈N/W⌉: an all-gather and a reduce-scatter send and
     receive (W−1)·c, an all-reduce, which is both, 2·(W−1)·c. A broadcast and a reduction pass all N around the ring
     once. Gather and scatter are messages between the root and each other rank; an all-to-all sends each rank its part.
     """
-    return Traffic(*map(sum, zip(*[_of_part(spec, n, width) for n, width in spec["parts"]], strict=True)))
+    return Traffic(*map(sum, zip(*[_tensor_traffic(spec, n, width) for n, width in spec["parts"]], strict=True)))
 
 
 def busiest(spec: OpSpec, algorithm: Algorithm = "ring") -> int:
-    """Bytes that the busiest link of any rank carries in one direction; they determine the time of a collective.
+    """Return the bytes that the busiest link of any rank carries in one direction: they determine a collective's time.
 
     With the ring, these are (W−1)·c for an all-gather or a reduce-scatter, 2·(W−1)·c for an all-reduce, N for a
     broadcast or a reduction; for a gather or a scatter the root's (W−1)·c, for an all-to-all this rank's. With the
@@ -69,22 +69,22 @@ def busiest(spec: OpSpec, algorithm: Algorithm = "ring") -> int:
     bandwidth broadcast, reduction and scan"). All other collectives use the ring.
     """
     name, ranks = spec["collective"], spec["ranks"]
-    wholes = [(-(-elements // ranks) * width, elements * width) for elements, width in spec["parts"]]
+    sizes = [(-(-elements // ranks) * width, elements * width) for elements, width in spec["parts"]]  # chunk and whole
     if ranks == 1 and name not in ("send", "receive"):
         return 0
     if name == "all_reduce" and algorithm == "tree":
-        return sum(2 * whole for _, whole in wholes)
+        return sum(2 * whole for _, whole in sizes)
     if name in ("broadcast", "reduce"):
-        return sum(whole for _, whole in wholes)
+        return sum(whole for _, whole in sizes)
     if name in ("gather", "scatter"):
-        return sum((ranks - 1) * chunk for chunk, _ in wholes)
+        return sum((ranks - 1) * chunk for chunk, _ in sizes)
     return max(traffic(spec))
 
 
-def _of_part(spec: OpSpec, elements: int, width: int) -> Traffic:
-    """Traffic of one tensor of `elements` elements of `width` bytes."""
+def _tensor_traffic(spec: OpSpec, elements: int, width: int) -> Traffic:
+    """Return the traffic of one tensor with `elements` elements of `width` bytes each."""
     name, ranks, rank = spec["collective"], spec["ranks"], spec["rank"]
-    whole, others = elements * width, ranks - 1
+    whole, other_ranks = elements * width, ranks - 1
     if name in ("send", "receive"):
         return Traffic(whole, 0) if name == "send" else Traffic(0, whole)
     if ranks == 1:
@@ -95,14 +95,15 @@ def _of_part(spec: OpSpec, elements: int, width: int) -> Traffic:
             return Traffic(spec["sends"] * width, spec["receives"] * width)
         return Traffic(whole - chunk, whole - chunk)
     if name in ("all_gather", "reduce_scatter"):
-        return Traffic(others * chunk, others * chunk)
+        return Traffic(other_ranks * chunk, other_ranks * chunk)
     if name == "all_reduce":
-        return Traffic(2 * others * chunk, 2 * others * chunk)
+        return Traffic(2 * other_ranks * chunk, 2 * other_ranks * chunk)
     root = spec["root"]
     if name in ("gather", "scatter"):
-        at_root = Traffic(0, others * chunk) if name == "gather" else Traffic(others * chunk, 0)
+        at_root = Traffic(0, other_ranks * chunk) if name == "gather" else Traffic(other_ranks * chunk, 0)
         return at_root if rank == root else Traffic(chunk, 0) if name == "gather" else Traffic(0, chunk)
     steps = (rank - root) % ranks if name == "broadcast" else (root - rank) % ranks
-    # the first rank on the ring receives nothing, the last sends nothing; a reduction ends at its root
-    begins, ends = (steps == 0, steps == others) if name == "broadcast" else (steps == others, steps == 0)
+    # steps from this rank to the root or back; the ring's first rank receives nothing, its last sends nothing. A
+    # broadcast begins at the root, a reduction ends there
+    begins, ends = (steps == 0, steps == other_ranks) if name == "broadcast" else (steps == other_ranks, steps == 0)
     return Traffic(0 if ends else whole, 0 if begins else whole)

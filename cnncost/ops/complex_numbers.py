@@ -7,7 +7,10 @@ elementary functions, one FLOP each as everywhere. Ref: Abramowitz & Stegun 1964
 from __future__ import annotations
 
 ADD, MULTIPLY, DIVIDE = 2, 6, 11
-"""(a + bi) / (c + di) = (ac + bd + (bc − ad)i) / (c² + d²): six products, three sums, two divisions."""
+"""FLOPs of a sum, a product, and a quotient.
+
+(a + bi) / (c + di) = (ac + bd + (bc − ad)i) / (c² + d²): six products, three sums, two divisions.
+"""
 _ABS = 4  # √(a² + b²)
 _LOG = _ABS + 2  # log|z| + i·atan2(b, a)
 _EXP = 5  # exp(a)·(cos b + i·sin b)
@@ -32,7 +35,7 @@ COMPLEX_FLOPS: dict[str, int] = {
     "sgn": _ABS + 2,
     "polar": 4,  # r·cos φ, r·sin φ
     "isfinite": 6,
-    "isclose": 2 + ADD + _ABS + 2 + _ABS + 2 + 3,  # as for real ones: z = w, or |z − w| ≤ atol + |rtol·w| and finite
+    "isclose": 2 + ADD + _ABS + 2 + _ABS + 2 + 3,  # as for real numbers: z = w, or |z − w| ≤ atol + |rtol·w| and finite
     "exp": _EXP,
     "exp2": 2 + _EXP,  # exp(z·log 2)
     "expm1": _EXP + 1,
@@ -78,7 +81,7 @@ COMPLEX_FLOPS: dict[str, int] = {
 }
 """FLOPs per output element, by function, if an input or the output is complex."""
 
-REDUCTIONS: dict[str, tuple[int, int]] = {  # a and b of the FLOPs a·n + b·o
+COMPLEX_REDUCTION_FLOPS: dict[str, tuple[int, int]] = {  # a and b of the FLOPs a·n + b·o
     "sum": (ADD, -ADD),
     "nansum": (ADD + 2, -ADD),
     "mean": (ADD, 0),

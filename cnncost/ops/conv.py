@@ -1,4 +1,4 @@
-"""Convolution, forward. Dumoulin & Visin 2016, A guide to convolution arithmetic, for the geometry."""
+"""Convolution, forward. For the geometry see Dumoulin & Visin 2016, A guide to convolution arithmetic."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Literal
 from cnncost.graph import OpSpec
 from cnncost.ops import conv_workspace
 from cnncost.ops.kinds import INTS, LAYOUT, Types, kind, maybe, one
-from cnncost.ops.quantized import scaled
+from cnncost.ops.quantized import product_terms
 from cnncost.ops.registry import Cost, cost, flops, macs
 
 GEOMETRY: Types = {
     "kernel": INTS, "stride": INTS, "padding": INTS | Literal["same", "valid"], "dilation": INTS, "groups": int,
     "transposed": bool, "output_padding": INTS, "bias": bool,
 }  # fmt: skip
-"""One number per spatial axis; `kernel` repeats the weight's sizes."""
+"""Tuples have one number per spatial axis; `kernel` repeats the weight's sizes."""
 
 
-def geometry_fits(spec: OpSpec) -> str | None:
-    """One number per spatial axis, and an image with these axes."""
+def _geometry_fault(spec: OpSpec) -> str | None:
+    """Return a message if attributes or input don't fit the weight: number of axes, kernel size, channels."""
     x, w = spec.inputs[0].shape, spec.inputs[1].shape
     axes = len(w) - 2
     if len(x) not in (axes + 1, axes + 2):
@@ -29,9 +29,9 @@ def geometry_fits(spec: OpSpec) -> str | None:
             return f"expected {axes} numbers in {name!r}, one per spatial axis of the weight, got {spec[name]}"
     if spec["kernel"] != w[2:]:
         return f"expected the kernel {w[2:]} of the weight, got {spec['kernel']}"
-    channels, per_group = x[len(x) - axes - 1], w[0] if spec["transposed"] else w[1] * spec["groups"]
-    if channels != per_group:
-        return f"expected {per_group} channels of x by weight and groups, got {channels}"
+    channels, expected = x[len(x) - axes - 1], w[0] if spec["transposed"] else w[1] * spec["groups"]
+    if channels != expected:
+        return f"expected {expected} channels of x by weight and groups, got {channels}"
     return None
 
 
@@ -43,7 +43,7 @@ def geometry_fits(spec: OpSpec) -> str | None:
     optional={"layout": LAYOUT, "integer": bool},
     reach="space.conv",
     workspace=conv_workspace.conv,
-    check=geometry_fits,
+    check=_geometry_fault,
 )
 def conv(spec: OpSpec) -> Cost:
     """MACs = N·K·P·(C/g)·R; transposed: N·C·X·(K/g)·R.
@@ -51,7 +51,7 @@ def conv(spec: OpSpec) -> Cost:
     Shapes: x: N,C,*X (N may be missing); w: K,C/g,*R, transposed C,K/g,*R; y: N,K,*P.
     X, P, R are products over the spatial axes.
     Zero-padded positions count; a transposed convolution is counted by its input positions. The bias
-    is one FLOP per output. Attribute `integer`: of 8-bit integers, whose sums are scaled to y.
+    is one FLOP per output. Attribute `integer`: a product of 8-bit integers, whose sums are rescaled to y.
     """
     x, w, y = spec.inputs[0].shape, spec.inputs[1].shape, spec.outputs[0].shape
     axes = len(w) - 2
@@ -62,5 +62,5 @@ def conv(spec: OpSpec) -> Cost:
     else:
         main = macs("N", batch, "K", w[0], "P", prod(y[-axes:]), "C/g", w[1], "R", kernel)
     if not spec["bias"]:
-        return cost(spec, *scaled(spec, main))
-    return cost(spec, *scaled(spec, main), flops("bias", 1, "N", batch, "K", channels_out, "P", prod(y[-axes:])))
+        return cost(spec, *product_terms(spec, main))
+    return cost(spec, *product_terms(spec, main), flops("bias", 1, "N", batch, "K", channels_out, "P", prod(y[-axes:])))

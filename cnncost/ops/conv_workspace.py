@@ -17,7 +17,7 @@ from cnncost.ops.workspace import Kernels
 _SMALL = 20_480
 """Torch calls oneDNN for images with more elements (`ConvParams::use_mkldnn`)."""
 _BATCHES, _PAGE = 4_120, 4_096
-"""Bytes of batch descriptors of oneDNN's `brgemm` kernels: for each thread, and once for all."""
+"""Bytes of batch descriptors of oneDNN's `brgemm` (batches of small products): for each thread, and once for all."""
 _CACHE = 2**19
 """Maximum bytes of an im2col buffer in forward: the size of a core's L2 cache."""
 _LARGE = 6
@@ -26,7 +26,7 @@ _STRIDED_BATCHES = 49_152
 """Bytes of batch descriptors for each thread in the input gradient of a strided convolution."""
 
 
-def up(size: int, block: int) -> int:
+def round_up(size: int, block: int) -> int:
     """Round up to a multiple of `block`."""
     return -(-size // block) * block
 
@@ -37,9 +37,10 @@ class Conv:
     Attributes:
         x, w, y: bytes of the tensors in their own layouts.
         n, c, k, g: images, input channels, output channels, groups.
-        positions: output positions of one image; slice: those of one slice of a volume.
-        r: number of kernel positions; side: the kernel's longest side.
-        first: N,C,*X of the call's input; torch inserts an axis of 1 into sequences.
+        sizes: spatial sizes of x; positions: output positions of one image; slice: those of one slice of a volume.
+        r: number of kernel positions; side: the kernel's longest side; padding: the largest of any axis.
+        item: bytes per element.
+        input_shape: N,C,*X of the call's input; torch inserts an axis of 1 into sequences.
         copied: bytes of contiguous copies of operands that torch makes before it calls a kernel.
     """
 
@@ -52,7 +53,7 @@ class Conv:
         self.copied: int = x.nbytes if spec.get("layout") == "strided" else 0
         self.copied += y.nbytes if spec.get("copied") else 0
         sizes = tuple(x.shape[-axes - 1 :])
-        self.first = (
+        self.input_shape = (
             x.shape[0] if len(x.shape) == axes + 2 else 1,
             *((sizes[0], 1, *sizes[1:]) if axes == 1 else sizes),
         )
@@ -62,7 +63,7 @@ class Conv:
         self.c: int = x.shape[-axes - 1]
         self.k: int = y.shape[-axes - 1]
         self.g: int = spec["groups"]
-        self.spatial, self.positions = prod(x.shape[-axes:]), prod(y.shape[-axes:])
+        self.positions = prod(y.shape[-axes:])
         self.r, self.side = prod(weight.shape[2:]), max(weight.shape[2:], default=1)
         self.slice = prod(y.shape[-2:])
         self.w: int = weight.nbytes
@@ -98,14 +99,15 @@ class Conv:
 
     @property
     def native(self) -> bool:
-        """True if torch runs its own kernel: for small single images, and for 1x1 kernels on one thread."""
+        """True if torch runs its own kernel: for float64, small single images, and 1x1 kernels on one thread."""
         if self.spec.inputs[0].dtype != "float32":
-            return self.item > 4
+            return self.item > 4  # oneDNN has kernels for 16 and 32 bits
         kernel = self.spec["kernel"]
         single = max(kernel[-2:], default=1) == 1  # torch looks only at the last two axes, even of a volume
         plain = not self.strided and not self.dilated and self.n < 16 and single and self.kernels.threads == 1
-        wide = len(kernel) > 1 and min(kernel[-2:]) > 3
-        large = self.g > 1 or wide or self.n > 1 or prod(self.first[:4]) > _SMALL
+        large_kernel = len(kernel) > 1 and min(kernel[-2:]) > 3
+        # torch multiplies the first four sizes, even of a volume
+        large = self.g > 1 or large_kernel or self.n > 1 or prod(self.input_shape[:4]) > _SMALL
         return plain or not large
 
     @property
@@ -117,9 +119,9 @@ class Conv:
         return self.c // self.g * self.r * positions * self.item
 
     @property
-    def wide(self) -> bool:
-        """True with AVX-512, which has direct kernels for cases that otherwise go through im2col."""
-        return self.kernels.lanes == 16  # AVX-512's
+    def avx512(self) -> bool:
+        """True with AVX-512, for which oneDNN has direct kernels in cases that otherwise go through im2col."""
+        return self.kernels.lanes == 16
 
     @property
     def threads(self) -> int:
@@ -133,10 +135,10 @@ class Conv:
 
     @property
     def gathered(self) -> int:
-        """Bytes of the buffers in which a strided 1x1 kernel gathers its input, one image per thread (`rtus`)."""
+        """Bytes of the buffers in which a strided 1x1 kernel gathers its input ("reduce to unit stride")."""
         if self.r > 1 or not self.strided or self.padding or self.depthwise:
             return 0
-        return self.kernels.threads * up(self.c, self.block) * self.positions * self.item
+        return self.kernels.threads * round_up(self.c, self.block) * self.positions * self.item
 
     @property
     def in_blocks(self) -> bool:
@@ -146,24 +148,24 @@ class Conv:
 
     def blocked(self, nbytes: int, channels: int) -> int:
         """Bytes of a tensor with its channels padded to whole blocks."""
-        return nbytes // channels * up(channels, self.block)
+        return nbytes // channels * round_up(channels, self.block)
 
     def weights(self, flat: bool = False) -> int:
         """Bytes of the blocked weights; `flat`: the few input channels are not padded."""
         if self.depthwise:
-            return up(self.g, self.block) * self.r * self.item
+            return round_up(self.g, self.block) * self.r * self.item
         if self.g > 1:
             return self.w
-        return up(self.k, self.block) * (self.c if flat else up(self.c, self.block)) * self.r * self.item
+        return round_up(self.k, self.block) * (self.c if flat else round_up(self.c, self.block)) * self.r * self.item
 
     @property
-    def in_products(self) -> int:
-        """Bytes of the weights for small products; output channels per group are padded to 1, 2 or 3 registers."""
+    def product_weights(self) -> int:
+        """Bytes of the weights for small products; output channels per group are padded to whole registers."""
         if self.depthwise:
             return self.weights()
         outs = self.c if self.transposed else self.k
-        each = _registers(outs // self.g, self.block)
-        return self.w // (outs // self.g) * each
+        padded = _whole_registers(outs // self.g, self.block)
+        return self.w // (outs // self.g) * padded
 
     @property
     def clone(self) -> int:
@@ -171,13 +173,13 @@ class Conv:
         return self.w if self.channels_last and self.r > 1 and self.c > self.g else 0
 
 
-def _registers(channels: int, lanes: int) -> int:
-    """Round up to whole registers: one, or multiples of two or three."""
-    return lanes if channels <= lanes else min(up(channels, 2 * lanes), up(channels, 3 * lanes))
+def _whole_registers(channels: int, lanes: int) -> int:
+    """Round up to whole registers: one, or a multiple of two or three."""
+    return lanes if channels <= lanes else min(round_up(channels, 2 * lanes), round_up(channels, 3 * lanes))
 
 
 def conv(spec: OpSpec, kernels: Kernels) -> int:
-    """Return the bytes of forward: the peak of two moments.
+    """Return the bytes of forward: the larger of two moments.
 
     First the blocked operands and the blocked result are alive, then the blocked and the plain result.
     """
@@ -188,9 +190,9 @@ def conv(spec: OpSpec, kernels: Kernels) -> int:
     if c.native:
         return c.copied + _native(c)
     if c.transposed:
-        return c.copied + c.clone + _of_input(c) - c.x
+        return c.copied + c.clone + _input_gradient(c) - c.x
     if c.channels_last:
-        return c.copied + c.clone + c.in_products + (0 if c.depthwise else c.batches)
+        return c.copied + c.clone + c.product_weights + (0 if c.depthwise else c.batches)
     return c.copied + _forward(c) - c.y
 
 
@@ -201,7 +203,7 @@ def _native(c: Conv) -> int:
 
 def _forward(c: Conv) -> int:
     """Return the peak bytes of oneDNN's forward, result included."""
-    if c.wide and not c.in_blocks:
+    if c.avx512 and not c.in_blocks:
         return max(c.x + c.w + c.y, 2 * c.y)  # by small products on channels-last copies
     if not c.in_blocks or c.padding > 3 or (c.side > 7 and c.padding and c.strided):
         return max(c.threads * min(c.columns, _CACHE) + c.y, 2 * c.y)
@@ -213,22 +215,22 @@ def _forward(c: Conv) -> int:
 
 def conv_backward(spec: OpSpec, kernels: Kernels) -> int:
     """Return the bytes of backward: the input's gradient is computed first, and stays alive during the weight's."""
-    grad, given = spec.inputs[0], spec.inputs[1]
-    if not grad.numel or not given.numel:
+    grad, x = spec.inputs[0], spec.inputs[1]
+    if not grad.numel or not x.numel:
         return 0
-    c = Conv(spec, given, grad, kernels)
-    held = (given.nbytes if spec["of_input"] else 0) + (c.w if spec["of_weight"] else 0)
+    c = Conv(spec, x, grad, kernels)
+    outputs = (x.nbytes if spec["of_input"] else 0) + (c.w if spec["of_weight"] else 0)
     if c.native:
         images = c.n if c.axes == 3 else 1  # volumes are unfolded all at once (`slow_conv3d_backward`)
-        more = images * c.columns if c.g == 1 else held
-        return c.copied + c.clone + more
-    bytes_of = _forward if c.transposed else _of_input
-    of_input = bytes_of(c) if spec["of_input"] else 0
-    of_weight = _of_weights(c) + (given.nbytes if spec["of_input"] else 0) if spec["of_weight"] else 0
-    return c.copied + c.clone + max(of_input, of_weight) - held
+        buffers = images * c.columns if c.g == 1 else outputs
+        return c.copied + c.clone + buffers
+    input_peak = _forward if c.transposed else _input_gradient
+    of_input = input_peak(c) if spec["of_input"] else 0
+    of_weight = _weight_gradient(c) + (x.nbytes if spec["of_input"] else 0) if spec["of_weight"] else 0
+    return c.copied + c.clone + max(of_input, of_weight) - outputs
 
 
-def _of_input(c: Conv) -> int:
+def _input_gradient(c: Conv) -> int:
     """Return the peak bytes while the gradient of x is computed, that gradient included.
 
     A dense convolution with strides is computed by small products on channels-last images, which are copied twice.
@@ -239,25 +241,26 @@ def _of_input(c: Conv) -> int:
             return c.x + c.weights()
         if dilated:
             return c.x + c.w + c.threads * c.columns
-        return c.x + c.in_products + (_STRIDED_BATCHES * c.kernels.threads if c.strided else c.batches)
+        return c.x + c.product_weights + (_STRIDED_BATCHES * c.kernels.threads if c.strided else c.batches)
     if not c.in_blocks or (dilated and (c.strided or c.depthwise or c.padding > 3)) or (c.depthwise and c.padding > 3):
         return c.x + max(c.x, c.threads * c.columns)
     if c.strided and not c.depthwise:
         grad = c.y if c.k > 1 and c.positions > 1 else 0
-        weights = c.w // c.c * _registers(c.c // c.g, c.block) * c.g
+        weights = c.w // c.c * _whole_registers(c.c // c.g, c.block) * c.g
         return max(grad + weights + c.x + _STRIDED_BATCHES * c.kernels.threads, 3 * c.x)
     result = c.blocked(c.x, c.c)
     copy = result if c.transposed and c.spec["bias"] and c.spec.kind == "conv" else 0  # in which the bias is added
     return max(c.blocked(c.y, c.k) + c.weights() + result + copy, result + c.x)
 
 
-def _of_weights(c: Conv) -> int:
+def _weight_gradient(c: Conv) -> int:
     """Return the peak bytes while the gradient of w is computed, that gradient included.
 
     With im2col, oneDNN reserves four times the weights to sum the threads' results (`key_conv_wei_reduction`).
     """
-    beyond = c.padding > c.side // 2 if c.wide else c.side > min(c.sizes[-2:]) or (c.axes == 3 and c.strided)
-    unsupported = (c.dilated and c.r > 1) or beyond  # by the kernels that don't use columns
+    # cases that only the kernels with columns support
+    beyond = c.padding > c.side // 2 if c.avx512 else c.side > min(c.sizes[-2:]) or (c.axes == 3 and c.strided)
+    unsupported = (c.dilated and c.r > 1) or beyond
     small = not c.depthwise or (c.side <= 3 and max(c.spec["stride"]) <= 2)
     by_columns = c.w + max(c.threads * (c.columns + 4 * c.w), c.w)
     if c.channels_last:
@@ -268,10 +271,10 @@ def _of_weights(c: Conv) -> int:
     flat = c.c in (1, 3) and c.g == 1
     result = c.weights(flat)
     source = 0 if flat else c.blocked(c.x, c.c)
-    copied_again = c.wide and c.positions == 1 and c.side >= _LARGE  # measured; which kernel does it is not known
+    copied_again = c.avx512 and c.positions == 1 and c.side >= _LARGE  # measured; which kernel does it is not known
     return max(source + c.blocked(c.y, c.k) + result, result + c.w * (1 + copied_again))
 
 
 def _padded_weights(c: Conv) -> int:
     """Return the bytes of the weights with each group's input and output channels padded to whole blocks."""
-    return c.g * up(c.c // c.g, c.block) * up(c.k // c.g, c.block) * c.r * c.item
+    return c.g * round_up(c.c // c.g, c.block) * round_up(c.k // c.g, c.block) * c.r * c.item

@@ -18,7 +18,7 @@ from cnncost.ops.registry import Cost, Term
     },
 )
 def custom(spec: OpSpec) -> Cost:
-    """The cost that the module's or function's rule returned for this call.
+    """Return the cost that the module's or function's rule returned for this call.
 
     Attributes: terms, each (label, ((name, factor), …), flops per item, mac); read, written: bytes, None for every
     input read once and every output written once.

@@ -9,13 +9,13 @@ from cnncost.ops.kinds import INTS, Types, kind, maybe, one, rest
 from cnncost.ops.registry import Cost, cost, flops, macs
 
 BILINEAR = 7
-"""Per sampled element: four products and three additions."""
+"""FLOPs per sampled element: four products and three additions."""
 SPREAD = 8
-"""Per gradient of a sampled element: weighted for four pixels, and added to them."""
+"""FLOPs per gradient of a sampled element: it is weighted for four pixels, and added to them."""
 SLOPE = 7
-"""Per coordinate and sampled element: two differences, two products, a sum; multiplied by the gradient, summed."""
+"""FLOPs per coordinate and sampled element: two differences, two products, a sum; times the gradient, summed."""
 LOCATION = 12
-"""Per sampled location on two axes: 4·2 for the coordinates' fractions, and four products of them (as in `sample`)."""
+"""FLOPs per sampled location on two axes, as in `sample`: 4·2 for the coordinates' fractions, four products of them."""
 
 
 DEFORMABLE: Types = {
@@ -67,10 +67,10 @@ def roi_align(spec: OpSpec) -> Cost | None:
     attributes=DEFORMABLE,
 )
 def deform_conv(spec: OpSpec) -> Cost:
-    """MACs = N·K·P·(C/g)·R, as for a convolution; FLOPs besides: 7 per sampled element, 12 per location, bias, mask.
+    """MACs = N·K·P·(C/g)·R, as for a convolution; further FLOPs: 7 per sampled element, 12 per location, bias, mask.
 
     Shapes: x: N,C,H,W; w: K,C/g,R,S; offset: N,2·o·R·S,P,Q; y: N,K,P,Q. P and R are products over both axes.
-    Attributes: groups, offset_groups o, masked. Without a bias, or without a mask, the tensor may be missing.
+    Attributes: groups, offset_groups o, masked. The mask and the bias may be missing.
     """
     (n, c, *_), w, y = spec.inputs[0].shape, spec.inputs[1].shape, spec.outputs[0].shape
     positions, kernel = prod(y[2:]), prod(w[2:])
@@ -80,7 +80,7 @@ def deform_conv(spec: OpSpec) -> Cost:
         flops("sampling", BILINEAR + bool(spec["masked"]), *taps, "C", c),
         flops("locations", LOCATION, *taps, "o", spec["offset_groups"]),
     ]
-    if len(spec.inputs) > 3 + bool(spec["masked"]):
+    if len(spec.inputs) > (4 if spec["masked"] else 3):  # a bias follows x, w, offset, and the mask if there is one
         terms.append(flops("bias", 1, "N", n, "K", w[0], "P", positions))
     return cost(spec, *terms)
 
@@ -114,9 +114,9 @@ def roi_align_backward(spec: OpSpec) -> Cost | None:
 def deform_conv_backward(spec: OpSpec) -> Cost:
     """MACs = 2·N·K·P·(C/g)·R: the gradients of the samples and of the weight.
 
-    FLOPs besides, per sampled element: sampling it again 7; adding its weighted gradient to four pixels 8; for each
+    Further FLOPs, per sampled element: sampling it again 7; adding its weighted gradient to four pixels 8; for each
     coordinate of its location the slope 5, times g and summed 2; with a mask 1 more for each of these, and 9 for the
-    mask's own gradient (a sample, times g and summed). 12 per location in each of the three; the bias N·K·P sums.
+    mask's own gradient (a sample, times g and summed). 12 per location in each of the three; N·K·P sums for the bias.
     Shapes: g: N,K,P,Q; x: N,C,H,W; w: K,C/g,R,S. Attributes: as for deform_conv. Ref: Dai et al. 2017, section 2.
     """
     g, (n, c, *_), w = spec.inputs[0].shape, spec.inputs[1].shape, spec.inputs[2].shape

@@ -32,13 +32,16 @@ from cnncost.ops.workspace import Workspace
 from cnncost.ops.workspace import workspace as workspace_rule
 
 Check: TypeAlias = "Callable[[OpSpec], str | None]"
-"""Returns what is wrong with a spec whose roles and attributes fit, as `expected …, got …`; None if nothing is."""
+"""Function that returns a message `expected …, got …` for a spec that is wrong though its roles and attributes fit."""
 Types: TypeAlias = "Mapping[str, object]"
 """Attribute names and their types: `int`, `int | None`, `tuple[int, ...]`, `Literal["max", "avg"]`, …"""
 
 INTS = tuple[int, ...]
 LAYOUT = Literal["channels_last", "strided", "strided_last"]
-"""An operand's memory layout unless contiguous: it decides which kernel runs. `strided`, `strided_last`: with gaps."""
+"""Memory layout of an operand that isn't contiguous; it decides which kernel runs.
+
+`strided` has gaps or another order of axes; `strided_last` has gaps, and strides in channels-last order.
+"""
 
 
 class Role(NamedTuple):
@@ -46,7 +49,7 @@ class Role(NamedTuple):
 
     Attributes:
         name: what the tensor is.
-        least, most: ranks it may have; `most` None for any.
+        least, most: smallest and largest rank that it may have; `most` is None if there is no limit.
         needed: whether there has to be one.
         many: whether there may be several.
     """
@@ -104,8 +107,8 @@ class Kind(NamedTuple):
 
 ReachRule: TypeAlias = "str | Callable[[OpSpec], Any]"
 REACHES: dict[str, ReachRule] = {}
-"""Declared dependency rules by kind; `ops.reach` looks them up. Rules given by name are imported at their first use,
-because most reports need none."""
+"""Declared reach rules by kind; `ops.reach` looks them up. Rules given by name are imported at their first use, because
+most reports need none."""
 _KINDS: dict[str, Kind] = {}
 NO_ATTRIBUTES: Types = MappingProxyType({})
 ANY_OUTPUTS = (some("y"),)

@@ -12,12 +12,15 @@ from cnncost.ops.kinds import INTS, fits, kind, one, rest, type_text
 from cnncost.ops.registry import Cost, cost, flops, reals_per_element
 
 
-def _well_formed(spec: OpSpec) -> str | None:
-    """Check names and arguments of moves (`reach/moves.py`). `verify_graph` checks the shapes that they lead to."""
+def _moves_fault(spec: OpSpec) -> str | None:
+    """Return a message on a move (`reach/moves.py`) whose name or arguments are wrong.
+
+    `verify_graph` checks the shapes that moves lead to.
+    """
     from cnncost.ops.reach import moves  # only verification needs them
 
     for name, *values in spec["moves"] or ():
-        if not isinstance(name, str) or (expected := moves.arguments(name)) is None:
+        if not isinstance(name, str) or (expected := moves.argument_types(name)) is None:
             return f"expected moves of {sorted(moves.names())}, got {name!r}"
         if len(values) != len(expected) or not all(map(fits, values, expected)):
             return f"move {name!r}: expected the arguments {', '.join(map(type_text, expected))}, got {tuple(values)}"
@@ -31,7 +34,7 @@ def _well_formed(spec: OpSpec) -> str | None:
     attributes={"copy": bool, "moves": tuple[tuple[object, ...], ...] | None},
     optional={"zeroes": bool, "densifies": bool},
     reach="moves.layout",
-    check=_well_formed,
+    check=_moves_fault,
 )
 def layout(spec: OpSpec) -> Cost:
     """0: shapes, strides and copies.
@@ -52,8 +55,8 @@ def layout(spec: OpSpec) -> Cost:
 def create(spec: OpSpec) -> Cost:
     """0: a tensor filled with constants, a range or random numbers; nothing is read.
 
-    Attributes: reads: indices of the inputs whose elements are parameters of the elements' distributions; joint:
-    whether the last axis is drawn together, as from a Dirichlet distribution.
+    Attributes: reads: indices of the inputs whose elements are parameters of the distributions that the elements are
+    drawn from; joint: whether all positions of the last axis are drawn together, as from a Dirichlet distribution.
     """
     return cost(spec, read=0)
 
@@ -101,7 +104,7 @@ def gather(spec: OpSpec) -> Cost:
 def scatter(spec: OpSpec) -> Cost:
     """0 if elements are overwritten, one FLOP per element if they are accumulated (index_add, scatter_add).
 
-    Attributes: accumulate, elements (number of source elements); the windows' geometry if it folds.
+    Attributes: accumulate, elements (number of source elements); for `fold`, the geometry of its windows.
     """
     if not spec["accumulate"] or not spec.outputs[0].floating:
         return cost(spec)
@@ -114,7 +117,7 @@ def scatter(spec: OpSpec) -> Cost:
     attributes={"indices": int, "bags": int, "width": int, "mean": bool, "weighted": bool},
 )
 def bag(spec: OpSpec) -> Cost:
-    """FLOPs = (I − B)·D for I looked-up rows of width D in B bags: sums; a mean adds B·D divisions, weights I·D.
+    """FLOPs = (I − B)·D sums of I looked-up rows of width D in B bags; a mean adds B·D divisions, weights I·D products.
 
     Attributes: indices I, bags B, width D, mean, weighted.
     """

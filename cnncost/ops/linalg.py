@@ -14,7 +14,7 @@ from cnncost.ops.registry import Cost, complex_factor, cost, flops, macs
 
 
 def _lu(m: int, n: int) -> int:
-    """m·n² − n³/3, m the longer side; 2n³/3 for a square matrix (section 3.2)."""
+    """LU factors, m·n² − n³/3 with m the longer side; 2n³/3 for a square matrix (section 3.2)."""
     m, n = max(m, n), min(m, n)
     return (3 * m * n * n - n**3) // 3
 
@@ -50,7 +50,7 @@ def _least_squares(m: int, n: int, k: int) -> int:
 
 
 def _least_squares_by_svd(m: int, n: int, k: int) -> int:
-    """4mn² + 8n³ without U (table 5.5.1); per right-hand side Uᵀ as reflections 4mn − 2n², and V 2n²."""
+    """SVD without U, 4mn² + 8n³ (table 5.5.1); per right-hand side Uᵀ as reflections 4mn − 2n², and V 2n²."""
     m, n = max(m, n), min(m, n)
     return 4 * m * n * n + 8 * n**3 + k * 4 * m * n
 
@@ -61,7 +61,7 @@ def _least_squares_by_svd(m: int, n: int, k: int) -> int:
     attributes={"fn": str, "m": int, "n": int, "matrices": int, "k": int, "vectors": bool, "full": bool},
 )
 def linalg(spec: OpSpec) -> Cost | None:
-    """FLOPs of a matrix m×n: LU 2n³/3, Cholesky n³/3, QR 2n²(m − n/3), inverse 2n³, triangles n²k; others as in code.
+    """FLOPs of a matrix m×n: LU 2n³/3, Cholesky n³/3, QR 2n²(m − n/3), inverse 2n³, triangular solve n²k, and others.
 
     Attributes: fn; m, n; matrices; k right-hand sides or reflections; vectors (whether they are computed), full (all
     columns of Q, U and V). Symmetric eigenvalues 4n³/3, with vectors 9n³ (section 8.3); general ones 10n³, 25n³
@@ -114,6 +114,6 @@ def pinv(spec: OpSpec) -> Cost:
         spec,
         flops("singular values and vectors", each, "matrices", matrices, "operations", decomposed),
         flops("reciprocals", 1, "matrices", matrices, "r", r),
-        flops("scale", 2 if each == 4 else 1, "matrices", matrices, "n", n, "r", r),
+        flops("scale", 2 if each == 4 else 1, "matrices", matrices, "n", n, "r", r),  # complex times real: 2 products
         macs("matrices", matrices, "m", m, "n", n, "r", r, *complex_factor(spec)),
     )

@@ -7,9 +7,12 @@ from cnncost.ops.kinds import Types, kind, one, rest
 from cnncost.ops.registry import Cost, cost, flops, macs
 
 TRANSITION = 13
-"""log(Σ exp(aᵢ − m)) + m + log p over three predecessors: 2 for their maximum m, 3, 3, 2, and 3."""
+"""FLOPs of log(Σ exp(aᵢ − m)) + m + log p over three predecessors with maximum m.
+
+Two comparisons, three differences, three exp, two sums; one log and two sums.
+"""
 JOIN = 8
-"""m + log(exp(a − m) + exp(b − m))."""
+"""FLOPs of m + log(exp(a − m) + exp(b − m)) with m the maximum of a and b."""
 
 
 CTC: Types = {"sequences": int, "transitions": int, "steps": int, "classes": int}
@@ -23,9 +26,9 @@ CTC: Types = {"sequences": int, "transitions": int, "steps": int, "classes": int
 def ctc(spec: OpSpec) -> Cost:
     """FLOPs = 13·Σ (Tₙ − 1)·(2Sₙ + 1) + 9·N: log α of each step and state from three of the step before.
 
-    Attributes: sequences N, of Tₙ steps and Sₙ labels; transitions, that sum. The labels and the blanks between them
-    are the states; predecessors excluded by a repeated label count, too. At the end, two states are joined and negated
-    (8 + 1).
+    Attributes: sequences N, of Tₙ steps and Sₙ labels; transitions: the sum Σ (Tₙ − 1)·(2Sₙ + 1). The states are the
+    labels and the blanks around them; predecessors that a repeated label excludes count, too. At the end, two states
+    are joined (8) and the result is negated (1).
     Ref: Graves et al. 2006, equations 6 to 8, in logarithms.
     """
     return cost(
@@ -62,7 +65,7 @@ def ctc_backward(spec: OpSpec) -> Cost:
 def linear_cross_entropy(spec: OpSpec) -> Cost:
     """MACs = N·C·F for the logits; N·C·F each for the gradients of input and weight, if forward computes them.
 
-    Attributes: bias, of_input, of_weight, of_bias. Shapes: x: N,F; w: C,F. FLOPs besides: 4 per logit (maximum, −, exp,
+    Attributes: bias, of_input, of_weight, of_bias. Shapes: x: N,F; w: C,F. Further FLOPs: 4 per logit (maximum, −, exp,
     sum), 5 with a bias; 5 per row (log, two weighted sums). For gradients: 1 per logit (its share of the row), 1 per
     row; the target's part, weighted and added, 2·N·F each; N·C sums for the bias.
     """
@@ -75,9 +78,9 @@ def linear_cross_entropy(spec: OpSpec) -> Cost:
         flops("loss", 5 + gradients, "N", n),
     ]
     if of_input or of_weight:
-        both = of_input + of_weight
-        terms.append(macs("gradients", both, "N", n, "C", c, "F", f, label="gradients of input and weight"))
-        terms.append(flops("the target's part", 2, "gradients", both, "N", n, "F", f))
+        products = of_input + of_weight  # number of gradients that are matrix products
+        terms.append(macs("gradients", products, "N", n, "C", c, "F", f, label="gradients of input and weight"))
+        terms.append(flops("the target's part", 2, "gradients", products, "N", n, "F", f))
     if of_bias:
         terms.append(flops("gradient of the bias", 1, "N", n, "C", c))
     return cost(spec, *terms)

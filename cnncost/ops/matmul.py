@@ -9,12 +9,13 @@ from __future__ import annotations
 from math import prod
 
 from cnncost.graph import OpSpec
+from cnncost.ops.complex_numbers import MULTIPLY
 from cnncost.ops.kinds import INTS, kind, maybe, one, rest, some
-from cnncost.ops.quantized import scaled
+from cnncost.ops.quantized import product_terms
 from cnncost.ops.registry import Cost, Term, complex_factor, cost, flops, macs, reals_per_element
 
 
-def _features_fit(spec: OpSpec) -> str | None:
+def _features_fault(spec: OpSpec) -> str | None:
     x, w, y = spec.inputs[0].shape, spec.inputs[1].shape, spec.outputs[0].shape
     if x[-1] != w[-1] or y != (*x[:-1], *w[:-1]):
         return f"expected x of *,I, w of O,I and y of *,O, got {x}, {w} and {y}"
@@ -27,18 +28,19 @@ def _features_fit(spec: OpSpec) -> str | None:
     attributes={"bias": bool},
     optional={"integer": bool},
     reach="mixing.linear",
-    check=_features_fit,
+    check=_features_fault,
 )
 def linear(spec: OpSpec) -> Cost:
     """MACs = M·I·O, one FLOP per output for the bias.
 
-    Shapes: x: *,I with M the product of *; w: O,I; y: *,O. Attribute `integer`: of 8-bit integers, scaled to y.
+    Shapes: x: *,I with M the product of *; w: O,I; y: *,O. Attribute `integer`: a product of 8-bit integers, whose
+    sums are rescaled to y.
     """
     x, w = spec.inputs[0].shape, spec.inputs[1].shape
     rows, outs = prod(x[:-1]), prod(w[:-1])
     main = macs("M", rows, "I", x[-1], "O", outs, *complex_factor(spec))
     bias = (flops("bias", reals_per_element(spec), "M", rows, "O", outs),) if spec["bias"] else ()
-    return cost(spec, *scaled(spec, main), *bias)
+    return cost(spec, *product_terms(spec, main), *bias)
 
 
 @kind(
@@ -93,7 +95,7 @@ def trilinear(spec: OpSpec) -> Cost:
 def _pair(
     spec: OpSpec, positions: int, sizes: tuple[int, ...], axes: tuple[set[int], set[int]], summed: set[int]
 ) -> list[Term]:
-    """Terms of `positions` products of two tensors with these axes; a `summed` axis may belong to only one of them."""
+    """Terms of `positions` products of two tensors, given by their axes; a `summed` axis may belong to only one."""
     left, right = axes
     terms = []
     for side in (left, right):
@@ -104,10 +106,11 @@ def _pair(
     each = prod(sizes[d] for d in (left | right) - (summed - shared))
     if shared:
         return [*terms, macs("U", positions, "products", each, *complex_factor(spec))]
-    return [*terms, flops("product", 6 if complex_factor(spec) else 1, "U", positions, "products", each)]
+    each_product = MULTIPLY if complex_factor(spec) else 1
+    return [*terms, flops("product", each_product, "U", positions, "products", each)]
 
 
-def _product_fits(spec: OpSpec) -> str | None:
+def _product_fault(spec: OpSpec) -> str | None:
     sizes = [spec[name] for name in ("batch", "m", "n")]
     if spec.outputs[0].numel != prod(sizes):
         return f"expected {' · '.join(map(str, sizes))} outputs by batch, m and n, got {spec.outputs[0].shape}"
@@ -120,20 +123,22 @@ def _product_fits(spec: OpSpec) -> str | None:
     attributes={"batch": int, "m": int, "k": int, "n": int, "bias": bool},
     optional={"addend": bool, "integer": bool},
     reach="mixing.matmul",
-    check=_product_fits,
+    check=_product_fault,
 )
 def matmul(spec: OpSpec) -> Cost:
     """MACs = B·M·K·N; the addend of addmm, baddbmm and the like is one FLOP per output.
 
-    Attributes: batch, m, k, n, after broadcasting the batch axes; bias: whether something is added;
-    addend: whether the first input is what is added, not a factor (it is given even if β is 0); integer: a product of
-    8-bit integers, scaled to the result.
+    Attributes: batch, m, k, n, after broadcasting the batch axes; bias: whether an addend is added; addend: whether the
+    first input is the addend (which addmm takes even if β is 0), not a factor; integer: a product of 8-bit integers,
+    whose sums are rescaled to the result.
     """
     batch, m, k, n = spec["batch"], spec["m"], spec["k"], spec["n"]
     main = macs("B", batch, "M", m, "K", k, "N", n, *complex_factor(spec))
     if not spec["bias"]:
-        return cost(spec, *scaled(spec, main))
-    return cost(spec, *scaled(spec, main), flops("addend", reals_per_element(spec), "outputs", spec.outputs[0].numel))
+        return cost(spec, *product_terms(spec, main))
+    return cost(
+        spec, *product_terms(spec, main), flops("addend", reals_per_element(spec), "outputs", spec.outputs[0].numel)
+    )
 
 
 @kind(

@@ -15,17 +15,17 @@ from cnncost.ops.kinds import LAYOUT, kind, one, rest, some
 from cnncost.ops.registry import Cost, cost, flops
 
 STATISTICS = 4
-"""Per element: sum; deviation, its square, their sum."""
+"""FLOPs per element: sum; deviation, its square, their sum."""
 NORMALISE = 2
-"""Per element: subtract the mean, multiply by 1/σ."""
+"""FLOPs per element: subtract the mean, multiply by 1/σ."""
 SCALE_SHIFT = 2
 
 
-def _axes_given(spec: OpSpec) -> str | None:
-    """Layer and RMS norm say how many last axes they normalise, group norm how many groups there are."""
-    needed = {"layer": "axes", "rms": "axes", "group": "groups"}.get(spec["fn"])
-    if needed is not None and spec.get(needed) is None:
-        return f"{spec['fn']} norm needs the attribute {needed!r} (int), got {[name for name, _ in spec.attrs]}"
+def _axes_fault(spec: OpSpec) -> str | None:
+    """Return a message if layer or RMS norm lacks its number of normalised last axes, or group norm its groups."""
+    attribute = {"layer": "axes", "rms": "axes", "group": "groups"}.get(spec["fn"])
+    if attribute is not None and spec.get(attribute) is None:
+        return f"{spec['fn']} norm needs the attribute {attribute!r} (int), got {[name for name, _ in spec.attrs]}"
     return None
 
 
@@ -37,7 +37,7 @@ def _axes_given(spec: OpSpec) -> str | None:
     optional={"axes": int, "groups": int, "layout": LAYOUT},
     reach="elements.norm",
     workspace=window_workspace.norm,
-    check=_axes_given,
+    check=_axes_fault,
 )
 def norm(spec: OpSpec) -> Cost:
     """FLOPs per element: batch norm 2; layer, group, instance norm 6, scaled 8; RMS norm 3, scaled 4, and 3 per row.

@@ -33,12 +33,13 @@ def optimizer_step(spec: OpSpec) -> Cost:
 
     Shapes: inputs are the parameter, its gradient, and its state, each of E elements (a step count has one).
     Attributes: fn (adam, adamw, sgd, adagrad); decay, maximize, amsgrad, nesterov, unscales: whether that term is
-    enabled; averages: momentum is used, after its first step; dampened: the gradient is scaled before averaging.
+    enabled; averages: whether momentum is used and this is not its first step; dampened: whether the gradient is
+    scaled before it is averaged.
     Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019, algorithm 2; Duchi et al. 2011.
     """
     elements = spec.inputs[0].numel
-    terms = [(what, each) for condition, what, each in _TERMS[spec["fn"]] if not condition or spec[condition]]
-    return cost(spec, *[flops(what, each, "E", elements) for what, each in terms])
+    terms = [(label, each) for attribute, label, each in _TERMS[spec["fn"]] if not attribute or spec[attribute]]
+    return cost(spec, *[flops(label, each, "E", elements) for label, each in terms])
 
 
 _GRADIENT = (("unscales", "gradient / scale", 1), ("maximize", "−gradient", 1))

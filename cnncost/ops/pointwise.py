@@ -1,9 +1,9 @@
 """Elementwise functions and their FLOPs per element.
 
-The convention: each arithmetic operation, comparison or elementary function (exp, log, sqrt, tanh,
-erf, sin, pow, …) and special function (gamma, Bessel, Airy functions, orthogonal polynomials of whatever degree) on
-floating-point numbers is one FLOP. Composite functions count the sum over
-their definition. Selecting, copying, logic and all arithmetic on integers count 0.
+The convention: one FLOP for each arithmetic operation, comparison, elementary function (exp, log, sqrt, tanh, erf, sin,
+pow, …) and special function (gamma, Bessel, Airy functions, orthogonal polynomials of any degree) on floating-point
+numbers. A composite function counts the operations of its definition. Selecting, copying, logic and all arithmetic on
+integers count 0.
 """
 
 from __future__ import annotations

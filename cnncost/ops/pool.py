@@ -11,7 +11,7 @@ from cnncost.ops.kinds import INTS, LAYOUT, Types, kind, maybe, one, rest
 from cnncost.ops.registry import Cost, Term, cost, flops
 
 
-def _windows(fn: str, channels: int, positions: int, window: int) -> Term:
+def _window_term(fn: str, channels: int, positions: int, window: int) -> Term:
     if fn == "max":
         return flops("compare", 1, "N·C", channels, "P", positions, "R-1", window - 1)
     return flops("sum and divide", 1, "N·C", channels, "P", positions, "R", window)
@@ -42,7 +42,7 @@ def pool(spec: OpSpec) -> Cost:
     if not spec.inputs[0].floating:
         return cost(spec)
     axes = len(kernel)
-    return cost(spec, _windows(spec["fn"], prod(y[:-axes]), prod(y[-axes:]), prod(kernel)))
+    return cost(spec, _window_term(spec["fn"], prod(y[:-axes]), prod(y[-axes:]), prod(kernel)))
 
 
 @kind(
@@ -71,7 +71,7 @@ def adaptive_pool(spec: OpSpec) -> Cost:
 
 
 def covered(size: int, out: int) -> int:
-    """Sum of the sizes of all windows of an adaptive pool over one axis."""
+    """Return the sum of the sizes of all windows of an adaptive pool along one axis."""
     return sum(-(-(i + 1) * size // out) - i * size // out for i in range(out))
 
 
@@ -92,7 +92,7 @@ def covered(size: int, out: int) -> int:
     workspace=window_workspace.resize,
 )
 def resize(spec: OpSpec) -> Cost:
-    """FLOPs = E·(2·tᵈ − 1): each of E outputs weights tᵈ inputs (t taps per axis: nearest 1, free; linear 2, cubic 4).
+    """FLOPs = E·(2·tᵈ − 1): each of E outputs weights tᵈ inputs, t taps per axis (linear 2, cubic 4); nearest is free.
 
     Attributes: taps, axes d. The weights themselves are computed once per axis and left out.
     """

@@ -14,7 +14,7 @@ from cnncost.ops.registry import Cost, Term, cost, factors, flops
 
 QUANTIZE = 5
 REQUANTIZE = 2
-"""Per accumulated integer: a multiplication by the ratio of the scales, a rounding."""
+"""FLOPs per accumulated integer: a multiplication by the ratio of the scales, a rounding."""
 FLOPS = {
     "quantize": QUANTIZE,
     "dynamic": QUANTIZE + 2,  # and two comparisons to find the range
@@ -28,12 +28,15 @@ FLOPS = {
 
 
 def int8_macs(*pairs: str | int) -> Term:
-    """Term of integer multiply-accumulates."""
+    """Return a term of integer multiply-accumulates."""
     return Term("int8 multiply-accumulate", factors(*pairs), 0, True)
 
 
-def scaled(spec: OpSpec, main: Term) -> tuple[Term, ...]:
-    """A product's term; for 8-bit integers (attribute `integer`) one without FLOPs, and the scaling of each output."""
+def product_terms(spec: OpSpec, main: Term) -> tuple[Term, ...]:
+    """Return the term `main` of a product; for 8-bit integers, the same without FLOPs, and a scaling of each output.
+
+    The attribute `integer` marks products of 8-bit integers.
+    """
     if not spec.get("integer"):
         return (main,)
     return (
@@ -58,7 +61,7 @@ def _conversions(spec: OpSpec) -> tuple[Term, ...]:
     attributes={"rows": int, "in": int, "out": int, "dynamic": bool},
 )
 def quantized_linear(spec: OpSpec) -> Cost:
-    """MACs = M·I·O of integers; FLOPs 2 per output (of int32: none, as nothing is rescaled), if dynamic 7 per input.
+    """MACs = M·I·O of integers; FLOPs: 2 per output (none if it is int32), and if dynamic 7 per input.
 
     Attributes: rows M, in I, out O, dynamic.
     """
@@ -71,7 +74,7 @@ def quantized_linear(spec: OpSpec) -> Cost:
     attributes={"kernel": int, "per_group": int, "out": int, "batch": int, "positions": int, "dynamic": bool},
 )
 def quantized_conv(spec: OpSpec) -> Cost:
-    """MACs = N·K·P·(C/g)·R of integers; FLOPs 2 per output (of int32: none), and if dynamic 7 per input.
+    """MACs = N·K·P·(C/g)·R of integers; FLOPs: 2 per output (none if it is int32), and if dynamic 7 per input.
 
     Attributes: batch N, out K, positions P, per_group C/g, kernel R, dynamic.
     """

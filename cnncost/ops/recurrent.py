@@ -13,7 +13,7 @@ from cnncost.ops.registry import Cost, Term, cost, flops, macs
 
 
 def _gate_flops(cell: str) -> int:
-    """FLOPs of a cell per unit of the hidden state, without its two products and their biases."""
+    """Return the FLOPs of a cell per unit of the hidden state, without its two matrix products and their biases."""
     sigmoid, tanh = FLOPS["sigmoid"], FLOPS["tanh"]
     if cell == "lstm":  # 4 sums; i, f, o; g; c = f·c + i·g; h = o·tanh(c)
         return 4 + 3 * sigmoid + tanh + 3 + tanh + 1
@@ -54,11 +54,12 @@ def recurrent(spec: OpSpec) -> Cost:
 
 
 def _layer(spec: OpSpec, layer: int, tokens: int, directions: int, width: int) -> list[Term]:
-    gates, hidden, back = GATES[spec["cell"]], spec["hidden"], spec["recurrent"]
+    """Terms of one layer whose input has `width` features."""
+    gates, hidden, state = GATES[spec["cell"]], spec["hidden"], spec["recurrent"]
     base: tuple[str | int, ...] = ("D", directions, "T", tokens)
-    terms = [macs(*base, "G", gates, "H", hidden, "I+R", width + back, label=f"layer {layer}")]
-    if back != hidden:
-        terms.append(macs(*base, "H", hidden, "R", back, label=f"layer {layer} projection"))
+    terms = [macs(*base, "G", gates, "H", hidden, "I+R", width + state, label=f"layer {layer}")]
+    if state != hidden:
+        terms.append(macs(*base, "H", hidden, "R", state, label=f"layer {layer} projection"))
     if spec["bias"]:
         terms.append(flops("biases", 2, *base, "G", gates, "H", hidden))
     terms.append(flops("gates", _gate_flops(spec["cell"]), *base, "H", hidden))

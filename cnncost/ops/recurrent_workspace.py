@@ -7,11 +7,11 @@ from cnncost.ops.cells import GATES
 from cnncost.ops.workspace import Kernels
 
 _BATCHES = 4_096
-"""Bytes of descriptors for batches of small products: four per thread."""
+"""Bytes of one descriptor for batches of small products; each thread has four."""
 
 
 def _layer(spec: OpSpec, width: int, kernels: Kernels) -> int:
-    """Bytes of both weights, with hidden units padded to blocks, of the summed biases, and of the gates of all steps.
+    """Return the bytes of a layer's weights, with hidden units padded to blocks, summed biases, and all steps' gates.
 
     An input wider than the hidden state is copied into the buffer of all steps' states, and so is the output.
     """
@@ -24,7 +24,7 @@ def _layer(spec: OpSpec, width: int, kernels: Kernels) -> int:
 
 
 def recurrent(spec: OpSpec, kernels: Kernels) -> int:
-    """The bytes of the largest layer of an LSTM that runs as one kernel; 0 for those that run as several ops."""
+    """Return the bytes of the largest layer of an LSTM that runs as one kernel; 0 if it runs as several ops."""
     if spec["cell"] != "lstm" or spec["recurrent"] != spec["hidden"] or ITEM_BYTES[spec.inputs[0].dtype] > 4:
         return 0
     inner = spec["recurrent"] * spec["directions"]
@@ -32,6 +32,6 @@ def recurrent(spec: OpSpec, kernels: Kernels) -> int:
 
 
 def recurrent_backward(spec: OpSpec, kernels: Kernels) -> int:
-    """As in forward, plus a copy of the output's gradient."""
+    """Return the bytes of forward plus those of a copy of the output's gradient."""
     copied = spec["tokens"] * spec["hidden"] * ITEM_BYTES[spec.inputs[0].dtype]
     return _layer(spec, spec["input"], kernels) + int(copied)

@@ -1,4 +1,4 @@
-"""Reductions, softmax, scans, sorting, distances. `n` is the number of elements in, `o` of elements out."""
+"""Reductions, softmax, scans, sorting, distances. `n` is the number of input elements, `o` that of output elements."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Literal
 
 from cnncost.graph import OpSpec
 from cnncost.ops import window_workspace
-from cnncost.ops.complex_numbers import ADD, COMPLEX_FLOPS, MULTIPLY, REDUCTIONS
+from cnncost.ops.complex_numbers import ADD, COMPLEX_FLOPS, COMPLEX_REDUCTION_FLOPS, MULTIPLY
 from cnncost.ops.kinds import INTS, LAYOUT, kind, maybe, one, rest, some
 from cnncost.ops.pointwise import FLOPS
 from cnncost.ops.registry import Cost, cost, flops, reals_per_element
 
 SOFTMAX_FLOPS = 5
-"""Per element: maximum, subtraction, exp, sum, division (log-softmax: log and subtraction instead)."""
+"""FLOPs per element: maximum, subtraction, exp, sum, division (log-softmax: log and subtraction instead)."""
 
-PER_INPUT: dict[str, tuple[int, int]] = {  # a and b of the FLOPs a·n + b·o
+REDUCTION_FLOPS: dict[str, tuple[int, int]] = {  # a and b of the FLOPs a·n + b·o
     "sum": (1, -1),
     "nansum": (2, -1),
     "prod": (1, -1),
@@ -49,7 +49,7 @@ def reduce(spec: OpSpec) -> Cost | None:
     Attribute: fn. Zero on integers and booleans, and without elements: an empty sum has no additions.
     """
     x, y = spec.inputs[0], spec.outputs[0]
-    table = REDUCTIONS if x.complex else PER_INPUT
+    table = COMPLEX_REDUCTION_FLOPS if x.complex else REDUCTION_FLOPS
     if spec["fn"] not in table:
         return None
     if not x.floating or not x.numel:
@@ -153,10 +153,11 @@ def search(spec: OpSpec) -> Cost:
 def histogram(spec: OpSpec) -> Cost:
     """FLOPs = d·V·c + V: each of V points is placed along d axes, and added to its bin. 0 on integers.
 
-    Attributes: points V, axes d; edges: their number along each axis, empty for equal bins; ranged; density; counts
-    (whether points are counted, or only edges computed). Placing a value among D edges takes ⌈log₂ D⌉ comparisons;
-    among equal bins two comparisons with the range and 3 for (x − a)·n/(b − a). If no range is given, finding it takes
-    2(V − 1) comparisons per axis. A density divides each bin twice, by its size and by the sum of all.
+    Attributes: points V, axes d; edges: their number along each axis, empty for equal bins; ranged: whether a range is
+    given; density; counts: whether points are counted, not only edges computed. Placing a value among D edges takes
+    ⌈log₂ D⌉ comparisons; among equal bins two comparisons with the range and 3 for (x − a)·n/(b − a). If no range is
+    given, finding it takes 2(V − 1) comparisons per axis. A density divides each bin twice, by its size and by the sum
+    of all.
     """
     if not spec.inputs[0].floating:
         return cost(spec)
@@ -165,7 +166,7 @@ def histogram(spec: OpSpec) -> Cost:
     if not spec["edges"] and not spec["ranged"]:
         terms.append(flops("range", 2, "d", d, "V-1", max(v - 1, 0)))
     if spec["counts"]:
-        steps = sum((edges - 1).bit_length() for edges in spec["edges"]) or 5 * d
+        steps = sum((edges - 1).bit_length() for edges in spec["edges"]) or 5 * d  # equal bins have no edges
         terms += [flops("place", 1, "V", v, "comparisons and steps", steps), flops("add", 1, "V", v)]
     if spec["density"] and spec["counts"]:
         terms += [flops("sum", 1, "bins-1", max(bins - 1, 0)), flops("divide", 2, "bins", bins)]
@@ -219,7 +220,7 @@ def scan(spec: OpSpec) -> Cost:
 def sort(spec: OpSpec) -> Cost:
     """FLOPs = rows·D·⌈log₂ D⌉ comparisons for a sort (topk, argsort, kthvalue, unique likewise); 0 on integers.
 
-    Attributes: fn, axis (None: over all elements).
+    Attributes: unique; axis (None: over all elements).
     """
     x = spec.inputs[0]
     length = x.numel if spec["axis"] is None or not x.shape else x.shape[spec["axis"]]

@@ -27,8 +27,8 @@ Rule: TypeAlias = "Callable[[OpSpec], Cost | None]"
 class Term(NamedTuple):
     """One product of named factors, and the label that `--explain` prints before it.
 
-    `flops` is the number of FLOPs per item of the product: 2 for a multiply-accumulate, else as the
-    convention defines. `mac` says whether the items are multiply-accumulates.
+    `flops` is the number of FLOPs per item of the product: 2 for a multiply-accumulate, else as the convention in
+    `pointwise.py` defines. `mac` says whether the items are multiply-accumulates.
     """
 
     label: str
@@ -68,14 +68,14 @@ class Cost:
             if mac:
                 self.macs += items
         if self.flops < 0 or self.macs < 0:
-            raise ValueError(f"a cost of {self.macs} MACs and {self.flops} FLOPs; expected none or more of each")
+            raise ValueError(f"cost: expected 0 MACs and FLOPs or more, got {self.macs} MACs and {self.flops} FLOPs")
 
     def __repr__(self) -> str:
         return f"Cost(macs={self.macs}, flops={self.flops}, read={self.read}, written={self.written})"
 
 
 def factors(*pairs: str | int) -> tuple[tuple[str, int], ...]:
-    """Pairs from `factors("N", 2, "K", 64)`. Raises TypeError unless names and ints alternate."""
+    """Return the pairs of `factors("N", 2, "K", 64)`. Raises TypeError unless names and ints alternate."""
     if len(pairs) % 2:
         raise TypeError(
             f"expected names and whole numbers in turn, as macs('N', n, 'K', k), got {len(pairs)} arguments: "
@@ -90,7 +90,7 @@ def factors(*pairs: str | int) -> tuple[tuple[str, int], ...]:
 
 
 def macs(*pairs: str | int, label: str = "multiply-accumulate", what: str | None = None) -> Term:
-    """A term of multiply-accumulates: `macs("N", n, "K", k)`. `what` is the label's name before 0.2."""
+    """Return a term of multiply-accumulates: `macs("N", n, "K", k)`. `what` is the deprecated name of `label`."""
     if what is not None:
         warnings.warn("macs(what=…): it is label=… now", DeprecationWarning, stacklevel=2)
         label = what
@@ -98,14 +98,14 @@ def macs(*pairs: str | int, label: str = "multiply-accumulate", what: str | None
 
 
 def flops(label: str, each: int, *pairs: str | int) -> Term:
-    """A term of other floating-point operations: `each` per item of the product."""
+    """Return a term of other floating-point operations: `each` per item of the product."""
     if type(each) is not int:
         raise TypeError(f"flops({label!r}): expected a whole number of FLOPs each, got {each!r}")
     return Term(label, factors(*pairs), each, False)
 
 
 def cost(spec: OpSpec, *terms: Term, read: int | None = None, written: int | None = None) -> Cost:
-    """A Cost with these terms; by default all inputs are read once and all outputs written once."""
+    """Return a Cost with these terms; by default all inputs are read once and all outputs written once."""
     return Cost(
         terms,
         sum([t.nbytes for t in spec.inputs]) if read is None else read,
@@ -147,7 +147,7 @@ def rule(kind: str, *, replace: bool = False) -> Callable[[Rule], Rule]:
 
 
 def cost_of(spec: OpSpec) -> Cost | None:
-    """The cost of a spec (cached), or None if its kind has no rule or the rule returns None."""
+    """Return the cost of a spec (cached), or None if its kind has no rule or the rule returns None."""
     try:
         return _COSTS[spec]
     except KeyError:
@@ -177,31 +177,31 @@ def forget_costs() -> None:
 
 
 def epoch() -> object:
-    """Token that changes when a rule is registered: results cached under an old token are stale."""
+    """Return a token that changes when a rule is registered: results cached under an old token are stale."""
     return _EPOCH[0]
 
 
 def kinds() -> tuple[str, ...]:
-    """The op kinds that have a rule."""
+    """Return the op kinds that have a rule."""
     return tuple(sorted(_RULES))
 
 
 def rule_doc(kind: str) -> str:
-    """The first line of a rule's docstring: its algebra."""
+    """Return the first line of a rule's docstring, which states its formula; empty if it has none."""
     function = _RULES.get(kind)
     return (function.__doc__ or "").strip().splitlines()[0] if function is not None and function.__doc__ else ""
 
 
 def complex_factor(spec: OpSpec) -> tuple[str | int, ...]:
-    """A factor of 4 for complex products, each of which is four real multiply-accumulates; empty for real ones."""
+    """Return a factor of 4 for complex products, each of which is four real multiply-accumulates; () for real ones."""
     return ("complex", 4) if any(t.complex for t in spec.outputs) else ()
 
 
 def reals_per_element(spec: OpSpec) -> int:
-    """Number of reals per element of the result: 2 if complex, else 1. It is also the FLOPs of one addition."""
+    """Return the number of reals per element of the result: 2 if complex, else 1. An addition has as many FLOPs."""
     return 2 if any(t.complex for t in spec.outputs) else 1
 
 
 def elements(*types: TensorType) -> int:
-    """Total number of elements."""
+    """Return the total number of elements."""
     return sum(t.numel for t in types)

@@ -1,6 +1,6 @@
 """Temporary tensors that an op allocates while it runs, as far as the algorithm determines them.
 
-What depends on the kernel is in `workspace`.
+Memory that depends on the kernel is in `workspace`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def recurrent(spec: OpSpec) -> int:
 
 
 def scratch_of(spec: OpSpec) -> int:
-    """Temporary bytes an op allocates while it runs, beyond its inputs and outputs.
+    """Return the temporary bytes that an op allocates while it runs, beyond its inputs and outputs.
 
     The attribute `scratch`, if present, is the number that a front end recorded from the op's parts.
     """
@@ -51,6 +51,6 @@ def scratch_of(spec: OpSpec) -> int:
     return rule(spec) if rule is not None else 0
 
 
-def is_known(spec: OpSpec) -> bool:
+def scratch_is_known(spec: OpSpec) -> bool:
     """True if `scratch_of` is complete: a front end marks ops whose parts it couldn't run with `scratch_unknown`."""
     return spec.get("scratch_unknown") is None

@@ -12,11 +12,11 @@ from typing import Literal
 from cnncost.graph import OpSpec
 from cnncost.ops.kinds import kind, one, rest, some
 from cnncost.ops.pointwise import FLOPS
-from cnncost.ops.reduce import PER_INPUT, SOFTMAX_FLOPS
+from cnncost.ops.reduce import REDUCTION_FLOPS, SOFTMAX_FLOPS
 from cnncost.ops.registry import Cost, cost, flops, macs
 
 SOFTMAX_BACKWARD_FLOPS = 4
-"""Per element, as for a dense softmax: g·y, its sum, a difference, a product."""
+"""FLOPs per element, as for a dense softmax: g·y, its sum, a difference, a product."""
 
 
 @kind(
@@ -28,9 +28,9 @@ SOFTMAX_BACKWARD_FLOPS = 4
 def sparse_matmul(spec: OpSpec) -> Cost:
     """MACs = Z·N: Z stored elements of the sparse factor, each with N elements of the dense one.
 
-    Attributes: stored Z, n; bias: whether something is added to each output; addend: whether the first input is what
-    is added; mean: whether each output's products are averaged. For two sparse factors Z is the number of pairs that
-    are multiplied, and N is 1.
+    Attributes: stored Z, n; bias: whether an addend is added to each output; addend: whether the first input is the
+    addend, not a factor; mean: whether each output's products are averaged. For two sparse factors Z is the number of
+    pairs of elements that are multiplied, and N is 1.
     """
     terms = [macs("Z", spec["stored"], "N", spec["n"])]
     if spec["bias"]:
@@ -97,13 +97,13 @@ def sparse_softmax_backward(spec: OpSpec) -> Cost:
 def sparse_reduce(spec: OpSpec) -> Cost | None:
     """FLOPs = a·Z + b·O for Z stored elements in and O out, by function as for a dense reduction; a sum is Z − O.
 
-    Attributes: fn, stored Z, left O. Coalescing sums duplicates.
+    Attributes: fn, stored Z, left O. Coalescing is a sum, of duplicates.
     """
-    if spec["fn"] not in PER_INPUT:
+    if spec["fn"] not in REDUCTION_FLOPS:
         return None
     if not spec.inputs[0].floating:
         return cost(spec)
-    per_in, per_out = PER_INPUT[spec["fn"]]
+    per_in, per_out = REDUCTION_FLOPS[spec["fn"]]
     pairs = ((per_in, "Z", spec["stored"]), (per_out, "O", spec["left"]))
     return cost(spec, *[flops(spec["fn"], each, name, n) for each, name, n in pairs if each])
 
@@ -114,7 +114,7 @@ def sparse_reduce(spec: OpSpec) -> Cost | None:
     attributes={"fn": str, "stored": int},
 )
 def sparse_pointwise(spec: OpSpec) -> Cost | None:
-    """FLOPs = c·Z for Z stored elements, c the function's own count; a sum only where both have an element.
+    """FLOPs = c·Z for Z stored elements, c the function's count; of two summands, only elements that both store count.
 
     Attributes: fn, stored Z.
     """

@@ -9,7 +9,7 @@ from __future__ import annotations
 from cnncost.graph import OpSpec
 from cnncost.ops.workspace import Kernels
 
-_DENSE = (None, "channels_last")
+_DENSE = (None, "channels_last")  # None: contiguous
 _SMALL = 128
 """Height plus width of a result up to which nearest and bilinear resizing run on channels-last images."""
 

@@ -40,11 +40,11 @@ def workspace(kind: str) -> Callable[[Workspace], Workspace]:
 
 
 def workspace_of(spec: OpSpec, kernels: Kernels) -> int:
-    """The most bytes that an op's kernel allocates at once beyond its inputs, outputs and scratch."""
+    """Return the most bytes that an op's kernel allocates at once beyond its inputs, outputs and scratch."""
     rule = _RULES.get(spec.kind)
     return max(rule(spec, kernels), 0) if rule is not None else 0
 
 
 def kinds() -> tuple[str, ...]:
-    """The op kinds that have a rule; other kernels allocate little or nothing."""
+    """Return the op kinds that have a rule; the kernels of all others allocate little or nothing."""
     return tuple(sorted(_RULES))

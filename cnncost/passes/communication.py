@@ -19,7 +19,7 @@ class Exchange(NamedTuple):
         phase: `forward`, `backward` or `optimizer`.
         collective: `all_gather`, `reduce_scatter`, …, or `send` and `receive`.
         group: the mesh's axis, or the name of the process group.
-        ranks: how many take part.
+        ranks: number of ranks that take part.
         calls: how many collectives there are.
         nbytes: bytes of their whole tensors, such as the result of an all-gather or the input of a reduce-scatter.
         sent, received: bytes over this rank's links, with the ring algorithm.

@@ -12,7 +12,7 @@ from cnncost.ops import cost_of
 
 
 class Sums(NamedTuple):
-    """Sums over some nodes: exact ints."""
+    """Sums over several nodes."""
 
     ops: int
     macs: int
@@ -56,10 +56,10 @@ class Compute:
 
 def compute(graph: Graph) -> Compute:
     """Sum the costs of all nodes."""
-    numbers: dict[int, _Numbers | None] = {}  # by identity: front ends intern, and hashing is slower
+    numbers: dict[int, _Numbers | None] = {}  # by identity: front ends intern specs, and hashing is slower
     by_call: dict[int, Sums] = {}
     kinds: dict[int, str] = {}
-    heaviest: dict[int, tuple[int, int]] = {}  # for calls that ran several ops: FLOPs and bytes of the largest
+    heaviest: dict[int, tuple[int, int]] = {}  # for calls that ran several ops: FLOPs and written bytes of the largest
     uses: dict[tuple[str, int], int] = {}
     unknown: dict[str, list[int]] = {}
     for spec, _, _, call, name, _ in graph.nodes:  # unpacking is faster than attribute access
@@ -78,7 +78,7 @@ def compute(graph: Graph) -> Compute:
             by_call[call] = _sums((1, macs, flops, read, written))
             kinds[call] = spec.kind
             continue
-        weight = heaviest.get(call) or (sums[2], sums[4])
+        weight = heaviest.get(call) or (sums[2], sums[4])  # FLOPs and bytes written by its only op so far
         ops, more_macs, more_flops, more_read, more_written = sums
         by_call[call] = _sums((ops + 1, macs + more_macs, flops + more_flops, read + more_read, written + more_written))
         heaviest[call] = max(weight, (flops, written))
@@ -95,7 +95,7 @@ def compute(graph: Graph) -> Compute:
 
 
 def compute_phases(graph: Graph) -> dict[Phase, Compute]:
-    """The cost of each phase of a training step, in order."""
+    """Return the cost of each phase of a training step, in order."""
     parts: dict[Phase, list[Node]] = {}
     for node in graph.nodes:
         parts.setdefault(node.phase, []).append(node)
@@ -111,7 +111,7 @@ _FREE: _Numbers = (0, 0, 0, 0)
 def _by_op(
     specs: dict[int, OpSpec], numbers: dict[int, _Numbers | None], uses: dict[tuple[str, int], int]
 ) -> dict[tuple[str, str], Sums]:
-    """Sums by op name and kind, from how often each spec was used under each name."""
+    """Return the sums by op name and kind, from how often each spec was used under each name."""
     table: dict[tuple[str, str], list[int]] = {}
     for (name, key), count in uses.items():
         sums = table.setdefault((name, specs[key].kind), [0, 0, 0, 0, 0])

@@ -18,7 +18,8 @@ _SAMPLED = "sparse::sampled_matmul"
 _WEIGHTED = frozenset({"conv", "linear"})
 _REARRANGING = frozenset({"reshape", "permute", "slice", "select", "split", "unbind", "diagonal", "roll"})
 """Moves that add no elements and duplicate none."""
-_GIVEN = frozenset({"parameter", "buffer", "constant"})
+_FIXED_ROLES = frozenset({"parameter", "buffer", "constant"})
+"""Roles of values that don't depend on the model's inputs."""
 
 
 MAC_PJ, AC_PJ = 4.6, 0.9
@@ -33,7 +34,7 @@ class Row(NamedTuple):
         dense: all multiply-accumulates.
         macs: those without a zero factor.
         accumulates: those among `macs` whose activations are spikes, 0 or 1: a weight is added, nothing is multiplied.
-        in_full: those among `macs` that were not examined for zeros, so that all of them count: an upper bound.
+        in_full: those among `macs` whose number without zeros is not exact; if there are any, `macs` is an upper bound.
     """
 
     path: str
@@ -103,20 +104,21 @@ def active(graph: Graph, counted: Mapping[int, tuple[int, bool]]) -> Effective:
             continue
         products, spikes = counted.get(index, (cost.macs, False))
         row = sums.setdefault(graph.scopes[graph.calls[node.call].scope].path, [0, 0, 0, 0])
-        parts = (_dense(node, cost.macs), products, products * spikes, cost.macs * (index not in counted))
-        row[:] = [a + b for a, b in zip(row, parts, strict=True)]
+        accumulates, in_full = products if spikes else 0, 0 if index in counted else cost.macs
+        parts = (_dense(node, cost.macs), products, accumulates, in_full)
+        row[:] = [total + part for total, part in zip(row, parts, strict=True)]
     rows = tuple(Row(path, *row) for path, row in sums.items())
-    dense, macs, accumulates, in_full = (sum(row[i] for row in rows) for i in range(1, 5))  # type: ignore[misc]  # ints
+    totals = [sum(numbers) for numbers in zip(*sums.values(), strict=True)] or [0, 0, 0, 0]
     by_path = {row.path: (row.dense, row.macs) for row in rows}
     run_on = graph.real.inputs if graph.real is not None else ""
-    return Effective(dense, macs, by_path, accumulates, in_full, rows, run_on)
+    return Effective(totals[0], totals[1], by_path, totals[2], totals[3], rows, run_on)
 
 
 def effective(graph: Graph, nonzero: Mapping[int, int], stored: Mapping[int, int] | None = None) -> Effective:
-    """MACs·Z/W for each product with a weight of W elements, Z of them nonzero, as each is used equally often.
+    """Count MACs·Z/W for each product with a weight of W elements, Z of them nonzero, as each is used equally often.
 
-    A product with a sparse factor counts only its stored elements. If both factors have zeros, how many products are
-    left depends on their positions: the smaller count is an upper bound, and marked as one. So is the full count of
+    A product with a sparse factor counts only its stored elements. If both factors have zeros, how many products remain
+    depends on their positions: the smaller count is an upper bound, and marked as one. So is the full count of
     other ops that use weights with zeros: recurrent layers, products with a part of a weight.
 
     Args:
@@ -124,59 +126,65 @@ def effective(graph: Graph, nonzero: Mapping[int, int], stored: Mapping[int, int
         nonzero: number of nonzero elements by value of the Graph; products with other values count in full.
         stored: number of stored elements by value with a sparse layout.
     """
-    dense = left = 0
+    dense = remaining = 0
     sums: dict[str, list[int]] = {}
-    nonzero_elements, stored_elements = _spread(graph, nonzero), _spread(graph, stored or {}, sparse=True)
-    zeros = {value for value, count in nonzero_elements.items() if count < graph.values[value].type.numel}
-    hidden = _hidden(graph, nonzero_elements, zeros)
+    nonzero_elements = _with_rearranged(graph, nonzero)
+    stored_elements = _with_rearranged(graph, stored or {}, sparse=True)
+    with_zeros = {value for value, count in nonzero_elements.items() if count < graph.values[value].type.numel}
+    uncounted = _uncounted(graph, nonzero_elements, with_zeros)
     for node in graph.nodes:
         cost = cost_of(node.spec) if node.phase == "forward" else None
         if cost is None or not cost.macs:
             continue
         full, macs, exact = _dense(node, cost.macs), cost.macs, True
-        factors, alike = _factors(node)
-        weights = [value for value in factors if value in nonzero_elements] if alike else []
+        factors, used_equally = _factors(node)
+        weights = [value for value in factors if value in nonzero_elements] if used_equally else []
         if weights:
-            macs, exact = _left(graph, node, cost.macs, weights, nonzero_elements, stored_elements)
-        other = node.inputs[:1] if node.spec.kind in _WEIGHTED else ()  # a weight may also be the activations' operand
-        exact = exact and hidden.isdisjoint((*factors, *other)) and zeros.isdisjoint(other if alike else factors)
+            macs, exact = _remaining(graph, node, cost.macs, weights, nonzero_elements, stored_elements)
+        # the other operand is usually an activation, but may be a weight, too
+        other = node.inputs[:1] if node.spec.kind in _WEIGHTED else ()
+        exact = exact and uncounted.isdisjoint((*factors, *other))
+        exact = exact and with_zeros.isdisjoint(other if used_equally else factors)
         if weights or not exact:
             row = sums.setdefault(graph.scopes[graph.calls[node.call].scope].path, [0, 0, 0, 0])
-            row[:] = [a + b for a, b in zip(row, (full, macs, 0, 0 if exact else macs), strict=True)]
-        dense, left = dense + full, left + macs
+            parts = (full, macs, 0, 0 if exact else macs)
+            row[:] = [total + part for total, part in zip(row, parts, strict=True)]
+        dense, remaining = dense + full, remaining + macs
     rows = tuple(Row(path, *row) for path, row in sums.items())
     by_path = {row.path: (row.dense, row.macs) for row in rows}
-    return Effective(dense, left, by_path, in_full=sum(row.in_full for row in rows), rows=rows)
+    return Effective(dense, remaining, by_path, in_full=sum(row.in_full for row in rows), rows=rows)
 
 
-def _left(
-    graph: Graph, node: Node, macs: int, weights: list[int], known: Mapping[int, int], stored: Mapping[int, int]
+def _remaining(
+    graph: Graph, node: Node, macs: int, weights: list[int], nonzero: Mapping[int, int], stored: Mapping[int, int]
 ) -> tuple[int, bool]:
-    """Multiply-accumulates that remain of a product with these weights, and whether the count is exact."""
+    """Return the multiply-accumulates that remain of a product with these weights, and whether the count is exact."""
     full, sparse = _dense(node, macs), node.spec.kind == _SPARSE
     counts = [macs]
-    meeting = int(sparse)  # factors with zeros: exact if only one; a sparse one is in `macs` already
+    # the count is exact if at most one factor has zeros; those that a sparse factor doesn't store are not in `macs`
+    factors_with_zeros = 1 if sparse else 0
     for value in weights:
         elements = graph.values[value].type.numel
-        counts.append(full * known[value] // elements)
+        counts.append(full * nonzero[value] // elements)
         if sparse and value in stored:
-            alone = full * stored[value] // elements == macs  # the other factor is dense
-            meeting += not alone and known[value] < stored[value]
+            other_is_dense = full * stored[value] // elements == macs
+            has_zeros = not other_is_dense and nonzero[value] < stored[value]
         else:
-            meeting += known[value] < elements
-    return min(counts), meeting < 2
+            has_zeros = nonzero[value] < elements
+        factors_with_zeros += 1 if has_zeros else 0
+    return min(counts), factors_with_zeros < 2
 
 
 def _dense(node: Node, macs: int) -> int:
-    """Multiply-accumulates if a sparse tensor's zeros were stored too: K for each output."""
+    """Return the multiply-accumulates if a sparse tensor's zeros were stored, too: K for each output."""
     if node.spec.kind not in {_SPARSE, _SAMPLED}:
         return macs
-    first = node.spec.kind == _SAMPLED or bool(node.spec.get("addend"))
+    first = 1 if node.spec.kind == _SAMPLED or node.spec.get("addend") else 0  # index of the first factor
     return node.spec.outputs[0].numel * node.spec.inputs[first].shape[-1]
 
 
 def _factors(node: Node) -> tuple[tuple[int, ...], bool]:
-    """The values that are multiplied, and whether each of their elements is used equally often."""
+    """Return the values that are multiplied, and whether each of their elements is used equally often."""
     kind = node.spec.kind
     if kind in _WEIGHTED:
         return node.inputs[1:2], True
@@ -186,19 +194,19 @@ def _factors(node: Node) -> tuple[tuple[int, ...], bool]:
     return node.inputs[:3] if kind == "attention" else node.inputs, False
 
 
-def _hidden(graph: Graph, elements: Mapping[int, int], zeros: set[int]) -> set[int]:
-    """Values computed from weights and constants alone, with an unknown number of zeros.
+def _uncounted(graph: Graph, nonzero: Mapping[int, int], with_zeros: set[int]) -> set[int]:
+    """Return the values computed from weights and constants alone whose number of zeros is unknown.
 
-    Includes weights without zeros where an op adds some, such as `tril` and padding.
+    Results of ops that add zeros to weights without any, such as `tril` and padding, are among them.
     """
-    uncounted, fixed = set[int](), {value.id for value in graph.values if value.role in _GIVEN}
+    uncounted, fixed = set[int](), {value.id for value in graph.values if value.role in _FIXED_ROLES}
     for node in graph.nodes:
         if not fixed.issuperset(node.inputs):
             continue
         fixed.update(node.outputs)
-        makes_zeros = _adds_zeros(node.spec) and not elements.keys().isdisjoint(node.inputs)
-        if makes_zeros or not (zeros | uncounted).isdisjoint(node.inputs):
-            uncounted.update(value for value in node.outputs if value not in elements)
+        makes_zeros = _adds_zeros(node.spec) and not nonzero.keys().isdisjoint(node.inputs)
+        if makes_zeros or not (with_zeros | uncounted).isdisjoint(node.inputs):
+            uncounted.update(value for value in node.outputs if value not in nonzero)
     return uncounted
 
 
@@ -219,8 +227,8 @@ def _rearranges(spec: OpSpec) -> bool:
     return all(move[0] in _REARRANGING for move in spec["moves"])
 
 
-def _spread(graph: Graph, by_value: Mapping[int, int], sparse: bool = False) -> dict[int, int]:
-    """Extend the known counts to values of the same elements in another order; with `sparse`, to sparse ones alone."""
+def _with_rearranged(graph: Graph, by_value: Mapping[int, int], sparse: bool = False) -> dict[int, int]:
+    """Extend counts to values with the same elements in another order; with `sparse`, only to sparse ones."""
     counts = dict(by_value)
     for node in graph.nodes:
         if len(node.inputs) != 1 or node.inputs[0] not in counts or not _rearranges(node.spec):

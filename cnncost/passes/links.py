@@ -27,11 +27,11 @@ ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
 
 
 class Topology(NamedTuple):
-    """How ranks are linked: one `link` between all of them, or links within and between nodes of `node` ranks.
+    """How ranks are linked: by one `link` between all of them, or by links within and between nodes of `node` ranks.
 
     Attributes:
         link: name of the link that all messages use; None: the fastest fabric within a node, InfiniBand between nodes.
-        node: number of ranks per node; None: as many as the device's source states, or all.
+        node: number of ranks per node; None: the number that the device's source states, or all ranks without one.
         algorithm: the algorithm of all-reduces.
     """
 
@@ -47,7 +47,7 @@ class LinkTime(NamedTuple):
         phase: `forward`, `backward` or `optimizer`.
         collective: `all_gather`, …
         group: the mesh's axis, or the name of the process group.
-        ranks: how many take part.
+        ranks: number of ranks that take part.
         link: the link's name; `8 × infiniband`: eight adapters at once.
         bandwidth: bytes per second in one direction.
         calls: how many collectives there are.
@@ -76,6 +76,8 @@ class Sending(NamedTuple):
 
 
 class _Path(NamedTuple):
+    """The link that the slowest step of a collective uses, and its bandwidth in bytes per second."""
+
     link: str
     bandwidth: float
 
@@ -130,12 +132,12 @@ def link_times(
 def sending(spec: OpSpec, device: Device, topology: Topology, dtype: str | None = None) -> Sending:
     """Return the time of one collective. Arguments and errors are those of `link_times`."""
     path = _path(spec, device, topology)
-    nbytes = _stored(spec, busiest(spec, topology.algorithm), dtype)
+    nbytes = _bytes_as(dtype, spec, busiest(spec, topology.algorithm))
     return Sending(*path, nbytes, max(device.launches, nbytes / path.bandwidth) if nbytes else 0.0)
 
 
-def _stored(spec: OpSpec, nbytes: int, dtype: str | None) -> int:
-    """Return the bytes of a collective if its floats are sent in the number format `dtype`."""
+def _bytes_as(dtype: str | None, spec: OpSpec, nbytes: int) -> int:
+    """Return the bytes of a collective if its floats are sent in the number format `dtype`; None: as recorded."""
     first = spec.inputs[0] if spec.inputs else None
     if dtype is None or first is None or not first.floating:
         return nbytes
@@ -143,31 +145,31 @@ def _stored(spec: OpSpec, nbytes: int, dtype: str | None) -> int:
 
 
 def _path(spec: OpSpec, device: Device, topology: Topology) -> _Path:
-    """Return the links that a group uses, and their bandwidth in bytes per second."""
+    """Return the path that a collective takes between the ranks of its group."""
     if topology.link is not None:
         return _Path(topology.link, _bandwidth(device, topology.link))
     within = next((name for name in FABRICS if name in device.links), "")
     node = topology.node or device.node
-    least, nodes = _on_nodes(spec, node)
+    fewest, nodes = _on_nodes(spec, node)
     if nodes == 1:
         return _Path(within, _bandwidth(device, within))
-    beyond = "infiniband" if "infiniband" in device.links else "pcie"
-    out = least * _bandwidth(device, beyond)
-    if within and device.links[within] <= out:
+    between = "infiniband" if "infiniband" in device.links else "pcie"
+    bandwidth = fewest * _bandwidth(device, between)  # of as many adapters as the node has ranks of the group
+    if within and device.links[within] <= bandwidth:
         return _Path(within, device.links[within])
-    return _Path(beyond if least == 1 else f"{least} × {beyond}", out)
+    return _Path(between if fewest == 1 else f"{fewest} × {between}", bandwidth)
 
 
 def _bandwidth(device: Device, link: str) -> float:
     speed = device.links.get(link)
     if speed is None:
         has = f"it has {', '.join(device.links)}: choose one with --link" if device.links else "none is stated for it"
-        raise DeviceError(f"device {device.name}: no bandwidth of a link {link or 'within a node'}; {has}")
+        raise DeviceError(f"device {device.name}: expected the bandwidth of a link {link or 'within a node'}; {has}")
     return speed
 
 
 def _on_nodes(spec: OpSpec, node: int | None) -> tuple[int, int]:
-    """Return how many ranks of the group its smallest node holds, and the number of nodes that it spans."""
+    """Return the fewest ranks of the group on any of its nodes, and the number of these nodes."""
     members = [rank for start, end, step in spec.get("members") or () for rank in range(start, end, step)]
     if node is None or not members:
         return spec["ranks"], 1

@@ -49,18 +49,18 @@ def parameters(graph: Graph) -> Parameters:
             if value in counted:
                 continue
             counted.add(value)
-            kind = values[value].type
-            count, nbytes = sizes.get(kind) or sizes.setdefault(kind, (kind.numel, kind.nbytes))
+            tensor = values[value].type
+            count, nbytes = sizes.get(tensor) or sizes.setdefault(tensor, (tensor.numel, tensor.nbytes))
             params += count
             trainable += count if trains else 0
             param_bytes += nbytes
-            by_dtype[kind.dtype] = by_dtype.get(kind.dtype, 0) + count
+            by_dtype[tensor.dtype] = by_dtype.get(tensor.dtype, 0) + count
         for _, value, _ in owned_buffers:
             if value in counted:
                 continue
             counted.add(value)
-            kind = values[value].type
-            count, nbytes = sizes.get(kind) or sizes.setdefault(kind, (kind.numel, kind.nbytes))
+            tensor = values[value].type
+            count, nbytes = sizes.get(tensor) or sizes.setdefault(tensor, (tensor.numel, tensor.nbytes))
             buffers += count
             buffer_bytes += nbytes
         by_scope[index] = OwnedCount(params, trainable, buffers)

@@ -1,4 +1,4 @@
-"""What each device of a model over several devices holds, computes, sends and receives."""
+"""Shares of a model's devices: the parameters that each holds, its MACs, and the bytes that it sends and receives."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def shares(graph: Graph) -> tuple[Share, ...]:
             sent[graph.placement.devices.index(node.spec["source"])] += link_bytes(node.spec)
         elif node.inputs or node.outputs:
             cost = cost_of(node.spec)
-            ran = [graph.values[i].storage for i in node.outputs + node.inputs]
-            macs[graph.placement.runs_on(ran)] += cost.macs if cost is not None else 0
+            storages = [graph.values[i].storage for i in node.outputs + node.inputs]
+            macs[graph.placement.runs_on(storages)] += cost.macs if cost is not None else 0
     return tuple(map(Share, params, macs, received, sent))
 
 

@@ -4,8 +4,8 @@
     time      = launch + max(FLOPs / peak, bytes / bandwidth) + copies + new pages     one op after another (CPU)
     time      = max(launch, FLOPs / peak, bytes / bandwidth)                           launched ahead (GPU)
 
-Bytes are those of the op's rule: inputs read once, outputs written once. An op is *compute-bound* where its FLOPs
-take longest, *memory-bound* where its bytes do, *launch-bound* where starting it does. Views are free. With ceilings
+Bytes are those of the op's rule: inputs read once, outputs written once. An op is *compute-bound* if its FLOPs
+take longest, *memory-bound* if its bytes do, *launch-bound* if starting it does. Views are free. With ceilings
 from a datasheet, the time is a lower bound; with measured ones, a prediction. The terms after the `max` apply only
 to devices that specify them: libraries that copy operands into blocks of their own (read and written once more),
 and systems that allocate new pages for large tensors each time. A copy between two devices takes its bytes over the
@@ -31,7 +31,9 @@ Key = TypeVar("Key")
 Bound: TypeAlias = Literal["compute", "memory", "launch", ""]
 
 _COPIED = frozenset({"conv"})
+"""Kinds whose input, weights and output a library copies into its own layout."""
 _PACKED = frozenset({"linear", "matmul"})
+"""Kinds of which it copies the larger operand, if there is more than one row."""
 
 
 class OpTime(NamedTuple):
@@ -63,7 +65,7 @@ class OpTime(NamedTuple):
 
 
 class Predicted(NamedTuple):
-    """The sum of some ops' times, the seconds of it under each bound, and what each ceiling alone would take.
+    """The sum of several ops' times, the seconds of it under each bound, and the time that each ceiling alone allows.
 
     `seconds` are those of `compute`, `memory` and `launch`, each the time of the ops that it bounds. `compute_alone`,
     `memory_alone` and `launch_alone` sum a ceiling's own time over all ops, whichever bounds them.
@@ -168,73 +170,75 @@ class DistinctOps(NamedTuple):
 
 
 def distinct_ops(graph: Graph) -> DistinctOps:
-    """Group the nodes that take the same time on any device: equal specs that read and write alike."""
+    """Group the nodes that take the same time on any device: equal specs, weights and new storages."""
     weight_storages, weights = _weights(graph)
-    found: dict[tuple[int, tuple[bool, ...], tuple[bool, ...]], int] = {}
+    indices: dict[tuple[int, tuple[bool, ...], tuple[bool, ...]], int] = {}
     ops: list[_Op] = []
     of_node = []
     for node in graph.nodes:
         storages = {graph.values[i].storage for i in node.inputs}
-        mine = tuple([graph.values[i].storage in weight_storages for i in node.inputs])
+        are_weights = tuple([graph.values[i].storage in weight_storages for i in node.inputs])
         new = tuple([graph.values[i].storage not in storages for i in node.outputs])
-        index = found.setdefault((id(node.spec), mine, new), len(ops))
+        index = indices.setdefault((id(node.spec), are_weights, new), len(ops))
         if index == len(ops):
-            ops.append(_Op(node.spec, mine, new))
+            ops.append(_Op(node.spec, are_weights, new))
         of_node.append(index)
     return DistinctOps(tuple(ops), tuple(of_node), weights)
 
 
 def op_times(graph: Graph, distinct: DistinctOps, device: Device, dtype: str | None = None) -> list[OpTime | None]:
-    """The time of each of a Graph's distinct ops on a device; None for an op without a rule.
+    """Return the time of each of a Graph's distinct ops on a device; None for an op without a rule.
 
-    Arguments and errors as in `roofline`.
+    Arguments and errors are those of `roofline`.
     """
-    weights = distinct.weights if dtype is None else _scaled(graph, distinct.weights, DTYPES[dtype])
+    weights = distinct.weights if dtype is None else _weight_bytes_as(DTYPES[dtype], graph, distinct.weights)
     weight_level = device.level(weights)
     return [_time(op, device, dtype, weight_level) for op in distinct.ops]
 
 
 def _weights(graph: Graph) -> tuple[set[int], int]:
-    """The storages of parameters and buffers, and their total bytes: each pass over the model reads them again."""
+    """Return the storages of parameters and buffers, and their total bytes, which each run of the model reads again."""
     storages = {value.storage for value in graph.values if value.role in {"parameter", "buffer"}}
     return storages, sum(graph.storages[i].nbytes for i in storages)
 
 
-def _scaled(graph: Graph, nbytes: int, stored: str) -> int:
-    """Bytes of the weights in another dtype, assuming that all have the first parameter's dtype."""
+def _weight_bytes_as(dtype: str, graph: Graph, nbytes: int) -> int:
+    """Return the bytes of the weights in another dtype, assuming that all have the first parameter's dtype."""
     first = next((v.type for v in graph.values if v.role == "parameter" and v.type.floating), None)
-    return nbytes if first is None else nbytes * TensorType((), stored).nbytes // TensorType((), first.dtype).nbytes
+    return nbytes if first is None else nbytes * TensorType((), dtype).nbytes // TensorType((), first.dtype).nbytes
 
 
 def _time(op: _Op, device: Device, dtype: str | None, weight_level: float | None) -> OpTime | None:
-    counted = cost_of(op.spec)
-    if counted is None:
+    """Return the time of an op; None without a rule. `weight_level`: bandwidth of the level that holds all weights."""
+    recorded = cost_of(op.spec)
+    if recorded is None:
         return None
     spec = op.spec if dtype is None else _retyped(op.spec, DTYPES[dtype])
     if spec.kind == "transfer":
-        return _over_link(spec, device)
-    moved = counted if spec is op.spec else cost_of(spec) or counted
-    nbytes = moved.read + moved.written
-    form = dtype or _format(op.spec)
-    if not nbytes and not counted.flops:
-        return _free(spec.kind, device)
-    peak = device.rate(spec.kind, form) if counted.flops and form else 0.0
-    compute = counted.flops / peak if peak else 0.0
-    memory = _moving(op, spec, moved, device, weight_level)
+        return _transfer_time(spec, device)
+    cost = recorded if spec is op.spec else cost_of(spec) or recorded  # its bytes are those in `dtype`
+    nbytes = cost.read + cost.written
+    number = dtype or _format(op.spec)
+    if not nbytes and not recorded.flops:
+        return _view_time(spec.kind, device)
+    peak = device.rate(spec.kind, number) if recorded.flops and number else 0.0
+    compute = recorded.flops / peak if peak else 0.0
+    memory = _memory_time(op, spec, cost, device, weight_level)
     copied = _copied(op, spec) if device.copies else []
+    # each copy is read once and written once
     copies = sum(2 * n / bandwidth for n, bandwidth in _levels(copied, device, weight_level))
     pages = _pages(op, spec, copied, device)
     launch = device.call(spec.kind)
-    in_turn = launch + max(compute, memory) + copies + pages
-    seconds = max(launch, compute, memory) if device.overlaps else in_turn
+    one_by_one = launch + max(compute, memory) + copies + pages
+    seconds = max(launch, compute, memory) if device.overlaps else one_by_one
     bound = _bound(compute, memory, copies + pages, launch)
     return OpTime(
-        counted.flops, nbytes, form, peak, compute, memory, copies, pages, launch, seconds, bound
+        recorded.flops, nbytes, number, peak, compute, memory, copies, pages, launch, seconds, bound
     )  # fmt: skip
 
 
-def _over_link(spec: OpSpec, device: Device) -> OpTime | None:
-    """Time of a copy to another device of this sort, or from or to the host; None without the bandwidth of a link."""
+def _transfer_time(spec: OpSpec, device: Device) -> OpTime | None:
+    """Return the time of a copy between two such devices, or a device and the host; None without a link's bandwidth."""
     usable = ("pcie",) if "cpu" in (spec["source"], spec["target"]) else FABRICS
     bandwidth = next((device.links[name] for name in usable if name in device.links), None)
     if bandwidth is None:
@@ -246,16 +250,16 @@ def _over_link(spec: OpSpec, device: Device) -> OpTime | None:
     return OpTime(0, nbytes, "", 0.0, 0.0, sending, 0.0, 0.0, launch, seconds, bound)
 
 
-def _free(kind: str, device: Device) -> OpTime:
-    """Time of a view: no kernel runs. If the device specifies a launch time for views, that."""
+def _view_time(kind: str, device: Device) -> OpTime:
+    """Return the time of a view, which runs no kernel: its launch time if the device specifies one, else 0."""
     rate = device.rates.get(kind)
     launch = rate.launch or 0.0 if rate is not None else 0.0
     return OpTime(0, 0, "", 0.0, 0.0, 0.0, 0.0, 0.0, launch, launch, "launch" if launch else "")
 
 
-def _bound(compute: float, memory: float, more: float, launch: float) -> Bound:
-    """The largest component of the time; copies and pages count as memory."""
-    moving = more + (memory if memory > compute else 0.0)
+def _bound(compute: float, memory: float, copies: float, launch: float) -> Bound:
+    """Return the largest component of the time; `copies`, which includes pages, counts as memory."""
+    moving = copies + (memory if memory > compute else 0.0)
     computing = compute if compute >= memory else 0.0
     if launch >= max(computing, moving):
         return "launch"
@@ -263,13 +267,13 @@ def _bound(compute: float, memory: float, more: float, launch: float) -> Bound:
 
 
 def _format(spec: OpSpec) -> str:
-    """The number format of an op: that of its first floating-point tensor; empty if it has none."""
+    """Return the number format of an op's first floating-point tensor; empty if it has none."""
     first = next((t.dtype for t in (*spec.inputs, *spec.outputs) if t.floating), "")
     return number_format(first)
 
 
 def _retyped(spec: OpSpec, stored: str) -> OpSpec:
-    """The same op with its floats stored in another dtype."""
+    """Return the same op with its floats stored in another dtype."""
 
     def cast(types: tuple[TensorType, ...]) -> tuple[TensorType, ...]:
         return tuple([t.cast(stored) if t.floating else t for t in types])
@@ -277,23 +281,20 @@ def _retyped(spec: OpSpec, stored: str) -> OpSpec:
     return OpSpec(spec.kind, cast(spec.inputs), cast(spec.outputs), spec.attrs)
 
 
-def _moving(op: _Op, spec: OpSpec, cost: Cost, device: Device, weight_level: float | None) -> float:
-    """Seconds for the op's own bytes: weights at the level that holds all weights, the rest at that of its size."""
-    total = cost.read + cost.written
-    weights = min(cost.read, sum(t.nbytes for t, mine in zip(spec.inputs, op.weights, strict=True) if mine))
-    rest = total - weights
-    level = device.level(rest)
-    return (weights / weight_level if weight_level else 0.0) + (rest / level if level else 0.0)
+def _memory_time(op: _Op, spec: OpSpec, cost: Cost, device: Device, weight_level: float | None) -> float:
+    """Return the seconds for an op's bytes, weights and other tensors each from the memory level that holds them."""
+    inputs = zip(spec.inputs, op.weights, strict=True)
+    weights = min(cost.read, sum(tensor.nbytes for tensor, is_weight in inputs if is_weight))
+    others = cost.read + cost.written - weights
+    level = device.level(others)
+    return (weights / weight_level if weight_level else 0.0) + (others / level if level else 0.0)
 
 
 def _copied(op: _Op, spec: OpSpec) -> list[tuple[int, bool]]:
-    """Bytes of the operands that a library copies into its own layout, and whether they are weights.
-
-    A convolution's input, weights and output; the larger operand of a product with more than one row.
-    """
+    """Return the bytes of each operand that a library copies into its own layout, and whether it is a weight."""
     if spec.kind in _COPIED:
         types = (*spec.inputs[:2], *spec.outputs)
-        return [(t.nbytes, mine) for t, mine in zip(types, (*op.weights[:2], False), strict=False)]
+        return [(t.nbytes, is_weight) for t, is_weight in zip(types, (*op.weights[:2], False), strict=False)]
     if spec.kind in _PACKED and len(spec.inputs) > 1 and _rows(spec) > 1:
         largest = max(range(len(spec.inputs)), key=lambda i: spec.inputs[i].nbytes)
         return [(spec.inputs[largest].nbytes, op.weights[largest])]
@@ -301,19 +302,19 @@ def _copied(op: _Op, spec: OpSpec) -> list[tuple[int, bool]]:
 
 
 def _rows(spec: OpSpec) -> int:
-    """Number of rows of a product's output."""
+    """Return the number of rows of a product's output."""
     out = spec.outputs[0].shape
     return spec.outputs[0].numel // out[-1] if out and out[-1] else 1
 
 
 def _levels(copied: Iterable[tuple[int, bool]], device: Device, weight_level: float | None) -> list[tuple[int, float]]:
-    """Copied bytes, each with its bandwidth; empty if memory sets no ceiling."""
-    levels = [(n, weight_level if mine else device.level(2 * n)) for n, mine in copied]
+    """Return the copied bytes, each with its bandwidth; empty if the device states none."""
+    levels = [(n, weight_level if is_weight else device.level(2 * n)) for n, is_weight in copied]
     return [(n, level) for n, level in levels if level]
 
 
 def _pages(op: _Op, spec: OpSpec, copied: list[tuple[int, bool]], device: Device) -> float:
-    """Seconds for the system to provide pages for large new tensors: outputs and the library's copies."""
+    """Return the seconds in which the system provides pages for large new tensors: outputs and the library's copies."""
     if device.fresh is None:
         return 0.0
     sizes = [t.nbytes for t, new in zip(spec.outputs, op.new, strict=True) if new] + [n for n, _ in copied]

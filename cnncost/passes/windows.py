@@ -25,7 +25,7 @@ def windows(graph: Graph) -> Mapping[int, tuple[Windows, ...]]:
 
     Adaptive pools have none.
     """
-    by_spec = {spec: tuple(_of(spec)) for spec in graph.specs}
+    by_spec = {spec: tuple(_windows_of(spec)) for spec in graph.specs}
     by_call: dict[int, dict[Windows, None]] = {}
     for node in graph.nodes:
         if node.phase == "forward" and (own := by_spec[node.spec]):
@@ -33,7 +33,7 @@ def windows(graph: Graph) -> Mapping[int, tuple[Windows, ...]]:
     return {call: tuple(own) for call, own in by_call.items()}
 
 
-def _of(spec: OpSpec) -> Iterator[Windows]:
+def _windows_of(spec: OpSpec) -> Iterator[Windows]:
     """Yield an op's windows: from the attributes of convolutions, pools and folds, or from the moves of an unfold."""
     kernel = spec.get("kernel", spec.get("kernel_size"))
     if isinstance(kernel, tuple):

@@ -14,7 +14,8 @@ class RawPeak(NamedTuple):
     Attributes:
         nbytes: total bytes.
         workspace: those that the running kernel allocates.
-        node, op, path, phase: the node at the peak, by its index (None if there are no nodes), and its origin.
+        node: index of the node at the peak; None if there are no nodes.
+        op, path, phase: its op, the module that it is attributed to, and its phase.
     """
 
     nbytes: int
@@ -31,7 +32,7 @@ def workspaces(graph: Graph, timeline: tuple[int, ...], kernels: Kernels | int) 
     Args:
         graph: recorded from a forward pass or a training step.
         timeline: bytes of tensors that are alive while each node runs, as computed by the pass `memory`.
-        kernels: a CPU's kernels; or bytes that a GPU library holds all the time.
+        kernels: a CPU's kernels, or the bytes that a GPU library keeps allocated during the whole run.
     """
     if not timeline:
         return RawPeak(0, 0, None, "", "", "forward")
@@ -40,6 +41,6 @@ def workspaces(graph: Graph, timeline: tuple[int, ...], kernels: Kernels | int) 
     else:
         by_spec = {id(spec): workspace_of(spec, kernels) for spec in graph.specs}
         raw = [alive + by_spec[id(node.spec)] for alive, node in zip(timeline, graph.nodes, strict=True)]
-    at = max(range(len(raw)), key=raw.__getitem__)
-    node = graph.nodes[at]
-    return RawPeak(raw[at], raw[at] - timeline[at], at, node.name, graph.call_path(node.call), node.phase)
+    peak = max(range(len(raw)), key=raw.__getitem__)
+    node = graph.nodes[peak]
+    return RawPeak(raw[peak], raw[peak] - timeline[peak], peak, node.name, graph.call_path(node.call), node.phase)

@@ -1,11 +1,11 @@
-"""Normalisation, softmax, reductions, transforms; elementwise ops, constants."""
+"""Reach of normalisation, softmax, reductions and transforms; of elementwise ops and constants."""
 
 from __future__ import annotations
 
 from cnncost.graph import OpSpec
 from cnncost.ops.reach.registry import All, Output, Reach, Reshape, Route, Spread, Step, Window, alike, routes
-from cnncost.ops.reach.space import broadcast, mixed, over_groups
-from cnncost.ops.reach.windows import moved, up_to
+from cnncost.ops.reach.space import broadcast, mix_axes, mix_groups
+from cnncost.ops.reach.windows import affine_window, prefix_window
 
 # ---- normalisation, softmax, reductions
 
@@ -21,29 +21,29 @@ def norm(spec: OpSpec) -> Reach:
     space = range(2, len(shape))
     if fn in {"layer", "rms"}:
         first = len(shape) - spec["axes"]
-        steps: tuple[Step, ...] = mixed(shape, *range(first, len(shape)))
+        steps: tuple[Step, ...] = mix_axes(shape, *range(first, len(shape)))
     elif fn == "group":
-        steps = (*mixed(shape, *space), *over_groups(shape, 1, spec["groups"], shape[1]))
+        steps = (*mix_axes(shape, *space), *mix_groups(shape, 1, spec["groups"], shape[1]))
     elif not spec["statistics"]:
         steps = ()
     elif fn == "instance":
-        steps = mixed(shape, *space)
+        steps = mix_axes(shape, *space)
     else:
-        steps = mixed(shape, *(axis for axis in range(len(shape)) if axis != 1))
+        steps = mix_axes(shape, *(axis for axis in range(len(shape)) if axis != 1))
     return alike(spec, [Route(0, steps)])
 
 
 def softmax(spec: OpSpec) -> Reach:
     """Each element sees all along the axis. Attribute: axis."""
     shape = spec.inputs[0].shape
-    return routes(Route(0, mixed(shape, spec["axis"] % len(shape)) if shape else ()))
+    return routes(Route(0, mix_axes(shape, spec["axis"] % len(shape)) if shape else ()))
 
 
 def scan(spec: OpSpec) -> Reach:
     """Each element sees all elements up to itself. Attribute: axis."""
     shape = spec.inputs[0].shape
     axis = spec["axis"] % len(shape) if shape else 0
-    return alike(spec, [Route(0, (up_to(axis, shape[axis], slides=False),) if shape else ())])
+    return alike(spec, [Route(0, (prefix_window(axis, shape[axis], slides=False),) if shape else ())])
 
 
 def reduce(spec: OpSpec) -> Reach:
@@ -56,7 +56,7 @@ def reduce(spec: OpSpec) -> Reach:
 
 
 def sort(spec: OpSpec) -> Reach | None:
-    """Each position sees all along the axis. Attributes: unique (how many elements are left is in the data), axis."""
+    """Each position sees all along the axis. Attributes: unique (then the number of results depends on data), axis."""
     shape, out = spec.inputs[0].shape, spec.outputs[0].shape
     if not shape or spec["axis"] is None or spec["unique"]:
         return None
@@ -111,28 +111,28 @@ def _by_position(spec: OpSpec) -> list[Route] | None:
 
 def quantize(spec: OpSpec) -> Reach | None:
     """Each element sees itself. None for ops that compute a range from the data or have several inputs."""
-    alone = spec["fn"] in {"quantize", "dequantize", "fake"} and spec.inputs[0].shape == spec.outputs[0].shape
-    return routes(Route(0, ())) if alone else None
+    elementwise = spec["fn"] in {"quantize", "dequantize", "fake"} and spec.inputs[0].shape == spec.outputs[0].shape
+    return routes(Route(0, ())) if elementwise else None
 
 
 def _along_axis(spec: OpSpec) -> Reach | None:
-    """GLU combines the two halves of an axis; a component of a cross product sees the two others."""
+    """The halves of an axis, which GLU combines, or the two other components, which one of a cross product sees."""
     out, axis = spec.outputs[0].shape, spec.get("axis")
     if axis is None:
         return None
     axis %= len(out)
     if spec["fn"] == "cross":
         paths = _by_position(spec)
-        others = Window(axis, ((1, 2), (0, 2), (0, 1)), None)
-        return None if paths is None else routes(*(Route(i, (*steps, others)) for i, steps in paths))
-    halves = (moved(axis, range(start, start + out[axis]), start) for start in (0, out[axis]))
+        other_components = Window(axis, ((1, 2), (0, 2), (0, 1)), None)
+        return None if paths is None else routes(*(Route(i, (*steps, other_components)) for i, steps in paths))
+    halves = (affine_window(axis, range(start, start + out[axis]), start) for start in (0, out[axis]))
     return routes(*(Route(0, (half,)) for half in halves))
 
 
 def create(spec: OpSpec) -> Reach | None:
-    """Constants and random numbers depend on no input, except on parameters given per element (`reads`).
+    """Constants and random numbers depend only on inputs that parametrize each element's distribution (`reads`).
 
-    A Dirichlet distribution draws the numbers of the last axis together.
+    With `joint`, as for a Dirichlet distribution, they depend on all parameters along the last axis.
     """
     reads = spec.get("reads", ())
     paths = []
@@ -141,12 +141,13 @@ def create(spec: OpSpec) -> Reach | None:
         if i in reads:
             if steps is None:
                 return None
-            paths.append(Route(i, (*steps, *mixed(t.shape, *_drawn_together(spec)))))
+            paths.append(Route(i, (*steps, *mix_axes(t.shape, *_joint_axes(spec)))))
     ignored = tuple(i for i in range(len(spec.inputs)) if i not in reads)
     return tuple(Output(tuple(paths), ignored=ignored) for _ in spec.outputs)
 
 
-def _drawn_together(spec: OpSpec) -> tuple[int, ...]:
+def _joint_axes(spec: OpSpec) -> tuple[int, ...]:
+    """Axes along which the numbers are drawn together."""
     return (len(spec.inputs[0].shape) - 1,) if spec.get("joint") else ()
 
 
@@ -164,5 +165,5 @@ def collective(spec: OpSpec) -> Reach | None:
 
 
 def transfer(spec: OpSpec) -> Reach:
-    """Each element sees its source; a tensor that the copy overwrites (then the first input) is not seen."""
+    """Each element sees its source, the last input; a first input before it is the tensor that the copy overwrites."""
     return routes(Route(len(spec.inputs) - 1, ()))

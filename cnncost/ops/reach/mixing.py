@@ -1,4 +1,4 @@
-"""Products, attention, recurrence."""
+"""Reach of products, attention and recurrence."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from cnncost.ops.reach.registry import (
     alike,
     routes,
 )
-from cnncost.ops.reach.space import broadcast, mixed, over_groups
-from cnncost.ops.reach.windows import moved, up_to
+from cnncost.ops.reach.space import broadcast, mix_axes, mix_groups
+from cnncost.ops.reach.windows import affine_window, prefix_window
 
 # ---- products
 
@@ -37,24 +37,25 @@ def bilinear(spec: OpSpec) -> Reach:
 
 
 def matmul(spec: OpSpec) -> Reach | None:
-    """(m, n) sees row m of the left and column n of the right matrix; batches and the addend broadcast."""
+    """Element m,n sees row m of the left and column n of the right matrix; batches and the addend broadcast."""
     if len(spec.inputs) < 2:
         return None
-    *added, a, b = range(len(spec.inputs))
+    *addends, a, b = range(len(spec.inputs))
     left, right, out = spec.inputs[a].shape, spec.inputs[b].shape, spec.outputs[0].shape
     if not left or not right or left[-1] != right[max(len(right) - 2, 0)]:
         return None
     rows, columns = left if len(left) > 1 else (1, *left), right if len(right) > 1 else (*right, 1)
     full = _product_shape(rows, columns)
-    left_axes = (rows[-2],) * (len(left) > 1) + (columns[-1],) * (len(right) > 1)
-    if (*full[:-2], *left_axes) != out:
+    row_axes = (rows[-2],) if len(left) > 1 else ()  # a vector's axis is summed over, and has no place in the result
+    column_axes = (columns[-1],) if len(right) > 1 else ()
+    if (*full[:-2], *row_axes, *column_axes) != out:
         return None
     end = () if full == out else (Reshape(out),)
     paths = []
-    for i, given, matrix, axis in ((a, left, rows, len(rows) - 1), (b, right, columns, len(columns) - 2)):
-        start = () if given == matrix else (Reshape(matrix),)
-        paths.append(Route(i, (*start, *_contracted(matrix, full, axis), *end)))
-    for i in added:
+    for i, shape, matrix, axis in ((a, left, rows, len(rows) - 1), (b, right, columns, len(columns) - 2)):
+        start = () if shape == matrix else (Reshape(matrix),)
+        paths.append(Route(i, (*start, *_contract(matrix, full, axis), *end)))
+    for i in addends:
         steps = broadcast(spec.inputs[i].shape, out)
         if steps is None:
             return None
@@ -69,17 +70,17 @@ def _product_shape(rows: Shape, columns: Shape) -> Shape:
     return (*(y if x == 1 else x for x, y in zip(*padded, strict=True)), rows[-2], columns[-1])
 
 
-def _contracted(shape: Shape, full: Shape, axis: int) -> tuple[Step, ...]:
+def _contract(shape: Shape, full: Shape, axis: int) -> tuple[Step, ...]:
     """Steps that sum over an axis and broadcast to the product's shape."""
     return (All(axis), *(broadcast((*shape[:axis], 1, *shape[axis + 1 :]), full) or ()))
 
 
 def attention(spec: OpSpec) -> Reach | None:
-    """q: *,L,E; k: *,S,E; v: *,S,V. A query sees itself and all keys and values of its batch row; causal: up to it.
+    """q: *,L,E; k: *,S,E; v: *,S,V. A query sees itself and all keys and values of its batch row.
 
-    Attribute: causal. A mask computed from the input is seen row by row.
+    Attribute: causal: it sees those up to its own position. A mask computed from the input is seen row by row.
     """
-    q, k, v, *rest = spec.inputs
+    q, k, v, *masks = spec.inputs  # and random state, which is not floating
     y = spec.outputs[0].shape
     last, paths = len(y) - 1, []
     for i, x in enumerate((q, k, v)):
@@ -91,12 +92,12 @@ def attention(spec: OpSpec) -> Reach | None:
         if shape[:-2] != y[:-2]:
             steps += _heads(shape, y)
         paths.append(Route(i, tuple(steps)))
-    for i, x in enumerate(rest, 3):
+    for i, x in enumerate(masks, 3):
         if not x.floating or len(x.shape) < 2 or x.shape[-1] not in (1, k.shape[-2]):
             continue
-        grown = broadcast((*x.shape[:-1], 1), y)
-        if grown is not None:
-            paths.append(Route(i, (All(len(x.shape) - 1), *grown)))
+        spread = broadcast((*x.shape[:-1], 1), y)
+        if spread is not None:
+            paths.append(Route(i, (All(len(x.shape) - 1), *spread)))
     return alike(spec, paths)
 
 
@@ -109,17 +110,17 @@ def _keys(axis: int, keys: int, queries: int, causal: bool) -> list[Step]:
 
 
 def _heads(x: Shape, y: Shape) -> tuple[Step, ...]:
-    """Steps from the keys' heads to the queries' heads that share them (GQA), or to broadcast batches."""
+    """Steps that broadcast batches, or lead from the keys' heads to the queries' heads that share them (GQA)."""
     shape = (*x[:-2], *y[-2:])
     if x[-3] != y[-3] and x[-3] > 1 and y[-3] % x[-3] == 0:
-        return over_groups(shape, len(y) - 3, x[-3], y[-3])
+        return mix_groups(shape, len(y) - 3, x[-3], y[-3])
     return broadcast(shape, y) or ()
 
 
 def mha(spec: OpSpec) -> Reach:
     """query, key, value: B,L,D. A query sees its whole batch row."""
     y = spec.outputs[0].shape
-    paths = [Route(0, mixed(y, 2))]
+    paths = [Route(0, mix_axes(y, 2))]
     paths += [Route(i, (All(1, slides=True), Spread(1, y[1]), All(2), Spread(2, y[2]))) for i in (1, 2)]
     return alike(spec, paths)
 
@@ -127,7 +128,7 @@ def mha(spec: OpSpec) -> Reach:
 def encoder_layer(spec: OpSpec) -> Reach:
     """src: B,L,D. Every token sees its whole batch row."""
     shape = spec.inputs[0].shape
-    return alike(spec, [Route(0, (*mixed(shape, 1, slides=True), *mixed(shape, 2)))])
+    return alike(spec, [Route(0, (*mix_axes(shape, 1, slides=True), *mix_axes(shape, 2)))])
 
 
 def recurrent(spec: OpSpec) -> Reach | None:
@@ -142,9 +143,9 @@ def recurrent(spec: OpSpec) -> Reach | None:
     last, both = len(x) - 1, spec["directions"] == 2
     across: tuple[Step, ...] = (All(last), Spread(last, y[-1]))
     if both and spec["layers"] > 1:
-        paths: list[tuple[Step, ...]] = [(*mixed(x, axis, slides=True), *across)]
+        paths: list[tuple[Step, ...]] = [(*mix_axes(x, axis, slides=True), *across)]
     else:
-        paths = _directions(x, axis, y[-1]) if both else [(up_to(axis, x[axis]), *across)]
+        paths = _directions(x, axis, y[-1]) if both else [(prefix_window(axis, x[axis]), *across)]
     states = [Output((Route(0, _state(x, axis, t.shape)),)) for t in spec.outputs[1:]]
     return (Output(tuple(Route(0, steps) for steps in paths)), *states)
 
@@ -156,8 +157,8 @@ def _directions(x: Shape, axis: int, width: int) -> list[tuple[Step, ...]]:
     for backwards in (False, True):
         place: list[int | None] = [None] * width
         place[backwards * half : backwards * half + half] = range(half)
-        window = up_to(axis, x[axis], backwards=backwards)
-        paths.append((window, All(last), Spread(last, half), moved(last, place, -half * backwards)))
+        window = prefix_window(axis, x[axis], backwards=backwards)
+        paths.append((window, All(last), Spread(last, half), affine_window(last, place, -half * backwards)))
     return paths
 
 

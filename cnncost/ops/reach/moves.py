@@ -21,9 +21,9 @@ from itertools import accumulate
 from typing import Any, Literal, TypeAlias
 
 from cnncost.graph import OpSpec, Shape
-from cnncost.ops.reach.registry import Output, Pattern, Permute, Reach, Reshape, Route, Step, Window, resulting
-from cnncost.ops.reach.space import blocks, broadcast, unfolded
-from cnncost.ops.reach.windows import gather_window, moved
+from cnncost.ops.reach.registry import Output, Pattern, Permute, Reach, Reshape, Route, Step, Window, shape_after
+from cnncost.ops.reach.space import broadcast, count_windows, unfold_steps
+from cnncost.ops.reach.windows import affine_window, gather_window
 
 Move: TypeAlias = "tuple[Any, ...]"
 Steps: TypeAlias = "Callable[..., tuple[Step, ...]]"
@@ -32,7 +32,7 @@ _MOVES: dict[str, tuple[tuple[object, ...], Steps]] = {}
 JOINING, DIVIDING = ("cat",), ("split", "unbind")
 _ONE = (int,)
 _AROUND: dict[str, tuple[object, ...]] = {"input": _ONE, "cat": _ONE, "split": _ONE, "unbind": _ONE, "broadcast": ()}
-"""First or last moves, which select, join or divide tensors, with the types of their arguments."""
+"""Moves that come first or last and select, join or divide tensors, with the types of their arguments."""
 
 
 def move(*arguments: object) -> Callable[[Steps], Steps]:
@@ -45,18 +45,18 @@ def move(*arguments: object) -> Callable[[Steps], Steps]:
     return register
 
 
-def arguments(name: str) -> tuple[object, ...] | None:
-    """Types of a move's arguments; None if there is no such move."""
+def argument_types(name: str) -> tuple[object, ...] | None:
+    """Return the types of a move's arguments; None if there is no such move."""
     return _MOVES[name][0] if name in _MOVES else _AROUND.get(name)
 
 
 def names() -> tuple[str, ...]:
-    """All moves."""
+    """Return the names of all moves."""
     return (*_MOVES, *_AROUND)
 
 
 def layout(spec: OpSpec) -> Reach | None:
-    """The routes that the moves describe. Attribute: moves."""
+    """Return the routes that the moves describe. Attribute: moves."""
     moves: tuple[Move, ...] | None = spec["moves"]
     if moves is None:
         return None
@@ -64,23 +64,23 @@ def layout(spec: OpSpec) -> Reach | None:
     if last == "broadcast":
         return _broadcast(spec)
     if last in JOINING:
-        return _joined(spec, moves[:-1], *arguments)
+        return _join(spec, moves[:-1], *arguments)
     source = moves[0][1] if moves and moves[0][0] == "input" else 0
-    others = tuple(i for i in range(len(spec.inputs)) if i != source)
-    own = moves[1:] if moves and moves[0][0] == "input" else moves
+    ignored = tuple(i for i in range(len(spec.inputs)) if i != source)
+    rearranging = moves[1:] if moves and moves[0][0] == "input" else moves
     divides = last in DIVIDING
-    steps, shape = followed(spec.inputs[source].shape, own[:-1] if divides else own)
-    paths = _divided(spec, last, shape, *arguments) if divides else [()]
-    return tuple(Output((Route(source, (*steps, *way)),), ignored=others) for way in paths)
+    steps, shape = follow(spec.inputs[source].shape, rearranging[:-1] if divides else rearranging)
+    parts = _divide(spec, last, shape, *arguments) if divides else [()]
+    return tuple(Output((Route(source, (*steps, *part)),), ignored=ignored) for part in parts)
 
 
-def followed(shape: Shape, moves: tuple[Move, ...]) -> tuple[tuple[Step, ...], Shape]:
-    """The steps of moves that start from a shape, and the shape that they lead to."""
+def follow(shape: Shape, moves: tuple[Move, ...]) -> tuple[tuple[Step, ...], Shape]:
+    """Return the steps of moves that start from a shape, and the shape that they lead to."""
     steps: list[Step] = []
     for name, *arguments in moves:
-        more = _MOVES[name][1](shape, *arguments)
-        shape = resulting(shape, more)
-        steps += more
+        steps_of_move = _MOVES[name][1](shape, *arguments)
+        shape = shape_after(shape, steps_of_move)
+        steps += steps_of_move
     return tuple(steps), shape
 
 
@@ -101,7 +101,7 @@ def permute(shape: Shape, order: tuple[int, ...]) -> tuple[Step, ...]:  # noqa: 
 
 @move(tuple[int, ...])
 def expand(shape: Shape, to: tuple[int, ...]) -> tuple[Step, ...]:
-    """Axes of one position are expanded, missing leading ones added."""
+    """Axes of one position are expanded, missing leading axes added."""
     steps = broadcast(shape, to)
     if steps is None:
         raise ValueError(f"{shape} does not broadcast to {to}")
@@ -111,13 +111,13 @@ def expand(shape: Shape, to: tuple[int, ...]) -> tuple[Step, ...]:
 @move(int, int, int, int)
 def slice(shape: Shape, axis: int, start: int, length: int, step: int) -> tuple[Step, ...]:  # noqa: A001, ARG001  # a move's name
     """Positions start, start + step, …; a negative step goes backwards, as in a flip."""
-    return (moved(axis, range(start, start + length * step, step), start, step),)
+    return (affine_window(axis, range(start, start + length * step, step), start, step),)
 
 
 @move(int, int)
 def select(shape: Shape, axis: int, index: int) -> tuple[Step, ...]:
-    """One fixed position, whatever the size of the axis; the axis is dropped."""
-    return moved(axis, [index], index, 0), Reshape((*shape[:axis], *shape[axis + 1 :]))
+    """One fixed position of the axis, which is dropped."""
+    return affine_window(axis, [index], index, 0), Reshape((*shape[:axis], *shape[axis + 1 :]))
 
 
 @move(int, int, int, Literal["constant", "reflect", "replicate", "circular"])
@@ -125,11 +125,11 @@ def pad(shape: Shape, axis: int, before: int, after: int, mode: str) -> tuple[St
     """Positions added before and after; negative: removed. Modes: constant, reflect, replicate, circular."""
     size = shape[axis]
     positions = [j - before for j in range(size + before + after)]
-    if mode == "circular":  # wraps around what is left after cropping
-        first, left = max(0, -before), size + min(0, before) + min(0, after)
-        positions = [first + (j - first) % left for j in positions]
+    if mode == "circular":  # wraps around the positions that cropping leaves
+        first, remaining = max(0, -before), size + min(0, before) + min(0, after)
+        positions = [first + (j - first) % remaining for j in positions]
     outside = _OUTSIDE[mode]
-    return (moved(axis, [j if 0 <= j < size else outside(j, size) for j in positions], -before),)
+    return (affine_window(axis, [j if 0 <= j < size else outside(j, size) for j in positions], -before),)
 
 
 _OUTSIDE: dict[str, Callable[[int, int], int | None]] = {
@@ -138,15 +138,15 @@ _OUTSIDE: dict[str, Callable[[int, int], int | None]] = {
     "replicate": lambda i, n: 0 if i < 0 else n - 1,
     "circular": lambda i, n: i % n,
 }
-"""Where the element at a position outside of n comes from."""
+"""By mode: the source of an element at position i outside an axis of n positions; None if it is a constant."""
 
 
 @move(int, int)
 def roll(shape: Shape, axis: int, by: int) -> tuple[Step, ...]:
-    """Positions shifted cyclically. The pattern far from borders is the shift of least absolute value."""
+    """Positions shifted cyclically. Of equivalent shifts, the pattern far from borders has the shortest."""
     size = shape[axis] or 1
     short = by % size if by % size <= size // 2 else by % size - size
-    return (moved(axis, [(j - by) % size for j in range(shape[axis])], -short),)
+    return (affine_window(axis, [(j - by) % size for j in range(shape[axis])], -short),)
 
 
 @move(int, int)
@@ -165,43 +165,43 @@ def repeat(shape: Shape, axis: int, times: int) -> tuple[Step, ...]:
 @move(int, int, int, int, int)
 def unfold(shape: Shape, axis: int, kernel: int, stride: int, padding: int, dilation: int) -> tuple[Step, ...]:
     """Windows along the axis; a new axis behind it has the positions within a window."""
-    count = blocks(shape[axis], kernel, stride, padding, dilation)
-    return unfolded(shape, axis, count, kernel, stride, padding, dilation)
+    count = count_windows(shape[axis], kernel, stride, padding, dilation)
+    return unfold_steps(shape, axis, count, kernel, stride, padding, dilation)
 
 
 @move(int, int, int)
 def diagonal(shape: Shape, first: int, second: int, offset: int) -> tuple[Step, ...]:
     """Position i of a new last axis is (i, i + offset) of two axes, which are dropped."""
-    rest, width = [i for i in range(len(shape)) if i not in (first, second)], shape[second]
+    kept, width = [i for i in range(len(shape)) if i not in (first, second)], shape[second]
     low, high = min(offset, 0), max(offset, 0)
     length = max(min(shape[first] + low, width - high), 0)
-    merged = (*(shape[i] for i in rest), shape[first] * width)
+    merged = (*(shape[i] for i in kept), shape[first] * width)
     start = high - low * width
     return (
-        Permute((*rest, first, second)),
+        Permute((*kept, first, second)),
         Reshape(merged),
-        gather_window(len(rest), [start + i * (width + 1) for i in range(length)]),
+        gather_window(len(kept), [start + i * (width + 1) for i in range(length)]),
     )
 
 
 # ---- moves of several tensors
 
 
-def _joined(spec: OpSpec, moves: tuple[Move, ...], axis: int) -> Reach:
+def _join(spec: OpSpec, moves: tuple[Move, ...], axis: int) -> Reach:
     """Concatenate the inputs along an axis. Like torch, ignore empty vectors among tensors with more axes."""
     rank = len(spec.outputs[0].shape)
     paths, sizes = [], []
     for i, tensor in enumerate(spec.inputs):
         if tensor.shape == (0,) and rank > 1 and not moves:
             continue
-        steps, shape = followed(tensor.shape, moves)
+        steps, shape = follow(tensor.shape, moves)
         paths.append(Route(i, steps))
         sizes.append(shape[axis])
     return (Output(tuple(paths), joined=axis, sizes=tuple(sizes)),)
 
 
-def _divided(spec: OpSpec, name: str, shape: Shape, axis: int) -> list[tuple[Step, ...]]:
-    """The steps of each output: consecutive ranges along the axis (`split`), or single positions (`unbind`)."""
+def _divide(spec: OpSpec, name: str, shape: Shape, axis: int) -> list[tuple[Step, ...]]:
+    """Return the steps of each output: consecutive ranges along the axis (`split`), or single positions (`unbind`)."""
     if name == "unbind":
         return [select(shape, axis, i) for i in range(len(spec.outputs))]
     sizes = [t.shape[axis] for t in spec.outputs]
@@ -210,9 +210,9 @@ def _divided(spec: OpSpec, name: str, shape: Shape, axis: int) -> list[tuple[Ste
 
 
 def _broadcast(spec: OpSpec) -> Reach:
-    """Each input expanded to the shape of the output at its place."""
-    several = range(len(spec.inputs))
+    """Expand each input to the shape of the output with the same index."""
+    indices = range(len(spec.inputs))
     return tuple(
-        Output((Route(i, expand(x.shape, y.shape)),), ignored=tuple(k for k in several if k != i))
+        Output((Route(i, expand(x.shape, y.shape)),), ignored=tuple(k for k in indices if k != i))
         for i, (x, y) in enumerate(zip(spec.inputs, spec.outputs, strict=True))
     )

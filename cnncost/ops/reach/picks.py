@@ -1,4 +1,4 @@
-"""Indexing: by constant positions, which are in the spec, or by tensor data."""
+"""Reach of indexing: by constant positions, which are in the spec, or by tensor data."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from cnncost.ops.reach.registry import (
     Step,
     routes,
 )
-from cnncost.ops.reach.windows import gather_window, moved
+from cnncost.ops.reach.windows import affine_window, gather_window
 
 LARGEST = 1 << 15
-"""Largest number of elements for which `gather` is followed with indices that differ between rows."""
+"""Most elements of a `gather` whose indices differ between rows; for more, its dependencies are unknown."""
 
 
 def gather(spec: OpSpec) -> Reach | None:
-    """An embedding sees its index; other ops see what they index, by constants (attribute: positions) or by data."""
+    """An embedding sees its index, other ops the elements that they index by constants (`positions`) or by data."""
     x, y = spec.inputs[0].shape, spec.outputs[0].shape
     if spec["fn"] == "embedding":
         ids = spec.inputs[1].shape
@@ -81,7 +81,7 @@ def _select(axis: int, size: int, positions: Sequence[int]) -> Step:
 
 
 def pattern_of(positions: Sequence[int]) -> Pattern | None:
-    """The periodic pattern of positions, if it repeats at least three times: 0, 1, 4, 5, 8, 9 is a pair every 4."""
+    """Return the pattern of positions if it repeats at least three times: 0, 1, 4, 5, 8, 9 is a pair every 4."""
     n = len(positions)
     if n and len(set(positions)) == 1:
         return Pattern(1, 0, ((positions[0],),))
@@ -92,30 +92,32 @@ def pattern_of(positions: Sequence[int]) -> Pattern | None:
     return None
 
 
-def _gather(x: Shape, y: Shape, shape: Shape, axis: int, positions: Sequence[int]) -> tuple[Step, ...] | None:
-    """Steps of `gather`, with equal or different indices per row; other axes are cut to the indices' shape.
+def _gather(x: Shape, y: Shape, index: Shape, axis: int, positions: Sequence[int]) -> tuple[Step, ...] | None:
+    """Steps of `gather`, with equal or different indices per row; other axes are cut to the index's shape.
 
-    x and the indices, of the given shape, broadcast to y along these axes if the op allows it.
+    Where the op allows it, x and the index, whose shapes are given, broadcast to y along the other axes.
     """
-    if len(shape) != len(x) or len(y) != len(x):
+    if len(index) != len(x) or len(y) != len(x):
         return None
-    grown = tuple(Spread(i, m) for i, (n, m) in enumerate(zip(x, y, strict=True)) if n == 1 != m and i != axis)
+    spreads = tuple(Spread(i, m) for i, (n, m) in enumerate(zip(x, y, strict=True)) if n == 1 != m and i != axis)
     x = tuple(m if n == 1 and i != axis else n for i, (n, m) in enumerate(zip(x, y, strict=True)))
-    positions = _broadcast(positions, shape, y)
+    positions = _broadcast(positions, index, y)
     inner = prod(y[axis + 1 :])
     width = y[axis] * inner
     rows = [positions[i * width + k :: inner][: y[axis]] for i in range(prod(y) // width) for k in range(inner)]
     if all(a == b for a, b in pairwise(rows)):
-        cuts = (moved(i, range(m), 0) for i, (n, m) in enumerate(zip(x, y, strict=True)) if i != axis and n != m)
-        return *grown, _select(axis, x[axis], rows[0]), *cuts
+        cuts = (
+            affine_window(i, range(m), 0) for i, (n, m) in enumerate(zip(x, y, strict=True)) if i != axis and n != m
+        )
+        return *spreads, _select(axis, x[axis], rows[0]), *cuts
     if max(prod(x), prod(y)) > LARGEST:
         return None
     strides = [prod(x[i + 1 :]) for i in range(len(x))]
     flat = []
-    for place, at in zip(product(*map(range, y)), positions, strict=True):
-        index = (*place[:axis], at + x[axis] if at < 0 else at, *place[axis + 1 :])
-        flat.append(sum(i * stride for i, stride in zip(index, strides, strict=True)))
-    return *grown, Reshape((prod(x),)), _select(0, prod(x), flat), Reshape(y)
+    for place, position in zip(product(*map(range, y)), positions, strict=True):
+        source = (*place[:axis], position + x[axis] if position < 0 else position, *place[axis + 1 :])
+        flat.append(sum(i * stride for i, stride in zip(source, strides, strict=True)))
+    return *spreads, Reshape((prod(x),)), _select(0, prod(x), flat), Reshape(y)
 
 
 def _broadcast(positions: Sequence[int], shape: Shape, out: Shape) -> Sequence[int]:
@@ -128,14 +130,14 @@ def _broadcast(positions: Sequence[int], shape: Shape, out: Shape) -> Sequence[i
 
 
 def _index(x: Shape, y: Shape, axes: Sequence[int], positions: Sequence[Sequence[int]]) -> tuple[Step, ...]:
-    """Index several axes: merge them into one; the result axis comes first if other axes lie between them."""
+    """Index several axes: merge them into one. As in NumPy, it comes first if other axes lie between them."""
     adjacent = list(axes) == list(range(axes[0], axes[0] + len(axes)))
     at = axes[0] if adjacent else 0
-    rest = [i for i in range(len(x)) if i not in axes]
-    order = (*rest[:at], *axes, *rest[at:])
+    kept = [i for i in range(len(x)) if i not in axes]
+    order = (*kept[:at], *axes, *kept[at:])
     size = prod(x[i] for i in axes)
     flat = [0] * len(positions[0])
     for axis, each in zip(axes, positions, strict=True):
         flat = [f * x[axis] + (i + x[axis] if i < 0 else i) for f, i in zip(flat, each, strict=True)]
-    merged = (*(x[i] for i in rest[:at]), size, *(x[i] for i in rest[at:]))
+    merged = (*(x[i] for i in kept[:at]), size, *(x[i] for i in kept[at:]))
     return Permute(order), Reshape(merged), _select(at, size, flat), Reshape(y)

@@ -41,8 +41,8 @@ class Pattern(NamedTuple):
 class Window(NamedTuple):
     """The axis gets `len(sees)` positions; position j sees the inputs `sees[j]` (empty: nothing, as for padding).
 
-    `pattern` is the same without borders; None if it isn't periodic. `slides` marks axes that are spatial
-    for the op: it combines neighbours along them. `grows`: the window grows with the axis.
+    `pattern` is `sees` far from borders; None if it isn't periodic. `slides` marks axes that are spatial for the op: it
+    combines neighbours along them. `grows`: the window grows with the axis.
     """
 
     axis: int
@@ -88,8 +88,8 @@ class Permute(NamedTuple):
 Step: TypeAlias = "Window | All | Spread | DataDependentIndex | Reshape | Permute"
 
 
-def resulting(shape: Shape, steps: Sequence[Step]) -> Shape:
-    """The shape that steps lead to."""
+def shape_after(shape: Shape, steps: Sequence[Step]) -> Shape:
+    """Return the shape that steps lead to from a shape."""
     for step in steps:
         match step:
             case Reshape():
@@ -112,8 +112,10 @@ def applies(step: Step, shape: Shape) -> bool:
         case Spread():
             return 0 <= step.axis < len(shape) and shape[step.axis] == 1
         case Window():
-            within = 0 <= step.axis < len(shape) and range(shape[step.axis])
-            return within is not False and all(at in within for sees in step.sees for at in (*sees[:1], *sees[-1:]))
+            if not 0 <= step.axis < len(shape):
+                return False
+            axis = range(shape[step.axis])  # positions are sorted, so that the first and the last suffice
+            return all(position in axis for sees in step.sees for position in (*sees[:1], *sees[-1:]))
         case All() | DataDependentIndex():
             return 0 <= step.axis < len(shape)
 
@@ -130,8 +132,8 @@ class Output(NamedTuple):
 
     `joined` is the axis along which the routes are concatenated, as in `cat`, and `sizes` the length of each along it.
     An output without routes is a constant. Otherwise each input needs a route, unless it is in `ignored` (overwritten
-    data): if the model's input reaches one that has none, the output is reported as unknown. `constants` are inputs
-    whose values the rule has read: if they depend on the model's inputs, the result depends on tensor data.
+    data): if the model's input reaches an input without a route, the output is reported as unknown. `constants` are
+    inputs whose values the rule has read: if they depend on the model's inputs, the result depends on tensor data.
     """
 
     routes: tuple[Route, ...]
@@ -147,12 +149,15 @@ Rule: TypeAlias = "Callable[[OpSpec], Reach | None]"
 
 
 def routes(*paths: Route) -> Reach:
-    """The reach of an op with one output."""
+    """Return the reach of an op with one output."""
     return (Output(paths),)
 
 
 def alike(spec: OpSpec, paths: Sequence[Route]) -> Reach:
-    """The reach of an op whose outputs of the first one's shape share its routes (a maximum and its index)."""
+    """Return the reach of an op whose outputs have the same routes, such as a maximum and its index.
+
+    Outputs whose shape differs from the first one's are unknown.
+    """
     first = spec.outputs[0].shape
     return tuple(Output(tuple(paths)) if each.shape == first else None for each in spec.outputs)
 
@@ -181,7 +186,7 @@ def reach(*kinds: str, replace: bool = False) -> Callable[[Rule], Rule]:
 
 
 def reach_of(spec: OpSpec) -> Reach | None:
-    """The dependencies of a spec's outputs (cached); None if there is no rule or it can't tell.
+    """Return the dependencies of a spec's outputs (cached); None if there is no rule or it can't tell.
 
     Raises:
         RuleError: a rule fails, or the declared one does not exist.
@@ -197,7 +202,7 @@ def reach_of(spec: OpSpec) -> Reach | None:
 
 
 def _rule_of(kind: str) -> Rule | None:
-    """The registered rule of a kind, else the declared one, imported if it is given by name; None if it has neither."""
+    """Return the registered rule of a kind, else the declared one, imported if given by name; None without either."""
     if (function := _RULES.get(kind)) is None and (declared := REACHES.get(kind)) is not None:
         if isinstance(declared, str):
             module, _, name = declared.partition(".")
@@ -224,5 +229,5 @@ def _call_rule(function: Rule, spec: OpSpec) -> Reach | None:
 
 
 def kinds() -> tuple[str, ...]:
-    """The op kinds that have a reach rule."""
+    """Return the op kinds that have a reach rule."""
     return tuple(sorted({*_RULES, *REACHES}))

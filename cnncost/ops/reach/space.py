@@ -1,4 +1,4 @@
-"""Ops over windows of space: convolution, pooling, interpolation."""
+"""Reach of ops over spatial windows: convolution, pooling, interpolation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cnncost.ops.reach import windows
 from cnncost.ops.reach.registry import All, Pattern, Permute, Reach, Reshape, Route, Spread, Step, Window, alike, routes
 
 
-def over_groups(shape: Shape, axis: int, groups: int, out: int) -> tuple[Step, ...]:
+def mix_groups(shape: Shape, axis: int, groups: int, out: int) -> tuple[Step, ...]:
     """Steps by which each of `out` channels sees all channels of its group."""
     if groups == 1:
         return All(axis), Spread(axis, out)
@@ -22,7 +22,7 @@ def over_groups(shape: Shape, axis: int, groups: int, out: int) -> tuple[Step, .
     )
 
 
-def mixed(shape: Shape, *axes: int, slides: bool = False) -> tuple[Step, ...]:
+def mix_axes(shape: Shape, *axes: int, slides: bool = False) -> tuple[Step, ...]:
     """Steps by which every position along these axes sees all of them."""
     return tuple(step for axis in axes for step in (All(axis, slides), Spread(axis, shape[axis])))
 
@@ -32,8 +32,8 @@ def broadcast(shape: Shape, out: Shape) -> tuple[Step, ...] | None:
     padded = (1,) * (len(out) - len(shape)) + shape
     if len(padded) != len(out) or any(n not in (1, m) for n, m in zip(padded, out, strict=True)):
         return None
-    grown = (Spread(axis, m) for axis, (n, m) in enumerate(zip(padded, out, strict=True)) if n != m)
-    return ((Reshape(padded),) if padded != shape else ()) + tuple(grown)
+    spreads = (Spread(axis, m) for axis, (n, m) in enumerate(zip(padded, out, strict=True)) if n != m)
+    return ((Reshape(padded),) if padded != shape else ()) + tuple(spreads)
 
 
 def conv(spec: OpSpec) -> Reach | None:
@@ -55,13 +55,13 @@ def conv(spec: OpSpec) -> Reach | None:
                 )
             )
     shape = (*x[: first - 1], x[first - 1], *y[first:])
-    return routes(Route(0, (*steps, *over_groups(shape, first - 1, spec["groups"], y[first - 1]))))
+    return routes(Route(0, (*steps, *mix_groups(shape, first - 1, spec["groups"], y[first - 1]))))
 
 
-def _padding(padding: str | tuple[int, ...], axis: int, reach: int) -> int:
-    """Padding before the first position. For `same`, torch puts the odd one at the end."""
+def _padding(padding: str | tuple[int, ...], axis: int, total: int) -> int:
+    """Padding before the first position. For `same`, torch halves the total, and an odd one is longer at the end."""
     if isinstance(padding, str):
-        return reach // 2 if padding == "same" else 0
+        return total // 2 if padding == "same" else 0
     return padding[axis]
 
 
@@ -80,7 +80,7 @@ def pool(spec: OpSpec) -> Reach | None:
 
 
 def adaptive_pool(spec: OpSpec) -> Reach:
-    """Windows determined by the input and output sizes; a single one sees all."""
+    """Windows that follow from the input and output sizes; a single one sees all."""
     x, y = spec.inputs[0].shape, spec.outputs[0].shape
     axes = range(len(x) - spec["axes"], len(x))
     return alike(spec, [Route(0, tuple(windows.adaptive(axis, x[axis], y[axis]) for axis in axes))])
@@ -98,38 +98,38 @@ def resize(spec: OpSpec) -> Reach:
     return routes(Route(0, tuple(steps)))
 
 
-def unfolded(
+def unfold_steps(
     shape: Shape, axis: int, count: int, kernel: int, stride: int, padding: int, dilation: int
 ) -> tuple[Step, ...]:
     """Split an axis into two: the positions of the window, and the positions within it."""
     sees, taps = [], tuple((a * dilation - padding,) for a in range(kernel))
     for i in range(count):
         for a in range(kernel):
-            at = i * stride - padding + a * dilation
-            sees.append((at,) if 0 <= at < shape[axis] else ())
+            position = i * stride - padding + a * dilation
+            sees.append((position,) if 0 <= position < shape[axis] else ())
     window = Window(axis, tuple(sees), Pattern(kernel, stride, taps), slides=True)
     return window, Reshape((*shape[:axis], count, kernel, *shape[axis + 1 :]))
 
 
-def folded(axis: int, size: int, count: int, kernel: int, stride: int, padding: int, dilation: int) -> Window:
-    """The inverse of `unfolded`, on an axis of count·kernel positions: overlapping windows are summed."""
+def fold_window(axis: int, size: int, count: int, kernel: int, stride: int, padding: int, dilation: int) -> Window:
+    """The inverse of `unfold_steps`, on an axis of count·kernel positions: overlapping windows are summed."""
 
     def taps(j: int) -> tuple[int, ...]:
         candidates = ((a, *divmod(j + padding - a * dilation, stride)) for a in range(kernel))
-        return tuple(i * kernel + a for a, i, rest in candidates if not rest)
+        return tuple(i * kernel + a for a, i, remainder in candidates if not remainder)
 
     sees = tuple(tuple(t for t in taps(j) if 0 <= t < count * kernel) for j in range(size))
     pattern = Pattern(stride, kernel, tuple(taps(q) for q in range(stride)))
     return Window(axis, sees, pattern, slides=True)
 
 
-def blocks(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+def count_windows(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
     """Number of windows along an axis."""
     return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
 def trace(spec: OpSpec) -> Reach:
-    """Sees the whole matrix: that is the hull of its diagonal, which touches each row and column."""
+    """The sum sees the whole matrix, which is the hull of its diagonal: it touches each row and column."""
     return routes(Route(0, (Reshape((prod(spec.inputs[0].shape),)), All(0), Reshape(()))))
 
 
@@ -143,12 +143,12 @@ def scatter(spec: OpSpec) -> Reach | None:
     *batch, c, h, w = spec.outputs[0].shape
     each = zip(*(spec[name] for name in ("kernel_size", "stride", "padding", "dilation")), strict=True)
     (kh, *vertical), (kw, *horizontal) = each
-    down, right, n = blocks(h, kh, *vertical), blocks(w, kw, *horizontal), len(batch)
+    down, right, n = count_windows(h, kh, *vertical), count_windows(w, kw, *horizontal), len(batch)
     steps = (
         Reshape((*batch, c, kh, kw, down, right)),
         Permute((*range(n + 1), n + 3, n + 1, n + 4, n + 2)),
         Reshape((*batch, c, down * kh, right * kw)),
-        folded(n + 1, h, down, kh, *vertical),
-        folded(n + 2, w, right, kw, *horizontal),
+        fold_window(n + 1, h, down, kh, *vertical),
+        fold_window(n + 2, w, right, kw, *horizontal),
     )
     return routes(Route(0, steps))

@@ -1,7 +1,7 @@
 """Windows along one axis: the positions that each output sees, at the borders and far from them.
 
-Geometry: Dumoulin & Visin 2016, A guide to convolution arithmetic. Interpolation follows torch's kernels, in
-single precision where they use it.
+For the geometry see Dumoulin & Visin 2016, A guide to convolution arithmetic. Interpolation follows torch's kernels,
+in single precision where they use it.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ def sliding(
     axis: int, size: int, out: int, *, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1
 ) -> Window:
     """The window of a convolution or pooling: output j sees j·stride - padding + m·dilation, m < kernel."""
-    return _sliding(size, out, kernel, stride, padding, dilation)._replace(axis=axis)  # cached for any axis
+    return _sliding(size, out, kernel, stride, padding, dilation)._replace(axis=axis)  # one cache entry for all axes
 
 
 @cache
 def _sliding(size: int, out: int, kernel: int, stride: int, padding: int, dilation: int) -> Window:
-    reach = (kernel - 1) * dilation + 1
-    sees = tuple(_clipped(j * stride - padding, reach, dilation, size) for j in range(out))
-    taps = tuple(range(-padding, reach - padding, dilation))
+    extent = (kernel - 1) * dilation + 1
+    sees = tuple(_clipped(j * stride - padding, extent, dilation, size) for j in range(out))
+    taps = tuple(range(-padding, extent - padding, dilation))
     return Window(0, sees, Pattern(1, stride, (taps,)), slides=True)
 
 
-def _clipped(first: int, reach: int, step: int, size: int) -> range:
-    """The positions first, first + step, … below first + reach that lie within the axis."""
+def _clipped(first: int, extent: int, step: int, size: int) -> range:
+    """Return the positions first, first + step, … below first + extent that lie within the axis."""
     start = first if first >= 0 else first + -(first // step) * step
-    return range(start, max(start, min(first + reach, size)), step)
+    return range(start, max(start, min(first + extent, size)), step)
 
 
 @cache
@@ -43,7 +43,7 @@ def transposed(axis: int, size: int, out: int, kernel: int, stride: int, padding
 
     def taps(j: int) -> tuple[int, ...]:
         candidates = (divmod(j + padding - m * dilation, stride) for m in range(kernel))
-        return tuple(sorted(i for i, rest in candidates if not rest))
+        return tuple(sorted(i for i, remainder in candidates if not remainder))
 
     sees = tuple(tuple(i for i in taps(j) if 0 <= i < size) for j in range(out))
     return Window(axis, sees, Pattern(stride, 1, tuple(taps(q) for q in range(stride))), slides=True)
@@ -61,16 +61,16 @@ def adaptive(axis: int, size: int, out: int) -> Step:
 
 
 def gather_window(axis: int, positions: Sequence[int | None], pattern: Pattern | None = None) -> Window:
-    """Output j is input `positions[j]`, or a constant for None."""
+    """Output j is input `positions[j]`, or a constant if that is None."""
     return Window(axis, tuple(() if i is None else (i,) for i in positions), pattern)
 
 
-def moved(axis: int, positions: Sequence[int | None], by: int, step: int = 1) -> Window:
-    """Like `gather_window`; far from borders output j is input step·j + by."""
-    return gather_window(axis, positions, Pattern(1, step, ((by,),)))
+def affine_window(axis: int, positions: Sequence[int | None], offset: int, step: int = 1) -> Window:
+    """Like `gather_window`; far from borders output j is input step·j + offset."""
+    return gather_window(axis, positions, Pattern(1, step, ((offset,),)))
 
 
-def up_to(axis: int, size: int, *, slides: bool = True, backwards: bool = False) -> Window:
+def prefix_window(axis: int, size: int, *, slides: bool = True, backwards: bool = False) -> Window:
     """Output j sees all inputs up to j, or from j on: recurrence, cumulative sums, causal attention."""
     sees = tuple(range(j, size) if backwards else range(j + 1) for j in range(size))
     return Window(axis, sees, None, slides, grows=True)
@@ -99,32 +99,33 @@ def resized(
         scale = None
     ratio = _ratio(size, out, kind, align, scale)
     if antialias:
-        sees = tuple(_filtered(j, ratio, kind, size) for j in range(out))
-        taps = [_filtered(j, ratio, kind, None) for j in range(ratio.denominator)]
+        sees = tuple(_antialias_taps(j, ratio, kind, size) for j in range(out))
+        taps = [_antialias_taps(j, ratio, kind, None) for j in range(ratio.denominator)]
     else:
         step = _single(float(ratio))
-        sees = tuple(_clamped(_near(j, step, kind, align, True), size) for j in range(out))
-        taps = [tuple(_near(q, ratio, kind, align, False)) for q in range(ratio.denominator)]
+        sees = tuple(_clamped(_taps(j, step, kind, align, True), size) for j in range(out))
+        taps = [tuple(_taps(q, ratio, kind, align, False)) for q in range(ratio.denominator)]
     return Window(axis, sees, Pattern(ratio.denominator, ratio.numerator, tuple(map(tuple, taps))), slides=True)
 
 
 def _ratio(size: int, out: int, kind: str, align: bool, scale: float | None) -> Fraction:
-    """Input positions per output position."""
+    """Return the input positions per output position."""
     if align and "nearest" not in kind:
         return Fraction(size - 1, out - 1) if out > 1 else Fraction(0)
+    # the simple fraction that a requested factor such as 0.333… stands for
     return 1 / Fraction(scale).limit_denominator(4096) if scale else Fraction(size, out)
 
 
-def _near(j: int, step: float | Fraction, kind: str, align: bool, low: bool) -> Iterable[int]:
-    """The input positions that output j is computed from; `low`: in float32, as torch's kernels, else exactly."""
-    rounded: Callable[[float | Fraction], float | Fraction] = _single if low else _exact
+def _taps(j: int, step: float | Fraction, kind: str, align: bool, single: bool) -> Iterable[int]:
+    """Return the inputs that output j is computed from; `single`: computed in float32, as torch does, else exactly."""
+    rounded: Callable[[float | Fraction], float | Fraction] = _single if single else _exact
+    half = 0.5 if single else Fraction(1, 2)
     if kind == "nearest":
         return (floor(rounded(j * step)),)
     if kind == "nearest_exact":
-        return (floor(rounded(step * (j + Fraction(1, 2) if not low else j + 0.5))),)
-    half = 0.5 if low else Fraction(1, 2)
+        return (floor(rounded(step * (j + half))),)
     place = rounded(step * j) if align else rounded(rounded(step * (j + half)) - half)
-    if low and kind == "linear":
+    if single and kind == "linear":
         place = max(place, 0.0)
     first = floor(place)
     return range(first, first + 2) if kind == "linear" else range(first - 1, first + 3)
@@ -134,18 +135,18 @@ def _clamped(positions: Iterable[int], size: int) -> Positions:
     return tuple(sorted({min(max(i, 0), size - 1) for i in positions}))
 
 
-def _filtered(j: int, ratio: float | Fraction, kind: str, size: int | None) -> Positions:
-    """Taps of an antialiasing filter, which widens as the image shrinks.
+def _antialias_taps(j: int, ratio: float | Fraction, kind: str, size: int | None) -> Positions:
+    """Return the taps of an antialiasing filter, which widens as the image shrinks.
 
-    With `size`, clipped and in float32, as torch's kernels compute them; without, exact and far from borders.
+    With `size`, they are clipped and computed in float32, as in torch's kernels; without, exact and far from borders.
     """
-    taps = 2 if kind == "cubic" else 1
+    support = 2 if kind == "cubic" else 1
     if size is None:
-        center, reach = ratio * (j + Fraction(1, 2)), taps * max(ratio, 1)
-        return range(floor(center - reach + Fraction(1, 2)), floor(center + reach + Fraction(1, 2)))
+        center, radius = ratio * (j + Fraction(1, 2)), support * max(ratio, 1)
+        return range(floor(center - radius + Fraction(1, 2)), floor(center + radius + Fraction(1, 2)))
     step = _single(float(ratio))
-    center, reach = _single(step * (j + 0.5)), _single(taps * max(step, 1.0))
-    first, last = floor(_single(center - reach) + 0.5), floor(_single(center + reach) + 0.5)
+    center, radius = _single(step * (j + 0.5)), _single(support * max(step, 1.0))
+    first, last = floor(_single(center - radius) + 0.5), floor(_single(center + radius) + 0.5)
     return range(max(first, 0), min(last, size))
 
 

@@ -13,18 +13,19 @@ from typing import NamedTuple
 
 from cnncost.graph import Graph, Phase, Storage
 from cnncost.ops import cost_of
-from cnncost.ops.scratch import is_known, scratch_of
+from cnncost.ops.scratch import scratch_is_known, scratch_of
 from cnncost.passes.memory.fused import fused_scratch, without_fused
 from cnncost.reprs import line
 
 USES = ("parameters", "buffers", "inputs", "constants", "gradients", "optimizer state", "activations", "temporaries")
 """Uses of memory. Activations outlive forward, saved for backward or returned by the model; temporaries don't."""
 
-_USES = {
+_USE_OF = {
     "parameter": "parameters", "buffer": "buffers", "input": "inputs", "constant": "constants", "gradient": "gradients",
     "state": "optimizer state",
-    "elsewhere": "temporaries",
+    "elsewhere": "temporaries",  # on another device than the model, with no bytes here
 }  # fmt: skip
+"""By a storage's use in the Graph; the lifetime of an activation decides (`_use`)."""
 
 
 class Holder(NamedTuple):
@@ -127,7 +128,7 @@ class Memory:
 def tensors(graph: Graph, found: Memory) -> list[Tensors]:
     """Return the bytes of each module and use with their live ranges; at each node, they add up to `found.timeline`.
 
-    `found` is the Graph's memory. What an op allocates while it runs is a temporary of its own module.
+    `found` is the Graph's `memory`. The bytes that an op allocates while it runs are temporaries of its module.
     """
     owners, held = _owners(graph), dict[tuple[str, str, int | None, int | None], int]()
     for storage, size, kind in zip(graph.storages, found.sizes, found.kinds, strict=True):
@@ -142,22 +143,23 @@ def tensors(graph: Graph, found: Memory) -> list[Tensors]:
 
 
 def memory(graph: Graph, block: int = 1, device: int | None = None) -> Memory:
-    """The bytes that are alive at each moment of a Graph's run.
+    """Compute the bytes that are alive at each moment of a Graph's run.
 
     Args:
         graph: recorded from a forward pass or a training step.
         block: size that the allocator rounds up to: 512 for CUDA's, 1 for no rounding.
-        device: index of the device whose memory is asked for, of a model on several; None: the sum over all.
+        device: for a model on several devices, the index of the one to compute; None: the sum over all.
     """
+    included = _included(graph, device)
     allocated = [
-        -(-s.nbytes // block) * block if here else 0 for s, here in zip(graph.storages, _on(graph, device), strict=True)
+        -(-s.nbytes // block) * block if counts else 0 for s, counts in zip(graph.storages, included, strict=True)
     ]
     sizes = without_fused(graph, allocated)
     deaths = [storage.died for storage in graph.storages]
     scratch = _scratch(graph, device)
     timeline = _timeline(graph, sizes, deaths, scratch)
-    forward = _forward_end(graph)
-    kinds = [_kind(storage, forward) for storage in graph.storages]
+    forward_end = _forward_end(graph)
+    kinds = [_use(storage, forward_end) for storage in graph.storages]
     by_use = dict.fromkeys(USES[:-1], 0)
     for kind, size in zip(kinds, sizes, strict=True):
         if kind in by_use:
@@ -172,7 +174,7 @@ def memory(graph: Graph, block: int = 1, device: int | None = None) -> Memory:
         ideal_peak=max(_timeline(graph, sizes, _last_uses(graph), scratch), default=sum(sizes)),
         timeline=timeline,
         phases=phases,
-        by_call=_by_call(graph, allocated, kinds, forward),
+        by_call=_by_call(graph, allocated, kinds, forward_end),
         sizes=tuple(sizes),
         kinds=tuple(kinds),
         unseen=_unseen(graph),
@@ -180,13 +182,13 @@ def memory(graph: Graph, block: int = 1, device: int | None = None) -> Memory:
 
 
 def _unseen(graph: Graph) -> tuple[str, ...]:
-    """Names of the ops whose temporaries are unknown, including all ops without a rule."""
-    specs = {id(spec) for spec in graph.specs if not is_known(spec) or cost_of(spec) is None}
+    """Return the names of the ops whose temporaries are unknown, including all ops without a rule."""
+    specs = {id(spec) for spec in graph.specs if not scratch_is_known(spec) or cost_of(spec) is None}
     return tuple(sorted({node.name for node in graph.nodes if id(node.spec) in specs})) if specs else ()
 
 
-def _on(graph: Graph, device: int | None) -> list[bool]:
-    """Return which storages are on a device; without a device, those that count for the model."""
+def _included(graph: Graph, device: int | None) -> list[bool]:
+    """Return for each storage whether it is on the device; without a device, whether it counts at all."""
     if device is None or graph.placement is None:
         return [storage.use != "elsewhere" for storage in graph.storages]
     return [where == device for where in graph.placement.storages]
@@ -211,7 +213,7 @@ def _runs_on(graph: Graph, index: int) -> int:
 
 
 def _timeline(graph: Graph, sizes: list[int], deaths: list[int | None], scratch: dict[int, int]) -> tuple[int, ...]:
-    """Bytes alive while each node runs: born at or before it, and not dead before it."""
+    """Return the bytes alive while each node runs: of storages born at or before it that have not died before it."""
     changes = [0] * (len(graph.nodes) + 1)
     base = 0
     for storage, size, died in zip(graph.storages, sizes, deaths, strict=True):
@@ -228,19 +230,20 @@ def _timeline(graph: Graph, sizes: list[int], deaths: list[int | None], scratch:
 
 
 def _forward_end(graph: Graph) -> int:
-    """Index of the first node after forward."""
+    """Return the index of the first node after forward."""
     return next((i for i, node in enumerate(graph.nodes) if node.phase != "forward"), len(graph.nodes))
 
 
-def _kind(storage: Storage, forward: int) -> str:
+def _use(storage: Storage, forward_end: int) -> str:
+    """Return the use of a storage, one of `USES`."""
     if storage.use != "activation":
-        return _USES[storage.use]
-    outlives = storage.died is None or storage.died >= forward
-    return "activations" if storage.born is not None and storage.born < forward and outlives else "temporaries"
+        return _USE_OF[storage.use]
+    outlives = storage.died is None or storage.died >= forward_end
+    return "activations" if storage.born is not None and storage.born < forward_end and outlives else "temporaries"
 
 
 def _last_uses(graph: Graph) -> list[int | None]:
-    """Return the earliest possible death of each storage: the last node that reads or writes it; None: it is kept."""
+    """Return each storage's earliest possible death, the last node that reads or writes it; None for those kept."""
     last: dict[int, int] = {}
     storage_of = [value.storage for value in graph.values]
     for i, node in enumerate(graph.nodes):
@@ -256,20 +259,20 @@ def _last_uses(graph: Graph) -> list[int | None]:
 
 
 def _follow_resized(graph: Graph, storage_of: list[int], last: dict[int, int]) -> None:
-    """Move uses of a freed storage to the storage that was allocated in its place later.
+    """Move uses of a freed storage to the storage that was later allocated in its place.
 
     FSDP frees and reallocates gathered parameters while autograd keeps views of them. The Graph has no link between the
     two storages, so a use counts for all storages of the same size that are alive at that node.
     """
     storages = graph.storages
-    alike: dict[int, list[Storage]] = {}
+    by_size: dict[int, list[Storage]] = {}
     for storage in storages:
-        alike.setdefault(storage.nbytes, []).append(storage)
+        by_size.setdefault(storage.nbytes, []).append(storage)
     for i, node in enumerate(graph.nodes):
         for old in {storage_of[value] for value in node.inputs + node.outputs}:
             died = storages[old].died
             if died is not None and died < i:
-                for new in alike[storages[old].nbytes]:
+                for new in by_size[storages[old].nbytes]:
                     if new.born is not None and new.born <= i and (new.died is None or new.died >= i):
                         last[new.id] = max(last.get(new.id, i), i)
     for storage in storages:
@@ -310,10 +313,10 @@ def _owners(graph: Graph) -> dict[int, str]:
     return owners
 
 
-def _by_call(graph: Graph, sizes: list[int], kinds: list[str], forward: int) -> dict[int, CallBytes]:
+def _by_call(graph: Graph, sizes: list[int], kinds: list[str], forward_end: int) -> dict[int, CallBytes]:
     sums: dict[int, list[int]] = {}
     for storage, size, kind in zip(graph.storages, sizes, kinds, strict=True):
-        if storage.born is None or storage.born >= forward or storage.use != "activation":
+        if storage.born is None or storage.born >= forward_end or storage.use != "activation":
             continue
         entry = sums.setdefault(graph.nodes[storage.born].call, [0, 0])
         entry[0] += size

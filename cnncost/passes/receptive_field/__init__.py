@@ -45,7 +45,7 @@ class ReceptiveFields:
         self._tracker = tracker
 
     def of(self, call: int, image: int | None = None, unit: Sequence[int] | None = None) -> ReceptiveField | None:
-        """Receptive field of a call's first output; None if the output depends on no image.
+        """Return the receptive field of a call's first output; None if the output doesn't depend on an image.
 
         Args:
             call: index of the module call.
@@ -72,9 +72,9 @@ class ReceptiveFields:
         return field._replace(unit=tuple(unit), box=tuple(box(each, index) for each in by_axis))
 
     def boxes(self, call: int, image: int | None = None) -> tuple[Boxes | None, ...] | None:
-        """What all units see, a table for each spatial axis of the input; None if the output depends on no image.
+        """Return the boxes of all units, a table for each spatial axis of the input; None if none is seen.
 
-        A table is None where nothing is seen along the axis, an op could not be followed, or it is too large.
+        A table is None if nothing is seen along the axis, an op could not be followed, or the table is too large.
         """
         output, seen = self._output(call)
         chosen = self._image(image, seen)
@@ -84,7 +84,7 @@ class ReceptiveFields:
         return tuple([boxes(units.combined(each), units) if isinstance(each, Field) else None for each in by_axis])
 
     def units(self, call: int, image: int | None = None) -> dict[int, int]:
-        """The output axes that a layer's units lie along, with the number of units along each."""
+        """Return the output axes that a layer's units lie along, with the number of units along each."""
         output, seen = self._output(call)
         chosen = self._image(image, seen)
         if output is None or chosen is None:
@@ -93,16 +93,16 @@ class ReceptiveFields:
         return dict(zip(units.axes, units.sizes, strict=True))
 
     def _units(self, call: int, output: int, image: Image, seen: Seen) -> tuple[str, list[Field | Lost | None], Units]:
-        """The layer's path, what its output sees along each axis of the image, and its units."""
+        """Return the layer's path, the field of its output along each axis of the image, and its units."""
         by_axis = [seen.get((image.number, axis)) for axis in image.axes]
         path = self.graph.call_path(call)
         fields = [each for each in by_axis if isinstance(each, Field)]
         lost = any(isinstance(each, Lost) for each in by_axis)
-        along = self._tracker.holding(output, {(image.number, axis) for axis in image.axes}) if not lost else set()
+        along = self._tracker.axes_from(output, {(image.number, axis) for axis in image.axes}) if not lost else set()
         return path, by_axis, Units(path, self.graph.values[output].shape, fields, along)
 
     def _output(self, call: int) -> tuple[int | None, Seen]:
-        """A call's first output that depends on an input axis, or else its first, with the fields of that output."""
+        """Return a call's first output that depends on an input axis, else its first output, with that one's fields."""
         outputs = self.graph.calls[call].outputs
         for value in outputs:
             if seen := self._seen.get(value):
@@ -110,7 +110,10 @@ class ReceptiveFields:
         return (outputs[0] if outputs else None), {}
 
     def _image(self, number: int | None, seen: Seen) -> Image | None:
-        """The image with this input index; by default the first that is seen. Raises CnncostError for other inputs."""
+        """Return the image with this input index, by default the first that is seen.
+
+        Raises CnncostError if that input has no spatial axes.
+        """
         if number is None:
             inputs = {key[0] for key in seen}
             return next((image for image in self.images if image.number in inputs), None)
@@ -131,7 +134,7 @@ def receptive_fields(graph: Graph) -> ReceptiveFields:
     images = []
     for number, value in enumerate(graph.inputs):
         shape = graph.values[value].shape
-        axes = spatial_axes(shape, *tracker.of_input(number)) if prod(shape) else ()
+        axes = spatial_axes(shape, *tracker.axes_of_input(number)) if prod(shape) else ()
         if axes:
             images.append(Image(number, axes, tuple(shape[axis] for axis in axes)))
     walk = Walk(graph, [(image.number, axis) for image in images for axis in image.axes], tracker.axes)

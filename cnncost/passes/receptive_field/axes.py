@@ -1,9 +1,9 @@
 """Find the spatial input axes: those along which some op of the model slides, attends or recurs.
 
-This tracks where axes go, not what each position sees: a softmax over rows, a linear layer over frequencies or a
-Fourier transform mixes all positions of an axis, but its output still has that axis, and a convolution may slide along
-it. A tensor's axis is a product of parts, and each part records the input axes that it comes from. Where several input
-axes are mixed into one, as in a linear layer on a flattened map, the result is no longer tracked.
+This tracks where axes go, not which positions each output sees: a softmax over rows, a linear layer over frequencies or
+a Fourier transform mixes all positions of an axis, but its output still has that axis, and a convolution may slide
+along it. A tensor's axis is a product of parts, and each part records the input axes that it comes from. Where several
+input axes are mixed into one, as in a linear layer on a flattened map, the result is no longer tracked.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Part(NamedTuple):
     Attributes:
         size: number of positions.
         keys: the input axes that it comes from.
-        outer: whether it is the outermost part of them.
+        outer: whether it is the outermost part of these input axes.
         within: input axes that were inner parts of this axis until a window or an index merged it into one part.
     """
 
@@ -58,19 +58,20 @@ class AxisTracker:
             shape = graph.values[value].shape
             if not prod(shape):
                 continue
-            own = tuple((Part(n, ((number, axis),)),) for axis, n in enumerate(shape))
-            self.axes[value] = _union([self.axes[value], own]) if value in self.axes else own
+            axes = tuple((Part(n, ((number, axis),)),) for axis, n in enumerate(shape))
+            # a tensor passed as two inputs is one value
+            self.axes[value] = _union([self.axes[value], axes]) if value in self.axes else axes
         for node in graph.nodes:
             if node.phase == "forward" and any(value in self.axes for value in node.inputs):
                 self._node(node)
 
-    def of_input(self, number: int) -> tuple[list[int], list[int]]:
-        """The axes of an input that are in `slid` and those that are in `inner`, sorted."""
+    def axes_of_input(self, number: int) -> tuple[list[int], list[int]]:
+        """Return the axes of an input that are in `slid` and those that are in `inner`, sorted."""
         slid, inner = ([axis for n, axis in keys if n == number] for keys in (self.slid, self.inner))
         return sorted(slid), sorted(inner)
 
-    def holding(self, value: int, keys: set[Key]) -> set[int]:
-        """The axes of a value that contain the outermost part, longer than 1, of one of these input axes."""
+    def axes_from(self, value: int, keys: set[Key]) -> set[int]:
+        """Return the axes of a value that contain the outermost part, longer than 1, of one of these input axes."""
         axes = self.axes.get(value, ())
         return {i for i, axis in enumerate(axes) if any(p.size > 1 and p.outer and keys & {*p.keys} for p in axis)}
 
@@ -112,27 +113,30 @@ class AxisTracker:
         self.slid |= (_keys(axes[axis]) & elsewhere) - self._channels
 
     def _unchanged(self, node: Node, shape: Shape) -> Axes | None:
-        """Axes after an op without a reach rule: unchanged if the number of axes is, else None."""
+        """Return the axes after an op without a reach rule: those of its inputs if it keeps their number, else None."""
         matching = [axes for value in node.inputs if (axes := self.axes.get(value)) and len(axes) == len(shape)]
         return _union([tuple(map(_windowed, axes, shape)) for axes in matching]) if matching else None
 
     def _after_routes(self, node: Node, output: Output) -> Axes | None:
         tracked = [route for route in output.routes if node.inputs[route.input] in self.axes]
         contracts = len({route.input for route in tracked}) > 1
-        pieces = [
+        candidates = [
             self._after_route(
                 self.axes[node.inputs[route.input]], node.spec.inputs[route.input].shape, route, contracts
             )
             for route in tracked
         ]
-        if not pieces:
+        if not candidates:
             return None
         if output.joined is not None:
-            pieces = [_along_one(axes, output.joined, sum(output.sizes)) for axes in pieces]
-        return _union(pieces)
+            candidates = [_resize_axis(axes, output.joined, sum(output.sizes)) for axes in candidates]
+        return _union(candidates)
 
     def _after_route(self, axes: Axes, shape: Shape, route: Route, contracts: bool) -> Axes:
-        """Axes after a route. `contracts`: the op has several tracked inputs, so that an axis after `All` is a sum."""
+        """Return the axes after a route.
+
+        `contracts`: the op has several tracked inputs, so that an axis after `All` is a sum of products, and gone.
+        """
         for step in route.steps:
             if isinstance(step, (Window, All)) and step.slides:
                 self._slide(axes[step.axis])
@@ -142,6 +146,7 @@ class AxisTracker:
         return tuple(map(_mixed, axes, shape))
 
     def _slide(self, axis: Axis) -> None:
+        """Record that an op slides along an axis: along its outermost part, and along the others as inner parts."""
         outer = True
         for part in axis:
             if part.outer:
@@ -158,11 +163,11 @@ def _keys(parts: Iterable[Part]) -> set[Key]:
 
 
 def _stepped(axes: Axes, shape: Shape, step: Step) -> tuple[Axes, Shape]:
-    """Axes and shape after a step. An axis that `All` reduces keeps its parts, as a `Spread` may restore it."""
+    """Return axes and shape after a step. An axis that `All` reduces keeps its parts, as a `Spread` may restore it."""
     match step:
         case Window() | DataDependentIndex():
             size = len(step.sees) if isinstance(step, Window) else step.size
-            return _along_one(axes, step.axis, size), _resized(shape, step.axis, size)
+            return _resize_axis(axes, step.axis, size), _resized(shape, step.axis, size)
         case All():
             return axes, _resized(shape, step.axis, 1)
         case Spread():
@@ -182,7 +187,8 @@ def _replaced(axes: Axes, axis: int, parts: Axis) -> Axes:
     return (*axes[:axis], parts, *axes[axis + 1 :])
 
 
-def _along_one(axes: Axes, axis: int, size: int) -> Axes:
+def _resize_axis(axes: Axes, axis: int, size: int) -> Axes:
+    """Return the axes after windows along one of them."""
     return _replaced(axes, axis, _windowed(axes[axis], size))
 
 
@@ -191,19 +197,22 @@ def _size(axis: Axis) -> int:
 
 
 def _windowed(axis: Axis, size: int) -> Axis:
-    """Axis after windows. If its size changes, it becomes a single part: the outermost, which gets the new size."""
+    """Return an axis after windows: if its size changes, its outermost part alone, with the new size."""
     if _size(axis) == size:
         return axis
-    keyed = [part for part in axis if part.keys and part.size > 1] or [part for part in axis if part.keys]
-    if not keyed:
+    with_keys = [part for part in axis if part.keys and part.size > 1] or [part for part in axis if part.keys]
+    if not with_keys:
         return (Part(size),)
-    first, *rest = keyed
-    within = tuple(dict.fromkeys(key for part in rest for key in (*part.keys, *part.within)))
+    first, *others = with_keys
+    within = tuple(dict.fromkeys(key for part in others for key in (*part.keys, *part.within)))
     return (first._replace(size=size, within=first.within + within),)
 
 
 def _mixed(axis: Axis, size: int) -> Axis:
-    """Axis after an op that mixes all of its positions; it loses its keys if it had several and its size changes."""
+    """Return an axis after an op that mixes all of its positions.
+
+    If its size changes, it becomes one part, which has no keys if the axis had several.
+    """
     if _size(axis) == size:
         return axis
     parts = [part for part in axis if part.size > 1] or axis
@@ -214,18 +223,18 @@ def _mixed(axis: Axis, size: int) -> Axis:
 
 
 def _reshaped(axes: Axes, old: Shape, new: Shape) -> Axes:
-    """Distribute parts over the axes of a new shape. Where sizes don't divide, only the axes concerned are blended."""
+    """Distribute parts over the axes of a new shape. Where sizes don't divide, only those axes are blended."""
     divided = _divided([part for axis in axes for part in axis], new)
     if divided is not None:
         return tuple(divided)
     by_axis: dict[int, Axis] = {}
-    old_left = [i for i, n in enumerate(old) if n > 1]
-    new_left = [i for i, n in enumerate(new) if n > 1]
-    while old_left:  # the shortest run of old axes that has as many elements as a run of new ones
-        old_run, new_run = [old_left.pop(0)], [new_left.pop(0)]
-        while (have := prod(old[i] for i in old_run)) != (want := prod(new[i] for i in new_run)):
-            run, left = (old_run, old_left) if have < want else (new_run, new_left)
-            run.append(left.pop(0))
+    old_remaining = [i for i, n in enumerate(old) if n > 1]
+    new_remaining = [i for i, n in enumerate(new) if n > 1]
+    while old_remaining:  # the shortest run of old axes that has as many elements as a run of new ones
+        old_run, new_run = [old_remaining.pop(0)], [new_remaining.pop(0)]
+        while (old_size := prod(old[i] for i in old_run)) != (new_size := prod(new[i] for i in new_run)):
+            run, remaining = (old_run, old_remaining) if old_size < new_size else (new_run, new_remaining)
+            run.append(remaining.pop(0))
         parts = [part for i in old_run for part in axes[i]]
         sizes = tuple(new[i] for i in new_run)
         by_axis.update(zip(new_run, _divided(parts, sizes) or _blended(parts, sizes), strict=True))
@@ -234,30 +243,30 @@ def _reshaped(axes: Axes, old: Shape, new: Shape) -> Axes:
 
 def _divided(parts: Sequence[Part], sizes: Shape) -> list[Axis] | None:
     """Group consecutive parts into axes of these sizes, splitting parts where needed; None if sizes don't divide."""
-    rest, made = list(parts), []
+    remaining, axes = list(parts), []
     for size in sizes:
         axis: list[Part] = []
-        if size == 1 and rest and rest[0].size == 1:
-            axis.append(rest.pop(0))
+        if size == 1 and remaining and remaining[0].size == 1:
+            axis.append(remaining.pop(0))
         while (need := size // _size(tuple(axis))) > 1:
-            part = rest.pop(0)
+            part = remaining.pop(0)
             if part.size == 1:  # left from an axis that was reduced
                 continue
             if part.size > need and part.size % need == 0:
-                rest.insert(0, Part(part.size // need, part.keys, False))
+                remaining.insert(0, Part(part.size // need, part.keys, False))
                 part = part._replace(size=need)
             elif need % part.size:
                 return None
             axis.append(part)
-        made.append(tuple(axis))
-    return made
+        axes.append(tuple(axis))
+    return axes
 
 
 def _blended(parts: Sequence[Part], sizes: Shape) -> list[Axis]:
-    """Axes of these sizes from parts that don't divide: they keep the input axis if there is only one, else none."""
+    """Return axes of these sizes from parts that don't divide. They keep the parts' input axis if there is only one."""
     keys = {part.keys for part in parts if part.size > 1}
     common = keys.pop() if len(keys) == 1 else ()
-    return [(Part(n, common, not i and any(part.outer for part in parts)),) for i, n in enumerate(sizes)]
+    return [(Part(n, common, i == 0 and any(part.outer for part in parts)),) for i, n in enumerate(sizes)]
 
 
 # ---- merging paths
@@ -265,15 +274,15 @@ def _blended(parts: Sequence[Part], sizes: Shape) -> list[Axis]:
 
 def _union(candidates: Sequence[Axes]) -> Axes:
     """Merge the axes of several tensors of the same shape."""
-    first, *rest = candidates
-    for axes in rest:
-        if axes != first:
-            first = tuple(map(_joined, first, axes))
-    return first
+    union, *others = candidates
+    for axes in others:
+        if axes != union:
+            union = tuple(map(_joined, union, axes))
+    return union
 
 
 def _joined(a: Axis, b: Axis) -> Axis:
-    """The parts of the axis with more keys, plus the keys that only the other has."""
+    """Return the parts of the axis with more keys, plus the keys that only the other axis has."""
     if len(_keys(b)) > len(_keys(a)):
         a, b = b, a
     if [part.size for part in a] == [part.size for part in b]:
@@ -294,9 +303,9 @@ def _joined(a: Axis, b: Axis) -> Axis:
 
 
 def spatial_axes(shape: Shape, slid: Iterable[int], inner: Iterable[int]) -> tuple[int, ...]:
-    """Spatial axes of an input: those along which an op slides, attends or recurs.
+    """Return the spatial axes of an input: those along which an op slides, attends or recurs.
 
-    Where none does (a perceptron), those of an image by convention: N,C,*; N,*,* for three axes; none for two.
+    If none does (a perceptron), they are those marked * by convention: N,C,*; N,*,* for three axes; none for two.
     """
     sliding = set(slid)
     if len(sliding) == 1:  # a row of tokens: H (or T) is the outer part, W an inner one

@@ -11,14 +11,14 @@ from cnncost.passes.receptive_field.field import Extent, Field
 from cnncost.passes.receptive_field.units import Units, box
 
 MOST = 65536
-"""Rows of a table; a larger one is left out."""
+"""Most rows of a table; larger tables are left out."""
 
 
 class Boxes(NamedTuple):
     """First and last input position along one axis, both included, by the index of the unit.
 
     Attributes:
-        along: axes of the units that the positions depend on, as indices into the layer's; empty if all see the same.
+        along: axes of the units that the positions depend on, as indices into `Units.axes`; empty if all see the same.
         spans: one (first, last) for each index along these axes, in row-major order; None where a unit sees nothing.
     """
 

@@ -16,7 +16,7 @@ Cells: TypeAlias = "list[Cell]"
 
 
 def hull(a: Cell, b: Cell) -> Cell:
-    """The smallest interval that contains both."""
+    """Return the smallest interval that contains both."""
     if a is None or a == b:
         return b
     if b is None:
@@ -25,25 +25,25 @@ def hull(a: Cell, b: Cell) -> Cell:
 
 
 def hull_of(cells: Iterable[Cell]) -> Cell:
-    """The hull of all cells."""
+    """Return the hull of all cells."""
     return reduce(hull, cells, None)
 
 
 def union(grids: Sequence[Cells]) -> Cells:
-    """Hull of several grids, cell by cell."""
-    first, *rest = grids
-    for grid in rest:
-        first = [hull(x, y) for x, y in zip(first, grid, strict=True)]
-    return first
+    """Return the hull of several grids, cell by cell."""
+    merged, *others = grids
+    for grid in others:
+        merged = [hull(x, y) for x, y in zip(merged, grid, strict=True)]
+    return merged
 
 
 def moved(cell: Cell, by: int) -> Cell:
-    """The hull shifted by `by` positions."""
+    """Return the hull shifted by `by` positions."""
     return None if cell is None else (cell[0] + by, cell[1] + by)
 
 
 def regrouped(cells: Cells, dims: Sequence[int], axis: int, groups: Sequence[Sequence[int]]) -> Cells:
-    """A grid whose position j along an axis is the hull of the positions `groups[j]`."""
+    """Return a grid of dimensions `dims` whose position j along an axis becomes the hull of positions `groups[j]`."""
     n, inner = dims[axis], prod(dims[axis + 1 :])
     if inner == 1:
         rows = (cells[i : i + n] for i in range(0, len(cells), n)) if n else ()
@@ -57,8 +57,8 @@ def regrouped(cells: Cells, dims: Sequence[int], axis: int, groups: Sequence[Seq
 
 
 def permuted(cells: Cells, dims: Sequence[int], order: Sequence[int]) -> Cells:
-    """A grid whose axis i is axis `order[i]` of the old one."""
-    if [i for i in order if dims[i] > 1] == [i for i, n in enumerate(dims) if n > 1]:
+    """Return a grid whose axis i is axis `order[i]` of the old one."""
+    if [i for i in order if dims[i] > 1] == [i for i, n in enumerate(dims) if n > 1]:  # only axes of 1 change places
         return cells
     strides = [prod(dims[i + 1 :]) for i in range(len(dims))]
     return [

@@ -23,7 +23,7 @@ from cnncost.passes.receptive_field.cells import Cells
 
 
 class Extent(Enum):
-    """Placeholder when there is no single number."""
+    """Stands for a size, jump or start that is not a number."""
 
     GLOBAL = "global"
     """The whole input, whatever its size."""
@@ -40,9 +40,10 @@ GLOBAL, UNKNOWN = Extent.GLOBAL, Extent.UNKNOWN
 
 
 class PeriodicPattern(NamedTuple):
-    """Position i of the growing factor sees what position i - period sees, moved by `shift`.
+    """Position i of the image factor sees the positions that position i - period sees, moved by `shift`.
 
-    `cells` is a grid over the factors, `period` long along the growing factor. Without one, period is 1 and shift 0.
+    `cells` is a grid over the factors, `period` long along the image factor. Without an image factor, period is 1 and
+    shift is 0.
     """
 
     period: int
@@ -64,7 +65,7 @@ class AxisFactor(NamedTuple):
 
     Attributes:
         size: number of positions.
-        classes: number of classes of positions that see the same; 1 if what is seen does not depend on the position.
+        classes: number of classes of positions that see the same; 1 if all see the same.
         table: class by position; None: position i is of class i, or of class 0 if there is only one.
         grows: whether its size grows with the input's: it is the outermost part of the input's axis.
     """
@@ -134,7 +135,7 @@ class Field:
 
 
 def source(shape: Shape, axis: int) -> Field:
-    """Field of an input itself: each element sees its own position along the axis."""
+    """Return the field of an input itself: each element sees its own position along the axis."""
     n = shape[axis]
     factors = tuple(AxisFactor(m, n, None, True) if i == axis else AxisFactor(m) for i, m in enumerate(shape))
     return Field(factors, (1,) * len(shape), [(i, i) for i in range(n)], PeriodicPattern(1, 1, [(0, 0)]))

@@ -1,4 +1,4 @@
-"""Merge what an element sees over several paths: the hull over all inputs of an op."""
+"""Merge the fields of several paths: an element sees the hull over all inputs of an op."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import pairwise
 from math import lcm, prod
 from typing import NamedTuple, TypeAlias
 
-from cnncost.ops.reach.windows import moved as moved_by
+from cnncost.ops.reach.windows import affine_window
 from cnncost.passes.receptive_field.cells import Cells, permuted, regrouped, union
 from cnncost.passes.receptive_field.field import GLOBAL, AxisFactor, Broken, Field, Periodic, PeriodicPattern
 from cnncost.passes.receptive_field.steps import compressed, gather_pattern, single, split, windowed, with_factor
@@ -18,7 +18,7 @@ Sizes: TypeAlias = tuple[int, ...]
 
 
 def joined(fields: Sequence[Field]) -> Field:
-    """Union of fields of the same shape."""
+    """Return the union of fields of the same shape."""
     first = fields[0]
     if all(field is first for field in fields):
         return first
@@ -36,11 +36,11 @@ def joined(fields: Sequence[Field]) -> Field:
 
 
 def concatenated(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int) -> Field:
-    """Concatenate fields, of lengths `sizes`, along an axis. None stands for a piece that sees nothing."""
-    seeing = [piece for piece in pieces if piece is not None]
-    if any(_repeats_along(piece, axis) for piece in seeing):
-        return _concatenated_along_growing(pieces, sizes, axis)
-    own = [_one_factor(piece, axis) for piece in seeing]
+    """Concatenate pieces of these sizes along an axis; a piece that is None sees nothing."""
+    fields_seen = [piece for piece in pieces if piece is not None]
+    if any(_repeats_along(piece, axis) for piece in fields_seen):
+        return _concatenated_along_image(pieces, sizes, axis)
+    own = [_one_factor(piece, axis) for piece in fields_seen]
     own_factors = [piece.factors[piece.parts[axis].start] for piece in own]
     # `_aligned` expects equal shapes, and keeps a factor larger than 1: give this axis a dummy size of 2 in all fields
     aligned = _aligned([_with_size(piece, axis, 2) for piece in own])
@@ -71,23 +71,23 @@ def _repeats_along(field: Field, axis: int) -> bool:
     )
 
 
-def _concatenated_along_growing(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int) -> Field:
-    """Concatenate along an axis that grows: pad each piece with positions that see nothing, then join."""
-    placed, start, whole = [], 0, sum(sizes)
+def _concatenated_along_image(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int) -> Field:
+    """Concatenate along the image axis: pad each piece with positions that see nothing, then join."""
+    padded, start, whole = [], 0, sum(sizes)
     for piece, size in zip(pieces, sizes, strict=True):
         if piece is not None:
             positions = [None] * start + list(range(size)) + [None] * (whole - start - size)
-            placed.append(windowed(piece, axis, moved_by(axis, positions, -start)))
+            padded.append(windowed(piece, axis, affine_window(axis, positions, -start)))
         start += size
-    union = joined(placed)
-    if isinstance(union.periodic, PeriodicPattern) and any(piece.periodic != placed[0].periodic for piece in placed):
+    union = joined(padded)
+    if isinstance(union.periodic, PeriodicPattern) and any(piece.periodic != padded[0].periodic for piece in padded):
         reason = Broken("parts concatenated along the axis have different patterns")
         return Field(union.factors, union.counts, union.exact, reason)
     return union
 
 
 def _one_factor(field: Field, axis: int) -> Field:
-    """The same field with exactly one factor on an axis."""
+    """Return the same field with exactly one factor on an axis."""
     field = single(field, axis)
     return field if field.counts[axis] else with_factor(field, axis, AxisFactor(1))
 
@@ -101,11 +101,11 @@ def _with_size(field: Field, axis: int, size: int) -> Field:
 def _concatenated_factor(
     pieces: Sequence[Field | None], sizes: Sequence[int], factors: Sequence[AxisFactor]
 ) -> AxisFactor:
-    """The factor of the concatenated axis: the classes of all pieces, one after another."""
+    """Return the factor of the concatenated axis: the classes of all pieces, one after another."""
     table: list[int] = []
-    own, classes = iter(factors), 0
+    remaining, classes = iter(factors), 0
     for piece, size in zip(pieces, sizes, strict=True):
-        factor = AxisFactor(size) if piece is None else next(own)
+        factor = AxisFactor(size) if piece is None else next(remaining)
         table += [classes + c for c in factor.lookup]
         classes += factor.classes
     return AxisFactor(len(table), classes, tuple(table), any(a.grows for a in factors))
@@ -131,11 +131,14 @@ def _concatenated_grids(
     return cells
 
 
-def _with_common_classes(fields: Sequence[Field], skip: int | None) -> tuple[list[Field], list[AxisFactor]]:
-    """Give all fields the same classes in every factor except `skip`; return the fields and the common factors."""
+def _with_common_classes(fields: Sequence[Field], unchanged: int | None) -> tuple[list[Field], list[AxisFactor]]:
+    """Give all fields the same classes in each factor, except the one with the index `unchanged`.
+
+    Return the fields and the common factors.
+    """
     pieces, factors = list(fields), []
     for index in range(len(pieces[0].factors)):
-        if index == skip:
+        if index == unchanged:
             factors.append(pieces[0].factors[index])
             continue
         factor, groups = _common_classes([piece.factors[index] for piece in pieces])
@@ -161,12 +164,12 @@ def _aligned(fields: Sequence[Field]) -> list[Field]:
     if len(sizes) == 1 and len({field.counts for field in fields}) == 1:
         return list(fields)
     for axis in range(len(fields[0].counts)):
-        wanted = reduce(_refined, [_sizes(field, axis) for field in fields])
-        if any(not _divides(_sizes(field, axis), wanted) for field in fields):
+        common = reduce(_refined, [_sizes(field, axis) for field in fields])
+        if any(not _divides(_sizes(field, axis), common) for field in fields):
             fields = [single(field, axis) for field in fields]
-            wanted = reduce(_refined, [_sizes(field, axis) for field in fields])
+            common = reduce(_refined, [_sizes(field, axis) for field in fields])
         ones = max(sum(a.size == 1 for a in field.factors[field.parts[axis]]) for field in fields)
-        fields = [_split_axis(field, axis, wanted, ones) for field in fields]
+        fields = [_split_axis(field, axis, common, ones) for field in fields]
     return list(fields)
 
 
@@ -176,23 +179,23 @@ def _sizes(field: Field, axis: int) -> Sizes:
 
 
 def _ends(sizes: Sizes) -> set[int]:
-    """Products of the innermost sizes, from none to all of them: the points at which the factors divide the axis."""
+    """Return the products of the innermost sizes, from none to all: the points at which the factors divide the axis."""
     return {prod(sizes[i:]) for i in range(len(sizes) + 1)}
 
 
 def _refined(a: Sizes, b: Sizes) -> Sizes:
-    """Sizes of an axis divided at the points of both. They are only valid if `_divides` holds for both."""
+    """Return the sizes of an axis divided at the points of both; they are only valid if `_divides` holds for both."""
     ends = sorted(_ends(a) | _ends(b))
     return tuple(reversed([after // before for before, after in pairwise(ends)]))
 
 
-def _divides(sizes: Sizes, wanted: Sizes) -> bool:
-    """True if factors of these sizes can be split into factors of the `wanted` sizes."""
-    return prod(sizes) == prod(wanted) and _ends(sizes) <= _ends(wanted)
+def _divides(sizes: Sizes, finer: Sizes) -> bool:
+    """True if factors of these sizes can be split into factors of the `finer` sizes."""
+    return prod(sizes) == prod(finer) and _ends(sizes) <= _ends(finer)
 
 
-def _split_axis(field: Field, axis: int, wanted: Sizes, ones: int) -> Field:
-    """Split the axis into factors of the `wanted` sizes, followed by `ones` factors of size 1."""
+def _split_axis(field: Field, axis: int, finer: Sizes, ones: int) -> Field:
+    """Split the axis into factors of the `finer` sizes, followed by `ones` factors of size 1."""
     part = field.parts[axis]
     large = [i for i in range(part.start, part.stop) if field.factors[i].size > 1]
     small = [i for i in range(part.start, part.stop) if field.factors[i].size == 1]
@@ -206,7 +209,7 @@ def _split_axis(field: Field, axis: int, wanted: Sizes, ones: int) -> Field:
     counts = tuple(n + len(extra) * (i == axis) for i, n in enumerate(field.counts))
     field = Field(tuple(factors), counts, field.exact, periodic)
     index = part.start + len(large) - 1
-    for size in reversed(wanted):
+    for size in reversed(finer):
         if field.factors[index].size != size:
             field = split(field, index, size)
         else:
@@ -218,8 +221,11 @@ def _split_axis(field: Field, axis: int, wanted: Sizes, ones: int) -> Field:
 
 
 def _common_classes(factors: Sequence[AxisFactor]) -> tuple[AxisFactor, list[list[tuple[int]] | None]]:
-    """Common refinement of the factors' classes, and for each the old class of each new one (None: unchanged)."""
-    size, grows = factors[0].size, any(a.grows for a in factors)
+    """Return the common refinement of the factors' classes, and for each factor the old class of each new one.
+
+    None stands for a factor whose classes are unchanged.
+    """
+    size, image = factors[0].size, any(a.image for a in factors)
     first = factors[0]
     if all(factor.classes == first.classes and factor.table == first.table for factor in factors):
         return first._replace(grows=grows), [None] * len(factors)
@@ -235,7 +241,7 @@ def _common_classes(factors: Sequence[AxisFactor]) -> tuple[AxisFactor, list[lis
 
 
 def _with_classes(field: Field, index: int, factor: AxisFactor, groups: list[tuple[int]]) -> Field:
-    """The field with the finer classes of `factor`; along a growing factor the pattern keeps its period."""
+    """Return the field with the finer classes of `factor`; along an image factor the pattern keeps its period."""
     own = field.factors[index]
     exact = regrouped(field.exact, field.dims, index, groups)
     periodic = field.periodic
@@ -258,7 +264,7 @@ class CommonPeriod(NamedTuple):
 
 
 def _common_period(fields: Sequence[Field]) -> CommonPeriod | Periodic:
-    """The common period and shift of the fields' patterns; GLOBAL, or the reason why there is no common pattern."""
+    """Return the common period and shift of the fields' patterns, or GLOBAL, or why there is no common pattern."""
     patterns = [field.periodic for field in fields]
     if any(periodic is GLOBAL for periodic in patterns):
         return GLOBAL
@@ -285,7 +291,7 @@ def _sees(periodic: PeriodicPattern) -> bool:
 
 
 def _grids(fields: Sequence[Field], common: CommonPeriod) -> list[Cells | None]:
-    """The patterns' grids over the common period; None for one that sees nothing while others do."""
+    """Return the patterns' grids over the common period; None for one that sees nothing while others do."""
     grids = [
         _grid(field, common) if isinstance(field.periodic, PeriodicPattern) and _sees(field.periodic) else None
         for field in fields

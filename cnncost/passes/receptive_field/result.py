@@ -18,7 +18,7 @@ class ReceptiveField(NamedTuple):
 
     Attributes:
         layer: path of the layer.
-        input: index of the input among the model's.
+        input: index of the input among the model's inputs.
         input_size: its size along each spatial axis.
         size: positions that a unit sees far from all borders, as if the input were unbounded; maximum over units.
             GLOBAL: the whole input, whatever its size. UNKNOWN: an op could not be followed.

@@ -14,12 +14,12 @@ from cnncost.passes.receptive_field.field import GLOBAL, AxisFactor, Broken, Fie
 
 
 def gather_pattern(field: Field, positions: Sequence[Sequence[int]]) -> Cells:
-    """The pattern's grid at these positions of the growing factor; each entry lists positions to take the hull of."""
-    periodic, axis = field.periodic, field.growing
+    """Return the pattern's grid along the image factor: position j is the hull of the pattern's `positions[j]`."""
+    periodic, axis = field.periodic, field.image
     assert isinstance(periodic, PeriodicPattern)
     assert axis is not None
     laps = sorted({i // periodic.period for each in positions for i in each})  # the repetitions that are needed
-    place = {lap: n * periodic.period for n, lap in enumerate(laps)}
+    first = {lap: n * periodic.period for n, lap in enumerate(laps)}  # its first position in the grid
     dims = field.periodic_dims
     rows = [
         [
@@ -30,13 +30,13 @@ def gather_pattern(field: Field, positions: Sequence[Sequence[int]]) -> Cells:
         for lap in laps
     ]
     grid = [cell for row in rows for cell in row]
-    groups = [[place[i // periodic.period] + i % periodic.period for i in each] for each in positions]
-    wide = [*dims[:axis], periodic.period * len(laps), *dims[axis + 1 :]]
-    return regrouped(grid, wide, axis, groups)
+    groups = [[first[i // periodic.period] + i % periodic.period for i in each] for each in positions]
+    grid_dims = [*dims[:axis], periodic.period * len(laps), *dims[axis + 1 :]]
+    return regrouped(grid, grid_dims, axis, groups)
 
 
 def windowed(field: Field, axis: int, window: Window) -> Field:
-    """The field after windows along an axis."""
+    """Return the field after windows along an axis."""
     field = single(field, axis)
     part = field.parts[axis]
     index = part.start
@@ -81,7 +81,7 @@ def _one_cell_per_position(field: Field, index: int) -> Field:
 
 
 def _regrouping(factor: AxisFactor, window: Window) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
-    """The class of each position after windows, and for each class the old ones that it sees."""
+    """Return the class of each position after windows, and for each class the old classes that it sees."""
     if factor.classes == 1:
         table = tuple([0 if each else 1 for each in window.sees])
         return (table, [(0,), ()]) if 0 in table else ((0,) * len(table), [()])
@@ -93,7 +93,7 @@ def _regrouping(factor: AxisFactor, window: Window) -> tuple[tuple[int, ...], li
 
 
 def _pattern_after(field: Field, window: Window) -> Periodic:
-    """The pattern after windows along the growing factor."""
+    """Return the pattern after windows along the image factor."""
     periodic, pattern = field.periodic, window.pattern
     if window.grows:
         return GLOBAL
@@ -115,8 +115,8 @@ def _pattern_after(field: Field, window: Window) -> Periodic:
 
 
 def _shortest_period(field: Field, periodic: PeriodicPattern) -> PeriodicPattern:
-    """The same pattern with its shortest period."""
-    axis = field.growing
+    """Return the same pattern with its shortest period."""
+    axis = field.image
     assert axis is not None
     inner = prod(field.periodic_dims[axis + 1 :])
     block = periodic.period * inner
@@ -144,7 +144,7 @@ def _periodic_regrouped(field: Field, index: int, groups: Sequence[Sequence[int]
 
 
 def _replaced(field: Field, index: int, factor: AxisFactor, exact: Cells, periodic: Periodic) -> Field:
-    """A field with another factor at an index, and other grids."""
+    """Return the field with another factor at an index, and other grids."""
     return Field((*field.factors[:index], factor, *field.factors[index + 1 :]), field.counts, exact, periodic)
 
 
@@ -178,9 +178,10 @@ def spread(field: Field, axis: int, size: int) -> Field:
     periodic = field.periodic
     if any(field.factors[i].grows for i in range(part.start, part.stop)) and isinstance(periodic, PeriodicPattern):
         periodic = PeriodicPattern(1, 0, gather_pattern(field, [[0]]))
-    counts = tuple((size > 1) if i == axis else n for i, n in enumerate(field.counts))
-    factors = (*field.factors[: part.start], *((AxisFactor(size),) if size > 1 else ()), *field.factors[part.stop :])
-    return Field(factors, tuple(map(int, counts)), field.exact, periodic)
+    spread_factors = (AxisFactor(size),) if size > 1 else ()
+    counts = tuple(len(spread_factors) if i == axis else n for i, n in enumerate(field.counts))
+    factors = (*field.factors[: part.start], *spread_factors, *field.factors[part.stop :])
+    return Field(factors, counts, field.exact, periodic)
 
 
 # ---- all axes
@@ -198,7 +199,7 @@ def permute(field: Field, order: Sequence[int]) -> Field:
 
 
 def expanded(field: Field, index: int) -> Field:
-    """The same field with one class per position of a factor."""
+    """Return the same field with one class per position of a factor."""
     factor = field.factors[index]
     if factor.classes == factor.size and factor.table is None:
         return field
@@ -209,7 +210,7 @@ def expanded(field: Field, index: int) -> Field:
 
 
 def single(field: Field, axis: int) -> Field:
-    """The same field with at most one factor on an axis."""
+    """Return the same field with at most one factor on an axis."""
     part = field.parts[axis]
     if part.stop - part.start < 2:
         return field
@@ -228,9 +229,9 @@ def single(field: Field, axis: int) -> Field:
 
 
 def _merged_pattern(field: Field, part: slice) -> Periodic:
-    """The pattern once an axis is one factor. It breaks if a factor precedes the growing one, which then can't grow."""
-    periodic, growing = field.periodic, field.growing
-    if not isinstance(periodic, PeriodicPattern) or growing is None or not part.start <= growing < part.stop:
+    """Return the pattern once an axis is one factor; broken if a factor precedes the image factor, which can't grow."""
+    periodic, image = field.periodic, field.image
+    if not isinstance(periodic, PeriodicPattern) or image is None or not part.start <= image < part.stop:
         return periodic
     if any(field.factors[i].size > 1 for i in range(part.start, growing)):
         return Broken("its axis became the inner part of a longer one")
@@ -254,8 +255,8 @@ def compressed(field: Field, index: int) -> Field:
         return field
     columns = _columns(field.exact, field.dims, index)
     if isinstance(field.periodic, PeriodicPattern):
-        of_pattern = _columns(field.periodic.cells, field.periodic_dims, index)
-        columns = [a + b for a, b in zip(columns, of_pattern, strict=True)]
+        pattern_columns = _columns(field.periodic.cells, field.periodic_dims, index)
+        columns = [a + b for a, b in zip(columns, pattern_columns, strict=True)]
     classes: dict[tuple[Cell, ...], int] = {}
     numbers = [classes.setdefault(column, len(classes)) for column in columns]
     if len(classes) == factor.classes:
@@ -268,7 +269,7 @@ def compressed(field: Field, index: int) -> Field:
 
 
 def _columns(cells: Cells, dims: Sequence[int], axis: int) -> list[tuple[Cell, ...]]:
-    """The cells at each position of an axis, as a hashable tuple."""
+    """Return the cells at each position of an axis, as a hashable tuple."""
     n, inner = dims[axis], prod(dims[axis + 1 :])
     starts = range(0, len(cells), n * inner)
     return [tuple([c for s in starts for c in cells[s + i * inner : s + (i + 1) * inner]]) for i in range(n)]
@@ -283,7 +284,7 @@ def split(field: Field, index: int, inner: int) -> Field:
     if factor.classes == 1 and not (factor.grows and isinstance(field.periodic, PeriodicPattern)):
         pair = (AxisFactor(outer, 1, None, factor.grows), AxisFactor(inner))
         return Field((*field.factors[:index], *pair, *field.factors[index + 1 :]), counts, field.exact, field.periodic)
-    tabled = factor.table is not None
+    had_table = factor.table is not None
     field = expanded(field, index)
     periodic = field.periodic
     if factor.grows and isinstance(periodic, PeriodicPattern):
@@ -295,7 +296,7 @@ def split(field: Field, index: int, inner: int) -> Field:
         )
     pair = (AxisFactor(outer, outer, None, factor.grows), AxisFactor(inner, inner))
     result = Field((*field.factors[:index], *pair, *field.factors[index + 1 :]), counts, field.exact, periodic)
-    return compressed(compressed(result, index), index + 1) if tabled else result
+    return compressed(compressed(result, index), index + 1) if had_table else result
 
 
 def reshape(field: Field, shape: Shape) -> Field:
@@ -320,27 +321,27 @@ def reshape(field: Field, shape: Shape) -> Field:
                 start -= 1
                 need //= flat.factors[start].size
             else:
-                flat, grown = _cut(flat, low, start, need)
-                start, end = start + grown, end + grown
+                flat, added = _cut(flat, low, start, need)
+                start, end = start + added, end + added
         counts.append(end - start)
         end = start
     if not shape:  # drop the remaining factors of size 1
-        rest = spread(flat, 0, 1)
-        return Field(rest.factors, (), rest.exact, rest.periodic)
+        scalar = spread(flat, 0, 1)
+        return Field(scalar.factors, (), scalar.exact, scalar.periodic)
     new_counts = [*field.counts[:before], *reversed(counts), *field.counts[len(field.counts) - after :][:after]]
-    new_counts[max(before - 1, 0)] += end - low  # factors of size 1 that no axis is left for
+    new_counts[max(before - 1, 0)] += end - low  # factors of size 1 that none of the new axes took
     return Field(flat.factors, tuple(new_counts), flat.exact, flat.periodic)
 
 
 def _common_ends(old: Shape, new: Shape) -> tuple[int, int]:
-    """How many leading and how many trailing axes two shapes share."""
+    """Return the numbers of leading and of trailing axes that two shapes share."""
     most = min(len(old), len(new))
     after = next((i for i in range(most) if old[-1 - i] != new[-1 - i]), most)
     return next((i for i in range(most - after) if old[i] != new[i]), most - after), after
 
 
 def _cut(flat: Field, low: int, end: int, need: int) -> tuple[Field, int]:
-    """Split a factor of size `need` off before `end`, or merge those from `low` to `end`; also by how many it grew."""
+    """Split a factor of size `need` off before `end`, or merge those from `low` on; return also how many were added."""
     factor = flat.factors[end - 1]
     if factor.size % need == 0:
         return split(flat, end - 1, need), 1

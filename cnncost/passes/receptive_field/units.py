@@ -1,4 +1,4 @@
-"""The units of a layer: which exist, what they see, and the layer's size, jump and start."""
+"""The units of a layer: their axes and number, what each sees, and the layer's size, jump and start."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Units:
     Attributes:
         axes: the output axes that distinguish units.
         sizes: number of units along each.
-        inner: for each of the axes, the growing factors in it, as `_inner` returns them.
+        inner: for each of the axes, the image factors in it, as `_image_factors` returns them.
     """
 
     def __init__(self, path: str, shape: tuple[int, ...], fields: Sequence[Field], along: Collection[int]) -> None:
@@ -36,40 +36,42 @@ class Units:
             if axis in along or any(factor.grows for field in fields for factor in field.factors[field.parts[axis]])
         )
         self.sizes = tuple(shape[axis] for axis in self.axes)
-        self.inner = {axis: _inner(fields, axis) for axis in self.axes}
+        self.inner = {axis: _image_factors(fields, axis) for axis in self.axes}
 
     def combined(self, field: Field) -> Field:
-        """A field reduced to the units: the hull over all axes that don't distinguish them."""
+        """Return a field reduced to the units: the hull over all axes that don't distinguish them."""
         for axis, count in enumerate(field.counts):
             if count and axis not in self.axes:
                 field = reduced(field, axis)
         return field
 
     def _wrong_indices(self, unit: tuple[int, ...]) -> str:
-        """Error message for a unit with the wrong number of indices."""
+        """Return the error message for a unit with the wrong number of indices."""
         indices = ",".join(map(str, unit)) or "none"
         if not self.sizes:
-            return f"expected no indices, for the layer has no spatial axis of its own, got {indices}; ask for no unit"
-        have = "×".join(map(str, self.sizes))
-        count, which = len(self.sizes), ",".join("IJKLMN"[: len(self.sizes)])
-        each = "index" if count == 1 else "indices"
-        return f"expected {count} {each}, for the layer has {have} units, got {indices}; give --unit {which}"
+            return (
+                f"expected no indices, as the layer has no spatial axis of its own, got {indices}; leave the unit out"
+            )
+        units = "×".join(map(str, self.sizes))
+        count, letters = len(self.sizes), ",".join("IJKLMN"[: len(self.sizes)])
+        noun = "index" if count == 1 else "indices"
+        return f"expected {count} {noun}, as the layer has {units} units, got {indices}; give --unit {letters}"
 
     def index(self, unit: tuple[int, ...]) -> dict[int, int]:
-        """A unit's index along each of `axes`. Raises CnncostError if the unit does not exist."""
+        """Return a unit's index along each of `axes`. Raises CnncostError if the unit does not exist."""
         layer = f"receptive field of {self.path or 'the model'}"
         if len(unit) != len(self.sizes):
             raise CnncostError(f"{layer}: {self._wrong_indices(unit)}")
         for place, size in zip(unit, self.sizes, strict=True):
             if place not in range(size):
                 last = ", ".join(str(n - 1) for n in self.sizes)
-                raise CnncostError(f"{layer}: there is no unit {unit}; they go from 0 to ({last})")
+                raise CnncostError(f"{layer}: there is no unit {unit}; units go from 0 to ({last})")
         return dict(zip(self.axes, unit, strict=True))
 
 
-def _inner(fields: Sequence[Field], axis: int) -> list[tuple[int, int]]:
-    """The growing factor of each field in an axis: the product of the sizes after it in the axis, and its own size."""
-    growing_factors = []
+def _image_factors(fields: Sequence[Field], axis: int) -> list[tuple[int, int]]:
+    """Return each field's image factor in an axis: the product of the sizes after it in the axis, and its own size."""
+    image_factors = []
     for field in fields:
         part = field.parts[axis]
         if field.growing is not None and part.start <= field.growing < part.stop:
@@ -79,19 +81,18 @@ def _inner(fields: Sequence[Field], axis: int) -> list[tuple[int, int]]:
 
 
 def box(field: Field | Lost | None, index: dict[int, int]) -> Cell | Extent:
-    """The hull of the positions that a unit sees, over all channels; `index` is from `Units.index`."""
+    """Return the hull of the positions that a unit sees, over all channels; `index` is from `Units.index`."""
     if field is None:
         return None
     if isinstance(field, Lost):
         return UNKNOWN
     fixed: dict[int, int] = {}
     for axis, place in index.items():
-        rest = place
-        part = field.parts[axis]
-        for i in range(part.stop - 1, part.start - 1, -1):
-            rest, here = divmod(rest, field.factors[i].size)
-            fixed[i] = field.factors[i].lookup[here]
-    return hull_of(field.exact[i] for i in _picked(field.dims, fixed))
+        part, outer = field.parts[axis], place
+        for i in range(part.stop - 1, part.start - 1, -1):  # from the innermost factor outwards
+            outer, position = divmod(outer, field.factors[i].size)
+            fixed[i] = field.factors[i].lookup[position]
+    return hull_of(field.exact[i] for i in _flat_indices(field.dims, fixed))
 
 
 # ---- numbers
@@ -108,7 +109,7 @@ class Numbers(NamedTuple):
 
 
 def numbers(field: Field | Lost | None, inner: dict[int, list[tuple[int, int]]]) -> Numbers:
-    """Size, jump, start and seen along one input axis. `field` is reduced to the units, `inner` is `Units.inner`."""
+    """Return the numbers along one input axis. `field` is reduced to the units, `inner` is `Units.inner`."""
     if field is None:
         return Numbers(0, UNKNOWN, UNKNOWN, 0, "it sees nothing of this input")
     if isinstance(field, Lost):
@@ -127,7 +128,7 @@ def _widest(cells: Sequence[Cell]) -> int:
 
 
 def _jump(field: Field, periodic: PeriodicPattern, inner: dict[int, list[tuple[int, int]]]) -> int | Fraction:
-    """Step to the next unit along the input's axis.
+    """Return the step to the next unit along the input's axis.
 
     The pattern counts steps of the growing factor. In a row of H·W tokens, the next unit along H is W tokens away, so
     factors after it multiply the period; those that are another image axis distinguish units and are divided out.
@@ -141,17 +142,17 @@ def _jump(field: Field, periodic: PeriodicPattern, inner: dict[int, list[tuple[i
 
 
 def _start(field: Field, periodic: PeriodicPattern) -> Size:
-    """The first position that unit 0 sees."""
+    """Return the first position that unit 0 sees."""
     first: dict[int, int] = {}
-    if field.growing is not None:
-        part = next(part for part in field.parts if part.start <= field.growing < part.stop)
-        first = {i: 0 if i == field.growing else field.factors[i].lookup[0] for i in range(part.start, part.stop)}
-    whole = hull_of([periodic.cells[i] for i in _picked(field.periodic_dims, first)])
+    if field.image is not None:
+        part = next(part for part in field.parts if part.start <= field.image < part.stop)
+        first = {i: 0 if i == field.image else field.factors[i].lookup[0] for i in range(part.start, part.stop)}
+    whole = hull_of([periodic.cells[i] for i in _flat_indices(field.periodic_dims, first)])
     return UNKNOWN if whole is None else whole[0]
 
 
-def _picked(dims: Sequence[int], fixed: dict[int, int]) -> Iterator[int]:
-    """Flat indices of a grid's cells where some axes have a fixed index."""
+def _flat_indices(dims: Sequence[int], fixed: dict[int, int]) -> Iterator[int]:
+    """Yield the flat indices of the cells of a grid in which some axes have a fixed index."""
     ranges = [(fixed[i],) if i in fixed else range(n) for i, n in enumerate(dims)]
     for index in product(*ranges):
         flat = 0

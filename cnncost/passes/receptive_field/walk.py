@@ -1,4 +1,4 @@
-"""Walk the Graph node by node and compute which input positions every value sees, for each input axis."""
+"""Walk the Graph node by node and compute the input positions that every value sees, for each input axis."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ class Lost(NamedTuple):
 _NAMES = {"after_write": "a write into a part of a tensor, through a view of it,"}
 """Names to report for nodes that are not ops of the framework."""
 Seen: TypeAlias = "dict[Key, Field | Lost]"
+"""A value's field by input axis, `Lost` after an op that could not be followed."""
 
 
 class Walk:
-    """One walk: `seen` has each value's field by input axis; `fed` are the values that depend on any input."""
+    """One walk: `seen` has each value's fields; `fed` are the values that depend on any input of the model."""
 
     def __init__(self, graph: Graph, keys: Iterable[Key], fed: Container[int]) -> None:
         self.graph = graph
@@ -58,7 +59,7 @@ class Walk:
             self.seen[value] = {key: field for key, field in fields.items() if field is not None}
 
     def _output(self, node: Node, output: Output | None, shape: Shape, key: Key) -> Field | Lost | None:
-        """The field of an output for one input axis; None if it sees nothing."""
+        """Return the field of an output for one input axis; None if it sees nothing."""
         inputs = [self.seen.get(value, {}).get(key) for value in node.inputs]
         if output is None or (output.routes and _unrouted(inputs, output)):
             return self._lost(node, shape, [field for field in inputs if field is not None])
@@ -78,7 +79,7 @@ class Walk:
         return joined(fields)
 
     def _lost(self, node: Node, shape: Shape, pieces: Sequence[Field | Lost]) -> Field | Lost:
-        """The field of an output that can't be followed: `Lost`, unless an input sees the whole image already."""
+        """Return the field of an output that can't be followed: `Lost`, unless an input sees the whole image."""
         for piece in pieces:
             if isinstance(piece, Field) and piece.full:
                 return Field(tuple(map(AxisFactor, shape)), (1,) * len(shape), [hull_of(piece.exact)], GLOBAL)
@@ -89,6 +90,7 @@ class Walk:
         return Lost(_NAMES.get(node.name, node.name), self.graph.call_path(node.call))
 
     def _along(self, field: Field | Lost, route: Route, node: Node) -> Field | Lost:
+        """Return the field after a route."""
         for step in route.steps:
             if isinstance(field, Lost):
                 return field
@@ -104,7 +106,7 @@ def _unrouted(inputs: Sequence[Field | Lost | None], output: Output) -> bool:
 
 
 def _stepped(field: Field, step: Step) -> Field | None:
-    """The field after a step; None if it depends on tensor data."""
+    """Return the field after a step; None if it depends on tensor data."""
     match step:
         case Window():
             return windowed(field, step.axis, step)

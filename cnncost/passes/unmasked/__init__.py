@@ -1,4 +1,4 @@
-"""Multiply-accumulates if attention skips masked pairs of queries and keys; a figure beside the dense count.
+"""Multiply-accumulates if attention skips masked pairs of queries and keys; a figure next to the dense count.
 
 A block-sparse kernel computes scores, and everything derived from them, only for visible pairs of a query and a key;
 with tiles, it computes every tile that has a visible pair in full. Projections are not reduced. An op with an unknown
@@ -19,7 +19,7 @@ _KINDS = frozenset({"attention", "attention_backward", "mha", "encoder_layer"})
 _SCORED = frozenset({
     "scores", "weighted values", "scores, gradients of queries and keys", "gradients of weights and values",
 })  # fmt: skip
-"""Names of the terms that have one item per pair."""
+"""Labels of the terms whose items belong to pairs of a query and a key."""
 
 
 class UnmaskedMacs(NamedTuple):
@@ -42,21 +42,21 @@ def unmasked(graph: Graph, tile: Tile | None = None) -> dict[tuple[Phase, int], 
 
     Args:
         graph: a Graph with its recorded masks.
-        tile: queries and keys of the blocks that are computed in full; None: single pairs.
+        tile: numbers of queries and keys of a block that is computed in full; None: single pairs.
     """
     by_call: dict[tuple[Phase, int], UnmaskedMacs] = {}
-    masks, written = dict(graph.masks), by_hand(graph)
-    counted: dict[tuple[int, Mask | None], UnmaskedMacs] = {}
+    masks, bounded = dict(graph.masks), by_hand(graph)
+    cache: dict[tuple[int, Mask | None], UnmaskedMacs] = {}
     for index, node in enumerate(graph.nodes):
         key = (id(node.spec), masks.get(index))
-        left = counted.get(key)
-        if left is None:
-            left = counted[key] = unmasked_macs(node.spec, key[1], tile)
-        if not left.macs:
+        own = cache.get(key)
+        if own is None:
+            own = cache[key] = unmasked_macs(node.spec, key[1], tile)
+        if not own.macs:
             continue
         place = (node.phase, node.call)
         before = by_call.get(place, NOTHING)
-        by_call[place] = UnmaskedMacs(before.macs + left.macs, before.bound or left.bound or index in written)
+        by_call[place] = UnmaskedMacs(before.macs + own.macs, before.bound or own.bound or index in bounded)
     return by_call
 
 
@@ -85,5 +85,5 @@ def unmasked_macs(spec: OpSpec, mask: Mask | None, tile: Tile | None = None) -> 
 
 
 def takes_mask(spec: OpSpec, mask: Mask | None) -> bool:
-    """True if an op is attention with a mask, given or known."""
+    """True if an op is attention with a mask, whether or not the mask is known."""
     return spec.kind in _KINDS and (bool(spec["mask"]) or mask is not None)

@@ -14,8 +14,9 @@ from cnncost.graph import Graph, Node
 
 _PRODUCTS = frozenset({"matmul", "linear"})
 _LAYERS = _PRODUCTS | {"conv"}
-"""With weights of their own they produce no scores, but may lie between the two products (mixing of heads)."""
+"""With weights of their own they don't produce scores, but may lie between the two products (mixing of heads)."""
 _CARRIERS = frozenset({"pointwise", "dropout", "layout", "softmax", "scatter", "gather", "reduce", "create"})
+"""Kinds of ops through which scores are followed."""
 _ADDS = frozenset({"add", "add_scaled", "sub", "rsub", "addcmul", "addcdiv", "multiply_add", "logaddexp", "logaddexp2"})
 """Elementwise functions that add a tensor."""
 _KEEPS_SCORES = frozenset({"mul", "div", "neg", "add", "add_scaled", "sub", "rsub", "positive"})
@@ -44,7 +45,7 @@ class Trail(NamedTuple):
 
 
 def by_hand(graph: Graph) -> set[int]:
-    """Nodes of forward and backward that are products of hand-written attention whose scores may be masked.
+    """Return the nodes of forward and backward that are products of hand-written attention with maybe masked scores.
 
     Backward products can't be matched to forward ones, so all backward products of a call whose forward has such
     attention are included.
@@ -63,25 +64,25 @@ def by_hand(graph: Graph) -> set[int]:
             added = len(node.inputs) > 2 and bool(node.spec.get("bias", True))  # as in `baddbmm`
             trails.update(dict.fromkeys(node.outputs, Trail(frozenset({index}), added=added)))
         elif inputs and node.spec.kind in _CARRIERS:
-            others = [i for i in node.inputs if i not in trails and i not in weights.pure]
-            trails.update(dict.fromkeys(node.outputs, _next_trail(graph, node, inputs, others)))
+            operands = [i for i in node.inputs if i not in trails and i not in weights.pure]
+            trails.update(dict.fromkeys(node.outputs, _next_trail(graph, node, inputs, operands)))
         weights.follow(node)
     calls = {graph.nodes[i].call for i in masked}
     return masked | {i for i, node in enumerate(graph.nodes) if _is_backward(node) and node.call in calls}
 
 
-def _next_trail(graph: Graph, node: Node, trails: list[Trail], others: list[int]) -> Trail:
-    """The trail of an op's outputs. `others`: its inputs without a trail that are not parameters."""
+def _next_trail(graph: Graph, node: Node, trails: list[Trail], operands: list[int]) -> Trail:
+    """Return the trail of an op's outputs. `operands`: its inputs without a trail that are not parameters."""
     kind, function = node.spec.kind, node.spec["fn"] if node.spec.kind == "pointwise" else None
-    shapes = [graph.values[i].type.shape for i in others if graph.values[i].type.numel > 1]
+    shapes = [graph.values[i].type.shape for i in operands if graph.values[i].type.numel > 1]
     adds = function in _ADDS
     weighed = kind == "softmax" or (function is not None and len(node.inputs) == 1 and function not in _KEEPS_SCORES)
     if function == "mul" or kind == "dropout":
         cut = any(shape[-2:] != (1, 1) for shape in shapes)  # otherwise it scales whole matrices
     elif function == "div" or kind == "gather" or adds:
-        cut = False  # a division is by the softmax's sums; selecting and adding overwrite nothing
+        cut = False  # softmax divides by its sums; selecting and adding don't overwrite anything
     else:
-        cut = _overwrites(graph, node) or (bool(others) and not _joins(graph, node))
+        cut = _overwrites(graph, node) or (bool(operands) and not _joins(graph, node))
     return _merged([*trails, Trail(frozenset(), adds and bool(shapes), cut, weighed)])
 
 
@@ -95,14 +96,14 @@ def _merged(trails: list[Trail]) -> Trail:
 
 
 def _overwrites(graph: Graph, node: Node) -> bool:
-    """True if an op sets elements without another tensor: fills the tensor in place, or zeroes a triangle."""
+    """True if an op overwrites elements without reading another tensor: fills in place, or zeroes a triangle."""
     if node.spec.kind == "create":
         return _storages(graph, node.inputs).issuperset(_storages(graph, node.outputs))
     return node.spec.kind == "layout" and bool(node.spec.get("zeroes"))
 
 
 def _joins(graph: Graph, node: Node) -> bool:
-    """True if a layout op keeps the elements of all inputs: concatenates them, or updates a view after a write."""
+    """True if a layout op keeps the elements of all inputs: it concatenates them, or updates a view after a write."""
     if node.spec.kind != "layout":
         return False
     moves = node.spec["moves"]
@@ -123,7 +124,7 @@ class _Weights:
     """Values that depend on parameters and not on inputs: a product with one of them does not compute scores.
 
     Attributes:
-        pure: parameters and parts of them: their elements are finite, so that adding one does not mask.
+        pure: parameters and parts of them; their elements are finite, so that adding one does not mask.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -136,7 +137,7 @@ class _Weights:
         self._fixed = roles["buffer"] | roles["constant"]
 
     def has(self, node: Node) -> bool:
-        """True if an op has such a value as input."""
+        """True if an op has a value that depends on parameters as input."""
         return not self._from_parameters.isdisjoint(node.inputs)
 
     def follow(self, node: Node) -> None:
@@ -147,6 +148,6 @@ class _Weights:
             self._fixed.update(node.outputs)
             return
         self._from_parameters.update(node.outputs)
-        moved = node.spec.kind == "gather" or (node.spec.kind == "layout" and not node.spec.get("zeroes"))
-        if moved and node.inputs[0] in self.pure:
+        is_part = node.spec.kind == "gather" or (node.spec.kind == "layout" and not node.spec.get("zeroes"))
+        if is_part and node.inputs[0] in self.pure:
             self.pure.update(node.outputs)

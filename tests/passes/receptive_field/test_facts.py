@@ -302,10 +302,10 @@ def test_units_that_do_not_exist(unit):
 @pytest.mark.parametrize(
     ("layer", "unit", "said"),
     [
-        ("c3", (3,), r"expected 2 indices, for the layer has 10×10 units, got 3; give --unit I,J"),
+        ("c3", (3,), r"expected 2 indices, as the layer has 10×10 units, got 3; give --unit I,J"),
         ("c3", (3, 4, 5), r"expected 2 indices, .* got 3,4,5; give --unit I,J"),
         ("c3", (), r"expected 2 indices, .* got none; give --unit I,J"),
-        ("f6", (3,), r"expected no indices, for the layer has no spatial axis of its own, got 3; ask for no unit"),
+        ("f6", (3,), r"expected no indices, as the layer has no spatial axis of its own, got 3; leave the unit out"),
     ],
 )
 def test_a_unit_with_another_number_of_indices(layer, unit, said):
