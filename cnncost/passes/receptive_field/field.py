@@ -40,9 +40,9 @@ GLOBAL, UNKNOWN = Extent.GLOBAL, Extent.UNKNOWN
 
 
 class PeriodicPattern(NamedTuple):
-    """Position i of the image factor sees the positions that position i - period sees, moved by `shift`.
+    """Position i of the growing factor sees the positions that position i - period sees, moved by `shift`.
 
-    `cells` is a grid over the factors, `period` long along the image factor. Without an image factor, period is 1 and
+    `cells` is a grid over the factors, `period` long along the growing factor. Without one, period is 1 and
     shift is 0.
     """
 

@@ -72,7 +72,7 @@ def _repeats_along(field: Field, axis: int) -> bool:
 
 
 def _concatenated_along_image(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int) -> Field:
-    """Concatenate along the image axis: pad each piece with positions that see nothing, then join."""
+    """Concatenate along an axis that grows: pad each piece with positions that see nothing, then join."""
     padded, start, whole = [], 0, sum(sizes)
     for piece, size in zip(pieces, sizes, strict=True):
         if piece is not None:
@@ -225,7 +225,7 @@ def _common_classes(factors: Sequence[AxisFactor]) -> tuple[AxisFactor, list[lis
 
     None stands for a factor whose classes are unchanged.
     """
-    size, image = factors[0].size, any(a.image for a in factors)
+    size, grows = factors[0].size, any(a.grows for a in factors)
     first = factors[0]
     if all(factor.classes == first.classes and factor.table == first.table for factor in factors):
         return first._replace(grows=grows), [None] * len(factors)
@@ -241,7 +241,7 @@ def _common_classes(factors: Sequence[AxisFactor]) -> tuple[AxisFactor, list[lis
 
 
 def _with_classes(field: Field, index: int, factor: AxisFactor, groups: list[tuple[int]]) -> Field:
-    """Return the field with the finer classes of `factor`; along an image factor the pattern keeps its period."""
+    """Return the field with the finer classes of `factor`; along a growing factor the pattern keeps its period."""
     own = field.factors[index]
     exact = regrouped(field.exact, field.dims, index, groups)
     periodic = field.periodic

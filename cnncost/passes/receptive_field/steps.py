@@ -14,8 +14,8 @@ from cnncost.passes.receptive_field.field import GLOBAL, AxisFactor, Broken, Fie
 
 
 def gather_pattern(field: Field, positions: Sequence[Sequence[int]]) -> Cells:
-    """Return the pattern's grid along the image factor: position j is the hull of the pattern's `positions[j]`."""
-    periodic, axis = field.periodic, field.image
+    """Return the pattern's grid along the growing factor: position j is the hull of the pattern's `positions[j]`."""
+    periodic, axis = field.periodic, field.growing
     assert isinstance(periodic, PeriodicPattern)
     assert axis is not None
     laps = sorted({i // periodic.period for each in positions for i in each})  # the repetitions that are needed
@@ -93,7 +93,7 @@ def _regrouping(factor: AxisFactor, window: Window) -> tuple[tuple[int, ...], li
 
 
 def _pattern_after(field: Field, window: Window) -> Periodic:
-    """Return the pattern after windows along the image factor."""
+    """Return the pattern after windows along the growing factor."""
     periodic, pattern = field.periodic, window.pattern
     if window.grows:
         return GLOBAL
@@ -116,7 +116,7 @@ def _pattern_after(field: Field, window: Window) -> Periodic:
 
 def _shortest_period(field: Field, periodic: PeriodicPattern) -> PeriodicPattern:
     """Return the same pattern with its shortest period."""
-    axis = field.image
+    axis = field.growing
     assert axis is not None
     inner = prod(field.periodic_dims[axis + 1 :])
     block = periodic.period * inner
@@ -229,9 +229,9 @@ def single(field: Field, axis: int) -> Field:
 
 
 def _merged_pattern(field: Field, part: slice) -> Periodic:
-    """Return the pattern once an axis is one factor; broken if a factor precedes the image factor, which can't grow."""
-    periodic, image = field.periodic, field.image
-    if not isinstance(periodic, PeriodicPattern) or image is None or not part.start <= image < part.stop:
+    """The pattern once an axis is one factor: broken if a factor precedes the growing one, which then can't grow."""
+    periodic, growing = field.periodic, field.growing
+    if not isinstance(periodic, PeriodicPattern) or growing is None or not part.start <= growing < part.stop:
         return periodic
     if any(field.factors[i].size > 1 for i in range(part.start, growing)):
         return Broken("its axis became the inner part of a longer one")

@@ -25,7 +25,7 @@ class Units:
     Attributes:
         axes: the output axes that distinguish units.
         sizes: number of units along each.
-        inner: for each of the axes, the image factors in it, as `_image_factors` returns them.
+        inner: for each of the axes, the growing factors in it, as `_growing_factors` returns them.
     """
 
     def __init__(self, path: str, shape: tuple[int, ...], fields: Sequence[Field], along: Collection[int]) -> None:
@@ -36,7 +36,7 @@ class Units:
             if axis in along or any(factor.grows for field in fields for factor in field.factors[field.parts[axis]])
         )
         self.sizes = tuple(shape[axis] for axis in self.axes)
-        self.inner = {axis: _image_factors(fields, axis) for axis in self.axes}
+        self.inner = {axis: _growing_factors(fields, axis) for axis in self.axes}
 
     def combined(self, field: Field) -> Field:
         """Return a field reduced to the units: the hull over all axes that don't distinguish them."""
@@ -69,9 +69,9 @@ class Units:
         return dict(zip(self.axes, unit, strict=True))
 
 
-def _image_factors(fields: Sequence[Field], axis: int) -> list[tuple[int, int]]:
-    """Return each field's image factor in an axis: the product of the sizes after it in the axis, and its own size."""
-    image_factors = []
+def _growing_factors(fields: Sequence[Field], axis: int) -> list[tuple[int, int]]:
+    """Each field's growing factor in an axis: the product of the sizes after it in the axis, and its own size."""
+    growing_factors = []
     for field in fields:
         part = field.parts[axis]
         if field.growing is not None and part.start <= field.growing < part.stop:
@@ -144,9 +144,9 @@ def _jump(field: Field, periodic: PeriodicPattern, inner: dict[int, list[tuple[i
 def _start(field: Field, periodic: PeriodicPattern) -> Size:
     """Return the first position that unit 0 sees."""
     first: dict[int, int] = {}
-    if field.image is not None:
-        part = next(part for part in field.parts if part.start <= field.image < part.stop)
-        first = {i: 0 if i == field.image else field.factors[i].lookup[0] for i in range(part.start, part.stop)}
+    if field.growing is not None:
+        part = next(part for part in field.parts if part.start <= field.growing < part.stop)
+        first = {i: 0 if i == field.growing else field.factors[i].lookup[0] for i in range(part.start, part.stop)}
     whole = hull_of([periodic.cells[i] for i in _flat_indices(field.periodic_dims, first)])
     return UNKNOWN if whole is None else whole[0]
 
