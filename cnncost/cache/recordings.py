@@ -15,8 +15,8 @@ from cnncost.cache.dependencies import Dependencies
 from cnncost.cache.watch import Watch
 from cnncost.errors import CnncostError
 from cnncost.recording import Recording
-from cnncost.sources.attempts import BUILT
-from cnncost.sources.find import is_of_the_user
+from cnncost.sources.attempts import BUILT_WITH_WEIGHTS
+from cnncost.sources.find import is_user_module
 from cnncost.versions import __version__
 
 _SCHEMA = 2
@@ -72,7 +72,7 @@ class Recordings:
         rules = epoch()
         name = _name(model, settings)  # before a model may change the working folder or sys.path
         after = f"{self._before} ran before it, which may change what this one finds" if self._before else ""
-        if is_of_the_user(model):
+        if is_user_module(model):
             self._before = model
         with self.observed():
             recording = record()
@@ -132,7 +132,7 @@ def _against(recording: Recording) -> str:
     for graph in (recording.graph, recording.step):
         if graph is not None and graph.real is not None:
             return "it ran on values"
-        if graph is not None and any(note.startswith(BUILT) for note in graph.notes):
+        if graph is not None and any(note.startswith(BUILT_WITH_WEIGHTS) for note in graph.notes):
             return "it was built with its weights"
     return ""
 

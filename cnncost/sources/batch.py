@@ -20,7 +20,7 @@ def with_batch(inputs: Any, batch: int) -> Any:
     """
     if batch < 1:
         raise InputError(f"batch {batch}: expected 1 or more")
-    if batch >= 2**63:
+    if batch >= 2**63:  # torch stores sizes as int64
         raise InputError(f"batch {batch}: expected less than 2^63")
     changed, found = _set(
         parse_shape(inputs) if isinstance(inputs, str) else inputs, batch, _begins_with_images(inputs)
@@ -43,7 +43,10 @@ def _begins_with_images(inputs: Any) -> bool:
 
 
 def _set(inputs: Any, batch: int, images: bool) -> tuple[Any, bool]:
-    """Return the inputs with the batch size set, and whether they contain a tensor or shape."""
+    """Return the inputs with the batch size set, and whether they contain a tensor or shape.
+
+    `images`: lists of tensors are images of a detector, one for each example.
+    """
     if isinstance(inputs, str):
         return _set(parse_shape(inputs), batch, images) if looks_like_shape(inputs) else (inputs, False)
     if isinstance(inputs, TensorText):
@@ -57,7 +60,7 @@ def _set(inputs: Any, batch: int, images: bool) -> tuple[Any, bool]:
         if images and isinstance(inputs, list) and leaves(inputs):
             return _repeated_items(inputs, batch), True
         return _set_in(inputs, batch, images)
-    repeated = _repeated(inputs, batch)
+    repeated = _with_examples(inputs, batch)
     return (inputs, False) if repeated is None else (repeated, True)
 
 
@@ -93,7 +96,7 @@ def _is_packed(container: Any) -> bool:
     return isinstance(container, PackedSequence)
 
 
-def _repeated(value: Any, batch: int) -> Any:
+def _with_examples(value: Any, batch: int) -> Any:
     """Return a tensor with `batch` examples, repeating its own cyclically; None if the value is not a tensor."""
     import torch
 

@@ -28,10 +28,10 @@ def root(error: BaseException) -> BaseException:
 
 
 def with_root(error: BaseException) -> str:
-    """Return an error's class and message, and its root cause, as a library's own message often hides what is wrong."""
+    """Return an error's class and message, and its root cause, as a library's own message often hides the cause."""
     text, first = f"{type(error).__name__}: {one_line(error)}", root(error)
-    below = f"{type(first).__name__}: {one_line(first)}"
-    return text if first is error or one_line(first) in text else f"{text} (the root cause: {below})"
+    cause = f"{type(first).__name__}: {one_line(first)}"
+    return text if first is error or one_line(first) in text else f"{text} (the root cause: {cause})"
 
 
 def import_advice(error: BaseException) -> str:

@@ -34,7 +34,7 @@ def load(spec: str) -> ModelSource:
     except Exception as error:
         reason = f"{type(error).__name__}: {one_line(error)}"
         if "warnings above" in reason:  # torch only logs the reason, as a traceback
-            reason = "an archive without a program that can be put together"
+            reason = "an archive whose program can't be loaded"
         raise SourceError(
             f"{spec}: not a program that torch {torch.__version__} reads ({reason}); expected one saved by "
             "torch.export.save"
@@ -48,7 +48,7 @@ def of_program(program: Any, name: str) -> ModelSource:
 
     def factory(**arguments: Any) -> Any:
         if arguments:
-            raise TypeError("a program is built already, and takes no arguments")
+            raise TypeError("an exported program is already built and takes no arguments")
         return _module(program)
 
     return ModelSource("program", name, factory, _inputs(program))
@@ -56,7 +56,7 @@ def of_program(program: Any, name: str) -> ModelSource:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Context manager that silences torch's warnings and logged tracebacks; our own message says what is wrong."""
+    """Context manager that silences torch's warnings and logged tracebacks, as `load` raises an error of its own."""
     from cnncost.frontends.torch.compat.packages import EXPORT_ARCHIVE
 
     import_module(EXPORT_ARCHIVE)  # creates its loggers

@@ -1,4 +1,4 @@
-"""Finds the source of a MODEL: decides whether it is a zoo name, a file, a library's model, or an object."""
+"""Finds the source of a MODEL: a name in the zoo, a file, a library's model, or an object."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def find(model: Any, arguments: dict[str, Any] | None = None) -> ModelSource:
         arguments: keyword arguments for the named factory or class.
 
     Raises:
-        SourceError: unknown name, missing file, class or package, an error while importing.
+        SourceError: an unknown name, a missing file, class or package, or an error while importing.
         InputError: arguments for a model that is already built, or for a saved report.
     """
     if isinstance(model, ModelSource):
@@ -35,7 +35,7 @@ def find(model: Any, arguments: dict[str, Any] | None = None) -> ModelSource:
     if isinstance(model, os.PathLike):
         model = os.fspath(model)
     if isinstance(model, str):
-        return _named(model).with_arguments(arguments)
+        return _from_text(model).with_arguments(arguments)
     if type(model).__name__ == "ExportedProgram" and type(model).__module__.startswith("torch.export"):
         from cnncost.sources.exported import of_program
 
@@ -51,13 +51,13 @@ def is_built_by_code(text: str) -> bool:
     return bool(spec.strip()) and _module_for(spec) in {"zoo", "python", *_LIBRARIES.values()}
 
 
-def is_of_the_user(text: str) -> bool:
+def is_user_module(text: str) -> bool:
     """Return whether a MODEL is a Python file or package, whose import may change anything in the process."""
     spec, _ = split_method(text)
     return bool(spec.strip()) and _module_for(spec) == "python"
 
 
-def _named(text: str) -> ModelSource:
+def _from_text(text: str) -> ModelSource:
     spec, method = split_method(text)
     source = _loader(spec)(spec)
     if method and source.saved:

@@ -15,7 +15,7 @@ from cnncost.shapes import Literal, TensorText, looks_like_shape, parse_shape
 
 _EXAMPLE = '{"pixel_values": {"shape": [1, 3, 224, 224]}, "return_dict": false}'
 _SIZE_LIMIT = 2**63
-"""Sizes must be below it: torch stores them as int64."""
+"""Sizes must be smaller, as torch stores them as int64."""
 
 
 class Values(NamedTuple):
@@ -39,13 +39,13 @@ def parse(text: str) -> Any:
     except (ValueError, RecursionError) as error:
         raise InputError(f"--inputs-json: not JSON ({error}); expected for example {_EXAMPLE}") from None
     if isinstance(data, dict) and not _is_tensor(data):
-        return {name: _value(value, name) for name, value in data.items()}
+        return {name: _convert(value, name) for name, value in data.items()}
     if not isinstance(data, (list, dict)):
         raise InputError(
             f"--inputs-json: expected a list of positional arguments, or an object of keyword arguments such as "
             f"{_EXAMPLE}, got {json.dumps(data)[:60]}"
         )
-    return tuple(_value(value, f"[{i}]") for i, value in enumerate(data if isinstance(data, list) else [data]))
+    return tuple(_convert(value, f"[{i}]") for i, value in enumerate(data if isinstance(data, list) else [data]))
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -61,18 +61,18 @@ def _is_tensor(value: dict[str, Any]) -> bool:
     return value.keys() in ({"shape"}, {"shape", "dtype"}, {"values"}, {"values", "dtype"})
 
 
-def _value(value: Any, where: str) -> Any:
+def _convert(value: Any, where: str) -> Any:
     """Convert a JSON value; a container without tensors becomes one Literal. `where` names it in messages."""
     if isinstance(value, dict):
         if value.keys() == {"literal"}:
             return Literal(value["literal"])
         if _is_tensor(value):
-            return _tensor(value, where)
-        container: Any = {name: _value(item, f"{where}.{name}") for name, item in value.items()}
+            return _parse_tensor(value, where)
+        container: Any = {name: _convert(item, f"{where}.{name}") for name, item in value.items()}
     elif isinstance(value, list):
-        container = [_value(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        container = [_convert(item, f"{where}[{i}]") for i, item in enumerate(value)]
     elif isinstance(value, str) and looks_like_shape(value):
-        return _text(value, where)
+        return _parse_text(value, where)
     else:
         return Literal(value)
     items = container.values() if isinstance(container, dict) else container
@@ -81,14 +81,14 @@ def _value(value: Any, where: str) -> Any:
     return Literal(value) if plain else container
 
 
-def _text(value: str, where: str) -> TensorText:
+def _parse_text(value: str, where: str) -> TensorText:
     try:
         return parse_shape(value)
     except InputError as error:
         raise InputError(f"--inputs-json: {where}: {error}") from None
 
 
-def _tensor(value: dict[str, Any], where: str) -> TensorText | Values:
+def _parse_tensor(value: dict[str, Any], where: str) -> TensorText | Values:
     dtype = value.get("dtype")
     if dtype is not None and not isinstance(dtype, str):
         raise InputError(
@@ -99,7 +99,7 @@ def _tensor(value: dict[str, Any], where: str) -> TensorText | Values:
     shape = value["shape"]
     if not isinstance(shape, list) or not all(type(size) is int and 0 < size < _SIZE_LIMIT for size in shape):
         raise InputError(
-            f"--inputs-json: {where}.shape: expected a list of whole numbers from 1 to 2^63, got "
+            f"--inputs-json: {where}.shape: expected a list of whole numbers from 1 to 2^63 - 1, got "
             f'{json.dumps(shape)[:60]}; pass a dict that is not a tensor, but has a "shape", as {{"literal": …}}'
         )
     return TensorText(tuple(shape), dtype)

@@ -18,23 +18,24 @@ def input_names(inputs: Any, count: int) -> tuple[str, ...]:
     """
     if not isinstance(inputs, Mapping):
         return ()
-    names = [name for key, value in inputs.items() for name in _named(value, str(key))]
+    names = [name for key, value in inputs.items() for name in _names_in(value, str(key))]
     return tuple(names) if len(names) == count else ()
 
 
-def _named(value: Any, name: str) -> Iterator[str]:
+def _names_in(value: Any, name: str) -> Iterator[str]:
+    """Yield the names of the tensors in an argument; `name` is the argument's own."""
     if isinstance(value, TensorText) or (isinstance(value, str) and looks_like_shape(value)):
         yield name
     elif isinstance(value, (str, Literal)):
         return
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _named(item, f"{name}.{key}")
+            yield from _names_in(item, f"{name}.{key}")
     elif isinstance(value, (tuple, list)):
         if value and all(type(size) is int for size in value):
             yield name
         else:
             for i, item in enumerate(value):
-                yield from _named(item, f"{name}[{i}]")
+                yield from _names_in(item, f"{name}[{i}]")
     elif hasattr(value, "dtype") and hasattr(value, "shape"):
         yield name

@@ -19,7 +19,7 @@ def split_method(spec: str) -> tuple[str, str]:
     A `#` in the name of a file or folder doesn't separate a method.
 
     Raises:
-        SourceError: nothing after the `#`, or no valid name.
+        SourceError: nothing follows the `#`, or not a valid name.
     """
     match = _WITH_METHOD.fullmatch(spec)
     if match is None or Path(spec).is_file():
@@ -41,9 +41,9 @@ def method_of(spec: str, model: Any, method: str) -> Any:
         try:
             target = getattr(owner := target, name)
         except Exception as error:  # a property may raise anything
-            failed = "" if isinstance(error, AttributeError) and not hasattr(type(owner), name) else f" ({error})"
+            reason = "" if isinstance(error, AttributeError) and not hasattr(type(owner), name) else f" ({error})"
             raise SourceError(
-                f"{spec}: {type(owner).__name__} has no method {name}{failed}{suggestion(name, _callables(owner))}"
+                f"{spec}: {type(owner).__name__} has no method {name}{reason}{suggestion(name, _callables(owner))}"
             ) from error
     if not callable(target):
         raise SourceError(
@@ -54,7 +54,7 @@ def method_of(spec: str, model: Any, method: str) -> Any:
 
 
 def _callables(owner: Any) -> list[str]:
-    """Names of the owner's methods and submodules, excluding those of `nn.Module`."""
+    """Return the names of the owner's methods and submodules, excluding those of `nn.Module`."""
     from torch import nn
 
     names = [name for name in dir(type(owner)) if not hasattr(nn.Module, name) or name == "forward"]
@@ -64,5 +64,5 @@ def _callables(owner: Any) -> list[str]:
 
 
 def is_child(target: Any) -> bool:
-    """Whether it is a submodule instead of a method; its inputs are unknown."""
+    """Return whether the target is a submodule, whose inputs are unknown, instead of a method."""
     return not isinstance(target, MethodType)

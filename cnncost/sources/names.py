@@ -29,16 +29,17 @@ def matching(text: str) -> list[str]:
     if not is_pattern(text):
         find(text)
         return [text]
-    prefix, colon, pattern = text.partition(":")
-    source = prefix + colon if colon and prefix + colon in _NAMES_BY_PREFIX else ""
-    names, pattern = _NAMES_BY_PREFIX[source](text), pattern if source else text
-    matches = [source + name for name in names if fnmatchcase(name, pattern)]
+    library, colon, pattern = text.partition(":")
+    prefix = library + colon if colon and library + colon in _NAMES_BY_PREFIX else ""
+    names, pattern = _NAMES_BY_PREFIX[prefix](text), pattern if prefix else text
+    matches = [prefix + name for name in names if fnmatchcase(name, pattern)]
     if not matches:
         bare = pattern.translate({ord(sign): None for sign in "*?[]"})
         near = suggestion(bare, names) or _containing(bare, names)
-        of = f"{source.removesuffix(':')} model" if source else "network of the zoo"
+        kind = f"{library} model" if prefix else "network of the zoo"
         raise SourceError(
-            f"{text}: matches no {of}{near}; patterns are of the zoo, timm:, torchvision: and hf:, with * for any text"
+            f"{text}: matches no {kind}{near}; expected a pattern for names in the zoo, or after timm:, torchvision: "
+            "or hf:, in which * stands for any text"
         )
     return matches
 
@@ -48,23 +49,23 @@ def _containing(name: str, names: list[str]) -> str:
     return f"; did you mean {', '.join(near)}?" if near else ""
 
 
-def _of_zoo(_: str) -> list[str]:
+def _zoo_names(_: str) -> list[str]:
     from cnncost import zoo
 
     return list(zoo.names())
 
 
-def _of_timm(text: str) -> list[str]:
+def _timm_names(text: str) -> list[str]:
     (timm,) = required(text, "timm")
     return list(timm.list_models())
 
 
-def _of_torchvision(text: str) -> list[str]:
+def _torchvision_names(text: str) -> list[str]:
     _, models = required(text, "torchvision", "torchvision", "torchvision.models")
     return list(models.list_models())
 
 
-def _of_transformers(text: str) -> list[str]:
+def _transformers_names(text: str) -> list[str]:
     from cnncost.sources.transformers import model_types
 
     (transformers,) = required(text, "transformers")
@@ -72,7 +73,7 @@ def _of_transformers(text: str) -> list[str]:
 
 
 _NAMES_BY_PREFIX: dict[str, Callable[[str], list[str]]] = {
-    "": _of_zoo, "timm:": _of_timm, "torchvision:": _of_torchvision, "hf:": _of_transformers,
+    "": _zoo_names, "timm:": _timm_names, "torchvision:": _torchvision_names, "hf:": _transformers_names,
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from types import FrameType, ModuleType
 def importable(folder: str | None) -> Iterator[None]:
     """Context manager in which code can import modules of a folder, as if it was run from there.
 
-    These modules don't shadow those that libraries import: a `torch.py` or `cuda.py` beside the model is only visible
+    These modules don't shadow those that libraries import: a `torch.py` or `cuda.py` next to the model is only visible
     to the model's own code.
     """
     if folder is None:
@@ -45,7 +45,7 @@ class _Guard:
         path: Sequence[str] | None,
         target: ModuleType | None = None,  # noqa: ARG002  # the protocol's
     ) -> ModuleSpec | None:
-        """Return the spec of the module outside the folder; None to leave the import to the usual finders.
+        """Return the spec of a library's module outside the folder; None to leave the import to the usual finders.
 
         Raises:
             ModuleNotFoundError: torch tries to import an optional package that is not installed.
@@ -55,9 +55,9 @@ class _Guard:
         importer = _importer()
         if importer is None or importer == _LOADER or not _is_library(importer) or importer.is_relative_to(self.folder):
             return None
-        others = [place for place in sys.path if Path(place or ".").resolve() != self.folder.resolve()]
-        spec = PathFinder.find_spec(name, others)
-        if spec is None and _of_torch(importer):
+        other_folders = [folder for folder in sys.path if Path(folder or ".").resolve() != self.folder.resolve()]
+        spec = PathFinder.find_spec(name, other_folders)
+        if spec is None and _in_torch(importer):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return spec  # None: a library imports the user's code, e.g. by a configured name
 
@@ -66,7 +66,7 @@ class _Guard:
 
 
 _LOADER = Path(__file__).with_name("python.py")
-"""The file that imports the user's model: no library, even if cnncost is installed among them."""
+"""The file that imports the user's model; it doesn't count as a library's, though cnncost is installed as one."""
 
 
 def _importer() -> Path | None:
@@ -87,7 +87,7 @@ def _is_library(file: Path) -> bool:
     return any(file.is_relative_to(folder) for folder in _LIBRARIES)
 
 
-def _of_torch(file: Path) -> bool:
+def _in_torch(file: Path) -> bool:
     torch_spec = find_spec("torch")
     return (
         torch_spec is not None and torch_spec.origin is not None and file.is_relative_to(Path(torch_spec.origin).parent)

@@ -1,4 +1,4 @@
-"""MODEL as a file or folder that is not a model: the error says what it is, and what to pass instead."""
+"""MODEL as a file or folder that is not a model: an error says what the file is, and what to pass instead."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from cnncost.near import suggestion
 
 _CLASS = "path/to/file.py:Class or package.module:Class"
 _WEIGHTS = {".pth", ".pt", ".ckpt", ".bin", ".tar", ".th"}
-_KNOWN = {
-    ".ipynb": "a notebook; put the model's class into a .py file, as by jupyter nbconvert --to script {name}, and give "
-    f"that as {_CLASS}",
+_DESCRIPTIONS = {
+    ".ipynb": "a notebook; put the model's class into a .py file, as jupyter nbconvert --to script {name} does, and "
+    f"give that as {_CLASS}",
     ".tflite": "a TensorFlow Lite model; give a PyTorch model, as " + _CLASS,
     ".h5": "a file of arrays, such as Keras' weights; give a PyTorch model, as " + _CLASS,
     ".npz": "a file of arrays; give a PyTorch model, as " + _CLASS,
     **dict.fromkeys(
         (".yaml", ".yml", ".toml", ".ini", ".cfg"),
-        "a configuration, and no code; give the function or class that makes the model of it, as "
-        "path/to/file.py:build, with its arguments by --model-args",
+        "a configuration, and no code; give the function or class that builds the model from it, as "
+        "path/to/file.py:build, with its arguments in --model-args",
     ),
 }  # fmt: skip
 _UNREADABLE = f"not a file that torch.load reads; give the model's class, as {_CLASS}"
 _MAX_HEADER = 100_000_000
-"""Maximum header size in bytes of safetensors, by its format."""
+"""Maximum size of the header in bytes, as the safetensors format defines it."""
 
 
 def load(spec: str) -> NoReturn:
-    """Raise an error that says what is wrong.
+    """Raise an error on a MODEL that is a path and not a model; `find` calls it in place of a loader.
 
     Raises:
         SourceError: always.
@@ -44,11 +44,11 @@ def load(spec: str) -> NoReturn:
     if path.is_dir():
         raise SourceError(f"{spec}: is a folder; {_in_folder(spec, path)}")
     if not path.exists():
-        raise SourceError(f"{spec}: {missing(path)}")
+        raise SourceError(f"{spec}: {_missing(path)}")
     raise SourceError(f"{spec}: is {_description(path)}")
 
 
-def missing(path: Path) -> str:
+def _missing(path: Path) -> str:
     """Return a message that there is no such file, with similar names."""
     if not path.parent.is_dir():
         return f"no such file: there is no folder {path.parent}"
@@ -59,7 +59,7 @@ def missing(path: Path) -> str:
 def is_path(spec: str) -> bool:
     """Return whether a MODEL without a colon is a path: it exists, or looks like one."""
     path = Path(spec)
-    return path.exists() or "/" in spec or path.suffix.lower() in {*_KNOWN, *_WEIGHTS, ".safetensors", ".py"}
+    return path.exists() or "/" in spec or path.suffix.lower() in {*_DESCRIPTIONS, *_WEIGHTS, ".safetensors", ".py"}
 
 
 def _in_folder(spec: str, path: Path) -> str:
@@ -76,20 +76,20 @@ def _description(path: Path) -> str:
     ending = path.suffix.lower()
     if ending == ".safetensors":
         return _safetensors(path)
-    if ending in _KNOWN:
-        return _KNOWN[ending].format(name=path.name)
+    if ending in _DESCRIPTIONS:
+        return _DESCRIPTIONS[ending].format(name=path.name)
     if ending in _WEIGHTS:
         return _saved_by_torch(path)
     return f"not a file with a model; expected {_CLASS}, a program of torch.export (.pt2) or a saved report (.json)"
 
 
-def _tensors_of(what: str, shapes: list[tuple[int, ...]]) -> str:
+def _weights_description(what: str, shapes: list[tuple[int, ...]]) -> str:
     if not shapes:
         return f"{what} without tensors, and no code; give the model's class, as {_CLASS}"
     tensors, numbers = len(shapes), sum(math.prod(shape) for shape in shapes)
     return (
         f"{what} of {units.counted(tensors, 'tensor')} with {units.counted(numbers, 'number')}, and no code: a cost "
-        f"needs the class that they are of, not the weights; give it as {_CLASS}"
+        f"needs the class of the model, not its weights; give it as {_CLASS}"
     )
 
 
@@ -100,39 +100,42 @@ def _safetensors(path: Path) -> str:
             (length,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(min(length, _MAX_HEADER)))
         shapes = [tuple(map(int, each["shape"])) for name, each in header.items() if name != "__metadata__"]
-        return _tensors_of("a state dict", shapes)
+        return _weights_description("a state dict", shapes)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error):
         return f"a .safetensors file that can't be read; a cost needs the model's class: give it as {_CLASS}"
 
 
 def _saved_by_torch(path: Path) -> str:
     """Describe a file of `torch.save` or `torch.jit.save`, without running code in it or loading its data."""
-    inside = _names(path)
-    if any(name.endswith("constants.pkl") for name in inside):
+    members = _zip_names(path)
+    if any(name.endswith("constants.pkl") for name in members):
         return (
-            "a TorchScript program, which is compiled already; give the class that it was made from, as "
+            "a TorchScript program, which is already compiled; give the class that it was made from, as "
             f"{_CLASS}, or save it by torch.export.save as .pt2"
         )
-    if any(name.endswith(("serialized_exported_program.json", "models/model.json")) for name in inside):
+    if any(name.endswith(("serialized_exported_program.json", "models/model.json")) for name in members):
         return f"a program of torch.export; rename it to {path.with_suffix('.pt2').name}"
     import torch
 
     try:
-        content = torch.load(path, map_location="meta" if inside else "cpu", weights_only=True)
+        # torch loads files of its old format, which are not zip archives, only with data
+        content = torch.load(path, map_location="meta" if members else "cpu", weights_only=True)
     except pickle.UnpicklingError:
-        if not inside and path.read_bytes()[:1] != pickle.PROTO:
+        if not members and path.read_bytes()[:1] != pickle.PROTO:
             return _UNREADABLE
         return (
-            "a pickled model or other objects of Python, and reading it would run their code; give the model's class, "
+            "a pickled model or other Python objects, and reading it would run their code; give the model's class, "
             f"as {_CLASS}"
         )
     except Exception:  # noqa: BLE001  # torch may raise anything for a foreign file
         return _UNREADABLE
-    return _tensors_of("a state dict" if isinstance(content, dict) else "a saved object", list(_shapes(content)))
+    return _weights_description(
+        "a state dict" if isinstance(content, dict) else "a saved object", list(_shapes(content))
+    )
 
 
-def _names(path: Path) -> list[str]:
-    """Return the names in a zip archive; empty if the file is none."""
+def _zip_names(path: Path) -> list[str]:
+    """Return the names of the members of a zip archive; empty for another file."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
@@ -140,13 +143,13 @@ def _names(path: Path) -> list[str]:
         return []
 
 
-def _shapes(found: Any, depth: int = 4) -> Iterator[tuple[int, ...]]:
+def _shapes(content: Any, depth: int = 4) -> Iterator[tuple[int, ...]]:
     """Yield the shapes of all tensors in nested dicts and lists, as deep as checkpoints are usually nested."""
-    if hasattr(found, "shape"):
-        yield tuple(found.shape)
-    elif depth and isinstance(found, dict):
-        for each in found.values():
+    if hasattr(content, "shape"):
+        yield tuple(content.shape)
+    elif depth and isinstance(content, dict):
+        for each in content.values():
             yield from _shapes(each, depth - 1)
-    elif depth and isinstance(found, (list, tuple)):
-        for each in found:
+    elif depth and isinstance(content, (list, tuple)):
+        for each in content:
             yield from _shapes(each, depth - 1)

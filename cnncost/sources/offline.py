@@ -12,10 +12,10 @@ from typing import Any
 from cnncost.errors import SourceError
 
 _OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-"""Environment variables that tell Hugging Face's libraries not to use the network."""
+"""Environment variables that keep Hugging Face's libraries from using the network."""
 
 
-class NetworkWantedError(SourceError):
+class NetworkAccessError(SourceError):
     """A library tried to use the network while building a model."""
 
 
@@ -24,24 +24,24 @@ def offline(spec: str) -> Iterator[None]:
     """Context manager that blocks network access of this thread.
 
     Raises:
-        NetworkWantedError: something tried to use the network.
+        NetworkAccessError: code in this thread tried to use the network.
     """
     thread, methods = get_ident(), ("connect", "connect_ex")
-    lookup, before = socket.getaddrinfo, {name: os.environ.get(name) for name in _OFFLINE_VARIABLES}
+    getaddrinfo, variables = socket.getaddrinfo, {name: os.environ.get(name) for name in _OFFLINE_VARIABLES}
 
     def blocked(original: Any) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
             if get_ident() == thread:
-                raise NetworkWantedError(
-                    f"{spec}: building it asked for the network, and nothing is downloaded; "
-                    "a cost needs no weights: leave out what asks for them, or give a local file"
+                raise NetworkAccessError(
+                    f"{spec}: building it tried to use the network, and nothing is downloaded; "
+                    "a cost needs no weights: leave out the argument that loads them, or give a local file"
                 )
             return original(*args, **kwargs)
 
         return call
 
     os.environ.update(dict.fromkeys(_OFFLINE_VARIABLES, "1"))
-    socket.getaddrinfo = blocked(lookup)
+    socket.getaddrinfo = blocked(getaddrinfo)
     for name in methods:  # inherited from a C base class: overridden here, deleted afterwards
         setattr(socket.socket, name, blocked(getattr(socket.socket, name)))
     try:
@@ -49,6 +49,9 @@ def offline(spec: str) -> Iterator[None]:
     finally:
         for name in methods:
             delattr(socket.socket, name)
-        socket.getaddrinfo = lookup
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+        socket.getaddrinfo = getaddrinfo
+        for name, value in variables.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

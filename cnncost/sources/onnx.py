@@ -34,22 +34,22 @@ def load(spec: str) -> ModelSource:
     def factory(**arguments: Any) -> NoReturn:  # noqa: ARG001  # the factory protocol
         raise SourceError(f"{spec}: an ONNX file has no module to build or run; expected a command that analyzes it")
 
-    return ModelSource("onnx", spec, factory, inputs=model, follow=resolved)
+    return ModelSource("onnx", spec, factory, inputs=model, follow=resolve_file)
 
 
-def resolved(source: ModelSource, inputs: Any, autocast: Any) -> Followed:
+def resolve_file(source: ModelSource, inputs: Any, autocast: Any) -> ResolvedFile:
     """Return the file with its inputs. Raises InputError for autocast, SourceError for a method."""
     if autocast is not None:
-        raise InputError(f"{source.text}: autocast is torch's; an ONNX file states the dtype of each tensor")
+        raise InputError(f"{source.text}: autocast is only for models of torch; an ONNX file states all dtypes")
     if source.method:
         raise SourceError(f"{source.text}: an ONNX file has no methods; name the file alone")
-    return Followed(source, source.inputs, inputs, False)
+    return ResolvedFile(source, source.inputs, inputs, False)
 
 
-class Followed(Resolved):
+class ResolvedFile(Resolved):
     """An ONNX file with its inputs, in place of a built model.
 
-    `source.arguments` are sizes of the file's symbolic axes, by name.
+    `model` is the file's content; `source.arguments` are sizes of the file's symbolic axes, by name.
     """
 
     @property
@@ -65,7 +65,7 @@ class Followed(Resolved):
             InputError: `trace="real"` or `returned` was given, as an ONNX file is not run.
         """
         if returned is not None:
-            raise InputError(f"{self.name}: an ONNX file runs nothing that could return a cache; name the model")
+            raise InputError(f"{self.name}: an ONNX file is not run and can't return a cache; name the model")
         if trace == "real":
             raise InputError(f"{self.name}: an ONNX file is followed without data; leave out --trace real")
         from cnncost.frontends.onnx import graph_of
@@ -97,7 +97,7 @@ class Followed(Resolved):
         """Raise InputError: an ONNX file states its dtypes."""
         raise InputError(f"{self.name}: an ONNX file states the dtype of each tensor; export it in {dtype}")
 
-    def sized(self, begin: Mapping[str, int]) -> Followed:
+    def sized(self, begin: Mapping[str, int]) -> ResolvedFile:
         """Return a copy with a shape for each input instead of sizes of symbolic axes.
 
         Args:
@@ -124,25 +124,24 @@ class Followed(Resolved):
     def check_batch_axis(self, batch: int | None = None) -> None:
         """Do nothing: `batched` has checked the file's own axes."""
 
-    def batched(self, batch: int) -> Followed:
+    def batched(self, batch: int) -> ResolvedFile:
         """Return a copy with the first axis of each input set to `batch`. Raises InputError if the file fixes it."""
         from cnncost.frontends.onnx import input_types
         from cnncost.sources.batch import with_batch
 
-        given = self.inputs
-        if given is None:
-            given = {}
-            for name, proto in input_types(self.model).items():
-                dims = proto.tensor_type.shape.dim
-                sizes = [dim.dim_value or self.source.arguments.get(dim.dim_param, 0) for dim in dims]
-                if not dims or (dims[0].HasField("dim_value") and dims[0].dim_value != batch):
-                    if not dims:
-                        continue
-                    raise InputError(
-                        f"{self.name}: the file fixes its batch: {name} is of {dims[0].dim_value}, not {batch}"
-                    )
-                if not all(sizes[1:]):
-                    raise InputError(f"{self.name}: {name} has further open axes; give --input {name}=… with the batch")
-                given[name] = (batch, *sizes[1:])
-            return replace(self, inputs=given)
-        return replace(self, inputs=with_batch(given, batch))
+        if self.inputs is not None:
+            return replace(self, inputs=with_batch(self.inputs, batch))
+        inputs = {}
+        for name, proto in input_types(self.model).items():
+            dims = proto.tensor_type.shape.dim
+            if not dims:
+                continue
+            if dims[0].HasField("dim_value") and dims[0].dim_value != batch:
+                raise InputError(
+                    f"{self.name}: the file fixes its batch: {name} is of {dims[0].dim_value}, not {batch}"
+                )
+            sizes = [dim.dim_value or self.source.arguments.get(dim.dim_param, 0) for dim in dims]
+            if not all(sizes[1:]):
+                raise InputError(f"{self.name}: {name} has further open axes; give --input {name}=… with the batch")
+            inputs[name] = (batch, *sizes[1:])
+        return replace(self, inputs=inputs)

@@ -43,15 +43,15 @@ def importing(spec: str, package: str) -> Iterator[None]:
             )
             command = f"pip install {_PYPI_NAMES.get(missing, missing)}"
             raise MissingPackageError(f"{spec}: this needs {needs}; install it with: {command}") from None
-        why = with_root(error)
-        hint = f"; install it anew with: pip install --force-reinstall {package}"
+        reason = with_root(error)
+        hint = f"; reinstall it with: pip install --force-reinstall {package}"
         if missing or isinstance(first, ImportError):
             other = missing or (getattr(first, "name", None) or "").partition(".")[0]
-            fits = f"{package} and {other}" if other and other != package else package
-            hint = f"; versions that fit each other are missing: pip install --upgrade {fits.replace(' and ', ' ')}"
-        if "torchvision::" in why:
+            packages = f"{package} {other}" if other and other != package else package
+            hint = f"; install versions that fit each other with: pip install --upgrade {packages}"
+        if "torchvision::" in reason:  # an op that isn't registered
             hint = (
-                "; the compiled part of torchvision doesn't fit this torch: install both of one build (CPU or CUDA), "
-                "as with: pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu"
+                "; the compiled part of torchvision doesn't fit this torch: install both for one build (CPU or CUDA), "
+                "for example with: pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu"
             )
-        raise SourceError(f"{spec}: {package} is installed and can't be imported: {why}{hint}") from error
+        raise SourceError(f"{spec}: {package} is installed and can't be imported: {reason}{hint}") from error

@@ -52,7 +52,7 @@ class Parallel:
         """Context manager: the model built without weights and split, in a simulated world that ends with the context.
 
         Raises:
-            CnncostError: what `Settings.resolve`, `world` and `split` raise, a model that can't be split by rule.
+            CnncostError: an error of `Settings.resolve`, `world` or `split`, or a model that can't be split.
         """
         source = find(model)
         if source.saved:
@@ -65,7 +65,7 @@ class Parallel:
             )
         if settings.trace == "real":
             raise InputError(
-                "--parallel: a split model is analyzed without data, for no other rank is there to answer; leave out "
+                "--parallel: a split model is analyzed without data, as there are no other ranks to answer; leave out "
                 "--trace real"
             )
         from cnncost.frontends.torch.world import world
@@ -79,7 +79,7 @@ class Parallel:
 
 @contextmanager
 def _without_values(name: str) -> Iterator[None]:
-    """Context manager that extends the error of a forward that reads values, and silences a warning of FSDP's."""
+    """Context manager that explains the error of a forward that reads values, and silences a warning of FSDP's."""
     try:
         with warnings.catch_warnings():  # it advises against in-place writes, which don't matter in one run
             warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
@@ -115,23 +115,23 @@ def parse(
             raise InputError(f"--parallel {text!r}: {name}: expected a number of ranks from 1 up, got {size!r}")
         axes[name] = int(size)
     axes = {name: axes[name] for name in _ORDER if name in axes}
-    found = Parallel(axes, rank, mixed, _plan(plan), blocks)
-    if found.size == 1:
+    parallel = Parallel(axes, rank, mixed, _plan(plan), blocks)
+    if parallel.size == 1:
         raise InputError(f"--parallel {text!r}: a world of one rank, in which nothing is split; leave it out")
-    if not 0 <= rank < found.size:
-        raise InputError(f"--rank {rank}: expected one of the {found.size} ranks, 0 to {found.size - 1}")
-    return found
+    if not 0 <= rank < parallel.size:
+        raise InputError(f"--rank {rank}: expected one of the {parallel.size} ranks, 0 to {parallel.size - 1}")
+    return parallel
 
 
 def _plan(texts: tuple[str, ...]) -> dict[str, str] | None:
-    """Parse `--plan PATH=STYLE,…` to styles by path; None if there is none. Raises InputError."""
+    """Parse `--plan PATH=STYLE,…` to styles by path; None if no plan is given. Raises InputError."""
     plan: dict[str, str] = {}
     for text in texts:
         for part in text.split(","):
-            path, equals, word = (each.strip() for each in part.partition("="))
-            if not equals or not path or not word:
+            path, equals, style = (each.strip() for each in part.partition("="))
+            if not equals or not path or not style:
                 raise InputError(f"--plan {text!r}: expected MODULE=STYLE, for example 'blocks.*.up=colwise'")
-            plan[path] = word
+            plan[path] = style
     return plan or None
 
 
@@ -139,24 +139,25 @@ def split(
     model: nn.Module | str | Resolved, mesh: Any, inputs: Any = None, *, plan: Mapping[str, Any] | None = None,
     mixed: str | None = None, blocks: str | None = None, model_args: dict[str, Any] | None = None,
 ) -> Any:  # fmt: skip
-    """Split a model over a mesh by rule, for `analyze`.
+    """Split a model over a mesh, for `analyze`.
 
         with cnncost.world(size=16, mesh={"fsdp": 8, "tp": 2}) as mesh:
             model = cnncost.split("hf:llama", mesh, mixed="bf16")
             report = cnncost.analyze(model, training=True, optimizer="adamw")
 
-    Tensor parallel comes first, then `fully_shard` of each repeated block and of the whole. Inputs are the rank's own.
+    Tensor parallelism is applied first, then `fully_shard` to each repeated block and to the whole model. Inputs are
+    those of one rank.
 
     Args:
         model: an `nn.Module`, which is split in place, or a specification such as `"hf:llama"`, which is built without
             weights.
-        mesh: a `DeviceMesh` with named axes: `fsdp`, over which parameters are sharded; `tp`, over which single tensors
-            are; `dp`, over which the model is replicated: by `fully_shard` if there is an `fsdp` axis, else by
-            `DistributedDataParallel`.
+        mesh: a `DeviceMesh` with named axes: `fsdp`, over which all parameters are sharded; `tp`, over which the layers
+            in `plan` are split; `dp`, over which the model is replicated: by `fully_shard` if there is an `fsdp` axis,
+            else by `DistributedDataParallel`.
         inputs: as for `analyze`, for a specification without inputs of its own. A module's are given to `analyze`.
-        plan: for `tp`: words (`colwise`, `rowwise`, `colwise_gather_output`, `rowwise_split_input`,
+        plan: for `tp`: styles, as words (`colwise`, `rowwise`, `colwise_gather_output`, `rowwise_split_input`,
             `embedding_rowwise`, `embedding_colwise`, `sequence_parallel`, …, as in Transformers' `tp_plan`) or torch's
-            `ParallelStyle`s by the modules' paths, in which `*` stands for a name. None: a Transformers model's own
+            `ParallelStyle`s, by the modules' paths, in which `*` stands for a name. None: a Transformers model's own
             `tp_plan`.
         mixed: for `fsdp`: `"bf16"` or `"fp16"`, in which parameters are gathered and computed with; gradients are
             reduced in float32.
@@ -168,32 +169,33 @@ def split(
         A model for `analyze`: the module, wrapped if replicated; for a specification, the built model with inputs.
 
     Raises:
-        InputError: a mesh with other axes, a model that no rule splits, sizes that can't be divided among the ranks, a
-            plan for modules that don't exist.
+        InputError: a mesh with other axes, a model that can't be split over them, sizes that can't be divided among the
+            ranks, a plan for modules that don't exist.
         SourceError: as for `analyze`.
     """
     if isinstance(model, (str, Resolved)):
-        found = resolve(model, inputs, model_args)
-        done = _split(found.model, mesh, found.name, plan, mixed, blocks)
-        source = ModelSource("object", found.name, lambda: done.model)
+        resolved = resolve(model, inputs, model_args)
+        result = _split(resolved.model, mesh, resolved.name, plan, mixed, blocks)
+        source = ModelSource("object", resolved.name, lambda: result.model)
         return replace(
-            found, source=source, model=done.model, weightless=False, device=found.device or _reported_device(found),
-            notes=(*found.notes, *done.notes),
+            resolved, source=source, model=result.model, weightless=False,
+            device=resolved.device or _reported_device(resolved), notes=(*resolved.notes, *result.notes),
         )  # fmt: skip
     from torch import nn
 
     if not isinstance(model, nn.Module):
         raise InputError(f"split: expected an nn.Module or a specification, got {type(model).__name__}")
     if model_args or inputs is not None:
-        given = "model_args" if model_args else "inputs"
+        argument = "model_args" if model_args else "inputs"
         raise InputError(
-            f"split: {given}: expected a specification such as 'net.py:Net' with them, got a model; analyze takes its "
-            "inputs"
+            f"split: {argument}: expected a specification such as 'net.py:Net' with them, got a model; analyze takes "
+            "its inputs"
         )
     return _split(model, mesh, "", plan, mixed, blocks).model
 
 
 def _split(model: Any, mesh: Any, name: str, plan: Any, mixed: Any, blocks: Any) -> Any:
+    """Return the result of `split_module`: a model and notes. `name` is prepended to errors."""
     from cnncost.frontends.torch.splitting import split_module
 
     try:
@@ -204,6 +206,6 @@ def _split(model: Any, mesh: Any, name: str, plan: Any, mixed: Any, blocks: Any)
         raise
 
 
-def _reported_device(found: Resolved) -> str | None:
-    """Return the device that tensors report: a model built without weights would be on the CPU with them."""
-    return "cpu" if found.weightless else None
+def _reported_device(resolved: Resolved) -> str | None:
+    """Return the device that tensors report: the CPU, on which a model without weights would be if it had them."""
+    return "cpu" if resolved.weightless else None

@@ -13,7 +13,7 @@ from cnncost.classes import classes_hashable
 from cnncost.errors import CnncostError, ForwardError, InputError, SourceError
 from cnncost.graph import Graph
 from cnncost.sources.arrays import with_tensors
-from cnncost.sources.attempts import BUILT, briefly, of_both, reason
+from cnncost.sources.attempts import BUILT_WITH_WEIGHTS, better_error, brief_message, reason
 from cnncost.sources.batch import with_batch
 from cnncost.sources.find import find
 from cnncost.sources.method import is_child, method_of
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 Trace: TypeAlias = Literal["static", "auto", "real"]
 Model: TypeAlias = "nn.Module | ExportedProgram | Graph | str | PathLike[str] | ModelSource | Resolved"
 """Types that `analyze` accepts as a model."""
-_PART_OF_MEMORY = 0.6
-"""Largest share of this machine's memory that weights may take in a real run: activations need some, too."""
+_MEMORY_SHARE = 0.6
+"""Largest share of this machine's memory that weights may take in a real run, as activations need some, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Resolved:
 
         Args:
             trace: as for `analyze`.
-            returned: called with a copy of forward's result in a static analysis, which can be an input of another.
+            returned: called with a copy of forward's result in a static analysis; it can be the input of another one.
 
         Raises:
             CnncostError: with the model's name prepended.
@@ -122,7 +122,7 @@ class Resolved:
 
         Args:
             options: as for the front end's `record`.
-            returned: likewise.
+            returned: as for the front end's `record`.
 
         Raises:
             CnncostError: with the model's name prepended.
@@ -146,6 +146,7 @@ class Resolved:
     def _recorded(
         self, trace: Trace, options: RecordOptions, returned: Callable[[Any], None] | None = None
     ) -> Graph:  # fmt: skip
+        """Record a run with these options, and check that inputs in which a batch size was set have a batch axis."""
         from cnncost.frontends.torch.unbatched import without_batch_axis
 
         try:
@@ -155,13 +156,13 @@ class Resolved:
                 )
                 prepared = without_batch_axis(graph)
         except CnncostError as error:
-            if self.batch is not None:  # if there is no batch axis, the error says so
+            if self.batch is not None:  # a missing batch axis may be the cause, and is the better error
                 replace(self, inputs=self.inputs_before, batch=None).check_batch_axis(self.batch)
             message = f"{self.name}: {error.args[0]}"
-            if error.recorded is not None:  # what ran before the error may lack a batch axis: a note says so
-                passed: Graph = without_batch_axis(error.recorded)
-                if passed is not error.recorded:
-                    message, error.recorded = f"{message}; {passed.notes[-1]}", passed
+            if error.recorded is not None:  # ops that ran before the error may lack a batch axis: a note says so
+                recorded: Graph = without_batch_axis(error.recorded)
+                if recorded is not error.recorded:
+                    message, error.recorded = f"{message}; {recorded.notes[-1]}", recorded
             error.args = (message, *error.args[1:])
             raise
         if self.batch is not None and prepared is not graph:
@@ -190,7 +191,7 @@ class Resolved:
     def _without_values(
         self, trace: Trace, options: RecordOptions, returned: Callable[[Any], None] | None
     ) -> Graph:  # fmt: skip
-        """Analyze statically; if that fails, with weights, and as a last resort run on real data."""
+        """Analyze statically; if that fails, again with weights, and with `trace="auto"` at last run on real data."""
         from cnncost.frontends.torch import record
 
         device = self.device
@@ -203,9 +204,9 @@ class Resolved:
             )
         except ForwardError as error:
             first = error
-        if self.weightless and not first.misfit and not self._lacks_memory():
+        if self.weightless and not first.misfit and not self._memory_fault():
             try:
-                note = f"{BUILT}{briefly(first)}"
+                note = f"{BUILT_WITH_WEIGHTS}{brief_message(first)}"
                 built = record(self.callable_of(self.with_weights()), self.inputs, options, returned=returned)
                 return _with_notes(built, (*self.notes, note))
             except (ForwardError, SourceError):
@@ -223,28 +224,28 @@ class Resolved:
         try:
             graph = self._run_on_data(options)
         except CnncostError as error:
-            better = of_both(static, error)
+            better = better_error(static, error)
             raise better from better.__cause__
-        return _with_notes(graph, (f"a static analysis failed, so forward was run on values: {briefly(static)}",))
+        return _with_notes(graph, (f"a static analysis failed, so forward was run on values: {brief_message(static)}",))
 
     def _run_on_data(self, options: RecordOptions) -> Graph:
         from cnncost.frontends.torch.real import record_real
 
         if not self.weightless:
             return record_real(self.callable_of(self.model), self.inputs, options)
-        if lacking := self._lacks_memory():
-            raise InputError(lacking)
+        if fault := self._memory_fault():
+            raise InputError(fault)
         return record_real(self.callable_of(self.with_weights()), self.inputs, options)
 
-    def _lacks_memory(self) -> str:
+    def _memory_fault(self) -> str:
         """Return a message that the weights don't fit into memory; empty if they do."""
-        need = sum(parameter.numel() * parameter.element_size() for parameter in self.model.parameters())
-        has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        if need <= _PART_OF_MEMORY * has:
+        weights = sum(parameter.numel() * parameter.element_size() for parameter in self.model.parameters())
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if weights <= _MEMORY_SHARE * memory:
             return ""
         return (
-            f"a run on values needs the weights, {units.data(need)}, and this machine has {units.data(has)} of "
-            "memory; give a smaller model with --model-args, or rewrite what reads values"
+            f"a run on values needs the weights, {units.data(weights)}, and this machine has {units.data(memory)} of "
+            "memory; give a smaller model with --model-args, or rewrite the code that reads values"
         )
 
 
@@ -279,11 +280,11 @@ def resolve(
         if source.follow is not None:
             followed: Resolved = source.follow(source, inputs, autocast)
             return followed if batch is None else followed.batched(batch)
-        resolved = _built(source, inputs, autocast)
+        resolved = _build(source, inputs, autocast)
     return resolved if batch is None else resolved.batched(batch)
 
 
-def _built(source: ModelSource, inputs: Any, autocast: Any) -> Resolved:
+def _build(source: ModelSource, inputs: Any, autocast: Any) -> Resolved:
     if source.built:
         return Resolved(source, source.build(), inputs, autocast=autocast)
     model, weightless, notes = _without_weights(source)
@@ -306,4 +307,4 @@ def _without_weights(source: ModelSource) -> tuple[Any, bool, tuple[str, ...]]:
     except SourceError as error:
         if not isinstance(error.__cause__, Exception):
             raise  # the factory returned no module, or exited the program
-        return source.build(weights=True), False, (f"{BUILT}{reason(error.__cause__)}",)
+        return source.build(weights=True), False, (f"{BUILT_WITH_WEIGHTS}{reason(error.__cause__)}",)

@@ -35,7 +35,7 @@ class Leaf(NamedTuple):
 
 
 class Axis(NamedTuple):
-    """An axis of a tensor in the inputs; if `number` is None, the length of the list at this place."""
+    """An axis of a tensor in the inputs, by its index `number`; None: the length of the list at this place."""
 
     place: Place
     number: int | None
@@ -114,9 +114,10 @@ def with_sizes(inputs: Any, sizes: Mapping[Axis, int]) -> Any:
 
 
 def _resized(value: Any, place: Place, sizes: Mapping[Axis, int]) -> Any:
-    own = {axis.number: size for axis, size in sizes.items() if axis.place == place}
+    sizes_here = {axis.number: size for axis, size in sizes.items() if axis.place == place}
     if shape_of(value) is not None:
-        return _with_axes(value, {index: size for index, size in own.items() if index is not None}) if own else value
+        by_index = {index: size for index, size in sizes_here.items() if index is not None}
+        return _with_axes(value, by_index) if sizes_here else value
     if is_arguments(value):
         positional = [_resized(item, (*place, i), sizes) for i, item in enumerate(value.positional)]
         named = {name: _resized(item, (*place, name), sizes) for name, item in value.named.items()}
@@ -126,8 +127,8 @@ def _resized(value: Any, place: Place, sizes: Mapping[Axis, int]) -> Any:
         return type(value)(changed)
     if isinstance(value, (tuple, list)) and value:
         items = [_resized(item, (*place, i), sizes) for i, item in enumerate(value)]
-        if None in own:
-            items = [items[0]] * own[None]
+        if None in sizes_here:
+            items = [items[0]] * sizes_here[None]
         return rebuilt(value, items)
     return value
 
@@ -137,30 +138,31 @@ def rebuilt(container: Any, items: list[Any]) -> Any:
     return type(container)(*items) if hasattr(container, "_fields") else type(container)(items)
 
 
-def _with_axes(value: Any, own: Mapping[int, int]) -> Any:
+def _with_axes(value: Any, by_index: Mapping[int, int]) -> Any:
+    """Return a tensor, shape or shape string with the sizes of some of its axes changed."""
     if isinstance(value, str):
         value = parse_shape(value)
     if isinstance(value, TensorText):
-        return TensorText(_replaced(value.shape, own), value.dtype)
+        return TensorText(_replaced(value.shape, by_index), value.dtype)
     if isinstance(value, (tuple, list)):
-        return _replaced(tuple(value), own)
+        return _replaced(tuple(value), by_index)
     import torch
 
-    shape = _replaced(tuple(value.shape), own)
+    shape = _replaced(tuple(value.shape), by_index)
     if prod(shape) > _MOST_VALUES:
         raise InputError(
             f"an input of {'x'.join(map(str, shape))} is too large to be filled with values; give its shape in place "
             "of a tensor"
         )
-    for index, size in own.items():
+    for index, size in by_index.items():
         if value.shape[index] != size:
             positions = torch.arange(size, device=value.device) % max(value.shape[index], 1)
             value = value.index_select(index, positions)
     return value
 
 
-def _replaced(shape: tuple[int, ...], own: Mapping[int, int]) -> tuple[int, ...]:
+def _replaced(shape: tuple[int, ...], by_index: Mapping[int, int]) -> tuple[int, ...]:
     changed = list(shape)
-    for index, size in own.items():
+    for index, size in by_index.items():
         changed[index] = size
     return tuple(changed)

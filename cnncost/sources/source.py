@@ -1,7 +1,7 @@
 """The source of a MODEL: how to build it, and its known inputs.
 
-Every command handles sources in the same way: `find` creates one from text, `saved` tells whether it is a report that
-needs no model, and `resolve` turns it into a model that is ready to be recorded.
+Every command handles sources in the same way: `find` creates one from text, `saved` is true for a report that needs no
+model, and `resolve` turns it into a model that is ready to be recorded.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class ModelSource:
         kind: where it comes from; "object" is an existing module or callable.
         text: the user's text, including the method; for an object, the name of its class.
         factory: creates the model, or returns it; called with `arguments`.
-        inputs: inputs that the source itself knows, or None.
+        inputs: default inputs of the source; None if it has none.
         folder: folder that the model's code may import from while it is built and run.
         inputs_of: returns the inputs of the built model, if they depend on how it was built.
         library: whether the factory is a library's that might download weights: network access is blocked.
         arguments: the user's keyword arguments for the factory.
         method: path of a method or submodule to call instead of forward.
-        follow: for a file that is a graph of ops (ONNX): called by `resolve` with source, inputs and autocast, and
-            returns its result; None for all other kinds.
+        follow: for a file that is a graph of ops (ONNX): the function that `resolve` calls with source, inputs and
+            autocast, and whose result it returns; None for all other kinds.
     """
 
     kind: Kind
@@ -74,21 +74,21 @@ class ModelSource:
         return replace(self, arguments=dict(arguments))
 
     def inputs_for(self, model: Any) -> Any:
-        """Return the source's inputs for a model that it built, or None if unknown."""
+        """Return the source's default inputs for a model that it built, or None if it has none."""
         return self.inputs if self.inputs_of is None else self.inputs_of(model)
 
-    def without_method(self, who: str) -> ModelSource:
+    def without_method(self, caller: str) -> ModelSource:
         """Return the source itself, for callers that only run forward. Raises SourceError if it names a method."""
         if self.method:
             model = self.text.removesuffix(f"#{self.method}")
             raise SourceError(
-                f"{self.text}: {who} runs the model's own forward, not a method; name the model alone, {model}, or see "
-                f"what the method costs by: cnncost summarize {self.text}"
+                f"{self.text}: {caller} runs the model's own forward, not a method; name the model alone, {model}, or "
+                f"see the method's cost with: cnncost summarize {self.text}"
             )
         return self
 
     def build(self, weights: bool = False) -> Any:
-        """Build the model: on the `meta` device, without weights; or with its initial weights if `weights`.
+        """Build the model on the `meta` device, without weights; or, if `weights`, with its initial weights.
 
         Raises:
             SourceError: the factory raises or doesn't return an `nn.Module`, or the source is a saved report.
@@ -102,8 +102,8 @@ class ModelSource:
         if self.built:
             return self.factory()
         try:
-            place = same_random_state() if weights else building()
-            with self.importable(), place, offline(self.text) if self.library else nullcontext():
+            context = same_random_state() if weights else building()
+            with self.importable(), context, offline(self.text) if self.library else nullcontext():
                 model = self.factory(**self.arguments)
         except SourceError:
             raise
@@ -139,8 +139,8 @@ class ModelSource:
             return "; give its arguments with --model-args NAME=VALUE"
         names = [p.name if p.default is p.empty else f"{p.name}={_short(p.default)}" for p in parameters]
         accepted = [p.name for p in parameters]
-        strange = [name for name in self.arguments if name not in accepted]
-        near = suggestion(strange[0], accepted) or _containing(strange[0], accepted) if strange else ""
+        unknown = [name for name in self.arguments if name not in accepted]
+        near = suggestion(unknown[0], accepted) or _containing(unknown[0], accepted) if unknown else ""
         return f"; it takes {', '.join(names)}: give them with --model-args NAME=VALUE{near}"
 
 

@@ -10,7 +10,7 @@ from cnncost.sources.packages import required
 from cnncost.sources.source import ModelSource
 
 PREFIX = "timm:"
-_DEFAULT = (3, 224, 224)
+_DEFAULT_SIZE = (3, 224, 224)
 
 
 def load(spec: str) -> ModelSource:
@@ -24,7 +24,7 @@ def load(spec: str) -> ModelSource:
     if name.startswith(("hf-hub:", "hf_hub:")):
         raise SourceError(
             f"{spec}: a model on a hub, and nothing is downloaded; name the architecture, for example "
-            "timm:convnext_tiny, with --model-args for what differs"
+            "timm:convnext_tiny, with --model-args for arguments that differ"
         )
     (timm,) = required(spec, "timm")
     if not timm.is_model(name):
@@ -42,6 +42,6 @@ def load(spec: str) -> ModelSource:
 def input_of(model: Any) -> tuple[int, ...]:
     """Return the input's shape (1, C, H, W) from the model's configuration; 1×3×224×224 by default."""
     config = getattr(model, "pretrained_cfg", None) or {}
-    size = tuple(config.get("input_size") or _DEFAULT)
+    size = tuple(config.get("input_size") or _DEFAULT_SIZE)
     channels = config.get("in_chans") or getattr(model, "in_chans", None)
     return (1, channels if isinstance(channels, int) else size[0], *size[1:])

@@ -17,7 +17,7 @@ from cnncost.sources.source import ModelSource
 
 PREFIX = "torchvision:"
 _SIDE = 512
-"""Image side that torchvision's published operation counts start from, before a model's preprocessing."""
+"""Side of the images for which torchvision publishes operation counts, before a model's preprocessing."""
 _FRAMES = 16
 """Frames of a clip for video models."""
 
@@ -39,16 +39,18 @@ def load(spec: str) -> ModelSource:
 
     def factory(**arguments: Any) -> Any:
         if "pretrained" in arguments:
-            raise TypeError("torchvision has no pretrained any more: weights=DEFAULT says which, and none are loaded")
+            raise TypeError(
+                "torchvision replaced pretrained by weights; give weights=DEFAULT, of which none are loaded"
+            )
         builder = models.get_model_builder(name)
         weights = models.get_model_weights(builder)
         choice = arguments.pop("weights", None)
         chosen[:] = [_entry(weights, choice)]
-        used = None if choice is None else chosen[0]
-        if used is not None and not arguments.get("quantize"):  # the float model's weights, before quantization
-            used = used.meta.get("unquantized", used)
-        with _nothing_loaded():
-            return builder(weights=used, **arguments)
+        entry = None if choice is None else chosen[0]
+        if entry is not None and not arguments.get("quantize"):  # the float model's weights, before quantization
+            entry = entry.meta.get("unquantized", entry)
+        with _without_loading():
+            return builder(weights=entry, **arguments)
 
     return ModelSource(
         "torchvision", spec, factory, library=True,
@@ -67,7 +69,7 @@ def _entry(weights: Any, choice: Any) -> Any:
 
 
 def inputs_of(builder: Any, weights: Any) -> Any:
-    """Return forward's inputs, in the size to which the weights' preprocessing brings a 512×512 image.
+    """Return forward's inputs, in the size that a 512×512 image has after the weights' preprocessing.
 
     That is an image 1×3×H×W; for video a clip 1×3×16×H×W; for optical flow two images; for detection a list of one
     image 3×H×W.
@@ -84,8 +86,8 @@ def inputs_of(builder: Any, weights: Any) -> Any:
 
 
 @contextmanager
-def _nothing_loaded() -> Iterator[None]:
-    """Context manager: in this thread, torchvision's weights are neither downloaded nor loaded into a model."""
+def _without_loading() -> Iterator[None]:
+    """Context manager in which this thread neither downloads torchvision's weights nor loads them into a model."""
     from torch import nn
     from torchvision.models import WeightsEnum
 
@@ -107,21 +109,21 @@ def _nothing_loaded() -> Iterator[None]:
         nn.Module.load_state_dict = load_into  #  type: ignore[method-assign]  # the original
 
 
-def published(name: str, given: Any = None) -> tuple[float, str, tuple[int, ...]] | None:
+def published(name: str, choice: Any = None) -> tuple[float, str, tuple[int, ...]] | None:
     """Return the top-1 accuracy on ImageNet-1K that torchvision publishes for a model's weights.
 
     Args:
         name: name of the model.
-        given: the weights, as for the factory; None: the default ones.
+        choice: the weights, as for the factory; None: the default ones.
 
     Returns:
         The accuracy in percent, the weights' name, and the input shape of the evaluation; None if none is published.
     """
     _, models = required(f"{PREFIX}{name}", "torchvision", "torchvision", "torchvision.models")
     builder = models.get_model_builder(name)
-    entry = _entry(models.get_model_weights(builder), given)
-    stated = entry.meta.get("_metrics", {}).get("ImageNet-1K", {}).get("acc@1") if entry is not None else None
-    if stated is None:
+    entry = _entry(models.get_model_weights(builder), choice)
+    accuracy = entry.meta.get("_metrics", {}).get("ImageNet-1K", {}).get("acc@1") if entry is not None else None
+    if accuracy is None:
         return None
-    size = inputs_of(builder, entry)
-    return float(stated), entry.name, tuple(size)
+    shape = inputs_of(builder, entry)
+    return float(accuracy), entry.name, tuple(shape)

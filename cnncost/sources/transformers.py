@@ -92,20 +92,20 @@ def _from_name(spec: str, name: str, transformers: Any, first: tuple[str, ...]) 
     """Return a factory for a model type or a class of Transformers. Raises SourceError if there is none."""
     types = _types(transformers)
     if name in types:
-        kind: Any = None
+        model_class: Any = None
         config_class = types[name]
     else:
-        kind = getattr(transformers, name, None) if name.isidentifier() else None
-        config_class = getattr(kind, "config_class", None)
-        if kind is not None and inspect.isclass(kind) and issubclass(kind, transformers.PretrainedConfig):
-            kind, config_class = None, kind
+        model_class = getattr(transformers, name, None) if name.isidentifier() else None
+        config_class = getattr(model_class, "config_class", None)
+        if inspect.isclass(model_class) and issubclass(model_class, transformers.PretrainedConfig):
+            model_class, config_class = None, model_class
         if config_class is None:
             classes = (n for n in dir(transformers) if n.endswith("Model"))
-            raise SourceError(_unknown(spec, name, types, classes))
+            raise SourceError(_unknown_message(spec, name, types, classes))
 
     def factory(**arguments: Any) -> Any:
         config = _configured(config_class, arguments)
-        return _model(spec, transformers, config, kind, first)
+        return _model(spec, transformers, config, model_class, first)
 
     return factory
 
@@ -120,7 +120,7 @@ def _types(transformers: Any) -> Any:
     return transformers.models.auto.configuration_auto.CONFIG_MAPPING
 
 
-def _unknown(spec: str, name: str, types: Iterable[str], classes: Iterable[str]) -> str:
+def _unknown_message(spec: str, name: str, types: Iterable[str], classes: Iterable[str]) -> str:
     if "/" in name or "-" in name:  # no class of Transformers has either
         kind = _type_in(name, types)
         alternative = f"hf:{kind}, in its default configuration" if kind else "hf:bert"
@@ -134,7 +134,7 @@ def _unknown(spec: str, name: str, types: Iterable[str], classes: Iterable[str])
 
 
 def _type_in(name: str, types: Iterable[str]) -> str:
-    """Return the model type that a hub name begins with: `bert` of `bert-base-uncased`; empty if there is none."""
+    """Return the model type that a name on the hub begins with, as `bert` in `bert-base-uncased`; empty without one."""
     last = name.rpartition("/")[2].lower().replace("_", "-")
     spelled = {kind.lower().replace("_", "-"): kind for kind in types}
     prefixes = [known for known in spelled if last == known or last.startswith((f"{known}-", f"{known}."))]
@@ -147,10 +147,13 @@ def _configured(config_class: Any, arguments: dict[str, Any]) -> Any:
     Raises:
         ValueError: it has no such field.
     """
-    usual = config_class()
+    default = config_class()
     # parts: fields of nested configurations, which are set one by one
-    parts = {n: v for n, v in arguments.items() if isinstance(v, dict) and hasattr(getattr(usual, n, None), "to_dict")}
-    _set(usual, arguments)  # raises for unknown names; the constructor would accept them silently
+    parts = {
+        name: value for name, value in arguments.items()
+        if isinstance(value, dict) and hasattr(getattr(default, name, None), "to_dict")
+    }  # fmt: skip
+    _set(default, arguments)  # raises for unknown names; the constructor would accept them silently
     config = config_class(**{name: value for name, value in arguments.items() if name not in parts})
     _set(config, parts)
     return config
@@ -164,11 +167,11 @@ def _derived_fields(part: Any, given: dict[str, Any]) -> dict[str, Any]:
     """
     flat = {name: value for name, value in given.items() if not hasattr(getattr(part, name, None), "to_dict")}
     try:
-        usual, alone = type(part)().to_dict(), type(part)(**flat).to_dict()
-        names = {name for name, value in alone.items() if name not in flat and usual.get(name) != value}
+        default, alone = type(part)().to_dict(), type(part)(**flat).to_dict()
+        names = {name for name, value in alone.items() if name not in flat and default.get(name) != value}
         own = {name: value for name, value in part.to_dict().items() if name not in names}
         rebuilt = type(part)(**{**own, **flat}) if names else None
-    except Exception:  # noqa: BLE001  # a part that can't be made by itself is set as it stands
+    except Exception:  # noqa: BLE001  # the constructor needs further fields: then none are derived
         return {}
     return {name: getattr(rebuilt, name) for name in names}
 
@@ -185,18 +188,18 @@ def _set(config: Any, arguments: dict[str, Any]) -> None:
             raise ValueError(f"{type(config).__name__} has no field {name}{near}")
         part = getattr(config, name)
         if isinstance(value, dict) and hasattr(part, "to_dict"):
-            following = _derived_fields(part, value)
+            derived_fields = _derived_fields(part, value)
             _set(part, value)
-            for field, derived in following.items():
+            for field, derived in derived_fields.items():
                 setattr(part, field, derived)
         else:
             setattr(config, name, value)
 
 
-def _model(spec: str, transformers: Any, config: Any, kind: Any, first: tuple[str, ...]) -> Any:
-    """Build the model of a configuration: of class `kind`, else by the first auto class that has one for it."""
-    if kind is not None:
-        return kind._from_config(config)
+def _model(spec: str, transformers: Any, config: Any, model_class: Any, first: tuple[str, ...]) -> Any:
+    """Build the model of a configuration: of `model_class`, or if that is None by the first auto class that has one."""
+    if model_class is not None:
+        return model_class._from_config(config)
     if not config.architectures:
         config.architectures = []  # some auto classes iterate over them
     for auto in (*first, *_AUTO):

@@ -22,15 +22,15 @@ def with_image(config: Any, tokens: Any, image: tuple[int, ...]) -> dict[str, An
     else:
         several = kind in {"idefics2", "idefics3", "smolvlm"}  # they take several images per example
         inputs = {"pixel_values": (1, *image) if several else image}
-        count = _tokens_of(config, vision, image)
+        count = _token_count(config, vision, image)
     ids = _prefixed(tokens, token, count)
     if "image_grid_thw" in inputs:
         inputs["mm_token_type_ids"] = (ids == token).to(ids.dtype)
     return {"input_ids": ids, **inputs}
 
 
-def _tokens_of(config: Any, vision: Any, image: tuple[int, ...]) -> int:
-    """Return the number of tokens that the model makes of an image."""
+def _token_count(config: Any, vision: Any, image: tuple[int, ...]) -> int:
+    """Return the number of tokens that the model makes from an image."""
     for name in ("image_seq_length", "mm_tokens_per_image"):
         if (declared := getattr(config, name, None)) is not None:
             return int(declared)

@@ -19,6 +19,7 @@ _FRAMES = 3_000
 """Frames of ten milliseconds: half a minute of audio."""
 
 Maker: TypeAlias = "Callable[[Any], Any]"
+"""Function from a configuration to an input of the model."""
 
 
 def inputs_of(model: Any) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def _no_padding(tokens: Any) -> Any:
 
 
 def _nested_config(config: Any, *names: str) -> Any:
-    """Return the first of these nested configurations that there is, else the whole one."""
+    """Return the first of these nested configurations that exists, else the whole configuration."""
     for name in names:
         part = getattr(config, name, None)
         if part is not None and not isinstance(part, dict):

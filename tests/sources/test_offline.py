@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from cnncost.errors import SourceError
-from cnncost.sources.offline import NetworkWantedError, offline
+from cnncost.sources.offline import NetworkAccessError, offline
 
 HERE = ("127.0.0.1", 9)
 
@@ -28,7 +28,7 @@ def _with_a_socket(ask):
     ],
 )
 def test_the_network_is_refused(ask):
-    with offline("timm:x"), pytest.raises(NetworkWantedError, match=r"timm:x.*nothing is downloaded"):
+    with offline("timm:x"), pytest.raises(NetworkAccessError, match=r"timm:x.*nothing is downloaded"):
         ask()
 
 
@@ -56,4 +56,4 @@ def test_other_threads_pass():
 
 
 def test_it_is_an_error_of_the_source():
-    assert issubclass(NetworkWantedError, SourceError)
+    assert issubclass(NetworkAccessError, SourceError)

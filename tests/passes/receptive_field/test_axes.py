@@ -216,7 +216,7 @@ def test_axes_split_unevenly_by_a_reshape(name):
     """4·6 positions reshaped to 3·8: axes mixed from several input axes are features; from one, they keep it."""
     function, shape, axes = REGROUPED[name]
     graph = cnncost.analyze(Of(lambda x, conv: conv(function(x)), nn.Conv3d(2, 2, 1)), shape).graph
-    assert AxisTracker(graph).of_input(0)[0] == axes
+    assert AxisTracker(graph).axes_of_input(0)[0] == axes
 
 
 def of_blocks(x):
@@ -227,4 +227,4 @@ def of_blocks(x):
 @pytest.mark.parametrize("function", [lambda x, _: of_blocks(x), lambda x, y: of_blocks(x) + of_blocks(y)])
 def test_only_columns_are_spatial_within_blocks_of_rows(function):
     graph = cnncost.analyze(Of(lambda x, y, conv: conv(function(x, y)), nn.Conv2d(2, 2, 2)), ((1, 2, 8, 6),) * 2).graph
-    assert AxisTracker(graph).of_input(0) == ([3], [])
+    assert AxisTracker(graph).axes_of_input(0) == ([3], [])

@@ -470,4 +470,4 @@ def test_spatial_axes_of_a_single_op(name):
     for module in modules:
         module.eval()
     graph = cnncost.analyze(Of(lambda x: function(x, *modules)), shape).graph
-    assert AxisTracker(graph).of_input(0)[0] == list(axes)
+    assert AxisTracker(graph).axes_of_input(0)[0] == list(axes)
