@@ -1,4 +1,4 @@
-"""Axes of inputs by the names that all models have, by their position, or by the names that a file gives them."""
+"""Axes of inputs by name: a standard name such as `height`, a position such as `x.2`, or the name in an ONNX file."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ from cnncost.near import suggestion
 from cnncost.sources.sizes import Axis, Leaf, Place
 
 SYMBOLS = {"batch": "B", "height": "H", "width": "W", "depth": "D", "sequence": "S", "length": "L", "size": "N"}
-"""Names that every model's inputs may have, and their symbols in a law. `size` is height and width of a square."""
+"""Standard names of axes, and their symbols in a law. `size` is height and width of a square."""
 
 
 def axes_of(name: str, tensors: Sequence[Leaf], names: Sequence[str]) -> list[Axis]:
-    """Return the axes that a name stands for; empty if there are none."""
+    """Return the axes of these tensors that a name stands for; empty if there are none.
+
+    `names` are forward's positional parameters. Of axes with a standard name, those with the first one's size are
+    returned: only these can vary together.
+    """
     if name == "size":
         return [*axes_of("height", tensors, names), *axes_of("width", tensors, names)]
     if name == "batch":
         lists = {leaf.place[:-1] for leaf in tensors if leaf.listed}
-        plain = [Axis(leaf.place, 0) for leaf in tensors if leaf.shape and not leaf.listed]
-        return [*plain, *(Axis(place, None) for place in sorted(lists, key=str))]
+        first_axes = [Axis(leaf.place, 0) for leaf in tensors if leaf.shape and not leaf.listed]
+        return [*first_axes, *(Axis(place, None) for place in sorted(lists, key=str))]
     if name in SYMBOLS:
-        found = [axis for leaf in tensors if (axis := _standard(name, leaf, tensors)) is not None]
-        sizes = [size_of(axis, tensors) for axis in found]
-        return [axis for axis, size in zip(found, sizes, strict=True) if size == sizes[0]]
+        axes = [axis for leaf in tensors if (axis := _standard(name, leaf, tensors)) is not None]
+        sizes = [size_of(axis, tensors) for axis in axes]
+        return [axis for axis, size in zip(axes, sizes, strict=True) if size == sizes[0]]
     tensor, _, index = name.rpartition(".")
     leaf = next((leaf for leaf in tensors if tensor in names_of(leaf.place, names)), None)
     if leaf is None or not re.fullmatch(r"-?\d+", index) or not -len(leaf.shape) <= int(index) < len(leaf.shape):
@@ -34,7 +38,7 @@ def axes_of(name: str, tensors: Sequence[Leaf], names: Sequence[str]) -> list[Ax
 
 
 def _standard(name: str, leaf: Leaf, tensors: Sequence[Leaf]) -> Axis | None:
-    """Return the axis of one tensor that a name of `SYMBOLS` stands for, if it has one."""
+    """Return the axis of one tensor that a name in `SYMBOLS` stands for; None if it has none."""
     rank = len(leaf.shape)
     image = not leaf.integral and (rank >= 4 or (leaf.listed and rank == 3))
     if name in {"height", "width"} and image:
@@ -60,10 +64,10 @@ def size_of(axis: Axis, tensors: Sequence[Leaf]) -> int:
 def names_of(place: Place, names: Sequence[str]) -> list[str]:
     """Return a tensor's names: its position, `0` or `0.1` in containers, and the name of forward's parameter."""
     place = place or (0,)
-    found = [".".join(map(str, place))]
+    tensor_names = [".".join(map(str, place))]
     if isinstance(place[0], int) and place[0] < len(names):
-        found.append(".".join([names[place[0]], *map(str, place[1:])]))
-    return found
+        tensor_names.append(".".join([names[place[0]], *map(str, place[1:])]))
+    return tensor_names
 
 
 def axis_name(axis: Axis, names: Sequence[str]) -> str:
@@ -89,28 +93,30 @@ class OpenAxes(NamedTuple):
         Raises:
             InputError: no axis has this name, or the file fixes its size.
         """
-        own = [axis for axis, known in self.names.items() if known == name]
-        if own:
-            return own
-        found = axes_of(name, self.tensors, ())
-        if not found:
-            known = self._known()
-            near = suggestion(name, known) or f"; it has {', '.join(known)}"
-            raise InputError(f"vary {name}: the file has no open axis of this name{near if known else _CLOSED}")
-        opened = [axis for axis in found if axis in self.names]
-        if not opened:
-            axis = found[0]
+        named = [axis for axis, file_name in self.names.items() if file_name == name]
+        if named:
+            return named
+        axes = axes_of(name, self.tensors, ())
+        if not axes:
+            choices = self._open_names()
+            near = suggestion(name, choices) or f"; it has {', '.join(choices)}"
+            raise InputError(f"vary {name}: the file has no open axis of this name{near if choices else _NONE_OPEN}")
+        open_axes = [axis for axis in axes if axis in self.names]
+        if not open_axes:
+            axis = axes[0]
             size = next(leaf.shape[axis.number or 0] for leaf in self.tensors if leaf.place == axis.place)
-            others = f"; what it leaves open is {', '.join(self._known())}" if self.names else _CLOSED
+            others = f"; its open axes are {', '.join(self._open_names())}" if self.names else _NONE_OPEN
             raise InputError(f"vary {name}: the file fixes {file_axis_name(axis)} at {size}{others}")
-        shared = {self.names[axis] for axis in opened} - {""}
-        return [*opened, *(axis for axis, known in self.names.items() if known in shared and axis not in opened)]
+        shared = {self.names[axis] for axis in open_axes} - {""}
+        also = (axis for axis, file_name in self.names.items() if file_name in shared and axis not in open_axes)
+        return [*open_axes, *also]
 
-    def _known(self) -> list[str]:
+    def _open_names(self) -> list[str]:
+        """Return the name of each open axis: the file's own, or its position."""
         return list(dict.fromkeys(name or file_axis_name(axis) for axis, name in self.names.items()))
 
 
-_CLOSED = (
+_NONE_OPEN = (
     "; no size of its inputs is open: export it with open axes (dynamic_shapes of torch.onnx.export), or name the "
     "model that it was exported from"
 )

@@ -11,7 +11,7 @@ from cnncost.laws.law import Span
 from cnncost.laws.polynomial import Point, Polynomial
 
 _CONSECUTIVE = 17
-"""Consecutive sizes to try on each side of the anchor: among n of them are all remainders modulo n and below."""
+"""Consecutive sizes to try on each side of the anchor: n consecutive sizes have all remainders modulo any k ≤ n."""
 
 
 @dataclass
@@ -20,9 +20,9 @@ class Fitted:
 
     Attributes:
         pieces: the law is the maximum of these polynomials; empty if it was given up.
-        domain: the box in which it holds, as far as known.
+        domain: the box in which no known point contradicts it.
         checked: points whose direct analysis agrees and that were not used to find it.
-        why: why it was given up.
+        why: the reason why it was given up; empty if it holds.
     """
 
     pieces: list[Polynomial]
@@ -45,21 +45,21 @@ def size_of(box: Sequence[Span]) -> int:
 
 def draw(random: Random, box: Sequence[Span]) -> Point:
     """Return a random point of a box, with each order of magnitude of a size about equally likely."""
-    found = []
+    sizes = []
     for span in box:
         most = (span.high - span.low) // span.step
         steps = random.randint(0, most) >> random.randint(0, max(most.bit_length() - 1, 0))
-        found.append(span.low + span.step * steps)
-    return tuple(found)
+        sizes.append(span.low + span.step * steps)
+    return tuple(sizes)
 
 
 def around(anchor: Point, box: Sequence[Span]) -> list[Point]:
     """Return points up and down from an anchor, one lattice step at a time in all variables at once, within the box.
 
-    Forward may behave differently at one size in n, say if it is divisible by n; few random points would hit these.
+    Forward may behave differently at sizes that are divisible by some n; a few random points could miss all of these.
     """
-    found = []
+    points = []
     for steps in (*range(1, _CONSECUTIVE), *range(-1, -_CONSECUTIVE, -1)):
-        sizes = (at + span.step * steps for at, span in zip(anchor, box, strict=True))
-        found.append(tuple(min(max(n, span.low), span.high) for n, span in zip(sizes, box, strict=True)))
-    return list(dict.fromkeys(found))
+        sizes = (start + span.step * steps for start, span in zip(anchor, box, strict=True))
+        points.append(tuple(min(max(n, span.low), span.high) for n, span in zip(sizes, box, strict=True)))
+    return list(dict.fromkeys(points))

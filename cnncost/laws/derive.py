@@ -11,7 +11,7 @@ from cnncost.laws.floors import Floors
 from cnncost.laws.law import Law
 from cnncost.laws.laws import Laws
 from cnncost.laws.samples import ADDITIVE, QUANTITIES, TRAINED, Sample, Sampler
-from cnncost.laws.search import anchored, lines
+from cnncost.laws.search import anchor_of, lines
 from cnncost.laws.variables import parse
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def formula(
     model: Model, inputs: Any = None, vary: str | Iterable[str] | Mapping[str, Any] = ("batch",), *,
     model_args: dict[str, Any] | None = None, training: bool = True, trace: Trace = "static", autocast: Any = None,
 ) -> Laws:  # fmt: skip
-    """The costs of a model as exact functions of sizes.
+    """Return the costs of a model as exact functions of sizes.
 
     The model is analyzed at a few points, and polynomials with rational coefficients are interpolated; it is then
     analyzed at further points, which must agree exactly. A polynomial that one of them contradicts is not returned.
@@ -49,16 +49,16 @@ def formula(
     """
     sampler = Sampler(model, inputs, model_args, parse(vary), trace, training, autocast)
     first = sampler.first()
-    anchor = anchored(sampler)
-    found = Fit(sampler, anchor, lines(sampler, anchor))
-    floors = Floors(found).laws
-    laws = {name: _law(name, found.laws.get(name), found, sampler, floors) for name in QUANTITIES}
+    anchor = anchor_of(sampler)
+    fit = Fit(sampler, anchor, lines(sampler, anchor))
+    floors = Floors(fit).laws
+    laws = {name: _law(name, fit.laws.get(name), fit, sampler, floors) for name in QUANTITIES}
     if not training or sampler.forward_only:
         laws = {name: law for name, law in laws.items() if name not in TRAINED}
-    return Laws(sampler.title, sampler.variables, laws, found.layers, found.irregular, _notes(first, sampler), sampler)
+    return Laws(sampler.title, sampler.variables, laws, fit.layers, fit.irregular, _notes(first, sampler), sampler)
 
 
-def _law(name: str, fitted: Fitted | None, found: Fit, sampler: Sampler, floors: dict[str, Fitted]) -> Law:
+def _law(name: str, fitted: Fitted | None, fit: Fit, sampler: Sampler, floors: dict[str, Fitted]) -> Law:
     """Return the public law from a fitted one, with the reason if its values are lower bounds or no law was found.
 
     `floors` are laws with floors, which hold for all sizes; they become the law's `everywhere`.
@@ -72,7 +72,7 @@ def _law(name: str, fitted: Fitted | None, found: Fit, sampler: Sampler, floors:
         why = f"known at {len(values)} sampled points only: {fitted.why}" if fitted is not None else ""
         why = why or f"no training step: {sampler.no_training or 'it fails at some of the sizes'}"
         return Law(name, names, symbols, (), (), (), bound, why, values, {}, sampler.base)
-    parts = found.layers[name] if name in ADDITIVE else {}
+    parts = fit.layers[name] if name in ADDITIVE else {}
     everywhere = None
     if (general := floors.get(name)) is not None:
         everywhere = Law(
@@ -88,7 +88,7 @@ def _law(name: str, fitted: Fitted | None, found: Fit, sampler: Sampler, floors:
 def _notes(first: Sample, sampler: Sampler) -> tuple[str, ...]:
     notes = list(first.notes)
     if first.run_on:
-        notes.append(f"each point is a run on {first.run_on}: what the values decide may differ with others")
+        notes.append(f"each point is a run on {first.run_on}: sizes that depend on values may differ with other values")
     if sampler.forward_only:
         notes.append("no training step: an ONNX file has no backward pass")
     if sampler.no_training:

@@ -15,11 +15,11 @@ from cnncost.laws.samples import ADDITIVE, PEAKS, QUANTITIES, TRAINED, Failure, 
 from cnncost.laws.search import Line
 
 _CHECKS, _ROUNDS, _LEAST = 10, 4, 6
-"""Points of a round of checks, maximum number of rounds, and points at which a law must have been checked."""
+"""Random points of a round of checks, maximum number of rounds, and points at which a law must have been checked."""
 _MAX_GRID = 128
 """Maximum number of points of the grid to interpolate on."""
 _ON_FINER = 3
-"""Points of a finer lattice at which a law must hold for its domain to be extended to it."""
+"""Points of a finer lattice at which a law must hold before its domain is extended to that lattice."""
 _CHECK_ALL = 16
 """Maximum size of a box in which all points are checked."""
 _MAX_CONTRADICTIONS = 24
@@ -27,7 +27,7 @@ _MAX_CONTRADICTIONS = 24
 
 
 class Fit:
-    """Finds all laws of a model from its lines.
+    """Finds all laws of a model from its lines, and checks them.
 
     Attributes:
         laws: by quantity.
@@ -39,7 +39,7 @@ class Fit:
         self.sampler, self.anchor, self.lines = sampler, anchor, lines
         self.nodes = [line.nodes for line in lines]
         self._known: dict[tuple[int, ...], Polynomial] = {}
-        self._by_totals_only: set[str] = set()
+        self._without_timelines: set[str] = set()
         self.points = self._grid()
         samples = [self._sample(point) for point in self.points]
         self.layers = self._layers(samples)
@@ -60,10 +60,13 @@ class Fit:
         sample = self.sampler.at(point, full=True)
         if isinstance(sample, Failure):
             where = ", ".join(f"{v.name} {n}" for v, n in zip(self.sampler.variables, point, strict=True))
-            raise InputError(f"formula: at {where} the analysis fails, which each alone did not: {sample.reason}")
+            raise InputError(
+                f"formula: the analysis fails at {where}, but not at any of these sizes alone: {sample.reason}"
+            )
         return sample
 
     def _polynomial(self, values: Sequence[int]) -> Polynomial:
+        """Return the polynomial through values at all grid points (cached, as many layers have the same law)."""
         key = tuple(values)
         if key not in self._known:
             atoms = [Atom(i) for i in range(len(self.nodes))]
@@ -71,6 +74,7 @@ class Fit:
         return self._known[key]
 
     def _pieces(self, samples: list[Sample], box: list[Span]) -> dict[str, list[Polynomial]]:
+        """Return each quantity's pieces: one polynomial, or for peaks those of all moments that can be the largest."""
         found: dict[str, list[Polynomial]] = {}
         for name in QUANTITIES:
             if any(name not in sample.totals for sample in samples):
@@ -82,9 +86,8 @@ class Fit:
             if len({len(run) for run in runs}) == 1 and runs[0]:
                 found[name] = undominated(zip(*runs, strict=True), self.nodes, tuple(span.low for span in box))
             else:
-                self._by_totals_only.add(
-                    name
-                )  # no op-by-op curves to derive pieces from: given up at one contradiction
+                # ops differ between the points, so that no moment has a curve: given up at the first contradiction
+                self._without_timelines.add(name)
                 found[name] = [self._polynomial([sample.totals[name] for sample in samples])]
         return found
 
@@ -98,15 +101,15 @@ class Fit:
             for name in ADDITIVE
         }
 
-    # ---- how far
+    # ---- the domain
 
     def _widest(self, index: int) -> Span:
         """Return the whole range of a variable, on its lattice."""
-        variable, step, at = self.sampler.variables[index], self.lines[index].step, self.anchor[index]
-        return Span(variable.low + (at - variable.low) % step, variable.high - (variable.high - at) % step, step)
+        variable, step, start = self.sampler.variables[index], self.lines[index].step, self.anchor[index]
+        return Span(variable.low + (start - variable.low) % step, variable.high - (variable.high - start) % step, step)
 
     def _bounded(self, box: list[Span]) -> list[Span]:
-        """Narrow each additive law's domain to where it holds along each variable; returns the domain of MACs.
+        """Narrow each additive law's domain to the sizes for which it holds along each variable; return that of MACs.
 
         Laws of memory start from this domain, too, and are then checked against samples of their own.
         """
@@ -120,42 +123,41 @@ class Fit:
 
     def _bound(self, name: str, index: int, span: Span) -> Span:
         """Return the span in which a law holds along a variable, with the reasons why it ends."""
-        at, step = self.anchor[index], span.step
+        start, step = self.anchor[index], span.step
         low, below = self._last(name, index, [span.low], step)
-        ladder = [span.low + (at * 16**k - span.low) // step * step for k in range(1, 5)]
+        ladder = [span.low + (start * 16**k - span.low) // step * step for k in range(1, 5)]
         high, above = self._last(name, index, [*(n for n in ladder if n < span.high), span.high], step)
         return Span(low, high, step, below, above)
 
     def _last(self, name: str, index: int, ladder: Sequence[int], step: int) -> tuple[int, str]:
-        """Return the last size of a ladder up to which a law holds, and what is wrong beyond it."""
+        """Return the last size of a ladder up to which a law holds, and the reason why it does not hold beyond."""
         good = self.anchor[index]
         for size in ladder:
             point = self._at(self.anchor, index, size)
-            if wrong := self._wrong(name, point):
-                good, wrong = self._bisected(name, self.anchor, index, good, size, step)
-                return good, wrong
+            if self._contradiction(name, point):
+                return self._bisected(name, self.anchor, index, good, size, step)
             if self.sampler.slow(point) and size > good:  # forward loops over the size: larger ones take too long
                 break
             good = size
         return good, ""
 
     def _bisected(self, name: str, others: Point, index: int, good: int, bad: int, step: int) -> tuple[int, str]:
-        """Return, by bisection, the last size from `good` to `bad` where a law holds, and what is wrong at the next."""
+        """Return, by bisection, the last size towards `bad` at which a law holds, and the reason at the next size."""
         while abs(bad - good) > step:
             half = abs(bad - good) // (2 * step) * step
             middle = good + (half if bad > good else -half)
-            if self._wrong(name, self._at(others, index, middle)):
+            if self._contradiction(name, self._at(others, index, middle)):
                 bad = middle
             else:
                 good = middle
         point = self._at(others, index, bad)
-        return good, f"at {self._point_text(point)}, {self._wrong(name, point)}"
+        return good, f"at {self._point_text(point)}, {self._contradiction(name, point)}"
 
     @staticmethod
     def _at(point: Point, index: int, size: int) -> Point:
         return (*point[:index], size, *point[index + 1 :])
 
-    def _wrong(self, name: str, point: Point) -> str:
+    def _contradiction(self, name: str, point: Point) -> str:
         """Return why a law does not hold at a point; empty if it does."""
         sample = self.sampler.at(point, full=name not in ADDITIVE)
         if not self._contradicted(name, self.laws[name], point, sample):
@@ -163,17 +165,18 @@ class Fit:
         return self._reason(name, point, sample)
 
     def _first_departure(self, sample: Sample, point: Point, name: str) -> str:
-        """Return which layer is the first that does not follow its law at a point."""
+        """Return a sentence on the first layer that does not follow its law at a point."""
         for path, law in self.layers[name].items() if name in self.layers else ():
-            if law.at(point) != (sample.layers[path][name] if path in sample.layers else 0):
+            if law.at(point) != _layer_total(sample, path, name):
                 return f"{path or 'the model itself'} no longer follows its law of {name}"
-        fresh = [path for path in sample.layers if name in self.layers and path not in self.layers[name]]
-        return f"{fresh[0]} is called, which is not called elsewhere" if fresh else f"{name} no longer follows its law"
+        new = [path for path in sample.layers if name in self.layers and path not in self.layers[name]]
+        return f"{new[0]} is called, which is not called elsewhere" if new else f"{name} no longer follows its law"
 
     # ---- checks
 
     def _check(self, box: list[Span]) -> None:
-        random = Random(0)  # noqa: S311  # which points are checked must not change from run to run
+        """Analyze further points of a box; where they contradict a law, narrow its domain, or give it up."""
+        random = Random(0)  # noqa: S311  # the checked points must not change from run to run
         real = self.sampler.trace == "real"
         if size_of(box) <= (_LEAST + 2 if real else _CHECK_ALL):
             points = list(product(*(range(span.low, span.high + 1, span.step) for span in box)))
@@ -204,7 +207,7 @@ class Fit:
         return [] if slow else around(self.anchor, box)
 
     def _off_lattice(self, random: Random, box: list[Span]) -> list[Point]:
-        """Return points off the lattice, which show for which quantities a finer one would do."""
+        """Return points off the lattice, which show for which quantities a finer lattice suffices."""
         if all(line.step == v.step for line, v in zip(self.lines, self.sampler.variables, strict=True)):
             return []
         finer = [span._replace(step=v.step) for span, v in zip(box, self.sampler.variables, strict=True)]
@@ -214,17 +217,17 @@ class Fit:
         return [p for p in points if all(span.has(size) for span, size in zip(law.domain, p, strict=True))]
 
     def _exclude_contradictions(self, name: str, law: Fitted) -> bool:
-        """Narrow the domain until no known point contradicts the law; False: it is given up, and its `why` is set."""
+        """Narrow the domain until no known point contradicts the law; return False if the law is given up."""
         for _ in range(_MAX_CONTRADICTIONS):
             known = self.sampler.known()
             bad = next((p for p in self._inside(law, list(known)) if self._contradicted(name, law, p, known[p])), None)
             if bad is None:
                 return True
             reason = self._reason(name, bad, known[bad])
-            if name in self._by_totals_only or not self._exclude(name, law, bad):
+            if name in self._without_timelines or not self._exclude(name, law, bad):
                 law.why = f"contradicted at {self._point_text(bad)}: {reason}"
                 return False
-        law.why = "contradicted at many sizes, also between those where it holds"
+        law.why = "contradicted at many sizes, also between sizes at which it holds"
         return False
 
     @staticmethod
@@ -243,22 +246,22 @@ class Fit:
         return self._first_departure(sample, point, name)
 
     def _exclude(self, name: str, law: Fitted, bad: Point) -> bool:
-        """Move a bound so that a contradiction is outside: that of the variable farthest from its anchor, by ratio.
+        """Move a bound of the domain so that a contradicting point is outside.
 
-        The bound is found by bisection, with the other variables as at the contradiction. Returns False if the law is
-        contradicted at the anchor itself.
+        It is the bound of the variable that is farthest from its anchor, by ratio, found by bisection with the other
+        variables as at that point. Return False if the law is contradicted at the anchor itself.
         """
         while True:
             ratios = [Fraction(max(b, a), min(b, a)) for b, a in zip(bad, self.anchor, strict=True)]
             index = max(range(len(bad)), key=ratios.__getitem__)
-            span, at = law.domain[index], self.anchor[index]
-            if bad[index] == at:
+            span, start = law.domain[index], self.anchor[index]
+            if bad[index] == start:
                 return False
-            if self._wrong(name, self._at(bad, index, at)):
-                bad = self._at(bad, index, at)
+            if self._contradiction(name, self._at(bad, index, start)):
+                bad = self._at(bad, index, start)
                 continue
-            last, wrong = self._bisected(name, bad, index, at, bad[index], span.step)
-            if bad[index] < at:
+            last, wrong = self._bisected(name, bad, index, start, bad[index], span.step)
+            if bad[index] < start:
                 law.domain[index] = span._replace(low=last, below=wrong)
             else:
                 law.domain[index] = span._replace(high=last, above=wrong)
@@ -274,10 +277,10 @@ class Fit:
 
     def _finish(self, name: str, law: Fitted) -> None:
         """Give the law up, or extend it to the finest lattice on which it holds."""
-        if not law.why and not self._exclude_contradictions(name, law):
-            pass  # `why` is set
+        if not law.why:
+            self._exclude_contradictions(name, law)  # sets `why` if it gives the law up
         self._set_checked(name, law)
-        if not law.why and len(law.checked) < min(_LEAST, self._room(law)):
+        if not law.why and len(law.checked) < min(_LEAST, self._unused_points(law)):
             law.why = f"too few points to check it at: {len(law.checked)}"
         if law.why:
             law.pieces, law.checked = [], []
@@ -285,13 +288,12 @@ class Fit:
         self._refine(name, law)
         self._set_checked(name, law)
 
-    def _room(self, law: Fitted) -> int:
+    def _unused_points(self, law: Fitted) -> int:
         """Return the number of points in the domain that were not used to find the law; at least 1."""
-        room = size_of(law.domain)
-        return max(room - len(self._inside(law, self.points)), 1)
+        return max(size_of(law.domain) - len(self._inside(law, self.points)), 1)
 
     def _refine(self, name: str, law: Fitted) -> None:
-        """Use a finer lattice for a variable if the law holds at all known points of it, and at further ones."""
+        """Use a finer lattice for a variable if the law holds at all known and some further points of it."""
         random, coarse = Random(2), list(law.domain)  # noqa: S311  # the same points in each run
         for index, variable in enumerate(self.sampler.variables):
             for step in range(variable.step, law.domain[index].step, variable.step):
@@ -310,7 +312,7 @@ class Fit:
             law.domain = coarse
 
     def _is_finer(self, name: str, law: Fitted, index: int, step: int) -> bool:
-        """Return whether a law holds at all known points of a finer lattice, of which some are on no coarser one."""
+        """Return whether a law holds at all known points of a finer lattice, some of which are not on a coarser one."""
         span = law.domain[index]
         finer = Fitted(law.pieces, list(law.domain))
         finer.domain[index] = span._replace(step=step)
@@ -331,18 +333,18 @@ class Fit:
     def _check_layers(self) -> None:
         """Drop the laws of layers that a sample in the domain of the total's law contradicts."""
         irregular: dict[str, None] = {}
-        for name, own in self.layers.items():
+        for name, laws in self.layers.items():
             samples = self.sampler.seen()
             inside = self._inside(self.laws[name], list(samples))
-            for path in list(own):
-                law = own[path]
-                if any(law.at(p) != _own(samples[p], path, name) for p in inside):
+            for path in list(laws):
+                law = laws[path]
+                if any(law.at(p) != _layer_total(samples[p], path, name) for p in inside):
                     irregular[path] = None
-                    del own[path]
-            fresh = {path for p in inside for path in samples[p].layers} - set(own) - set(irregular)
-            irregular |= dict.fromkeys(sorted(fresh))
+                    del laws[path]
+            new = {path for p in inside for path in samples[p].layers} - set(laws) - set(irregular)
+            irregular |= dict.fromkeys(sorted(new))
         self.irregular = tuple(irregular)
 
 
-def _own(sample: Sample, path: str, name: str) -> int:
+def _layer_total(sample: Sample, path: str, name: str) -> int:
     return sample.layers[path][name] if path in sample.layers else 0

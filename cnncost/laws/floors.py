@@ -1,7 +1,7 @@
 """Laws with floors, for all sizes: sums over layers, each a polynomial in the sizes of one feature map.
 
-A chain of convolutions and pools makes ⌊(size + shift) / stride⌋ of a size. On the lattice of a law that is linear, so
-that the law of a layer determines the one in such an atom; whether it is true is seen off the lattice.
+A chain of convolutions and pools turns a size into ⌊(size + shift) / stride⌋, an atom. On the lattice of a law the atom
+is linear in the size, so that a layer's law there determines its law in atoms; points off the lattice then check it.
 """
 
 from __future__ import annotations
@@ -19,22 +19,23 @@ from cnncost.laws.polynomial import Atom, Point, Polynomial, Powers
 from cnncost.laws.samples import Sample
 
 _CHECKS, _LEAST = 10, 6
-"""Further points off the lattice to analyze, and how many are needed to accept a law."""
+"""Number of further points to analyze off the lattice, and number of such points needed to accept a law."""
 _PROBES = 24
 """Maximum number of analyses to find the shifts along an axis."""
 SUMS = ("macs", "flops")
-"""Quantities that may have such laws; a layer's bytes depend on its input and its output map, so not on one map."""
+"""Quantities that may have such laws; a layer's bytes depend on its input and its output, so not on one map alone."""
 
 
 class Floors:
     """Finds laws with floors from the laws on a lattice.
 
     Attributes:
-        laws: the law by quantity, if one was found.
+        laws: the laws that were found, by quantity.
     """
 
     def __init__(self, fit: Fit) -> None:
         self.fit, self.sampler, self.anchor = fit, fit.sampler, fit.anchor
+        # variables whose lattice is coarser than the requested sizes
         self.coarse = [i for i, line in enumerate(fit.lines) if line.step > fit.sampler.variables[i].step]
         self.laws: dict[str, Fitted] = {}
         names = [name for name in SUMS if not fit.laws[name].why and self._needs(name) and not fit.irregular]
@@ -43,7 +44,7 @@ class Floors:
         self.atoms = {index: self._atoms_of(index) for index in self.coarse}
         if any(not set(atoms.values()) for atoms in self.atoms.values()):
             return
-        random = Random(1)  # noqa: S311  # which points are checked must not change from run to run
+        random = Random(1)  # noqa: S311  # the checked points must not change from run to run
         for _ in range(_CHECKS):
             self.sampler.at(draw(random, self._domain("macs")))
         for name in names:
@@ -51,9 +52,11 @@ class Floors:
                 self.laws[name] = found
 
     def _needs(self, name: str) -> bool:
+        """Return whether a quantity's law holds only on a lattice."""
         return any(self.fit.laws[name].domain[i].step > 1 for i in self.coarse)
 
     def _domain(self, name: str) -> list[Span]:
+        """Return the domain of a quantity's law with all sizes between the lattice's."""
         return [
             span._replace(step=1) if i in self.coarse else span for i, span in enumerate(self.fit.laws[name].domain)
         ]  # fmt: skip
@@ -78,17 +81,18 @@ class Floors:
             slope = Fraction(second.get(key, size) - size, step)
             if slope > 0 and slope.numerator == 1 and slope.denominator > 1:
                 strides[key] = slope.denominator
-        shifts = dict.fromkeys(strides, (-(10**9), 10**9))
+        shifts = dict.fromkeys(strides, (-(10**9), 10**9))  # unknown at first: a range beyond all real shifts
         sizes = {start, start + step}
         for size, dims in ((start, first), (start + step, second)):
             _narrow(shifts, strides, size, dims)
         for _ in range(_PROBES):
-            wide = next((key for key, (low, high) in shifts.items() if low < high), None)
-            if wide is None:
+            uncertain = next((key for key, (low, high) in shifts.items() if low < high), None)
+            if uncertain is None:
                 break
-            low, high = shifts[wide]
-            middle = (low + high + 1) // 2  # the size divides here if the shift is at least this
-            size = start + (-(start + middle)) % strides[wide]
+            low, high = shifts[uncertain]
+            # bisect: (size + middle) is divisible, so that the output shows whether the shift is at least `middle`
+            middle = (low + high + 1) // 2
+            size = start + (-(start + middle)) % strides[uncertain]
             further = None if size in sizes else self._output_sizes(index, size)
             if further is None:
                 break
@@ -102,7 +106,7 @@ class Floors:
     # ---- laws
 
     def _law(self, name: str) -> Fitted | None:
-        """Return the sum of all layers' laws with floors, if each has one and the sum is right at fresh points."""
+        """Return the sum of all layers' laws with floors; None if one has none, or the sum fails off the lattice."""
         law = self.fit.laws[name]
         domain = self._domain(name)
         samples = {
@@ -110,29 +114,29 @@ class Floors:
             if all(span.has(size) for span, size in zip(domain, p, strict=True))
         }  # fmt: skip
         total = Polynomial.of([Atom(i) for i in range(len(domain))], {})
-        for path, own in self.fit.layers[name].items():
+        for path, layer_law in self.fit.layers[name].items():
             values = {p: s.layers[path][name] if path in s.layers else 0 for p, s in samples.items()}
-            found = next((each for each in self._candidates(path, own) if _holds(each, values)), None)
-            if found is None:
+            with_floors = next((each for each in self._candidates(path, layer_law) if _holds(each, values)), None)
+            if with_floors is None:
                 return None
-            total = total.plus(found)
-        fresh = sorted(p for p in samples if any(not s.has(n) for s, n in zip(law.domain, p, strict=True)))
-        if len(fresh) < _LEAST or not _holds(total, {p: s.totals[name] for p, s in samples.items()}):
+            total = total.plus(with_floors)
+        off_lattice = sorted(p for p in samples if any(not s.has(n) for s, n in zip(law.domain, p, strict=True)))
+        if len(off_lattice) < _LEAST or not _holds(total, {p: s.totals[name] for p, s in samples.items()}):
             return None
-        return Fitted([total], domain, fresh)
+        return Fitted([total], domain, off_lattice)
 
     def _candidates(self, path: str, law: Polynomial) -> Iterator[Polynomial]:
-        """Yield a layer's law rewritten in atoms, in those of its own output first."""
+        """Yield a layer's law in atoms: first in those of its own output, then in all combinations."""
         axes = [i for i in self.coarse if law.depends_on(i)]
         if not axes:
             yield law
             return
         own = [self.atoms[i][path] for i in axes if path in self.atoms[i]]
         if len(own) == len(axes):
-            yield rewritten(law, dict(zip(axes, own, strict=True)), self.anchor)
-        every = [[Atom(i), *dict.fromkeys(self.atoms[i].values())] for i in axes]
-        for chosen in product(*every):
-            yield rewritten(law, dict(zip(axes, chosen, strict=True)), self.anchor)
+            yield in_atoms(law, dict(zip(axes, own, strict=True)), self.anchor)
+        choices = [[Atom(i), *dict.fromkeys(self.atoms[i].values())] for i in axes]
+        for chosen in product(*choices):
+            yield in_atoms(law, dict(zip(axes, chosen, strict=True)), self.anchor)
 
 
 def _narrow(
@@ -154,7 +158,7 @@ def _holds(law: Polynomial, values: Mapping[Point, int]) -> bool:
     return all(law.at(point) == value for point, value in values.items())
 
 
-def rewritten(law: Polynomial, chosen: Mapping[int, Atom], anchor: Point) -> Polynomial:
+def in_atoms(law: Polynomial, chosen: Mapping[int, Atom], anchor: Point) -> Polynomial:
     """Return a law in plain variables with some of them replaced by atoms.
 
     Args:
@@ -163,19 +167,19 @@ def rewritten(law: Polynomial, chosen: Mapping[int, Atom], anchor: Point) -> Pol
         anchor: a point of the lattice.
     """
     atoms = [chosen.get(atom.axis, atom) for atom in law.atoms]
-    found: dict[Powers, Fraction] = {}
+    coefficients: dict[Powers, Fraction] = {}
     for powers, coefficient in law.terms:
         parts: list[list[tuple[int, Fraction]]] = []
         for atom, power in zip(atoms, powers, strict=True):
-            # on the lattice: variable = step·atom + rest
-            rest = anchor[atom.axis] - atom.step * atom.at(anchor)
+            # on the lattice: variable = step·atom + remainder, whose power is expanded by the binomial theorem
+            remainder = anchor[atom.axis] - atom.step * atom.at(anchor)
             parts.append([
-                (k, Fraction(comb(power, k) * atom.step**k * rest ** (power - k))) for k in range(power + 1)
+                (k, Fraction(comb(power, k) * atom.step**k * remainder ** (power - k))) for k in range(power + 1)
             ])  # fmt: skip
         for combination in product(*parts):
             key = tuple(k for k, _ in combination)
             factor = coefficient
             for _, part in combination:
                 factor *= part
-            found[key] = found.get(key, Fraction(0)) + factor
-    return Polynomial.of(atoms, found)
+            coefficients[key] = coefficients.get(key, Fraction(0)) + factor
+    return Polynomial.of(atoms, coefficients)

@@ -1,4 +1,4 @@
-"""A law: the cost as an exact function of sizes, with where it holds and where it was checked."""
+"""A law: the cost as an exact function of sizes, with the sizes for which it holds and at which it was checked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Span(NamedTuple):
     Attributes:
         low, high: the smallest and the largest size.
         step: difference of neighbouring sizes.
-        below, above: why the law does not hold beyond `low` or `high`; empty if no contradiction is known.
+        below, above: the reason why the law does not hold beyond `low` or `high`; empty if no contradiction is known.
     """
 
     low: int
@@ -30,16 +30,16 @@ class Span(NamedTuple):
     above: str = ""
 
     def has(self, size: int) -> bool:
-        """Return whether a size is one of the span's."""
+        """Return whether a size is in the span."""
         return self.low <= size <= self.high and (size - self.low) % self.step == 0
 
     @property
     def lattice(self) -> str:
         """The form of the sizes, `multiples of 32` or `32·k + 3`; empty for all integers."""
-        rest = self.low % self.step
+        remainder = self.low % self.step
         if self.step == 1:
             return ""
-        return f"{self.step}·k + {rest}" if rest else f"multiples of {self.step}"
+        return f"{self.step}·k + {remainder}" if remainder else f"multiples of {self.step}"
 
 
 class Term(NamedTuple):
@@ -66,8 +66,8 @@ class Law:
         pieces: the law is the maximum of these polynomials: several only for peaks; empty if no law was found.
         domain: the sizes for which it holds, by variable.
         checked: points that were not used to find it, at which a direct analysis agrees.
-        bound: why the values are lower bounds; empty if they are exact.
-        why: why there is no law; empty if there is one.
+        bound: the reason why the values are lower bounds; empty if they are exact.
+        why: the reason why there is no law; empty if there is one.
         samples: results of direct analyses, by point.
         parts: polynomials of the layers, by module path, of which the law is the sum.
         base: the model's own sizes.
@@ -152,7 +152,7 @@ class Law:
 
     @property
     def constant(self) -> bool:
-        """Whether it depends on no variable."""
+        """Whether it does not depend on any variable."""
         return len(self.pieces) == 1 and all(not any(powers) for powers, _ in self.pieces[0].terms)
 
     @property
@@ -161,9 +161,9 @@ class Law:
         return {name: span_text(span) for name, span in zip(self.names, self.domain, strict=True)}
 
     def along(self, name: str) -> list[tuple[int, int, Polynomial]]:
-        """Return which piece is the largest in which range of one variable, with the others at the model's own sizes.
+        """Return the largest piece in each range of one variable, with the others at the model's own sizes.
 
-        If there are too many sizes to try each, some are tried and changes between them found by bisection.
+        If there are too many sizes to try each, some are tried, and changes between them are found by bisection.
 
         Returns:
             (first size, last size, piece) of each range, in order; empty if the model's own sizes are outside of the
@@ -174,24 +174,24 @@ class Law:
         outside = any(not s.has(n) for i, (s, n) in enumerate(zip(self.domain, self.base, strict=True)) if i != index)
         if span is None or outside:
             return []
-        found: list[tuple[int, int, Polynomial]] = []
+        ranges: list[tuple[int, int, Polynomial]] = []
         sizes = _probes(span)
         for size, following in zip(sizes, [*sizes[1:], None], strict=True):
             piece = self._largest(index, size)
-            if found and found[-1][2] is piece:
-                found[-1] = (found[-1][0], size, piece)
+            if ranges and ranges[-1][2] is piece:
+                ranges[-1] = (ranges[-1][0], size, piece)
             else:
-                found.append((size, size, piece))
-            while following is not None and self._largest(index, following) is not (piece := found[-1][2]):
-                last, first = found[-1][1], following
+                ranges.append((size, size, piece))
+            while following is not None and self._largest(index, following) is not (piece := ranges[-1][2]):
+                last, first = ranges[-1][1], following
                 while first - last > span.step:
                     middle = last + (first - last) // (2 * span.step) * span.step
                     last, first = (middle, first) if self._largest(index, middle) is piece else (last, middle)
-                found[-1] = (found[-1][0], last, piece)
+                ranges[-1] = (ranges[-1][0], last, piece)
                 if first == following:
                     break
-                found.append((first, first, self._largest(index, first)))
-        return found
+                ranges.append((first, first, self._largest(index, first)))
+        return ranges
 
     def _largest(self, index: int, size: int) -> Polynomial:
         point = (*self.base[:index], size, *self.base[index + 1 :])
@@ -204,16 +204,16 @@ class Law:
             return ()
         law = self.pieces[0]
         parts = {path: dict(_by_atoms(part)) for path, part in self.parts.items()}
-        found = []
+        terms = []
         for powers, coefficient in law.terms:
             key = _key(powers, law.atoms)
-            layers = {path: own[key] for path, own in parts.items() if key in own}
+            layers = {path: part[key] for path, part in parts.items() if key in part}
             named = {
                 writing.term_text(_unit_powers(i, law), law.atoms, self.symbols): power
                 for i, power in enumerate(powers) if power
             }  # fmt: skip
-            found.append(Term(coefficient, named, layers))
-        return tuple(found)
+            terms.append(Term(coefficient, named, layers))
+        return tuple(terms)
 
     def __repr__(self) -> str:
         if not self.known:
@@ -236,17 +236,18 @@ class Law:
         """Return the formula as a sympy expression. Raises InputError if there is none."""
         from importlib import import_module
 
-        found = [writing.to_sympy(piece, self.symbols) for piece in self._pieces()]
-        return found[0] if len(found) == 1 else import_module("sympy").Max(*found)
+        expressions = [writing.to_sympy(piece, self.symbols) for piece in self._pieces()]
+        return expressions[0] if len(expressions) == 1 else import_module("sympy").Max(*expressions)
 
     def _pieces(self) -> tuple[Polynomial, ...]:
+        """Return the pieces. Raises InputError if there are none."""
         if not self.pieces:
             raise InputError(f"{self.quantity}: {self.why}")
         return self.pieces
 
 
 def _probes(span: Span) -> list[int]:
-    """Return all sizes of a span; of a long one a few hundred, denser among small sizes."""
+    """Return all sizes of a span, or a few hundred sizes of a long one, denser among small sizes."""
     count = (span.high - span.low) // span.step + 1
     if count <= _TRY_ALL:
         return list(range(span.low, span.high + 1, span.step))
@@ -255,10 +256,11 @@ def _probes(span: Span) -> list[int]:
 
 
 _TRY_ALL = 256
-"""Maximum number of sizes of which each is tried."""
+"""Maximum number of sizes in a span up to which all are tried."""
 
 
 def _unit_powers(index: int, law: Polynomial) -> Powers:
+    """Return the powers of a term that is one atom."""
     return tuple(int(i == index) for i in range(len(law.atoms)))
 
 

@@ -14,7 +14,7 @@ class Laws(LawsData):
     """The laws of a model by quantity; attributes are documented in `LawsData`."""
 
     def solve(self, budget: str, **sizes: int) -> dict[str, Solution]:
-        """Return the largest size of each variable within a budget; others are as given or at the model's own sizes.
+        """Return the largest size of each variable within a budget, with the others as given or at the model's own.
 
         Args:
             budget: a quantity and its limit, such as `"macs <= 2G"` or `"training_peak <= 24GiB"`.

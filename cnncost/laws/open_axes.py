@@ -12,7 +12,7 @@ from cnncost.sources.sizes import Axis, leaves
 if TYPE_CHECKING:
     from cnncost.sources.resolve import Resolved
 
-_BEGIN = 64
+_INITIAL = 64
 """Initial size of an open axis for which none is given; a batch begins at 1."""
 
 
@@ -25,13 +25,14 @@ def with_open_axes(resolved: Resolved, requests: Sequence[VariableRequest]) -> t
         InputError: an axis has no size and does not vary, or it varies and the file fixes it.
     """
     file: Any = resolved
-    names = {Axis((name,), axis): known for (name, axis), known in file.open_axes().items()}
-    anywhere = OpenAxes(leaves(file.sized(dict.fromkeys(names.values(), _BEGIN)).inputs), names)
-    begin = {}
-    for each in requests:
-        first = each.values[0] if each.values else each.low
-        for part in each.parts:
-            for name in {names[axis] for axis in anywhere.of(part)} - {""}:
-                begin[name] = first if first is not None else 1 if name.lower().startswith("batch") else _BEGIN
-    sized = file.sized(begin)
+    names = {Axis((input_name,), axis): name for (input_name, axis), name in file.open_axes().items()}
+    # which axes a request names doesn't depend on their sizes
+    at_any_size = OpenAxes(leaves(file.sized(dict.fromkeys(names.values(), _INITIAL)).inputs), names)
+    initial = {}
+    for request in requests:
+        first = request.values[0] if request.values else request.low
+        for part in request.parts:
+            for name in {names[axis] for axis in at_any_size.of(part)} - {""}:
+                initial[name] = first if first is not None else 1 if name.lower().startswith("batch") else _INITIAL
+    sized = file.sized(initial)
     return sized, OpenAxes(leaves(sized.inputs), names)

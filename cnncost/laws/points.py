@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cnncost.sources.resolve import Resolved, Trace
 
 MOST = 256
-"""Maximum number of points of one model; more are probably a mistake."""
+"""Maximum number of points for one model; more are probably a mistake."""
 
 
 class AtSizes(NamedTuple):
@@ -29,24 +29,25 @@ class AtSizes(NamedTuple):
 
 
 def with_lists(vary: str | Iterable[str] | Mapping[str, Any]) -> list[VariableRequest]:
-    """Parse what varies, each variable with its list of sizes: `size=160,224,288`, `batch=8..64:8`.
+    """Parse variables, each with a list of sizes: `size=160,224,288`, `batch=8..64:8`.
 
     Raises:
         InputError: as `parse`; a variable without sizes, a range without a step, or too many points.
     """
-    found = listed(vary)
-    points = prod(len(each.values) for each in found)
+    requests = without_limit(vary)
+    points = prod(len(each.values) for each in requests)
     if points > MOST:
         raise InputError(f"vary: {points:,} combinations of sizes; expected {MOST} at most")
-    return found
+    return requests
 
 
-def listed(vary: str | Iterable[str] | Mapping[str, Any]) -> list[VariableRequest]:
+def without_limit(vary: str | Iterable[str] | Mapping[str, Any]) -> list[VariableRequest]:
     """Parse as `with_lists` does, without its limit on the number of points. Raises InputError."""
-    return [_listed(each) for each in parse(vary)]
+    return [_with_list(each) for each in parse(vary)]
 
 
-def _listed(request: VariableRequest) -> VariableRequest:
+def _with_list(request: VariableRequest) -> VariableRequest:
+    """Return a request with its range as a list of sizes."""
     if request.values:
         return request
     name = request.name
@@ -69,14 +70,14 @@ def at_sizes(
     Args:
         model: as for `analyze`.
         inputs: as for `analyze`; the variables set some of their sizes.
-        requests: what varies, from `with_lists`.
+        requests: the variables and their sizes, from `with_lists`.
         model_args: as for `analyze`.
         trace: as for `analyze`.
         autocast: as for `analyze`.
         prepare: called on the model each time it has been built, to set its batch size or dtype.
 
     Raises:
-        CnncostError: a Graph or a saved report, an unknown name in `requests`, or what `analyze` raises at a point.
+        CnncostError: a Graph or a saved report, an unknown name in `requests`, or an error of `analyze` at a point.
     """
     sampler = Sampler(model, inputs, model_args, requests, trace, False, autocast, prepare)
     names = [each.name for each in requests]

@@ -67,13 +67,13 @@ class Polynomial:
     def plus(self, other: Polynomial) -> Polynomial:
         """Return the sum of two polynomials, over the atoms of both."""
         atoms = tuple(dict.fromkeys((*self.atoms, *other.atoms)))
-        found: dict[Powers, Fraction] = {}
+        coefficients: dict[Powers, Fraction] = {}
         for each in (self, other):
             places = [each.atoms.index(atom) if atom in each.atoms else None for atom in atoms]
             for powers, coefficient in each.terms:
                 key = tuple(0 if place is None else powers[place] for place in places)
-                found[key] = found.get(key, Fraction(0)) + coefficient
-        return Polynomial.of(atoms, found)
+                coefficients[key] = coefficients.get(key, Fraction(0)) + coefficient
+        return Polynomial.of(atoms, coefficients)
 
     def depends_on(self, axis: int) -> bool:
         """Return whether it depends on a variable, given by index."""
@@ -100,12 +100,12 @@ def grid(axes: Sequence[Nodes]) -> list[Point]:
 
 
 def interpolate(axes: Sequence[Nodes], values: Sequence[int], origin: Point | None = None) -> dict[Powers, Fraction]:
-    """Return the coefficients of the only polynomial of these degrees through the values.
+    """Return the coefficients of the unique polynomial of these degrees through the values.
 
     Args:
         axes: the grid.
-        values: at the points of `grid(axes)`, in that order.
-        origin: expand in powers of (variable − origin); None: of the variable.
+        values: the values at the points of `grid(axes)`, in that order.
+        origin: expand in powers of (variable − origin); None: in powers of the variable.
     """
     sizes = [nodes.degree + 1 for nodes in axes]
     current: list[Fraction] = [Fraction(v) for v in values]
@@ -119,7 +119,7 @@ def interpolate(axes: Sequence[Nodes], values: Sequence[int], origin: Point | No
 
 
 def _along(values: list[Fraction], size: int, stride: int, matrix: tuple[tuple[Fraction, ...], ...]) -> list[Fraction]:
-    """Apply a matrix to all lines of a dense array (flat) along one axis of this size and stride."""
+    """Apply a matrix to all lines of a flat dense array along one axis, of this size and stride."""
     if size == 1:
         return values
     result = list(values)
@@ -137,11 +137,11 @@ def _inverse(start: int, step: int, degree: int) -> tuple[tuple[Fraction, ...], 
     """Return the inverse Vandermonde matrix: row p maps values at the nodes to the coefficient of the p-th power."""
     nodes = [start + k * step for k in range(degree + 1)]
     columns = []
-    for i, at in enumerate(nodes):
-        basis = [Fraction(1)]
+    for i, node in enumerate(nodes):
+        basis = [Fraction(1)]  # the coefficients of the node's Lagrange polynomial: 1 there, 0 at all other nodes
         for j, other in enumerate(nodes):
             if i != j:
-                scaled = [c / (at - other) for c in basis]
+                scaled = [c / (node - other) for c in basis]
                 basis = [
                     (scaled[p - 1] if p else Fraction(0)) - (other * scaled[p] if p < len(scaled) else 0)
                     for p in range(len(scaled) + 1)
@@ -173,7 +173,8 @@ def degree_of(rows: Sequence[Sequence[int]], spare: int = 2) -> int | None:
 def undominated(columns: Iterable[Sequence[int]], axes: Sequence[Nodes], origin: Point) -> list[Polynomial]:
     """Return a subset of polynomials that contains the largest one at every point from `origin` on.
 
-    It leaves out a polynomial if another one, both expanded about the origin, has all coefficients as large or larger.
+    A polynomial is left out if another one has no smaller coefficient, with both expanded about the origin; so is, if
+    there are few, one that a mean of two others exceeds in this way.
 
     Args:
         columns: for each polynomial, its values at the grid's points.
@@ -181,9 +182,9 @@ def undominated(columns: Iterable[Sequence[int]], axes: Sequence[Nodes], origin:
         origin: the smallest size of each variable.
     """
     expanded = [interpolate(axes, column, origin) for column in dict.fromkeys(map(tuple, columns))]
-    far = tuple(64 * max(o, 1) for o in origin)
-    plain = [Polynomial.of([Atom(i) for i in range(len(axes))], each) for each in expanded]
-    ranked = sorted(zip(expanded, plain, strict=True), key=lambda pair: -pair[1].at(far))
+    far = tuple(64 * max(o, 1) for o in origin)  # polynomials that are large there come first: they exceed many others
+    polynomials = [Polynomial.of([Atom(i) for i in range(len(axes))], each) for each in expanded]
+    ranked = sorted(zip(expanded, polynomials, strict=True), key=lambda pair: -pair[1].at(far))
     kept: list[dict[Powers, Fraction]] = []
     for each, _ in ranked:
         if not any(_below(each, other, other) for other in kept):
@@ -201,9 +202,9 @@ _FEW = 64
 
 
 def _below(low: Mapping[Powers, Fraction], first: Mapping[Powers, Fraction], second: Mapping[Powers, Fraction]) -> bool:
-    """Return whether λ·first + (1 − λ)·second, for some λ from 0 to 1, has all coefficients as large as `low`'s.
+    """Return whether λ·first + (1 − λ)·second, for some λ from 0 to 1, has no coefficient smaller than `low`'s.
 
-    The larger of the two is then nowhere below `low`.
+    The larger of `first` and `second` is then nowhere below `low`.
     """
     least, most = Fraction(0), Fraction(1)
     for powers, target in low.items():
@@ -219,8 +220,8 @@ def _below(low: Mapping[Powers, Fraction], first: Mapping[Powers, Fraction], sec
 
 
 def _about(expanded: Mapping[Powers, Fraction], origin: Point) -> Polynomial:
-    """Return a polynomial in powers of the variables, from coefficients of powers of (variable − origin)."""
-    found: dict[Powers, Fraction] = {}
+    """Return the polynomial in powers of the variables that has these coefficients in powers of (variable − origin)."""
+    coefficients: dict[Powers, Fraction] = {}
     for powers, coefficient in expanded.items():
         if not coefficient:
             continue
@@ -228,5 +229,5 @@ def _about(expanded: Mapping[Powers, Fraction], origin: Point) -> Polynomial:
             part = coefficient
             for p, q, o in zip(powers, lower, origin, strict=True):
                 part *= comb(p, q) * (-o) ** (p - q)
-            found[lower] = found.get(lower, Fraction(0)) + part
-    return Polynomial.of([Atom(i) for i in range(len(origin))], found)
+            coefficients[lower] = coefficients.get(lower, Fraction(0)) + part
+    return Polynomial.of([Atom(i) for i in range(len(origin))], coefficients)

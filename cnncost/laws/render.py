@@ -1,4 +1,4 @@
-"""Laws as a document. Computes nothing."""
+"""Laws as a Document; nothing is computed here."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ def variables(laws: LawsData) -> str:
 
 
 def domains(laws: LawsData) -> dict[str, list[str]]:
-    """Return the quantities by sentence: where laws hold, and by how many analyses they were checked."""
-    found: dict[str, list[str]] = {}
+    """Return sentences on where laws hold and at how many sizes they were checked, each with its quantities."""
+    sentences: dict[str, list[str]] = {}
     for name, law in laws.items():
         if law.known:
             count = units.counted(len(law.checked), "size")
-            found.setdefault(f"for {domain_text(law)}, checked at {count} not used to find it", []).append(name)
-    return found
+            sentences.setdefault(f"for {domain_text(law)}, checked at {count} not used to find it", []).append(name)
+    return sentences
 
 
 def limits(laws: LawsData) -> list[str]:
     """Return sentences on why laws do not hold beyond their domain, each reason once."""
-    found: dict[tuple[str, str], list[str]] = {}
+    ends: dict[tuple[str, str], list[str]] = {}
     for law in [law for law in laws.values() if law.known]:
         for symbol, span in zip(law.symbols, law.domain, strict=True):
             if span.below:
-                found.setdefault((f"from {symbol} = {units.exact(span.low)} on", span.below), []).append(law.quantity)
+                ends.setdefault((f"from {symbol} = {units.exact(span.low)} on", span.below), []).append(law.quantity)
             if span.above:
-                found.setdefault((f"up to {symbol} = {units.exact(span.high)}", span.above), []).append(law.quantity)
-    return [f"{_names(names)} {where}: {_brief(why)}" for (where, why), names in found.items()]
+                ends.setdefault((f"up to {symbol} = {units.exact(span.high)}", span.above), []).append(law.quantity)
+    return [f"{_names(names)} {end}: {_brief(reason)}" for (end, reason), names in ends.items()]
 
 
 def _names(quantities: list[str]) -> str:
@@ -63,7 +63,7 @@ _LONG = 200
 
 
 def law_text(law: Law) -> str:
-    """Return the formula on one line; for a maximum the number of its pieces, which `pieces` lists."""
+    """Return the formula on one line, or the number of its pieces if it is a maximum; `pieces` lists these."""
     if len(law.pieces) <= 1:
         return str(law)
     return f"{'≥ ' if law.bound else ''}the largest of {len(law.pieces)} polynomials"
@@ -103,33 +103,30 @@ def document(laws: LawsData, by_layer: bool = False, answers: Sequence[str] = ()
 
 
 def _data(laws: LawsData, by_layer: bool) -> Table:
-    """Return the laws with their domains, and those of layers, for CSV; JSON has them among the facts."""
+    """Return a table for CSV of the laws with their domains, and of the layers' laws; JSON has them among the facts."""
     names = ["path", "quantity", "law", "latex", "lower_bound", "why"]
     names += [f"{variable.name}_{bound}" for variable in laws.variables for bound in ("low", "high", "step")]
-    found: list[list[Any]] = []
+    rows: list[list[Any]] = []
     for name, law in laws.items():
         cells = [str(law), law.latex(), bool(law.bound), ""] if law.known else [None, None, None, law.why]
-        found.append(["", name, *cells, *(n for span in law.domain for n in (span.low, span.high, span.step))])
+        rows.append(["", name, *cells, *(n for span in law.domain for n in (span.low, span.high, span.step))])
     for each in distinct(laws, "macs") if by_layer else ():
-        found += [[path, "macs", each.text, each.latex] for path in each.names]
-    return data_table(names, (row + [None] * (len(names) - len(row)) for row in found))
+        rows += [[path, "macs", each.text, each.latex] for path in each.names]
+    return data_table(names, (row + [None] * (len(names) - len(row)) for row in rows))
 
 
 def _remarks(laws: LawsData) -> list[str]:
-    where_they_hold = domains(laws)
+    """Return the notes below the laws: their domains, the pieces of maxima, limits and lower bounds."""
+    sentences = domains(laws)
     lines = []
     for name, law in laws.items():
         if law.everywhere is not None:
             count = units.counted(len(law.everywhere.checked), "size")
             where = f"for {domain_text(law.everywhere)}, checked at {count} off that lattice"
             lines.append(f"{HEADINGS[name]} = {law.everywhere} {where}")
-    for sentence, names in where_they_hold.items():
-        who = (
-            "all"
-            if len(where_they_hold) == 1 and len(names) == len(laws)
-            else ", ".join(HEADINGS[name] for name in names)
-        )
-        lines.append(f"{who}: {sentence}")
+    for sentence, names in sentences.items():
+        subject = "all" if len(sentences) == 1 and len(names) == len(laws) else _names(names)
+        lines.append(f"{subject}: {sentence}")
     for name, law in laws.items():
         if len(law.pieces) > 1:
             lines += [f"{HEADINGS[name]}: {line}" for line in pieces(law)]
@@ -142,14 +139,14 @@ def _remarks(laws: LawsData) -> list[str]:
 
 def distinct(laws: LawsData, quantity: str) -> tuple[Equation, ...]:
     """Return the distinct laws of layers for a quantity, each with its modules; laws that are 0 are left out."""
-    found: dict[str, list[str]] = {}
+    paths_by_text: dict[str, list[str]] = {}
     latex: dict[str, str] = {}
     for path, law in laws.layers[quantity].items():
         if law.terms:
             text = writing.to_text(law, laws.symbols)
-            found.setdefault(text, []).append(path or "the model itself")
+            paths_by_text.setdefault(text, []).append(path or "the model itself")
             latex[text] = writing.to_latex(law, laws.symbols)
-    return tuple(Equation(tuple(paths), text, latex[text]) for text, paths in found.items())
+    return tuple(Equation(tuple(paths), text, latex[text]) for text, paths in paths_by_text.items())
 
 
 def facts(laws: LawsData) -> dict[str, Any]:

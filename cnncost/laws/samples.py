@@ -1,4 +1,4 @@
-"""Costs at single points by direct analysis, from which laws are found and against which they are checked."""
+"""Costs at single points, by direct analysis: laws are found from them and checked against them."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Sample:
 
     Attributes:
         totals: totals by quantity; memory only if requested.
-        layers: additive quantities by module path: of a module's own ops, without its children, over all calls.
+        layers: additive quantities by module path: those of a module's own ops, without its children, over all calls.
         outputs: each row's path and output shapes, in order.
-        timelines: bytes alive at each op, by peak.
-        bounds: quantities of which this is a lower bound, with the reason.
+        timelines: bytes alive at each op, by the quantity that is their peak.
+        bounds: quantities whose totals are lower bounds, with the reason.
         run_on: the data that forward ran on in a real run; else empty.
-        untrained: why there is no training step, if one was requested.
+        untrained: the reason why there is no training step, if one was requested.
         notes: the Report's notes.
         work: how much there was to analyze: ops, and a million MACs of a real run as one op. Not a time, so that which
             sizes are tried, and with it the law, does not depend on how busy the machine is.
@@ -67,16 +67,16 @@ class Sampler:
 
     Args:
         model, inputs, model_args: as for `analyze`.
-        requests: what varies.
+        requests: the variables.
         trace: as for `analyze`.
         training: whether samples have a training step.
         autocast: as for `analyze`.
         prepare: called on the model each time it has been built, to set its batch size or dtype.
 
     Attributes:
-        variables: what varies, in the order of points.
+        variables: the variables, in the order of a point's sizes.
         title: the model's name.
-        no_training: why there is no training step; empty if there is one or none was requested.
+        no_training: the reason why there is no training step; empty if there is one or none was requested.
         forward_only: whether one was requested and the model is an ONNX file, which has no backward pass.
         trace: how the model is run: static or real, as the first run was.
     """
@@ -106,10 +106,9 @@ class Sampler:
         self.variables: tuple[Variable, ...] = variables(
             requests, leaves(resolved.inputs), names, keywords, open_, file
         )
+        # the sizes that it was built with; they differ from a variable's base if the axis that it sets, too, does
         initial = tuple(early.get(v.keywords[0], v.base) for v in self.variables if v.keywords)
-        self._built[initial] = (
-            resolved  # a variable's base differs from it if an axis that it sets, too, has another size
-        )
+        self._built[initial] = resolved
         self.title = resolved.title
         self._known: dict[tuple[Point, bool], Sample | Failure] = {}
         self._work: dict[Point, int] = {}

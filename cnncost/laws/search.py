@@ -1,4 +1,4 @@
-"""Finds each variable's lattice on which costs are polynomials, their degree, and nodes to interpolate them at."""
+"""Finds each variable's lattice on which costs are polynomials, their degree, and nodes for interpolation."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from cnncost.laws.samples import ADDITIVE, Failure, Sample, Sampler
 from cnncost.laws.variables import Variable
 
 _FEW, _MANY = 5, 7
-"""Numbers of consecutive samples: enough for degree 2 or 4 with the spare differences that `degree_of` asks for."""
+"""Numbers of consecutive samples: enough for degree 2 or 4 with the spare differences that `degree_of` requires."""
 _STRIDE = 13_440
-"""2⁷·3·5·7: a size is raised by this much; how output sizes then grow shows by which strides they divide it."""
+"""2⁷·3·5·7: how output sizes grow if an input size is raised by this much shows the strides that divide it."""
 _LATTICES = (32, 64, 128, 224, 112, 96, 56, 48, 14, 28, 10, 12, 36, 100, 320, 640, 960, 256, 512, 1024)
 """Lattices to try if strides show nothing: powers of two, patches of 14, windows of 7, hops of audio."""
 _FAR = (13, 37, 101)
-"""Distances from the anchor, in lattice steps, at which a line must hold, too."""
+"""Distances from the anchor, in lattice steps, at which a line must hold as well."""
 _MAX_TRIED = 7
-"""Maximum number of lattices to try once one was found on which a law holds only near the anchor."""
+"""Maximum number of lattices to try once a law was found that holds only near the anchor."""
 _PRIMES = (2, 3, 5, 7, 11, 13)
+"""Factors by which a lattice is made finer as long as costs remain polynomials on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,11 @@ class Line:
     step: int
 
 
-def anchored(sampler: Sampler) -> Point:
+def anchor_of(sampler: Sampler) -> Point:
     """Return the point where lines cross: the model's own sizes, but batch 2, as batch 1 is often a special case."""
     base = sampler.base
-    two = tuple(2 if v.name == "batch" and v.base == 1 and v.high > 1 else v.base for v in sampler.variables)
-    return two if two == base or isinstance(sampler.at(two), Sample) else base
+    batch_2 = tuple(2 if v.name == "batch" and v.base == 1 and v.high > 1 else v.base for v in sampler.variables)
+    return batch_2 if batch_2 == base or isinstance(sampler.at(batch_2), Sample) else base
 
 
 def lines(sampler: Sampler, anchor: Point) -> list[Line]:
@@ -53,7 +54,7 @@ def lines(sampler: Sampler, anchor: Point) -> list[Line]:
             size.
     """
     found: list[Line] = []
-    hint = 0
+    hint = 0  # the lattice of one spatial axis is probably that of the next
     for index, variable in enumerate(sampler.variables):
         search = _Search(sampler, anchor, index)
         line = search.line(hint if variable.strided else 0)
@@ -83,26 +84,26 @@ class _Search:
     def line(self, hint: int) -> Line:
         """Return the line on the finest lattice on which costs are polynomials. Raises InputError if there is none."""
         unit = self.variable.step
-        step = narrow = None
+        step = near_step = None  # near_step: of a line that holds only near the anchor
         for tried, candidate in enumerate(self._candidates(hint, unit)):
-            if narrow is not None and tried > _MAX_TRIED:
+            if near_step is not None and tried > _MAX_TRIED:
                 break
             line = self.on(candidate)
             if line is not None and self._holds_far(line):
                 step = candidate
                 break
             if line is not None:
-                narrow = narrow or candidate
-        step = step or narrow
+                near_step = near_step or candidate
+        step = step or near_step
         if step is None:
-            raise InputError(self._none())
-        reduced = True
-        while reduced:
-            reduced = False
+            raise InputError(self._no_line_message())
+        is_reduced = True
+        while is_reduced:
+            is_reduced = False
             for prime in _PRIMES:
                 finer = self.on(step // prime) if step % (prime * unit) == 0 else None
-                if finer is not None and (step == narrow or self._holds_far(finer)):
-                    step, reduced = step // prime, True
+                if finer is not None and (step == near_step or self._holds_far(finer)):
+                    step, is_reduced = step // prime, True
                     break
         line = self.on(step)
         assert line is not None
@@ -114,7 +115,7 @@ class _Search:
         yield unit
         if self.variable.strided and (guess := self._by_strides()) is not None and guess % unit == 0:
             yield guess
-        yield from (unit * (step if unit == 1 else 2**i) for i, step in enumerate(_LATTICES[: 20 if unit == 1 else 5]))
+        yield from _LATTICES if unit == 1 else (unit * 2**i for i in range(5))
 
     def on(self, step: int) -> Line | None:
         """Return the line on a lattice, upwards from the anchor, else downwards; None if costs are not polynomials."""
@@ -126,20 +127,21 @@ class _Search:
         """Return whether a line also holds far away: seven consecutive sizes may all lie within one step of a floor."""
         start, step, _ = line.nodes
         rows = [self.at(size) for size in line.nodes.values]
-        found: list[Polynomial] = []
+        laws: list[Polynomial] = []
         for name in ADDITIVE:
             values = [row.totals[name] for row in rows if isinstance(row, Sample)]
-            found.append(Polynomial.of([Atom(0)], interpolate([line.nodes], values)))
+            laws.append(Polynomial.of([Atom(0)], interpolate([line.nodes], values)))
         for far in _FAR:
             size = start + step * far
             sample = self.at(size) if self.variable.low <= size <= self.variable.high else None
             if isinstance(sample, Sample) and any(
-                law.at((size,)) != sample.totals[name] for name, law in zip(ADDITIVE, found, strict=True)
+                law.at((size,)) != sample.totals[name] for name, law in zip(ADDITIVE, laws, strict=True)
             ):
                 return False
         return True
 
     def _in_direction(self, step: int, sign: int) -> Line | None:
+        """Return the line upwards (`sign` 1) or downwards (−1) from the anchor; None if costs are not polynomials."""
         start, low, high = self.anchor[self.index], self.variable.low, self.variable.high
         sizes = [size for k in range(_MANY) if low <= (size := start + sign * step * k) <= high]
         rows: list[tuple[int, ...]] = []
@@ -168,10 +170,10 @@ class _Search:
                 break
             for a, b in zip(shapes, larger, strict=False):
                 steps += [Fraction(q - p, _STRIDE).denominator for p, q in zip(a, b, strict=False) if p != q]
-        found = lcm(*(step for step in steps if step <= 1024))
-        return found if 1 < found <= 8192 else None
+        multiple = lcm(*(step for step in steps if step <= 1024))
+        return multiple if 1 < multiple <= 8192 else None
 
-    def _none(self) -> str:
+    def _no_line_message(self) -> str:
         name, start = self.variable.name, self.anchor[self.index]
         ran = [
             point[self.index] for point in self.sampler.seen()
@@ -182,18 +184,18 @@ class _Search:
         runs = sorted(set(ran))
         if len(fails) > len(runs):
             at = f"{start} alone" if len(runs) == 1 else ", ".join(map(str, runs[:6]))
-            return f"vary {name}: forward runs at {at}; it {failed}{self._hint()}"
+            return f"vary {name}: forward runs at {at}; it {failed}{self._advice()}"
         return (
-            f"vary {name}: no lattice of sizes was found from {start} on on which the costs are a polynomial of degree "
+            f"vary {name}: no lattice of sizes from {start} on was found on which the costs are a polynomial of degree "
             f"up to 4{f' (forward {failed})' if failed else ''}; give the sizes that matter, such as "
             f"{name}={start},{2 * start},{4 * start}"
         )
 
-    def _hint(self) -> str:
-        """Return advice on what to vary instead of a size that is fixed."""
+    def _advice(self) -> str:
+        """Return advice on variables to vary instead of one whose size is fixed."""
         name = self.variable.name
         others = ",".join(v.name for v in self.sampler.variables if v.name != name)
-        apart = f"; leave {name} out and vary {others}" if others else f"; {name} can't be varied"
+        advice = f"; leave {name} out and vary {others}" if others else f"; {name} can't be varied"
         if {"height", "width"} & {v.name for v in self.sampler.variables}:
-            apart += "; height and width of squares vary together as size"
-        return apart
+            advice += "; height and width of squares vary together as size"
+        return advice

@@ -33,10 +33,9 @@ class Solution(NamedTuple):
         size, value: the largest size, and the cost there; None: no size is within the budget.
         further, further_value: the next size and the cost there, over the budget; None if unknown.
         at: sizes of the other variables.
-        note: why the size is not larger, if the budget is not the reason; or why there is no size.
+        note: the reason why the size is not larger, if it is not the budget, or why there is no size.
         verified: whether direct analyses at both sizes gave these costs.
-        among: the sizes of which it is the largest, if the law holds only for some, such as `multiples of 32`;
-            empty: all sizes.
+        among: the lattice on which it is the largest, such as `multiples of 32`; empty: all sizes.
     """
 
     name: str
@@ -58,22 +57,22 @@ def solve(laws: LawsData, budget: str, sizes: dict[str, int]) -> dict[str, Solut
         raise InputError(f"solve {budget}: {quantity} has no law: {law.why}")
     if law.bound:
         raise InputError(
-            f"solve {budget}: {quantity} is a lower bound ({law.bound}): which sizes keep the budget is unknown"
+            f"solve {budget}: {quantity} is a lower bound ({law.bound}): it is unknown which sizes keep the budget"
         )
     for name in sizes:
         if name not in law.names:
             raise InputError(f"solve: {name} is not a variable of these laws; expected {', '.join(law.names)}")
-    at = tuple(sizes.get(v.name, v.base) for v in laws.variables)
-    found: dict[str, Solution] = {}
+    base = tuple(sizes.get(v.name, v.base) for v in laws.variables)
+    solutions: dict[str, Solution] = {}
     for index, variable in enumerate(laws.variables):
         if variable.name not in sizes:
-            found[variable.name] = _Search(law, laws.sampler, limit, index, at).solution()
-    if not found:
-        raise InputError("solve: all variables are given a size; leave the one out that is sought")
-    if all(each.size is None for each in found.values()):
-        first = next(iter(found.values()))
+            solutions[variable.name] = _Search(law, laws.sampler, limit, index, base).solution()
+    if not solutions:
+        raise InputError("solve: all variables are given a size; leave out the one to solve for")
+    if all(each.size is None for each in solutions.values()):
+        first = next(iter(solutions.values()))
         raise InputError(f"solve {budget}: no size keeps it: {first.note}")
-    return found
+    return solutions
 
 
 def parse(budget: str, laws: LawsData) -> tuple[str, Limit]:
@@ -83,9 +82,10 @@ def parse(budget: str, laws: LawsData) -> tuple[str, Limit]:
         raise InputError(f"solve {budget!r}: expected a budget such as 'macs <= 2G' or 'training_peak <= 24GiB'")
     name, sign, amount = match.groups()
     _ = laws[name]  # raises for an unknown name
-    known = QUANTITIES.get(name) or Quantity(name, name, "bytes read and written", "bytes", lambda *_: 0)
+    # bytes read and written are not a quantity of budgets; only its unit is needed to parse the limit
+    budget_quantity = QUANTITIES.get(name) or Quantity(name, name, "bytes read and written", "bytes", lambda *_: 0)
     try:
-        limit = parse_limit(f"{sign} {amount}", known)
+        limit = parse_limit(f"{sign} {amount}", budget_quantity)
     except CnncostError as error:
         raise InputError(f"solve {budget!r}: {error}") from None
     if limit.relative:
@@ -94,10 +94,10 @@ def parse(budget: str, laws: LawsData) -> tuple[str, Limit]:
 
 
 class _Search:
-    """The search along one variable."""
+    """The search along one variable, given by its index, with the others as in `base`."""
 
-    def __init__(self, law: Law, sampler: Sampler, limit: Limit, index: int, at: Point) -> None:
-        self.law, self.sampler, self.limit, self.index, self.base = law, sampler, limit, index, at
+    def __init__(self, law: Law, sampler: Sampler, limit: Limit, index: int, base: Point) -> None:
+        self.law, self.sampler, self.limit, self.index, self.base = law, sampler, limit, index, base
         self.span = law.domain[index]
 
     def point(self, size: int) -> Point:
@@ -119,19 +119,19 @@ class _Search:
                     name, None, None, None, None, others, f"no law at {other} = {size}; give {other} a size"
                 )
         if not any(piece.depends_on(self.index) for piece in law.pieces):
-            kept = "is kept" if self.is_within(span.low) else "is not kept"
-            return Solution(name, None, None, None, None, others, f"it does not depend on {name}, and {kept} by any")
+            kept = "every size keeps it" if self.is_within(span.low) else "none keeps it"
+            return Solution(name, None, None, None, None, others, f"it does not depend on {name}, and {kept}")
         if not self.is_within(span.low):
             value = units.exact(law.value(self.point(span.low)))
-            return Solution(name, None, None, span.low, None, others, f"{name} = {span.low} needs {value} already")
-        size, more = self._largest()
-        return self._verified(size, more, others)._replace(among=span.lattice)
+            return Solution(name, None, None, span.low, None, others, f"{name} = {span.low} already needs {value}")
+        size, next_size = self._largest()
+        return self._verified(size, next_size, others)._replace(among=span.lattice)
 
     def _largest(self) -> tuple[int, int | None]:
         """Return the largest size within the budget, and the next size; None if the law is not known to hold there."""
         span = self.span
         if not self._grows():
-            return self._scanned()
+            return self._largest_by_scan()
         good, bad = span.low, span.high
         while self.is_within(bad):
             good = bad
@@ -143,7 +143,8 @@ class _Search:
             good, bad = (middle, bad) if self.is_within(middle) else (good, middle)
         return good, bad
 
-    def _scanned(self) -> tuple[int, int | None]:
+    def _largest_by_scan(self) -> tuple[int, int | None]:
+        """Return as `_largest` does, after trying each size."""
         span = self.span
         count = (span.high - span.low) // span.step + 1
         if count > _SCAN:
@@ -165,34 +166,36 @@ class _Search:
             )
             nodes = Nodes(self.span.low, self.span.step, degree)
             values = [piece.at(self.point(size)) for size in nodes.values]
-            scale = max(value.denominator for value in values)
-            whole = [int(value * scale) for value in values]
-            found = interpolate([nodes], whole, (self.span.low,))
-            if any(coefficient < 0 for powers, coefficient in found.items() if powers[0]):
+            scale = max(value.denominator for value in values)  # `interpolate` takes ints; only signs matter here
+            scaled = [int(value * scale) for value in values]
+            coefficients = interpolate([nodes], scaled, (self.span.low,))
+            if any(coefficient < 0 for powers, coefficient in coefficients.items() if powers[0]):
                 return False
         return True
 
-    def _verified(self, size: int, more: int | None, others: dict[str, int]) -> Solution:
-        """Return the solution, checked by direct analyses at both sizes."""
+    def _verified(self, size: int, next_size: int | None, others: dict[str, int]) -> Solution:
+        """Return the solution, checked by direct analyses at both sizes. Raises InputError if the first contradicts."""
         name = self.law.names[self.index]
         value = self.law.value(self.point(size))
-        wrong = self._differs(size, value)
-        if wrong:
+        difference = self._difference(size, value)
+        if difference:
             top = self.span.high
             if size <= top or not self.is_within(top):
-                raise InputError(f"solve: at {name} = {size:,} {wrong}; the law was checked at others only")
-            known = self.law.value(self.point(top))
-            note = f"the law allows {size:,}, but there {wrong}; this is the largest that was checked"
-            return Solution(name, top, known, None, None, others, note, verified=not self._differs(top, known))
-        if more is None:
+                raise InputError(f"solve: at {name} = {size:,} {difference}; the law was checked only at other sizes")
+            top_value = self.law.value(self.point(top))
+            note = f"the law allows {size:,}, but there {difference}; this is the largest that was checked"
+            is_verified = not self._difference(top, top_value)
+            return Solution(name, top, top_value, None, None, others, note, verified=is_verified)
+        if next_size is None:
             end = self.span.above or f"{name} was varied to {size:,}"
-            note = f"the budget is kept up to the end of what is known: {end}"
+            note = f"the budget is kept up to the last size for which the law is known: {end}"
             return Solution(name, size, value, None, None, others, note, verified=True)
-        further = self.law.value(self.point(more))
-        wrong = self._differs(more, further)
-        return Solution(name, size, value, more, further, others, f"at {more:,} {wrong}" if wrong else "", not wrong)
+        next_value = self.law.value(self.point(next_size))
+        difference = self._difference(next_size, next_value)
+        note = f"at {next_size:,} {difference}" if difference else ""
+        return Solution(name, size, value, next_size, next_value, others, note, verified=not difference)
 
-    def _differs(self, size: int, value: int) -> str:
+    def _difference(self, size: int, value: int) -> str:
         """Return how a direct analysis differs; empty if it agrees."""
         sample = self.sampler.at(self.point(size), full=self.law.quantity not in {"macs", "flops", "bytes", "params"})
         if not isinstance(sample, Sample):

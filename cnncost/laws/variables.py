@@ -16,17 +16,17 @@ from cnncost.sources.sizes import Axis, Leaf
 _NAME = r"(?:[A-Za-z_]\w*|\d+(?=\.))(?:\.-?\w+)*"
 _WORD = re.compile(rf"{_NAME}(?:\+{_NAME})*")
 _BATCH, _FAR, _LEAST = 65_536, 16, 1_024
-"""Default range in which laws are checked: up to this batch; other sizes up to 16 times the model's, at least 1024."""
+"""Default range in which laws are checked: the batch up to 65,536; other sizes up to 16 times the model's, or 1,024."""
 _MOST = 2**40
 """Maximum size that is accepted; no network has a larger axis."""
 
 
 class VariableRequest(NamedTuple):
-    """What the user wants to vary.
+    """A variable that the user requests.
 
     Attributes:
-        name: as given; several names joined by `+` have one size together.
-        values: sizes that were listed, such as 16, 32, 64; empty: none.
+        name: as given; several names joined by `+` share one size.
+        values: sizes that were listed, such as 16, 32, 64; empty if none were.
         low, high: the range; None: as far as the law holds.
         step: step of the range.
     """
@@ -39,7 +39,7 @@ class VariableRequest(NamedTuple):
 
     @property
     def parts(self) -> list[str]:
-        """The names that have one size together."""
+        """The names that share one size."""
         return self.name.split("+")
 
 
@@ -54,7 +54,7 @@ class Variable:
         axes: the inputs' axes that it sets.
         keywords: the factory's keywords that it sets.
         low, high: its range.
-        firm: whether the user gave the sizes.
+        firm: whether the user gave its sizes, so that none beyond them are tried.
         step: difference of neighbouring sizes; 1 unless a step or a list of sizes was given.
         about: description of what it sets.
         strided: whether it is a spatial axis, whose size layers with strides may divide.
@@ -82,16 +82,16 @@ def parse(vary: str | Iterable[str] | Mapping[str, Any]) -> list[VariableRequest
     if isinstance(vary, Mapping):
         texts = [name if value is None else f"{name}={_as_text(name, value)}" for name, value in vary.items()]
     else:
-        given = [vary] if isinstance(vary, str) else list(vary)
-        texts = [text for each in given for text in _split(str(each))]
+        items = [vary] if isinstance(vary, str) else list(vary)
+        texts = [text for item in items for text in _split(str(item))]
     if not texts:
-        raise InputError("vary: expected what to vary, such as batch,height,width or ids.1=64..512")
-    found = [_request(text) for text in texts]
-    names = [part for request in found for part in request.parts]
+        raise InputError("vary: expected names of variables, such as batch,height,width or ids.1=64..512")
+    requests = [_request(text) for text in texts]
+    names = [part for request in requests for part in request.parts]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise InputError(f"vary: {twice} is given twice; a variable is varied once")
-    return found
+        raise InputError(f"vary: {twice} is given twice; give each variable once")
+    return requests
 
 
 def _as_text(name: str, value: Any) -> str:
@@ -108,13 +108,13 @@ def _as_text(name: str, value: Any) -> str:
 
 def _split(text: str) -> list[str]:
     """Split `"batch,width=16,32"` into its two variables: a part that is not a name belongs to the one before."""
-    found: list[str] = []
+    texts: list[str] = []
     for part in [part.strip() for part in text.split(",") if part.strip()]:
-        if found and "=" in found[-1] and not _WORD.fullmatch(part.partition("=")[0].strip()):
-            found[-1] += f",{part}"
+        if texts and "=" in texts[-1] and not _WORD.fullmatch(part.partition("=")[0].strip()):
+            texts[-1] += f",{part}"
         else:
-            found.append(part)
-    return found
+            texts.append(part)
+    return texts
 
 
 def _request(text: str) -> VariableRequest:
@@ -126,19 +126,19 @@ def _request(text: str) -> VariableRequest:
     if ".." in sizes:
         span, colon, step = sizes.partition(":")
         low, _, high = span.partition("..")
-        first, last = _whole(name, low), _whole(name, high)
+        first, last = _parse_size(name, low), _parse_size(name, high)
         if first >= last:
             raise InputError(
                 f"vary {text!r}: expected a smaller size first, such as {name}={min(first, last)}..{first}"
             )
-        return VariableRequest(name, (), first, last, _whole(name, step) if colon else None)
-    values = tuple(sorted({_whole(name, size) for size in sizes.split(",")}))
+        return VariableRequest(name, (), first, last, _parse_size(name, step) if colon else None)
+    values = tuple(sorted({_parse_size(name, size) for size in sizes.split(",")}))
     if len(values) < 2:
         raise InputError(f"vary {text!r}: expected several sizes, such as {name}=16,32,64 or {name}=16..64:16")
     return VariableRequest(name, values)
 
 
-def _whole(name: str, text: str) -> int:
+def _parse_size(name: str, text: str) -> int:
     try:
         size = int(text.strip())
     except ValueError:
@@ -157,12 +157,12 @@ def variables(
     """Return the variables, with the axes and keywords that they set.
 
     Args:
-        requests: what the user wants to vary.
+        requests: the variables that the user requests.
         tensors: the model's inputs.
         names: names of forward's positional parameters.
-        keywords: the factory's, with their values; empty if there is nothing to build.
-        open_: whether the factory takes others, too.
-        file: the open axes of an ONNX file, only which may vary; None for other models.
+        keywords: the factory's keywords with their values; empty if there is nothing to build.
+        open_: whether the factory takes other keywords, too.
+        file: the open axes of an ONNX file, the only ones that may vary; None for other models.
 
     Raises:
         InputError: an unknown name, with similar ones; a keyword without sizes whose default is not an int; axes of
@@ -187,35 +187,36 @@ def _variable(
     file: OpenAxes | None,
 ) -> Variable:  # fmt: skip
     axes: list[Axis] = []
-    own: list[str] = []
+    set_keywords: list[str] = []
     about: list[str] = []
     bases: list[int] = []
-    ranged = bool(request.values) or request.low is not None
+    has_sizes = bool(request.values) or request.low is not None
     for part in request.parts:
-        if is_keyword(part, ranged, keywords, open_) and (ranged or not axes_of(part, tensors, names)):
-            own.append(part)
+        if is_keyword(part, has_sizes, keywords, open_) and (has_sizes or not axes_of(part, tensors, names)):
+            set_keywords.append(part)
             about.append(f"the factory's {part}")
-            if not ranged:
+            if not has_sizes:
                 bases.append(_default(part, keywords[part]))
             continue
         places = axes_of(part, tensors, names) if file is None else file.of(part)
         if not places:
-            raise InputError(_no_such(part, tensors, names, keywords, open_))
+            raise InputError(_unknown_message(part, tensors, names, keywords, open_))
         axes += places
         bases += [size_of(axis, tensors) for axis in places]
         about.append(", ".join(axis_name(axis, names) for axis in places))
     axes = list(dict.fromkeys(axes))
     base, low, high = _range(request, bases[0] if bases else None)
     step = request.step or (gcd(*request.values) if request.values else 1)
-    symbol, strided = _symbol(request, bool(own)), any(_is_space(axis, tensors) for axis in axes)
+    symbol, strided = _symbol(request, bool(set_keywords)), any(_is_space(axis, tensors) for axis in axes)
     return Variable(
-        request.name, symbol, base, tuple(axes), tuple(own), low, high, ranged, step, " and ".join(about), strided
-    )
+        request.name, symbol, base, tuple(axes), tuple(set_keywords), low, high, has_sizes, step, " and ".join(about),
+        strided,
+    )  # fmt: skip
 
 
-def is_keyword(name: str, ranged: bool, keywords: Mapping[str, Any], open_: bool) -> bool:
+def is_keyword(name: str, has_sizes: bool, keywords: Mapping[str, Any], open_: bool) -> bool:
     """Return whether a name may be a factory's keyword: declared or, if sizes are given, taken by `**kwargs`."""
-    return name in keywords or (ranged and open_ and name not in SYMBOLS and "." not in name)
+    return name in keywords or (has_sizes and open_ and name not in SYMBOLS and "." not in name)
 
 
 def _is_space(axis: Axis, tensors: Sequence[Leaf]) -> bool:
@@ -226,54 +227,58 @@ def _is_space(axis: Axis, tensors: Sequence[Leaf]) -> bool:
     )
 
 
-def _range(request: VariableRequest, own: int | None) -> tuple[int, int, int]:
-    """Return where the search begins, and the lowest and highest size; `own` is the size in the model's inputs.
+def _range(request: VariableRequest, size: int | None) -> tuple[int, int, int]:
+    """Return where the search begins, and the lowest and highest size; `size` is that of the model's inputs.
 
     A list of sizes is too short to find and check a law: the range extends to at least seven steps from the first.
     """
     if request.low is not None and request.high is not None:
-        inside = own is not None and request.low <= own <= request.high
-        return (own if inside and own is not None and not request.step else request.low), request.low, request.high
+        inside = size is not None and request.low <= size <= request.high
+        return (size if inside and size is not None and not request.step else request.low), request.low, request.high
     if request.values:
         first, step = request.values[0], gcd(*request.values)
-        inside = own is not None and first <= own <= request.values[-1] and own % step == 0
-        return (own if inside and own is not None else first), first, max(request.values[-1], first + 7 * step)
-    assert own is not None
+        inside = size is not None and first <= size <= request.values[-1] and size % step == 0
+        return (size if inside and size is not None else first), first, max(request.values[-1], first + 7 * step)
+    assert size is not None
     if request.name == "batch":
-        return own, 1, max(_BATCH, own)
-    return own, 1, max(_FAR * own, _LEAST)
+        return size, 1, max(_BATCH, size)
+    return size, 1, max(_FAR * size, _LEAST)
 
 
 def _default(name: str, value: Any) -> int:
     if type(value) is not int or value < 1:
         raise InputError(
-            f"vary {name}: the factory's default is {value!r}, no whole number above 0; give sizes: {name}=16,32,64"
+            f"vary {name}: the factory's default is {value!r}, not a whole number above 0; give sizes: {name}=16,32,64"
         )
     return value
 
 
-def _symbol(request: VariableRequest, of_factory: bool) -> str:
-    if request.name in {"height+width", "width+height"} and not of_factory:
+def _symbol(request: VariableRequest, sets_keywords: bool) -> str:
+    """Return a variable's symbol in formulas: the standard one of an axis, or its name."""
+    if request.name in {"height+width", "width+height"} and not sets_keywords:
         return SYMBOLS["size"]
-    first, known = request.parts[0], [part for part in request.parts if part in SYMBOLS]
-    if known and (not of_factory or len(request.parts) > 1):  # an axis, with a keyword that goes with it
-        return SYMBOLS[known[0]]
+    first, standard = request.parts[0], [part for part in request.parts if part in SYMBOLS]
+    if standard and (not sets_keywords or len(request.parts) > 1):  # an axis, with a keyword that goes with it
+        return SYMBOLS[standard[0]]
     return first.replace(".", "_").replace("-", "m")
 
 
-def _no_such(part: str, tensors: Sequence[Leaf], names: Sequence[str], keywords: Mapping[str, Any], open_: bool) -> str:
+def _unknown_message(
+    part: str, tensors: Sequence[Leaf], names: Sequence[str], keywords: Mapping[str, Any], open_: bool
+) -> str:
+    """Return the error message for a name that stands for neither an axis nor a keyword."""
     standard = [name for name in SYMBOLS if axes_of(name, tensors, names)]
-    own = [f"{names_of(leaf.place, names)[-1]}.{axis}" for leaf in tensors for axis in range(len(leaf.shape))]
-    known = [*standard, *own, *keywords]
-    if not known:
+    by_position = [f"{names_of(leaf.place, names)[-1]}.{axis}" for leaf in tensors for axis in range(len(leaf.shape))]
+    choices = [*standard, *by_position, *keywords]
+    if not choices:
         return f"vary {part}: there is no input with axes and no keyword of a factory; give inputs, such as 1x3x224x224"
-    near = suggestion(part, known)
+    near = suggestion(part, choices)
     if not near and "." in part:
-        near = suggestion(part.rpartition(".")[0], known)
+        near = suggestion(part.rpartition(".")[0], choices)
     shapes = ", ".join(
         f"{names_of(leaf.place, names)[-1]} {'×'.join(map(str, leaf.shape)) or 'scalar'}" for leaf in tensors
     )
     also = f"; a keyword of the factory needs its sizes: {part}=16,32,64" if open_ and "." not in part else ""
-    few = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
+    few = ", ".join(choices[:12]) + (", …" if len(choices) > 12 else "")
     near = near or f"; expected one of {few}"
     return f"vary {part}: the inputs are {shapes or 'none'}, and nothing has this name{near}{also}"

@@ -39,10 +39,10 @@ def to_latex(law: Polynomial, symbols: Sequence[str]) -> str:
 def to_sympy(law: Polynomial, symbols: Sequence[str]) -> Any:
     """Return a sympy expression in positive integer symbols, with exact rationals."""
     sympy = import_module("sympy")
-    made = [sympy.Symbol(name, integer=True, positive=True) for name in symbols]
+    variables = [sympy.Symbol(name, integer=True, positive=True) for name in symbols]
     values = [
-        made[atom.axis] if atom.step == 1 and not atom.shift
-        else sympy.floor((made[atom.axis] + atom.shift) / sympy.Integer(atom.step))
+        variables[atom.axis] if atom.step == 1 and not atom.shift
+        else sympy.floor((variables[atom.axis] + atom.shift) / sympy.Integer(atom.step))
         for atom in law.atoms
     ]  # fmt: skip
     terms = []
@@ -88,7 +88,17 @@ def symbol_latex(name: str) -> str:
 def _written(
     law: Polynomial, factor: Any, number: Any, times: str, brackets: tuple[str, str], fraction: str, minus: str
 ) -> str:
-    """Return the sum of the terms, with common powers factored out; the other arguments are the notation."""
+    """Return the sum of the terms, with common powers factored out, in some notation.
+
+    Args:
+        law: the polynomial.
+        factor: function that writes a power of an atom, from the atom's index and the power.
+        number: function that writes a positive int.
+        times: the sign between factors.
+        brackets: opening and closing bracket.
+        fraction: format of a fraction, from numerator and denominator.
+        minus: the minus sign.
+    """
     if not law.terms:
         return "0"
     common = tuple(min(powers[i] for powers, _ in law.terms) for i in range(len(law.atoms)))
@@ -96,15 +106,12 @@ def _written(
         common = (0,) * len(law.atoms)
     parts = []
     for powers, coefficient in law.terms:
-        rest = tuple(p - c for p, c in zip(powers, common, strict=True))
-        factors = [factor(i, power) for i, power in enumerate(rest) if power]
+        remaining = tuple(p - c for p, c in zip(powers, common, strict=True))
+        factors = [factor(i, power) for i, power in enumerate(remaining) if power]
         size = abs(coefficient)
         if size != 1 or not factors:
-            one = size.denominator == 1
-            written = (
-                number(size.numerator) if one else fraction.format(number(size.numerator), number(size.denominator))
-            )
-            factors.insert(0, written)
+            numerator, denominator = number(size.numerator), number(size.denominator)
+            factors.insert(0, numerator if size.denominator == 1 else fraction.format(numerator, denominator))
         parts.append((minus if coefficient < 0 else "+", times.join(factors)))
     sign, first = parts[0]
     text = (minus if sign == minus else "") + first + "".join(f" {sign} {part}" for sign, part in parts[1:])

@@ -140,14 +140,17 @@ def _height_and_width(given: Any) -> tuple[int, int]:
 
 def _varied(given: Any) -> list[Axis]:
     """Return axes from `{"width": [16, 32]}`, or from strings such as `width=16,32` and `ids.1=64..512:64`."""
-    from cnncost.laws.points import listed
+    from cnncost.laws.points import without_limit
 
     if not given:
         return []
     if isinstance(given, Mapping):
         given = {name: [value] if type(value) is int else value for name, value in given.items()}
         given = [_text_of(name, value) for name, value in given.items()]
-    return [Axis(tuple(each.parts), tuple((size,) * len(each.parts) for size in each.values)) for each in listed(given)]
+    return [
+        Axis(tuple(each.parts), tuple((size,) * len(each.parts) for size in each.values))
+        for each in without_limit(given)
+    ]
 
 
 def _text_of(name: str, value: Any) -> str:

@@ -147,7 +147,7 @@ def test_from_python():
         ({"batch": range(1, 5)}, {}, None),
         ({"batch": 3}, {}, "expected sizes"),
         ("batch=1,2", {"training": True}, "training: not with vary"),
-        ("", {}, "expected what to vary"),
+        ("", {}, "expected names of variables"),
         ("bach=1,2", {}, "bach"),
         ("size=1,2", {}, ""),
     ],

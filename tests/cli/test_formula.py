@@ -128,7 +128,7 @@ def test_json(capsys):
         pytest.param((*IN, "--vary", "act"), "the factory's default is 'relu', no whole number", id="no number"),
         pytest.param((*IN, "--vary", "act=relu,gelu"), "expected whole numbers", id="words"),
         pytest.param((*IN, "--vary", "widht=4,8"), "did you mean width", id="a keyword misspelt"),
-        pytest.param((*IN, "--vary", ""), "expected what to vary", id="nothing"),
+        pytest.param((*IN, "--vary", ""), "expected names of variables", id="nothing"),
         pytest.param((*IN, "--vary", "batch", "--solve", "macs <= 5"), "no size keeps it", id="a budget none keeps"),
         pytest.param((*IN, "--vary", "batch", "--solve", "mcas <= 5"), "did you mean macs", id="a budget of nothing"),
         pytest.param(

@@ -135,7 +135,7 @@ def test_what_is_asked(vary, asked):
 @pytest.mark.parametrize(
     ("vary", "said"),
     [
-        pytest.param("", "expected what to vary", id="nothing"),
+        pytest.param("", "expected names of variables", id="nothing"),
         pytest.param("batch,batch", "batch is given twice", id="twice"),
         pytest.param("height+width,width", "width is given twice", id="twice, once with another"),
         pytest.param("3x", "expected a name such as batch", id="no name"),
@@ -162,7 +162,9 @@ def test_what_can_not_be_asked(vary, said):
         pytest.param("x.7", "did you mean x.3", id="an axis too many"),
         pytest.param("y.2", "did you mean", id="an input that is not there"),
         pytest.param("sequence", "expected one of batch, height, width, size", id="no sequence"),
-        pytest.param("act", "the factory's default is 'relu', no whole number above 0", id="a keyword that is a word"),
+        pytest.param(
+            "act", "the factory's default is 'relu', not a whole number above 0", id="a keyword that is a word"
+        ),
         pytest.param("drop", "the factory's default is 0.5", id="a keyword that is a fraction"),
     ],
 )

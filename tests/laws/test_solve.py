@@ -97,7 +97,7 @@ def test_budgets_that_say_nothing(laws, budget, said):
 
 
 def test_all_sizes_given(laws):
-    with pytest.raises(InputError, match="leave the one out that is sought"):
+    with pytest.raises(InputError, match="leave out the one to solve for"):
         laws.solve("macs <= 1M", batch=1, size=16)
 
 

@@ -87,7 +87,7 @@ def ran(capfd, *arguments):
     return stop.value.code, out, err
 
 
-STATE = "a state dict of 3 tensors with 44 numbers, and no code: a cost needs the class that they are of"
+STATE = "a state dict of 3 tensors with 44 numbers, and no code: a cost needs the class of the model"
 
 
 @pytest.mark.parametrize(

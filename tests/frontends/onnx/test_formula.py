@@ -67,7 +67,7 @@ def test_a_name_of_all_models_leaves_out_what_the_file_fixes(tmp_path):
 
 REFUSED = {
     "all fixed": ((2, 3, 8, 8), "batch", "the file fixes x.0 at 2; no size of its inputs is open: export it"),
-    "one fixed": (SHAPE, "x.1", "fixes x.1 at 3; what it leaves open is batch, height, width"),
+    "one fixed": (SHAPE, "x.1", "fixes x.1 at 3; its open axes are batch, height, width"),
     "a near name": (SHAPE, "hight", "no open axis of this name; did you mean height"),
     "nothing near": (SHAPE, "tokens", "no open axis of this name; it has batch, height, width"),
     "another stays open": (SHAPE, "batch", "axis 2 is open in batch×3×height×width; bind it by --input"),
