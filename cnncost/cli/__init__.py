@@ -22,14 +22,14 @@ _COMMANDS = {
     "summarize": "Cost of a model, layer by layer.",
     "memory": "Memory of a forward and a training step, and whether it fits a device.",
     "rf": "Receptive fields, layer by layer, as tables and as a picture.",
-    "lecture": "A lecture's figures, each with a verdict by the real networks.",
+    "lecture": "A lecture's figures, each checked against the real networks.",
     "zoo": "The reference networks and their published figures.",
     "verify": "The same model counted by fvcore and torch, every difference explained.",
-    "roofline": "What the time should be on a device, op by op.",
+    "roofline": "The predicted time on a device, op by op.",
     "devices": "The devices that roofline and bench know; --measure adds this machine.",
-    "bench": "Measured beside predicted, end to end and layer by layer.",
-    "check": "Budgets, for CI: does each model keep its limits?",
-    "diff": "What changed between two models, and which layers did it.",
+    "bench": "Measured and predicted times, end to end and layer by layer.",
+    "check": "Budgets for CI: whether each model keeps its limits.",
+    "diff": "The differences between two models, and the layers that cause them.",
     "compare": "Models side by side, and a picture of them.",
     "formula": "Costs as exact formulas of batch, image size, sequence length or width.",
     "serve": "Prefill, decode and cache of a model that generates token by token.",
@@ -83,8 +83,8 @@ class _Commands(click.Group):
     help="Show the versions of cnncost and torch.",
 )  # fmt: skip
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.option("--no-cache", is_flag=True, help="Analyze anew what is in the cache; see cnncost cache --help.")
-@click.option("--verbose", is_flag=True, help="Say on stderr what comes from the cache, and why other results don't.")
+@click.option("--no-cache", is_flag=True, help="Analyze models again that are in the cache; see cnncost cache --help.")
+@click.option("--verbose", is_flag=True, help="Say on stderr which results come from the cache, and why others don't.")
 def cli(**_switches: bool) -> None:  # read by main, at any position
     """The true cost of neural networks: parameters, MACs and FLOPs, exact, without running them."""
 
@@ -93,17 +93,17 @@ def _versions(context: click.Context, value: bool) -> None:
     """Print the versions and exit, like click's own option."""
     if not value or context.resilient_parsing:
         return
-    found = versions.installed()
-    click.echo(f"cnncost, version {found['cnncost']}, torch {found['torch']}")
+    installed = versions.installed()
+    click.echo(f"cnncost, version {installed['cnncost']}, torch {installed['torch']}")
     context.exit()
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-    """Print our own warnings as one line, without the source location."""
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
+    """Print cnncost's own warnings as one line, without the source location."""
     if issubclass(category, UntestedTorchWarning):
         click.echo(f"cnncost: {message}", err=True)
     else:
-        _SHOW_OTHER_WARNING(message, category, *where, **more)
+        _SHOW_OTHER_WARNING(message, category, *where, **options)
 
 
 _SHOW_OTHER_WARNING = warnings.showwarning
@@ -113,11 +113,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 success, 1 the command found a problem, 2 wrong usage or broken input."""
     is_program = arguments is None
     arguments = sys.argv[1:] if arguments is None else arguments
-    switches = {each for each in arguments if each in _SWITCHES}  # at any position: users append them
+    switches = {each for each in arguments if each in _SWITCHES}  # at any position, as users append them
     debug, arguments = "--debug" in switches, [each for each in arguments if each not in _SWITCHES]
     stdout.replace_closed()
     try:
-        with _caching(is_program and "--no-cache" not in switches, tell="--verbose" in switches):
+        with _caching(is_program and "--no-cache" not in switches, verbose="--verbose" in switches):
             code = _run(arguments)
         stdout.flush()
     except CnncostError as error:
@@ -137,8 +137,8 @@ _SWITCHES = ("--debug", "--no-cache", "--verbose")
 
 
 @contextmanager
-def _caching(enabled: bool, tell: bool) -> Iterator[None]:
-    """Use the cache, in a program of its own; `tell` about it on stderr."""
+def _caching(enabled: bool, verbose: bool) -> Iterator[None]:
+    """Context manager in which recordings are cached if `enabled`; `verbose`: print messages on them to stderr."""
     from cnncost.cache import store
 
     if not enabled or not store.enabled():
@@ -150,14 +150,14 @@ def _caching(enabled: bool, tell: bool) -> Iterator[None]:
         try:
             yield
         finally:
-            for line in recordings.messages if tell else ():
+            for line in recordings.messages if verbose else ():
                 click.echo(f"cnncost: {line}", err=True)
 
 
 def _run(arguments: list[str]) -> int:
     """Run the command line and return the exit code."""
     try:
-        with warnings.catch_warnings():  # torch warns about tensor["name"]; our error explains it already
+        with warnings.catch_warnings():  # torch warns about tensor["name"], which raises an error here anyway
             warnings.showwarning = _show_warning
             warnings.filterwarnings("ignore", message="Using a non-tuple sequence for multidimensional indexing")
             code = cli.main(arguments, prog_name="cnncost", standalone_mode=False)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _SIZE_LIMIT = 2**63
 """Batch sizes are smaller: PyTorch's sizes are signed 64-bit integers."""
 _LINES = 9
-"""Maximum number of networks for a readable picture over batch sizes."""
+"""Maximum number of networks, a line each, for a readable picture over batch sizes."""
 
 
 @click.command(cls=Command, renamed={"--plots": "--picture"})
@@ -56,17 +56,17 @@ _LINES = 9
 @click.option(
     "--picture", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Draw pictures into a folder."
 )
-@result_options(more=", anew after each case")
+@result_options(more=", rewritten after each case")
 def command(
     models: tuple[str, ...], whole_zoo: bool, on: str, batches: str | None, dtypes: str, training: bool,
     compiled: bool, threads: int | None, seconds: float, ceilings: str | None, device_file: Path | None,
     settings: Settings, top: int, folder: Path | None, form: str | None,
     output: str | None,
 ) -> int:  # fmt: skip
-    """Measure MODEL on this machine, beside what the roofline predicts.
+    """Measure MODEL on this machine, next to the roofline's prediction.
 
     Weights are real, inputs random. Runs are repeated until the confidence interval of the median is narrow; the
-    output says if the machine was not quiet. Ctrl-C ends it, and what was done is shown.
+    output says if the machine was not idle. Ctrl-C ends the benchmark, and the cases done so far are shown.
 
     \b
     Examples:
@@ -90,26 +90,26 @@ def command(
     from cnncost.evaluation.document import document
 
     def show(final: bool) -> None:
-        """Write the results: those so far only to a file, unless all failed; in the end with the pictures."""
+        """Write the results; before the `final` ones, only to a file, without pictures, and unless all have failed."""
         if final or (output and not bench.failure()):
             pictures = _pictures(bench, folder if final else None, output)
             terminal.write(document(bench, top, "cnncost " + " ".join(sys.argv[1:]), pictures), form, output)
 
-    start, failed = time.perf_counter(), 0
+    start, exit_code = time.perf_counter(), 0
     try:
         for row in _rows(resolved, cases, on, bench.device, seconds, settings):
             bench.rows.append(row)
             bench.seconds = time.perf_counter() - start
             show(final=False)
     except KeyboardInterrupt:
-        bench.interrupted, failed = True, 130  # the exit status of a command that Ctrl-C ended
+        bench.interrupted, exit_code = True, 130  # the exit status of a command that Ctrl-C ended
     bench.seconds = time.perf_counter() - start
-    if not failed and (reason := bench.failure()):
+    if not exit_code and (reason := bench.failure()):
         raise BenchError(reason)
     if folder is not None and bench.rows:
         _draw(bench, folder)
     show(final=True)
-    return failed
+    return exit_code
 
 
 def _names(models: tuple[str, ...], whole_zoo: bool) -> list[str]:
@@ -138,8 +138,8 @@ def _cases(batches: str | None, dtypes: str, training: bool, compiled: bool) -> 
         if any(size is not None and size >= _SIZE_LIMIT for size in sizes):
             raise BenchError(f"--batch {batches}: expected less than 2^63")
     names = [dtype_named(text) for text in dtypes.split(",")]
-    for dtype, size, through in itertools.product(names, sizes, [False, True] if compiled else [False]):
-        yield Case(size, dtype, training, through)
+    for dtype, size, is_compiled in itertools.product(names, sizes, [False, True] if compiled else [False]):
+        yield Case(size, dtype, training, is_compiled)
 
 
 def _check_cases(cases: list[Case], on: str, settings: Settings) -> None:
@@ -159,32 +159,32 @@ def _check_cases(cases: list[Case], on: str, settings: Settings) -> None:
 
 
 def _new_bench(on: str, threads: int | None, ceilings: str | None, device_file: Path | None) -> Bench:
-    """Return a benchmark without rows: the host, and the device to predict with, as named or else measured now."""
+    """Return a benchmark without rows. The device to predict with is `ceilings`, or else this machine, measured now."""
     from cnncost.bench.host import host_record
 
-    found = None
+    device = None
     if ceilings is not None:
         from cnncost.devices import find
 
-        found = find(ceilings, device_file)
+        device = find(ceilings, device_file)
     import torch
 
     from cnncost.bench.backend import backend
     from cnncost.evaluation.bench import Bench
 
-    backend(on)  # raise before the work if it isn't available
+    backend(on)  # raises before the work if it isn't available
     if threads is not None:
         torch.set_num_threads(threads)
     host, date = host_record(on), f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}"
-    return Bench(on, host, found or _measured(on, threads), date)
+    return Bench(on, host, device or _measured(on, threads), date)
 
 
 def _measured(on: str, threads: int | None) -> Device:
     from cnncost.bench.ceilings import measure
     from cnncost.cli.progress import steps
 
-    with steps(f"measuring this machine's {on}") as tell:
-        return measure(on, f"this-{on}", threads, tell)
+    with steps(f"measuring this machine's {on}") as show_step:
+        return measure(on, f"this-{on}", threads, show_step)
 
 
 def _resolved(names: list[str], settings: Settings, on: str, batched: bool) -> list[Resolved]:
@@ -193,17 +193,17 @@ def _resolved(names: list[str], settings: Settings, on: str, batched: bool) -> l
     from cnncost.sources.resolve import resolve
 
     sources = [find(name, settings.model_args).without_method("a measurement") for name in names]
-    found = [resolve(source, settings.parsed_inputs(), autocast=settings.casting()) for source in sources]
-    for each in found:
+    models = [resolve(source, settings.parsed_inputs(), autocast=settings.casting()) for source in sources]
+    for model in models:
         if batched:
-            each.check_batch_axis()
+            model.check_batch_axis()
         if on == "cpu":  # a forward that can't be recorded for the CPU may still run on a GPU
-            each.record(settings.tracing)
-    return found
+            model.record(settings.tracing)
+    return models
 
 
 def _rows(
-    found: list[Resolved], cases: list[Case], on: str, device: Device, seconds: float, settings: Settings
+    models: list[Resolved], cases: list[Case], on: str, device: Device, seconds: float, settings: Settings
 ) -> Iterator[Joined]:
     """Yield a row for each network and case, predicted and measured."""
     from cnncost.bench.backend import backend
@@ -212,33 +212,33 @@ def _rows(
     from cnncost.cli.progress import progress
     from cnncost.evaluation.predictions import Predictions
 
-    with progress(len(found) * len(cases), "benchmark") as tell:
-        for each in found:
-            predictions = Predictions(each, device, settings.tracing)
-            shortage = predictions.shortage if on == "cpu" else lambda _: ""
-            todo = iter(cases)
-            tell(f"{each.name} {_case_text(next(todo))}")
-            for row in measure(each, cases, backend(on), Budget(seconds=seconds), shortage):
+    with progress(len(models) * len(cases), "benchmark") as begin_step:
+        for model in models:
+            predictions = Predictions(model, device, settings.tracing)
+            shortage = predictions.shortage if on == "cpu" else lambda _: ""  # out of memory, a GPU raises an error
+            remaining = iter(cases)
+            begin_step(f"{model.name} {_case_text(next(remaining))}")
+            for row in measure(model, cases, backend(on), Budget(seconds=seconds), shortage):
                 yield predictions.joined(row)
-                if (case := next(todo, None)) is not None:
-                    tell(f"{each.name} {_case_text(case)}")
+                if (case := next(remaining, None)) is not None:
+                    begin_step(f"{model.name} {_case_text(case)}")
 
 
 def _case_text(case: Case) -> str:
-    """Return what the progress line says of a case; `as given` is the batch size of the given inputs."""
+    """Return a case in words for the progress line; `as given` is the batch size of the given inputs."""
     return f"batch {case.batch}" if case.batch else "as given"
 
 
 def _pictures(bench: Bench, folder: Path | None, output: str | None) -> tuple[str, ...]:
-    """Return the paths of the pictures, relative to the document's folder if below it."""
+    """Return the paths of the pictures, relative to the document's folder if they are below it."""
     if folder is None:
         return ()
     base = Path(output).resolve().parent if output else Path.cwd()
-    paths = [folder.resolve() / name for name in _drawn(bench)]
+    paths = [folder.resolve() / name for name in _picture_names(bench)]
     return tuple(str(path.relative_to(base)) if path.is_relative_to(base) else str(path) for path in paths)
 
 
-def _drawn(bench: Bench) -> list[str]:
+def _picture_names(bench: Bench) -> list[str]:
     """Return the names of the pictures that `_draw` writes, in its order."""
     batches, networks = {row.case.batch for row in bench.rows}, {row.name for row in bench.rows}
     several = len(batches) > 1 and len(networks) <= _LINES
@@ -248,7 +248,7 @@ def _drawn(bench: Bench) -> list[str]:
 def _draw(bench: Bench, folder: Path) -> None:
     from cnncost.plots.bench import draw_batches, draw_errors
 
-    for name, draw in zip(_drawn(bench), (draw_errors, draw_batches), strict=False):
+    for name, draw in zip(_picture_names(bench), (draw_errors, draw_batches), strict=False):
         draw(bench, str(folder / name))
 
 

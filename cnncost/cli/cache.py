@@ -16,12 +16,13 @@ def command(action: str) -> None:
 
     A model of the zoo, of a library or of your own code is read from there, without torch, if nothing that its
     analysis read has changed: code, files, environment variables, versions. `cnncost --no-cache` analyzes it again.
-    CNNCOST_CACHE_DIR names another folder; CNNCOST_NO_CACHE=1 turns it off, and so does CI, unless a folder is named.
+    CNNCOST_CACHE_DIR names another folder. CNNCOST_NO_CACHE=1 turns the cache off; with CI=1 it is off, too, unless a
+    folder is named.
     """
     from cnncost.cache import store
 
-    found = store.clear() if action == "clear" else store.info()
+    usage = store.clear() if action == "clear" else store.info()
     prefix = "removed " if action == "clear" else ""
-    count = f"{units.exact(found.entries)} recording{'' if found.entries == 1 else 's'}"
+    count = f"{units.exact(usage.entries)} recording{'' if usage.entries == 1 else 's'}"
     limit = "" if action == "clear" else f" of {units.data(store.LIMIT)}"
-    terminal.echo(f"{prefix}{count}, {units.data(found.nbytes)}{limit}, in {found.folder}")
+    terminal.echo(f"{prefix}{count}, {units.data(usage.nbytes)}{limit}, in {usage.folder}")

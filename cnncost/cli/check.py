@@ -27,7 +27,7 @@ _OWN = (
         written_as="markdown",
     ),
 )  # fmt: skip
-"""Formats whose schema others define; of all commands only `check` writes them."""
+"""Formats of other tools' schemas; `check` is the only command that writes them."""
 _FORMATS = FORMATS.also(*_OWN)
 
 
@@ -73,9 +73,11 @@ def command(
     from cnncost.budget.check import check, check_baselines, new_baseline
     from cnncost.budget.file import find, read
 
-    absent: dict[str, str] = {}
-    if revision is not None and (given := [n for n, on in (("--baseline", baseline), ("--update", update)) if on]):
-        raise click.UsageError(f"--baseline-rev has a baseline of its own; leave out {given[0]}")
+    absent: dict[str, str] = {}  # models without figures at the revision, with the reason
+    if revision is not None and (baseline or update):
+        raise click.UsageError(
+            f"--baseline-rev has a baseline of its own; leave out {'--baseline' if baseline else '--update'}"
+        )
     form = result_format(form, output, formats=_FORMATS)
     file = read(Path(config) if config is not None else relative(find(Path.cwd())))
     if baseline is not None:
@@ -92,24 +94,24 @@ def command(
     measured = _measured(file, names, jobs)
     if update:
         new = new_baseline(measured, baseline_figures if names else None)  # with names: keep the other models' entries
-        found = check(file, measured, new, since=baseline_figures, allow_unknown=allow_unknown)
-        found = replace(found, baseline=file.baseline)
+        result = check(file, measured, new, since=baseline_figures, allow_unknown=allow_unknown)
+        result = replace(result, baseline=file.baseline)
         locks.write(file.baseline, new)
     else:
-        found = check(
+        result = check(
             file, measured, baseline_figures, allow_unknown=allow_unknown, revision=revision or "", absent=absent
         )
-    _report(found, form, output)
-    return found.exit_code
+    _report(result, form, output)
+    return result.exit_code
 
 
 def relative(path: Path) -> Path:
-    """Return a path inside the working folder relative to it, which is shorter to read; others unchanged."""
+    """Return a path inside the working folder relative to it, as that is shorter; other paths unchanged."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _previous_baseline(file: BudgetFile, any_torch: bool = True) -> Lock | None:
-    """Read the baseline's file; None if there is none, it can't be read, or is of a torch that may not be another."""
+    """Read the baseline's file; None if it is missing, unreadable, or, unless `any_torch`, made with another torch."""
     from cnncost.budget import lock as locks
     from cnncost.budget.file import BudgetError
 
@@ -122,10 +124,10 @@ def _previous_baseline(file: BudgetFile, any_torch: bool = True) -> Lock | None:
 def _baseline_at_revision(
     file: BudgetFile, names: tuple[str, ...], revision: str, any_torch: bool
 ) -> tuple[Lock, dict[str, str]]:
-    """Analyze the models at a revision; one that fails there has its figures of the baseline's file, if that has some.
+    """Analyze the models at a revision; a model that fails there has its figures from the baseline's file, if any.
 
     Returns:
-        The baseline, and why models failed, by their budgets' names.
+        The baseline, and the reasons why models failed, by their budgets' names.
     """
     from dataclasses import replace
 
@@ -133,11 +135,11 @@ def _baseline_at_revision(
 
     _check_names(file, names)
     repository = Repository(file.path.resolve().parent)
-    ((found, errors),) = budgets_at(repository, (repository.commit(revision),), file, names, (revision,))
+    ((figures, errors),) = budgets_at(repository, (repository.commit(revision),), file, names, (revision,))
     for name, reason in errors.items():
         note(f"{revision} has no figures of {name}: {reason}")
     old = _previous_baseline(file, any_torch) if errors else None
-    return found if old is None else replace(found, models={**old.models, **found.models}), errors
+    return figures if old is None else replace(figures, models={**old.models, **figures.models}), errors
 
 
 def _check_names(file: BudgetFile, names: tuple[str, ...]) -> None:
@@ -158,43 +160,44 @@ def _measured(file: BudgetFile, names: tuple[str, ...], jobs: int | None) -> lis
     return measure_all(budgets, file.path.parent, jobs)
 
 
-def _report(found: Check, form: str, output: str | None) -> None:
+def _report(result: Check, form: str, output: str | None) -> None:
+    """Write the result, and to a CI job's summary and log what they need."""
     from cnncost.cli import terminal
 
     if form == "comment":
         from cnncost.budget.render.check import document
         from cnncost.budget.render.comment import to_comment
 
-        terminal.put(to_comment(document(found), "check", found.file.path), output)
+        terminal.put(to_comment(document(result), "check", result.file.path), output)
     elif _FORMATS[form] in _OWN:
         from cnncost.budget.render import check_data
 
         render = {
             "junit": check_data.to_junit, "github": check_data.to_annotations, "benchmark": check_data.to_benchmark,
         }[form]  # fmt: skip
-        terminal.put(render(found), output)
+        terminal.put(render(result), output)
     else:
         from cnncost.budget.render.check import document
 
-        terminal.write(document(found), form, output)
+        terminal.write(document(result), form, output)
     if form == "github":
-        _summarize(found)
-    if output is not None and found.exit_code:
+        _append_to_job_summary(result)
+    if output is not None and result.exit_code:
         from cnncost.budget.render.words import summary
 
-        note(f"{summary(found)}; see {output}")  # a job that fails says why in its log
+        note(f"{summary(result)}; see {output}")  # so that the log of a failed job says why
 
 
-def _summarize(found: Check) -> None:
+def _append_to_job_summary(result: Check) -> None:
     """Append the result to the summary of a GitHub Actions job, if this runs in one."""
-    place = os.environ.get("GITHUB_STEP_SUMMARY")
-    if not place:
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not path:
         return
     from cnncost.budget.render.check import document
     from cnncost.render.markdown import to_markdown
 
     try:
-        with Path(place).open("a", encoding="utf-8") as file:
-            file.write(to_markdown(document(found)))
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(to_markdown(document(result)))
     except OSError as error:
-        raise OutputError(f"GITHUB_STEP_SUMMARY {place}: could not be written: {error.strerror}") from None
+        raise OutputError(f"GITHUB_STEP_SUMMARY {path}: could not be written: {error.strerror}") from None

@@ -45,14 +45,14 @@ _PICTURES = (".svg", ".png", ".pdf")
 @click.option(
     "--picture",
     metavar="FILE",
-    help="Draw parameters, MACs and memory, or what was joined over MACs: .png, .svg or .pdf.",
+    help="Draw parameters, MACs and memory, or the joined column over MACs: .png, .svg or .pdf.",
 )
 @result_options()
 def command(
     models: tuple[str, ...], settings: Settings, vary: tuple[str, ...], table: str | None, quality: str | None,
     picture: str | None, form: str | None, output: str | None,
 ) -> None:  # fmt: skip
-    """Parameters, MACs, FLOPs and memory of several models, and which of them no other one beats.
+    """Parameters, MACs, FLOPs and memory of several models, and the models that no other one beats.
 
     Models may be saved reports. A picture shows parameters, MACs and memory, with the Pareto front; with --join, the
     joined column over MACs.
@@ -67,12 +67,12 @@ def command(
         raise click.UsageError("--quality names a column of --join; give --join, a CSV file with a column model")
     from cnncost.published import PUBLISHED, table_of
 
-    own = None if table in {None, PUBLISHED} else join.read(str(table))
+    columns = None if table in {None, PUBLISHED} else join.read(str(table))
     names, sizes, reports = at_sizes(models, settings, vary)
     rows = compare(list(zip(names, reports, strict=True)), sizes)
     if table == PUBLISHED:
-        own = table_of(rows, settings.model_args or {})
-    joined = None if own is None else join.join(rows, own, quality)
+        columns = table_of(rows, settings.model_args or {})
+    joined = None if columns is None else join.join(rows, columns, quality)
     rows = rows if joined is None else joined.rows
     if picture is not None:
         from cnncost.plots.pareto import draw_pareto, draw_quality
@@ -81,14 +81,14 @@ def command(
             draw_quality(rows, joined.quality, picture)
         else:
             draw_pareto(rows, picture)
-    from cnncost.budget.render import compare as static
-    from cnncost.budget.render import compare_page
+    from cnncost.budget.render.compare import document
+    from cnncost.budget.render.compare_page import page
 
-    terminal.write((compare_page.page if form == "html" else static.document)(rows, joined), form, output)
+    terminal.write((page if form == "html" else document)(rows, joined), form, output)
 
 
 def _places(output: str | None, picture: str | None, form: str | None) -> tuple[str | None, str | None]:
-    """Return the files of table and picture: `-o` took pictures before, and does so for one more version."""
+    """Return the files of table and picture: `-o` accepts a picture, as it did before, for one more version."""
     if output is None or Path(output).suffix.lower() not in _PICTURES:
         return output, picture
     if picture is not None:

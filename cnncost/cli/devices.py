@@ -1,4 +1,4 @@
-"""`cnncost devices`: the devices that are known, and this machine, measured."""
+"""`cnncost devices`: lists known devices, and measures this machine."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def command(
     name: str | None, device_file: Path | None, measure: bool, backend: str, save_as: str | None,
     threads: int | None, as_json: bool, form: str | None, output: str | None,
 ) -> None:  # fmt: skip
-    """List the devices that --device knows, show one in full, or measure this machine.
+    """List the devices that --device accepts, show one in full, or measure this machine.
 
-    --measure times what the roofline needs: large matrix products by dtype, copies by size, the launch of an op,
-    convolutions and pools. The result is saved in a TOML file of your own, in which you may also describe other
-    devices.
+    --measure times the operations that the roofline needs: large matrix products by dtype, copies by size, the launch
+    of an op, convolutions and pools. The result is saved in a TOML file of your own, in which you may also describe
+    other devices.
     """
     if measure and name:
         raise click.UsageError(f"--measure measures this machine; to name the result give --save-as {name}")
@@ -62,12 +62,13 @@ def _measure(backend: str, name: str, threads: int | None, device_file: Path | N
     from cnncost.devices.save import save
 
     path = device_file or own_file()
-    with steps(f"measuring this machine's {backend}") as tell:
-        found = measure(backend, name, threads, tell)
-    save(found, path)
+    with steps(f"measuring this machine's {backend}") as show_step:
+        device = measure(backend, name, threads, show_step)
+    save(device, path)
     click.echo(f"saved as {name} in {path}", err=True)
-    if found.noisy:
+    if device.noisy:
         click.echo(
-            "other programs were busy meanwhile: its ceilings are too low; measure again when it is quiet", err=True
+            "other programs were busy, so that the ceilings are too low; measure again when the machine is idle",
+            err=True,
         )
-    return found
+    return device

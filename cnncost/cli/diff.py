@@ -1,4 +1,4 @@
-"""`cnncost diff`: what changed between two models, and which layers did it."""
+"""`cnncost diff`: the differences between two models, and the layers that cause them."""
 
 from __future__ import annotations
 
@@ -54,17 +54,16 @@ def command(
     models: tuple[str, ...], settings: Settings, new_args: tuple[str, ...], rev: str | None, config: str | None,
     form: str | None, output: str | None, top: int, exit_code: bool,
 ) -> int:  # fmt: skip
-    """What changed between two models, and which layers did it.
+    """Show the differences between two models, and the layers that cause them.
 
-    OLD and NEW are models or saved reports; with --rev one model at two revisions of the git repository, or all models
-    of the budget file with its inputs, and their peaks of memory. Renamed and moved modules are
-    matched.
+    OLD and NEW are models or saved reports. With --rev they are one model at two revisions of the git repository, or
+    all models of the budget file, whose peaks of memory are compared, too. Renamed and moved modules are matched.
     """
     from cnncost.budget.diff import Diff
 
     if len(models) != 2 and (rev is None or len(models) > 2):
         raise click.UsageError("expected OLD and NEW, or one MODEL with --rev A..B, or --rev A..B for all budgets")
-    _check_budgets(models, settings, (*new_args,), rev, config, form)
+    _check_mode(models, settings, new_args, rev, config, form)
     form = result_format(form, output, formats=_FORMATS)
     if not models:
         return _diff_budgets(rev or "", config, form, output, top, exit_code)
@@ -75,19 +74,19 @@ def command(
     else:
         sides, names = _snapshots_of_two(models, settings, parsed_model_args(new_args))
     diff = Diff(*sides)
-    from cnncost.budget.render import diff as static
-    from cnncost.budget.render import diff_page
+    from cnncost.budget.render.diff import document
+    from cnncost.budget.render.diff_page import page
     from cnncost.cli import terminal
 
-    terminal.write((diff_page.page if form == "html" else static.document)(diff, names, top), form, output)
+    terminal.write((page if form == "html" else document)(diff, names, top), form, output)
     return int(exit_code and bool(diff.changes))
 
 
-def _check_budgets(
+def _check_mode(
     models: tuple[str, ...], settings: Settings, new_args: tuple[str, ...], rev: str | None, config: str | None,
     form: str | None,
 ) -> None:  # fmt: skip
-    """Reject options of one mode in the other: models, or all budgets."""
+    """Reject options of one mode in the other; the modes are named models, and all models of the budget file."""
     if models and (config is not None or form == "comment"):
         raise click.UsageError(
             f"{'--config' if config is not None else '--format comment'} is for all budgets: --rev A..B without a MODEL"
@@ -99,31 +98,30 @@ def _check_budgets(
 
 
 def _diff_budgets(rev: str, config: str | None, form: str, output: str | None, top: int, exit_code: bool) -> int:
-    """Diff all models of the budget file. Returns the exit code: 2 if one can't be analyzed at the new revision."""
+    """Diff all models of the budget file. Return the exit code: 2 if one can't be analyzed at the new revision."""
     from cnncost.budget.diffs import between
     from cnncost.budget.file import find, read
-    from cnncost.budget.render import diffs as static
-    from cnncost.budget.render import diffs_page
+    from cnncost.budget.render import diffs, diffs_page
     from cnncost.cli import terminal
     from cnncost.cli.check import relative
 
     file = read(Path(config) if config is not None else relative(find(Path.cwd())))
     with _no_bytecode():
-        found = between(file, rev)
-    for text in found.notes:
+        result = between(file, rev)
+    for text in result.notes:
         note(text)
-    headline = f"{file.path.name}: {' → '.join(found.names)}"
-    document = diffs_page.page if form == "html" else static.document
-    made = document(found.diffs, found.missing, found.names, top, headline)
+    headline = f"{file.path.name}: {' → '.join(result.names)}"
+    render = diffs_page.page if form == "html" else diffs.document
+    document = render(result.diffs, result.missing, result.names, top, headline)
     if form == "comment":
         from cnncost.budget.render.comment import to_comment
 
-        terminal.put(to_comment(made, "diff", file.path), output)
+        terminal.put(to_comment(document, "diff", file.path), output)
     else:
-        terminal.write(made, form, output)
-    if found.broken:
+        terminal.write(document, form, output)
+    if result.broken:
         return 2
-    return int(exit_code and (bool(found.missing) or any(map(static.differs, found.diffs.values()))))
+    return int(exit_code and (bool(result.missing) or any(map(diffs.differs, result.diffs.values()))))
 
 
 def _snapshots_of_two(
@@ -141,8 +139,8 @@ def _snapshots_of_two(
     if all(saved):
         refuse_for_saved(models[0], new_settings, ("--new-args",) if new_args else ())
     old, new = (
-        of_report(analyzed(model, Settings() if fixed else own))
-        for model, own, fixed in zip(models, (settings, new_settings), saved, strict=True)
+        of_report(analyzed(model, Settings() if is_saved else model_settings))
+        for model, model_settings, is_saved in zip(models, (settings, new_settings), saved, strict=True)
     )
     names = [
         _name_with_arguments(model, each.model_args)
@@ -152,33 +150,34 @@ def _snapshots_of_two(
 
 
 def _name_with_arguments(model: str, arguments: dict[str, Any]) -> str:
-    given = ", ".join(f"{name}={value}" for name, value in arguments.items())
-    return f"{model} ({given})" if given else model
+    text = ", ".join(f"{name}={value}" for name, value in arguments.items())
+    return f"{model} ({text})" if text else model
 
 
 def _snapshots_at_revisions(
     model: str, rev: str, settings: Settings
 ) -> tuple[tuple[Snapshot, Snapshot], tuple[str, str]]:
+    """Return the figures of a model at two revisions, or at one and in the working tree, and their displayed names."""
     from cnncost.budget.revisions import Repository, lacks_changes, snapshots
     from cnncost.budget.snapshot import of_report
 
     repository = Repository(Path.cwd())
-    found = repository.range(rev)
+    revisions = repository.range(rev)
     request = {"model": model, "settings": settings.to_data()}
-    names = f"{model} at {found.old_name}", f"{model} at {found.new_name}"
-    if found.new is None:
-        (old,) = snapshots(repository, (found.old,), request, names[:1])
+    names = f"{model} at {revisions.old_name}", f"{model} at {revisions.new_name}"
+    if revisions.new is None:
+        (old,) = snapshots(repository, (revisions.old,), request, names[:1])
         with _no_bytecode():
             return (old, of_report(analyzed(model, settings))), names
-    if repository.dirty() and found.new == repository.commit("HEAD"):
-        note(lacks_changes(found))
-    old, new = snapshots(repository, (found.old, found.new), request, names)
+    if repository.dirty() and revisions.new == repository.commit("HEAD"):
+        note(lacks_changes(revisions))
+    old, new = snapshots(repository, (revisions.old, revisions.new), request, names)
     return (old, new), names
 
 
 @contextmanager
 def _no_bytecode() -> Iterator[None]:
-    """In this context, imports write no bytecode next to the user's files."""
+    """Context manager in which imports don't write bytecode next to the user's files."""
     before = sys.dont_write_bytecode
     sys.dont_write_bytecode = True
     try:

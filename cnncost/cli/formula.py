@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @run_options("batch", "dtype")
 @click.option("--inference", is_flag=True, help="Leave out the training step.")
 @click.option(
-    "--by", type=click.Choice(["total", "layer"]), default="total", help="layer: formulas of the layers, too."
+    "--by", type=click.Choice(["total", "layer"]), default="total", help="layer: also show formulas of the layers."
 )
 @click.option(
     "--solve", "budgets", multiple=True, metavar="BUDGET",
@@ -44,9 +44,9 @@ def command(
     model: str, vary: tuple[str, ...], settings: Settings, inference: bool, by: str, budgets: tuple[str, ...],
     picture: str | None, form: str | None, output: str | None,
 ) -> None:  # fmt: skip
-    """Costs of MODEL as exact formulas of its batch, image size, sequence length or width.
+    """Show the costs of MODEL as exact formulas of its batch, image size, sequence length or width.
 
-    MODEL is analyzed at a few sizes. Formulas with exact coefficients follow from these, and are then checked by
+    MODEL is analyzed at a few sizes. Formulas with exact coefficients are derived from these, and are then checked by
     analyses at other sizes, each of which must agree exactly. MODEL is as for `cnncost summarize`.
     """
     form = FORMATS.choose(form, output)

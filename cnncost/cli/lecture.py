@@ -1,4 +1,4 @@
-"""`cnncost lecture`: the slides' tables, every figure with its verdict."""
+"""`cnncost lecture`: the tables on a course's slides, each figure with a verdict."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def _complete_slide(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001  # click's signature
     from cnncost.lecture.contents import SLIDES
 
-    known = ((str(slide.number), slide.title) for slide in SLIDES)
-    return [CompletionItem(number, help=title) for number, title in known if number.startswith(incomplete)]
+    slides = ((str(slide.number), slide.title) for slide in SLIDES)
+    return [CompletionItem(number, help=title) for number, title in slides if number.startswith(incomplete)]
 
 
 @click.command(cls=Command)
@@ -43,13 +43,13 @@ def command(
     claims: str | None, numbers: tuple[int, ...], verdicts: tuple[str, ...], exit_code: bool, form: str | None,
     output: str | None, folder: str | None,
 ) -> int:  # fmt: skip
-    """Check what the slides of a course print against the real networks.
+    """Check the figures on a course's slides against the real networks.
 
     FILE is a file of claims in TOML (docs/claims.md); without one, those of the course MN909, Convolutional Neural
     Networks, are checked.
 
-    Each figure is exact, rounded (to the digits that are printed), differs (with the right figure and the
-    reason), or is stated (nothing that could be computed).
+    Each figure is exact, rounded (to the printed digits), differs (with the right figure and the reason), or is
+    stated (it can't be computed).
 
     \b
     Examples:
@@ -61,13 +61,13 @@ def command(
     if folder is not None:
         if claims or numbers or verdicts or exit_code or form or output:
             raise click.UsageError(
-                "--write-reports is of the whole course that comes with cnncost, in fixed formats; give no other option"
+                "--write-reports is for the whole course in cnncost, in fixed formats; give no other option"
             )
         _write_reports(folder)
         return 0
     form = result_format(form, output)
-    title, found = _examined(claims, numbers)
-    shown = tuple(finding for finding in found if not verdicts or finding.verdict in verdicts)
+    title, findings = _findings(claims, numbers)
+    shown = tuple(finding for finding in findings if not verdicts or finding.verdict in verdicts)
     from cnncost.lecture.document import WIDE, document
 
     whole, wide = not numbers and not verdicts, output is None and terminal.width() >= WIDE
@@ -79,10 +79,10 @@ def command(
 
         content = replace(content, page_data=page_data(shown))
     terminal.write(content, form, output)
-    return int(exit_code and any(finding.verdict is Verdict.DIFFERS for finding in found))
+    return int(exit_code and any(finding.verdict is Verdict.DIFFERS for finding in findings))
 
 
-def _examined(claims: str | None, numbers: tuple[int, ...]) -> tuple[str, Findings]:
+def _findings(claims: str | None, numbers: tuple[int, ...]) -> tuple[str, Findings]:
     """Return the course's title and its claims with verdicts; if numbers are given, only those of these slides."""
     from cnncost.lecture.findings import check, find
 

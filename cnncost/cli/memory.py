@@ -1,4 +1,4 @@
-"""`cnncost memory`: what a forward and a training step need, and what fits a device."""
+"""`cnncost memory`: the memory of a forward and of a training step, and whether they fit a device."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 class _Stated(NamedTuple):
-    """A size, and the user's text for it."""
+    """A number of bytes that the user or a device's table states, and the text for it."""
 
     nbytes: int
     text: str
 
     def __str__(self) -> str:
-        """`8GB (7.45 GiB)`; only `2.00 GiB` if given in a binary unit."""
+        """Return `8GB (7.45 GiB)`, or only `2.00 GiB` if the text has a binary unit."""
         shown = units.data(self.nbytes)
         return shown if "i" in self.text.lower() else f"{self.text} ({shown})"
 
@@ -48,7 +48,7 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only for type
             return value
         if re.fullmatch(r"[\d.]+(e[+-]?\d+)?", str(value).strip(), re.IGNORECASE):
             number = str(value).strip()
-            self.fail(f"{number}: in which unit? expected for example {number}GB, {number}GiB or {number}B", param, ctx)
+            self.fail(f"{number}: expected a unit, for example {number}GB, {number}GiB or {number}B", param, ctx)
         try:
             size = units.parse_data(str(value))
         except ValueError as error:
@@ -88,8 +88,8 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only for type
 )  # fmt: skip
 @click.option(
     "--workspace", type=_Size(), metavar="SIZE",
-    help="Workspaces of cuBLAS and cuDNN, for the estimate and for what fits; by default the estimate is of this CPU's "
-    "kernels, and what fits is decided without them.",
+    help="Workspaces of cuBLAS and cuDNN, for the estimate and for what fits; by default the estimate is for this "
+    "CPU's kernels, and what fits is decided without workspaces.",
 )  # fmt: skip
 @click.option("--device-memory", type=_Size(), metavar="SIZE", help="Say whether it fits, for example in 2GiB.")
 @click.option(
@@ -112,10 +112,10 @@ def command(
     keep_gradients: bool, block: int, workspace: _Stated | None, device_memory: _Stated | None, device: str | None,
     device_file: Path | None, max_batch: bool, top: int, picture: str | None, form: str | None, output: str | None,
 ) -> None:  # fmt: skip
-    """Bytes that forward and a training step of MODEL need: by use, at the peak, and over time.
+    """Show the bytes that forward and a training step of MODEL need: by use, at the peak, and over time.
 
-    Predicted from the lifetimes of tensors in eager Python, for any batch, without weights or a device. A step is
-    forward, backward and, with --optimizer, the optimizer's step, whose state exists already. With --parallel, the
+    They are predicted from the lifetimes of tensors in eager Python, for any batch, without weights or a device. A step
+    is forward, backward and, with --optimizer, the optimizer's step, whose state already exists. With --parallel, the
     figures are those of one rank, for its own inputs.
     """
     if inference and (optimizer or loss or keep_gradients):
@@ -133,7 +133,7 @@ def command(
     if optimizer is not None:
         from cnncost.frontends.torch.optimizers import named
 
-        named(optimizer)  # before the work
+        named(optimizer)  # raises for an unknown one, before the work
     step = None if inference else Step(loss, optimizer, not keep_gradients)
     if parallel is None and not max_batch and is_cached(model, settings):
         report = cached(model, settings, **({} if step is None else {"training": True, **step._asdict()}))
@@ -199,21 +199,21 @@ def _tables(report: Report, step: Step | None, block: int, workspace: _Stated | 
     from cnncost.report.memory_tables import MemoryTables, Run
 
     runs = []
-    here = kernels()
+    cpu = kernels()
     for name, graph in _graphs(report):
-        found = memory(graph, block)
-        raw = workspaces(graph, found.timeline, here if workspace is None else workspace.nbytes)
-        runs.append(Run(name, found, raw))
-    words = in_words(here) if workspace is None else f"{workspace} for the device's libraries, as stated"
-    return MemoryTables(report, tuple(runs), _in_words(step) if step is not None else "", block, kernels=words)
+        figures = memory(graph, block)
+        raw = workspaces(graph, figures.timeline, cpu if workspace is None else workspace.nbytes)
+        runs.append(Run(name, figures, raw))
+    words = in_words(cpu) if workspace is None else f"{workspace} for the device's libraries, as stated"
+    return MemoryTables(report, tuple(runs), _step_in_words(step) if step is not None else "", block, kernels=words)
 
 
 def _graphs(report: Report) -> list[tuple[str, Any]]:
-    found = [("inference", report.graph), ("training step", report.training)]
-    return [(name, graph) for name, graph in found if graph is not None]
+    runs = [("inference", report.graph), ("training step", report.training)]
+    return [(name, graph) for name, graph in runs if graph is not None]
 
 
-def _in_words(step: Step) -> str:
+def _step_in_words(step: Step) -> str:
     loss = step.loss or "the sum of the outputs"
     optimizer = f"then a step of {step.optimizer}" if step.optimizer else "no optimizer"
     gradients = "gradients None at its beginning" if step.set_to_none else "gradients there at its beginning"
@@ -227,24 +227,24 @@ def _verdicts(tables: MemoryTables, limit: _Stated, workspace: _Stated | None) -
     for run in tables.runs:
         peak = run.memory.peak.nbytes + reserved
         left = limit.nbytes - peak
-        fits, rest = ("fits", "to spare") if left >= 0 else ("does not fit", "too much")
+        verb, excess = ("fits", "to spare") if left >= 0 else ("does not fit", "too much")
         if run.memory.unseen and left >= 0:
             verdicts.append(f"{run.name}: at least {units.data(peak)}; it is unknown whether it fits {limit}")
             continue
         included = f" with the workspace of {workspace}" if workspace is not None else ""
-        verdict = f"{run.name}: {units.data(peak)}{included} {fits} {limit}, {units.data(abs(left))} {rest}"
-        verdicts.append(verdict + (_left_out(run, limit, tables.kernels) if workspace is None and left >= 0 else ""))
+        verdict = f"{run.name}: {units.data(peak)}{included} {verb} {limit}, {units.data(abs(left))} {excess}"
+        verdicts.append(verdict + (_reservation(run, limit, tables.kernels) if workspace is None and left >= 0 else ""))
     return tuple(verdicts)
 
 
-_LEFT_OUT = "; kernels' workspaces are not counted"
+_TENSORS_ONLY = "; kernels' workspaces are not counted"
 
 
-def _left_out(run: Run, limit: _Stated, kernels: str) -> str:
-    """Return the end of a verdict by tensors alone: what it leaves out."""
+def _reservation(run: Run, limit: _Stated, kernels: str) -> str:
+    """Return the end of a verdict that counts only tensors, with the estimate for workspaces if that does not fit."""
     if run.raw is None or run.raw.nbytes <= limit.nbytes:
-        return _LEFT_OUT
-    return f"{_LEFT_OUT}: estimated with those of {kernels}, {units.data(run.raw.nbytes)} do not fit"
+        return _TENSORS_ONLY
+    return f"{_TENSORS_ONLY}: estimated with those of {kernels}, {units.data(run.raw.nbytes)} do not fit"
 
 
 def _largest(
@@ -256,11 +256,11 @@ def _largest(
     from cnncost.sources.batch import with_batch
 
     reserved = workspace.nbytes if workspace is not None else 0
-    ending = _LEFT_OUT if workspace is None else f", the workspace of {workspace} included"
+    ending = _TENSORS_ONLY if workspace is None else f", the workspace of {workspace} included"
     verdicts = []
     for name, run_step in [("inference", None), ("training step", step)][: 1 if step is None else 2]:
 
-        def peak_at(batch: int, run_step: Step | None = run_step) -> int:
+        def peak_at(batch: int, run_step: Step | None = run_step) -> int:  # bound now, as the loop changes it
             return reserved + peak(
                 resolved, with_batch(resolved.inputs, batch), step=run_step, block=block, trace=trace
             )

@@ -33,7 +33,7 @@ class Command(click.Command):
     """A command that reserves standard output for its result: what a model prints goes to standard error.
 
     Args:
-        renamed: old names of options, which are taken for one more version, and their new ones.
+        renamed: new names of options by their old ones, which are accepted for one more version.
     """
 
     def __init__(self, *args: Any, renamed: dict[str, str] | None = None, **kwargs: Any) -> None:
@@ -41,7 +41,7 @@ class Command(click.Command):
         self.renamed = renamed or {}
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments, with old names of options as new ones."""
+        """Parse the arguments, with old names of options replaced by the new ones."""
         end = args.index("--") if "--" in args else len(args)
         known = {name for each in self.get_params(ctx) for name in each.opts if name.startswith("--")}
         for each in args[:end]:
@@ -55,6 +55,7 @@ class Command(click.Command):
             raise
 
     def _current(self, argument: str) -> str:
+        """Return an argument with the current name of its option; an old one is noted."""
         name, equals, value = argument.partition("=")
         if name not in self.renamed:
             return argument
@@ -73,7 +74,7 @@ def note(text: str) -> None:
 
 
 class _Format(click.Choice):  # type: ignore[type-arg]  # generic only for type checkers
-    """A format by name; `rich` and `table`, which text was called before, are taken for one more version."""
+    """A format by name; `rich` and `table`, former names of `text`, are accepted for one more version."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value in {"rich", "table"}:
@@ -81,7 +82,7 @@ class _Format(click.Choice):  # type: ignore[type-arg]  # generic only for type 
             value = "text"
         if value not in self.choices and value in {form.name for form in VIEWERS}:
             self.fail(
-                f"{value} has what ran over predicted times, which need a device: "
+                f"{value} shows ops over their predicted times, for which a device is needed: "
                 f"cnncost roofline MODEL --device NAME --format {value}", param, ctx,
             )  # fmt: skip
         return super().convert(value, param, ctx)
@@ -93,9 +94,9 @@ def result_options(
     """Return a decorator that adds `--format`, as the argument `form`, and `-o FILE`, as `output`.
 
     Args:
-        formats: what `--format` offers.
-        files: what files can be, if that is not the same.
-        more: end of the help of `-o`.
+        formats: formats that `--format` offers.
+        files: formats that files can have; None: the same ones.
+        more: text to append to the help of `-o`.
     """
     meanings = "; ".join(f"{form.name}: {form.meaning}" for form in formats if form.meaning)
     form = click.option(
@@ -108,7 +109,7 @@ def result_options(
 
 
 def result_format(form: str | None, output: str | None, picture: str | None = None, formats: Formats = FORMATS) -> str:
-    """Return the name of the format to write; checks the paths of results, before the work.
+    """Return the name of the format to write, after a check of the results' paths; to be called before the work.
 
     Raises:
         OutputError: `--format` and the file's ending contradict each other, or a path can't be written.
@@ -160,26 +161,28 @@ def parsed_model_args(texts: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _pairs(text: str) -> list[tuple[str, Any]]:
+    """Parse `width=64,deep=True` as Python parses keyword arguments. Raises InputError."""
     try:
         call = ast.parse(f"f({text})", mode="eval").body
     except SyntaxError:
         call = None
-    one = isinstance(call, ast.Call) and isinstance(call.func, ast.Name)  # `a=3)(b=4` parses as two calls
+    is_one_call = isinstance(call, ast.Call) and isinstance(call.func, ast.Name)  # `a=3)(b=4` parses as two calls
     if (
         not isinstance(call, ast.Call)
-        or not one
+        or not is_one_call
         or call.args
         or not call.keywords
         or None in [k.arg for k in call.keywords]
     ):
         raise InputError(
             f"--model-args {text!r}: expected NAME=VALUE, for example width=64 or act=relu,depth=3; "
-            "text with other signs needs quotes: path='./x.txt'"
+            "text with other characters needs quotes: path='./x.txt'"
         )
     return [(str(k.arg), _value(text, k.value)) for k in call.keywords]
 
 
 def _value(text: str, node: ast.expr) -> Any:
+    """Return an argument's value: a literal, or a bare word as a string. Raises InputError for other expressions."""
     if isinstance(node, ast.Name):
         return {"true": True, "false": False, "none": None}.get(node.id.lower(), node.id)
     try:

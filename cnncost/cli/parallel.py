@@ -40,17 +40,17 @@ def parallel_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def run(*, parallel: str | None, rank: int | None, mixed: str | None, blocks: str | None, plan: tuple[str, ...],
-            **given: Any) -> Any:  # fmt: skip
+            **arguments: Any) -> Any:  # fmt: skip
         dependent = {"--rank": rank, "--mixed": mixed, "--blocks": blocks, "--plan": plan or None}
         if parallel is None:
             for name, value in dependent.items():
                 if value is not None:
                     raise click.UsageError(f"{name} is for a model that is split; give --parallel, too: fsdp=8,tp=2")
-            return command(**given, parallel=None)
+            return command(**arguments, parallel=None)
         from cnncost.sources.parallel import parse
 
-        found = parse(parallel, rank=rank or 0, mixed=mixed, plan=plan, blocks=blocks)
-        return command(**given, parallel=found)
+        parsed = parse(parallel, rank=rank or 0, mixed=mixed, plan=plan, blocks=blocks)
+        return command(**arguments, parallel=parsed)
 
     decorated: Callable[..., Any] = run
     for option in reversed(_OPTIONS):
@@ -64,5 +64,5 @@ def built_model(model: str, settings: Settings, parallel: Parallel | None) -> It
     if parallel is None:
         yield settings.resolve(model)
     else:
-        with parallel.resolved(model, settings) as found:
-            yield found
+        with parallel.resolved(model, settings) as part:
+            yield part

@@ -1,6 +1,6 @@
 """Progress on stderr, only in a terminal: piped output is unaffected.
 
-No separate drawing thread, which would take time from measurements.
+There is no separate drawing thread, as it would take time from measurements.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ import click
 
 
 @contextmanager
-def steps(what: str) -> Iterator[Callable[[str], None]]:
-    """Show one line per step; the yielded function starts a step by name."""
-    shown = sys.stderr.isatty()
+def steps(activity: str) -> Iterator[Callable[[str], None]]:
+    """Show one line per step of an activity; the yielded function begins a step by name."""
+    is_terminal = sys.stderr.isatty()
 
-    def tell(text: str) -> None:
-        if shown:
-            click.echo(f"{what}: {text} …", err=True)
+    def begin_step(text: str) -> None:
+        if is_terminal:
+            click.echo(f"{activity}: {text} …", err=True)
 
-    yield tell
+    yield begin_step
 
 
 @contextmanager
-def progress(total: int, what: str) -> Iterator[Callable[[str], None]]:
-    """Show a progress bar of `total` steps; the yielded function ends one step and names the next."""
+def progress(total: int, activity: str) -> Iterator[Callable[[str], None]]:
+    """Show a progress bar of `total` steps; the yielded function ends a step, if one was begun, and names the next."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -35,11 +35,11 @@ def progress(total: int, what: str) -> Iterator[Callable[[str], None]]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
-        task, done = bar.add_task(what, total=total), 0
+        task, done = bar.add_task(activity, total=total), 0
 
-        def advance(text: str) -> None:
+        def begin_step(text: str) -> None:
             nonlocal done
             bar.update(task, description=text, completed=done, refresh=True)
             done += 1
 
-        yield advance
+        yield begin_step

@@ -44,14 +44,14 @@ def command(
     model: str | None, settings: Settings, layers: tuple[str, ...], unit: str | None,
     image: int | None, everything: bool, form: str | None, output: str | None, picture: str | None, folder: str | None,
 ) -> None:  # fmt: skip
-    """What the units of each layer of MODEL see of the input: size, jump and start, over all paths.
+    """Show the receptive fields of the units of each layer of MODEL: size, jump and start, over all paths.
 
-    Attention, global pooling and linear layers over space see all: global. What can't be followed is unknown, with
-    the op that stopped it. MODEL is as for `cnncost summarize`.
+    Attention, global pooling and linear layers over space see the whole input: global. After an op that can't be
+    followed, fields are unknown, and the op is named. MODEL is as for `cnncost summarize`.
     """
     if folder is not None:
         if model or settings.options or layers or unit or form or output or picture or everything:
-            raise click.UsageError("--write-reports is of the whole zoo; give no model and no other option")
+            raise click.UsageError("--write-reports is for the whole zoo; give no model and no other option")
         _write_reports(folder)
         return
     if model is None:
@@ -63,13 +63,13 @@ def command(
     if unit is not None:
         from cnncost.report.field_table import unit_text
 
-        text = unit_text(report.receptive_field(layers[0], _parsed(unit), image=image))
+        text = unit_text(report.receptive_field(layers[0], _parse_unit(unit), image=image))
         terminal.put(text, output, for_people=True)
         return
     from cnncost.report.fields import growth
 
     rows = growth(report, image)
-    shown = _shown(report, rows, layers, everything, image)
+    shown = _rows_to_show(report, rows, layers, everything, image)
     if picture is not None:
         _draw(report, rows, shown if layers else None, picture)
     from cnncost.report.field_table import document
@@ -77,16 +77,17 @@ def command(
     terminal.write(document(report, shown), form, output)
 
 
-def _parsed(unit: str) -> tuple[int, ...]:
+def _parse_unit(unit: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in unit.replace("x", ",").split(",") if part.strip())
     except ValueError:
         raise click.UsageError(f"--unit {unit}: expected whole numbers such as 7,7") from None
 
 
-def _shown(
+def _rows_to_show(
     report: Report, rows: Sequence[Growth], layers: tuple[str, ...], everything: bool, image: int | None
 ) -> list[Growth]:
+    """Return the rows of the requested layers; without any, those whose field grew, or all rows."""
     if not layers:
         return [row for row in rows if row.grew or everything]
     from cnncost.report.fields import growth_of

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cnncost.sources.settings import Settings
 
 _ROWS = 40
+"""Number of rows that text shows by default."""
 _VIEWERS = {form.name for form in VIEWERS}
 
 
@@ -58,14 +59,17 @@ device_file_option = click.option(
 )
 @click.option(
     "--link", type=click.Choice(["nvlink", "xgmi", "pcie", "infiniband"]),
-    help="With --parallel: the link of all collectives; by default the device's fastest on a node, InfiniBand beyond.",
+    help="With --parallel: the link of all collectives; by default the device's fastest on a node, InfiniBand between "
+    "nodes.",
 )  # fmt: skip
 @click.option(
     "--node", type=click.IntRange(min=1), metavar="N",
     help="With --parallel: ranks on a node; by default as many as the device's fastest link joins.",
 )  # fmt: skip
 @click.option(
-    "--algorithm", type=click.Choice(["ring", "tree"]), help="With --parallel: how all-reduces send; by default ring."
+    "--algorithm",
+    type=click.Choice(["ring", "tree"]),
+    help="With --parallel: algorithm of all-reduces; by default ring.",
 )
 @click.option(
     "--by",
@@ -77,7 +81,7 @@ device_file_option = click.option(
     "--top", type=click.IntRange(min=1), metavar="N", help=f"Show the N slowest rows; by default {_ROWS} in text."
 )
 @click.option("--all", "everything", is_flag=True, help="Show all rows.")
-@click.option("--explain", "path", metavar="PATH", help="The formula of each op of a module, with its numbers.")
+@click.option("--explain", "path", metavar="PATH", help="Show the formula of each op of a module, with its numbers.")
 @click.option("--epochs", type=float, metavar="N", help="With --examples: estimate a whole training of N epochs.")
 @click.option("--examples", type=int, metavar="N", help="With --epochs: the number of examples in an epoch.")
 @click.option(
@@ -96,11 +100,11 @@ def command(
     top: int | None, everything: bool, path: str | None, epochs: float | None, examples: int | None, count: int,
     picture: str | None, form: str | None, output: str | None,
 ) -> None:  # fmt: skip
-    """Predict the time of MODEL on a device by the roofline model: no such device is needed.
+    """Predict the time of MODEL on a device by the roofline model; the device itself is not needed.
 
     The time of an op is the longest of launching it, computing at the device's peak, and moving its bytes. At
     the figures of a datasheet that is a lower bound; at ceilings measured with `cnncost devices --measure`, a
-    prediction. With --parallel it is one rank of a model that is split, and what it sends takes time, too.
+    prediction. With --parallel it is the time of one rank of a split model, communication included.
 
     \b
     Examples:
@@ -112,58 +116,59 @@ def command(
     if (epochs is None) != (examples is None):
         raise click.UsageError("an estimate for training needs both --epochs and --examples")
     if epochs is not None and parallel is not None:
-        raise click.UsageError("an estimate for training is of a whole model; leave out --epochs or --parallel")
+        raise click.UsageError("an estimate for training needs a whole model; leave out --epochs or --parallel")
     _check_links(parallel, link, node, algorithm)
     if form in _VIEWERS and (path is not None or by != "layer" or top is not None or everything):
-        raise click.UsageError(f"--format {form}: it has all ops; leave out --explain, --by, --top and --all")
+        raise click.UsageError(f"--format {form} has all ops; leave out --explain, --by, --top and --all")
     form = FORMATS.also(*VIEWERS).choose(form, output) if path is None else form or "text"
     check_places(output, picture)
     from cnncost.report import prediction_text as render
 
     link_options = {"link": link, "node": node, "algorithm": algorithm or "ring"}
-    found = _prediction(
+    prediction = _prediction(
         model, settings, device_name, device_file, dtype, parallel, link_options, step=step, training=epochs is not None
     )
     if epochs is not None and examples is not None:
-        found = _with_estimate(found, epochs, examples, count)
+        prediction = _with_estimate(prediction, epochs, examples, count)
     if picture is not None:
         from cnncost.plots.roofline import draw
 
-        draw(found, picture)
+        draw(prediction, picture)
     rows = None if everything else top or (_ROWS if form == "text" else None)
     if path is not None:
-        terminal.put(render.explain(found, path), output, for_people=True)
+        terminal.put(render.explain(prediction, path), output, for_people=True)
     elif form in _VIEWERS:
         from cnncost.report.timeline import TIMELINES
 
-        terminal.put(viewed(TIMELINES[form](found), form), output)
+        terminal.put(viewed(TIMELINES[form](prediction), form), output)
     else:
-        terminal.write(render.document(found, by, rows), form, output)
+        terminal.write(render.document(prediction, by, rows), form, output)
 
 
 def _check_links(parallel: Parallel | None, link: str | None, node: int | None, algorithm: str | None) -> None:
-    """Raise UsageError for links of a model that is not split, and for options that exclude each other."""
-    given = {"--link": link, "--node": node, "--algorithm": algorithm}
-    for name, value in given.items():
+    """Raise UsageError for link options without --parallel, and for options that exclude each other."""
+    options = {"--link": link, "--node": node, "--algorithm": algorithm}
+    for name, value in options.items():
         if value is not None and parallel is None:
             raise click.UsageError(f"{name} is for a model that is split; give --parallel, too: fsdp=8,tp=2")
     if link is not None and node is not None:
-        raise click.UsageError("--link is for all ranks, on whichever node; leave out --node")
+        raise click.UsageError("--link is for all ranks, on any node; leave out --node")
 
 
 def _prediction(
     model: str, settings: Settings, device_name: str, device_file: Path | None, dtype: str | None,
     parallel: Parallel | None, link_options: dict[str, Any], *, step: bool, training: bool,
 ) -> Prediction:  # fmt: skip
+    """Return the prediction. `step`: of a training step; `training`: analyze a step, as an estimate needs it."""
     from cnncost.devices import find
     from cnncost.devices.model import dtype_named
     from cnncost.passes.links import topology
     from cnncost.report.prediction import Prediction, predicted
 
     device = find(device_name, device_file)
-    form = None if dtype is None else dtype_named(dtype)
-    if form is not None:
-        device.peak(form)  # raise before the model is built
+    number = None if dtype is None else dtype_named(dtype)
+    if number is not None:
+        device.peak(number)  # raises before the model is built if the device has none
     from cnncost.analysis import analyze
 
     if parallel is None and is_cached(model, settings):
@@ -172,14 +177,14 @@ def _prediction(
         trace = "static" if parallel else settings.tracing
         with built_model(model, settings, parallel) as built:
             report = analyze(built, trace=trace, training=training or step)
-    times, links = predicted(report, device, form, topology(**link_options), step)
+    times, links = predicted(report, device, number, topology(**link_options), step)
     return Prediction(report, times, links=links, step=step)
 
 
-def _with_estimate(found: Prediction, epochs: float, examples: int, count: int) -> Prediction:
+def _with_estimate(prediction: Prediction, epochs: float, examples: int, count: int) -> Prediction:
     from dataclasses import replace
 
     from cnncost.report.prediction import Training, estimate
 
-    stated = Training(epochs, examples, count)
-    return replace(found, training=(stated, estimate(found, stated)))
+    training = Training(epochs, examples, count)
+    return replace(prediction, training=(training, estimate(prediction, training)))

@@ -19,20 +19,23 @@ if TYPE_CHECKING:
 _TRACES = ("auto", "static", "real")
 
 
-def _read(_ctx: click.Context, _param: click.Parameter, given: str | None) -> str:
-    """Return the JSON given, or that of a file or standard input; `" "` if that is empty, as `""` means no option."""
-    if given is None or given.lstrip()[:1] in {"{", "["}:
-        return given or ""
+def _read(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str:
+    """Return the option's JSON: the text itself, or that of a file or of standard input; empty without the option.
+
+    An empty file is returned as `" "`, so that it is an error and not taken for a missing option.
+    """
+    if value is None or value.lstrip()[:1] in {"{", "["}:
+        return value or ""
     from cnncost.errors import InputError
 
     try:
-        if given == "-":
+        if value == "-":
             return (sys.stdin.buffer.read().decode("utf-8-sig") if sys.stdin is not None else "") or " "
-        return Path(given).read_text(encoding="utf-8-sig") or " "
+        return Path(value).read_text(encoding="utf-8-sig") or " "
     except (OSError, UnicodeDecodeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise InputError(
-            f"--inputs-json {given}: can't be read: {reason}; expected a file, - for standard input, or the JSON itself"
+            f"--inputs-json {value}: can't be read: {reason}; expected a file, - for standard input, or the JSON itself"
         ) from None
 
 
@@ -64,20 +67,20 @@ def run_options(*without: str) -> Callable[[Callable[..., Any]], Callable[..., A
     """Add the options that say how a model is run; the command gets them as `settings`.
 
     Args:
-        without: names of options that the command lacks, or declares itself.
+        without: arguments of `Settings` whose options the command lacks, or declares itself.
     """
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         names = [name for name in _NAMES if name not in without]
 
         @wraps(command)
-        def run(**given: Any) -> Any:
+        def run(**arguments: Any) -> Any:
             from cnncost.sources.settings import Settings
 
-            values = {name: given.pop(name) for name in names}
+            values = {name: arguments.pop(name) for name in names}
             settings = Settings(**{**values, "model_args": parsed_model_args(values["model_args"])})
-            settings.check()  # before the work
-            return command(**given, settings=settings)
+            settings.check()  # raises before the work
+            return command(**arguments, settings=settings)
 
         decorated: Callable[..., Any] = run
         for name, option in reversed(list(zip(_NAMES, _OPTIONS, strict=True))):
@@ -140,9 +143,9 @@ def cached(
 def refuse_for_saved(model: str, settings: Settings, further: tuple[str, ...] = ()) -> None:
     """Raise UsageError for options that have no effect on a saved report."""
     if options := [*settings.options, *further]:
-        *some, last = options
-        named = f"{', '.join(some)} and {last} are" if some else f"{last} is"
-        raise click.UsageError(f"{model} is a saved report, of the run that it was made for; {named} for models")
+        *first, last = options
+        subject = f"{', '.join(first)} and {last} are" if first else f"{last} is"
+        raise click.UsageError(f"{model} is a saved report, of the run that it was made for; {subject} for models")
 
 
 def side_by_side(models: tuple[str, ...], settings: Settings) -> list[Report]:
@@ -157,13 +160,15 @@ def side_by_side(models: tuple[str, ...], settings: Settings) -> list[Report]:
     sources = [None if is_cached(model, settings) else find(model) for model in models]
     if all(source is not None and source.saved for source in sources):
         refuse_for_saved(models[0], settings)
-    found = []
+    reports = []
     for model, source in zip(models, sources, strict=True):
         if source is None:
-            found.append(cached(model, settings))
+            reports.append(cached(model, settings))
+        elif source.saved:
+            reports.append(analyze(source))
         else:
-            found.append(analyze(source) if source.saved else analyze(settings.resolve(source), trace=settings.tracing))
-    return found
+            reports.append(analyze(settings.resolve(source), trace=settings.tracing))
+    return reports
 
 
 def at_sizes(
@@ -172,7 +177,7 @@ def at_sizes(
     """Return names, sizes and Reports of several models, each at all combinations of the sizes that `--vary` gives.
 
     Raises:
-        UsageError: a saved report beside sizes that vary, or a size that is set twice.
+        UsageError: a saved report, which has no sizes that could vary, or a size that is set twice.
         InputError: no sizes, or too many.
     """
     if not vary:
@@ -191,11 +196,11 @@ def at_sizes(
         source = find(model)
         if source.saved:
             raise click.UsageError(f"{model} is a saved report, of the run that it was made for; --vary is for models")
-        for found in reports_at(
+        for point in reports_at(
             source, settings.parsed_inputs(), variables, model_args=settings.model_args, trace=settings.tracing,
             autocast=settings.casting(), prepare=settings.prepared,
         ):  # fmt: skip
             names.append(model)
-            sizes.append(found.sizes)
-            reports.append(found.report)
+            sizes.append(point.sizes)
+            reports.append(point.report)
     return names, sizes, reports

@@ -38,7 +38,7 @@ from cnncost.cli.roofline import complete_device, device_file_option
     "--chunk",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Prefill in chunks of so many tokens; by default all at once.",
+    help="Prefill in chunks of N tokens; by default all at once.",
 )
 @click.option(
     "--dtype", metavar="NAME", help="dtype of parameters and cache: bf16, fp16, float32; by default the model's own."
@@ -60,7 +60,7 @@ def command(
     device_file: Path | None, fit: bool, last_logits: bool, inputs: str | None, model_args: tuple[str, ...],
     form: str | None, output: str | None,
 ) -> None:  # fmt: skip
-    """Cost of serving MODEL: the prompt's prefill, and decode steps from the cache that the model itself fills.
+    """Show the cost of serving MODEL: the prompt's prefill, and decode steps from the cache that the model fills.
 
     MODEL is a Transformers architecture (hf:llama), or a model with a method step(inputs, cache) that returns its
     outputs and the cache; the first cache is None.
@@ -76,8 +76,8 @@ def command(
     from cnncost.decoding.document import document
 
     options: dict[str, Any] = {"device": device, "device_file": device_file, "last_logits": last_logits, "fit": fit}
-    found = serving(
+    result = serving(
         model, inputs, context=context, batch=batch, dtype=dtype, model_args=parsed_model_args(model_args),
         new_tokens=new_tokens, chunk=chunk, **options,
     )  # fmt: skip
-    terminal.write(document(found), form, output)
+    terminal.write(document(result), form, output)

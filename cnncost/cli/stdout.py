@@ -1,4 +1,4 @@
-"""Standard output: reserved for the result while user code runs; handles it being closed, full, or without a reader."""
+"""Standard output: reserved for the result while user code runs, and handled if closed, full, or without a reader."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ReaderGone(Exception):  # noqa: N818  # not an error: `cnncost … | head`
 
 
 class _Closed(io.RawIOBase):
-    """A stream whose first write raises; the others do nothing, as Python flushes again on exit."""
+    """A stream whose first write raises; later ones do nothing, as Python flushes again on exit."""
 
     raised = False
 
@@ -59,7 +59,7 @@ def _open_null(descriptor: int) -> None:
 
 @contextmanager
 def errors_translated() -> Iterator[None]:
-    """In this context, translate errors of writing to standard output: those OSErrors that name no file.
+    """Context manager that translates errors of writing to standard output, which are OSErrors without a file name.
 
     Raises:
         ReaderGone: the reader has closed it.
@@ -73,13 +73,11 @@ def errors_translated() -> Iterator[None]:
         if error.filename is not None:
             raise
         reason = error.strerror or error
-        raise OutputError(
-            f"standard output can't be written to: {reason}; write to another place, as with -o FILE"
-        ) from error
+        raise OutputError(f"standard output can't be written to: {reason}; write to a file with -o FILE") from error
 
 
 def flush() -> None:
-    """Flush buffered output while errors can still be reported. Raises what `errors_translated` does."""
+    """Flush buffered output while errors can still be reported. Raises as `errors_translated` does."""
     with errors_translated():
         sys.stdout.flush()
 
@@ -94,7 +92,7 @@ def discard() -> None:
 
 
 def redirect_for_good() -> None:
-    """Send all further output to standard error, for good: the model may print as the program ends."""
+    """Send all further output to standard error, as the model may still print while the program ends."""
     with suppress(OSError, ValueError):
         if sys.stdout.fileno() == 1:
             os.dup2(2, 1)
@@ -102,7 +100,7 @@ def redirect_for_good() -> None:
 
 
 class _Redirection:
-    """Redirects standard output to standard error while user code runs, so that only the result is written to it.
+    """Redirects standard output to standard error while user code runs, so that standard output has only the result.
 
     Attributes:
         stream: `sys.stdout` as it was, to which the result goes.
@@ -114,7 +112,7 @@ class _Redirection:
         self.stream, self.broken = sys.stdout, False
         self.descriptor: int | None = None
         if not isinstance(getattr(getattr(self.stream, "buffer", None), "raw", None), _Closed):
-            with suppress(OSError):
+            with suppress(OSError):  # one of them is closed: then only `sys.stdout` is redirected
                 os.fstat(2)
                 self.descriptor = os.dup(1)
 
@@ -161,9 +159,9 @@ _active: list[_Redirection] = []
 
 @contextmanager
 def redirected() -> Iterator[None]:
-    """In this context, everything printed goes to standard error, by C code, too; print the result in `restored`.
+    """Context manager in which all output, also by C code, goes to standard error; the result is printed in `restored`.
 
-    The user's model may print when imported, built and run.
+    The user's model may print while it is imported, built and run.
     """
     redirection = _Redirection()
     _active.append(redirection)
@@ -178,7 +176,7 @@ def redirected() -> Iterator[None]:
 
 @contextmanager
 def restored() -> Iterator[None]:
-    """Restore standard output in this context, to print the result."""
+    """Context manager in which standard output is restored, to print the result."""
     if not _active:
         yield
         return

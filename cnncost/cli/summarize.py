@@ -1,4 +1,4 @@
-"""`cnncost summarize`: what a model costs, module by module."""
+"""`cnncost summarize`: the cost of a model, module by module."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ _FORMATS = FORMATS.also(SPEEDSCOPE)
 @result_options(_FORMATS)
 @click.option(
     "--columns", metavar="+NAME",
-    help="Further columns: +kernel, +stride and +input for what a layer is and is given, +trainable for its trainable "
-    "parameters, +rf for receptive fields, +memory for what is allocated, +masks for MACs if attention skips "
-    "what is masked, +masks=128x128 by tiles; +rf,+memory for both.",
+    help="Further columns: +kernel, +stride and +input for a layer's geometry and input, +trainable for its trainable "
+    "parameters, +rf for receptive fields, +memory for allocated bytes, +masks for MACs if attention skips masked "
+    "pairs, +masks=128x128 by tiles; +rf,+memory for both.",
 )  # fmt: skip
 @click.option(
     "--training", is_flag=True, help="Count a training step, too: forward, and backward of the sum of the outputs."
@@ -69,15 +69,15 @@ def command(
     sort: str | None, top: int | None, form: str | None, output: str | None, columns: str | None, training: bool,
     path: str | None,
 ) -> None:  # fmt: skip
-    """Parameters, MACs and FLOPs of MODEL, exact, by modules, layers or ops.
+    """Show the exact parameters, MACs and FLOPs of MODEL, by modules, layers or ops.
 
     MODEL is a name of the zoo (see `cnncost zoo`), package.module:factory, path/to/file.py:Class, timm:NAME,
     torchvision:NAME, hf:TYPE or hf:path/to/config.json, program.pt2, model.onnx, or a report that was saved as
-    .json. With #method it is a method of the model in place of its forward, or a module in it:
+    .json. With #method, a method of the model is run in place of its forward, or a module in it:
     path/to/file.py:Class#encode.
 
-    Where forward fails, the table of what ran before goes to stderr, with the error. With --parallel it is one rank of
-    a model that is split, for its own inputs.
+    If forward fails, a table of the modules that ran before goes to stderr, with the error. With --parallel, figures
+    are those of one rank of a split model, for its own inputs.
     """
     from cnncost.report import ranking
 
@@ -92,21 +92,21 @@ def command(
         )
     whole = _FORMATS[form].whole and requested is None
     if depth is not None and by is None and _FORMATS[form].tree and not whole:
-        by = "module"  # levels are asked for: of markdown and LaTeX, too
+        by = "module"  # a depth requests the tree, also in markdown and LaTeX, which show layers by default
     _check_view(_FORMATS[form], whole, by, depth, path)
     by = by or (None if requested is None else "layer")
     check_places(output)
-    further = _further(columns)
-    _check_columns(further, by)
+    groups = _column_groups(columns)
+    _check_columns(groups, by)
     report = _report(model, settings, parallel, strict, training)
-    if of_layers := [name for name in _WITH_COLUMNS if name in further]:
-        report = report.with_columns(*of_layers)
-    if "rf" in further:
+    if layer_columns := [name for name in _LAYER_COLUMNS if name in groups]:
+        report = report.with_columns(*layer_columns)
+    if "rf" in groups:
         report = report.with_receptive_fields()
-    if "memory" in further:
+    if "memory" in groups:
         report = report.with_memory()
-    if "masks" in further:
-        report = report.with_masks(further["masks"])
+    if "masks" in groups:
+        report = report.with_masks(groups["masks"])
     if path is not None:
         terminal.put(report.explain(path), output, for_people=True)
     elif form == "json":
@@ -129,26 +129,26 @@ def _document(report: Report, whole: bool, by: By, depth: int | None, requested:
     return document(report, by, depth, requested)
 
 
-_WITH_COLUMNS = ("kernel", "stride", "input", "trainable")
-_FURTHER = (*[f"+{name}" for name in _WITH_COLUMNS], "+rf", "+memory", "+masks", "+masks=128x128")
+_LAYER_COLUMNS = ("kernel", "stride", "input", "trainable")
+_GROUPS = (*[f"+{name}" for name in _LAYER_COLUMNS], "+rf", "+memory", "+masks", "+masks=128x128")
 
 
-def _further(columns: str | None) -> dict[str, tuple[int, int] | None]:
+def _column_groups(columns: str | None) -> dict[str, tuple[int, int] | None]:
     """Return the column groups requested by `+rf` or `+rf,+other`, with the tile of `+masks=128x128`, else None."""
-    found: dict[str, tuple[int, int] | None] = {}
+    groups: dict[str, tuple[int, int] | None] = {}
     for name in [name.strip() for name in (columns or "").split(",") if name.strip()]:
         group, equals, tile = name.partition("=")
         sizes = [int(size) for size in tile.split("x") if size.isdecimal() and int(size)]
-        of_tile = group == "+masks" and len(sizes) == tile.count("x") + 1 <= 2
-        if group not in _FURTHER or (equals and not of_tile):
-            raise click.UsageError(f"--columns {columns}: expected {', '.join(_FURTHER)}, got {name}")
-        found[group[1:]] = (sizes[0], sizes[-1]) if equals else None
-    return found
+        has_tile = group == "+masks" and len(sizes) == tile.count("x") + 1 <= 2
+        if group not in _GROUPS or (equals and not has_tile):
+            raise click.UsageError(f"--columns {columns}: expected {', '.join(_GROUPS)}, got {name}")
+        groups[group[1:]] = (sizes[0], sizes[-1]) if equals else None
+    return groups
 
 
-def _check_columns(further: dict[str, tuple[int, int] | None], by: By | None) -> None:
+def _check_columns(groups: dict[str, tuple[int, int] | None], by: By | None) -> None:
     """Reject columns that ops don't have."""
-    lacking = [f"+{name}" for name in further if name in {*_WITH_COLUMNS, "rf", "memory"}]
+    lacking = [f"+{name}" for name in groups if name in {*_LAYER_COLUMNS, "rf", "memory"}]
     if by == "op" and lacking:
         raise click.UsageError(f"--by op: an op's row stands for all its calls and has no {', '.join(lacking)}; "
                                "give --by layer or --by module")  # fmt: skip
@@ -167,7 +167,7 @@ def _check_view(form: Format, whole: bool, by: By | None, depth: int | None, pat
 
 
 def _check_ranking(form: str, by: By | None, depth: int | None, path: str | None) -> None:
-    """Reject what has no flat list of rows."""
+    """Reject options and formats that have no flat list of rows."""
     if path is not None:
         raise click.UsageError("--explain describes one module in words; leave out --sort and --top")
     if by == "module" or depth is not None:
@@ -193,7 +193,7 @@ def _report(model: str, settings: Settings, parallel: Parallel | None, strict: b
 
 
 def _show_partial(report: Report) -> None:
-    """Print the partial report of a failed forward to stderr, so that it isn't mistaken for a report."""
+    """Print the partial report of a failed forward to stderr, so that it isn't mistaken for the result."""
     from cnncost.report.document import to_text
 
     encoding = sys.stderr.encoding or "ascii"

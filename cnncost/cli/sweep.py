@@ -75,10 +75,10 @@ def command(
     timeout: str | None,
     scatter: str | None, picture: str | None, form: str | None, output: str | None, join: str | None, **given: Any,
 ) -> None:  # fmt: skip
-    """Costs of many models at all combinations of sizes and dtypes, a row each.
+    """Show the costs of many models at all combinations of sizes and dtypes, a row each.
 
     MODEL is as for `cnncost summarize`, or a pattern of names in quotes: 'timm:resnet*'. A model that fails is a row
-    with its error. With -o, a sweep that was interrupted goes on where it stopped when the same command is given again.
+    with its error. With -o, an interrupted sweep continues where it stopped when the same command is given again.
     """
     from cnncost.sweeps import api
     from cnncost.sweeps.read import duration
@@ -86,20 +86,20 @@ def command(
     form = result_format(form, output, picture, FILES)
     seconds = None if timeout is None else duration(timeout)
     grid = _grid(models, file, given)
-    drawn = _columns_to_draw(grid, scatter, picture, join)
+    columns = _columns_to_draw(grid, scatter, picture, join)
     from cnncost.cli.progress import progress
 
-    with progress(len(grid), "sweep") as advance:
+    with progress(len(grid), "sweep") as begin_step:
         result = api.run(
             grid, jobs=jobs, output=output, join=join, backend=backend, scheduler=scheduler, confirmed=yes,
-            timeout=seconds, tell=lambda _, model: advance(model), put=lambda made: _write(made, form, output),
+            timeout=seconds, tell=lambda _, model: begin_step(model), put=lambda table: _write(table, form, output),
         )  # fmt: skip
     if output is None:
         _write(result, form, None)
     if picture is not None:
         from cnncost.plots.sweep import draw
 
-        draw(result.names, list(result.records()), drawn, picture)
+        draw(result.names, list(result.records()), columns, picture)
     if result.failed:
         note(f"{result.failed:,} of {len(result.rows):,} rows failed; their column error says why")
 
@@ -138,7 +138,7 @@ def _split(text: str) -> list[str]:
 
 
 def _columns_to_draw(grid: Grid, scatter: str | None, picture: str | None, join: str | None) -> list[str]:
-    """Return the columns to draw, checked before the sweep begins."""
+    """Return the columns to draw, and check them before the sweep begins."""
     if picture is None:
         if scatter is not None:
             raise click.UsageError("--scatter names the columns of a picture; give --picture FILE, too")
@@ -147,7 +147,7 @@ def _columns_to_draw(grid: Grid, scatter: str | None, picture: str | None, join:
     from cnncost.plots.sweep import checked
     from cnncost.sweeps.table import columns
 
-    known = columns(grid, None if join is None else read(join))
-    numbers = [column.name for column in known if column.right]
+    all_columns = columns(grid, None if join is None else read(join))
+    numbers = [column.name for column in all_columns if column.right]  # only numbers are aligned to the right
     requested = _split(scatter) if scatter is not None else [name for name in ("macs", "params") if name in numbers]
     return checked(requested, numbers)

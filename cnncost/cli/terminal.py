@@ -55,7 +55,7 @@ def put(text: str, output: str | None, *, for_people: bool = False) -> None:
 
 @gc_disabled()
 def write(document: Document, form: str, output: str | None) -> None:
-    """Write a document in a format to a file or to stdout, there as text with colours if the terminal supports them."""
+    """Write a document in a format to a file or to stdout; text on stdout has colours if the terminal supports them."""
     from cnncost.render.formats import rendered
 
     if form == "json":

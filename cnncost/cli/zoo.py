@@ -29,9 +29,9 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 @click.argument("name", required=False, shell_complete=_complete)
 @result_options()
 def command(name: str | None, form: str | None, output: str | None) -> None:
-    """List the reference networks, or show all about one: paper, deviations, published figures.
+    """List the reference networks, or show one in full: paper, deviations, published figures.
 
-    Every figure stands beside what the analysis finds, with its tolerance and the reason of it.
+    Each figure is shown next to the analysis's, with its tolerance and the reason for it.
     """
     form = result_format(form, output)
     terminal.write(_listing() if name is None else _network(name), form, output)
@@ -59,11 +59,11 @@ def _listing() -> Document:
          _short(entry.paper), entry.paper)
         for entry, report in analyzed
     )  # fmt: skip
-    steps = (Narrowing(("title",)), COMPACT, Narrowing(("inputs",)))
+    narrowing = (Narrowing(("title",)), COMPACT, Narrowing(("inputs",)))
     count = f"{len(analyzed)} reference networks; params and MACs as analyzed, for one image"
     return Document("zoo", "Reference networks", headline="", parts=(
         notes(count, heading.CONVENTION, apart=False, hang=""),
-        Table(columns, rows(networks), "networks", narrowing=steps),
+        Table(columns, rows(networks), "networks", narrowing=narrowing),
         notes("cnncost zoo NAME shows the paper, the deviations from it, and its figures", shown="text", hang=""),
     ))  # fmt: skip
 
@@ -78,6 +78,7 @@ def _short(paper: str) -> str:
 
 
 def _network(name: str) -> Document:
+    """Return a network's paper, deviations, and published and computed figures."""
     from cnncost import units, zoo
     from cnncost.analysis import analyze
     from cnncost.render.values import tensors
@@ -120,8 +121,8 @@ def _figures(entry: Entry, report: Report) -> Table:
         Column("cited", "source", least=12, shown="people"),
         *(Column(name, shown="data") for name in ("printed", "source", "tolerance", "reason")),
     )
-    recomputed = _ComputedFigures(entry, report)
-    figures = ((figure, recomputed.number(figure)) for figure in entry.published)
+    computed = _ComputedFigures(entry, report)
+    figures = ((figure, computed.number(figure)) for figure in entry.published)
     return Table(columns, rows(
         (sign := _verdict(figure, number), _MEANINGS[sign], _QUANTITIES[figure.quantity], figure.quantity, figure.layer,
          figure.value, number, _source(figure), figure.printed, figure.source, figure.tolerance, figure.reason)
@@ -150,16 +151,16 @@ def _source(figure: Figure) -> str:
 
 
 def _reasons(entry: Entry) -> Iterator[str]:
-    """Yield why figures may differ, and by how much."""
+    """Yield the reasons why figures may differ, with their tolerances."""
     for figure in entry.published:
         if figure.reason:
-            of = f" of {figure.layer}" if figure.layer else ""
-            within = f" ± {100 * figure.tolerance:.2g} %" if figure.tolerance else ""
-            yield f"{_QUANTITIES[figure.quantity]}{of}, {figure.value:,}{within}: {figure.reason}"
+            layer = f" of {figure.layer}" if figure.layer else ""
+            tolerance = f" ± {100 * figure.tolerance:.2g} %" if figure.tolerance else ""
+            yield f"{_QUANTITIES[figure.quantity]}{layer}, {figure.value:,}{tolerance}: {figure.reason}"
 
 
 class _ComputedFigures:
-    """Figures of a network, from the analysis or by the papers' own way of counting."""
+    """Figures of a network: from the analysis, or, for connections and neurons, counted as the papers do."""
 
     def __init__(self, entry: Entry, report: Report) -> None:
         self.entry, self.report = entry, report

@@ -9,7 +9,7 @@ import pytest
 import cnncost
 
 LINUX = pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
-TOLD = "cnncost: standard output can't be written to: {}; write to another place, as with -o FILE\n"
+TOLD = "cnncost: standard output can't be written to: {}; write to a file with -o FILE\n"
 COMMANDS = [
     # (arguments): one for each way in which commands print; of what is soon there: a saved report, one network
     pytest.param("summarize saved.json", id="click's echo"),

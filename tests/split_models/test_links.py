@@ -315,7 +315,7 @@ def test_the_command(capfd, monkeypatch):
         (("--algorithm", "tree"), "--algorithm is for a model that is split"),
         (("--parallel", "dp=2", "--link", "pcie", "--node", "2"), "--link is for all ranks"),
         (("--parallel", "dp=2", "--link", "xgmi"), "expected the bandwidth of a link xgmi; it has nvlink"),
-        (("--parallel", "dp=2", "--epochs", "1", "--examples", "9"), "an estimate for training is of a whole model"),
+        (("--parallel", "dp=2", "--epochs", "1", "--examples", "9"), "an estimate for training needs a whole model"),
     ],
 )
 def test_what_the_command_refuses(arguments, said, capfd):
