@@ -41,12 +41,12 @@ _FORMATS = FORMATS.also(*_OWN)
 @click.option(
     "-c", "--config", metavar="FILE", help="Budget file; by default cnncost.toml or pyproject.toml, here or above."
 )
-@click.option("--baseline", metavar="FILE", help="Baseline; by default what the budget file says, cnncost.lock.json.")
+@click.option("--baseline", metavar="FILE", help="Baseline; by default the budget file's, cnncost.lock.json.")
 @click.option(
     "--baseline-rev", "revision", metavar="REV",
     help="Baseline: the same models as they are at a git revision, such as origin/main, analyzed now.",
 )  # fmt: skip
-@click.option("--update", is_flag=True, help="Write the baseline, and show what changed since the old one.")
+@click.option("--update", is_flag=True, help="Write the baseline, and show the changes since the old one.")
 @result_options(_FORMATS)
 @click.option(
     "-j",
@@ -145,10 +145,10 @@ def _baseline_at_revision(
 def _check_names(file: BudgetFile, names: tuple[str, ...]) -> None:
     from cnncost.near import suggestion
 
-    known = [budget.name for budget in file.budgets]
+    all_names = [budget.name for budget in file.budgets]
     for name in names:
-        if name not in known:
-            hint = suggestion(name, known) or f"; there are {', '.join(known)}"
+        if name not in all_names:
+            hint = suggestion(name, all_names) or f"; there are {', '.join(all_names)}"
             raise InputError(f"{file.path}: no budget named {name!r}{hint}")
 
 
@@ -161,7 +161,7 @@ def _measured(file: BudgetFile, names: tuple[str, ...], jobs: int | None) -> lis
 
 
 def _report(result: Check, form: str, output: str | None) -> None:
-    """Write the result, and to a CI job's summary and log what they need."""
+    """Write the result, also to a CI job's summary; if it goes to a file, print the reason of a failure to the log."""
     from cnncost.cli import terminal
 
     if form == "comment":

@@ -171,7 +171,7 @@ def _analyzed(
     if max_batch:
         built.check_batch_axis()
     if step == Step(None, None, True) and built.source.follow is not None:
-        step = None  # a file of ops has no backward; no option asks for one
+        step = None  # a file of ops has no backward, and no option requested a step
     report = _report(built, step, trace)
     tables = _with_verdicts(_tables(report, step, block, workspace), device_memory, workspace)
     if max_batch and device_memory is not None:

@@ -30,7 +30,7 @@ _EXTRA_SHAPE = re.compile(r"unexpected extra argument.*\((\d+(?:[xX×,]\d+)+)")
 
 
 class Command(click.Command):
-    """A command that reserves standard output for its result: what a model prints goes to standard error.
+    """A command that reserves standard output for its result: the output of a model's code goes to standard error.
 
     Args:
         renamed: new names of options by their old ones, which are accepted for one more version.
@@ -135,7 +135,7 @@ model_argument = click.argument("model", shell_complete=complete_model)
 input_option = click.option(
     "--input", "inputs", multiple=True, metavar="SHAPE",
     help="Input such as 1x3x224x224, 1x128:int64, ids=1x128:int64 or t=scalar:int64; once for each input. "
-    "The zoo knows its own.",
+    "Networks of the zoo have their own.",
 )  # fmt: skip
 model_args_option = click.option(
     "--model-args", "--dim", "model_args", multiple=True, metavar="NAME=VALUE",

@@ -52,8 +52,8 @@ dtype_option = click.option(
 )
 trace_option = click.option(
     "--trace", type=click.Choice(_TRACES),
-    help="static: run forward without data; real: on values, for models that read what they compute; auto, which is "
-    "the default: on values where needed.",
+    help="static: run forward without data; real: on values, for models that read computed values; auto, the default: "
+    "on values if needed.",
 )  # fmt: skip
 autocast_option = click.option(
     "--autocast", metavar="DTYPE",

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     "  cnncost sweep --grid grid.toml --backend dask --scheduler tcp://host:8786 -o sweep.jsonl",
 )
 @click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=complete_model)
-@click.option("--grid", "file", metavar="FILE", help="Models and what varies, in TOML or YAML, in place of options.")
+@click.option("--grid", "file", metavar="FILE", help="Models, sizes and dtypes in TOML or YAML, in place of options.")
 @click.option("--input-size", metavar="SIZES", help="Heights and widths of images: 160,224 or 192x288.")
 @click.option("--batch", metavar="SIZES", help="Batch sizes: 1,8.")
 @click.option(
@@ -73,7 +73,7 @@ if TYPE_CHECKING:
 def command(
     models: tuple[str, ...], file: str | None, jobs: int | None, backend: str, scheduler: str | None, yes: bool,
     timeout: str | None,
-    scatter: str | None, picture: str | None, form: str | None, output: str | None, join: str | None, **given: Any,
+    scatter: str | None, picture: str | None, form: str | None, output: str | None, join: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Show the costs of many models at all combinations of sizes and dtypes, a row each.
 
@@ -85,7 +85,7 @@ def command(
 
     form = result_format(form, output, picture, FILES)
     seconds = None if timeout is None else duration(timeout)
-    grid = _grid(models, file, given)
+    grid = _grid(models, file, {name: value for name, value in options.items() if value not in (None, ())})
     columns = _columns_to_draw(grid, scatter, picture, join)
     from cnncost.cli.progress import progress
 
@@ -116,10 +116,10 @@ def _write(result: Table, form: str, output: str | None) -> None:
         terminal.write((page.page if form == "html" else table.document)(result), form, output)
 
 
-def _grid(models: tuple[str, ...], file: str | None, given: dict[str, Any]) -> Grid:
+def _grid(models: tuple[str, ...], file: str | None, options: dict[str, Any]) -> Grid:
+    """Return the grid of a file, or of MODELs and the options that were given."""
     from cnncost.sweeps.read import from_data, from_file
 
-    options = {name: value for name, value in given.items() if value not in (None, ())}
     if file is not None:
         if models or options:
             raise click.UsageError("--grid names the models and what varies; leave out MODEL and options for it")

@@ -140,10 +140,10 @@ _MEANINGS = {_EXACT: "exact", _WITHIN: "within", _DIFFERS: "differs"}
 _LEGEND = f"{_EXACT} exactly, {_WITHIN} within the tolerance, {_DIFFERS} not"
 
 
-def _verdict(figure: Figure, found: int) -> str:
-    if not figure.agrees(found):
+def _verdict(figure: Figure, number: int) -> str:
+    if not figure.agrees(number):
         return _DIFFERS
-    return _EXACT if found == figure.value else _WITHIN
+    return _EXACT if number == figure.value else _WITHIN
 
 
 def _source(figure: Figure) -> str:

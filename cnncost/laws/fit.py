@@ -75,21 +75,20 @@ class Fit:
 
     def _pieces(self, samples: list[Sample], box: list[Span]) -> dict[str, list[Polynomial]]:
         """Return each quantity's pieces: one polynomial, or for peaks those of all moments that can be the largest."""
-        found: dict[str, list[Polynomial]] = {}
+        pieces: dict[str, list[Polynomial]] = {}
         for name in QUANTITIES:
             if any(name not in sample.totals for sample in samples):
                 continue
+            pieces[name] = [self._polynomial([sample.totals[name] for sample in samples])]
             if name not in PEAKS:
-                found[name] = [self._polynomial([sample.totals[name] for sample in samples])]
                 continue
             runs = [sample.timelines[name] for sample in samples]
             if len({len(run) for run in runs}) == 1 and runs[0]:
-                found[name] = undominated(zip(*runs, strict=True), self.nodes, tuple(span.low for span in box))
+                pieces[name] = undominated(zip(*runs, strict=True), self.nodes, tuple(span.low for span in box))
             else:
                 # ops differ between the points, so that no moment has a curve: given up at the first contradiction
                 self._without_timelines.add(name)
-                found[name] = [self._polynomial([sample.totals[name] for sample in samples])]
-        return found
+        return pieces
 
     def _layers(self, samples: list[Sample]) -> dict[str, dict[str, Polynomial]]:
         paths = dict.fromkeys(path for sample in samples for path in sample.layers)
@@ -219,11 +218,12 @@ class Fit:
     def _exclude_contradictions(self, name: str, law: Fitted) -> bool:
         """Narrow the domain until no known point contradicts the law; return False if the law is given up."""
         for _ in range(_MAX_CONTRADICTIONS):
-            known = self.sampler.known()
-            bad = next((p for p in self._inside(law, list(known)) if self._contradicted(name, law, p, known[p])), None)
+            samples = self.sampler.known()
+            inside = self._inside(law, list(samples))
+            bad = next((p for p in inside if self._contradicted(name, law, p, samples[p])), None)
             if bad is None:
                 return True
-            reason = self._reason(name, bad, known[bad])
+            reason = self._reason(name, bad, samples[bad])
             if name in self._without_timelines or not self._exclude(name, law, bad):
                 law.why = f"contradicted at {self._point_text(bad)}: {reason}"
                 return False

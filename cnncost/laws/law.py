@@ -97,18 +97,18 @@ class Law:
 
     def point(self, sizes: dict[str, int]) -> Point:
         """Return sizes by name or symbol as a point. Raises InputError as the call does."""
-        found: dict[str, int] = {}
+        by_name: dict[str, int] = {}
         for name, size in sizes.items():
-            known = name if name in self.names else dict(zip(self.symbols, self.names, strict=True)).get(name)
-            if known is None:
+            full_name = name if name in self.names else dict(zip(self.symbols, self.names, strict=True)).get(name)
+            if full_name is None:
                 near = suggestion(name, self.names) or f"; expected {', '.join(self.names)}"
                 raise InputError(f"{self.quantity}: {name} is not a variable of this law{near}")
             if isinstance(size, bool) or not isinstance(size, int):
                 raise InputError(f"{self.quantity}: {name}: expected a whole number, got {size!r}")
-            found[known] = size
-        if missing := [name for name in self.names if name not in found]:
+            by_name[full_name] = size
+        if missing := [name for name in self.names if name not in by_name]:
             raise InputError(f"{self.quantity}: expected a size for {', '.join(missing)}, too")
-        return tuple(found[name] for name in self.names)
+        return tuple(by_name[name] for name in self.names)
 
     def at(self, point: Point) -> int:
         """Return the exact cost at a point. Raises InputError outside of the domain."""

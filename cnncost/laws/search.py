@@ -70,7 +70,7 @@ class _Search:
     def __init__(self, sampler: Sampler, anchor: Point, index: int) -> None:
         self.sampler, self.anchor, self.index = sampler, anchor, index
         self.variable: Variable = sampler.variables[index]
-        self.found: dict[int, Line | None] = {}
+        self.lines: dict[int, Line | None] = {}  # by step
         self.failed: list[tuple[int, Failure]] = []
 
     def at(self, size: int) -> Sample | Failure:
@@ -119,9 +119,9 @@ class _Search:
 
     def on(self, step: int) -> Line | None:
         """Return the line on a lattice, upwards from the anchor, else downwards; None if costs are not polynomials."""
-        if step not in self.found:
-            self.found[step] = self._in_direction(step, 1) or self._in_direction(step, -1)
-        return self.found[step]
+        if step not in self.lines:
+            self.lines[step] = self._in_direction(step, 1) or self._in_direction(step, -1)
+        return self.lines[step]
 
     def _holds_far(self, line: Line) -> bool:
         """Return whether a line also holds far away: seven consecutive sizes may all lie within one step of a floor."""

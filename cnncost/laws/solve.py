@@ -200,7 +200,7 @@ class _Search:
         sample = self.sampler.at(self.point(size), full=self.law.quantity not in {"macs", "flops", "bytes", "params"})
         if not isinstance(sample, Sample):
             return f"the analysis fails: {sample.reason}"
-        found = sample.totals.get(self.law.quantity)
-        if found is None:
+        total = sample.totals.get(self.law.quantity)
+        if total is None:
             return f"the training step fails: {sample.untrained}"
-        return "" if found == value else f"a direct analysis gives {found:,}, not {value:,}"
+        return "" if total == value else f"a direct analysis gives {total:,}, not {value:,}"

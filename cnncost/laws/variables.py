@@ -168,8 +168,8 @@ def variables(
         InputError: an unknown name, with similar ones; a keyword without sizes whose default is not an int; axes of
             different sizes that one variable sets.
     """
-    found = [_variable(each, tensors, names, keywords, open_, file) for each in requests]
-    symbols = [each.symbol for each in found]
+    found = [_variable(request, tensors, names, keywords, open_, file) for request in requests]
+    symbols = [variable.symbol for variable in found]
     return tuple(
         each if symbols.count(each.symbol) == 1 else _renamed(each, each.name.replace(".", "_").replace("+", "_"))
         for each in found

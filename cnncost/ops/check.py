@@ -41,7 +41,7 @@ def verify_graph(graph: Graph) -> Graph:
 
 
 def faults(spec: OpSpec) -> tuple[str, ...]:
-    """Return messages on how a spec contradicts its kind's declaration: what was expected, what came, what to do."""
+    """Return messages that say how a spec contradicts its kind's declaration, and what to do."""
     kind = declaration(spec.kind)
     if kind is None:
         return () if "::" in spec.kind else (_undeclared_message(spec.kind),)

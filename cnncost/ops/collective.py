@@ -1,4 +1,4 @@
-"""Collectives: what the ranks of a group send each other.
+"""Collectives: messages between the ranks of a group.
 
 They move bytes between devices and count no arithmetic: a reduction's additions are the communication library's, or the
 switch's. Bytes over the links follow from the algorithm. Here it is the ring, by which NCCL and gloo exchange large

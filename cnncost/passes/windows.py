@@ -28,9 +28,9 @@ def windows(graph: Graph) -> Mapping[int, tuple[Windows, ...]]:
     by_spec = {spec: tuple(_windows_of(spec)) for spec in graph.specs}
     by_call: dict[int, dict[Windows, None]] = {}
     for node in graph.nodes:
-        if node.phase == "forward" and (own := by_spec[node.spec]):
-            by_call.setdefault(node.call, {}).update(dict.fromkeys(own))
-    return {call: tuple(own) for call, own in by_call.items()}
+        if node.phase == "forward" and (windows_of_op := by_spec[node.spec]):
+            by_call.setdefault(node.call, {}).update(dict.fromkeys(windows_of_op))
+    return {call: tuple(windows_of_call) for call, windows_of_call in by_call.items()}
 
 
 def _windows_of(spec: OpSpec) -> Iterator[Windows]:

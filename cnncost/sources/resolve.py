@@ -293,7 +293,7 @@ def _build(source: ModelSource, inputs: Any, autocast: Any) -> Resolved:
         example = source.inputs_for(model)
     if example is None:
         raise InputError(
-            f"{source.text}: no input given, and the source knows none; give one, for example --input 1x3x224x224; "
+            f"{source.text}: no input given, and the source has no default; give one, for example --input 1x3x224x224; "
             "in Python inputs='1x3x224x224', in a budget input = '1x3x224x224'"
         )
     # Counts are the same in eval mode, and batch norm in train mode rejects a single value per channel.

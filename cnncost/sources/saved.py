@@ -12,7 +12,7 @@ from cnncost.sources.source import ModelSource
 
 
 def load(spec: str) -> ModelSource:
-    """Return the source of a saved report; building it raises an error that asks for the model.
+    """Return the source of a saved report; building it raises an error.
 
     Raises:
         SourceError: the file can't be read, or is not a report; the message says what it is instead.

@@ -137,7 +137,7 @@ def _type_in(name: str, types: Iterable[str]) -> str:
     """Return the model type that a name on the hub begins with, as `bert` in `bert-base-uncased`; empty without one."""
     last = name.rpartition("/")[2].lower().replace("_", "-")
     spelled = {kind.lower().replace("_", "-"): kind for kind in types}
-    prefixes = [known for known in spelled if last == known or last.startswith((f"{known}-", f"{known}."))]
+    prefixes = [kind for kind in spelled if last == kind or last.startswith((f"{kind}-", f"{kind}."))]
     return spelled[max(prefixes, key=len)] if prefixes else ""
 
 
@@ -159,18 +159,18 @@ def _configured(config_class: Any, arguments: dict[str, Any]) -> Any:
     return config
 
 
-def _derived_fields(part: Any, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that a nested configuration's constructor derives from the given ones, with their values.
+def _derived_fields(part: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that a nested configuration's constructor derives from its arguments, with their values.
 
-    To find which fields these are, the constructor is called with the given fields alone and compared with its
+    To find which fields these are, the constructor is called with the arguments alone and compared with its
     defaults. Their values come from a second call, with all other fields of the nested configuration as they are.
     """
-    flat = {name: value for name, value in given.items() if not hasattr(getattr(part, name, None), "to_dict")}
+    flat = {name: value for name, value in arguments.items() if not hasattr(getattr(part, name, None), "to_dict")}
     try:
         default, alone = type(part)().to_dict(), type(part)(**flat).to_dict()
         names = {name for name, value in alone.items() if name not in flat and default.get(name) != value}
-        own = {name: value for name, value in part.to_dict().items() if name not in names}
-        rebuilt = type(part)(**{**own, **flat}) if names else None
+        other_fields = {name: value for name, value in part.to_dict().items() if name not in names}
+        rebuilt = type(part)(**{**other_fields, **flat}) if names else None
     except Exception:  # noqa: BLE001  # the constructor needs further fields: then none are derived
         return {}
     return {name: getattr(rebuilt, name) for name in names}

@@ -20,7 +20,7 @@ def load(name: str) -> ModelSource:
         near = _suggestion_from_files(name) or suggestion(name, zoo.names())
         raise SourceError(
             f"{name}: no network of this name{near}; "
-            "`cnncost zoo` lists all; your own is named as package.module:factory or path/to/file.py:Class"
+            "`cnncost zoo` lists all; give your own network as package.module:factory or path/to/file.py:Class"
         ) from None
     return ModelSource("zoo", name, entry.build, entry.input)
 
@@ -35,8 +35,8 @@ def _suggestion_from_files(name: str) -> str:
         files = [Path(*module.split(".")).with_suffix(".py")]
     else:
         files = sorted(each for each in Path().glob("*.py") if each.stat().st_size < _MAX_BYTES)[:_MAX_FILES]
-    found = [f"{file}:{attribute}" for file in files if file.is_file() and defines.search(_read(file))]
-    return f"; did you mean {', '.join(found[:3])}?" if found else ""
+    matches = [f"{file}:{attribute}" for file in files if file.is_file() and defines.search(_read(file))]
+    return f"; did you mean {', '.join(matches[:3])}?" if matches else ""
 
 
 def _read(file: Path) -> str:

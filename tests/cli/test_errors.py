@@ -142,7 +142,7 @@ REFUSED = [
     pytest.param(("net.py:exits", *IN), "building it failed", id="a factory that exits"),
     pytest.param(
         ("net.py:Net",),
-        "no input given, and the source knows none; give one, for example --input 1x3x224x224",
+        "no input given, and the source has no default; give one, for example --input 1x3x224x224",
         id="no input",
     ),
     pytest.param(("net.py:Net", "--input", "2x0"), "expected sizes of 1 or more, got 0 on axis 1", id="a size of zero"),

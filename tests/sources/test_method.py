@@ -248,7 +248,7 @@ def test_the_base_of_all_that_is_raised():
 def test_a_batch_needs_the_input_of_a_method(capsys):
     code, _, err = run(capsys, "roofline", "resnet18#layer1", "--device", "h100", "--batch", "4")
     assert code == 2
-    assert "no input given, and the source knows none" in err
+    assert "no input given, and the source has no default" in err
     code, out, err = run(
         capsys, "roofline", "resnet18#layer1", "--device", "h100", "--batch", "4", "--input", "1x64x56x56"
     )

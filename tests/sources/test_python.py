@@ -428,7 +428,7 @@ def test_a_file_that_failed_can_be_mended_and_tried_again(folder):
 def test_no_input():
     with pytest.raises(
         InputError,
-        match=r"net\.py:Net: no input given, and the source knows none; give one, for example --input 1x3x224x224",
+        match=r"net\.py:Net: no input given, and the source has no default; give one, for example --input 1x3x224x224",
     ):
         cnncost.analyze("net.py:Net")
 

@@ -76,7 +76,7 @@ def test_refused(spec, arguments, kind, words):
 
 
 def test_no_input_for_a_model_that_knows_none():
-    with pytest.raises(InputError, match="no input given, and the source knows none"):
+    with pytest.raises(InputError, match="no input given, and the source has no default"):
         resolve("torch.nn:ReLU", None, None)
 
 

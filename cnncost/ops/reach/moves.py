@@ -1,4 +1,4 @@
-"""Layout ops as moves: what every framework's views, copies and shuffles are lowered to.
+"""Layout ops as moves, to which every framework's views, copies and shuffles are lowered.
 
 The attribute `moves` of a layout op is a tuple of moves, which apply in order, each a name and its arguments:
 

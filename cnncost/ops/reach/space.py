@@ -66,7 +66,7 @@ def _padding(padding: str | tuple[int, ...], axis: int, total: int) -> int:
 
 
 def pool(spec: OpSpec) -> Reach | None:
-    """A window along each spatial axis, whatever is computed in it; fractional pooling picks random windows."""
+    """A window along each spatial axis, for all functions; unknown for fractional pooling, whose windows are random."""
     if spec["stride"] is None:
         return None
     x, y = spec.inputs[0].shape, spec.outputs[0].shape

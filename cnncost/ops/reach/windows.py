@@ -95,7 +95,7 @@ def resized(
     """Window of an interpolation: nearest, nearest_exact, linear or cubic; `scale`: the requested factor, if any."""
     if size == out and (kind != "cubic" or antialias):  # torch copies the input then
         return Window(axis, tuple(range(j, j + 1) for j in range(out)), Pattern(1, 1, ((0,),)), slides=True)
-    if kind == "nearest" and out == 2 * size:  # torch then uses 2, whatever factor was requested
+    if kind == "nearest" and out == 2 * size:  # torch then uses 2, even if another factor was requested
         scale = None
     ratio = _ratio(size, out, kind, align, scale)
     if antialias:

@@ -62,7 +62,7 @@ class Peak:
 
 
 class CallBytes(NamedTuple):
-    """Bytes that a call's own ops allocated in forward, and how many of them outlive forward."""
+    """Bytes that a call's own ops allocated in forward, and those of them that outlive forward."""
 
     allocated: int
     saved: int
@@ -130,16 +130,16 @@ def tensors(graph: Graph, found: Memory) -> list[Tensors]:
 
     `found` is the Graph's `memory`. The bytes that an op allocates while it runs are temporaries of its module.
     """
-    owners, held = _owners(graph), dict[tuple[str, str, int | None, int | None], int]()
+    owners, sums = _owners(graph), dict[tuple[str, str, int | None, int | None], int]()
     for storage, size, kind in zip(graph.storages, found.sizes, found.kinds, strict=True):
         born = storage.born
         path = owners.get(storage.id, "") if born is None else graph.call_path(graph.nodes[born].call)
         key = (path, kind, born, storage.died)
-        held[key] = held.get(key, 0) + size
+        sums[key] = sums.get(key, 0) + size
     for node, nbytes in _scratch(graph).items():
         key = (graph.call_path(graph.nodes[node].call), "temporaries", node, node)
-        held[key] = held.get(key, 0) + nbytes
-    return [Tensors(path, use, n, born, died) for (path, use, born, died), n in held.items() if n]
+        sums[key] = sums.get(key, 0) + nbytes
+    return [Tensors(path, use, n, born, died) for (path, use, born, died), n in sums.items() if n]
 
 
 def memory(graph: Graph, block: int = 1, device: int | None = None) -> Memory:

@@ -295,8 +295,8 @@ def _joined(a: Axis, b: Axis) -> Axis:
             )
             for p, q in zip(a, b, strict=True)
         )
-    more = tuple(sorted(_keys(b) - _keys(a)))
-    return (a[0]._replace(keys=a[0].keys + more), *a[1:]) if more else a
+    further_keys = tuple(sorted(_keys(b) - _keys(a)))
+    return (a[0]._replace(keys=a[0].keys + further_keys), *a[1:]) if further_keys else a
 
 
 # ---- spatial axes
