@@ -89,7 +89,7 @@ class Sampler:
         from cnncost.laws.variables import variables
 
         self._prepare = prepare
-        self._source, self._given, self._autocast = _source(model), inputs, autocast
+        self._source, self._inputs, self._autocast = _source(model), inputs, autocast
         self._arguments = {**self._source.arguments, **(model_args or {})}
         self.trace, self.no_training = trace, ""
         self._training, self.forward_only = training, False
@@ -97,8 +97,8 @@ class Sampler:
         self._model = model if not isinstance(model, str) else None
         keywords, open_ = _keywords(self._source)
         keywords |= {name: value for name, value in self._arguments.items() if name in keywords or open_}
-        early = _of_factory(requests, keywords, open_)
-        resolved, file = self._resolve(early), None
+        keyword_sizes = _initial_keyword_sizes(requests, keywords, open_)
+        resolved, file = self._resolve(keyword_sizes), None
         if self._source.follow is not None:  # an ONNX file's inputs have the shapes that it declares
             resolved, file = with_open_axes(resolved, requests)
             self._training, self.forward_only = False, self._training
@@ -107,7 +107,7 @@ class Sampler:
             requests, leaves(resolved.inputs), names, keywords, open_, file
         )
         # the sizes that it was built with; they differ from a variable's base if the axis that it sets, too, does
-        initial = tuple(early.get(v.keywords[0], v.base) for v in self.variables if v.keywords)
+        initial = tuple(keyword_sizes.get(v.keywords[0], v.base) for v in self.variables if v.keywords)
         self._built[initial] = resolved
         self.title = resolved.title
         self._known: dict[tuple[Point, bool], Sample | Failure] = {}
@@ -168,15 +168,17 @@ class Sampler:
         return found
 
     def _factory_sizes(self, point: Point) -> tuple[int, ...]:
+        """Return the sizes in a point that the factory gets: a model is built once for each of these."""
         return tuple(size for variable, size in zip(self.variables, point, strict=True) if variable.keywords)
 
     def _resolve(self, sizes: Mapping[str, int]) -> Resolved:
+        """Build the model with these sizes of the factory's keywords."""
         from cnncost.sources.resolve import Resolved, resolve
 
         if isinstance(self._model, Resolved) and not sizes:
-            return resolve(self._model, self._given, autocast=self._autocast)
+            return resolve(self._model, self._inputs, autocast=self._autocast)
         source = replace(self._source, arguments={}) if not self._source.built else self._source
-        resolved = resolve(source, self._given, {**self._arguments, **sizes} or None, self._autocast)
+        resolved = resolve(source, self._inputs, {**self._arguments, **sizes} or None, self._autocast)
         return resolved if self._prepare is None else self._prepare(resolved)
 
     def _analyzed(self, point: Point, full: bool, training: bool) -> Sample:
@@ -186,15 +188,15 @@ class Sampler:
         """Return the Report at a point. Raises CnncostError as `analyze` does."""
         from cnncost.analysis import analyze
 
-        built = self._factory_sizes(point)
-        if built not in self._built:
+        factory_sizes = self._factory_sizes(point)
+        if factory_sizes not in self._built:
             sizes = {
                 name: size for v, size in zip(self.variables, point, strict=True) for name in v.keywords
             }  # fmt: skip
             if len(self._built) > _MAX_BUILT:
                 self._built.clear()
-            self._built[built] = self._resolve(sizes)
-        resolved = self._built[built]
+            self._built[factory_sizes] = self._resolve(sizes)
+        resolved = self._built[factory_sizes]
         axes: dict[Axis, int] = {}
         for variable, size in zip(self.variables, point, strict=True):
             axes.update(dict.fromkeys(variable.axes, size))
@@ -244,40 +246,40 @@ def _keywords(source: Any) -> tuple[dict[str, Any], bool]:
     return {each.name: each.default for each in named}, open_
 
 
-def _of_factory(requests: list[VariableRequest], keywords: Mapping[str, Any], open_: bool) -> dict[str, int]:
+def _initial_keyword_sizes(requests: list[VariableRequest], keywords: Mapping[str, Any], open_: bool) -> dict[str, int]:
     """Return initial sizes of the factory's keywords that vary; the model is built with them before inputs exist."""
     from cnncost.laws.variables import is_keyword
 
-    found: dict[str, int] = {}
-    for each in requests:
-        size = each.values[0] if each.values else each.low
-        for part in each.parts:
+    sizes: dict[str, int] = {}
+    for request in requests:
+        size = request.values[0] if request.values else request.low
+        for part in request.parts:
             if size is not None and is_keyword(part, True, keywords, open_):
-                found[part] = size
-    return found
+                sizes[part] = size
+    return sizes
 
 
 def _parameters(resolved: Resolved) -> list[str]:
     """Return the names of forward's positional parameters."""
     import inspect
 
-    called = resolved.callable_of(resolved.model)
+    target = resolved.callable_of(resolved.model)
     try:
-        parameters = inspect.signature(getattr(called, "forward", called)).parameters.values()
+        parameters = inspect.signature(getattr(target, "forward", target)).parameters.values()
     except (TypeError, ValueError):
         return []
     return [each.name for each in parameters if each.kind in {each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD}]
 
 
 def _sample(report: Report, full: bool) -> Sample:
-    """Return a Report's exact figures."""
+    """Return a Report's figures as a Sample; `full`: with memory."""
     layers: dict[str, dict[str, int]] = {}
     for row in report.layers:
-        own = layers.setdefault(row.path, dict.fromkeys(ADDITIVE, 0))
-        own["macs"] += row.macs
-        own["flops"] += row.flops
-        own["params"] += row.params
-        own["bytes"] += row.bytes_read + row.bytes_written
+        sums = layers.setdefault(row.path, dict.fromkeys(ADDITIVE, 0))
+        sums["macs"] += row.macs
+        sums["flops"] += row.flops
+        sums["params"] += row.params
+        sums["bytes"] += row.bytes_read + row.bytes_written
     total = report.totals
     totals = {
         "macs": total.macs, "flops": total.flops, "bytes": total.bytes_read + total.bytes_written,
