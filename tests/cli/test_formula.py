@@ -125,7 +125,7 @@ def test_json(capsys):
         pytest.param((*IN, "--vary", "input.4"), "did you mean input.3", id="no such axis"),
         pytest.param((*IN, "--vary", "depth"), "nothing has this name", id="an axis that images lack"),
         pytest.param((*IN, "--vary", "batch=0..8"), "expected sizes from 1", id="below 1"),
-        pytest.param((*IN, "--vary", "act"), "the factory's default is 'relu', no whole number", id="no number"),
+        pytest.param((*IN, "--vary", "act"), "the factory's default is 'relu', not a whole number", id="no number"),
         pytest.param((*IN, "--vary", "act=relu,gelu"), "expected whole numbers", id="words"),
         pytest.param((*IN, "--vary", "widht=4,8"), "did you mean width", id="a keyword misspelt"),
         pytest.param((*IN, "--vary", ""), "expected names of variables", id="nothing"),

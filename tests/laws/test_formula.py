@@ -168,7 +168,7 @@ def test_one_size_in_so_many(modulus, rest):
 
 
 def test_no_lattice():
-    with pytest.raises(InputError, match="no lattice of sizes was found"):
+    with pytest.raises(InputError, match="no lattice of sizes from 32 on was found"):
         cnncost.formula(nets.Parity(), "1x32x4", "sequence", training=False)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cnncost.graph import OpSpec, TensorType
-from cnncost.ops.scratch import is_known, scratch_of
+from cnncost.ops.scratch import scratch_is_known, scratch_of
 
 
 def recurrent(shape, cell="lstm", dtype="float32", **settings):
@@ -56,5 +56,5 @@ def test_temporary_bytes_by_hand(name):
 
 
 def test_temporary_bytes_are_known_unless_a_front_end_marks_them():
-    assert is_known(one("softmax", axis=1))
-    assert not is_known(one("softmax", axis=1, scratch_unknown="aten.softmax"))
+    assert scratch_is_known(one("softmax", axis=1))
+    assert not scratch_is_known(one("softmax", axis=1, scratch_unknown="aten.softmax"))
