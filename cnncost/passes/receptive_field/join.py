@@ -39,7 +39,7 @@ def concatenated(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int
     """Concatenate pieces of these sizes along an axis; a piece that is None sees nothing."""
     fields_seen = [piece for piece in pieces if piece is not None]
     if any(_repeats_along(piece, axis) for piece in fields_seen):
-        return _concatenated_along_image(pieces, sizes, axis)
+        return _concatenated_along_growing(pieces, sizes, axis)
     own = [_one_factor(piece, axis) for piece in fields_seen]
     own_factors = [piece.factors[piece.parts[axis].start] for piece in own]
     # `_aligned` expects equal shapes, and keeps a factor larger than 1: give this axis a dummy size of 2 in all fields
@@ -71,7 +71,7 @@ def _repeats_along(field: Field, axis: int) -> bool:
     )
 
 
-def _concatenated_along_image(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int) -> Field:
+def _concatenated_along_growing(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int) -> Field:
     """Concatenate along an axis that grows: pad each piece with positions that see nothing, then join."""
     padded, start, whole = [], 0, sum(sizes)
     for piece, size in zip(pieces, sizes, strict=True):
