@@ -87,7 +87,7 @@ MISTAKES = [
     pytest.param(("net.py:Net", "-input", "1x1x8x8"), "Did you mean '--input'?", id="one hyphen"),
     pytest.param(("net.py:Net", "1x1x8x8"), "an input is given by --input 1x1x8x8", id="a shape without option"),
     pytest.param(("net.py:Net", "--input", "1x3x8x8"), "expected 1 channel on axis 1", id="channels of another image"),
-    pytest.param(("net.py:Net", "--input", "8x8"), "4 axes (batch, 1 channel, 2 of space)", id="a matrix"),
+    pytest.param(("net.py:Net", "--input", "8x8"), "4 axes (batch, 1 channel, 2 spatial axes)", id="a matrix"),
     pytest.param(("plain.py", *IMAGE), "no class or function in it creates a model", id="a file without a model"),
     pytest.param(("train.py:Net", *IMAGE), 'below if __name__ == "__main__":', id="a script"),
     pytest.param(("wrong.py:Misspelt", *ROW), "Misspelt has no forward; did you mean foward?", id="foward"),
