@@ -1,4 +1,4 @@
-"""Counts non-zero elements of a model's weights, and stored elements of sparse ones, by value ids of its Graph."""
+"""Counts non-zero elements of a model's weights, and stored ones of sparse weights, by value id in its Graph."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Weights(NamedTuple):
 
 
 def nonzero_weights(model: nn.Module, graph: Graph) -> Weights:
-    """Counts for parameters and buffers of two or more axes, and for products of weight and pruning mask.
+    """Count elements of parameters and buffers of two or more axes, and of products of a weight and its pruning mask.
 
     Raises:
         InputError: the model's weights are on `meta`, without values to count.
@@ -38,7 +38,7 @@ def nonzero_weights(model: nn.Module, graph: Graph) -> Weights:
         if module is None:
             continue
         ids = {owned.name: owned.value for owned in scope.parameters + scope.buffers}
-        for name, tensor in _held(module):
+        for name, tensor in _tensors_of(module):
             if tensor.is_meta:
                 raise InputError("effective counts need weights with values, and the model's are on meta")
             if tensor.dim() > 1 and name in ids:
@@ -66,6 +66,7 @@ def _count(tensor: torch.Tensor) -> int:
     return int(torch.count_nonzero(stored))
 
 
-def _held(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    for held in tables_of(module):
-        yield from ((name, tensor) for name, tensor in held.items() if tensor is not None)
+def _tensors_of(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """The parameters and buffers that a module itself registers, by name."""
+    for table in tables_of(module):
+        yield from ((name, tensor) for name, tensor in table.items() if tensor is not None)

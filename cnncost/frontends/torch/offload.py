@@ -28,7 +28,7 @@ def loads_weights(model: nn.Module) -> bool:
 
 
 def with_own_casting(copy: nn.Module) -> None:
-    """Make a copied module cast its own weights instead of the original module's."""
+    """Make a copied module cast its own weights: the copied `forward` of diffusers would cast the original module's."""
     registry: Any = copy.__dict__.get("_diffusers_hook")
     hooks = list(getattr(registry, "hooks", {}).values()) if "forward" in copy.__dict__ else []
     if hooks and all(type(hook).__name__ in _CASTING for hook in hooks):
@@ -54,7 +54,7 @@ def _only_moves(hook: Any) -> bool:
 
 
 def _parts(hook: Any) -> tuple[Any, ...]:
-    """The hooks in a sequential hook, or the hook itself."""
+    """The hooks in accelerate's sequential hook; any other hook (or None) as the only element."""
     if hook is None or not type(hook).__module__.startswith("accelerate."):
         return (hook,)
     return tuple(hook.hooks) if type(hook).__name__ == "SequentialHook" else (hook,)

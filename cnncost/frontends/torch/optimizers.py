@@ -27,21 +27,22 @@ Optimize: TypeAlias = (
 )
 
 _SMALL = 1
-"""Maximum number of elements of state tensors that keep their values, such as step counts."""
+"""Maximum number of elements of a state tensor that keeps its values, such as a step count."""
 
 
 class Warmed(NamedTuple):
-    """An optimizer after one step, and the known values of its state, by the tensors' identity."""
+    """An optimizer after one step, and the known values of its state tensors, by their `id`."""
 
     optimizer: torch.optim.Optimizer
     values: dict[int, torch.Tensor]
 
 
 def warmed(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skeleton, recorder: Recorder) -> Warmed:
-    """An optimizer of these parameters after one step, which is not recorded: its state is allocated then.
+    """Create an optimizer of these parameters and run one step, unrecorded, so that its state is allocated.
 
     Raises:
-        InputError: an unknown name or argument, not an optimizer, or an optimizer that needs a closure.
+        InputError: the name or an argument is unknown, `optimizer` is neither an optimizer nor creates one, or its
+            step needs a closure or fails.
     """
     try:
         with without_modes():  # some allocate their state in the constructor
@@ -69,7 +70,7 @@ def _warm(made: torch.optim.Optimizer, steps: Callable[[], None]) -> None:
         )
     if inspect.signature(_raw_step(made)).parameters.get("closure", _OPTIONAL).default is inspect.Parameter.empty:
         raise InputError(
-            f"optimizer: {type(made).__name__} evaluates the model by a closure, a varying number of times, so that "
+            f"optimizer: {type(made).__name__} evaluates the model by a closure, a varying number of times, so "
             "the cost of a step varies; expected an optimizer whose step() needs none"
         )
     try:
@@ -126,6 +127,7 @@ def _tensors(value: Any, seen: set[int]) -> Iterator[torch.Tensor]:
 
 
 _OPTIONAL = inspect.Parameter("closure", inspect.Parameter.KEYWORD_ONLY, default=None)
+"""Stands for the closure of a `step` that has no such parameter."""
 
 
 def _raw_step(optimizer: torch.optim.Optimizer) -> Callable[..., Any]:
@@ -180,7 +182,7 @@ def named(text: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
     """Parse `adamw` or `sgd:lr=0.1,momentum=0.9`. `momentum` alone is SGD with momentum 0.9.
 
     Raises:
-        InputError: no such optimizer, or arguments of another form.
+        InputError: torch.optim has no such optimizer, or the arguments are not of the form NAME=VALUE.
     """
     name, _, rest = text.partition(":")
     classes, defaults = _classes(), {}
@@ -202,7 +204,7 @@ def named(text: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
 
 
 def _copied(optimizer: torch.optim.Optimizer, skeleton: Skeleton, on_values: bool) -> torch.optim.Optimizer:
-    """A copy of the user's optimizer over the copied parameters, with copied state: it writes only to copies."""
+    """A copy of the user's optimizer for the copied parameters, with copied state: its steps write to copies."""
     memo: dict[int, Any] = {}
     for group in optimizer.param_groups:
         for parameter in group["params"]:
@@ -210,7 +212,7 @@ def _copied(optimizer: torch.optim.Optimizer, skeleton: Skeleton, on_values: boo
             if copy is None:
                 raise InputError(
                     f"optimizer: it holds a parameter of shape {tuple(parameter.shape)} that the model does not have; "
-                    "expected an optimizer of this very model's parameters"
+                    "expected an optimizer of this model's own parameters"
                 )
             memo[id(parameter)] = copy
     for tensor in _tensors(optimizer, set()):
@@ -224,13 +226,13 @@ def _copied(optimizer: torch.optim.Optimizer, skeleton: Skeleton, on_values: boo
                 memo[id(tensor)] = meta_like(tensor)
     try:
         copied: torch.optim.Optimizer = copying.copy(optimizer)
-        copied.__dict__ = {
+        copied.__dict__ = {  # without copies of hooks, which do not run and may hold anything
             name: value if "hooks" in name else copying.deepcopy(value, memo)
             for name, value in optimizer.__dict__.items()
         }
     except Exception as error:
         raise InputError(
             f"optimizer: this {type(optimizer).__name__} can't be copied ({type(error).__name__}: {error}); expected "
-            "one that can, or a function from parameters to an optimizer"
+            "one that can be copied, or a function from parameters to an optimizer"
         ) from error
     return copied

@@ -50,7 +50,7 @@ class RecordOptions:
 
 
 def chosen(options: RecordOptions | None, single: RecordOptions) -> RecordOptions:
-    """The options of a call that accepts them as one object or as single arguments.
+    """The options of a call that accepts them as one object or as separate arguments (`single`).
 
     Raises:
         InputError: both were given.
@@ -58,5 +58,5 @@ def chosen(options: RecordOptions | None, single: RecordOptions) -> RecordOption
     if options is None:
         return single
     if single != RecordOptions():
-        raise InputError(f"options: expected all options in options=…, or each by itself, got both: {single}")
+        raise InputError(f"options: expected all options in options=…, or each as its own argument, got both: {single}")
     return options

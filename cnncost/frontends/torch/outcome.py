@@ -1,4 +1,4 @@
-"""Copies what forward returned, to be inputs of another recording: a cache filled by a prompt, for the next step."""
+"""Copies forward's results, to be inputs of another recording: a cache filled by a prompt, for the next step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Outcome(Copier):
     length, positions), they have values. Objects are copied by their own protocol.
 
     Args:
-        recorder: the recorder of the run, after it was left.
+        recorder: the recorder of the run, after its context has exited.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -31,7 +31,7 @@ class Outcome(Copier):
         self._storages: dict[int, torch.UntypedStorage] = {}
 
     def module(self, module: nn.Module) -> nn.Module:
-        """Raise InputError: a module of the recording has no weights, and ends with the recording."""
+        """Raise InputError: a module of the recording has no weights, and does not outlive the recording."""
         raise InputError(
             f"forward returned a module, {type(module).__name__}; expected tensors, and containers and objects of them"
         )
@@ -49,12 +49,12 @@ class Outcome(Copier):
             raise InputError(f"forward returned a tensor of layout {tensor.layout}; expected dense tensors")
         if not tensor.is_meta:
             return tensor.detach().clone()
-        where = identity_of(tensor.untyped_storage())
-        if (storage := self._storages.get(where)) is None:
+        key = identity_of(tensor.untyped_storage())
+        if (storage := self._storages.get(key)) is None:
             size = tensor.untyped_storage().nbytes()
-            storage = self._storages[where] = torch.empty(size, dtype=torch.uint8, device=META).untyped_storage()
-        made = torch.empty(0, dtype=tensor.dtype, device=META)
-        return made.set_(storage, tensor.storage_offset(), tensor.shape, tensor.stride())
+            storage = self._storages[key] = torch.empty(size, dtype=torch.uint8, device=META).untyped_storage()
+        empty = torch.empty(0, dtype=tensor.dtype, device=META)
+        return empty.set_(storage, tensor.storage_offset(), tensor.shape, tensor.stride())
 
     def _value_of(self, tensor: torch.Tensor) -> torch.Tensor | None:
         """Return a tensor's known values, including later in-place changes; None if they are unknown or stale."""

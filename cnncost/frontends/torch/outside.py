@@ -1,4 +1,4 @@
-"""A snapshot of what a model's code uses from outside the model: globals, classes, functions, torch's among them.
+"""A snapshot of the objects outside a model that its code uses: globals, classes and functions, including torch's.
 
 A recording need not be repeated if nothing that it depends on has changed. `skeleton_cache.py` and `repeats.py` compare
 modules, parameters and inputs; this module covers the rest. It reads the code of the modules' methods and of all
@@ -54,8 +54,8 @@ class Outside:
         self._nests = [(value, frozen(value, set())) for value in reader.nests.values()]
         tables += [copyreg.dispatch_table, *[vars(copy)[name] for name in _DISPATCH]]
         self._tables = [(table, list(table), list(table.values())) for table in tables]
-        held = [value for table in (*map(vars, kinds), *tables) for value in table.values()]
-        self._of_torch = list(dict.fromkeys(v for v in held if type(v) is FunctionType))
+        values_held = [value for table in (*map(vars, kinds), *tables) for value in table.values()]
+        self._of_torch = list(dict.fromkeys(v for v in values_held if type(v) is FunctionType))
         self._cells_of_torch = [cell for function in self._of_torch for cell in function.__closure__ or ()]
         self._codes = self._code()
 
@@ -99,8 +99,9 @@ def _identical(some: Collection[Any], others: Collection[Any]) -> bool:
 
 
 def _parts(function: FunctionType) -> tuple[Any, ...]:
-    named = function.__dict__
-    return (*_PARTS(function), *map(sys.intern, named), *named.values())
+    """Everything in a function that its calls depend on; interned names, since parts are compared by identity."""
+    attributes = function.__dict__
+    return (*_PARTS(function), *map(sys.intern, attributes), *attributes.values())
 
 
 _CODE: Any = attrgetter("__code__", "__defaults__", "__kwdefaults__")
@@ -116,12 +117,12 @@ _PARTS: Any = attrgetter(
 def _content(cell: CellType) -> Any:
     try:
         return cell.cell_contents
-    except ValueError:  # it was deleted
+    except ValueError:  # the variable was deleted or never set
         return ABSENT
 
 
 def _spaces(reader: Reader) -> list[dict[Any, Any]]:
-    """Return the globals of torch's modules that code may depend on: a fixed set, those of classes and functions."""
+    """Return the namespaces of torch that code may depend on: a fixed set, and those of used classes and functions."""
     names = dict.fromkeys(kind.__module__ for kind in reader.classes if kind.__module__.startswith("torch."))
     homes = [vars(sys.modules[name]) for name in names if name in sys.modules]
     spaces: dict[int, dict[Any, Any]] = {id(space): space for space in (*TABLES, *homes, *reader.spaces)}

@@ -78,7 +78,7 @@ class Overload:
 
     @cached_property
     def composite(self) -> bool:
-        """True if the op decomposes into others on all devices. Ops over lists do, into one op per element."""
+        """True if the op decomposes into others on all devices; foreach ops do, into one op per list element."""
         if is_foreach(self.schema_name):
             return True
         key = "CompositeImplicitAutograd"
@@ -92,7 +92,7 @@ class Overload:
 
     @cached_property
     def outs(self) -> frozenset[str]:
-        """Names of its out arguments: `out`, or one for each result."""
+        """Names of its `out` arguments: one for each result."""
         return frozenset([a.name for a in schema_of(self.func).arguments if a.is_out])
 
     @cached_property
@@ -121,12 +121,12 @@ class Overload:
 
     def reads_values(self, args: Any) -> bool:
         """True if the result depends on tensor data, apart from masks and values that determine its size."""
-        if self.schema_name == "aten::one_hot":  # without a number of classes, the data decides it
+        if self.schema_name == "aten::one_hot":  # without a number of classes, the data determines it
             return len(args) < 2 or bool(args[1] < 1)
         return self.by_values and not self.indexes and self.sized is None
 
 
-def _requested(arguments: dict[str, Any], result: Any) -> Any:
+def _only_requested(arguments: dict[str, Any], result: Any) -> Any:
     """Replace gradients that are not requested by None: CPU kernels don't allocate them."""
     return tuple([g if needed else None for g, needed in zip(result, arguments["output_mask"], strict=True)])
 
@@ -135,7 +135,7 @@ _REDUCED_IN_PLACE = ("binary_cross_entropy", "mse_loss", "smooth_l1_loss", "soft
 """Losses whose scalar is written into the buffer of all elements' losses, which is then shrunk without a copy."""
 
 
-def _reduced(arguments: dict[str, Any], result: Any) -> Any:
+def _in_losses_buffer(arguments: dict[str, Any], result: Any) -> Any:
     """Resize the storage: kernels reduce into the losses' buffer, so the scalar keeps all of it alive."""
     if arguments["reduction"] != 0:
         losses = torch.broadcast_shapes(arguments["self"].shape, arguments["target"].shape)
@@ -144,22 +144,23 @@ def _reduced(arguments: dict[str, Any], result: Any) -> Any:
 
 
 def statistics_dtype(x: torch.Tensor, others: list[torch.Tensor | None]) -> torch.dtype:
-    """The dtype of saved means on a CPU: the input's, or float32 if a 16-bit input has float32 weights."""
+    """The dtype of saved statistics on a CPU: the input's, or float32 if a 16-bit input has float32 weights."""
     mixed = x.dtype.itemsize == 2 and any(t is not None and t.dtype == torch.float32 for t in others)
     return torch.float32 if mixed else x.dtype
 
 
-def _with_statistics(arguments: dict[str, Any], result: Any) -> Any:
-    """Saved statistics as on a CPU: empty outside of training, and not always float32 as on meta."""
+def _with_cpu_statistics(arguments: dict[str, Any], result: Any) -> Any:
+    """Replace saved statistics by those of a CPU: empty outside of training, and not always float32 as on meta."""
     y, *rest = result
     trains = arguments.get("training", True)
     others = [arguments.get(name) for name in ("weight", "bias", "running_mean", "running_var")]
     dtype = statistics_dtype(arguments["input"], others)
+    # a byte buffer, which `_batch_norm_with_update` also returns, stays as it is
     statistics = [(t.to(dtype) if trains else t.new_empty(0, dtype=dtype)) for t in rest if t.is_floating_point()]
     return (y, *statistics, *rest[len(statistics) :])
 
 
-def _in_the_operands_size(arguments: dict[str, Any], result: Any) -> Any:
+def _in_operands_storage(arguments: dict[str, Any], result: Any) -> Any:
     """Resize the storage: kernels allocate as many elements as the operand has, and shrink that without a copy."""
     allocated = arguments["self"].numel() * result.element_size()
     if allocated > result.nbytes:
@@ -170,7 +171,7 @@ def _in_the_operands_size(arguments: dict[str, Any], result: Any) -> Any:
 _LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
-def _as_operands(arguments: dict[str, Any], result: Any) -> Any:
+def _in_operands_format(arguments: dict[str, Any], result: Any) -> Any:
     """Give a convolution's gradients the memory format of CPU kernels: channels last if input or weight is."""
     order = torch.contiguous_format
     for tensor in (arguments["input"], arguments["weight"]):
@@ -182,11 +183,11 @@ def _as_operands(arguments: dict[str, Any], result: Any) -> Any:
 
 
 _AFTER: dict[str, Callable[[dict[str, Any], Any], Any]] = {
-    "native_batch_norm_backward": _requested, **dict.fromkeys(_REDUCED_IN_PLACE, _reduced),
-    "native_batch_norm": _with_statistics, "_native_batch_norm_legit": _with_statistics,
-    "_batch_norm_with_update": _with_statistics,
-    "im2col": _in_the_operands_size, "col2im": _in_the_operands_size,
-    **({} if facts.CONVOLUTION_GRADIENTS_KEEP_MEMORY_FORMAT else {"convolution_backward": _as_operands}),
+    "native_batch_norm_backward": _only_requested, **dict.fromkeys(_REDUCED_IN_PLACE, _in_losses_buffer),
+    "native_batch_norm": _with_cpu_statistics, "_native_batch_norm_legit": _with_cpu_statistics,
+    "_batch_norm_with_update": _with_cpu_statistics,
+    "im2col": _in_operands_storage, "col2im": _in_operands_storage,
+    **({} if facts.CONVOLUTION_GRADIENTS_KEEP_MEMORY_FORMAT else {"convolution_backward": _in_operands_format}),
 }  # fmt: skip
 
 _RECORDED_AS = {"cnncost::attention": "aten::scaled_dot_product_attention"}

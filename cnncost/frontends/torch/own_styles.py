@@ -1,5 +1,6 @@
-"""Tensor-parallel styles that torch lacks: experts with weights as plain parameters, and the rotary part of MLA's keys.
+"""Tensor-parallel styles that torch lacks.
 
+They are for experts whose weights are plain parameters, and for the rotary part of multi-head latent attention's keys.
 Both are built on torch's DTensor. The input of a module is the same on all ranks, and its gradient is summed over the
 ranks by an all-reduce in backward. The output of each rank is a partial sum, summed by an all-reduce in forward.
 """
@@ -15,8 +16,8 @@ from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distrib
 from torch.distributed.tensor.parallel import ParallelStyle
 
 AXES = {"colwise": -2, "packed_colwise": -2, "rowwise": -1, "packed_rowwise": -1}
-"""The axis of the experts' weights E×K×C that each word of a tensor-parallel plan splits. Their bias is E×K: `colwise`
-splits its last axis."""
+"""The axis of the experts' weights (experts×outputs×inputs) that each word of a tensor-parallel plan splits. Their bias
+is experts×outputs: `colwise` splits its last axis."""
 
 
 def split_axis(word: str, axes: int) -> int | None:
@@ -43,15 +44,16 @@ class Experts(ParallelStyle):
             parameter = getattr(module, name)
             axis = split_axis(word, parameter.dim())
             placement = Replicate() if axis is None else Shard(axis)
-            made = distribute_tensor(parameter, device_mesh, [placement], src_data_rank=None)
-            module.register_parameter(name, nn.Parameter(made, requires_grad=parameter.requires_grad))
+            # src_data_rank=None: each rank splits its own tensor, without a message from rank 0
+            split = distribute_tensor(parameter, device_mesh, [placement], src_data_rank=None)
+            module.register_parameter(name, nn.Parameter(split, requires_grad=parameter.requires_grad))
         module.register_forward_pre_hook(_Enter(tuple(self.words), device_mesh))
         module.register_forward_hook(_Leave(tuple(self.words), device_mesh), always_call=True)
         return module
 
 
 class RotaryPart(ParallelStyle):
-    """A replicated projection whose last output elements are used only by this rank's heads.
+    """A replicated projection whose last output elements each rank uses for its own heads only.
 
     Args:
         width: number of these elements.

@@ -1,4 +1,4 @@
-"""Weights of quantized layers, which torch packs into C++ objects and doesn't list among the parameters."""
+"""Weights of quantized layers, which torch packs into C++ objects that are not listed among the parameters."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def packed_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
     """Return weight and bias of a quantized layer, by name, as meta tensors; empty for all other modules."""
     if PACKED not in module.__dict__ or not type(module).__module__.startswith("torch.ao.nn."):
         return {}
-    held: Any = module.__dict__[PACKED]
-    if not hasattr(held, "unpack"):
+    packed: Any = module.__dict__[PACKED]
+    if not hasattr(packed, "unpack"):
         return {}
-    parts = zip(("weight", "bias"), held.unpack(), strict=False)
+    parts = zip(("weight", "bias"), packed.unpack(), strict=False)
     return {
         name: torch.empty(t.shape, dtype=_dtype(t), device=META) for name, t in parts if isinstance(t, torch.Tensor)
     }

@@ -37,15 +37,24 @@ _PLAIN = frozenset(
 )
 """Ops that are at most one kernel, apart from views: they allocate no temporaries."""
 
-_ABOVE = [
+_AUTOGRAD_KEYS = [
     key(name) for name in "AutogradFunctionality AutogradOther AutogradNestedTensor ADInplaceOrView AutocastHPU".split()
 ]
-"""Dispatch keys of autograd, below which nothing is decomposed, and of our kernels that emulate a device
+"""Dispatch keys of autograd, below which no op is decomposed, and of our kernels that emulate a device
 (`unwatched.py`)."""
 
 
 def with_scratch(spec: OpSpec, op: Overload, args: Any, kwargs: Any, operands: TensorArgs, make: Any) -> OpSpec:
-    """The spec with its temporary bytes as an attribute, or marked as unknown. `make` returns a new recorder."""
+    """The spec with its temporary bytes as an attribute, or with a mark that they are unknown.
+
+    Args:
+        spec: the spec without them.
+        op: the composite op.
+        args: its arguments.
+        kwargs: its keyword arguments.
+        operands: its tensors.
+        make: creates a recorder for its inner ops.
+    """
     nbytes = known_parts.known_bytes(op, args, kwargs, operands, spec)
     if nbytes is None:
         nbytes = _scratch(op, args, kwargs, operands, make)
@@ -57,7 +66,7 @@ def with_scratch(spec: OpSpec, op: Overload, args: Any, kwargs: Any, operands: T
 
 
 def _scratch(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, make: Callable[[], Recording]) -> int | None:
-    """Temporary bytes, from a run of the inner ops; None if they can't run without the values passed to the op."""
+    """Temporary bytes, from a run of the inner ops; None if these need the values of the op's inputs."""
     if op.name in _KERNELS:  # the kernel works on contiguous rows, else on a copy
         x = operands[0][0]
         return 0 if x.is_contiguous() else x.numel() * x.element_size()
@@ -68,14 +77,14 @@ def _scratch(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, make: C
     recorder = make()
     for stand_in in twins.values():
         recorder.ledger.add_source(stand_in, "input")
-    if depends_on_values(op, args):
+    if depends_on_values(op, args):  # the second argument is the batch size of each step
         sizes = next(
             tensor if tracked.data is None else tracked.data for tensor, tracked in operands if tensor is args[1]
         )
         twins[id(args[1])] = sizes
     try:
         with _decomposed(), warnings.catch_warnings(), recorder:
-            warnings.simplefilter("ignore")  # the op itself has issued it, or will
+            warnings.simplefilter("ignore")  # the op itself issues the same warnings
             given, named = replace_tensors(args, twins, None), replace_tensors(kwargs, twins, None)
             result = recurrent(op.name, *given) if op.name in RECURRENT and not named else None
             result = op.func(*given, **named) if result is None else result
@@ -83,7 +92,7 @@ def _scratch(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, make: C
         return None
     tensors: list[torch.Tensor] = []
     memos.templated(result, tensors)
-    return _beyond(recorder, tensors)
+    return _peak_beyond(recorder, tensors)
 
 
 def depends_on_values(op: Overload, args: Any) -> bool:
@@ -98,15 +107,15 @@ def _meta_copy(tensor: torch.Tensor, grad: bool) -> torch.Tensor:
 
 @contextmanager
 def _decomposed() -> Iterator[None]:
-    """Context in which composite ops reach the recorder decomposed: they dispatch above autograd, grad mode off."""
+    """Context in which composite ops reach the recorder decomposed: dispatch starts above autograd."""
     excluded = excluded_keys()
-    for above in _ABOVE:
-        excluded = excluded.remove(above)
+    for autograd_key in _AUTOGRAD_KEYS:
+        excluded = excluded.remove(autograd_key)
     with Forcing(included_keys(), excluded):
         yield
 
 
-def _beyond(recorder: Recording, results: list[torch.Tensor]) -> int:
+def _peak_beyond(recorder: Recording, results: list[torch.Tensor]) -> int:
     """Peak bytes alive at once, minus those that the results keep alive."""
     ledger, count = recorder.ledger, len(recorder.nodes)
     blocks = [block for tensor in results if (block := ledger.block_of(tensor)) is not None]

@@ -1,9 +1,9 @@
-"""Replaced attributes of torch, Python and libraries, as records that are applied and undone together.
+"""Replacements for attributes of torch, Python and libraries, which are applied and undone together.
 
 An analysis replaces attributes of classes and modules while forward runs (`recording.replacing` collects them, one set
 for a recording); building a model replaces some, too. The original attributes are restored afterwards, also on an
-error. A nested analysis replaces the outer one's replacements, and restores those. Only one thread at a time has
-patches applied; a replacement that is called from another thread does what the original does.
+error. A nested analysis replaces the outer one's replacements, and restores these at its end. Only one thread at a
+time has patches applied; a replacement that is called from another thread does what the original does.
 """
 
 from __future__ import annotations
@@ -93,9 +93,8 @@ def in_force() -> tuple[Patch, ...]:
 
 
 def _restore(before: list[tuple[Any, str, Any]]) -> None:
-    for owner, name, original in reversed(
-        before
-    ):  # if an attribute was replaced twice, the first entry has the original
+    # in reverse: if an attribute was replaced twice, the first entry has the original
+    for owner, name, original in reversed(before):
         _set(owner, name, original)
 
 
@@ -110,9 +109,9 @@ def _set(owner: Any, name: str, value: Any) -> None:
 
 def _set_on_static_type(name: str, value: Any) -> None:
     """Set an attribute of a static C type, where `setattr` raises: in the dict behind the proxy `__dict__`."""
-    assert LEGACY_METHODS is not None  # otherwise there are no patches of it
+    assert LEGACY_METHODS is not None  # otherwise this type is not patched
     LEGACY_METHODS[name] = value
-    ctypes.pythonapi.PyType_Modified(ctypes.py_object(LEGACY_KIND))  # lookups are cached
+    ctypes.pythonapi.PyType_Modified(ctypes.py_object(LEGACY_KIND))  # clears the cache of lookups
 
 
 def _dict_of(static: type) -> dict[str, Any] | None:
@@ -122,4 +121,4 @@ def _dict_of(static: type) -> dict[str, Any] | None:
 
 
 LEGACY_METHODS = _dict_of(LEGACY_KIND)
-"""The methods of `LEGACY_KIND`; None on another implementation than CPython, where they can't be replaced."""
+"""The methods of `LEGACY_KIND`; None on another implementation than CPython, where the methods can't be replaced."""

@@ -22,10 +22,11 @@ MAX_POSITIONS = 1 << 16
 _MASKS = frozenset({torch.bool, torch.uint8})
 
 Runs = tuple[tuple[int, int, int], ...]
+"""Positions as runs of equal steps: (first, count, step)."""
 
 
 def with_positions(spec: OpSpec, operands: TensorArgs) -> OpSpec:
-    """The spec with `positions`, as runs for each index tensor, if the values of all indices are known.
+    """Return the spec with an attribute `positions`, the runs of each index tensor, if all indices' values are known.
 
     `operands` are the source tensor and the indices. A mask selects the positions where it is true; several indices are
     broadcast.
@@ -48,7 +49,7 @@ def with_positions(spec: OpSpec, operands: TensorArgs) -> OpSpec:
 
 
 def runs(positions: list[int]) -> Runs:
-    """Positions as (first, count, step): 0, 1, 2, 9, 7 is (0, 3, 1), (9, 2, -2)."""
+    """Return positions as runs (first, count, step): 0, 1, 2, 9, 7 is (0, 3, 1), (9, 2, -2)."""
     groups: list[tuple[int, int, int]] = []
     at, end = 0, len(positions)
     while at < end:

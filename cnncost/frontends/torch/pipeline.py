@@ -1,4 +1,4 @@
-"""One rank of a pipeline: runs what `torch.distributed.pipelining` runs in a step, to record it.
+"""One rank of a pipeline: runs the computations of a step of `torch.distributed.pipelining`, to record them.
 
 Torch's own step can't be recorded, as it infers shapes by messages between ranks, and there are no other ranks. Here a
 module runs the schedule's actions in its order, on the same stages; `pipeline_state.py` keeps tensors alive as long as
@@ -54,7 +54,7 @@ def order_of(schedule: Any) -> dict[int, list[Action]]:
 
 
 def _with_messages(schedule: Any, actions: list[Action], last: int) -> list[Action]:
-    """The actions of a rank with one stage, with its messages in between, as torch's GPipe and 1F1B send them.
+    """Insert the sends and receives of torch's GPipe or 1F1B into the actions of a rank with one stage.
 
     GPipe waits for its sent activations after all forwards, 1F1B before it sends the next or runs a backward.
     """
@@ -62,7 +62,8 @@ def _with_messages(schedule: Any, actions: list[Action], last: int) -> list[Acti
     found: list[Action] = []
     sent: list[int] = []
     one_f_one_b = isinstance(schedule, pipelining.ONE_F_ONE_B)
-    for at, (kind, _, i) in enumerate(actions):
+    for action in actions:
+        kind, _, i = action
         if kind == "B":
             waits = [Action("WAIT_SEND_F", stage, each) for each in sent]
             receives = [Action("RECV_B", stage, i)] if stage < last else []
@@ -70,7 +71,7 @@ def _with_messages(schedule: Any, actions: list[Action], last: int) -> list[Acti
             sent.clear()
         elif stage:
             found.append(Action("RECV_F", stage, i))
-        found.append(actions[at])
+        found.append(action)
         if kind == "B" and stage:
             found.append(Action("SEND_B", stage, i))
         elif kind == "F" and stage < last:
@@ -83,7 +84,7 @@ def _with_messages(schedule: Any, actions: list[Action], last: int) -> list[Acti
 
 
 class Rank(nn.Module):
-    """A module whose forward runs a rank's actions. Up to torch 2.14, its buffers are those of received tensors.
+    """A module whose forward runs a rank's actions. Up to torch 2.14, its buffers hold received tensors.
 
     Args:
         schedule: the user's schedule, which is only read.
@@ -142,7 +143,7 @@ class Rank(nn.Module):
         return TimeStepRunner
 
     def _actions(self, schedule: Any, computed: list[Action]) -> list[Action]:
-        """The actions of this rank; with messages if buffers live only from one message to the next."""
+        """The actions of this rank, including sends and receives if torch allocates a buffer per received message."""
         if not PIPELINE_ALLOCATES_BUFFERS_PER_RECEIVE:
             return computed
         if isinstance(schedule, pipelining.SINGLE):
@@ -176,7 +177,7 @@ class Rank(nn.Module):
             self.register_buffer(f"{what}{stage.stage_index}_{i}", torch.empty_like(like), persistent=False)
 
     def forward(self, x: Any = None, target: Any = None, passed: Any = None) -> Any:
-        """Run one step; returns everything that is still referred to at its end, such as the last stage's outputs."""
+        """Run one step, and return everything that is still referred to at its end, such as the last outputs."""
         runner = self.runner(self, self._split("inputs", x), self._split("target", target), passed or {})
         for action in self.actions:
             runner.run(action)
@@ -188,7 +189,7 @@ class Rank(nn.Module):
         return runner.still_held()
 
     def _split(self, name: str, whole: Any) -> Any:
-        """Microbatches of a batch."""
+        """Split a batch (`whole`) into microbatches; None for each if there is no batch."""
         if whole is None:
             return [None] * self.count
         if len(whole) % self.count:

@@ -1,4 +1,4 @@
-"""Keeps alive what a rank of a pipeline refers to during a step; one class for each behavior that torch has had."""
+"""Keeps tensors alive as long as a rank of a pipeline refers to them; one class per behavior that torch has had."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cnncost.frontends.torch.compat.tensors import is_view
 
 
 class Ranked(Protocol):
-    """The rank whose actions run (`pipeline.Rank`): its modules by stage, its stages' indices (`here`), and so on."""
+    """The rank whose actions run (`pipeline.Rank`): its modules by stage, its stages' indices (`here`), its peers."""
 
     stages: nn.ModuleDict
     here: list[int]
@@ -44,9 +44,11 @@ class ActionRunner:
         self.sent: list[Any] = []
         """Sent tensors, which the schedule refers to until the step ends."""
         self.slots: dict[str, Any] = {}
-        """In 1F1B, the tensors that its last messages refer to: `F`, `B`, and `warmup`, the last of warm-up."""
+        """In 1F1B, the tensors that its last messages refer to: `F`, `B`, and `warmup`, the last one in warm-up."""
         self.forwarded: dict[tuple[int, int], Any] = {}
+        """Output and input of each forward, by stage and microbatch, until its backward."""
         self.split: dict[tuple[int, int], Any] = {}
+        """Backwards whose gradients of weights are still to be computed: output, input, output's gradient, groups."""
 
     def run(self, action: Action) -> None:
         kind, stage, i = action
@@ -59,18 +61,18 @@ class ActionRunner:
             torch.autograd.backward(out, grad)
             del out
             self.send_gradient(stage, i, x)
-        elif kind == "I":
+        elif kind == "I":  # gradient of the input only
             out, x, grad = self.ready(stage, i)
             groups = None
             if stage:
                 outs, grads = [out], None if grad is None else [grad]
                 _, groups = pipelining.backward_input(outs, grads, [x], self.rank.stages[str(stage)].parameters())
-            # not a gradient edge, whose node would keep the tensors that it has saved
-            rest = out if stage == 0 or isinstance(out, torch.Tensor) else None
-            self.split[stage, i] = (rest, x, grad, groups)
+            # a gradient edge is not kept: its node would keep its saved tensors alive
+            root = out if stage == 0 or isinstance(out, torch.Tensor) else None
+            self.split[stage, i] = (root, x, grad, groups)
             if stage:
                 self.send_gradient(stage, i, x)
-        elif kind == "W":
+        elif kind == "W":  # gradients of the weights, deferred by I
             out, x, grad, groups = self.split.pop((stage, i))
             if groups is None:
                 torch.autograd.backward(out, grad)
@@ -98,7 +100,7 @@ class ActionRunner:
             self.send_forward(out, stage, i)
 
     def ready(self, stage: int, i: int) -> tuple[Any, Any, Any]:
-        """What backward starts from (output or loss), the stage's input, and the received gradient of the output."""
+        """Return backward's root (output or loss), the stage's input, and the output's received gradient."""
         out, x = self.forwarded.pop((stage, i))
         if stage == self.rank.last:
             return self.losses[i], x, None
@@ -115,11 +117,12 @@ class ActionRunner:
             self.hand_over("outputs", stage - 1, i, grad)
         else:
             self.send_back(grad, stage, i)
+        # as torch does to free the graph; views can't be detached in place
         if stage == self.rank.last and not is_view(self.results[i]):
             self.results[i].detach_()
 
     def take(self, what: str, stage: int, i: int) -> Any:
-        """Receive a microbatch's activations (`inputs`) or gradients (`outputs`) from another rank, or a stage here."""
+        """Receive a microbatch's activations (`inputs`) or gradients (`outputs`) from a stage on any rank."""
         rank, other = self.rank, stage + (-1 if what == "inputs" else 1)
         if other in rank.here:
             return self.passed[f"{what}{stage}_{i}"]
@@ -146,7 +149,7 @@ class ActionRunner:
             self.slots[slot] = tensor
 
     def communicate(self, action: Action) -> None:
-        """Run an action that is a message. There are none here: `forward` and `run` send and receive."""
+        """Send or receive a message. There are no such actions here: `forward` and `run` send and receive."""
         raise AssertionError(action)
 
     def still_held(self) -> Any:
@@ -196,7 +199,7 @@ class BufferPerReceiveRunner(ActionRunner):
         self.arrived[what, stage, i] = tensor
 
     def send_forward(self, out: Any, stage: int, i: int) -> None:
-        """Nothing: the output stays with the forward until the schedule sends it."""
+        """Do nothing: the output stays in `forwarded` until the schedule sends it."""
 
     def send_back(self, grad: Any, stage: int, i: int) -> None:
         self.outgoing[stage, i] = grad

@@ -32,7 +32,7 @@ _DEVICE, _IS_CUDA = torch.Tensor.device.__get__, torch.Tensor.is_cuda.__get__  #
 _MOVES = frozenset({torch.Tensor.to, torch.Tensor.cuda, torch.Tensor.cpu})
 _QUESTIONS = frozenset({_DEVICE, _IS_CUDA})
 ASKED = _MOVES | _QUESTIONS
-"""Functions that move a tensor, or ask where it is."""
+"""Functions that move a tensor, or return where it is."""
 NOTED: dict[int, tuple[ref[torch.UntypedStorage], torch.device]] = {}
 """Noted device of each storage on `meta`, by the storage's identity. Not a cache: it can't be recomputed."""
 
@@ -59,7 +59,7 @@ class _Placing(TorchFunctionMode):
 
 
 def concerns(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
-    """Return True if a call moves a tensor, asks for its device, names one for a new tensor, or takes a moved one."""
+    """Return True if a call moves a tensor, returns its device, names one for a new tensor, or takes a moved one."""
     if func in ASKED or _away(kwargs.get("device")) is not None:
         return True
     return bool(NOTED) and any(noted(tensor) is not None for tensor in tensors_in((args, kwargs)))
@@ -69,6 +69,7 @@ def placed(func: Any, args: Any, kwargs: dict[str, Any], treatment: Callable[...
     """Call a torch function, through `treatment` if given, and note the device of the tensors that it returns."""
     call = _call if treatment is None else treatment
     if func in _QUESTIONS:
+        # torch's own code gets the true device, on which it computes
         device = None if (frame(2).f_globals.get("__name__") or "").startswith(INTERNAL) else noted(args[0])
         return func(*args) if device is None else device if func == _DEVICE else device.type == "cuda"
     if func in _MOVES:
@@ -89,7 +90,7 @@ def _call(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 
 def _moved(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """Return what `to`, `cuda` and `cpu` return; on `meta` if the device need not exist."""
+    """Move a tensor as `to`, `cuda` and `cpu` do; to `meta` if the device need not exist."""
     tensor, *rest = args
     here = noted(tensor)
     if func is torch.Tensor.cpu:
@@ -107,8 +108,9 @@ def _moved(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     there = target or here
     rest = [META if as_device(value) is not None else value for value in rest]
     kwargs = {**kwargs, "device": META} if kwargs.get("device") is not None else kwargs
-    more = {"copy": True} if is_meta(tensor) and there != here else {}
-    return _note(TensorBase.to(tensor, *rest, **{**kwargs, **more}), there)
+    # on meta, `to` would return the tensor itself, with the note of its old device
+    copied = {"copy": True} if is_meta(tensor) and there != here else {}
+    return _note(TensorBase.to(tensor, *rest, **{**kwargs, **copied}), there)
 
 
 def _away(value: Any) -> torch.device | None:
@@ -126,8 +128,8 @@ def _note(result: Any, device: torch.device | None) -> Any:
     for tensor in tensors_in(result):
         if is_meta(tensor) and tensor.layout is torch.strided:
             storage = tensor.untyped_storage()
-            key, table = identity_of(storage), NOTED
-            table[key] = (ref(storage, lambda gone, key=key: _forget(gone, key)), with_index(device))  # type: ignore[misc]
+            key = identity_of(storage)
+            NOTED[key] = (ref(storage, lambda gone, key=key: _forget(gone, key)), with_index(device))  # type: ignore[misc]
     return result
 
 
@@ -157,7 +159,7 @@ class Home(NamedTuple):
 
 
 def where(model: nn.Module, inputs: Inputs, named: torch.device | None) -> Home:
-    """Return the devices of a model. `named`: the device that tensors should report, if the model is on one device."""
+    """Return the devices of a model; `named` is the device that the user chose for a model on one device, if any."""
     if several := devices_of(model):
         return Home(next((device for device in several if device.type not in HOSTS), several[0]), several)
     return Home(named or home_of(model, inputs))

@@ -17,17 +17,17 @@ class CallAttributor(Protocol):
     """Attributes ops that run outside of module calls."""
 
     def call(self, operands: TensorArgs) -> int:
-        """The call that the next op is attributed to."""
+        """The index of the module call that the next op is attributed to."""
 
     def in_place(self, func: Any, args: tuple[Any, ...], operands: TensorArgs) -> Any:
-        """The in-place op that torch would run without a dispatch mode, or None."""
+        """The in-place op that torch would run instead without a dispatch mode, or None if it would run `func`."""
 
 
 class Originals(Protocol):
-    """Maps originals to the copies made before forward."""
+    """Maps the user's tensors to the copies made before forward."""
 
     def copy_of(self, tensor: torch.Tensor) -> torch.Tensor | None:
-        """The copy of a user's tensor, or None."""
+        """The copy of a user's tensor; None if it was not copied."""
 
 
 class Recording(Protocol):

@@ -41,7 +41,7 @@ _MAX_READ = 500
 
 
 class UndetectableError(Exception):
-    """Code reaches something whose changes can't be detected; the message says what."""
+    """Code reaches something whose changes can't be detected; the message names it."""
 
 
 class Reader:
@@ -49,7 +49,7 @@ class Reader:
 
     Attributes:
         names: each name that was looked up, with its namespace and value, by the namespace's id and the name.
-        classes, functions, modules: what was found.
+        classes, functions, modules: those found so far.
         cells: closure cells with their contents, by id.
         nests: containers in classes and defaults, by id.
         spaces: globals of the torch functions that code names.
@@ -91,7 +91,7 @@ class Reader:
         if kind in _CONTAINERS:
             for item in _items(value):
                 self._attribute(item, module)
-        elif kind is ReferenceType:  # recurrent layers have some of their own weights
+        elif kind is ReferenceType:  # recurrent layers hold some to their own weights
             if all(value() is not parameter for parameter in module.parameters(recurse=False)):
                 raise UndetectableError("a weak reference")
         elif kind is partial and not vars(value):
@@ -101,7 +101,7 @@ class Reader:
             self._value(value)
 
     def follow(self) -> None:
-        """Read everything found so far, and what it names. Raises UndetectableError."""
+        """Read everything found so far, and everything that it names. Raises UndetectableError."""
         while True:
             while self._pending:
                 self._read(self._pending.pop())
@@ -239,6 +239,7 @@ class Reader:
         self.cells[id(cell)] = cell, cell.cell_contents
 
     def _chain(self, function: Any, chain: tuple[str, ...]) -> None:
+        """Look up a global name, and follow its attributes: (`torch`, `nn`) for `torch.nn`."""
         first = chain[0]
         value = self._looked_up(function.__globals__, first)
         if value is ABSENT:
@@ -247,7 +248,7 @@ class Reader:
                 self._attributes.add("__class__")
                 return
             if value in _BYTES:
-                raise UndetectableError("bytes, which a registered codec may make of text")
+                raise UndetectableError("bytes, which a registered codec may create from text")
             if value is ABSENT or (isinstance(value, type) and is_static(value)):
                 return
         self._follow_attributes(value, chain[1:])
@@ -269,7 +270,7 @@ class Reader:
         return value
 
     def _value(self, value: Any) -> None:
-        """Add a value that code holds. Raises UndetectableError if its changes, or what it does, can't be detected."""
+        """Add a value that code refers to. Raises UndetectableError if its changes or effects can't be detected."""
         kind = type(value)
         if not is_hashed_by_identity(kind):
             raise UndetectableError("an object whose metaclass defines equality of classes")
@@ -311,6 +312,7 @@ class Reader:
             self._attributes.add(function.__name__)
 
     def _nest(self, value: Any) -> None:
+        """Add a container, whose contents are compared, and its items."""
         if id(value) in self.nests:
             return
         try:
@@ -322,10 +324,9 @@ class Reader:
             self._value(item)
 
 
-_METHODS = frozenset({FunctionType, staticmethod, classmethod, property})
 _BYTES: tuple[Any, ...] = (bytes, bytearray, memoryview)
 _METACLASSES = frozenset({type, ABCMeta})
-_ALIAS, _SPECIAL_FORM = type(typing.List[int]), type(typing.Any)  # noqa: UP006  # the class of such names
+_ALIAS, _SPECIAL_FORM = type(typing.List[int]), type(typing.Any)  # noqa: UP006  # the class of `List[…]`, which is not `list[…]`'s
 _STANDARD = frozenset(vars(nn.Module()))
 _DATA = frozenset(
     {

@@ -65,19 +65,19 @@ _SIZED_NAMES = frozenset({"torchvision::nms", "torchvision.nms"})
 
 
 class RealRecorder(Recorder):
-    """Records ops that run on real data. `run_of` returns the parts that depend on it."""
+    """Records ops that run on real data. `run_of` says which parts of the record depend on the data."""
 
     on_values = True
 
     def __init__(self, weights: Weights) -> None:
-        super().__init__(use_memo=False, skeleton=weights)  # no `casting`: torch's autocast works on data
+        super().__init__(use_memo=False, skeleton=weights)  # without `casting`: torch's own autocast works on data
         self._weights = weights
         self.masks = Masks(on_values=True)
-        self._varies: set[int] = set()
-        self._chances: set[int] = set()
-        """Values that random numbers decide."""
         self._is_random = self._reads_chance = False
+        self._varies: set[int] = set()
         """Value ids that depend on the inputs."""
+        self._chances: set[int] = set()
+        """Value ids that depend on random numbers."""
         self._sized: set[int] = set()
         """Value ids whose size depends on the inputs' values."""
         self._marked: list[int] = []
@@ -104,7 +104,7 @@ class RealRecorder(Recorder):
             self._reads_chance = True
 
     def run_of(self, inputs: str, tracker: Tracker, draws: Draws) -> RealRun:
-        """The parts that depend on values. `inputs` describes the source of the values, `draws` saw random numbers."""
+        """Return what depends on values. `inputs` describes their source, `draws` the use of random generators."""
         names = [
             *draws.made(),
             *(["torch's random numbers"] if self._reads_chance else []),
@@ -126,8 +126,8 @@ class RealRecorder(Recorder):
         self.scan(kwargs.values(), [], operands)
         if self.attributor is not None:
             self.call = self.attributor.call(operands)
-            if (better := self.attributor.in_place(func, args, operands)) is not None:
-                return self.__torch_dispatch__(better, types, args, kwargs)
+            if (in_place := self.attributor.in_place(func, args, operands)) is not None:
+                return self.__torch_dispatch__(in_place, types, args, kwargs)
         op = overload(func)
         whole = is_known(op) if not any_sparse([t for t, _ in operands]) else not has_parts(op, args, kwargs)
         if is_of_several(op.schema_name, args) or (op.composite and not (whole and stays_whole(op, operands))):
@@ -203,7 +203,7 @@ def record_real(
 
     Raises:
         InputError: no module, no weights, invalid inputs or autocast, an autocast or a device other than the model's,
-            or `options` beside single options.
+            or both `options` and single options.
         ForwardError: forward raised; the message names the module.
     """
     options = chosen(options, RecordOptions(train=train, autocast=autocast, training=training))
@@ -223,12 +223,12 @@ def record_real(
     with ONE_AT_A_TIME, gc_disabled(), hidden_from(Recorder), torch.inference_mode(False), same_random_state() as draws:
         while True:
             arguments = prepare(inputs, root)
-            # new ones each time, because forward may have written to them
+            # new values each time, because forward may have written to them
             arguments_with_values, description = with_values(arguments, root, attempt.training is not None)
             try:
                 return copy_context().run(
                     _recorded, root, arguments_with_values, description, attempt, recorder, draws
-                )  # context variables that forward sets end here
+                )  # undoes forward's changes to context variables
             except RestartError as restart:
                 restart.prepare()
                 attempt = replace(attempt, **restart.changes)
@@ -299,9 +299,9 @@ def _run(
 
 
 def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple[Inputs, str]:
-    """Inputs with values on the model's device, and a description of where the values came from.
+    """Return inputs with values on the model's device, and a description of where the values came from.
 
-    Tensors keep `requires_grad`; those that are not leaves only if `trains`.
+    Leaf tensors keep `requires_grad`; other tensors only if `trains`.
     """
     device = next((p.device for p in model.parameters() if not p.is_meta), torch.device("cpu"))
     generator = torch.Generator().manual_seed(SEED)
@@ -337,7 +337,7 @@ class _Valued(Copier):
         self._values = table
 
     def module(self, module: nn.Module) -> nn.Module:
-        """Modules among the inputs are not copied."""
+        """Return the module itself: modules among the inputs are not copied."""
         return module
 
     def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:

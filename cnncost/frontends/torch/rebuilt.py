@@ -17,6 +17,7 @@ _COPIED_BY_PYTHON = itertools.count.__reduce__ is not object.__reduce__
 """True up to Python 3.13, where these iterators support `copy`."""
 _COLLECTIONS: tuple[Iterable[Any], ...] = ([], (), "", b"", range(0), {}, {}.values(), {}.items(), set())
 _FINITE = frozenset(type(iter(each)) for each in _COLLECTIONS)
+"""Classes of iterators over collections."""
 
 Copy = Callable[[Any], Any]
 """Copies an object that an iterator refers to; returns None if it can't be copied."""
@@ -66,14 +67,15 @@ def _cycle(_: Any, parts: list[Any]) -> Any:
     if not seen:
         return itertools.cycle(rest)
     if type(rest) not in _FINITE:
-        return None
-    made = itertools.cycle([*seen, *rest])
+        return None  # it may never end, so that it can't be listed
+    cycle = itertools.cycle([*seen, *rest])
     for _seen in seen:
-        next(made)
-    return made
+        next(cycle)
+    return cycle
 
 
 def _applied(iterator: Any, parts: list[Any]) -> Any:
+    """Rebuild an iterator that applies a function to items: `starmap` or `filterfalse`."""
     items, function = parts
     return type(iterator)(function, items)
 

@@ -37,7 +37,7 @@ _TENSORS = frozenset({torch.Tensor, torch.nn.Parameter})  # exact types: a looku
 _SEQUENCES = frozenset({list, tuple})
 _NUMBERS = frozenset({int, float, bool})
 _PLAIN = _NUMBERS | {str, type(None)}
-_OTHERS = _SEQUENCES | _PLAIN | {torch.dtype, torch.device, torch.layout, torch.memory_format}
+_NOT_TENSORS = _SEQUENCES | _PLAIN | {torch.dtype, torch.device, torch.layout, torch.memory_format}
 _ADD = torch.ops.aten.add_.Tensor
 
 
@@ -83,7 +83,7 @@ class Recorder(ResultRecorder):
         tracked = self.ledger.tracked
         for arg in args:
             kind = type(arg)
-            if kind in _TENSORS or (kind not in _OTHERS and isinstance(arg, torch.Tensor)):
+            if kind in _TENSORS or (kind not in _NOT_TENSORS and isinstance(arg, torch.Tensor)):
                 entry = tracked.get(id(arg))
                 if entry is None or entry[0]() is not arg:  # ids are reused after a tensor dies
                     entry = self.register_external(arg)
@@ -105,7 +105,7 @@ class Recorder(ResultRecorder):
                 key.append(arg)
 
     def _dispatch_on_devices(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """Record an op while tensors are on several devices; results are on that of the first operand with dim > 0."""
+        """Record an op while tensors are on several devices; results are on the first operand's with dim > 0."""
         assert self.appearance is not None  # it set `follows_devices`
         self.follows_devices = False
         tensors = list(tensors_in((args, kwargs or {})))
@@ -132,7 +132,7 @@ class Recorder(ResultRecorder):
     # ---- an op without a memo entry
 
     def _first_time(self, func: Any, args: Any, kwargs: Any, key: memos.Key | None, operands: TensorArgs) -> Any:
-        """Record an op without a memo entry, and store one under `key`; None: the op can't be memoized."""
+        """Record an op without a memo entry, and store one under `key`, unless that is None: it can't be memoized."""
         if is_higher_order(func):
             return run_higher_order(self, func, args, kwargs)
         op = overload(func)
@@ -159,9 +159,8 @@ class Recorder(ResultRecorder):
                 result = self._runner.first_time(op, args, kwargs, operands)
             except (DataDependentError, RuntimeError):
                 if op.composite and any(tracked.sig.real for _, tracked in operands):
-                    return self._run_parts(
-                        func, args, kwargs, operands
-                    )  # the inner op that reads may find known values
+                    # the inner op that reads values may find known ones
+                    return self._run_parts(func, args, kwargs, operands)
                 raise
             entry = entries.of_run(op, args, kwargs, operands, result, self._runner, self.ledger)
         if op.creates and self.appearance is not None and self.appearance.names_meta(kwargs.get("device")):
@@ -196,7 +195,7 @@ class Recorder(ResultRecorder):
         return self._record_run(entry, operands, result)
 
     def _new_recorder(self) -> Recorder:
-        """A new recorder with the same settings and an empty tensor table."""
+        """Return a recorder with the same settings and an empty tensor table."""
         return Recorder(self._use_memo, casting=self.casting)
 
     def _run_sparse(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:

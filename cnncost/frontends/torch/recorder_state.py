@@ -37,7 +37,7 @@ class RecorderState(TorchDispatchMode):
         data: dict[int, torch.Tensor] | None = None,
         casting: Casting | None = None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch's class has no types
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's class is untyped
         self.skeleton = skeleton
         self.values_at_hand = data if data is not None else {}
         """Known values of meta tensors, by identity."""
@@ -63,9 +63,9 @@ class RecorderState(TorchDispatchMode):
         self.read_given: list[int] = []
         """Calls in which forward read a value that depends on a floating-point input."""
         self.read_as: tuple[float, ...] = ()
-        """Numbers to return in turn for unknown values; empty: reading an unknown value raises."""
+        """Numbers to return in turn for unknown values; if empty, reading an unknown value raises."""
         self.guesses = False
-        """Whether such a number was read."""
+        """Whether a number of `read_as` was read."""
         self.fuses_encoders = bool(torch.backends.mha.get_fastpath_enabled())
         """Whether the user lets torch run encoder layers as one kernel. Recordings turn that off (`guard.py`)."""
         self.fused: list[FusedNodes] = []
@@ -125,7 +125,7 @@ class RecorderState(TorchDispatchMode):
         self._runner.makes_values = on
 
     def read(self, tensor: torch.Tensor) -> torch.Tensor | None:
-        """A copy of the values of a meta tensor; None if they are unknown, or the tensor holds them itself."""
+        """Return a copy of a meta tensor's values; None if they are unknown, or the tensor itself has data."""
         if not is_meta(tensor):
             return None
         self._runner.returns_values = True

@@ -61,7 +61,7 @@ def record_once(model: nn.Module, inputs: Any, attempt: Attempt, made: Made) -> 
         return verify(graph)
     graph = cached.reuse_if_equal(graph)
     cached.repeats.ended(graph)
-    if cached.clean(made):  # no references held here: tensors still alive were left on the copies
+    if cached.clean(made):  # nothing here refers to tensors: any still alive were left on the copies
         skeleton_cache.store(model, attempt.train, cached)
     return graph
 
@@ -113,9 +113,9 @@ def _on_new_copy(
         for original, (_, copy) in zip(modules, tree, strict=True):
             if copy is not original:  # scripted modules are not copied
                 copy.training = attempt.train
-    named = attempt.autocast.device if attempt.autocast is not None else "cpu"
+    device = attempt.autocast.device if attempt.autocast is not None else "cpu"
     casting = (
-        autocasts.Casting(attempt.grad or facts.AUTOCAST_KEEPS_CASTS_OF_INFERENCE, named) if attempt.casts else None
+        autocasts.Casting(attempt.grad or facts.AUTOCAST_KEEPS_CASTS_OF_INFERENCE, device) if attempt.casts else None
     )
     tracker = Tracker(Recorder(attempt.use_memo, skeleton, data=skeleton.values(), casting=casting))
     tracker.enter(tree)
@@ -168,7 +168,7 @@ def copied(
 
 
 _HELD: WeakKeyDictionary[type, tuple[type, ...]] = WeakKeyDictionary()
-"""Classes of the objects that models of a class held, so that the next one is copied once."""
+"""Classes of the objects that models of a class held, so that the next such model is copied only once."""
 SESSION.own_table("classes that models hold", _HELD)
 
 
@@ -204,7 +204,7 @@ class _Run:
             recorder.appearance.place(tensor, device)
 
     def watches(self, watch: Watch) -> None:
-        """Take note of draws from generators around the model."""
+        """Observe draws from random generators outside the model."""
         self._tracker.watch = watch
 
     def __call__(self, made: Made) -> Graph:
@@ -252,8 +252,8 @@ class _Run:
         recorder = tracker.recorder
         try:
             with (
-                _surroundings(attempt, recorder.casting) as regional, unwatched.installed(recorder.device_type),
-                recorder, replacing(tracker, self._appearance, [*regional, *draws.entropy.patches()]),
+                _surroundings(attempt, recorder.casting) as region_patches, unwatched.installed(recorder.device_type),
+                recorder, replacing(tracker, self._appearance, [*region_patches, *draws.entropy.patches()]),
             ):  # fmt: skip
                 with regions.switched_on(attempt.autocast):
                     broadcast_buffers(attempt.replica if attempt.grad else None, self._model)
@@ -272,9 +272,9 @@ class _Run:
         return outputs, recorder.ledger.storages(), chance  # computed while the outputs are still alive
 
     def _chance(self, names: list[str]) -> RealRun | None:
-        """Return on what the figures depend besides shapes (random draws, given values), and where it was first read.
+        """Return what the figures depend on besides shapes (random draws, given values), and where it was first read.
 
-        None if they depend only on shapes.
+        Return None if they depend only on shapes.
         """
         tracker, recorder = self._tracker, self._tracker.recorder
         names += tracker.moved_generators()
@@ -296,13 +296,13 @@ class _Run:
 
 
 def so_far(tracker: Tracker, inputs: Inputs, given: tuple[int, ...], real: RealRun | None = None) -> Graph | None:
-    """The partial Graph of a failed forward; None if nothing was recorded or the failure came after forward.
+    """Return the partial Graph of a failed forward; None if nothing was recorded or the failure came after forward.
 
     Args:
         tracker: the recording's module tracker.
         inputs: the model's inputs.
         given: value ids of the inputs.
-        real: set if recorded from real data.
+        real: how the Graph depends on real data, if it was recorded from such.
     """
     recorder = tracker.recorder
     if recorder.phase != "forward" or not recorder.nodes:
@@ -337,11 +337,11 @@ def replacing(tracker: Tracker, appearance: Appearance, more: list[Patch]) -> It
 @contextmanager
 def _surroundings(attempt: Attempt, casting: autocasts.Casting | None) -> Iterator[list[Patch]]:
     """Configure torch for a recording; yields patches, which the caller has to apply."""
-    named = attempt.autocast.device if attempt.autocast is not None else "cpu"
+    device = attempt.autocast.device if attempt.autocast is not None else "cpu"
     with (
         quiet_torch(attempt.grad, undecomposed=casting is None and not attempt.split),
         no_compiler_import(),
-        regions.watched(named, casting) as patches,
+        regions.watched(device, casting) as patches,
     ):
         if casting is None:
             yield patches

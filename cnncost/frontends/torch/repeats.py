@@ -58,7 +58,7 @@ _SWITCHES: tuple[tuple[Any, str], ...] = (
     (warnings, "defaultaction"),
     (torch.utils.deterministic, "fill_uninitialized_memory"),
 )  # fmt: skip
-"""Settings that change what code in torch, or a recording, does: functions that return them, and attributes."""
+"""Settings that change the behavior of torch or of a recording: functions that return them, and attributes."""
 
 
 def in_a_world() -> bool:
@@ -67,11 +67,11 @@ def in_a_world() -> bool:
 
 
 class RecordingKey:
-    """What a recording is compared by: inputs, options, settings, and the known values of the model's buffers.
+    """The data by which recordings are compared: inputs, options, settings, and known values of the model's buffers.
 
     Args:
         inputs: as prepared for the recording.
-        others: options, and whatever else is compared by equality.
+        others: options and other objects, compared by equality.
         buffers: the user's tensors whose values the recording may read.
 
     Raises:
@@ -117,8 +117,8 @@ def _bits(tensor: torch.Tensor) -> torch.Tensor:
         return tensor
     if tensor.is_conj() or tensor.is_neg():
         tensor = tensor.resolve_conj().resolve_neg()
-    same = _INTEGERS.get(tensor.itemsize)
-    return torch.view_as_real(tensor).view(torch.int64) if same is None else tensor.view(same)
+    integer = _INTEGERS.get(tensor.itemsize)  # None for complex128: no integer has as many bits
+    return torch.view_as_real(tensor).view(torch.int64) if integer is None else tensor.view(integer)
 
 
 class _Shapes:
@@ -144,8 +144,8 @@ class _Shapes:
             return kind, repr(value) if kind is float else value
         if kind in _TENSORS:
             return self._tensor(value)
-        if (at := self._containers.get(id(value))) is not None:
-            return at
+        if (index := self._containers.get(id(value))) is not None:
+            return index
         self._containers[id(value)] = len(self._containers)
         if kind in {tuple, list}:
             return kind, tuple([self._describe(item) for item in value])
@@ -161,18 +161,18 @@ class _Shapes:
         self._tensors[id(tensor)] = len(self._tensors)
         storage = tensor.untyped_storage()
         shared = self._storages.setdefault(identity_of(storage), len(self._storages))
-        inputs, at = self._inputs, id(tensor)
-        given = inputs.user_tensors.get(at)
+        inputs, key = self._inputs, id(tensor)
+        given = inputs.user_tensors.get(key)
         return (
             type(tensor), tensor.shape, tensor.stride(), tensor.storage_offset(), tensor.dtype, tensor.requires_grad,
-            tensor.is_conj(), tensor.is_neg(), tensor.device, shared, storage.nbytes(), at in inputs.data,
-            at in inputs.floats, at in self._loose,
+            tensor.is_conj(), tensor.is_neg(), tensor.device, shared, storage.nbytes(), key in inputs.data,
+            key in inputs.floats, key in self._loose,
             tensor.is_inference(), getattr(tensor, "names", None), None if given is None else given.device,
         )  # fmt: skip
 
 
 class Repeats:
-    """The last recording of a cached skeleton, and what is needed to tell if the next one would repeat it.
+    """The last recording of a cached skeleton, with the data that shows if the next one would repeat it.
 
     Args:
         originals: the user's modules.
@@ -185,10 +185,10 @@ class Repeats:
         self._key: RecordingKey | None = None
         self._graph: Graph | None = None
         self.why_not = ""
-        """Why the next recording has to run whatever its key is; empty if it may be skipped."""
+        """The reason why the next recording has to run, whatever its key; empty if it may be skipped."""
 
     def answer(self, key: RecordingKey | None) -> Graph | None:
-        """Return the last Graph if a recording with this key would give it again; None if it has to run."""
+        """Return the last Graph if a recording with this key would give it again; None if that has to run."""
         if key is None or self._graph is None or self._key is None or self._outside is None:
             return None
         return self._graph if self._key.same(key) and self._outside.same() else None

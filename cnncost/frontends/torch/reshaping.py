@@ -41,11 +41,11 @@ def reshape_like(tensor: torch.Tensor, like: torch.Tensor, tracked: TrackedTenso
     tensor.as_strided_(like.shape, like.stride(), tensor.storage_offset())
 
 
-def into_outs(op: Overload, kwargs: Any, operands: TensorArgs, made: list[torch.Tensor]) -> Any:
-    """Resize an op's `out` arguments to the results that it would allocate (`made`), and return them."""
+def into_outs(op: Overload, kwargs: Any, operands: TensorArgs, results: list[torch.Tensor]) -> Any:
+    """Resize an op's `out` arguments to the shapes of the results that it would allocate, and return them."""
     tracked = {id(tensor): tracked for tensor, tracked in operands}
     outs = [kwargs[name] for name in op.arguments if name in op.outs]
-    for out, like in zip(outs, made, strict=True):
+    for out, like in zip(outs, results, strict=True):
         if out.shape != like.shape:
             reshape_like(out, like, tracked[id(out)], op)
     return outs[0] if len(outs) == 1 else tuple(outs)

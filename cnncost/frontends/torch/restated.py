@@ -36,7 +36,7 @@ class Restated(NamedTuple):
 
 
 def restated(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Restated | None:
-    """The equivalent call, or None if the call is recorded unchanged.
+    """Return the equivalent call; None if the call is recorded unchanged.
 
     Raises:
         DataDependentError: the values of a tensor of numbers are unknown.
@@ -47,7 +47,7 @@ def restated(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Rest
     del named["__op__"]
     if op.name == "_native_batch_norm_legit":  # in eval mode it writes no statistics
         return None if named["training"] else Restated(_aten.native_batch_norm.default, tuple(named.values()), [])
-    other, names = _BY_NUMBERS[op.func]
+    equivalent, names = _BY_NUMBERS[op.func]
     read: TensorArgs = []
     for name in names:
         tensor, tracked = next((t, k) for t, k in operands if t is named[name])
@@ -57,5 +57,5 @@ def restated(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Rest
             named[name] = (tensor if tracked.data is None else tracked.data).tolist()
         read.append((tensor, tracked))
     if isinstance(named[names[0]], int):  # a number of sections
-        other = _aten.tensor_split.sections
-    return Restated(other, tuple(named.values()), read)
+        equivalent = _aten.tensor_split.sections
+    return Restated(equivalent, tuple(named.values()), read)

@@ -18,10 +18,11 @@ from cnncost.frontends.torch.running import MASKS
 from cnncost.graph import Node, OpSpec
 
 _LIFT = torch.ops.aten.lift_fresh.default
+"""The op that torch dispatches for a tensor created from Python's data: numbers or a numpy array."""
 
 
 class ResultRecorder(RecorderState):
-    """Appends nodes from memo entries: with new results (`_record_fresh`, `_record_outputs`) or those of a run.
+    """Appends nodes from memo entries: with new results (`_record_fresh`, `_record_outputs`) or those of `_record_run`.
 
     `TrackedTensor`s are indexed here, not accessed by name, where it happens for every op: [1] is the value id, [3]
     the storage's record.
@@ -76,11 +77,10 @@ class ResultRecorder(RecorderState):
             if tracked is None:
                 tracked = self._enter_result(tensor, operands)
             elif entry.func is _LIFT and not is_meta(tensor) and tensor.untyped_storage().resizable():
-                tracked.block.owned = (
-                    False  # created from numbers, not from a numpy array, whose memory isn't resizable
-                )
+                # created from numbers, not from a numpy array, whose memory isn't resizable
+                tracked.block.owned = False
             elif any(operands[i][0] is tensor for i in entry.writes):
-                tracked = self._written(entry, tensor, tracked, all(k.sig.real for _, k in operands))
+                tracked = self._write_in_place(entry, tensor, tracked, all(k.sig.real for _, k in operands))
             if (data := self._runner.data.get(id(tensor))) is not None:
                 tracked = ledger.attach(tensor, data)
             ids.append(tracked.value)
@@ -99,15 +99,15 @@ class ResultRecorder(RecorderState):
         self.append(spec, tuple(reads), tuple(ids), entry.name)
         return result
 
-    def _record_counter(self, entry: Entry, more: int, tensor: torch.Tensor, tracked: TrackedTensor) -> torch.Tensor:
+    def _record_counter(self, entry: Entry, step: int, tensor: torch.Tensor, tracked: TrackedTensor) -> torch.Tensor:
         """Fast path for batch norm's num_batches_tracked, the commonest op on real values."""
         data = tracked.data
         assert data is not None  # `_is_counter` has checked it
-        written = self.ledger.rewrite(tensor, tracked, data + more if tracked.block.owned else data.add_(more))
+        written = self.ledger.rewrite(tensor, tracked, data + step if tracked.block.owned else data.add_(step))
         self.append(entry.spec, (tracked.value,), (written.value,), entry.name)
         return tensor
 
-    def _written(self, entry: Entry, tensor: torch.Tensor, tracked: TrackedTensor, real: bool) -> TrackedTensor:
+    def _write_in_place(self, entry: Entry, tensor: torch.Tensor, tracked: TrackedTensor, real: bool) -> TrackedTensor:
         """Register the new value of a tensor changed in place: its elements or its shape."""
         op = overload(entry.func)
         real = real and (not is_meta(tensor) or id(tensor) in self._runner.data)
@@ -116,7 +116,7 @@ class ResultRecorder(RecorderState):
         return self.ledger.write(tensor, tracked, real)
 
     def _enter_result(self, tensor: torch.Tensor, operands: TensorArgs) -> TrackedTensor:
-        """Register a result: as a view of an operand with whose stand-in it shares memory, or as `add_result` does."""
+        """Register a result: as a view of the operand whose stand-in shares its memory, or by `add_result`."""
         if is_meta(tensor) and tensor.layout is torch.strided:
             for arg, tracked in operands:
                 stand_in = self._runner.twins.get(id(arg))
@@ -124,7 +124,7 @@ class ResultRecorder(RecorderState):
                     return self.ledger.add_view(tensor, tracked.block)
         return self.ledger.add_result(tensor)
 
-    # ---- refine the node by what is known of values
+    # ---- refine the node by known values
 
     def _spec(self, entry: Entry, operands: TensorArgs, results: list[torch.Tensor]) -> OpSpec:
         """The entry's spec, refined where masks or known index values are involved."""

@@ -35,7 +35,7 @@ _EMPTY = frozenset(
 
 
 class Runner:
-    """Runs one op at a time. `twins` and `data` describe the last run.
+    """Runs one op at a time; its attributes describe the last run.
 
     Attributes:
         twins: meta stand-ins that replaced real inputs, by the inputs' identity.
@@ -104,9 +104,9 @@ class Runner:
         return self._on_twins(op, args, kwargs, operands)
 
     def _too_large(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
-        """The result on meta if it is too large for its values to be tracked; None: run the op on the known values."""
+        """The result on meta if it is too large for its values to be tracked; None if the op is to run on values."""
         if sum(tensor.numel() for tensor, _ in operands) ** 2 <= REAL_LIMIT or op.is_view or op.mutable:
-            return None
+            return None  # not even an outer product is too large, or there is no new result
         try:
             result = self._on_twins(op, args, kwargs, operands)
         except (RuntimeError, NotImplementedError):
@@ -181,9 +181,9 @@ class Runner:
         outputs: list[torch.Tensor],
     ) -> list[torch.Tensor]:
         """Replace outputs by tensors on meta, except views of the user's tensors, which are returned as they are."""
-        real = {storage_key(tracked.data if tracked.data is not None else tensor) for tensor, tracked in operands}
-        real.update(storage_key(value) for value in self._written_copies)
-        aliases = any(storage_key(value) in real for value in values)
+        known = {storage_key(tracked.data if tracked.data is not None else tensor) for tensor, tracked in operands}
+        known.update(storage_key(value) for value in self._written_copies)
+        aliases = any(storage_key(value) in known for value in values)
         if aliases and all(not is_meta(tensor) for tensor, _ in operands):
             return outputs
         if aliases or op.mutable or any(value.layout is not torch.strided for value in values):
@@ -196,7 +196,7 @@ class Runner:
     def _shaped(
         self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs, values: list[torch.Tensor]
     ) -> list[torch.Tensor]:
-        """Meta tensors for the outputs of an op whose values are known, with the aliasing that the op gives them."""
+        """Return meta tensors for the known outputs of an op; they alias operands as those that the op returns."""
         outputs: list[torch.Tensor] = []
         try:
             memos.templated(self._on_twins(op, args, kwargs, operands), outputs)
@@ -268,14 +268,14 @@ def _reads_values(op: Overload, args: Any, operands: TensorArgs) -> bool:
 
 def _fits_any_mask(op: Overload, args: Any) -> bool:
     """True if a mask only selects where a value is written (`y[y < 0] = 0`), so that no shape depends on its values."""
-    if not op.schema_name.startswith("aten::index_put") or (len(args) > 3 and args[3]):
+    if not op.schema_name.startswith("aten::index_put") or (len(args) > 3 and args[3]):  # accumulate
         return False
     x, indices, values = args[:3]
     if values.numel() == 1:
         return True
-    whole = x.dim() - sum(1 if index is None or index.dtype not in MASKS else index.dim() for index in indices)
+    kept_axes = x.dim() - sum(1 if index is None or index.dtype not in MASKS else index.dim() for index in indices)
     plain = all(index is not None for index in indices) and len(indices) == 1
-    return plain and values.dim() <= whole  # one row for all set elements
+    return plain and values.dim() <= kept_axes  # one row for all set elements
 
 
 def _without_masks(args: Any, operands: TensorArgs) -> Any:
@@ -329,7 +329,7 @@ def meta_like(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def replace_tensors(value: Any, table: dict[int, torch.Tensor], device: torch.device | None) -> Any:
-    """Arguments with the table's tensors replaced, and every device argument set to `device`."""
+    """Replace the table's tensors and all device arguments; drop `pin_memory`, which needs an accelerator."""
     if isinstance(value, torch.Tensor):
         return table.get(id(value), value)
     if isinstance(value, torch.device) and device is not None:

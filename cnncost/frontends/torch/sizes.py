@@ -13,6 +13,7 @@ import torch
 from cnncost.errors import DataDependentError
 
 Values: TypeAlias = dict[int, torch.Tensor]
+"""Known values of tensors, by the tensors' `id`."""
 _META = torch.device("meta")
 
 
@@ -23,7 +24,7 @@ def _values_of(tensor: torch.Tensor, values: Values, what: str) -> torch.Tensor:
 
 
 def _pack(args: Any, values: Values) -> Any:
-    """input: T,B,* or B,T,*; lengths: B, descending. The data has a row for each token."""
+    """input: T,B,* or B,T,*; lengths: B, descending. Returns data with a row per token, and batch sizes."""
     x, lengths, batch_first = args
     counts = _values_of(lengths, values, "the lengths of the sequences")
     steps, batch = (x.shape[1], x.shape[0]) if batch_first else x.shape[:2]
@@ -33,8 +34,8 @@ def _pack(args: Any, values: Values) -> Any:
         )
     rest = x.shape[2:]
     data = torch.empty((int(counts.sum()), *rest), dtype=x.dtype, device=_META)
-    steps = torch.arange(1, int(counts[0]) + 1)
-    return data, (counts.unsqueeze(0) >= steps.unsqueeze(1)).sum(1)
+    numbers = torch.arange(1, int(counts[0]) + 1)
+    return data, (counts.unsqueeze(0) >= numbers.unsqueeze(1)).sum(1)
 
 
 def _pad(args: Any, values: Values) -> Any:
@@ -57,7 +58,7 @@ def _masked_select(args: Any, values: Values) -> Any:
 
 
 def _repeat_interleave(args: Any, values: Values) -> Any:
-    """self with each element, or slice along an axis, repeated as often as `repeats` gives for it."""
+    """self with each element, or each slice along an axis, repeated as often as its number in `repeats`."""
     x, repeats = args[:2]
     axis = args[2] if len(args) > 2 else None
     shape = [x.numel()] if axis is None else list(x.shape)
@@ -83,4 +84,4 @@ SIZED_BY_VALUES: dict[str, Callable[[Any, Values], Any]] = {
     "aten::masked_select": _masked_select,
     "aten::repeat_interleave.self_Tensor": _repeat_interleave,
 }
-"""By op name, including the overload if other overloads of the op don't need it."""
+"""Functions that create an op's result, by the op's name, with its overload if other overloads don't need one."""

@@ -45,7 +45,7 @@ class LazyParameterError(Exception):
 
 @cache
 def _traits(kind: type) -> tuple[bool, tuple[str, ...], bool]:
-    """Traits of a module class: is it scripted, names of its slots, is it a TransformerEncoder."""
+    """Return whether a module class is scripted, the names of its slots, and whether it is a TransformerEncoder."""
     if (kind.__module__, kind.__name__) == FLAT:
         raise InputError(
             "FullyShardedDataParallel joins its parameters into flat ones, which a copy would share with the model; "
@@ -93,7 +93,7 @@ class Skeleton(Copier):
         """Storages of the local parts of split weights."""
 
     def module(self, module: nn.Module) -> nn.Module:
-        """The copy of a module and everything in it.
+        """Return a copy of a module and everything in it.
 
         Scripted modules are not copied, as Python can't reach their internals: they run with their own weights.
         """
@@ -149,14 +149,14 @@ class Skeleton(Copier):
         return {n: m if m is None else self.module(m) for n, m in named.items()} if named else {}
 
     def values(self) -> dict[int, torch.Tensor]:
-        """`data` without tensors that share the memory of a split weight, because weights' values are not read."""
+        """Return `data` without tensors that share a split weight's memory, because weights' values are not read."""
         if not self._of_weights:
             return self.data.copy()
         strided = {k: t for k, t in self.data.items() if t.layout is torch.strided}
         return {k: t for k, t in strided.items() if identity_of(t.untyped_storage()) not in self._of_weights}
 
     def tensors(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Pairs of copied tensor and its copy."""
+        """Pairs of a copied tensor and its copy."""
         return [(t, self._copies[id(t)]) for t in self._originals if isinstance(t, torch.Tensor)]
 
     def modules(self) -> list[tuple[str, nn.Module]]:
@@ -175,7 +175,7 @@ class Skeleton(Copier):
         self.watch, self._on_shared, self._kept = None, None, {}
 
     def _split(self, tensor: torch.Tensor) -> torch.Tensor:
-        """A copy of a DTensor around a copy of this rank's part."""
+        """Copy a DTensor: the copy wraps a copy of this rank's part."""
         part = local_of(tensor)
         self._of_weights.add(identity_of(part.untyped_storage()))
         with torch.no_grad():
@@ -193,21 +193,21 @@ class Skeleton(Copier):
         if is_meta(tensor) and type(data := tensor.data) is torch.Tensor:  # not if it is a wrapper subclass
             return data  # `.data` has its own version counter; `detach` would share the user's
         storage = tensor.untyped_storage()
-        where = identity_of(storage)
-        base = self._storages.get(where)
+        key = identity_of(storage)
+        base = self._storages.get(key)
         if base is None:
             bare = meta_like(tensor)
             base = bare.untyped_storage()
             if storage.nbytes() == base.nbytes():
-                self._storages[where] = base
+                self._storages[key] = base
                 return bare
             base = torch.empty(storage.nbytes(), dtype=torch.uint8, device=META).untyped_storage()
-            self._storages[where] = base
+            self._storages[key] = base
         empty = torch.empty(0, dtype=tensor.dtype, device=META)
         return empty.set_(base, tensor.storage_offset(), tensor.shape, tensor.stride())
 
     def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Its copy on `meta`; a parameter's copy is a parameter."""
+        """Return a tensor's copy on `meta`; a parameter's copy is a parameter."""
         known_copy: torch.Tensor | None = self._copies.get(id(tensor))
         if known_copy is not None:
             return known_copy

@@ -54,8 +54,9 @@ def _values(tables: Iterable[dict[str, Any]]) -> list[Any]:
 
 
 def _tensors(attributes: list[_Attributes]) -> list[torch.Tensor]:
-    held = _values(a[name] for a in attributes for name in HELD[:2] if a[name])
-    return [tensor for tensor in held if tensor is not None]
+    """The parameters and buffers in the tables of modules, of which `HELD[:2]` are the keys."""
+    entries = _values(a[name] for a in attributes for name in HELD[:2] if a[name])
+    return [tensor for tensor in entries if tensor is not None]
 
 
 def _geometry(tensors: list[torch.Tensor]) -> list[Any]:
@@ -100,7 +101,7 @@ def _nests(attributes: list[_Attributes]) -> list[tuple[Any, Any]]:
 
 
 def _lists(attributes: list[_Attributes]) -> list[tuple[list[Any], list[Any]]]:
-    """Lists of numbers and strings, each with a copy. Special, as most modules have one (tuples can't change)."""
+    """Lists of numbers and strings, each with a copy. Most modules have one, so they bypass the slower `_nests`."""
     return [(v, v.copy()) for v in _values(attributes) if type(v) is list and _of_atoms(v)]
 
 
@@ -123,10 +124,10 @@ class _ModuleSnapshot:
         self._names, self._lengths = list(_flat(self.attributes)), list(map(len, self.attributes))
         self._values = _values(self.attributes)
         self._tables = [a[name] for a in self.attributes for name in HELD]
-        self._keys, self._held = list(_flat(self._tables)), list(map(id, _values(self._tables)))
+        self._keys, self._value_ids = list(_flat(self._tables)), list(map(id, _values(self._tables)))
         self._sizes = list(map(len, self._tables))
         self._not_saved = list(map(set, map(_not_saved, self.attributes)))
-        self._known = set(map(id, _tensors(self.attributes)))
+        self._tensor_ids = set(map(id, _tensors(self.attributes)))
         self._lists, self._nests = _lists(self.attributes), _nests(self.attributes)
 
     def same(self, modules: list[nn.Module]) -> bool:
@@ -138,13 +139,13 @@ class _ModuleSnapshot:
             list(_flat(self.attributes)) == self._names
             and list(map(len, self.attributes)) == self._lengths
             and all(map(is_, values, self._values))
-            and list(map(id, _values(self._tables))) == self._held
+            and list(map(id, _values(self._tables))) == self._value_ids
             and list(_flat(self._tables)) == self._keys
-            and list(map(len, self._tables)) == self._sizes  # an item may have moved from one to the next
+            and list(map(len, self._tables)) == self._sizes  # an item may have moved from one table to the next
             and list(map(_not_saved, self.attributes)) == self._not_saved
             and not any(map(any, map(_hooks, self.attributes)))
             and all(len(now) == len(then) and all(map(is_, now, then)) for now, then in self._lists)
-            and _unchanged(self._nests, self._known)
+            and _unchanged(self._nests, self._tensor_ids)
         )
 
 
@@ -161,7 +162,7 @@ class _ModuleCopies:
         own = [a for a, _ in self._attributes]
         self._lists, self._nests = _lists(own), _nests(own)
         self.tensors = _tensors(own)
-        self._known = set(map(id, self.tensors))
+        self._tensor_ids = set(map(id, self.tensors))
         self._geometry = _geometry(self.tensors)
 
     def restore(self) -> bool:
@@ -172,14 +173,14 @@ class _ModuleCopies:
             attributes.update(then)
             if len(attributes) != len(then):
                 _refill(attributes, then)
-        for table, held in self._tables:
-            _refill(table, held)
+        for table, then in self._tables:
+            _refill(table, then)
         if any(self._empty):
             for table in self._empty:
                 table.clear()
         for now, items in self._lists:
             now[:] = items
-        if not _unchanged(self._nests, self._known):
+        if not _unchanged(self._nests, self._tensor_ids):
             return False
         return list(map(type, self.modules)) == self._classes and _geometry(self.tensors) == self._geometry
 
@@ -221,7 +222,7 @@ class CachedSkeleton:
         self._originals = [weakref.ref(module, died) for module in originals]
         self._snapshot = _ModuleSnapshot(originals)
         self._copies = _ModuleCopies([skeleton.copy_of(module) for module in originals])
-        self._named = list(map(_NAME_OF, map(type, originals)))
+        self._class_names = list(map(_NAME_OF, map(type, originals)))
         tensors = _tensors(self._snapshot.attributes)
         self._watched = [weakref.ref(tensor, died) for tensor in tensors]
         self._geometry = _geometry(tensors)
@@ -252,11 +253,11 @@ class CachedSkeleton:
         return Watch(self._reach, self._own) if not self._reach.is_empty() else None
 
     def clean(self, made: list[weakref.ref[torch.Tensor]]) -> bool:
-        """Restore the copies if forward left tensors on them (`made` are those it created). False if that fails."""
+        """Restore the copies if forward left tensors that it created (`made`) on them. Returns False if that fails."""
         return all(tensor() is None for tensor in made) or self._copies.restore()
 
     def reuse_if_equal(self, graph: Graph) -> Graph:
-        """The last recording's Graph if this one is equal, so cached results stay valid; else this one, verified."""
+        """Return the last recording's Graph if this one is equal, for its cached results; else this one, verified."""
         if self._graph != graph:
             self._graph = verify(graph)
         return self._graph
@@ -270,7 +271,7 @@ class CachedSkeleton:
             return None
 
     def restore(self) -> bool:
-        """Restore the copies before they run again. False if they can't be."""
+        """Restore the copies before they run again. Returns False if they can't be restored."""
         return self._copies.restore()
 
     def unchanged(self) -> bool:
@@ -279,7 +280,7 @@ class CachedSkeleton:
         return (
             not self._dead
             and list(map(type, originals)) == list(map(type, self._copies.modules))
-            and list(map(_NAME_OF, map(type, originals))) == self._named
+            and list(map(_NAME_OF, map(type, originals))) == self._class_names
             and self._snapshot.same(originals)
             and _geometry(_tensors(self._snapshot.attributes)) == self._geometry
             and self._reach.is_current()
@@ -328,7 +329,7 @@ def store(model: nn.Module, train: bool | None, cached: CachedSkeleton) -> None:
 def prepare(
     originals: list[nn.Module], train: bool | None, skeleton: Skeleton, tracker: Tracker, reach: Reach
 ) -> CachedSkeleton | None:
-    """Prepare a skeleton for the cache before anything runs on it: only for a plain model seen a second time."""
+    """Prepare a skeleton for the cache before anything runs on it; None unless a plain model is recorded again."""
     model = originals[0]
     key = (id(model), train)
     seen = _SEEN.get(key)

@@ -36,7 +36,7 @@ def any_sparse(tensors: Iterable[torch.Tensor]) -> bool:
 
 
 def parts(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """The stored elements, then the index tensors."""
+    """Return the stored elements, then the index tensors."""
     with without_modes(), torch.no_grad():
         if tensor.layout is torch.sparse_coo:
             return coo_values(tensor), coo_indices(tensor)
@@ -46,7 +46,7 @@ def parts(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
 
 
 def stored(tensor: torch.Tensor) -> tuple[int, int]:
-    """Number of stored elements, and bytes of the indices."""
+    """Return the number of stored elements, and the bytes of the indices."""
     values, *indices = parts(tensor)
     return values.numel(), sum(index.numel() * index.element_size() for index in indices)
 
@@ -57,7 +57,7 @@ def assembled(like: torch.Tensor, values: torch.Tensor, indices: Iterable[torch.
     with without_modes(), torch.no_grad():
         if like.layout is torch.sparse_coo:
             (positions,) = indices
-            made: torch.Tensor = COO_FROM_PARTS(
+            result: torch.Tensor = COO_FROM_PARTS(
                 like.sparse_dim(),
                 like.dense_dim(),
                 like.shape,
@@ -66,14 +66,14 @@ def assembled(like: torch.Tensor, values: torch.Tensor, indices: Iterable[torch.
                 is_coalesced=like.is_coalesced(),
                 **factory_kwargs,
             )
-            return made
+            return result
         compressed, plain = indices
-        made = COMPRESSED_FROM_PARTS(compressed, plain, values, like.shape, **factory_kwargs)
-        return made
+        result = COMPRESSED_FROM_PARTS(compressed, plain, values, like.shape, **factory_kwargs)
+        return result
 
 
 def stand_in(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor on `meta` that stores as many elements as the given one, with its pattern if known."""
+    """Return a tensor on `meta` that stores as many elements as the given one, with its pattern if known."""
     values, *indices = [torch.empty(part.shape, dtype=part.dtype, device=META) for part in parts(tensor)]
     return with_pattern(assembled(tensor, values, indices), pattern(tensor))
 
@@ -91,7 +91,7 @@ def pattern(tensor: torch.Tensor) -> torch.Tensor | None:
 
 
 def with_pattern(tensor: torch.Tensor, known: torch.Tensor | None) -> torch.Tensor:
-    """Set what `pattern` returns for a tensor on meta, and return the tensor."""
+    """Set the pattern of a tensor on meta, if it is known, and return the tensor."""
     if known is not None and is_meta(tensor):
         setattr(tensor, _PATTERN, known)
     return tensor

@@ -59,7 +59,7 @@ def has_parts(op: Overload, args: Any, kwargs: Any) -> bool:
     """True if an op with a sparse tensor is recorded as its inner ops."""
     if not op.composite or counts_products(op.name):
         return False
-    checked = torch.sparse.check_sparse_tensor_invariants.is_enabled()  # torch checks by inner ops
+    checked = torch.sparse.check_sparse_tensor_invariants.is_enabled()  # such checks run inner ops
     return op.name not in _CREATING or (checked and _is_sized(op.bind(args, kwargs)))
 
 
@@ -154,39 +154,39 @@ def _from_parts(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runn
     named = op.bind(args, kwargs)
     if "values" not in named:  # an empty tensor
         return _with_values(op, args, kwargs, operands, runner)
-    of = {
+    known = {
         id(tensor): None if (data := _data(tensor, tracked)) is None else data.clone() for tensor, tracked in operands
     }
-    values, *indices = _parts_given(op, named)
-    positions = [place for index in indices if (place := of[id(index)]) is not None]
+    values, *indices = _given_parts(op, named)
+    positions = [place for index in indices if (place := known[id(index)]) is not None]
     complete = len(positions) == len(indices)
-    some = of[id(values)]
-    if some is None:
-        some = torch.ones(values.shape, dtype=values.dtype)  # contiguous, as results of sparse sums depend on it
+    elements = known[id(values)]
+    if elements is None:
+        elements = torch.ones(values.shape, dtype=values.dtype)  # contiguous: results of sparse sums depend on that
     runner.twins = {id(tensor): meta_like(tensor) for tensor, _ in operands if not is_meta(tensor)}
     if _is_sized(named):
         result = op.func(
             *replace_tensors(args, runner.twins, META),
             **replace_tensors({**kwargs, "device": META}, runner.twins, META),
         )
-        whole = assembled(result, some, positions) if complete else None
+        whole = assembled(result, elements, positions) if complete else None
     elif complete:
-        table = {**dict(zip(map(id, indices), positions, strict=True)), id(values): some}
+        table = {**dict(zip(map(id, indices), positions, strict=True)), id(values): elements}
         whole = op.func(*replace_tensors(args, table, CPU), **replace_tensors(kwargs, table, CPU))
-        result = assembled(whole, *_split([runner.twins.get(id(part), part) for part in (values, *indices)]))
+        result = assembled(whole, *_first_and_rest([runner.twins.get(id(part), part) for part in (values, *indices)]))
     else:
         raise DataDependentError(f"the sizes of the result of {op.func} depend on its indices")
-    if whole is not None and of[id(values)] is not None and values.numel() <= REAL_LIMIT:
+    if whole is not None and known[id(values)] is not None and values.numel() <= REAL_LIMIT:
         runner.data[id(result)] = whole
     keep_alive(result, [tensor for tensor, _ in operands if id(tensor) in runner.twins])
     return with_pattern(result, whole)
 
 
-def _split(tensors: list[torch.Tensor]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+def _first_and_rest(tensors: list[torch.Tensor]) -> tuple[torch.Tensor, list[torch.Tensor]]:
     return tensors[0], tensors[1:]
 
 
-def _parts_given(op: Overload, named: dict[str, Any]) -> tuple[torch.Tensor, ...]:
+def _given_parts(op: Overload, named: dict[str, Any]) -> tuple[torch.Tensor, ...]:
     if op.name in _COO:
         return named["values"], named["indices"]
     values = named["values"]
@@ -196,14 +196,14 @@ def _parts_given(op: Overload, named: dict[str, Any]) -> tuple[torch.Tensor, ...
 
 
 def _data(tensor: torch.Tensor, tracked: TrackedTensor) -> torch.Tensor | None:
-    """The values of a tensor, if known."""
+    """Return the values of a tensor; None if unknown."""
     if not tracked.sig.real:
         return None
     return (tensor if tracked.data is None else tracked.data).detach().cpu()
 
 
 def _in_place(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runner) -> Any:
-    """In-place ops: sparse tensors added to a dense one, or a sparse one whose positions don't change."""
+    """Run an in-place op that adds sparse tensors to a dense one, or that keeps the positions of a sparse one."""
     target = args[0] if args else None
     if all(tracked.sig.real for _, tracked in operands) and not is_sparse(target):
         table = {id(t): t if k.data is None else k.data for t, k in operands}
@@ -250,9 +250,9 @@ def _dense(op: Overload, args: Any, shape: tuple[int, ...]) -> Any:
     tensors = [arg for arg in args if isinstance(arg, torch.Tensor)]
     dtype = next((t.dtype for t in tensors if t.is_floating_point() or t.is_complex()), tensors[0].dtype)
     if op.name in _PRODUCTS:
-        kinds = {t.dtype for t in tensors}
-        if len(kinds) > 1:
-            raise RuntimeError(f"expected operands of one dtype, but got {' and '.join(sorted(map(str, kinds)))}")
+        dtypes = {t.dtype for t in tensors}
+        if len(dtypes) > 1:
+            raise RuntimeError(f"expected operands of one dtype, but got {' and '.join(sorted(map(str, dtypes)))}")
     else:
         dtype = torch.result_type(tensors[0], tensors[-1])
     if op.name in {"_to_dense", "to_dense"} and len(args) > 1 and isinstance(args[1], torch.dtype):
@@ -280,18 +280,18 @@ def _with_values(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, run
 
 
 def _at_same_positions(op: Overload, args: Any) -> torch.Tensor | None:
-    """The result of an op that stores elements at the positions of its input, if these are unknown; else None."""
+    """Return the result of an op that keeps the unknown positions of its input; else None."""
     first: Any = args[0] if args else None
     if op.name == "sparse_mask" and is_sparse(args[1]):
-        return _alike(args[1], args[0].dtype)
+        return _like(args[1], args[0].dtype)
     if op.name == "sparse_sampled_addmm":
-        return _alike(args[0], args[0].dtype)
+        return _like(args[0], args[0].dtype)
     if not is_sparse(first) or pattern(first) is not None or any(is_sparse(arg) for arg in args[1:]):
         return None
     if op.name in {"t", "transpose"} and first.dim() == 2 and first.layout is torch.sparse_coo:
-        return _alike(first, first.dtype, first.shape[::-1])
+        return _like(first, first.dtype, first.shape[::-1])
     if op.name in _KEEPING and (first.layout is not torch.sparse_coo or first.is_coalesced() or op.name in _LINEAR):
-        return _alike(first, first.dtype)
+        return _like(first, first.dtype)
     return None
 
 
@@ -299,13 +299,13 @@ _LINEAR = frozenset({"clone", "neg", "mul", "div", "_to_copy"})
 """Ops that can be applied to duplicates without summing them first."""
 
 
-def _alike(tensor: torch.Tensor, dtype: torch.dtype, shape: Any = None) -> torch.Tensor:
+def _like(tensor: torch.Tensor, dtype: torch.dtype, shape: Any = None) -> torch.Tensor:
     """A tensor on `meta` that stores elements at the same positions; with `shape`, a transposed COO tensor."""
     made = stand_in(tensor)
     values, *indices = parts(made)
     if shape is not None:
-        turned = torch.empty(shape, dtype=values.dtype, layout=torch.sparse_coo, device=META)
-        return assembled(turned, values, indices)
+        transposed = torch.empty(shape, dtype=values.dtype, layout=torch.sparse_coo, device=META)
+        return assembled(transposed, values, indices)
     if values.dtype is not dtype:
         made = assembled(made, torch.empty(values.shape, dtype=dtype, device=META), indices)
     return with_pattern(made, pattern(tensor))

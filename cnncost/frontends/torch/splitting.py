@@ -55,7 +55,7 @@ def split_module(
     elif "dp" in names:
         from torch.nn.parallel import DistributedDataParallel
 
-        # init_sync compares and broadcasts the parameters: not needed, the simulated ranks start with equal ones
+        # without init_sync, which compares and broadcasts parameters: those of simulated ranks are equal
         model = DistributedDataParallel(model, process_group=mesh.get_group("dp"), init_sync=False)
         notes.append("replicated by DistributedDataParallel")
     return SplitModel(model, tuple(notes))
@@ -82,8 +82,8 @@ def check_axes(names: tuple[str, ...]) -> None:
 
 def check_options(names: tuple[str, ...], *, plan: Any = None, mixed: Any = None, blocks: Any = None) -> None:
     """Raise InputError for an option without the axis that it applies to, and for an unknown dtype."""
-    for axis, option, given in (("tp", "plan", plan), ("fsdp", "mixed", mixed), ("fsdp", "blocks", blocks)):
-        if given is not None and axis not in names:
+    for axis, option, value in (("tp", "plan", plan), ("fsdp", "mixed", mixed), ("fsdp", "blocks", blocks)):
+        if value is not None and axis not in names:
             more = ": --autocast or --dtype sets it without" if option == "mixed" else ""
             raise InputError(f"split: {option} is for the axis {axis}, which the mesh doesn't have{more}")
     if mixed is not None and mixed not in MIXED:
@@ -105,7 +105,7 @@ def _blocks(model: nn.Module, pattern: str | None) -> dict[str, nn.Module]:
     """Return the repeated blocks by path: those that match a pattern, else the children of the longest list.
 
     A list is a ModuleList or Sequential of modules of one class. The children of other lists of that class (stages of
-    one network) are blocks, too, and so are those of lists that neither contain nor belong to it (a decoder beside an
+    one network) are blocks, too, and so are those of lists that neither contain nor belong to it (a decoder next to an
     encoder).
 
     Raises:
@@ -125,23 +125,23 @@ def _blocks(model: nn.Module, pattern: str | None) -> dict[str, nn.Module]:
                 f"for a name; {type(model).__name__} has {', '.join(name for name, _ in model.named_children())}"
             )
         return named
-    lists = [(path, children) for path, module in model.named_modules() if (children := _alike(module))]
+    lists = [(path, children) for path, module in model.named_modules() if (children := _repeated_children(module))]
     if not lists:
         raise InputError(
             f"fsdp: {type(model).__name__} has no repeated blocks, no ModuleList or Sequential of two or more modules "
             "of one class, so that no rule tells what to shard; name the modules: --blocks 'features.*', or "
             "cnncost.split(model, mesh, blocks='features.*')"
         )
-    chosen: set[type] = set()
+    classes: set[type] = set()
     taken: list[str] = []
     lists.reverse()  # the sort is stable: among lists of equal length the innermost comes first
     for path, children in sorted(lists, key=lambda found: -len(found[1])):
-        if type(children[0]) in chosen or not any(_overlap(path, other) for other in taken):
-            chosen.add(type(children[0]))
+        if type(children[0]) in classes or not any(_overlap(path, other) for other in taken):
+            classes.add(type(children[0]))
             taken.append(path)
     return {
         f"{path}.{name}" if path else name: child
-        for path, children in reversed(lists) if type(children[0]) in chosen
+        for path, children in reversed(lists) if type(children[0]) in classes
         for name, child in model.get_submodule(path).named_children()
     }  # fmt: skip
 
@@ -151,16 +151,16 @@ def _overlap(path: str, other: str) -> bool:
     return f"{path}.".startswith(f"{other}." if other else "") or f"{other}.".startswith(f"{path}." if path else "")
 
 
-def _alike(module: nn.Module) -> list[nn.Module]:
+def _repeated_children(module: nn.Module) -> list[nn.Module]:
     """Return the children of a list if they are of one class and hold modules and parameters; else an empty list."""
     if not isinstance(module, (nn.ModuleList, nn.Sequential)):
         return []
     children = list(module)
     fits = len(children) > 1 and len({type(child) for child in children}) == 1
-    return children if fits and all(_holds(child) for child in children) else []
+    return children if fits and all(_has_parts(child) for child in children) else []
 
 
-def _holds(module: nn.Module) -> bool:
+def _has_parts(module: nn.Module) -> bool:
     """Return True if a module has children and parameters."""
     return next(module.children(), None) is not None and next(module.parameters(), None) is not None
 

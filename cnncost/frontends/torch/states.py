@@ -19,6 +19,7 @@ from cnncost.frontends.torch.rebuilt import state
 _SMALL = 1 << 20
 """Maximum size in bytes of arrays and buffers whose contents are saved."""
 _OF_C: Any = (ctypes.c_int.__base__, ctypes.Array, ctypes.Structure, ctypes.Union)
+"""Base classes of ctypes' objects; that of its numbers has no public name."""
 
 Undo = Callable[[], bool]
 """Restores an object; returns whether it had changed."""
@@ -27,7 +28,7 @@ State = tuple[Callable[[], Any], Callable[[Any], object]]
 
 
 class Drawn:
-    """Restores a generator of Python's or numpy's.
+    """Restores a random generator of Python or numpy.
 
     Args:
         read: returns its state.
@@ -38,11 +39,11 @@ class Drawn:
         self._read, self._write, self._then = read, write, read()
 
     def moved(self) -> bool:
-        """True if it was drawn from."""
+        """Return True if the generator was drawn from."""
         return bool(self._read() != self._then)
 
     def __call__(self) -> bool:
-        """Restore it; returns whether it had moved."""
+        """Restore the generator, and return whether it was drawn from."""
         if not self.moved():
             return False
         self._write(self._then)
@@ -50,7 +51,7 @@ class Drawn:
 
 
 def undo_of(value: Any, kind: type) -> Undo | None:
-    """Save the state of an object, and return what restores it. None for other objects, and large or closed ones."""
+    """Save an object's state, and return a function that restores it; None for other, large or closed objects."""
     found = _state_of(value, kind)
     if found is None:
         return None
@@ -59,7 +60,7 @@ def undo_of(value: Any, kind: type) -> Undo | None:
         if isinstance(value, random.Random) or kind.__module__.startswith("numpy.random"):
             return Drawn(read, write)
         then = read()
-    except (OSError, ValueError, NotImplementedError):  # closed meanwhile; the system's entropy has no state
+    except (OSError, ValueError, NotImplementedError):  # a closed file; or `SystemRandom`, which has no state
         return None
 
     def restore() -> bool:
@@ -67,9 +68,9 @@ def undo_of(value: Any, kind: type) -> Undo | None:
             if read() == then:
                 return False
         except OSError:
-            pass  # a text file that is iterated over doesn't tell its position, but takes one
+            pass  # while a text file is iterated over, `tell` raises but `seek` works
         except ValueError:
-            return False  # closed by forward: `closes` tells
+            return False  # forward has closed it, which `closes` reports
         write(then)
         return True
 
@@ -77,12 +78,12 @@ def undo_of(value: Any, kind: type) -> Undo | None:
 
 
 def closes(value: Any) -> Callable[[], bool] | None:
-    """Return a function that tells whether a file is closed, which can't be undone; None for other objects."""
+    """Return a function that returns whether a file is closed, which can't be undone; None for other objects."""
     return (lambda: bool(value.closed)) if isinstance(value, io.IOBase) else None
 
 
 def position(value: Any) -> Callable[[], Any] | None:
-    """Return a function whose result changes when something is taken that can't be put back; None if all can be."""
+    """Return a function whose result changes if an item is taken that can't be put back; None if all items can."""
     if isinstance(value, SimpleQueue):
         return value.qsize
     if isinstance(value, io.TextIOWrapper) and _is_read(value):
@@ -144,7 +145,7 @@ def _of_c(value: Any) -> State | None:
 
 
 def _of_file(value: Any) -> State | None:
-    """What is read next; what forward writes to a file on disk stays written."""
+    """The position, and the contents of a file in memory; what forward writes to a file on disk stays written."""
     if not _is_read(value):
         return None
     if isinstance(value, (io.BytesIO, io.StringIO)) and _length(value) <= _SMALL:

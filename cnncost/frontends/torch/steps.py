@@ -1,8 +1,11 @@
-"""Recurrent layers step by step, as run on a CPU without a fused kernel.
+"""Runs recurrent layers step by step, as a CPU does without a fused kernel.
 
 On a CPU the products with the inputs of all steps are one matmul; on tensors without data torch computes one per step.
 Tensors live as long as those that the C++ code holds in local variables or in its list of all steps' states.
 Ref: ATen's native/RNN.cpp.
+
+Axes: T steps, N sequences, I inputs, H hidden units, R units of the output (H, or those of a projection), G gates,
+D directions.
 """
 
 from __future__ import annotations
@@ -28,9 +31,9 @@ def _lstm(gates_in: torch.Tensor, state: State, gates_back: torch.Tensor) -> Sta
 
 
 def _gru(gates_in: torch.Tensor, state: State, gates_back: torch.Tensor) -> State:
-    mine, back = gates_in.unsafe_chunk(3, 1), gates_back.unsafe_chunk(3, 1)
-    reset, update = back[0].add_(mine[0]).sigmoid_(), back[1].add_(mine[1]).sigmoid_()
-    new = mine[2].add(back[2].mul_(reset)).tanh_()
+    from_input, from_state = gates_in.unsafe_chunk(3, 1), gates_back.unsafe_chunk(3, 1)
+    reset, update = [from_state[i].add_(from_input[i]).sigmoid_() for i in (0, 1)]
+    new = from_input[2].add(from_state[2].mul_(reset)).tanh_()
     return ((state[0] - new).mul_(update).add_(new),)
 
 
@@ -54,8 +57,8 @@ def recurrent(
     cell, directions = _CELLS[name], 2 if bidirectional else 1
     x = x.transpose(0, 1) if batch_first else x
     first = list(zip(*[state.unbind(0) for state in states], strict=True))
-    each = len(weights) // len(first)
-    own = [weights[i * each : (i + 1) * each] for i in range(len(first))]
+    per_cell = len(weights) // len(first)
+    own = [weights[i * per_cell : (i + 1) * per_cell] for i in range(len(first))]
     last: list[State] = []
     for layer in range(layers):
         at = layer * directions
@@ -72,7 +75,7 @@ def recurrent(
 
 def _one_way(cell: Cell, x: torch.Tensor, first: State, weights: Weights, has_biases: bool) -> tuple[Any, ...]:
     """A unidirectional layer: T,N,I → T,N,R, and the last state."""
-    gates = _inputs(x, weights, has_biases)
+    gates = _input_products(x, weights, has_biases)
     outputs, last = _steps(cell, gates.unbind(0), first, weights, has_biases)
     return torch.stack(outputs), last
 
@@ -81,16 +84,16 @@ def _both_ways(
     cell: Cell, x: torch.Tensor, first: Sequence[State], weights: Sequence[Weights], has_biases: bool
 ) -> tuple[Any, ...]:
     """A bidirectional layer: T,N,I → T,N,2R, and each direction's last state."""
-    gates = _inputs(x, weights[0], has_biases)
+    gates = _input_products(x, weights[0], has_biases)
     there, end = _steps(cell, gates.unbind(0), first[0], weights[0], has_biases)
     forward = torch.stack(there)
-    gates = _inputs(x, weights[1], has_biases)
+    gates = _input_products(x, weights[1], has_biases)
     back, start = _steps(cell, gates.unbind(0)[::-1], first[1], weights[1], has_biases)
     backward = torch.stack(back[::-1])
     return torch.cat([forward, backward], -1), end, start
 
 
-def _inputs(x: torch.Tensor, weights: Weights, has_biases: bool) -> torch.Tensor:
+def _input_products(x: torch.Tensor, weights: Weights, has_biases: bool) -> torch.Tensor:
     return linear(x, weights[0], weights[2] if has_biases else None)
 
 
@@ -126,8 +129,8 @@ def packed(
     """
     cell = _CELLS[name]
     first = list(zip(*[state.unbind(0) for state in states], strict=True))
-    each = len(weights) // len(first)
-    own = [weights[i * each : (i + 1) * each] for i in range(len(first))]
+    per_cell = len(weights) // len(first)
+    own = [weights[i * per_cell : (i + 1) * per_cell] for i in range(len(first))]
     last: list[State] = []
     for layer in range(layers):
         if bidirectional:
@@ -136,7 +139,7 @@ def packed(
             back, start = _packed_way_back(cell, x, sizes, first[at + 1], own[at + 1], has_biases)
             x = torch.cat([there, back], -1)
             last += [end, start]
-            del there, back
+            del there, back  # C++ does not hold them during the dropout
         else:
             x, end = _packed_way(cell, x, sizes, first[layer], own[layer], has_biases)
             last.append(end)
@@ -149,7 +152,7 @@ def _packed_way(
     cell: Cell, x: torch.Tensor, sizes: Sequence[int], state: State, weights: Weights, has_biases: bool
 ) -> tuple[torch.Tensor, State]:
     """Forward direction: at each step, the states of sequences that have ended are split off."""
-    gates = _inputs(x, weights, has_biases)
+    gates = _input_products(x, weights, has_biases)
     outputs, ended, offset, before = [], [], 0, sizes[0]
     for size in sizes:
         gates_in = gates.narrow(0, offset, size)
@@ -168,14 +171,14 @@ def _packed_way_back(
     cell: Cell, x: torch.Tensor, sizes: Sequence[int], first: State, weights: Weights, has_biases: bool
 ) -> tuple[torch.Tensor, State]:
     """Backward direction: at each step, the initial states of sequences that begin are appended."""
-    gates = _inputs(x, weights, has_biases)
+    gates = _input_products(x, weights, has_biases)
     outputs, offset, before = [], gates.shape[0], sizes[-1]
     state = tuple([s.narrow(0, 0, before) for s in first])
     for size in reversed(sizes):
         if size > before:
             joining = [s.narrow(0, before, size - before) for s in first]
             state = tuple([torch.cat(both) for both in zip(state, joining, strict=True)])
-            del joining
+            del joining  # C++ does not hold them during the step
         offset -= size
         before = size
         state = _step(cell, gates.narrow(0, offset, size), state, weights, has_biases)

@@ -1,4 +1,4 @@
-"""Tensor parallelism by a plan: a word for each module says whether it is split by columns, by rows, or replicated.
+"""Tensor parallelism by a plan, which has a word for each module: split by columns, split by rows, or replicated.
 
 The words are those of Transformers' `tp_plan`; most stand for a `ParallelStyle` of torch.
 """
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 _EXAMPLE = "{'blocks.*.up': 'colwise', 'blocks.*.down': 'rowwise'}"
 _HEADS = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads", "v_proj": "num_key_value_heads"}
-"""The configuration's field that has the number of heads of a projection."""
+"""The field of the configuration that holds a projection's number of heads, by the projection's name."""
 
 
 def _styles() -> dict[str, Callable[[], ParallelStyle]]:
-    """Return how to create the torch style that each word stands for.
+    """Return, for each word, a constructor of the torch style that it stands for.
 
     Packed weights (gate and up projection in one) are split into contiguous strips: ranks get other values than in
     Transformers, but the same sizes. A norm over single heads, whose input has heads as its third axis, gets only this
@@ -50,10 +50,10 @@ def _styles() -> dict[str, Callable[[], ParallelStyle]]:
     }  # fmt: skip
 
 
-_KEPT = frozenset({"replicate"})
+_REPLICATED = frozenset({"replicate"})
 """Words for modules that are replicated on each rank."""
-_OF_PARTS = frozenset({"moe_tp_experts", "mla_kv_a_proj"})
-"""Words for which torch has no style; `own_styles.py` has."""
+_OURS = frozenset({"moe_tp_experts", "mla_kv_a_proj"})
+"""Words for which torch has no style; `own_styles.py` implements them."""
 _EVEN = {"colwise": "out_features", "packed_colwise": "out_features", "rowwise": "in_features",
          "packed_rowwise": "in_features"}  # fmt: skip
 """Attribute of a module that has to be divisible by the number of ranks, because the model's code computes on a rank's
@@ -79,8 +79,8 @@ def parallelize(model: nn.Module, mesh: Any, plan: Mapping[str, Any] | None) -> 
         plan: a word or `ParallelStyle` for each module path, in which `*` stands for a name; None: the model's own.
 
     Raises:
-        InputError: there is no plan; it names missing modules, or modules that can't be split so; a width or a number
-            of heads is not divisible by the number of ranks.
+        InputError: there is no plan, it names missing modules or modules that can't be split in this way, or a width or
+            a number of heads is not divisible by the number of ranks.
     """
     from torch.distributed.tensor.parallel import parallelize_module
 
@@ -98,7 +98,7 @@ def parallelize(model: nn.Module, mesh: Any, plan: Mapping[str, Any] | None) -> 
     known = _styles()
     styles = {path: known[word]() if isinstance(word, str) else word for path, word in chosen.items() if word in known
               or not isinstance(word, str)}  # fmt: skip
-    styles |= _of_parts(model, words, chosen, mesh.size())
+    styles |= _own_styles(model, words, chosen, mesh.size())
     for path, word in chosen.items():
         _check_width(path, model.get_submodule(path), word, mesh.size())
     parallelize_module(model, mesh, styles)
@@ -106,7 +106,7 @@ def parallelize(model: nn.Module, mesh: Any, plan: Mapping[str, Any] | None) -> 
         for path, other in others:
             setattr(model.get_submodule(path), other, getattr(model.get_submodule(first), name))
     for parameter in filter(is_split, model.parameters()):
-        settle(parameter)  # otherwise forward would change it, and the analysis report that
+        settle(parameter)  # otherwise forward would do so, and the analysis would report a changed model
 
 
 def _expanded(model: nn.Module, plan: dict[str, Any]) -> dict[str, Any]:
@@ -118,20 +118,21 @@ def _expanded(model: nn.Module, plan: dict[str, Any]) -> dict[str, Any]:
     known = _styles()
     found: dict[str, Any] = {}
     for pattern, word in plan.items():
-        if not isinstance(word, ParallelStyle) and not (isinstance(word, str) and word in {*known, *_KEPT, *_OF_PARTS}):
+        is_word = isinstance(word, str) and word in {*known, *_REPLICATED, *_OURS}
+        if not is_word and not isinstance(word, ParallelStyle):
             near = suggestion(word, known) if isinstance(word, str) else ""
             raise InputError(
                 f"tp: {pattern}: {word!r} is not a supported style{near}; expected {', '.join(known)} or a "
                 "ParallelStyle of torch; give a plan of your own: --plan, or cnncost.split(…, plan=…)"
             )
         matches = [path for path in paths if matching(pattern, path)]
-        of = [path for path in parameters if matching(pattern, path)]
-        if not matches and of and not all(_experts(path, plan) for path in of):
+        named = [path for path in parameters if matching(pattern, path)]
+        if not matches and named and not all(_experts(path, plan) for path in named):
             raise InputError(
                 f"tp: {pattern}: {word}: this is a parameter, and parameters by themselves are not split here; give a "
                 "plan of modules: --plan, or cnncost.split(…, plan=…)"
             )
-        if not matches and not of and pattern not in own_plan(model):
+        if not matches and not named and pattern not in own_plan(model):
             raise InputError(f"tp: plan: {pattern}: no module of this path{suggestion(pattern, paths)}")
         found.update(dict.fromkeys(matches, word))
     return found
@@ -143,9 +144,9 @@ def _experts(path: str, plan: Mapping[str, Any]) -> bool:
     return any(word == "moe_tp_experts" and matching(pattern, owner) for pattern, word in plan.items())
 
 
-def _of_parts(model: nn.Module, plan: Mapping[str, Any], chosen: dict[str, Any], ranks: int) -> dict[str, Any]:
-    """Return the styles for the words in `_OF_PARTS`, by module path. Raises InputError as `parallelize` does."""
-    if not _OF_PARTS & {word for word in chosen.values() if isinstance(word, str)}:
+def _own_styles(model: nn.Module, plan: Mapping[str, Any], chosen: dict[str, Any], ranks: int) -> dict[str, Any]:
+    """Return the styles for the words in `_OURS`, by module path. Raises InputError as `parallelize` does."""
+    if not _OURS & {word for word in chosen.values() if isinstance(word, str)}:
         return {}
     from cnncost.frontends.torch.own_styles import Experts, RotaryPart, split_axis
 

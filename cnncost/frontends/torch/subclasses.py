@@ -19,7 +19,7 @@ _WHY = "the inherited constructor raises for a tensor that has a Python object a
 
 
 def constructors(is_ours: Callable[[], bool], copy_values: Callable[[torch.Tensor, torch.Tensor], None]) -> list[Patch]:
-    """Patches of the constructor that all tensor subclasses inherit.
+    """Return patches of the constructor that tensor subclasses inherit.
 
     Args:
         is_ours: returns whether the caller is the model's code.
@@ -47,19 +47,19 @@ def _subclasses(kind: Any) -> Iterator[Any]:
 
 
 def _construct(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
-    """Return what `torch.Tensor(…)` returns: a tensor unchanged, a new one for sizes, a copy of data.
+    """Construct a tensor as `torch.Tensor(…)` does: return a tensor unchanged, create one of given sizes, or copy data.
 
     Raises:
-        TypeError: for anything else, as in torch.
+        TypeError: the arguments are of another form, as in torch.
     """
-    one = args[0] if len(args) == 1 else None
-    if isinstance(one, torch.Tensor) and not kwargs:
-        return one
+    only = args[0] if len(args) == 1 else None
+    if isinstance(only, torch.Tensor) and not kwargs:
+        return only
     if kwargs.keys() <= {"device"}:
-        if isinstance(one, torch.Size):
-            return torch.empty(one, **kwargs)
+        if isinstance(only, torch.Size):
+            return torch.empty(only, **kwargs)
         if all(isinstance(size, int) for size in args):
             return torch.empty(args or (0,), **kwargs)
-        if isinstance(one, (list, tuple)):
-            return torch.tensor(one, dtype=torch.get_default_dtype(), **kwargs)
+        if isinstance(only, (list, tuple)):
+            return torch.tensor(only, dtype=torch.get_default_dtype(), **kwargs)
     raise TypeError(f"new() received an invalid combination of arguments: {args}, {kwargs}")

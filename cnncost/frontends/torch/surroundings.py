@@ -41,8 +41,8 @@ class Reach(NamedTuple):
         held: objects that functions hold: default arguments, attributes.
         classes: the user's classes, which may gain attributes.
         caches: functions wrapped by `functools.lru_cache`.
-        code: variables of the user's own code, each with weak references to the functions and classes in it; their
-            identities alone would not do, as a new function may get that of one that is gone.
+        code: variables of the user's own code, each with weak references to the functions and classes in it. Not their
+            ids, because a new function may get the id of one that was freed.
     """
 
     variables: tuple[Variable, ...]
@@ -52,7 +52,7 @@ class Reach(NamedTuple):
     code: tuple[tuple[Variable, list[Callable[[], Any]]], ...]
 
     def is_current(self) -> bool:
-        """True if no function or class has taken the place of another, whose code was followed."""
+        """True if no function or class whose code was followed has been replaced by another."""
         now = ((code_in(value_of(variable)), then) for variable, then in self.code)
         return all(
             len(code) == len(then) and all(a is b() for a, b in zip(code, then, strict=True)) for code, then in now
@@ -64,7 +64,7 @@ class Reach(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """A variable with a weak reference to the code that it held, a function, class or module; or to its data's type."""
+    """A variable, and a weak reference to its value if that is a function, class or module, else to its type."""
 
     variable: Variable
     is_code: bool
@@ -76,7 +76,7 @@ class _Found(NamedTuple):
 
 
 def _weakly(value: Any) -> Callable[[], Any]:
-    """Return a weak reference, or a strong one to an object that allows no weak ones (a property)."""
+    """Return a weak reference, or a strong one to an object that doesn't support weak ones (a property)."""
     try:
         return ref(value)
     except TypeError:
@@ -84,11 +84,11 @@ def _weakly(value: Any) -> Callable[[], Any]:
 
 
 class _Cached(NamedTuple):
-    """A Reach, and whether it still holds.
+    """A cached Reach, and a check of whether it still holds.
 
     Attributes:
-        roots: the classes it is of, alive so that their identities are not reused.
-        holds: `_same` of what exploring found on its way. A function: an analysis within an analysis looks into none.
+        roots: the classes whose Reach it is, kept alive so that their ids are not reused.
+        holds: calls `_same` with the explorer's findings. A function, because a nested analysis doesn't follow those.
     """
 
     roots: tuple[Any, ...]
@@ -101,7 +101,7 @@ def _same(sizes: list[tuple[Any, int]], found: list[_Found]) -> bool:
 
     Args:
         sizes: namespaces, and how many names each had.
-        found: what each variable that code names held.
+        found: the variables that code names, with their earlier values.
     """
     return all(len(space) == size for space, size in sizes) and all(each.holds() for each in found)
 
@@ -112,7 +112,7 @@ SESSION.own_table("what classes reach", _CACHE)
 
 
 def reach_of(kinds: Iterable[type], functions: Iterable[Any] = ()) -> Reach:
-    """Outside state that the methods of these classes, and these functions, reach. Cached for module-level classes."""
+    """Return the outside state that functions and the methods of classes reach. Cached for module-level classes."""
     roots: tuple[Any, ...] = (*[k for k in dict.fromkeys(kinds) if not is_system_module(k.__module__)], *functions)
     if not all(isinstance(root, type) and "<locals>" not in root.__qualname__ for root in roots):
         return _Explorer(roots).explore()  # not cached: a closure may refer to the model and keep it alive
@@ -139,7 +139,9 @@ class _Explorer:
         self._named: set[int] = set()
         """Those of `_copied` that code also reaches by name, so that it calls the originals."""
         self._names: set[str] = set(_ALWAYS)
+        """Names in the code read so far, which may be those of members of classes and modules."""
         self._assigned: set[str] = set()
+        """Names of attributes that the code assigns."""
         self._classes: dict[type, set[tuple[str, bool]]] = {}
         self._modules: dict[int, tuple[ModuleType, set[tuple[str, bool]]]] = {}
         self._pending: list[FunctionType] = []
@@ -151,12 +153,12 @@ class _Explorer:
         self._spaces: dict[int, Any] = {}
         self.found: list[_Found] = []
         self.in_data = False
-        """Whether code was looked for in containers and in attributes of objects."""
+        """Whether containers or attributes of objects were searched for code."""
         for root in roots:
             self.visit(root)
 
     def sizes(self, classes: Iterable[type]) -> Iterator[tuple[Any, int]]:
-        """The namespaces that were read and the containers that were empty, and their lengths."""
+        """Yield the namespaces that were read and the containers that were empty, with their lengths."""
         for kind in classes:
             yield vars(kind), len(vars(kind))
         for space in self._spaces.values():
@@ -183,7 +185,7 @@ class _Explorer:
 
     def _members(self, owner: Any, table: Any, done: set[tuple[str, bool]]) -> None:
         names, own = self._names & table.keys(), is_own(owner.__dict__)
-        if isinstance(owner, type) and own:  # operators, `with`, hooks of Python: methods that no code names
+        if isinstance(owner, type) and own:  # special methods, which Python calls without their names in code
             names |= {name for name, value in table.items() if name.startswith("__") and type(value) in _METHODS}
         for name in names:
             assigned = own and name in self._assigned
@@ -266,7 +268,7 @@ class _Explorer:
                     self._visit_contents(value)
 
     def _read_own(self, names: Names, space: dict[str, Any]) -> None:
-        """Follow what the user's own code reaches by text and imports, and what it sets as attributes of modules."""
+        """Follow names that the user's own code computes from text, imports, or sets as attributes of modules."""
         self._names.update(names.computed)
         self._assigned.update(names.assigned, names.computed)
         for name in (names.used & names.assigned) | names.computed:
@@ -280,7 +282,7 @@ class _Explorer:
                     self.visit(module)
 
     def _visit_copied_cell(self, cell: CellType) -> None:
-        """Follow what a copied cell shares with the original: classes, modules and caches are not copied."""
+        """Follow the classes, modules and caches in a copied cell, which are not copied."""
         try:
             value = cell.cell_contents
         except ValueError:  # not yet assigned

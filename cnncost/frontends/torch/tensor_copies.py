@@ -1,4 +1,4 @@
-"""Copies tensors with their values so that they share memory, overlap and have gaps like the originals."""
+"""Copies tensors with their values so that the copies share memory, overlap and have gaps like the originals."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import torch
 from cnncost.frontends.torch.compat.tensors import identity_of
 
 _SPARE = 1 << 26
-"""Maximum bytes of a storage outside a tensor that are copied with it: a row doesn't copy its whole data set."""
+"""Maximum bytes outside a tensor that are copied with its storage: a row of a large data set is copied alone."""
 
 
 class TensorCopies:
-    """Copies each storage once."""
+    """Copies tensors, each storage once."""
 
     def __init__(self) -> None:
         self._copies: dict[int, torch.UntypedStorage] = {}
 
     def copy_of(self, tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-        """A copy of a tensor on a device, detached from autograd's graph."""
+        """Copy a tensor to a device, detached from autograd's graph."""
         tensor = tensor.detach()
         if tensor.layout is not torch.strided or type(tensor) is not torch.Tensor or tensor.is_quantized:
             return tensor.clone().to(device)
         storage = tensor.untyped_storage()
         if tensor.is_conj() or tensor.is_neg() or storage.nbytes() > tensor.nbytes + _SPARE:
             return tensor.clone().to(device)
-        where = identity_of(storage)
-        copy = self._copies.get(where)
+        key = identity_of(storage)
+        copy = self._copies.get(key)
         if copy is None:
             flat = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage)
-            copy = self._copies[where] = flat.clone().to(device).untyped_storage()
+            copy = self._copies[key] = flat.clone().to(device).untyped_storage()
         view = torch.empty(0, dtype=tensor.dtype, device=device)
         return view.set_(copy, tensor.storage_offset(), tensor.shape, tensor.stride())
 

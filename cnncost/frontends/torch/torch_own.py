@@ -29,11 +29,11 @@ TABLES: tuple[dict[str, Any], ...] = (
     vars(torch.jit), vars(torch.utils.checkpoint), vars(CFUNCTIONS), vars(NN_FUNCTIONS),
 )  # fmt: skip
 """Namespaces in which torch's own code looks its functions up; a program may have replaced some."""
-_HERE = __name__.partition(".")[0]
+_PACKAGE = __name__.partition(".")[0]
 
 
 def is_own(value: Any, within: frozenset[int] = frozenset()) -> bool:
-    """Return True if a value contains no function, object or class of the user's, also inside wrappers.
+    """Return True if a value contains no function, object or class of the user's, not even inside wrappers.
 
     Args:
         value: the entry.
@@ -44,12 +44,12 @@ def is_own(value: Any, within: frozenset[int] = frozenset()) -> bool:
         return all(is_own(each, within) for each in _WRAPPERS[kind](value))
     if kind is FunctionType:
         if not is_system_function(value):
-            return (
-                str(value.__globals__.get("__name__")).partition(".")[0] == _HERE
-            )  # our own: backports for an older torch
+            # ours: backports for an older torch
+            return str(value.__globals__.get("__name__")).partition(".")[0] == _PACKAGE
         return id(value) in within or all(is_own(each, within | {id(value)}) for each in _contents(value))
     if issubclass(kind, type):
         return _of_system(value.__module__)
+    # wrappers of functools and types may contain the user's functions
     return kind in _OF_TYPES or (_of_system(kind.__module__) and kind.__module__ not in {"functools", "types"})
 
 
@@ -63,6 +63,7 @@ _WRAPPERS: dict[type, Callable[[Any], Iterable[Any]]] = {
 _OF_TYPES = frozenset(
     {type(list[int]), type(int | None), type(torch), type(None), GetSetDescriptorType, MemberDescriptorType}
 )
+"""Classes of objects that contain no code."""
 
 
 def is_fixed(value: Any) -> bool:
@@ -77,18 +78,17 @@ _FIXED = ATOMS | {
 
 
 def _of_system(module: object) -> bool:
-    return is_system_module(module) or module in {
-        "typing_extensions",
-        "pybind11_builtins",
-    }  # modules of some base classes of torch
+    """Return True for a module of Python or torch, or one of those that define base classes of torch's classes."""
+    return is_system_module(module) or module in {"typing_extensions", "pybind11_builtins"}
 
 
 def _contents(function: FunctionType) -> Iterable[Any]:
+    """Yield the values in a function's closure."""
     for cell in function.__closure__ or ():
         try:
             value = cell.cell_contents
         except ValueError:  # not set
             continue
-        if isinstance(value, Mapping):  # the functions that `singledispatch` chooses from
+        if isinstance(value, Mapping):  # such as the functions that `singledispatch` chooses from
             yield from value.values()
         yield value

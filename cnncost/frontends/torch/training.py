@@ -71,10 +71,11 @@ class Step:
             tracker.recorder.ledger.share_device(gradient, own_part(parameter))
 
     def _with_hooks(self) -> list[torch.Tensor]:
-        """Copies of all tensors that receive gradients, with the hooks of the originals registered on them.
+        """Register the originals' hooks on the copies, and return all copies that receive gradients.
 
         Raises:
-            InputError: post-accumulate-grad hooks, which may step the user's optimizers; sparse gradients.
+            InputError: a tensor has a post-accumulate-grad hook, which may step the user's optimizers, or an embedding
+                has sparse gradients.
         """
         leaves = []
         for original, copy in self._skeleton.tensors():
@@ -157,7 +158,7 @@ class Step:
             raise step_failed(self.optimizer, error) from error
 
     def _owners(self) -> dict[int, int]:
-        """The owning call of each parameter, by the parameter's storage."""
+        """Return the call of the module that owns each parameter, by the parameter's storage."""
         ledger, tracker = self._tracker.recorder.ledger, self._tracker
         owners: dict[int, int] = {}
         for index, scope in enumerate(tracker.scopes):
@@ -179,7 +180,7 @@ class _Backward:
         """Clock of the tensor table at the start of the current autograd node, and of backward."""
 
     def call(self, operands: TensorArgs) -> int:  # noqa: ARG002  # the protocol
-        """The call of the op that is being differentiated."""
+        """Return the call of the op that is being differentiated, or of the owner of an accumulated gradient."""
         tracker = self._tracker
         node: Any = current_node()
         if node is None:
@@ -194,18 +195,18 @@ class _Backward:
             block = tracker.recorder.ledger.block_of(own_part(variable))
             return self._owners.get(block.index, 0) if block is not None else 0
         trail = tracker.trail or []
-        place = bisect_right(trail, number, key=itemgetter(0))
-        return trail[place - 1][1] if place else 0
+        end = bisect_right(trail, number, key=itemgetter(0))
+        return trail[end - 1][1] if end else 0
 
     def in_place(self, func: Any, args: tuple[Any, ...], operands: TensorArgs) -> Any:
         """The in-place op that autograd would run without a dispatch mode, or None if it would run `func`.
 
         Autograd accumulates gradients of a value used several times, and scatters gradients into zeros, in place unless
         a dispatch mode is on (torch/csrc/autograd/input_buffer.cpp, and index_backward in FunctionsManual.cpp). Such a
-        sum is told from one in a derivative's formula by an operand that an earlier node created, or by a node that
-        passes two gradients to one value.
+        sum differs from one in a derivative's formula: an earlier node created an operand, or the node passes two
+        gradients to one value.
         """
-        in_place_op = _IN_PLACE.get(func) or _of_this_node(func)
+        in_place_op = _IN_PLACE.get(func) or _in_place_in_formula(func)
         if in_place_op is None or torch.is_grad_enabled() or self._node is None or operands[0][0] is not args[0]:
             return None
         born = [tracked.block.born for _, tracked in operands]
@@ -222,8 +223,8 @@ class _Backward:
             or born[1] is None
         ):
             return None
-        here = born[0] >= self._began and born[1] >= self._began
-        return None if born[1] < self._start or (here and not _passes_two_gradients()) else in_place_op
+        both_new = born[0] >= self._began and born[1] >= self._began
+        return None if born[1] < self._start or (both_new and not _passes_two_gradients()) else in_place_op
 
 
 _ADD = torch.ops.aten.add.Tensor
@@ -235,7 +236,7 @@ _IN_PLACE = {
     torch.ops.aten.scatter.src: torch.ops.aten.scatter_.src,
     torch.ops.aten.put.default: torch.ops.aten.put_.default,
 }
-"""Ops that autograd does in place if no dispatch mode is on."""
+"""Ops that autograd runs in place if no dispatch mode is on."""
 
 
 _FORMULAS = {
@@ -247,7 +248,8 @@ _FORMULAS = {
 """By autograd node: ops that its formula runs in place, on tensors that it created."""
 
 
-def _of_this_node(func: Any) -> Any:
+def _in_place_in_formula(func: Any) -> Any:
+    """Return the in-place op that the current node's formula runs for `func`; None if it runs `func` itself."""
     if func is not torch.ops.aten.sub.Tensor and func is not torch.ops.aten.mul.Tensor:
         return None
     node: Any = current_node()
@@ -257,7 +259,7 @@ def _of_this_node(func: Any) -> Any:
 def _passes_two_gradients() -> bool:
     """True if the current node passes two gradients to one value, as for `x * x`."""
     node: Any = current_node()
-    targets = [(id(target), place) for target, place in node.next_functions if target is not None]
+    targets = [(id(target), index) for target, index in node.next_functions if target is not None]
     return len(set(targets)) < len(targets)
 
 
@@ -271,9 +273,9 @@ def _unshared_counts() -> tuple[int, int]:
     """Reference counts, measured within a dispatch mode, of a gradient to which only autograd refers."""
     seen: list[tuple[int, int]] = []
 
-    class Look(TorchDispatchMode):
+    class Observer(TorchDispatchMode):
         @classmethod
-        def _should_skip_dynamo(cls) -> bool:
+        def _should_skip_dynamo(cls) -> bool:  # as in `RecorderState`
             return False
 
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -285,7 +287,7 @@ def _unshared_counts() -> tuple[int, int]:
         seen.clear()
         x = torch.ones(2, device=META, requires_grad=True).exp()
         y = (x.sin() * x.cos()).sum()
-        with Look():  # type: ignore[no-untyped-call]  # torch's class has no types
+        with Observer():  # type: ignore[no-untyped-call]  # torch's class is untyped
             y.backward()
         return seen[0]
 
@@ -296,7 +298,7 @@ def _unshared_counts() -> tuple[int, int]:
 class _Update:
     """Attributes an optimizer's ops to the call whose module owns the updated parameter.
 
-    Ops on only temporaries are attributed like the previous op.
+    Ops on temporaries alone are attributed like the previous op.
     """
 
     def __init__(self, owners: dict[int, int]) -> None:
@@ -310,7 +312,7 @@ class _Update:
         return self._last
 
     def in_place(self, func: Any, args: tuple[Any, ...], operands: TensorArgs) -> None:
-        """Always None: an optimizer's code calls in-place ops explicitly."""
+        """Return None: an optimizer's code calls in-place ops explicitly."""
 
 
 def _unique(parameters: Any) -> list[nn.Parameter]:

@@ -21,11 +21,11 @@ from cnncost.graph import Node, OpSpec
 HOSTS = frozenset({"cpu", "meta"})
 _COPY = "aten::copy_"
 LISTS = ("aten::_foreach_", "aten::_fused_")
-"""Prefixes of ops on lists, whose tensors may be on several devices: they are recorded as one op per tensor."""
+"""Prefixes of ops on lists of tensors, which may be on several devices: they are recorded as one op per tensor."""
 
 
 class DeviceTable(Protocol):
-    """Knows the device that each tensor of a recording represents; implemented by `Appearance`."""
+    """Maps each tensor of a recording to the device that it represents; implemented by `Appearance`."""
 
     several: bool
     """Whether the model is on more than one device."""
@@ -36,7 +36,7 @@ class DeviceTable(Protocol):
         """Return the device that a tensor represents."""
 
     def place(self, tensor: torch.Tensor, device: torch.device, away: bool = True) -> None:
-        """Register a tensor on a device."""
+        """Register a tensor on a device. `away`: its memory doesn't count for the model's device."""
 
 
 def moved(devices: DeviceTable, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -57,6 +57,7 @@ def moved(devices: DeviceTable, tensor: torch.Tensor, args: tuple[Any, ...], kwa
 
 
 def _transferred(tensor: torch.Tensor, devices: DeviceTable, there: torch.device, dtype: torch.dtype, form: Any) -> Any:
+    """Copy to the device `there`, through autograd if that is on. `form`: the copy's memory format."""
     if torch.is_grad_enabled() and tensor.requires_grad:
         return _Transfer.apply(tensor, devices, there, dtype, form)  # type: ignore[no-untyped-call]
     return _copied(tensor, devices, there, dtype, form)
@@ -69,12 +70,12 @@ def _copied(
     here = with_index(devices.claimed(tensor))
     there = with_index(there)
     result: torch.Tensor = TensorBase.to(tensor, META, dtype, copy=True, memory_format=form)
-    devices.nodes[-1] = _between(devices.nodes[-1], here, there)
+    devices.nodes[-1] = _as_transfer(devices.nodes[-1], here, there)
     devices.place(result, there)
     return result
 
 
-def _between(node: Node, here: torch.device, there: torch.device) -> Node:
+def _as_transfer(node: Node, here: torch.device, there: torch.device) -> Node:
     """Return the node of a copy as a transfer between two devices."""
     spec, attrs = node.spec, (("source", str(here)), ("target", str(there)))
     return node._replace(spec=memos.intern(OpSpec("transfer", spec.inputs, spec.outputs, attrs)))
@@ -125,4 +126,4 @@ def note_copy(devices: DeviceTable, name: str, tensors: Sequence[torch.Tensor]) 
     if devices.several and name == _COPY and len(tensors) > 1:
         there, here = (with_index(devices.claimed(tensor)) for tensor in tensors[:2])
         if here != there:
-            devices.nodes[-1] = _between(devices.nodes[-1], here, there)
+            devices.nodes[-1] = _as_transfer(devices.nodes[-1], here, there)

@@ -1,4 +1,4 @@
-"""Conversion of torch tensors and arguments to the Graph's types."""
+"""Converts torch tensors and arguments to the Graph's types."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DTYPES: dict[torch.dtype, str] = {}
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """`float32` for `torch.float32`."""
+    """Return the name of a dtype: `float32` for `torch.float32`."""
     name = _DTYPES.get(dtype)
     if name is None:
         name = _DTYPES[dtype] = str(dtype).removeprefix("torch.")
@@ -27,7 +27,8 @@ def dtype_name(dtype: torch.dtype) -> str:
 class Signature:
     """Everything about a tensor that an op's output may depend on, except its values.
 
-    Interned, and so equal only to itself: the memo hashes it by identity. `real`: the values are known and ops may
+    Interned, and so equal only to itself: the memo hashes it by identity. `stride`: for a sparse tensor, the name of
+    its layout. `real`: the values are known and ops may
     run on them. `grad`: it is a leaf that requires gradients, or a view of one; torch checks this when it decomposes
     a matmul, even if nothing is differentiated.
     """
@@ -46,7 +47,7 @@ _INTERNED: dict[tuple[object, ...], Signature] = {}
 
 
 def signature(tensor: torch.Tensor, real: bool, grad: bool = False) -> Signature:
-    """The interned signature of a tensor."""
+    """Return the interned signature of a tensor."""
     dtype = tensor.dtype
     if tensor.layout is not _STRIDED:
         return interned(tensor.shape, (str(tensor.layout),), dtype, real, False, grad, _stored(tensor))
@@ -60,7 +61,7 @@ def interned(
     shape: tuple[int, ...], stride: tuple[int | str, ...], dtype: torch.dtype, real: bool, conjugated: bool,
     grad: bool = False, stored: tuple[int, int] | None = None,
 ) -> Signature:  # fmt: skip
-    """The interned signature with these fields; `stored` as in `SparseType`."""
+    """Return the interned signature with these fields; `stored` is that of `SparseType`."""
     flags = (real, conjugated, grad)
     key = (shape, stride, dtype, *flags) if stored is None else (shape, stride, dtype, *flags, stored)
     found = _INTERNED.get(key)
@@ -75,7 +76,7 @@ SESSION.own_table("tensor types", _TYPES)
 
 
 def tensor_type(tensor: torch.Tensor) -> TensorType:
-    """The interned shape and dtype: a Graph's checks compare identities first."""
+    """Return a tensor's shape and dtype, interned: equal types are compared faster if they are the same object."""
     stored = None if tensor.layout is _STRIDED else _stored(tensor)
     return _type(tuple(tensor.shape), tensor.dtype, stored)
 
@@ -91,7 +92,7 @@ def _type(shape: tuple[int, ...], dtype: torch.dtype, stored: tuple[int, int] | 
 
 
 def tensors_in(value: Any) -> Iterator[torch.Tensor]:
-    """The tensors in nested lists, tuples and dicts."""
+    """Yield the tensors in nested lists, tuples and dicts."""
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, (list, tuple)):

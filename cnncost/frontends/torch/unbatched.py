@@ -7,9 +7,8 @@ from itertools import islice
 
 from cnncost.graph import Graph, OpSpec
 
-_FAR = 64
-"""How many nodes to search for the first convolution on an input; later ones take computed tensors."""
-
+_MAX_NODES = 64
+"""Maximum number of nodes to search for the first convolution on an input; later ones take computed tensors."""
 
 _NOTE = "has no batch axis, and was taken as one example"
 
@@ -18,7 +17,7 @@ _BEFORE = frozenset({"pointwise", "layout", "pad", "copy"})
 
 
 def without_batch_axis(graph: Graph) -> Graph:
-    """Return the Graph, with a note and one example if a convolution took the first input as C×H×W.
+    """Return the Graph; if a convolution took the first input as C×H×W, with a note and `examples=1`.
 
     Ops before it may be elementwise (as in normalizing an image), casts, views with as many axes, pads, or a new axis
     before the others.
@@ -26,18 +25,19 @@ def without_batch_axis(graph: Graph) -> Graph:
     if not graph.inputs or graph.examples is not None:
         return graph
     first = graph.inputs[0]
-    # values with the input's axes -> whether a new batch axis precedes them
+    # by value with the same axes as the input: whether a new batch axis precedes them
     same, shape = {first: False}, graph.values[first].shape
-    for node in islice(graph.nodes, _FAR):
+    for node in islice(graph.nodes, _MAX_NODES):
         if not node.outputs or not node.inputs or node.inputs[0] not in same:
             continue  # an op without outputs, such as the export of a tensor by DLPack, changes no axes
-        batched, made = same[node.inputs[0]], node.spec.outputs[0].shape
-        taken = node.spec.inputs[0].shape
-        if node.spec.kind in _BEFORE and len(made) == len(taken):
+        batched, result = same[node.inputs[0]], node.spec.outputs[0].shape
+        operand = node.spec.inputs[0].shape
+        if node.spec.kind in _BEFORE and len(result) == len(operand):
             same.update(dict.fromkeys(node.outputs, batched))
-        elif node.spec.kind in _BEFORE and not batched and made == (1, *taken):  # torch's convolution adds this axis
+        elif node.spec.kind in _BEFORE and not batched and result == (1, *operand):
+            # torch's convolution adds this axis
             same[node.outputs[0]] = True
-        elif node.spec.kind == "conv" and len(shape) == _space(node.spec) + 1:
+        elif node.spec.kind == "conv" and len(shape) == _spatial_axes(node.spec) + 1:
             text = "x".join(map(str, shape))
             note = f"the input {text} {_NOTE}; a batch of one is 1x{text}"
             return replace(graph, examples=1, notes=(*graph.notes, note))
@@ -45,10 +45,10 @@ def without_batch_axis(graph: Graph) -> Graph:
 
 
 def lacks_batch_axis(graph: Graph) -> bool:
-    """True if `without_batch_axis` found that there is none."""
+    """True if `without_batch_axis` found that the input has none."""
     return any(_NOTE in note for note in graph.notes)
 
 
-def _space(spec: OpSpec) -> int:
+def _spatial_axes(spec: OpSpec) -> int:
     """Return the number of spatial axes: those of the weight after C_out and C_in."""
     return len(spec.inputs[1].shape) - 2

@@ -40,7 +40,9 @@ Kernel: TypeAlias = Callable[..., Any]
 
 _NAME = "AutocastHPU"
 _KEY, _CAST = OURS[_NAME], OURS["AutocastIPU"]
+"""The key of the kernels here, and that of autocast's casts (`autocast.py`)."""
 _AUTOGRAD = key("AutogradOther")
+"""One of autograd's keys: excluded with the others while torch runs below autograd."""
 _KEYS = torch.DispatchKeySet(_KEY)
 _BELOW = keys_below(_KEY)
 _ORDER = "cnncost order in memory"
@@ -53,7 +55,11 @@ _devices: list[Callable[[torch.Tensor], str]] = []
 
 @contextmanager
 def installed(device_of: Callable[[torch.Tensor], str]) -> Iterator[None]:
-    """Enable our kernels for this thread in this context."""
+    """Enable our kernels for this thread in this context.
+
+    Args:
+        device_of: returns the type of the device that a tensor represents.
+    """
     _registered()
     _devices.append(device_of)
     try:
@@ -69,7 +75,7 @@ def _casts() -> bool:
 
 
 PATCHES = (Patch(*IS_ANY_ENABLED_PLACE, _casts, "our dispatch key would count as a device's autocast"),)
-"""Entered while the kernels are enabled."""
+"""Patches to apply while the kernels are enabled."""
 
 
 def _attention(op: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG001  # the protocol
@@ -78,8 +84,8 @@ def _attention(op: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG001  # th
 
 def _linear(op: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Any:
     """x: *,C. If it is not contiguous and there is a bias: a matmul, and the bias added in place."""
-    whole = is_excluded(_AUTOGRAD)
-    if bias is None or x.dim() == 2 or x.is_contiguous() or whole or weight.dim() != 2:
+    below_autograd = is_excluded(_AUTOGRAD)
+    if bias is None or x.dim() == 2 or x.is_contiguous() or below_autograd or weight.dim() != 2:
         return op(x, weight, bias)
     return torch.matmul(x, weight.t()).add_(bias)
 
@@ -96,12 +102,12 @@ def _group_norm(op: Any, x: torch.Tensor, groups: int, *args: Any, **kwargs: Any
     """x: N,C,*. The CPU kernel accepts channels_last; others need a contiguous copy."""
     if is_excluded(_AUTOGRAD) or not channels_last(x) or _devices[-1](x) != "cpu":
         return op(x, groups, *args, **kwargs)
-    given: dict[str, Any] = {"weight": None, "bias": None, "eps": 1e-5, **kwargs}
-    given.update(zip(("weight", "bias", "eps"), args, strict=False))
+    named: dict[str, Any] = {"weight": None, "bias": None, "eps": 1e-5, **kwargs}
+    named.update(zip(("weight", "bias", "eps"), args, strict=False))
     batch, channels, *space = x.shape
-    affine, pixels = (given["weight"], given["bias"]), math.prod(space)
+    affine, pixels = (named["weight"], named["bias"]), math.prod(space)
     op = torch.ops.aten.native_group_norm.default
-    return _native_group_norm(op, x, *affine, batch, channels, pixels, groups, given["eps"])[0]
+    return _native_group_norm(op, x, *affine, batch, channels, pixels, groups, named["eps"])[0]
 
 
 def _native_group_norm(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -132,14 +138,14 @@ def _group_norm_backward(op: Any, grad: torch.Tensor, *args: Any, **kwargs: Any)
 
 
 def _recorded_format(otherwise: torch.memory_format) -> torch.memory_format:
-    """The memory format noted on the running autograd node, or `otherwise`."""
+    """Return the memory format noted on the running autograd node, or `otherwise`."""
     node = current_node()
     order: torch.memory_format = otherwise if node is None else node.metadata.get(_ORDER, otherwise)
     return order
 
 
 def _whole(op: Any, *args: Any, **kwargs: Any) -> Any:
-    """An op whose kernels are the CPU's and CUDA's alone: on meta it would be decomposed above the recorder."""
+    """Run an op that only CPUs and CUDA have kernels for: on meta it would be decomposed above the recorder."""
     if torch.is_grad_enabled():  # to be differentiated again: decomposed on every device
         return op(*args, **kwargs)
     with BelowAutograd():
@@ -177,13 +183,13 @@ def _registered() -> list[torch.library.Library]:
     Existing and future higher-order ops fall through our key, as through those of other autocasts.
     """
     fall_through(_KEY)
-    rest, ops = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
-    rest.fallback(torch.library.fallthrough_kernel, _NAME)
+    fallback, ops = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
+    fallback.fallback(torch.library.fallthrough_kernel, _NAME)
     for name, kernel in _KERNELS.items():
         packet, _, overload = name.partition(".")
         op = getattr(getattr(torch.ops.aten, packet), overload or "default")
         ops.impl(op, partial(_run, op, kernel), _NAME, with_keyset=True)
-    return [rest, ops]
+    return [fallback, ops]
 
 
 def _run(op: Any, kernel: Kernel, keys: Any, *args: Any, **kwargs: Any) -> Any:

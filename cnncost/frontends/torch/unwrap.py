@@ -17,7 +17,7 @@ _INNER = {
 
 
 def unwrapped(model: Any) -> nn.Module:
-    """The model inside `torch.compile`, `DataParallel` and `DistributedDataParallel`.
+    """Return the model inside `torch.compile`, `DataParallel` and `DistributedDataParallel`.
 
     Raises:
         InputError: it is not a module.
@@ -34,6 +34,7 @@ def unwrapped(model: Any) -> nn.Module:
 
 
 def _described(model: object) -> str:
+    """Describe what was passed instead of a module, and what to pass, for an error message."""
     if isinstance(model, type) and issubclass(model, nn.Module):
         return f"the class {model.__name__}; create an instance of it: {model.__name__}(...)"
     if isinstance(model, dict):

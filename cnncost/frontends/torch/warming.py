@@ -24,7 +24,7 @@ _OTHERS = ((1e-6,), STAND_IN, (1e6,), (1e-6, 1e6), (1e6, 1e-6))
 """Other numbers, also two in turn, so that either of two numbers is the larger one."""
 _MAY_RAISE = ((-1.0,), (0.0,))
 """Numbers for which a step may raise, because the value may be a norm, for example, which is never negative."""
-_Done: TypeAlias = list[tuple[str, OpSpec]]
+_Ops: TypeAlias = list[tuple[str, OpSpec]]
 
 
 @contextmanager
@@ -42,25 +42,25 @@ def check_independent(recorder: Recorder, step: Callable[[], None]) -> None:
     """Run more steps, within `separate_table`, to check that their ops don't depend on the numbers that they read.
 
     Raises:
-        DataDependentError: they do.
+        DataDependentError: the ops depend on them.
     """
-    done: list[_Done] = []
-    for recorder.read_as in (*_OTHERS, *_MAY_RAISE):
+    runs: list[_Ops] = []
+    for recorder.read_as in (*_OTHERS, *_MAY_RAISE):  # sets the attribute for each run
         recorder.nodes = []
-        odd = recorder.read_as in _MAY_RAISE
+        may_raise = recorder.read_as in _MAY_RAISE
         try:
             step()
         except Exception:
-            if not odd:
+            if not may_raise:
                 raise
             continue
-        done.append([(node.name, node.spec) for node in recorder.nodes])
-    if any(other != done[0] for other in done):
+        runs.append([(node.name, node.spec) for node in recorder.nodes])
+    if any(ops != runs[0] for ops in runs):
         raise DataDependentError("its ops depend on a number that it reads")
 
 
 def values_of(ledger: TensorTable, tensor: torch.Tensor) -> torch.Tensor | None:
-    """The values of a tensor, from the tensor table or its own; None if unknown."""
+    """Return a tensor's values, from the tensor table or its own data; None if unknown."""
     tracked = ledger.find(tensor)
     up_to_date = tracked is not None and tracked.version == tracked.block.version and tracked.sig.real
     if tracked is not None and up_to_date and tracked.data is not None:

@@ -62,7 +62,7 @@ class Watch:
         self._lent: dict[int, Any] = {}
         self._variables = [(variable, value_of(variable)) for variable in reach.variables]
         self._classes = [(kind, len(vars(kind))) for kind in reach.classes]
-        # a miss adds an entry, but a full cache drops another, so that the number of entries would not tell
+        # a miss adds an entry, but a full cache drops another one, so that its size may stay the same
         self._caches = [(function, function.cache_info().misses) for function in reach.caches]
         for variable, value in self._variables:
             if is_iterator(type(value)) and copy_of(value) is not None:
@@ -87,7 +87,7 @@ class Watch:
                 set_value(variable, lent)
 
     def has_drawn(self) -> bool:
-        """True if a generator of Python's or numpy's was drawn from."""
+        """True if a random generator of Python or numpy was drawn from."""
         return any(generator.moved() for generator in self._generators)
 
     def restore(self) -> list[str]:
@@ -103,7 +103,7 @@ class Watch:
                     changed[describe(variable)] = None
         for kind, count in self._classes:
             for name in list(vars(kind))[count:]:
-                type.__delattr__(kind, name)
+                type.__delattr__(kind, name)  # bypasses a metaclass's `__delattr__`
                 changed[f"the class attribute {kind.__name__}.{name}"] = None
         for function, misses in self._caches:
             if function.cache_info().misses != misses:
@@ -154,7 +154,7 @@ class Watch:
             if isinstance(undo, Drawn):
                 self._generators.append(undo)
             return
-        elif _is_closed(value, kind):
+        elif _is_opaque(value, kind):
             return
         if kind not in _BUILT_IN:
             self._attributes(value, kind, pending)
@@ -232,7 +232,7 @@ class Watch:
         pending.extend(v for v in then.values() if v is not ABSENT and type(v) not in ATOMS)
 
     def _tensor(self, tensor: torch.Tensor) -> None:
-        """Watch what assignments to `.data` or `.grad`, or `requires_grad_`, would change."""
+        """Watch the state that assignments to `.data` or `.grad`, or `requires_grad_`, would change."""
         self.ids[id(tensor)] = tensor
         if tensor.is_meta or tensor.layout is not torch.strided:
             return
@@ -260,7 +260,7 @@ class Watch:
         self._note(undo)
 
 
-def _is_closed(value: Any, kind: type) -> bool:
+def _is_opaque(value: Any, kind: type) -> bool:
     """True for an object of Python or torch whose attributes are not watched, as they hold no state of a model."""
     return (
         is_system_module(kind.__module__)
@@ -273,7 +273,7 @@ _BUILT_IN = frozenset({dict, list, set, deque, OrderedDict, tuple, frozenset})
 
 
 def _items(table: dict[Any, Any], base: Any) -> tuple[list[Any], list[Any]]:
-    """Keys in order, and values, bypassing overrides in subclasses."""
+    """Return the keys in order, and the values, bypassing overrides in subclasses."""
     if base is dict:
         return list(dict.keys(table)), list(dict.values(table))
     keys = list(OrderedDict.__iter__(table))
@@ -286,7 +286,7 @@ def _same_table(now: dict[str, Any], then: dict[str, Any]) -> bool:
 
 @contextmanager
 def watching(watch: Watch, copied: Callable[[Any], Any]) -> Iterator[list[str]]:
-    """Run forward in this context; on exit everything is restored, and the yielded list describes what had changed.
+    """Run forward in this context; on exit everything is restored, and the yielded list describes the changes.
 
     Dicts and sets outside the model that have its modules or tensors as keys get the copies as keys, too, because
     forward runs on the copies and may look up `self`.
@@ -318,7 +318,7 @@ _SETS = (set, WeakSet)
 
 
 def _keys(watch: Watch, copy_of: Callable[[Any], Any]) -> Iterator[tuple[Any, Any, Any]]:
-    """Triples of a dict or set, the copy of a module or tensor that is a key in it, and the key's value."""
+    """Yield triples: a dict or set, the copy of a module or tensor that is a key in it, and the key's value."""
     for value in list(watch.ids.values()):
         if isinstance(value, (dict, WeakKeyDictionary, *_SETS)):
             for key in list(dict.keys(value)) if isinstance(value, dict) else list(value):

@@ -1,7 +1,7 @@
 """Copies a model for a run on real data: the copy has its own buffers and shares the user's weights.
 
 Copying all weights would double the memory of a large model. If forward writes to one (averaged or clipped weights,
-statistics of a layer in a global), its values are saved before and restored after the run.
+statistics of a layer that a global holds), its values are saved before and restored after the run.
 """
 
 from __future__ import annotations
@@ -34,18 +34,19 @@ class Weights(Skeleton):
         super().__init__(shared=False, watch=watch)
         self._share = share
         self._own: set[int] = set()
+        """Storages of the copies."""
         self._values = TensorCopies()
         self._saved: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
 
     def about_to_be_written(self, tensors: Iterable[torch.Tensor], ledger: TensorTable) -> None:
-        """Save the values of tensors that an op is about to write to, as far as they belong to the user."""
+        """Save the values of those tensors, about to be written to by an op, that belong to the user."""
         for tensor in tensors:
             if tensor.layout is not torch.strided or tensor.is_meta:
                 continue
-            block, where = ledger.block_of(tensor), _where(tensor)
-            if (block is None or block.owned) and where not in self._own and where not in self._saved:
+            block, key = ledger.block_of(tensor), _storage_key(tensor)
+            if (block is None or block.owned) and key not in self._own and key not in self._saved:
                 storage = tensor.untyped_storage()
-                self._saved[where] = storage, storage.clone()
+                self._saved[key] = storage, storage.clone()
 
     @contextmanager
     def restoring(self) -> Iterator[None]:
@@ -82,15 +83,15 @@ class Weights(Skeleton):
     def _clone(self, tensor: torch.Tensor) -> torch.Tensor:
         copy = self._values.copy_of(tensor, tensor.device)
         if copy.layout is torch.strided:
-            self._own.add(_where(copy))
+            self._own.add(_storage_key(copy))
         return copy
 
 
 def _alias(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor on the same memory with its own version counter: `detach` would share the user's."""
+    """Return a tensor on the same memory with its own version counter: `detach` would share the user's."""
     data = tensor.data
     return data if type(data) is torch.Tensor else tensor.detach()
 
 
-def _where(tensor: torch.Tensor) -> int:
+def _storage_key(tensor: torch.Tensor) -> int:
     return identity_of(tensor.untyped_storage())

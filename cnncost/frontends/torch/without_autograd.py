@@ -34,7 +34,7 @@ class WithoutAutograd:
         is_ours: returns whether the caller is the model's code.
 
     Attributes:
-        missed: whether forward asked for something that only autograd knows; it may have caught the exception.
+        missed: whether forward queried something that only autograd knows; it may have caught the exception.
     """
 
     def __init__(self, recorder: Recording, enabled: bool, is_ours: Callable[[], bool]) -> None:
@@ -64,18 +64,18 @@ class WithoutAutograd:
 
     def _of_tensors(self) -> list[Patch]:
         tensor: Any = torch.Tensor
-        wants = TensorBase.requires_grad
+        original = TensorBase.requires_grad
 
         def requires_grad(t: torch.Tensor) -> Any:
-            if not wants.__get__(t) and self._is_query(t):
+            if not original.__get__(t) and self._is_query(t):
                 self._restart()
-            return wants.__get__(t)
+            return original.__get__(t)
 
         def restarting(attribute: Any) -> Any:
             return property(lambda t: self._restart() if self._is_query(t) else attribute.__get__(t))
 
         return [
-            Patch(tensor, "requires_grad", property(requires_grad, wants.__set__), _OF_TENSORS),
+            Patch(tensor, "requires_grad", property(requires_grad, original.__set__), _OF_TENSORS),
             Patch(tensor, "grad_fn", restarting(TensorBase.grad_fn), _OF_TENSORS),
             Patch(tensor, "is_leaf", restarting(TensorBase.is_leaf), _OF_TENSORS),
         ]
@@ -84,8 +84,8 @@ class WithoutAutograd:
         enabled, set_enabled = torch.is_grad_enabled, getattr(*SET_GRAD_MODE_PLACE)
 
         def is_grad_enabled() -> bool:
-            asking = frame(1).f_globals.get("__name__") or ""
-            if not self._is_ours() or (asking.startswith(NOT_A_MODEL) and asking != _KEEPS_MODES):
+            caller = frame(1).f_globals.get("__name__") or ""
+            if not self._is_ours() or (caller.startswith(NOT_A_MODEL) and caller != _KEEPS_MODES):
                 return enabled()
             return bool(self._enabled)
 
@@ -101,7 +101,7 @@ class WithoutAutograd:
         ]
 
     def _that_differentiate(self) -> list[Patch]:
-        def refused(original: Any) -> Any:
+        def restarting(original: Any) -> Any:
             def method(*args: Any, **kwargs: Any) -> Any:
                 if self._is_ours():
                     self._restart()
@@ -109,27 +109,27 @@ class WithoutAutograd:
 
             return method
 
-        def noted(original: Any) -> Any:
+        def noting(original: Any) -> Any:
             def function(*args: Any, **kwargs: Any) -> Any:
                 self.missed = self.missed or self._is_ours()  # doesn't raise: the caller has to close what it opened
                 return original(*args, **kwargs)
 
             return function
 
-        def wrapped(places: list[Place], by: Callable[[Any], Any]) -> list[Patch]:
-            return [Patch(*place, by(getattr(*place)), _DIFFERENTIATES) for place in places]
+        def wrapped(places: list[Place], wrapper: Callable[[Any], Any]) -> list[Patch]:
+            return [Patch(*place, wrapper(getattr(*place)), _DIFFERENTIATES) for place in places]
 
         places: list[Place] = [(torch.Tensor, name) for name in ("backward", "register_hook", "retain_grad")]
         places += [(torch.autograd, "grad"), (torch.autograd, "backward")]
         places += [(torch.autograd.forward_ad, "enter_dual_level"), (torch.autograd.graph, "register_multi_grad_hook")]
         saving = torch.autograd.graph.saved_tensors_hooks
-        entered, enters = saving.__enter__, refused(saving.__enter__)
+        original_enter, restarting_enter = saving.__enter__, restarting(saving.__enter__)
 
         def enter(hooks: Any) -> Any:
-            """Torch's own, such as those of checkpoints, don't affect forward."""
+            """Let torch's own hooks pass, such as those of checkpoints: they don't affect forward."""
             own = type(hooks) is not saving and type(hooks).__module__.startswith(NOT_A_MODEL)
-            return (entered if own else enters)(hooks)
+            return (original_enter if own else restarting_enter)(hooks)
 
-        why = "forward inspects what autograd saves, which is nothing while it is off"
+        why = "forward inspects the tensors that autograd saves, and it saves none while it is off"
         hooks = Patch(saving, "__enter__", enter, why)
-        return [*wrapped(differentiating_places(), noted), *wrapped(places, refused), hooks]
+        return [*wrapped(differentiating_places(), noting), *wrapped(places, restarting), hooks]

@@ -1,4 +1,4 @@
-"""Results of ops that have no meta kernel in torch although their output shapes depend only on input shapes."""
+"""Creates results of ops that have no meta kernel in torch although their shapes depend only on input shapes."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def _least_squares(a: dict[str, Any]) -> Any:
         raise RuntimeError(f"linalg.lstsq: expected a driver of {', '.join(sorted(_DRIVERS))}, but got {driver!r}")
     if x.dim() < 2 or not 0 <= x.dim() - b.dim() <= 1 or not b.dim():
         raise RuntimeError(f"linalg.lstsq: {tuple(x.shape)} and {tuple(b.shape)} have axes that don't fit")
-    (*batch, m, n), one = x.shape, x.dim() > b.dim()
-    sides = b.unsqueeze(-1) if one else b
+    (*batch, m, n), is_single = x.shape, x.dim() > b.dim()
+    sides = b.unsqueeze(-1) if is_single else b
     k = sides.shape[-1]
     if list(sides.shape[:-1]) != [*batch, m]:
         raise RuntimeError(f"linalg.lstsq: expected a right side of {(*batch, m)} rows, but got {tuple(b.shape)}")
@@ -39,12 +39,13 @@ def _least_squares(a: dict[str, Any]) -> Any:
     by_rank = driver in {"gelsd", "gelss"}
     if m > n > 0 and by_rank:
         raise DataDependentError("whether linalg.lstsq has residuals depends on the rank")
+    # LAPACK returns the solution in column-major order, in a buffer with room for B
     rows = torch.empty((*batch, k, max(m, n)), dtype=x.dtype, device=_META)
     solution = rows.transpose(-1, -2).narrow(-2, 0, n)
     real = x.real.dtype if x.is_complex() else x.dtype
     residuals = (*batch, k) if m > n and driver != "gelsy" else (0,)
     return (
-        solution.squeeze(-1) if one else solution,
+        solution.squeeze(-1) if is_single else solution,
         torch.empty(residuals, dtype=real, device=_META),
         torch.empty((0,) if driver == "gels" else batch, dtype=torch.int64, device=_META),
         torch.empty((*batch, min(m, n)) if by_rank else (0,), dtype=real, device=_META),
@@ -52,13 +53,13 @@ def _least_squares(a: dict[str, Any]) -> Any:
 
 
 def _nothing(_: dict[str, Any]) -> None:
-    """An in-place fused optimizer step returns nothing."""
+    """Return None, as an in-place fused optimizer step does."""
 
 
 def _convolution(a: dict[str, Any]) -> torch.Tensor:
     """N,C,* → N,O,*, from the meta kernel of `aten::convolution`."""
-    given = [a[name] for name in ("input", "weight", "bias")]
-    like = [None if t is None else torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device=_META) for t in given]
+    args = [a[name] for name in ("input", "weight", "bias")]
+    like = [None if t is None else torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device=_META) for t in args]
     settings = [a[name] for name in ("stride", "padding", "dilation", "transposed", "output_padding", "groups")]
     result: torch.Tensor = torch.ops.aten.convolution.default(*like, *settings)
     return result

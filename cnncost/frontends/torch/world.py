@@ -36,12 +36,12 @@ def world(size: int, mesh: Mapping[str, int] | None = None, rank: int = 0) -> It
         rank: the rank that this process is.
 
     Yields:
-        The mesh, a `torch.distributed.device_mesh.DeviceMesh` of CPUs: what a rank holds, computes and sends is the
-        same on any device.
+        The mesh, a `torch.distributed.device_mesh.DeviceMesh` of CPUs: a rank holds, computes and sends the same on
+        any device.
 
     Raises:
-        InputError: a mesh of another size, a rank outside the world, a torch without distributed, or a process group
-            that exists already; that one is used as it is, without this context.
+        InputError: a mesh of another size, a rank outside the world, a torch without distributed, or an existing
+            process group, which is used without this context.
     """
     axes = dict(mesh) if mesh is not None else {"dp": size}
     _check(size, axes, rank)
@@ -49,8 +49,7 @@ def world(size: int, mesh: Mapping[str, int] | None = None, rank: int = 0) -> It
     try:
         from torch.distributed.device_mesh import init_device_mesh
 
-        forget_plans()
-
+        forget_plans()  # DTensor's caches may refer to the process groups of an earlier world
         yield init_device_mesh("cpu", tuple(axes.values()), mesh_dim_names=tuple(axes))
     finally:
         forget_plans()
@@ -60,8 +59,9 @@ def world(size: int, mesh: Mapping[str, int] | None = None, rank: int = 0) -> It
 def _check(size: int, axes: dict[str, int], rank: int) -> None:
     numbers = {"size": size, "rank": rank, **{f"mesh axis {name!r}": n for name, n in axes.items()}}
     for name, n in numbers.items():
-        if type(n) is not int or n < (name != "rank"):
-            raise InputError(f"world: {name}: expected an integer from {int(name != 'rank')} up, got {n!r}")
+        least = 0 if name == "rank" else 1
+        if type(n) is not int or n < least:
+            raise InputError(f"world: {name}: expected an integer from {least} up, got {n!r}")
     if rank >= size:
         raise InputError(f"world: rank: expected one of the {size} ranks, 0 to {size - 1}, got {rank}")
     if prod(axes.values()) != size:

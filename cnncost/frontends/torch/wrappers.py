@@ -19,6 +19,6 @@ def parts_of(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Return the tensors inside a wrapper; empty for any other tensor."""
     if type(tensor) is torch.Tensor or not is_wrapper(type(tensor)):
         return ()
-    names, _ = tensor.__tensor_flatten__()  # type: ignore[attr-defined]  # asked above
-    held = [getattr(tensor, name) for name in names]
-    return tuple([part for part in held if isinstance(part, torch.Tensor)])
+    names, _ = tensor.__tensor_flatten__()  # type: ignore[attr-defined]  # `is_wrapper` has checked it
+    attributes = [getattr(tensor, name) for name in names]
+    return tuple([part for part in attributes if isinstance(part, torch.Tensor)])

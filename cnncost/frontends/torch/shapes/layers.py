@@ -1,4 +1,4 @@
-"""Convolution, norms, linear layers, attention, recurrent layers."""
+"""Shape rules for convolutions, norms, linear layers, attention and recurrent layers."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _batch_norm(a: dict[str, Any]) -> list[Output] | None:
 
 @shapes("native_batch_norm", "_native_batch_norm_legit", "_batch_norm_with_update", "_batch_norm_no_update")
 def _native_batch_norm(a: dict[str, Any]) -> list[Output] | None:
-    """Also returns mean and deviation per channel, empty in eval mode; the newer ops return another empty tensor."""
+    """Output, and saved statistics per channel, empty in eval mode; the newer ops return another empty tensor."""
     newer = a["__op__"].startswith("_batch_norm")
     trains = a["__op__"] == "_batch_norm_with_update" if newer else a["training"]
     named = {"running_mean": None, "running_var": None, **a, "training": trains}
@@ -105,7 +105,7 @@ def _native_batch_norm(a: dict[str, Any]) -> list[Output] | None:
 
 @shapes("native_layer_norm")
 def _native_layer_norm(a: dict[str, Any]) -> list[Output] | None:
-    """Also returns mean and deviation per row."""
+    """Output, mean and inverse standard deviation per row."""
     y = _layer_norm(a)
     if y is None:
         return None
@@ -149,7 +149,7 @@ def _group_norm(a: dict[str, Any]) -> list[Output] | None:
 
 @shapes("native_group_norm_backward", "native_layer_norm_backward")
 def _norm_backward(a: dict[str, Any]) -> list[Output] | None:
-    """16-bit inputs with float32 weights, where torch 2.9 gives other dtypes for layer norm; None for other inputs."""
+    """Handle only 16-bit inputs with float32 weights, for which torch 2.9's layer norm returns other dtypes on meta."""
     x, weight = a["input"], a["weight"]
     if weight is None or not all(a["output_mask"]) or not ready(a["grad_out"], x):
         return None
@@ -191,7 +191,7 @@ def _attention(a: dict[str, Any]) -> list[Output] | None:
 
 @shapes("_scaled_dot_product_flash_attention_for_cpu")
 def _flash(a: dict[str, Any]) -> list[Output] | None:
-    """The output has the query's layout; also returns each row's logsumexp, heads innermost."""
+    """Output with the query's layout, and each row's logsumexp, with heads as the innermost axis."""
     q, k, v = a["query"], a["key"], a["value"]
     if not (q.is_meta and q.dim() == k.dim() == v.dim() == 4 and q.shape[-1] == k.shape[-1] == v.shape[-1]):
         return None
@@ -230,7 +230,7 @@ def _recurrent(a: dict[str, Any]) -> list[Output] | None:
     x = a["data"] if is_packed else a["input"]
     state = a["hx"] if isinstance(a["hx"], (list, tuple)) else [a["hx"]]
     weights, directions = a["params"], 2 if a["bidirectional"] else 1
-    back = weights[1].shape[1]
+    back = weights[1].shape[1]  # width of the state that is fed back: less than `hidden` with a projection
     # an LSTM has two states and four gates; the others' only state is as wide as their hidden layer
     hidden = weights[0].shape[0] // 4 if len(state) == 2 else back
     if (
@@ -264,16 +264,16 @@ def _promoted(cell: str, dtype: torch.dtype, states: list[torch.dtype], projecte
 
 @shapes("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only")
 def _embedding_bag(a: dict[str, Any]) -> list[Output] | None:
-    """Returns the bags; the bag of each index (empty if the CPU's kernel sums directly); bag sizes; maximum indices."""
+    """The bags; the bag of each index (empty if the CPU's kernel sums directly); bag sizes; maximum indices."""
     weight, indices, offsets, mode = a["weight"], a["indices"], a["offsets"], a["mode"]
-    weighed = a["per_sample_weights"]
+    sample_weights = a["per_sample_weights"]
     plain = weight.dim() == 2 and indices.dim() == offsets.dim() == 1 and not a["include_last_offset"]
     if not plain or indices.dtype != offsets.dtype or not weight.is_contiguous():
         return None
     bags, width = offsets.shape[0], weight.shape[1]
     padding = a.get("padding_idx", -1)
     direct = mode == _SUM and weight.dtype is not torch.float64 and (padding is None or padding == -1)
-    if weighed is not None and (mode != _SUM or weighed.dtype != weight.dtype):
+    if sample_weights is not None and (mode != _SUM or sample_weights.dtype != weight.dtype):
         return None
     bag_of = packed((0 if direct else indices.shape[0],), indices.dtype)
     maxima = packed((bags, width) if mode == _MAX else (bags,), indices.dtype)
@@ -286,7 +286,7 @@ _SUM, _MAX = 0, 2
 
 @shapes("quantized::linear_dynamic", "quantized::linear_relu_dynamic")
 def _dynamic_linear(a: dict[str, Any]) -> list[Output]:
-    """Float input and output; torch has no meta kernel for it."""
+    """Float output for a float input; torch has no meta kernel for it."""
     x, packed_weight = next(iter(a.values())), next(v for v in a.values() if hasattr(v, "unpack"))
     return [packed((*x.shape[:-1], packed_weight.unpack()[0].shape[0]), x.dtype)]
 
@@ -295,8 +295,8 @@ def _dynamic_linear(a: dict[str, Any]) -> list[Output]:
 def _grouped_product(a: dict[str, Any]) -> list[Output] | None:
     """Rows, columns or the inner axis are split over groups of unknown sizes; torch's meta kernel has only bfloat16.
 
-    T,I by G,I,O → T,O; G,O,I by I,T → O,T; O,T by T,I → G,O,I; G,O,I by G,I,T → G,O,T. Rows of the result
-    start at multiples of 16 bytes.
+    T,I by G,I,O → T,O; G,O,I by I,T → O,T; O,T by T,I → G,O,I; G,O,I by G,I,T → G,O,T, for T tokens, G groups,
+    I input and O output features. Rows of the result start at multiples of 16 bytes.
     """
     x, w, ends = a["self"], a["mat2"], a["offs"]
     batches = [t.shape[0] for t in (x, w) if t.dim() == 3]

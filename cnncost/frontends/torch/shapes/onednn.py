@@ -22,16 +22,16 @@ _ACCUMULATED = 4
 def _leading(width: int, item: int) -> int:
     """Padded row length in elements: whole cache lines, but not a multiple of 256, which causes cache conflicts."""
     line = _LINE // item
-    rows = -(-width // line) * line
-    return rows + line if rows % 256 == 0 else rows
+    length = -(-width // line) * line
+    return length + line if length % 256 == 0 else length
 
 
 def workspace(steps: int, batch: int, inputs: int, hidden: int, item: int) -> int:
-    """Bytes for one layer and direction of an LSTM with `item` bytes per number.
+    """Return the bytes for one layer and direction of an LSTM with `item` bytes per number.
 
-    The gates and hidden states of all steps; the states and their gradients, of this layer and the one below it, each
-    including the initial one. Every part is page-aligned. The hidden states are stored among the steps' outputs;
-    older versions of oneDNN reserve two more parts for them, and leave these unused.
+    They hold the gates and hidden states of all steps, and for this layer and the one below it the states and their
+    gradients, including the initial ones. Every part is page-aligned. The hidden states are stored among the steps'
+    outputs; older versions of oneDNN reserve two more parts for them, and leave these unused.
     """
     widest = max(inputs, hidden)
     steps_and_start = 2 * (steps + 1)

@@ -12,6 +12,7 @@ from cnncost.frontends.torch.overloads import Overload
 Output: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], torch.dtype]
 """Size, strides, dtype."""
 ShapeRule: TypeAlias = Callable[[dict[str, Any]], list[Output] | None]
+"""Maps an op's arguments, by name, to its outputs; None if the rule does not cover them."""
 
 _RULES: dict[str, ShapeRule] = {}
 
@@ -37,7 +38,7 @@ def output_types(op: Overload, arguments: dict[str, Any]) -> list[Output] | None
     try:
         return rule(arguments)
     except (ValueError, LookupError, TypeError, AttributeError, ZeroDivisionError):
-        return None  # arguments in another form than the rule handles: torch's kernel handles or rejects them
+        return None  # arguments of a form that the rule doesn't cover: torch's kernel handles or rejects them
 
 
 def gives_back(op: Overload, args: Any, expected: list[Output]) -> bool:
@@ -77,7 +78,7 @@ def ready(first: torch.Tensor, *others: torch.Tensor | None) -> bool:
 
 
 def channels_last(*tensors: torch.Tensor) -> bool:
-    """True if an image or its weight is in channels-last format: then the result is, too."""
+    """True if any of a convolution's input and weight is in channels-last format: then its result is, too."""
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     return len({t.dtype for t in tensors}) == 1 and any(
         t.dim() in formats and not t.is_contiguous() and t.is_contiguous(memory_format=formats[t.dim()])
@@ -94,7 +95,7 @@ def ordered(size: tuple[int, ...], dtype: torch.dtype, last: bool) -> Output:
 
 
 def broadcast(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The broadcast shape of two shapes, or None."""
+    """The broadcast shape of two shapes; None if they can't be broadcast."""
     if x == y:
         return x
     size = max(len(x), len(y))

@@ -1,4 +1,4 @@
-"""Ops for which torch has no meta kernel, or one that reads values unnecessarily."""
+"""Shape rules for ops for which torch has no meta kernel, or one that reads values unnecessarily."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cnncost.frontends.torch.shapes.registry import Output, packed, shapes
 
 @shapes("geqrf")
 def _geqrf(a: dict[str, Any]) -> list[Output] | None:
-    """A in column-major order, as LAPACK returns it, and one number per reflection."""
+    """The factors in column-major order, as LAPACK returns them, and one number per reflection."""
     x = a["self"]
     *batch, m, n = x.shape
     _, strides, _ = packed((*batch, n, m), x.dtype)
@@ -22,7 +22,7 @@ def _geqrf(a: dict[str, Any]) -> list[Output] | None:
 
 @shapes("histogram")
 def _histogram(a: dict[str, Any]) -> list[Output] | None:
-    """Counts, and the bins' edges: one more."""
+    """Counts of the bins, and their edges, which are one more."""
     x, bins = a["self"], a["bins"]
     count = bins.shape[0] - 1 if isinstance(bins, torch.Tensor) else bins
     return [packed((count,), x.dtype), packed((count + 1,), x.dtype)] if count > 0 else None

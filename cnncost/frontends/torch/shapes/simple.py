@@ -1,4 +1,4 @@
-"""Elementwise functions, softmax, concatenation, padding, pooling, reductions."""
+"""Shape rules for elementwise functions, softmax, concatenation, padding, pooling and reductions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _softmax(a: dict[str, Any]) -> list[Output] | None:
 
 @shapes("dropout", "feature_dropout")
 def _dropout(a: dict[str, Any]) -> list[Output] | None:
-    x = a["input"] if "input" in a else a["self"]  # in place
+    x = a["input"] if "input" in a else a["self"]  # the in-place op's name for it
     plain = x.is_floating_point() and x.is_contiguous() and 0 <= a["p"] <= 1
     # in eval mode it returns its input
     return (
@@ -64,13 +64,13 @@ def _cat(a: dict[str, Any]) -> list[Output] | None:
         return None
     dim %= len(first)
     before, after = first[:dim], first[dim + 1 :]
-    joined, fits = 0, first
+    joined, checked = 0, first
     for tensor in tensors:
         size = tensor.shape
-        if size != fits:
+        if size != checked:
             if size[:dim] != before or size[dim + 1 :] != after:
                 return None
-            fits = size
+            checked = size
         joined += size[dim]
     return [packed((*before, joined, *after), tensors[0].dtype)]
 
