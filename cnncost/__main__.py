@@ -2,9 +2,11 @@
 
 import os
 import sys
+from contextlib import suppress
 
-if sys.path[:1] == [os.getcwd()]:  # noqa: PTH109  # a path as Python writes it
-    del sys.path[0]  # `python -m` puts it there: a torch.py in it would be taken for torch
+with suppress(FileNotFoundError):  # the folder is gone: the command says so
+    if sys.path[:1] == [os.getcwd()]:  # noqa: PTH109  # a path as Python writes it
+        del sys.path[0]  # `python -m` puts it there: a torch.py in it would be taken for torch
 
 from cnncost.cli import main
 

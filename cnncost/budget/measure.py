@@ -22,6 +22,7 @@ from cnncost.budget.globs import matching
 from cnncost.budget.quantities import Direction, Value
 from cnncost.budget.snapshot import SUMMED, Snapshot, of_report
 from cnncost.cache.recordings import active
+from cnncost.endings import end_with_parent
 from cnncost.errors import CnncostError
 from cnncost.garbage import gc_disabled
 from cnncost.near import suggestion
@@ -107,7 +108,8 @@ def _in_processes(measure_one: Callable[[Budget], Measured], budgets: Sequence[B
         return [measure_one(budget) for budget in budgets]
     _import_torch()  # once, before forking
     try:
-        with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork")) as pool:
+        context = multiprocessing.get_context("fork")
+        with ProcessPoolExecutor(jobs, context, end_with_parent, (os.getpid(),)) as pool:
             return list(pool.map(measure_one, budgets))
     except BrokenProcessPool:
         raise CnncostError(

@@ -23,6 +23,7 @@ from cnncost.budget import lock
 from cnncost.budget.file import BudgetFile
 from cnncost.budget.measure import Figures
 from cnncost.budget.snapshot import Snapshot
+from cnncost.endings import end_with_parent, unwinding
 from cnncost.errors import CnncostError, SourceError
 from cnncost.near import suggestion
 
@@ -181,7 +182,7 @@ def _figures_at(
 ) -> list[Figures]:
     from contextlib import ExitStack
 
-    with ExitStack() as stack:
+    with unwinding(), ExitStack() as stack:
         trees = [stack.enter_context(repository.files(commit)) for commit in commits]
         running = [
             stack.enter_context(_process(repository, tree, request, name))
@@ -197,7 +198,8 @@ def _process(repository: Repository, tree: Path, request: dict[str, Any], name: 
     if not folder.is_dir():
         raise RevisionError(f"{name}: has no folder {repository.prefix}")
     home = Path(cnncost.__file__).resolve().parent.parent
-    message = {**request, "tree": str(tree), "top": str(repository.top), "result": str(tree.parent / "result.json")}
+    places = {"tree": str(tree), "top": str(repository.top), "result": str(tree.parent / "result.json")}
+    message = {**request, **places, "parent": os.getpid()}
     code = f"import sys; sys.path.append({str(home)!r}); from cnncost.budget.revisions import work; work()"
     with subprocess.Popen(  # noqa: S603  # this very Python, with the code above
         [sys.executable, "-B", "-P", "-c", code, json.dumps(message)],  # -B: no .pyc files
@@ -228,6 +230,7 @@ def work() -> None:
     """Analyze the models of the request in this folder, and write their figures, or the error, to a file."""
     request = json.loads(sys.argv[1])
     result = Path(request["result"])
+    end_with_parent(request["parent"], result.parent)
     try:
         source = Path(request["tree"]) / "src"
         if source.is_dir():

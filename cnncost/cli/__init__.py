@@ -8,15 +8,16 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
 
 from cnncost import versions
 from cnncost.cli import stdout
-from cnncost.errors import CnncostError, UntestedTorchWarning
+from cnncost.errors import CnncostError, InputError, UntestedTorchWarning
 
 _COMMANDS = {
     "summarize": "Cost of a model, layer by layer.",
@@ -69,6 +70,7 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, handling broken pipes: click would exit silently with 1."""
+        _check_folder()
         with stdout.errors_translated():
             return super().invoke(ctx)
 
@@ -87,6 +89,14 @@ class _Commands(click.Group):
 @click.option("--verbose", is_flag=True, help="Say on stderr which results come from the cache, and why others don't.")
 def cli(**_switches: bool) -> None:  # read by main, at any position
     """The true cost of neural networks: parameters, MACs and FLOPs, exact, without running them."""
+
+
+def _check_folder() -> None:
+    """Raise InputError if the working folder is gone: torch ends the process there."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise InputError("the working folder has been removed; change to one that exists: cd ~") from None
 
 
 def _versions(context: click.Context, value: bool) -> None:
@@ -123,10 +133,12 @@ def main(arguments: list[str] | None = None) -> None:
     except CnncostError as error:
         if debug:
             raise
-        click.echo(f"cnncost: {error}", err=True)
+        _say(error)
         code = 2
     except stdout.ReaderGone:
         code = 0
+    except KeyboardInterrupt:  # before or after click's own handling
+        code = 130
     stdout.discard()
     if is_program:
         stdout.redirect_for_good()
@@ -167,9 +179,15 @@ def _run(arguments: list[str]) -> int:
         error.show()
         return 2
     except click.ClickException as error:
-        click.echo(f"cnncost: {_one_line(error)}", err=True)
+        _say(_one_line(error))
         return 2
     return code if isinstance(code, int) else 0
+
+
+def _say(error: object) -> None:
+    """Write an error to standard error; where that is full, the exit code alone tells."""
+    with suppress(OSError):
+        click.echo(f"cnncost: {error}", err=True)
 
 
 def _one_line(error: click.ClickException) -> str:

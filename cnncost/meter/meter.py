@@ -1,7 +1,8 @@
 """The Meter: throughput, achieved FLOP/s and MFU of a loop, for one clock reading per step.
 
-FLOPs are the model's (forward, and in training backward), from static analysis, not a device's counters: recomputed
-work, as in activation checkpointing, counts once, which is how MFU is defined (Chowdhery et al. 2022, appendix B).
+FLOPs are the model's (forward, and in training backward), from static analysis, not a device's counters. MFU counts
+recomputed work once (Chowdhery et al. 2022, appendix B); the analysis of a model with activation checkpointing has that
+work as often as it runs, so what the Meter tells of such a model is the hardware's utilization, HFU.
 A step is one forward and backward; with gradient accumulation that is a micro-batch.
 """
 

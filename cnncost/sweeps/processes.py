@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
+from cnncost.endings import end_with_parent, uninterrupted_children
 from cnncost.errors import SweepError
 
 Call: TypeAlias = "tuple[Any, ...]"
@@ -155,10 +156,11 @@ class _Process:
     def __init__(self, ready: Callable[[], Any] | None, grown: Callable[[], bool]) -> None:
         from joblib.externals.loky import ProcessPoolExecutor
 
-        self._pool = ProcessPoolExecutor(1, initializer=_begin, initargs=(ready,), env=_ONE_THREAD)
         self._grown, self._calls_left, self._since = grown, _MAX_CALLS, 0.0
         try:
-            self._started: Future[None] = self._pool.submit(_started_signal)
+            with uninterrupted_children():
+                self._pool = ProcessPoolExecutor(1, initializer=_begin, initargs=(ready, os.getpid()), env=_ONE_THREAD)
+                self._started: Future[None] = self._pool.submit(_started_signal)
         except AssertionError:  # multiprocessing's, by which a daemon has no children
             raise SweepError(
                 "sweep: a worker that is a daemon can't have the process that a limit of time needs; start Dask's "
@@ -203,8 +205,9 @@ class _Process:
         self._pool.shutdown(wait=True, kill_workers=True)
 
 
-def _begin(ready: Callable[[], Any] | None) -> None:
+def _begin(ready: Callable[[], Any] | None, parent: int) -> None:
     """Send what models print to standard error, also from C code: standard output is for the sweep's rows."""
+    end_with_parent(parent)
     sys.stdout.flush()
     os.dup2(2, 1)
     if ready is not None:

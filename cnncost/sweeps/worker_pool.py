@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from math import inf
 from typing import Any, Literal, Self, TypeAlias, get_args
 
+from cnncost.endings import unwinding
 from cnncost.errors import InputError, MissingPackageError, SweepError
 from cnncost.sweeps.processes import Processes
 from cnncost.sweeps.work import prepare
@@ -58,6 +59,7 @@ class WorkerPool:
         self._ready = ready
         self.processes: Processes | None = None
         self._close: list[Callable[[], Any]] = []
+        self._ending = ExitStack()
         self._broken: tuple[type[BaseException], ...] = ()
         self._how: dict[str, Any] = {"n_jobs": jobs or -1}
         {"processes": self._processes, "dask": self._dask, "ray": self._ray}[backend](scheduler)
@@ -133,10 +135,13 @@ class WorkerPool:
                 self._close.pop()()
 
     def __enter__(self) -> Self:
+        if self._close:  # else this process does the work, in which a signal ends a model that hangs in C
+            self._ending.enter_context(unwinding())
+        self._ending.callback(self.close)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._ending.close()
 
 
 class WorkersDied(Exception):  # noqa: N818  # the runner catches it and goes on

@@ -33,9 +33,9 @@ def _beside_a_saved_report(saved, monkeypatch):
     monkeypatch.chdir(saved)
 
 
-def ran(arguments, redirection):
+def ran(arguments, redirection, before=""):
     """Exit code of cnncost and stderr, by a shell that has the redirection."""
-    shell = f"{sys.executable} -m cnncost {arguments} {redirection}"
+    shell = f"{before}{sys.executable} -m cnncost {arguments} {redirection}"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)  # noqa: S607  # the shell
     return done.returncode, done.stderr
 
@@ -66,3 +66,20 @@ def test_an_error_is_told_without_it():
     assert code == 2
     assert err.startswith("cnncost: lenet6: no network")
     assert err.count("\n") == 1
+
+
+@LINUX
+@pytest.mark.parametrize("arguments", ["summarize lenet6", "summarize --nothing", "check", "completion"])
+def test_a_wrong_call_has_its_code_where_standard_error_is_full(arguments):
+    assert ran(arguments, "2>/dev/full") == (2, "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a working folder can't be removed there")
+@pytest.mark.parametrize(
+    "arguments",
+    ["summarize lenet5", "compare lenet5 alexnet -o a.csv", "check", "sweep lenet5", "diff --rev HEAD lenet5"],
+)
+def test_a_working_folder_that_is_gone(arguments, tmp_path):
+    gone = f"mkdir {tmp_path}/gone && cd {tmp_path}/gone && rmdir {tmp_path}/gone && "
+    told = "cnncost: the working folder has been removed; change to one that exists: cd ~\n"
+    assert ran(arguments, "", before=gone) == (2, told)
