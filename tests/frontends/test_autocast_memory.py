@@ -5,9 +5,10 @@ import json
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 import cnncost
-from tests.oracles.allocations import peaks
+from tests.oracles.allocations import peaks, training_peak
 from tests.versions import facts
 
 BF16 = torch.bfloat16
@@ -71,6 +72,44 @@ NETS = {
         (8, 4, 64),
     ),
 }  # fmt: skip
+
+
+class Scale(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.by = nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        return x * self.by
+
+
+CHANNELS = torch.channels_last
+OPS = {
+    "a pool of a signal": lambda h: F.max_pool1d(h.flatten(2), 2),
+    "group norm of channels_last": lambda h: F.group_norm(h.to(memory_format=CHANNELS), 2),
+    "one hot": lambda h: h[..., :8, :8] * F.one_hot(torch.arange(8), 8),
+    "a cumulative product": lambda h: h.cumprod(1),
+    "attention": lambda h: F.scaled_dot_product_attention(h, h, h),
+    "a linear layer": lambda h: F.linear(h.mT, h.new_ones(5, 16), h.new_ones(5)),
+}
+
+
+@pytest.mark.parametrize("trace", ["static", "real"])
+@pytest.mark.parametrize("name", OPS)
+def test_ops_that_autocast_leaves_alone_run_as_without_it(name, trace):
+    model, x = Do(lambda m, x: OPS[name](m.scale(x)), scale=Scale()), torch.rand(2, 8, 16, 16)
+    with torch.inference_mode():
+        predicted = cnncost.analyze(model, x, autocast="bf16", trace=trace).memory.inference_peak
+    assert predicted == pytest.approx(_peak(model, x, torch.inference_mode), abs=100)
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_so_they_do_in_training(name):
+    model, x = Do(lambda m, x: OPS[name](m.scale(x)), scale=Scale()), torch.rand(2, 8, 16, 16)
+    predicted = cnncost.analyze(model, x, autocast="bf16", training=True).memory.training_peak
+    assert predicted == pytest.approx(training_peak(model, x, lambda: torch.autocast("cpu", BF16)), abs=200)
+
+
 MODES = {"no_grad": torch.no_grad, "inference_mode": torch.inference_mode}
 TRACES = ("static", "real")
 

@@ -103,7 +103,12 @@ def _wraps(node, again):
     copied = any(
         child.name in {"aten::resolve_conj", "aten::resolve_neg"} and child.children for child in node.children
     )
-    return copied or any(child.name == node.name for child in node.children) or _is_composite(node.name, again)
+    anew = node.name not in _CALLS_AN_OVERLOAD and any(child.name == node.name for child in node.children)
+    return copied or anew or _is_composite(node.name, again)
+
+
+_CALLS_AN_OVERLOAD = frozenset(f"aten::{name}" for name in ("sum", "max", "min", "median", "nanmedian"))
+"""Kernels that convert their operand and call another overload of the same name."""
 
 
 @cache

@@ -17,6 +17,7 @@ import torch
 from torch.autograd import Function
 
 from cnncost.frontends.torch.attention import attend
+from cnncost.frontends.torch.autocast import casts as casts_op
 from cnncost.frontends.torch.autocast import lower_dtype
 from cnncost.frontends.torch.compat import facts
 from cnncost.frontends.torch.compat.autocast import IS_ANY_ENABLED_PLACE
@@ -25,6 +26,7 @@ from cnncost.frontends.torch.compat.dispatch import (
     OURS,
     BelowAutograd,
     Excluding,
+    has_kernel,
     is_excluded,
     key,
     key_on,
@@ -96,7 +98,10 @@ def _max_pool1d(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
 
 
 def _values_alone(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-    """x: *,m,n. Unless differentiated, torch computes no vectors beside singular values and eigenvalues."""
+    """x: *,m,n. Unless differentiated, torch computes no vectors beside singular values and eigenvalues.
+
+    `one_hot` (x: *) writes ones at its indices; with a dispatch mode on, torch would compare them instead.
+    """
     if is_excluded(_AUTOGRAD) or (x.requires_grad and torch.is_grad_enabled()) or in_dual_level():
         return op(x, *args, **kwargs)
     with BelowAutograd():
@@ -173,7 +178,7 @@ def _with_formula(function: type[Function]) -> Kernel:
 
 _KERNELS: dict[str, Kernel] = {
     "scaled_dot_product_attention": _attention, "linear": _linear, "max_pool1d": _max_pool1d,
-    **dict.fromkeys(("linalg_svdvals", "linalg_eigvals", "linalg_eigvalsh"), _values_alone),
+    **dict.fromkeys(("linalg_svdvals", "linalg_eigvals", "linalg_eigvalsh", "one_hot"), _values_alone),
     "group_norm": _group_norm,
     "native_group_norm": _native_group_norm, "contiguous": _contiguous,
     "native_group_norm_backward": _group_norm_backward, "mish_backward": _whole,
@@ -194,12 +199,13 @@ def _registered() -> list[torch.library.Library]:
     for name, kernel in _KERNELS.items():
         packet, _, overload = name.partition(".")
         op = getattr(getattr(torch.ops.aten, packet), overload or "default")
-        ops.impl(op, partial(_run, op, kernel), _NAME, with_keyset=True)
+        ops.impl(op, partial(_run, op, name, kernel), _NAME, with_keyset=True)
     return [rest, ops]
 
 
-def _run(op: Any, kernel: Kernel, keys: Any, *args: Any, **kwargs: Any) -> Any:
-    casts = (lower_dtype() is not None and not is_excluded(_CAST)) or _is_cast_below(args[0])
+def _run(op: Any, name: str, kernel: Kernel, keys: Any, *args: Any, **kwargs: Any) -> Any:
+    recorded = lower_dtype() is not None and not is_excluded(_CAST) and casts_op(name)
+    casts = recorded or (_is_cast_below(args[0]) and has_kernel(f"aten::{name}", "AutocastCPU"))
     if casts or not _devices or transform_level() is not None:
         return op.redispatch(keys & _BELOW, *args, **kwargs)  # autocast's key is next: it dispatches the op here again
     with Excluding(_KEYS):
