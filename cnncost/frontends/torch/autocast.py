@@ -152,10 +152,10 @@ class Casting:
         if not self._weights:
             return ()
         kept = units.data(sum(self._weights.values()))
-        return (
+        base = (
             "the peak of inference is that under torch.inference_mode, where autocast casts weights at each use; under "
-            f"torch.no_grad it keeps the casts, and the peak is up to {kept} higher",
         )
+        return (f"{base}torch.no_grad it keeps the casts, and the peak is up to {kept} higher",)
 
     def cast(self, value: Any, dtype: torch.dtype) -> Any:
         """Return an argument of an op with its tensors cast to `dtype`."""

@@ -27,7 +27,7 @@ from cnncost.frontends.torch.compiler import no_compiler_import
 from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.foreach import is_of_several
-from cnncost.frontends.torch.guard import Draws, hidden_from, quiet_torch, same_random_state
+from cnncost.frontends.torch.guard import Draws, hidden_from, same_random_state
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.modules import Tracker, check_initialized, walk
@@ -218,8 +218,7 @@ def record_real(
         )
     if options.target is not None and options.target.type != device:
         raise InputError(f"a run on values is on the model's device, {device}; expected no other, got {options.target}")
-    attempt = first_attempt(options, requested, called)
-    attempt = attempt.after({"casts": requested is not None or in_force() is not None})
+    attempt = first_attempt(options, requested, called).after({"casts": (requested or in_force()) is not None})
     with ONE_AT_A_TIME, gc_disabled(), hidden_from(Recorder), torch.inference_mode(False), same_random_state() as draws:
         while True:
             arguments = prepare(inputs, root)
@@ -274,8 +273,8 @@ def _run(
     recorder.appearance = appearance = Appearance(recorder, home, None if attempt.grad else attempt.caller_grad)
     try:
         with (
-            quiet_torch(attempt.grad and not attempt.turned_off, undecomposed=not (attempt.grad or attempt.casts)), no_compiler_import(),
-            real_autocast.prepared(attempt, home.type) as regional, unwatched.installed(recorder.device_type),
+            real_autocast.prepared(attempt, home.type) as regional, no_compiler_import(),
+            unwatched.installed(recorder.device_type),
             recorder, replacing(tracker, appearance, [*regional, *draws.entropy.patches()]),
         ):  # fmt: skip
             with switched_on(attempt.autocast):
@@ -293,7 +292,8 @@ def _run(
     scopes, calls = tracker.finish()
     return verify(Graph(
         tuple(ledger.values), tuple(recorder.nodes), scopes, calls, ledger.storages(), entered, outputs,
-        recorder.run_of(source, tracker, draws), inputs.examples, (*inputs.notes, *recorder.notes, *real_autocast.notes(attempt)),
+        recorder.run_of(source, tracker, draws), inputs.examples,
+        (*inputs.notes, *recorder.notes, *real_autocast.notes(attempt)),
         tuple(recorder.masks.by_node.items()), fused=tuple(recorder.fused),
     ))  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Autocast in a run on values, which is torch's own."""
+"""The modes of a run on values: autograd's, and autocast, which is torch's own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from cnncost.frontends.torch.attempt import Attempt
 from cnncost.frontends.torch.autocast_regions import watched
 from cnncost.frontends.torch.compat import facts
+from cnncost.frontends.torch.guard import quiet_torch
 from cnncost.frontends.torch.patches import Patch
 
 _NOTE = (
@@ -35,13 +36,14 @@ def prepared(attempt: Attempt, device: str) -> Iterator[list[Patch]]:
         AutocastNeededError: forward enters a region, which the attempt does not expect: composite ops have to be
             recorded as their parts, which torch casts only if they are dispatched one by one.
     """
-    if not attempt.casts:
-        with watched(device, None) as patches:
-            yield patches
-        return
     before = torch.is_autocast_cache_enabled()
-    torch.set_autocast_cache_enabled(before and _keeps(attempt))
-    try:
-        yield []
-    finally:
-        torch.set_autocast_cache_enabled(before)
+    with quiet_torch(attempt.grad and not attempt.turned_off, not (attempt.grad or attempt.casts)):
+        if not attempt.casts:
+            with watched(device, None) as patches:
+                yield patches
+            return
+        torch.set_autocast_cache_enabled(before and _keeps(attempt))
+        try:
+            yield []
+        finally:
+            torch.set_autocast_cache_enabled(before)

@@ -189,7 +189,7 @@ class Runner:
         if aliases or op.mutable or any(value.layout is not torch.strided for value in values):
             return self._shaped(op, args, kwargs, operands, values)
         outputs = [meta_like(value) for value in values]
-        if len({pointer(value) for value in values}) == len(values):  # the kernel may have shrunk larger buffers
+        if len({storage_key(value) for value in values}) == len(values):  # the kernel may have shrunk larger buffers
             for output, value in zip(outputs, values, strict=True):
                 output.untyped_storage().resize_(value.untyped_storage().nbytes())
         return outputs

@@ -128,4 +128,4 @@ def _of_pinv(matrix: Any, hermitian: bool) -> int:
     vectors = n * n if hermitian else m * r + r * n
     conjugated = (n * n if hermitian else m * r) if is_complex else 0
     values = 3 * n + 1 if hermitian else 2 * r  # Σ and its reciprocals; |Λ| and its maximum
-    return (vectors + n * r + conjugated) * item + values * real + _TOLERANCE
+    return int((vectors + n * r + conjugated) * item + values * real + _TOLERANCE)

@@ -34,7 +34,7 @@ def layout(call: OpCall) -> Lowered:
 @lowers("roll")
 def rolled(call: OpCall) -> Lowered:
     """shifts, dims. The kernel rolls by one axis after the other, and holds every result until the last is done."""
-    kind, attrs = moved(call, call.moves)
+    kind, attrs = lower_layout(call, call.moves)
     dims, x = call.get("dims") or (), call["self"]
     if not isinstance(dims, int) and len(dims) > 1:
         attrs = {**attrs, "scratch": (len(dims) - 1) * x.numel() * x.element_size()}
