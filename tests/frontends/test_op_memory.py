@@ -25,6 +25,10 @@ OPS = {  # h: 2,8,16,16, of a convolution
     "mish": F.mish,
     "folded": lambda h: F.fold(F.unfold(h, 3, padding=1), (16, 16), 3, padding=1),
     "unfolded into less": lambda h: F.unfold(h, 2, stride=4),
+    "rolled by two axes": lambda h: h.roll((3, 2), (2, 3)),
+    "a shifted spectrum": torch.fft.fftshift,
+    "rolled by an axis": lambda h: h.roll(3, 1),
+    "one hot": lambda h: h.flatten(1)[:, :8] * F.one_hot(FEW.flatten()[:8], 8).sum(0),
     "folded from less": lambda h: F.fold(h.flatten(2), (16, 16), 1),
 }  # fmt: skip
 
@@ -66,6 +70,28 @@ def test_a_fold_of_values_that_are_known():
         return net(ones)
 
     assert cnncost.analyze(net, ones).memory.inference_peak == pytest.approx(fixed + peaks(run).tensors, rel=0.001)
+
+
+KNOWN = {
+    "distinct values": lambda: torch.unique(torch.arange(1000) % 17, return_inverse=True, return_counts=True),
+    "distinct neighbours": lambda: torch.unique_consecutive(torch.arange(1000) // 17),
+    "distinct rows": lambda: torch.unique((torch.arange(1000) % 17)[:, None], dim=0),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_buffers_that_a_kernel_has_shrunk_keep_their_memory(name):
+    class Finds(nn.Module):
+        def forward(self, x):
+            return x, KNOWN[name]()
+
+    x = torch.zeros(2)
+
+    @torch.no_grad()
+    def run():
+        return Finds()(x)
+
+    assert cnncost.analyze(Finds(), x).memory.inference_peak == pytest.approx(x.nbytes + peaks(run).tensors, abs=100)
 
 
 VIEWS = {

@@ -89,9 +89,26 @@ def _gather(nodes, kernel, above, device, found):
                 found.append(Event(node.start_time_ns, fields.alloc_size, fields.ptr, kernel))
             continue
         name, inside = node.name, kernel
-        if kernel is None and name.startswith("aten::") and not _is_composite(name, above == name):
+        if kernel is None and name.startswith("aten::") and not _wraps(node, above == name):
             inside = (node.start_time_ns, node.end_time_ns)
         _gather(node.children, inside, name, device, found)
+
+
+def _wraps(node, again):
+    """Whether an op's kernel is one that it calls: what it allocates itself are ordinary tensors.
+
+    So it is of composite ops, and of those that are called anew below their casts by autocast, the formulas of
+    forward-mode derivatives, or copies of lazy conjugates.
+    """
+    copied = any(
+        child.name in {"aten::resolve_conj", "aten::resolve_neg"} and child.children for child in node.children
+    )
+    anew = node.name not in _CALLS_AN_OVERLOAD and any(child.name == node.name for child in node.children)
+    return copied or anew or _is_composite(node.name, again)
+
+
+_CALLS_AN_OVERLOAD = frozenset(f"aten::{name}" for name in ("sum", "max", "min", "median", "nanmedian"))
+"""Kernels that convert their operand and call another overload of the same name."""
 
 
 @cache

@@ -119,15 +119,15 @@ def _record_again(model: nn.Module, inputs: Any, attempt: Attempt, made: list[re
         restart.prepare()
         if restart.remembered:
             _remember(model, restart.changes)
-        return again(attempt=replace(attempt, **restart.changes))
+        return again(attempt=attempt.after(restart.changes))
     except DataDependentError:
         if attempt.floats or not prepare(inputs, model, floats=True).floats:
             raise
         return again(attempt=replace(attempt, floats=True))
     except ForwardError as error:
-        if attempt.grad or "does not require grad" not in str(error):
+        if (attempt.grad and not attempt.turned_off) or "does not require grad" not in str(error):
             raise
-        return again(attempt=replace(attempt, grad=True))  # forward differentiates
+        return again(attempt=replace(attempt, grad=True, turned_off=False))  # forward differentiates
 
 
 def _remember(model: nn.Module, changes: Mapping[str, Any]) -> None:

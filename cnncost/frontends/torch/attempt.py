@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -36,6 +36,10 @@ class Attempt:
     """Device that tensors report; None: the model's."""
     caller_grad: bool = True
     """Whether autograd is enabled in the caller."""
+    keeps_casts: bool = False
+    """Whether autocast keeps casts of weights though autograd is off: under `torch.no_grad`, not in inference mode."""
+    turned_off: bool = False
+    """Whether a forward that differentiates runs with the grad mode off, as a caller under `torch.no_grad` runs it."""
     floats: bool = False
     """Whether values of floating-point inputs are known."""
     split: bool = False
@@ -46,6 +50,11 @@ class Attempt:
     """Whether to find the modules that draw Python's or numpy's random numbers."""
     returned: Callable[[Any], None] | None = None
     """Called with a copy of forward's return value, which becomes the input of another recording."""
+
+    def after(self, changes: Mapping[str, Any]) -> Attempt:
+        """The next attempt, with changes that this one has shown to be needed."""
+        off = self.turned_off or (changes.get("grad", False) and not self.grad and not self.caller_grad)
+        return replace(self, **changes, turned_off=off)
 
 
 def first_attempt(
@@ -62,4 +71,5 @@ def first_attempt(
         options.differentiates, options.train, options.use_memo, options.training, autocast, autocast is not None,
         called=called, device=options.target,
         caller_grad=torch.is_grad_enabled() and not torch.is_inference_mode_enabled(),
+        keeps_casts=not torch.is_grad_enabled() and not torch.is_inference_mode_enabled(),
     )  # fmt: skip

@@ -16,8 +16,10 @@ from weakref import ref
 
 import torch
 
+from cnncost import units
 from cnncost.errors import InputError
 from cnncost.frontends.torch.compat.autocast import SUPPORTED_DEVICES
+from cnncost.frontends.torch.compat.autograd import grad_enabled
 from cnncost.frontends.torch.compat.dispatch import (
     OURS,
     BelowAutograd,
@@ -107,6 +109,7 @@ class Casting:
         self.device = "cpu" if device == "cpu" else "cuda"
         self.regions = 0
         self._caches_casts = caches
+        self._weights: dict[int, int] = {}
         self._casts: dict[int, tuple[ref[torch.Tensor], torch.Tensor]] = {}
         self._depth = depth()
 
@@ -144,6 +147,16 @@ class Casting:
         if self._casts and depth() == self._depth:
             self._casts.clear()
 
+    def notes(self) -> tuple[str, ...]:
+        """What the caller's grad mode would change."""
+        if not self._weights:
+            return ()
+        kept = units.data(sum(self._weights.values()))
+        base = (
+            "the peak of inference is that under torch.inference_mode, where autocast casts weights at each use; under "
+        )
+        return (f"{base}torch.no_grad it keeps the casts, and the peak is up to {kept} higher",)
+
     def cast(self, value: Any, dtype: torch.dtype) -> Any:
         """Return an argument of an op with its tensors cast to `dtype`."""
         if isinstance(value, (list, tuple)):
@@ -151,11 +164,14 @@ class Casting:
         if not _eligible(value) or value.dtype is dtype:
             return value
         weight = value.dtype is torch.float32 and value.requires_grad and value.is_leaf and not is_view(value)
-        if not (weight and self._caches() and dtype is self.lower()):
+        cachable = weight and dtype is self.lower()
+        if not (cachable and self._caches()):
+            if cachable and not self._caches_casts and torch.is_autocast_cache_enabled():
+                self._weights[id(value)] = value.numel() * dtype.itemsize
             return value.to(dtype)
         cached = self._casts.get(id(value))
         if cached is None or cached[0]() is not value:
-            with torch.enable_grad():  # the first use may be under no_grad, later ones not
+            with grad_enabled():  # the first use may be under no_grad, later ones not
                 cached = self._casts[id(value)] = (ref(value), value.to(dtype))
         return cached[1]
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 
 from cnncost.frontends.torch import sparse
-from cnncost.frontends.torch.compat.tensors import identity_of
+from cnncost.frontends.torch.compat.tensors import identity_of, is_zero_tensor
 from cnncost.frontends.torch.types import Signature
 from cnncost.graph import Use
 
@@ -95,7 +95,7 @@ def storage_key(tensor: torch.Tensor) -> int:
 def storage_bytes(tensor: torch.Tensor) -> int:
     """Return the bytes of a tensor's storage; of a sparse tensor, its values' (indices are registered separately)."""
     if tensor.layout is torch.strided:
-        return tensor.untyped_storage().nbytes()
+        return 0 if is_zero_tensor(tensor) else tensor.untyped_storage().nbytes()
     if tensor.layout in sparse.LAYOUTS:
         return sparse.parts(tensor)[0].untyped_storage().nbytes()
     return tensor.numel() * tensor.element_size()

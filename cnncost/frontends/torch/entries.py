@@ -9,6 +9,7 @@ import torch
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.attention_masks import mask_index
 from cnncost.frontends.torch.blocks import TensorArgs, storage_key
+from cnncost.frontends.torch.compat.tensors import is_zero_tensor
 from cnncost.frontends.torch.ledger import TensorTable
 from cnncost.frontends.torch.lowering import OpCall, lower
 from cnncost.frontends.torch.lowering.sparse import lower_sparse
@@ -108,6 +109,8 @@ def _recipe(tensor: torch.Tensor, operands: TensorArgs, storages: set[int], ledg
     if storage_key(tensor) in storages or ledger.block_of(tensor) is not None:
         return None
     if tensor.storage_offset() or tensor.is_conj() or tensor.is_neg() or type(tensor) is not torch.Tensor:
+        return None
+    if is_zero_tensor(tensor):  # torch takes another path for each op on it, which a plain tensor would not
         return None
     return _fresh(tensor)
 

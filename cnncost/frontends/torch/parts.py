@@ -32,7 +32,7 @@ _KERNELS = frozenset({"max_pool1d"})
 
 
 _PLAIN = frozenset(
-    ["aten.narrow.Tensor"]
+    ["aten.narrow.Tensor", "aten.linalg_svdvals", "aten.linalg_eigvals", "aten.linalg_eigvalsh"]
     + [f"aten.conv{name}" for name in "1d 2d 3d _transpose1d _transpose2d.input _transpose3d.input".split()]
 )
 """Ops that are at most one kernel, apart from views: they allocate no temporaries."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import copy_context
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,11 +15,11 @@ from torch import nn
 
 from cnncost.classes import classes_hashable
 from cnncost.errors import InputError
-from cnncost.frontends.torch import collectives, entries, higher_order, parts, unwatched
+from cnncost.frontends.torch import collectives, entries, higher_order, parts, real_autocast, unwatched
 from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.attempt import Attempt, first_attempt
 from cnncost.frontends.torch.attention_masks import Masks
-from cnncost.frontends.torch.autocast import parse
+from cnncost.frontends.torch.autocast import in_force, parse
 from cnncost.frontends.torch.autocast_regions import switched_on
 from cnncost.frontends.torch.blocks import TensorArgs
 from cnncost.frontends.torch.callables import as_call
@@ -28,7 +27,7 @@ from cnncost.frontends.torch.compiler import no_compiler_import
 from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.foreach import is_of_several
-from cnncost.frontends.torch.guard import Draws, hidden_from, quiet_torch, same_random_state
+from cnncost.frontends.torch.guard import Draws, hidden_from, same_random_state
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.modules import Tracker, check_initialized, walk
@@ -144,7 +143,7 @@ class RealRecorder(Recorder):
         masked = entry.name.startswith(_INDEXING) and any(t.dtype in _MASKS for t in entry.spec.inputs[1:])
         self._is_random = op.random
         self._makes_sizes = masked or any(tag in func.tags for tag in _SIZED) or op.schema_name in _SIZED_NAMES
-        result = self._record_run(entry, operands, result)
+        result = self._on_meta(self._record_run(entry, operands, result))
         self._makes_sizes = self._is_random = False
         return result
 
@@ -219,7 +218,7 @@ def record_real(
         )
     if options.target is not None and options.target.type != device:
         raise InputError(f"a run on values is on the model's device, {device}; expected no other, got {options.target}")
-    attempt = first_attempt(options, requested, called)
+    attempt = first_attempt(options, requested, called).after({"casts": (requested or in_force()) is not None})
     with ONE_AT_A_TIME, gc_disabled(), hidden_from(Recorder), torch.inference_mode(False), same_random_state() as draws:
         while True:
             arguments = prepare(inputs, root)
@@ -231,7 +230,7 @@ def record_real(
                 )  # undoes forward's changes to context variables
             except RestartError as restart:
                 restart.prepare()
-                attempt = replace(attempt, **restart.changes)
+                attempt = attempt.after(restart.changes)
             except LazyParameterError:
                 check_initialized(walk(root))
                 raise
@@ -249,8 +248,7 @@ def _recorded(
     for original, (_, copy) in zip([module for _, module in originals], tree, strict=True):
         if attempt.train is not None and copy is not original:
             copy.training = attempt.train
-    recorder = make_recorder(skeleton)
-    tracker = Tracker(recorder)
+    tracker = Tracker(recorder := make_recorder(skeleton))
     tracker.enter(tree)
     tracker.watch = skeleton.watch
     draws.mark()
@@ -275,8 +273,9 @@ def _run(
     recorder.appearance = appearance = Appearance(recorder, home, None if attempt.grad else attempt.caller_grad)
     try:
         with (
-            quiet_torch(grad=attempt.grad), no_compiler_import(), unwatched.installed(recorder.device_type),
-            recorder, replacing(tracker, appearance, draws.entropy.patches()),
+            real_autocast.prepared(attempt, home.type) as regional, no_compiler_import(),
+            unwatched.installed(recorder.device_type),
+            recorder, replacing(tracker, appearance, [*regional, *draws.entropy.patches()]),
         ):  # fmt: skip
             with switched_on(attempt.autocast):
                 result = tracker.call_root(model, attempt.called, inputs)
@@ -293,7 +292,8 @@ def _run(
     scopes, calls = tracker.finish()
     return verify(Graph(
         tuple(ledger.values), tuple(recorder.nodes), scopes, calls, ledger.storages(), entered, outputs,
-        recorder.run_of(source, tracker, draws), inputs.examples, (*inputs.notes, *recorder.notes),
+        recorder.run_of(source, tracker, draws), inputs.examples,
+        (*inputs.notes, *recorder.notes, *real_autocast.notes(attempt)),
         tuple(recorder.masks.by_node.items()), fused=tuple(recorder.fused),
     ))  # fmt: skip
 

@@ -20,7 +20,7 @@ from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import collectives, entries, foreach, parts, sparse_running, transfers
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.blocks import TensorArgs, TrackedTensor
-from cnncost.frontends.torch.compat.ops import READ_NUMBER, schema_of
+from cnncost.frontends.torch.compat.ops import READ_NUMBER, ZERO_TENSOR, schema_of
 from cnncost.frontends.torch.fused_lstm import RECURRENT, onednn_is_on
 from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
@@ -136,6 +136,10 @@ class Recorder(ResultRecorder):
         if is_higher_order(func):
             return run_higher_order(self, func, args, kwargs)
         op = overload(func)
+        if func is ZERO_TENSOR:
+            self.zeros, key = True, None  # not memoized, so that each is seen here
+        elif self.zeros and func.namespace == "prims":
+            return self._run_without_memory(op, args, kwargs, operands)
         if (other := restated(op, args, kwargs, operands)) is not None:
             self._note_reading(op, other.read)
             return self.__torch_dispatch__(other.func, (), other.args)
@@ -197,6 +201,20 @@ class Recorder(ResultRecorder):
     def _new_recorder(self) -> Recorder:
         """Return a recorder with the same settings and an empty tensor table."""
         return Recorder(self._use_memo, casting=self.casting)
+
+    def _run_without_memory(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
+        """Record a part of a sum on `meta`: torch asks it for the shape of a sum with a tensor of zeros."""
+        result = self._runner.for_shapes(op, args, kwargs, operands)
+        entry = entries.of_run(op, args, kwargs, operands, result, self._runner, self.ledger)
+        self._record_run(entry._replace(outputs=None, fresh=None), operands, result)
+        return self._on_meta(result)
+
+    def _on_meta(self, result: Any) -> Any:
+        """Register that those tensors of a result that are on `meta` are so in a real run, too: they take no memory."""
+        for tensor in tensors_in(result):
+            if is_meta(tensor) and (block := self.ledger.block_of(tensor)) is not None:
+                block.nbytes = 0
+        return result
 
     def _run_sparse(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
         """Record an op on sparse tensors. Not memoized, because the stored elements are not part of a signature."""

@@ -64,6 +64,8 @@ class RecorderState(TorchDispatchMode):
         """Calls in which forward read a value that depends on a floating-point input."""
         self.read_as: tuple[float, ...] = ()
         """Numbers to return in turn for unknown values; if empty, reading an unknown value raises."""
+        self.zeros = False
+        """Whether forward-mode derivatives made a tensor of zeros that has no memory."""
         self.guesses = False
         """Whether a number of `read_as` was read."""
         self.fuses_encoders = bool(torch.backends.mha.get_fastpath_enabled())

@@ -114,9 +114,8 @@ def _on_new_copy(
             if copy is not original:  # scripted modules are not copied
                 copy.training = attempt.train
     device = attempt.autocast.device if attempt.autocast is not None else "cpu"
-    casting = (
-        autocasts.Casting(attempt.grad or facts.AUTOCAST_KEEPS_CASTS_OF_INFERENCE, device) if attempt.casts else None
-    )
+    keeps = attempt.grad or attempt.keeps_casts or facts.AUTOCAST_KEEPS_CASTS_OF_INFERENCE
+    casting = autocasts.Casting(keeps, device) if attempt.casts else None
     tracker = Tracker(Recorder(attempt.use_memo, skeleton, data=skeleton.values(), casting=casting))
     tracker.enter(tree)
     cached = skeleton_cache.prepare(modules, attempt.train, skeleton, tracker, reach) if reusable else None
@@ -127,7 +126,7 @@ def _on_new_copy(
     skeleton.release()
     if casting is not None and attempt.autocast is None and not casting.regions:
         raise AutocastUnneededError
-    return graph, cached
+    return graph if casting is None else replace(graph, notes=(*graph.notes, *casting.notes())), cached
 
 
 def step_of(
@@ -339,7 +338,7 @@ def _surroundings(attempt: Attempt, casting: autocasts.Casting | None) -> Iterat
     """Configure torch for a recording; yields patches, which the caller has to apply."""
     device = attempt.autocast.device if attempt.autocast is not None else "cpu"
     with (
-        quiet_torch(attempt.grad, undecomposed=casting is None and not attempt.split),
+        quiet_torch(attempt.grad and not attempt.turned_off, not (casting or attempt.split or attempt.grad)),
         no_compiler_import(),
         regions.watched(device, casting) as patches,
     ):

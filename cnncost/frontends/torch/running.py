@@ -189,8 +189,9 @@ class Runner:
         if aliases or op.mutable or any(value.layout is not torch.strided for value in values):
             return self._shaped(op, args, kwargs, operands, values)
         outputs = [meta_like(value) for value in values]
-        if len(values) == 1:  # its kernel may have shrunk a larger buffer
-            outputs[0].untyped_storage().resize_(values[0].untyped_storage().nbytes())
+        if len({storage_key(value) for value in values}) == len(values):  # the kernel may have shrunk larger buffers
+            for output, value in zip(outputs, values, strict=True):
+                output.untyped_storage().resize_(value.untyped_storage().nbytes())
         return outputs
 
     def _shaped(

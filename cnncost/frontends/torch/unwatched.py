@@ -17,14 +17,16 @@ import torch
 from torch.autograd import Function
 
 from cnncost.frontends.torch.attention import attend
+from cnncost.frontends.torch.autocast import casts as casts_op
 from cnncost.frontends.torch.autocast import lower_dtype
 from cnncost.frontends.torch.compat import facts
 from cnncost.frontends.torch.compat.autocast import IS_ANY_ENABLED_PLACE
-from cnncost.frontends.torch.compat.autograd import ENGINE_CODE, current_node, transform_level
+from cnncost.frontends.torch.compat.autograd import ENGINE_CODE, current_node, in_dual_level, transform_level
 from cnncost.frontends.torch.compat.dispatch import (
     OURS,
     BelowAutograd,
     Excluding,
+    has_kernel,
     is_excluded,
     key,
     key_on,
@@ -43,6 +45,8 @@ _KEY, _CAST = OURS[_NAME], OURS["AutocastIPU"]
 """The key of the kernels here, and that of autocast's casts (`autocast.py`)."""
 _AUTOGRAD = key("AutogradOther")
 """One of autograd's keys: excluded with the others while torch runs below autograd."""
+_TORCHS = {"cpu": key("AutocastCPU"), "cuda": key("AutocastCUDA")}
+"""Keys of torch's own autocast, by device."""
 _KEYS = torch.DispatchKeySet(_KEY)
 _BELOW = keys_below(_KEY)
 _ORDER = "cnncost order in memory"
@@ -74,6 +78,11 @@ def _casts() -> bool:
     return torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
 
 
+def _is_cast_below(tensor: torch.Tensor) -> bool:
+    """True if torch's own autocast, of a run on values, has yet to cast the operands."""
+    return not tensor.is_meta and _casts() and not is_excluded(_TORCHS.get(tensor.device.type, _TORCHS["cpu"]))
+
+
 PATCHES = (Patch(*IS_ANY_ENABLED_PLACE, _casts, "our dispatch key would count as a device's autocast"),)
 """Patches to apply while the kernels are enabled."""
 
@@ -92,7 +101,15 @@ def _linear(op: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor |
 
 def _max_pool1d(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
     """x: N,C,L or C,L. Unless differentiated, a CPU runs one kernel that stores no indices (ATen's Pooling.cpp)."""
-    if is_excluded(_AUTOGRAD) or (x.requires_grad and torch.is_grad_enabled()) or _devices[-1](x) != "cpu":
+    return op(x, *args, **kwargs) if _devices[-1](x) != "cpu" else _values_alone(op, x, *args, **kwargs)
+
+
+def _values_alone(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    """x: *,m,n. Unless differentiated, torch computes no vectors beside singular values and eigenvalues.
+
+    `one_hot` (x: *) writes ones at its indices; with a dispatch mode on, torch would compare them instead.
+    """
+    if is_excluded(_AUTOGRAD) or (x.requires_grad and torch.is_grad_enabled()) or in_dual_level():
         return op(x, *args, **kwargs)
     with BelowAutograd():
         return op(x, *args, **kwargs)
@@ -168,6 +185,7 @@ def _with_formula(function: type[Function]) -> Kernel:
 
 _KERNELS: dict[str, Kernel] = {
     "scaled_dot_product_attention": _attention, "linear": _linear, "max_pool1d": _max_pool1d,
+    **dict.fromkeys(("linalg_svdvals", "linalg_eigvals", "linalg_eigvalsh", "one_hot"), _values_alone),
     "group_norm": _group_norm,
     "native_group_norm": _native_group_norm, "contiguous": _contiguous,
     "native_group_norm_backward": _group_norm_backward, "mish_backward": _whole,
@@ -188,12 +206,13 @@ def _registered() -> list[torch.library.Library]:
     for name, kernel in _KERNELS.items():
         packet, _, overload = name.partition(".")
         op = getattr(getattr(torch.ops.aten, packet), overload or "default")
-        ops.impl(op, partial(_run, op, kernel), _NAME, with_keyset=True)
+        ops.impl(op, partial(_run, op, name, kernel), _NAME, with_keyset=True)
     return [fallback, ops]
 
 
-def _run(op: Any, kernel: Kernel, keys: Any, *args: Any, **kwargs: Any) -> Any:
-    casts = lower_dtype() is not None and not is_excluded(_CAST)
+def _run(op: Any, name: str, kernel: Kernel, keys: Any, *args: Any, **kwargs: Any) -> Any:
+    recorded = lower_dtype() is not None and not is_excluded(_CAST) and casts_op(name)
+    casts = recorded or (_is_cast_below(args[0]) and has_kernel(f"aten::{name}", "AutocastCPU"))
     if casts or not _devices or transform_level() is not None:
         return op.redispatch(keys & _BELOW, *args, **kwargs)  # autocast's key is next: it dispatches the op here again
     with Excluding(_KEYS):

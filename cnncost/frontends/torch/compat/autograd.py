@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from operator import methodcaller
 from types import CodeType
 from typing import Any
 
 import torch
+from torch.autograd import forward_ad
 
 from cnncost.frontends.torch.compat.packages import TRANSFORMS
 
@@ -28,6 +30,20 @@ derivative formula in C++ called the op."""
 SET_GRAD_MODE_PLACE = (torch._C, "_set_grad_enabled")
 """The function by which `torch.no_grad` and similar contexts set the grad mode."""
 
+_is_grad_enabled, _set_grad_enabled = torch.is_grad_enabled, getattr(*SET_GRAD_MODE_PLACE)
+
+
+@contextmanager
+def grad_enabled() -> Iterator[None]:
+    """A context with autograd on, also while a recording replaces the functions that `torch.enable_grad` calls."""
+    before = _is_grad_enabled()
+    _set_grad_enabled(True)
+    try:
+        yield
+    finally:
+        _set_grad_enabled(before)
+
+
 ACCUMULATED_HOOKS = "_post_accumulate_grad_hooks"
 """Attribute of a tensor: its hooks that run once its gradient is accumulated, by id; None without any."""
 HOOKS = "_backward_hooks"
@@ -44,6 +60,11 @@ def differentiating_places() -> list[tuple[Any, str]]:
         return []
     names = [n for n in ("_grad_increment_nesting", "_jvp_increment_nesting") if hasattr(transforms, n)]
     return [*((transforms, name) for name in names), (torch.autograd.functional, "_grad_preprocess")]
+
+
+def in_dual_level() -> bool:
+    """True within `torch.autograd.forward_ad.dual_level`, where a tensor may have a tangent."""
+    return forward_ad._current_level >= 0
 
 
 is_inside_transform: Callable[[torch.Tensor], bool] = torch._C._functorch.is_functorch_wrapped_tensor

@@ -24,6 +24,9 @@ READ_NUMBER = _aten._local_scalar_dense.default
 COPY_TO = _aten._to_copy.default
 """The op that copies to another dtype or device: what `Tensor.to` becomes below autograd."""
 
+ZERO_TENSOR = _aten._efficientzerotensor.default
+"""The op that makes a tensor of zeros without memory, as the derivative of a constant in forward mode."""
+
 SAFE_SOFTMAX = _aten._safe_softmax
 """Softmax that returns zeros for fully masked rows. The math implementation of attention calls it."""
 

@@ -23,6 +23,9 @@ identity_of: Callable[[torch.UntypedStorage], int] = attrgetter("_cdata")
 is_view: Callable[[torch.Tensor], bool] = TensorBase._is_view
 """Whether autograd treats a tensor as a view."""
 
+is_zero_tensor: Callable[[torch.Tensor], bool] = TensorBase._is_zerotensor
+"""Whether a tensor is one of zeros without memory: the derivative of a constant, in forward mode."""
+
 version_of: Callable[[torch.Tensor], int] = attrgetter("_version")
 """A tensor's version counter: how often it was written to in place."""
 

@@ -111,4 +111,21 @@ def reflected(call: OpCall) -> Lowered:
 def pinv(call: OpCall) -> Lowered:
     """self: *,m,n."""
     *batch, m, n = call["self"].shape
-    return "pinv", {"m": m, "n": n, "matrices": prod(batch), "hermitian": bool(call["hermitian"])}
+    attrs = {"m": m, "n": n, "matrices": prod(batch), "hermitian": bool(call["hermitian"])}
+    return "pinv", {**attrs, "scratch": prod(batch) * _of_pinv(call["self"], bool(call["hermitian"]))}
+
+
+_TOLERANCE = 8
+"""Bytes of a matrix's tolerance, which is in float64."""
+
+
+def _of_pinv(matrix: Any, hermitian: bool) -> int:
+    """Bytes for each matrix while V·Σ⁺ is multiplied by Uᴴ: the decomposition, V·Σ⁺, and if complex a copy of Uᴴ."""
+    m, n = matrix.shape[-2:]
+    r = min(m, n)
+    item, is_complex = matrix.element_size(), matrix.is_complex()
+    real = item // 2 if is_complex else item
+    vectors = n * n if hermitian else m * r + r * n
+    conjugated = (n * n if hermitian else m * r) if is_complex else 0
+    values = 3 * n + 1 if hermitian else 2 * r  # Σ and its reciprocals; |Λ| and its maximum
+    return int((vectors + n * r + conjugated) * item + values * real + _TOLERANCE)

@@ -25,10 +25,20 @@ _WITH_MOVES = {name for name in known_moves() if not name.endswith("_copy")}
 _DENSIFYING = {"to_dense", "_to_dense"}
 
 
-@lowers(*_LAYOUT.split(), *_COPIES.split(), *(_WITH_MOVES - {*_ZEROING.split(), *_DENSIFYING}))
+@lowers(*_LAYOUT.split(), *_COPIES.split(), *(_WITH_MOVES - {*_ZEROING.split(), *_DENSIFYING, "roll"}))
 def layout(call: OpCall) -> Lowered:
     """A view, or a copy in another order."""
     return lower_layout(call, call.moves)
+
+
+@lowers("roll")
+def rolled(call: OpCall) -> Lowered:
+    """shifts, dims. The kernel rolls by one axis after the other, and holds every result until the last is done."""
+    kind, attrs = lower_layout(call, call.moves)
+    dims, x = call.get("dims") or (), call["self"]
+    if not isinstance(dims, int) and len(dims) > 1:
+        attrs = {**attrs, "scratch": (len(dims) - 1) * x.numel() * x.element_size()}
+    return kind, attrs
 
 
 @lowers(*_ZEROING.split())

@@ -1,0 +1,49 @@
+"""The modes of a run on values: autograd's, and autocast, which is torch's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from cnncost.frontends.torch.attempt import Attempt
+from cnncost.frontends.torch.autocast_regions import watched
+from cnncost.frontends.torch.compat import facts
+from cnncost.frontends.torch.guard import quiet_torch
+from cnncost.frontends.torch.patches import Patch
+
+_NOTE = (
+    "the peak of inference is that under torch.inference_mode, where autocast casts weights at each use; under "
+    "torch.no_grad it keeps the casts, and the peak is higher"
+)
+
+
+def _keeps(attempt: Attempt) -> bool:
+    return attempt.grad or attempt.keeps_casts or facts.AUTOCAST_KEEPS_CASTS_OF_INFERENCE
+
+
+def notes(attempt: Attempt) -> tuple[str, ...]:
+    """What the caller's grad mode would change."""
+    return (_NOTE,) if attempt.casts and not _keeps(attempt) else ()
+
+
+@contextmanager
+def prepared(attempt: Attempt, device: str) -> Iterator[list[Patch]]:
+    """A context for a run on a device; yields patches, which the caller has to apply.
+
+    Raises:
+        AutocastNeededError: forward enters a region, which the attempt does not expect: composite ops have to be
+            recorded as their parts, which torch casts only if they are dispatched one by one.
+    """
+    before = torch.is_autocast_cache_enabled()
+    with quiet_torch(attempt.grad and not attempt.turned_off, not (attempt.grad or attempt.casts)):
+        if not attempt.casts:
+            with watched(device, None) as patches:
+                yield patches
+            return
+        torch.set_autocast_cache_enabled(before and _keeps(attempt))
+        try:
+            yield []
+        finally:
+            torch.set_autocast_cache_enabled(before)
