@@ -229,6 +229,14 @@ def test_a_kernel_that_is_unknown_is_an_error(kernel, sizes, words):
         memory(wrong)
 
 
+@pytest.mark.parametrize(("autocast", "noted"), [(None, False), ("bf16", True), ("cuda:bf16", False)])
+def test_a_kernel_under_autocast_is_noted(autocast, noted):
+    """A CPU runs it all the same, in dtypes of its own: the peak is not exact."""
+    model, x = Attends(32, 4, need_weights=False).eval(), torch.randn(2, 64, 32)
+    report = cnncost.analyze(model, x, autocast=autocast)
+    assert any("runs encoder layers as one kernel" in note for note in report.notes) == noted
+
+
 def test_switched_off():
     model, x = Encodes(32, 4, 64).eval(), torch.randn(2, 128, 32)
     fused = predicted(model, x)

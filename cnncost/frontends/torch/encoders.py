@@ -17,6 +17,7 @@ from torch import nn
 
 from cnncost.frontends.torch.autocast import lower_dtype
 from cnncost.frontends.torch.compat.modules import FORWARD_HOOKS, has_one_width
+from cnncost.frontends.torch.fused_lstm import under_cpu_autocast
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.graph import FusedNodes
 
@@ -61,14 +62,19 @@ def _kernel(
         return None
     if not all(map(recorder.on_cpu, (x, next(module.parameters(), x)))):
         return None
-    if module.training or lower_dtype() is not None or "forward" in vars(module):
+    if module.training or "forward" in vars(module):
         return None
     if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *module.parameters())):
         return None
     try:
-        return kernel_of(module, recorder, *args, **kwargs)
+        kernel = kernel_of(module, recorder, *args, **kwargs)
     except (AttributeError, TypeError):  # wrong arguments, for which forward raises
         return None
+    if kernel is None or lower_dtype() is None:
+        return kernel
+    if under_cpu_autocast() and _CAST not in recorder.notes:  # torch asks only whether that of CUDA is on
+        recorder.notes.append(_CAST)
+    return None
 
 
 def _attention(
@@ -113,6 +119,10 @@ def _encoder(
         recorder.notes.append(_PADDED)
 
 
+_CAST = (
+    "under the CPU's autocast torch runs encoder layers as one kernel; the peak of inference is that of their ops, "
+    "and may be too high or too low"
+)
 _PADDED = (
     "padded positions of nn.TransformerEncoder are counted; where nothing needs gradients, torch leaves them out if "
     "they are at the end (enable_nested_tensor=True)"

@@ -74,7 +74,7 @@ def _fused_lstm(
         if not torch.is_grad_enabled():
             return _by_layers(_whole(original), *args)
         x, states, weights, *settings = args
-        if not _under_cpu_autocast():  # CUDA casts everything at once, a CPU casts what each layer needs
+        if not under_cpu_autocast():  # CUDA casts everything at once, a CPU casts what each layer needs
             (x, *states), weights = lowered(x, *states), lowered(*weights)
         return _by_layers(_kernel, x, states, weights, *settings)
 
@@ -168,7 +168,7 @@ def _in_steps(
 
     def recurrent(*args: Any) -> Any:
         ours, lower = get_ident() == thread, lower_dtype()
-        in_steps = _differentiates() if lower is None else _under_cpu_autocast()
+        in_steps = _differentiates() if lower is None else under_cpu_autocast()
         if ours and in_steps and on_cpu(args[0]):
             result = step_by_step(name, *args)
             if result is not None:
@@ -176,7 +176,7 @@ def _in_steps(
         if not ours or torch.is_grad_enabled() or lower_dtype() is None:
             return original(*args)
         cast_args = list(lowered(*args))
-        if _under_cpu_autocast():  # states keep their dtype
+        if under_cpu_autocast():  # states keep their dtype
             states = 2 if is_packed(args) else 1
             cast_args[states] = args[states]
         with BelowAutograd():
@@ -185,7 +185,7 @@ def _in_steps(
     return recurrent
 
 
-def _under_cpu_autocast() -> bool:
+def under_cpu_autocast() -> bool:
     """True under the CPU's autocast: its op lists are the only ones with the fused kernel."""
     return casts("mkldnn_rnn_layer")
 
@@ -207,7 +207,7 @@ def _fits(*args: Any) -> bool:
     dtypes = {t.dtype for t in (x, *states, *weights)}
     if (lower := lower_dtype()) is not None:  # all are cast, whatever dtypes they have
         dtypes = {lower} if dtypes <= {*_FLOATS, torch.float16} else dtypes
-        fused = _FLOATS if _under_cpu_autocast() else {lower}
+        fused = _FLOATS if under_cpu_autocast() else {lower}
     else:
         fused = _FLOATS
     if not is_meta(x) or x.dim() != 3 or not x.numel() or len(dtypes) != 1 or not dtypes <= fused:
