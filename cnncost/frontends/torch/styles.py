@@ -88,7 +88,7 @@ def parallelize(model: nn.Module, mesh: Any, plan: Mapping[str, Any] | None) -> 
     words = dict(plan) if plan is not None else own_plan(model)
     if not words:
         raise InputError(
-            f"tp: {whose} has no tp_plan, as models of Transformers have, so that no rule tells how it is split; give "
+            f"tp: {whose} has no tp_plan, as models of Transformers have, so it is unknown how to split it; give "
             f"a plan: --plan 'blocks.*.up=colwise' --plan 'blocks.*.down=rowwise', or cnncost.split(model, mesh, "
             f"plan={_EXAMPLE})"
         )
