@@ -113,7 +113,7 @@ def state_tensors(
 
 
 def _tensors(value: Any, seen: set[int]) -> Iterator[torch.Tensor]:
-    """All tensors in nested containers and optimizers, each once."""
+    """Yield all tensors in nested containers and optimizers, each once."""
     if id(value) in seen:
         return
     if isinstance(value, torch.Tensor):

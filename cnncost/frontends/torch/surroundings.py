@@ -68,11 +68,11 @@ class _Found(NamedTuple):
 
     variable: Variable
     is_code: bool
-    held: Callable[[], Any]
+    reference: Callable[[], Any]
 
     def holds(self) -> bool:
         value = value_of(self.variable)
-        return (value if self.is_code else type(value)) is self.held()
+        return (value if self.is_code else type(value)) is self.reference()
 
 
 def _weakly(value: Any) -> Callable[[], Any]:
