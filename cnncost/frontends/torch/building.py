@@ -17,7 +17,7 @@ from cnncost.frontends.torch.guard import same_modes, same_random_state
 from cnncost.frontends.torch.initial import FILLS, fill, initialization_skipped, set_element
 from cnncost.frontends.torch.meta_cache import CACHED, run_cached
 from cnncost.frontends.torch.patches import ONE_AT_A_TIME
-from cnncost.frontends.torch.placement import ASKED, NOTED
+from cnncost.frontends.torch.placement import DEVICE_METHODS, NOTED
 from cnncost.frontends.torch.types import tensors_in
 from cnncost.garbage import gc_disabled
 
@@ -86,7 +86,7 @@ class _Building(DeviceContext):
             treatment = fill
         try:
             # a cheap test first, as this runs in every call
-            may_concern = NOTED or func in ASKED or kwargs.get("device") is not None
+            may_concern = NOTED or func in DEVICE_METHODS or kwargs.get("device") is not None
             if may_concern and placement.concerns(func, args, kwargs):
                 return placement.placed(func, args, kwargs, treatment)
             return func(*args, **kwargs) if treatment is None else treatment(func, args, kwargs)

@@ -38,7 +38,7 @@ class Warmed(NamedTuple):
 
 
 def warmed(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skeleton, recorder: Recorder) -> Warmed:
-    """Create an optimizer of these parameters and run one step, unrecorded, so that its state is allocated.
+    """Create an optimizer and run a step that is not part of the recording, so that its state is allocated.
 
     Raises:
         InputError: the name or an argument is unknown, `optimizer` is neither an optimizer nor creates one, or its
@@ -46,37 +46,37 @@ def warmed(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skelet
     """
     try:
         with without_modes():  # some allocate their state in the constructor
-            made = _create(optimizer, parameters, skeleton, recorder.on_values)
-            _warm(made, lambda: step(made))
-        return Warmed(made, {id(t): t for _, t in state_tensors(made, parameters) if not t.is_meta})
+            created = _create(optimizer, parameters, skeleton, recorder.on_values)
+            _warm(created, lambda: step(created))
+        return Warmed(created, {id(t): t for _, t in state_tensors(created, parameters) if not t.is_meta})
     except InputError:
         if recorder.on_values:
             raise
     # the step queries devices or reads values: record it, which is slower but works
     with separate_table(recorder) as ledger:
-        made = _create(optimizer, parameters, skeleton, recorder.on_values)
-        _warm(made, lambda: step(made))
+        created = _create(optimizer, parameters, skeleton, recorder.on_values)
+        _warm(created, lambda: step(created))
         if recorder.guesses:
-            _warm(made, lambda: check_independent(recorder, lambda: step(made)))
-        states = [(id(tensor), values_of(ledger, tensor)) for _, tensor in state_tensors(made, parameters)]
-    return Warmed(made, {key: values for key, values in states if values is not None})
+            _warm(created, lambda: check_independent(recorder, lambda: step(created)))
+        states = [(id(tensor), values_of(ledger, tensor)) for _, tensor in state_tensors(created, parameters)]
+    return Warmed(created, {key: values for key, values in states if values is not None})
 
 
-def _warm(made: torch.optim.Optimizer, steps: Callable[[], None]) -> None:
-    if isinstance(made, torch.optim.SparseAdam):
+def _warm(created: torch.optim.Optimizer, steps: Callable[[], None]) -> None:
+    if isinstance(created, torch.optim.SparseAdam):
         raise InputError(
             "optimizer: SparseAdam takes only sparse gradients, whose size depends on data; expected an optimizer for "
             "dense gradients, such as 'adam'"
         )
-    if inspect.signature(_raw_step(made)).parameters.get("closure", _OPTIONAL).default is inspect.Parameter.empty:
+    if inspect.signature(_raw_step(created)).parameters.get("closure", _OPTIONAL).default is inspect.Parameter.empty:
         raise InputError(
-            f"optimizer: {type(made).__name__} evaluates the model by a closure, a varying number of times, so "
+            f"optimizer: {type(created).__name__} evaluates the model by a closure, a varying number of times, so "
             "the cost of a step varies; expected an optimizer whose step() needs none"
         )
     try:
         steps()
     except Exception as error:
-        raise step_failed(made, error) from error
+        raise step_failed(created, error) from error
 
 
 def step_failed(optimizer: torch.optim.Optimizer, error: Exception) -> InputError:
@@ -113,7 +113,7 @@ def state_tensors(
 
 
 def _tensors(value: Any, seen: set[int]) -> Iterator[torch.Tensor]:
-    """All tensors in nested containers and optimizers, each once."""
+    """Yield all tensors in nested containers and optimizers, each once."""
     if id(value) in seen:
         return
     if isinstance(value, torch.Tensor):

@@ -168,14 +168,14 @@ def _in_operands_storage(arguments: dict[str, Any], result: Any) -> Any:
     return result
 
 
-_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def _in_operands_format(arguments: dict[str, Any], result: Any) -> Any:
     """Give a convolution's gradients the memory format of CPU kernels: channels last if input or weight is."""
     order = torch.contiguous_format
     for tensor in (arguments["input"], arguments["weight"]):
-        last = _LAST.get(tensor.dim())
+        last = _CHANNELS_LAST.get(tensor.dim())
         if last is not None and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=last):
             order = last
     *gradients, bias = result

@@ -88,7 +88,7 @@ def suspended() -> Iterator[None]:
 
 
 def in_force() -> tuple[Patch, ...]:
-    """All patches that are applied at this moment, the newest last."""
+    """Return all patches that are applied at this moment, the newest last."""
     return tuple([patch for patches, _ in _IN_FORCE for patch in patches])
 
 

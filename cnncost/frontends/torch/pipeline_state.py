@@ -56,7 +56,7 @@ class ActionRunner:
             self.forward(stage, i)
         elif kind == "B":
             if self.rank.warmup is not None and i > self.rank.count - self.rank.warmup:
-                self.slots.pop("warmup", None)
+                self.slots.pop("warmup", None)  # the cool-down phase no longer refers to it
             out, x, grad = self.ready(stage, i)
             torch.autograd.backward(out, grad)
             del out

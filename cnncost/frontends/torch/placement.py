@@ -30,8 +30,8 @@ from cnncost.graph import Placement
 
 _DEVICE, _IS_CUDA = torch.Tensor.device.__get__, torch.Tensor.is_cuda.__get__  # type: ignore[attr-defined]
 _MOVES = frozenset({torch.Tensor.to, torch.Tensor.cuda, torch.Tensor.cpu})
-_QUESTIONS = frozenset({_DEVICE, _IS_CUDA})
-ASKED = _MOVES | _QUESTIONS
+_QUERIES = frozenset({_DEVICE, _IS_CUDA})
+DEVICE_METHODS = _MOVES | _QUERIES
 """Functions that move a tensor, or return where it is."""
 NOTED: dict[int, tuple[ref[torch.UntypedStorage], torch.device]] = {}
 """Noted device of each storage on `meta`, by the storage's identity. Not a cache: it can't be recomputed."""
@@ -60,7 +60,7 @@ class _Placing(TorchFunctionMode):
 
 def concerns(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
     """Return True if a call moves a tensor, returns its device, names one for a new tensor, or takes a moved one."""
-    if func in ASKED or _away(kwargs.get("device")) is not None:
+    if func in DEVICE_METHODS or _away(kwargs.get("device")) is not None:
         return True
     return bool(NOTED) and any(noted(tensor) is not None for tensor in tensors_in((args, kwargs)))
 
@@ -68,7 +68,7 @@ def concerns(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
 def placed(func: Any, args: Any, kwargs: dict[str, Any], treatment: Callable[..., Any] | None = None) -> Any:
     """Call a torch function, through `treatment` if given, and note the device of the tensors that it returns."""
     call = _call if treatment is None else treatment
-    if func in _QUESTIONS:
+    if func in _QUERIES:
         # torch's own code gets the true device, on which it computes
         device = None if (frame(2).f_globals.get("__name__") or "").startswith(INTERNAL) else noted(args[0])
         return func(*args) if device is None else device if func == _DEVICE else device.type == "cuda"
@@ -109,8 +109,8 @@ def _moved(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     rest = [META if as_device(value) is not None else value for value in rest]
     kwargs = {**kwargs, "device": META} if kwargs.get("device") is not None else kwargs
     # on meta, `to` would return the tensor itself, with the note of its old device
-    copied = {"copy": True} if is_meta(tensor) and there != here else {}
-    return _note(TensorBase.to(tensor, *rest, **{**kwargs, **copied}), there)
+    copy_option = {"copy": True} if is_meta(tensor) and there != here else {}
+    return _note(TensorBase.to(tensor, *rest, **{**kwargs, **copy_option}), there)
 
 
 def _away(value: Any) -> torch.device | None:

@@ -170,7 +170,7 @@ class RealRecorder(Recorder):
         if self._makes_sizes or not self._sized.isdisjoint(inputs):
             self._marked.append(index)
             values = self.ledger.values
-            fixed = {values[i][1:3] for i in inputs if i not in self._sized}  # an in-place result keeps its size
+            fixed = {values[i][1:3] for i in inputs if i not in self._sized}  # type and storage, kept by in-place ops
             sized = [o for o in outputs if values[o].shape and values[o][1:3] not in fixed]
             self._sized.update(sized)
             self._extents.setdefault(self.call, set()).update(values[o].shape[0] for o in sized)

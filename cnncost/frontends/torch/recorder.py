@@ -116,12 +116,12 @@ class Recorder(ResultRecorder):
         finally:
             self.follows_devices = True
         transfers.note_copy(self.appearance, name, tensors)
-        leader = next((t for t in tensors if t.dim()), tensors[0] if tensors else None)
+        first = next((t for t in tensors if t.dim()), tensors[0] if tensors else None)
         named = (kwargs or {}).get("device")
         if name and named == META and self.phase != "forward":
             named = None  # autograd passes on the true device of a tensor, which is meta
-        if leader is not None and named is None and not name.startswith(transfers.LISTS):
-            device = self.appearance.claimed(leader)
+        if first is not None and named is None and not name.startswith(transfers.LISTS):
+            device = self.appearance.claimed(first)
             blocks = [self.ledger.block_of(t) for t in tensors if t.dim()]
             away = bool(blocks) and all(block is not None and block.use == "elsewhere" for block in blocks)
             for tensor in tensors_in(result):

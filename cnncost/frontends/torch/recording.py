@@ -40,34 +40,34 @@ from cnncost.graph import Graph, RealRun, verify
 from cnncost.session import SESSION
 
 _Skeleton = TypeVar("_Skeleton", bound=Skeleton)
-Made: TypeAlias = list[ref[torch.Tensor]]
+WeakTensors: TypeAlias = list[ref[torch.Tensor]]
 """Weak references to a recording's tensors, to check afterwards that they were freed."""
 
 
-def record_once(model: nn.Module, inputs: Any, attempt: Attempt, made: Made) -> Graph:
+def record_once(model: nn.Module, inputs: Any, attempt: Attempt, created: WeakTensors) -> Graph:
     """Record a model once, on a cached skeleton or else on a new one.
 
     Args:
         model: the user's model.
         inputs: as the user passed them.
         attempt: options of the recording.
-        made: receives weak references to the tensors alive at the end.
+        created: receives weak references to the tensors alive at the end.
 
     Raises:
         RestartError: the recording has to be repeated with other options.
     """
-    graph, cached = _recorded(model, prepare(inputs, model, attempt.floats), attempt, made)
+    graph, cached = _recorded(model, prepare(inputs, model, attempt.floats), attempt, created)
     if cached is None:
         return verify(graph)
     graph = cached.reuse_if_equal(graph)
     cached.repeats.ended(graph)
-    if cached.clean(made):  # nothing here refers to tensors: any still alive were left on the copies
+    if cached.clean(created):  # nothing here refers to tensors: any still alive were left on the copies
         skeleton_cache.store(model, attempt.train, cached)
     return graph
 
 
 def _recorded(
-    model: nn.Module, inputs: Inputs, attempt: Attempt, made: Made
+    model: nn.Module, inputs: Inputs, attempt: Attempt, created: WeakTensors
 ) -> tuple[Graph, skeleton_cache.CachedSkeleton | None]:
     """Return the Graph, and the skeleton if it can be cached."""
     reusable = attempt.shared and not any(
@@ -79,15 +79,15 @@ def _recorded(
     reusable = reusable and not home.others and not any_global_hook()
     cached = skeleton_cache.acquire(model, attempt.train) if reusable else None
     if cached is None:
-        return _on_new_copy(model, inputs, attempt, home, made, reusable)
+        return _on_new_copy(model, inputs, attempt, home, created, reusable)
     key = _key_of(cached, inputs, attempt, home)
     if (graph := cached.repeats.answer(key)) is not None:
         return graph, cached
     if not skeleton_cache.renew(cached, model, attempt.train):
-        return _on_new_copy(model, inputs, attempt, home, made, reusable)
+        return _on_new_copy(model, inputs, attempt, home, created, reusable)
     cached.repeats.begins(key)
     skeleton, watch, tracker = cached.skeleton, cached.watch(), cached.open(attempt.use_memo)
-    return _run_and_restore(skeleton, watch, _Run(cached.model, tracker, inputs, attempt, home, None), made), cached
+    return _run_and_restore(skeleton, watch, _Run(cached.model, tracker, inputs, attempt, home, None), created), cached
 
 
 def _key_of(cached: skeleton_cache.CachedSkeleton, inputs: Inputs, attempt: Attempt, home: Home) -> RecordingKey | None:
@@ -97,7 +97,7 @@ def _key_of(cached: skeleton_cache.CachedSkeleton, inputs: Inputs, attempt: Atte
 
 
 def _on_new_copy(
-    model: nn.Module, inputs: Inputs, attempt: Attempt, home: Home, made: Made, reusable: bool
+    model: nn.Module, inputs: Inputs, attempt: Attempt, home: Home, created: WeakTensors, reusable: bool
 ) -> tuple[Graph, skeleton_cache.CachedSkeleton | None]:
     if any_split(model.parameters()):  # not checked for a cached skeleton, which has only plain tensors
         attempt, reusable = replace(attempt, split=True), False
@@ -122,7 +122,7 @@ def _on_new_copy(
     if cached is not None:
         cached.repeats.begins(_key_of(cached, inputs, attempt, home))
     step = step_of(attempt.training, tree[0][1], skeleton, tracker, attempt.replica)
-    graph = _run_and_restore(skeleton, skeleton.watch, _Run(tree[0][1], tracker, inputs, attempt, home, step), made)
+    graph = _run_and_restore(skeleton, skeleton.watch, _Run(tree[0][1], tracker, inputs, attempt, home, step), created)
     skeleton.release()
     if casting is not None and attempt.autocast is None and not casting.regions:
         raise AutocastUnneededError
@@ -171,13 +171,13 @@ _HELD: WeakKeyDictionary[type, tuple[type, ...]] = WeakKeyDictionary()
 SESSION.own_table("classes that models hold", _HELD)
 
 
-def _run_and_restore(skeleton: Skeleton, watch: Watch | None, run: _Run, made: Made) -> Graph:
+def _run_and_restore(skeleton: Skeleton, watch: Watch | None, run: _Run, created: WeakTensors) -> Graph:
     """Run on copies, and restore the state outside the model, also if it fails."""
     if watch is None:
-        return run(made)
+        return run(created)
     run.watches(watch)
     with watching(watch, skeleton.copy_of) as restored:
-        graph = run(made)
+        graph = run(created)
     notes = tuple([f"forward wrote to {what}; it was restored" for what in restored])
     return replace(graph, notes=(*graph.notes, *notes)) if notes else graph
 
@@ -206,8 +206,8 @@ class _Run:
         """Observe draws from random generators outside the model."""
         self._tracker.watch = watch
 
-    def __call__(self, made: Made) -> Graph:
-        """Record. `made` receives weak references to the tensors alive at the end.
+    def __call__(self, created: WeakTensors) -> Graph:
+        """Record. `created` receives weak references to the tensors alive at the end.
 
         Raises:
             CnncostError: forward failed.
@@ -232,8 +232,8 @@ class _Run:
                 error.recorded = so_far(self._tracker, inputs, input_values)
             raise
         finally:
-            made.extend(recorder.ledger.created())
-            made.extend(map(ref, inputs.tensors()))
+            created.extend(recorder.ledger.created())
+            created.extend(map(ref, inputs.tensors()))
             self._tracker.release()  # otherwise the frames of an error, or a reference cycle, keep the copies alive
 
     def _enter(self, tensor: torch.Tensor, loose: bool) -> int:

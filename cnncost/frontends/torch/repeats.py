@@ -162,12 +162,12 @@ class _Shapes:
         storage = tensor.untyped_storage()
         shared = self._storages.setdefault(identity_of(storage), len(self._storages))
         inputs, key = self._inputs, id(tensor)
-        given = inputs.user_tensors.get(key)
+        user_tensor = inputs.user_tensors.get(key)
         return (
             type(tensor), tensor.shape, tensor.stride(), tensor.storage_offset(), tensor.dtype, tensor.requires_grad,
             tensor.is_conj(), tensor.is_neg(), tensor.device, shared, storage.nbytes(), key in inputs.data,
             key in inputs.floats, key in self._loose,
-            tensor.is_inference(), getattr(tensor, "names", None), None if given is None else given.device,
+            tensor.is_inference(), getattr(tensor, "names", None), None if user_tensor is None else user_tensor.device,
         )  # fmt: skip
 
 

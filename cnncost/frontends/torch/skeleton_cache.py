@@ -252,9 +252,9 @@ class CachedSkeleton:
         """A snapshot of state outside the model, to restore after the recording; None if there is none."""
         return Watch(self._reach, self._own) if not self._reach.is_empty() else None
 
-    def clean(self, made: list[weakref.ref[torch.Tensor]]) -> bool:
-        """Restore the copies if forward left tensors that it created (`made`) on them. Returns False if that fails."""
-        return all(tensor() is None for tensor in made) or self._copies.restore()
+    def clean(self, created: list[weakref.ref[torch.Tensor]]) -> bool:
+        """Restore the copies if forward left tensors that it created (`created`) on them. False if that fails."""
+        return all(tensor() is None for tensor in created) or self._copies.restore()
 
     def reuse_if_equal(self, graph: Graph) -> Graph:
         """Return the last recording's Graph if this one is equal, for its cached results; else this one, verified."""

@@ -301,14 +301,14 @@ _LINEAR = frozenset({"clone", "neg", "mul", "div", "_to_copy"})
 
 def _like(tensor: torch.Tensor, dtype: torch.dtype, shape: Any = None) -> torch.Tensor:
     """A tensor on `meta` that stores elements at the same positions; with `shape`, a transposed COO tensor."""
-    made = stand_in(tensor)
-    values, *indices = parts(made)
+    result = stand_in(tensor)
+    values, *indices = parts(result)
     if shape is not None:
         transposed = torch.empty(shape, dtype=values.dtype, layout=torch.sparse_coo, device=META)
         return assembled(transposed, values, indices)
     if values.dtype is not dtype:
-        made = assembled(made, torch.empty(values.shape, dtype=dtype, device=META), indices)
-    return with_pattern(made, pattern(tensor))
+        result = assembled(result, torch.empty(values.shape, dtype=dtype, device=META), indices)
+    return with_pattern(result, pattern(tensor))
 
 
 def _by_positions(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
@@ -319,10 +319,10 @@ def _by_positions(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) ->
     """
     table: dict[int, torch.Tensor] = {}
     for tensor, tracked in operands:
-        made = _for_positions(tensor, tracked)
-        if made is None or (not is_sparse(tensor) and op.name in _CONVERTING):
+        positioned = _for_positions(tensor, tracked)
+        if positioned is None or (not is_sparse(tensor) and op.name in _CONVERTING):
             raise DataDependentError(f"how many elements the result of {op.func} stores depends on values")
-        table[id(tensor)] = made
+        table[id(tensor)] = positioned
     result = op.func(*replace_tensors(args, table, CPU), **replace_tensors(kwargs, table, CPU))
     values: list[torch.Tensor] = []
     template = memos.templated(result, values)

@@ -129,7 +129,7 @@ def _blocks(model: nn.Module, pattern: str | None) -> dict[str, nn.Module]:
     if not lists:
         raise InputError(
             f"fsdp: {type(model).__name__} has no repeated blocks, no ModuleList or Sequential of two or more modules "
-            "of one class, so that no rule tells what to shard; name the modules: --blocks 'features.*', or "
+            "of one class, so it is unknown what to shard; name the modules: --blocks 'features.*', or "
             "cnncost.split(model, mesh, blocks='features.*')"
         )
     classes: set[type] = set()

@@ -27,8 +27,8 @@ State = tuple[Callable[[], Any], Callable[[Any], object]]
 """Reads an object's state as something that `==` compares, and sets it."""
 
 
-class Drawn:
-    """Restores a random generator of Python or numpy.
+class RandomState:
+    """The saved state of a random generator of Python or numpy; a call restores it.
 
     Args:
         read: returns its state.
@@ -58,7 +58,7 @@ def undo_of(value: Any, kind: type) -> Undo | None:
     read, write = found
     try:
         if isinstance(value, random.Random) or kind.__module__.startswith("numpy.random"):
-            return Drawn(read, write)
+            return RandomState(read, write)
         then = read()
     except (OSError, ValueError, NotImplementedError):  # a closed file; or `SystemRandom`, which has no state
         return None
@@ -186,4 +186,4 @@ def _by_value(state: Any) -> Any:
     return state.tolist() if isinstance(state, torch.Tensor) else state
 
 
-__all__ = ["Drawn", "Undo", "closes", "position", "undo_of"]
+__all__ = ["RandomState", "Undo", "closes", "position", "undo_of"]

@@ -88,16 +88,18 @@ def parallelize(model: nn.Module, mesh: Any, plan: Mapping[str, Any] | None) -> 
     words = dict(plan) if plan is not None else own_plan(model)
     if not words:
         raise InputError(
-            f"tp: {whose} has no tp_plan, as models of Transformers have, so that no rule tells how it is split; give "
+            f"tp: {whose} has no tp_plan, as models of Transformers have, so it is unknown how to split it; give "
             f"a plan: --plan 'blocks.*.up=colwise' --plan 'blocks.*.down=rowwise', or cnncost.split(model, mesh, "
             f"plan={_EXAMPLE})"
         )
     chosen = _expanded(model, words)
     _check_heads(model, chosen, mesh.size())
     shared = _shared(model, chosen)
-    known = _styles()
-    styles = {path: known[word]() if isinstance(word, str) else word for path, word in chosen.items() if word in known
-              or not isinstance(word, str)}  # fmt: skip
+    constructors = _styles()
+    styles = {
+        path: constructors[word]() if isinstance(word, str) else word
+        for path, word in chosen.items() if word in constructors or not isinstance(word, str)
+    }  # fmt: skip
     styles |= _own_styles(model, words, chosen, mesh.size())
     for path, word in chosen.items():
         _check_width(path, model.get_submodule(path), word, mesh.size())
@@ -115,14 +117,14 @@ def _expanded(model: nn.Module, plan: dict[str, Any]) -> dict[str, Any]:
 
     paths = [path for path, _ in model.named_modules()]
     parameters = [path for path, _ in model.named_parameters()]
-    known = _styles()
+    torch_words = _styles()
     found: dict[str, Any] = {}
     for pattern, word in plan.items():
-        is_word = isinstance(word, str) and word in {*known, *_REPLICATED, *_OURS}
+        is_word = isinstance(word, str) and word in {*torch_words, *_REPLICATED, *_OURS}
         if not is_word and not isinstance(word, ParallelStyle):
-            near = suggestion(word, known) if isinstance(word, str) else ""
+            near = suggestion(word, torch_words) if isinstance(word, str) else ""
             raise InputError(
-                f"tp: {pattern}: {word!r} is not a supported style{near}; expected {', '.join(known)} or a "
+                f"tp: {pattern}: {word!r} is not a supported style{near}; expected {', '.join(torch_words)} or a "
                 "ParallelStyle of torch; give a plan of your own: --plan, or cnncost.split(…, plan=…)"
             )
         matches = [path for path in paths if matching(pattern, path)]

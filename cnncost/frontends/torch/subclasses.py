@@ -40,7 +40,7 @@ def constructors(is_ours: Callable[[], bool], copy_values: Callable[[torch.Tenso
 
 
 def _subclasses(kind: Any) -> Iterator[Any]:
-    """All direct and indirect subclasses."""
+    """Yield all direct and indirect subclasses."""
     for each in kind.__subclasses__():
         yield each
         yield from _subclasses(each)

@@ -68,11 +68,11 @@ class _Found(NamedTuple):
 
     variable: Variable
     is_code: bool
-    held: Callable[[], Any]
+    reference: Callable[[], Any]
 
     def holds(self) -> bool:
         value = value_of(self.variable)
-        return (value if self.is_code else type(value)) is self.held()
+        return (value if self.is_code else type(value)) is self.reference()
 
 
 def _weakly(value: Any) -> Callable[[], Any]:
@@ -184,6 +184,7 @@ class _Explorer:
         return len(self._pending), len(self._variables), len(self._classes), len(self._assigned)
 
     def _members(self, owner: Any, table: Any, done: set[tuple[str, bool]]) -> None:
+        """Follow the members of a class or module that code names, except those in `done`."""
         names, own = self._names & table.keys(), is_own(owner.__dict__)
         if isinstance(owner, type) and own:  # special methods, which Python calls without their names in code
             names |= {name for name, value in table.items() if name.startswith("__") and type(value) in _METHODS}
@@ -235,6 +236,7 @@ class _Explorer:
         return False
 
     def _read(self, function: FunctionType) -> None:
+        """Follow the names in a function's code, and the values in its closure, defaults and attributes."""
         names, space = names_of(function.__code__), function.__globals__
         self._spaces[id(space)] = space
         own = is_own(space)
@@ -311,6 +313,7 @@ class _Explorer:
             self._visit_contents(each, depth + 1)
 
     def _variable(self, owner: Any, name: str, value: Any, stored: bool, own: bool) -> None:
+        """Follow a variable's value. `stored`: code sets the variable; `own`: the user's own code names it."""
         kind = type(value)
         followed = (kind is type or kind not in ATOMS) and self.visit(value, True)
         self.found.append(_Found(Variable(owner, name), followed, _weakly(value if followed else kind)))

@@ -51,7 +51,7 @@ _KEYS = torch.DispatchKeySet(_KEY)
 _BELOW = keys_below(_KEY)
 _ORDER = "cnncost order in memory"
 """Key in an autograd node's `metadata`, for the memory format of forward's input."""
-_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 _devices: list[Callable[[torch.Tensor], str]] = []
 """For each active recording: returns the device type that a tensor represents."""
@@ -131,7 +131,7 @@ def _native_group_norm(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> A
     """x: N,C,*. Note the memory format for backward, which uses it on a CPU; see `_contiguous`."""
     result = op(x, *args, **kwargs)
     if channels_last(x) and _devices[-1](x) == "cpu" and (node := result[0].grad_fn) is not None:
-        node.metadata[_ORDER] = _LAST[x.dim()]
+        node.metadata[_ORDER] = _CHANNELS_LAST[x.dim()]
     return result
 
 

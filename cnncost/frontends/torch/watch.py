@@ -24,7 +24,7 @@ from torch import nn
 
 from cnncost.frontends.torch.iterators import Running, copy_of, is_iterator
 from cnncost.frontends.torch.kinds import ATOMS, is_system_module, slots
-from cnncost.frontends.torch.states import Drawn, Undo, closes, position, undo_of
+from cnncost.frontends.torch.states import RandomState, Undo, closes, position, undo_of
 from cnncost.frontends.torch.surroundings import Reach
 from cnncost.frontends.torch.variables import ABSENT, describe, set_value, value_of
 
@@ -57,9 +57,11 @@ class Watch:
         self._own = own
         self._undo: list[tuple[str, Undo]] = []
         self._where = ""
-        self._generators: list[Drawn] = []
+        """The place of the objects that are being watched, for messages."""
+        self._generators: list[RandomState] = []
         self.running = Running()
         self._lent: dict[int, Any] = {}
+        """Copies of iterators that replace those in variables, by the variable's index."""
         self._variables = [(variable, value_of(variable)) for variable in reach.variables]
         self._classes = [(kind, len(vars(kind))) for kind in reach.classes]
         # a miss adds an entry, but a full cache drops another one, so that its size may stay the same
@@ -135,6 +137,7 @@ class Watch:
                 self._other(value, kind, pending)
 
     def _other(self, value: Any, kind: type, pending: list[Any]) -> None:
+        """Watch an object that is neither a module nor a tensor; add what it contains to `pending`."""
         if isinstance(value, dict):
             self._table(value, pending)
         elif isinstance(value, (list, deque)):
@@ -151,7 +154,7 @@ class Watch:
             self._note(undo)
             if (closed := closes(value)) is not None:
                 self.running.add_position(value, self._where, closed)
-            if isinstance(undo, Drawn):
+            if isinstance(undo, RandomState):
                 self._generators.append(undo)
             return
         elif _is_opaque(value, kind):
@@ -168,6 +171,7 @@ class Watch:
             self._slots(value, names, pending)
 
     def _note(self, undo: Undo) -> None:
+        """Register how to undo changes to an object in the current place."""
         self._undo.append((self._where, undo))
 
     def _table(self, table: dict[Any, Any], pending: list[Any]) -> None:

@@ -37,6 +37,7 @@ class Weights(Skeleton):
         """Storages of the copies."""
         self._values = TensorCopies()
         self._saved: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
+        """Storages of the user that ops wrote to, each with a copy from before."""
 
     def about_to_be_written(self, tensors: Iterable[torch.Tensor], ledger: TensorTable) -> None:
         """Save the values of those tensors, about to be written to by an op, that belong to the user."""
