@@ -30,7 +30,7 @@ def align(old: Snapshot, new: Snapshot) -> dict[str, str]:
 
 
 def _path_of_wrapped(model: Tree, other: Tree) -> str:
-    """Return the path of the other model's module with this model's class and most of its modules; empty if none."""
+    """Return the path in `other` of the module of `model`'s class that shares most modules with it; "" if none."""
     whole = model.subtrees[""]
     candidates = [
         (model.all.share(whole, subtree), path)
@@ -47,7 +47,7 @@ class _Alignment:
     def __init__(self, old: Tree, new: Tree) -> None:
         self.old, self.new = old, new
         self.pairs: dict[str, str] = {}
-        self._renamed = cache(self._similarity_of_renamed)
+        self._cached_similarity = cache(self._similarity_of_renamed)
         self._pair_descendants(*self._roots())
         self._pair_moved()
 
@@ -96,7 +96,7 @@ class _Alignment:
             for i, part in enumerate(a)
             if (j := places.get(part.name)) is not None
         }
-        pairs = in_order.match(in_order.Sequences(old, new, self._renamed, named))
+        pairs = in_order.match(in_order.Sequences(old, new, self._cached_similarity, named))
         return [(a[i].path, b[j].path) for i, j in pairs]
 
     def _similarity(self, a: _Exact, b: _Exact, name: str | None) -> float:

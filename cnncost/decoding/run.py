@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from cnncost.analysis import analyze
-from cnncost.decoding.courses import courses
 from cnncost.decoding.dialog import Dialog, dialog_with
 from cnncost.decoding.figures import Cache, Serving
+from cnncost.decoding.polynomials import fitted_polynomials
 from cnncost.devices import find as find_device
 from cnncost.devices.model import Device, dtype_named
 from cnncost.errors import CnncostError, InputError
@@ -32,15 +32,17 @@ def serving(
     """Return the cost of serving a model: the prompt's prefill, and decode steps from the cache that the model fills.
 
     Args:
-        model: a Transformers architecture (`"hf:llama"`, with the head that generates; or a built model), or any model
-            that has `step(inputs, cache) -> outputs, cache`, whose first cache is None.
+        model: a Transformers model, as a name such as `"hf:llama"` (it gets its head for generation) or built; or any
+            model with a method `step(inputs, cache) -> (outputs, cache)`. Its first call gets None as the cache.
         inputs: for a model with `step`: a shape or tensor of the prompt, with batch and tokens as the first two axes,
-            `"1x1x512"`; their sizes are set. None: token ids.
+            such as `"1x1x512"`; the sizes of these two are replaced by `batch` and the number of tokens. None: token
+            ids.
         context: tokens of the prompt of each sequence: the decode step attends to them and to its own.
         batch: number of sequences served together.
         dtype: dtype of parameters and inputs, such as `"bf16"`, for a model named by a specification.
         model_args: keyword arguments of the factory, or fields of the configuration.
-        new_tokens: tokens to generate for each sequence: the last step is recorded, too.
+        new_tokens: tokens to generate for each sequence. If more than 1, the last decode step is recorded besides the
+            first.
         chunk: number of tokens in a chunk of the prefill; None: the whole prompt at once.
         device: one of `cnncost devices`, to predict times by the roofline model.
         device_file: a TOML file with further devices.
@@ -79,7 +81,8 @@ def _resolved(model: Any, model_args: dict[str, Any] | None, dtype: Any) -> Any:
 
     if isinstance(model, str) and model.startswith(transformers.PREFIX):
         model = transformers.load(model, transformers.GENERATING)
-    found = resolve(model, "1x1:int64", model_args)  # a placeholder: the source need not know inputs
+    # the shape is a placeholder, as a source may have no inputs of its own; `_Calls.run` replaces it
+    found = resolve(model, "1x1:int64", model_args)
     if callable(getattr(found.model, "step", None)) and not found.source.method:
         found = replace(found, source=replace(found.source, method="step"))
     found = replace(found, train=False)
@@ -139,7 +142,7 @@ def _served(calls: _Calls, context: int, batch: int, new_tokens: int, chunk: int
 
     return Serving(
         calls.name, batch, context, tuple(chunks), decode, cache_of(filled, grown), total,
-        courses(sample, context),
+        fitted_polynomials(sample, context),
         () if device is None else tuple([_timed(report, device) for report in (*chunks, decode)]),
         new_tokens, last, None if device is None or last is None else _timed(last, device), chunk,
         notes=_notes(calls.model, context + new_tokens),

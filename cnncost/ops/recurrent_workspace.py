@@ -6,21 +6,22 @@ from cnncost.graph import ITEM_BYTES, OpSpec
 from cnncost.ops.cells import GATES
 from cnncost.ops.workspace import Kernels
 
-_BATCHES = 4_096
-"""Bytes of one descriptor for batches of small products; each thread has four."""
+_DESCRIPTOR_BYTES = 4_096
+"""Bytes of oneDNN's descriptor of a batch of small matrix products; each thread has four."""
 
 
 def _layer(spec: OpSpec, width: int, kernels: Kernels) -> int:
-    """Return the bytes of a layer's weights, with hidden units padded to blocks, summed biases, and all steps' gates.
+    """Return the bytes of a layer: its weights (hidden units padded to whole blocks), summed biases, and all gates.
 
-    An input wider than the hidden state is copied into the buffer of all steps' states, and so is the output.
+    Gates are those of all steps. If the input is wider than the hidden state, input and output are copied to buffers
+    whose rows have the input's width.
     """
     hidden, item = spec["hidden"], ITEM_BYTES[spec.inputs[0].dtype]
     gates = GATES[spec["cell"]]
     padded = -(-hidden // (2 * kernels.lanes)) * 2 * kernels.lanes
     weights = gates * padded * (width + spec["recurrent"]) + gates * hidden
     steps = spec["tokens"] * (gates * hidden + (2 * width if width > hidden else 0))
-    return int((weights + steps) * item + 4 * _BATCHES * kernels.threads)
+    return int((weights + steps) * item + 4 * _DESCRIPTOR_BYTES * kernels.threads)
 
 
 def recurrent(spec: OpSpec, kernels: Kernels) -> int:
@@ -28,10 +29,14 @@ def recurrent(spec: OpSpec, kernels: Kernels) -> int:
     if spec["cell"] != "lstm" or spec["recurrent"] != spec["hidden"] or ITEM_BYTES[spec.inputs[0].dtype] > 4:
         return 0
     inner = spec["recurrent"] * spec["directions"]
+    # all layers after the first have inputs of the same width
     return max(_layer(spec, width, kernels) for width in (spec["input"], inner)[: spec["layers"]])
 
 
 def recurrent_backward(spec: OpSpec, kernels: Kernels) -> int:
-    """Return the bytes of forward plus those of a copy of the output's gradient."""
+    """Return the bytes of forward plus those of a copy of the output's gradient.
+
+    `spec` is of a single layer, whose forward ran as one kernel: torch has this op only for such layers.
+    """
     copied = spec["tokens"] * spec["hidden"] * ITEM_BYTES[spec.inputs[0].dtype]
     return _layer(spec, spec["input"], kernels) + int(copied)

@@ -24,7 +24,10 @@ _FROM_GRAPH = frozenset({"kernel", "stride", "input"})
 
 
 def with_memory(report: SomeReport) -> SomeReport:
-    """Return the report with the columns allocated and saved: of the training step if there is one, else of forward."""
+    """Return the report with the columns `allocated` and `saved`.
+
+    They are taken from the training step if there is one, otherwise from forward.
+    """
     graph = _recorded(report, report.training or report.graph)
     require_whole_forward(report.model, report.partial)
     by_call = {place(graph, call): each._asdict() for call, each in memory(graph).by_call.items()}
@@ -66,8 +69,8 @@ def with_columns(report: SomeReport, names: Sequence[str]) -> SomeReport:
     columns: tuple[FurtherColumn, ...] = get_args(FurtherColumn)
     for name in names:
         if name not in columns:
-            hint = suggestion(str(name), columns) or f"; there are {', '.join(columns)}"
-            raise CnncostError(f"no further column named {name!r}{hint}")
+            hint = suggestion(str(name), columns) or f"; expected one of {', '.join(columns)}"
+            raise CnncostError(f"no optional column is named {name!r}{hint}")
     requested = tuple(name for name in columns if name in {*report.further, *names})
     missing = {*requested} - {*report.further}
     if not missing & _FROM_GRAPH:
@@ -85,7 +88,7 @@ def with_columns(report: SomeReport, names: Sequence[str]) -> SomeReport:
             shapes = tuple([graph.values[value].shape for value in call.inputs])
             path, nth = place(graph, index)
             by_call.setdefault((path, nth), {})["input_shapes"] = shapes
-            # a module whose last call has no row, as in `container_shapes`
+            # containers have no row; as in `Report.container_shapes`, the shapes of their last call are kept
             if path and (path, nth) not in rows and nth == graph.scopes[call.scope].calls:
                 containers[path] = shapes
         report = replace(
@@ -116,18 +119,21 @@ def place(graph: Graph, call: int) -> Place:
 
 
 def filled(
-    layers: Sequence[Layer], by_call: Mapping[Place, Mapping[str, Any]], nothing: Mapping[str, Any] | None = None
+    layers: Sequence[Layer], by_call: Mapping[Place, Mapping[str, Any]], defaults: Mapping[str, Any] | None = None
 ) -> tuple[Layer, ...]:
-    """Return rows with the fields of their calls; rows whose call is not in `by_call` get the fields of `nothing`."""
-    own = [by_call.get((layer.path, layer.call), nothing) for layer in layers]
+    """Return rows with the fields of their calls; rows whose call is not in `by_call` get `defaults`, if given."""
+    own = [by_call.get((layer.path, layer.call), defaults) for layer in layers]
     return tuple([changed(layer, **each) if each else layer for layer, each in zip(layers, own, strict=True)])
 
 
 def _with_sums(
-    report: SomeReport, by_call: Mapping[Place, Mapping[str, Any]], nothing: Mapping[str, Any]
+    report: SomeReport, by_call: Mapping[Place, Mapping[str, Any]], defaults: Mapping[str, Any]
 ) -> SomeReport:
-    """Return the report with fields in rows and totals: numbers are summed, a flag is set if it is set in any row."""
-    layers = filled(report.layers, by_call, nothing)
+    """Return the report with fields in rows and totals: numbers are summed, a flag is set if it is set in any row.
+
+    `defaults` names the fields, with 0 for a number and False for a flag.
+    """
+    layers = filled(report.layers, by_call, defaults)
     # type(zero) is int for a number, and bool for a flag
-    sums = {name: type(zero)(sum(getattr(layer, name) for layer in layers)) for name, zero in nothing.items()}
+    sums = {name: type(zero)(sum(getattr(layer, name) for layer in layers)) for name, zero in defaults.items()}
     return replace(report, layers=layers, totals=replace(report.totals, **sums))

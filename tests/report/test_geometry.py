@@ -238,10 +238,10 @@ def test_they_go_last_in_a_narrow_terminal(net, width):
 @pytest.mark.parametrize(
     ("names", "says"),
     [
-        (("kernels",), "no further column named 'kernels'; did you mean kernel?"),
-        (("macs",), "no further column named 'macs'; there are kernel, stride, input, trainable"),
-        (("",), "no further column named ''; there are"),
-        ((3,), "no further column named 3; there are"),
+        (("kernels",), "no optional column is named 'kernels'; did you mean kernel?"),
+        (("macs",), "no optional column is named 'macs'; expected one of kernel, stride, input, trainable"),
+        (("",), "no optional column is named ''; expected one of"),
+        ((3,), "no optional column is named 3; expected one of"),
     ],
 )
 def test_an_unknown_column(net, names, says):

@@ -37,7 +37,7 @@ from cnncost.frontends.torch.compat.tensors import (
     make_subclass,
 )
 from cnncost.frontends.torch.imports import outside_recording
-from cnncost.frontends.torch.meta import META, is_meta
+from cnncost.frontends.torch.meta import META, is_accelerator, is_meta
 from cnncost.frontends.torch.patches import Patch
 from cnncost.frontends.torch.protocols import Recording
 from cnncost.frontends.torch.restarts import GradNeededError
@@ -47,7 +47,6 @@ from cnncost.frontends.torch.without_autograd import WithoutAutograd
 device_of: Callable[[torch.Tensor], torch.device] = TensorBase.device.__get__
 _device_of_storage: Callable[[torch.UntypedStorage], torch.device] = StorageBase.device.__get__
 _CPU = torch.device("cpu")
-_HOSTS = frozenset({"cpu", "meta"})
 _SEES_META = (INTERNAL, "cnncost.frontends.")
 """Prefixes of modules that need tensors' true devices: kernels, decompositions and the recorder."""
 _BETWEEN = ("cnncost.frontends.", *BETWEEN)
@@ -117,9 +116,9 @@ class Appearance:
         if device != self._device or self._moved:
             self._moved[id(tensor)] = (ref(tensor), device)
             self._recorder.follows_devices = True
-            if self._device.type not in _HOSTS and (block := self._recorder.ledger.block_of(tensor)) is not None:
+            if is_accelerator(self._device) and (block := self._recorder.ledger.block_of(tensor)) is not None:
                 block.device = device = transfers.with_index(device)
-                self.several = self.several or (device.type not in _HOSTS and not same_device(device, self._device))
+                self.several = self.several or (is_accelerator(device) and not same_device(device, self._device))
                 if device.type != "cpu" or self.several:
                     block.use = "activation" if block.use == "elsewhere" else block.use
                 elif away:
@@ -198,7 +197,7 @@ class Appearance:
         table += legacy_types.patches(self._is_legacy_type)
         for owner, name in ((builtins, "__import__"), (importlib, "import_module")):
             table.append(Patch(owner, name, outside_recording(getattr(owner, name), self._caller), _WHY_IMPORTS))
-        if self._device.type not in _HOSTS:
+        if is_accelerator(self._device):
             table += host_creation_patches(lambda t: self.place(t, _CPU) if is_meta(t) and self.is_ours() else None)
         return table if self._autograd is None else table + self._autograd.patches()
 
@@ -212,7 +211,7 @@ class Appearance:
             "cpu": lambda t, *args, **kwargs: self._to(TensorBase.to, t, (_CPU, *args), kwargs),
             "type": lambda t, *args, **kwargs: self._type(t, args, kwargs),
         }
-        if self._device.type not in _HOSTS:
+        if is_accelerator(self._device):
             table["cuda"] = lambda t, device=None, **kwargs: self._to(TensorBase.to, t, (cuda(device),), kwargs)
         table |= {f"is_{kind}": _is_on(self, kind) for kind in ("meta", "cpu", "cuda", "mps", "xpu")}
         device = property(lambda s: self._storage_device(s))  # noqa: PLW0108  # it looks two frames up
@@ -291,7 +290,7 @@ class Appearance:
                 self.place(result, self.claimed(other))
             return result
         if not same_device(target, here) and not (self._bare and target == META):
-            both_accelerators = target.type not in _HOSTS and self._device.type not in _HOSTS
+            both_accelerators = is_accelerator(target) and is_accelerator(self._device)
             if device_of(tensor) == target or both_accelerators:  # torch would return it, or lack the device
                 args = tuple([META if as_device(a) is not None else a for a in args])
                 kwargs = {**kwargs, "copy": True} | ({"device": META} if kwargs.get("device") is not None else {})

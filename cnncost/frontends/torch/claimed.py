@@ -10,6 +10,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from cnncost.frontends.torch.compat.settings import default_device
+from cnncost.frontends.torch.meta import is_accelerator
 from cnncost.frontends.torch.patches import Patch
 
 _META = torch.device("meta")
@@ -52,7 +53,7 @@ def creating_on(
         place: called with each tensor that is created there, and the device.
         several: whether the model is on more devices, which torch may lack even if it has this type of device.
     """
-    if device.type in {"cpu", "meta"} or (getattr(torch, device.type, torch.cuda).is_available() and not several):
+    if not is_accelerator(device) or (getattr(torch, device.type, torch.cuda).is_available() and not several):
         return nullcontext()
     return _CreatingOnMeta(device, place)
 

@@ -44,7 +44,7 @@ class FoundCode:
         self.add(method.__func__)
 
     def clear(self) -> None:
-        """Drop all references."""
+        """Drop all references; nothing is added after this."""
         self.all.clear()
 
 

@@ -6,6 +6,11 @@ import torch
 
 from cnncost.frontends.torch.compat.tensors import is_meta
 
-__all__ = ["META", "is_meta"]
+__all__ = ["META", "is_accelerator", "is_meta"]
 
 META = torch.device("meta")
+
+
+def is_accelerator(device: torch.device) -> bool:
+    """True for a GPU and the like; False for the CPU and `meta`, which is the device of a model built without data."""
+    return device.type not in {"cpu", "meta"}

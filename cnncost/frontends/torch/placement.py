@@ -22,9 +22,9 @@ from cnncost.frontends.torch.compat.packages import INTERNAL
 from cnncost.frontends.torch.compat.tensors import TensorBase, identity_of
 from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.ledger import TensorTable
-from cnncost.frontends.torch.meta import META, is_meta
+from cnncost.frontends.torch.meta import META, is_accelerator, is_meta
 from cnncost.frontends.torch.skeleton import Skeleton
-from cnncost.frontends.torch.transfers import HOSTS, with_index
+from cnncost.frontends.torch.transfers import with_index
 from cnncost.frontends.torch.types import tensors_in
 from cnncost.graph import Placement
 
@@ -103,7 +103,7 @@ def _moved(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         target = next((d for d in map(as_device, (*rest, kwargs.get("device"))) if d is not None), None)
         like = next((t for t in (*rest, kwargs.get("other")) if isinstance(t, torch.Tensor)), None)
         target = noted(like) if target is None and like is not None else target
-    if here is None and (target is None or target.type in HOSTS):
+    if here is None and (target is None or not is_accelerator(target)):
         return func(*args, **kwargs)
     there = target or here
     rest = [META if as_device(value) is not None else value for value in rest]
@@ -118,7 +118,7 @@ def _away(value: Any) -> torch.device | None:
     if value is None:
         return None
     device = torch.device("cuda", value) if type(value) is int else as_device(value)
-    return device if device is not None and device.type not in HOSTS else None
+    return device if device is not None and is_accelerator(device) else None
 
 
 def _note(result: Any, device: torch.device | None) -> Any:
@@ -161,7 +161,7 @@ class Home(NamedTuple):
 def where(model: nn.Module, inputs: Inputs, named: torch.device | None) -> Home:
     """Return the devices of a model; `named` is the device that the user chose for a model on one device, if any."""
     if several := devices_of(model):
-        return Home(next((device for device in several if device.type not in HOSTS), several[0]), several)
+        return Home(next(filter(is_accelerator, several), several[0]), several)
     return Home(named or home_of(model, inputs))
 
 
@@ -196,5 +196,8 @@ def placement_of(ledger: TensorTable, home: Home) -> Placement:
     """Return the device of each storage, for a model on several devices."""
     own = with_index(home.device)
     on = [device or own for device in ledger.devices()]
-    order = sorted({*on, own, *home.others}, key=lambda device: (device.type in HOSTS, device.type, device.index or 0))
+    order = sorted(
+        {*on, own, *home.others},
+        key=lambda device: (not is_accelerator(device), device.type, device.index or 0),
+    )
     return Placement(tuple(map(str, order)), tuple(map(order.index, on)))

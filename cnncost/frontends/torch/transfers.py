@@ -15,10 +15,9 @@ import torch
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.claimed import as_device, same_device
 from cnncost.frontends.torch.compat.tensors import TensorBase
-from cnncost.frontends.torch.meta import META
+from cnncost.frontends.torch.meta import META, is_accelerator
 from cnncost.graph import Node, OpSpec
 
-HOSTS = frozenset({"cpu", "meta"})
 _COPY = "aten::copy_"
 LISTS = ("aten::_foreach_", "aten::_fused_")
 """Prefixes of ops on lists of tensors, which may be on several devices: they are recorded as one op per tensor."""
@@ -42,14 +41,15 @@ class DeviceTable(Protocol):
 def moved(devices: DeviceTable, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Return the result of `tensor.to(…)` if it is a transfer to another device; None if it isn't.
 
-    For a model on one device, only copies between two devices other than the CPU are transfers.
+    For a model on one device, a copy from or to the CPU is an ordinary op, as no second device is reported; a copy
+    between two accelerators is a transfer.
     """
     target = next((a for a in (*args, kwargs.get("other")) if isinstance(a, torch.Tensor)), None)
     named = [devices.claimed(target)] if target is not None else map(as_device, (*args, kwargs.get("device")))
     there, here = next((d for d in named if d is not None), None), devices.claimed(tensor)
     if there is None or same_device(there, here) or META in (there, here):
         return None
-    if not devices.several and not HOSTS.isdisjoint((there.type, here.type)):
+    if not devices.several and not (is_accelerator(there) and is_accelerator(here)):
         return None
     dtypes = (*args, kwargs.get("dtype"), target.dtype if target is not None else None, tensor.dtype)
     dtype = next(d for d in dtypes if isinstance(d, torch.dtype))
@@ -99,7 +99,7 @@ class _Transfer(torch.autograd.Function):
 
 def with_index(device: torch.device) -> torch.device:
     """Return the device with an index: `cuda` without one means the current device, 0 by default."""
-    return torch.device(device.type, device.index or 0) if device.type not in HOSTS else device
+    return torch.device(device.type, device.index or 0) if is_accelerator(device) else device
 
 
 def check_together(devices: DeviceTable, name: str, tensors: Sequence[torch.Tensor]) -> None:
@@ -112,12 +112,13 @@ def check_together(devices: DeviceTable, name: str, tensors: Sequence[torch.Tens
     found: dict[str, None] = {}
     for tensor in tensors:
         device = devices.claimed(tensor)
-        if device.type not in HOSTS or (tensor.dim() and tensor.is_floating_point()):
+        if is_accelerator(device) or (tensor.dim() and tensor.is_floating_point()):
             found[str(with_index(device))] = None
     if len(found) > 1:
         raise RuntimeError(
             f"Expected all tensors to be on the same device, but found at least two devices, {' and '.join(found)}! "
-            "(`.to(device)` is followed through backward; `copy_` and assignments are without autograd)"
+            "(move tensors by `.to(device)`, which cnncost follows through backward; copies by `copy_` or by "
+            "assignment are followed only without autograd)"
         )
 
 

@@ -12,14 +12,17 @@ _FIRST = attrgetter("first")
 
 
 def without_fused(graph: Graph, sizes: list[int]) -> list[int]:
-    """Return the sizes of storages, 0 for those that don't exist where nodes run as one kernel."""
+    """Return the storages' sizes, with 0 for those that would only exist if a kernel's nodes ran one by one."""
     if not graph.fused:
         return sizes
     return [0 if _is_inside(graph, storage) else size for storage, size in zip(graph.storages, sizes, strict=True)]
 
 
 def fused_scratch(graph: Graph) -> dict[int, int]:
-    """Return, by node index, the bytes that a kernel holds besides the results of its nodes that outlive it."""
+    """Return, by node index, the bytes that a kernel holds there, without those of its results so far.
+
+    Results that outlive the kernel are counted as storages.
+    """
     if not graph.fused:
         return {}
     lasting: dict[int, int] = {}
@@ -36,9 +39,10 @@ def fused_scratch(graph: Graph) -> dict[int, int]:
 
 
 def _spread(moments: tuple[int, ...], count: int) -> list[int]:
-    """Spread a kernel's moments over `count` nodes, in order. Each is at one node at least, so that the peak is right.
+    """Assign the bytes at a kernel's successive moments to `count` nodes, in order.
 
-    Bytes at a node then follow one formula of the sizes, rather than the largest of several.
+    Each moment gets at least one node, so that the peak is kept and the bytes at each node are one polynomial in the
+    sizes, as laws need, not a maximum of several. If there are too few nodes, all get the maximum.
     """
     if count < len(moments):
         return [max(moments)] * count

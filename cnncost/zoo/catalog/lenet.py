@@ -59,7 +59,7 @@ LENET1 = Entry(
             )
             for figure in (
                 Figure("params", params, layer=layer, source="LeCun et al. 1990, sizes on pp. 400-402, table 1"),
-                Figure("connections", connections, layer=layer, source="as the parameters"),
+                Figure("connections", connections, layer=layer, source="same as for the parameters"),
             )
         ),
     ),
@@ -74,7 +74,7 @@ LENET5 = Entry(
     paper=f"{IEEE}, sec. II.B",
     deviations=(
         "the RBF codes are ten digits of 7x12 pixels drawn anew, not those of the paper's figure 3",
-        "biases are drawn at first from the weights' distribution; the paper speaks of weights only",
+        "biases are initialized from the same distribution as the weights; the paper mentions only weights",
     ),
     published=(
         Figure("trainable_params", 60_000, "60,000 trainable free parameters", source="sec. II.B"),

@@ -11,15 +11,17 @@ from cnncost.tensor_types import TensorType
 
 _PLAIN = {"relu": ("relu",), "gelu": ("gelu",), "silu": ("silu",), "identity": (), "relu2": ("relu", "square")}
 _GATED = frozenset({"swiglu", "geglu"})
-QUANTIZED_NOTE = "QMoE: the weights of all experts are counted as dequantized; those that no token goes to need not be"
+_QUANTIZED_NOTE = "QMoE: all experts' weights are counted as dequantized; a kernel may skip those without tokens"
+_FLOAT_SCALES = range(15, 21)
+"""Input positions of QMoE's scales for float formats, of weights and activations; those formats have no rule."""
 
 
 class Projection(NamedTuple):
     """Matrices of all experts.
 
     Attributes:
-        weight: E,N,K.
-        bias: E,N; None without.
+        weight: where the weights E,N,K come from: an input, or the step that dequantizes one.
+        bias: input position of the biases E,N; None if there are none.
         rows, columns: N and K.
     """
 
@@ -71,13 +73,13 @@ def _projection(op: Op, at: int, experts: int) -> Projection | None:
 
 @lowers("QMoE", domain=MICROSOFT, weights=tuple(range(2, 14)))
 def quantized_experts(op: Op) -> Outputs | None:
-    """x, router; weights, scales and bias of each projection; zero points; weights for the mixture?.
+    """x, router; weights, scales and bias of each projection; optional: zero points, weights for the mixture.
 
     Weights of 4 or 8 bits are dequantized by one FLOP each. Softmax is over only the chosen experts, as in ONNX
     Runtime's kernel for CPUs; weights for the mixture, if given, are gathered instead.
     """
     router = op.x(1)
-    if op.get("quant_type", "int") != "int" or op.present(15, 16, 17, 18, 19, 20):
+    if op.get("quant_type", "int") != "int" or op.present(*_FLOAT_SCALES):
         return None
     projections = [_dequantized(op, i, router.shape[-1]) for i in range(3)]
     chosen: TensorType = router._replace(shape=(router.shape[0], op.get("k", 1)))
@@ -86,9 +88,9 @@ def quantized_experts(op: Op) -> Outputs | None:
         top = op.step("gather", {"fn": "gather", "dim": 1}, [14], chosen)
     else:
         top = op.step("softmax", {"fn": "softmax", "axis": 1}, [top], chosen)
-    op.notes.append(QUANTIZED_NOTE)
+    op.notes.append(_QUANTIZED_NOTE)
     if any(op.has(2 + 3 * i) and _bits(op, i) < 8 for i in range(3)):
-        op.notes.append("QMoE: parameters are the bytes that its weights are packed in, not the weights")
+        op.notes.append("QMoE: parameters are counted in packed bytes, each of which holds more than one weight")
     return _mixture(op, projections, top)
 
 
@@ -115,17 +117,17 @@ def _mixture(op: Op, projections: list[Projection | None], top: Ref) -> Outputs 
     x, tokens, chosen = op.x(), prod(op.x().shape[:-1]), op.get("k", 1)
     fn, fused = op.get("activation_type", "relu"), op.get("swiglu_fusion", 0)
     if first is None or second is None or op.get("use_sparse_mixer") or (third is None and op.has(_third_position(op))):
-        return None
+        return None  # a projection's weights are missing or don't fit, or the routing is another
     if op.x(1).shape[0] != tokens or fn not in {*_PLAIN, *_GATED} or op.get("swiglu_limit_after_activation"):
-        return None
+        return None  # the router has other tokens, or the activation has no rule
     gated = fn in _GATED or third is not None
     inner = first.rows if third is not None or not gated else first.rows // 2
     if (first.columns, second.rows, second.columns) != (x.shape[-1], x.shape[-1], inner):
-        return None
+        return None  # the two projections' sizes don't fit together
     if third is not None and (fn == "geglu" or fused or (third.rows, third.columns) != (inner, x.shape[-1])):
-        return None
+        return None  # its sizes don't fit, or the first one computes both parts (fused), as for GEGLU
     if third is None and gated and not fused:
-        return None
+        return None  # the linear part is missing
     rows = tokens * chosen
     flat = op.reshaped(0, (tokens, x.shape[-1]))
     routed = op.step("gather", {"fn": "other"}, [flat], x._replace(shape=(rows, x.shape[-1])))
@@ -157,7 +159,11 @@ def _product(op: Op, x: Source, matrices: Projection, rows: int) -> Ref:
 
 
 def _gate(op: Op, first: Source, third: Source | None, shape: Shape, fn: str) -> Ref:
-    """Compute f(g)·(l + β); g and l are two products, or the halves of one. SwiGLU clamps both if it has a limit."""
+    """Compute f(g)·l, or for SwiGLU g·sigmoid(α·g)·(l + β), with g and l clamped first if there is a limit.
+
+    The gate g and the linear part l are two products, or the halves of one. α, β and the limit are constants and no
+    operands: an op with a constant has one input. The silu is one op if α is 1, and β is only added if it is not 0.
+    """
     gate, linear = first, third
     if linear is None:
         half = op.type_of(first)._replace(shape=shape)

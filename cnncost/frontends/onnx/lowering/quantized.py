@@ -212,7 +212,7 @@ def matmul_n_bits(op: Op) -> Outputs:
     """A product with weights of few bits, each dequantized by one multiplication: N·K in all."""
     x, n, k = op.x(), op.get("N"), op.get("K")
     if op.get("bits", 4) < 8:
-        op.notes.append("MatMulNBits: parameters are the bytes that its weights are packed in, not the weights")
+        op.notes.append("MatMulNBits: parameters are counted in packed bytes, each of which holds more than one weight")
     stored = [i for i in op.present() if i not in {0, 5}]
     weight = op.step("quantize", {"fn": "dequantize"}, stored, x._replace(shape=(n, k)))
     bias = op.present(5)

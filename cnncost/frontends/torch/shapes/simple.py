@@ -29,14 +29,12 @@ def _softmax(a: dict[str, Any]) -> list[Output] | None:
     return [packed(tuple(x.shape), x.dtype)] if x.is_floating_point() and x.is_contiguous() else None
 
 
-@shapes("dropout", "feature_dropout")
+@shapes("dropout")
 def _dropout(a: dict[str, Any]) -> list[Output] | None:
     x = a["input"] if "input" in a else a["self"]  # the in-place op's name for it
     plain = x.is_floating_point() and x.is_contiguous() and 0 <= a["p"] <= 1
     # in eval mode it returns its input
-    return (
-        [packed(tuple(x.shape), x.dtype)] if plain and a["train"] and a["p"] > 0 and a["__op__"] == "dropout" else None
-    )
+    return [packed(tuple(x.shape), x.dtype)] if plain and a["train"] and a["p"] > 0 else None
 
 
 _COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge"})

@@ -13,7 +13,7 @@ _PARTS = (1, 2, 3, 4)
 """Numerators: calls are recorded at these quarters of the context."""
 
 
-def courses(sample: Callable[[int], dict[str, int] | None], context: int) -> dict[str, Course]:
+def fitted_polynomials(sample: Callable[[int], dict[str, int] | None], context: int) -> dict[str, Course]:
     """Return the polynomials by figure; those that a check contradicts are left out.
 
     Args:
