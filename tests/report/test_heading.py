@@ -91,9 +91,7 @@ def test_no_biggest_of_nothing(report):
 
 def test_unknown_ops_with_count_and_first_place(report):
     known = replace(report("lenet5"), unknown={"my::op": 1200, "my::other": 1}, unknown_places={"my::op": "c1"})
-    assert heading.unknown(known) == [
-        "2 ops without a rule, left out of the sums marked ≥, which are lower bounds:",
-        "my::op, 1,200×, first in c1",
-        "my::other, 1×, first in the model itself",
-    ]
+    first, *ops = heading.unknown(known)
+    assert first.startswith("2 ops without a rule, left out of the sums marked ≥, which are lower bounds")
+    assert ops == ["my::op, 1,200×, first in c1", "my::other, 1×, first in the model itself"]
     assert heading.unknown(report("lenet5")) == []

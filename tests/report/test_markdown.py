@@ -29,14 +29,13 @@ def test_every_row_has_as_many_cells_as_the_heading(name, by, report):
             id="inputs and convention",
         ),
         pytest.param("- biggest: twice (2 calls), 91 % of MACs", id="biggest"),
-        pytest.param(
-            "**1 op without a rule, left out of the sums marked ≥, which are lower bounds:**", id="lower bounds"
-        ),
+        pytest.param("**1 op without a rule, left out of the sums marked ≥, which are lower bounds", id="lower bounds"),
         pytest.param(r"- cnncost_test_report.mystery, 1×, first in the model itself", id="unknown op, escaped"),
     ],
 )
 def test_odd_says(line, report):
-    assert line in to_markdown(report("odd")).splitlines()
+    """A line may go on, as that on lower bounds does if there is a column of ratios."""
+    assert any(each.startswith(line) for each in to_markdown(report("odd")).splitlines())
 
 
 def test_biggest_and_total_are_bold(report):

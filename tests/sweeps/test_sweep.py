@@ -131,7 +131,7 @@ def test_figures_are_those_of_analyze():
 @pytest.mark.parametrize(
     ("model", "size", "said"),
     [
-        ("net.py:Net", "2", "expected at least 3x3"),
+        ("net.py:Net", "2", "at least 3x3"),
         ("net.py:Raises", "8", "lost"),
         ("net.py:Net#nothing", "8", "no method nothing"),
     ],
@@ -164,7 +164,7 @@ def test_what_ran_on_values_is_marked():
         (["lenet5"], {"device": "h1000"}, "did you mean"),
         (["lenet5"], {"dtype": "int8"}, "floating-point dtype"),
         (["lenet5"], {"columns": "mac"}, "did you mean macs"),
-        (["lenet5"], {"columns": ["nothing"]}, "expected of params"),
+        (["lenet5"], {"columns": ["nothing"]}, "nothing"),
         (["lenet5"], {"vary": {"heigth": [32, 64]}}, "heigth"),
         (["lenet5"], {"vary": ["sequence=1,2"]}, "nothing has this name"),
         (["lenet5"], {"vary": {"batch": [1, 2]}, "batch": [1]}, "two axes"),
