@@ -172,7 +172,7 @@ def table(rows: list[Row]) -> str:
 
 def plot(rows: list[Row], path: str, data: str) -> None:
     """Error against parameters and against MACs."""
-    from cnncost.plots.marks import human_axis, name_points
+    from cnncost.plots.marks import name_points, readable_axis
     from cnncost.plots.picture import COLORS, picture
 
     with picture(path, columns=2, size=(5.2, 4.0)) as both:
@@ -186,7 +186,7 @@ def plot(rows: list[Row], path: str, data: str) -> None:
             axes.set_xscale("log")
             axes.margins(0.15)
             axes.set_ylim(bottom=0)
-            human_axis(axes.xaxis, name)
+            readable_axis(axes.xaxis, name)
             axes.set_ylabel("error on the test set, %")
             name_points(axes, points, zip([x for x, _ in points.values()], published, strict=True))
         both[0].figure.legend(*both[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)

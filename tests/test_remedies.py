@@ -137,7 +137,7 @@ CASES = [
         id="no input",
     ),
     pytest.param(
-        analyzed(nn.Conv2d(3, 4, 3), "1x3x9x9:float23"), "expected for example float32, float16, bfloat16, int64, bool",
+        analyzed(nn.Conv2d(3, 4, 3), "1x3x9x9:float23"), "expected one such as float32, float16, bfloat16, int64, bool",
         [analyzed(nn.Conv2d(3, 4, 3), "1x3x9x9:float32")], id="no dtype",
     ),
     pytest.param(

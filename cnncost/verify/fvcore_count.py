@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,10 +16,10 @@ from torch import nn
 
 from cnncost.errors import MissingPackageError
 from cnncost.frontends.torch.guard import same_random_state
-from cnncost.graph import Graph
+from cnncost.graph import Graph, Node
 from cnncost.verify.account import Account, Expected, Whole
 from cnncost.verify.copies import Arguments, copied, on_cpu, tensors, unfused
-from cnncost.verify.fvcore_rules import einsum, expected
+from cnncost.verify.fvcore_rules import einsum, expected, family
 from cnncost.verify.memory import shortage
 from cnncost.verify.nodes import macs, op_name
 from cnncost.verify.reasons import reason
@@ -37,8 +38,12 @@ class Counted(NamedTuple):
     seconds: float
 
 
-def count(model: nn.Module, arguments: Arguments, graph: Graph) -> PeerCount:
-    """Return fvcore's count of a copy of the model, with differences explained from the Graph, or why it failed."""
+def count(model: nn.Module, arguments: Arguments, graph: Graph, autocast: bool = False) -> PeerCount:
+    """Return fvcore's count of a copy of the model, with differences explained from the Graph, or why it failed.
+
+    With `autocast`, all matrix products are compared as one sum: the Graph then has the parts of composite products, of
+    which each is cast, while fvcore's trace has them whole.
+    """
     about = PeerCount("fvcore", "", "MAC", "FlopCountAnalysis of a real forward on the CPU")
     try:
         with warnings.catch_warnings():
@@ -52,10 +57,13 @@ def count(model: nn.Module, arguments: Arguments, graph: Graph) -> PeerCount:
         return replace(about, failure=str(error))
     except Exception as error:  # noqa: BLE001  # whatever fvcore, the tracer or the model raises is the result
         return replace(about, failure=reason(error))
-    account = _account(graph, counted.composites)
+    account = _account(graph, counted.composites, family if autocast else str)
+    by_family: Counter[str] = Counter()
+    for op, amount in counted.by_op.items():
+        by_family[family(op) if autocast else op] += amount
     return replace(
         about, total=sum(counted.by_op.values()), by_op=counted.by_op, unsupported=counted.unsupported,
-        explanations=account.explanations(), unexplained=account.unexplained(counted.by_op), seconds=counted.seconds,
+        explanations=account.explanations(), unexplained=account.unexplained(by_family), seconds=counted.seconds,
     )  # fmt: skip
 
 
@@ -137,8 +145,12 @@ class _Flat(nn.Module):
         return tuple(tensors(result)) or result
 
 
-def _account(graph: Graph, composites: tuple[TracedOp, ...]) -> Account:
-    account, parts = Account(expected, macs), Parts()
+def _account(graph: Graph, composites: tuple[TracedOp, ...], grouped: Callable[[str], str]) -> Account:
+    def rule_for(node: Node) -> Expected:
+        found = expected(node)
+        return found._replace(op=grouped(found.op))
+
+    account, parts = Account(rule_for, macs), Parts()
     account.add(graph.nodes)
     for op in composites:
         nodes = parts.of(op)

@@ -32,6 +32,14 @@ def expected(node: Node) -> Expected:
     return Expected("", 0)
 
 
+def family(op: str) -> str:
+    """Return the name under which an op is compared if composite products may be decomposed."""
+    return "matrix products" if op in _PRODUCTS else op
+
+
+_PRODUCTS = frozenset({"linear", "matmul", "addmm", "mm", "bmm"})
+
+
 def _convolution(_: str, node: Node) -> Expected:
     return Expected("conv", macs(node), "1 per MAC")
 

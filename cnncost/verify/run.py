@@ -101,7 +101,9 @@ def _counted(
         with_fvcore: also run fvcore.
     """
     found = compute(graph)
-    peers: tuple[PeerCount, ...] = (fvcore_count.count(module, arguments, graph),) if with_fvcore else ()
+    peers: tuple[PeerCount, ...] = (
+        (fvcore_count.count(module, arguments, graph, autocast=resolved.autocast is not None),) if with_fvcore else ()
+    )
     peers += (torch_counter.count(module, arguments, graph),)
     return Verification(
         model=resolved.title,

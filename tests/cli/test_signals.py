@@ -90,6 +90,7 @@ def test_nothing_is_left_behind(project, tmp_path, command, name, to_group):
     with subprocess.Popen(
         [sys.executable, "-c", CODE, *command.split()], cwd=project, env={**os.environ, **own}, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # a shell's job may ignore it
     ) as process:  # fmt: skip
         try:
             assert until(ready.exists, 120)

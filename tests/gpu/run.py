@@ -94,7 +94,10 @@ def ran(name: str, part: Part, out: Path, environment: dict[str, str]) -> tuple[
     begun, over = time.monotonic(), False
     log = out / f"{name}.log"
     with log.open("wb") as file:
-        process = subprocess.Popen(part.command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            part.command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # a job may ignore it
+        )  # fmt: skip
         try:
             status = process.wait(part.seconds - GRACE)
         except subprocess.TimeoutExpired:

@@ -228,7 +228,7 @@ def test_a_package_that_can_not_be_imported(monkeypatch, tmp_path):
     for name in [m for m in sys.modules if m == "timm" or m.startswith("timm.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(CnncostError, match=r"timm is installed and can't be imported.*install both of one build"):
+    with pytest.raises(CnncostError, match=r"timm is installed and can't be imported.*install both for one build"):
         cnncost.analyze("timm:resnet50")
 
 

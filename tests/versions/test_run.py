@@ -230,7 +230,7 @@ def test_each_version_that_is_supported_is_in_the_matrix():
     assert first == last == 2
     assert set(found) >= {(2, minor) for minor in range(oldest, newest + 1)}
     assert found == [(2, minor) for minor in range(oldest, oldest + len(found))]  # newer ones, too, until all pass
-    assert facts.INSTALLED >= versions.OLDEST
+    assert facts.AT >= versions.OLDEST
 
 
 def test_commands_that_make_an_environment(tmp_path, monkeypatch):
