@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils import parametrizations, prune
 
 import cnncost
 from cnncost.errors import GraphError
@@ -163,6 +164,70 @@ def test_a_frozen_encoder_in_a_training_step():
             parameter.grad = None
 
     assert cnncost.analyze(model, x, training=True).memory.training_peak == held + peaks(step, clear).everything
+
+
+def changed(change, **options):
+    model = Attends(32, 4, need_weights=False, **options)
+    change(model.attention)
+    return model
+
+
+CHANGED = {
+    "a parametrized weight": lambda layer: parametrizations.weight_norm(layer, "in_proj_weight"),
+    "parametrized biases": lambda layer: parametrizations.weight_norm(layer, "in_proj_bias"),
+    "a parametrized projection": lambda layer: parametrizations.spectral_norm(layer.out_proj, "weight"),
+    "a pruned weight": lambda layer: prune.l1_unstructured(layer, "in_proj_weight", 0.3),
+    "pruned biases": lambda layer: prune.l1_unstructured(layer, "in_proj_bias", 0.3),
+    "a hook": lambda layer: layer.register_forward_hook(lambda *_: None),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_what_hooks_and_parametrized_weights_hold_is_noted(name):
+    """To tell whether the layer is one kernel, no weight is computed: the nodes are those without kernels."""
+    model, x = changed(CHANGED[name]).eval(), torch.randn(2, 128, 32)
+    found = cnncost.analyze(model, x)
+    assert any("hooks on them and parametrized weights" in note for note in found.notes)
+    assert len(found.graph.fused) == 1
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        assert cnncost.record(model, x).nodes == found.graph.nodes
+    finally:
+        torch.backends.mha.set_fastpath_enabled(True)
+
+
+class Unhashable:
+    """A forward that can't be a key, and is not a method."""
+
+    def __eq__(self, other):
+        return self is other
+
+    __hash__ = None
+
+    def __call__(self, x):
+        return x + 1
+
+
+class WithoutHash(nn.Module):
+    forward = Unhashable()
+
+
+def test_a_forward_without_a_hash():
+    assert cnncost.analyze(WithoutHash(), "2x3").totals.flops == 6
+
+
+def test_a_float_mask_runs_attention_op_by_op():
+    class Adds(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = nn.MultiheadAttention(32, 4, batch_first=True)
+
+        def forward(self, x):
+            return self.attention(x, x, x, attn_mask=torch.zeros(64, 64), need_weights=False)[0]
+
+    model, x = Adds().eval(), torch.randn(2, 64, 32)
+    assert not cnncost.record(model, x).fused
+    assert predicted(model, x) == allocated(model, x, inside=False)
 
 
 UNFUSED = {

@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from cnncost.frontends.torch.autocast import lower_dtype
-from cnncost.frontends.torch.compat.modules import FORWARD_HOOKS, has_one_width
+from cnncost.frontends.torch.compat.modules import FORWARD_HOOKS, has_one_width, tables_of
 from cnncost.frontends.torch.fused_lstm import under_cpu_autocast
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.graph import FusedNodes
@@ -34,7 +35,7 @@ def noting_fused(call: Callable[..., Any], recorder: Recorder, thread: int) -> C
 
     def run(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         nonlocal outer
-        kernel_of = _LAYERS.get(getattr(type(module), "forward", None))
+        _, kernel_of = _LAYERS.get(id(getattr(type(module), "forward", None)), _NONE)
         if kernel_of is None or outer or get_ident() != thread or recorder.phase != "forward":
             return call(module, *args, **kwargs)
         kernel = _kernel(kernel_of, module, args, kwargs, recorder) if recorder.fuses_encoders else None
@@ -70,11 +71,20 @@ def _kernel(
         kernel = kernel_of(module, recorder, *args, **kwargs)
     except (AttributeError, TypeError):  # wrong arguments, for which forward raises
         return None
-    if kernel is None or lower_dtype() is None:
-        return kernel
-    if under_cpu_autocast() and _CAST not in recorder.notes:  # torch asks only whether that of CUDA is on
-        recorder.notes.append(_CAST)
-    return None
+    if kernel is None:
+        return None
+    if lower_dtype() is not None:
+        if under_cpu_autocast():  # torch asks only whether that of CUDA is on
+            _note(recorder, _CAST)
+        return None
+    if any(is_parametrized(part) or any(FORWARD_HOOKS(part)) for part in module.modules()):
+        _note(recorder, _COMPUTED)
+    return kernel
+
+
+def _note(recorder: Recorder, text: str) -> None:
+    if text not in recorder.notes:
+        recorder.notes.append(text)
 
 
 def _attention(
@@ -113,15 +123,17 @@ def _encoder(
     """Note that padded positions are counted, if torch leaves them out."""
     layer: Any = module.layers[0]
     nested = module.enable_nested_tensor and not layer.norm_first  # `use_nested_tensor` is off in copies
-    if not nested or mask is not None or src_key_padding_mask is None or _layer(layer, recorder, src) is None:
-        return
-    if _PADDED not in recorder.notes:
-        recorder.notes.append(_PADDED)
+    if nested and mask is None and src_key_padding_mask is not None and _layer(layer, recorder, src) is not None:
+        _note(recorder, _PADDED)
 
 
 _CAST = (
     "under the CPU's autocast torch runs encoder layers as one kernel; the peak of inference is that of their ops, "
     "and may be too high or too low"
+)
+_COMPUTED = (
+    "torch runs encoder layers as one kernel; what hooks on them and parametrized weights hold meanwhile is not in the "
+    "peak of inference"
 )
 _PADDED = (
     "padded positions of nn.TransformerEncoder are counted; where nothing needs gradients, torch leaves them out if "
@@ -133,10 +145,10 @@ def _sizes(
     module: nn.MultiheadAttention, x: torch.Tensor, mask: torch.Tensor | None, padding: torch.Tensor | None
 ) -> dict[str, int | None] | None:
     """Return the sizes of self-attention; None if it runs op by op."""
-    special = module.bias_k is not None or module.bias_v is not None or module.add_zero_attn
-    if special or module.num_heads % 2 or not has_one_width(module) or module.in_proj_bias is None:
+    special = _has(module, "bias_k") or _has(module, "bias_v") or module.add_zero_attn
+    if special or module.num_heads % 2 or not has_one_width(module) or not _has(module, "in_proj_bias"):
         return None
-    if x.dtype != module.in_proj_weight.dtype:
+    if any(parameter.dtype != x.dtype for parameter in module.parameters()):
         return None
     batch, length, width = x.shape
     heads, item = module.num_heads, x.element_size()
@@ -154,8 +166,19 @@ def _sizes(
     }  # fmt: skip
 
 
-_LAYERS: dict[Any, Callable[..., Kernel | None]] = {
-    nn.TransformerEncoder.forward: _encoder,
-    nn.MultiheadAttention.forward: _attention,
-    nn.TransformerEncoderLayer.forward: _layer,
+def _has(module: nn.Module, name: str) -> bool:
+    """True if a module has a parameter of this name. Reading the attribute would run and record a parametrization."""
+    own, pruned = tables_of(module)[0].get(name), vars(module).get(name)
+    return own is not None or pruned is not None or name in getattr(module, "parametrizations", ())
+
+
+_NONE = None, None
+_LAYERS: dict[int, tuple[Any, Callable[..., Kernel | None] | None]] = {
+    id(forward): (forward, kernel_of)
+    for forward, kernel_of in (
+        (nn.TransformerEncoder.forward, _encoder),
+        (nn.MultiheadAttention.forward, _attention),
+        (nn.TransformerEncoderLayer.forward, _layer),
+    )
 }
+"""By identity, as a class of the user's may have a `forward` that can't be hashed; the value keeps it alive."""
