@@ -333,3 +333,32 @@ def test_the_kernels_themselves(masked, weights):
 
     model, x = Calls().eval(), torch.randn(2, 64, 32)
     assert predicted(model, x) == allocated(model, x)
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+@pytest.mark.parametrize("length", [16, 128])
+def test_the_kernel_of_a_layer_itself(length, norm_first):
+    """Called by name: `torch._transformer_encoder_layer_fwd`, at lengths whose peaks are at other moments."""
+    layer = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True, norm_first=norm_first).requires_grad_(False)
+
+    class Calls(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x):
+            attention = layer.self_attn
+            return torch._transformer_encoder_layer_fwd(
+                x, 32, 4, attention.in_proj_weight, attention.in_proj_bias, attention.out_proj.weight,
+                attention.out_proj.bias, False, norm_first, layer.norm1.eps, layer.norm1.weight, layer.norm1.bias,
+                layer.norm2.weight, layer.norm2.bias, layer.linear1.weight, layer.linear1.bias, layer.linear2.weight,
+                layer.linear2.bias, None, None,
+            )  # fmt: skip
+
+    model, x = Calls().eval(), torch.randn(2, length, 32)
+    assert predicted(model, x) == allocated(model, x)
+
+
+def test_a_run_on_values():
+    model, x = Encodes(32, 4, 64).eval(), torch.randn(2, 128, 32)
+    assert cnncost.analyze(model, x, trace="real").memory.inference_peak == allocated(model, x)

@@ -89,10 +89,8 @@ def record(
     requested = autocasts.parse(options.autocast) or autocasts.in_force()
     attempt = replace(first_attempt(options, requested, called), returned=returned, replica=replica_of(model))
     known = _known_changes(root)
-    if known.get("casts"):
-        attempt = replace(attempt, casts=True)
-    if known.get("grad") and attempt.caller_grad:
-        attempt = replace(attempt, grad=True)
+    grad_needed = bool(known.get("grad")) and attempt.caller_grad
+    attempt = replace(attempt, casts=attempt.casts or bool(known.get("casts")), grad=attempt.grad or grad_needed)
     made: list[ref[torch.Tensor]] = []
     inside = any(isinstance(mode, Recorder) for mode in dispatch_modes())
     with ONE_AT_A_TIME, gc_disabled(), hidden_from(Recorder), torch.inference_mode(False), regions.switched_off():

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from cnncost.frontends.torch import autocast as autocasts
+from cnncost.frontends.torch.compat.facts import AUTOCAST_KEEPS_CASTS_OF_INFERENCE
 from cnncost.frontends.torch.options import RecordOptions
 from cnncost.frontends.torch.replicated import Replica
 from cnncost.frontends.torch.training import Training
@@ -51,8 +52,13 @@ class Attempt:
     returned: Callable[[Any], None] | None = None
     """Called with a copy of forward's return value, which becomes the input of another recording."""
 
+    @property
+    def caches_casts(self) -> bool:
+        """Whether autocast caches casts of weights."""
+        return self.grad or self.keeps_casts or AUTOCAST_KEEPS_CASTS_OF_INFERENCE
+
     def after(self, changes: Mapping[str, Any]) -> Attempt:
-        """The next attempt, with changes that this one has shown to be needed."""
+        """Return the next attempt, with changes that this one has shown to be needed."""
         off = self.turned_off or (changes.get("grad", False) and not self.grad and not self.caller_grad)
         return replace(self, **changes, turned_off=off)
 

@@ -93,6 +93,12 @@ def enabled_device() -> str | None:
     return next((device for device in DEVICES if torch.is_autocast_enabled(device)), None)
 
 
+CASTS_AT_EACH_USE = (
+    "the peak of inference is that under torch.inference_mode, where autocast casts weights at each use; under "
+    "torch.no_grad it keeps the casts"
+)
+
+
 class Casting:
     """Autocast emulation of one recording.
 
@@ -148,14 +154,9 @@ class Casting:
             self._casts.clear()
 
     def notes(self) -> tuple[str, ...]:
-        """What the caller's grad mode would change."""
-        if not self._weights:
-            return ()
-        kept = units.data(sum(self._weights.values()))
-        base = (
-            "the peak of inference is that under torch.inference_mode, where autocast casts weights at each use; under "
-        )
-        return (f"{base}torch.no_grad it keeps the casts, and the peak is up to {kept} higher",)
+        """Return a note on what the caller's grad mode would change, if anything."""
+        nbytes = sum(self._weights.values())
+        return (f"{CASTS_AT_EACH_USE}, and the peak is up to {units.data(nbytes)} higher",) if nbytes else ()
 
     def cast(self, value: Any, dtype: torch.dtype) -> Any:
         """Return an argument of an op with its tensors cast to `dtype`."""

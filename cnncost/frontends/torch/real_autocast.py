@@ -8,24 +8,15 @@ from contextlib import contextmanager
 import torch
 
 from cnncost.frontends.torch.attempt import Attempt
+from cnncost.frontends.torch.autocast import CASTS_AT_EACH_USE
 from cnncost.frontends.torch.autocast_regions import watched
-from cnncost.frontends.torch.compat import facts
 from cnncost.frontends.torch.guard import quiet_torch
 from cnncost.frontends.torch.patches import Patch
 
-_NOTE = (
-    "the peak of inference is that under torch.inference_mode, where autocast casts weights at each use; under "
-    "torch.no_grad it keeps the casts, and the peak is higher"
-)
-
-
-def _keeps(attempt: Attempt) -> bool:
-    return attempt.grad or attempt.keeps_casts or facts.AUTOCAST_KEEPS_CASTS_OF_INFERENCE
-
 
 def notes(attempt: Attempt) -> tuple[str, ...]:
-    """What the caller's grad mode would change."""
-    return (_NOTE,) if attempt.casts and not _keeps(attempt) else ()
+    """Return a note on what the caller's grad mode would change, if anything."""
+    return (f"{CASTS_AT_EACH_USE}, and the peak is higher",) if attempt.casts and not attempt.caches_casts else ()
 
 
 @contextmanager
@@ -42,7 +33,7 @@ def prepared(attempt: Attempt, device: str) -> Iterator[list[Patch]]:
             with watched(device, None) as patches:
                 yield patches
             return
-        torch.set_autocast_cache_enabled(before and _keeps(attempt))
+        torch.set_autocast_cache_enabled(before and attempt.caches_casts)
         try:
             yield []
         finally:

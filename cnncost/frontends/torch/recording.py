@@ -17,7 +17,6 @@ from cnncost.frontends.torch import autocast_regions as regions
 from cnncost.frontends.torch import collectives, flexible_attention, global_hooks, reassigned, skeleton_cache, unwatched
 from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.attempt import Attempt
-from cnncost.frontends.torch.compat import facts
 from cnncost.frontends.torch.compat.distributed import any_split
 from cnncost.frontends.torch.compat.modules import any_global_hook
 from cnncost.frontends.torch.compiler import no_compiler_import
@@ -114,8 +113,7 @@ def _on_new_copy(
             if copy is not original:  # scripted modules are not copied
                 copy.training = attempt.train
     device = attempt.autocast.device if attempt.autocast is not None else "cpu"
-    keeps = attempt.grad or attempt.keeps_casts or facts.AUTOCAST_KEEPS_CASTS_OF_INFERENCE
-    casting = autocasts.Casting(keeps, device) if attempt.casts else None
+    casting = autocasts.Casting(attempt.caches_casts, device) if attempt.casts else None
     tracker = Tracker(Recorder(attempt.use_memo, skeleton, data=skeleton.values(), casting=casting))
     tracker.enter(tree)
     cached = skeleton_cache.prepare(modules, attempt.train, skeleton, tracker, reach) if reusable else None
