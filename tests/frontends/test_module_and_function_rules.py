@@ -339,6 +339,29 @@ def test_other_threads_run_the_real_forward(monkeypatch):
     assert seen == [(1, 3)]
 
 
+@pytest.mark.parametrize("layer", [lambda: Opaque(4, 4), lambda: nn.Linear(4, 4)], ids=["covered", "plain"])
+def test_rules_leave_room_for_deep_models(layer):
+    model = layer()
+    for _ in range(175):  # Python's stack has room for about 240 in torch alone
+        model = nn.Sequential(model)
+    assert cnncost.analyze(model, (2, 4)).totals.macs == 32
+
+
+class Encoder(nn.TransformerEncoderLayer):
+    """A layer that torch runs as one kernel where no rule covers it."""
+
+
+def test_a_rule_comes_before_the_kernel_of_an_encoder_layer():
+    model = Encoder(8, 2, 16, batch_first=True).eval().requires_grad_(False)
+    with cnncost.custom_rules({Encoder: lambda module, x: (x, cnncost.macs("N", 40))}):
+        graph = record(model, (2, 256, 8))
+        report = cnncost.analyze(model, (2, 256, 8))
+    assert (graph.fused, [node.name for node in graph.nodes]) == ((), ["Encoder"])
+    peak = sum(p.nbytes for p in model.parameters()) + 2 * (2 * 256 * 8 * 4)  # the input and the output
+    assert (report.totals.macs, report.memory.inference_peak) == (40, peak)
+    assert len(record(model, (2, 256, 8)).fused) == 1
+
+
 def test_receptive_fields_behind_it_are_unknown_and_do_not_fail():
     with cnncost.custom_rules({Many: lambda _, x: (x, ())}):
         report = cnncost.analyze(nn.Sequential(nn.Conv2d(3, 4, 3), Many(), nn.Conv2d(4, 4, 3)), (1, 3, 9, 9))

@@ -63,19 +63,21 @@ class CustomCalls:
         self._real = real
         self._thread = get_ident()
         self._module_call: _Call = getattr(*CALL_PLACE)
+        self._has_rules = any(issubclass(rule.target, nn.Module) for rule in registered())
 
     # ---- modules
 
+    def has_rule(self, kind: type) -> bool:
+        """True if modules of this class are covered by a rule."""
+        return self._has_rules and rule_of(kind) is not None
+
     def module_call(self, original: _Call) -> _Call:
-        """Wrap `nn.Module._call_impl` for modules with a rule; returns `original` itself if no module has one."""
-        self._module_call, thread = original, self._thread
-        if not any(issubclass(rule.target, nn.Module) for rule in registered()):
-            return original
+        """Return a function that calls a module of a class that `has_rule`."""
+        self._module_call = original
 
         def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-            rule = rule_of(type(module)) if get_ident() == thread else None
-            if rule is None:
-                return original(module, *args, **kwargs)
+            rule = rule_of(type(module))
+            assert rule is not None
             table, run = module.__dict__, module.forward
             own_forward = table.get("forward")  # one that was set on the instance
             table["forward"] = lambda *a, **k: self._forward(module, rule, run, a, k)

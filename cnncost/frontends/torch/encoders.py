@@ -26,17 +26,22 @@ Kernel: TypeAlias = "tuple[str, dict[str, int | None]]"
 """A kernel's name and sizes, as in FusedNodes."""
 
 
+def may_fuse(kind: type) -> bool:
+    """True if torch may run modules of this class as one kernel."""
+    return id(getattr(kind, "forward", None)) in _LAYERS
+
+
 def noting_fused(call: Callable[..., Any], recorder: Recorder, thread: int) -> Callable[..., Any]:
     """Return a function that calls a module by `call`, and notes the nodes of a layer that runs as one kernel.
 
-    Only calls in `thread`, which records, are noted.
+    The module's class is one that `may_fuse`. Only calls in `thread`, which records, are noted.
     """
     outer = False
 
     def run(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         nonlocal outer
-        _, kernel_of = _LAYERS.get(id(getattr(type(module), "forward", None)), _NONE)
-        if kernel_of is None or outer or get_ident() != thread or recorder.phase != "forward":
+        _, kernel_of = _LAYERS[id(type(module).forward)]
+        if outer or get_ident() != thread or recorder.phase != "forward":
             return call(module, *args, **kwargs)
         kernel = _kernel(kernel_of, module, args, kwargs, recorder) if recorder.fuses_encoders else None
         if kernel is None:
@@ -172,8 +177,7 @@ def _has(module: nn.Module, name: str) -> bool:
     return own is not None or pruned is not None or name in getattr(module, "parametrizations", ())
 
 
-_NONE = None, None
-_LAYERS: dict[int, tuple[Any, Callable[..., Kernel | None] | None]] = {
+_LAYERS: dict[int, tuple[Any, Callable[..., Kernel | None]]] = {
     id(forward): (forward, kernel_of)
     for forward, kernel_of in (
         (nn.TransformerEncoder.forward, _encoder),

@@ -15,7 +15,7 @@ from cnncost.errors import ForwardError, InputError
 from cnncost.frontends.torch.compat.autograd import below_transforms, is_inside_transform, next_number
 from cnncost.frontends.torch.compat.modules import CALL_PLACE, CFUNCTIONS, SCRIPTED, children_of, tables_of
 from cnncost.frontends.torch.custom import CustomCalls
-from cnncost.frontends.torch.encoders import noting_fused
+from cnncost.frontends.torch.encoders import may_fuse, noting_fused
 from cnncost.frontends.torch.fused_lstm import RECURRENT, fused_recurrent
 from cnncost.frontends.torch.guard import Draws
 from cnncost.frontends.torch.inputs import Inputs
@@ -67,7 +67,7 @@ class Tracker:
         self._thread = get_ident()
         self.trail: list[tuple[int, int]] | None = None
         """In training: at each start and end of a call, autograd's next sequence number and the call that runs then."""
-        self._call: Callable[..., Any] = getattr(*CALL_PLACE)
+        self._call_of: Callable[[type], Callable[..., Any]]
         self.draws: Draws | None = None
         """Set to find the module that draws from Python's or numpy's generators; `drawn_in` becomes its path."""
         self.drawn_in: str | None = None
@@ -121,9 +121,11 @@ class Tracker:
     def patches(self) -> list[Patch]:
         """Return patches that record calls, keep the values of literal tensors, and run recurrent layers by kernels."""
         custom = CustomCalls(self.recorder, self.recorder.on_values)
-        call = noting_fused(custom.module_call(getattr(*CALL_PLACE)), self.recorder, self._thread)
+        original = getattr(*CALL_PLACE)
+        ruled, fused = custom.module_call(original), noting_fused(original, self.recorder, self._thread)
+        self._call_of = lambda kind: ruled if custom.has_rule(kind) else fused if may_fuse(kind) else original
         patches = [
-            Patch(*CALL_PLACE, self._recorded_call(call), _WHY_CALLS),
+            Patch(*CALL_PLACE, self._recorded_call(original), _WHY_CALLS),
             Patch(torch, "tensor", self._literal(torch.tensor), _WHY_LITERALS),
             Patch(torch, "as_tensor", self._literal(torch.as_tensor), _WHY_LITERALS),
         ]
@@ -159,10 +161,8 @@ class Tracker:
 
     def _recorded_call(self, original: Callable[..., Any]) -> Callable[..., Any]:
         thread, recorder, index, counts = self._thread, self.recorder, self.index, self._counts
-        begun, outputs, values, trail = self._begun, self._outputs, self.values, self.trail
+        begun, outputs, values, trail, call_of = self._begun, self._outputs, self.values, self.trail, self._call_of
         copy_of = recorder.skeleton.copy_of if recorder.skeleton is not None else lambda _: None
-
-        self._call = original
 
         def _call_impl(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
             scope = index.get(id(module))
@@ -186,7 +186,7 @@ class Tracker:
             if trail is not None:
                 trail.append((next_number(), call))
             try:
-                result = original(module, *args, **kwargs)
+                result = call_of(type(module))(module, *args, **kwargs)  # one more frame alone: deep models recurse
                 if outer is None and type(result) is not torch.Tensor:
                     result = _exhaust(result)
             except BaseException as error:
@@ -212,7 +212,7 @@ class Tracker:
         self.recomputing = call = self.first_call(scope)
         trail.append((next_number(), call))
         try:
-            return self._call(module, *args, **kwargs)
+            return self._call_of(type(module))(module, *args, **kwargs)
         finally:
             self.recomputing = outer
             trail.append((next_number(), outer or 0))
