@@ -82,3 +82,91 @@ class Extreme(Function):
         result.isnan()
         mask = x == result
         return None, grad.new_zeros(x.shape).masked_fill_(mask, grad / mask.sum())
+
+
+class MatrixExp(Function):
+    """Matrix exponential. x: *,N,N."""
+
+    @staticmethod
+    def forward(ctx: Any, op: Any, x: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = op(x)
+        ctx.save_for_backward(x)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        """The upper right block of exp([[xᴴ, ∂y], [0, xᴴ]]) (Mathias, 1996)."""
+        (x,), (grad,) = ctx.saved_tensors, grads
+        adjoint, n = x.mH, x.shape[-1]
+        blocks = grad.new_zeros((*x.shape[:-2], 2 * n, 2 * n))
+        for block, row, column in ((adjoint, 0, 0), (grad, 0, n), (adjoint, n, n)):
+            blocks.narrow(-2, row, n).narrow(-1, column, n).copy_(block)
+        return None, torch.linalg.matrix_exp(blocks).narrow(-2, 0, n).narrow(-1, n, n)
+
+
+class HouseholderProduct(Function):
+    """The first M columns of a product of K Householder reflections. x: *,N,M; factors: *,K."""
+
+    @staticmethod
+    def forward(ctx: Any, op: Any, x: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = op(x, factors)
+        ctx.save_for_backward(x, factors, result)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        """Multiply y·∂yᴴ by one reflection after another; each gives the gradients of its vector and factor."""
+        (x, factors, result), (grad,) = ctx.saved_tensors, grads
+        count = factors.shape[-1]
+        if not count:
+            return None, None, None
+        vectors = x.tril(-1)
+        vectors.diagonal(0, -2, -1).fill_(1)
+        used = vectors.narrow(-1, 0, count)
+        inverse = factors / (factors * (used * used.conj()).sum(-2) - 1)
+        product = result @ grad.mH
+        _reflect_rows(product, vectors, inverse, 0)
+        vector_grads, factor_grads = torch.zeros_like(x), torch.zeros_like(factors)
+        for i in range(count):
+            vector_grad, factor_grad = _reflection_grads(product, vectors, factors, i)
+            vector_grads.select(-1, i).copy_(vector_grad.squeeze(-1))
+            factor_grads.select(-1, i).copy_(factor_grad.squeeze(-1))
+            if i + 1 < count:
+                _reflect_rows(product, vectors, inverse, i + 1)
+                _reflect_columns(product, vectors, factors, i)
+            del vector_grad, factor_grad
+        return None, vector_grads.tril_(-1), factor_grads
+
+
+def _vector(vectors: torch.Tensor, i: int) -> torch.Tensor:
+    """The vector of a reflection below its zeros: *,N-i,1."""
+    return vectors.narrow(-1, i, 1).narrow(-2, i, vectors.shape[-2] - i)
+
+
+def _reflect_rows(product: torch.Tensor, vectors: torch.Tensor, factors: torch.Tensor, i: int) -> None:
+    """Multiply rows i to N by I - factor·v·vᴴ from the left, in place. product: *,N,N."""
+    v, factor = _vector(vectors, i), factors.narrow(-1, i, 1)
+    rows = product.narrow(-2, i, v.shape[-2])
+    projected = v.mH @ rows
+    scaled = factor.unsqueeze(-1) * v
+    rows.sub_(scaled * projected)
+
+
+def _reflect_columns(product: torch.Tensor, vectors: torch.Tensor, factors: torch.Tensor, i: int) -> None:
+    """Multiply columns i to N by I - factor·v·vᴴ from the right, in place. product: *,N,N."""
+    v, factor = _vector(vectors, i), factors.narrow(-1, i, 1)
+    columns = product.narrow(-1, i, v.shape[-2])
+    projected = columns @ (factor.unsqueeze(-1) * v)
+    columns.sub_(projected * v.mH)
+
+
+def _reflection_grads(
+    product: torch.Tensor, vectors: torch.Tensor, factors: torch.Tensor, i: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gradients of a reflection's vector (*,N,1) and factor (*,1)."""
+    v, factor = _vector(vectors, i), factors.narrow(-1, i, 1).unsqueeze(-1)
+    left, right = v.mH @ product.narrow(-2, i, v.shape[-2]), product.narrow(-1, i, v.shape[-2]) @ v
+    scaled, negative = factor * right, -factor
+    vector_grad = (negative * left).conj().squeeze(-2) - scaled.squeeze(-1)
+    factor_grad = -(left.narrow(-1, i, v.shape[-2]) @ v).conj()
+    return vector_grad.unsqueeze(-1), factor_grad.squeeze(-1)

@@ -206,7 +206,7 @@ class _Backward:
         sum differs from one in a derivative's formula: an earlier node created an operand, or the node passes two
         gradients to one value.
         """
-        in_place_op = _IN_PLACE.get(func) or _in_place_in_formula(func)
+        in_place_op = _IN_PLACE.get(func) if func not in _IN_FORMULAS else self._in_formula(func, operands)
         if in_place_op is None or torch.is_grad_enabled() or self._node is None or operands[0][0] is not args[0]:
             return None
         born = [tracked.block.born for _, tracked in operands]
@@ -226,6 +226,16 @@ class _Backward:
         both_new = born[0] >= self._began and born[1] >= self._began
         return None if born[1] < self._start or (both_new and not _passes_two_gradients()) else in_place_op
 
+    def _in_formula(self, func: Any, operands: TensorArgs) -> Any:
+        """Like `in_place`, for an op on which formulas differ."""
+        node: Any = current_node()
+        in_place_op = _FORMULAS.get(node.name(), {}).get(func, _IN_PLACE.get(func)) if node is not None else None
+        if func is _MUL and in_place_op is not None:  # `-x * grad` has no in-place op
+            last = self._tracker.recorder.nodes[-1]
+            if last.name == "aten.neg" and last.outputs == (operands[0][1].value,):
+                return None
+        return in_place_op
+
 
 _ADD = torch.ops.aten.add.Tensor
 _IN_PLACE = {
@@ -239,21 +249,22 @@ _IN_PLACE = {
 """Ops that autograd runs in place if no dispatch mode is on."""
 
 
-_FORMULAS = {
+_MUL = torch.ops.aten.mul.Tensor
+_FORMULAS: dict[str, dict[Any, Any]] = {
+    "BinaryCrossEntropyBackward0": {_MUL: torch.ops.aten.mul_.Tensor},
     "BinaryCrossEntropyWithLogitsBackward0": {
-        torch.ops.aten.sub.Tensor: torch.ops.aten.sub_.Tensor,
-        torch.ops.aten.mul.Tensor: torch.ops.aten.mul_.Tensor,
+        _MUL: torch.ops.aten.mul_.Tensor, torch.ops.aten.sub.Tensor: torch.ops.aten.sub_.Tensor,
     },
-}
-"""By autograd node: ops that its formula runs in place, on tensors that it created."""
+    "ClampBackward0": {
+        torch.ops.aten.logical_and.default: torch.ops.aten.logical_and_.default,
+        torch.ops.aten.logical_or.default: torch.ops.aten.logical_or_.default,
+    },
+    "ScatterReduceBackward0": {torch.ops.aten.scatter_add.default: None},
+    "IndexReduceBackward0": {torch.ops.aten.index_add.default: None},
+}  # fmt: skip
+"""By autograd node: the in-place ops that its formula runs on tensors that it created; None: it runs the op itself."""
 
-
-def _in_place_in_formula(func: Any) -> Any:
-    """Return the in-place op that the current node's formula runs for `func`; None if it runs `func` itself."""
-    if func is not torch.ops.aten.sub.Tensor and func is not torch.ops.aten.mul.Tensor:
-        return None
-    node: Any = current_node()
-    return _FORMULAS.get(node.name(), {}).get(func) if node is not None else None
+_IN_FORMULAS = frozenset(func for ops in _FORMULAS.values() for func in ops)
 
 
 def _passes_two_gradients() -> bool:

@@ -34,7 +34,7 @@ from cnncost.frontends.torch.compat.dispatch import (
 )
 from cnncost.frontends.torch.compat.higher_order import fall_through
 from cnncost.frontends.torch.compat.interpreter import frame
-from cnncost.frontends.torch.formulas import Cumprod, Extreme, Prod
+from cnncost.frontends.torch.formulas import Cumprod, Extreme, HouseholderProduct, MatrixExp, Prod
 from cnncost.frontends.torch.patches import Patch
 from cnncost.frontends.torch.shapes.registry import channels_last
 
@@ -173,7 +173,7 @@ def _with_formula(function: type[Function]) -> Kernel:
     """Return a kernel that runs an op with the derivative of an autograd Function of ours."""
 
     def kernel(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        plain = not kwargs and x.is_floating_point() and x.dim() > 0
+        plain = not kwargs and (x.is_floating_point() or (x.is_complex() and function in _COMPLEX)) and x.dim() > 0
         if not plain or is_excluded(_AUTOGRAD) or not torch.is_grad_enabled() or not x.requires_grad:
             return op(x, *args, **kwargs)
         if function is Prod and len(args) == 1:  # `dim` is passed; `keepdim` defaults to False
@@ -183,6 +183,9 @@ def _with_formula(function: type[Function]) -> Kernel:
     return kernel
 
 
+_COMPLEX = (MatrixExp, HouseholderProduct)
+"""Functions whose formula is that of complex numbers, too."""
+
 _KERNELS: dict[str, Kernel] = {
     "scaled_dot_product_attention": _attention, "linear": _linear, "max_pool1d": _max_pool1d,
     **dict.fromkeys(("linalg_svdvals", "linalg_eigvals", "linalg_eigvalsh", "one_hot"), _values_alone),
@@ -190,6 +193,7 @@ _KERNELS: dict[str, Kernel] = {
     "native_group_norm": _native_group_norm, "contiguous": _contiguous,
     "native_group_norm_backward": _group_norm_backward, "mish_backward": _whole,
     "prod": _with_formula(Prod), "prod.dim_int": _with_formula(Prod), "cumprod": _with_formula(Cumprod),
+    "linalg_matrix_exp": _with_formula(MatrixExp), "linalg_householder_product": _with_formula(HouseholderProduct),
     **{name: _with_formula(Extreme) for name in ("max", "min", "median", "nanmedian")},
 }  # fmt: skip
 

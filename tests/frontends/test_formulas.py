@@ -1,0 +1,139 @@
+"""Derivatives as autograd computes them without a dispatch mode: their values beside torch's, and peaks of training
+steps beside the allocator's."""
+
+import re
+from itertools import product
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrizations
+
+import cnncost
+from cnncost.errors import ForwardError
+from cnncost.frontends.torch.formulas import Cumprod, Extreme, HouseholderProduct, MatrixExp, Prod
+from tests.oracles.allocations import training_peak
+
+DTYPES = [torch.float64, torch.complex128]
+VALUES = {
+    "a product": (Prod, torch.ops.aten.prod.default, [(2, 5)], ()),
+    "products along an axis": (Prod, torch.ops.aten.prod.dim_int, [(2, 5)], (1, False)),
+    "products along an axis that stays": (Prod, torch.ops.aten.prod.dim_int, [(2, 5)], (0, True)),
+    "cumulative products": (Cumprod, torch.ops.aten.cumprod.default, [(2, 5)], (1,)),
+    "a maximum": (Extreme, torch.ops.aten.max.default, [(2, 5)], ()),
+    "a median": (Extreme, torch.ops.aten.median.default, [(2, 5)], ()),
+    "an exponential": (MatrixExp, torch.ops.aten.linalg_matrix_exp.default, [(4, 4)], ()),
+    "exponentials": (MatrixExp, torch.ops.aten.linalg_matrix_exp.default, [(2, 3, 4, 4)], ()),
+    **{
+        f"reflections of {n}×{m} by {k}": (
+            HouseholderProduct, torch.ops.aten.linalg_householder_product.default, [(2, n, m), (2, k)], ()
+        )
+        for n, m, k in ((6, 3, 3), (6, 6, 6), (6, 4, 2), (5, 5, 1), (4, 1, 1), (1, 1, 1), (4, 3, 0))
+    },
+}  # fmt: skip
+COMPLEX = {name for name, (function, *_) in VALUES.items() if function in {MatrixExp, HouseholderProduct}}
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [(name, dtype) for name in VALUES for dtype in DTYPES if name in COMPLEX or not dtype.is_complex]
+)
+def test_the_gradients_are_torchs(name, dtype):
+    function, op, shapes, args = VALUES[name]
+    torch.manual_seed(0)
+    values = [torch.randn(shape, dtype=dtype) for shape in shapes]
+
+    def gradients(call):
+        leaves = [v.clone().requires_grad_() for v in values]
+        result = call(*leaves, *args)
+        weights = torch.arange(result.numel()).cos().to(dtype).reshape(result.shape)
+        result.backward(weights)
+        return [leaf.grad for leaf in leaves]
+
+    for found, expected in zip(gradients(lambda *a: function.apply(op, *a)), gradients(op), strict=True):
+        assert (found is None) == (expected is None)
+        torch.testing.assert_close(found, expected)
+
+
+class Net(nn.Module):
+    """An op behind a convolution. h: 2,8,16,16."""
+
+    def __init__(self, op):
+        super().__init__()
+        self.conv, self.op = nn.Conv2d(4, 8, 1), op
+        self.register_buffer("index", torch.arange(4096).reshape(2, 8, 16, 16) % 7)
+
+    def forward(self, x):
+        return self.op(self.conv(x), self.index)
+
+
+def a_loss(function, target, reduction, **weights):
+    def loss(h, _):
+        x = h.detach() if target == "the target alone" else h
+        goal = (h.detach() if target == "no target" else h).sigmoid()
+        given = {name: torch.ones_like(x.detach()) for name, is_given in weights.items() if is_given}
+        x = x.sigmoid() if function is F.binary_cross_entropy else x
+        return function(x, goal, reduction=reduction, **given)
+
+    return loss
+
+
+LOSSES = {
+    f"{name}, {target}, {reduction}{', weighted' if weight else ''}{', positives weighted' if positive else ''}": (
+        a_loss(function, target, reduction, weight=weight, **({"pos_weight": True} if positive else {}))
+    )
+    for name, function in (("bce", F.binary_cross_entropy), ("bce of logits", F.binary_cross_entropy_with_logits))
+    for target in ("both", "the target alone", "no target")
+    for reduction in ("mean", "none")
+    for weight, positive in product((False, True), repeat=2)
+    if name != "bce" or not positive
+}
+BOUNDS = {
+    "none": lambda _: None, "of the same shape": torch.sin,
+    "a number for each channel": lambda h: h.mean((2, 3), keepdim=True), "one number": torch.mean,
+}  # fmt: skip
+CLAMPS = {
+    f"clamp {of}, {low} to {high}": lambda h, _, of=of, low=low, high=high: (h if of == "whole" else h[:, :1]).clamp(
+        BOUNDS[low](h), BOUNDS[high](h * 2)
+    )
+    for of in ("whole", "one channel")
+    for low, high in product(BOUNDS, BOUNDS)
+    if (low, high) != ("none", "none")
+}
+SCATTERS = {
+    f"{name} by {reduce}{', into zeros' if zeros else ''}{'' if own else ' without itself'}": (
+        lambda h, index, name=name, reduce=reduce, own=own, zeros=zeros: getattr(
+            torch.zeros_like(h.detach()) if zeros else h.sin(), name
+        )(1, index if name == "scatter_reduce" else index[0, :, 0, 0], h.exp(), reduce, include_self=own)
+    )
+    for name, reductions in (
+        ("scatter_reduce", ("sum", "mean", "prod", "amax", "amin")), ("index_reduce", ("mean", "prod", "amax", "amin")),
+    )
+    for reduce in reductions
+    for own in (True, False)
+    for zeros in (False, True)
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:index_reduce.. is in beta")
+@pytest.mark.parametrize("name", [*LOSSES, *CLAMPS, *SCATTERS])
+def test_the_peak_is_the_allocators(name):
+    net, x = Net({**LOSSES, **CLAMPS, **SCATTERS}[name]), torch.randn(2, 4, 16, 16)
+    try:
+        expected = training_peak(net, x)
+    except RuntimeError as error:  # backward writes the comparison of two bounds into a smaller one
+        with pytest.raises(ForwardError, match=re.escape(str(error).partition("[")[0])):
+            cnncost.analyze(net, (2, 4, 16, 16), training=True)
+    else:
+        found = cnncost.analyze(net, (2, 4, 16, 16), training=True).memory.training_peak
+        assert found == pytest.approx(expected, abs=64)
+
+
+@pytest.mark.parametrize("trace", ["static", "real"])
+@pytest.mark.parametrize("shape", [(64, 64), (96, 32), (32, 96)], ids=str)
+@pytest.mark.parametrize("mapping", ["matrix_exp", "cayley", "householder"])
+def test_the_peak_with_orthogonal_weights_is_the_allocators(mapping, shape, trace):
+    net = parametrizations.orthogonal(nn.Linear(*shape), orthogonal_map=mapping)
+    x = torch.randn(8, shape[0])
+    found = cnncost.analyze(net, x, training=True, trace=trace).memory.training_peak
+    assert found == pytest.approx(training_peak(net, x), rel=0.002)
