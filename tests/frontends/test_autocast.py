@@ -226,6 +226,8 @@ NETS = [
         lambda: _and_without_gradients(torch.inference_mode, lambda m, x: m.f(x)), (8, 64), id="inference mode first"
     ),
     pytest.param(lambda: _and_without_gradients(torch.no_grad, lambda m, x: m.g(x)), (8, 64), id="no_grad"),
+    pytest.param(lambda: _first_without_gradients(lambda x: x), (8, 64), id="no_grad first"),
+    pytest.param(lambda: _first_without_gradients(lambda x: x.mT), (4, 64, 64), id="no_grad first, columns"),
 ]
 
 
@@ -238,6 +240,18 @@ def _and_without_gradients(mode, used):
         return m.f(x)
 
     return Do(forward, f=nn.Linear(64, 64), g=nn.Sequential(*[nn.Linear(64, 64) for _ in range(4)]))
+
+
+def _first_without_gradients(rows):
+    """Casts a layer's weight in a block without gradients, and uses it outside, after a layer with gradients."""
+
+    def forward(m, x):
+        x = rows(m.g(x))
+        with torch.no_grad():
+            m.f(x)
+        return m.f(x)
+
+    return Do(forward, f=nn.Linear(64, 64), g=nn.Linear(64, 64))
 
 
 @pytest.mark.parametrize(("build", "shape"), NETS)
@@ -256,6 +270,16 @@ def _refused_as_by_torch(model, x):
         model(x).sum().backward()
     with pytest.raises(InputError, match="no output of forward requires a gradient"):
         cnncost.analyze(model, x, training=True, autocast="bf16")
+
+
+def test_a_cast_made_under_no_grad_has_gradients_since_211():
+    """Otherwise the layer's weight gets none, and backward has a product less."""
+    model, x, products = _first_without_gradients(lambda x: x), torch.rand(8, 64), 5 + facts.CASTS_ALWAYS_HAVE_GRADIENTS
+    with torch.autocast("cpu", BF16), Seen() as seen:
+        model(x).sum().backward()
+    assert sum(name in {"mm", "addmm"} for name, *_ in seen.ops) == products
+    graph = record(model, (x,), autocast="bf16", training=Training())
+    assert sum(node.name in {"aten.mm", "aten.addmm"} for node in graph.nodes) == products
 
 
 @pytest.mark.parametrize(

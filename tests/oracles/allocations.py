@@ -116,12 +116,14 @@ def _is_composite(name, again):
     """Whether an op is composite: it calls other ops, and their results are ordinary tensors.
 
     Some names, such as `upsample_nearest2d`, belong both to a kernel and to the composite op that calls it; `again`
-    says that the op was called by one of the same name, and so is the kernel.
+    says that the op was called by one of the same name, and so is the kernel. Overloads that take axes by name, which
+    torch has up to 2.12, are composite whatever the op is: nobody calls them here.
     """
     packet = getattr(torch.ops.aten, name.removeprefix("aten::"), None)
     if packet is None:
         return False
-    names = [getattr(packet, overload)._name for overload in packet.overloads() if not overload.endswith("out")]
+    overloads = [each for each in packet.overloads() if not each.endswith("out") and "name" not in each.lower()]
+    names = [getattr(packet, overload)._name for overload in overloads]
     found = {
         torch._C._dispatch_has_kernel_for_dispatch_key(n, "CompositeImplicitAutograd")
         for n in names

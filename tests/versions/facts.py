@@ -66,6 +66,10 @@ DTYPES_NOT_YET_IN_TORCH = set() if since(2, 14) else {"bcomplex32"}
 INFERENCE_CASTS_EACH_TIME = since(2, 11)
 """Autocast keeps no casts of weights under `torch.inference_mode` (autocast_mode.cpp: `cached_cast`)."""
 
+CASTS_ALWAYS_HAVE_GRADIENTS = since(2, 11)
+"""Casts of weights that autocast keeps have gradients though `torch.no_grad` was on at the first use
+(autocast_mode.cpp: `cached_cast`; pytorch #165068)."""
+
 # ---- memory
 
 _KEPT_CASTS = {

@@ -9,7 +9,7 @@ follow ATen's autocast_mode.h and autocast_mode.cpp (torch's "Autocast Op Refere
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from typing import Any, NamedTuple, TypeAlias
 from weakref import ref
@@ -29,7 +29,7 @@ from cnncost.frontends.torch.compat.dispatch import (
     keys_below,
     op_names,
 )
-from cnncost.frontends.torch.compat.facts import AUTOCAST_KEEPS_CASTS_OF_INFERENCE
+from cnncost.frontends.torch.compat.facts import AUTOCAST_CASTS_WITH_GRADIENTS, AUTOCAST_KEEPS_CASTS_OF_INFERENCE
 from cnncost.frontends.torch.compat.ops import schema_of
 from cnncost.frontends.torch.compat.tensors import is_view
 from cnncost.frontends.torch.types import tensors_in
@@ -172,7 +172,7 @@ class Casting:
             return value.to(dtype)
         cached = self._casts.get(id(value))
         if cached is None or cached[0]() is not value:
-            with grad_enabled():  # the first use may be under no_grad, later ones not
+            with grad_enabled() if AUTOCAST_CASTS_WITH_GRADIENTS else nullcontext():  # the first use may be in no_grad
                 cached = self._casts[id(value)] = (ref(value), value.to(dtype))
         return cached[1]
 

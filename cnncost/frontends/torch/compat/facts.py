@@ -40,6 +40,11 @@ steps separately (`lstm` of packed data in ATen's native/RNN.cpp)."""
 AUTOCAST_KEEPS_CASTS_OF_INFERENCE = not since(2, 11)
 """2.11: casts of weights are no longer cached under `torch.inference_mode` (`cached_cast` in autocast_mode.cpp)."""
 
+AUTOCAST_CASTS_WITH_GRADIENTS = since(2, 11)
+"""2.11: casts of weights that are cached have gradients, also if the first use is under `torch.no_grad`; before, the
+grad mode of the first use decided (`cached_cast` in autocast_mode.cpp; pytorch pull request 165068). Without gradients,
+`matmul` expands a weight instead of copying rows that are not contiguous (`should_fold` in LinearAlgebra.cpp)."""
+
 TRACED_CONVOLUTIONS_RUN_ON_META = since(2, 13)
 """2.13: `_convolution`, which traced modules call, works on meta tensors; before, it required a backend's own kernel
 (`convolution_overrideable`)."""
