@@ -97,11 +97,11 @@ def sparse_softmax_backward(spec: OpSpec) -> Cost:
 def sparse_reduce(spec: OpSpec) -> Cost | None:
     """FLOPs = a·Z + b·O for Z stored elements in and O out, by function as for a dense reduction; a sum is Z − O.
 
-    Attributes: fn, stored Z, left O. Coalescing is a sum, of duplicates.
+    Attributes: fn, stored Z, left O. Coalescing is a sum, of duplicates. An empty sum has no additions.
     """
     if spec["fn"] not in REDUCTION_FLOPS:
         return None
-    if not spec.inputs[0].floating:
+    if not spec.inputs[0].floating or not spec["stored"]:
         return cost(spec)
     per_in, per_out = REDUCTION_FLOPS[spec["fn"]]
     pairs = ((per_in, "Z", spec["stored"]), (per_out, "O", spec["left"]))

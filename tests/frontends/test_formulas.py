@@ -13,7 +13,7 @@ from torch.nn.utils import parametrizations
 import cnncost
 from cnncost.errors import ForwardError
 from cnncost.frontends.torch.formulas import Cumprod, Extreme, HouseholderProduct, MatrixExp, Prod
-from tests.oracles.allocations import training_peak
+from tests.oracles.allocations import peaks, training_peak
 
 DTYPES = [torch.float64, torch.complex128]
 VALUES = {
@@ -32,11 +32,12 @@ VALUES = {
         for n, m, k in ((6, 3, 3), (6, 6, 6), (6, 4, 2), (5, 5, 1), (4, 1, 1), (1, 1, 1), (4, 3, 0))
     },
 }  # fmt: skip
-COMPLEX = {name for name, (function, *_) in VALUES.items() if function in {MatrixExp, HouseholderProduct}}
+REAL = {name for name, (function, *_) in VALUES.items() if function is Extreme}
 
 
 @pytest.mark.parametrize(
-    ("name", "dtype"), [(name, dtype) for name in VALUES for dtype in DTYPES if name in COMPLEX or not dtype.is_complex]
+    ("name", "dtype"),
+    [(name, dtype) for name in VALUES for dtype in DTYPES if name not in REAL or not dtype.is_complex],
 )
 def test_the_gradients_are_torchs(name, dtype):
     function, op, shapes, args = VALUES[name]
@@ -113,12 +114,30 @@ SCATTERS = {
     for own in (True, False)
     for zeros in (False, True)
 }  # fmt: skip
+OTHERS = {
+    "both extremes": lambda h, _: sum(h.aminmax()),
+    "both extremes along an axis": lambda h, _: sum(h.aminmax(dim=1)),
+    "the smallest alone": lambda h, _: h.aminmax(dim=1)[0],
+    "selected by a mask": lambda h, index: h.masked_select(index > 3),
+    "products of what a mask leaves": lambda h, index: torch.masked.cumprod(h, 1, mask=index > 3),
+    "cumulative products, of the same dtype": lambda h, _: h.cumprod(1, dtype=torch.float32),
+    "a product, of the same dtype": lambda h, _: torch.prod(h, dtype=torch.float32),
+    "signs": lambda h, _: torch.sgn(h),
+    "signs, times a number": lambda h, _: torch.sgn(h * 1.5),
+}
+COMPLEX = {
+    "a complex product": lambda h: h.prod(1).abs(),
+    "complex cumulative products": lambda h: h.cumprod(1).abs(),
+    "reflections by complex vectors": lambda h: torch.linalg.householder_product(h, h[..., 0]).abs(),
+    "a complex exponential": lambda h: h.exp().abs(),
+    "a quotient": lambda h: (h / h.sin()).abs(),
+}
 
 
 @pytest.mark.filterwarnings("ignore:index_reduce.. is in beta")
-@pytest.mark.parametrize("name", [*LOSSES, *CLAMPS, *SCATTERS])
+@pytest.mark.parametrize("name", [*LOSSES, *CLAMPS, *SCATTERS, *OTHERS])
 def test_the_peak_is_the_allocators(name):
-    net, x = Net({**LOSSES, **CLAMPS, **SCATTERS}[name]), torch.randn(2, 4, 16, 16)
+    net, x = Net({**LOSSES, **CLAMPS, **SCATTERS, **OTHERS}[name]), torch.randn(2, 4, 16, 16)
     try:
         expected = training_peak(net, x)
     except RuntimeError as error:  # backward writes the comparison of two bounds into a smaller one
@@ -127,6 +146,23 @@ def test_the_peak_is_the_allocators(name):
     else:
         found = cnncost.analyze(net, (2, 4, 16, 16), training=True).memory.training_peak
         assert found == pytest.approx(expected, abs=64)
+
+
+@pytest.mark.parametrize("name", COMPLEX)
+def test_the_peak_of_complex_numbers_is_the_allocators(name):
+    net, x = Net(lambda h, _: COMPLEX[name](torch.complex(h, h * 2))), torch.randn(2, 4, 16, 16)
+
+    def step(_):
+        out = net(x)
+        loss = out.sum()
+        loss.backward()
+        return out, loss
+
+    # everything: a kernel makes the copies of conjugates, which the oracle takes for workspaces
+    before = sum(t.nbytes for t in (*net.parameters(), *net.buffers(), x))
+    expected = before + peaks(step, lambda: net.zero_grad(set_to_none=True)).everything
+    found = cnncost.analyze(net, (2, 4, 16, 16), training=True).memory.training_peak
+    assert found == pytest.approx(expected, rel=0.01)
 
 
 @pytest.mark.parametrize("trace", ["static", "real"])

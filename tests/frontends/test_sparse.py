@@ -342,6 +342,10 @@ FLOPS: list[Any] = [  # beside the linear layer's 2·96 + 12
     pytest.param(
         lambda s, x: torch.sparse.sum(coo().coalesce(), 1).to_dense() * s.linear(x)[:, 0], 1 + 3, id="by rows"
     ),
+    pytest.param(lambda s, x: (coo() * 0).coalesce().to_sparse_csr().sum() * s.linear(x), 4 + 3 + 12, id="of a CSR"),
+    pytest.param(
+        lambda s, x: torch.sparse_csr_tensor([0, 0, 0, 0], [], [], (3, 3), dtype=torch.float32).sum() * s.linear(x),
+        12, id="the sum of nothing"),
     pytest.param(
         lambda s, x: torch.sparse.sampled_addmm(coo().to_sparse_csr(), s.linear(x), s.linear(x).t()).to_dense(),
         2 * 96 + 12 + 2 * 4 * 4 + 4, id="sampled"),

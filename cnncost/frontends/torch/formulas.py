@@ -26,17 +26,17 @@ class Prod(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        """∂x = ∂y · y/x, after a test for zeros."""
+        """∂x = ∂y · (y/x)*, after a test for zeros."""
         (x, result), (grad,), dim = ctx.saved_tensors, grads, ctx.dim
         if dim is None:
             torch.eq(x, 0)
-            return None, grad * (result / x)
+            return None, grad * (result / x).conj()
         if not ctx.keepdim:
             grad, result = grad.unsqueeze(dim), result.unsqueeze(dim)
         zeros = x == 0
         counts = zeros.sum(dim, True)
         counts.sum()
-        return None, grad * (result / x), None, None
+        return None, grad * (result / x).conj(), None, None
 
 
 class Cumprod(Function):
@@ -51,12 +51,12 @@ class Cumprod(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        """∂x = Σ (∂y·y)/x over each element and all after it, after a test for zeros."""
+        """∂x = Σ (∂y·y*)/x* over each element and all after it, after a test for zeros."""
         (x, result), (grad,), dim = ctx.saved_tensors, grads, ctx.dim
-        weighted = result * grad
+        weighted = result.conj() * grad
         zeros = x == 0
         zeros.any()
-        return None, _reverse_cumsum(weighted, dim).div(x), None
+        return None, _reverse_cumsum(weighted, dim).div(x.conj()), None
 
 
 def _reverse_cumsum(x: torch.Tensor, dim: int) -> torch.Tensor:

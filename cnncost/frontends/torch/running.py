@@ -129,7 +129,8 @@ class Runner:
             data = op.func(*replace_tensors(args, {}, CPU), **replace_tensors({**kwargs, "device": CPU}, {}, CPU))
         if self.makes_values and (device := kwargs.get("device")) is not None and device.type == "cpu":
             return data
-        self.data[id(result)] = data
+        if isinstance(data, torch.Tensor):  # a CPU tensor that wraps a number comes back as the number
+            self.data[id(result)] = data
         return result
 
     def _filled(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:

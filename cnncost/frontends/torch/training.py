@@ -212,7 +212,9 @@ class _Backward:
         born = [tracked.block.born for _, tracked in operands]
         if born[0] is None or born[0] < self._start:
             return None
-        if func is not _ADD:  # only into zeros, or another tensor, that this node's formula has created
+        if func is not _ADD or func in _FORMULAS.get(
+            current_node().name(), ()
+        ):  # only into zeros, or another tensor, that this node's formula has created
             return in_place_op if born[0] >= self._began else None
         if _reference_counts(args[0]) != _unshared_counts():
             return None
@@ -259,6 +261,8 @@ _FORMULAS: dict[str, dict[Any, Any]] = {
         torch.ops.aten.logical_and.default: torch.ops.aten.logical_and_.default,
         torch.ops.aten.logical_or.default: torch.ops.aten.logical_or_.default,
     },
+    "AminmaxBackward0": {_ADD: torch.ops.aten.add_.Tensor},
+    "MaskedSelectBackward0": {torch.ops.aten.masked_scatter.default: torch.ops.aten.masked_scatter_.default},
     "ScatterReduceBackward0": {torch.ops.aten.scatter_add.default: None},
     "IndexReduceBackward0": {torch.ops.aten.index_add.default: None},
 }  # fmt: skip
