@@ -89,3 +89,10 @@ class BenchError(CnncostError):
 
 class SweepError(CnncostError):
     """A sweep that can't go on: a journal of another grid, a cluster that can't be reached."""
+
+
+class NotAtRevisionError(ModuleNotFoundError):
+    """Raised by an import if the working tree has the module, but not the revision that is analyzed."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"No module named {name!r} at this revision, but in the working tree", name=name)

@@ -131,11 +131,14 @@ def _baseline_at_revision(
     """
     from dataclasses import replace
 
-    from cnncost.budget.revisions import Repository, budgets_at
+    from cnncost.budget.repository import Repository
+    from cnncost.budget.revisions import budgets_at
 
     _check_names(file, names)
     repository = Repository(file.path.resolve().parent)
-    ((figures, errors),) = budgets_at(repository, (repository.commit(revision),), file, names, (revision,))
+    ((figures, errors, notes),) = budgets_at(repository, (repository.commit(revision),), file, names, (revision,))
+    for text in notes:
+        note(text)
     for name, reason in errors.items():
         note(f"{revision} has no figures of {name}: {reason}")
     old = _previous_baseline(file, any_torch) if errors else None

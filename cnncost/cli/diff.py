@@ -158,21 +158,24 @@ def _snapshots_at_revisions(
     model: str, rev: str, settings: Settings
 ) -> tuple[tuple[Snapshot, Snapshot], tuple[str, str]]:
     """Return the figures of a model at two revisions, or at one and in the working tree, and their displayed names."""
-    from cnncost.budget.revisions import Repository, lacks_changes, snapshots
+    from cnncost.budget.repository import Repository, lacks_changes
+    from cnncost.budget.revisions import snapshots
     from cnncost.budget.snapshot import of_report
 
     repository = Repository(Path.cwd())
     revisions = repository.range(rev)
     request = {"model": model, "settings": settings.to_data()}
     names = f"{model} at {revisions.old_name}", f"{model} at {revisions.new_name}"
-    if revisions.new is None:
-        (old,) = snapshots(repository, (revisions.old,), request, names[:1])
-        with _no_bytecode():
-            return (old, of_report(analyzed(model, settings))), names
-    if repository.dirty() and revisions.new == repository.commit("HEAD"):
+    commits = (revisions.old,) if revisions.new is None else (revisions.old, revisions.new)
+    if revisions.new is not None and repository.dirty() and revisions.new == repository.commit("HEAD"):
         note(lacks_changes(revisions))
-    old, new = snapshots(repository, (revisions.old, revisions.new), request, names)
-    return (old, new), names
+    sides, notes = snapshots(repository, commits, request, names[: len(commits)])
+    for text in notes:
+        note(text)
+    if revisions.new is None:
+        with _no_bytecode():
+            sides.append(of_report(analyzed(model, settings)))
+    return (sides[0], sides[1]), names
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import re
 
+from cnncost.errors import NotAtRevisionError
+
 
 def one_line(error: BaseException) -> str:
     """Return an error's message on one line, without torch's C++ stack trace."""
@@ -37,7 +39,7 @@ def with_root(error: BaseException) -> str:
 def import_advice(error: BaseException) -> str:
     """Return advice on an error whose root cause is that a module was not found; empty for other errors."""
     first = root(error)
-    if not isinstance(first, ModuleNotFoundError) or not first.name:
+    if not isinstance(first, ModuleNotFoundError) or isinstance(first, NotAtRevisionError) or not first.name:
         return ""
     package = first.name.partition(".")[0]
     if package != first.name and is_installed(package):

@@ -11,7 +11,7 @@ from torch import nn
 import cnncost as library
 from cnncost.budget.diff import Diff
 from cnncost.budget.render.words import contributions
-from cnncost.budget.revisions import Repository
+from cnncost.budget.repository import Repository
 from cnncost.budget.snapshot import of_report
 from cnncost.render.formats import FORMATS
 from cnncost.zoo import build

@@ -1,0 +1,226 @@
+"""A git repository: which commits a text names, and the files of a commit, without touching the user's working tree.
+
+The files are checked out to a temporary folder through a temporary index, so that the working tree, the index and the
+list of worktrees stay as they are, even if this is interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from cnncost.errors import SourceError
+from cnncost.near import suggestion
+
+_FORM = re.compile(r"^(?P<old>.+?)(?P<dots>\.{2,3})(?P<new>.*)$")
+_LISTS = "; git branch -a and git tag list names, git log commits"
+_LOCAL = (
+    "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INTERNAL_SUPER_PREFIX",
+)  # fmt: skip
+"""Variables that git sets for hooks. They name the repository and its index relative to the hook's folder, and make git
+take any folder for the top level; git finds the repository of a folder without them. Those with configuration
+(GIT_CONFIG_COUNT) and with objects that were just received (GIT_OBJECT_DIRECTORY) are kept."""
+_ALWAYS = ("-c", "core.splitIndex=false", "-c", "core.fsmonitor=false", "-c", "advice.graftFileDeprecated=false")
+"""Settings that would write next to the user's index, or run a program."""
+_MOST = 300
+"""Characters of git's message that are shown: it may have a line for each file."""
+_GITLINK = "160000"
+"""The mode of a submodule in an index."""
+
+
+class RevisionError(SourceError):
+    """Raised if a revision can't be checked out, or a model can't be analyzed in its files."""
+
+
+class Range(NamedTuple):
+    """The hashes of two commits, and the names by which the user gave them. `new` is None for the working tree."""
+
+    old: str
+    new: str | None
+    old_name: str
+    new_name: str
+
+
+def lacks_changes(compared: Range) -> str:
+    """Return a note that the working tree has changes that the newer commit lacks, and how to compare with the tree."""
+    new, old = compared.new_name, compared.old_name
+    return f"the working tree has changes that {new} lacks; to compare with it give --rev {old}"
+
+
+class Repository:
+    """The git repository that contains a folder.
+
+    Attributes:
+        folder: the folder.
+        top: the top level of the working tree.
+        prefix: the folder relative to `top`, with a slash at its end; empty for `top` itself.
+        left_out: paths of submodules that a commit has and this clone has not, of the commits that were checked out.
+
+    Raises:
+        RevisionError: git is not installed, the folder is not in a working tree, or git refuses to read it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.left_out: list[str] = []
+        self._located: dict[str, str] = {}
+        try:
+            top = self.git("rev-parse", "--show-toplevel")
+        except RevisionError as error:
+            self._located = _located_by_environment()
+            if not self._located or "not a git repository" not in str(error):
+                raise RevisionError(f"{error}{self._advice(str(error))}") from None
+            top = self.git("rev-parse", "--show-toplevel")
+        self.top = Path(top)
+        self.prefix = self.git("rev-parse", "--show-prefix")
+
+    @staticmethod
+    def _advice(message: str) -> str:
+        if "not a git repository" in message:
+            return "; a revision needs a repository: run it in one, or compare two models, OLD NEW"
+        if "must be run in a work tree" in message:
+            return "; the repository is bare: run it in a clone, or in a folder that git worktree add makes"
+        return ""
+
+    def git(self, *arguments: str, **environment: str) -> str:
+        """Run git and return its output without the newline at the end. Raises RevisionError with git's message."""
+        variables = {name: value for name, value in os.environ.items() if name not in _LOCAL}
+        variables |= {"GIT_OPTIONAL_LOCKS": "0", **self._located, **environment}
+        try:
+            process = subprocess.run(  # noqa: S603  # git itself, by arguments and not by a shell
+                ["git", "-C", str(self.folder), *_ALWAYS, *arguments],  # noqa: S607  # the user's git, wherever it is
+                capture_output=True, check=False, stdin=subprocess.DEVNULL, env=variables,
+            )  # fmt: skip
+        except FileNotFoundError:
+            raise RevisionError("git is not installed, or not on the PATH; a revision needs it") from None
+        except OSError as error:
+            raise RevisionError(f"git can't be run: {error.strerror}") from None
+        if process.returncode:
+            message = " ".join(os.fsdecode(process.stderr).split()) or "failed"
+            command = next(each for each in arguments if not each.startswith(("-", "/")))
+            raise RevisionError(f"git {command}: {message[:_MOST]}{'…' if len(message) > _MOST else ''}")
+        return os.fsdecode(process.stdout).removesuffix("\n")
+
+    def range(self, text: str) -> Range:
+        """Resolve `A..B`, `A...B` (from the merge base to B), `A..` (to HEAD), or `A` (to the working tree).
+
+        Raises:
+            RevisionError: no such revision, with near names and what to do in a shallow clone.
+        """
+        match = _FORM.match(text)
+        if match is None:
+            return Range(self.commit(text), None, text, "working tree")
+        old, new = self.commit(match["old"]), self.commit(match["new"] or "HEAD")
+        if match["dots"] == "...":
+            old = self._merge_base(old, new, text)
+        return Range(old, new, match["old"], match["new"] or "HEAD")
+
+    def commit(self, name: str) -> str:
+        """Return the hash of a revision."""
+        if name.startswith("-"):
+            raise RevisionError(f"revision {name!r}: expected a branch, a tag or a commit")
+        try:
+            return self.git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+        except RevisionError:
+            branches = self.git("for-each-ref", "--format=%(refname:short)").splitlines()
+            how = self._not_fetched(name) or self._shallow() or _LISTS
+            raise RevisionError(f"revision {name!r}: there is none{suggestion(name, branches)}{how}") from None
+
+    def _merge_base(self, old: str, new: str, text: str) -> str:
+        try:
+            return self.git("merge-base", old, new)
+        except RevisionError:
+            raise RevisionError(f"{text}: the two have no commit in common{self._shallow()}") from None
+
+    def _is_shallow(self) -> bool:
+        return self.git("rev-parse", "--is-shallow-repository") == "true"
+
+    def _shallow(self) -> str:
+        if not self._is_shallow():
+            return ""
+        return "; the clone is shallow: get the rest with git fetch --unshallow, or fetch-depth: 0 in a workflow"
+
+    def _not_fetched(self, name: str) -> str:
+        """Return how to fetch a remote's branch that a clone of a single branch lacks; `--unshallow` would not."""
+        remotes = sorted(self.git("remote").splitlines(), key=len, reverse=True)  # a name may have a slash
+        remote = next((each for each in remotes if name.startswith(f"{each}/") and name != f"{each}/"), None)
+        if remote is None:
+            return ""
+        branch = re.split(r"[~^@:]", name.removeprefix(f"{remote}/"))[0]
+        depth = "--unshallow " if self._is_shallow() else ""
+        return (
+            f"; if {remote} has it, get it with git fetch {depth}{remote} "
+            f"+refs/heads/{branch}:refs/remotes/{remote}/{branch}, or fetch-depth: 0 in a workflow"
+        )
+
+    def dirty(self) -> bool:
+        """Return whether tracked files differ from HEAD."""
+        return bool(self.git("status", "--porcelain", "--untracked-files=no"))
+
+    def ignores(self, path: str) -> bool:
+        """Return whether git is told to ignore a path, relative to `top`, as it is made and not committed."""
+        try:
+            self.git("-C", str(self.top), "check-ignore", "--quiet", "--", path)
+        except RevisionError:
+            return False
+        return True
+
+    @contextmanager
+    def files(self, commit: str) -> Iterator[Path]:
+        """Context manager: a temporary folder with the files of a commit, and of those submodules that this clone has.
+
+        The others are empty folders, as in the working tree, and named in `left_out`.
+        """
+        with tempfile.TemporaryDirectory(prefix="cnncost-") as name:
+            tree = Path(name).resolve() / "tree"
+            tree.mkdir()
+            self.left_out += self._check_out(commit, tree, Path(name) / "index")
+            yield tree
+
+    def _check_out(self, commit: str, tree: Path, index: Path) -> list[str]:
+        """Write a commit's files to a folder by way of a new index. Return the paths of missing submodules."""
+        at_top = partial(self.git, "-C", str(self.top), GIT_INDEX_FILE=str(index))
+        at_top("read-tree", commit)
+        at_top("checkout-index", "--all", f"--prefix={tree}/")  # only the files below the folder that it runs in
+        missing: list[str] = []
+        for entry in at_top("ls-files", "--stage", "-z").split("\0"):
+            about, _, path = entry.partition("\t")
+            if about.startswith(_GITLINK):
+                missing += self._check_out_submodule(path, about.split()[1], tree / path, index)
+        return missing
+
+    def _check_out_submodule(self, path: str, commit: str, tree: Path, index: Path) -> list[str]:
+        if not (self.top / path / ".git").exists():
+            return [path]
+        submodule = Repository(self.top / path)
+        try:
+            submodule.git("cat-file", "-e", f"{commit}^{{commit}}")
+        except RevisionError:
+            raise RevisionError(
+                f"the submodule {path} lacks its commit {commit[:12]}; get it with git -C {path} fetch origin "
+                f"{commit}, or in a workflow with submodules: true and fetch-depth: 0"
+            ) from None
+        tree.mkdir(parents=True, exist_ok=True)
+        return [f"{path}/{each}" for each in submodule._check_out(commit, tree, index.with_name(f"{index.name}s"))]
+
+    def notes(self) -> tuple[str, ...]:
+        """Return notes on what the checked out files lack."""
+        return tuple(
+            f"the revision's submodule {path} is left out, as this clone does not have it: git submodule update --init"
+            for path in dict.fromkeys(self.left_out)
+        )
+
+
+def _located_by_environment() -> dict[str, str]:
+    """Return GIT_DIR and GIT_WORK_TREE, if both are set, as absolute paths: nothing in such a tree leads to its git."""
+    names = ("GIT_DIR", "GIT_WORK_TREE")
+    found = {name: str(Path.cwd() / os.environ[name]) for name in names if os.environ.get(name)}
+    return found if len(found) == len(names) else {}

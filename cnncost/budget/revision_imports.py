@@ -1,0 +1,215 @@
+"""Makes a process import a revision's code wherever Python would find the working tree's, or a copy of it.
+
+An editable install leads to the working tree, and `pip install .` copies it into the environment. Both sides of a
+comparison would run the same code, and no difference would show.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.metadata import Distribution
+from importlib.util import spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from cnncost.budget.revision_paths import RevisionPaths
+from cnncost.errors import NotAtRevisionError
+
+
+class RevisionImports:
+    """A meta path finder that comes before Python's own, and the files that were read from the working tree.
+
+    Attributes:
+        built: modules that no revision has, as a build makes them (`_version.py`, compiled extensions), with their
+            files: those of the working tree or of the environment are used.
+        read: files that code read from the working tree although the revision has them, relative to the top level.
+    """
+
+    def __init__(self, paths: RevisionPaths, folder: Path, ignores: Callable[[str], bool]) -> None:
+        """Create the finder.
+
+        Args:
+            paths: where the revision's files and the working tree are.
+            folder: the folder of the revision's files that the user is in.
+            ignores: whether git ignores a path, relative to the top level.
+        """
+        self.paths = paths
+        self.built: dict[str, str] = {}
+        self.read: set[str] = set()
+        self._ignores = ignores
+        self._copies = _installed_copies(paths, folder)
+
+    def install(self) -> None:
+        """Redirect this process's imports, and observe the files that it opens from now on."""
+        sys.path[:] = self.paths.search_path(sys.path)
+        sys.path_importer_cache.clear()
+        sys.meta_path.insert(0, self)
+        sys.addaudithook(self._event)
+
+    def notes(self) -> list[str]:
+        """Return notes on the modules that are not the revision's."""
+        if not self.built:
+            return []
+        names = ", ".join(sorted(self.built))
+        return [f"{names}: not in git, as a build makes it; each revision is analyzed with the one that is here"]
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return the spec of a module in the revision's files if it is the working tree's; else the usual one.
+
+        Raises:
+            NotAtRevisionError: the working tree has the module, and the revision has not.
+        """
+        package = name.partition(".")[0]
+        if package == "cnncost":
+            return None
+        later = sys.meta_path[sys.meta_path.index(self) + 1 :]
+        finders = [finder for finder in later if hasattr(finder, "find_spec")]
+        spec = next((found for finder in finders if (found := finder.find_spec(name, path, target))), None)
+        if path is None and package in self._copies and not self._of_repository(spec):
+            return self._instead_of_copy(name, spec)
+        return self._built(name, path or ()) if spec is None else self._redirected(name, spec)
+
+    def _of_repository(self, spec: ModuleSpec | None) -> bool:
+        """Return whether a module is in the revision's files or in the working tree."""
+        if spec is None or spec.origin is None:
+            return False
+        return self.paths.relative(spec.origin) is not None or Path(spec.origin).is_relative_to(self.paths.tree)
+
+    def _redirected(self, name: str, spec: ModuleSpec) -> ModuleSpec | None:
+        folders = spec.submodule_search_locations
+        if spec.origin is None or not spec.has_location:  # a namespace package, or a module without a file
+            if folders is None or all(self.paths.relative(each) is None for each in folders):
+                return spec
+            spec = ModuleSpec(name, None, is_package=True)
+            there = [self.paths.at_revision(each) for each in folders]
+            spec.submodule_search_locations = [each for each in there if Path(each).is_dir()]
+            if not spec.submodule_search_locations:
+                raise NotAtRevisionError(name)
+            return spec
+        relative = self.paths.relative(spec.origin)
+        if relative is None:
+            return spec
+        file = Path(self.paths.at_revision(spec.origin))
+        if file.is_file():
+            inside = None if folders is None else [str(file.parent)]
+            return spec_from_file_location(name, file, submodule_search_locations=inside)
+        if not self._ignores(relative):
+            raise NotAtRevisionError(name)  # not None, as finders that come later would find it
+        return self._noted(name, spec)
+
+    def _instead_of_copy(self, name: str, copy: ModuleSpec | None) -> ModuleSpec | None:
+        """Return the spec of a package in the revision's files whose copy is installed in the environment."""
+        roots = self._copies[name]
+        if found := PathFinder.find_spec(name, [*map(str, roots)]):
+            if found.origin is None and copy is not None:  # a namespace that other distributions have parts of, too
+                found.submodule_search_locations = [
+                    *(found.submodule_search_locations or ()),
+                    *(copy.submodule_search_locations or ()),
+                ]
+            return found
+        in_working_tree = [str(self.paths.top / root.relative_to(self.paths.tree)) for root in roots]
+        if copy is None or PathFinder.find_spec(name, in_working_tree):
+            raise NotAtRevisionError(name)
+        return self._noted(name, copy)
+
+    def _built(self, name: str, folders: Sequence[str]) -> ModuleSpec | None:
+        """Return the spec of a module that the revision's package lacks if a build has made it."""
+        for folder in folders:
+            if not Path(folder).is_relative_to(self.paths.tree):
+                continue
+            there = self.paths.top / Path(folder).relative_to(self.paths.tree)
+            spec = PathFinder.find_spec(name, [str(there)])
+            if spec is not None and spec.origin is not None:
+                relative = self.paths.relative(spec.origin)
+                if relative is None or not self._ignores(relative):
+                    raise NotAtRevisionError(name)
+                return self._noted(name, spec)
+        package, *inner = name.split(".")
+        if package in self._copies:
+            copied = [str(Path(site, package, *inner[:-1])) for site in sys.path]
+            spec = PathFinder.find_spec(name, copied)
+            return self._noted(name, spec) if spec is not None and spec.origin is not None else None
+        return None
+
+    def _noted(self, name: str, spec: ModuleSpec) -> ModuleSpec:
+        if spec.origin is not None:
+            self.built[name] = os.path.realpath(spec.origin)
+        return spec
+
+    def _event(self, event: str, given: tuple[Any, ...]) -> None:
+        if event != "open" or not isinstance(given[0], (str, bytes, os.PathLike)):
+            return
+        if any(each in str(given[1]) for each in "wax+"):
+            return
+        path = os.fsdecode(given[0])
+        relative = self.paths.relative(path)
+        if relative is not None and Path(self.paths.at_revision(path)).is_file():
+            self.read.add(relative)
+
+
+def _installed_copies(paths: RevisionPaths, folder: Path) -> dict[str, list[Path]]:
+    """Return the packages of this repository that are installed as copies, with the revision's folders to search."""
+    own = dict(_projects(paths.tree, folder))
+    copies: dict[str, list[Path]] = {}
+    for site in sys.path:
+        for info in Path(site).glob("*.dist-info"):
+            distribution = Distribution.at(info)
+            project = _source(distribution, paths) or own.get(_normalized(info.name.partition("-")[0]))
+            if project is None:
+                continue
+            for name in _top_level(distribution):
+                deep = [*project.glob(f"*/{name}/__init__.py"), *project.glob(f"*/*/{name}/__init__.py")]
+                copies[name] = [project / "src", project, *(each.parent.parent for each in sorted(deep))]
+    return copies
+
+
+def _projects(tree: Path, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the names of the projects that have a folder, from inside to outside, and their folders."""
+    for place in (folder, *folder.parents):
+        file = place / "pyproject.toml"
+        if file.is_file() and (name := _project_name(file)):
+            yield _normalized(name), place
+        if place == tree:
+            return
+
+
+def _project_name(file: Path) -> str:
+    try:
+        data: Any = tomllib.loads(file.read_text(encoding="utf-8"))
+        return str(data.get("project", {}).get("name") or data.get("tool", {}).get("poetry", {}).get("name") or "")
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
+def _normalized(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _source(distribution: Distribution, paths: RevisionPaths) -> Path | None:
+    """Return the revision's folder of the project that pip installed from a folder of the working tree."""
+    try:
+        about = json.loads(distribution.read_text("direct_url.json") or "{}")
+        url = urlsplit(about["url"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if url.scheme != "file" or "dir_info" not in about:
+        return None
+    relative = paths.relative(unquote(url.path))
+    return None if relative is None else paths.tree / relative
+
+
+def _top_level(distribution: Distribution) -> set[str]:
+    """Return the names that a distribution lets import, except the finders of editable installs."""
+    first = {file.parts[0] for file in distribution.files or () if file.suffix in {".py", ".so", ".pyd"}}
+    names = {name.partition(".")[0] for name in first}
+    return {name for name in names if name.isidentifier() and not name.startswith("__editable__")}

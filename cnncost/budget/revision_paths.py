@@ -1,0 +1,62 @@
+"""Which paths are the working tree's, and where a revision's files have the same."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cnncost
+
+_SITES = ("site-packages", "dist-packages")
+
+
+def _environments(top: str) -> tuple[str, ...]:
+    """Return the folders below the top level that hold a Python environment, such as `.venv`, or cnncost itself."""
+    homes = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix} - {top}
+    modules = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    found = {os.path.realpath(each) for each in (*homes, *modules, str(Path(cnncost.__file__).parent))}
+    return tuple(each + os.sep for each in sorted(found) if each.startswith(_inside(top)))
+
+
+def _inside(folder: str) -> str:
+    return folder.rstrip(os.sep) + os.sep
+
+
+@dataclass(frozen=True)
+class RevisionPaths:
+    """Where a revision's files and the working tree are.
+
+    Attributes:
+        tree: the folder with the revision's files.
+        top: the top level of the working tree; an environment in it does not belong to the working tree.
+    """
+
+    tree: Path
+    top: Path
+    _excluded: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_excluded", _environments(str(self.top)))  # the only way in a frozen dataclass
+
+    def relative(self, path: str) -> str | None:
+        """Return a file of the working tree relative to `top`, links followed; None for other files."""
+        if not (real := os.path.realpath(path)).startswith(_inside(str(self.top))):
+            return str(os.curdir) if real == str(self.top) else None
+        if real.startswith((_inside(str(self.tree)), *self._excluded)):
+            return None
+        relative = os.path.relpath(real, self.top)
+        parts = Path(relative).parts
+        return None if parts[0] == ".git" or any(site in parts for site in _SITES) else relative
+
+    def at_revision(self, path: str) -> str:
+        """Return the path at which the revision has a file of the working tree, or would; other paths unchanged."""
+        relative = self.relative(path)
+        return path if relative is None else os.path.normpath(self.tree / relative)
+
+    def search_path(self, entries: list[str]) -> list[str]:
+        """Return folders that Python searches for modules, with those of the working tree as the revision's."""
+        home = Path(cnncost.__file__).parent.parent  # may be in the repository
+        return [entry if Path(entry) == home else self.at_revision(str(Path.cwd() / entry)) for entry in entries]

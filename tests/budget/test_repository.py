@@ -1,0 +1,223 @@
+"""Git as CI and hooks have it: the files of a commit are the commit's, and errors say what to do."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cnncost.budget.repository import Repository, RevisionError
+
+WHO = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "protocol.file.allow=always", "-c", "init.defaultBranch=main")
+
+
+def git(folder, *arguments):
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    env |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    done = subprocess.run(["git", *WHO, *arguments], cwd=folder, capture_output=True, text=True, check=True, env=env)  # noqa: S607
+    return done.stdout.strip()
+
+
+def commit(folder, **files):
+    """Commit files, whose names have `__` for a slash and no ending."""
+    for name, text in files.items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    git(folder, "add", "-A"), git(folder, "commit", "-qm", "x")
+    return git(folder, "rev-parse", "HEAD")
+
+
+def made(folder):
+    """Files `net` and `sub/net`: first 1 and 10 (tag `old`), then 2 and 20 on main, then 3 and 30 on side."""
+    folder.mkdir(parents=True)
+    git(folder, "init", "-q")
+    commit(folder, net="1", sub__net="10"), git(folder, "tag", "old")
+    commit(folder, net="2", sub__net="20"), git(folder, "checkout", "-qb", "side")
+    commit(folder, net="3", sub__net="30")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory):
+    return made(tmp_path_factory.mktemp("origin") / "project")
+
+
+def at(folder, revision):
+    """What the `net` of this folder holds at a revision."""
+    repository = Repository(folder)
+    with repository.files(repository.commit(revision)) as tree:
+        return (tree / repository.prefix / "net").read_text()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        pytest.param({"GIT_DIR": ".git", "GIT_INDEX_FILE": ".git/index"}, id="relative to the top level"),
+        pytest.param({"GIT_DIR": "TOP/.git"}, id="absolute, which makes git take the folder for the top level"),
+        pytest.param({"GIT_DIR": "TOP/.git", "GIT_WORK_TREE": "."}, id="with a work tree"),
+        pytest.param({"GIT_PREFIX": "sub/"}, id="prefix"),
+        pytest.param({"GIT_DIR": "/nowhere", "GIT_WORK_TREE": "/nowhere"}, id="of another repository"),
+    ],
+)
+def test_variables_that_git_sets_for_hooks_do_not_move_the_top_level(origin, monkeypatch, variables):
+    monkeypatch.chdir(origin)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.replace("TOP", str(origin)))
+    assert (at(origin / "sub", "old"), at(origin / "sub", "side"), at(origin, "old")) == ("10", "30", "1")
+    assert not Repository(origin / "sub").dirty()
+
+
+def test_a_working_tree_that_only_the_variables_lead_to(origin, monkeypatch, tmp_path):
+    git(tmp_path, "clone", "-q", "--bare", origin, "b.git")
+    (tmp_path / "tree" / "sub").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_DIR", "b.git"), monkeypatch.setenv("GIT_WORK_TREE", "tree")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert at(tmp_path / "tree" / "sub", "old") == "10"
+
+
+@pytest.mark.parametrize("name", ["ü x ", " a", "日本", "two  blanks", "new\nline", "'quotes\"", os.fsdecode(b"b\xff")])
+def test_names_of_folders(tmp_path, name):
+    folder = made(tmp_path / name)
+    (folder / name).mkdir()
+    (folder / name / "net").write_text("4")
+    commit(folder)
+    assert (at(folder, "old"), at(folder / "sub", "main"), at(folder / name, "HEAD")) == ("1", "20", "4")
+
+
+@pytest.mark.parametrize(
+    "set_up",
+    [
+        pytest.param([("checkout", "-q", "--detach", "HEAD")], id="detached HEAD"),
+        pytest.param([("sparse-checkout", "set", "--cone", "sub")], id="sparse"),
+        pytest.param(
+            [("sparse-checkout", "set", "--sparse-index", "sub"), ("config", "core.splitIndex", "true")],
+            id="sparse index",
+        ),
+        pytest.param([("config", "core.splitIndex", "true")], id="split index"),
+        pytest.param([("config", "core.fsmonitor", "false; touch ran")], id="file system monitor"),
+    ],
+)  # fmt: skip
+def test_states_of_a_clone(origin, tmp_path, set_up):
+    git(tmp_path, "clone", "-q", origin, "clone")
+    clone = tmp_path / "clone"
+    for arguments in set_up:
+        git(clone, *arguments)
+    before = sorted((clone / ".git").iterdir())
+    assert (at(clone, "old"), at(clone / "sub", "origin/main"), at(clone, "HEAD")) == ("1", "20", "3")
+    assert not Repository(clone).dirty()
+    assert sorted((clone / ".git").iterdir()) == before
+    assert not (clone / "ran").exists()
+
+
+def test_a_worktree_of_a_bare_repository_and_the_bare_one(origin, tmp_path):
+    git(tmp_path, "clone", "-q", "--bare", origin, "b.git")
+    git(tmp_path / "b.git", "worktree", "add", "-q", tmp_path / "tree", "main")
+    assert at(tmp_path / "tree" / "sub", "side") == "30"
+    with pytest.raises(
+        RevisionError, match="the repository is bare: run it in a clone, or in a folder that git worktree"
+    ):
+        Repository(tmp_path / "b.git")
+
+
+def test_a_partial_clone_gets_what_it_lacks_or_says_that_it_can_not(tmp_path):
+    origin = made(tmp_path / "origin")
+    git(origin, "config", "uploadpack.allowFilter", "true")
+    git(origin, "config", "uploadpack.allowAnySHA1InWant", "true")
+    for name in ("one", "two"):
+        git(tmp_path, "clone", "-q", "--filter=blob:none", f"file://{origin}", name)
+    assert at(tmp_path / "one" / "sub", "old") == "10"
+    origin.rename(tmp_path / "gone")
+    with pytest.raises(RevisionError, match=r"git checkout-index: .*could not fetch"):
+        at(tmp_path / "two" / "sub", "old")
+
+
+@pytest.mark.parametrize(("depth", "says"), [(("--depth", "1"), "--unshallow "), (("--single-branch",), "")])
+def test_the_advice_on_a_branch_that_was_not_fetched_works(origin, tmp_path, depth, says):
+    git(tmp_path, "clone", "-q", *depth, "--branch", "side", f"file://{origin}", "clone")
+    repository = Repository(tmp_path / "clone")
+    with pytest.raises(RevisionError) as caught:
+        repository.range("origin/main...HEAD")
+    advice = f"git fetch {says}origin +refs/heads/main:refs/remotes/origin/main"
+    assert f"{advice}, or fetch-depth: 0" in str(caught.value)
+    git(tmp_path / "clone", *advice.split()[1:])
+    assert repository.range("origin/main...HEAD").old == git(origin, "rev-parse", "main")
+
+
+def test_the_advice_on_a_merge_base_works(origin, tmp_path):
+    git(tmp_path, "clone", "-q", "--depth", "1", "--no-single-branch", f"file://{origin}", "clone")
+    repository = Repository(tmp_path / "clone")
+    with pytest.raises(RevisionError, match=r"no commit in common; the clone is shallow: .* git fetch --unshallow"):
+        repository.range("origin/main...HEAD")
+    git(tmp_path / "clone", "fetch", "--unshallow")
+    assert repository.range("origin/main...HEAD").old == git(origin, "rev-parse", "main")
+
+
+def with_submodule(folder):
+    """A repository whose submodule `libs/inner` holds 1 at `old` and 2 at `main`, which has a submodule, too."""
+    inner, deep = folder / "inner", folder / "deep"
+    for path in (inner, deep):
+        path.mkdir(parents=True), git(path, "init", "-q")
+    commit(deep, net="7")
+    git(inner, "submodule", "--quiet", "add", str(deep), "deep"), commit(inner, net="1"), git(inner, "tag", "v1")
+    commit(inner, net="2")
+    outer = folder / "outer"
+    outer.mkdir(), git(outer, "init", "-q")
+    git(outer, "submodule", "--quiet", "add", str(inner), "libs/inner")
+    git(outer / "libs" / "inner", "checkout", "-q", "v1")
+    commit(outer, net="0"), git(outer, "tag", "old")
+    git(outer, "submodule", "--quiet", "update", "--init", "--recursive")
+    git(outer / "libs" / "inner", "checkout", "-q", "main"), commit(outer)
+    return outer
+
+
+def test_submodules_are_at_the_commits_that_the_revision_names(tmp_path):
+    outer = with_submodule(tmp_path)
+    repository, found = Repository(outer), {}
+    for revision in ("old", "main"):
+        with repository.files(repository.commit(revision)) as tree:
+            found[revision] = [(tree / "libs" / "inner" / name).read_text() for name in ("net", "deep/net")]
+    assert (found, repository.notes()) == ({"old": ["1", "7"], "main": ["2", "7"]}, ())
+    assert at(outer / "libs" / "inner", "HEAD~1") == "1"  # of the submodule, which is a repository of its own
+
+
+def test_a_submodule_that_is_not_there_is_told_of(tmp_path):
+    outer = with_submodule(tmp_path)
+    git(tmp_path, "clone", "-q", outer, "clone")
+    clone = Repository(tmp_path / "clone")
+    with clone.files(clone.commit("HEAD")) as tree:
+        assert [*(tree / "libs" / "inner").iterdir()] == []
+    assert ["libs/inner is left out" in note for note in clone.notes()] == [True]
+    inner, lost = tmp_path / "inner", "0" * 39 + "1"
+    git(outer, "update-index", "--cacheinfo", f"160000,{lost},libs/inner"), git(outer, "commit", "-qm", "lost")
+    assert inner.is_dir()
+    with pytest.raises(RevisionError, match=f"libs/inner lacks its commit .* git -C libs/inner fetch origin {lost}"):
+        at(outer, "HEAD")
+
+
+def test_git_that_is_not_there_and_a_repository_of_someone_else(origin, monkeypatch, tmp_path):
+    fake = tmp_path / "git"
+    fake.write_text(
+        "#!/bin/sh\necho 'fatal: detected dubious ownership in repository; git config --add' >&2\nexit 128\n"
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RevisionError, match="dubious ownership") as caught:
+        Repository(origin)
+    assert "needs a repository" not in str(caught.value)
+    fake.unlink()
+    with pytest.raises(RevisionError) as caught:
+        Repository(origin)
+    assert str(caught.value) == "git is not installed, or not on the PATH; a revision needs it"
+
+
+def test_a_message_for_each_file_is_cut(origin, monkeypatch, tmp_path):
+    fake = Path(tmp_path, "git")
+    lines = "\n".join(["echo 'error: unable to write file with a long name' >&2"] * 9)
+    fake.write_text(f"#!/bin/sh\n{lines}\nexit 128\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    with pytest.raises(RevisionError) as caught:
+        Repository(origin)
+    assert len(str(caught.value)) < 350
