@@ -2,13 +2,19 @@
 
 import gc
 import os
+import socket
+import subprocess
 import sys
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+import cnncost
+
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "peers")]
+WARM = Path(__file__).parent / "warm"
 os.environ["CNNCOST_NO_CACHE"] = "1"  # processes that tests start analyze anew; tests/cache turns it on
 
 
@@ -29,3 +35,25 @@ def cheap_collection() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(scope="session")
+def python():
+    """Words for `[*python, "-m", "cnncost", …]`: a process that has torch and cnncost imported from its start on.
+
+    It takes a twentieth of the time. What is about imports, about signals or about the interpreter's own start and
+    end needs `sys.executable`.
+    """
+    if not hasattr(os, "pidfd_open"):  # Linux's
+        yield [sys.executable]
+        return
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listening:
+        place = str(Path(folder) / "socket")
+        listening.bind(place)
+        listening.listen()
+        command = [sys.executable, WARM / "server.py", str(listening.fileno()), Path(cnncost.__file__).parents[1]]
+        around = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        with subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[listening.fileno()], env=around) as server:
+            listening.close()  # should the server end, nobody waits for it
+            yield [sys.executable, "-IS", str(WARM / "client.py"), place]
+            server.stdin.close()

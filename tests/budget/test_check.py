@@ -6,7 +6,6 @@ import os
 import re
 import stat
 import subprocess
-import sys
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -582,9 +581,9 @@ def test_a_number_stays_with_its_unit():
         assert max(map(len, lines)) <= width
 
 
-def test_ascii_signs_where_the_terminal_has_no_others(budget, check, project):
+def test_ascii_signs_where_the_terminal_has_no_others(budget, check, project, python):
     budget(f"macs = {MACS}")
-    command = [sys.executable, "-m", "cnncost", "check"]
+    command = [*python, "-m", "cnncost", "check"]
     out = subprocess.run(
         command, capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}
     ).stdout

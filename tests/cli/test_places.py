@@ -1,8 +1,8 @@
 """What can't be written or batched is told before the work: exit code 2, one line, nothing written."""
 
 import os
+import shlex
 import subprocess
-import sys
 
 import pytest
 
@@ -146,9 +146,9 @@ def test_what_is_no_model_is_refused_before_this_machine_is_measured(arguments, 
 
 @pytest.mark.parametrize("closed", ["", "2>&-", "0<&-", "2>&- 0<&-"])
 @pytest.mark.parametrize("form", ["csv", "json"])
-def test_standard_output_is_the_products_whatever_is_closed(closed, form, here):
+def test_standard_output_is_the_products_whatever_is_closed(closed, form, here, python):
     (here / "net.py").write_text(NET)
-    line = f'"{sys.executable}" -m cnncost summarize net.py:Net --input 1x3x8x8 --format {form} {closed}'
+    line = f"{shlex.join(python)} -m cnncost summarize net.py:Net --input 1x3x8x8 --format {form} {closed}"
     done = subprocess.run(line, shell=True, capture_output=True, check=False)  # noqa: S602  # the shell closes them
 
     assert done.returncode == 0
@@ -168,12 +168,12 @@ STREAMS = [
 
 
 @pytest.mark.parametrize(("line", "out", "err"), STREAMS)
-def test_a_stream_as_a_place(line, out, err, here):
+def test_a_stream_as_a_place(line, out, err, here, python):
     """It is written to as it is, behind what others have written to the same file; no other file is touched."""
     (here / "net.py").write_text(QUIET)
     for name in ("out", "err"):
         (here / name).write_text("before\n")
-    command = f'"{sys.executable}" -m cnncost summarize net.py:Net --input 1x3x8x8 --format csv'
+    command = f"{shlex.join(python)} -m cnncost summarize net.py:Net --input 1x3x8x8 --format csv"
     done = subprocess.run(["sh", "-c", f"( {command} {line} ) >>out 2>>err"], check=False)  # noqa: S607
 
     assert done.returncode == 0

@@ -1,5 +1,6 @@
 """Standard output that can't be written to: one line on stderr and exit code 2; a reader that has gone is no error."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -33,35 +34,41 @@ def _beside_a_saved_report(saved, monkeypatch):
     monkeypatch.chdir(saved)
 
 
-def ran(arguments, redirection, before=""):
-    """Exit code of cnncost and stderr, by a shell that has the redirection."""
-    shell = f"{before}{sys.executable} -m cnncost {arguments} {redirection}"
-    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)  # noqa: S607  # the shell
-    return done.returncode, done.stderr
+@pytest.fixture
+def ran(python):
+    """A function that gives the exit code of cnncost and stderr, by a shell that has the redirection."""
+
+    def run(arguments, redirection, before=""):
+        shell = f"{before}{shlex.join(python)} -m cnncost {arguments} {redirection}"
+        command = ["bash", "-c", shell]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # our own code
+        return done.returncode, done.stderr
+
+    return run
 
 
 @LINUX
 @pytest.mark.parametrize("arguments", COMMANDS)
-def test_a_full_disk(arguments):
+def test_a_full_disk(ran, arguments):
     assert ran(arguments, ">/dev/full") == (2, TOLD.format("No space left on device"))
 
 
 @pytest.mark.parametrize("arguments", COMMANDS)
-def test_closed(arguments):
+def test_closed(ran, arguments):
     assert ran(arguments, ">&-") == (2, TOLD.format("it is closed"))
 
 
 @pytest.mark.parametrize("arguments", COMMANDS)
-def test_a_reader_that_has_gone(arguments):
+def test_a_reader_that_has_gone(ran, arguments):
     assert ran(arguments, "| true; exit ${PIPESTATUS[0]}") == (0, "")
 
 
-def test_a_file_is_written_without_it(tmp_path):
+def test_a_file_is_written_without_it(ran, tmp_path):
     assert ran(f"summarize lenet5 -o {tmp_path / 'r.csv'}", ">&-") == (0, "")
     assert "c3" in (tmp_path / "r.csv").read_text()
 
 
-def test_an_error_is_told_without_it():
+def test_an_error_is_told_without_it(ran):
     code, err = ran("summarize lenet6", ">&-")
     assert code == 2
     assert err.startswith("cnncost: lenet6: no network")
@@ -70,7 +77,7 @@ def test_an_error_is_told_without_it():
 
 @LINUX
 @pytest.mark.parametrize("arguments", ["summarize lenet6", "summarize --nothing", "check", "completion"])
-def test_a_wrong_call_has_its_code_where_standard_error_is_full(arguments):
+def test_a_wrong_call_has_its_code_where_standard_error_is_full(ran, arguments):
     assert ran(arguments, "2>/dev/full") == (2, "")
 
 
@@ -79,7 +86,7 @@ def test_a_wrong_call_has_its_code_where_standard_error_is_full(arguments):
     "arguments",
     ["summarize lenet5", "compare lenet5 alexnet -o a.csv", "check", "sweep lenet5", "diff --rev HEAD lenet5"],
 )
-def test_a_working_folder_that_is_gone(arguments, tmp_path):
+def test_a_working_folder_that_is_gone(ran, arguments, tmp_path):
     gone = f"mkdir {tmp_path}/gone && cd {tmp_path}/gone && rmdir {tmp_path}/gone && "
     told = "cnncost: the working folder has been removed; change to one that exists: cd ~\n"
     assert ran(arguments, "", before=gone) == (2, told)

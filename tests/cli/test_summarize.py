@@ -203,15 +203,7 @@ def test_colour_in_a_terminal(terminal, colored, run, monkeypatch):
     assert ("\x1b[" in out) is colored
 
 
-def summarize(*arguments, **environment):
-    """In a process of its own."""
-    code = "import sys; from cnncost.cli import main; main(sys.argv[1:])"
-    return subprocess.run(  # our own code
-        [sys.executable, "-c", code, "summarize", *arguments], capture_output=True, check=False, env=environment
-    )
-
-
-def test_ascii_where_stdout_has_no_more():
+def test_ascii_where_stdout_has_no_more(python):
     """Two commands of one process: most of its time goes by before the first."""
     code = (
         "from cnncost.cli import main\n"
@@ -219,17 +211,17 @@ def test_ascii_where_stdout_has_no_more():
         "    try: main(['summarize', 'lenet5', *options])\n"
         "    except SystemExit as end: assert end.code == 0"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, check=False, env={"PYTHONIOENCODING": "ascii"}
-    )
+    around = {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([*python, "-c", code], capture_output=True, check=False, env=around)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.isascii()
     assert b"total" in done.stdout
     assert b"MACs  = M*I*O = 1*120*84" in done.stdout
 
 
-def test_documents_are_utf_8_in_any_locale():
-    done = summarize("lenet5", "--format", "html", PYTHONIOENCODING="ascii")
+def test_documents_are_utf_8_in_any_locale(python):
+    command = [*python, "-m", "cnncost", "summarize", "lenet5", "--format", "html"]
+    done = subprocess.run(command, capture_output=True, check=False, env={"PYTHONIOENCODING": "ascii"})
     assert done.stdout.decode() == lenet5().to_html()
 
 

@@ -100,9 +100,9 @@ def test_errors_exit_with_2(tmp_path, monkeypatch, capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
-def test_a_terminal_without_the_signs_gets_ascii():
+def test_a_terminal_without_the_signs_gets_ascii(python):
     done = subprocess.run(
-        [sys.executable, "-m", "cnncost", "verify", "fc10", "--no-fvcore"],
+        [*python, "-m", "cnncost", "verify", "fc10", "--no-fvcore"],
         capture_output=True, check=False, env={"PYTHONIOENCODING": "ascii", "PATH": ""}, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0

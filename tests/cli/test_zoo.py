@@ -1,5 +1,4 @@
 import subprocess
-import sys
 
 import pytest
 
@@ -107,9 +106,9 @@ def test_short(paper, short):
     assert _short(paper) == short
 
 
-def test_ascii_where_stdout_has_no_more():
+def test_ascii_where_stdout_has_no_more(python):
     code = "from cnncost.cli import main; main(['zoo', 'resnet34'])"
     environment = {"PYTHONIOENCODING": "ascii"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, env=environment)
+    done = subprocess.run([*python, "-c", code], capture_output=True, check=False, env=environment)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.isascii()

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import subprocess
-import sys
 
 import pytest
 import torch
@@ -265,9 +264,9 @@ def test_a_saved_report_without_them_says_so():
         (("--columns", "+kernel,+rf", "--by", "op"), "an op's row stands for all its calls and has no +kernel, +rf"),
     ],
 )
-def test_wrong_columns_on_the_command_line(tmp_path, arguments, says):
+def test_wrong_columns_on_the_command_line(tmp_path, python, arguments, says):
     ran = subprocess.run(
-        [sys.executable, "-m", "cnncost", "summarize", "lenet5", *arguments, "-o", str(tmp_path / "x.md")],
+        [*python, "-m", "cnncost", "summarize", "lenet5", *arguments, "-o", str(tmp_path / "x.md")],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (ran.returncode, ran.stdout, *tmp_path.iterdir()) == (2, "")

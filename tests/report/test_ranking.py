@@ -3,7 +3,6 @@
 import csv
 import io
 import subprocess
-import sys
 
 import pytest
 from torch import nn
@@ -157,10 +156,10 @@ def test_what_is_refused(net, form, asked, says):
         (("--sort", "mac"), "did you mean macs?"),
     ],
 )  # fmt: skip
-def test_what_is_refused_on_the_command_line(tmp_path, arguments, says):
+def test_what_is_refused_on_the_command_line(tmp_path, python, arguments, says):
     place = () if "json" in arguments or "--explain" in arguments else ("-o", str(tmp_path / "x.md"))
     ran = subprocess.run(
-        [sys.executable, "-m", "cnncost", "summarize", "lenet5", *arguments, *place],
+        [*python, "-m", "cnncost", "summarize", "lenet5", *arguments, *place],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (ran.returncode, ran.stdout, *tmp_path.iterdir()) == (2, "")
