@@ -83,12 +83,14 @@ def flush() -> None:
 
 
 def discard() -> None:
-    """Discard unwritten output, so that Python doesn't flush again on exit."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        with suppress(OSError):  # no underlying file
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Discard output that can't be written, so that Python doesn't flush again on exit, which would give code 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with suppress(OSError):  # no underlying file
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+                stream.flush()  # what is in the buffer: it would go where the descriptor leads next
 
 
 def redirect_for_good() -> None:

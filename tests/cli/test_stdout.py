@@ -1,5 +1,6 @@
 """Standard output that can't be written to: one line on stderr and exit code 2; a reader that has gone is no error."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -37,11 +38,12 @@ def _beside_a_saved_report(saved, monkeypatch):
 @pytest.fixture
 def ran(python):
     """A function that gives the exit code of cnncost and stderr, by a shell that has the redirection."""
+    around = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # as users have it
 
     def run(arguments, redirection, before=""):
         shell = f"{before}{shlex.join(python)} -m cnncost {arguments} {redirection}"
         command = ["bash", "-c", shell]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # our own code
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=around)  # our own code
         return done.returncode, done.stderr
 
     return run
