@@ -23,7 +23,7 @@ import torch
 from torch import FloatTensor, nn
 
 import cnncost
-from cnncost.frontends.torch import record
+from cnncost.frontends.torch import record, recording
 from tests.oracles.products import Products
 
 EACH = 2 * 8 * 8  # a Linear(8, 8) on 2×8
@@ -1152,3 +1152,23 @@ def test_a_loss_may_hold_modules():
     for loss in (_loss(nn.MSELoss()), _loss(None, nn.Linear(8, 8)), partial(nn.L1Loss(), X)):
         phases = cnncost.analyze(nn.Linear(8, 8), X, training=True, loss=loss).phases
         assert next(row.macs for row in phases if row.phase == "backward") == EACH
+
+
+class Held:
+    """An object that a model holds."""
+
+
+def test_what_an_earlier_model_of_the_class_held_is_not_followed(monkeypatch):
+    followed = []
+    reach_of = recording.reach_of
+    monkeypatch.setattr(
+        recording, "reach_of", lambda kinds, functions: followed.append([*functions]) or reach_of(kinds, functions)
+    )
+    holding, plain = nn.Sequential(nn.Linear(8, 8)), nn.Sequential(nn.Linear(8, 8))
+    holding.held = Held()
+    for model in (holding, plain, plain):
+        for training in (False, True):
+            cnncost.analyze(model, X, training=training)
+    last = followed[-1]
+    assert Held in [each for functions in followed for each in functions]
+    assert last == []
