@@ -70,7 +70,8 @@ class Resolved:
     @property
     def title(self) -> str:
         """Title in reports: the name, and the requested or surrounding autocast."""
-        from cnncost.frontends.torch.autocast import in_force, parse
+        from cnncost.frontends.torch.autocast import in_force
+        from cnncost.frontends.torch.autocast_setting import parse
 
         autocast = parse(self.autocast) or in_force()
         return self.name if autocast is None else f"{self.name} under autocast {autocast}"

@@ -107,7 +107,7 @@ _OPTIONS = {"inputs": "--input"}
 def _autocast(text: str | None) -> Any:
     if text is None:
         return None  # without torch, which an ONNX file does not need
-    from cnncost.frontends.torch.autocast import parse
+    from cnncost.frontends.torch.autocast_setting import parse
 
     return parse(text)
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from cnncost.errors import InputError
-from cnncost.frontends.torch.autocast import Autocast
+from cnncost.frontends.torch.autocast_setting import Autocast
 from cnncost.frontends.torch.compat.modules import BUFFERS, MODULES, PARAMETERS, tables_of
 from cnncost.frontends.torch.inputs import Inputs
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cnncost import units
-from cnncost.frontends.torch.autocast import parse
+from cnncost.frontends.torch.autocast_setting import parse
 from cnncost.frontends.torch.inputs import prepare
 from cnncost.frontends.torch.placement import home_of
 from cnncost.frontends.torch.real import with_values

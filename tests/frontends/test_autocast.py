@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 import cnncost
 from cnncost.errors import ForwardError, InputError
 from cnncost.frontends.torch import Training, autocast, record
+from cnncost.frontends.torch.autocast_setting import parse
 from tests.oracles.allocations import training_peak
 from tests.oracles.hardware import needs_lstm_in_bfloat16
 from tests.versions import facts
@@ -626,7 +627,7 @@ def test_what_it_can_not_be_is_said(said):
      ("CUDA:BF16", ("cuda", BF16)), ("cuda:bfloat16", ("cuda", BF16)), ("cpu", ("cpu", BF16))],
 )  # fmt: skip
 def test_what_it_may_be(said, meant):
-    assert autocast.parse(said) == meant
+    assert parse(said) == meant
 
 
 @pytest.mark.parametrize("device", ["cuda", "cpu"])

@@ -183,3 +183,35 @@ def test_a_region_that_is_turned_off_keeps_nothing():
     with torch.no_grad():
         memory = [cnncost.analyze(Off(), torch.rand(8, 128), trace=trace).memory for trace in TRACES]
     assert len({each.inference_peak for each in memory}) == 1
+
+
+def of_complex(product):
+    weight = nn.Parameter(torch.randn(16, 16, dtype=torch.complex64))
+    return lambda m, x: product(torch.complex(x, x), weight).abs()
+
+
+INEXACT = {
+    "a pseudoinverse": (lambda m, x: torch.linalg.pinv(x), "casts within linalg.pinv"),
+    "a product with conjugates": (of_complex(lambda x, w: x @ w.conj()), "copies that matrix ops make of conjugated"),
+    "a product with an adjoint": (of_complex(lambda x, w: x @ w.mH), "copies that matrix ops make of conjugated"),
+    "a complex product": (of_complex(lambda x, w: x @ w), None),
+    "an inverse": (lambda m, x: torch.linalg.inv(x), None),
+}
+
+
+@pytest.mark.parametrize("name", INEXACT)
+def test_peaks_that_are_not_exact_are_marked(name):
+    forward, words = INEXACT[name]
+    model, x = Do(forward, layer=nn.Linear(16, 16)), torch.randn(16, 16)
+    notes = [note for note in cnncost.analyze(model, x, autocast="bf16").notes if "lacks" in note]
+    assert len(notes) == (0 if words is None else 1)
+    assert words is None or words in notes[0]
+
+
+@pytest.mark.parametrize("name", ["a pseudoinverse", "an inverse"])
+def test_the_results_of_linear_algebra_have_the_dtype_of_a_real_run(name):
+    model, x = Do(INEXACT[name][0]), torch.randn(16, 16)
+    with torch.autocast("cpu", BF16):
+        real = str(model(x).dtype).removeprefix("torch.")
+    graph = cnncost.record(model, (16, 16), autocast="bf16")
+    assert graph.values[graph.outputs[0]].type.dtype == real

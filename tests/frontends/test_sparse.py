@@ -441,3 +441,40 @@ def test_an_op_that_nothing_is_known_of_marks_the_total() -> None:
     solved = _Model(lambda s, x: torch.triangular_solve(s.linear(x), torch.eye(3).to_sparse_csr())[0]).eval()
     assert cnncost.analyze(model, X).totals.macs == LINEAR + 4 * 3
     assert cnncost.analyze(solved, X, trace="real").totals.lower_bound
+
+
+INEXACT: list[Any] = [
+    pytest.param(lambda s, x: coo().to_sparse_csr() @ s.linear(x), ["aten._to_sparse_csr"], id="converted"),
+    pytest.param(lambda s, x: (coo() + coo()) @ s.linear(x), ["aten.add.Tensor"], id="added"),
+    pytest.param(lambda s, x: torch.sparse.sum(coo().coalesce(), 1).to_dense(), ["aten._sparse_sum.dim"], id="summed"),
+    pytest.param(lambda s, x: coo() @ s.linear(x), [], id="multiplied"),
+    pytest.param(lambda s, x: coo().coalesce() @ s.linear(x), ["aten._coalesce"], id="coalesced"),
+    pytest.param(lambda s, x: torch.sparse.softmax(coo(), 1) @ s.linear(x), ["aten._coalesce"], id="a softmax"),
+]
+
+
+@pytest.mark.parametrize("trace", ["static", "real"])
+@pytest.mark.parametrize(("function", "names"), INEXACT)
+def test_peaks_that_are_not_exact_are_marked(function: Any, names: list[str], trace: Any) -> None:
+    notes = [note for note in cnncost.analyze(_Model(function), X, trace=trace).notes if "peaks may be" in note]
+    assert len(notes) == (1 if names else 0)
+    assert all(name in notes[0] for name in names)
+
+
+class Scaled(torch.nn.Module):
+    """Sparse gradients that a product passes on to its other operand, where their parts are asked for twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.rand(16, 8))
+        self.register_buffer("index", torch.tensor([1, 2, 2]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.embedding(self.index, self.weight * 1.5, sparse=True).sum() + x.sum()
+
+
+@pytest.mark.parametrize("trace", ["static", "real"])
+def test_sparse_gradients_of_a_scaled_table(trace: Any) -> None:
+    report = cnncost.analyze(Scaled(), (1,), training=True, trace=trace)
+    # 16·8 products and 3·8 elements summed in forward; backward scales what 3 rows of 8 store
+    assert (report.totals.flops, report.unknown) == (16 * 8 + 3 * 8 - 1 + 1, {})

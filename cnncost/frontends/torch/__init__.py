@@ -27,6 +27,7 @@ from cnncost.frontends.torch import autocast as autocasts
 from cnncost.frontends.torch import autocast_regions as regions
 from cnncost.frontends.torch import leftovers, memo
 from cnncost.frontends.torch.attempt import Attempt, first_attempt
+from cnncost.frontends.torch.autocast_setting import parse
 from cnncost.frontends.torch.callables import as_call
 from cnncost.frontends.torch.compat.dispatch import dispatch_modes
 from cnncost.frontends.torch.guard import hidden_from
@@ -86,7 +87,7 @@ def record(
     """
     options = chosen(options, RecordOptions(grad, train, training, autocast, use_memo, device))
     root, called = as_call(model)
-    requested = autocasts.parse(options.autocast) or autocasts.in_force()
+    requested = parse(options.autocast) or autocasts.in_force()
     attempt = replace(first_attempt(options, requested, called), returned=returned, replica=replica_of(model))
     known = _known_changes(root)
     grad_needed = bool(known.get("grad")) and attempt.caller_grad

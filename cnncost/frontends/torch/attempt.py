@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from cnncost.frontends.torch import autocast as autocasts
+from cnncost.frontends.torch.autocast_setting import Autocast
 from cnncost.frontends.torch.compat.facts import AUTOCAST_KEEPS_CASTS_OF_INFERENCE
 from cnncost.frontends.torch.options import RecordOptions
 from cnncost.frontends.torch.replicated import Replica
@@ -26,7 +26,7 @@ class Attempt:
     use_memo: bool
     """Whether specs may come from the memo."""
     training: Training | None = None
-    autocast: autocasts.Autocast | None = None
+    autocast: Autocast | None = None
     casts: bool = False
     """Whether autocast may be on during the recording, around forward or in a region inside it."""
     shared: bool = True
@@ -63,9 +63,7 @@ class Attempt:
         return replace(self, **changes, turned_off=off)
 
 
-def first_attempt(
-    options: RecordOptions, autocast: autocasts.Autocast | None, called: Callable[..., Any] | None
-) -> Attempt:
+def first_attempt(options: RecordOptions, autocast: Autocast | None, called: Callable[..., Any] | None) -> Attempt:
     """Return the options of the first attempt, under the caller's autograd mode.
 
     Args:

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache, partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 from weakref import ref
 
 import torch
 
 from cnncost import units
-from cnncost.errors import InputError
+from cnncost.frontends.torch.autocast_setting import Autocast
 from cnncost.frontends.torch.compat.autocast import SUPPORTED_DEVICES
 from cnncost.frontends.torch.compat.autograd import grad_enabled
 from cnncost.frontends.torch.compat.dispatch import (
@@ -45,41 +45,6 @@ _NAME = "AutocastIPU"
 _KEY = OURS[_NAME]
 _KEYS = torch.DispatchKeySet(_KEY)
 _BELOW = keys_below(_KEY)
-_DTYPES = {
-    "bf16": torch.bfloat16, "bfloat16": torch.bfloat16,
-    "fp16": torch.float16, "float16": torch.float16, "half": torch.float16,
-}  # fmt: skip
-_DEFAULTS = {"cpu": torch.bfloat16, "cuda": torch.float16}
-
-
-class Autocast(NamedTuple):
-    """Autocast's device, whose op lists determine the casts, and its lower dtype."""
-
-    device: str
-    dtype: torch.dtype
-
-    def __str__(self) -> str:
-        return f"{self.device}:{str(self.dtype).removeprefix('torch.')}"
-
-
-def parse(value: Any) -> Autocast | None:
-    """Parse `autocast=`: a dtype, `"bf16"` or `"fp16"` (on the CPU), `"cuda:bf16"`, a device alone, or None.
-
-    Raises:
-        InputError: no such device or dtype.
-    """
-    if value is None or isinstance(value, Autocast):
-        return value
-    text = str(value).removeprefix("torch.").lower()
-    device, colon, name = text.rpartition(":")
-    if text in _DEFAULTS:
-        return Autocast(text, _DEFAULTS[text])
-    if name in _DTYPES and (device if colon else "cpu") in _DEFAULTS:
-        return Autocast(device or "cpu", _DTYPES[name])
-    raise InputError(
-        f"autocast: {value!r} is not known; expected bf16 or fp16, on the CPU or as cuda:bf16, cuda:fp16, or cpu or "
-        "cuda alone, for its default dtype"
-    )
 
 
 def in_force() -> Autocast | None:
@@ -97,6 +62,8 @@ CASTS_AT_EACH_USE = (
     "the peak of inference is that under torch.inference_mode, where autocast casts weights at each use; under "
     "torch.no_grad it keeps the casts"
 )
+_CONJUGATES = "the peak of inference under autocast lacks the copies that matrix ops make of conjugated operands"
+_PINV = "the peak under autocast lacks the casts within linalg.pinv"
 
 
 class Casting:
@@ -109,11 +76,13 @@ class Casting:
 
     Attributes:
         regions: number of regions that forward has entered.
+        inexact: notes on what is missing in the peaks.
     """
 
     def __init__(self, caches: bool, device: str) -> None:
         self.device = "cpu" if device == "cpu" else "cuda"
         self.regions = 0
+        self.inexact: set[str] = set()
         self._caches_casts = caches
         self._weights: dict[int, int] = {}
         self._casts: dict[int, tuple[ref[torch.Tensor], torch.Tensor]] = {}
@@ -154,9 +123,10 @@ class Casting:
             self._casts.clear()
 
     def notes(self) -> tuple[str, ...]:
-        """Return a note on what the caller's grad mode would change, if anything."""
+        """Return notes on what is missing in the peaks, and on what the caller's grad mode would change."""
         nbytes = sum(self._weights.values())
-        return (f"{CASTS_AT_EACH_USE}, and the peak is up to {units.data(nbytes)} higher",) if nbytes else ()
+        kept = [f"{CASTS_AT_EACH_USE}, and the peak is up to {units.data(nbytes)} higher"] if nbytes else []
+        return (*sorted(self.inexact), *kept)
 
     def cast(self, value: Any, dtype: torch.dtype) -> Any:
         """Return an argument of an op with its tensors cast to `dtype`."""
@@ -306,8 +276,19 @@ def _register_kernels() -> list[torch.library.Library]:
         packet, _, overload = name.partition(".")
         op = getattr(getattr(torch.ops.aten, packet), overload or "default")
         ops.impl(op, partial(_kernel, op, by_device), _NAME, with_keyset=True)
+    pinv = torch.ops.aten.linalg_pinv.atol_rtol_tensor
+    ops.impl(pinv, partial(_pinv_kernel, pinv), _NAME, with_keyset=True)
     ops.impl(torch.ops.aten.pad.default, partial(_pad_kernel, torch.ops.aten.pad.default), _NAME, with_keyset=True)
     return [others, ops]  # kernels are removed when their library is freed
+
+
+def _pinv_kernel(op: Any, keys: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    """Our kernel of `linalg.pinv`, which has no policy, but whose last product is cast. x: *,M,N."""
+    result = op.redispatch(keys & _BELOW, x, *args, **kwargs)
+    if enabled_device() is None or not _eligible(x):
+        return result
+    _running[-1].inexact.add(_PINV)
+    return result.to(_running[-1].lower())
 
 
 def _pad_kernel(op: Any, keys: Any, *args: Any, **kwargs: Any) -> Any:
@@ -330,6 +311,8 @@ def _kernel(op: Any, by_device: dict[str, Policy], keys: Any, *args: Any, **kwar
     policy = by_device.get(casting.device) if enabled_device() is not None else None
     if policy is None:
         return op.redispatch(keys & _BELOW, *args, **kwargs)
+    if not torch.is_grad_enabled() and any(isinstance(arg, torch.Tensor) and arg.is_conj() for arg in args):
+        casting.inexact.add(_CONJUGATES)
     with Excluding(_KEYS):  # the ops inside this one are not cast again
         return policy(casting, op, args, kwargs)
 

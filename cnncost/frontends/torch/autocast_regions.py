@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-from cnncost.frontends.torch.autocast import DEVICES, Autocast, Casting, depth
+from cnncost.frontends.torch.autocast import DEVICES, Casting, depth
+from cnncost.frontends.torch.autocast_setting import Autocast
 from cnncost.frontends.torch.compat.autocast import CAST_PLACE, ENABLED, is_enabled
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.patches import Patch

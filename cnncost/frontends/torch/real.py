@@ -19,8 +19,9 @@ from cnncost.frontends.torch import collectives, entries, higher_order, parts, r
 from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.attempt import Attempt, first_attempt
 from cnncost.frontends.torch.attention_masks import Masks
-from cnncost.frontends.torch.autocast import in_force, parse
+from cnncost.frontends.torch.autocast import in_force
 from cnncost.frontends.torch.autocast_regions import switched_on
+from cnncost.frontends.torch.autocast_setting import parse
 from cnncost.frontends.torch.blocks import TensorArgs
 from cnncost.frontends.torch.callables import as_call
 from cnncost.frontends.torch.compiler import no_compiler_import
@@ -104,11 +105,8 @@ class RealRecorder(Recorder):
 
     def run_of(self, inputs: str, tracker: Tracker, draws: Draws) -> RealRun:
         """Return what depends on values. `inputs` describes their source, `draws` the use of random generators."""
-        names = [
-            *draws.made(),
-            *(["torch's random numbers"] if self._reads_chance else []),
-            *tracker.moved_generators(),
-        ]
+        torchs = ["torch's random numbers"] if self._reads_chance else []
+        names = [*draws.made(), *torchs, *tracker.moved_generators()]
         if names:
             inputs = f"{inputs} and one draw of {' and '.join(names)}"
         first = tracker.path(self._reads[0]) if self._reads else ""

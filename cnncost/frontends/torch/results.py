@@ -15,6 +15,7 @@ from cnncost.frontends.torch.overloads import Overload, overload
 from cnncost.frontends.torch.picking import PICKING, with_positions
 from cnncost.frontends.torch.recorder_state import RecorderState
 from cnncost.frontends.torch.running import MASKS
+from cnncost.frontends.torch.sparse import is_part
 from cnncost.graph import Node, OpSpec
 
 _LIFT = torch.ops.aten.lift_fresh.default
@@ -69,6 +70,8 @@ class ResultRecorder(RecorderState):
         tensors: list[torch.Tensor] = []
         memos.templated(result, tensors)
         op = overload(entry.func)
+        if is_part(op.name) and ledger.find(tensors[0]) is not None:
+            return result  # the same tensor as at an earlier call
         if op.by_values:
             self._note_reading(op, operands)
         ids: list[int] = []

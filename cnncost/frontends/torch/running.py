@@ -129,7 +129,7 @@ class Runner:
             data = op.func(*replace_tensors(args, {}, CPU), **replace_tensors({**kwargs, "device": CPU}, {}, CPU))
         if self.makes_values and (device := kwargs.get("device")) is not None and device.type == "cpu":
             return data
-        if isinstance(data, torch.Tensor):  # a CPU tensor that wraps a number comes back as the number
+        if isinstance(data, torch.Tensor):  # a wrapped number comes back as a number
             self.data[id(result)] = data
         return result
 
@@ -173,14 +173,9 @@ class Runner:
         return memos.fill(template, outputs)
 
     def _without_values(
-        self,
-        op: Overload,
-        args: Any,
-        kwargs: Any,
-        operands: TensorArgs,
-        values: list[torch.Tensor],
+        self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs, values: list[torch.Tensor],
         outputs: list[torch.Tensor],
-    ) -> list[torch.Tensor]:
+    ) -> list[torch.Tensor]:  # fmt: skip
         """Replace outputs by tensors on meta, except views of the user's tensors, which are returned as they are."""
         known = {storage_key(tracked.data if tracked.data is not None else tensor) for tensor, tracked in operands}
         known.update(storage_key(value) for value in self._written_copies)

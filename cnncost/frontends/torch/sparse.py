@@ -20,6 +20,8 @@ META = torch.device("meta")
 COMPRESSED_ROWS = frozenset({torch.sparse_csr, torch.sparse_bsr})
 COMPRESSED = COMPRESSED_ROWS | {torch.sparse_csc, torch.sparse_bsc}
 LAYOUTS = COMPRESSED | {torch.sparse_coo}
+INDICES = frozenset({"_indices", "indices", "crow_indices", "col_indices", "ccol_indices", "row_indices"})
+"""Ops that return an index tensor."""
 
 _PATTERN = "_pattern_of_stand_in"
 _MADE_OF = "_made_of"
@@ -28,6 +30,11 @@ _MADE_OF = "_made_of"
 def is_sparse(value: Any) -> bool:
     """True if it is a tensor with one of these layouts."""
     return isinstance(value, torch.Tensor) and value.layout in LAYOUTS
+
+
+def is_part(name: str) -> bool:
+    """True for an op that returns a component tensor, given by its name."""
+    return name in INDICES or name in {"values", "_values"}
 
 
 def any_sparse(tensors: Iterable[torch.Tensor]) -> bool:

@@ -22,8 +22,10 @@ from cnncost.frontends.torch.overloads import Overload
 from cnncost.frontends.torch.running import CPU, REAL_LIMIT, Runner, meta_like, replace_tensors, written
 from cnncost.frontends.torch.sparse import (
     COMPRESSED,
+    INDICES,
     any_sparse,
     assembled,
+    is_part,
     is_sparse,
     keep_alive,
     parts,
@@ -42,8 +44,6 @@ _COMPRESSED = frozenset(
 )
 _CREATING = _COO | _COMPRESSED
 _CONVERTING = frozenset(f"{start}to_sparse{kind}" for start in ("", "_") for kind in ("", *(f"_{k}" for k in _KINDS)))
-_ELEMENTS = frozenset({"_values", "values"})
-_INDICES = frozenset({"_indices", "indices", "crow_indices", "col_indices", "ccol_indices", "row_indices"})
 _QUERIES = frozenset({"_nnz", "is_coalesced", "sparse_dim", "dense_dim", "_dimI", "_dimV"})
 _PRODUCTS = frozenset({"mm", "addmm", "_sparse_addmm", "bmm", "mv", "addmv", "_sparse_mm_reduce_impl"})
 """Products whose result is dense for a sparse and a dense tensor."""
@@ -85,7 +85,7 @@ def run(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runn
     runner.twins, runner.data = {}, {}
     if op.name in _QUERIES:
         return op.func(*args, **kwargs)
-    if op.is_view or op.name in _ELEMENTS or op.name in _INDICES or op.name in {"detach", "_coalesced"}:
+    if op.is_view or is_part(op.name) or op.name in {"detach", "_coalesced"}:
         viewed = _view(op, args, kwargs, operands, runner)
         if viewed is not None:
             return viewed
@@ -110,11 +110,11 @@ def run(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runn
 def _view(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runner) -> Any:
     """A component tensor, or the same sparse tensor again, with its known values; None if the op is another view."""
     tensor, tracked = operands[0]
-    if op.name in _ELEMENTS or op.name in _INDICES:
+    if is_part(op.name):
         part = op.func(*args, **kwargs)
         positions = pattern(tensor)
         data = tracked.data if tracked.sig.real else None
-        if is_meta(part) and op.name in _INDICES and positions is not None:
+        if is_meta(part) and op.name in INDICES and positions is not None:
             runner.data[id(part)] = op.func(_coalesced_as(tensor, positions).cpu())
         elif is_meta(part) and data is not None:
             runner.data[id(part)] = op.func(data)
