@@ -41,5 +41,6 @@ def linear_cross_entropy(call: OpCall) -> Lowered:
         "of_input": bool(call.get("compute_input_grad", False)),
         "of_weight": bool(call.get("compute_linear_weight_grad", False)),
         "of_bias": bool(call.get("compute_linear_bias_grad", False)),
+        "scratch_unknown": True,  # a chunk of logits, whose size torch chooses
     }
     return "linear_cross_entropy", attrs
