@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from cnncost.errors import OutputError
+from cnncost.errors import CnncostError, OutputError
 
 
 class ReaderGone(Exception):  # noqa: N818  # not an error: `cnncost … | head` stops reading early
@@ -64,12 +64,15 @@ def errors_translated() -> Iterator[None]:
     Raises:
         ReaderGone: the reader has closed it.
         OutputError: it is full, closed, or can't be written to for another reason.
+        CnncostError: the process has as many open files as it may have; whatever it wanted to open.
     """
     try:
         yield
     except BrokenPipeError as error:
         raise ReaderGone from error
     except OSError as error:
+        if error.errno in {errno.EMFILE, errno.ENFILE}:
+            raise CnncostError(f"{error.strerror}: raise the limit, for example with ulimit -n 1024") from error
         if error.filename is not None:
             raise
         reason = error.strerror or error

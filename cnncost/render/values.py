@@ -67,12 +67,14 @@ def percent(part: Fraction) -> str:
 
 
 def growth(pair: tuple[int, int]) -> str:
-    """Return the growth of a pair (old, new) as `+10 %`; `new` if old is 0."""
+    """Return the growth of a pair (old, new) as `+10 %`; `±0 %` if they are equal, `new` if old is 0."""
     old, new = pair
+    if old == new:
+        return "±0 %"
     if not old:
-        return "new" if new else "±0 %"
+        return "new"
     part = Fraction(new - old, old)
-    return percent(part) if part <= 0 else f"+{percent(part)}"
+    return percent(part) if part < 0 else f"+{percent(part)}"
 
 
 _WORDS: dict[Kind, Callable[[Any], str]] = {

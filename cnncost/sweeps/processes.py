@@ -21,6 +21,8 @@ _MAX_CALLS = 200
 """Number of calls after which a process is replaced: imported code and caches grow with each model."""
 _MAX_RESIDENT = 3 * 2**29
 """Resident bytes above which a process is replaced: 1.5 GiB, of which torch and a model library take a third."""
+_DESCRIPTORS = 16
+"""Open files for which there must be room to start a process: loky's pipes are 7, and others are open meanwhile."""
 _TICK = 1.0
 """Seconds between checks of the time limit while no answer arrives."""
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
@@ -61,6 +63,7 @@ class Processes:
         grown: Callable[[], bool] | None = None,
     ) -> None:  # fmt: skip
         self.most, self._seconds = most, seconds
+        _allow_descriptors(most)
         self._ready, self._grown = ready, grown or _holds_much
         self._all: list[_Process] = []
 
@@ -145,6 +148,28 @@ class Processes:
         self.end()
 
 
+def _allow_descriptors(processes: int) -> None:
+    """Raise this process's own limit of open files, as far as it may, if that many processes may not fit below it."""
+    try:
+        from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
+    except ImportError:  # not on Windows
+        return
+    (soft, hard), needed = getrlimit(RLIMIT_NOFILE), (processes + 1) * _DESCRIPTORS
+    if soft != RLIM_INFINITY and soft < needed:
+        with suppress(OSError, ValueError):
+            setrlimit(RLIMIT_NOFILE, (needed if hard == RLIM_INFINITY else min(needed, hard), hard))
+
+
+def _check_descriptors() -> None:
+    """Raise OSError if too few files can be opened to start a process: loky would fail halfway, or in a thread."""
+    opened: list[int] = []
+    try:
+        opened += (os.open(os.devnull, os.O_RDONLY) for _ in range(_DESCRIPTORS))
+    finally:
+        for each in opened:
+            os.close(each)
+
+
 class _Answer(NamedTuple):
     value: Any
     grown: bool
@@ -158,9 +183,18 @@ class _Process:
 
         self._grown, self._calls_left, self._since = grown, _MAX_CALLS, 0.0
         try:
+            _check_descriptors()
             with uninterrupted_children():
                 self._pool = ProcessPoolExecutor(1, initializer=_begin, initargs=(ready, os.getpid()), env=_ONE_THREAD)
                 self._started: Future[None] = self._pool.submit(_started_signal)
+        except (OSError, UnboundLocalError) as error:  # loky's own handling of an OSError fails with the latter
+            first = error if isinstance(error, OSError) else error.__context__
+            if not isinstance(first, OSError):
+                raise
+            raise SweepError(
+                f"sweep: a process can't be started: {first.strerror or first}; take fewer with --jobs 1, or raise the "
+                "limit: ulimit -n for open files, ulimit -u for processes"
+            ) from error
         except AssertionError:  # multiprocessing's, by which a daemon has no children
             raise SweepError(
                 "sweep: a worker that is a daemon can't have the process that a limit of time needs; start Dask's "

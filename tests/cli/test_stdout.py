@@ -65,6 +65,14 @@ def test_a_reader_that_has_gone(ran, arguments):
     assert ran(arguments, "| true; exit ${PIPESTATUS[0]}") == (0, "")
 
 
+@LINUX
+def test_too_many_open_files_are_not_standard_outputs_fault(ran, saved):
+    budget = '[[budget]]\nmodel = "lenet{}"\nmacs = "<= 1G"\n'
+    (saved / "cnncost.toml").write_text(budget.format(1) + budget.format(5))
+    told = "cnncost: Too many open files: raise the limit, for example with ulimit -n 1024\n"
+    assert ran("check --jobs 2 --no-cache", "", "ulimit -n 10; exec ") == (2, told)
+
+
 def test_a_file_is_written_without_it(ran, tmp_path):
     assert ran(f"summarize lenet5 -o {tmp_path / 'r.csv'}", ">&-") == (0, "")
     assert "c3" in (tmp_path / "r.csv").read_text()

@@ -194,3 +194,24 @@ def test_importing_torch_is_no_models_time():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]
     assert prepared_for(["net.py:Net"]).keywords == prepared_for(["a.onnx", "lenet5"]).keywords
+
+
+@pytest.mark.parametrize("files", [8, 16, 20, 24, 26])  # where loky's own errors are an OSError or its handler's
+def test_too_few_open_files_for_a_process(here, files):
+    program = "from cnncost.cli import main; main('sweep lenet1 lenet5 --batch 1,2 --jobs 2 -o o.csv'.split())"
+    shell = f'ulimit -n {files}; exec {sys.executable} -c "{program}"'
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)  # noqa: S607  # the shell
+    told = "cnncost: sweep: a process can't be started: Too many open files; take fewer with --jobs 1, or raise the "
+    assert (done.returncode, done.stderr) == (2, f"{told}limit: ulimit -n for open files, ulimit -u for processes\n")
+    assert not (here / "o.csv").exists()
+
+
+def test_many_processes_raise_their_own_limit_of_open_files():
+    """Each takes 7 descriptors: 256, a common soft limit, are enough for 35."""
+    program = (
+        "import resource as r; from cnncost.sweeps.processes import Processes; Processes(192); "
+        "print(r.getrlimit(r.RLIMIT_NOFILE)[0] > 7 * 192)"
+    )
+    shell = f'ulimit -Sn 256; exec {sys.executable} -c "{program}"'
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True)  # noqa: S607  # the shell
+    assert done.stdout == "True\n"
