@@ -37,14 +37,14 @@ class Observed:
         self._own = type(os.environ)
 
     def enter(self) -> None:
-        """Replace the class of `os.environ`."""
+        """Replace the class of `os.environ` and `os.environb`."""
         own, watch = self._own, self
         self.before = dict(os.environ)
 
         class Variables(own):  # type: ignore[valid-type, misc]  # the type of os.environ has no public name
             def __getitem__(self, key: Any) -> Any:
-                if watch.on and isinstance(key, str) and not _is_walk(sys._getframe(1)):
-                    watch.read.add(key)
+                if watch.on and isinstance(key, (str, bytes)) and not _is_walk(sys._getframe(1)):
+                    watch.read.add(os.fsdecode(key))
                 return own.__getitem__(self, key)
 
             def __iter__(self) -> Iterator[Any]:
@@ -57,11 +57,13 @@ class Observed:
                     watch.walk(_reader(sys._getframe(1)))
                 return int(own.__len__(self))
 
-        os.environ.__class__ = Variables
+        for mapping in _mappings():
+            mapping.__class__ = Variables
 
     def leave(self) -> None:
-        """Restore the class of `os.environ`."""
-        os.environ.__class__ = self._own
+        """Restore the class of `os.environ` and `os.environb`."""
+        for mapping in _mappings():
+            mapping.__class__ = self._own
 
     def walk(self, file: str) -> None:
         """Record that code in a file iterated over all variables."""
@@ -69,6 +71,11 @@ class Observed:
             self.against = f"{os.path.basename(file)} reads all environment variables"
             return
         self.walks.add(next((begin for part, begin in _WALKERS.items() if f"{os.sep}{part}{os.sep}" in file), ""))
+
+
+def _mappings() -> list[Any]:
+    """Return the mappings of environment variables: on POSIX one in text, and one in bytes."""
+    return [os.environ, *([os.environb] if os.supports_bytes_environ else [])]
 
 
 class Arguments(list[str]):

@@ -9,17 +9,18 @@ import ast
 from collections.abc import Iterator
 
 MODULES = frozenset(
-    "aiohttp asyncio boto3 ctypes cv2 datetime ftplib gc getpass h5py http httpx lmdb locale lxml mmap "
-    "multiprocessing mysql platform psutil psycopg2 pyarrow pymongo random redis requests resource safetensors secrets "
-    "select sentencepiece smtplib socket sqlite3 ssl subprocess tempfile threading time urllib urllib3 uuid "
-    "wandb".split()
+    "SimpleITK aiohttp asyncio av boto3 catboost ctypes cv2 datetime decord duckdb faiss fiona ftplib gc getpass grp "
+    "h5py http httpx lightgbm lmdb locale lxml mmap multiprocessing mysql netCDF4 onnxruntime osgeo platform polars "
+    "posix psutil psycopg2 pwd pyarrow pymongo random rasterio redis requests resource safetensors sched secrets "
+    "select sentencepiece smtplib socket soundfile sqlite3 ssl subprocess tables tempfile tensorflow threading time "
+    "timeit tokenizers urllib urllib3 uuid wandb xgboost".split()
 )
 """Modules whose results differ between runs, come from outside, or are read from files by compiled code, unseen."""
 NAMES = frozenset(
-    "RandomState SystemRandom cuda_memory default_rng device_count disk_usage environb fwalk get_device_capability "
-    "get_device_name get_device_properties get_terminal_size getloadavg getlogin getpid getppid getrandom getuid hub "
-    "initial_seed load_state_dict_from_url mem_get_info memory_allocated orig_argv random readlink seed statvfs stdin "
-    "times uname urandom".split()
+    "RandomState SystemRandom cuda_memory default_rng device_count disk_usage environb from_file fwalk "
+    "get_device_capability get_device_name get_device_properties get_terminal_size getloadavg getlogin getpid getppid "
+    "getrandom getuid hub initial_seed load_state_dict_from_url mem_get_info memory_allocated orig_argv random "
+    "read_file read_image readlink seed statvfs stdin times uname urandom".split()
 )
 """Names with such results, whatever module they belong to: `numpy.random`, `os.urandom`, `torch.hub`."""
 
@@ -27,7 +28,8 @@ NAMES = frozenset(
 def suspicious(source: str | bytes) -> str:
     """Return one of `MODULES` that source code imports, or one of `NAMES` that it imports or reads as an attribute.
 
-    A call of `input` is reported, too. Empty if there is none of these, or if the source is not Python.
+    Calls of `input`, and of any function with `dir_fd` (a folder that was opened, so that the path does not say which
+    file is meant), are reported, too. Empty if there is none of these, or if the source is not Python.
     """
     try:
         tree = ast.parse(source)
@@ -50,5 +52,7 @@ def _found(tree: ast.AST) -> Iterator[str]:
                     yield name
             case ast.Call(func=ast.Name(id="input")):
                 yield "input"
+            case ast.keyword(arg="dir_fd"):
+                yield "dir_fd"
             case ast.Attribute(attr=name) if name in NAMES:
                 yield name

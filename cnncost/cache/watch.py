@@ -17,6 +17,7 @@ from typing import Any
 from cnncost.cache import files, libraries
 from cnncost.cache.dependencies import NATIVE, Dependencies, beginning_with, value_of
 from cnncost.cache.environment import Arguments, Observed
+from cnncost.cache.imported import module_files, package_folders
 from cnncost.cache.suspects import suspicious
 
 _SYSTEM = ("/proc", "/sys", "/dev")
@@ -34,6 +35,8 @@ _OUTSIDE = (
 )  # fmt: skip
 """Prefixes of audit events (`sys.addaudithook`) that read or run something other than a file."""
 _CHANGES = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink", "shutil.")
+_COMPILED = (".pyc", ".pyo", ".so", ".pyd")
+"""Endings of modules without source, in which nothing can be found by which a result depends on more than files."""
 _MODES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _MARGIN = 20_000_000
 """Nanoseconds that a file's modification time may lag behind the clock."""
@@ -50,7 +53,7 @@ class Watch:
     def __init__(self) -> None:
         self.against = ""
         self._begun = 0  # nanoseconds since the epoch
-        self._opened: set[str] = set()  # files, for reading
+        self._opened: dict[str, files.Stamp | None] = {}  # files, for reading, as they were when first opened
         self._written: set[str] = set()  # files that were written, renamed or removed
         self._listed: set[str] = set()  # folders
         self._listed_by_user: set[str] = set()  # those that the user's code listed
@@ -157,6 +160,8 @@ class Watch:
 
     def _open(self, path: Any, mode: Any, flags: Any = 0) -> None:
         text = _path(path)
+        if isinstance(path, int) and _is_users(libraries.behind(sys._getframe(2))):
+            self.against = self.against or f"it reads an open file, descriptor {path}"  # standard input, such as 0
         if not text or text.startswith(f"{os.devnull}"):
             return
         if text in {"/dev/urandom", "/dev/random"}:
@@ -164,7 +169,8 @@ class Watch:
         elif any(each in (mode or "") for each in "wax+") or (isinstance(flags, int) and flags & _MODES):
             self._written.add(text)
         elif not _is_system(text):
-            self._opened.add(text)
+            if (source := _source(text)) not in self._opened:
+                self._opened[source] = files.stamp(source)
         elif _is_users(libraries.behind(sys._getframe(2))):
             self.against = self.against or f"it reads {text}"
 
@@ -178,15 +184,15 @@ class Watch:
             native=beginning_with(NATIVE, before),
         )
         self.against = self.against or self._environment.against
-        modules, times = _module_files(), dict[str, float]()
-        for path in sorted(modules | {_source(path) for path in self._opened - self._written}):
+        modules, times = module_files(), dict[str, float]()
+        for path in sorted(modules | (self._opened.keys() - self._written)):
             if not libraries.is_standard(path):
                 self._add(path, found, times)
         for site in libraries.sites():
             found.installed[site] = libraries.digests(site)
         self._add_folders(found, modules)
         if both := sorted(
-            path for path in self._written & (self._opened | self._looked_up_by_user) if not _is_bytecode(path)
+            path for path in self._written & (self._opened.keys() | self._looked_up_by_user) if not _is_bytecode(path)
         ):
             self.against = self.against or f"it reads and writes {both[0]}"
         if written := sorted(path for path in self._written if not _is_scratch(path, found.importable)):
@@ -201,19 +207,22 @@ class Watch:
         if not files.can_be_read_again(path):
             self.against = self.against or f"it reads {path}, which is not a regular file"
             return
-        if stamp is not None and max(stamp[1:]) >= self._begun - _MARGIN:
+        changed = path in self._opened and self._opened[path] != stamp  # whatever the file system's clock says
+        if changed or (stamp is not None and max(stamp[1:]) >= self._begun - _MARGIN):
             self.against = self.against or f"{path} was changed meanwhile"
         if stamp is not None and libraries.as_installed(path, stamp[0], times):
             folder, _, name = path.rpartition(os.sep)
             found.imported.setdefault(folder, {})[name] = stamp[:2]
             return
         found.sources[path] = (files.content(path), stamp)
+        if path.endswith(_COMPILED) and _is_users(path):
+            self.against = self.against or f"{os.path.basename(path)} is compiled code, whose reads can't be observed"
         if path.endswith(".py") and _is_users(path) and (why := _suspicious(path)):
             self.against = self.against or f"{os.path.basename(path)} uses {why}"
 
     def _add_folders(self, found: Dependencies, modules: set[str]) -> None:
         homes = {os.path.dirname(path) for path in modules if _is_users(path)}
-        homes |= {path for path in _packages() if _is_users(f"{path}{os.sep}")}
+        homes |= {path for path in package_folders() if _is_users(f"{path}{os.sep}")}
         homes |= set(map(os.path.abspath, [*sys.path, *sys.path_importer_cache]))
         for folder in homes:
             inside = f"{folder}{os.sep}"
@@ -275,17 +284,6 @@ def _is_system(path: str) -> bool:
     return files.below(path, _SYSTEM) and not files.below(path, _SHARED)
 
 
-def _packages() -> set[str]:
-    """Return the folders of all imported packages, including namespace packages, which have no file."""
-    found: set[str] = set()
-    for module in list(sys.modules.values()):
-        try:
-            found |= {os.path.abspath(path) for path in vars(module).get("__path__", ()) if isinstance(path, str)}
-        except (TypeError, AttributeError):
-            continue
-    return found
-
-
 def _names(folder: str) -> list[str]:
     try:
         return os.listdir(folder)
@@ -326,11 +324,6 @@ def _is_scratch(path: str, homes: Iterable[str]) -> bool:
 def _scratch() -> str:
     """Return the folder of temporary files; cached before the audit hook is added, as finding it opens files."""
     return tempfile.gettempdir()
-
-
-def _module_files() -> set[str]:
-    found = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    return {os.path.abspath(file) for file in found if isinstance(file, str)}
 
 
 def _suspicious(path: str) -> str:

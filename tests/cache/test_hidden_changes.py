@@ -87,6 +87,15 @@ def shared(number):
 
 
 SHARED = Path(f"/dev/shm/cnncost-test-{os.getpid()}")  # noqa: S108  # the folder itself is what is tested
+
+
+def same_times(name, content):
+    before = Path(name).stat()
+    text(name, content)
+    os.utime(name, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+ENTRIES = "src/demo-1.dist-info/entry_points.txt"
 SECOND = 1_700_000_000_000_000_000
 CONF = "import importlib.util as u\ns = u.spec_from_file_location('c', 'conf.py')\nc = u.module_from_spec(s)\n"
 DOTENV = "for line in open('.env'):\n    os.environ.setdefault(*line.strip().split('='))"
@@ -194,6 +203,56 @@ CHANGES = [
     pytest.param(
         "", "width = 6 if next(iter(given)) == 'a' else 4", ["--model-args", "b=1,a=1"],
         ["--model-args", "a=1,b=1"], {}, id="the order of arguments",
+    ),
+    pytest.param(
+        "", "width = int(os.getenvb(b'WIDTH', b'4'))", lambda: None, lambda: None, {"WIDTH": "6"},
+        id="a variable in bytes",
+    ),
+    pytest.param(
+        "", "width = int(os.path.expandvars(b'$WIDTH').replace(b'$WIDTH', b'4'))", lambda: None, lambda: None,
+        {"WIDTH": "6"}, id="a variable in a path of bytes",
+    ),
+    pytest.param(
+        "", "width = int(os.read(os.open('w', os.O_RDONLY, dir_fd=os.open('parts', os.O_RDONLY)), 9))",
+        lambda: text("parts/w", "4"), lambda: text("parts/w", "6"), {}, id="a file relative to an opened folder",
+    ),
+    pytest.param(
+        "", "width = 6 if os.access('w', os.F_OK, dir_fd=os.open('parts', os.O_RDONLY)) else 4",
+        lambda: text("parts/x", ""), lambda: text("parts/w", ""), {}, id="whether there is a file in an opened folder",
+    ),
+    pytest.param(
+        "", "width = torch.UntypedStorage.from_file('w', False, 1)[0] - 48", lambda: text("w", "4"),
+        lambda: text("w", "6"), {}, id="a file that torch opens in C++",
+    ),
+    pytest.param(
+        "import numpy as np", "width = int(np.fromfile('w', np.uint8)[0]) - 48", lambda: text("w", "4"),
+        lambda: text("w", "6"), {}, id="a file that numpy opens",
+    ),
+    pytest.param(
+        "import numpy as np", "width = int(np.memmap('w', np.uint8, 'r')[0]) - 48", lambda: text("w", "4"),
+        lambda: text("w", "6"), {}, id="a file that numpy maps",
+    ),
+    pytest.param(
+        "from importlib.metadata import entry_points\nsys.path.insert(0, 'src')",
+        "width = int(entry_points(group='widths')['w'].value)", lambda: text(ENTRIES, "[widths]\nw = 4\n"),
+        lambda: text(ENTRIES, "[widths]\nw = 6\n"), {}, id="an entry point",
+    ),
+    pytest.param(
+        "from importlib.metadata import entry_points\nsys.path.insert(0, 'src')",
+        "width = 4 + len(entry_points(group='widths'))", lambda: text("src/x", ""),
+        lambda: text(ENTRIES, "[widths]\nw = 6\n"), {}, id="a package that comes to a folder",
+    ),
+    pytest.param(
+        "", "width = len(os.listdir('parts')[0])", lambda: text("parts/four", ""),
+        lambda: Path("parts/four").rename("parts/sixsix"), {}, id="a name in a folder",
+    ),
+    pytest.param(
+        "", "width = int(Path('w').read_text())", lambda: text("w", "4"), lambda: same_times("w", "6"), {},
+        id="a content of equal size, with the time set back",
+    ),
+    pytest.param(
+        "", "width = int(Path('w').read_text())", lambda: (text("w", "4"), text("w6", "6")),
+        lambda: (Path("w").unlink(), Path("w").symlink_to("w6")), {}, id="a file that becomes a link to another",
     ),
 ]  # fmt: skip
 

@@ -4,11 +4,14 @@ The expected answer is always that of the same command line without the cache.
 """
 
 import os
+import py_compile
 import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from cnncost.cache.watch import Watch
 
 NET = """
 import torch
@@ -173,6 +176,10 @@ def test_a_change_is_seen(server, tmp_path, made, change, env):
         pytest.param("import os", "os.system('true')", id="another program, by os"),
         pytest.param("import os", "width = len(os.environ)", id="all environment variables"),
         pytest.param("", "open('out.txt', 'w').write('x')", id="a file is written"),
+        pytest.param("", "open(0, closefd=False)", id="standard input"),
+        pytest.param(
+            "import posix", "width = int(posix.environ.get(b'WIDTH', b'4'))", id="the variables of the C library"
+        ),
         pytest.param("import os", "os.makedirs('made', exist_ok=True)", id="a folder is made"),
         pytest.param(
             "import cnncost\n@cnncost.rule('demo::none')\ndef f(*given): return None",
@@ -187,6 +194,34 @@ def test_what_cannot_be_checked_is_not_kept(server, tmp_path, imports, build):
         _, cached, told = macs(server, tmp_path)
         assert not cached
     assert "not kept in the cache: " in told[-1]
+
+
+def test_compiled_modules_of_ones_own_are_not_kept(server, tmp_path):
+    """Nobody sees in bytecode that the module asks for the time."""
+    project(tmp_path, "import clock", "width = 4 + clock.NOW")
+    (tmp_path / "clock.txt").write_text("import time\nNOW = time.time_ns() // 1000 % 400\n")
+    py_compile.compile(str(tmp_path / "clock.txt"), str(tmp_path / "clock.pyc"), doraise=True)
+    _, cached, told = macs(server, tmp_path)
+    assert not cached
+    assert "clock.pyc is compiled code" in told[-1]
+
+
+def test_a_change_during_the_analysis_is_noticed_whatever_the_file_systems_clock_says(tmp_path):
+    """Files on a server have its times: here an hour before this machine's."""
+    (tmp_path / "a").write_text("4"), (tmp_path / "b").write_text("4")
+    watch = Watch()
+    watch.start()
+    try:
+        watch._begun += 3600 * 10**9
+        for name in ("a", "b"):
+            (tmp_path / name).read_text()
+        watch.pause()
+        (tmp_path / "b").write_text("6")
+        watch.against = ""  # that torch was imported before
+        watch.dependencies()
+        assert f"{tmp_path / 'b'} was changed meanwhile" in watch.against
+    finally:
+        watch.stop()
 
 
 def test_other_arguments_are_other_requests(server, tmp_path):
