@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from cnncost.budget.diff import Diff
 from cnncost.budget.file import BudgetFile
+from cnncost.budget.installed_copies import notes_on_copies
 from cnncost.budget.measure import figures
 from cnncost.budget.repository import Repository, lacks_changes
 from cnncost.budget.revisions import budgets_at, notes_on
@@ -54,5 +55,6 @@ def between(file: BudgetFile, rev: str) -> Diffs:
         else:
             diffs[name] = Diff(old.lock.models[name].snapshot, new.lock.models[name].snapshot)
     dirty = revisions.new is not None and repository.dirty() and revisions.new == repository.commit("HEAD")
-    notes = (*((lacks_changes(revisions),) if dirty else ()), *notes_on(at_commits))
+    stale = notes_on_copies(repository.top, repository.folder) if revisions.new is None else ()
+    notes = (*((lacks_changes(revisions),) if dirty else ()), *notes_on(at_commits), *stale)
     return Diffs(diffs, missing, broken, (revisions.old_name, revisions.new_name), notes)

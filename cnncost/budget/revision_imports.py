@@ -6,20 +6,16 @@ comparison would run the same code, and no difference would show.
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import sys
-import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
-from importlib.metadata import Distribution
 from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
+from cnncost.budget.installed_copies import installed_copies
 from cnncost.budget.revision_paths import RevisionPaths
 from cnncost.errors import NotAtRevisionError
 
@@ -45,7 +41,7 @@ class RevisionImports:
         self.built: dict[str, str] = {}
         self.read: set[str] = set()
         self._ignores = ignores
-        self._copies = _installed_copies(paths, folder)
+        self._copies = {name: copy.roots for name, copy in installed_copies(paths, paths.tree, folder).items()}
 
     def install(self) -> None:
         """Redirect this process's imports, and observe the files that it opens from now on."""
@@ -155,61 +151,3 @@ class RevisionImports:
         relative = self.paths.relative(path)
         if relative is not None and Path(self.paths.at_revision(path)).is_file():
             self.read.add(relative)
-
-
-def _installed_copies(paths: RevisionPaths, folder: Path) -> dict[str, list[Path]]:
-    """Return the packages of this repository that are installed as copies, with the revision's folders to search."""
-    own = dict(_projects(paths.tree, folder))
-    copies: dict[str, list[Path]] = {}
-    for site in sys.path:
-        for info in Path(site).glob("*.dist-info"):
-            distribution = Distribution.at(info)
-            project = _source(distribution, paths) or own.get(_normalized(info.name.partition("-")[0]))
-            if project is None:
-                continue
-            for name in _top_level(distribution):
-                deep = [*project.glob(f"*/{name}/__init__.py"), *project.glob(f"*/*/{name}/__init__.py")]
-                copies[name] = [project / "src", project, *(each.parent.parent for each in sorted(deep))]
-    return copies
-
-
-def _projects(tree: Path, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the names of the projects that have a folder, from inside to outside, and their folders."""
-    for place in (folder, *folder.parents):
-        file = place / "pyproject.toml"
-        if file.is_file() and (name := _project_name(file)):
-            yield _normalized(name), place
-        if place == tree:
-            return
-
-
-def _project_name(file: Path) -> str:
-    try:
-        data: Any = tomllib.loads(file.read_text(encoding="utf-8"))
-        return str(data.get("project", {}).get("name") or data.get("tool", {}).get("poetry", {}).get("name") or "")
-    except (OSError, ValueError, AttributeError):
-        return ""
-
-
-def _normalized(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _source(distribution: Distribution, paths: RevisionPaths) -> Path | None:
-    """Return the revision's folder of the project that pip installed from a folder of the working tree."""
-    try:
-        about = json.loads(distribution.read_text("direct_url.json") or "{}")
-        url = urlsplit(about["url"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    if url.scheme != "file" or "dir_info" not in about:
-        return None
-    relative = paths.relative(unquote(url.path))
-    return None if relative is None else paths.tree / relative
-
-
-def _top_level(distribution: Distribution) -> set[str]:
-    """Return the names that a distribution lets import, except the finders of editable installs."""
-    first = {file.parts[0] for file in distribution.files or () if file.suffix in {".py", ".so", ".pyd"}}
-    names = {name.partition(".")[0] for name in first}
-    return {name for name in names if name.isidentifier() and not name.startswith("__editable__")}

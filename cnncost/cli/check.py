@@ -131,13 +131,14 @@ def _baseline_at_revision(
     """
     from dataclasses import replace
 
+    from cnncost.budget.installed_copies import notes_on_copies
     from cnncost.budget.repository import Repository
     from cnncost.budget.revisions import budgets_at
 
     _check_names(file, names)
     repository = Repository(file.path.resolve().parent)
     ((figures, errors, notes),) = budgets_at(repository, (repository.commit(revision),), file, names, (revision,))
-    for text in notes:
+    for text in (*notes, *notes_on_copies(repository.top, repository.folder)):
         note(text)
     for name, reason in errors.items():
         note(f"{revision} has no figures of {name}: {reason}")

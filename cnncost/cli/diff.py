@@ -158,6 +158,7 @@ def _snapshots_at_revisions(
     model: str, rev: str, settings: Settings
 ) -> tuple[tuple[Snapshot, Snapshot], tuple[str, str]]:
     """Return the figures of a model at two revisions, or at one and in the working tree, and their displayed names."""
+    from cnncost.budget.installed_copies import notes_on_copies
     from cnncost.budget.repository import Repository, lacks_changes
     from cnncost.budget.revisions import snapshots
     from cnncost.budget.snapshot import of_report
@@ -170,7 +171,8 @@ def _snapshots_at_revisions(
     if revisions.new is not None and repository.dirty() and revisions.new == repository.commit("HEAD"):
         note(lacks_changes(revisions))
     sides, notes = snapshots(repository, commits, request, names[: len(commits)])
-    for text in notes:
+    stale = notes_on_copies(repository.top, repository.folder) if revisions.new is None else ()
+    for text in (*notes, *stale):
         note(text)
     if revisions.new is None:
         with _no_bytecode():

@@ -201,6 +201,21 @@ def test_a_copy_in_the_environment_does_not_hide_what_changed(installed, capsys)
     assert (left.value.code or 0, net["params"]["old"], net["params"]["new"]) == (0, 8 * 2, 8 * 5)
 
 
+@pytest.mark.parametrize(
+    "command", [("diff", "--rev", "HEAD"), ("check", "--baseline-rev", "HEAD"),
+                ("diff", "scripts/net.py:Net", "--rev", "HEAD", "--input", "1x8")],
+)  # fmt: skip
+def test_a_copy_that_is_not_the_working_trees_is_told_of(installed, capsys, monkeypatch, command):
+    monkeypatch.syspath_prepend(str(installed.parent / "site" / "site-packages"))
+    for text, told in ((NET.replace("WIDTH", "5"), False), (NET.replace("WIDTH", "9"), True)):
+        (installed / "my_pkg" / "net.py").write_text(text)
+        with pytest.raises(SystemExit):
+            main([*command])
+        assert ("my_pkg is installed in " in (err := capsys.readouterr().err)) is told, err
+        monkeypatch.delitem(sys.modules, "my_pkg.net", raising=False)
+        monkeypatch.delitem(sys.modules, "my_pkg", raising=False)
+
+
 def test_a_file_that_is_read_by_its_absolute_path_is_an_error(installed, capsys):
     (installed / "scripts" / "net.py").write_text(
         "import json\nfrom torch import nn\ndef Net():\n"

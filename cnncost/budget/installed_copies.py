@@ -1,0 +1,124 @@
+"""Packages of a repository that are installed as copies of its files, by `pip install .` or from a wheel."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.machinery import PathFinder
+from importlib.metadata import Distribution
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from cnncost.budget.revision_paths import RevisionPaths
+
+
+class Copy(NamedTuple):
+    """An installed package.
+
+    Attributes:
+        roots: folders of the repository's files in which the package is searched.
+        files: the Python files of the copy, relative to `site`.
+        site: the folder that the package is installed in.
+    """
+
+    roots: list[Path]
+    files: list[str]
+    site: Path
+
+
+def installed_copies(paths: RevisionPaths, root: Path, folder: Path) -> dict[str, Copy]:
+    """Return the packages of a repository that are installed as copies, by the name that imports them.
+
+    Args:
+        paths: where the working tree is.
+        root: the folder with the repository's files: `paths.tree` or `paths.top`.
+        folder: the folder in `root` that the user is in.
+    """
+    own = dict(_projects(root, folder))
+    copies: dict[str, Copy] = {}
+    for site in map(Path, sys.path):
+        for info in site.glob("*.dist-info"):
+            distribution = Distribution.at(info)
+            relative = _source(distribution, paths)
+            project = root / relative if relative else own.get(_normalized(info.name.partition("-")[0]))
+            if project is None:
+                continue
+            for name, files in _packages(distribution).items():
+                deep = [*project.glob(f"*/{name}/__init__.py"), *project.glob(f"*/*/{name}/__init__.py")]
+                roots = [project / "src", project, *(each.parent.parent for each in sorted(deep))]
+                copies.setdefault(name, Copy(roots, files, site))
+    return copies
+
+
+def notes_on_copies(top: Path, folder: Path) -> tuple[str, ...]:
+    """Return notes on installed copies whose files are not those of the working tree.
+
+    Args:
+        top: the top level of the working tree.
+        folder: the folder in it that the user is in.
+    """
+    found = installed_copies(RevisionPaths(top / ".git" / "no revision", top), top, folder)
+    return tuple(
+        f"{name} is installed in {copy.site}, and differs from the working tree's: code outside of it gets what is "
+        "installed; install it again, or with pip install -e"
+        for name, copy in sorted(found.items())
+        if _differs(name, copy)
+    )
+
+
+def _differs(name: str, copy: Copy) -> bool:
+    """Return whether a Python file of a copy has another content in the repository, which is found there."""
+    spec = PathFinder.find_spec(name, [*map(str, copy.roots)])
+    if spec is None or spec.origin is None:
+        return False
+    root = Path(spec.origin).parent.parent if spec.submodule_search_locations else Path(spec.origin).parent
+    pairs = ((copy.site / file, root / file) for file in copy.files)
+    return any(a.is_file() and b.is_file() and a.read_bytes() != b.read_bytes() for a, b in pairs)
+
+
+def _projects(root: Path, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the names of the projects that have a folder, from inside to outside, and their folders."""
+    for place in (folder, *folder.parents):
+        file = place / "pyproject.toml"
+        if file.is_file() and (name := _project_name(file)):
+            yield _normalized(name), place
+        if place == root:
+            return
+
+
+def _project_name(file: Path) -> str:
+    try:
+        data: Any = tomllib.loads(file.read_text(encoding="utf-8"))
+        return str(data.get("project", {}).get("name") or data.get("tool", {}).get("poetry", {}).get("name") or "")
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
+def _normalized(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _source(distribution: Distribution, paths: RevisionPaths) -> str | None:
+    """Return the folder of the working tree that pip installed a distribution from, relative to its top level."""
+    try:
+        about = json.loads(distribution.read_text("direct_url.json") or "{}")
+        url = urlsplit(about["url"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if url.scheme != "file" or "dir_info" not in about:
+        return None
+    return paths.relative(unquote(url.path))
+
+
+def _packages(distribution: Distribution) -> dict[str, list[str]]:
+    """Return the names that a distribution lets import, with their Python files; no finders of editable installs."""
+    found: dict[str, list[str]] = {}
+    for file in distribution.files or ():
+        name = file.parts[0].partition(".")[0]
+        if file.suffix in {".py", ".so", ".pyd"} and name.isidentifier() and not name.startswith("__editable__"):
+            found.setdefault(name, []).extend([str(file)] if file.suffix == ".py" else [])
+    return found
