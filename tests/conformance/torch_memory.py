@@ -34,6 +34,13 @@ TABLES = ("float32", "training", "complex64", "modules", "modules, training")
 MOST = 4
 """Samples an op."""
 _NEAR, _STEP = 128, 0.01
+EXPLAINED = {
+    "fft.": "copies of conjugates, which the oracle takes for workspaces, beside true workspaces",
+    "_unsafe_masked_index": "an op of compiled code alone; the mask's negation is not counted",
+    "isinf": "masks of the real and the imaginary part",
+    "istft": "of complex numbers: a frame that the kernel doesn't hold",
+}
+"""Differences that are known, by the start of an op's name."""
 
 
 def held(model: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> int:
@@ -78,7 +85,7 @@ def predicted(case: Case) -> tuple[int, bool]:
 
 
 def compared(table: str, only: str) -> Iterator[tuple[str, str]]:
-    """Each sample's outcome: right, marked, wrong, or refused; with a line that says what is wrong."""
+    """Each sample's outcome: right, marked, explained, wrong, or refused; with a line that says what is wrong."""
     for entry in entries(table):
         if only not in entry.name:
             continue
@@ -100,7 +107,8 @@ def compared(table: str, only: str) -> Iterator[tuple[str, str]]:
                 yield "refused", f"{entry.name} {i}: {str(error)[:120]}"
                 continue
             near = min(abs(peak - tensors), abs(peak - everything)) <= max(_NEAR, _STEP * tensors)
-            outcome = "right" if near else "marked" if marked else "wrong"
+            known = entry.name.startswith(tuple(EXPLAINED))
+            outcome = "right" if near else "marked" if marked else "explained" if known else "wrong"
             yield outcome, f"{entry.name} {i}: {peak:,} B, really {tensors:,} to {everything:,} B"
 
 

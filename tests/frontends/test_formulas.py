@@ -122,6 +122,7 @@ OTHERS = {
     "products of what a mask leaves": lambda h, index: torch.masked.cumprod(h, 1, mask=index > 3),
     "cumulative products, of the same dtype": lambda h, _: h.cumprod(1, dtype=torch.float32),
     "a product, of the same dtype": lambda h, _: torch.prod(h, dtype=torch.float32),
+    "a trace": lambda h, _: h.flatten(0, 2).trace(),
     "signs": lambda h, _: torch.sgn(h),
     "signs, times a number": lambda h, _: torch.sgn(h * 1.5),
 }

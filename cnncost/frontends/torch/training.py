@@ -263,6 +263,7 @@ _FORMULAS: dict[str, dict[Any, Any]] = {
     },
     "AminmaxBackward0": {_ADD: torch.ops.aten.add_.Tensor},
     "MaskedSelectBackward0": {torch.ops.aten.masked_scatter.default: torch.ops.aten.masked_scatter_.default},
+    "TraceBackward0": {torch.ops.aten.index_fill.int_Tensor: torch.ops.aten.index_fill_.int_Tensor},
     "ScatterReduceBackward0": {torch.ops.aten.scatter_add.default: None},
     "IndexReduceBackward0": {torch.ops.aten.index_add.default: None},
 }  # fmt: skip
