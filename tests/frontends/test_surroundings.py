@@ -23,7 +23,7 @@ import torch
 from torch import FloatTensor, nn
 
 import cnncost
-from cnncost.frontends.torch import record, recording
+from cnncost.frontends.torch import record, recording, surroundings, watch
 from tests.oracles.products import Products
 
 EACH = 2 * 8 * 8  # a Linear(8, 8) on 2×8
@@ -1172,3 +1172,19 @@ def test_what_an_earlier_model_of_the_class_held_is_not_followed(monkeypatch):
     last = followed[-1]
     assert Held in [each for functions in followed for each in functions]
     assert last == []
+
+
+class Asserts(nn.Module):
+    """Its `assert`, which pytest rewrites, names a module that leads to the session and all of its tests."""
+
+    def forward(self, x):
+        assert x.shape[0] > 0
+        return pytest.approx(x)
+
+
+def test_what_runs_tests_is_not_followed():
+    reach = surroundings.reach_of([Asserts])
+    packages = {type(value).__module__.partition(".")[0] for value in watch.Watch(reach).ids.values()}
+    packages |= {kind.__module__.partition(".")[0] for kind in reach.classes}
+    assert "tests" in packages
+    assert not packages & {"pytest", "_pytest", "pluggy"}

@@ -27,6 +27,9 @@ RESOURCES = frozenset("threading _thread queue _io io logging socket subprocess 
 SYSTEM = sys.stdlib_module_names - {"__main__"} | {"torch", "numpy"}
 """Top-level packages whose own state doesn't belong to a model."""
 
+_RUNNERS = frozenset({"pytest", "_pytest", "pluggy", "hypothesis"})
+"""Top-level packages that run tests. Their state leads to every test there is, and is not followed."""
+
 LAZY = frozenset({UninitializedParameter, UninitializedBuffer})
 """Classes of lazy modules' tensors, whose sizes are not known yet."""
 
@@ -67,6 +70,11 @@ def is_analyzer_module(module: object) -> bool:
 def is_system_module(module: object) -> bool:
     """True if a class's or function's `__module__` is Python's, torch's or numpy's own."""
     return isinstance(module, str) and module.partition(".")[0] in SYSTEM
+
+
+def is_test_runner(module: object) -> bool:
+    """True if a module runs tests: rewritten `assert`s name one in the globals of code that a test defines."""
+    return isinstance(module, str) and module.partition(".")[0] in _RUNNERS
 
 
 @cache

@@ -18,7 +18,14 @@ from weakref import ref
 import torch
 
 from cnncost.frontends.torch.code_names import Names, code_in, contents, is_own, names_of
-from cnncost.frontends.torch.kinds import ATOMS, LEAVES, is_analyzer_module, is_shared, is_system_module
+from cnncost.frontends.torch.kinds import (
+    ATOMS,
+    LEAVES,
+    is_analyzer_module,
+    is_shared,
+    is_system_module,
+    is_test_runner,
+)
 from cnncost.frontends.torch.variables import Variable, value_of
 from cnncost.session import SESSION
 
@@ -224,7 +231,7 @@ class _Explorer:
             return True
         if isinstance(value, type):
             for base in value.__mro__:
-                if not is_system_module(base.__module__):
+                if not is_system_module(base.__module__) and not is_test_runner(base.__module__):
                     self._classes.setdefault(base, set())
             if kind is not type and kind not in self._classes:
                 self.visit(kind)  # a metaclass that keeps a registry or singletons
@@ -328,7 +335,7 @@ class _Explorer:
 
 
 def _is_outside(module: object) -> bool:
-    return is_system_module(module) or is_analyzer_module(module)
+    return is_system_module(module) or is_analyzer_module(module) or is_test_runner(module)
 
 
 __all__ = ["Reach", "reach_of"]
