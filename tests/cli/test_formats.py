@@ -59,7 +59,7 @@ def written(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for command, arguments in COMMANDS.items():
-            for ending, form in FORMATS.endings.items():
+            for form, ending in {form: ending for ending, form in FORMATS.endings.items()}.items():
                 path = folder / f"{command}{ending}"
                 with pytest.raises(SystemExit) as stopped:
                     main([command.split()[0], *arguments, "-o", str(path)])

@@ -159,16 +159,10 @@ def copied(
         already = set(map(id, functions))
         new = [function for function in skeleton.code.all if id(function) not in already]
         if not new:
-            _keep(kinds[0], skeleton.code.all)
+            classes = [each for each in skeleton.code.all if isinstance(each, type)]
+            _HELD[kinds[0]] = tuple([each for each in classes if "<locals>" not in each.__qualname__])
             return skeleton, reach
         functions += new
-
-
-def _keep(kind: type, functions: list[Any]) -> None:
-    """Keep the classes among what a model of this class held. Those of earlier models may take long to follow."""
-    found = tuple([f for f in functions if isinstance(f, type) and "<locals>" not in f.__qualname__])
-    if found or kind in _HELD:
-        _HELD[kind] = found
 
 
 _HELD: WeakKeyDictionary[type, tuple[type, ...]] = WeakKeyDictionary()
