@@ -27,7 +27,7 @@ RESOURCES = frozenset("threading _thread queue _io io logging socket subprocess 
 SYSTEM = sys.stdlib_module_names - {"__main__"} | {"torch", "numpy"}
 """Top-level packages whose own state doesn't belong to a model."""
 
-_RUNNERS = frozenset({"pytest", "_pytest", "pluggy", "hypothesis"})
+_RUNNERS = frozenset({"pytest", "_pytest", "hypothesis"})
 """Top-level packages that run tests. Their state leads to every test there is, and is not followed."""
 
 LAZY = frozenset({UninitializedParameter, UninitializedBuffer})

@@ -166,7 +166,7 @@ def copied(
 
 
 _HELD: WeakKeyDictionary[type, tuple[type, ...]] = WeakKeyDictionary()
-"""Classes of the objects that models of a class held, so that the next such model is copied only once."""
+"""Classes of the objects that the last model of a class held, so that the next such model is copied only once."""
 SESSION.own_table("classes that models hold", _HELD)
 
 
