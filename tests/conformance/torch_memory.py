@@ -30,7 +30,7 @@ from torch_tables_cases import Case, _in_time, _inputs, _total, entries  # noqa:
 import cnncost  # noqa: E402
 from tests.oracles.allocations import peaks  # noqa: E402
 
-TABLES = ("float32", "training", "complex64", "modules", "modules, training")
+TABLES = ("float32", "bfloat16", "in place", "training", "complex64", "modules", "modules, training")
 MOST = 4
 """Samples an op."""
 _NEAR, _STEP = 128, 0.01
