@@ -108,7 +108,8 @@ def _diff_budgets(rev: str, config: str | None, form: str, output: str | None, t
     file = read(Path(config) if config is not None else relative(find(Path.cwd())))
     with _no_bytecode():
         result = between(file, rev)
-    for text in result.notes:
+    unseen = [f"{name}: {reason}" for name, reason in result.missing.items()] if form == "csv" else []  # rows alone
+    for text in (*result.notes, *unseen):
         note(text)
     headline = f"{file.path.name}: {' → '.join(result.names)}"
     render = diffs_page.page if form == "html" else diffs.document

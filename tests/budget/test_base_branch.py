@@ -188,6 +188,16 @@ def test_a_model_that_is_not_there(run):
     code, out, _ = run("diff", "--rev", "main..none", "--format", "json")
     assert code == 2  # the new side is broken
     assert json.loads(out)["missing"]["net"].startswith("can't be analyzed at none: ")
+    for form in (
+        "csv",
+        "text",
+        "markdown",
+        "html",
+        "latex",
+        "comment",
+    ):  # CSV has the changed layers, of which there are none
+        code, out, err = run("diff", "--rev", "main..none", "--format", form)
+        assert (code, "net: can't be analyzed at none" in " ".join((out + err).split())) == (2, True), form
 
 
 @pytest.mark.parametrize("command", [("diff", "--rev", "main..wide"), ("check", "--baseline-rev", "main")])
