@@ -101,6 +101,14 @@ CLAMPS = {
     for low, high in product(BOUNDS, BOUNDS)
     if (low, high) != ("none", "none")
 }
+EXTREMES = {
+    f"{name} {how}": lambda h, _, name=name, other=other: getattr(torch, name)(h.exp(), other(h))
+    for name in ("maximum", "minimum", "fmax", "fmin", "clamp_min", "clamp_max")
+    for how, other in {
+        "of two": torch.sin, "of a number for each channel": lambda h: h.mean((2, 3), keepdim=True),
+        "of a constant": lambda h: h.detach() * 2,
+    }.items()
+}  # fmt: skip
 SCATTERS = {
     f"{name} by {reduce}{', into zeros' if zeros else ''}{'' if own else ' without itself'}": (
         lambda h, index, name=name, reduce=reduce, own=own, zeros=zeros: getattr(
@@ -136,9 +144,9 @@ COMPLEX = {
 
 
 @pytest.mark.filterwarnings("ignore:index_reduce.. is in beta")
-@pytest.mark.parametrize("name", [*LOSSES, *CLAMPS, *SCATTERS, *OTHERS])
+@pytest.mark.parametrize("name", [*LOSSES, *CLAMPS, *EXTREMES, *SCATTERS, *OTHERS])
 def test_the_peak_is_the_allocators(name):
-    net, x = Net({**LOSSES, **CLAMPS, **SCATTERS, **OTHERS}[name]), torch.randn(2, 4, 16, 16)
+    net, x = Net({**LOSSES, **CLAMPS, **EXTREMES, **SCATTERS, **OTHERS}[name]), torch.randn(2, 4, 16, 16)
     try:
         expected = training_peak(net, x)
     except RuntimeError as error:  # backward writes the comparison of two bounds into a smaller one

@@ -57,6 +57,22 @@ def test_whatever_comes_behind(behind, order):
     assert predicted(model, x) == training_peak(model, x)
 
 
+@pytest.mark.parametrize("frozen", ["nothing", "weight", "bias", "both"])
+@pytest.mark.parametrize("behind", ["a sum, whose gradient has no rows", "relu", "convolution", "its mean"])
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last], ids=["first", "last"])
+def test_gradients_under_autocast_have_the_inputs_dtype(order, behind, frozen):
+    """In bfloat16, though weights are in float32."""
+    does, norm = BEHIND[behind], nn.GroupNorm(4, 16)
+    norm.weight.requires_grad_(frozen not in {"weight", "both"})
+    norm.bias.requires_grad_(frozen not in {"bias", "both"})
+    model = Does(
+        lambda m, x: does(m, m.norm(m.first(x))), first=nn.Conv2d(3, 16, 1), norm=norm, conv=nn.Conv2d(16, 8, 1)
+    )
+    x = torch.randn(2, 3, 24, 24).to(memory_format=order)
+    said = cnncost.analyze(model, x, training=True, autocast="bf16").memory.training_peak
+    assert said == training_peak(model, x, lambda: torch.autocast("cpu", torch.bfloat16))
+
+
 BY_NAME = {
     "module": (lambda m, x: m.norm(x)),
     "function": (lambda m, x: F.group_norm(x, 4, m.norm.weight, m.norm.bias)),

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 import cnncost
 from tests.frontends.test_training import measured
 from tests.oracles.allocations import peaks, training_peak
+from tests.oracles.hardware import needs_lstm_in_bfloat16
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN"),
@@ -217,6 +218,29 @@ def test_under_a_cpus_autocast(name, build):
     around = partial(torch.autocast, "cpu", torch.bfloat16)
     assert said[1].memory.training_peak == pytest.approx(training_peak(model, x, around), rel=0.002)
     assert said[0].totals.macs == said[1].totals.macs == cnncost.analyze(model, x).totals.macs
+
+
+FUSED = [name for name in LAYERS if name not in UNFUSED and "float64" not in name]
+IN_KERNELS = {
+    "plain": Plain,
+    "packed": lambda layer: Packed(layer, LENGTHS[0]),
+    "of one length": lambda layer: Packed(layer, [12] * 4),
+}
+
+
+@needs_lstm_in_bfloat16()
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("build", IN_KERNELS)
+@pytest.mark.parametrize("name", FUSED)
+def test_a_kernel_of_an_lstm_under_a_cpus_autocast(name, build, mode):
+    """Each direction casts its weights, and frees them before the next one unless autocast keeps them."""
+    layer = LAYERS[name]()
+    model, x = IN_KERNELS[build](layer).eval(), of(layer, 12)
+    held = sum(t.nbytes for t in (*model.parameters(), x))
+    with mode():
+        report = cnncost.analyze(model, x, autocast="bf16")
+        assert report.memory.inference_peak == pytest.approx(held + peaks(lambda: cast(model, x)).tensors, rel=0.002)
+    assert report.totals.macs == cnncost.analyze(model, x).totals.macs
 
 
 def cast(model, x):

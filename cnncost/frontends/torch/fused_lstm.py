@@ -66,13 +66,14 @@ def _fused_lstm(
     def lstm(*args: Any) -> Results:
         if get_ident() != thread or (not onednn_is_on() and on_cpu(args[0])):
             return unfused(*args)
-        if torch.is_grad_enabled() and (given := _of_one_length(args)) is not None:
+        in_kernels = torch.is_grad_enabled() or under_cpu_autocast()  # which casts what each direction needs
+        if in_kernels and (given := _of_one_length(args)) is not None:
             y, *last = lstm(*given)
             return y.flatten(0, 1), *last
         if not _fits(*args):
             return unfused(*args)
         if not torch.is_grad_enabled():
-            return _by_layers(_whole(original), *args)
+            return _by_layers(partial(_kernel, save_workspace=False) if in_kernels else _whole(original), *args)
         x, states, weights, *settings = args
         if not under_cpu_autocast():  # CUDA casts everything at once, a CPU casts what each layer needs
             (x, *states), weights = lowered(x, *states), lowered(*weights)
@@ -253,7 +254,7 @@ def _kernel(
     x: torch.Tensor, states: list[torch.Tensor], weights: list[torch.Tensor], has_biases: bool, directions: int,
     _: bool, held: list[torch.Tensor], save_workspace: bool = True,
 ) -> Results:  # fmt: skip
-    """Run a layer by one kernel op per direction, as autograd sees it. `save_workspace`: for backward."""
+    """Run a layer by one kernel op per direction, as autograd and autocast see it. `save_workspace`: for backward."""
     kernel: Any = torch.ops.aten.mkldnn_rnn_layer
     hidden, each = states[0].shape[-1], len(weights) // directions
     hy, cy = [], []
@@ -273,7 +274,7 @@ def _kernel(
 
 
 def _whole(original: Callable[..., Results]) -> Layer:
-    """Return a function that records a layer without autograd, as one op; autocast casts weights for each layer."""
+    """Return a function that records a layer without autograd, as one op; CUDA's autocast casts its weights before."""
 
     def run(
         x: torch.Tensor, states: list[torch.Tensor], weights: list[torch.Tensor], has_biases: bool, directions: int,

@@ -168,6 +168,12 @@ def _in_operands_storage(arguments: dict[str, Any], result: Any) -> Any:
     return result
 
 
+def _in_inputs_dtype(arguments: dict[str, Any], result: Any) -> Any:
+    """Give a norm's gradient the dtype of its input, as kernels do: on meta, float32 weights promote 16-bit inputs."""
+    gradient, *others = result
+    return (None if gradient is None else gradient.to(arguments["input"].dtype), *others)
+
+
 _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
@@ -186,6 +192,7 @@ _AFTER: dict[str, Callable[[dict[str, Any], Any], Any]] = {
     "native_batch_norm_backward": _only_requested, **dict.fromkeys(_REDUCED_IN_PLACE, _in_losses_buffer),
     "native_batch_norm": _with_cpu_statistics, "_native_batch_norm_legit": _with_cpu_statistics,
     "_batch_norm_with_update": _with_cpu_statistics,
+    **dict.fromkeys(("native_group_norm_backward", "native_layer_norm_backward"), _in_inputs_dtype),
     "im2col": _in_operands_storage, "col2im": _in_operands_storage,
     **({} if facts.CONVOLUTION_GRADIENTS_KEEP_MEMORY_FORMAT else {"convolution_backward": _in_operands_format}),
 }  # fmt: skip

@@ -17,6 +17,7 @@ from torch import nn
 
 from cnncost.errors import DataDependentError, InputError
 from cnncost.frontends.torch.blocks import TensorArgs
+from cnncost.frontends.torch.compat import facts
 from cnncost.frontends.torch.compat.autograd import ACCUMULATED_HOOKS, HOOKS, current_node, number_of
 from cnncost.frontends.torch.compat.dispatch import TorchDispatchMode, without_modes
 from cnncost.frontends.torch.compat.tensors import identity_of, storage_use_count, use_count
@@ -252,15 +253,24 @@ _IN_PLACE = {
 
 
 _MUL = torch.ops.aten.mul.Tensor
+_MASKED = {torch.ops.aten.masked_fill.Scalar: torch.ops.aten.masked_fill_.Scalar}
+_OF_BOUNDS: dict[str, dict[Any, Any]] = (
+    {f"{name}Backward{n}": _MASKED for name in ("Clamp", "ClampMin", "ClampMax") for n in (0, 1)}
+    | {f"{name}Backward0": _MASKED for name in ("Maximum", "Minimum", "Fmax", "Fmin")}
+    if facts.BOUNDS_SHARE_GRADIENTS
+    else {
+        "ClampBackward0": {
+            torch.ops.aten.logical_and.default: torch.ops.aten.logical_and_.default,
+            torch.ops.aten.logical_or.default: torch.ops.aten.logical_or_.default,
+        }
+    }
+)
 _FORMULAS: dict[str, dict[Any, Any]] = {
     "BinaryCrossEntropyBackward0": {_MUL: torch.ops.aten.mul_.Tensor},
     "BinaryCrossEntropyWithLogitsBackward0": {
         _MUL: torch.ops.aten.mul_.Tensor, torch.ops.aten.sub.Tensor: torch.ops.aten.sub_.Tensor,
     },
-    "ClampBackward0": {
-        torch.ops.aten.logical_and.default: torch.ops.aten.logical_and_.default,
-        torch.ops.aten.logical_or.default: torch.ops.aten.logical_or_.default,
-    },
+    **_OF_BOUNDS,
     "AminmaxBackward0": {_ADD: torch.ops.aten.add_.Tensor},
     "MaskedSelectBackward0": {torch.ops.aten.masked_scatter.default: torch.ops.aten.masked_scatter_.default},
     "TraceBackward0": {torch.ops.aten.index_fill.int_Tensor: torch.ops.aten.index_fill_.int_Tensor},

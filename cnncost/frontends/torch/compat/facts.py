@@ -61,6 +61,10 @@ GROUP_NORM_COPIES_INSIDE = since(2, 14)
 """2.14: the kernel of group norm's backward makes the gradient contiguous itself, in a workspace; before, autograd's
 formula did, and the copy was a tensor (`native_group_norm_backward` in group_norm.cpp; pytorch pull request 186414)."""
 
+BOUNDS_SHARE_GRADIENTS = since(2, 14)
+"""2.14: `clamp`, `maximum`, `minimum`, `fmax` and `fmin` give each of two equal operands half of the gradient, which
+formulas mask in place (`masked_fill_inplace_if_safe` in derivatives.yaml; pytorch pull requests 191142, 193035)."""
+
 PIPELINE_ALLOCATES_BUFFERS_PER_RECEIVE = since(2, 15)
 """2.15: a pipeline's stage allocates a buffer when it receives, and frees it after computing with it; before, it kept
 one for each microbatch from step to step. Outputs are freed once they are sent (torch/distributed/pipelining:
