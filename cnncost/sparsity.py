@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cnncost.errors import InputError
-from cnncost.passes.effective import Effective, active, effective
+from cnncost.passes.effective import Effective, effective, effective_in_run
 from cnncost.shown import ShownEffective
 
 if TYPE_CHECKING:
@@ -67,4 +67,4 @@ def _active(model: nn.Module, inputs: Any) -> Effective:
         return recorders[-1]
 
     graph = record_real(model, inputs, recorder=recorder)
-    return active(graph, recorders[-1].active)
+    return effective_in_run(graph, recorders[-1].active)

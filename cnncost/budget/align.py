@@ -16,7 +16,7 @@ from cnncost.budget.moved import Moved
 from cnncost.budget.snapshot import Part, Snapshot
 from cnncost.budget.trees import MIN_SHARE, Subtree, Subtrees, Tree, similarity
 
-_Exact: TypeAlias = tuple[Subtree, tuple[int, ...]]
+_Unnamed: TypeAlias = tuple[Subtree, tuple[int, ...]]
 """A module without its name: its subtree and all figures."""
 
 
@@ -33,7 +33,7 @@ def _path_of_wrapped(model: Tree, other: Tree) -> str:
     """Return the path in `other` of the module of `model`'s class that shares most modules with it; "" if none."""
     whole = model.subtrees[""]
     candidates = [
-        (model.all.share(whole, subtree), path)
+        (model.all_subtrees.share(whole, subtree), path)
         for path, subtree in other.subtrees.items()
         if path and subtree.class_name == whole.class_name
     ]
@@ -88,8 +88,8 @@ class _Alignment:
         """Return the matching with the greatest total similarity that keeps the order of siblings."""
         if not a or not b:
             return []
-        old = [(self.old.subtrees[part.path], self.old.exact[part.path]) for part in a]
-        new = [(self.new.subtrees[part.path], self.new.exact[part.path]) for part in b]
+        old = [(self.old.subtrees[part.path], self.old.figures[part.path]) for part in a]
+        new = [(self.new.subtrees[part.path], self.new.figures[part.path]) for part in b]
         places = {part.name: j for j, part in enumerate(b)}
         named = {
             i: (j, self._similarity(old[i], new[j], part.name))
@@ -99,10 +99,10 @@ class _Alignment:
         pairs = in_order.match(in_order.Sequences(old, new, self._cached_similarity, named))
         return [(a[i].path, b[j].path) for i, j in pairs]
 
-    def _similarity(self, a: _Exact, b: _Exact, name: str | None) -> float:
-        return similarity(self.old.all, a[0], b[0], a[1] == b[1], name)
+    def _similarity(self, a: _Unnamed, b: _Unnamed, name: str | None) -> float:
+        return similarity(self.old.all_subtrees, a[0], b[0], a[1] == b[1], name)
 
-    def _similarity_of_renamed(self, a: _Exact, b: _Exact) -> float:
+    def _similarity_of_renamed(self, a: _Unnamed, b: _Unnamed) -> float:
         return self._similarity(a, b, None)
 
     def _pair_moved(self) -> None:

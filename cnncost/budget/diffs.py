@@ -38,7 +38,8 @@ def between(file: BudgetFile, rev: str) -> Diffs:
         rev: `A..B`, `A...B` or `A`, as for `Repository.range`.
 
     Raises:
-        RevisionError: no repository, no such revision, or code that came from the working tree.
+        RevisionError: no repository or no such revision; the budget file's folder is not in it; its analysis failed; or
+            a module or a file of the working tree was used in place of the revision's.
     """
     repository = Repository(file.path.resolve().parent)
     revisions = repository.range(rev)

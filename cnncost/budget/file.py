@@ -129,10 +129,10 @@ def read(path: Path) -> BudgetFile:
         BudgetError: no such file, broken TOML, an unknown key (with near ones), a value of the wrong kind, a bad
             limit, two budgets with the same name, no budget at all. The message begins with file and line.
     """
-    return of_text(path, _text(path))
+    return parse(path, _text(path))
 
 
-def of_text(path: Path, text: str) -> BudgetFile:
+def parse(path: Path, text: str) -> BudgetFile:
     """Return the budgets of a file's text. Raises BudgetError as `read` does."""
     data: Any = parsed(path, text, BudgetError)
     keys: Keys = ()

@@ -115,6 +115,7 @@ def parse_limit(value: Any, quantity: Quantity) -> Limit:
             f"{quantity.name}: expected a limit such as {_EXAMPLES[quantity.unit]}, got {text[:_LONGEST]!r}"
         )
     number = Fraction(match["number"].replace("_", "").replace("−", "-").replace(" ", ""))
+    # a number such as -5 is a negative bound, not an allowance of -5
     plus, unit = match["plus"] and isinstance(value, str), match["unit"]
     if number < 0 and not plus:
         raise CnncostError(f"{quantity.name}: expected a number of 0 or more, got {text}")

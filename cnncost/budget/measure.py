@@ -190,7 +190,7 @@ class Figures(NamedTuple):
         lock: entries of the baseline, by the budget's name. Totals include `inference_peak`, and `training_peak` where
             the budget limits a training step.
         errors: messages of the analyses that failed, by the budget's name.
-        notes: what else the user has to know about them.
+        notes: notes for the user.
     """
 
     lock: Lock

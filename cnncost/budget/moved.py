@@ -60,7 +60,7 @@ class Moved:
             return None  # a moved ReLU can't be distinguished from any other
         best, first, best_path = 0.0, 0, None
         for group in self._candidates(subtree):
-            share = self.tree.all.share(subtree, group.subtree)
+            share = self.tree.all_subtrees.share(subtree, group.subtree)
             place = self._free(group.named.get(part.name))
             score = share + (_SAME_NAME if place is not None else 0.0)
             place = place or self._free(group.all)

@@ -62,7 +62,7 @@ class Repository:
         folder: the folder.
         top: the top level of the working tree.
         prefix: the folder relative to `top`, with a slash at its end; empty for `top` itself.
-        left_out: paths of submodules that a commit has and this clone has not, of the commits that were checked out.
+        left_out: paths of the submodules of checked-out commits that this clone lacks.
 
     Raises:
         RevisionError: git is not installed, the folder is not in a working tree, or git refuses to read it.
@@ -84,6 +84,7 @@ class Repository:
 
     @staticmethod
     def _advice(message: str) -> str:
+        """Return what to do about an error message of git; empty if that is unknown."""
         if "not a git repository" in message:
             return "; a revision needs a repository: run it in one, or compare two models, OLD NEW"
         if "must be run in a work tree" in message:
@@ -131,8 +132,8 @@ class Repository:
             return self.git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
         except RevisionError:
             branches = self.git("for-each-ref", "--format=%(refname:short)").splitlines()
-            how = self._not_fetched(name) or self._shallow() or _LISTS
-            raise RevisionError(f"revision {name!r}: there is none{suggestion(name, branches)}{how}") from None
+            advice = self._not_fetched(name) or self._shallow() or _LISTS
+            raise RevisionError(f"revision {name!r}: there is none{suggestion(name, branches)}{advice}") from None
 
     def _merge_base(self, old: str, new: str, text: str) -> str:
         try:
@@ -144,6 +145,7 @@ class Repository:
         return self.git("rev-parse", "--is-shallow-repository") == "true"
 
     def _shallow(self) -> str:
+        """Return advice for a shallow clone; empty for others."""
         if not self._is_shallow():
             return ""
         return "; the clone is shallow: get the rest with git fetch --unshallow, or fetch-depth: 0 in a workflow"
@@ -166,7 +168,7 @@ class Repository:
         return bool(self.git("status", "--porcelain", "--untracked-files=no"))
 
     def ignores(self, path: str) -> bool:
-        """Return whether git is told to ignore a path, relative to `top`, as it is made and not committed."""
+        """Return whether git ignores a path, relative to `top`, such as that of a file that a build creates."""
         try:
             self.git("-C", str(self.top), "check-ignore", "--quiet", "--", path)
         except RevisionError:
@@ -212,7 +214,7 @@ class Repository:
         return [f"{path}/{each}" for each in submodule._check_out(commit, tree, index.with_name(f"{index.name}s"))]
 
     def notes(self) -> tuple[str, ...]:
-        """Return notes on what the checked out files lack."""
+        """Return notes on submodules that the checked-out files lack."""
         return tuple(
             f"the revision's submodule {path} is left out, as this clone does not have it: git submodule update --init"
             for path in dict.fromkeys(self.left_out)
@@ -220,7 +222,10 @@ class Repository:
 
 
 def _located_by_environment() -> dict[str, str]:
-    """Return GIT_DIR and GIT_WORK_TREE, if both are set, as absolute paths: nothing in such a tree leads to its git."""
+    """Return GIT_DIR and GIT_WORK_TREE as absolute paths, by name; empty unless both are set.
+
+    Nothing in such a working tree leads to its repository.
+    """
     names = ("GIT_DIR", "GIT_WORK_TREE")
     found = {name: str(Path.cwd() / os.environ[name]) for name in names if os.environ.get(name)}
     return found if len(found) == len(names) else {}

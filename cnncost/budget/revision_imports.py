@@ -24,8 +24,8 @@ class RevisionImports:
     """A meta path finder that comes before Python's own, and the files that were read from the working tree.
 
     Attributes:
-        built: modules that no revision has, as a build makes them (`_version.py`, compiled extensions), with their
-            files: those of the working tree or of the environment are used.
+        built: files of modules that a build creates, and that are in no revision (`_version.py`, compiled extensions),
+            by the modules' names. They are imported from the working tree or from the environment.
         read: files that code read from the working tree although the revision has them, relative to the top level.
     """
 
@@ -60,10 +60,10 @@ class RevisionImports:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the spec of a module in the revision's files if it is the working tree's; else the usual one.
+        """Return the spec of a module: in the revision's files if Python would find it in the working tree.
 
         Raises:
-            NotAtRevisionError: the working tree has the module, and the revision has not.
+            NotAtRevisionError: the working tree has the module, and the revision doesn't.
         """
         package = name.partition(".")[0]
         if package == "cnncost":
@@ -73,7 +73,7 @@ class RevisionImports:
         spec = next((found for finder in finders if (found := finder.find_spec(name, path, target))), None)
         if path is None and package in self._copies and not self._of_repository(spec):
             return self._instead_of_copy(name, spec)
-        return self._built(name, path or ()) if spec is None else self._redirected(name, spec)
+        return self._find_built(name, path or ()) if spec is None else self._redirected(name, spec)
 
     def _of_repository(self, spec: ModuleSpec | None) -> bool:
         """Return whether a module is in the revision's files or in the working tree."""
@@ -82,6 +82,7 @@ class RevisionImports:
         return self.paths.relative(spec.origin) is not None or Path(spec.origin).is_relative_to(self.paths.tree)
 
     def _redirected(self, name: str, spec: ModuleSpec) -> ModuleSpec | None:
+        """Return the spec of the module's file, or of a namespace's folders, at the revision; others unchanged."""
         folders = spec.submodule_search_locations
         if spec.origin is None or not spec.has_location:  # a namespace package, or a module without a file
             if folders is None or all(self.paths.relative(each) is None for each in folders):
@@ -101,7 +102,7 @@ class RevisionImports:
             return spec_from_file_location(name, file, submodule_search_locations=inside)
         if not self._ignores(relative):
             raise NotAtRevisionError(name)  # not None, as finders that come later would find it
-        return self._noted(name, spec)
+        return self._as_built(name, spec)
 
     def _instead_of_copy(self, name: str, copy: ModuleSpec | None) -> ModuleSpec | None:
         """Return the spec of a package in the revision's files whose copy is installed in the environment."""
@@ -116,9 +117,9 @@ class RevisionImports:
         in_working_tree = [str(self.paths.top / root.relative_to(self.paths.tree)) for root in roots]
         if copy is None or PathFinder.find_spec(name, in_working_tree):
             raise NotAtRevisionError(name)
-        return self._noted(name, copy)
+        return self._as_built(name, copy)
 
-    def _built(self, name: str, folders: Sequence[str]) -> ModuleSpec | None:
+    def _find_built(self, name: str, folders: Sequence[str]) -> ModuleSpec | None:
         """Return the spec of a module that the revision's package lacks if a build has made it."""
         for folder in folders:
             if not Path(folder).is_relative_to(self.paths.tree):
@@ -129,25 +130,27 @@ class RevisionImports:
                 relative = self.paths.relative(spec.origin)
                 if relative is None or not self._ignores(relative):
                     raise NotAtRevisionError(name)
-                return self._noted(name, spec)
+                return self._as_built(name, spec)
         package, *inner = name.split(".")
         if package in self._copies:
             copied = [str(Path(site, package, *inner[:-1])) for site in sys.path]
             spec = PathFinder.find_spec(name, copied)
-            return self._noted(name, spec) if spec is not None and spec.origin is not None else None
+            return self._as_built(name, spec) if spec is not None and spec.origin is not None else None
         return None
 
-    def _noted(self, name: str, spec: ModuleSpec) -> ModuleSpec:
+    def _as_built(self, name: str, spec: ModuleSpec) -> ModuleSpec:
+        """Record a module as created by a build, and return its spec."""
         if spec.origin is not None:
             self.built[name] = os.path.realpath(spec.origin)
         return spec
 
-    def _event(self, event: str, given: tuple[Any, ...]) -> None:
-        if event != "open" or not isinstance(given[0], (str, bytes, os.PathLike)):
+    def _event(self, event: str, args: tuple[Any, ...]) -> None:
+        """Handle an audit event: record a file that is opened for reading in the working tree."""
+        if event != "open" or not isinstance(args[0], (str, bytes, os.PathLike)):
             return
-        if any(each in str(given[1]) for each in "wax+"):
+        if any(letter in str(args[1]) for letter in "wax+"):  # a mode of `open` that writes
             return
-        path = os.fsdecode(given[0])
+        path = os.fsdecode(args[0])
         relative = self.paths.relative(path)
         if relative is not None and Path(self.paths.at_revision(path)).is_file():
             self.read.add(relative)

@@ -1,4 +1,4 @@
-"""Which paths are the working tree's, and where a revision's files have the same."""
+"""Maps paths of the working tree to the same files of a revision."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ class RevisionPaths:
         return None if parts[0] == ".git" or any(site in parts for site in _SITES) else relative
 
     def at_revision(self, path: str) -> str:
-        """Return the path at which the revision has a file of the working tree, or would; other paths unchanged."""
+        """Return the revision's path of a file of the working tree, which may not exist; other paths unchanged."""
         relative = self.relative(path)
         return path if relative is None else os.path.normpath(self.tree / relative)
 
     def search_path(self, entries: list[str]) -> list[str]:
-        """Return folders that Python searches for modules, with those of the working tree as the revision's."""
+        """Return the entries of `sys.path`, with the revision's folders in place of the working tree's."""
         home = Path(cnncost.__file__).parent.parent  # may be in the repository
         return [entry if Path(entry) == home else self.at_revision(str(Path.cwd() / entry)) for entry in entries]

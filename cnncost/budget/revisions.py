@@ -154,10 +154,10 @@ def work() -> None:
 
 
 def _figures_of_budgets(request: dict[str, Any]) -> Figures:
-    from cnncost.budget.file import of_text
+    from cnncost.budget.file import parse
     from cnncost.budget.measure import figures
 
-    budgets = of_text(Path(request["file"]), request["text"]).budgets
+    budgets = parse(Path(request["file"]), request["text"]).budgets
     return figures([each for each in budgets if not request["budgets"] or each.name in request["budgets"]], ".")
 
 
@@ -177,7 +177,7 @@ def _check_origin(imports: RevisionImports) -> None:
     Raises:
         RevisionError: a module came from the working tree by an absolute path, or a file was read from there.
     """
-    how = "name it by a path relative to the repository, or to the file of the code"
+    advice = "name it by a path relative to the repository, or to the file of the code"
     built = set(imports.built.values())
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
@@ -185,7 +185,7 @@ def _check_origin(imports: RevisionImports) -> None:
         if relative is not None and os.path.realpath(file or "") not in built:
             raise RevisionError(
                 f"{name} was imported from the working tree ({imports.paths.top / relative}), not from the revision; "
-                f"{how}"
+                f"{advice}"
             )
     if read := sorted(imports.read):
-        raise RevisionError(f"{read[0]} was read from the working tree, not from the revision; {how}")
+        raise RevisionError(f"{read[0]} was read from the working tree, not from the revision; {advice}")

@@ -1,7 +1,7 @@
 """The similarity of modules of two models.
 
-Equal subtrees are one object, and subtrees with the same modules in any order share a number (`bag`), by which the
-share that two of them have in common is cached.
+Equal subtrees are one object. Subtrees with the same modules in any order have the same `bag`, a number;
+`Subtrees.share` caches its results by the bags of the two subtrees that it compares.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from cnncost.budget.snapshot import Part, Snapshot
 MIN_SHARE = 0.5
 """Minimum share of equal modules for two subtrees to match in different places: a moved module, or a model that the
 other one wraps. For containers with different names, see `_unrelated`."""
-_NAME, _INDEX, _CLASS, _SAME, _EXACT = 3.0, 1.0, 2.0, 4.0, 1.0
+_NAME, _INDEX, _CLASS, _SAME, _FIGURES = 3.0, 1.0, 2.0, 4.0, 1.0
 """Weights of what two modules may have in common: the name (less if it is an index in a Sequential, which shifts when a
 layer is added), the class, the modules of their subtrees (times the share that is equal), and all figures."""
 
@@ -50,23 +50,23 @@ class Subtrees:
     def __init__(self) -> None:
         self._kinds: dict[object, int] = {}
         self._bags: dict[object, int] = {}
-        self._known: dict[object, Subtree] = {}
+        self._distinct: dict[object, Subtree] = {}
         self._shares: dict[tuple[int, int], float] = {}
 
-    def of(self, part: Part, children: list[Subtree]) -> Subtree:
-        """Return the subtree of a module and its children. It does not depend on the input's resolution."""
+    def subtree(self, part: Part, children: list[Subtree]) -> Subtree:
+        """Return the subtree of a module with these children. It does not depend on the input's resolution."""
         kind = self._kinds.setdefault((part.class_name, part.params, part.settings), len(self._kinds))
         key = (kind, *(child.number for child in children))
-        subtree = self._known.get(key)
+        subtree = self._distinct.get(key)
         if subtree is None:
             kinds = Counter([kind])
             for child in children:
                 kinds.update(child.kinds)
             bag = self._bags.setdefault(frozenset(kinds.items()), len(self._bags))
             size, classes = kinds.total(), tuple(child.class_name for child in children)
-            number, has_weight = len(self._known), bool(part.params) or size > 1
+            number, has_weight = len(self._distinct), bool(part.params) or size > 1
             subtree = Subtree(number, part.class_name, classes, kinds, bag, size, has_weight)
-            self._known[key] = subtree
+            self._distinct[key] = subtree
         return subtree
 
     def share(self, a: Subtree, b: Subtree) -> float:
@@ -87,16 +87,16 @@ class Tree:
 
     Attributes:
         snapshot: the model.
-        all: the distinct subtrees of both models.
+        all_subtrees: the distinct subtrees of both models.
         subtrees: the subtree of each module of this model, by path.
     """
 
     def __init__(self, snapshot: Snapshot, subtrees: Subtrees) -> None:
-        self.snapshot, self.all = snapshot, subtrees
+        self.snapshot, self.all_subtrees = snapshot, subtrees
         self.subtrees: dict[str, Subtree] = {}
         for part in reversed(snapshot.parts):  # children before parents
             children = [self.subtrees[child.path] for child in snapshot.children[part.path]]
-            self.subtrees[part.path] = subtrees.of(part, children)
+            self.subtrees[part.path] = subtrees.subtree(part, children)
 
     @property
     def root(self) -> Part:
@@ -108,19 +108,19 @@ class Tree:
         return self.snapshot.children[path]
 
     @cached_property
-    def exact(self) -> dict[str, tuple[int, ...]]:
-        """All figures of each module, children included, by path. `similarity` compares those of two modules."""
+    def figures(self) -> dict[str, tuple[int, ...]]:
+        """All figures of each module, children included, by path."""
         return {path: tuple(sums.values()) for path, sums in self.snapshot.sums.items()}
 
 
-def similarity(subtrees: Subtrees, a: Subtree, b: Subtree, exact: bool, name: str | None) -> float:
+def similarity(subtrees: Subtrees, a: Subtree, b: Subtree, same_figures: bool, name: str | None) -> float:
     """Return the similarity of two modules, as a sum of the weights above; 0 if they can't be the same module.
 
     Args:
         subtrees: of both models.
         a: the old module.
         b: the new module.
-        exact: whether all their figures are equal.
+        same_figures: whether all their figures are equal, children included.
         name: their name; None if their names differ.
     """
     name_weight = 0.0 if name is None else _INDEX if name.isdecimal() else _NAME
@@ -132,8 +132,8 @@ def similarity(subtrees: Subtrees, a: Subtree, b: Subtree, exact: bool, name: st
         return 0.0
     if not same_class and name_weight == _INDEX and not common:
         return name_weight / 2  # a different module at the same Sequential index: matched only if nothing fits better
-    class_weight, exact_weight = (_CLASS, _EXACT if exact else 0.0) if same_class else (0.0, 0.0)
-    return name_weight + class_weight + _SAME * common + exact_weight
+    class_weight, figures_weight = (_CLASS, _FIGURES if same_figures else 0.0) if same_class else (0.0, 0.0)
+    return name_weight + class_weight + _SAME * common + figures_weight
 
 
 def _unrelated(a: Subtree, b: Subtree, common: float) -> bool:

@@ -102,6 +102,7 @@ class _Union:
         ]
 
     def _sides(self, node: _Node) -> tuple[Part | None, Part | None]:
+        """Return a node's module in the old and in the new model; None in a model that lacks it."""
         side, path = node
         if side == "old":
             return self.diff.old.by_path[path], None

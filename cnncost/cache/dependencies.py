@@ -21,13 +21,14 @@ class Dependencies:
     Attributes:
         made: time of the recording, in nanoseconds since the epoch.
         sources: by path, digests and `stat` results of files: code outside installed packages, and all opened files.
-        imported: sizes and modification times of files of installed packages, by folder and name.
-        installed: the distributions installed in each folder of packages.
+        imported: size and modification time of each file of an installed package that was imported or opened, by folder
+            and name.
+        installed: by folder of packages, `libraries.digests` of what is installed in it.
         importable: digests of the names that can be imported from a folder.
         listings: digests of the names in folders that were listed.
         kinds: `files.state_without_folder_times` of each path that was looked up.
-        states: `files.state` of paths whose size, times or permissions the model's own code asked for.
-        places: the real path behind each path that goes through links.
+        states: `files.state` of each path whose size or times may have been used.
+        places: the real path of each file and folder above, which differs from its path if that goes through links.
         environment: digests of environment variables that were read; None if a variable was not set.
         native: digests of the variables that compiled code may have read (`NATIVE`).
         walks: by prefix, digests of all variables with this prefix, for libraries that iterate over them.
@@ -74,26 +75,26 @@ class Dependencies:
         yield from (path for path, before in self.states.items() if files.state(path) != before)
         yield from (path for path, before in self.importable.items() if files.importable(path) != before)
         yield from (path for path, before in self.listings.items() if files.listing(path) != before)
-        yield from (what for site, before in self.installed.items() if (what := libraries.changed(site, before)))
+        yield from (name for site, before in self.installed.items() if (name := libraries.changed(site, before)))
         yield from self._changed_imports()
 
     def _changed_sources(self) -> Iterator[str]:
         for path, (content, before) in self.sources.items():
             now = files.stamp(path)
-            same = before is not None and now is not None and list(now) == list(before)
+            same = before is not None and now is not None and list(now) == list(before)  # JSON has lists, no tuples
             if same and now is not None and max(now[1:]) + files.SAME_TIME_NS < self.made:
                 continue
             if files.content(path) != content:
                 yield path
 
     def _changed_imports(self) -> Iterator[str]:
-        times: dict[str, float] = {}
+        installed_at: dict[str, int] = {}  # cache of `is_as_installed`
         for folder, names in self.imported.items():
             for name, (size, time_ns) in names.items():
                 path = f"{folder}{os.sep}{name}"
                 found = files.stamp(path)
                 same = found is not None and found[0] == size and found[1] == time_ns
-                if not same and not libraries.as_installed(path, size, times):
+                if not same and not libraries.is_as_installed(path, size, installed_at):
                     yield path
 
 

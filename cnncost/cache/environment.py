@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from cnncost.cache.libraries import behind
+from cnncost.cache import callers
 
 _MAPPING_FILES = ("os.py", "_collections_abc.py", "<frozen os>", "<frozen _collections_abc>")
 """Files with the iteration methods of `os.environ` and of mappings."""
@@ -16,24 +16,23 @@ _WALKERS = {"tqdm": "TQDM_"}
 """Libraries that iterate over all variables to find those with a prefix, and this prefix."""
 
 
-class Observed:
-    """Observes `os.environ` between `enter` and `leave`, while it is on.
+class EnvironmentWatch:
+    """Observes `os.environ` and `os.environb` between `enter` and `leave`, while it is on.
 
     Attributes:
         read: names of variables that were read, set or not.
         before: all variables as they were when the observation began: a model may set some, and read them afterwards.
         walks: prefixes that a library looked for when it iterated over all variables (`TQDM_`); `""` stands for any.
         on: whether it observes now.
-        against: why the analysis can't be cached: the model's own code iterated over all variables; else empty.
+        obstacle: why the analysis can't be cached: the model's own code iterated over all variables; else empty.
     """
 
-    def __init__(self, is_library: Callable[[str], bool]) -> None:
+    def __init__(self) -> None:
         self.before: dict[str, str] = {}
         self.read: set[str] = set()
         self.walks: set[str] = set()
-        self.against = ""
+        self.obstacle = ""
         self.on = False
-        self._is_library = is_library
         self._own = type(os.environ)
 
     def enter(self) -> None:
@@ -49,12 +48,12 @@ class Observed:
 
             def __iter__(self) -> Iterator[Any]:
                 if watch.on:
-                    watch.walk(_reader(sys._getframe(1)))
+                    watch.walk(callers.calling_file(sys._getframe(1)))
                 return own.__iter__(self)
 
             def __len__(self) -> int:
                 if watch.on:
-                    watch.walk(_reader(sys._getframe(1)))
+                    watch.walk(callers.calling_file(sys._getframe(1)))
                 return int(own.__len__(self))
 
         for mapping in _mappings():
@@ -67,8 +66,8 @@ class Observed:
 
     def walk(self, file: str) -> None:
         """Record that code in a file iterated over all variables."""
-        if not self._is_library(file):
-            self.against = f"{os.path.basename(file)} reads all environment variables"
+        if callers.is_users(file):
+            self.obstacle = f"{os.path.basename(file)} reads all environment variables"
             return
         self.walks.add(next((begin for part, begin in _WALKERS.items() if f"{os.sep}{part}{os.sep}" in file), ""))
 
@@ -87,27 +86,22 @@ class Arguments(list[str]):
         self._read = read
 
     def __getitem__(self, key: Any) -> Any:
-        self._read(behind(sys._getframe(1)))
+        self._read(callers.calling_file(sys._getframe(1)))
         return super().__getitem__(key)
 
     def __iter__(self) -> Iterator[str]:
-        self._read(behind(sys._getframe(1)))
+        self._read(callers.calling_file(sys._getframe(1)))
         return super().__iter__()
 
     def __len__(self) -> int:
-        self._read(behind(sys._getframe(1)))
+        self._read(callers.calling_file(sys._getframe(1)))
         return super().__len__()
 
     def __contains__(self, key: object) -> bool:
-        self._read(behind(sys._getframe(1)))
+        self._read(callers.calling_file(sys._getframe(1)))
         return super().__contains__(key)
 
 
 def _is_walk(frame: FrameType) -> bool:
-    """Return whether a variable is read by an iteration over all of them."""
+    """Return whether the frame that reads a variable is an iteration over all of them."""
     return frame.f_code.co_filename.endswith(_MAPPING_FILES) and frame.f_code.co_name == "__iter__"
-
-
-def _reader(frame: FrameType | None) -> str:
-    """Return the file of the code that reads, skipping frames of the standard library."""
-    return behind(frame)

@@ -11,7 +11,7 @@ from typing import TypeAlias
 Stamp: TypeAlias = "tuple[int, int, int]"
 """Size in bytes, mtime and ctime in nanoseconds. `touch` can set the mtime, but not the ctime."""
 _STAT = os.stat
-"""The function itself: `watch` replaces `os.stat` by one that notes what the model asks for."""
+"""Python's own function: `watch` replaces `os.stat` by one that records look-ups."""
 SAME_TIME_NS = 2_000_000_000
 """A file that is changed twice within this time may keep one timestamp: some file systems' clocks are that coarse."""
 
@@ -42,7 +42,7 @@ def content(path: str) -> str:
 
 
 def can_be_read_again(path: str) -> bool:
-    """Return False for pipes, sockets and devices, whose content is gone once read; True for all else, even nothing."""
+    """Return False for pipes, sockets and devices, whose content is gone once read; True if nothing is at the path."""
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):
@@ -54,25 +54,29 @@ def state_without_folder_times(path: str) -> str:
     """Return a string that changes if the file or folder at a path does; empty if nothing is there.
 
     It has the type (file, folder, link) and permissions, and the size and times of a file. A folder's
-    times, which change with its entries, are left out.
+    times, which change with its entries, are left out, and so are a link's own.
     """
-    return _state(path, folder_times=False)
+    return _state(path, all_times=False)
 
 
 def state(path: str) -> str:
-    """Return the same as `state_without_folder_times`, but with a folder's size and times."""
-    return _state(path, folder_times=True)
+    """Return the same as `state_without_folder_times`, but with the size and times of folders and links, too."""
+    return _state(path, all_times=True)
 
 
-def _state(path: str, folder_times: bool) -> str:
+def _state(path: str, all_times: bool) -> str:
     try:
-        link = os.lstat(path)
-        found = os.stat(path)
+        link = os.lstat(path)  # of the file or folder itself if it is not a link
     except (OSError, ValueError):
-        return "link" if os.path.islink(path) else ""  # a link whose target is missing
-    if S_ISDIR(found.st_mode) and not folder_times:
-        return f"{link.st_mode} {found.st_mode}"
-    return f"{link.st_mode} {found.st_mode} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+        return ""
+    own = f"{link.st_mode} {link.st_size} {link.st_mtime_ns} {link.st_ctime_ns}" if all_times else f"{link.st_mode}"
+    try:
+        found = os.stat(path)
+    except OSError:  # a link whose target is missing
+        return own
+    if S_ISDIR(found.st_mode) and not all_times:
+        return f"{own} {found.st_mode}"
+    return f"{own} {found.st_mode} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
 
 
 def listing(folder: str) -> str:

@@ -6,7 +6,6 @@ import os
 import sys
 import sysconfig
 from functools import cache
-from types import FrameType
 from typing import Any
 
 from cnncost.cache import files
@@ -36,29 +35,22 @@ def is_installed(path: str) -> bool:
     return files.below(path, sites())
 
 
+@cache
 def is_standard(path: str) -> bool:
-    """Return whether a file is one of Python's own modules; site-packages below their folder don't count."""
+    """Return whether a file is one of Python's own modules; site-packages below their folder don't count.
+
+    Modules that are part of the interpreter have no file: `<frozen os>` stands for one in a code object.
+    """
+    if path.startswith("<frozen"):
+        return True
     if not (files.below(path, standard()) or path in standard()):
         return False
     return not any(f"{os.sep}{name}{os.sep}" in path for name in _SITES)
 
 
 def is_library(path: str) -> bool:
-    """Return whether a file is a library's, so that installed versions determine its content."""
+    """Return whether a file is an installed package's or Python's own, so that their versions determine its content."""
     return is_installed(path) or is_standard(path)
-
-
-def behind(frame: FrameType | None) -> str:
-    """Return the file of the calling code, skipping frames of Python's own modules."""
-    while frame is not None:
-        file = frame.f_code.co_filename
-        if not file.startswith("<frozen") and not _is_standard(file):
-            return file
-        frame = frame.f_back
-    return ""
-
-
-_is_standard = cache(is_standard)
 
 
 def records(site: str) -> dict[str, files.Stamp | None]:
@@ -82,7 +74,7 @@ def _content(site: str, name: str) -> str:
 
 
 def changed(site: str, before: dict[str, Any]) -> str:
-    """Return which package is installed differently than before; empty if none is."""
+    """Return the name of a package whose installation differs from `before`, its `digests` then; empty if none does."""
     now = records(site)
     if different := sorted(now.keys() ^ before.keys()):
         return f"{different[0].removesuffix('.dist-info')} in {site}"
@@ -95,20 +87,24 @@ def changed(site: str, before: dict[str, Any]) -> str:
     return ""
 
 
-def latest(site: str, times: dict[str, float]) -> float:
-    """Return when a package was last installed in a folder, in nanoseconds; cached in `times`."""
-    if site not in times:
-        times[site] = max((found[1] for found in records(site).values() if found is not None), default=0)
-    return times[site]
+def last_installation(site: str, installed_at: dict[str, int]) -> int:
+    """Return when a package was last installed in a folder, in nanoseconds since the epoch; 0 if none is.
+
+    `installed_at` caches the results by folder.
+    """
+    if site not in installed_at:
+        installed_at[site] = max((found[1] for found in records(site).values() if found is not None), default=0)
+    return installed_at[site]
 
 
-def as_installed(path: str, size: int, times: dict[str, float]) -> bool:
+def is_as_installed(path: str, size: int, installed_at: dict[str, int]) -> bool:
     """Return whether a package's file has this size and was written by an installation, not edited afterwards.
 
     Together with equal RECORD files this shows that it is the same file, also on another machine.
+    `installed_at` is the cache of `last_installation`.
     """
     found = files.stamp(path)
     site = next((site for site in sites() if path.startswith(site + os.sep)), "")
     if found is None or found[0] != size or not site:
         return False
-    return found[1] <= latest(site, times) + files.SAME_TIME_NS
+    return found[1] <= last_installation(site, installed_at) + files.SAME_TIME_NS

@@ -34,14 +34,14 @@ class Recordings:
         self.messages: list[str] = []
         self.answered: dict[str, str] = {}
         self._watch = Watch()
-        self._before = ""
+        self._user_model = ""  # the last one that was recorded
 
     def find(self, model: str, settings: dict[str, Any]) -> Recording | None:
         """Return an earlier recording if nothing that it depends on has changed, else None.
 
         Args:
             model: as the user named it.
-            settings: all settings of the request, as plain data.
+            settings: all settings of the request, as numbers, texts, None and tuples, lists and dicts of them.
         """
         name = _name(model, settings)
         entry = store.read(name)
@@ -55,7 +55,7 @@ class Recordings:
             recording = Recording.from_data(entry["recording"])
         except (CnncostError, KeyError, TypeError, ValueError, AttributeError):
             return None
-        store.used(name)
+        store.mark_used(name)
         made = datetime.fromtimestamp(dependencies.made / 1e9).astimezone().isoformat(timespec="seconds")
         self.messages.append(f"{model}: from the cache, analyzed at {made}; --no-cache analyzes it again")
         self.answered[model] = made
@@ -71,14 +71,15 @@ class Recordings:
 
         rules = epoch()
         name = _name(model, settings)  # before a model may change the working folder or sys.path
-        after = f"{self._before} ran before it, which may change what this one finds" if self._before else ""
+        earlier = self._user_model
+        ran_before = f"{earlier} ran before it, which may change what this one finds" if earlier else ""
         if is_user_module(model):
-            self._before = model
+            self._user_model = model
         with self.observed():
             recording = record()
-        added = "it adds rules" if epoch() is not rules else ""
+        adds_rules = "it adds rules" if epoch() is not rules else ""
         dependencies = self._watch.dependencies()
-        if why := self._watch.against or after or added or _against(recording):
+        if why := self._watch.obstacle or ran_before or adds_rules or _obstacle(recording):
             self.messages.append(f"{model}: not kept in the cache: {why}")
         else:
             entry = {"dependencies": dependencies.to_data(), "recording": recording.to_data()}
@@ -127,7 +128,7 @@ def recording(model: str, settings: dict[str, Any], record: Callable[[], Recordi
     return cache.find(model, settings) or cache.make(model, settings, record)
 
 
-def _against(recording: Recording) -> str:
+def _obstacle(recording: Recording) -> str:
     """Return why a recording can't be cached; empty if it can."""
     for graph in (recording.graph, recording.step):
         if graph is not None and graph.real is not None:
@@ -144,14 +145,19 @@ def _name(model: str, settings: dict[str, Any]) -> str:
         _SCHEMA, __version__, sys.version, sys.prefix, sys.path, os.getcwd(), tuple(sys.flags), language, _machine(),
         model, settings,
     ]  # fmt: skip
-    return files.digest(repr(request).encode(errors="surrogateescape"))  # JSON has no tuples, and no order of names
+    # not json.dumps: repr tells a tuple from a list
+    return files.digest(repr(request).encode(errors="surrogateescape"))
 
 
 def _machine() -> list[str]:
-    """Return what an analysis may ask about the machine: its processor, the cores of this process, the GPU's driver."""
+    """Return the facts of the machine that an analysis may depend on.
+
+    They are the platform, the processor's features, the number of cores that this process may use, and whether there is
+    a GPU's driver.
+    """
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            text = file.read(4096)
+            text = file.read(4096)  # the first core's entry, which has the flags
     except OSError:
         text = ""
     flags = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")

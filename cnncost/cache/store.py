@@ -17,13 +17,14 @@ LIMIT = 200_000_000
 _PART = 4
 """A file may take at most 1/`_PART` of the limit."""
 _HEAD = b"cnncost recording 1\n"
+"""First line of each file; a digest of the rest follows, then the rest, compressed JSON."""
 _ENDING = ".recording"
 
 
 def folder() -> Path:
     """Return the folder of the cache: `CNNCOST_CACHE_DIR`, or the system's folder for user caches."""
-    if stated := os.environ.get("CNNCOST_CACHE_DIR"):
-        return Path(stated)
+    if path := os.environ.get("CNNCOST_CACHE_DIR"):
+        return Path(path)
     from platformdirs import user_cache_path  # slow import, not needed if the folder is given
 
     return user_cache_path("cnncost", appauthor=False)
@@ -52,7 +53,7 @@ def read(name: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def used(name: str) -> None:
+def mark_used(name: str) -> None:
     """Mark an entry as used now."""
     with suppress(OSError):
         os.utime(folder() / f"{name}{_ENDING}")

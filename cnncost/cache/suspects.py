@@ -17,10 +17,10 @@ MODULES = frozenset(
 )
 """Modules whose results differ between runs, come from outside, or are read from files by compiled code, unseen."""
 NAMES = frozenset(
-    "RandomState SystemRandom cuda_memory default_rng device_count disk_usage environb from_file fwalk "
-    "get_device_capability get_device_name get_device_properties get_terminal_size getloadavg getlogin getpid getppid "
-    "getrandom getuid hub initial_seed load_state_dict_from_url mem_get_info memory_allocated orig_argv random "
-    "read_file read_image readlink seed statvfs stdin times uname urandom".split()
+    "RandomState SystemRandom cuda_memory default_rng device_count disk_usage environb from_file fstat fwalk "
+    "get_device_capability get_device_name get_device_properties get_terminal_size getatime getloadavg getlogin getpid "
+    "getppid getrandom getuid hub initial_seed load_state_dict_from_url mem_get_info memory_allocated orig_argv random "
+    "read_file read_image readlink seed st_atime st_atime_ns statvfs stdin times uname urandom".split()
 )
 """Names with such results, whatever module they belong to: `numpy.random`, `os.urandom`, `torch.hub`."""
 

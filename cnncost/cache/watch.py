@@ -14,54 +14,57 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from cnncost.cache import files, libraries
+from cnncost.cache import callers, files, libraries
 from cnncost.cache.dependencies import NATIVE, Dependencies, beginning_with, value_of
-from cnncost.cache.environment import Arguments, Observed
+from cnncost.cache.environment import Arguments, EnvironmentWatch
 from cnncost.cache.imported import module_files, package_folders
 from cnncost.cache.suspects import suspicious
 
 _SYSTEM = ("/proc", "/sys", "/dev")
-"""File systems of the kernel: their facts on the machine are part of a request's key."""
-_SHARED = ("/dev/shm",)  # noqa: S108  # nothing is written there
-"""Exceptions: folders in them where users have files."""
-_KIND_CHECKS = frozenset(
-    "_joinrealpath checkcache exists getsourcefile is_dir is_file is_symlink isdir isfile islink lexists realpath "
-    "updatecache".split()
-)
-"""Functions of the standard library that ask only whether a path exists, its type or its target: not size or times."""
+"""Folders of the operating system, not files on a disk.
+
+What libraries read there describes the machine, which is part of each recording's file name (`recordings._machine`).
+A model whose own code opens a file there is not cached.
+"""
+_SHARED = ("/dev/shm",)  # noqa: S108  # only compared with paths
+"""Folders within `_SYSTEM` where users keep files."""
 _OUTSIDE = (
     "socket.", "subprocess.", "urllib.", "http.", "ftplib.", "smtplib.", "os.system", "os.exec", "os.fork", "os.spawn",
     "os.posix_spawn", "os.startfile", "sqlite3.", "webbrowser.",
 )  # fmt: skip
 """Prefixes of audit events (`sys.addaudithook`) that read or run something other than a file."""
 _CHANGES = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink", "shutil.")
+"""Prefixes of audit events that change files or folders, without opening them."""
 _COMPILED = (".pyc", ".pyo", ".so", ".pyd")
-"""Endings of modules without source, in which nothing can be found by which a result depends on more than files."""
-_MODES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+"""Endings of modules without source, which can't be searched for suspicious code."""
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+"""Flags with which `os.open` may change a file."""
 _MARGIN = 20_000_000
 """Nanoseconds that a file's modification time may lag behind the clock."""
-_OWN = str(Path(__file__).parents[1])
 
 
 class Watch:
     """Observes this process from `start` on. What one analysis reads counts as a dependency of all later ones, too.
 
     Attributes:
-        against: why the analysis can't be cached, as shown to the user; empty if it can.
+        obstacle: why the analysis can't be cached, as shown to the user; empty if it can.
     """
 
     def __init__(self) -> None:
-        self.against = ""
+        self.obstacle = ""
         self._begun = 0  # nanoseconds since the epoch
         self._opened: dict[str, files.Stamp | None] = {}  # files, for reading, as they were when first opened
         self._written: set[str] = set()  # files that were written, renamed or removed
         self._listed: set[str] = set()  # folders
-        self._listed_by_user: set[str] = set()  # those that the user's code listed
+        self._scanned: set[str] = set()  # those whose entries (os.DirEntry) may have been asked for sizes or times
         self._looked_up: set[str] = set()  # paths given to os.stat, os.lstat or os.access
-        self._looked_up_by_user: set[str] = set()  # those by the user's code, maybe through a library
-        self._times_read: set[str] = set()  # paths whose size, times or permissions the user's code may have used
-        self._noted: set[Any] = set()  # lookups that need no more handling: there are thousands, mostly repeated
-        self._environment = Observed(_is_library_code)
+        self._looked_up_by_user: set[str] = set()  # those by the user's code, directly or through Python's own modules
+        self._times_read: set[str] = set()  # those whose size or times may have been used
+        # thousands of look-ups are repeated: arguments of `_look_up` that were handled, and paths (as they were
+        # passed) that need no more handling, whoever looks them up
+        self._handled: set[tuple[Any, ...]] = set()
+        self._settled: set[str | bytes] = set()
+        self._environment = EnvironmentWatch()
         self._on = False
         self._replaced: list[tuple[str, Callable[..., Any]]] = []
         self._random_state: Any = None
@@ -73,9 +76,10 @@ class Watch:
         if self._begun:
             return
         self._begun = time.time_ns()
-        _scratch()
+        for cached in (_temporary_folder, libraries.sites, libraries.standard):
+            cached()  # now, as finding these folders opens files and looks up others
         if "torch" in sys.modules:
-            self.against = "torch was imported before"
+            self.obstacle = "torch was imported before"
         sys.addaudithook(self._event)
         self._environment.enter()
         sys.argv = Arguments(sys.argv, self._note_arguments)
@@ -97,85 +101,114 @@ class Watch:
             setattr(os, name, own)
 
     def _note_arguments(self, file: str) -> None:
-        if self._on and _is_users(file):
-            self.against = self.against or "it reads the command line"
+        """Record that the code in a file reads `sys.argv`."""
+        if self._on and callers.is_users(file):
+            self.obstacle = self.obstacle or "it reads the command line"
 
     def _replace(self, name: str) -> None:
+        """Replace a function of `os` that looks up a path by one that records it: Python has no audit event for it."""
         own = getattr(os, name)
         self._replaced.append((name, own))
 
-        def observed(path: Any, *given: Any, **named: Any) -> Any:
-            if self._on and path not in self._noted:
-                self._look_up(path, sys._getframe(1))
-            return own(path, *given, **named)
+        def observed(path: Any, *args: Any, **kwargs: Any) -> Any:
+            # not hashed unless it is a str: a path-like object may be mutable
+            if self._on and (kwargs or type(path) is not str or path not in self._settled):
+                caller = callers.caller_of_look_up(sys._getframe(1))
+                times = caller.may_use_times and name != "access"
+                if times and kwargs.get("dir_fd") is not None:
+                    self.obstacle = self.obstacle or f"it looks up {path} in a folder that it opened"
+                self._look_up(path, times, caller.by_user)
+            return own(path, *args, **kwargs)
 
         setattr(os, name, observed)
 
-    def _look_up(self, path: Any, frame: FrameType) -> None:
+    def _look_up(self, path: Any, times: bool, by_user: bool) -> None:
+        """Record that a path was looked up.
+
+        Args:
+            path: as it was passed.
+            times: whether the caller may use the size and times in the result.
+            by_user: whether the user's code called, directly or through Python's own modules.
+        """
+        try:
+            look_up = os.fspath(path), times, by_user
+        except TypeError:  # of an int, which is a file descriptor, or of an argument that the look-up itself rejects
+            if times and isinstance(path, int):
+                self.obstacle = self.obstacle or "it reads the size or times of a file that it opened"
+            return
+        if look_up in self._handled:
+            return
+        self._handled.add(look_up)
         text = _path(path)
-        if not text or _is_system(text) or libraries.is_library(text):
-            self._noted.add(path)
+        is_irrelevant = not text or _is_system(text) or libraries.is_library(text)
+        if is_irrelevant or (times and by_user):
+            self._settled.add(look_up[0])
+        if is_irrelevant:
             return
         self._looked_up.add(text)
-        if _reads_times(frame):
+        if times:
             self._times_read.add(text)
-        if _is_users(libraries.behind(frame)):
+        if by_user:
             self._looked_up_by_user.add(text)
-        if text in self._times_read or text not in self._looked_up_by_user:
-            self._noted.add(path)
 
-    def _event(self, event: str, given: tuple[Any, ...]) -> None:
-        if not self._on:
+    def _event(self, event: str, args: tuple[Any, ...]) -> None:
+        """Handle an audit event, with the arguments that Python documents for it."""
+        if not self._on or event == "sys._getframe":  # which is called below
             return
         if event == "open":
-            self._open(*given)
+            self._open(*args, frame=sys._getframe(1))
         elif event in {"os.listdir", "os.scandir"}:
-            self._list(given[0], sys._getframe(1))
+            self._list(event, args[0], sys._getframe(1))
         elif event == "os.chdir":
-            if _is_users(libraries.behind(sys._getframe(1))):
-                self.against = self.against or "it changes the working folder"
+            self._handled.clear()  # relative paths stand for others from now on
+            self._settled.clear()
+            if callers.is_users(callers.calling_file(sys._getframe(1))):
+                self.obstacle = self.obstacle or "it changes the working folder"
         elif event == "compile":
-            self._compile(given[0], sys._getframe(1))
+            self._compile(args[0], sys._getframe(1))
         elif event.startswith(_OUTSIDE):
-            self.against = self.against or f"it called {event}"
+            self.obstacle = self.obstacle or f"it called {event}"
         elif event.startswith(_CHANGES):
-            self._written |= {text for each in given[:2] if isinstance(each, (str, bytes)) and (text := _path(each))}
+            self._written |= {text for each in args[:2] if isinstance(each, (str, bytes)) and (text := _path(each))}
 
-    def _list(self, folder: Any, frame: FrameType) -> None:
-        if not _is_noted_listing(frame):
+    def _list(self, event: str, folder: Any, frame: FrameType) -> None:
+        """Record that a folder was listed. `folder`: path, descriptor, or None for the working folder."""
+        if not callers.may_use_names(frame):
             return
         if isinstance(folder, int):
-            self.against = self.against or "it lists a folder that it opened"
+            self.obstacle = self.obstacle or "it lists a folder that it opened"
         elif text := _path(folder if folder is not None else "."):
             self._listed.add(text)
-            if _is_users(frame.f_code.co_filename):
-                self._listed_by_user.add(text)
+            # entries tell sizes and times without a call of os.stat; those of os.walk, glob, … aren't returned
+            if event == "os.scandir" and not libraries.is_standard(frame.f_code.co_filename):
+                self._scanned.add(text)
 
-    def _compile(self, source: Any, frame: FrameType | None) -> None:
+    def _compile(self, source: Any, frame: FrameType) -> None:
         """Check source that is compiled without an import, such as a file that the model runs by exec."""
-        if not isinstance(source, (str, bytes)) or _is_import(frame) or _is_library_code(libraries.behind(frame)):
+        if not isinstance(source, (str, bytes)) or callers.is_import(frame):
             return
-        if why := suspicious(source):
-            self.against = self.against or f"code that it runs uses {why}"
+        if callers.is_users(callers.calling_file(frame)) and (why := suspicious(source)):
+            self.obstacle = self.obstacle or f"code that it runs uses {why}"
 
-    def _open(self, path: Any, mode: Any, flags: Any = 0) -> None:
+    def _open(self, path: Any, mode: Any, flags: Any = 0, *, frame: FrameType) -> None:
+        """Record that a file was opened: by `open`, with a mode, or by `os.open`, with flags and None as the mode."""
         text = _path(path)
-        if isinstance(path, int) and _is_users(libraries.behind(sys._getframe(2))):
-            self.against = self.against or f"it reads an open file, descriptor {path}"  # standard input, such as 0
-        if not text or text.startswith(f"{os.devnull}"):
+        if isinstance(path, int) and callers.is_users(callers.calling_file(frame)):
+            self.obstacle = self.obstacle or f"it reads an open file, descriptor {path}"  # standard input, such as 0
+        if not text or text.startswith(os.devnull):
             return
         if text in {"/dev/urandom", "/dev/random"}:
-            self.against = self.against or "it draws random numbers"
-        elif any(each in (mode or "") for each in "wax+") or (isinstance(flags, int) and flags & _MODES):
+            self.obstacle = self.obstacle or "it draws random numbers"
+        elif any(letter in (mode or "") for letter in "wax+") or (isinstance(flags, int) and flags & _WRITING):
             self._written.add(text)
         elif not _is_system(text):
             if (source := _source(text)) not in self._opened:
                 self._opened[source] = files.stamp(source)
-        elif _is_users(libraries.behind(sys._getframe(2))):
-            self.against = self.against or f"it reads {text}"
+        elif callers.is_users(callers.calling_file(frame)):
+            self.obstacle = self.obstacle or f"it reads {text}"
 
     def dependencies(self) -> Dependencies:
-        """Return what was read so far. Afterwards `against` says why it can't be cached, if it can't."""
+        """Return what was read so far. Afterwards `obstacle` says why it can't be cached, if it can't."""
         self.pause()
         before = self._environment.before
         found = Dependencies(
@@ -183,101 +216,62 @@ class Watch:
             walks={each: beginning_with((each,), before) for each in self._environment.walks},
             native=beginning_with(NATIVE, before),
         )
-        self.against = self.against or self._environment.against
-        modules, times = module_files(), dict[str, float]()
+        self.obstacle = self.obstacle or self._environment.obstacle
+        modules, installed_at = module_files(), dict[str, int]()
         for path in sorted(modules | (self._opened.keys() - self._written)):
             if not libraries.is_standard(path):
-                self._add(path, found, times)
+                self._add(path, found, installed_at)
         for site in libraries.sites():
             found.installed[site] = libraries.digests(site)
         self._add_folders(found, modules)
-        if both := sorted(
-            path for path in self._written & (self._opened.keys() | self._looked_up_by_user) if not _is_bytecode(path)
-        ):
-            self.against = self.against or f"it reads and writes {both[0]}"
-        if written := sorted(path for path in self._written if not _is_scratch(path, found.importable)):
-            self.against = self.against or f"it wrote {written[0]}"
+        read = self._opened.keys() | self._looked_up_by_user
+        if both := sorted(path for path in self._written & read if not _is_bytecode(path)):
+            self.obstacle = self.obstacle or f"it reads and writes {both[0]}"
+        if written := sorted(path for path in self._written if not _is_ignored_write(path, found.importable)):
+            self.obstacle = self.obstacle or f"it wrote {written[0]}"
         if self._random_state != random.getstate() or _torch_drew():
-            self.against = self.against or "it draws random numbers"
+            self.obstacle = self.obstacle or "it draws random numbers"
         return found
 
-    def _add(self, path: str, found: Dependencies, times: dict[str, float]) -> None:
-        """Add a file to `found`, by its content or as one of an installed package."""
+    def _add(self, path: str, found: Dependencies, installed_at: dict[str, int]) -> None:
+        """Add a file to `found`, by its content, or by size and time if it is as an installation wrote it."""
         stamp = files.stamp(path)
         if not files.can_be_read_again(path):
-            self.against = self.against or f"it reads {path}, which is not a regular file"
+            self.obstacle = self.obstacle or f"it reads {path}, which is not a regular file"
             return
         changed = path in self._opened and self._opened[path] != stamp  # whatever the file system's clock says
         if changed or (stamp is not None and max(stamp[1:]) >= self._begun - _MARGIN):
-            self.against = self.against or f"{path} was changed meanwhile"
-        if stamp is not None and libraries.as_installed(path, stamp[0], times):
+            self.obstacle = self.obstacle or f"{path} was changed meanwhile"
+        if stamp is not None and libraries.is_as_installed(path, stamp[0], installed_at):
             folder, _, name = path.rpartition(os.sep)
             found.imported.setdefault(folder, {})[name] = stamp[:2]
             return
         found.sources[path] = (files.content(path), stamp)
-        if path.endswith(_COMPILED) and _is_users(path):
-            self.against = self.against or f"{os.path.basename(path)} is compiled code, whose reads can't be observed"
-        if path.endswith(".py") and _is_users(path) and (why := _suspicious(path)):
-            self.against = self.against or f"{os.path.basename(path)} uses {why}"
+        if path.endswith(_COMPILED) and callers.is_users(path):
+            self.obstacle = self.obstacle or f"{os.path.basename(path)} is compiled code, whose reads can't be observed"
+        if path.endswith(".py") and callers.is_users(path) and (why := _suspicious(path)):
+            self.obstacle = self.obstacle or f"{os.path.basename(path)} uses {why}"
 
     def _add_folders(self, found: Dependencies, modules: set[str]) -> None:
-        homes = {os.path.dirname(path) for path in modules if _is_users(path)}
-        homes |= {path for path in package_folders() if _is_users(f"{path}{os.sep}")}
+        """Add the folders that imports search, listed folders, and looked-up paths to `found`."""
+        homes = {os.path.dirname(path) for path in modules if callers.is_users(path)}
+        homes |= {path for path in package_folders() if callers.is_users(f"{path}{os.sep}")}
         homes |= set(map(os.path.abspath, [*sys.path, *sys.path_importer_cache]))
         for folder in homes:
             inside = f"{folder}{os.sep}"
-            if folder in libraries.sites() or _is_users(inside):
+            if folder in libraries.sites() or callers.is_users(inside):
                 found.importable[folder] = files.importable(folder)
         for folder in self._listed:
             inside = f"{folder}{os.sep}"
-            if not _is_system(inside) and _is_users(inside):
+            if not _is_system(inside) and callers.is_users(inside):
                 found.listings[folder] = files.listing(folder)
-                if folder in self._listed_by_user:
+                if folder in self._scanned:
                     self._times_read |= {inside + name for name in _names(folder)}
         looked_up = self._looked_up - self._written - found.sources.keys()
         found.kinds |= {path: files.state_without_folder_times(path) for path in looked_up}
         found.states |= {path: files.state(path) for path in self._times_read - self._written}
         looked_up = {*found.sources, *found.kinds, *found.states, *found.listings}
         found.places |= {path: os.path.realpath(path) for path in looked_up}
-
-
-def _is_users(file: str) -> bool:
-    """Return whether a file is the user's: not a library's, Python's or this package's."""
-    return not _is_library_code(file)
-
-
-def _is_library_code(file: str) -> bool:
-    """Return whether a file is a library's, Python's or this package's."""
-    return file.startswith("<frozen") or libraries.is_library(file) or files.below(file, (_OWN,))
-
-
-def _is_noted_listing(frame: FrameType | None) -> bool:
-    """Return whether a listing matters: not one by an import (`importable` covers these) or by this package."""
-    while frame is not None:
-        file = frame.f_code.co_filename
-        if file.startswith("<frozen importlib") or f"importlib{os.sep}metadata" in file:
-            return False
-        if not file.startswith("<frozen") and not libraries.is_standard(file) and file != __file__:
-            return not files.below(file, (_OWN,))
-        frame = frame.f_back
-    return False
-
-
-def _reads_times(frame: FrameType | None) -> bool:
-    """Return whether the model's own code asks for the size, times or permissions of a file."""
-    names = set()
-    while frame is not None and _is_standard(frame.f_code.co_filename):
-        names.add(frame.f_code.co_name)
-        frame = frame.f_back
-    return frame is not None and not names & _KIND_CHECKS and _is_users(frame.f_code.co_filename)
-
-
-def _is_standard(file: str) -> bool:
-    return file.startswith("<frozen") or libraries.is_standard(file)
-
-
-def _is_import(frame: FrameType | None) -> bool:
-    return frame is not None and frame.f_code.co_filename.startswith("<frozen importlib")
 
 
 def _is_system(path: str) -> bool:
@@ -309,20 +303,23 @@ def _path(path: Any) -> str:
     """Return the absolute path of an argument of open, stat, …; empty if it is not a path."""
     try:
         return os.path.abspath(os.fsdecode(path))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OSError):  # OSError: a relative path, and the working folder was removed
         return ""
 
 
-def _is_scratch(path: str, homes: Iterable[str]) -> bool:
-    """Return whether a written file can be ignored: bytecode, or a temporary file outside of the user's folders."""
+def _is_ignored_write(path: str, user_folders: Iterable[str]) -> bool:
+    """Return whether a written file doesn't keep a model from the cache.
+
+    It is bytecode, or in the folder of temporary files, but not in one of the user's.
+    """
     if _is_bytecode(path):
         return True
-    return files.below(path, (_scratch(),)) and not files.below(path, (os.getcwd(), *homes))
+    return files.below(path, (_temporary_folder(),)) and not files.below(path, (os.getcwd(), *user_folders))
 
 
 @cache
-def _scratch() -> str:
-    """Return the folder of temporary files; cached before the audit hook is added, as finding it opens files."""
+def _temporary_folder() -> str:
+    """Return the folder of temporary files."""
     return tempfile.gettempdir()
 
 

@@ -61,7 +61,7 @@ class LawsData(Mapping[str, "Law"]):
     @property
     def analyses(self) -> int:
         """Number of points that were analyzed."""
-        return len(self.sampler.known())
+        return len(self.sampler.results())
 
     @property
     def symbols(self) -> tuple[str, ...]:

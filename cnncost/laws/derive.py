@@ -65,7 +65,7 @@ def _law(name: str, fitted: Fitted | None, fit: Fit, sampler: Sampler, floors: d
     """
     names = tuple(v.name for v in sampler.variables)
     symbols = tuple(v.symbol for v in sampler.variables)
-    samples = {point: sample for point, sample in sampler.seen().items() if name in sample.totals}
+    samples = {point: sample for point, sample in sampler.samples().items() if name in sample.totals}
     bound = next((sample.bounds[name] for sample in samples.values() if name in sample.bounds), "")
     values = {point: sample.totals[name] for point, sample in samples.items()}
     if fitted is None or fitted.why:

@@ -38,7 +38,7 @@ class Fit:
     def __init__(self, sampler: Sampler, anchor: Point, lines: Sequence[Line]) -> None:
         self.sampler, self.anchor, self.lines = sampler, anchor, lines
         self.nodes = [line.nodes for line in lines]
-        self._known: dict[tuple[int, ...], Polynomial] = {}
+        self._polynomials: dict[tuple[int, ...], Polynomial] = {}
         self._without_timelines: set[str] = set()
         self.points = self._grid()
         samples = [self._sample(point) for point in self.points]
@@ -68,10 +68,10 @@ class Fit:
     def _polynomial(self, values: Sequence[int]) -> Polynomial:
         """Return the polynomial through values at all grid points (cached, as many layers have the same law)."""
         key = tuple(values)
-        if key not in self._known:
+        if key not in self._polynomials:
             atoms = [Atom(i) for i in range(len(self.nodes))]
-            self._known[key] = Polynomial.of(atoms, interpolate(self.nodes, key))
-        return self._known[key]
+            self._polynomials[key] = Polynomial.of(atoms, interpolate(self.nodes, key))
+        return self._polynomials[key]
 
     def _pieces(self, samples: list[Sample], box: list[Span]) -> dict[str, list[Polynomial]]:
         """Return each quantity's pieces: one polynomial, or for peaks those of all moments that can be the largest."""
@@ -123,19 +123,19 @@ class Fit:
     def _bound(self, name: str, index: int, span: Span) -> Span:
         """Return the span in which a law holds along a variable, with the reasons why it ends."""
         start, step = self.anchor[index], span.step
-        low, below = self._last(name, index, [span.low], step)
-        ladder = [span.low + (start * 16**k - span.low) // step * step for k in range(1, 5)]
-        high, above = self._last(name, index, [*(n for n in ladder if n < span.high), span.high], step)
+        low, below = self._last_size(name, index, [span.low], step)
+        ladder = [span.low + (start * 16**k - span.low) // step * step for k in range(1, 5)]  # cheap sizes first
+        high, above = self._last_size(name, index, [*(n for n in ladder if n < span.high), span.high], step)
         return Span(low, high, step, below, above)
 
-    def _last(self, name: str, index: int, ladder: Sequence[int], step: int) -> tuple[int, str]:
+    def _last_size(self, name: str, index: int, ladder: Sequence[int], step: int) -> tuple[int, str]:
         """Return the last size of a ladder up to which a law holds, and the reason why it does not hold beyond."""
         good = self.anchor[index]
         for size in ladder:
             point = self._at(self.anchor, index, size)
             if self._contradiction(name, point):
                 return self._bisected(name, self.anchor, index, good, size, step)
-            if self.sampler.slow(point) and size > good:  # forward loops over the size: larger ones take too long
+            if self.sampler.is_slow(point) and size > good:  # forward loops over the size: larger ones take too long
                 break
             good = size
         return good, ""
@@ -176,7 +176,7 @@ class Fit:
     def _check(self, box: list[Span]) -> None:
         """Analyze further points of a box; where they contradict a law, narrow its domain, or give it up."""
         random = Random(0)  # noqa: S311  # the checked points must not change from run to run
-        real = self.sampler.trace == "real"
+        real = self.sampler.trace == "real"  # real runs take long: fewer points, and not the largest sizes
         if size_of(box) <= (_LEAST + 2 if real else _CHECK_ALL):
             points = list(product(*(range(span.low, span.high + 1, span.step) for span in box)))
         else:
@@ -202,7 +202,7 @@ class Fit:
 
     def _around_anchor(self, box: Sequence[Span]) -> list[Point]:
         """Return points close to the anchor; none if their runs take long."""
-        slow = self.sampler.trace == "real" or any(self.sampler.slow(point) for point in self.points)
+        slow = self.sampler.trace == "real" or any(self.sampler.is_slow(point) for point in self.points)
         return [] if slow else around(self.anchor, box)
 
     def _off_lattice(self, random: Random, box: list[Span]) -> list[Point]:
@@ -218,7 +218,7 @@ class Fit:
     def _exclude_contradictions(self, name: str, law: Fitted) -> bool:
         """Narrow the domain until no known point contradicts the law; return False if the law is given up."""
         for _ in range(_MAX_CONTRADICTIONS):
-            samples = self.sampler.known()
+            samples = self.sampler.results()
             inside = self._inside(law, list(samples))
             bad = next((p for p in inside if self._contradicted(name, law, p, samples[p])), None)
             if bad is None:
@@ -272,7 +272,7 @@ class Fit:
 
     def _set_checked(self, name: str, law: Fitted) -> None:
         used = set(self.points)
-        samples = {p: s for p, s in self.sampler.seen().items() if name in s.totals}
+        samples = {p: s for p, s in self.sampler.samples().items() if name in s.totals}
         law.checked = sorted(p for p in self._inside(law, list(samples)) if p not in used)
 
     def _finish(self, name: str, law: Fitted) -> None:
@@ -307,8 +307,8 @@ class Fit:
                 self.sampler.at(draw(random, law.domain))
             for point in self._around_anchor(law.domain):
                 self.sampler.at(point)
-        known = self.sampler.known()
-        if any(self._contradicted(name, law, p, known[p]) for p in self._inside(law, list(known))):
+        results = self.sampler.results()
+        if any(self._contradicted(name, law, p, results[p]) for p in self._inside(law, list(results))):
             law.domain = coarse
 
     def _is_finer(self, name: str, law: Fitted, index: int, step: int) -> bool:
@@ -318,13 +318,13 @@ class Fit:
         finer.domain[index] = span._replace(step=step)
         times = span.step // step
         between = [step * k for k in range(2, times + 1) if times % k == 0]
-        for sign in (0, 1, -1, 3):  # points are added as long as the law holds at all
-            size = self.anchor[index] + sign * step
-            if sign and name in ADDITIVE and finer.domain[index].has(size):
+        for offset in (0, 1, -1, 3):  # 0: the points that are known already may suffice
+            size = self.anchor[index] + offset * step
+            if offset and name in ADDITIVE and finer.domain[index].has(size):
                 self.sampler.at(self._at(self.anchor, index, size))
-            known = self.sampler.known()
-            inside = self._inside(finer, [p for p, s in known.items() if isinstance(s, Failure) or name in s.totals])
-            if any(self._contradicted(name, law, p, known[p]) for p in inside):
+            results = self.sampler.results()
+            inside = self._inside(finer, [p for p, s in results.items() if isinstance(s, Failure) or name in s.totals])
+            if any(self._contradicted(name, law, p, results[p]) for p in inside):
                 return False
             if sum(all((p[index] - span.low) % other for other in between) for p in inside) >= _ON_FINER:
                 return True
@@ -334,7 +334,7 @@ class Fit:
         """Drop the laws of layers that a sample in the domain of the total's law contradicts."""
         irregular: dict[str, None] = {}
         for name, laws in self.layers.items():
-            samples = self.sampler.seen()
+            samples = self.sampler.samples()
             inside = self._inside(self.laws[name], list(samples))
             for path in list(laws):
                 law = laws[path]

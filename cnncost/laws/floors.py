@@ -110,7 +110,7 @@ class Floors:
         law = self.fit.laws[name]
         domain = self._domain(name)
         samples = {
-            p: s for p, s in self.sampler.seen().items()
+            p: s for p, s in self.sampler.samples().items()
             if all(span.has(size) for span, size in zip(domain, p, strict=True))
         }  # fmt: skip
         total = Polynomial.of([Atom(i) for i in range(len(domain))], {})

@@ -110,7 +110,7 @@ class Sampler:
         initial = tuple(keyword_sizes.get(v.keywords[0], v.base) for v in self.variables if v.keywords)
         self._built[initial] = resolved
         self.title = resolved.title
-        self._known: dict[tuple[Point, bool], Sample | Failure] = {}
+        self._results: dict[tuple[Point, bool], Sample | Failure] = {}  # by point, and whether with memory
         self._work: dict[Point, int] = {}
 
     @property
@@ -118,22 +118,23 @@ class Sampler:
         """The point at which the search begins: the model's own sizes, if they are in range."""
         return tuple(v.base for v in self.variables)
 
-    def known(self) -> dict[Point, Sample | Failure]:
+    def results(self) -> dict[Point, Sample | Failure]:
         """Return the result at each analyzed point, with memory where that was requested."""
-        return {point: sample for (point, _), sample in sorted(self._known.items(), key=lambda each: each[0][1])}
+        return {point: sample for (point, _), sample in sorted(self._results.items(), key=lambda each: each[0][1])}
 
-    def seen(self) -> dict[Point, Sample]:
-        """Return the results of `known` that are not failures."""
-        return {point: sample for point, sample in self.known().items() if isinstance(sample, Sample)}
+    def samples(self) -> dict[Point, Sample]:
+        """Return the results of analyses that did not fail."""
+        return {point: sample for point, sample in self.results().items() if isinstance(sample, Sample)}
 
     def at(self, point: Point, full: bool = False) -> Sample | Failure:
         """Return the costs at a point, cached; `full`: with memory and a training step."""
-        known = self._known.get((point, True)) or self._known.get((point, full))
-        if known is None:
-            known = self._known[point, full] = self._tried(point, full)
-        return known
+        result = self._results.get((point, True)) or self._results.get((point, full))
+        if result is None:
+            result = self._results[point, full] = self._analyzed_or_failed(point, full)
+        return result
 
-    def _tried(self, point: Point, full: bool) -> Sample | Failure:
+    def _analyzed_or_failed(self, point: Point, full: bool) -> Sample | Failure:
+        """Analyze the model at a point; if its training step fails, without one."""
         reason = ""
         for training in (True, False) if full and self._training else (False,):
             try:
@@ -145,7 +146,7 @@ class Sampler:
                 return replace(found, untrained=reason)
         return Failure(reason, path)
 
-    def slow(self, point: Point) -> bool:
+    def is_slow(self, point: Point) -> bool:
         """Return whether an analysis had much more to do than others, as if forward loops over a size."""
         usual = sorted(self._work.values())[len(self._work) // 2]
         return self._work.get(point, 0) > max(_MUCH, _TIMES * usual)
@@ -153,10 +154,10 @@ class Sampler:
     def first(self) -> Sample:
         """Return the costs at the base, in full. Raises CnncostError as `analyze` does."""
         point = self.base
-        found = self._tried(point, full=True)
+        found = self._analyzed_or_failed(point, full=True)
         if isinstance(found, Failure):
             found = self._analyzed(point, full=True, training=False)
-        self._known[point, True] = found
+        self._results[point, True] = found
         if found.untrained:
             self._training, self.no_training = False, found.untrained
         # all sizes are run as the first was: results with and without values are not comparable

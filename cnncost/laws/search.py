@@ -176,7 +176,7 @@ class _Search:
     def _no_line_message(self) -> str:
         name, start = self.variable.name, self.anchor[self.index]
         ran = [
-            point[self.index] for point in self.sampler.seen()
+            point[self.index] for point in self.sampler.samples()
             if all(p == a for i, (p, a) in enumerate(zip(point, self.anchor, strict=True)) if i != self.index)
         ]  # fmt: skip
         fails = sorted({size for size, _ in self.failed})

@@ -15,8 +15,9 @@ def macs_by_dtype(graph: Graph) -> dict[str, int]:
     """
     sums: dict[str, int] = {}
     specs = {id(node.spec): node.spec for node in graph.nodes}
+    # by identity: front ends intern specs, and hashing is slower; unpacking is faster than attribute access
     uses = Counter([id(spec) for spec, _, _, _, _, phase in graph.nodes if phase == "forward"])
-    for key, count in uses.items():  # by identity: front ends intern specs, and hashing is slower
+    for key, count in uses.items():
         cost = cost_of(specs[key])
         for term in cost.terms if cost is not None and cost.macs else ():
             if term.mac and term.items:

@@ -34,7 +34,8 @@ class Row(NamedTuple):
         dense: all multiply-accumulates.
         macs: those without a zero factor.
         accumulates: those among `macs` whose activations are spikes, 0 or 1: a weight is added, nothing is multiplied.
-        in_full: those among `macs` whose number without zeros is not exact; if there are any, `macs` is an upper bound.
+        in_full: those among `macs` of ops whose number of products with a zero factor is unknown. Such an op is counted
+            in full, or by the factor with fewer nonzero elements; if there is any, `macs` is an upper bound.
     """
 
     path: str
@@ -57,11 +58,10 @@ class Effective(NamedTuple):
         macs: those that remain if products with a zero factor are skipped; for a sparse layout, those of stored
             elements.
         by_path: dense and effective count by module path, as in `rows`.
-        accumulates: those among `macs` whose activations are spikes, 0 or 1; only set with `activations`.
-        in_full: those among `macs` of products whose remaining count is not exact; if not zero, `macs` is an upper
-            bound.
-        rows: one row per module; without `activations`, only modules with weights.
-        run_on: where the activations' values came from.
+        accumulates: those among `macs` whose activations are spikes, 0 or 1; only set by `effective_in_run`.
+        in_full: as in `Row`.
+        rows: one row per module with products; from `effective`, only modules that run products with weights.
+        run_on: the inputs of the run, as `RealRun.inputs` describes them; only set by `effective_in_run`.
     """
 
     dense: int
@@ -92,10 +92,13 @@ class Effective(NamedTuple):
         return self.macs / self.dense if self.dense else 1.0
 
 
-def active(graph: Graph, counted: Mapping[int, tuple[int, bool]]) -> Effective:
-    """Summarize a run. `counted` gives, by node index, the products without a zero and whether activations are spikes.
+def effective_in_run(graph: Graph, counted: Mapping[int, tuple[int, bool]]) -> Effective:
+    """Return the figures of a run on data, in which products with a zero activation were left out, too.
 
-    An op with products that is not in `counted` counts in full.
+    Args:
+        graph: recorded from the run.
+        counted: by node index, the number of products without a zero factor, and whether the activations are spikes.
+            Ops with products that are not in it count in full.
     """
     sums: dict[str, list[int]] = {}
     for index, node in enumerate(graph.nodes):
@@ -141,9 +144,10 @@ def effective(graph: Graph, nonzero: Mapping[int, int], stored: Mapping[int, int
         weights = [value for value in factors if value in nonzero_elements] if used_equally else []
         if weights:
             macs, exact = _remaining(graph, node, cost.macs, weights, nonzero_elements, stored_elements)
-        # the other operand is usually an activation, but may be a weight, too
+        # the input of a conv or linear is usually an activation, but may be a weight, too
         other = node.inputs[:1] if node.spec.kind in _WEIGHTED else ()
         exact = exact and uncounted.isdisjoint((*factors, *other))
+        # zeros that `_remaining` doesn't count: in `other`, and in factors whose elements aren't used equally often
         exact = exact and with_zeros.isdisjoint(other if used_equally else factors)
         if weights or not exact:
             row = sums.setdefault(graph.scopes[graph.calls[node.call].scope].path, [0, 0, 0, 0])
@@ -161,12 +165,15 @@ def _remaining(
     """Return the multiply-accumulates that remain of a product with these weights, and whether the count is exact."""
     full, sparse = _dense(node, macs), node.spec.kind == _SPARSE
     counts = [macs]
-    # the count is exact if at most one factor has zeros; those that a sparse factor doesn't store are not in `macs`
+    # the count is exact if at most one factor has zeros. A sparse product has one such factor at least: `macs` has only
+    # the elements that it stores
     factors_with_zeros = 1 if sparse else 0
     for value in weights:
         elements = graph.values[value].type.numel
         counts.append(full * nonzero[value] // elements)
         if sparse and value in stored:
+            # `macs` is in proportion to the stored elements if the other factor is dense. Then each stored zero removes
+            # equally many products; with two sparse factors it is unknown in how many pairs a stored zero is
             other_is_dense = full * stored[value] // elements == macs
             has_zeros = not other_is_dense and nonzero[value] < stored[value]
         else:
@@ -184,7 +191,10 @@ def _dense(node: Node, macs: int) -> int:
 
 
 def _factors(node: Node) -> tuple[tuple[int, ...], bool]:
-    """Return the values that are multiplied, and whether each of their elements is used equally often."""
+    """Return the values whose zeros are counted, and whether each of their elements is used equally often.
+
+    They are the weight of a conv or linear, both factors of a matrix product, and all operands of other ops.
+    """
     kind = node.spec.kind
     if kind in _WEIGHTED:
         return node.inputs[1:2], True

@@ -33,7 +33,7 @@ Bound: TypeAlias = Literal["compute", "memory", "launch", ""]
 _COPIED = frozenset({"conv"})
 """Kinds whose input, weights and output a library copies into its own layout."""
 _PACKED = frozenset({"linear", "matmul"})
-"""Kinds of which it copies the larger operand, if there is more than one row."""
+"""Kinds whose larger operand a library copies into its own layout, if the product has more than one row."""
 
 
 class OpTime(NamedTuple):
@@ -309,7 +309,7 @@ def _rows(spec: OpSpec) -> int:
 
 def _levels(copied: Iterable[tuple[int, bool]], device: Device, weight_level: float | None) -> list[tuple[int, float]]:
     """Return the copied bytes, each with its bandwidth; empty if the device states none."""
-    levels = [(n, weight_level if is_weight else device.level(2 * n)) for n, is_weight in copied]
+    levels = [(n, weight_level if is_weight else device.level(2 * n)) for n, is_weight in copied]  # n and its copy
     return [(n, level) for n, level in levels if level]
 
 

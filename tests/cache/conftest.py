@@ -1,7 +1,8 @@
-"""A process that answers command lines from the cache or anew."""
+"""A process that answers command lines from the cache or anew, in which the package `lookups` is installed."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,8 +16,12 @@ ROOT = Path(__file__).parents[2]
 
 class Server:
     def __init__(self, folder):
+        packages = folder / "site-packages"
+        packages.mkdir()
+        shutil.copy(Path(__file__).with_name("lookups.py"), packages)
         around = {name: value for name, value in os.environ.items() if name not in {"CI", "CNNCOST_NO_CACHE"}}
-        around |= {"CNNCOST_CACHE_DIR": str(folder), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        around |= {"CNNCOST_CACHE_DIR": str(folder / "cache"), "PYTHONPATH": f"{ROOT}{os.pathsep}{packages}"}
+        around["OMP_NUM_THREADS"] = "1"
         self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("driver.py"))], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             text=True, env=around,

@@ -217,9 +217,9 @@ def test_a_change_during_the_analysis_is_noticed_whatever_the_file_systems_clock
             (tmp_path / name).read_text()
         watch.pause()
         (tmp_path / "b").write_text("6")
-        watch.against = ""  # that torch was imported before
+        watch.obstacle = ""  # that torch was imported before
         watch.dependencies()
-        assert f"{tmp_path / 'b'} was changed meanwhile" in watch.against
+        assert f"{tmp_path / 'b'} was changed meanwhile" in watch.obstacle
     finally:
         watch.stop()
 

@@ -57,7 +57,7 @@ def test_the_least_recently_used_are_removed(folder, monkeypatch):
     for name in "abc":
         store.write(name, ENTRY)
         os.utime(folder / f"{name}.recording", (ord(name), ord(name)))
-    store.used("a")
+    store.mark_used("a")
     one = (folder / "a.recording").stat().st_size
     monkeypatch.setattr(store, "LIMIT", 8 * one)
     for name in "defgh":

@@ -112,7 +112,7 @@ class Appearance:
         return device == self._device or (self._bare and device == META)
 
     def place(self, tensor: torch.Tensor, device: torch.device, away: bool = True) -> None:
-        """Register that a tensor is on a device. `away`: its memory doesn't count for the model's device."""
+        """Register that a tensor is on a device. `away` is explained in `transfers.DeviceTable.place`."""
         if device != self._device or self._moved:
             self._moved[id(tensor)] = (ref(tensor), device)
             self._recorder.follows_devices = True

@@ -35,14 +35,19 @@ class DeviceTable(Protocol):
         """Return the device that a tensor represents."""
 
     def place(self, tensor: torch.Tensor, device: torch.device, away: bool = True) -> None:
-        """Register a tensor on a device. `away`: its memory doesn't count for the model's device."""
+        """Register a tensor on a device.
+
+        `away`: if the model is on one accelerator and the tensor on the CPU, the tensor's memory isn't counted. Once
+        there are several devices, it counts for its own.
+        """
 
 
 def moved(devices: DeviceTable, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Return the result of `tensor.to(…)` if it is a transfer to another device; None if it isn't.
 
-    For a model on one device, a copy from or to the CPU is an ordinary op, as no second device is reported; a copy
-    between two accelerators is a transfer.
+    For a model on one device, a copy from or to the CPU is an ordinary op: the CPU beside one accelerator is not listed
+    among a report's devices. A copy to another accelerator is a transfer, and the report has several devices from then
+    on.
     """
     target = next((a for a in (*args, kwargs.get("other")) if isinstance(a, torch.Tensor)), None)
     named = [devices.claimed(target)] if target is not None else map(as_device, (*args, kwargs.get("device")))

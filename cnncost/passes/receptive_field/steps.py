@@ -101,7 +101,7 @@ def _pattern_after(field: Field, window: Window) -> Periodic:
         return periodic
     if pattern is None:
         return Broken("its positions are selected without a regular pattern")
-    laps = periodic.period // gcd(periodic.period, pattern.shift)
+    laps = periodic.period // gcd(periodic.period, pattern.shift)  # repetitions until a period of the field ends, too
     period = pattern.period * laps
     positions = [
         [pattern.shift * (j // pattern.period) + t for t in pattern.taps[j % pattern.period]] for j in range(period)
@@ -240,12 +240,10 @@ def _merged_pattern(field: Field, part: slice) -> Periodic:
 
 
 def _shortest_merged(field: Field, periodic: PeriodicPattern, part: slice) -> PeriodicPattern:
-    factors = (
-        *field.factors[: part.start],
-        AxisFactor(periodic.period, periodic.period, None, True),
-        *field.factors[part.stop :],
-    )
-    return _shortest_period(Field(factors, (len(factors),), [], periodic), periodic)
+    """Return a pattern with its shortest period; `part`, an axis of the field, is one factor of the pattern's grid."""
+    merged = AxisFactor(periodic.period, periodic.period, None, True)
+    factors = (*field.factors[: part.start], merged, *field.factors[part.stop :])
+    return _shortest_period(Field(factors, (len(factors),), [], periodic), periodic)  # the exact grid is not read
 
 
 def compressed(field: Field, index: int) -> Field:
@@ -288,7 +286,7 @@ def split(field: Field, index: int, inner: int) -> Field:
     field = expanded(field, index)
     periodic = field.periodic
     if factor.grows and isinstance(periodic, PeriodicPattern):
-        laps = periodic.period // gcd(periodic.period, inner)
+        laps = periodic.period // gcd(periodic.period, inner)  # outer positions until a period ends, too
         periodic = PeriodicPattern(
             laps,
             periodic.shift * (inner * laps // periodic.period),
@@ -310,6 +308,7 @@ def reshape(field: Field, shape: Shape) -> Field:
     low, end = field.parts[before].start if before < len(field.parts) else len(field.factors), len(field.factors)
     end -= sum(field.counts[len(field.counts) - after :]) if after else 0
     flat, counts = Field(field.factors, (len(field.factors),), field.exact, field.periodic), []
+    # from the innermost axis on: its factors are those from `start` to `end`, and they lack the size `need`
     for size in reversed(shape[before : len(shape) - after]):
         need, start = size, end
         while True:

@@ -1,0 +1,93 @@
+"""Whose code reads a file or folder, by the frames of the stack: the user's, a library's, Python's or cnncost's."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from itertools import product
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+from cnncost.cache import files, libraries
+
+_THIS_PACKAGE = str(Path(__file__).parents[1])
+_TIMES_UNUSED = frozenset(
+    "_joinrealpath checkcache exists getsourcefile is_dir is_file is_symlink isdir isfile islink lexists mtime "
+    "realpath resolve rmtree updatecache".split()
+)
+"""Functions of Python's modules whose results don't depend on the size and times that they get from `os.stat`.
+
+Most return whether a path exists, its type or its target. `mtime` (`importlib.metadata`) dates a cache of the folders
+in `sys.path`; `checkcache` and `updatecache` (`linecache`) date cached source lines; `rmtree` compares inodes.
+"""
+
+
+@cache
+def is_users(file: str) -> bool:
+    """Return whether code is the user's: not a library's, Python's or this package's."""
+    return not libraries.is_library(file) and not _is_own(file)
+
+
+def calling_file(frame: FrameType | None) -> str:
+    """Return the file of the innermost caller outside Python's own modules; empty if there is none."""
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not libraries.is_standard(file):
+            return file
+        frame = frame.f_back
+    return ""
+
+
+class Caller(NamedTuple):
+    """The caller of a function that looks up a path.
+
+    Attributes:
+        by_user: whether it is the user's code, directly or through Python's own modules.
+        may_use_times: whether it may use the size or times in a result of `os.stat`. Any caller may, the user's code or
+            a library, but this package and the functions of `_TIMES_UNUSED`.
+    """
+
+    by_user: bool
+    may_use_times: bool
+
+
+def caller_of_look_up(frame: FrameType | None) -> Caller:
+    """Return the caller, from the frame that called. One walk, as imports look up thousands of paths."""
+    uses_times = True
+    while frame is not None:
+        code = frame.f_code
+        if not libraries.is_standard(code.co_filename):
+            return _CALLERS[is_users(code.co_filename), uses_times and not _is_own(code.co_filename)]
+        if code.co_name in _TIMES_UNUSED:
+            uses_times = False
+        frame = frame.f_back
+    return _CALLERS[True, uses_times]
+
+
+_CALLERS = {each: Caller(*each) for each in product((True, False), repeat=2)}
+
+
+def may_use_names(frame: FrameType | None) -> bool:
+    """Return whether the caller of `os.listdir` or `os.scandir` may use names other than those of modules.
+
+    Any caller may, but this package and the import system, whose folders `files.importable` covers.
+    """
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file.startswith("<frozen importlib") or f"importlib{os.sep}metadata" in file:
+            return False
+        if not libraries.is_standard(file):
+            return not _is_own(file)
+        frame = frame.f_back
+    return False
+
+
+def is_import(frame: FrameType | None) -> bool:
+    """Return whether the frame is one of the import system."""
+    return frame is not None and frame.f_code.co_filename.startswith("<frozen importlib")
+
+
+@cache
+def _is_own(file: str) -> bool:
+    return files.below(file, (_THIS_PACKAGE,))
