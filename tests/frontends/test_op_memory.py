@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 import cnncost
 from tests.oracles.allocations import peaks, training_peak
+from tests.versions import facts
 
 INDEX = torch.tensor([1, 5, 2])
 FEW = torch.randint(0, 8, (2, 2, 2, 2))
@@ -134,3 +135,30 @@ def test_buffers_of_one_memory_are_so_in_a_real_run():
     net = Holds()
     assert cnncost.analyze(net, torch.ones(2, 4), trace="real").totals.macs == 2 * 4 * 4
     assert net.b.tolist() == [0] * 4
+
+
+class Takes(nn.Module):
+    def __init__(self, op):
+        super().__init__()
+        self.op = op
+
+    def forward(self, x):
+        return self.op(x)
+
+
+QUANTILES = {
+    "one along an axis": lambda x: x.quantile(0.5, 1),
+    "of all": lambda x: x.quantile(0.5),
+    "three": lambda x: x.quantile(torch.tensor([0.1, 0.5, 0.9]), 0),
+    "beside NaN": lambda x: x.nanquantile(0.5, 1),
+}
+
+
+@pytest.mark.parametrize("trace", ["static", "real"])
+@pytest.mark.parametrize("name", QUANTILES)
+def test_the_peak_of_a_quantile_is_the_allocators_or_says_that_it_is_not(name, trace):
+    model, x = Takes(QUANTILES[name]), torch.rand(300, 40)
+    report = cnncost.analyze(model, x, trace=trace)
+    said, real = report.memory.inference_peak, x.nbytes + peaks(lambda: model(x)).tensors
+    assert ("torch selects elements without sorting" in " ".join(str(report).split())) == facts.QUANTILES_ARE_SELECTED
+    assert said == pytest.approx(real, rel=0.01) or (facts.QUANTILES_ARE_SELECTED and said > real)

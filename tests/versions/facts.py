@@ -93,6 +93,10 @@ OTHER_PEAKS = {
 had out at once on 2.9.1 (`measure` of tests/memory_report.py)."""
 
 
+QUANTILES_ARE_SELECTED = since(2, 14)
+"""A CPU's `quantile` sorts no longer, unless a dispatch mode is on (`quantile_select_indices_cpu`; pytorch #188394)."""
+
+
 def save(tensor, path):
     """`torch.save`. 2.9's leaves the tensor to the garbage collector: a class that it defines at each call holds the
     closure that has all storages (serialization.py: `_save`, which deletes `persistent_id` since 2.10)."""

@@ -250,7 +250,8 @@ class _Run:
         recorder = tracker.recorder
         try:
             with (
-                _surroundings(attempt, recorder.casting) as region_patches, unwatched.installed(recorder.device_type),
+                _surroundings(attempt, recorder.casting) as region_patches,
+                unwatched.installed(recorder.device_type, recorder.notes),
                 recorder, replacing(tracker, self._appearance, [*region_patches, *draws.entropy.patches()]),
             ):  # fmt: skip
                 with regions.switched_on(attempt.autocast):

@@ -55,22 +55,27 @@ _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 _devices: list[Callable[[torch.Tensor], str]] = []
 """For each active recording: returns the device type that a tensor represents."""
+_notes: list[list[str]] = []
+"""For each active recording: its notes."""
 
 
 @contextmanager
-def installed(device_of: Callable[[torch.Tensor], str]) -> Iterator[None]:
+def installed(device_of: Callable[[torch.Tensor], str], notes: list[str]) -> Iterator[None]:
     """Enable our kernels for this thread in this context.
 
     Args:
         device_of: returns the type of the device that a tensor represents.
+        notes: receives notes on peaks that are not exact.
     """
     _registered()
     _devices.append(device_of)
+    _notes.append(notes)
     try:
         with key_on(_KEY):
             yield
     finally:
         _devices.pop()
+        _notes.pop()
 
 
 def _casts() -> bool:
@@ -169,6 +174,18 @@ def _whole(op: Any, *args: Any, **kwargs: Any) -> Any:
         return op(*args, **kwargs)
 
 
+_SORTED = (
+    "the peak is that of a quantile which sorts its input; torch selects elements without sorting, and may need less"
+)
+
+
+def _quantile(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    """x: any shape. Note that a CPU selects a few elements where, with a dispatch mode on, torch sorts all of them."""
+    if facts.QUANTILES_ARE_SELECTED and _devices[-1](x) == "cpu" and _SORTED not in _notes[-1]:
+        _notes[-1].append(_SORTED)
+    return op(x, *args, **kwargs)
+
+
 def _with_formula(function: type[Function]) -> Kernel:
     """Return a kernel that runs an op with the derivative of an autograd Function of ours."""
 
@@ -188,6 +205,7 @@ _KERNELS: dict[str, Kernel] = {
     "scaled_dot_product_attention": _attention, "linear": _linear, "max_pool1d": _max_pool1d,
     **dict.fromkeys(("linalg_svdvals", "linalg_eigvals", "linalg_eigvalsh", "one_hot"), _values_alone),
     "group_norm": _group_norm,
+    **dict.fromkeys(("quantile", "quantile.scalar", "nanquantile", "nanquantile.scalar"), _quantile),
     "native_group_norm": _native_group_norm, "contiguous": _contiguous,
     "native_group_norm_backward": _group_norm_backward, "mish_backward": _whole,
     "prod": _with_formula(Prod), "prod.dim_int": _with_formula(Prod), "cumprod": _with_formula(Cumprod),

@@ -65,6 +65,10 @@ BOUNDS_SHARE_GRADIENTS = since(2, 14)
 """2.14: `clamp`, `maximum`, `minimum`, `fmax` and `fmin` give each of two equal operands half of the gradient, which
 formulas mask in place (`masked_fill_inplace_if_safe` in derivatives.yaml; pytorch pull requests 191142, 193035)."""
 
+QUANTILES_ARE_SELECTED = since(2, 14)
+"""2.14: on a CPU, `quantile` and `nanquantile` select the few elements that they need; before, and with a dispatch mode
+on, they sort (`quantile_compute` in Sorting.cpp; pytorch pull request 188394)."""
+
 PIPELINE_ALLOCATES_BUFFERS_PER_RECEIVE = since(2, 15)
 """2.15: a pipeline's stage allocates a buffer when it receives, and frees it after computing with it; before, it kept
 one for each microbatch from step to step. Outputs are freed once they are sent (torch/distributed/pipelining:
