@@ -91,7 +91,7 @@ class SweepError(CnncostError):
     """A sweep that can't go on: a journal of another grid, a cluster that can't be reached."""
 
 
-class NotAtRevisionError(ModuleNotFoundError):
+class NotAtRevisionError(CnncostError, ModuleNotFoundError):
     """Raised by an import if the working tree has the module, but not the revision that is analyzed."""
 
     def __init__(self, name: str) -> None:

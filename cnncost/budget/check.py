@@ -38,7 +38,7 @@ class Judged(NamedTuple):
         used, bound: the figure and its bound.
         baseline: the previous figure, if there is a baseline.
         allowed: whether an uncertain outcome passes.
-        line: line of the limit in the budget file.
+        line: of a limit that doesn't pass, its line in the budget file; None if it passes, or the line is not known.
     """
 
     rule: Rule
@@ -193,6 +193,7 @@ def _model(
     if entry is None and budget.relative:
         raise _no_baseline(file, budget, lock, revision)
     if entry is not None and entry.snapshot.inputs != measured.snapshot.inputs:
+        # a revision is measured with the budget's inputs: without any, the model's default input has changed since
         remedy = f"; state its input in {file.path.name}" if revision else "; recreate it with cnncost check --update"
         raise BudgetError(
             f"{revision or file.baseline}: {budget.name} was measured with {entry.snapshot.input_text}, and the budget "

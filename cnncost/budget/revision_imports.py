@@ -34,7 +34,7 @@ class RevisionImports:
 
         Args:
             paths: where the revision's files and the working tree are.
-            folder: the folder of the revision's files that the user is in.
+            folder: the revision's counterpart of the folder that the user is in.
             ignores: whether git ignores a path, relative to the top level.
         """
         self.paths = paths
@@ -76,7 +76,7 @@ class RevisionImports:
         return self._find_built(name, path or ()) if spec is None else self._redirected(name, spec)
 
     def _of_repository(self, spec: ModuleSpec | None) -> bool:
-        """Return whether a module is in the revision's files or in the working tree."""
+        """Return whether a module is in the working tree or in the revision's files."""
         if spec is None or spec.origin is None:
             return False
         return self.paths.relative(spec.origin) is not None or Path(spec.origin).is_relative_to(self.paths.tree)

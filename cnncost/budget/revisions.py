@@ -177,7 +177,7 @@ def _check_origin(imports: RevisionImports) -> None:
     Raises:
         RevisionError: a module came from the working tree by an absolute path, or a file was read from there.
     """
-    advice = "name it by a path relative to the repository, or to the file of the code"
+    advice = "use a path relative to the folder that the command runs in, or one made from __file__"
     built = set(imports.built.values())
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)

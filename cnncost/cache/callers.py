@@ -62,16 +62,17 @@ def caller_of_look_up(frame: FrameType | None) -> Caller:
         if code.co_name in _TIMES_UNUSED:
             uses_times = False
         frame = frame.f_back
-    return _CALLERS[True, uses_times]
+    return _CALLERS[True, uses_times]  # Python's own code alone, as in a thread of its own
 
 
 _CALLERS = {each: Caller(*each) for each in product((True, False), repeat=2)}
 
 
 def may_use_names(frame: FrameType | None) -> bool:
-    """Return whether the caller of `os.listdir` or `os.scandir` may use names other than those of modules.
+    """Return whether the caller of `os.listdir` or `os.scandir` may use the names of files that are no modules.
 
-    Any caller may, but this package and the import system, whose folders `files.importable` covers.
+    If so, the whole listing is a dependency. Any caller may, but this package and the import system: it looks for
+    modules alone, whose names are a dependency already (`files.importable`).
     """
     while frame is not None:
         file = frame.f_code.co_filename

@@ -88,7 +88,10 @@ class Recordings:
 
     @contextmanager
     def observed(self) -> Iterator[None]:
-        """Context manager that observes all reads, also those of imports before the first recording."""
+        """Context manager in which all reads are observed.
+
+        `make` uses it; imports that run before the first recording have to be wrapped in it, too.
+        """
         self._watch.start()
         try:
             yield

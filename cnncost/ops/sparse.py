@@ -28,9 +28,9 @@ SOFTMAX_BACKWARD_FLOPS = 4
 def sparse_matmul(spec: OpSpec) -> Cost:
     """MACs = Z·N: Z stored elements of the sparse factor, each with N elements of the dense one.
 
-    Attributes: stored Z, n; bias: whether an addend is added to each output; addend: whether the first input is the
-    addend, not a factor; mean: whether each output's products are averaged. For two sparse factors Z is the number of
-    pairs of elements that are multiplied, and N is 1.
+    Attributes: stored Z, n; addend: whether the first input is an addend, not a factor; bias: whether it is added to
+    each output, that is, beta is not 0; mean: whether each output's products are averaged. For two sparse factors Z is
+    the number of pairs of elements that are multiplied, and N is 1.
     """
     terms = [macs("Z", spec["stored"], "N", spec["n"])]
     if spec["bias"]:
@@ -49,7 +49,8 @@ def sparse_matmul(spec: OpSpec) -> Cost:
 def sparse_extremes(spec: OpSpec) -> Cost:
     """FLOPs = 2·Z·N: a product and a comparison, for sparse products that keep the largest or smallest product.
 
-    Attributes: as for a sparse product. Nothing is accumulated, so these are not MACs.
+    Attributes: as for a sparse product; bias is always false, as no op of this kind has an addend. Nothing is
+    accumulated, so these are not MACs.
     """
     return cost(spec, flops("product, compare", 2, "Z", spec["stored"], "N", spec["n"]))
 

@@ -227,4 +227,4 @@ def test_a_file_that_is_read_by_its_absolute_path_is_an_error(installed, capsys)
         main(["diff", "--rev", "HEAD"])
     out, err = capsys.readouterr()
     assert (left.value.code, out) == (2, "")
-    assert "HEAD: width.json was read from the working tree, not from the revision; name it by a path relative" in err
+    assert "HEAD: width.json was read from the working tree, not from the revision; use a path relative to" in err

@@ -72,7 +72,7 @@ def _triple(diff: Diff, row: TreeRow, name: str, terms: Sequence[str]) -> dict[s
 def _marks(name: str, unknown: tuple[bool, bool]) -> tuple[str, str, str]:
     """Return the marks of the old number, the new number and the change.
 
-    A number that lacks ops is a lower bound. If either number lacks some, the change is not a bound at all.
+    A number that leaves out ops without a rule is a lower bound. If either number does, the change is no bound at all.
     """
     if name in _EXACT:
         return "", "", ""
@@ -105,8 +105,8 @@ def _text(name: str, heading: str, meaning: str) -> Json:
 def _encoded(diff: Diff, rows: Sequence[TreeRow]) -> Json:
     """Return the rows by column, as `Rows` in `page/src/data.ts`.
 
-    Numbers of a figure's bare name (`macs`) are the widths of bands in the drawn tree. Marks of `flops`, which is no
-    column, show which rows lack ops: the page's CSV says so.
+    Numbers of a figure's bare name (`macs`) are the widths of bands in the drawn tree. Marks of the bare
+    `flops` are on rows whose figures leave out an op without a rule; the page's CSV has them as its column `unknown`.
     """
     numbers: dict[str, list[Json]] = {}
     marks: dict[str, dict[int, str]] = {"flops": {i: AT_LEAST for i, row in enumerate(rows) if any(row.unknown)}}
