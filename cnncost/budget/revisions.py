@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from filecmp import cmp
 from pathlib import Path
 from typing import Any
 
@@ -187,5 +188,13 @@ def _check_origin(imports: RevisionImports) -> None:
                 f"{name} was imported from the working tree ({imports.paths.top / relative}), not from the revision; "
                 f"{advice}"
             )
-    if read := sorted(imports.read):
+    if read := sorted(each for each in imports.read if not _is_same(imports.paths, each)):
         raise RevisionError(f"{read[0]} was read from the working tree, not from the revision; {advice}")
+
+
+def _is_same(paths: RevisionPaths, relative: str) -> bool:
+    """Return whether a file of the working tree has the revision's content: then it does not matter which is read."""
+    try:
+        return cmp(paths.tree / relative, paths.top / relative, shallow=False)
+    except OSError:
+        return False

@@ -216,13 +216,18 @@ def test_a_copy_that_is_not_the_working_trees_is_told_of(installed, capsys, monk
         monkeypatch.delitem(sys.modules, "my_pkg", raising=False)
 
 
-def test_a_file_that_is_read_by_its_absolute_path_is_an_error(installed, capsys):
+def test_a_file_that_is_read_by_its_absolute_path_is_an_error_if_it_differs(installed, capsys):
     (installed / "scripts" / "net.py").write_text(
-        "import json\nfrom torch import nn\ndef Net():\n"
-        f"    return nn.Linear(8, json.load(open('{installed}/width.json')))\n"
+        "import json\nfrom pathlib import Path\nfrom torch import nn\ndef Net():\n"
+        f"    return nn.Linear(8, json.loads(Path('{installed}/width.json').read_text()))\n"
     )
     (installed / "width.json").write_text("4")
     git(installed, "add", "-A"), git(installed, "commit", "-qm", "x")
+    with pytest.raises(SystemExit) as left:
+        main(["diff", "--rev", "HEAD", "--exit-code"])
+    told = capsys.readouterr()
+    assert not left.value.code, told  # its content is the revision's
+    (installed / "width.json").write_text("6")
     with pytest.raises(SystemExit) as left:
         main(["diff", "--rev", "HEAD"])
     out, err = capsys.readouterr()
