@@ -21,7 +21,7 @@ def document(counts: Effective) -> Document:
     )
     total = Row("total", counts.dense, counts.macs, counts.accumulates, counts.in_full)
     shown = (*(_row(row) for row in counts.rows), _row(total)._replace(role="total"))
-    bounds = "≤: with ops that are counted in full" if counts.in_full else ""
+    bounds = "≤: at most, as products with a zero may be counted, too" if counts.in_full else ""
     run_on = f"run on {counts.run_on}" if counts.run_on else ""
     return Document(
         "effective_macs", "effective MACs", headline="", facts=_facts(counts),
