@@ -125,6 +125,8 @@ SCATTERS = {
 OTHERS = {
     "both extremes": lambda h, _: sum(h.aminmax()),
     "both extremes along an axis": lambda h, _: sum(h.aminmax(dim=1)),
+    "both extremes, and another use": lambda h, _: sum(h.aminmax()) + h.sin().sum() + h.cos().sum(),
+    "another use, and both extremes": lambda h, _: h.sin().sum() + sum(h.aminmax(dim=1)).sum() + h.exp().sum(),
     "the smallest alone": lambda h, _: h.aminmax(dim=1)[0],
     "selected by a mask": lambda h, index: h.masked_select(index > 3),
     "products of what a mask leaves": lambda h, index: torch.masked.cumprod(h, 1, mask=index > 3),

@@ -213,10 +213,10 @@ class _Backward:
         born = [tracked.block.born for _, tracked in operands]
         if born[0] is None or born[0] < self._start:
             return None
-        if func is not _ADD or func in _FORMULAS.get(
-            current_node().name(), ()
-        ):  # only into zeros, or another tensor, that this node's formula has created
+        if func is not _ADD:  # only into zeros, or another tensor, that this node's formula has created
             return in_place_op if born[0] >= self._began else None
+        if _ADD in _formula() and all(b is not None and b >= self._began for b in born):
+            return in_place_op
         if _reference_counts(args[0]) != _unshared_counts():
             return None
         if (
@@ -231,8 +231,7 @@ class _Backward:
 
     def _in_formula(self, func: Any, operands: TensorArgs) -> Any:
         """Like `in_place`, for an op on which formulas differ."""
-        node: Any = current_node()
-        in_place_op = _FORMULAS.get(node.name(), {}).get(func, _IN_PLACE.get(func)) if node is not None else None
+        in_place_op = _formula().get(func, _IN_PLACE.get(func))
         if func is _MUL and in_place_op is not None:  # `-x * grad` has no in-place op
             last = self._tracker.recorder.nodes[-1]
             if last.name == "aten.neg" and last.outputs == (operands[0][1].value,):
@@ -280,6 +279,12 @@ _FORMULAS: dict[str, dict[Any, Any]] = {
 """By autograd node: the in-place ops that its formula runs on tensors that it created; None: it runs the op itself."""
 
 _IN_FORMULAS = frozenset(func for ops in _FORMULAS.values() for func in ops)
+
+
+def _formula() -> dict[Any, Any]:
+    """Return the current node's entry in `_FORMULAS`, if there is one."""
+    node: Any = current_node()
+    return _FORMULAS.get(node.name(), {}) if node is not None else {}
 
 
 def _passes_two_gradients() -> bool:
