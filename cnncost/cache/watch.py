@@ -193,7 +193,8 @@ class Watch:
     def _open(self, path: Any, mode: Any, flags: Any = 0, *, frame: FrameType) -> None:
         """Record that a file was opened: by `open`, with a mode, or by `os.open`, with flags and None as the mode."""
         text = _path(path)
-        if isinstance(path, int) and callers.is_users(callers.calling_file(frame)):
+        # an import writes byte code to a descriptor
+        if isinstance(path, int) and not callers.is_import(frame) and callers.is_users(callers.calling_file(frame)):
             self.obstacle = self.obstacle or f"it reads an open file, descriptor {path}"  # standard input, such as 0
         if not text or text.startswith(os.devnull):
             return

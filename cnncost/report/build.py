@@ -11,7 +11,7 @@ from cnncost.graph import Graph, Phase, Shape
 from cnncost.passes.arithmetic import macs_by_dtype
 from cnncost.passes.communication import KIND, Exchange, communication
 from cnncost.passes.compute import Compute, Sums
-from cnncost.passes.memory.inexact import inexact_ops
+from cnncost.passes.memory.inexact import inexact_ops, without_zeros
 from cnncost.passes.parameters import OwnedCount, Parameters
 from cnncost.report.data import OF_STEP
 from cnncost.report.model import Report
@@ -65,9 +65,10 @@ def build(
         reads=graph.real.reads if graph.real is not None else 0,
         examples=graph.examples,
         mac_dtypes=macs_by_dtype(graph),
-        notes=tuple(dict.fromkeys(
-            (*graph.notes, *_unregistered(graph), *_notes_of_step(graph, training), *_notes_of_memory(compute, phases))
-        )),
+        notes=tuple(dict.fromkeys((
+            *graph.notes, *_unregistered(graph), *_notes_of_step(graph, training),
+            *_notes_of_memory(compute, phases, training),
+        ))),
         communication=_communication(graph, compute, training, phases),
         devices=on_devices(graph, training),
         links=all_links(graph, training),
@@ -129,12 +130,19 @@ def _notes_of_step(graph: Graph, training: Graph | None) -> tuple[str, ...]:
     return (*training.notes, f"{OF_STEP}{training.real.inputs}: what it runs follows from that")
 
 
-def _notes_of_memory(compute: Compute, phases: Mapping[Phase, Compute]) -> tuple[str, ...]:
-    """Return a note on ops whose memory is counted only roughly."""
+def _notes_of_memory(
+    compute: Compute, phases: Mapping[Phase, Compute], training: Graph | None
+) -> tuple[str, ...]:  # fmt: skip
+    """Return notes on ops whose memory is counted only roughly."""
     names = inexact_ops(op for part in (compute, *phases.values()) for op in part.by_op)
-    if not names:
-        return ()
-    return (f"the peaks may be too high or too low: what {', '.join(names)} shares or allocates is not known exactly",)
+    factors = without_zeros(training) if training is not None else ()
+    notes = []
+    if names:
+        what = f"what {', '.join(names)} shares or allocates is not known exactly"
+        notes.append(f"the peaks may be too high or too low: {what}")
+    if factors:
+        notes.append(f"the training peak is that of values without zeros, for which {', '.join(factors)} needs less")
+    return tuple(notes)
 
 
 def _assumed(training: Graph | None) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ class Server:
         around = {name: value for name, value in os.environ.items() if name not in {"CI", "CNNCOST_NO_CACHE"}}
         around |= {"CNNCOST_CACHE_DIR": str(folder / "cache"), "PYTHONPATH": f"{ROOT}{os.pathsep}{packages}"}
         around["OMP_NUM_THREADS"] = "1"
+        around.pop("PYTHONDONTWRITEBYTECODE", None)  # as users have it: imports write files, too
         self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("driver.py"))], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             text=True, env=around,

@@ -132,6 +132,10 @@ OTHERS = {
     "products of what a mask leaves": lambda h, index: torch.masked.cumprod(h, 1, mask=index > 3),
     "cumulative products, of the same dtype": lambda h, _: h.cumprod(1, dtype=torch.float32),
     "a product, of the same dtype": lambda h, _: torch.prod(h, dtype=torch.float32),
+    "a product of another dtype": lambda h, _: h.prod(1, dtype=torch.float64),
+    "a product of all, of another dtype": lambda h, _: torch.prod(h, dtype=torch.float64),
+    "a product of a lower dtype": lambda h, _: h.prod(2, dtype=torch.bfloat16).float(),
+    "cumulative products of another dtype": lambda h, _: h.cumprod(1, dtype=torch.float64),
     "a trace": lambda h, _: h.flatten(0, 2).trace(),
     "signs": lambda h, _: torch.sgn(h),
     "signs, times a number": lambda h, _: torch.sgn(h * 1.5),
@@ -142,6 +146,9 @@ COMPLEX = {
     "reflections by complex vectors": lambda h: torch.linalg.householder_product(h, h[..., 0]).abs(),
     "a complex exponential": lambda h: h.exp().abs(),
     "a quotient": lambda h: (h / h.sin()).abs(),
+    "products with conjugates": lambda h: torch.view_as_real(torch.bmm(h[0].conj(), h[1])),
+    "products with adjoints": lambda h: torch.view_as_real(torch.bmm(h[0], h[1].mH)),
+    "products and a sum": lambda h: torch.view_as_real(torch.baddbmm(h[0], h[0].conj(), h[1].conj())),
 }
 
 
@@ -174,6 +181,37 @@ def test_the_peak_of_complex_numbers_is_the_allocators(name):
     expected = before + peaks(step, lambda: net.zero_grad(set_to_none=True)).everything
     found = cnncost.analyze(net, (2, 4, 16, 16), training=True).memory.training_peak
     assert found == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("trace", ["static", "real"])
+@pytest.mark.parametrize("name", ["products with conjugates", "products with adjoints", "products and a sum"])
+def test_the_peak_of_inference_has_copies_of_conjugates(name, trace):
+    net, x = Net(lambda h, _: COMPLEX[name](torch.complex(h, h * 2))), torch.randn(2, 4, 16, 16)
+
+    @torch.no_grad()
+    def run():
+        return net(x)
+
+    before = sum(t.nbytes for t in (*net.parameters(), *net.buffers(), x))
+    found = cnncost.analyze(net, x, trace=trace).memory.inference_peak
+    assert found == pytest.approx(before + peaks(run).everything, rel=0.001)
+
+
+ZEROS = {
+    "a product": (lambda h: h.prod(1), ["aten.prod.dim_int"]),
+    "cumulative products": (lambda h: h.cumprod(1), ["aten.cumprod"]),
+    "a product of whole numbers": (lambda h: h * torch.arange(1, 4).prod(), []),
+    "a sum": (lambda h: h.sum(1), []),
+}
+
+
+@pytest.mark.parametrize("name", ZEROS)
+def test_products_are_those_without_zeros_and_a_note_says_so(name):
+    op, names = ZEROS[name]
+    notes = cnncost.analyze(Net(lambda h, _: op(h)), (2, 4, 16, 16), training=True).notes
+    assert [note for note in notes if "without zeros" in note] == [
+        f"the training peak is that of values without zeros, for which {each} needs less" for each in names
+    ]
 
 
 @pytest.mark.parametrize("trace", ["static", "real"])

@@ -99,7 +99,10 @@ def _known_cause(
     if isinstance(error, RuleError):
         return RuleError(f"{place}: {text}")
     if isinstance(error, RecursionError):
-        return ForwardError(f"{place}{at}: forward calls itself without end; expected an end to the recursion", path)
+        return ForwardError(
+            f"{place}{at}: forward calls itself without end, or nests deeper than Python's stack; expected an end to "
+            "the recursion, or a higher limit by sys.setrecursionlimit", path,
+        )  # fmt: skip
     if operator := _HIGHER_ORDER.search(message):
         return ForwardError(
             f"{place}{at}: the control-flow op {operator[1]} can't be analyzed: which branch runs depends on data; "

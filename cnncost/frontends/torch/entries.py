@@ -45,7 +45,8 @@ def by_rule(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Entry
     else:
         recipes = tuple([memos.fresh(*output) for output in outputs_by_rule])
         outputs, types = recipes, tuple([output.sig.type for output in recipes])
-    spec = memos.intern(lower(OpCall(op, arguments, inputs, types, moves=not op.mutable)))
+    spec = lower(OpCall(op, arguments, inputs, types, moves=not op.mutable))
+    spec = memos.intern(_with_copies(spec, op, operands))
     return _entry(op, spec, outputs, None, (0,) if op.mutable else (), mask_index(spec.kind, arguments, operands))
 
 
@@ -79,9 +80,20 @@ def of_run(
         if any_sparse(operand_tensors) or any_sparse(tensors)
         else lower(call)
     )
+    spec = _with_copies(spec, op, operands)
     rerun = run_for_effect or reshapes or bool(not_returned) or bool(runner.data) or not tensors or None in recipes
     outputs = None if rerun else tuple(recipe for recipe in recipes if recipe is not None)
     return _entry(op, memos.intern(spec), outputs, template, writes, mask_index(spec.kind, arguments, operands), outs)
+
+
+def _with_copies(spec: OpSpec, op: Overload, operands: TensorArgs) -> OpSpec:
+    """Add the copies that a batched product makes of conjugated operands, unlike one of two matrices."""
+    if op.name not in {"bmm", "baddbmm"}:
+        return spec
+    nbytes = sum(t.numel() * t.element_size() for t, tracked in operands if tracked.sig.conjugated)
+    if not nbytes:
+        return spec
+    return OpSpec(spec.kind, spec.inputs, spec.outputs, tuple(sorted([*spec.attrs, ("scratch", nbytes)])))
 
 
 def _out_indices(op: Overload, args: Any, kwargs: Any) -> tuple[int, ...]:

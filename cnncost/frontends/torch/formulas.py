@@ -28,6 +28,7 @@ class Prod(Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         """∂x = ∂y · (y/x)*, after a test for zeros."""
         (x, result), (grad,), dim = ctx.saved_tensors, grads, ctx.dim
+        x = x.to(grad.dtype)  # forward may have returned another dtype
         if dim is None:
             torch.eq(x, 0)
             return None, grad * (result / x).conj()
@@ -53,6 +54,7 @@ class Cumprod(Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         """∂x = Σ (∂y·y*)/x* over each element and all after it, after a test for zeros."""
         (x, result), (grad,), dim = ctx.saved_tensors, grads, ctx.dim
+        grad = grad.to(x.dtype)  # unlike `Prod`
         weighted = result.conj() * grad
         zeros = x == 0
         zeros.any()

@@ -190,13 +190,12 @@ def _with_formula(function: type[Function]) -> Kernel:
     """Return a kernel that runs an op with the derivative of an autograd Function of ours."""
 
     def kernel(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        converts = any(value is not None and value is not x.dtype for value in kwargs.values())  # `dtype` alone
         plain = (x.is_floating_point() or (x.is_complex() and function is not Extreme)) and x.dim() > 0
-        if not plain or converts or is_excluded(_AUTOGRAD) or not torch.is_grad_enabled() or not x.requires_grad:
+        if not plain or is_excluded(_AUTOGRAD) or not torch.is_grad_enabled() or not x.requires_grad:
             return op(x, *args, **kwargs)
         if function is Prod and len(args) == 1:  # `dim` is passed; `keepdim` defaults to False
             args = (*args, False)
-        return function.apply(op, x, *args)
+        return function.apply(partial(op, **kwargs) if kwargs else op, x, *args)  # `dtype` alone
 
     return kernel
 
