@@ -7,6 +7,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from filecmp import cmp
 from importlib.machinery import PathFinder
 from importlib.metadata import Distribution
 from pathlib import Path
@@ -15,13 +16,16 @@ from urllib.parse import unquote, urlsplit
 
 from cnncost.budget.revision_paths import RevisionPaths
 
+_COMPILED = {".pyc", ".so", ".pyd", ".dll", ".dylib"}
+"""Endings of files that differ although their sources are the same."""
+
 
 class Copy(NamedTuple):
     """An installed package.
 
     Attributes:
         roots: folders of the repository's files in which the package is searched.
-        files: the Python files of the copy, relative to `site`.
+        files: the files of the copy, data too, but none that is compiled; relative to `site`.
         site: the folder that the package is installed in.
     """
 
@@ -71,13 +75,18 @@ def notes_on_copies(top: Path, folder: Path) -> tuple[str, ...]:
 
 
 def _differs(name: str, copy: Copy) -> bool:
-    """Return whether a Python file of a copy has another content in the repository, which is found there."""
+    """Return whether a file of a copy has another content in the repository, which is found there."""
     spec = PathFinder.find_spec(name, [*map(str, copy.roots)])
-    if spec is None or spec.origin is None:
+    if spec is None:
         return False
-    root = Path(spec.origin).parent.parent if spec.submodule_search_locations else Path(spec.origin).parent
-    pairs = ((copy.site / file, root / file) for file in copy.files)
-    return any(a.is_file() and b.is_file() and a.read_bytes() != b.read_bytes() for a, b in pairs)
+    folders = spec.submodule_search_locations or ([spec.origin] if spec.origin else [])
+    roots = [Path(each).parent for each in folders]  # several of a namespace
+    for file in copy.files:
+        own = next((root / file for root in roots if (root / file).is_file()), None)
+        installed = copy.site / file
+        if own is not None and installed.is_file() and not cmp(own, installed, shallow=False):
+            return True
+    return False
 
 
 def _projects(root: Path, folder: Path) -> Iterator[tuple[str, Path]]:
@@ -115,10 +124,15 @@ def _source(distribution: Distribution, paths: RevisionPaths) -> str | None:
 
 
 def _packages(distribution: Distribution) -> dict[str, list[str]]:
-    """Return the names that a distribution lets import, with their Python files; no finders of editable installs."""
-    found: dict[str, list[str]] = {}
+    """Return the names that a distribution lets import, with their files; no finders of editable installs."""
+    files: dict[str, list[str]] = {}
+    names: dict[str, None] = {}
     for file in distribution.files or ():
         name = file.parts[0].partition(".")[0]
-        if file.suffix in {".py", ".so", ".pyd"} and name.isidentifier() and not name.startswith("__editable__"):
-            found.setdefault(name, []).extend([str(file)] if file.suffix == ".py" else [])
-    return found
+        if not name.isidentifier() or name.startswith("__editable__"):
+            continue
+        if file.suffix in {".py", ".so", ".pyd"}:
+            names[name] = None
+        if not _COMPILED.intersection(file.suffixes):
+            files.setdefault(name, []).append(str(file))
+    return {name: files.get(name, []) for name in names}

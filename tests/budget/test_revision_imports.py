@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cnncost.budget.installed_copies import notes_on_copies
 from cnncost.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -214,6 +215,33 @@ def test_a_copy_that_is_not_the_working_trees_is_told_of(installed, capsys, monk
         assert ("my_pkg is installed in " in (err := capsys.readouterr().err)) is told, err
         monkeypatch.delitem(sys.modules, "my_pkg.net", raising=False)
         monkeypatch.delitem(sys.modules, "my_pkg", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("root", "package", "file"),
+    [
+        pytest.param("src", "my_pkg/__init__.py", "my_pkg/widths.json", id="data"),
+        pytest.param(".", "my_pkg/part/__init__.py", "my_pkg/part/net.py", id="a namespace"),
+        pytest.param("src", "my_pkg/part/__init__.py", "my_pkg/part/net.py", id="a namespace in src"),
+        pytest.param(".", "my_pkg/part/__init__.py", "my_pkg/part/widths.json", id="data in a namespace"),
+        pytest.param("src", "my_pkg.py", "my_pkg.py", id="a module"),
+    ],
+)
+def test_any_file_of_a_copy_that_is_not_the_working_trees_is_told_of(tmp_path, monkeypatch, root, package, file):
+    top, site = tmp_path / "top", tmp_path / "site" / "site-packages"
+    made = [package, file, "my_pkg/fast.so", "my_pkg-1.dist-info/METADATA"]
+    copied = {f"site/site-packages/{name}": "a" for name in made}
+    record = {"site/site-packages/my_pkg-1.dist-info/RECORD": "".join(f"{each},,\n" for each in dict.fromkeys(made))}
+    for name, text in (copied | record | URL | {f"top/{root}/{each}": "a" for each in made}).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text.replace("TOP", str(top)))
+    monkeypatch.syspath_prepend(str(site))
+    (top / root / "my_pkg" / "fast.so").write_text("compiled again")
+    (top / root / "my_pkg-1.dist-info" / "METADATA").write_text("of another version")
+    assert notes_on_copies(top, top) == ()
+    (top / root / file).write_text("b")
+    (note,) = notes_on_copies(top, top)
+    assert note.startswith(f"my_pkg is installed in {site}, and differs from the working tree's")
 
 
 def test_a_file_that_is_read_by_its_absolute_path_is_an_error_if_it_differs(installed, capsys):
