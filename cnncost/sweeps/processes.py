@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from threading import Lock
 from typing import Any, Literal, NamedTuple, Self, TypeAlias
+from weakref import WeakSet
 
 from cnncost.endings import end_with_parent, uninterrupted_children
 from cnncost.errors import SweepError
@@ -63,7 +65,7 @@ class Processes:
         grown: Callable[[], bool] | None = None,
     ) -> None:  # fmt: skip
         self.most, self._seconds = most, seconds
-        _allow_descriptors(most)
+        _OPEN_FILES.allow(self, most)
         self._ready, self._grown = ready, grown or _holds_much
         self._all: list[_Process] = []
 
@@ -136,10 +138,12 @@ class Processes:
         return fresh
 
     def end(self, which: list[_Process] | None = None) -> None:
-        """Kill all or some processes, even in the middle of a call."""
+        """Kill all or some processes, even in the middle of a call. After all, the limit of open files is as before."""
         for process in list(self._all if which is None else which):
             process.end()
             self._all.remove(process)
+        if which is None:
+            _OPEN_FILES.restore(self)
 
     def __enter__(self) -> Self:
         return self
@@ -148,16 +152,48 @@ class Processes:
         self.end()
 
 
-def _allow_descriptors(processes: int) -> None:
-    """Raise this process's own limit of open files, as far as it may, if that many processes may not fit below it."""
-    try:
-        from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
-    except ImportError:  # not on Windows
-        return
-    (soft, hard), needed = getrlimit(RLIMIT_NOFILE), (processes + 1) * _DESCRIPTORS
-    if soft != RLIM_INFINITY and soft < needed:
-        with suppress(OSError, ValueError):
-            setrlimit(RLIMIT_NOFILE, (needed if hard == RLIM_INFINITY else min(needed, hard), hard))
+class _OpenFiles:
+    """The soft limit of open files of this process, raised while a pool needs that; child processes inherit it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._pools: WeakSet[Processes] = WeakSet()
+        self._before, self._raised = 0, 0
+
+    def allow(self, pool: Processes, processes: int) -> None:
+        """Raise the limit, as far as this process may, if that many processes may not fit below it."""
+        try:
+            from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
+        except ImportError:  # not on Windows
+            return
+        with self._lock:
+            (soft, hard), needed = getrlimit(RLIMIT_NOFILE), (processes + 1) * _DESCRIPTORS
+            before = self._before if self._pools and soft == self._raised else soft
+            if before == RLIM_INFINITY or before >= needed:
+                return
+            raised = max(soft, needed if hard == RLIM_INFINITY else min(needed, hard))
+            with suppress(OSError, ValueError):
+                setrlimit(RLIMIT_NOFILE, (raised, hard))
+                self._before, self._raised = before, raised
+                self._pools.add(pool)
+
+    def restore(self, pool: Processes) -> None:
+        """Set the limit from before if no other pool needs more, and if nobody else has changed it since."""
+        with self._lock:
+            if pool not in self._pools:
+                return
+            self._pools.remove(pool)
+            if self._pools:
+                return
+            from resource import RLIMIT_NOFILE, getrlimit, setrlimit
+
+            soft, hard = getrlimit(RLIMIT_NOFILE)
+            if soft == self._raised:
+                with suppress(OSError, ValueError):
+                    setrlimit(RLIMIT_NOFILE, (self._before, hard))
+
+
+_OPEN_FILES = _OpenFiles()
 
 
 def _check_descriptors() -> None:

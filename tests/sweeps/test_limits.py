@@ -206,12 +206,39 @@ def test_too_few_open_files_for_a_process(here, files):
     assert not (here / "o.csv").exists()
 
 
-def test_many_processes_raise_their_own_limit_of_open_files():
+@pytest.mark.parametrize(
+    ("code", "limits"),
+    [
+        pytest.param("a = P(192); show(); a.end(); show(); a.end(); show()", [193 * 16, 256, 256], id="one"),
+        pytest.param("a = P(15); show(); a.end(); show()", [256, 256], id="one that fits below the limit"),
+        pytest.param("a = P(192)\nwith P(99): show()\nshow(); a.end(); show()", [193 * 16, 193 * 16, 256], id="two"),
+        pytest.param(
+            "a = P(99)\nwith P(192): a.end(); show()\nshow()", [193 * 16, 256], id="a larger one that goes on"
+        ),
+        pytest.param(
+            "a = P(192); r.setrlimit(r.RLIMIT_NOFILE, (999, 4096)); a.end(); show()", [999], id="changed by the program"
+        ),
+        pytest.param("a = P(999); show(); a.end(); show()", [4096, 256], id="the hard limit"),
+    ],
+)
+def test_many_processes_raise_their_own_limit_of_open_files_until_they_end(code, limits):
     """Each takes 7 descriptors: 256, a common soft limit, are enough for 35."""
     program = (
-        "import resource as r; from cnncost.sweeps.processes import Processes; Processes(192); "
-        "print(r.getrlimit(r.RLIMIT_NOFILE)[0] > 7 * 192)"
+        "import resource as r; from cnncost.sweeps.processes import Processes as P\n"
+        f"def show(): print(r.getrlimit(r.RLIMIT_NOFILE)[0])\n{code}"
     )
-    shell = f'ulimit -Sn 256; exec {sys.executable} -c "{program}"'
+    shell = f'ulimit -Sn 256; ulimit -Hn 4096; exec {sys.executable} -c "{program}"'
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True)  # noqa: S607  # the shell
-    assert done.stdout == "True\n"
+    assert [int(each) for each in done.stdout.split()] == limits
+
+
+def test_processes_that_ended_leave_room_below_the_limit_for_open_files(here):
+    program = (
+        "import os, resource as r; from cnncost.sweeps.processes import Processes as P; "
+        "r.setrlimit(r.RLIMIT_NOFILE, (64, 4096)); p = P(12); "
+        "assert len([*p.work(abs, [[(i,)] for i in range(24)])]) == 24; "
+        "print(len(os.listdir('/dev/fd')) > 64); p.end(); "
+        "[open(os.devnull) for _ in range(16)]; print(r.getrlimit(r.RLIMIT_NOFILE)[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("True\n64\n", 0), done.stderr
