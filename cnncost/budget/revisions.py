@@ -75,7 +75,7 @@ def _figures_at(
 ) -> list[Figures]:
     from contextlib import ExitStack
 
-    with unwinding(), ExitStack() as stack:
+    with _telling_of_submodules(repository), unwinding(), ExitStack() as stack:
         trees = [stack.enter_context(repository.files(commit)) for commit in commits]
         running = [
             stack.enter_context(_process(repository, tree, request, name))
@@ -83,6 +83,15 @@ def _figures_at(
         ]
         figures = [_result(work, tree, name) for work, tree, name in zip(running, trees, names, strict=True)]
         return [each._replace(notes=each.notes + repository.notes()) for each in figures]
+
+
+@contextmanager
+def _telling_of_submodules(repository: Repository) -> Iterator[None]:
+    """Context manager: an error names the submodules that were left out, as it may be due to one of them."""
+    try:
+        yield
+    except RevisionError as error:
+        raise RevisionError("; ".join((str(error), *repository.notes()))) from error
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from cnncost.budget.repository import Repository, RevisionError
+from cnncost.budget.revisions import snapshots
+from cnncost.sources.settings import Settings
 
 WHO = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "protocol.file.allow=always", "-c", "init.defaultBranch=main")
 
@@ -194,6 +196,19 @@ def test_a_submodule_that_is_not_there_is_told_of(tmp_path):
     assert inner.is_dir()
     with pytest.raises(RevisionError, match=f"libs/inner lacks its commit .* git -C libs/inner fetch origin {lost}"):
         at(outer, "HEAD")
+
+
+@pytest.mark.parametrize(("options", "told"), [((), True), (("--recurse-submodules",), False)])
+def test_an_error_names_a_submodule_that_is_not_there(tmp_path, options, told):
+    outer = with_submodule(tmp_path)
+    (outer / "model.py").write_text("import sys; sys.path.insert(0, 'libs/inner')\nfrom blocks import build\n")
+    commit(outer)
+    git(tmp_path, "clone", "-q", *options, outer, "clone")
+    clone = Repository(tmp_path / "clone")
+    request = {"model": "model.py:build", "settings": Settings(inputs=("1x8",)).to_data()}
+    with pytest.raises(RevisionError, match=r"^HEAD: .*No module named 'blocks'") as caught:
+        snapshots(clone, (clone.commit("HEAD"),), request, ("HEAD",))
+    assert ("; the revision's submodule libs/inner is left out, as this clone does" in str(caught.value)) is told
 
 
 def test_git_that_is_not_there_and_a_repository_of_someone_else(origin, monkeypatch, tmp_path):
