@@ -175,6 +175,13 @@ class Repository:
             return False
         return True
 
+    def names(self, folder: Path) -> set[str]:
+        """Return the names in a folder of the working tree, or of a submodule's, without those that git ignores."""
+        found = self.git("-C", str(folder), "ls-files", "--cached", "--others", "--exclude-standard", "-z")
+        return {path.partition("/")[0] for path in found.split("\0")}.intersection(
+            each.name for each in folder.iterdir()
+        )
+
     @contextmanager
     def files(self, commit: str) -> Iterator[Path]:
         """Context manager: a temporary folder with the files of a commit, and of those submodules that this clone has.

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import spec_from_file_location
+from inspect import currentframe
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +20,10 @@ from cnncost.budget.installed_copies import installed_copies
 from cnncost.budget.revision_paths import RevisionPaths
 from cnncost.errors import NotAtRevisionError
 
+_LISTS = ("os.listdir", "os.scandir")
+_FINDERS = ("importlib", "_frozen_importlib", "pkg_resources")
+"""Modules that list folders to find modules, whose origin is told from their specs, or installed packages."""
+
 
 class RevisionImports:
     """A meta path finder that comes before Python's own, and the files that were read from the working tree.
@@ -26,7 +31,8 @@ class RevisionImports:
     Attributes:
         built: files of modules that a build creates, and that are in no revision (`_version.py`, compiled extensions),
             by the modules' names. They are imported from the working tree or from the environment.
-        read: files that code read from the working tree although the revision has them, relative to the top level.
+        read: files that code read from the working tree, and folders that it listed there, although the revision has
+            them; relative to the top level.
     """
 
     def __init__(self, paths: RevisionPaths, folder: Path, ignores: Callable[[str], bool]) -> None:
@@ -145,12 +151,19 @@ class RevisionImports:
         return spec
 
     def _event(self, event: str, args: tuple[Any, ...]) -> None:
-        """Handle an audit event: record a file that is opened for reading in the working tree."""
-        if event != "open" or not isinstance(args[0], (str, bytes, os.PathLike)):
+        """Handle an audit event: record a file that is opened for reading, or a folder listed, in the working tree."""
+        lists = event in _LISTS
+        if not (lists or event == "open") or not isinstance(args[0], (str, bytes, os.PathLike)):
             return
-        if any(letter in str(args[1]) for letter in "wax+"):  # a mode of `open` that writes
+        if not lists and any(letter in str(args[1]) for letter in "wax+"):  # a mode of `open` that writes
+            return
+        here = currentframe() if lists else None
+        if here and here.f_back and str(here.f_back.f_globals.get("__name__")).startswith(_FINDERS):
             return
         path = os.fsdecode(args[0])
         relative = self.paths.relative(path)
-        if relative is not None and Path(self.paths.at_revision(path)).is_file():
+        if relative is None:
+            return
+        own = Path(self.paths.at_revision(path))
+        if own.is_dir() if lists else own.is_file():
             self.read.add(relative)

@@ -154,7 +154,7 @@ def work() -> None:
         imports = RevisionImports(RevisionPaths(tree, repository.top), Path.cwd(), repository.ignores)
         imports.install()
         figures = _figures_of_budgets(request) if "file" in request else _figures_of_model(request)
-        _check_origin(imports)
+        _check_origin(imports, repository)
     except CnncostError as error:
         result.write_text(f"error: {error}", encoding="utf-8")
         return
@@ -181,11 +181,11 @@ def _figures_of_model(request: dict[str, Any]) -> Figures:
     return Figures(lock.Lock(lock.torch_version(), {"model": lock.Entry(snapshot, {})}), {})
 
 
-def _check_origin(imports: RevisionImports) -> None:
+def _check_origin(imports: RevisionImports, repository: Repository) -> None:
     """Check that no code or data of the working tree was used instead of the revision's.
 
     Raises:
-        RevisionError: a module came from the working tree by an absolute path, or a file was read from there.
+        RevisionError: a module, a file or a list of a folder came from the working tree by an absolute path.
     """
     advice = "use a path relative to the folder that the command runs in, or one made from __file__"
     built = set(imports.built.values())
@@ -197,13 +197,16 @@ def _check_origin(imports: RevisionImports) -> None:
                 f"{name} was imported from the working tree ({imports.paths.top / relative}), not from the revision; "
                 f"{advice}"
             )
-    if read := sorted(each for each in imports.read if not _is_same(imports.paths, each)):
+    if read := sorted(each for each in imports.read if not _is_same(imports.paths, repository, each)):
         raise RevisionError(f"{read[0]} was read from the working tree, not from the revision; {advice}")
 
 
-def _is_same(paths: RevisionPaths, relative: str) -> bool:
-    """Return whether a file of the working tree has the revision's content: then it does not matter which is read."""
+def _is_same(paths: RevisionPaths, repository: Repository, relative: str) -> bool:
+    """Return whether a file of the working tree has the revision's content, or a folder its names: either will do."""
+    own, other = paths.tree / relative, paths.top / relative
     try:
-        return cmp(paths.tree / relative, paths.top / relative, shallow=False)
+        if other.is_dir():
+            return {each.name for each in own.iterdir()} == repository.names(other)
+        return cmp(own, other, shallow=False)
     except OSError:
         return False

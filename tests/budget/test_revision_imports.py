@@ -160,6 +160,18 @@ def test_files_of_the_working_tree_that_the_revision_has_are_noticed(tmp_path, p
     assert imported(tmp_path, files, "site", code.replace(")", ", 'r+b')", 1)) == [None, [], []]
 
 
+@pytest.mark.parametrize(
+    ("path", "read"), [("top/data", ["data"]), ("top", ["."]), ("tree/data", []), ("top/made", []), ("top/.git", [])]
+)
+@pytest.mark.parametrize("call", ["os.listdir(F)", "[*os.scandir(F)]", "[*Path(F).glob('*')]", "[*os.walk(F)]"])
+def test_folders_of_the_working_tree_that_the_revision_has_are_noticed(tmp_path, path, read, call):
+    files = both("data/a.json") | {"top/made/a.json": "", "top/.git/HEAD": "", "tree/.git/HEAD": ""}
+    code = f"import os; from pathlib import Path; F = {str(tmp_path / path)!r}; {call}; found = None"
+    found, built, noticed = imported(tmp_path, files, "site", code)
+    walked = ["data"] if (call, path) == ("[*os.walk(F)]", "top") else []
+    assert (found, built, noticed) == (None, [], [*read, *walked])
+
+
 def git(folder, *arguments):
     who = ("-c", "user.name=a", "-c", "user.email=a@b")
     subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)  # noqa: S607
@@ -261,3 +273,33 @@ def test_a_file_that_is_read_by_its_absolute_path_is_an_error_if_it_differs(inst
     out, err = capsys.readouterr()
     assert (left.value.code, out) == (2, "")
     assert "HEAD: width.json was read from the working tree, not from the revision; use a path relative to" in err
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        pytest.param({}, False, id="the revision's"),
+        pytest.param({"blocks/__pycache__/a.pyc": "", "old/__pycache__/b.pyc": "", "a.log": ""}, False, id="ignored"),
+        pytest.param({"blocks/c": ""}, True, id="a new file"),
+        pytest.param({"blocks/a": None}, True, id="a file that went"),
+        pytest.param({"other/c": ""}, False, id="a folder that is not listed"),
+    ],
+)
+def test_a_folder_that_is_listed_by_its_absolute_path_is_an_error_if_it_differs(installed, capsys, change, error):
+    (installed / "scripts" / "net.py").write_text(
+        "import os\nfrom torch import nn\ndef Net():\n"
+        f"    os.listdir('{installed}/scripts')\n    found = os.listdir('{installed}/blocks')\n"
+        "    return nn.Sequential(*(nn.Linear(8, 8) for each in found if each != '__pycache__'))\n"
+    )
+    (installed / "blocks").mkdir(), (installed / "other").mkdir()
+    for name, text in {".gitignore": "*.pyc\n*.log\n", "blocks/a": "", "blocks/b": "", "other/a": ""}.items():
+        (installed / name).write_text(text)
+    git(installed, "add", "-A"), git(installed, "commit", "-qm", "x")
+    for name, text in change.items():
+        (installed / name).parent.mkdir(parents=True, exist_ok=True)
+        (installed / name).unlink() if text is None else (installed / name).write_text(text)
+    with pytest.raises(SystemExit) as left:
+        main(["diff", "--rev", "HEAD", "--exit-code"])
+    told = capsys.readouterr()
+    assert (left.value.code or 0) == (2 if error else 0), told
+    assert ("HEAD: blocks was read from the working tree, not from the revision; use" in told.err) is error
