@@ -20,16 +20,16 @@ from cnncost.errors import SourceError
 from cnncost.near import suggestion
 
 _FORM = re.compile(r"^(?P<old>.+?)(?P<dots>\.{2,3})(?P<new>.*)$")
-_LISTS = "; git branch -a and git tag list names, git log commits"
+_LISTS = "; git branch -a and git tag list the names, git log lists the commits"
 _LOCAL = (
     "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_IMPLICIT_WORK_TREE",
     "GIT_INTERNAL_SUPER_PREFIX",
 )  # fmt: skip
-"""Variables that git sets for hooks. They name the repository and its index relative to the hook's folder, and make git
-take any folder for the top level; git finds the repository of a folder without them. Those with configuration
-(GIT_CONFIG_COUNT) and with objects that were just received (GIT_OBJECT_DIRECTORY) are kept."""
+"""Variables that git sets for hooks. With them git uses the hook's repository, and takes any folder for its top level;
+without them it searches for the repository that contains the folder. Those with configuration (GIT_CONFIG_COUNT) and
+with objects that were just received (GIT_OBJECT_DIRECTORY) are kept."""
 _ALWAYS = ("-c", "core.splitIndex=false", "-c", "core.fsmonitor=false", "-c", "advice.graftFileDeprecated=false")
-"""Settings that would write next to the user's index, or run a program."""
+"""Switches off what could write next to the user's index or run a program, and a hint that would be part of errors."""
 _MOST = 300
 """Characters of git's message that are shown: it may have a line for each file."""
 _GITLINK = "160000"
@@ -198,7 +198,7 @@ class Repository:
         """Write a commit's files to a folder by way of a new index. Return the paths of missing submodules."""
         at_top = partial(self.git, "-C", str(self.top), GIT_INDEX_FILE=str(index))
         at_top("read-tree", commit)
-        at_top("checkout-index", "--all", f"--prefix={tree}/")  # only the files below the folder that it runs in
+        at_top("checkout-index", "--all", f"--prefix={tree}/")  # all files below the folder that git runs in
         missing: list[str] = []
         for entry in at_top("ls-files", "--stage", "-z").split("\0"):
             about, _, path = entry.partition("\t")
@@ -218,7 +218,9 @@ class Repository:
                 f"{commit}, or in a workflow with submodules: true and fetch-depth: 0"
             ) from None
         tree.mkdir(parents=True, exist_ok=True)
-        return [f"{path}/{each}" for each in submodule._check_out(commit, tree, index.with_name(f"{index.name}s"))]
+        return [
+            f"{path}/{each}" for each in submodule._check_out(commit, tree, index.with_name(f"{index.name}-submodule"))
+        ]
 
     def notes(self) -> tuple[str, ...]:
         """Return notes on submodules that the checked-out files lack."""

@@ -22,7 +22,8 @@ from cnncost.errors import NotAtRevisionError
 
 _LISTS = ("os.listdir", "os.scandir")
 _FINDERS = ("importlib", "_frozen_importlib", "pkg_resources")
-"""Modules that list folders to find modules, whose origin is told from their specs, or installed packages."""
+"""Modules of Python that list folders in search of a module or of installed packages. These lists are not recorded:
+where a module is from is known by its spec."""
 
 
 class RevisionImports:

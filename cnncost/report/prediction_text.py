@@ -145,8 +145,8 @@ def footer(prediction: Prediction) -> list[str]:
     """Return the lines below the table: the total by bound, throughput, training estimate, and omitted ops."""
     roofline = prediction.roofline
     total, forward = roofline.total, forward_time(roofline)
-    unlinked = prediction.links is not None and prediction.links.times is None
-    least = AT_LEAST if roofline.unknown or unlinked or not roofline.device.measured else ""
+    communication_left_out = prediction.links is not None and prediction.links.times is None
+    least = AT_LEAST if roofline.unknown or communication_left_out or not roofline.device.measured else ""
     throughput = prediction.per_second
     speed = "" if throughput is None else f", {'≤' if least else ''}{throughput:,.0f} examples/s"
     lines = [f"forward: {least}{units.duration(forward.seconds)}{speed}; {_shares(forward)}"]

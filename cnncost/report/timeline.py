@@ -57,9 +57,9 @@ def _track(
     if quantity != "seconds":
         name = _marked(f"{quantity} of the {run}", bool(roofline.unknown))
         return track(name, "bytes" if quantity == "bytes" else "none", prediction.report.model, pieces, NO_RULE)
-    unlinked = prediction.links is not None and prediction.links.times is None
+    communication_left_out = prediction.links is not None and prediction.links.times is None
     computed = "" if roofline.dtype is None else f", computed in {roofline.dtype}"
-    bounded = bool(roofline.unknown) or unlinked or not roofline.device.measured
+    bounded = bool(roofline.unknown) or communication_left_out or not roofline.device.measured
     name = _marked(f"predicted time, {run} on {roofline.device.title}{computed}", bounded)
     return track(name, "seconds", prediction.report.model, pieces, NO_RULE)
 

@@ -139,7 +139,7 @@ def _transposed(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runn
 
 
 def _coalesced_as(tensor: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """`positions` with the coalesced flag of `tensor`: `_coalesced_` can set it regardless of duplicates."""
+    """`positions` with the coalesced flag of `tensor`, which the model may have set by `_coalesced_`."""
     if tensor.layout is torch.sparse_coo and tensor.is_coalesced() != positions.is_coalesced():
         return MARK_COALESCED(positions.detach().clone(), tensor.is_coalesced())  # type: ignore[no-any-return]
     return positions

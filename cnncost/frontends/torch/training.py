@@ -112,7 +112,7 @@ class Step:
         return loss
 
     def run(self, loss: torch.Tensor) -> None:
-        """Run backward and the optimizer step, outside autocast as torch recommends."""
+        """Run backward and the optimizer step. To be called outside autocast, as torch recommends."""
         recorder = self._tracker.recorder
         owners = self._owners()
         recorder.phase, recorder.attributor = "backward", _Backward(self._tracker, owners)
@@ -135,10 +135,10 @@ class Step:
     def _share_owner(self, owners: dict[int, int], parameter: torch.Tensor, other: torch.Tensor) -> None:
         """Attribute a tensor that belongs to a parameter to the call that owns the parameter."""
         ledger = self._tracker.recorder.ledger
-        block, owner = ledger.block_of(other), ledger.block_of(parameter)
-        if block is not None and owner is not None:
-            owners[block.index] = owners.get(owner.index, 0)
-            block.device = owner.device
+        block, of_parameter = ledger.block_of(other), ledger.block_of(parameter)
+        if block is not None and of_parameter is not None:
+            owners[block.index] = owners.get(of_parameter.index, 0)
+            block.device = of_parameter.device
 
     def _update(self, owners: dict[int, int]) -> None:
         """Run the optimizer's step. State from earlier steps is registered as allocated before the first node."""
@@ -153,8 +153,8 @@ class Step:
         guessed, recorder.guesses = recorder.guesses, False
         try:
             step(self.optimizer)
-            if recorder.guesses and not guessed:  # earlier steps read no numbers, so their influence was not tested
-                raise DataDependentError("it reads numbers in later steps than the first")  # noqa: TRY301  # wrapped below
+            if recorder.guesses and not guessed:  # the step in `warmed` read none, so other stand-ins were not tried
+                raise DataDependentError("it reads a number in a later step, and none in the first")  # noqa: TRY301  # see below
         except Exception as error:
             raise step_failed(self.optimizer, error) from error
 
@@ -204,8 +204,8 @@ class _Backward:
 
         Autograd accumulates gradients of a value used several times, and scatters gradients into zeros, in place unless
         a dispatch mode is on (torch/csrc/autograd/input_buffer.cpp, and index_backward in FunctionsManual.cpp). Such a
-        sum differs from one in a derivative's formula: an earlier node created an operand, or the node passes two
-        gradients to one value.
+        sum is told from one in a derivative's formula by its operands: an earlier node created one of them, or the node
+        passes two gradients to one value.
         """
         in_place_op = _IN_PLACE.get(func) if func not in _IN_FORMULAS else self._in_formula(func, operands)
         if in_place_op is None or torch.is_grad_enabled() or self._node is None or operands[0][0] is not args[0]:
