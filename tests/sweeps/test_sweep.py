@@ -314,6 +314,7 @@ def test_after_a_kill_the_same_command_resumes(here, jobs):
     running = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
     end = time.monotonic() + 120
     while time.monotonic() < end and not (journal.exists() and journal.read_bytes().count(b"\n") >= 2):
+        assert running.poll() is None, f"the sweep ended on its own, with {running.returncode}"
         time.sleep(0.02)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
