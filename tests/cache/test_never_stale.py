@@ -5,13 +5,13 @@ The expected answer is always that of the same command line without the cache.
 
 import os
 import py_compile
+import subprocess
+import sys
 import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from cnncost.cache.watch import Watch
 
 NET = """
 import torch
@@ -206,22 +206,32 @@ def test_compiled_modules_of_ones_own_are_not_kept(server, tmp_path):
     assert "clock.pyc is compiled code" in told[-1]
 
 
+CHANGES_WHILE_WATCHED = """
+import sys
+from pathlib import Path
+from cnncost.cache.watch import Watch
+
+folder = Path(sys.argv[1])
+watch = Watch()
+watch.start()
+watch._begun += 3600 * 10**9
+for name in ("a", "b"):
+    (folder / name).read_text()
+watch.pause()
+(folder / "b").write_text("6")
+watch.dependencies()
+watch.stop()
+print(watch.obstacle)
+"""
+
+
 def test_a_change_during_the_analysis_is_noticed_whatever_the_file_systems_clock_says(tmp_path):
     """Files on a server have its times: here an hour before this machine's."""
     (tmp_path / "a").write_text("4"), (tmp_path / "b").write_text("4")
-    watch = Watch()
-    watch.start()
-    try:
-        watch._begun += 3600 * 10**9
-        for name in ("a", "b"):
-            (tmp_path / name).read_text()
-        watch.pause()
-        (tmp_path / "b").write_text("6")
-        watch.obstacle = ""  # that torch was imported before
-        watch.dependencies()
-        assert f"{tmp_path / 'b'} was changed meanwhile" in watch.obstacle
-    finally:
-        watch.stop()
+    # in a process of its own: in this one torch, and all tests, were imported before
+    command = [sys.executable, "-c", CHANGES_WHILE_WATCHED, str(tmp_path)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == f"{tmp_path / 'b'} was changed meanwhile"
 
 
 def test_other_arguments_are_other_requests(server, tmp_path):
