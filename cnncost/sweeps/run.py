@@ -27,11 +27,16 @@ def rows(grid: Grid, known: set[int], pool: WorkerPool) -> Iterator[tuple[int, V
         known: indices of points that have a row already.
         pool: the workers.
     """
+    for_workers, tasks = grid.for_workers(), grid.tasks(frozenset(known))
     if pool.processes is not None:
-        for_workers = grid.for_workers()
-        calls = (((for_workers, point) for point in task) for task in grid.tasks(frozenset(known)))
+        calls = (((for_workers, point) for point in task) for task in tasks)
         for (_, point), answer in pool.processes.work(row, calls):
             yield point.at, row_of_answer(answer)
+        return
+    if pool.backend == "processes":  # in this one: a row at a time, so that an interrupted sweep loses one at most
+        for task in tasks:
+            for point in task:
+                yield from rows_of_task(for_workers, (point,))
         return
     finished, patient = set(known), not pool.streams
     while len(finished) < len(grid):

@@ -60,10 +60,11 @@ class Unknown(Net):
     def forward(self, x):
         return torch.matrix_exp(self.conv(x))
 
-class Slow(Net):
+class Endless(Net):
     def forward(self, x):
-        import time
-        time.sleep(0.15)
+        import os, time
+        while len(x) > 11 and "ENDLESS" in os.environ:
+            time.sleep(0.1)
         return self.conv(x)
 """
 SHAPE = "1x3x8x8"
@@ -299,7 +300,7 @@ def test_the_users_own_numbers_are_shown_as_they_stand(here):
 
 
 GRID = {"input": [SHAPE], "batch": list(range(1, 21)), "columns": ["macs"]}
-RUN = "import sys, cnncost\ncnncost.sweep('net.py:Slow', {grid}, jobs={jobs}, output='t.csv')\n"
+RUN = "import cnncost\ncnncost.sweep('net.py:Endless', {grid}, jobs={jobs}, output='t.csv')\n"
 
 
 def numbers(path):
@@ -311,20 +312,21 @@ def numbers(path):
 def test_after_a_kill_the_same_command_resumes(here, jobs):
     code = RUN.format(grid=GRID, jobs=jobs)
     journal = journal_path(here / "t.csv")
-    running = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    # it waits at the twelfth point until it is killed, however late that is
+    running = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, env=os.environ | {"ENDLESS": "1"})
     end = time.monotonic() + 120
-    while time.monotonic() < end and not (journal.exists() and journal.read_bytes().count(b"\n") >= 2):
+    while time.monotonic() < end and not (journal.exists() and journal.read_bytes().count(b"\n") >= 12):
         assert running.poll() is None, f"the sweep ended on its own, with {running.returncode}"
         time.sleep(0.02)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
     before = journal.read_bytes()
-    assert before.count(b"\n") >= 2
+    assert before.count(b"\n") == 12, "a line for the grid, and one for each point that was done"
     assert not (here / "t.csv").exists()
     journal.write_bytes(before + b'{"point": 7, "ro')  # half of a line
     kept = [json.loads(line)["point"] for line in before.splitlines()[1:]]
     told = []
-    grid = from_data(["net.py:Slow"], GRID)
+    grid = from_data(["net.py:Endless"], GRID)
     api.run(grid, jobs=jobs, output=here / "t.csv", tell=lambda point, _: told.append(point))
     assert told[: len(kept)] == kept
     assert sorted(told) == list(range(20))
