@@ -317,6 +317,7 @@ def test_what_torch_refuses_is_refused(function, shape, grad):
     line = function.__code__.co_firstlineno + (function is unpack_in_three)
     assert str(error.value).startswith(f"0 (Function) at {HERE}:{line}: ")
     assert "; it got " + "x".join(map(str, shape)) in str(error.value)
+    assert "{" not in str(error.value)  # a placeholder that was not filled in
     assert error.value.path == "0"
 
 

@@ -90,36 +90,38 @@ def record(
     requested = parse(options.autocast) or autocasts.in_force()
     attempt = replace(first_attempt(options, requested, called), returned=returned, replica=replica_of(model))
     known = _known_changes(root)
-    grad_needed = bool(known.get("grad")) and attempt.caller_grad
+    grad_needed = bool(known.get("grad")) and attempt.caller_grad  # under no_grad, forward may do without autograd
     attempt = replace(attempt, casts=attempt.casts or bool(known.get("casts")), grad=attempt.grad or grad_needed)
-    made: list[ref[torch.Tensor]] = []
-    inside = any(isinstance(mode, Recorder) for mode in dispatch_modes())
+    created: list[ref[torch.Tensor]] = []  # all tensors of the recording, to find those that outlive it
+    nested = any(isinstance(mode, Recorder) for mode in dispatch_modes())
     with ONE_AT_A_TIME, gc_disabled(), hidden_from(Recorder), torch.inference_mode(False), regions.switched_off():
-        if not inside:
+        if not nested:
             SESSION.trim()
         try:
             return copy_context().run(
-                _record_again, root, inputs, attempt, made
+                _record_with_restarts, root, inputs, attempt, created
             )  # variables that forward sets end here
         except LazyParameterError:
             check_initialized(walk(root))
             raise
         finally:
-            if not inside:  # the tensor table of an outer recording holds tensors as well
-                leftovers.clear(made, type(root).__name__, sys.exception())
+            if not nested:  # the tensor table of an outer recording holds tensors as well
+                leftovers.clear(created, type(root).__name__, sys.exception())
 
 
-def _record_again(model: nn.Module, inputs: Any, attempt: Attempt, made: list[ref[torch.Tensor]]) -> Graph:
-    """Record, and again with other options if the first attempt shows that they are needed."""
-    again = partial(_record_again, model, inputs, made=made)
+def _record_with_restarts(
+    model: nn.Module, inputs: Any, attempt: Attempt, created: list[ref[torch.Tensor]]
+) -> Graph:  # fmt: skip
+    """Record; if the attempt shows that other options are needed, record again with these."""
+    again = partial(_record_with_restarts, model, inputs, created=created)
     try:
-        return record_once(model, inputs, attempt, made)
+        return record_once(model, inputs, attempt, created)
     except RestartError as restart:
         restart.prepare()
         if restart.remembered:
             _remember(model, restart.changes)
         return again(attempt=attempt.after(restart.changes))
-    except DataDependentError:
+    except DataDependentError:  # forward may have read a floating-point input: once more with their values, if any
         if attempt.floats or not prepare(inputs, model, floats=True).floats:
             raise
         return again(attempt=replace(attempt, floats=True))

@@ -83,7 +83,7 @@ def _nonzero_products(spec: OpSpec, name: str, arguments: dict[str, Any], tensor
         return _conv_products(spec, tensors[0], arguments["weight"])
     if spec.kind == "attention" and name == "scaled_dot_product_attention" and not arguments.get("dropout_p"):
         return _attention_products(arguments)
-    if spec.kind not in _MATRIX_PRODUCTS or name == "conv_tbc":
+    if spec.kind not in _MATRIX_PRODUCTS or name == "conv_tbc":  # a convolution that is lowered to a matmul
         return None
     a, b = tensors[1:3] if name.startswith(_ADDING) else tensors[:2]
     if spec.kind == "linear":
@@ -95,7 +95,7 @@ def _matmul_products(a: torch.Tensor, b: torch.Tensor) -> int:
     """Count the products of indicators *,M,K and *,K,N; a vector is a row on the left and a column on the right."""
     a = a[None] if a.dim() == 1 else a
     b = b[:, None] if b.dim() == 1 else b
-    left, right = a.sum(-2), b.sum(-1)  # per inner index: nonzero rows, nonzero columns
+    left, right = a.sum(-2), b.sum(-1)  # per inner index: the number of nonzero factors
     return int((left * right).sum())
 
 
@@ -110,6 +110,7 @@ def _conv_products(spec: OpSpec, x: torch.Tensor, weight: torch.Tensor) -> int |
         total = [d * (r - 1) if padding == "same" else 0 for d, r in zip(spec["dilation"], taps.shape[2:], strict=True)]
         sides = [side for n in reversed(total) for side in (n // 2, n - n // 2)]
         indicator, padding = torch.nn.functional.pad(indicator, sides), [0] * axes
+    # all output channels of a group at once: the number of nonzero weights for each input channel and tap
     kernels = taps.sum(1, keepdim=True) if spec["transposed"] else taps.view(groups, -1, *taps.shape[1:]).sum(1)
     bound = indicator.numel() * float(taps.sum())
     if bound >= 2**53:  # no longer exact

@@ -93,7 +93,7 @@ class Appearance:
         Raises:
             GradNeededError: forward asked for something that only autograd provides.
         """
-        self._caller.begins()
+        self._caller.start()
         try:
             with creating_on(self._device, self._place_away, self.several):
                 yield
@@ -125,7 +125,7 @@ class Appearance:
                     block.use = "elsewhere"
 
     def settle(self, tensor: torch.Tensor, block: StorageRecord) -> None:
-        """Store the device of a new storage: its tensor's, which was registered before."""
+        """Store the device of a new storage: that of its tensor, which was registered before."""
         if self.several:
             block.device = transfers.with_index(self.claimed(tensor))
 
@@ -270,7 +270,7 @@ class Appearance:
         """Replace `Tensor.to` and the like, which would not see the devices that tensors represent."""
         if self._moving or not is_meta(tensor) or not self.is_ours():
             return original(tensor, *args, **kwargs)
-        self._moving = True  # a function mode around this one would call the replaced method again
+        self._moving = True  # a function mode around this call would call the replaced method again
         try:
             moved = transfers.moved(self, tensor, args, kwargs)
             return self._placed(original, tensor, args, kwargs) if moved is None else moved
@@ -278,6 +278,7 @@ class Appearance:
             self._moving = False
 
     def _placed(self, original: Any, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Move a tensor, and register the device of the result. `original` sees only `meta`."""
         here = self.claimed(tensor)
         target = next((d for d in map(as_device, (*args, kwargs.get("device"))) if d is not None), None)
         if target is None:
@@ -291,14 +292,14 @@ class Appearance:
             return result
         if not same_device(target, here) and not (self._bare and target == META):
             both_accelerators = is_accelerator(target) and is_accelerator(self._device)
-            if device_of(tensor) == target or both_accelerators:  # torch would return it, or lack the device
+            if device_of(tensor) == target or both_accelerators:  # torch would return the tensor, or lack the device
                 args = tuple([META if as_device(a) is not None else a for a in args])
                 kwargs = {**kwargs, "copy": True} | ({"device": META} if kwargs.get("device") is not None else {})
             result = original(tensor, *args, **kwargs)
             if isinstance(result, torch.Tensor) and is_meta(result):
                 self.place(result, target)
             return result
-        args = tuple([META if as_device(a) is not None else a for a in args])
+        args = tuple([META if as_device(a) is not None else a for a in args])  # the device stays the same
         if kwargs.get("device") is not None:
             kwargs = {**kwargs, "device": META}
         result = original(tensor, *args, **kwargs)
@@ -307,7 +308,7 @@ class Appearance:
         return result
 
     def _type(self, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """`Tensor.type`: returns a name such as `torch.FloatTensor`, or casts."""
+        """Replace `Tensor.type`, which returns a name such as `torch.FloatTensor`, or casts."""
         result = TensorBase.type(tensor, *args, **kwargs)
         if isinstance(result, str) and is_meta(tensor) and self.is_ours():
             return self._type_name(tensor, result)

@@ -76,7 +76,7 @@ class Masks:
 
     def values(self, tensor: torch.Tensor, tracked: TrackedTensor) -> torch.Tensor | None:
         """Return the values of a registered tensor; None if unknown."""
-        if tracked.block.chance:
+        if tracked.block.from_random:
             return None  # another run would draw other random values
         if tracked.data is not None and tracked.sig.real:
             return tracked.data
@@ -88,7 +88,7 @@ class Masks:
         `block` is the record of its storage, if any.
         """
         written = block is not None and bool(block.version)
-        if not is_meta(tensor):
+        if not is_meta(tensor):  # unless on real data, writes go to a copy
             return tensor if self.on_values or not written else None
         if written or (block is not None and block.born is not None):
             return None
@@ -114,7 +114,7 @@ def read(values: torch.Tensor, form: Any, queries: int, keys: int) -> Mask | Non
     """
     if values.layout is not torch.strided:
         return None
-    values = _distinct(values.detach())
+    values = _unexpanded(values.detach())
     if values.numel() > _MAX_PAIRS:
         return None
     if form == "scores":
@@ -137,7 +137,7 @@ def _kept_scores(values: torch.Tensor) -> torch.Tensor:
     return kept & ~(minimal & row_has_others)
 
 
-def _distinct(tensor: torch.Tensor) -> torch.Tensor:
+def _unexpanded(tensor: torch.Tensor) -> torch.Tensor:
     """Reduce each expanded axis (stride 0) to one element, as all of its elements are equal."""
     for axis, step in enumerate(tensor.stride()):
         if step == 0 and tensor.shape[axis]:
@@ -147,7 +147,7 @@ def _distinct(tensor: torch.Tensor) -> torch.Tensor:
 
 def pack(seen: torch.Tensor, queries: int, keys: int) -> Mask | None:
     """Pack bools into a mask; None if they don't broadcast to `*, queries, keys`, or are empty."""
-    seen = _distinct(seen.detach())
+    seen = _unexpanded(seen.detach())
     while seen.dim() < 2:
         seen = seen[None]
     if seen.shape[-2] not in {1, queries} or seen.shape[-1] not in {1, keys} or not seen.numel():

@@ -84,7 +84,7 @@ class Casting:
         self.regions = 0
         self.inexact: set[str] = set()
         self._caches_casts = caches
-        self._weights: dict[int, int] = {}
+        self._uncached_bytes: dict[int, int] = {}  # of the casts that a cache would hold, by the weight's id
         self._casts: dict[int, tuple[ref[torch.Tensor], torch.Tensor]] = {}
         self._depth = depth()
 
@@ -99,7 +99,7 @@ class Casting:
         finally:
             _running.pop()
 
-    def begins(self, device: str) -> None:
+    def enter_region(self, device: str) -> None:
         """Note that forward enters a region. Once it has entered one for CUDA, CUDA's op lists apply.
 
         Such a region also turns the CPU's autocast on, so that torch's state does not show which lists apply.
@@ -108,7 +108,7 @@ class Casting:
         if device != "cpu":
             self.device = "cuda"
 
-    def lower(self) -> torch.dtype:
+    def lower_dtype(self) -> torch.dtype:
         """Return the dtype that matrix ops run in."""
         return torch.get_autocast_dtype(enabled_device() or "cpu")
 
@@ -124,9 +124,9 @@ class Casting:
 
     def notes(self) -> tuple[str, ...]:
         """Return notes on what is missing in the peaks, and on what the caller's grad mode would change."""
-        nbytes = sum(self._weights.values())
-        kept = [f"{CASTS_AT_EACH_USE}, and the peak is up to {units.data(nbytes)} higher"] if nbytes else []
-        return (*sorted(self.inexact), *kept)
+        nbytes = sum(self._uncached_bytes.values())
+        on_weights = [f"{CASTS_AT_EACH_USE}, and the peak is up to {units.data(nbytes)} higher"] if nbytes else []
+        return (*sorted(self.inexact), *on_weights)
 
     def cast(self, value: Any, dtype: torch.dtype) -> Any:
         """Return an argument of an op with its tensors cast to `dtype`."""
@@ -135,10 +135,10 @@ class Casting:
         if not _eligible(value) or value.dtype is dtype:
             return value
         weight = value.dtype is torch.float32 and value.requires_grad and value.is_leaf and not is_view(value)
-        cachable = weight and dtype is self.lower()
+        cachable = weight and dtype is self.lower_dtype()
         if not (cachable and self._caches()):
             if cachable and not self._caches_casts and torch.is_autocast_cache_enabled():
-                self._weights[id(value)] = value.numel() * dtype.itemsize
+                self._uncached_bytes[id(value)] = value.numel() * dtype.itemsize
             return value.to(dtype)
         cached = self._casts.get(id(value))
         if cached is None or cached[0]() is not value:
@@ -166,7 +166,7 @@ def _cast_all(dtype: torch.dtype | None, casting: Casting, op: Any, args: Args, 
     The last argument is cast first, as in torch's builds by GCC (C++ does not specify the order). Backward computes the
     casts' gradients in the opposite order, which determines the live tensors at a training step's peak.
     """
-    dtype = dtype or casting.lower()
+    dtype = dtype or casting.lower_dtype()
     named = {name: casting.cast(value, dtype) for name, value in reversed(kwargs.items())}
     placed = [casting.cast(value, dtype) for value in reversed(args)]
     return op(*reversed(placed), **named)
@@ -175,9 +175,9 @@ def _cast_all(dtype: torch.dtype | None, casting: Casting, op: Any, args: Args, 
 def _cast_to_widest(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:
     """Run in float32 if an argument is float32, else in the lower dtype."""
     dtypes = {tensor.dtype for tensor in tensors_in((args, kwargs)) if _eligible(tensor)}
-    if other := dtypes - {torch.float32, casting.lower()}:
+    if other := dtypes - {torch.float32, casting.lower_dtype()}:
         raise RuntimeError(
-            f"{op} under autocast: expected operands of torch.float32 or {casting.lower()}, but got {other.pop()}"
+            f"{op} under autocast: expected operands of torch.float32 or {casting.lower_dtype()}, but got {other.pop()}"
         )
     return _cast_all(torch.float32 if torch.float32 in dtypes else None, casting, op, args, kwargs)
 
@@ -270,8 +270,8 @@ _running: list[Casting] = []
 @cache
 def _register_kernels() -> list[torch.library.Library]:
     """Register our kernels permanently; they are only reached while a Casting is installed."""
-    others, ops = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
-    others.fallback(torch.library.fallthrough_kernel, _NAME)
+    all_ops, ops = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
+    all_ops.fallback(torch.library.fallthrough_kernel, _NAME)  # for ops without a policy
     for name, by_device in _policies().items():
         packet, _, overload = name.partition(".")
         op = getattr(getattr(torch.ops.aten, packet), overload or "default")
@@ -279,7 +279,7 @@ def _register_kernels() -> list[torch.library.Library]:
     pinv = torch.ops.aten.linalg_pinv.atol_rtol_tensor
     ops.impl(pinv, partial(_pinv_kernel, pinv), _NAME, with_keyset=True)
     ops.impl(torch.ops.aten.pad.default, partial(_pad_kernel, torch.ops.aten.pad.default), _NAME, with_keyset=True)
-    return [others, ops]  # kernels are removed when their library is freed
+    return [all_ops, ops]  # kernels are removed when their library is freed
 
 
 def _pinv_kernel(op: Any, keys: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -288,7 +288,7 @@ def _pinv_kernel(op: Any, keys: Any, x: torch.Tensor, *args: Any, **kwargs: Any)
     if enabled_device() is None or not _eligible(x):
         return result
     _running[-1].inexact.add(_PINV)
-    return result.to(_running[-1].lower())
+    return result.to(_running[-1].lower_dtype())
 
 
 def _pad_kernel(op: Any, keys: Any, *args: Any, **kwargs: Any) -> Any:
@@ -324,7 +324,7 @@ def casts(op: str) -> bool:
 
 def lower_dtype() -> torch.dtype | None:
     """Return the dtype that matrix ops are cast to; None if autocast is off."""
-    return _running[-1].lower() if _running and enabled_device() is not None else None
+    return _running[-1].lower_dtype() if _running and enabled_device() is not None else None
 
 
 def lowered(*values: Any) -> tuple[Any, ...]:

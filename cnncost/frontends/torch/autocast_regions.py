@@ -158,7 +158,7 @@ class _Regions:
                 and not is_enabled(region)
                 and (self._casting is None or self._casting.device == "cpu")
             ):
-                # it disables autocast of a device for which it is off anyway: don't change the CPU's
+                # it disables autocast for a missing device, where it is off anyway: don't change the CPU's
                 setattr(region, ENABLED, torch.is_autocast_enabled("cpu"))
                 region.fast_dtype = torch.get_autocast_dtype("cpu")
                 region.absent = None
@@ -167,7 +167,7 @@ class _Regions:
                 if self._casting is None:
                     self.autocast_needed = True
                     raise AutocastNeededError
-                self._casting.begins(absent or region.device)
+                self._casting.enter_region(absent or region.device)
             result = original(region)
             if absent is not None:
                 region.outer = torch.is_autocast_enabled(absent), torch.get_autocast_dtype(absent)

@@ -1,4 +1,4 @@
-"""Autocast as a caller asks for it: a device and a dtype."""
+"""Autocast as a caller requests it: a device and a dtype."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ def parse(value: Any) -> Autocast | None:
     if name in _DTYPES and (device if colon else "cpu") in _DEFAULTS:
         return Autocast(device or "cpu", _DTYPES[name])
     raise InputError(
-        f"autocast: {value!r} is not known; expected bf16 or fp16, on the CPU or as cuda:bf16, cuda:fp16, or cpu or "
-        "cuda alone, for its default dtype"
+        f"autocast: {value!r} is not known; expected bf16 or fp16 for the CPU; a device and a dtype, such as "
+        "cuda:bf16; or cpu or cuda alone, for its default dtype"
     )

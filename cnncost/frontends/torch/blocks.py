@@ -32,16 +32,16 @@ class StorageRecord:
         owned: it holds the user's data, which must never be written to.
         copied: writes to the user's data went to a copy of it.
         noise: it holds a random mask, or something computed only from masks.
-        chance: its values depend on random numbers.
-        given: its values depend on a floating-point input.
+        from_random: its values depend on random numbers.
+        from_float_input: its values depend on a floating-point input.
         grad: it belongs to a leaf that requires a gradient.
         use: as in `graph.Storage`.
         device: the device that it is on; None: the model's.
     """
 
     __slots__ = (
-        "born", "chance", "copied", "device", "died", "given", "grad", "index", "nbytes", "noise", "owned", "real",
-        "ref", "tensor", "use", "version", "writer",
+        "born", "copied", "device", "died", "from_float_input", "from_random", "grad", "index", "nbytes", "noise",
+        "owned", "real", "ref", "tensor", "use", "version", "writer",
     )  # fmt: skip
 
     def __init__(self, index: int, nbytes: int, born: int | None, real: bool, use: Use) -> None:
@@ -55,7 +55,7 @@ class StorageRecord:
         self.owned = born is None
         self.use = use
         self.device: torch.device | None = None
-        self.copied = self.noise = self.chance = self.given = self.grad = False
+        self.copied = self.noise = self.from_random = self.from_float_input = self.grad = False
         self.ref: StorageRef | None = None  # kept alive so that its callback runs
         self.tensor = 0  # id of the tensor registered last
 

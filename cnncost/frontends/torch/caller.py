@@ -19,7 +19,7 @@ class Caller:
         self._thread = get_ident()
         self._modes = 0
 
-    def begins(self) -> None:
+    def start(self) -> None:
         """Store the number of active modes, from inside the recorder's mode: fewer are on in kernels that it runs."""
         self._modes = dispatch_depth()
 

@@ -45,7 +45,7 @@ def _conv(a: dict[str, Any]) -> None:
         raise RuntimeError(f"expected a bias of {out_channels} elements, but got {tuple(bias.shape)}")
     sizes = padding if isinstance(padding, (list, tuple)) else [padding]
     if any(isinstance(n, int) and n < 0 for n in sizes):
-        raise RuntimeError("expected padding that is not negative, but got {padding}")
+        raise RuntimeError(f"expected padding that is not negative, but got {padding}")
 
 
 @_checks("linear", "mm", "bmm", "matmul", "mv", "dot", "addmm", "baddbmm", "addmv", "bilinear")

@@ -103,7 +103,7 @@ def contents(value: Any) -> list[Any]:
 
 
 _MAX_FOLLOWED = 100
-"""Maximum number of containers and objects that are searched in a variable, and of the items of item."""
+"""Maximum number of containers and objects to search in a variable, and of items in each of them."""
 
 
 def code_in(value: Any) -> list[Any]:

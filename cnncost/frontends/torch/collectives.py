@@ -53,6 +53,7 @@ def record(recorder: Recording, op: Overload, args: Any, kwargs: Any, operands: 
     """Record one of c10d's ops, or a wait, and return the result that it would return."""
     arguments = op.bind(args, kwargs)
     if op.schema_name in _WAITS:
+        # functional waits return their tensor, and c10d's return a handle or nothing
         return args[0] if op.schema_name.startswith("_") else _result(op, arguments)
     written = {id(t) for t in tensors_in(_written_argument(op, arguments))}
     ledger = recorder.ledger

@@ -39,5 +39,5 @@ def generator_state(generator: Any) -> str:
     """Return the state of a Python or numpy generator, for comparison."""
     if isinstance(generator, random.Random):
         return str(generator.getstate())
-    source = getattr(generator, "bit_generator", generator)
+    source = getattr(generator, "bit_generator", generator)  # itself if it is numpy's older RandomState
     return str(getattr(source, "state", None) if not hasattr(source, "get_state") else source.get_state())

@@ -1,8 +1,8 @@
 """Deep copies of the contents of modules and inputs: containers, functions and objects of any class.
 
 Forward's changes to a copy don't reach the user's object. Objects are copied by their class's own protocol
-(`__deepcopy__`, `__reduce_ex__`), containers by their base class, to bypass a frozen or validating `__setitem__`, and
-closures with cells of their own. Objects compared by identity (a global compared by `is`) and objects that can't
+(`__deepcopy__`, `__reduce_ex__`), containers by their base class, to bypass a frozen or validating `__setitem__`.
+Copies of closures get their own cells. Objects compared by identity (a global compared by `is`) and objects that can't
 be copied (locks, open files, handles of C libraries) are shared with the user's, and watched for changes.
 """
 
@@ -240,7 +240,7 @@ class Copier:
             if not hasattr(copy, "dtype"):  # not an array or a scalar
                 self._generators.append((copy, generator_state(copy)))
             return copy
-        if is_plain(kind) or isinstance(value, torch.optim.Optimizer):  # its `__getstate__` omits attributes
+        if is_plain(kind) or isinstance(value, torch.optim.Optimizer):  # whose `__getstate__` omits attributes
             return self._attributes_of(value, kind)
         before = len(self._originals)
         try:
@@ -290,7 +290,7 @@ class Copier:
             reduced = value.__reduce_ex__(4)  # the protocol that `copy` uses
         if isinstance(reduced, str):
             return value  # pickled by name: a singleton
-        make, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
+        make, arguments, state, items, pairs = (*reduced, None, None, None)[:5]  # the last three are optional
         if make is copyreg.__newobj__ and len(arguments) == 1 and state is None and items is None and pairs is None:  # type: ignore[attr-defined]  # missing from the stubs
             return value  # no state: a sentinel compared by `is`
         copy = self._register(value, make(*[self._value(a, type(a)) for a in arguments]))

@@ -35,7 +35,7 @@ _WHY_UNSEEN = "modules inside a module with a rule are not recorded"
 
 
 class _Answer(NamedTuple):
-    """A rule's answer for one call. `template`: the result with a Slot for each tensor; `types`: the tensors'."""
+    """A rule's answer for one call. `template`: the result, with a Slot for each tensor; `types`: their types."""
 
     rule: Registered
     custom: Custom
@@ -54,7 +54,7 @@ class CustomCalls:
     """The calls of one recording that rules cover.
 
     Args:
-        recorder: writes the ops.
+        recorder: records the ops.
         real: whether forward and backward run on real data.
     """
 
@@ -99,7 +99,7 @@ class CustomCalls:
         tensors = [*inputs, *parameters]
         if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
             call = _ModuleCall(self, answer, lambda a, k: self._run_hidden(run, a, k), templates, len(inputs))
-            return call.shape_of(_apply(call, *tensors))
+            return call.structured(_apply(call, *tensors))
         result = self._run_hidden(run, args, kwargs) if self._real else None
         outputs = [] if self._real else [_empty(kind) for kind in answer.types]
         self.record(answer, tensors, result, outputs, saves=False)
@@ -155,7 +155,7 @@ class CustomCalls:
             self._save(ctx, answer, inputs, self.record(answer, tensors, result, outputs, _differentiates(ctx)))
 
         def on_backward(ctx: Any, *grads: Any) -> Any:
-            if not hasattr(ctx, "cnncost"):
+            if not hasattr(ctx, "cnncost"):  # its forward ran in another thread
                 return backward(ctx, *grads)
             answer, saved, types, needed = ctx.cnncost
             arguments = (ctx, *with_zeros(grads, answer.types)) if self._real else ()
@@ -163,6 +163,7 @@ class CustomCalls:
             return self.backward(answer, saved, types, needed, grads, run)
 
         on_forward.__wrapped__ = forward  # type: ignore[attr-defined]  # torch inspects the signature
+        # torch would call a class's own `vjp` instead of `backward`
         new = {"forward": on_forward, "backward": on_backward, "vjp": Function.vjp}
         if has_setup:
             new["setup_context"] = on_setup
@@ -233,7 +234,7 @@ class CustomCalls:
         real = run() if run is not None else None
         if real is not None:
             real = real if isinstance(real, tuple) else (real,)
-            real = (*real, *[None] * len(types))[: len(types)]
+            real = (*real, *[None] * len(types))[: len(types)]  # torch accepts more Nones at the end
             gradients = [g if isinstance(g, torch.Tensor) else None for g in real]
         else:
             gradients = [None if kind is None else _empty(kind) for kind in grad_types]
@@ -274,7 +275,7 @@ class _ModuleCall:
         self._template: Any = answer.template
         self._inner_graph: tuple[list[torch.Tensor], list[torch.Tensor]] | None = None  # its leaves and results
 
-    def shape_of(self, tensors: Any) -> Any:
+    def structured(self, tensors: Any) -> Any:
         """Return the tensors in the structure that forward returns."""
         return filled(self._template, list(tensors))
 

@@ -44,7 +44,7 @@ class Draws:
         self._numpy = self._numpy_state()
         self.entropy.reads = 0
 
-    def made(self) -> list[str]:
+    def drawn_from(self) -> list[str]:
         """Return the names of the generators that were drawn from since the last `mark`."""
         names = ["Python's random"] if random.getstate() != self._python else []
         if (now := self._numpy_state()) is not None and self._numpy is not None and now != self._numpy:
@@ -140,7 +140,7 @@ def _restore_settings(before: tuple[dict[Any, Any], str, tuple[bool, ...]]) -> N
     now = settings()
     if now == before:
         return
-    (variables, precision, flags), environ = before, ENVIRON
+    (variables, precision, flags), environ = before, ENVIRON  # the variables are encoded
     for name in now[0].keys() - variables.keys():
         del environ[environ.decodekey(name)]
     for name, value in variables.items():

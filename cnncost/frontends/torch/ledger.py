@@ -45,7 +45,7 @@ class TensorTable:
         `data` holds its values, if ops may run on them: the tensor itself or the one that it replaces. It belongs to
         the user and is never written to. Tensors on a registered storage (flattened weights) share it.
         """
-        if lasts := lasts or tensor.layout is not _STRIDED:
+        if lasts := lasts or tensor.layout is not _STRIDED:  # the death of a sparse source is not observed
             self._alive.append(tensor)
         if is_strided := tensor.layout is _STRIDED:
             storage = tensor.untyped_storage()
@@ -218,14 +218,14 @@ class TensorTable:
         block.real, block.owned = True, False
         tracked = self._register(tensor, block, "activation", old.sig)
         block.writer = tracked.value
-        tracked = self.tracked[id(tensor)] = TrackedTensor(*tracked[:5], data)
+        tracked = self.tracked[id(tensor)] = tracked._replace(data=data)
         return tracked
 
     def attach(self, tensor: torch.Tensor, data: torch.Tensor) -> TrackedTensor:
         """Set the known values of a registered tensor."""
         tracked = self.tracked[id(tensor)]
         tracked.block.real = True
-        if not tensor.is_meta:  # `data` is a copy, because the tensor is the user's; views of the copy are views of it
+        if not tensor.is_meta:  # it is the user's, so `data` is a copy, whose views count as views of the tensor
             tracked.block.copied = True
             self._alive.append(data)
             self._by_key[storage_key(data)] = tracked.block
@@ -337,13 +337,13 @@ class Sources:
         self._storages = ledger.storages()
 
     def open(self, data: dict[int, torch.Tensor]) -> TensorTable:
-        """Return a table with these sources; only the newest one is valid. `data`: values by the tensor's `id`."""
+        """Return a table with these sources; only the newest is valid. `data`: values by the tensor's `id`."""
         ledger, tracked = TensorTable(), self._tracked.copy()
         for key, values in data.items():
             tracked[key] = TrackedTensor(*tracked[key][:5], values)
-        for block, real in zip(self._blocks, self._real, strict=True):
+        for block, real in zip(self._blocks, self._real, strict=True):  # tables share the records
             block.version, block.writer, block.real, block.owned, block.noise = 0, -1, real, True, False
-            block.copied = block.chance = block.given = False
+            block.copied = block.from_random = block.from_float_input = False
         ledger.values, ledger.tracked, ledger._blocks = self._values.copy(), tracked, self._blocks.copy()
         ledger._by_key, ledger._alive = self._by_key.copy(), self._alive.copy()
         ledger._source_storages = self._storages

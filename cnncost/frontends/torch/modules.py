@@ -199,7 +199,7 @@ class Tracker:
                 recorder.call = outer or 0
                 if trail is not None:
                     trail.append((next_number(), outer or 0))
-                if self.draws is not None and self.drawn_in is None and self.draws.made():
+                if self.draws is not None and self.drawn_in is None and self.draws.drawn_from():
                     self.drawn_in = self.path(call)
             outputs[call] = values(result)
             return result

@@ -106,7 +106,7 @@ class RealRecorder(Recorder):
     def run_of(self, inputs: str, tracker: Tracker, draws: Draws) -> RealRun:
         """Return what depends on values. `inputs` describes their source, `draws` the use of random generators."""
         torchs = ["torch's random numbers"] if self._reads_chance else []
-        names = [*draws.made(), *torchs, *tracker.moved_generators()]
+        names = [*draws.drawn_from(), *torchs, *tracker.moved_generators()]
         if names:
             inputs = f"{inputs} and one draw of {' and '.join(names)}"
         first = tracker.path(self._reads[0]) if self._reads else ""
@@ -266,7 +266,7 @@ def _run(
     entered = tuple([tracked.value for tracked in sources])
     for tracked in sources:
         recorder.enter_input(tracked.value)
-        tracked.block.chance = id(tracked.ref()) not in inputs.user_tensors
+        tracked.block.from_random = id(tracked.ref()) not in inputs.user_tensors
     home = next((p.device for p in model.parameters()), torch.device("cpu"))
     recorder.appearance = appearance = Appearance(recorder, home, None if attempt.grad else attempt.caller_grad)
     try:

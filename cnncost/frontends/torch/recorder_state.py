@@ -142,9 +142,9 @@ class RecorderState(TorchDispatchMode):
 
     def note_read(self, tracked: TrackedTensor | None) -> None:
         """Note the call in which forward reads a value, if that depends on random numbers or an input."""
-        if tracked is not None and tracked.block.chance:
+        if tracked is not None and tracked.block.from_random:
             self.drawn.append(self.call)
-        if tracked is not None and tracked.block.given:
+        if tracked is not None and tracked.block.from_float_input:
             self.read_given.append(self.call)
 
     @property

@@ -240,7 +240,7 @@ class _Run:
         ledger, inputs = self._tracker.recorder.ledger, self._inputs
         values = inputs.data.get(id(tensor), None if tensor.is_meta else tensor)
         tracked = ledger.add_source(tensor, "input", values, lasts=not loose)
-        tracked.block.given = id(tensor) in inputs.floats
+        tracked.block.from_float_input = id(tensor) in inputs.floats
         self._appearance.settle(tensor, tracked.block)
         return tracked.value
 
@@ -258,7 +258,7 @@ class _Run:
                     broadcast_buffers(attempt.replica if attempt.grad else None, self._model)
                     result = tracker.call_root(self._model, attempt.called, self._inputs)
                     outputs = tracker.values(result)
-                    chance = self._chance(draws.made())
+                    chance = self._chance(draws.drawn_from())
                     loss = step.loss(result) if step is not None else None
                 if step is not None and loss is not None:
                     step.run(loss)

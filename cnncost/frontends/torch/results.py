@@ -148,12 +148,13 @@ class ResultRecorder(RecorderState):
 
     def _taint(self, op: Overload, tensors: list[torch.Tensor], operands: TensorArgs) -> None:
         """Propagate the marks "depends on random numbers" and "depends on an input" from operands to results."""
-        chance = op.random or any(tracked.block.chance for _, tracked in operands)
-        from_input = any(tracked.block.given for _, tracked in operands)
-        if chance or from_input:
+        from_random = op.random or any(tracked.block.from_random for _, tracked in operands)
+        from_float_input = any(tracked.block.from_float_input for _, tracked in operands)
+        if from_random or from_float_input:
             for tensor in tensors:
                 if (block := self.ledger.block_of(tensor)) is not None and block.real and not op.fills:
-                    block.chance, block.given = chance or block.chance, from_input or block.given
+                    block.from_random = from_random or block.from_random
+                    block.from_float_input = from_float_input or block.from_float_input
 
 
 def of_noise(operands: TensorArgs) -> bool:
