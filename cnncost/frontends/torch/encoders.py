@@ -1,7 +1,8 @@
 """Encoder layers that torch runs as one kernel where nothing needs gradients, and the memory of this kernel.
 
-They are recorded op by op, as the kernel hides its parts. On a CPU it holds the scores of all heads at once, which
-attention on its own doesn't, and frees other tensors earlier, so that a Graph marks the nodes that it stands for.
+The layers are recorded op by op, because the kernel hides its parts. On a CPU the kernel holds the scores of all heads
+at once, which `scaled_dot_product_attention` doesn't, and frees other tensors earlier. A Graph therefore marks the
+nodes that the kernel replaces.
 
 The conditions are those in `forward` of nn.MultiheadAttention and nn.TransformerEncoderLayer.
 """
@@ -36,21 +37,21 @@ def noting_fused(call: Callable[..., Any], recorder: Recorder, thread: int) -> C
 
     The module's class is one that `may_fuse`. Only calls in `thread`, which records, are noted.
     """
-    outer = False
+    in_kernel = False  # while the layers inside a layer run that is one kernel
 
     def run(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        nonlocal outer
+        nonlocal in_kernel
         _, kernel_of = _LAYERS[id(type(module).forward)]
-        if outer or get_ident() != thread or recorder.phase != "forward":
+        if in_kernel or get_ident() != thread or recorder.phase != "forward":
             return call(module, *args, **kwargs)
         kernel = _kernel(kernel_of, module, args, kwargs, recorder) if recorder.fuses_encoders else None
         if kernel is None:
             return call(module, *args, **kwargs)
-        outer, first = True, len(recorder.nodes)
+        in_kernel, first = True, len(recorder.nodes)
         try:
             result = call(module, *args, **kwargs)
         finally:
-            outer = False
+            in_kernel = False
         if len(recorder.nodes) > first:
             name, sizes = kernel
             recorder.fused.append(FusedNodes(first, len(recorder.nodes) - 1, name, tuple(sizes.items())))
@@ -79,7 +80,7 @@ def _kernel(
     if kernel is None:
         return None
     if lower_dtype() is not None:
-        if under_cpu_autocast():  # torch asks only whether that of CUDA is on
+        if under_cpu_autocast():  # where torch runs the kernel: it checks only CUDA's autocast
             _note(recorder, _CAST)
         return None
     if any(is_parametrized(part) or any(FORWARD_HOOKS(part)) for part in module.modules()):
@@ -125,7 +126,7 @@ def _encoder(
     module: nn.TransformerEncoder, recorder: Recorder, src: torch.Tensor, mask: torch.Tensor | None = None,
     src_key_padding_mask: torch.Tensor | None = None, is_causal: bool | None = None,  # noqa: ARG001  # as above
 ) -> None:  # fmt: skip
-    """Note that padded positions are counted, if torch leaves them out."""
+    """Add a note that padded positions are counted, if torch leaves them out."""
     layer: Any = module.layers[0]
     nested = module.enable_nested_tensor and not layer.norm_first  # `use_nested_tensor` is off in copies
     if nested and mask is None and src_key_padding_mask is not None and _layer(layer, recorder, src) is not None:
@@ -158,16 +159,16 @@ def _sizes(
     batch, length, width = x.shape
     heads, item = module.num_heads, x.element_size()
     scores = batch * heads * length**2
-    floats = sum(each.numel() * item for each in (mask, padding) if each is not None and not each.is_floating_point())
+    converted = sum(m.numel() * item for m in (mask, padding) if m is not None and not m.is_floating_point())
     masked = None
-    if mask is not None:  # expanded to all scores; both masks are added first
+    if mask is not None:  # expanded to all scores, after both masks are added
         masked = scores
-        floats += scores * item if padding is not None else 0
+        converted += scores * item if padding is not None else 0
     elif padding is not None:
         masked = batch * length
     return {
         "batch": batch, "length": length, "width": width, "heads": heads, "item": item, "masked": masked,
-        "converted": floats,
+        "converted": converted,
     }  # fmt: skip
 
 
@@ -185,4 +186,4 @@ _LAYERS: dict[int, tuple[Any, Callable[..., Kernel | None]]] = {
         (nn.TransformerEncoderLayer.forward, _layer),
     )
 }
-"""By identity, as a class of the user's may have a `forward` that can't be hashed; the value keeps it alive."""
+"""By the `id` of `forward`, which in a user's class may not be hashable; the value keeps the function alive."""

@@ -41,7 +41,7 @@ def by_rule(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Entry
     if op.mutable:
         if not gives_back(op, args, outputs_by_rule):
             return None
-        outputs, types = (0,), inputs[:1]
+        outputs, types = (0,), inputs[:1]  # it returns its first operand
     else:
         recipes = tuple([memos.fresh(*output) for output in outputs_by_rule])
         outputs, types = recipes, tuple([output.sig.type for output in recipes])
@@ -87,7 +87,7 @@ def of_run(
 
 
 def _with_copies(spec: OpSpec, op: Overload, operands: TensorArgs) -> OpSpec:
-    """Add the copies that a batched product makes of conjugated operands, unlike one of two matrices."""
+    """Add the copies that a batched product makes of conjugated operands; a product of two matrices makes none."""
     if op.name not in {"bmm", "baddbmm"}:
         return spec
     nbytes = sum(t.numel() * t.element_size() for t, tracked in operands if tracked.sig.conjugated)
@@ -111,7 +111,7 @@ def _out_indices(op: Overload, args: Any, kwargs: Any) -> tuple[int, ...]:
 def _recipe(tensor: torch.Tensor, operands: TensorArgs, storages: set[int], ledger: TensorTable) -> Fresh | int | None:
     """Return the index of the operand that an output is, or the metadata to create it; None: the op has to run.
 
-    `storages`: those of the inputs.
+    `storages`: keys of the inputs' storages.
     """
     for i, (arg, _) in enumerate(operands):
         if tensor is arg:

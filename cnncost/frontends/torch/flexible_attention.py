@@ -154,7 +154,7 @@ def _mask(recorder: Recording, block_mask: Any, scores: tuple[int, ...]) -> Mask
     function, blocks = block_mask[-1], block_mask[-3:-1]
     first = next(i for i, item in enumerate(block_mask) if isinstance(item, torch.Tensor))
     lists = block_mask[first : first + 4]
-    if is_plain(function) and min(blocks) >= max(scores[2:]):
+    if is_plain(function) and min(blocks) >= max(scores[2:]):  # one block, which contains all pairs
         return None
     alive: list[Any] = [lists]  # kept alive so that their ids are not reused
     try:
@@ -236,12 +236,13 @@ def _in_listed_blocks(recorder: Recording, lists: Any, blocks: Any, scores: tupl
             return None
         lengths, blocks_of_row = lengths[..., :rows], blocks_of_row[..., :rows, :columns]
         in_list = torch.arange(blocks_of_row.shape[-1]).expand(blocks_of_row.shape) < lengths[..., None]
-        times = torch.zeros(visible.shape, dtype=torch.int32)
-        visible |= times.scatter_add_(-1, blocks_of_row.long(), in_list.int()) > 0
+        times_listed = torch.zeros(visible.shape, dtype=torch.int32)
+        visible |= times_listed.scatter_add_(-1, blocks_of_row.long(), in_list.int()) > 0  # padding adds 0
     return visible[:, :, torch.arange(scores[2]) // height][..., torch.arange(scores[3]) // width]
 
 
 def _values(recorder: Recording, tensor: torch.Tensor) -> torch.Tensor | None:
+    """Return a tensor's values on the CPU, if known. A tensor of the user's is looked up by its copy."""
     copy = recorder.originals.copy_of(tensor) if recorder.originals is not None else None
     tensor = tensor if copy is None else copy
     tracked = recorder.ledger.find(tensor)

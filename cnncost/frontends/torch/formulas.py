@@ -125,6 +125,7 @@ class HouseholderProduct(Function):
         vectors = x.tril(-1)
         vectors.diagonal(0, -2, -1).fill_(1)
         used = vectors.narrow(-1, 0, count)
+        # factors of the inverse reflections
         inverse = factors / (factors * (used * used.conj()).sum(-2) - 1)
         product = result @ grad.mH
         _reflect_rows(product, vectors, inverse, 0)
@@ -136,7 +137,7 @@ class HouseholderProduct(Function):
             if i + 1 < count:
                 _reflect_rows(product, vectors, inverse, i + 1)
                 _reflect_columns(product, vectors, factors, i)
-            del vector_grad, factor_grad
+            del vector_grad, factor_grad  # before those of the next iteration, as in C++
         return None, vector_grads.tril_(-1), factor_grads
 
 

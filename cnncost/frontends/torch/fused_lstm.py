@@ -66,14 +66,15 @@ def _fused_lstm(
     def lstm(*args: Any) -> Results:
         if get_ident() != thread or (not onednn_is_on() and on_cpu(args[0])):
             return unfused(*args)
-        in_kernels = torch.is_grad_enabled() or under_cpu_autocast()  # which casts what each direction needs
-        if in_kernels and (given := _of_one_length(args)) is not None:
-            y, *last = lstm(*given)
+        # as kernel ops: for autograd, and because the CPU's autocast casts the weights of one direction at a time
+        in_kernels = torch.is_grad_enabled() or under_cpu_autocast()
+        if in_kernels and (unpacked := _unpacked(args)) is not None:
+            y, *last = lstm(*unpacked)
             return y.flatten(0, 1), *last
         if not _fits(*args):
             return unfused(*args)
         if not torch.is_grad_enabled():
-            return _by_layers(partial(_kernel, save_workspace=False) if in_kernels else _whole(original), *args)
+            return _by_layers(partial(_kernel, save_workspace=False) if in_kernels else _as_one_op(original), *args)
         x, states, weights, *settings = args
         if not under_cpu_autocast():  # CUDA casts everything at once, a CPU casts what each layer needs
             (x, *states), weights = lowered(x, *states), lowered(*weights)
@@ -87,8 +88,8 @@ def parts(name: str, *args: Any) -> Any:
     fused = name == "lstm" and onednn_is_on()
     if fused and _fits(*args):
         return _by_layers(partial(_kernel, save_workspace=False), *args)
-    if fused and (given := _of_one_length(args)) is not None:
-        y, *last = _by_layers(partial(_kernel, save_workspace=False), *given)
+    if fused and (unpacked := _unpacked(args)) is not None:
+        y, *last = _by_layers(partial(_kernel, save_workspace=False), *unpacked)
         return y.flatten(0, 1), *last
     return step_by_step(name, *args)
 
@@ -102,7 +103,7 @@ def step_by_step(name: str, *args: Any) -> Any:
     return None
 
 
-def _of_one_length(args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+def _unpacked(args: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """Return the unpacked LSTM's arguments if packed sequences have equal length and the kernel applies, else None."""
     if not facts.LSTM_UNPACKS_EQUAL_LENGTHS or not is_packed(args):
         return None
@@ -112,8 +113,8 @@ def _of_one_length(args: tuple[Any, ...]) -> tuple[Any, ...] | None:
     first, last = int(steps[0]), int(steps[-1])  # batch sizes never increase
     if first != last or x.shape[0] != first * len(steps):
         return None
-    given = (x.view(len(steps), first, x.shape[1]), *rest, False)
-    return given if _fits(*given) else None
+    unpacked = (x.view(len(steps), first, x.shape[1]), *rest, False)
+    return unpacked if _fits(*unpacked) else None
 
 
 def is_packed(args: tuple[Any, ...]) -> bool:
@@ -141,8 +142,8 @@ def _plain(name: str, *args: Any) -> bool:
     projected = name == "lstm" and states[0].shape[-1] != states[1].shape[-1]
     if not _one_dtype(x, *states, *weights) or len(weights) != rows * (2 + 2 * has_biases + projected):
         return False
-    first = (rows, x.shape[0 if batch_first else 1])
-    return weights[0].shape[1] == x.shape[2] and all(s.shape[:2] == first for s in states)
+    rows_and_batch = (rows, x.shape[0 if batch_first else 1])
+    return weights[0].shape[1] == x.shape[2] and all(s.shape[:2] == rows_and_batch for s in states)
 
 
 def _plain_packed(name: str, *args: Any) -> bool:
@@ -232,16 +233,16 @@ def _by_layers(
 ) -> Results:  # fmt: skip
     """Run the layers one after the other; each reads the whole output of the previous one."""
     directions = 2 if bidirectional else 1
-    each = (4 if has_biases else 2) * directions
+    per_layer = (4 if has_biases else 2) * directions
     x = first = (x.transpose(0, 1) if batch_first else x).contiguous()  # `first` keeps it alive to the end, as C++ does
     states = [state.contiguous() for state in states]
     last: list[list[torch.Tensor]] = [[], []]
     held = [x] * directions  # each direction's output: C++ keeps it until the next layer's replaces it, or to the end
     for number in range(layers):
         here = slice(number * directions, (number + 1) * directions)
-        own = weights[number * each : (number + 1) * each]
-        x, *made = run(x, [state[here] for state in states], own, has_biases, directions, train, held)
-        for all_layers, state in zip(last, made, strict=True):
+        own = weights[number * per_layer : (number + 1) * per_layer]
+        x, *final = run(x, [state[here] for state in states], own, has_biases, directions, train, held)
+        for all_layers, state in zip(last, final, strict=True):
             all_layers.extend(state)
         if dropout and train and number < layers - 1:
             x = torch.dropout(x, dropout, True)
@@ -256,10 +257,10 @@ def _kernel(
 ) -> Results:  # fmt: skip
     """Run a layer by one kernel op per direction, as autograd and autocast see it. `save_workspace`: for backward."""
     kernel: Any = torch.ops.aten.mkldnn_rnn_layer
-    hidden, each = states[0].shape[-1], len(weights) // directions
+    hidden, per_direction = states[0].shape[-1], len(weights) // directions
     hy, cy = [], []
     for direction in range(directions):
-        own = weights[direction * each : (direction + 1) * each]
+        own = weights[direction * per_direction : (direction + 1) * per_direction]
         if not has_biases:
             own = [*own, *map(torch.zeros_like, own)]
         out, h, c, _ = kernel(
@@ -273,7 +274,7 @@ def _kernel(
     return (held[0] if directions == 1 else torch.cat(held, -1)), hy, cy
 
 
-def _whole(original: Callable[..., Results]) -> Layer:
+def _as_one_op(original: Callable[..., Results]) -> Layer:
     """Return a function that records a layer without autograd, as one op; CUDA's autocast casts its weights before."""
 
     def run(

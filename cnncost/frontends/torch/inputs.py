@@ -75,7 +75,7 @@ class Inputs:
                 yield tensor
 
     def devices(self) -> Iterator[tuple[torch.Tensor, torch.device]]:
-        """Yield the tensors that the user passed with values, and the devices of these."""
+        """Yield each tensor that represents a user's tensor with values, and the device of the user's."""
         for original, tensor in self.originals():
             yield tensor, original.device
 
@@ -161,7 +161,7 @@ class _Maker(Copier):
         super().__init__()
         self.dtype = dtype
         self.any_tensor = False
-        """Whether tensors were passed, so that a shape may have been meant as numbers: noted."""
+        """Whether tensors were passed, so that a shape may have been meant as numbers, which is noted."""
         self.any_dense_tensor = False
         """Whether floating-point tensors were passed, so that tuples of integers are numbers and not shapes."""
         self.notes: list[str] = []
@@ -285,7 +285,7 @@ class _Maker(Copier):
             self.user_tensors[id(stand_in)] = tensor
             return stand_in
         identity = identity_of(tensor.untyped_storage())
-        base = self._storages.get(identity)  # tensors that share memory stay so
+        base = self._storages.get(identity)  # tensors that share memory keep sharing it
         stand_in = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
         if base is not None or tensor.untyped_storage().nbytes() != stand_in.untyped_storage().nbytes():
             if base is None:

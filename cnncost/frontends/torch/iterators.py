@@ -31,7 +31,7 @@ class _Entry(NamedTuple):
 
 
 class Running:
-    """Iterators that are not copied, with their current positions."""
+    """Iterators that are not copied, with their positions before forward."""
 
     def __init__(self) -> None:
         self._entries: list[_Entry] = []
