@@ -80,7 +80,7 @@ def record(
 
     Raises:
         InputError: not a module, lazy parameters, a cyclic module tree, inputs or an autocast that can't be read,
-            `options` beside single options.
+            `options` together with single options.
         ForwardError: forward raised; the message names the module. Or it left tensors without data in an object that
             can't be restored.
         DataDependentError: forward reads unknown values.
@@ -100,7 +100,7 @@ def record(
         try:
             return copy_context().run(
                 _record_with_restarts, root, inputs, attempt, created
-            )  # variables that forward sets end here
+            )  # context variables that forward sets are dropped with the copy
         except LazyParameterError:
             check_initialized(walk(root))
             raise

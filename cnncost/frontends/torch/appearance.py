@@ -1,11 +1,11 @@
 """Attributes that tensors without data report while forward runs: the device they represent, and autograd's state.
 
-Forward may ask a tensor for its device, whether it requires a gradient, or for its values. A tensor on `meta` that
-represents one on the CPU has to answer as that one would, or forward takes another branch than in a real call. Torch's
-kernels, decompositions and this front end need the true attributes. Their queries are recognized by the recorder's
-mode, which is off in kernels, or by the calling module.
+Forward may read a tensor's device, its `requires_grad` or its values. A tensor on `meta` that represents one on the CPU
+has to answer as that one would, or forward takes another branch than in a real call. Torch's kernels, decompositions
+and this front end need the true attributes. Their queries are recognized by the recorder's mode, which is off in
+kernels, or by the calling module.
 
-Autograd is off when recording inference, because composite ops then arrive undecomposed. If forward asks for something
+Autograd is off when recording inference, because composite ops then arrive undecomposed. If forward needs something
 that only autograd provides, the recording is aborted and restarted with autograd on.
 """
 
@@ -113,7 +113,7 @@ class Appearance:
 
     def place(self, tensor: torch.Tensor, device: torch.device, away: bool = True) -> None:
         """Register that a tensor is on a device. `away` is explained in `transfers.DeviceTable.place`."""
-        if device != self._device or self._moved:
+        if device != self._device or self._moved:  # the model's device needs no entry before the first move
             self._moved[id(tensor)] = (ref(tensor), device)
             self._recorder.follows_devices = True
             if is_accelerator(self._device) and (block := self._recorder.ledger.block_of(tensor)) is not None:
@@ -122,9 +122,9 @@ class Appearance:
                 if device.type != "cpu" or self.several:
                     block.use = "activation" if block.use == "elsewhere" else block.use
                 elif away:
-                    block.use = "elsewhere"
+                    block.use = "elsewhere"  # not counted
 
-    def settle(self, tensor: torch.Tensor, block: StorageRecord) -> None:
+    def store_device(self, tensor: torch.Tensor, block: StorageRecord) -> None:
         """Store the device of a new storage: that of its tensor, which was registered before."""
         if self.several:
             block.device = transfers.with_index(self.claimed(tensor))
@@ -287,7 +287,7 @@ class Appearance:
             if other is not None and result is not tensor and self._moved:
                 self.place(result, self.claimed(other))
             elif other is not None and self._moved and not same_device(self.claimed(other), here):
-                result = original(tensor, *args, **{**kwargs, "copy": True})
+                result = original(tensor, *args, **{**kwargs, "copy": True})  # not the tensor itself
                 self.place(result, self.claimed(other))
             return result
         if not same_device(target, here) and not (self._bare and target == META):

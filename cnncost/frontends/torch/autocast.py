@@ -135,9 +135,9 @@ class Casting:
         if not _eligible(value) or value.dtype is dtype:
             return value
         weight = value.dtype is torch.float32 and value.requires_grad and value.is_leaf and not is_view(value)
-        cachable = weight and dtype is self.lower_dtype()
-        if not (cachable and self._caches()):
-            if cachable and not self._caches_casts and torch.is_autocast_cache_enabled():
+        cacheable = weight and dtype is self.lower_dtype()
+        if not (cacheable and self._caches()):
+            if cacheable and not self._caches_casts and torch.is_autocast_cache_enabled():
                 self._uncached_bytes[id(value)] = value.numel() * dtype.itemsize
             return value.to(dtype)
         cached = self._casts.get(id(value))

@@ -107,7 +107,7 @@ _MAX_FOLLOWED = 100
 
 
 def code_in(value: Any) -> list[Any]:
-    """Return the functions and classes that a variable holds, directly or in containers and objects."""
+    """Return the functions, classes and Python modules in a variable and its contents, and the classes of objects."""
     found: list[Any] = []
     pending, seen = [value], set[int]()
     while pending and len(seen) < _MAX_FOLLOWED:

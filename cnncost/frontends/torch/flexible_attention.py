@@ -36,7 +36,7 @@ _MAX_PAIRS = 1 << 28
 """Maximum number of pairs for which a mask is evaluated."""
 _CHUNK = 1 << 24
 """Number of pairs for which a mask is evaluated at once."""
-_PLAIN = frozenset({int, float, bool, str, type(None)})
+_IMMUTABLE = frozenset({int, float, bool, str, type(None)})
 
 
 class _UnknownError(Exception):
@@ -176,7 +176,7 @@ def _cache_key(value: Any, alive: list[Any], depth: int) -> tuple[Any, ...]:
     Raises:
         _UnknownError: they depend on globals, or on objects whose changes can't be detected.
     """
-    if type(value) in _PLAIN:
+    if type(value) in _IMMUTABLE:
         return (type(value), value)
     alive.append(value)
     if isinstance(value, torch.Tensor):

@@ -182,7 +182,7 @@ class TensorTable:
         self._blocks.append(block)
         block.version, block.writer, block.noise, block.device = old.version, old.writer, old.noise, old.device
         if old.born is not None:
-            old.died = max(self.clock if old.nbytes else self.clock - 1, old.born)
+            old.died = max(self.clock if old.nbytes else self.clock - 1, old.born)  # after its elements are copied
         if old.ref is not None:
             block.ref, block.ref.block, old.ref = old.ref, block, None
         self._by_key[storage_key(tensor)] = block

@@ -241,7 +241,7 @@ class _Run:
         values = inputs.data.get(id(tensor), None if tensor.is_meta else tensor)
         tracked = ledger.add_source(tensor, "input", values, lasts=not loose)
         tracked.block.from_float_input = id(tensor) in inputs.floats
-        self._appearance.settle(tensor, tracked.block)
+        self._appearance.store_device(tensor, tracked.block)
         return tracked.value
 
     def _forward(self, draws: Draws) -> tuple[tuple[int, ...], Any, RealRun | None]:
