@@ -37,8 +37,8 @@ class Rows(tuple[_Row, ...]):
         names = _fields(self[0]) if self else ()
         columns = [name for name in names if any(_is_shown(getattr(row, name)) for row in self)]
         rows = [[_marked(row, name) for name in columns] for row in self[:_MAX_ROWS]]
-        left = len(self) - len(rows)
-        return table(self._row_count(), columns, rows, f"and {units.counted(left, 'more row')}" if left else "")
+        omitted = len(self) - len(rows)
+        return table(self._row_count(), columns, rows, f"and {units.counted(omitted, 'more row')}" if omitted else "")
 
 
 def counts(row: Any) -> str:

@@ -54,7 +54,7 @@ def build(
         layers=layers,
         ops=_ops(compute),
         unknown={op: sum(u.count for u in unknown if u.op == op) for op in dict.fromkeys(u.op for u in unknown)},
-        unknown_places={u.op: u.first_path for u in reversed(unknown)},
+        unknown_places={u.op: u.first_path for u in reversed(unknown)},  # reversed: an op's first place is kept
         tree=tuple([(path, class_name, calls) for path, class_name, _, _, calls in graph.scopes]),
         container_shapes=_container_shapes(graph, layers),
         param_dtypes=dict(parameters.by_dtype),
@@ -105,21 +105,22 @@ def _unregistered(graph: Graph) -> tuple[str, ...]:
             scope_of.update(
                 (v, graph.calls[node.call].scope) for v in node.inputs if graph.values[v].role == "constant"
             )
+    # a constant that is an index or a scalar is no weight
     weights = [v for v in scope_of if "float" in graph.values[v].dtype and graph.values[v].shape]
     if not weights:
         return ()
-    numbers = units.counted(sum(prod(graph.values[v].shape) for v in weights), "weight")
+    count = units.counted(sum(prod(graph.values[v].shape) for v in weights), "weight")
     first, *others = dict.fromkeys(graph.scopes[scope_of[v]].path for v in weights)
     modules = f"{first} and {units.counted(len(others), 'other module')}" if others else first
     note = (
-        f"{numbers} of {modules} are not parameters of the model, which does not register the module: keep it in an "
+        f"{count} of {modules} are not parameters of the model, which does not register the module: keep it in an "
         "attribute or in an nn.ModuleList, or an optimizer won't train it"
     )
     return (note,)
 
 
 def _notes_of_step(graph: Graph, training: Graph | None) -> tuple[str, ...]:
-    """Return the training step's notes, followed by one if its figures depend on data and forward's do not.
+    """Return the training step's notes, followed by one if its figures depend on data that forward's don't depend on.
 
     For example, layers may be dropped at random in train mode only.
     """

@@ -101,6 +101,7 @@ def is_lower_bound(row: Row) -> bool:
 
 def _declared(row_class: type, *groups: str) -> tuple[Column, ...]:
     """Return the columns of the statistics that a row class declares in these groups; `""`: those always shown."""
+    # the total row has derived numbers, too: they are computed from its sums
     return tuple([
         Column(
             name, about.heading, about.meaning, about.look, summed=about.sums == "sum" or bool(about.after),
@@ -133,9 +134,9 @@ _STATUS = Column(
     "text",
 )  # fmt: skip
 _UNKNOWN = Column("unknown", "unknown", "whether it ran an op without a rule: its numbers are lower bounds", "flag")
-_LAST = _declared(Statistics, *groups(Statistics).keys() - {column.group for column in _BEFORE_OUTPUT})
+_BEFORE_STATUS = _declared(Statistics, *groups(Statistics).keys() - {column.group for column in _BEFORE_OUTPUT})
 """The other optional columns, which stand before the status."""
-FURTHER = (*_BEFORE_OUTPUT, *_LAST)
+FURTHER = (*_BEFORE_OUTPUT, *_BEFORE_STATUS)
 """Optional columns, shown if the report has them."""
 
 LAYER: tuple[Column, ...] = (
@@ -165,7 +166,7 @@ def with_own_figures(command: str, columns: Mapping[str, T], own: Mapping[str, T
     """Merge the report's columns that a command offers with the command's own figures, by name.
 
     Raises:
-        TypeError: a column and one of these figures, another number, have the same name.
+        TypeError: a column and one of the command's figures are different numbers of the same name.
     """
     if shared := columns.keys() & own.keys():
         raise TypeError(f"{', '.join(sorted(shared))}: {command} has another figure of this name; rename the statistic")
@@ -196,7 +197,7 @@ def _with_further(report: ReportData, columns: tuple[Column, ...]) -> tuple[Colu
         {"rf"} if report.fields else set()
     )
     requested_groups |= {*report.further}
-    for optional, following in ((_BEFORE_OUTPUT, _SHAPE), (_LAST, _STATUS)):
+    for optional, following in ((_BEFORE_OUTPUT, _SHAPE), (_BEFORE_STATUS, _STATUS)):
         i = columns.index(following)
         columns = (*columns[:i], *[column for column in optional if column.group in requested_groups], *columns[i:])
     absent = absent_columns(report.totals)

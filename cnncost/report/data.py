@@ -165,7 +165,7 @@ class ReportData:
         raise CnncostError(unknown_path(path, paths))
 
     def module(self, path: str) -> Module:
-        """A module including its descendants. Raises CnncostError like `layer`."""
+        """A module including its descendants. Raises CnncostError if no module has this path."""
         for row in self.modules:
             if row.path == path:
                 return row

@@ -67,23 +67,24 @@ def page(report: ReportData, depth: int | None = None, *, whole: bool = True, ma
     The tree is open down to `depth`. Tables have at most `max_rows` rows, and a total; see `shortened`.
     """
     totals, (rows, opened) = report.totals, page_entries(report, depth)
-    rows, cut = shortened(rows, max_rows)
+    rows, caption = shortened(rows, max_rows)
     mark = AT_LEAST if totals.lower_bound else ""
     tiles = Tiles((
         ("parameters", "count", Cell(totals.params)), ("MACs", "count", Cell(totals.macs, mark)),
         ("FLOPs", "count", Cell(totals.flops, mark)),
         ("parameters and buffers", "bytes", Cell(totals.param_bytes + totals.buffer_bytes)),
     ))  # fmt: skip
+    # only the lines on notes such as `(own)`: the page folds no siblings and has all levels
     legend = [line for line in entries(report, "module", None).legend if line.startswith("(")]
     shown: list[parts.Part] = [
         notes(heading.CONVENTION, listed=False), tiles, *_unknown(report),
-        replace(table(report, "module", rows, opened), caption=cut), notes(*_remarks(report), *legend),
+        replace(table(report, "module", rows, opened), caption=caption), notes(*_remarks(report), *legend),
         *placement_tables.tables(report),
     ]  # fmt: skip
     views: tuple[tuple[By, str], ...] = (("op", "Ops"), ("layer", "Layers"))
     for by, title in views if whole else ():
-        rows, cut = shortened(entries(report, by, None).rows, max_rows)
-        shown += [Heading(title), replace(table(report, by, rows), caption=cut)]
+        rows, caption = shortened(entries(report, by, None).rows, max_rows)
+        shown += [Heading(title), replace(table(report, by, rows), caption=caption)]
     return Document(
         "summarize", heading.title(report), heading.inputs(report), topic="cost", parts=tuple(shown)
     )  # fmt: skip
@@ -118,7 +119,7 @@ def data(report: ReportData, by: By = "layer", requested: Ranking | None = None)
 def _remarks(report: ReportData) -> list[str]:
     """Return the sentences under a table; some may be empty. The last is on the largest layer."""
     return [
-        heading.held(report), heading.computed(report), heading.training(report), heading.masked(report),
+        heading.parameters(report), heading.costs(report), heading.training(report), heading.unmasked(report),
         heading.remarks(report), heading.biggest(report),
     ]  # fmt: skip
 
@@ -188,8 +189,9 @@ _PLANNED = frozenset(
 
 def _requested(report: ReportData, column: Column) -> bool:
     """Return whether the user has requested a column, or the one that it is derived from."""
-    asked_for = "trainable" in report.further and stored(Statistics, column.name) == "trainable_params"
-    return bool(column.group) or asked_for
+    # a report has the columns of a group on request only; `trainable` requests columns without a group
+    as_trainable = "trainable" in report.further and stored(Statistics, column.name) == "trainable_params"
+    return bool(column.group) or as_trainable
 
 
 def _steps(

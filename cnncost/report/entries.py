@@ -98,9 +98,9 @@ def _ranked(report: ReportData, by: By, requested: Ranking) -> Entries:
 
 def _tree(report: ReportData, depth: int | None) -> Entries:
     items = outline(report)
-    level = fitting_depth(items, ROWS) if depth is None else depth
-    shown = list(visible(items, level))
-    return Entries(_rows(report, shown), list(_tree_legend([each.item for each in shown], level, depth_of(items))))
+    depth = fitting_depth(items, ROWS) if depth is None else depth
+    shown = list(visible(items, depth))
+    return Entries(_rows(report, shown), list(_tree_legend([each.item for each in shown], depth, depth_of(items))))
 
 
 def _rows(report: ReportData, shown: list[TreeRow]) -> list[Entry]:
@@ -125,7 +125,7 @@ def shortened(rows: list[Entry], max_rows: int | None) -> tuple[list[Entry], str
     if max_rows is None or len(listed) <= max_rows:
         return rows, ""
     levels = sorted(entry.level or 0 for entry in listed)
-    too_deep = max(levels[max_rows], 1)  # the first level that does not fit as a whole; the first of all is cut instead
+    too_deep = max(levels[max_rows], 1)  # the first level that does not fit as a whole; level 0 is cut instead
     first_rows = [entry for entry in listed if (entry.level or 0) < too_deep][:max_rows]
     caption = f"{units.exact(len(first_rows))} of {units.counted(len(listed), 'row')} are in this table"
     return [*first_rows, total], f"{caption}; with scripts the page shows all, and --format csv has all"
@@ -156,13 +156,13 @@ def full_name(item: Item) -> str:
     return f"{first} … {last}" if first != last else first or item.name
 
 
-def _tree_legend(shown: list[Item], level: int, deepest: int) -> Iterator[str]:
+def _tree_legend(shown: list[Item], depth: int, deepest: int) -> Iterator[str]:
     if any(item.siblings > 1 for item in shown):
         yield "a … b ×n: n equal modules, their numbers added up"
     if any(item.own for item in shown):
         yield f"{OWN}: what a module runs itself, outside the modules in it"
-    if level < deepest:
-        yield f"{level} of {units.counted(deepest, 'level')} shown; each row has all below it"
+    if depth < deepest:
+        yield f"{depth} of {units.counted(deepest, 'level')} shown; each row has all below it"
 
 
 def biggest_item(items: list[Item], report: ReportData) -> Item | None:

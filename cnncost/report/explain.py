@@ -131,7 +131,7 @@ def _times(count: int) -> str:
 
 
 def _groups(graph: Graph, path: str, call: int | None) -> list[list[int]]:
-    """Return a list of node indices for each name and spec among the ops of a module's call; None: of all its calls."""
+    """Group the forward nodes of a module's call (None: of all its calls) by spec and name; return their indices."""
     calls = {
         i for i, each in enumerate(graph.calls)
         if graph.scopes[each.scope].path == path and call in {None, each.index + 1}

@@ -36,13 +36,13 @@ def with_memory(report: SomeReport) -> SomeReport:
 
 def with_masks(report: SomeReport, tile: int | Tile | None) -> SomeReport:
     """Return the report with `macs_unmasked` in its rows and totals, including the totals of a training step."""
-    blocks = _tile(tile)
+    tile_sizes = _tile(tile)
     graph = _recorded(report, report.graph)
-    by_call = {place(graph, call): _mask_columns(count) for (_, call), count in unmasked(graph, blocks).items()}
-    report = replace(_with_sums(report, by_call, _mask_columns(UnmaskedMacs(0, False))), mask_tile=blocks or ())
+    by_call = {place(graph, call): _mask_columns(count) for (_, call), count in unmasked(graph, tile_sizes).items()}
+    report = replace(_with_sums(report, by_call, _mask_columns(UnmaskedMacs(0, False))), mask_tile=tile_sizes or ())
     if report.training is None:
         return report
-    counts = unmasked(report.training, blocks).values()
+    counts = unmasked(report.training, tile_sizes).values()
     totals = replace(
         report.totals, training_macs_unmasked=sum(count.macs for count in counts),
         training_mask_unknown=any(count.bound for count in counts),
@@ -72,14 +72,14 @@ def with_columns(report: SomeReport, names: Sequence[str]) -> SomeReport:
             hint = suggestion(str(name), columns) or f"; expected one of {', '.join(columns)}"
             raise CnncostError(f"no optional column is named {name!r}{hint}")
     requested = tuple(name for name in columns if name in {*report.further, *names})
-    missing = {*requested} - {*report.further}
-    if not missing & _FROM_GRAPH:
+    added = {*requested} - {*report.further}
+    if not added & _FROM_GRAPH:
         return replace(report, further=requested)
     graph = _recorded(report, report.graph)
     by_call: dict[Place, dict[str, Any]] = {}
-    for index, own in windows(graph).items():
+    for index, of_call in windows(graph).items():
         by_call[place(graph, index)] = {
-            name: several(_sizes(own, name)) for name in ("kernel", "stride") if name in requested
+            name: several(_sizes(of_call, name)) for name in ("kernel", "stride") if name in requested
         }
     containers: dict[str, Any] = {}
     if "input" in requested:
@@ -98,8 +98,9 @@ def with_columns(report: SomeReport, names: Sequence[str]) -> SomeReport:
     return replace(report, layers=filled(report.layers, by_call), further=requested)
 
 
-def _sizes(own: Iterable[Windows], name: str) -> list[Along]:
-    return [_UNKNOWN if (sizes := getattr(each, name)) is None else sizes for each in own]
+def _sizes(of_call: Iterable[Windows], name: str) -> list[Along]:
+    """Return the kernel or the stride, by `name`, of each convolution and pool that a call ran itself."""
+    return [_UNKNOWN if (sizes := getattr(each, name)) is None else sizes for each in of_call]
 
 
 def _recorded(report: SomeReport, graph: Graph | None) -> Graph:
@@ -122,8 +123,8 @@ def filled(
     layers: Sequence[Layer], by_call: Mapping[Place, Mapping[str, Any]], defaults: Mapping[str, Any] | None = None
 ) -> tuple[Layer, ...]:
     """Return rows with the fields of their calls; rows whose call is not in `by_call` get `defaults`, if given."""
-    own = [by_call.get((layer.path, layer.call), defaults) for layer in layers]
-    return tuple([changed(layer, **each) if each else layer for layer, each in zip(layers, own, strict=True)])
+    fields = [by_call.get((layer.path, layer.call), defaults) for layer in layers]
+    return tuple([changed(layer, **each) if each else layer for layer, each in zip(layers, fields, strict=True)])
 
 
 def _with_sums(

@@ -37,10 +37,10 @@ def remarks(report: ReportData) -> str:
     values = units.counted(report.reads, "value")
     read = f"forward read {values} that it had computed, and which ops ran afterwards may depend on this"
     failure = [report.partial] if report.partial else []
-    return "; ".join([*failure, *([read] if report.reads else []), *report.notes, *sent(report)])
+    return "; ".join([*failure, *([read] if report.reads else []), *report.notes, *communication(report)])
 
 
-def sent(report: ReportData) -> list[str]:
+def communication(report: ReportData) -> list[str]:
     """Return a sentence for each run on what one rank of a split model sends; empty if the model is not split."""
     lines = []
     for run in dict.fromkeys(each.run for each in report.communication):
@@ -55,7 +55,7 @@ def sent(report: ReportData) -> list[str]:
     return lines
 
 
-def held(report: ReportData) -> str:
+def parameters(report: ReportData) -> str:
     """Return the number of parameters and buffers, with their bytes."""
     totals, dtypes = report.totals, report.param_dtypes
     if not totals.params:
@@ -65,14 +65,14 @@ def held(report: ReportData) -> str:
         parts = [units.counted(totals.params, f"{only}parameter")]
         if len(dtypes) > 1:
             parts[0] += f" ({', '.join(f'{units.exact(count)} {dtype}' for dtype, count in dtypes.items())})"
-        parts.append(_trained(report))
+        parts.append(_trainable(report))
         text = ", ".join([*parts, units.data(totals.param_bytes)])
     if totals.buffers:
         text += f"; {units.counted(totals.buffers, 'buffer element')}, {units.data(totals.buffer_bytes)}"
     return text
 
 
-def _trained(report: ReportData) -> str:
+def _trainable(report: ReportData) -> str:
     totals = report.totals
     if not totals.frozen_params:
         return "all trainable"
@@ -81,7 +81,7 @@ def _trained(report: ReportData) -> str:
     return f"{units.exact(totals.trainable_params)} trainable, {units.exact(totals.frozen_params)} frozen"
 
 
-def computed(report: ReportData) -> str:
+def costs(report: ReportData) -> str:
     """Return the exact MACs, FLOPs and ops of the forward pass."""
     totals = report.totals
     mark = AT_LEAST if totals.lower_bound else ""
@@ -113,7 +113,7 @@ def _assumed(report: ReportData) -> str:
     return f"; backward of {', '.join(report.assumed)} assumed to be 2× forward" if report.assumed else ""
 
 
-def masked(report: ReportData) -> str:
+def unmasked(report: ReportData) -> str:
     """Return the MACs if attention skips masked pairs, and the tile size; empty unless requested."""
     totals = report.totals
     if totals.macs_unmasked is None:
@@ -143,9 +143,9 @@ def unknown(report: ReportData) -> list[str]:
     if not report.unknown:
         return []
     ops = units.counted(len(report.unknown), "op")
-    loose = f", and of the ratios marked {NEITHER}, which can be larger or smaller"
-    loose = loose if any(column.loose for column in table(report, "module")[0]) else ""
-    lines = [f"{ops} without a rule, left out of the sums marked {AT_LEAST}, which are lower bounds{loose}:"]
+    has_ratios = any(column.loose for column in table(report, "module")[0])
+    ratios = f", and of the ratios marked {NEITHER}, which can be larger or smaller" if has_ratios else ""
+    lines = [f"{ops} without a rule, left out of the sums marked {AT_LEAST}, which are lower bounds{ratios}:"]
     for op, count in report.unknown.items():
         place = report.unknown_places.get(op, "")
         lines.append(f"{op}, {units.exact(count)}×, first in {place or 'the model itself'}")

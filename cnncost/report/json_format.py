@@ -38,23 +38,21 @@ _OPTIONAL = {
 """Fields left out if empty."""
 _ATOMS = frozenset({int, str, bool, type(None)})
 """Types of values that JSON has."""
-_PAIRS = {"inputs": ("shape", "dtype"), "tree": ("path", "class", "calls")}
-"""Tuples written as JSON objects, by field."""
+_ITEM_KEYS = {"inputs": ("shape", "dtype"), "tree": ("path", "class", "calls")}
+"""By field, the keys of its items: tuples here, which are objects in JSON."""
 
 
 @gc_disabled()
 def to_json(report: ReportData) -> str:
     """Return the report as one JSON document."""
-    data: dict[str, Any] = {
-        "schema": SCHEMA, "command": _COMMAND, "model": report.model, "batch": report.batch,
-    }  # fmt: skip
+    data: dict[str, Any] = {"schema": SCHEMA, "command": _COMMAND, "model": report.model, "batch": report.batch}
     if report.made_with:
         data["made_with"] = report.made_with
     for field in _fields(ReportData):
         value = getattr(report, field)
         if field in _OPTIONAL and not value:
             continue
-        keys = _PAIRS.get(field)
+        keys = _ITEM_KEYS.get(field)
         data[field] = [dict(zip(keys, each, strict=True)) for each in value] if keys else _rows(value)
     if (report.graph is not None or report.saved_memory is not None) and not report.partial:
         data["memory"] = report.memory.figures
@@ -95,7 +93,7 @@ def _plain(value: Any) -> Any:
         return value
     if _is_row(kind):
         row = {key: _plain(getattr(value, name)) for name, key in _written_fields(value)}
-        if isinstance(value, Layer):  # a property, which the other formats have, too
+        if isinstance(value, Layer):  # it is not a field, but a property; JSON has it, too
             row |= {"output_shape": _plain(value.output_shape)}
         return row
     if isinstance(value, (tuple, list)):
@@ -124,8 +122,9 @@ def from_json(text: str, kind: type[SomeReport]) -> SomeReport:
         raise CnncostError(f"report file: schema {data['schema']!r}; this version of cnncost reads schema {schemas}")
     if (command := data.get("command", _COMMAND)) != _COMMAND:
         raise CnncostError(f"report file: written by cnncost {command}; expected what cnncost {_COMMAND} writes")
-    for field in _PAIRS.keys() & data.keys():
-        data[field] = [_items(row, _PAIRS[field], f"{field}[{i}]") for i, row in enumerate(_list(data[field], field))]
+    for field in _ITEM_KEYS.keys() & data.keys():
+        items = enumerate(_list(data[field], field))
+        data[field] = [_values(item, _ITEM_KEYS[field], f"{field}[{i}]") for i, item in items]
     report: SomeReport = _read(kind, data, "")
     if added_later := dict.fromkeys(name for name in filled_by_passes(Layer) if name not in data["totals"]):
         layers = tuple([changed(layer, **added_later) for layer in report.layers])
@@ -138,10 +137,10 @@ def from_json(text: str, kind: type[SomeReport]) -> SomeReport:
     return replace(report, saved_memory=memory, made_with=versions)
 
 
-def _items(row: Any, names: tuple[str, ...], where: str) -> list[Any]:
-    if not isinstance(row, dict) or not row.keys() >= set(names):
-        raise _format_error(where, f"an object with {', '.join(names)}", row)
-    return [row[name] for name in names]
+def _values(item: Any, keys: tuple[str, ...], where: str) -> list[Any]:
+    if not isinstance(item, dict) or not item.keys() >= set(keys):
+        raise _format_error(where, f"an object with {', '.join(keys)}", item)
+    return [item[key] for key in keys]
 
 
 def _list(value: Any, where: str) -> list[Any]:
@@ -318,10 +317,10 @@ def _optional_fields(kind: Any) -> set[str]:
     """
     if dataclasses.is_dataclass(kind):
         unset = dataclasses.MISSING
-        optional = isinstance(kind, type) and issubclass(kind, Computed)
+        is_report_row = isinstance(kind, type) and issubclass(kind, Computed)
         return {
             f.name for f in dataclasses.fields(kind)
-            if f.default_factory is not unset or (optional and f.default is not unset)
+            if f.default_factory is not unset or (is_report_row and f.default is not unset)
         }  # fmt: skip
     return set(kind._field_defaults)
 

@@ -11,7 +11,7 @@ from cnncost.passes.links import Topology
 from cnncost.render.document import Column, Heading, Narrowing, Part, Table, notes, rows
 from cnncost.render.values import as_data
 from cnncost.report.columns import AT_LEAST
-from cnncost.report.prediction import Prediction, split
+from cnncost.report.prediction import Prediction, split_times
 
 
 def parts(prediction: Prediction) -> Iterator[Part]:
@@ -40,7 +40,7 @@ def parts(prediction: Prediction) -> Iterator[Part]:
 
 def sentences(prediction: Prediction) -> Iterator[str]:
     """Yield sentences on the time with and without overlap, and on how a collective's time is computed."""
-    times, links, roofline = split(prediction), prediction.links, prediction.roofline
+    times, links, roofline = split_times(prediction), prediction.links, prediction.roofline
     if times is None or links is None:
         return
     least = AT_LEAST if roofline.unknown or not roofline.device.measured else ""
@@ -64,14 +64,14 @@ def _assumed_links(topology: Topology, device: Device) -> str:
     node = topology.node or device.node
     nodes = "all ranks on one node" if node is None else f"{node} ranks on a node, neighbours first"
     return (
-        f"{nodes}; a group on several sends out of each by as many adapters as it has ranks there, and no faster than "
-        f"within; {device.link_source}"
+        f"{nodes}; a group on several nodes sends through one adapter for each rank that it has there, and no faster "
+        f"than within a node; {device.link_source}"
     )
 
 
 def facts(prediction: Prediction) -> dict[str, Any]:
     """Return the communication time as plain data for JSON; empty if the model is not split."""
-    links, times = prediction.links, split(prediction)
+    links, times = prediction.links, split_times(prediction)
     if links is None:
         return {}
     data: dict[str, Any] = {"topology": links.topology._asdict(), "collectives": None}

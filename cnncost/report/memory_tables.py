@@ -94,7 +94,7 @@ def _notes(tables: MemoryTables) -> Iterator[str]:
     if tables.block > 1:
         yield f"sizes are rounded up to {tables.block} bytes, as the allocator does"
     yield from tables.report.notes
-    yield from heading.sent(tables.report)
+    yield from heading.communication(tables.report)
     if unseen := sorted({name for run in tables.runs for name in run.memory.unseen}):
         yield f"the peaks are lower bounds: what {', '.join(unseen)} allocates while it runs is not known"
 

@@ -1,7 +1,7 @@
 """The public Report: the data, plus queries and output formats.
 
-The top layer of the package: it imports the renderers, which depend on ReportData only. Rarely used or heavy modules
-are imported on first use.
+It imports the modules that query and format a report, which depend on ReportData alone; heavy or rarely used ones on
+first use.
 """
 
 from __future__ import annotations

@@ -19,12 +19,12 @@ def shown(path: str) -> str:
 
 
 def is_within(path: str, ancestor: str) -> bool:
-    """Return whether a path is the ancestor's own or of a module in it; an empty ancestor is the model, with all."""
+    """Return whether a path is the ancestor's or that of a module in it; `""`, the model, contains all modules."""
     return not ancestor or path == ancestor or path.startswith(f"{ancestor}.")
 
 
 def resolve_path(name: str, model: Sequence[str], known: Sequence[str]) -> str:
-    """Resolve a name that a user gave to a module path; an unknown name is returned unchanged.
+    """Return the module path that a user's name stands for; an unknown name is returned unchanged.
 
     The model's displayed names ("(the model itself)", "(own)"), its name and its class give `""`, and "layer1 (own)"
     gives `layer1`.
@@ -46,9 +46,9 @@ def unknown_path(path: str, known: Sequence[str]) -> str:
     """Return the message for an unknown module path. It suggests similar paths or, if there are none, lists some."""
     from cnncost.near import suggestion
 
-    called = re.fullmatch(r"""\w+\(\s*["']?([^"']*)["']?\s*\)""", path)  # layer("layer1"), as in Python
-    if called is not None and called[1] in known:
-        return f"module {path!r}: expected a path alone; did you mean {called[1]}?"
+    as_call = re.fullmatch(r"""\w+\(\s*["']?([^"']*)["']?\s*\)""", path)  # layer("layer1"), as in Python
+    if as_call is not None and as_call[1] in known:
+        return f"module {path!r}: expected a path alone; did you mean {as_call[1]}?"
     near = suggestion(path, [each for each in known if each != path])
     if not near:
         first = [each for each in known if each and "." not in each]

@@ -110,13 +110,13 @@ class _Outline:
     def __init__(self, report: ReportData, fold: bool) -> None:
         self.report, self.fold = report, fold
         self.modules = {module.path: module for module in report.modules}
-        self.below: dict[str, list[str]] = {}
+        self.child_paths: dict[str, list[str]] = {}
         self.layers = by_module(report.layers)
         self._ids: dict[object, int] = {}
         self._id_by_path: dict[str, int] = {}
         for path, _, _ in report.tree:
             if path:
-                self.below.setdefault(path.rpartition(".")[0], []).append(path)
+                self.child_paths.setdefault(path.rpartition(".")[0], []).append(path)
 
     def item(self, name: str, paths: tuple[str, ...], siblings: int) -> Item:
         """Return the item of modules with equal displayed values; `paths[0]` represents all of them."""
@@ -128,13 +128,13 @@ class _Outline:
 
     def children_of(self, paths: tuple[str, ...]) -> tuple[Item, ...]:
         """Return the items for the children of equal modules, and for their own share."""
-        below = self.below.get(paths[0], [])
+        child_paths = self.child_paths.get(paths[0], [])
         items = []
-        for run in self._runs(below):
+        for run in self._runs(child_paths):
             names = [child.rpartition(".")[2] for child in run]
             all_paths = tuple(f"{path}.{name}" if path else name for path in paths for name in names)
             items.append(self.item(_run_name(names), all_paths, len(run)))
-        own = self._own(paths) if below else None
+        own = self._own(paths) if child_paths else None
         return (*items, own) if own else tuple(items)
 
     def _runs(self, paths: list[str]) -> Iterator[list[str]]:
@@ -144,7 +144,7 @@ class _Outline:
             return
         for _, group in groupby(paths, key=self._displayed_id):
             run = list(group)
-            if len(run) >= _WORTH_FOLDING[run[0] not in self.below]:
+            if len(run) >= _WORTH_FOLDING[run[0] not in self.child_paths]:
                 yield run
             else:
                 yield from ([path] for path in run)
@@ -152,9 +152,10 @@ class _Outline:
     def _displayed_id(self, path: str) -> int:
         """Return an id shared by all modules whose displayed values and descendants are equal."""
         if path not in self._id_by_path:
-            below = tuple((child.rpartition(".")[2], self._displayed_id(child)) for child in self.below.get(path, ()))
+            child_paths = self.child_paths.get(path, ())
+            children = tuple((child.rpartition(".")[2], self._displayed_id(child)) for child in child_paths)
             layers = tuple(map(_VALUES[Layer], self.layers.get(path, ())))
-            key = (_VALUES[Module](self.modules[path]), layers, below)
+            key = (_VALUES[Module](self.modules[path]), layers, children)
             self._id_by_path[path] = self._ids.setdefault(key, len(self._ids))
         return self._id_by_path[path]
 
@@ -176,17 +177,17 @@ class _Outline:
 
     def _status(self, path: str) -> Status:
         """Return a module's status; that of a container that was never called follows from its children."""
-        module, below = self.modules[path], self.below.get(path, [])
-        if module.calls or not below or path in self.layers:
+        module, child_paths = self.modules[path], self.child_paths.get(path, [])
+        if module.calls or not child_paths or path in self.layers:
             return module.status
-        inside = {self._status(child) for child in below}
-        if "data" in inside:
+        statuses = {self._status(child) for child in child_paths}
+        if "data" in statuses:
             return "data"
-        if inside & {"called", "failed"}:
+        if statuses & {"called", "failed"}:
             return "called"
-        if "unreached" in inside:
+        if "unreached" in statuses:
             return "unreached"
-        return "used" if "used" in inside else "unused"
+        return "used" if "used" in statuses else "unused"
 
 
 def _run_name(names: list[str]) -> str:

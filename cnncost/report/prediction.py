@@ -147,7 +147,7 @@ def predicted(
     return times, Links(topology, link_times(graph, device, topology, dtype) if has_links else None, local)
 
 
-def split(prediction: Prediction) -> Split | None:
+def split_times(prediction: Prediction) -> Split | None:
     """Return the rank's time with and without overlap; None if the model is not split or its links are unknown."""
     if prediction.links is None or prediction.links.times is None:
         return None

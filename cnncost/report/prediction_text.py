@@ -106,7 +106,8 @@ def explain(prediction: Prediction, path: str) -> str:
 def _time_formula(time: OpTime, device: Device) -> str:
     """Return the device's formula for an op's time with the op's numbers."""
     compute = f"FLOPs {units.exact(time.flops)} / {units.si(time.peak, 'FLOP/s')} = {units.si(time.compute, 's')}"
-    memory = f"bytes {units.exact(time.nbytes)} = {units.si(time.memory, 's')}"
+    # without a divisor: weights and other tensors may be at different levels of the memory
+    memory = f"bytes {units.exact(time.nbytes)} take {units.si(time.memory, 's')}"
     parts = ([compute] if time.flops else []) + ([memory] if time.memory else [])
     launch = f"launch {units.si(time.launch, 's')}"
     if device.overlaps:

@@ -52,25 +52,25 @@ class Ranked(NamedTuple):
     Attributes:
         order: indices of the shown rows, largest first.
         rest: the sum of the rows left out; None if all are shown.
-        left: how many rows are left out.
+        omitted: how many rows are left out.
         column: the column that the rows are sorted by.
     """
 
     order: tuple[int, ...]
     rest: Totals | None
-    left: int
+    omitted: int
     column: Column
 
     @property
     def legend(self) -> list[str]:
         """The lines, at present one, that say how the rows are sorted."""
-        more = f"; {self.name}: the sum of the others" if self.left else ""
+        more = f"; {self.name}: the sum of the others" if self.omitted else ""
         return [f"sorted by {self.column.heading}, largest first{more}"]
 
     @property
     def name(self) -> str:
         """Name of the row that sums the rows left out."""
-        return f"{units.exact(self.left)} more"
+        return f"{units.exact(self.omitted)} more"
 
 
 def check(requested: Ranking, by: By) -> None:
@@ -114,8 +114,8 @@ def ranked(report: ReportData, by: By, requested: Ranking) -> Ranked:
 
     order = sorted(range(len(rows)), key=size, reverse=True)  # stable: the first of equal rows stays first
     shown = tuple(order[: requested.top])
-    left = [rows[index] for index in order[len(shown) :]]
-    return Ranked(shown, _summed(left) if left else None, len(left), column)
+    omitted = [rows[index] for index in order[len(shown) :]]
+    return Ranked(shown, _summed(omitted) if omitted else None, len(omitted), column)
 
 
 def _column(report: ReportData, columns: Sequence[Column], sort: str | None) -> Column:

@@ -88,7 +88,7 @@ class Layer(Statistics):
         path: the module's path, `""` for the model itself.
         class_name: of the module.
         kind: the op kind with the largest cost in the row, `""` if it ran nothing.
-        call, calls: which call of the module this is (from 1), and how many there are.
+        call, calls: which call of the module this is, and how many there are; `call` is 0 if there are none.
         output_shapes: of the tensors that the call returned.
         params, trainable_params, buffers: owned by the module itself; only in the row of its first call.
         macs, flops: exact.

@@ -85,9 +85,9 @@ def derived(
 ) -> Callable[[Callable[[Any], Any]], property]:
     """Declare a property as a column: a number computed from other fields of the same row, also of summed rows.
 
-    `bounded`: what ops without a rule would add to the columns that it reads can only make it larger. Without it, a
-    number that reads such a column is marked as neither bound, `~`. The property has to read them itself, as
-    `self.macs`: what a function reads that it hands the row to is not seen.
+    `bounded`: whether the number can only grow by what ops without a rule would add to the columns that it reads. If
+    it is False, a number that reads such a column is marked as neither bound, `~`. The property has to read the columns
+    itself, as `self.macs`: if it passes the row to a function, it is not seen what that function reads.
     """
     declaration = Statistic(heading, meaning, _checked_look(look), "no", bounded, after=after)
 
@@ -161,8 +161,8 @@ def stored(kind: Any, name: str) -> str:
 @cache
 def names(kind: Any, sums: Sums) -> tuple[str, ...]:
     """Return the names of a row class's stored statistics with this aggregation."""
-    own = {f.name for f in dataclasses.fields(kind)}
-    return tuple([name for name, declaration in statistics(kind).items() if name in own and declaration.sums == sums])
+    fields = {f.name for f in dataclasses.fields(kind)}  # derived numbers are properties
+    return tuple([name for name, each in statistics(kind).items() if name in fields and each.sums == sums])
 
 
 @cache
@@ -240,7 +240,7 @@ def _total_of_one(row: Any, kind: Any) -> dict[str, Any]:
 
 @cache
 def _empty_sums(kind: Any) -> dict[str, int | None]:
-    """Return the value of an empty sum by name of the summed statistics: None for those that a report may lack."""
+    """Return the sum over no rows, by name of the summed statistics: 0, or None for those that a report may lack."""
     declared = statistics(kind)
     lacking = {name for name in declared if declared[name].group or declared[name].given_by is not None}
     return {name: None if name in lacking else 0 for name in names(kind, "sum")}

@@ -46,9 +46,9 @@ class Signatures:
 
     def _name(self, value: int, path: str) -> str:
         owners = self._owners[value]
-        own = [name for owner, name in owners if owner == path]
-        if own:
-            return own[-1]
+        own_names = [name for owner, name in owners if owner == path]
+        if own_names:
+            return own_names[-1]
         owner, name = owners[0]
         return f"{owner}.{name}" if owner else name
 

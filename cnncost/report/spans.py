@@ -64,6 +64,7 @@ def pieces_of_layers(report: ReportData, size: Callable[[Any], int], bounded: bo
     classes = {path: class_name for path, class_name, _ in report.tree}
     for layer in report.layers:
         frames = tuple(
+            # the row of a module that was never called has call 0; of the calls around a row only the paths are known
             Frame(path, classes[path], max(1, layer.call) if path == layer.path else 1)
             for path in ancestors(layer.path) if path in classes
         )  # fmt: skip
@@ -171,7 +172,7 @@ class _Builder:
         name = f"{mark}{frame.path or self.model} ({frame.class_name})"
         outer = self.open[-1].key[1] if self.open else None
         within = f"{outer.path}." if outer is not None and outer.path else ""
-        last = f"#{frame.call}" if frame.call > 1 else ""
-        short = f"{mark}{frame.path.removeprefix(within) or self.model}{last} ({frame.class_name})"
+        suffix = f"#{frame.call}" if frame.call > 1 else ""
+        short = f"{mark}{frame.path.removeprefix(within) or self.model}{suffix} ({frame.class_name})"
         facts = {"module": frame.path, "class": frame.class_name, "call": frame.call}
         return Span(name, short, "module", level, self.at, self.at, facts)

@@ -15,7 +15,7 @@ from cnncost.report import heading
 from cnncost.report.columns import AT_LEAST
 from cnncost.report.data import ReportData
 from cnncost.report.link_text import sentences
-from cnncost.report.prediction import Prediction, split
+from cnncost.report.prediction import Prediction, split_times
 from cnncost.report.prediction_text import ceilings, footer, formula
 from cnncost.report.spans import pieces_of_graph, pieces_of_layers, track
 from cnncost.versions import __version__
@@ -130,7 +130,7 @@ def _seconds(prediction: Prediction) -> list[float | None]:
     """Return the predicted seconds of each node; for collectives, the time on the links if that is known."""
     roofline, links = prediction.roofline, prediction.links
     seconds = [None if time is None else time.seconds for time in roofline.nodes]
-    if links is None or split(prediction) is None:
+    if links is None or split_times(prediction) is None:
         return seconds
     by_spec: dict[int, float] = {}
 
@@ -150,7 +150,7 @@ class _Facts:
 
     def __init__(self, prediction: Prediction, seconds: Sequence[float | None]) -> None:
         self.nodes, self.times, self.seconds = prediction.graph.nodes, prediction.roofline.nodes, seconds
-        self.linked = split(prediction) is not None
+        self.linked = split_times(prediction) is not None
         self.shapes: dict[int, dict[str, Any]] = {}
 
     def of(self, index: int) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def _counters(prediction: Prediction, seconds: list[float | None]) -> Iterator[C
         starts.append(time)
         time += each or 0.0
     dtype = prediction.roofline.dtype
-    recorded = "" if dtype is None else ", as recorded"
+    recorded = "" if dtype is None else ", as recorded"  # bytes are not predicted for another dtype, as times are
     if graph.placement is None:
         yield from _memory_counters(f"memory{recorded}", graph, memory(graph), tuple(starts))
         return

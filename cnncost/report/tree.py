@@ -121,6 +121,7 @@ def ancestors(path: str) -> list[str]:
 
 
 def _status(layers: list[Layer], calls: int) -> Status:
+    """Return a module's status; `called` for a container without rows, too (`outline.py` looks at its children)."""
     if calls or not layers:
         return "called"
     return layers[0].status

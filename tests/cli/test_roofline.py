@@ -47,7 +47,7 @@ def test_the_formula_with_its_numbers(capsys):
     out = capsys.readouterr().out
     # 2·64·64·9·56² FLOPs at 67 T; 4·(2·64·56² + 64·64·9) bytes at 3.35 T
     assert f"FLOPs {2 * 64 * 64 * 9 * 56**2:,} / 67.0 TFLOP/s = 3.45 µs" in out
-    assert f"{4 * (2 * 64 * 56**2 + 64 * 64 * 9):,} = 523 ns) = 5.00 µs" in " ".join(out.split())
+    assert f"{4 * (2 * 64 * 56**2 + 64 * 64 * 9):,} take 523 ns) = 5.00 µs" in " ".join(out.split())
 
 
 def test_csv_has_every_row_and_adds_up(capsys):

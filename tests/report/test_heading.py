@@ -51,8 +51,8 @@ def test_inputs(inputs, text, report):
         ),
     ],
 )
-def test_held(totals, dtypes, text, report):
-    assert heading.held(replace(changed(report("lenet5"), **totals), param_dtypes=dtypes)) == text
+def test_parameters(totals, dtypes, text, report):
+    assert heading.parameters(replace(changed(report("lenet5"), **totals), param_dtypes=dtypes)) == text
 
 
 def test_training_step_is_told_if_there_was_one(report):

@@ -17,7 +17,7 @@ from torch import nn
 import cnncost
 from cnncost.errors import CnncostError, DeviceError, InputError
 from cnncost.passes.links import topology
-from cnncost.report.prediction import split
+from cnncost.report.prediction import split_times
 from tests.cli.calls import ran
 from tests.report.viewers import read_trace
 
@@ -188,7 +188,7 @@ def test_a_step_of_fsdp_takes_three_times_its_parameters():
         model = sharded(mesh["dp"], blocks(4, 64, 256))
         found = cnncost.roofline(model, (torch.zeros(2, 64),), device="fast", step=True)
     parameters = 4 * 4 * (2 * 64 + 64 * 256 + 256 + 256 * 64 + 64)
-    times = split(found)
+    times = split_times(found)
     assert times.sending == pytest.approx(3 * 7 / 8 * parameters / 400e9, rel=1e-12)
     assert times.in_turn == pytest.approx(times.computing + times.sending, rel=1e-12)
     assert max(times.computing, times.sending) <= times.overlapped <= times.in_turn
@@ -274,7 +274,7 @@ def test_a_device_without_links_leaves_communication_out():
         group = mesh.get_group()
         found = cnncost.roofline(Calls(lambda x: all_reduce(x, group)), (torch.zeros(8),), device="alone")
     assert found.links.times is None
-    assert split(found) is None
+    assert split_times(found) is None
     assert read_trace(found.to_trace()).other["seconds"] == pytest.approx(found.roofline.total.seconds, rel=1e-12)
     assert "communication is left out: no source states the links of" in " ".join(str(found).split())
 

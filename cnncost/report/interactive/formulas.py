@@ -12,7 +12,7 @@ from cnncost.report.interactive.tables import TreeItem
 from cnncost.report.signatures import Signatures
 
 
-def encoded(graph: Graph, tree: Sequence[TreeItem]) -> Json:
+def encode(graph: Graph, tree: Sequence[TreeItem]) -> Json:
     """Return the distinct `ops` with their formulas, the `runs` of each row, and the `rules` of the kinds.
 
     `runs` has a list of [index of the op, how often it ran] by row, `rules` the docstring's first line by kind.
@@ -26,7 +26,7 @@ def encoded(graph: Graph, tree: Sequence[TreeItem]) -> Json:
     ops: list[Json] = []
     runs: dict[int, list[list[int]]] = {}
     for row, (item, _) in enumerate(tree):
-        if not item.own and item.children:
+        if not item.own and item.children:  # the ops that a parent runs itself are in its `(own)` row
             continue
         for (spec, name), indices in by_path.get(item.paths[0], {}).items():
             node = graph.nodes[indices[0]]

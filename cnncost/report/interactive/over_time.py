@@ -12,7 +12,7 @@ from cnncost.report.interactive.encoding import Json, changes, dictionary, numbe
 from cnncost.report.memory import require_whole_forward
 
 
-def encoded(report: ReportData, row_of: Mapping[str, int]) -> tuple[list[Json], str]:
+def encode(report: ReportData, row_of: Mapping[str, int]) -> tuple[list[Json], str]:
     """Encode the runs for the page's JavaScript; if there is none, the list is empty and the text says why."""
     if report.graph is None:
         return [], "the report was read from a file, which does not hold the run; analyze the model itself"

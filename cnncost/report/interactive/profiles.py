@@ -45,7 +45,7 @@ class Profiles:
             counters[above].update(counters[i])
         return [self._profiles.setdefault(frozenset(each.items()), len(self._profiles)) for each in counters]
 
-    def encoded(self) -> tuple[Json, list[Json]]:
+    def encode(self) -> tuple[Json, list[Json]]:
         """Return the intensities (FLOP/byte) by profile, and the devices, each with seconds and bounds by profile."""
         profiles = [*self._profiles]
         devices = [self._times_on(device, profiles) for device in built_in().values()]
@@ -82,7 +82,7 @@ class Profiles:
 def _sum(profile: frozenset[tuple[int, int]], times: Sequence[OpTime | None]) -> Predicted:
     """Sum the times of a profile's ops; ops without a predicted time are left out."""
     seconds = dict.fromkeys(_BOUNDS, 0.0)
-    for op, n in sorted(profile):
+    for op, n in sorted(profile):  # the order of a set may change, and with it the last digits of a sum of floats
         time = times[op]
         if time is not None:
             seconds[time.bound] += n * time.seconds

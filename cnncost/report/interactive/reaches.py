@@ -12,7 +12,7 @@ from cnncost.report.interactive.encoding import Json, progressions
 from cnncost.report.interactive.tables import TreeItem
 
 
-def encoded(report: ReportData, tree: Sequence[TreeItem]) -> tuple[Json, str]:
+def encode(report: ReportData, tree: Sequence[TreeItem]) -> tuple[Json, str]:
     """Return (data, ""), or (None, the reason in words) if there are no receptive fields.
 
     The data has the distinct fields, the index of the field of each row's first call, and the distinct tables of spans.

@@ -17,7 +17,7 @@ from cnncost.report.interactive.tables import (
     TreeItem,
     column_data,
     columns_of,
-    encoded,
+    encode,
     folded_indices,
     tree_of,
     widened,
@@ -33,7 +33,7 @@ SCHEMA = 1
 
 
 def interactive_page(report: ReportData, depth: int | None = None) -> Document:
-    """Return a report's interactive page; a browser that runs no scripts shows the same as for `page`."""
+    """Return a report's interactive page; without scripts it looks like that of `page`."""
     with gc_disabled():
         return replace(page(report, depth, max_rows=MOST_ROWS), page_data=_summary(report))
 
@@ -57,10 +57,11 @@ def _summary(report: ReportData) -> Json:
     tree, folded = tree_of(report, fold=False), tree_of(report, fold=True)
     if len(folded) == len(tree):
         folded = []
-    table = encoded(tree, wide, columns)
-    table_folded = encoded(folded, wide, columns) if folded else None
+    table = encode(tree, wide, columns)
+    table_folded = encode(folded, wide, columns) if folded else None
     row_of = _rows(tree)
     data: Json = {
+        # "replaces": first headings of the static tables that scripts hide, as they draw the same rows
         "schema": SCHEMA, "view": "summary", "replaces": ["module", "layer"],
         "title": heading.title(report), "inputs": heading.inputs(report),
         "batch": report.batch, "lower_bound": report.totals.lower_bound, "columns": column_data(columns),
@@ -71,13 +72,13 @@ def _summary(report: ReportData) -> Json:
         table["profile"] = profiles.of(tree)
         if table_folded is not None:
             table_folded["profile"] = profiles.of(folded)
-        data["profiles"], data["devices"] = profiles.encoded()
-        data["formulas"] = formulas.encoded(graph, tree)
+        data["profiles"], data["devices"] = profiles.encode()
+        data["formulas"] = formulas.encode(graph, tree)
     if table_folded is not None:
         table_folded["first"] = _first(tree, folded)
         data["fold"] = list(folded_indices(tree, folded))
-    runs, why_no_runs = over_time.encoded(report, row_of)
-    fields, why_no_fields = reaches.encoded(report, tree)
+    runs, why_no_runs = over_time.encode(report, row_of)
+    fields, why_no_fields = reaches.encode(report, tree)
     return data | {
         "rows": table, "folded": table_folded, "memory": {"runs": runs, "why": why_no_runs},
         "reach": {"found": fields, "why": why_no_fields},

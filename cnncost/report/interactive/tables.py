@@ -84,11 +84,11 @@ def parents(levels: Iterable[int]) -> list[int]:
     return indices
 
 
-def columns_of(wide: ReportData) -> list[Column]:
+def columns_of(report: ReportData) -> list[Column]:
     """Return the columns after the row's name, without those that are empty in all rows."""
-    shown, _ = report_columns.table(wide, "module")
-    hidden: frozenset[str] = _HIDDEN | (set() if wide.totals.frozen_params else {"trainable_params", "frozen_params"})
-    filled = [column for column in without(shown, hidden) if any(_has(column, row) for row in wide.modules)]
+    shown, _ = report_columns.table(report, "module")
+    hidden: frozenset[str] = _HIDDEN | (set() if report.totals.frozen_params else {"trainable_params", "frozen_params"})
+    filled = [column for column in without(shown, hidden) if any(_has(column, row) for row in report.modules)]
     return sorted(filled, key=_place)
 
 
@@ -112,7 +112,7 @@ def column_data(columns: Sequence[Column]) -> list[Json]:
     ]
 
 
-def encoded(tree: Sequence[TreeItem], wide: Widened, columns: Sequence[Column]) -> Json:
+def encode(tree: Sequence[TreeItem], wide: Widened, columns: Sequence[Column]) -> Json:
     """Return the rows of a tree by column.
 
     `own` and `biggest` list row numbers; dicts by row number leave out most rows. `together` is the number of modules
