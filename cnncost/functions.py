@@ -139,13 +139,13 @@ def _named(name: str | None, report: Report) -> tuple[str, Report]:
 
 
 def _at_sizes(model: Model | Report, inputs: Any, vary: Any, options: dict[str, Any]) -> list[AtSizes]:
-    from cnncost.laws.points import at_sizes, with_lists
+    from cnncost.laws.points import at_sizes, parse_lists
 
     if isinstance(model, Report):
         raise InputError(f"compare: {model.model}: a Report is of one run; with vary, give the model")
     if other := [name for name in options if name not in {"model_args", "trace", "autocast"}]:
         raise InputError(f"compare: {', '.join(other)}: not with vary; expected model_args, trace or autocast")
-    return list(at_sizes(model, inputs, with_lists(vary), **options))
+    return list(at_sizes(model, inputs, parse_lists(vary), **options))
 
 
 def _joined(

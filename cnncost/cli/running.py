@@ -183,10 +183,10 @@ def at_sizes(
     if not vary:
         return list(models), [{} for _ in models], side_by_side(models, settings)
     from cnncost.laws.points import at_sizes as reports_at
-    from cnncost.laws.points import with_lists
+    from cnncost.laws.points import parse_lists
     from cnncost.sources.find import find
 
-    variables = with_lists(vary)
+    variables = parse_lists(vary)
     parts = {part for each in variables for part in each.parts}
     if twice := sorted(parts & {*settings.model_args, *(["batch"] if settings.batch is not None else [])}):
         option = "--batch" if twice[0] == "batch" else "--model-args"

@@ -40,7 +40,7 @@ def axes_of(name: str, tensors: Sequence[Leaf], names: Sequence[str]) -> list[Ax
 def _standard(name: str, leaf: Leaf, tensors: Sequence[Leaf]) -> Axis | None:
     """Return the axis of one tensor that a name in `SYMBOLS` stands for; None if it has none."""
     rank = len(leaf.shape)
-    image = not leaf.integral and (rank >= 4 or (leaf.listed and rank == 3))
+    image = not leaf.integral and (rank >= 4 or (leaf.listed and rank == 3))  # items of a list have no batch axis
     if name in {"height", "width"} and image:
         return Axis(leaf.place, rank - (2 if name == "height" else 1))
     if name == "depth" and image and rank == 5:
@@ -48,8 +48,8 @@ def _standard(name: str, leaf: Leaf, tensors: Sequence[Leaf]) -> Axis | None:
     if name == "length" and not leaf.integral and rank == 3 and not leaf.listed:
         return Axis(leaf.place, 2)
     if name == "sequence" and rank >= 2 and not image:
-        tokens = any(each.integral and len(each.shape) >= 2 for each in tensors)
-        if leaf.integral or not tokens:
+        has_tokens = any(each.integral and len(each.shape) >= 2 for each in tensors)
+        if leaf.integral or not has_tokens:  # if there are tokens, they define the sequence, not the vectors
             return Axis(leaf.place, 1)
     return None
 

@@ -11,7 +11,7 @@ from cnncost.laws.law import Span
 from cnncost.laws.polynomial import Point, Polynomial
 
 _CONSECUTIVE = 17
-"""Consecutive sizes to try on each side of the anchor: n consecutive sizes have all remainders modulo any k ≤ n."""
+"""Consecutive sizes to try from the anchor on, up and down: n of them have all remainders modulo any k ≤ n."""
 
 
 @dataclass

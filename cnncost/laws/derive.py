@@ -74,10 +74,10 @@ def _law(name: str, fitted: Fitted | None, fit: Fit, sampler: Sampler, floors: d
         return Law(name, names, symbols, (), (), (), bound, why, values, {}, sampler.base)
     parts = fit.layers[name] if name in ADDITIVE else {}
     everywhere = None
-    if (general := floors.get(name)) is not None:
+    if (with_floors := floors.get(name)) is not None:
         everywhere = Law(
-            name, names, symbols, tuple(general.pieces), tuple(general.domain), tuple(general.checked), bound, "",
-            values, {}, sampler.base,
+            name, names, symbols, tuple(with_floors.pieces), tuple(with_floors.domain), tuple(with_floors.checked),
+            bound, "", values, {}, sampler.base,
         )  # fmt: skip
     return Law(
         name, names, symbols, tuple(fitted.pieces), tuple(fitted.domain), tuple(fitted.checked), bound, "", values,

@@ -312,12 +312,12 @@ class Fit:
             law.domain = coarse
 
     def _is_finer(self, name: str, law: Fitted, index: int, step: int) -> bool:
-        """Return whether a law holds at all known points of a finer lattice, some of which are not on a coarser one."""
+        """Return whether a law holds at all known points of a finer lattice; some of them must be on no coarser one."""
         span = law.domain[index]
         finer = Fitted(law.pieces, list(law.domain))
         finer.domain[index] = span._replace(step=step)
         times = span.step // step
-        between = [step * k for k in range(2, times + 1) if times % k == 0]
+        coarser_steps = [step * k for k in range(2, times + 1) if times % k == 0]  # up to the present one
         for offset in (0, 1, -1, 3):  # 0: the points that are known already may suffice
             size = self.anchor[index] + offset * step
             if offset and name in ADDITIVE and finer.domain[index].has(size):
@@ -326,7 +326,7 @@ class Fit:
             inside = self._inside(finer, [p for p, s in results.items() if isinstance(s, Failure) or name in s.totals])
             if any(self._contradicted(name, law, p, results[p]) for p in inside):
                 return False
-            if sum(all((p[index] - span.low) % other for other in between) for p in inside) >= _ON_FINER:
+            if sum(all((p[index] - span.low) % coarser for coarser in coarser_steps) for p in inside) >= _ON_FINER:
                 return True
         return False
 

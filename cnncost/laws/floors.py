@@ -38,11 +38,11 @@ class Floors:
         # variables whose lattice is coarser than the requested sizes
         self.coarse = [i for i, line in enumerate(fit.lines) if line.step > fit.sampler.variables[i].step]
         self.laws: dict[str, Fitted] = {}
-        names = [name for name in SUMS if not fit.laws[name].why and self._needs(name) and not fit.irregular]
+        names = [name for name in SUMS if not fit.laws[name].why and self._is_on_lattice(name) and not fit.irregular]
         if not names or any(fit.sampler.variables[i].step > 1 for i in self.coarse):
             return
         self.atoms = {index: self._atoms_of(index) for index in self.coarse}
-        if any(not set(atoms.values()) for atoms in self.atoms.values()):
+        if not all(self.atoms.values()):  # a variable without any atom
             return
         random = Random(1)  # noqa: S311  # the checked points must not change from run to run
         for _ in range(_CHECKS):
@@ -51,7 +51,7 @@ class Floors:
             if (found := self._law(name)) is not None:
                 self.laws[name] = found
 
-    def _needs(self, name: str) -> bool:
+    def _is_on_lattice(self, name: str) -> bool:
         """Return whether a quantity's law holds only on a lattice."""
         return any(self.fit.laws[name].domain[i].step > 1 for i in self.coarse)
 

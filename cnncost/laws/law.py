@@ -247,7 +247,7 @@ class Law:
 
 
 def _probes(span: Span) -> list[int]:
-    """Return all sizes of a span, or a few hundred sizes of a long one, denser among small sizes."""
+    """Return all sizes of a span, or a few hundred sizes of a long one: 16 between a number of steps and its double."""
     count = (span.high - span.low) // span.step + 1
     if count <= _TRY_ALL:
         return list(range(span.low, span.high + 1, span.step))
@@ -256,7 +256,7 @@ def _probes(span: Span) -> list[int]:
 
 
 _TRY_ALL = 256
-"""Maximum number of sizes in a span up to which all are tried."""
+"""Maximum number of sizes of a span of which each is tried."""
 
 
 def _unit_powers(index: int, law: Polynomial) -> Powers:

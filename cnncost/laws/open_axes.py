@@ -24,7 +24,7 @@ def with_open_axes(resolved: Resolved, requests: Sequence[VariableRequest]) -> t
     Raises:
         InputError: an axis has no size and does not vary, or it varies and the file fixes it.
     """
-    file: Any = resolved
+    file: Any = resolved  # a ResolvedFile (sources/onnx.py), which has the methods for open axes
     names = {Axis((input_name,), axis): name for (input_name, axis), name in file.open_axes().items()}
     # which axes a request names doesn't depend on their sizes
     at_any_size = OpenAxes(leaves(file.sized(dict.fromkeys(names.values(), _INITIAL)).inputs), names)

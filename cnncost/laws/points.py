@@ -28,21 +28,21 @@ class AtSizes(NamedTuple):
     report: Report
 
 
-def with_lists(vary: str | Iterable[str] | Mapping[str, Any]) -> list[VariableRequest]:
+def parse_lists(vary: str | Iterable[str] | Mapping[str, Any]) -> list[VariableRequest]:
     """Parse variables, each with a list of sizes: `size=160,224,288`, `batch=8..64:8`.
 
     Raises:
         InputError: as `parse`; a variable without sizes, a range without a step, or too many points.
     """
-    requests = without_limit(vary)
+    requests = parse_any_lists(vary)
     points = prod(len(each.values) for each in requests)
     if points > MOST:
         raise InputError(f"vary: {points:,} combinations of sizes; expected {MOST} at most")
     return requests
 
 
-def without_limit(vary: str | Iterable[str] | Mapping[str, Any]) -> list[VariableRequest]:
-    """Parse as `with_lists` does, without its limit on the number of points. Raises InputError."""
+def parse_any_lists(vary: str | Iterable[str] | Mapping[str, Any]) -> list[VariableRequest]:
+    """Parse as `parse_lists` does, with any number of points. Raises InputError."""
     return [_with_list(each) for each in parse(vary)]
 
 
@@ -53,7 +53,7 @@ def _with_list(request: VariableRequest) -> VariableRequest:
     name = request.name
     if request.low is None or request.high is None or request.step is None:
         missing = "a step" if request.low is not None else "its sizes"
-        low, high = request.low or 160, request.high or 288
+        low, high = request.low or 160, request.high or 288  # an example for the message
         step = max(1, (high - low) // 2)
         raise InputError(f"vary {name}: expected {missing}, such as {name}={low}..{high}:{step} or {name}={low},{high}")
     return request._replace(
@@ -70,7 +70,7 @@ def at_sizes(
     Args:
         model: as for `analyze`.
         inputs: as for `analyze`; the variables set some of their sizes.
-        requests: the variables and their sizes, from `with_lists`.
+        requests: the variables and their sizes, from `parse_lists`.
         model_args: as for `analyze`.
         trace: as for `analyze`.
         autocast: as for `analyze`.

@@ -138,7 +138,9 @@ def _inverse(start: int, step: int, degree: int) -> tuple[tuple[Fraction, ...], 
     nodes = [start + k * step for k in range(degree + 1)]
     columns = []
     for i, node in enumerate(nodes):
-        basis = [Fraction(1)]  # the coefficients of the node's Lagrange polynomial: 1 there, 0 at all other nodes
+        # the coefficients of the node's Lagrange polynomial, which is 1 there and 0 at all other nodes: the product of
+        # (x − other) / (node − other)
+        basis = [Fraction(1)]
         for j, other in enumerate(nodes):
             if i != j:
                 scaled = [c / (node - other) for c in basis]
@@ -154,7 +156,7 @@ def degree_of(rows: Sequence[Sequence[int]], spare: int = 2) -> int | None:
     """Return the lowest degree of polynomials through equally spaced samples, for all columns at once.
 
     Args:
-        rows: the values of each column at one sample.
+        rows: for each sample, the value of each column.
         spare: number of differences of the next order that must vanish, as evidence for the degree.
 
     Returns:
@@ -173,8 +175,8 @@ def degree_of(rows: Sequence[Sequence[int]], spare: int = 2) -> int | None:
 def undominated(columns: Iterable[Sequence[int]], axes: Sequence[Nodes], origin: Point) -> list[Polynomial]:
     """Return a subset of polynomials that contains the largest one at every point from `origin` on.
 
-    A polynomial is left out if another one has no smaller coefficient, with both expanded about the origin; so is, if
-    there are few, one that a mean of two others exceeds in this way.
+    A polynomial is left out if, with both expanded about the origin, another one has no smaller coefficient; and, if
+    there are few, also if a weighted mean of two others has none.
 
     Args:
         columns: for each polynomial, its values at the grid's points.
@@ -194,7 +196,7 @@ def undominated(columns: Iterable[Sequence[int]], axes: Sequence[Nodes], origin:
             others = [other for other in kept if other is not each]
             if any(_below(each, a, b) for a, b in combinations(others, 2)):
                 kept = others
-    return [_about(each, origin) for each in kept]
+    return [_in_variables(each, origin) for each in kept]
 
 
 _FEW = 64
@@ -219,7 +221,7 @@ def _below(low: Mapping[Powers, Fraction], first: Mapping[Powers, Fraction], sec
     return least <= most
 
 
-def _about(expanded: Mapping[Powers, Fraction], origin: Point) -> Polynomial:
+def _in_variables(expanded: Mapping[Powers, Fraction], origin: Point) -> Polynomial:
     """Return the polynomial in powers of the variables that has these coefficients in powers of (variable − origin)."""
     coefficients: dict[Powers, Fraction] = {}
     for powers, coefficient in expanded.items():

@@ -159,8 +159,8 @@ def facts(laws: LawsData) -> dict[str, Any]:
         "laws": {name: _law(law, laws) for name, law in laws.items()},
         "layers": {
             path: {
-                name: _polynomial(own[path], laws.symbols)
-                for name, own in laws.layers.items() if path in own and own[path].terms
+                name: _polynomial(by_path[path], laws.symbols)
+                for name, by_path in laws.layers.items() if path in by_path and by_path[path].terms
             }
             for path in laws.layers["macs"]
         },

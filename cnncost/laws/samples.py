@@ -95,18 +95,18 @@ class Sampler:
         self._training, self.forward_only = training, False
         self._built: dict[tuple[int, ...], Resolved] = {}
         self._model = model if not isinstance(model, str) else None
-        keywords, open_ = _keywords(self._source)
-        keywords |= {name: value for name, value in self._arguments.items() if name in keywords or open_}
-        keyword_sizes = _initial_keyword_sizes(requests, keywords, open_)
+        keywords, takes_others = _keywords(self._source)
+        keywords |= {name: value for name, value in self._arguments.items() if name in keywords or takes_others}
+        keyword_sizes = _initial_keyword_sizes(requests, keywords, takes_others)
         resolved, file = self._resolve(keyword_sizes), None
         if self._source.follow is not None:  # an ONNX file's inputs have the shapes that it declares
             resolved, file = with_open_axes(resolved, requests)
             self._training, self.forward_only = False, self._training
         names = _parameters(resolved)
         self.variables: tuple[Variable, ...] = variables(
-            requests, leaves(resolved.inputs), names, keywords, open_, file
+            requests, leaves(resolved.inputs), names, keywords, takes_others, file
         )
-        # the sizes that it was built with; they differ from a variable's base if the axis that it sets, too, does
+        # the sizes that it was built with; a variable that also sets an axis begins at the axis's size instead
         initial = tuple(keyword_sizes.get(v.keywords[0], v.base) for v in self.variables if v.keywords)
         self._built[initial] = resolved
         self.title = resolved.title
@@ -120,6 +120,7 @@ class Sampler:
 
     def results(self) -> dict[Point, Sample | Failure]:
         """Return the result at each analyzed point, with memory where that was requested."""
+        # those with memory come last, and replace those without
         return {point: sample for (point, _), sample in sorted(self._results.items(), key=lambda each: each[0][1])}
 
     def samples(self) -> dict[Point, Sample]:
@@ -156,7 +157,7 @@ class Sampler:
         point = self.base
         found = self._analyzed_or_failed(point, full=True)
         if isinstance(found, Failure):
-            found = self._analyzed(point, full=True, training=False)
+            found = self._analyzed(point, full=True, training=False)  # raises the error
         self._results[point, True] = found
         if found.untrained:
             self._training, self.no_training = False, found.untrained
@@ -242,12 +243,14 @@ def _keywords(source: Any) -> tuple[dict[str, Any], bool]:
         parameters = inspect.signature(source.factory).parameters.values()
     except (TypeError, ValueError):
         return {}, True
-    open_ = any(each.kind is each.VAR_KEYWORD for each in parameters)
+    takes_others = any(each.kind is each.VAR_KEYWORD for each in parameters)
     named = [each for each in parameters if each.kind in {each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY}]
-    return {each.name: each.default for each in named}, open_
+    return {each.name: each.default for each in named}, takes_others
 
 
-def _initial_keyword_sizes(requests: list[VariableRequest], keywords: Mapping[str, Any], open_: bool) -> dict[str, int]:
+def _initial_keyword_sizes(
+    requests: list[VariableRequest], keywords: Mapping[str, Any], takes_others: bool
+) -> dict[str, int]:
     """Return initial sizes of the factory's keywords that vary; the model is built with them before inputs exist."""
     from cnncost.laws.variables import is_keyword
 
@@ -255,7 +258,7 @@ def _initial_keyword_sizes(requests: list[VariableRequest], keywords: Mapping[st
     for request in requests:
         size = request.values[0] if request.values else request.low
         for part in request.parts:
-            if size is not None and is_keyword(part, True, keywords, open_):
+            if size is not None and is_keyword(part, True, keywords, takes_others):
                 sizes[part] = size
     return sizes
 

@@ -15,7 +15,7 @@ from cnncost.laws.variables import Variable
 _FEW, _MANY = 5, 7
 """Numbers of consecutive samples: enough for degree 2 or 4 with the spare differences that `degree_of` requires."""
 _STRIDE = 13_440
-"""2⁷·3·5·7: how output sizes grow if an input size is raised by this much shows the strides that divide it."""
+"""2⁷·3·5·7: if an input size is raised by this much, output sizes grow by it / stride, for strides that divide it."""
 _LATTICES = (32, 64, 128, 224, 112, 96, 56, 48, 14, 28, 10, 12, 36, 100, 320, 640, 960, 256, 512, 1024)
 """Lattices to try if strides show nothing: powers of two, patches of 14, windows of 7, hops of audio."""
 _FAR = (13, 37, 101)
@@ -88,7 +88,7 @@ class _Search:
         for tried, candidate in enumerate(self._candidates(hint, unit)):
             if near_step is not None and tried > _MAX_TRIED:
                 break
-            line = self.on(candidate)
+            line = self.line_on(candidate)
             if line is not None and self._holds_far(line):
                 step = candidate
                 break
@@ -101,11 +101,11 @@ class _Search:
         while is_reduced:
             is_reduced = False
             for prime in _PRIMES:
-                finer = self.on(step // prime) if step % (prime * unit) == 0 else None
+                finer = self.line_on(step // prime) if step % (prime * unit) == 0 else None
                 if finer is not None and (step == near_step or self._holds_far(finer)):
                     step, is_reduced = step // prime, True
                     break
-        line = self.on(step)
+        line = self.line_on(step)
         assert line is not None
         return line
 
@@ -117,7 +117,7 @@ class _Search:
             yield guess
         yield from _LATTICES if unit == 1 else (unit * 2**i for i in range(5))
 
-    def on(self, step: int) -> Line | None:
+    def line_on(self, step: int) -> Line | None:
         """Return the line on a lattice, upwards from the anchor, else downwards; None if costs are not polynomials."""
         if step not in self.lines:
             self.lines[step] = self._in_direction(step, 1) or self._in_direction(step, -1)

@@ -152,7 +152,7 @@ def _parse_size(name: str, text: str) -> int:
 
 def variables(
     requests: Sequence[VariableRequest], tensors: Sequence[Leaf], names: Sequence[str], keywords: Mapping[str, Any],
-    open_: bool, file: OpenAxes | None = None,
+    takes_others: bool, file: OpenAxes | None = None,
 ) -> tuple[Variable, ...]:  # fmt: skip
     """Return the variables, with the axes and keywords that they set.
 
@@ -161,14 +161,14 @@ def variables(
         tensors: the model's inputs.
         names: names of forward's positional parameters.
         keywords: the factory's keywords with their values; empty if there is nothing to build.
-        open_: whether the factory takes other keywords, too.
+        takes_others: whether the factory takes other keywords, too.
         file: the open axes of an ONNX file, the only ones that may vary; None for other models.
 
     Raises:
         InputError: an unknown name, with similar ones; a keyword without sizes whose default is not an int; axes of
             different sizes that one variable sets.
     """
-    found = [_variable(request, tensors, names, keywords, open_, file) for request in requests]
+    found = [_variable(request, tensors, names, keywords, takes_others, file) for request in requests]
     symbols = [variable.symbol for variable in found]
     return tuple(
         each if symbols.count(each.symbol) == 1 else _renamed(each, each.name.replace(".", "_").replace("+", "_"))
@@ -183,8 +183,8 @@ def _renamed(variable: Variable, symbol: str) -> Variable:
 
 
 def _variable(
-    request: VariableRequest, tensors: Sequence[Leaf], names: Sequence[str], keywords: Mapping[str, Any], open_: bool,
-    file: OpenAxes | None,
+    request: VariableRequest, tensors: Sequence[Leaf], names: Sequence[str], keywords: Mapping[str, Any],
+    takes_others: bool, file: OpenAxes | None,
 ) -> Variable:  # fmt: skip
     axes: list[Axis] = []
     set_keywords: list[str] = []
@@ -192,7 +192,7 @@ def _variable(
     bases: list[int] = []
     has_sizes = bool(request.values) or request.low is not None
     for part in request.parts:
-        if is_keyword(part, has_sizes, keywords, open_) and (has_sizes or not axes_of(part, tensors, names)):
+        if is_keyword(part, has_sizes, keywords, takes_others) and (has_sizes or not axes_of(part, tensors, names)):
             set_keywords.append(part)
             about.append(f"the factory's {part}")
             if not has_sizes:
@@ -200,7 +200,7 @@ def _variable(
             continue
         places = axes_of(part, tensors, names) if file is None else file.of(part)
         if not places:
-            raise InputError(_unknown_message(part, tensors, names, keywords, open_))
+            raise InputError(_unknown_message(part, tensors, names, keywords, takes_others))
         axes += places
         bases += [size_of(axis, tensors) for axis in places]
         about.append(", ".join(axis_name(axis, names) for axis in places))
@@ -214,9 +214,9 @@ def _variable(
     )  # fmt: skip
 
 
-def is_keyword(name: str, has_sizes: bool, keywords: Mapping[str, Any], open_: bool) -> bool:
+def is_keyword(name: str, has_sizes: bool, keywords: Mapping[str, Any], takes_others: bool) -> bool:
     """Return whether a name may be a factory's keyword: declared or, if sizes are given, taken by `**kwargs`."""
-    return name in keywords or (has_sizes and open_ and name not in SYMBOLS and "." not in name)
+    return name in keywords or (has_sizes and takes_others and name not in SYMBOLS and "." not in name)
 
 
 def _is_space(axis: Axis, tensors: Sequence[Leaf]) -> bool:
@@ -264,7 +264,7 @@ def _symbol(request: VariableRequest, sets_keywords: bool) -> str:
 
 
 def _unknown_message(
-    part: str, tensors: Sequence[Leaf], names: Sequence[str], keywords: Mapping[str, Any], open_: bool
+    part: str, tensors: Sequence[Leaf], names: Sequence[str], keywords: Mapping[str, Any], takes_others: bool
 ) -> str:
     """Return the error message for a name that stands for neither an axis nor a keyword."""
     standard = [name for name in SYMBOLS if axes_of(name, tensors, names)]
@@ -278,7 +278,7 @@ def _unknown_message(
     shapes = ", ".join(
         f"{names_of(leaf.place, names)[-1]} {'×'.join(map(str, leaf.shape)) or 'scalar'}" for leaf in tensors
     )
-    also = f"; a keyword of the factory needs its sizes: {part}=16,32,64" if open_ and "." not in part else ""
+    also = f"; a keyword of the factory needs its sizes: {part}=16,32,64" if takes_others and "." not in part else ""
     few = ", ".join(choices[:12]) + (", …" if len(choices) > 12 else "")
     near = near or f"; expected one of {few}"
     return f"vary {part}: the inputs are {shapes or 'none'}, and nothing has this name{near}{also}"

@@ -82,7 +82,7 @@ def symbol_latex(name: str) -> str:
     """Return a symbol in LaTeX; names of several letters are upright."""
     if len(name) == 1:
         return name
-    return rf"\mathrm{{{name.replace('_', chr(92) + '_')}}}"
+    return rf"\mathrm{{{name.replace('_', chr(92) + '_')}}}"  # chr(92): Python 3.11 allows no backslash in the braces
 
 
 def _written(
@@ -115,7 +115,7 @@ def _written(
         parts.append((minus if coefficient < 0 else "+", times.join(factors)))
     sign, first = parts[0]
     text = (minus if sign == minus else "") + first + "".join(f" {sign} {part}" for sign, part in parts[1:])
-    before = [factor(i, power) for i, power in enumerate(common) if power]
-    if not before:
+    common_factors = [factor(i, power) for i, power in enumerate(common) if power]
+    if not common_factors:
         return text
-    return times.join([*before, f"{brackets[0]}{text}{brackets[1]}" if len(parts) > 1 else text])
+    return times.join([*common_factors, f"{brackets[0]}{text}{brackets[1]}" if len(parts) > 1 else text])

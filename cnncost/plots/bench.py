@@ -94,5 +94,6 @@ def _is_on_line(row: Joined, rows: list[Joined]) -> bool:
 
 
 def _colours() -> list[str]:
+    """Return the colours of the bounds and further ones, repeated for benchmarks of many networks."""
     more = ["#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c564b", "#9467bd"]
     return [*(colour for bound, colour in BOUND_COLOURS.items() if bound), *more] * 8

@@ -35,8 +35,8 @@ def draw_laws(laws: LawsData, path: str | Path, quantity: str = "macs") -> None:
         raise InputError(
             f"picture: the law of {quantity} does not hold at the model's own sizes; give others by --input"
         )
-    with picture(path, len(law.names), (4.6, 3.6), laws.model) as columns:
-        for index, axes in enumerate(columns):
+    with picture(path, len(law.names), (4.6, 3.6), laws.model) as all_axes:
+        for index, axes in enumerate(all_axes):
             _draw(axes, law, index)
 
 
@@ -52,11 +52,11 @@ def _draw(axes: object, law: Law, index: int) -> None:
     count = (last - span.low) // span.step
     sizes = [span.low + span.step * (k * count // min(count, _MOST)) for k in range(min(count, _MOST) + 1)]
     axes.plot(sizes, [law.at(_with_size(law.base, index, size)) for size in sizes], color=COLORS[0], linewidth=1.2)
-    measured = sorted(
+    analyzed = sorted(
         (point[index], value) for point, value in law.samples.items()
         if point[index] <= last and _with_size(point, index, own_size) == law.base
     )  # fmt: skip
-    axes.plot([x for x, _ in measured], [y for _, y in measured], "o", color=COLORS[1], markersize=3.5)
+    axes.plot([x for x, _ in analyzed], [y for _, y in analyzed], "o", color=COLORS[1], markersize=3.5)
     others = [f"{s} = {n}" for i, (s, n) in enumerate(zip(law.symbols, law.base, strict=True)) if i != index]
     axes.set_title(f"{HEADINGS[law.quantity]}{', ' + ', '.join(others) if others else ''}", fontsize=9, loc="left")
     axes.set_xlabel(f"{law.names[index]}, points: direct analyses")

@@ -53,10 +53,10 @@ def _counts(ticks: Sequence[int]) -> Callable[[int], str]:
 
 
 _NARROW = 3.0
-"""An axis whose ends have a larger ratio than this has a tick at 1, 2 or 5 times a power of ten."""
+"""Largest ratio of the ends of a narrow axis."""
 _WITHIN = (1.0, 2.0, 5.0)
 _FINE = tuple(n / 10 for n in range(10, 100, 2))
-"""Multiples of powers of ten that have a tick, on a wider and on a narrow axis."""
+"""Multiples of powers of ten that have a tick: on a wider axis (`_WITHIN`), on a narrow one (`_FINE`)."""
 
 
 def name_points(
@@ -65,7 +65,8 @@ def name_points(
 ) -> list[Any]:  # fmt: skip
     """Label each point without covering other labels or points: nearby, or further away with a line to it.
 
-    Lines don't cross labels. Call it last: the layout must not change afterwards.
+    Lines don't cross labels. A label for which no place is free takes the last one that is tried. Call it last: the
+    layout must not change afterwards.
 
     Args:
         axes: the axes with the points.
@@ -87,7 +88,8 @@ def name_points(
         label = axes.annotate(
             name, point, xytext=(0, 0), textcoords="offset points", fontsize=8, ha="center", va="center"
         )
-        half_width, radius = label.get_window_extent().width / _PIXELS / 2 + 8, (radii or {}).get(name, 0.0)
+        radius = (radii or {}).get(name, 0.0)
+        half_width = label.get_window_extent().width / _PIXELS / 2 + 8  # with 8 points between dot and label
         spot = tuple(axes.transData.transform(point))
         for dx, dy in _AROUND:
             # outside of the dot: to its side if the label is at its height, else above or below it

@@ -47,7 +47,7 @@ def draw(prediction: Prediction, path: str) -> None:
         texts = labels if legend is None else [*labels, legend]
         names = _labels(dots)
         areas = dict(zip(places, _areas([row.predicted for row in dots], times.total.seconds), strict=True))
-        radii = {name: sqrt(areas[place] / pi) - 3 for name, place in names.items()}
+        radii = {name: sqrt(areas[place] / pi) - 3 for name, place in names.items()}  # less 3: labels touch the edges
         name_points(axes, names, [*places, *lines], radii, texts)
 
 
@@ -81,6 +81,7 @@ def _ceilings(
                           va="bottom", color="#444444", xytext=(-6, 2), textcoords="offset points")
         )  # fmt: skip
         places += [(x, x * bandwidth) for x in _between(low, ridge)]
+    # the peak's line begins where it meets the slope of the fastest level
     start = peak / max((bandwidth for _, bandwidth in levels), default=peak / low)
     axes.plot([start, high], [peak, peak], color="#444444", linewidth=1.2)
     texts.append(
@@ -106,11 +107,11 @@ def _areas(dots: list[Predicted], seconds: float) -> list[float]:
 def _dots(axes: Axes, dots: list[Row], seconds: float) -> None:
     """Draw the dots and their legend."""
     for bound in ("compute", "memory", "launch"):
-        of = [row.predicted for row in dots if row.predicted.bound == bound]
-        if of:
+        bounded = [row.predicted for row in dots if row.predicted.bound == bound]
+        if bounded:
             axes.scatter(
-                [p.intensity or 0.0 for p in of], [p.flops / p.seconds for p in of], color=BOUND_COLOURS[bound],
-                s=_areas(of, seconds), alpha=0.6, linewidths=0, label=f"{bound}-bound",
+                [p.intensity or 0.0 for p in bounded], [p.flops / p.seconds for p in bounded],
+                color=BOUND_COLOURS[bound], s=_areas(bounded, seconds), alpha=0.6, linewidths=0, label=f"{bound}-bound",
             )  # fmt: skip
     if dots:
         legend = axes.legend(loc="lower right")

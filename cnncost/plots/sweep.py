@@ -17,7 +17,7 @@ from cnncost.sweeps.figures import FIGURES
 _NAMED = 30
 """Maximum number of points of a front that are labelled."""
 _ALL = 12
-"""Maximum number of points with which those off the front are labelled, too."""
+"""Maximum number of points of a picture in which all are labelled, also those off the front."""
 _MORE = frozenset("accuracy acc top1 top5 map miou auc f1 score bleu throughput".split())
 """Words in the names of columns in which more is better; in all other columns less is."""
 
@@ -30,20 +30,20 @@ def checked(requested: Sequence[str], numbers: Sequence[str]) -> list[str]:
     """
     if len(requested) < 2:
         raise InputError(
-            f"a picture needs two columns of numbers, as in --scatter macs,params; there are {_few(numbers)}"
+            f"a picture needs two columns of numbers, as in --scatter macs,params; there are {_listed(numbers)}"
         )
     for name in requested:
         if name.lstrip("+-") not in numbers:
-            near = suggestion(name.lstrip("+-"), numbers) or f"; there are {_few(numbers)}"
+            near = suggestion(name.lstrip("+-"), numbers) or f"; there are {_listed(numbers)}"
             raise InputError(f"--scatter: no column of numbers {name.lstrip('+-')!r}{near}")
     return list(requested)
 
 
-def _few(names: Sequence[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) or "none"
 
 
-def better(name: str) -> int:
+def better_sign(name: str) -> int:
     """Return 1 if more of a column is better, -1 if less is."""
     if name[0] in "+-":
         return 1 if name[0] == "+" else -1
@@ -84,7 +84,8 @@ def draw(names: Sequence[str], records: Sequence[dict[str, Any]], requested: Seq
     if not complete:
         raise InputError(f"{path}: no row has numbers in all of {', '.join(columns)}: there is nothing to draw")
     if len(columns) == 2:
-        _scatter(complete, columns, (better(requested[0]), better(requested[1])), _label_columns(names, records), path)
+        signs = better_sign(requested[0]), better_sign(requested[1])
+        _scatter(complete, columns, signs, _label_columns(names, records), path)
     else:
         _parallel(complete, columns, path)
 

@@ -90,7 +90,7 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row: a value or Cell for each column. `level` is that in a tree, from 0; `below` a remark below it in text."""
+    """A row: a value or Cell for each column. `level`: level in a tree, from 0; `below`: a remark below it in text."""
 
     cells: tuple[Any, ...]
     role: Role = "row"
@@ -166,7 +166,7 @@ class Table:
                 raise ValueError(f"no column {name!r}; there are {', '.join(names)}")
 
     def shown_in(self, where: frozenset[str]) -> list[tuple[int, Column]]:
-        """Return (index, column) for the columns that one of these groups of formats shows."""
+        """Return (index, column) for the columns that a group of formats (`MARKUP`, `TEXT` or `DATA`) shows."""
         return [(i, column) for i, column in enumerate(self.columns) if column.shown in where]
 
 
@@ -322,11 +322,11 @@ class Document:
     page_data: Mapping[str, Any] | None = None
 
     def shown(self, where: frozenset[str]) -> list[Part]:
-        """Return the non-empty parts that one of these groups of formats shows."""
+        """Return the non-empty parts that a group of formats shows."""
         return [part for part in self.parts if part.shown in where and not (isinstance(part, Notes) and part.empty)]
 
     def tables(self, where: frozenset[str]) -> list[Table]:
-        """Return the tables that one of these groups of formats shows."""
+        """Return the tables that a group of formats shows."""
         return [part for part in self.parts if isinstance(part, Table) and part.shown in where]
 
     @property

@@ -51,9 +51,9 @@ class Formats:
 
     declared: tuple[Format, ...]
 
-    def also(self, *own: Format) -> Formats:
+    def also(self, *further: Format) -> Formats:
         """Return these formats and further ones, which only some commands offer and write themselves."""
-        return Formats((*self.declared, *own))
+        return Formats((*self.declared, *further))
 
     def __iter__(self) -> Iterator[Format]:
         return iter(self.declared)
@@ -73,14 +73,14 @@ class Formats:
     @property
     def endings(self) -> Mapping[str, str]:
         """The format's name by ending of a file."""
-        return {ending: form.name for form in self._last_first() for ending in form.endings}
+        return {ending: form.name for form in self._default_last() for ending in form.endings}
 
     @property
     def usual_endings(self) -> str:
         """The usual ending of each format, in words: `.md, .csv or .txt`."""
-        return listed([form.endings[0] for form in self._last_first() if form.endings], "or")
+        return listed([form.endings[0] for form in self._default_last() if form.endings], "or")
 
-    def _last_first(self) -> tuple[Format, ...]:
+    def _default_last(self) -> tuple[Format, ...]:
         first, *others = self.declared
         return (*others, first)
 

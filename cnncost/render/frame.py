@@ -60,7 +60,11 @@ _UNPACK = r"""
   put("script", program);
 })();
 """
-"""JavaScript that unpacks the page, shows the iframe in place of the table, and adopts the notebook's colours."""
+"""JavaScript that unpacks the page, shows the iframe in place of the table, and adopts the notebook's colours.
+
+`dress` takes light text for a dark theme, copies the nearest background that is not transparent, and switches the style
+sheet's rules for the system's colour scheme on or off, as the notebook's theme may be another.
+"""
 
 
 def notebook(document: Document) -> str:

@@ -32,7 +32,8 @@ def _blocks(part: parts.Part, level: int) -> Iterator[str]:
         case parts.Notes():
             if part.intro is not None:
                 yield _strong(_sentence(part.intro), part.intro.style == "warning")
-            yield from filter(None, [_notes(part)])
+            if text := _notes(part):
+                yield text
         case parts.Heading():
             yield f"{'#' * (level + part.level)} {escaped(part.text)}"
         case parts.Picture():

@@ -103,7 +103,7 @@ def _part(part: parts.Part, width: int, columns_shown: set[str], escape: Escape)
             if part.caption:
                 yield from note_lines(parts.Note(part.caption, "caption"))
             fitting = _Fitting(part, width, escape)
-            columns_shown |= fitting.shown
+            columns_shown |= fitting.column_names
             yield from fitting.lines()
         case parts.Notes():
             if part.intro is not None:
@@ -115,7 +115,7 @@ def _part(part: parts.Part, width: int, columns_shown: set[str], escape: Escape)
             names = [", ".join(each.names) for each in part.equations]
             longest = max(map(layout.text_width, names), default=0)
             for name, each in zip(names, part.equations, strict=True):
-                sign = "=" if each.latex else " "
+                sign = "=" if each.latex else " "  # without LaTeX the text says why there is no formula
                 yield [(escape(f"{name:<{longest}} {sign} {each.text}"), "")]  # not wrapped, so that it can be copied
         case parts.Heading():
             yield from note_lines(parts.Note(part.text, part.style))
@@ -149,7 +149,7 @@ class _Fitting:
         self.narrowing = self._narrow()
 
     @property
-    def shown(self) -> set[str]:
+    def column_names(self) -> set[str]:
         """Names of the columns that are shown."""
         return {column.name for _, column in self._remaining(self.narrowing)}
 
@@ -165,7 +165,7 @@ class _Fitting:
 
     def _narrow(self) -> parts.Narrowing:
         """Return the first step that fits (else the last), with those optional columns that then still fit."""
-        narrowing = parts.Narrowing(self.table.optional)
+        narrowing = parts.Narrowing(drop=self.table.optional)
         for step in self.table.narrowing:
             if self._fits(narrowing):
                 break
@@ -205,25 +205,25 @@ class _Fitting:
         key = index, narrowing.compact, least, gap
         if key not in self._columns:
             heading = column.heading.partition(" ")[0] if column.bar else column.heading
-            cells = self._texts(index, narrowing.compact)
+            cells = self._cached_cells(index, narrowing.compact)
             self._columns[key] = TableColumn(heading, cells, column.right, least, gap, column.wrap)
         return self._columns[key]
 
-    def _texts(self, index: int, compact: bool) -> list[layout.Cell]:
+    def _cached_cells(self, index: int, compact: bool) -> list[layout.Cell]:
         key = index, compact and self.table.columns[index].kind == "count"  # other kinds look the same
         if key not in self._cells:
-            self._cells[key] = self._shown(*key)
+            self._cells[key] = self._new_cells(*key)
         return self._cells[key]
 
-    def _shown(self, index: int, compact: bool) -> list[layout.Cell]:
+    def _new_cells(self, index: int, compact: bool) -> list[layout.Cell]:
         column, rows = self.table.columns[index], self.table.rows
-        shown = [_cell(column, row, index, compact, self.escape) for row in rows]
+        cells = [_cell(column, row, index, compact, self.escape) for row in rows]
         if column.once:
-            shown = [cell._replace(text="") if i and cell == shown[i - 1] else cell for i, cell in enumerate(shown)]
+            cells = [cell._replace(text="") if i and cell == cells[i - 1] else cell for i, cell in enumerate(cells)]
         if column.kind == "name":
             leads = map(self.escape, _leads([row.level for row in rows]))
-            shown = [cell._replace(lead=lead) for cell, lead in zip(shown, leads, strict=True)]
-        return shown or [layout.Cell("")]
+            cells = [cell._replace(lead=lead) for cell, lead in zip(cells, leads, strict=True)]
+        return cells or [layout.Cell("")]
 
 
 def _leads(levels: Sequence[int | None]) -> list[str]:
@@ -288,13 +288,13 @@ def _curve(curve: parts.Curve, width: int) -> list[str]:
         return [bars]
     starts = {name: min(first * count // len(values), count - 1) for name, first in curve.marks.items()}
     ends = [start - 1 for start in [*starts.values()][1:]] + [count]
-    marks, all_fit = "", True
+    names_line, all_fit = "", True
     for (name, start), end in zip(starts.items(), ends, strict=True):
         if len(name) <= end - start:
-            marks = marks.ljust(start) + name
+            names_line = names_line.ljust(start) + name
         else:
             all_fit = False
     if all_fit:
-        return [bars, marks]
+        return [bars, names_line]
     legend = ", ".join(f"{name} from op {units.exact(first + 1)}" for name, first in curve.marks.items())
-    return [bars, *([marks] if marks else []), *textwrap.wrap(legend, min(width, curve.most))]
+    return [bars, *([names_line] if names_line else []), *textwrap.wrap(legend, min(width, curve.most))]

@@ -132,7 +132,7 @@ def show(kind: Kind, value: Any, empty: str = "", compact: bool = False) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as plain data for JSON: tuples as lists, Fractions as floats, NaN as None."""
+    """Return a value as plain data for JSON: tuples as lists, Fractions as floats, NaN as None, infinity as `"inf"`."""
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):

@@ -140,7 +140,7 @@ def _height_and_width(given: Any) -> tuple[int, int]:
 
 def _varied(given: Any) -> list[Axis]:
     """Return axes from `{"width": [16, 32]}`, or from strings such as `width=16,32` and `ids.1=64..512:64`."""
-    from cnncost.laws.points import without_limit
+    from cnncost.laws.points import parse_any_lists
 
     if not given:
         return []
@@ -149,7 +149,7 @@ def _varied(given: Any) -> list[Axis]:
         given = [_text_of(name, value) for name, value in given.items()]
     return [
         Axis(tuple(each.parts), tuple((size,) * len(each.parts) for size in each.values))
-        for each in without_limit(given)
+        for each in parse_any_lists(given)
     ]
 
 

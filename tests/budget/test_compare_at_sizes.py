@@ -11,7 +11,7 @@ from torch import nn
 import cnncost
 from cnncost.cli import main
 from cnncost.errors import CnncostError, InputError
-from cnncost.laws.points import with_lists
+from cnncost.laws.points import parse_lists
 
 NET = """
     from torch import nn
@@ -176,4 +176,4 @@ def test_a_report_has_one_size():
     ],
 )  # fmt: skip
 def test_lists(vary, values):
-    assert [each.values for each in with_lists(vary)] == values
+    assert [each.values for each in parse_lists(vary)] == values

@@ -170,11 +170,11 @@ def test_what_can_not_be_asked(vary, said):
 )
 def test_names_that_stand_for_nothing(vary, said):
     with pytest.raises(InputError, match=said):
-        variables(parse(vary), leaves(IMAGE), ["x"], {"channels": 16, "act": "relu", "drop": 0.5}, open_=False)
+        variables(parse(vary), leaves(IMAGE), ["x"], {"channels": 16, "act": "relu", "drop": 0.5}, takes_others=False)
 
 
 def test_a_keyword_of_the_factory():
-    (found,) = variables(parse("channels"), leaves(IMAGE), ["x"], {"channels": 16}, open_=False)
+    (found,) = variables(parse("channels"), leaves(IMAGE), ["x"], {"channels": 16}, takes_others=False)
 
     assert (found.base, found.keywords, found.axes, found.about) == (16, ("channels",), (), "the factory's channels")
 

@@ -3,7 +3,7 @@
 import pytest
 
 from cnncost.errors import InputError
-from cnncost.plots.sweep import better, checked, draw, front, fronts
+from cnncost.plots.sweep import better_sign, checked, draw, front, fronts
 
 NAMES = ("model", "batch", "input", "macs", "params", "accuracy")
 ROWS = [
@@ -31,7 +31,7 @@ def test_the_front_is_what_no_other_point_beats(points, signs, expected):
     ("name", "sign"), [("macs", -1), ("accuracy", 1), ("acc@1", -1), ("top1", 1), ("-top1", -1), ("+params", 1)]
 )
 def test_which_way_is_better(name, sign):
-    assert better(name) == sign
+    assert better_sign(name) == sign
 
 
 @pytest.mark.parametrize("asked", [["macs", "accuracy"], ["macs", "params", "accuracy"]])
