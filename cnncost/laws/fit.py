@@ -192,7 +192,7 @@ class Fit:
                 if not self._exclude_contradictions(name, law):
                     break
                 self._set_checked(name, law)
-                if law.domain != box and len(law.checked) < _LEAST:
+                if law.domain != box and len(law.checked) < _LEAST:  # it was narrowed, and few of the points are left
                     for _ in range(_LEAST):
                         self.sampler.at(draw(random, law.domain), full=True)
                 else:

@@ -39,6 +39,7 @@ class Floors:
         self.coarse = [i for i, line in enumerate(fit.lines) if line.step > fit.sampler.variables[i].step]
         self.laws: dict[str, Fitted] = {}
         names = [name for name in SUMS if not fit.laws[name].why and self._is_on_lattice(name) and not fit.irregular]
+        # a law with floors is for all sizes, but a variable with a step has others than the user wants
         if not names or any(fit.sampler.variables[i].step > 1 for i in self.coarse):
             return
         self.atoms = {index: self._atoms_of(index) for index in self.coarse}

@@ -203,7 +203,8 @@ class Sampler:
         for variable, size in zip(self.variables, point, strict=True):
             axes.update(dict.fromkeys(variable.axes, size))
         inputs = with_sizes(resolved.inputs, axes)
-        if resolved.batch is not None:  # analyze checks whether the inputs have an axis for it
+        if resolved.batch is not None:
+            # keeps `batch`, so that analyze checks that the inputs have a batch axis; its argument `inputs` drops it
             return analyze(replace(resolved, inputs=inputs), trace=self.trace, training=training)
         return analyze(resolved, inputs, trace=self.trace, training=training)
 

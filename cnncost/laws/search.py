@@ -170,6 +170,7 @@ class _Search:
                 break
             for a, b in zip(shapes, larger, strict=False):
                 steps += [Fraction(q - p, _STRIDE).denominator for p, q in zip(a, b, strict=False) if p != q]
+        # larger denominators are those of axes that don't grow by the input's growth over a stride
         multiple = lcm(*(step for step in steps if step <= 1024))
         return multiple if 1 < multiple <= 8192 else None
 

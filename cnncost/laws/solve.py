@@ -57,7 +57,7 @@ def solve(laws: LawsData, budget: str, sizes: dict[str, int]) -> dict[str, Solut
         raise InputError(f"solve {budget}: {quantity} has no law: {law.why}")
     if law.bound:
         raise InputError(
-            f"solve {budget}: {quantity} is a lower bound ({law.bound}): it is unknown which sizes keep the budget"
+            f"solve {budget}: {quantity} is a lower bound ({law.bound}): which sizes are within the budget is unknown"
         )
     for name in sizes:
         if name not in law.names:
@@ -71,7 +71,7 @@ def solve(laws: LawsData, budget: str, sizes: dict[str, int]) -> dict[str, Solut
         raise InputError("solve: all variables are given a size; leave out the one to solve for")
     if all(each.size is None for each in solutions.values()):
         first = next(iter(solutions.values()))
-        raise InputError(f"solve {budget}: no size keeps it: {first.note}")
+        raise InputError(f"solve {budget}: no size is within the budget: {first.note}")
     return solutions
 
 
@@ -119,8 +119,9 @@ class _Search:
                     name, None, None, None, None, others, f"no law at {other} = {size}; give {other} a size"
                 )
         if not any(piece.depends_on(self.index) for piece in law.pieces):
-            kept = "every size keeps it" if self.is_within(span.low) else "none keeps it"
-            return Solution(name, None, None, None, None, others, f"it does not depend on {name}, and {kept}")
+            sizes = "every size" if self.is_within(span.low) else "no size"
+            note = f"the cost does not depend on {name}: {sizes} is within the budget"
+            return Solution(name, None, None, None, None, others, note)
         if not self.is_within(span.low):
             value = units.exact(law.value(self.point(span.low)))
             return Solution(name, None, None, span.low, None, others, f"{name} = {span.low} already needs {value}")

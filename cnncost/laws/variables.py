@@ -234,6 +234,7 @@ def _range(request: VariableRequest, size: int | None) -> tuple[int, int, int]:
     """
     if request.low is not None and request.high is not None:
         inside = size is not None and request.low <= size <= request.high
+        # with a step, the sizes are counted from `low`
         return (size if inside and size is not None and not request.step else request.low), request.low, request.high
     if request.values:
         first, step = request.values[0], gcd(*request.values)

@@ -42,6 +42,7 @@ def table_lines(table: Table, escaped: Escape) -> Iterator[str]:
     fields = [_field(column, [row[n] for row in texts], bold_rows) for n, (_, column) in enumerate(columns)]
     fit = _fit(fields)
     wraps = [width < field.width for field, width in zip(fields, fit.widths, strict=True)]
+    # a row has as many lines as its longest cell, whose width is divided by its column's and rounded up
     lines = sum(max((-(-_digits(t) // max(w, 1)) for t, w in zip(row, fit.widths, strict=True)), default=1)
                 for row in texts)  # fmt: skip
     name = "longtable" if lines > (_LANDSCAPE_LINES if fit.landscape else _LINES) else "tabular"

@@ -111,6 +111,7 @@ _NUMBERS: dict[Kind, Callable[[Any], str]] = {
     "shape": units.shape,
 }
 _FORMATTERS = _WORDS | _NUMBERS
+"""Functions that return a value of a kind as text."""
 NUMBERS = frozenset(_NUMBERS)
 """Kinds that are right-aligned."""
 SAFE = (NUMBERS | {"flag", "shapes", "tensors"}) - {"figure"}

@@ -135,14 +135,15 @@ def _notes_of_memory(
     compute: Compute, phases: Mapping[Phase, Compute], training: Graph | None
 ) -> tuple[str, ...]:  # fmt: skip
     """Return notes on ops whose memory is counted only roughly."""
-    names = inexact_ops(op for part in (compute, *phases.values()) for op in part.by_op)
-    factors = without_zeros(training) if training is not None else ()
+    inexact = inexact_ops(op for part in (compute, *phases.values()) for op in part.by_op)
+    larger_with_zeros = without_zeros(training) if training is not None else ()
     notes = []
-    if names:
-        what = f"what {', '.join(names)} shares or allocates is not known exactly"
-        notes.append(f"the peaks may be too high or too low: {what}")
-    if factors:
-        notes.append(f"the training peak is that of values without zeros, for which {', '.join(factors)} needs less")
+    if inexact:
+        reason = f"what {', '.join(inexact)} shares or allocates is not known exactly"
+        notes.append(f"the peaks may be too high or too low: {reason}")
+    if larger_with_zeros:
+        names = ", ".join(larger_with_zeros)
+        notes.append(f"the training peak is that of values without zeros, for which {names} needs less")
     return tuple(notes)
 
 
@@ -186,7 +187,10 @@ def _summed(optional: OptionalStatistics) -> dict[str, Any]:
 
 
 def _layers(graph: Graph, parameters: Parameters, compute: Compute, optional: OptionalStatistics) -> tuple[Layer, ...]:
-    """Return rows for calls that ran ops and calls of leaves or modules with parameters; then uncalled modules."""
+    """Return rows for calls that ran ops, for those of leaves and of modules with parameters, and for the failed call.
+
+    Rows for modules that were never called follow.
+    """
     scopes = graph.scopes
     parents = {call.parent for call in graph.calls}
     # calls whose sizes depend on a real run's data; the call in which forward failed, and all that it cut short

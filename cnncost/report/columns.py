@@ -196,7 +196,7 @@ def _with_further(report: ReportData, columns: tuple[Column, ...]) -> tuple[Colu
     requested_groups = {group for group in groups(Statistics) if has(report.totals, group)} | (
         {"rf"} if report.fields else set()
     )
-    requested_groups |= {*report.further}
+    requested_groups |= {*report.further}  # these are names of groups, too, except `trainable`
     for optional, following in ((_BEFORE_OUTPUT, _SHAPE), (_BEFORE_STATUS, _STATUS)):
         i = columns.index(following)
         columns = (*columns[:i], *[column for column in optional if column.group in requested_groups], *columns[i:])

@@ -61,7 +61,7 @@ def to_json(report: ReportData) -> str:
 
 def _rows(value: Any) -> Any:
     """Return a tuple as a list, so that `json_text` puts each item on a line; a NamedTuple unchanged, for an object."""
-    return list(value) if isinstance(value, tuple) and not _is_row(type(value)) else value
+    return list(value) if isinstance(value, tuple) and not _has_fields(type(value)) else value
 
 
 def _written_fields(row: Any) -> tuple[tuple[str, str], ...]:
@@ -91,7 +91,7 @@ def _plain(value: Any) -> Any:
     kind: Any = type(value)
     if kind in _ATOMS:
         return value
-    if _is_row(kind):
+    if _has_fields(kind):
         row = {key: _plain(getattr(value, name)) for name, key in _written_fields(value)}
         if isinstance(value, Layer):  # it is not a field, but a property; JSON has it, too
             row |= {"output_shape": _plain(value.output_shape)}
@@ -150,7 +150,7 @@ def _list(value: Any, where: str) -> list[Any]:
 
 
 @cache
-def _is_row(kind: Any) -> bool:
+def _has_fields(kind: Any) -> bool:
     return dataclasses.is_dataclass(kind) or hasattr(kind, "_fields")
 
 
@@ -194,7 +194,7 @@ def _read(kind: Any, value: Any, where: str) -> Any:
 def _reader(kind: Any) -> _Reader:
     """Return a function that converts JSON values to a type."""
     origin, arguments = get_origin(kind), get_args(kind)
-    if _is_row(kind):
+    if _has_fields(kind):
         return _object_reader(kind)
     if origin in {Union, UnionType}:
         return _union_reader(arguments)

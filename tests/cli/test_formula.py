@@ -129,7 +129,9 @@ def test_json(capsys):
         pytest.param((*IN, "--vary", "act=relu,gelu"), "expected whole numbers", id="words"),
         pytest.param((*IN, "--vary", "widht=4,8"), "did you mean width", id="a keyword misspelt"),
         pytest.param((*IN, "--vary", ""), "expected names of variables", id="nothing"),
-        pytest.param((*IN, "--vary", "batch", "--solve", "macs <= 5"), "no size keeps it", id="a budget none keeps"),
+        pytest.param(
+            (*IN, "--vary", "batch", "--solve", "macs <= 5"), "no size is within the budget", id="a budget none keeps"
+        ),
         pytest.param((*IN, "--vary", "batch", "--solve", "mcas <= 5"), "did you mean macs", id="a budget of nothing"),
         pytest.param(
             ("net.py:Flat", "--input", "1x3x8x8", "--vary", "height"), "forward runs at 8 alone", id="a fixed size"

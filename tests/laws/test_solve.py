@@ -81,8 +81,10 @@ def test_beyond_what_was_checked():
 @pytest.mark.parametrize(
     ("budget", "said"),
     [
-        pytest.param("macs <= 100", "no size keeps it: batch = 1 already needs", id="too little"),
-        pytest.param("params <= 1k", "no size keeps it: it does not depend on batch", id="what does not depend"),
+        pytest.param("macs <= 100", "no size is within the budget: batch = 1 already needs", id="too little"),
+        pytest.param(
+            "params <= 1k", "no size is within the budget: the cost does not depend on batch", id="what does not depend"
+        ),
         pytest.param("macs", "expected a budget such as", id="no limit"),
         pytest.param("macs >= 2G", "expected a budget such as", id="a least"),
         pytest.param("mac <= 2G", "did you mean macs", id="misspelt"),

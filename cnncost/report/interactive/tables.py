@@ -191,7 +191,7 @@ def _row(item: Item, wide: Widened, extra: Sequence[Column]) -> Module:
             filled[attribute] = sum(values) if None not in values else None
         elif column.look == "along":
             filled[attribute] = several(values)
-        elif column.look != "flag":
+        elif column.look != "flag":  # `widened` sets no flags
             filled[attribute] = values[0] if all(value == values[0] for value in values) else None
     row: Module = changed(item.row, **filled)
     return row
