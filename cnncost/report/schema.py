@@ -34,11 +34,11 @@ class Statistic(NamedTuple):
         bounded: whether an op without a rule makes it a lower bound.
         loose: for a derived number, whether such an op makes it neither a lower nor an upper bound.
         masked: whether an unknown mask makes it an upper bound.
-        group: optional group (`rf`, `memory`, `masks`), shown on request; empty: always shown.
+        group: group of optional columns, such as `rf`, that are shown together on request; empty: always shown.
         after: for a derived number, name of the column that it follows.
         reads: for a derived number, the names that its property reads, among them the columns.
         given_by: the pass that fills it; None: filled when the Report is built or extended. In a report that was saved
-            before there was this statistic, it is None.
+            before there was such a pass, the statistic is None.
     """
 
     heading: str
