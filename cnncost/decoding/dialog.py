@@ -111,33 +111,33 @@ class _Transformer:
             bool(getattr(model.config, "is_encoder_decoder", False)) and "decoder_input_ids" in parameters
         )
         self._encoder_takes_text = model.main_input_name == "input_ids"
-        self._how: dict[str, Any] = {flag: True for flag in ("use_cache", "use_mems") if flag in parameters}
+        self._options: dict[str, Any] = {flag: True for flag in ("use_cache", "use_mems") if flag in parameters}
         if last_logits:
             if "logits_to_keep" not in parameters:
                 raise InputError(f"{name}: last_logits: forward of {type(model).__name__} has no logits_to_keep")
-            self._how["logits_to_keep"] = 1
+            self._options["logits_to_keep"] = 1
 
     def first(self, batch: int, tokens: int) -> Any:
         if not self._encoder_decoder:
-            return {"input_ids": _ids(batch, tokens), **self._how}
+            return {"input_ids": _ids(batch, tokens), **self._options}
         if self._encoder_takes_text:
-            return {"input_ids": _ids(batch, tokens), "decoder_input_ids": _ids(batch, 1), **self._how}
-        return {**self._encoded(batch), "decoder_input_ids": _ids(batch, tokens), **self._how}
+            return {"input_ids": _ids(batch, tokens), "decoder_input_ids": _ids(batch, 1), **self._options}
+        return {**self._encoded(batch), "decoder_input_ids": _ids(batch, tokens), **self._options}
 
     def _encoded(self, batch: int) -> dict[str, Any]:
         from cnncost.sources.transformers_inputs import inputs_of
 
         main = self._model.main_input_name
-        given: dict[str, Any] = with_batch({main: inputs_of(self._model)[main]}, batch)
-        return given
+        inputs: dict[str, Any] = with_batch({main: inputs_of(self._model)[main]}, batch)
+        return inputs
 
     def next(self, batch: int, tokens: int, outcome: Any) -> Any:
         field = self._field(outcome)
-        given = {field: outcome[field], **self._how}
+        cache_and_options = {field: outcome[field], **self._options}
         if not self._encoder_decoder:
-            return {"input_ids": _ids(batch, tokens), **given}
+            return {"input_ids": _ids(batch, tokens), **cache_and_options}
         encoded = outcome.get("encoder_last_hidden_state")
-        return {"decoder_input_ids": _ids(batch, tokens), "encoder_outputs": (encoded,), **given}
+        return {"decoder_input_ids": _ids(batch, tokens), "encoder_outputs": (encoded,), **cache_and_options}
 
     def cache(self, outcome: Any) -> Any:
         return outcome[self._field(outcome)]

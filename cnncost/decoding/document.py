@@ -49,7 +49,7 @@ def document(found: Serving) -> Document:
 
 
 def _rows(found: Serving) -> Iterator[Row]:
-    times: list[Prediction | None] = [*found.times] or [None] * (len(found.chunks) + 1)
+    times: list[Prediction | None] = [*found.times] or [None] * (len(found.chunks) + 1)  # the last one is decode's
     several, position = len(found.chunks) > 1, 0
     for report, time in zip(found.chunks, times, strict=False):
         tokens = found.chunk_tokens(position)
@@ -124,11 +124,11 @@ def _course_texts(found: Serving) -> Iterator[str]:
 def _law(course: Course) -> str:
     terms: list[tuple[bool, str]] = []
     for power, number in enumerate(course.coefficients):
-        if number or not (terms or any(course.coefficients)):
+        if number or not (terms or any(course.coefficients)):  # a law without terms is 0
             unit = ("", "·context", "·context²")[power]
             terms.append((number < 0, f"{_number(abs(number))}{unit}"))
     text = "".join(f" {'−' if negative else '+'} {term}" for negative, term in terms)
-    return text.removeprefix(" + ").replace(" − ", "−", 1) if text.startswith(" − ") else text.removeprefix(" + ")
+    return f"−{text.removeprefix(' − ')}" if text.startswith(" − ") else text.removeprefix(" + ")
 
 
 def _number(value: Fraction) -> str:

@@ -10,7 +10,7 @@ from cnncost.decoding.figures import Course
 DEGREES = {"macs": 1, "flops": 1, "prefill_macs": 2, "prefill_flops": 2, "cache": 1}
 """Degree of each figure's polynomial: a token attends to all before it; summed over a prompt, that is degree 2."""
 _PARTS = (1, 2, 3, 4)
-"""Numerators: calls are recorded at these quarters of the context."""
+"""Calls are recorded at 1/4, 2/4, 3/4 and 4/4 of the context."""
 
 
 def fitted_polynomials(sample: Callable[[int], dict[str, int] | None], context: int) -> dict[str, Course]:
@@ -45,10 +45,9 @@ def _through(points: dict[int, int]) -> tuple[Fraction, ...]:
     for at, value in points.items():
         basis, scale = [Fraction(1)], Fraction(value)
         for other in points:
-            if other != at:
-                basis = [
-                    up - other * same for up, same in zip([Fraction(0), *basis], [*basis, Fraction(0)], strict=True)
-                ]
+            if other != at:  # multiply by (x - other) / (at - other)
+                times_x, same = [Fraction(0), *basis], [*basis, Fraction(0)]
+                basis = [a - other * b for a, b in zip(times_x, same, strict=True)]
                 scale /= at - other
         total = [sum_ + scale * each for sum_, each in zip(total, basis, strict=True)]
     return tuple(total)

@@ -83,6 +83,7 @@ def _resolved(model: Any, model_args: dict[str, Any] | None, dtype: Any) -> Any:
         model = transformers.load(model, transformers.GENERATING)
     # the shape is a placeholder, as a source may have no inputs of its own; `_Calls.run` replaces it
     found = resolve(model, "1x1:int64", model_args)
+    # `step` is to be called, not forward, unless the user names another method
     if callable(getattr(found.model, "step", None)) and not found.source.method:
         found = replace(found, source=replace(found.source, method="step"))
     found = replace(found, train=False)
@@ -135,10 +136,11 @@ def _served(calls: _Calls, context: int, batch: int, new_tokens: int, chunk: int
         *_, (_, outcome) = calls.prefill(1, context)
         filled, grown = calls.dialog.cache(outcome), calls.dialog.cache(calls.decode(1, context, outcome)[1])
     last = calls.decode(batch, context + new_tokens - 1)[0] if new_tokens > 1 else None
-    known = _figures(chunks[0], decode, total) if len(chunks) == 1 else None
+    # the calls above are the sample at the full context, if the prefill was at once
+    recorded = _figures(chunks[0], decode, total) if len(chunks) == 1 else None
 
     def sample(length: int) -> dict[str, int] | None:
-        return known if length == context and known is not None else _sample(calls, batch, length)
+        return recorded if length == context and recorded is not None else _sample(calls, batch, length)
 
     return Serving(
         calls.name, batch, context, tuple(chunks), decode, cache_of(filled, grown), total,
@@ -164,7 +166,8 @@ def _fitted(calls: _Calls, served: Serving, limit: int) -> Serving:
     """Return the Serving with the largest batch and longest context that fit `limit` bytes; 0 if even 1 does not."""
 
     def peak(batch: int, context: int) -> int:
-        chunks = [*calls.prefill(batch, context, served.chunk if served.chunk < served.context else None)]
+        chunk = served.chunk if served.chunk < served.context else None  # a prefill at once is so at any length
+        chunks = [*calls.prefill(batch, context, chunk)]
         decode, _ = calls.decode(batch, context, chunks[-1][1])
         return max(report.memory.inference_peak for report in (*(each for each, _ in chunks), decode))
 

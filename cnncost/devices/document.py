@@ -56,8 +56,8 @@ def device_document(device: Device) -> Document:
 
 def _ceilings(device: Device) -> Iterator[tuple[str, str]]:
     """Yield (label, value) for each line; labels are indented and padded for text."""
-    for dtype, flops in device.flops.items():
-        yield f"  {dtype:10}", units.si(flops, "FLOP/s")
+    for dtype, peak in device.flops.items():
+        yield f"  {dtype:10}", units.si(peak, "FLOP/s")
     yield "  memory    ", units.si(device.bandwidth, "B/s") if device.bandwidth else "sets no ceiling: not stated"
     for level in device.caches:
         yield f"    up to {units.data(level.size):>8} ", units.si(level.bandwidth, "B/s")
@@ -65,15 +65,16 @@ def _ceilings(device: Device) -> Iterator[tuple[str, str]]:
         yield f"    new pages, above {units.data(device.fresh.size)} ", units.si(device.fresh.bandwidth, "B/s")
     yield "  launch    ", units.si(device.launches, "s") + ("" if device.launch is not None else " (assumed)")
     for kind, rate in device.rates.items():
-        reached = [f"{units.si(n, 'FLOP/s')}{'' if d == 'any' else f' {d}'}" for d, n in rate.flops.items()]
-        start = [] if rate.launch is None else [f"launch {units.si(rate.launch, 's')}"]
-        yield f"    {kind:14}", ", ".join([*reached, *start])
+        flops = [f"{units.si(n, 'FLOP/s')}{'' if d == 'any' else f' {d}'}" for d, n in rate.flops.items()]
+        launch = [] if rate.launch is None else [f"launch {units.si(rate.launch, 's')}"]
+        yield f"    {kind:14}", ", ".join([*flops, *launch])
 
 
 def _links(device: Device) -> Iterator[tuple[str, str]]:
     for name, bandwidth in device.links.items():
-        shared = f", among {device.node} devices" if device.node and name in FABRICS[:2] else ""
-        yield f"  {name:10}", f"{units.si(bandwidth, 'B/s')} in each direction{shared}"
+        # not for PCIe, the last fabric: `node` counts the devices that a faster one joins
+        joined = f", among {device.node} devices" if device.node and name in FABRICS[:2] else ""
+        yield f"  {name:10}", f"{units.si(bandwidth, 'B/s')} in each direction{joined}"
     if device.links:
         yield "  links from", device.link_source
 

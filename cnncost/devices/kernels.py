@@ -39,7 +39,7 @@ def in_words(found: Kernels) -> str:
 def _lanes() -> int:
     """Return the float32 lanes of this CPU; those of AVX2 if the system does not report its flags."""
     flags = _CPU.read_text(encoding="utf-8", errors="replace") if _CPU.exists() else ""
-    return LANES["avx512" if " avx512bw" in flags else "avx2"]
+    return LANES["avx512" if " avx512bw" in flags else "avx2"]  # oneDNN's AVX-512 kernels need the extension BW
 
 
 def _threads() -> int:

@@ -33,7 +33,7 @@ _SHORT = {
     "half": "float16", "bf16": "bfloat16", "fp8": "float8",
 }  # fmt: skip
 _LAUNCH: dict[str, float] = {"gpu": 5e-6, "cpu": 1e-6, "phone": 1e-6, "dsp": 0.0, "other": 0.0}
-"""Minimum seconds per op if a device doesn't specify it: about the dispatch time of an eager framework."""
+"""Minimum seconds per op if a device doesn't specify it, by class: about the dispatch time of an eager framework."""
 
 
 class Level(NamedTuple):
@@ -74,8 +74,8 @@ class Device:
         rates: rates by op kind, for kernels known not to reach `flops`.
         copies: whether the libraries copy operands into their own layout before multiplying
             (oneDNN's blocked convolutions, packed matrices).
-        fresh: tensors larger than `fresh.size` get new pages from the system on every use, which maps them at
-            `fresh.bandwidth`; None if they don't.
+        fresh: tensors larger than `fresh.size` get new pages from the operating system each time one is allocated;
+            mapping the pages takes `fresh.bandwidth`, in bytes per second. None if memory is reused.
         threads: number of threads that a CPU was measured with; None for a datasheet.
         measured: when and where it was measured; empty for a datasheet.
         links: bytes per second in one direction of each device, by link.

@@ -154,12 +154,12 @@ def _rate(value: Any, where: str) -> Rate:
 
 def _levels(value: Any, where: str) -> tuple[Level, ...]:
     """Return memory levels from pairs of bytes and bytes per second, whose sizes must increase."""
-    pairs = value if isinstance(value, list) else [value]  # no list: fails as a pair, below
+    pairs = value if isinstance(value, list) else [value]  # anything else fails below, as a pair
     levels = []
     for pair in pairs:
         if not isinstance(pair, list) or len(pair) != 2:
             raise DeviceError(f"{where}: expected pairs of bytes and bytes a second, got {pair!r}")
-        # `_number` reads a table's value: a key stands for the position in the pair
+        # `_number` reads one value of a table, and names its key in a message
         size, bandwidth = (_number({"a pair": n}, "a pair", where) for n in pair)
         levels.append(Level(int(size or 0), bandwidth or 0.0))
     if [level.size for level in levels] != sorted({level.size for level in levels}):

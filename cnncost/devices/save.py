@@ -44,7 +44,7 @@ def _items(device: Device) -> Iterator[tuple[str, str]]:
     yield "flops", _numbers(device.flops)
     for key in ("bandwidth", "year", "memory", "power", "launch", "threads"):
         value = getattr(device, key)
-        if value is not None and (value or key == "launch"):
+        if value is not None and (value or key == "launch"):  # a year of 0 is unknown, a launch time of 0 is not
             yield key, repr(value)
     if device.caches:
         yield "caches", repr([list(level) for level in device.caches])
@@ -73,8 +73,8 @@ def _rate(rate: Rate) -> str:
     return "{ " + ", ".join(parts) + " }" if parts else "{}"
 
 
-def _numbers(flops: dict[str, float]) -> str:
-    return "{ " + ", ".join(f"{dtype} = {value!r}" for dtype, value in flops.items()) + " }"
+def _numbers(by_name: dict[str, float]) -> str:
+    return "{ " + ", ".join(f"{name} = {value!r}" for name, value in by_name.items()) + " }"
 
 
 def _quoted(text: str) -> str:
@@ -82,7 +82,7 @@ def _quoted(text: str) -> str:
 
 
 def _without(text: str, name: str) -> str:
-    """Return the text of a file without the table `name`."""
+    """Return the text of a file without the table `name` and its subtables, such as `[name.rates]`."""
     kept, inside = [], False
     for line in text.splitlines(keepends=True):
         if heading := re.match(r"\s*\[\s*\"?([^\].\"]+)\"?", line):

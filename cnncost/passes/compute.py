@@ -59,7 +59,7 @@ def compute(graph: Graph) -> Compute:
     numbers: dict[int, _Numbers | None] = {}  # by identity: front ends intern specs, and hashing is slower
     by_call: dict[int, Sums] = {}
     kinds: dict[int, str] = {}
-    heaviest: dict[int, tuple[int, int]] = {}  # for calls that ran several ops: FLOPs and written bytes of the largest
+    largest: dict[int, tuple[int, int]] = {}  # FLOPs and written bytes of the largest op of calls that ran several
     uses: dict[tuple[str, int], int] = {}
     unknown: dict[str, list[int]] = {}
     for spec, _, _, call, name, _ in graph.nodes:  # unpacking is faster than attribute access
@@ -78,11 +78,11 @@ def compute(graph: Graph) -> Compute:
             by_call[call] = _sums((1, macs, flops, read, written))
             kinds[call] = spec.kind
             continue
-        weight = heaviest.get(call) or (sums[2], sums[4])  # FLOPs and bytes written by its only op so far
+        largest_before = largest.get(call) or (sums[2], sums[4])  # FLOPs and bytes written by its only op so far
         ops, more_macs, more_flops, more_read, more_written = sums
         by_call[call] = _sums((ops + 1, macs + more_macs, flops + more_flops, read + more_read, written + more_written))
-        heaviest[call] = max(weight, (flops, written))
-        if (flops, written) > weight:
+        largest[call] = max(largest_before, (flops, written))
+        if (flops, written) > largest_before:
             kinds[call] = spec.kind
     return Compute(
         total=_total(by_call.values()),

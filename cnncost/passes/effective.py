@@ -165,8 +165,8 @@ def _remaining(
     """Return the multiply-accumulates that remain of a product with these weights, and whether the count is exact."""
     full, sparse = _dense(node, macs), node.spec.kind == _SPARSE
     counts = [macs]
-    # the count is exact if at most one factor has zeros. A sparse product has one such factor at least: `macs` has only
-    # the elements that it stores
+    # the count is exact if at most one factor has zeros. A sparse product has at least one such factor: `macs` counts
+    # only the elements that this factor stores
     factors_with_zeros = 1 if sparse else 0
     for value in weights:
         elements = graph.values[value].type.numel

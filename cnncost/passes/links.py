@@ -149,8 +149,7 @@ def _path(spec: OpSpec, device: Device, topology: Topology) -> _Path:
     if topology.link is not None:
         return _Path(topology.link, _bandwidth(device, topology.link))
     within = next((name for name in FABRICS if name in device.links), "")
-    node = topology.node or device.node
-    fewest, nodes = _on_nodes(spec, node)
+    fewest, nodes = _on_nodes(spec, topology.node or device.node)
     if nodes == 1:
         return _Path(within, _bandwidth(device, within))
     between = "infiniband" if "infiniband" in device.links else "pcie"
@@ -168,12 +167,12 @@ def _bandwidth(device: Device, link: str) -> float:
     return speed
 
 
-def _on_nodes(spec: OpSpec, node: int | None) -> tuple[int, int]:
+def _on_nodes(spec: OpSpec, ranks_per_node: int | None) -> tuple[int, int]:
     """Return the fewest ranks of the group on any of its nodes, and the number of these nodes."""
     members = [rank for start, end, step in spec.get("members") or () for rank in range(start, end, step)]
-    if node is None or not members:
+    if ranks_per_node is None or not members:
         return spec["ranks"], 1
-    counts = Counter(rank // node for rank in members)
+    counts = Counter(rank // ranks_per_node for rank in members)
     return min(counts.values()), len(counts)
 
 

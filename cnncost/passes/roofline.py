@@ -218,10 +218,10 @@ def _time(op: _Op, device: Device, dtype: str | None, weight_level: float | None
         return _transfer_time(spec, device)
     cost = recorded if spec is op.spec else cost_of(spec) or recorded  # its bytes are those in `dtype`
     nbytes = cost.read + cost.written
-    number = dtype or _format(op.spec)
+    used_dtype = dtype or _format(op.spec)
     if not nbytes and not recorded.flops:
         return _view_time(spec.kind, device)
-    peak = device.rate(spec.kind, number) if recorded.flops and number else 0.0
+    peak = device.rate(spec.kind, used_dtype) if recorded.flops and used_dtype else 0.0
     compute = recorded.flops / peak if peak else 0.0
     memory = _memory_time(op, spec, cost, device, weight_level)
     copied = _copied(op, spec) if device.copies else []
@@ -233,7 +233,7 @@ def _time(op: _Op, device: Device, dtype: str | None, weight_level: float | None
     seconds = max(launch, compute, memory) if device.overlaps else one_by_one
     bound = _bound(compute, memory, copies + pages, launch)
     return OpTime(
-        recorded.flops, nbytes, number, peak, compute, memory, copies, pages, launch, seconds, bound
+        recorded.flops, nbytes, used_dtype, peak, compute, memory, copies, pages, launch, seconds, bound
     )  # fmt: skip
 
 
@@ -260,7 +260,7 @@ def _view_time(kind: str, device: Device) -> OpTime:
 def _bound(compute: float, memory: float, copies: float, launch: float) -> Bound:
     """Return the largest component of the time; `copies`, which includes pages, counts as memory."""
     moving = copies + (memory if memory > compute else 0.0)
-    computing = compute if compute >= memory else 0.0
+    computing = compute if compute >= memory else 0.0  # only the longer of the two is part of the time
     if launch >= max(computing, moving):
         return "launch"
     return "compute" if computing >= moving else "memory"
@@ -308,7 +308,7 @@ def _rows(spec: OpSpec) -> int:
 
 
 def _levels(copied: Iterable[tuple[int, bool]], device: Device, weight_level: float | None) -> list[tuple[int, float]]:
-    """Return the copied bytes, each with its bandwidth; empty if the device states none."""
+    """Return the bytes of each copied operand with the bandwidth of its memory level; empty if no source states it."""
     levels = [(n, weight_level if is_weight else device.level(2 * n)) for n, is_weight in copied]  # n and its copy
     return [(n, level) for n, level in levels if level]
 

@@ -11,7 +11,7 @@ from cnncost.graph import Graph, Phase, Shape
 from cnncost.passes.arithmetic import macs_by_dtype
 from cnncost.passes.communication import KIND, Exchange, communication
 from cnncost.passes.compute import Compute, Sums
-from cnncost.passes.memory.inexact import inexact_ops, without_zeros
+from cnncost.passes.memory.inexact import inexact_ops, zero_sensitive_ops
 from cnncost.passes.parameters import OwnedCount, Parameters
 from cnncost.report.data import OF_STEP
 from cnncost.report.model import Report
@@ -136,7 +136,7 @@ def _notes_of_memory(
 ) -> tuple[str, ...]:  # fmt: skip
     """Return notes on ops whose memory is counted only roughly."""
     inexact = inexact_ops(op for part in (compute, *phases.values()) for op in part.by_op)
-    larger_with_zeros = without_zeros(training) if training is not None else ()
+    larger_with_zeros = zero_sensitive_ops(training) if training is not None else ()
     notes = []
     if inexact:
         reason = f"what {', '.join(inexact)} shares or allocates is not known exactly"

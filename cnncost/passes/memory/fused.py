@@ -53,5 +53,6 @@ def _is_inside(graph: Graph, storage: Storage) -> bool:
     """True if a storage is created and freed by nodes that run as one kernel."""
     if storage.born is None or storage.died is None or storage.use != "activation":
         return False
+    # the last group that begins at or before `born`; without one, the index -1 gives a group that begins after it
     group = graph.fused[bisect_right(graph.fused, storage.born, key=_FIRST) - 1]
     return group.first <= storage.born and storage.died <= group.last

@@ -1,7 +1,7 @@
 """Ops whose memory is counted only roughly.
 
-Sparse tensors share indices and values with those they are converted from, which is counted twice, and conversions,
-sums and coalescing allocate indices while they run, which are not counted.
+Sparse tensors share indices and values with those they are converted from, and these are counted twice. Conversions,
+coalescing, and sums and products of two sparse tensors allocate indices while they run, which are not counted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from cnncost.graph import Graph
 _CONVERSIONS = frozenset(f"aten._to_sparse_{layout}" for layout in ("csr", "csc", "bsr", "bsc"))
 _KINDS = frozenset({"sparse::reduce", "sparse::extremes"})
 _PRODUCTS = ("aten.prod", "aten.cumprod")
-_SUMS = ("aten.add", "aten.sub", "aten.mul")
+_COMBINING = ("aten.add", "aten.sub", "aten.mul")
+"""Beginnings of the names of elementwise ops whose result has the indices of both operands, or those in common."""
 
 
 def inexact_ops(ops: Iterable[tuple[str, str]]) -> tuple[str, ...]:
@@ -27,11 +28,11 @@ def inexact_ops(ops: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     )
 
 
-def without_zeros(graph: Graph) -> tuple[str, ...]:
+def zero_sensitive_ops(graph: Graph) -> tuple[str, ...]:
     """Return the names of a training step's ops whose backward needs more memory for values with zeros, sorted."""
     names = {node.name for node in graph.nodes if node.name.startswith(_PRODUCTS) and node.spec.inputs[0].floating}
     return tuple(sorted(names))
 
 
 def _combines(name: str, kind: str) -> bool:
-    return kind == "sparse::pointwise" and name.startswith(_SUMS)
+    return kind == "sparse::pointwise" and name.startswith(_COMBINING)

@@ -282,7 +282,10 @@ def _union(candidates: Sequence[Axes]) -> Axes:
 
 
 def _joined(a: Axis, b: Axis) -> Axis:
-    """Return the parts of the axis with more keys, plus the keys that only the other axis has."""
+    """Return an axis with the keys of both: part by part if their parts have the same sizes.
+
+    Otherwise it has the parts of the axis with more keys, and its first part also those that only the other axis has.
+    """
     if len(_keys(b)) > len(_keys(a)):
         a, b = b, a
     if [part.size for part in a] == [part.size for part in b]:

@@ -42,8 +42,8 @@ GLOBAL, UNKNOWN = Extent.GLOBAL, Extent.UNKNOWN
 class PeriodicPattern(NamedTuple):
     """Position i of the growing factor sees the positions that position i - period sees, moved by `shift`.
 
-    `cells` is a grid over the factors, `period` long along the growing factor. Without one, period is 1 and
-    shift is 0.
+    `cells` is a grid over the factors, `period` long along the growing factor. Without a growing factor, period is 1
+    and shift is 0.
     """
 
     period: int

@@ -40,10 +40,10 @@ def concatenated(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int
     fields_seen = [piece for piece in pieces if piece is not None]
     if any(_repeats_along(piece, axis) for piece in fields_seen):
         return _concatenated_along_growing(pieces, sizes, axis)
-    own = [_one_factor(piece, axis) for piece in fields_seen]
-    own_factors = [piece.factors[piece.parts[axis].start] for piece in own]
+    with_one_factor = [_one_factor(piece, axis) for piece in fields_seen]
+    own_factors = [piece.factors[piece.parts[axis].start] for piece in with_one_factor]
     # `_aligned` expects equal shapes, and keeps a factor larger than 1: give this axis a dummy size of 2 in all fields
-    aligned = _aligned([_with_size(piece, axis, 2) for piece in own])
+    aligned = _aligned([_with_size(piece, axis, 2) for piece in with_one_factor])
     index = aligned[0].parts[axis].start
     fields, factors = _with_common_classes(aligned, index)
     factors[index] = _concatenated_factor(pieces, sizes, own_factors)
@@ -79,11 +79,11 @@ def _concatenated_along_growing(pieces: Sequence[Field | None], sizes: Sequence[
             positions = [None] * start + list(range(size)) + [None] * (whole - start - size)
             padded.append(windowed(piece, axis, affine_window(axis, positions, -start)))
         start += size
-    union = joined(padded)
-    if isinstance(union.periodic, PeriodicPattern) and any(piece.periodic != padded[0].periodic for piece in padded):
-        reason = Broken("parts concatenated along the axis have different patterns")
-        return Field(union.factors, union.counts, union.exact, reason)
-    return union
+    merged = joined(padded)
+    if isinstance(merged.periodic, PeriodicPattern) and any(piece.periodic != padded[0].periodic for piece in padded):
+        broken = Broken("parts concatenated along the axis have different patterns")
+        return Field(merged.factors, merged.counts, merged.exact, broken)
+    return merged
 
 
 def _one_factor(field: Field, axis: int) -> Field:

@@ -19,17 +19,15 @@ def gather_pattern(field: Field, positions: Sequence[Sequence[int]]) -> Cells:
     assert isinstance(periodic, PeriodicPattern)
     assert axis is not None
     laps = sorted({i // periodic.period for each in positions for i in each})  # the repetitions that are needed
-    first = {lap: n * periodic.period for n, lap in enumerate(laps)}  # its first position in the grid
+    first = {lap: n * periodic.period for n, lap in enumerate(laps)}  # where each of them begins in the new grid
     dims = field.periodic_dims
-    rows = [
-        [
-            moved(cell, periodic.shift * lap)
-            for cell in periodic.cells[start : start + periodic.period * prod(dims[axis + 1 :])]
-        ]
-        for start in range(0, len(periodic.cells), periodic.period * prod(dims[axis + 1 :]))
+    block = periodic.period * prod(dims[axis + 1 :])
+    grid = [
+        moved(cell, periodic.shift * lap)
+        for start in range(0, len(periodic.cells), block)
         for lap in laps
+        for cell in periodic.cells[start : start + block]
     ]
-    grid = [cell for row in rows for cell in row]
     groups = [[first[i // periodic.period] + i % periodic.period for i in each] for each in positions]
     grid_dims = [*dims[:axis], periodic.period * len(laps), *dims[axis + 1 :]]
     return regrouped(grid, grid_dims, axis, groups)
@@ -82,7 +80,7 @@ def _one_cell_per_position(field: Field, index: int) -> Field:
 
 def _regrouping(factor: AxisFactor, window: Window) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
     """Return the class of each position after windows, and for each class the old classes that it sees."""
-    if factor.classes == 1:
+    if factor.classes == 1:  # class 0 sees what the old one does, class 1 nothing, as in the padding
         table = tuple([0 if each else 1 for each in window.sees])
         return (table, [(0,), ()]) if 0 in table else ((0,) * len(table), [()])
     lookup = factor.lookup
@@ -177,7 +175,7 @@ def spread(field: Field, axis: int, size: int) -> Field:
     part = field.parts[axis]
     periodic = field.periodic
     if any(field.factors[i].grows for i in range(part.start, part.stop)) and isinstance(periodic, PeriodicPattern):
-        periodic = PeriodicPattern(1, 0, gather_pattern(field, [[0]]))
+        periodic = PeriodicPattern(1, 0, gather_pattern(field, [[0]]))  # nothing grows after that
     spread_factors = (AxisFactor(size),) if size > 1 else ()
     counts = tuple(len(spread_factors) if i == axis else n for i, n in enumerate(field.counts))
     factors = (*field.factors[: part.start], *spread_factors, *field.factors[part.stop :])
@@ -229,7 +227,7 @@ def single(field: Field, axis: int) -> Field:
 
 
 def _merged_pattern(field: Field, part: slice) -> Periodic:
-    """The pattern once an axis is one factor: broken if a factor precedes the growing one, which then can't grow."""
+    """Return the pattern after merging an axis's factors; Broken if a factor precedes the one that grows."""
     periodic, growing = field.periodic, field.growing
     if not isinstance(periodic, PeriodicPattern) or growing is None or not part.start <= growing < part.stop:
         return periodic
@@ -305,8 +303,10 @@ def reshape(field: Field, shape: Shape) -> Field:
     if field.shape == shape:
         return field
     before, after = _common_ends(field.shape, shape)
-    low, end = field.parts[before].start if before < len(field.parts) else len(field.factors), len(field.factors)
-    end -= sum(field.counts[len(field.counts) - after :]) if after else 0
+    counts_after = field.counts[len(field.counts) - after :]
+    # factors `low` to `end` belong to the axes in between
+    low = field.parts[before].start if before < len(field.parts) else len(field.factors)
+    end = len(field.factors) - sum(counts_after)
     flat, counts = Field(field.factors, (len(field.factors),), field.exact, field.periodic), []
     # from the innermost axis on: its factors are those from `start` to `end`, and they lack the size `need`
     for size in reversed(shape[before : len(shape) - after]):
@@ -327,7 +327,7 @@ def reshape(field: Field, shape: Shape) -> Field:
     if not shape:  # drop the remaining factors of size 1
         scalar = spread(flat, 0, 1)
         return Field(scalar.factors, (), scalar.exact, scalar.periodic)
-    new_counts = [*field.counts[:before], *reversed(counts), *field.counts[len(field.counts) - after :][:after]]
+    new_counts = [*field.counts[:before], *reversed(counts), *counts_after]
     new_counts[max(before - 1, 0)] += end - low  # factors of size 1 that none of the new axes took
     return Field(flat.factors, tuple(new_counts), flat.exact, flat.periodic)
 
@@ -340,7 +340,7 @@ def _common_ends(old: Shape, new: Shape) -> tuple[int, int]:
 
 
 def _cut(flat: Field, low: int, end: int, need: int) -> tuple[Field, int]:
-    """Split a factor of size `need` off before `end`, or merge those from `low` on; return also how many were added."""
+    """Split a factor of size `need` off before `end`, else merge those from `low` on. Also return how many it added."""
     factor = flat.factors[end - 1]
     if factor.size % need == 0:
         return split(flat, end - 1, need), 1

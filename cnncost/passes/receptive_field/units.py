@@ -130,8 +130,9 @@ def _widest(cells: Sequence[Cell]) -> int:
 def _jump(field: Field, periodic: PeriodicPattern, inner: dict[int, list[tuple[int, int]]]) -> int | Fraction:
     """Return the step to the next unit along the input's axis.
 
-    The pattern counts steps of the growing factor. In a row of H·W tokens, the next unit along H is W tokens away, so
-    factors after it multiply the period; those that are another image axis distinguish units and are divided out.
+    The pattern counts steps of the growing factor, of which each is as many units long as the factors after it in the
+    axis have positions: the jump is smaller by that number. Factors that come from another axis of the image are left
+    out of it: in a row of H·W tokens, the jump along H is that from one image row to the next.
     """
     jump = Fraction(periodic.shift, periodic.period)
     if field.growing is not None:

@@ -74,7 +74,7 @@ class Walk:
         if not fields or len(pieces) == 1:
             return fields[0] if fields else None
         if output.joined is not None:
-            parts = [piece for piece in pieces if not isinstance(piece, Lost)]
+            parts = [piece for piece in pieces if not isinstance(piece, Lost)]  # all pieces; tells mypy their types
             return concatenated(parts, output.sizes, output.joined)
         return joined(fields)
 

@@ -133,8 +133,8 @@ class _Weights:
             if value.role in roles:
                 roles[value.role].add(value.id)
         self._from_parameters = set(roles["parameter"])
-        self.pure = roles["parameter"] - set(graph.undeclared)
-        self._fixed = roles["buffer"] | roles["constant"]
+        self.pure = roles["parameter"] - set(graph.undeclared)  # undeclared ones may be masks
+        self._fixed = roles["buffer"] | roles["constant"]  # and the values computed from these alone
 
     def has(self, node: Node) -> bool:
         """True if an op has a value that depends on parameters as input."""
