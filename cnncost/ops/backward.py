@@ -114,13 +114,13 @@ def norm_backward(spec: OpSpec) -> Cost:
     """FLOPs per element: x̂ 2; Σg and Σg·x̂ 3; ∂x = r·(g − mean − x̂·mean) 4; ∂γ 2, ∂β 1 if not summed already.
 
     Attributes: fn, affine, statistics, of_input, of_weight, of_bias. g is ∂y, or γ·∂y (one more) where γ is not
-    constant over the normalised axes. RMS norm has no mean: x̂ 1, sums 2, ∂x 3. Batch norm with fixed statistics:
-    ∂x = ∂y·γr 1. Ref: Ioffe & Szegedy 2015, section 3; Ba et al. 2016; Zhang & Sennrich 2019.
+    constant over the normalised axes; r is 1/σ. RMS norm has no mean: x̂ 1, sums 2, ∂x 3. Batch norm with fixed
+    statistics: ∂x = ∂y·γr 1. Ref: Ioffe & Szegedy 2015, section 3; Ba et al. 2016; Zhang & Sennrich 2019.
     """
     n = spec.inputs[0].numel
     of_input, of_weight, of_bias = spec["of_input"], spec["of_weight"], spec["of_bias"]
     if spec["fn"] == "batch" and not spec["statistics"]:
-        each = of_input + 4 * of_weight + of_bias
+        each = of_input + (2 + 2) * of_weight + of_bias  # for the weight: x̂, and its product with ∂y summed
         return cost(spec, flops("batch norm with fixed statistics", each, "n", n)) if each else cost(spec)
     rms = spec["fn"] == "rms"
     normalised, sums, gradient = (1, 2, 3) if rms else (2, 3, 4)

@@ -49,7 +49,7 @@ COMPLEX_FLOPS: dict[str, int] = {
     "pow": _LOG + MULTIPLY + _EXP,  # exp(w·log z)
     "ldexp": 2 + _EXP + MULTIPLY,  # z·exp(w·log 2)
     "sin": _SIN,
-    "cos": _SIN + 1,
+    "cos": _SIN + 1,  # cos a·cosh b − i·sin a·sinh b, with the sign
     "tan": 2 * _SIN + 1 + DIVIDE,
     "sinh": _SIN,
     "cosh": _SIN,

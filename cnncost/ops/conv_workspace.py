@@ -16,14 +16,14 @@ from cnncost.ops.workspace import Kernels
 
 _SMALL = 20_480
 """Torch calls oneDNN for images with more elements (`ConvParams::use_mkldnn`)."""
-_BATCHES, _PAGE = 4_120, 4_096
-"""Bytes of batch descriptors of oneDNN's `brgemm` (batches of small products): for each thread, and once for all."""
+_DESCRIPTORS_PER_THREAD, _SHARED_DESCRIPTORS = 4_120, 4_096
+"""Bytes of oneDNN's descriptors for `brgemm` (batches of small products): for each thread, and once for all."""
 _CACHE = 2**19
 """Maximum bytes of an im2col buffer in forward: the size of a core's L2 cache."""
-_LARGE = 6
+_LARGE_KERNEL = 6
 """With AVX-512, the weights' gradient is copied again for kernels of at least this size that cover the image."""
-_STRIDED_BATCHES = 49_152
-"""Bytes of batch descriptors for each thread in the input gradient of a strided convolution."""
+_STRIDED_DESCRIPTORS_PER_THREAD = 49_152
+"""Bytes of these descriptors for each thread in the input gradient of a strided convolution."""
 
 
 def round_up(size: int, block: int) -> int:
@@ -103,16 +103,19 @@ class Conv:
         if self.spec.inputs[0].dtype != "float32":
             return self.item > 4  # oneDNN has kernels for 16 and 32 bits
         kernel = self.spec["kernel"]
-        single = max(kernel[-2:], default=1) == 1  # torch looks only at the last two axes, even of a volume
-        plain = not self.strided and not self.dilated and self.n < 16 and single and self.kernels.threads == 1
+        is_1x1 = max(kernel[-2:], default=1) == 1  # torch looks only at the last two axes, even of a volume
+        plain_1x1 = not self.strided and not self.dilated and self.n < 16 and is_1x1 and self.kernels.threads == 1
         large_kernel = len(kernel) > 1 and min(kernel[-2:]) > 3
         # torch multiplies the first four sizes, even of a volume
         large = self.g > 1 or large_kernel or self.n > 1 or prod(self.input_shape[:4]) > _SMALL
-        return plain or not large
+        return plain_1x1 or not large
 
     @property
     def columns(self) -> int:
-        """Bytes of the im2col buffer of one image or slice; 0 if a 1x1 kernel reads the image directly."""
+        """Bytes of the im2col buffer of one image or slice; 0 if a 1x1 kernel reads the image directly.
+
+        Torch's own kernel for dilated convolutions always has one.
+        """
         if self.r == 1 and not self.strided and not self.padding and not (self.native and self.dilated):
             return 0
         positions = self.positions if self.native or self.axes < 3 else self.slice
@@ -129,9 +132,9 @@ class Conv:
         return min(self.kernels.threads, self.n * self.g)
 
     @property
-    def batches(self) -> int:
-        """Bytes of oneDNN's descriptors of batched small products (`brgemm`)."""
-        return _BATCHES * self.kernels.threads + _PAGE
+    def descriptors(self) -> int:
+        """Bytes of oneDNN's descriptors for batches of small products (`brgemm`)."""
+        return _DESCRIPTORS_PER_THREAD * self.kernels.threads + _SHARED_DESCRIPTORS
 
     @property
     def gathered(self) -> int:
@@ -169,7 +172,7 @@ class Conv:
 
     @property
     def clone(self) -> int:
-        """Bytes of a copy of the weights in channels-last order; 0 if they have this order already."""
+        """Bytes of a copy of the weights in channels-last order, for images in this order; 0 if they have it, too."""
         return self.w if self.channels_last and self.r > 1 and self.c > self.g else 0
 
 
@@ -190,9 +193,9 @@ def conv(spec: OpSpec, kernels: Kernels) -> int:
     if c.native:
         return c.copied + _native(c)
     if c.transposed:
-        return c.copied + c.clone + _input_gradient(c) - c.x
+        return c.copied + c.clone + _input_gradient(c) - c.x  # x and y are swapped: c.x is the result
     if c.channels_last:
-        return c.copied + c.clone + c.product_weights + (0 if c.depthwise else c.batches)
+        return c.copied + c.clone + c.product_weights + (0 if c.depthwise else c.descriptors)
     return c.copied + _forward(c) - c.y
 
 
@@ -241,13 +244,14 @@ def _input_gradient(c: Conv) -> int:
             return c.x + c.weights()
         if dilated:
             return c.x + c.w + c.threads * c.columns
-        return c.x + c.product_weights + (_STRIDED_BATCHES * c.kernels.threads if c.strided else c.batches)
+        strided = _STRIDED_DESCRIPTORS_PER_THREAD * c.kernels.threads
+        return c.x + c.product_weights + (strided if c.strided else c.descriptors)
     if not c.in_blocks or (dilated and (c.strided or c.depthwise or c.padding > 3)) or (c.depthwise and c.padding > 3):
         return c.x + max(c.x, c.threads * c.columns)
     if c.strided and not c.depthwise:
         grad = c.y if c.k > 1 and c.positions > 1 else 0
         weights = c.w // c.c * _whole_registers(c.c // c.g, c.block) * c.g
-        return max(grad + weights + c.x + _STRIDED_BATCHES * c.kernels.threads, 3 * c.x)
+        return max(grad + weights + c.x + _STRIDED_DESCRIPTORS_PER_THREAD * c.kernels.threads, 3 * c.x)
     result = c.blocked(c.x, c.c)
     copy = result if c.transposed and c.spec["bias"] and c.spec.kind == "conv" else 0  # in which the bias is added
     return max(c.blocked(c.y, c.k) + c.weights() + result + copy, result + c.x)
@@ -261,17 +265,18 @@ def _weight_gradient(c: Conv) -> int:
     # cases that only the kernels with columns support
     beyond = c.padding > c.side // 2 if c.avx512 else c.side > min(c.sizes[-2:]) or (c.axes == 3 and c.strided)
     unsupported = (c.dilated and c.r > 1) or beyond
-    small = not c.depthwise or (c.side <= 3 and max(c.spec["stride"]) <= 2)
+    small_or_dense = not c.depthwise or (c.side <= 3 and max(c.spec["stride"]) <= 2)
     by_columns = c.w + max(c.threads * (c.columns + 4 * c.w), c.w)
     if c.channels_last:
-        result = c.w if c.depthwise and small else _padded_weights(c)
+        result = c.w if c.depthwise and small_or_dense else _padded_weights(c)
         return max(by_columns, 3 * c.w) if unsupported else result + 2 * c.w
-    if unsupported or not c.in_blocks or not small or c.side >= 14:
+    if unsupported or not c.in_blocks or not small_or_dense or c.side >= 14:
         return by_columns
     flat = c.c in (1, 3) and c.g == 1
     result = c.weights(flat)
     source = 0 if flat else c.blocked(c.x, c.c)
-    copied_again = c.avx512 and c.positions == 1 and c.side >= _LARGE  # measured; which kernel does it is not known
+    # measured; which kernel does it is not known
+    copied_again = c.avx512 and c.positions == 1 and c.side >= _LARGE_KERNEL
     return max(source + c.blocked(c.y, c.k) + result, result + c.w * (1 + copied_again))
 
 

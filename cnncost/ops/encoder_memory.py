@@ -45,8 +45,9 @@ def attention_moments(sizes: SelfAttention) -> tuple[int, ...]:
     """Return the bytes that the kernel holds besides its inputs, its result included, at each moment of interest.
 
     It holds queries, keys and values to the end: first with the product that they are split from, then with the scores,
-    last with the weighted values in both layouts, or a projection. A masked softmax makes a second tensor of scores and
-    converts the mask to bool; without a mask it works in place.
+    last with the weighted values in both layouts, or a projection. With `average`, the mean of the
+    scores over heads is allocated next to the projection. A masked softmax makes a second tensor of scores and converts
+    the mask to bool; without a mask it works in place.
     """
     x, scores = sizes.tokens, sizes.scores
     softmax = scores if sizes.masked is None else 2 * scores + sizes.masked

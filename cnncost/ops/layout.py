@@ -90,8 +90,8 @@ def gather(spec: OpSpec) -> Cost:
     lookup reads as many elements of the table as it returns, not the whole table.
     """
     indices = sum(t.nbytes for t in spec.inputs[1:] if not t.floating)
-    picked = sum(t.nbytes for t in spec.outputs)
-    return cost(spec, read=picked + indices)
+    selected = sum(t.nbytes for t in spec.outputs)
+    return cost(spec, read=selected + indices)
 
 
 @kind(

@@ -100,8 +100,8 @@ def _pair(
     terms = []
     for side in (left, right):
         if alone := (side - (left & right)) & summed:
-            n, gone = prod(sizes[d] for d in side), prod(sizes[d] for d in alone)
-            terms.append(flops("sum", reals_per_element(spec), "U", positions, "n-o", n - n // max(gone, 1)))
+            n, per_sum = prod(sizes[d] for d in side), prod(sizes[d] for d in alone)
+            terms.append(flops("sum", reals_per_element(spec), "U", positions, "n-o", n - n // max(per_sum, 1)))
     shared = summed & left & right
     each = prod(sizes[d] for d in (left | right) - (summed - shared))
     if shared:

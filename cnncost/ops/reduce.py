@@ -38,7 +38,7 @@ REDUCTION_FLOPS: dict[str, tuple[int, int]] = {  # a and b of the FLOPs a·n + b
 
 @kind(
     "reduce",
-    inputs=(one("x"), rest("overwritten")),
+    inputs=(one("x"), rest("out")),
     attributes={"fn": str},
     optional={"dim": int | INTS, "keepdim": bool},
     reach="elements.reduce",
@@ -46,7 +46,8 @@ REDUCTION_FLOPS: dict[str, tuple[int, int]] = {  # a and b of the FLOPs a·n + b
 def reduce(spec: OpSpec) -> Cost | None:
     """FLOPs = a·n + b·o, by function: a sum is n − o additions, a mean n, a variance 4n.
 
-    Attribute: fn. Zero on integers and booleans, and without elements: an empty sum has no additions.
+    Attribute: fn. Zero on integers and booleans, and without elements: an empty sum has no additions. `out` are the
+    tensors of an argument of this name, which are overwritten.
     """
     x, y = spec.inputs[0], spec.outputs[0]
     table = COMPLEX_REDUCTION_FLOPS if x.complex else REDUCTION_FLOPS
@@ -192,7 +193,7 @@ def softmax(spec: OpSpec) -> Cost:
 
 @kind(
     "scan",
-    inputs=(one("x"), rest("overwritten")),
+    inputs=(one("x"), rest("out")),
     attributes={"fn": str, "axis": int},
     reach="elements.scan",
 )

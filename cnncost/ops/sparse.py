@@ -92,7 +92,7 @@ def sparse_softmax_backward(spec: OpSpec) -> Cost:
 
 @kind(
     "sparse::reduce",
-    inputs=(one("x"), rest("overwritten")),
+    inputs=(one("x"), rest("out")),
     attributes={"fn": str, "stored": int, "left": int},
 )
 def sparse_reduce(spec: OpSpec) -> Cost | None:

@@ -141,8 +141,8 @@ def scatter(spec: OpSpec) -> Reach | None:
     if spec.get("kernel_size") is None:
         return None
     *batch, c, h, w = spec.outputs[0].shape
-    each = zip(*(spec[name] for name in ("kernel_size", "stride", "padding", "dilation")), strict=True)
-    (kh, *vertical), (kw, *horizontal) = each
+    by_axis = zip(*(spec[name] for name in ("kernel_size", "stride", "padding", "dilation")), strict=True)
+    (kh, *vertical), (kw, *horizontal) = by_axis
     down, right, n = count_windows(h, kh, *vertical), count_windows(w, kw, *horizontal), len(batch)
     steps = (
         Reshape((*batch, c, kh, kw, down, right)),
