@@ -18,7 +18,7 @@ __all__ = ["example", "graph_of", "input_types", "open_axes", "read", "shapes_of
 
 
 def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any] | None = None) -> Graph:
-    """The Graph of an ONNX model.
+    """Return the Graph of an ONNX model.
 
     Args:
         spec: the file's name, for messages.
@@ -32,7 +32,7 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
         SourceError: a graph that is out of order or has a cycle, or none of whose inputs is a tensor.
     """
     graph = model.graph
-    types, given = bind_inputs(input_types(model), inputs, sizes or {})
+    types, given_values = bind_inputs(input_types(model), inputs, sizes or {})
     functions = {(f.domain, f.name, getattr(f, "overload", "")): f for f in model.functions}
     interpreter = Interpreter(import_onnx(spec), spec, opsets(model), functions)
     names: dict[str, Tensor] = {}
@@ -43,9 +43,9 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
             continue
         values.append(interpreter.builder.source(kind, "input"))
         names[name] = interpreter.tensor(values[-1])
-        if name in given:
-            interpreter.builder.note(f"{name} is {given[name]}, as given: the figures hold for this value")
-            names[name] = names[name]._replace(constant=number(given[name], kind))
+        if name in given_values:
+            interpreter.builder.note(f"{name} is {given_values[name]}, as given: the figures hold for this value")
+            names[name] = names[name]._replace(constant=number(given_values[name], kind))
     for proto in graph.initializer:
         names[proto.name] = interpreter.stored(proto.name, proto)
     for sparse in graph.sparse_initializer:
@@ -60,7 +60,7 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
 
 
 def example(model: Any, graph: Graph) -> dict[str, Any]:
-    """Zeros for the inputs of a Graph of the model, by name, for tools that take arrays."""
+    """Return zeros for the inputs of a Graph of the model, by name, for tools that take arrays."""
     import numpy as np
 
     tensors = [name for name, proto in input_types(model).items() if proto.HasField("tensor_type")]
@@ -69,7 +69,7 @@ def example(model: Any, graph: Graph) -> dict[str, Any]:
 
 
 def shapes_of(model: Any, inputs: Any, sizes: Mapping[str, Any], default_sizes: Mapping[str, int]) -> dict[str, Any]:
-    """All inputs by name, in the form that `graph_of` takes: shapes, and the values of inputs of one integer.
+    """Return all inputs by name, in the form that `graph_of` takes: shapes, and the values of inputs of one integer.
 
     Args:
         model: as for `graph_of`.
@@ -87,12 +87,13 @@ def shapes_of(model: Any, inputs: Any, sizes: Mapping[str, Any], default_sizes: 
 
 
 def input_types(model: Any) -> dict[str, Any]:
-    """TypeProtos of the inputs by name. Older files list initializers among the inputs, too."""
+    """Return the TypeProtos of the inputs by name. Older files list initializers among the inputs, too."""
     stored = {proto.name for proto in model.graph.initializer}
     return {value.name: value.type for value in model.graph.input if value.name not in stored}
 
 
 def _outputs(spec: str, interpreter: Interpreter, graph: Any, names: Mapping[str, Tensor]) -> list[int]:
+    """Return the value ids of the Graph's outputs; a difference from the declared shape becomes a note."""
     values = []
     for output in graph.output:
         tensor = names.get(output.name)

@@ -33,6 +33,7 @@ def bind_inputs(
         if isinstance(found, Number):
             shapes[name], values[name] = TensorText(found.shape, None), found.value
         elif len(found.shape) == 1 and found.dtype is None and _is_integer_scalar(inputs[name]):
+            # 16000 parses as a shape of one axis, and for a scalar is its value
             shapes[name], values[name] = TensorText((), None), found.shape[0]
         else:
             shapes[name] = found
@@ -84,6 +85,7 @@ def _is_integer_scalar(proto: Any) -> bool:
 
 
 _INTEGERS = frozenset({2, 3, 4, 5, 6, 7, 9, 12, 13})
+"""Element types of integers and booleans, by number of TensorProto.DataType."""
 _NAMELESS = frozenset({"?", "-1", "None", "*"})
 """Names that converters give to axes without one: two such axes may differ in size."""
 
@@ -127,11 +129,11 @@ def _number(value: Any) -> int | None:
 
 def _checked_sizes(inputs: Mapping[str, Any], sizes: Mapping[str, Any]) -> dict[str, int]:
     """Return the sizes of named axes. Raises InputError for an axis that does not exist, or a size below 1."""
-    open_sizes = {_name(dim) for proto in inputs.values() for dim in _dims(proto) if _name(dim)}
+    axis_names = {_name(dim) for proto in inputs.values() for dim in _dims(proto) if _name(dim)}
     for name, size in sizes.items():
-        if name not in open_sizes:
-            has = f"it has {', '.join(sorted(open_sizes))}" if open_sizes else "it has none"
-            raise InputError(f"no axis is called {name}{suggestion(name, sorted(open_sizes))}; {has}")
+        if name not in axis_names:
+            has = f"it has {', '.join(sorted(axis_names))}" if axis_names else "it has none"
+            raise InputError(f"no axis is called {name}{suggestion(name, sorted(axis_names))}; {has}")
         if type(size) is not int or size < 1:
             raise InputError(f"axis {name}: expected a size of 1 or more, got {size!r}")
     return dict(sizes)

@@ -43,7 +43,7 @@ class Builder:
         self._classes: list[str] = ["Graph"]
         self._paths: list[tuple[str, ...]] = [()]
         self._parents: list[int | None] = [None]
-        self._known: dict[Path, int] = {}
+        self._calls: dict[Path, int] = {}
 
     # ---- values and nodes
 
@@ -92,8 +92,8 @@ class Builder:
 
         Each module of a file is called once, so the index of its call is also that of its scope.
         """
-        if path in self._known:
-            return self._known[path]
+        if path in self._calls:
+            return self._calls[path]
         scope = 0
         parts: tuple[str, ...] = ()
         for name, class_name in path:
@@ -107,22 +107,22 @@ class Builder:
             elif class_name and not self._classes[existing]:
                 self._classes[existing] = class_name
             scope = existing
-        self._known[path] = scope
+        self._calls[path] = scope
         return scope
 
     def graph(self, inputs: Sequence[int], outputs: Sequence[int]) -> Graph:
         """Return the finished Graph. Raises GraphError if it is inconsistent."""
         parameters, buffers = self._owned()
         ins, outs = self._boundaries(outputs)
-        own: dict[int, set[str]] = {}
+        op_types: dict[int, set[str]] = {}
         for node in self.nodes:
-            own.setdefault(node.call, set()).add(node.name.rpartition(".")[2])
+            op_types.setdefault(node.call, set()).add(node.name.rpartition(".")[2])
         scopes, calls = [], []
         for i, parts in enumerate(self._paths):
             # a module of unknown class that runs only one type of op is named after the op
-            one = next(iter(own[i])) if len(own.get(i, ())) == 1 else "Module"
+            default = next(iter(op_types[i])) if len(op_types.get(i, ())) == 1 else "Module"
             scopes.append(
-                Scope(".".join(parts), self._classes[i] or one, tuple(parameters.get(i, ())),
+                Scope(".".join(parts), self._classes[i] or default, tuple(parameters.get(i, ())),
                       tuple(buffers.get(i, ())), 1)
             )  # fmt: skip
             calls.append(Call(i, self._parents[i], 0, tuple(ins.get(i, ())), tuple(outs.get(i, ()))))
@@ -149,8 +149,8 @@ class Builder:
             *module, short = name.split(".")
             scope = self._scopes.get(tuple(module)) if module else None
             where = call if scope is None else scope
-            own = name if scope is None or not module else short
-            (buffers if buffer else parameters).setdefault(where, []).append(Owned(own, value, not buffer))
+            name_there = name if scope is None or not module else short
+            (buffers if buffer else parameters).setdefault(where, []).append(Owned(name_there, value, not buffer))
         return parameters, buffers
 
     def _boundaries(self, outputs: Sequence[int]) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
@@ -179,10 +179,10 @@ class Builder:
                     outs.setdefault(scope, {})[value] = None
             made_in.update(dict.fromkeys(node.outputs, here))
         for value in outputs:
-            for scope in made_in.get(value, (0,))[1:]:
+            for scope in made_in.get(value, (0,))[1:]:  # without the whole model, which has `outputs` already
                 outs.setdefault(scope, {})[value] = None
         # Sort a module's outputs so that the value computed last, its real output, comes first: exporters share common
         # subexpressions between modules, so other values leave it as well.
-        made_at = {value: -i for i, node in enumerate(self.nodes) for value in node.outputs}
-        last_first = {k: sorted(v, key=lambda value: made_at.get(value, 1)) for k, v in outs.items()}
+        made_at = {value: i for i, node in enumerate(self.nodes) for value in node.outputs}
+        last_first = {k: sorted(v, key=lambda value: -made_at.get(value, -1)) for k, v in outs.items()}
         return {k: list(v) for k, v in ins.items()}, last_first

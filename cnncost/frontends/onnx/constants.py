@@ -69,6 +69,7 @@ _RULES.update({
 
 @_rule("Pow")
 def _power(attributes: Attributes, inputs: list[Any]) -> Any:  # noqa: ARG001
+    # NumPy raises for negative powers of integers
     return np.power(inputs[0].astype(float), inputs[1]).astype(inputs[0].dtype)
 
 
@@ -147,6 +148,7 @@ def _slice(attributes: Attributes, inputs: list[Any]) -> Any:
         steps = inputs[4].tolist() if len(inputs) > 4 and inputs[4] is not None else [1] * len(starts)
     ranges = [slice(None)] * inputs[0].ndim
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        # backwards to the first position: in ONNX an end far below zero, in Python None
         ranges[axis] = slice(start, None if step < 0 and end < -inputs[0].shape[axis] else end, step)
     return inputs[0][tuple(ranges)]
 
@@ -159,7 +161,7 @@ def _expand(attributes: Attributes, inputs: list[Any]) -> Any:  # noqa: ARG001
 
 @_rule("Tile")
 def _tile(attributes: Attributes, inputs: list[Any]) -> Any:  # noqa: ARG001
-    small = inputs[0].size * np.prod(inputs[1].astype(float)) <= LARGEST_CONSTANT
+    small = inputs[0].size * np.prod(inputs[1].astype(float)) <= LARGEST_CONSTANT  # integers could overflow
     return np.tile(inputs[0], inputs[1].tolist()) if small else None
 
 

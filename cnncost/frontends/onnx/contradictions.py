@@ -43,16 +43,16 @@ def _convolution(op: Op) -> Iterator[str]:
     if len(x) != len(w) or len(w) < 3:
         yield f"x of {len(x)} axes ({_text(x)}), and weights of {len(w)} ({_text(w)})"
         return
-    inner, outer = (w[0], w[1] * groups) if op.type == "ConvTranspose" else (w[1] * groups, w[0])
-    if x[1] != inner:
-        yield f"x has {x[1]} channels ({_text(x)}), its weights are for {inner} ({_text(w)}, groups: {groups})"
-    if (outer if op.type != "ConvTranspose" else inner) % groups:
+    channels_in, channels_out = (w[0], w[1] * groups) if op.type == "ConvTranspose" else (w[1] * groups, w[0])
+    if x[1] != channels_in:
+        yield f"x has {x[1]} channels ({_text(x)}), its weights are for {channels_in} ({_text(w)}, groups: {groups})"
+    if w[0] % groups:
         yield f"weights of {_text(w)}, which {groups} groups do not divide"
     if op.get("kernel_shape") and tuple(op.get("kernel_shape")) != w[2:]:
         yield f"kernel_shape is {_text(tuple(op.get('kernel_shape')))}, that of its weights {_text(w[2:])}"
     bias = _BIAS.get(op.type, 2)
-    if bias > 0 and op.has(bias) and op.x(bias).shape != (outer,):
-        yield f"a bias of {_text(op.x(bias).shape)} for {outer} channels"
+    if bias > 0 and op.has(bias) and op.x(bias).shape != (channels_out,):
+        yield f"a bias of {_text(op.x(bias).shape)} for {channels_out} channels"
     if min(y[2:]) < 1 <= min(x[2:]):
         yield f"a kernel of {_text(w[2:])} fits nowhere into x ({_text(x)})"
 
@@ -99,8 +99,8 @@ def _attention(op: Op) -> Iterator[str]:
         yield f"heads of queries, keys and values of {_text(q)}, {_text(k)} and {_text(v)}"
     elif len(q) == 3:
         heads, groups = op.get("q_num_heads") or 0, op.get("kv_num_heads") or 0
-        whole = heads and groups and not (heads % groups or q[-1] % heads or k[-1] % groups or v[-1] % groups)
-        if not whole or q[-1] // heads != k[-1] // groups:
+        divides = heads and groups and not (heads % groups or q[-1] % heads or k[-1] % groups or v[-1] % groups)
+        if not divides or q[-1] // heads != k[-1] // groups:
             yield f"{heads} heads of queries and {groups} of keys for {_text(q)}, {_text(k)} and {_text(v)}"
 
 
@@ -114,8 +114,8 @@ def _multi_head(op: Op) -> Iterator[str]:
     if not op.has(1) or not op.has(2) or len(op.x(1).shape) != len(op.x(2).shape):
         return
     q, k, v = (op.x(i).shape for i in range(3))
-    at = 1 if len(k) == 3 else 2
-    if q[0] != k[0] or k[0] != v[0] or k[at] != v[at]:
+    keys_axis = 1 if len(k) == 3 else 2  # N,S,D or N,H,S,E
+    if q[0] != k[0] or k[0] != v[0] or k[keys_axis] != v[keys_axis]:
         yield f"queries, keys and values of {_text(q)}, {_text(k)} and {_text(v)}"
 
 

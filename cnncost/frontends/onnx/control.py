@@ -155,12 +155,12 @@ def _scan(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: P
     states, xs = inputs[: len(inputs) - scanned], inputs[len(inputs) - scanned :]
     axes = op.get("scan_input_axes") or [0] * scanned
     backwards = op.get("scan_input_directions") or [0] * scanned
-    count = xs[0].type.shape[axes[0]]  # type: ignore[union-attr]
-    results = len(graph.output) - len(states)
+    count = xs[0].type.shape[axes[0]]  # type: ignore[union-attr]  # checked above
+    stacks = len(graph.output) - len(states)  # outputs that are stacked over the iterations
     if not count or count * max(len(graph.node), 1) > MAX_NODES:
         return None
-    out_axes = op.get("scan_output_axes") or [0] * results
-    reverse = op.get("scan_output_directions") or [0] * results
+    out_axes = op.get("scan_output_axes") or [0] * stacks
+    out_backwards = op.get("scan_output_directions") or [0] * stacks
     collected: list[list[Tensor]] = []
     for i in range(count):
         parts = [
@@ -168,12 +168,12 @@ def _scan(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: P
             for x, axis, back in zip(xs, axes, backwards, strict=True)
         ]
         bound = {value.name: tensor for value, tensor in zip(graph.input, [*states, *parts], strict=True)}
-        made = run_subgraph(interpreter, graph, names, bound, path)
-        states = made[: len(states)]
-        collected.append(made[len(states) :])
+        results = run_subgraph(interpreter, graph, names, bound, path)
+        states = results[: len(states)]
+        collected.append(results[len(states) :])
     stacked = [
         _stack(interpreter, list(each)[::-1] if back else list(each), axis, path)
-        for each, axis, back in zip(zip(*collected, strict=True), out_axes, reverse, strict=True)
+        for each, axis, back in zip(zip(*collected, strict=True), out_axes, out_backwards, strict=True)
     ]
     return None if None in stacked else [*states, *(each for each in stacked if each is not None)]
 

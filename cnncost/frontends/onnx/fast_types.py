@@ -88,7 +88,7 @@ def _convolved(op: Op, kinds: list[TensorType]) -> TensorType | None:
     x, w = kinds[0], kinds[1].shape
     if len(x.shape) != len(w) or len(w) < 3 or x.shape[1] != w[1] * op.get("group", 1):
         return None
-    if op.get("kernel_shape", w[2:]) != [*w[2:]] and "kernel_shape" in op.attributes:
+    if tuple(op.get("kernel_shape", w[2:])) != w[2:]:
         return None
     space = _window_positions(op, x.shape[2:], w[2:])
     return None if space is None else x._replace(shape=(x.shape[0], w[0], *space))
@@ -192,8 +192,8 @@ def _reshaped(op: Op, kinds: list[TensorType]) -> TensorType | None:
         return None
     sizes = [x[i] if n == 0 else n for i, n in enumerate(sizes)]
     if -1 in sizes:
-        rest = -prod(sizes)
-        sizes[sizes.index(-1)] = prod(x) // rest
+        others = -prod(sizes)  # the minus cancels the -1
+        sizes[sizes.index(-1)] = prod(x) // others
     return kinds[0]._replace(shape=tuple(sizes)) if prod(sizes) == prod(x) else None
 
 

@@ -27,8 +27,8 @@ def inline_function(
     attributes_by_name = {proto.name: proto for proto in body.attribute_proto}
     attributes_by_name.update(attributes)
     inner: dict[str, Tensor] = {"": Tensor(None)}
-    bound = [*op.inputs, *[None] * len(body.input)]
-    nodes = _without(body.node, {name for name, t in zip(body.input, bound, strict=False) if t is None})
+    bound = [*op.inputs, *[None] * len(body.input)]  # inputs left out at the end are None, too
+    nodes = _without_inputs(body.node, {name for name, t in zip(body.input, bound, strict=False) if t is None})
     inner |= {name: tensor for name, tensor in zip(body.input, bound, strict=False) if tensor is not None}
     versions = {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in body.opset_import}
     before, interpreter.inference.opsets = interpreter.inference.opsets, {**interpreter.inference.opsets, **versions}
@@ -42,7 +42,7 @@ def inline_function(
     return [inner.get(name, Tensor(None)) for name in body.output]
 
 
-def _without(nodes: Any, missing: set[str]) -> list[Any]:
+def _without_inputs(nodes: Any, missing: set[str]) -> list[Any]:
     """Return the nodes with each missing input renamed to the empty string, which in ONNX means no input."""
     if not missing:
         return list(nodes)
@@ -93,7 +93,10 @@ def _defaults(schema: Any) -> dict[str, Any]:
 
 
 def with_attributes(onnx: Any, node: Any, given: Mapping[str, Any] | None) -> Any:
-    """Return the node with references to attributes of the enclosing function replaced by the call's values."""
+    """Return the node with references to attributes of the enclosing function replaced by the call's values.
+
+    `given` are these values by name; None outside of functions.
+    """
     if given is None or not _refers(node):
         return node
     resolved = onnx.NodeProto()

@@ -24,7 +24,7 @@ from cnncost.frontends.onnx.lowering.quantized import can_defer
 from cnncost.frontends.onnx.lowering.registry import DeferredNode, Op, Outputs, Ref, Tensor
 from cnncost.frontends.onnx.names import path_of
 from cnncost.frontends.onnx.repeats import CachedLowering, reuse, signature_of
-from cnncost.frontends.onnx.tensors import Constant, declared, is_zeros, type_of, type_of_constant, value_of
+from cnncost.frontends.onnx.tensors import PACKED, Constant, declared, is_zeros, type_of, type_of_constant, value_of
 from cnncost.tensor_types import TensorType
 
 Names = dict[str, Tensor]
@@ -52,12 +52,12 @@ class Interpreter:
         self.builder = Builder()
         self.inference = Inference(onnx, opsets)
         self.functions = functions
-        self.declared: dict[str, Any] = {}
-        self.unshaped: list[str] = []
+        self.declared: dict[str, Any] = {}  # TypeProtos that the file states for tensors, by name
+        self.unshaped: list[str] = []  # outputs of unknown shape
         self.open_functions: list[Signature] = []  # functions whose bodies are being run, outermost first
         self.prefix = ""  # makes names of weights unique: functions and subgraphs have their own namespaces
-        self._weights: dict[str, int] = {}
-        self._settings: set[str] = set()
+        self._weights: dict[str, int] = {}  # value ids of stored tensors that an op has read, by name
+        self._settings: set[str] = set()  # stored tensors at positions of SETTINGS
         self._lowered: dict[Any, CachedLowering] = {}
         self._constants: set[str] = set()  # weights from Constant nodes
         self._zeros: dict[str, bool] = {}  # weights of all zeros, and whether they come from a Constant node
@@ -137,8 +137,8 @@ class Interpreter:
         path = (*outer, *_path_of(node))
         if not domain and node.op_type in control.OPS:
             return control.lower_control_op(self, node, op, names, path)
-        if not domain and (made := sequences.lower_sequence_op(self, node, op, names, path)) is not None:
-            return made
+        if not domain and (of_sequence := sequences.lower_sequence_op(self, node, op, names, path)) is not None:
+            return of_sequence
         body = self.functions.get((node.domain, node.op_type, getattr(node, "overload", "")))
         if body is not None:
             return inline_function(self, body, op, path, {a.name: a for a in node.attribute})
@@ -147,10 +147,10 @@ class Interpreter:
         types = self._types(node, domain, op)
         known_types = [t if isinstance(t, TensorType) else None for t in types]
         named = [bool(name) for name in node.output]
-        known = all(t is None or t.type is not None for t in op.inputs)
-        complete = known and all(t is not None or not name for t, name in zip(known_types, named, strict=True))
+        inputs_known = all(t is None or t.type is not None for t in op.inputs)
+        complete = inputs_known and all(t is not None or not name for t, name in zip(known_types, named, strict=True))
         op.outputs = [t if name else None for t, name in zip(known_types, named, strict=True)]
-        if known and (message := contradiction(domain, op) if complete else input_contradiction(domain, op)):
+        if inputs_known and (message := contradiction(domain, op) if complete else input_contradiction(domain, op)):
             raise SourceError(
                 f"{self.spec}: node {node.name or node.op_type}: {message}; expected sizes that fit: "
                 "the file is damaged, or its inputs are given in sizes that it was not exported for"
@@ -168,11 +168,11 @@ class Interpreter:
             return self.unknown(node, domain, op, types, call)
         for text in op.notes:
             self.builder.note(text)
-        before = len(self.builder.nodes)
+        first_node = len(self.builder.nodes)
         outputs = self._append_nodes(node, domain, op, results, call)
         if signature is not None and not op.reads_values and op.type in RULES:
             self._lowered[signature] = CachedLowering(
-                op, results, tuple(each.spec for each in self.builder.nodes[before:])
+                op, results, tuple(each.spec for each in self.builder.nodes[first_node:])
             )
         return outputs
 
@@ -191,8 +191,8 @@ class Interpreter:
             return inferred
         return type_of(self.declared[name]) or inferred or self.declared[name]
 
-    def _append_nodes(self, node: Any, domain: str, op: Op, made: Outputs, call: int) -> list[Tensor]:
-        """Append one node per step of a lowered op; returns the op's outputs."""
+    def _append_nodes(self, node: Any, domain: str, op: Op, sources: Outputs, call: int) -> list[Tensor]:
+        """Append one node per step of a lowered op; returns the op's outputs, which come from `sources`."""
         results: list[tuple[int, ...]] = []
         name = _node_name(domain, node.op_type)
 
@@ -204,7 +204,7 @@ class Interpreter:
         for kind, attrs, inputs, outputs, alias in op.steps:
             results.append(self.builder.node(name, kind, attrs, [value(i) for i in inputs], outputs, call, alias))
         found = []
-        for source in made:
+        for source in sources:
             if source is None:
                 found.append(Tensor(None))
             elif isinstance(source, Ref):
@@ -250,7 +250,7 @@ class Interpreter:
             wrong = "a size below zero" if min(proto.dims, default=0) < 0 else "a dtype without a size"
             self.builder.note(f"{name}: {wrong}; ops that read it are unknown")
             return Tensor(None)
-        if proto.data_type in _PACKED:
+        if proto.data_type in PACKED:
             self.builder.note("elements of less than a byte are counted as one byte each")
         value = value_of(proto)
         if tensor_type.floating and is_zeros(proto, value):
@@ -285,14 +285,14 @@ class Interpreter:
         role: Any = "buffer" if buffer and owned else "parameter" if owned else "constant"
         for origin in tensor.origins:
             self.value(origin, op, domain, at, call)
-        identity = self.builder.source(tensor.type, role)
+        value_id = self.builder.source(tensor.type, role)
         if tensor.weight:
-            self._weights[tensor.weight] = identity
+            self._weights[tensor.weight] = value_id
         if owned:
-            self.builder.weights.append(Weight(identity, tensor.weight, call, buffer))
+            self.builder.weights.append(Weight(value_id, tensor.weight, call, buffer))
             if not (buffer or weight):
-                self.builder.undeclared.append(identity)
-        return identity
+                self.builder.undeclared.append(value_id)
+        return value_id
 
     def _dequantized(self, deferred: DeferredNode, output: TensorType) -> int:
         """Append the deferred DequantizeLinear unless an earlier reader has; returns its output's value id."""
@@ -325,12 +325,8 @@ class Interpreter:
                 continue
             if name in self._weights or name in self._settings:
                 continue
-            identity = self._weights[name] = self.builder.source(tensor_type, "parameter")
-            self.builder.weights.append(Weight(identity, name, call, buffer=False))
-
-
-_PACKED = frozenset({21, 22, 23, 25, 26})
-"""Element types of less than a byte, by number of TensorProto.DataType."""
+            value_id = self._weights[name] = self.builder.source(tensor_type, "parameter")
+            self.builder.weights.append(Weight(value_id, name, call, buffer=False))
 
 
 def _path_of(node: Any) -> Path:

@@ -18,20 +18,20 @@ def path_of(name: str, op: str, metadata: Mapping[str, str]) -> Path:
     node whose name has no slashes is its own module.
     """
     if SCOPES in metadata:
-        return _dynamo(metadata)
+        return _dynamo_path(metadata)
     parts = [part for part in name.split("/") if part]
     if len(parts) < 2 and not name.startswith("/"):
         return ((name.replace(".", "_"), op),) if name else ()
     path: list[tuple[str, str]] = []
     before = ""
     for part in parts[:-1]:
-        own = part[len(before) + 1 :] if before and part.startswith(f"{before}.") else part
-        path += [(piece, "") for piece in own.split(".") if piece]
+        relative = part[len(before) + 1 :] if before and part.startswith(f"{before}.") else part
+        path += [(piece, "") for piece in relative.split(".") if piece]
         before = part
     return tuple(path)
 
 
-def _dynamo(metadata: Mapping[str, str]) -> Path:
+def _dynamo_path(metadata: Mapping[str, str]) -> Path:
     scopes, classes = _listed(metadata[SCOPES]), _listed(metadata.get(CLASSES, "[]"))
     path: list[tuple[str, str]] = []
     before: list[str] = []
@@ -50,6 +50,7 @@ def _dynamo(metadata: Mapping[str, str]) -> Path:
 
 
 def _listed(text: str) -> list[str]:
+    """Return the items of a Python list of strings; empty if the text isn't one."""
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):

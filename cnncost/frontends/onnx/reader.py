@@ -55,7 +55,9 @@ def read(spec: str) -> Any:
 def checked(spec: str, model: Any) -> Any:
     """Return the model unchanged if it has a graph and known opsets. Raises SourceError otherwise."""
     if not model.HasField("graph") or not (model.opset_import or model.functions):
-        raise SourceError(f"{spec}: not an ONNX model: it has no graph or names no opset; is it a file of weights?")
+        raise SourceError(
+            f"{spec}: not an ONNX model: it has no graph or names no opset; a file of weights alone can't be analyzed"
+        )
     newest = import_onnx(spec).defs.onnx_opset_version()
     opset = opsets(model).get("", newest)
     if opset > newest:

@@ -50,12 +50,12 @@ def reuse(
     """Append the nodes of a cached lowering with this node's inputs; returns its outputs."""
     results: list[tuple[int, ...]] = []
     for step, spec in zip(cached.op.steps, cached.specs, strict=True):
-        read = [
+        operands = [
             results[i.step][i.output] if isinstance(i, Ref) else interpreter.value(inputs[i], node.op_type, "", i, call)
             for i in step.inputs
         ]
-        results.append(interpreter.builder.add(f"onnx.{node.op_type}", spec, read, call, step.alias))
-    (outputs,) = cached.outputs
-    if isinstance(outputs, Ref):
-        return [interpreter.tensor(results[outputs.step][outputs.output])]
-    return [Tensor(None) if outputs is None else inputs[outputs] or Tensor(None)]
+        results.append(interpreter.builder.add(f"onnx.{node.op_type}", spec, operands, call, step.alias))
+    (output,) = cached.outputs  # `signature_of` admits ops with a single output only
+    if isinstance(output, Ref):
+        return [interpreter.tensor(results[output.step][output.output])]
+    return [Tensor(None) if output is None else inputs[output] or Tensor(None)]

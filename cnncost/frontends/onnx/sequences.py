@@ -181,25 +181,25 @@ def _sizes(op: Op, length: int) -> list[int] | None:
 @_rule("ConcatFromSequence")
 def _concat(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
     """Concatenate along an axis, or stack along a new one."""
-    parts, new, axis = _parts(op), op.get("new_axis", 0), op.get("axis", 0)
+    parts, new_axis, axis = _parts(op), op.get("new_axis", 0), op.get("axis", 0)
     kinds = [part.type for part in parts or () if part.type is not None]
     if not parts or len(kinds) != len(parts) or len({kind.dtype for kind in kinds}) != 1:
         return None
-    first, rank = kinds[0], len(kinds[0].shape) + bool(new)
+    first, rank = kinds[0], len(kinds[0].shape) + bool(new_axis)
     if not -rank <= axis < rank:
         return None
     axis %= rank
-    shapes: list[Shape] = [(*kind.shape[:axis], 1, *kind.shape[axis:]) if new else kind.shape for kind in kinds]
+    shapes: list[Shape] = [(*kind.shape[:axis], 1, *kind.shape[axis:]) if new_axis else kind.shape for kind in kinds]
     if len({(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}) != 1:
         return None
     values = [part.constant for part in parts if part.constant is not None]
     if len(values) == len(parts) and sum(value.size for value in values) <= LARGEST_CONSTANT:
-        joined = interpreter.constant(np.stack(values, axis) if new else np.concatenate(values, axis))
+        joined = interpreter.constant(np.stack(values, axis) if new_axis else np.concatenate(values, axis))
         return [joined._replace(origins=tuple(origin for part in parts for origin in _origins(part)))]
     to = first._replace(shape=(*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :]))
     call = interpreter.builder.call(path)
     read = [interpreter.value(part, op.type, "", 0, call) for part in parts]
-    moves = ((("reshape", shapes[0]),) if new else ()) + (("cat", axis),)
+    moves = ((("reshape", shapes[0]),) if new_axis else ()) + (("cat", axis),)
     attrs: Attrs = {"copy": True, "moves": moves}
     return [
         interpreter.tensor(interpreter.builder.node("onnx.ConcatFromSequence", "layout", attrs, read, [to], call)[0])

@@ -52,8 +52,8 @@ def _pieces(data: Bytes, start: int, end: int, message: str) -> Iterator[bytes]:
         at += 1
         if tag > 127:
             tag, at = _read_varint(data, at - 1, end)  # most tags are one byte, and a call would cost time
-        kind = tag & 7
-        if kind == _LENGTH:
+        wire_type = tag & 7  # the other bits are the field's number
+        if wire_type == _LENGTH:
             length = data[at] if at < end else 0
             at += 1
             if length > 127:
@@ -65,10 +65,10 @@ def _pieces(data: Bytes, start: int, end: int, message: str) -> Iterator[bytes]:
                 if inner_message:
                     content = b"".join(_pieces(data, inner, at, inner_message))
                     yield b"".join((_write_varint(tag), _write_varint(len(content)), content))
-        elif kind == _VARINT:
+        elif wire_type == _VARINT:
             _, at = _read_varint(data, at, end)
-        elif kind in {_FIXED64, _FIXED32}:
-            at += 8 if kind == _FIXED64 else 4
+        elif wire_type in {_FIXED64, _FIXED32}:
+            at += 8 if wire_type == _FIXED64 else 4
         else:
             raise ValueError(f"no field at byte {first:,}")
     if at != end:

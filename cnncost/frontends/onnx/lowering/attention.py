@@ -115,7 +115,7 @@ def _qkv_sizes(op: Op) -> tuple[tuple[int, int, int, int], int, int] | None:
         return None
     v = op.x(2).shape
     if len(k) == 4:  # N,H,S,E: keys and values of another sequence, projected once
-        return (sizes, k[2], v[3]) if k[1:4:2] == (heads, sizes[3]) and not op.has(3) else None
+        return (sizes, k[2], v[3]) if (k[1], k[3]) == (heads, sizes[3]) and not op.has(3) else None
     return (sizes, k[1], v[-1] // heads) if k[-1] == x[-1] and v[-1] % heads == 0 else None
 
 
@@ -197,7 +197,7 @@ def packed_type(op: Op) -> list[TensorType | None] | None:
     keys = length + (op.x(4).shape[3] if op.has(4) else 0)
     heads = op.get("num_heads")
     y = op.x()._replace(shape=(n, length, widths[2]))
-    if widths[0] != widths[2]:
+    if widths[0] != widths[2]:  # keys and values of different widths can't be stacked
         return [y, None]
     return [y, op.x()._replace(shape=(2, n, heads, keys, widths[0] // heads))]
 
@@ -253,12 +253,12 @@ def _grouped_sizes(op: Op) -> tuple[int, int, int, int, int] | None:
     heads, groups, x, total = op.get("num_heads"), op.get("kv_num_heads"), op.x().shape, op.constant(6)
     if not heads or not groups or len(x) != 3 or total is None or total.size != 1 or op.has(1) != op.has(2):
         return None
-    parts = heads if op.has(1) else heads + 2 * groups
-    if x[-1] % parts or heads % groups:
+    heads_in_x = heads if op.has(1) else heads + 2 * groups
+    if x[-1] % heads_in_x or heads % groups:
         return None
     keys = int(total.reshape(-1)[0])
     past = op.x(3).shape[2] if op.has(3) else 0
-    return x[1], keys, max(past, keys), x[-1] // parts, op.x(1).shape[1] if op.has(1) else x[1]
+    return x[1], keys, max(past, keys), x[-1] // heads_in_x, op.x(1).shape[1] if op.has(1) else x[1]
 
 
 @shapes("GroupQueryAttention")

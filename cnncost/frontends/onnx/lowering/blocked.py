@@ -79,6 +79,7 @@ def reorder_input(op: Op) -> Outputs:
     given = op.x().shape[-1 if op.get("channels_last") else 1]
     added = op.y().shape[1] - given
     moves += (("pad", 1, 0, added, "constant"),) if added else ()
+    # without moves, the axes stay in order: only the memory layout changes
     return op.lower_to("layout", {"copy": True, "moves": moves or (("permute", tuple(range(rank))),)})
 
 

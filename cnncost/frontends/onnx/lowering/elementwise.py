@@ -48,12 +48,7 @@ def gelu(op: Op) -> Outputs:
 @lowers("Swish")
 def swish(op: Op) -> Outputs:
     """x · sigmoid(αx): one multiplication more if α is not 1."""
-    x: Source = 0
-    if op.get("alpha", 1.0) != 1.0:
-        scaled = op.pointwise("mul", [0])
-        gate = op.pointwise("sigmoid", [scaled])
-        return [op.pointwise("mul", [x, gate])]
-    return op.lower_to("pointwise", {"fn": "silu"})
+    return op.lower_to("pointwise", {"fn": "silu"}) if op.get("alpha", 1.0) == 1.0 else _gated(op)
 
 
 @shapes("Gelu", "QuickGelu", "BiasGelu", "FastGelu")
@@ -69,6 +64,7 @@ def quick_gelu(op: Op) -> Outputs | None:
 
 
 def _gated(op: Op) -> Outputs:
+    """Append the steps of x · sigmoid(αx) for α ≠ 1."""
     gate = op.pointwise("sigmoid", [op.pointwise("mul", [0])])
     return [op.pointwise("mul", [0, gate])]
 

@@ -9,6 +9,7 @@ from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Op, Outputs, Ref
 from cnncost.graph import Shape
 from cnncost.tensor_types import TensorType
 
+# elementwise functions by `activation_type`
 _PLAIN = {"relu": ("relu",), "gelu": ("gelu",), "silu": ("silu",), "identity": (), "relu2": ("relu", "square")}
 _GATED = frozenset({"swiglu", "geglu"})
 _QUANTIZED_NOTE = "QMoE: all experts' weights are counted as dequantized; a kernel may skip those without tokens"
@@ -114,7 +115,7 @@ def _dequantized(op: Op, i: int, experts: int) -> Projection | None:
 def _mixture(op: Op, projections: list[Projection | None], top: Ref) -> Outputs | None:
     """Run the experts on their tokens and sum the results, weighted by `top`: T,k. None for forms without a rule."""
     first, second, third = projections
-    x, tokens, chosen = op.x(), prod(op.x().shape[:-1]), op.get("k", 1)
+    x, tokens, k = op.x(), prod(op.x().shape[:-1]), op.get("k", 1)
     fn, fused = op.get("activation_type", "relu"), op.get("swiglu_fusion", 0)
     if first is None or second is None or op.get("use_sparse_mixer") or (third is None and op.has(_third_position(op))):
         return None  # a projection's weights are missing or don't fit, or the routing is another
@@ -128,7 +129,7 @@ def _mixture(op: Op, projections: list[Projection | None], top: Ref) -> Outputs 
         return None  # its sizes don't fit, or the first one computes both parts (fused), as for GEGLU
     if third is None and gated and not fused:
         return None  # the linear part is missing
-    rows = tokens * chosen
+    rows = tokens * k
     flat = op.reshaped(0, (tokens, x.shape[-1]))
     routed = op.step("gather", {"fn": "other"}, [flat], x._replace(shape=(rows, x.shape[-1])))
     result: Source = _product(op, routed, first, rows)
@@ -139,8 +140,8 @@ def _mixture(op: Op, projections: list[Projection | None], top: Ref) -> Outputs 
             result = op.pointwise(name, [result])
     result = _product(op, result, second, rows)
     result = op.pointwise("mul", [result, op.reshaped(top, (rows, 1))])
-    if chosen > 1:
-        by_token = op.reshaped(result, (tokens, chosen, x.shape[-1]))
+    if k > 1:
+        by_token = op.reshaped(result, (tokens, k, x.shape[-1]))
         result = op.step("reduce", {"fn": "sum", "dim": (1,), "keepdim": False}, [by_token],
                        x._replace(shape=(tokens, x.shape[-1])))  # fmt: skip
     return [op.reshaped(result, x.shape)]
@@ -161,8 +162,8 @@ def _product(op: Op, x: Source, matrices: Projection, rows: int) -> Ref:
 def _gate(op: Op, first: Source, third: Source | None, shape: Shape, fn: str) -> Ref:
     """Compute f(g)·l, or for SwiGLU g·sigmoid(α·g)·(l + β), with g and l clamped first if there is a limit.
 
-    The gate g and the linear part l are two products, or the halves of one. α, β and the limit are constants and no
-    operands: an op with a constant has one input. The silu is one op if α is 1, and β is only added if it is not 0.
+    The gate g and the linear part l are two products, or the halves of one. α, β and the limit are constants, and so
+    not among an op's inputs. The silu is one op if α is 1, and β is only added if it is not 0.
     """
     gate, linear = first, third
     if linear is None:

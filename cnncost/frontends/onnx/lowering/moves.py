@@ -83,11 +83,11 @@ def pad(op: Op) -> Outputs:
     if pads is None or axes is None or mode is None:
         return _layout(op, None)
     half = len(axes)
-    given = [(axis % max(len(x), 1), pads[i], pads[half + i]) for i, axis in enumerate(axes)]
-    wide = any(max(before, after) >= x[axis] for axis, before, after in given)
+    by_axis = [(axis % max(len(x), 1), pads[i], pads[half + i]) for i, axis in enumerate(axes)]
+    wide = any(max(before, after) >= x[axis] for axis, before, after in by_axis)
     if mode in {"reflect", "circular"} and wide and 0 not in y:
         return _layout(op, None)  # wraps around more than once
-    return _layout(op, tuple(("pad", a, before, after, mode) for a, before, after in given if before or after))
+    return _layout(op, tuple(("pad", a, before, after, mode) for a, before, after in by_axis if before or after))
 
 
 @lowers("Tile")

@@ -309,7 +309,7 @@ def qgemm(op: Op) -> Outputs:
 
 @shapes("MatMulIntegerToFloat", "DynamicQuantizeMatMul")
 def to_float_type(op: Op) -> list[TensorType | None] | None:
-    """a, b, …: the type of MatMul."""
+    """a, b, …: the shape of MatMul's output, in float32."""
     a, b = op.x().shape, op.x(1).shape
     if min(len(a), len(b)) < 2 or a[-1] != b[-2] or len(b) > 2:
         return None

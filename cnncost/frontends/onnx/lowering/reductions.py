@@ -17,8 +17,8 @@ _COMPOSED = {"ReduceL1": ("abs", ""), "ReduceSumSquare": ("square", ""), "Reduce
 def reduce(op: Op) -> Outputs | None:
     """Axes are an attribute or an input; without axes, all are reduced, or none with `noop_with_empty_axes`.
 
-    A reduction over no axes copies its input, except that ONNX still applies the function of each element (|x|, x², …):
-    unknown.
+    With no axes to reduce, the op copies its input. Reductions that apply a function to each element first (|x|, x², …)
+    still apply it then, and are unknown.
     """
     axes = axes_of(op.attributes, [op.constant(i) for i in range(len(op.inputs))])
     if axes is None and op.has(1):

@@ -169,7 +169,7 @@ class Op:
     def integers(self, x: int, w: int) -> Attrs:
         """If inputs `x` and `w` are both dequantized, replace them by their quantized tensors.
 
-        Returns {"integer": True} as attributes of the product in this case, else none.
+        Returns the product's additional attributes: {"integer": True} in this case, else {}.
         """
         sources = [tensor.deferred.source for i in (x, w) if (tensor := self.inputs[i]) is not None and tensor.deferred]
         if len(sources) < 2:
@@ -181,7 +181,10 @@ class Op:
     # ---- steps that many ops share
 
     def pointwise(self, fn: str, inputs: Sequence[Source], shape: Shape | None = None) -> Ref:
-        """Append an elementwise function; the result has the first input's shape, or `shape`."""
+        """Append an elementwise function; the result has the first input's shape, or `shape`.
+
+        A constant is not among the inputs: α·x is a `mul` of one input.
+        """
         first = self.type_of(inputs[0])
         return self.step("pointwise", {"fn": fn}, inputs, first if shape is None else TensorType(shape, first.dtype))
 
