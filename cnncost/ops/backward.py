@@ -29,7 +29,8 @@ def conv_backward(spec: OpSpec) -> Cost:
     """MACs = those of forward, once for ∂x and once for ∂w; the gradient of the bias sums the N·K·P elements of ∂y.
 
     Shapes: ∂y: N,K,*P; x: N,C,*X; w: K,C/g,*R, transposed C,K/g,*R. Attributes: of_input, of_weight, bias: which
-    gradients are computed. Each tap of each window is used once in each product.
+    gradients are computed; copied: whether ∂y is first copied into the operands' memory layout. Each tap of each window
+    is used once in each product.
     """
     y, x, w = (tensor.shape for tensor in spec.inputs[:3])
     axes = len(w) - 2

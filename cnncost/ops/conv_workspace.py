@@ -52,10 +52,10 @@ class Conv:
         self.transposed = bool(spec["transposed"])
         self.copied: int = x.nbytes if spec.get("layout") == "strided" else 0
         self.copied += y.nbytes if spec.get("copied") else 0
-        sizes = tuple(x.shape[-axes - 1 :])
+        channels, *sizes = x.shape[-axes - 1 :]
         self.input_shape = (
             x.shape[0] if len(x.shape) == axes + 2 else 1,
-            *((sizes[0], 1, *sizes[1:]) if axes == 1 else sizes),
+            *((channels, 1, *sizes) if axes == 1 else (channels, *sizes)),
         )
         if self.transposed:  # it is computed as the input gradient of a convolution from y to x
             x, y = y, x

@@ -51,7 +51,7 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
     for sparse in graph.sparse_initializer:
         interpreter.builder.note(f"{sparse.values.name}: sparse, and its parameters are not counted")
         names[sparse.values.name] = Tensor(None)
-    interpreter.declared = {info.name: info.type for info in (*graph.value_info, *graph.output)}
+    interpreter.declared_types = {info.name: info.type for info in (*graph.value_info, *graph.output)}
     interpreter.run(graph.node, names)
     outputs = _outputs(spec, interpreter, graph, names)
     interpreter.register_unused(graph.initializer)

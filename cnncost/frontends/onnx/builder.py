@@ -59,7 +59,7 @@ class Builder:
     ) -> tuple[int, ...]:  # fmt: skip
         """Append a node; returns the ids of its outputs. With `alias` they share the first input's storage."""
         types = tuple(self.values[i].type for i in inputs)
-        key = (kind, types, tuple(outputs), repr(sorted(attrs.items())))
+        key = (kind, types, tuple(outputs), repr(sorted(attrs.items())))  # repr tells 1, 1.0 and True apart
         spec = self._specs.get(key)
         if spec is None:
             spec = self._specs[key] = OpSpec(kind, types, tuple(outputs), tuple(sorted(attrs.items())))

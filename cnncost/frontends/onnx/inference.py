@@ -9,7 +9,7 @@ from cnncost.frontends.onnx.lowering.registry import Op, Tensor, shaper
 from cnncost.frontends.onnx.tensors import NUMBERS, Constant, proto_of, type_of
 from cnncost.tensor_types import TensorType
 
-_IR_VERSION = 10
+_IR_VERSION = 10  # that of onnx 1.17, the oldest supported release
 _POOLS = frozenset({"MaxPool", "AveragePool", "LpPool"})
 _MAX_FACTORS = 16
 """Maximum size of a floating-point constant that an output shape may depend on (the factors of a Resize)."""

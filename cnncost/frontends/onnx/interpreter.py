@@ -52,7 +52,7 @@ class Interpreter:
         self.builder = Builder()
         self.inference = Inference(onnx, opsets)
         self.functions = functions
-        self.declared: dict[str, Any] = {}  # TypeProtos that the file states for tensors, by name
+        self.declared_types: dict[str, Any] = {}  # TypeProtos that the file states for tensors, by name
         self.unshaped: list[str] = []  # outputs of unknown shape
         self.open_functions: list[Signature] = []  # functions whose bodies are being run, outermost first
         self.prefix = ""  # makes names of weights unique: functions and subgraphs have their own namespaces
@@ -183,13 +183,13 @@ class Interpreter:
         if missing_inputs := self.inference.missing_inputs(node, domain):
             raise SourceError(f"{self.spec}: node {node.name or node.op_type}: {missing_inputs}; the file is damaged")
         inferred = self.inference.types(node, op, domain)
-        return [self._declared(name, each) for name, each in zip(node.output, inferred, strict=True)]
+        return [self._inferred_or_declared(name, each) for name, each in zip(node.output, inferred, strict=True)]
 
-    def _declared(self, name: str, inferred: Any) -> Any:
+    def _inferred_or_declared(self, name: str, inferred: Any) -> Any:
         """Return the inferred type; the type that the file declares if inference fails."""
-        if isinstance(inferred, TensorType) or name not in self.declared:
+        if isinstance(inferred, TensorType) or name not in self.declared_types:
             return inferred
-        return type_of(self.declared[name]) or inferred or self.declared[name]
+        return type_of(self.declared_types[name]) or inferred or self.declared_types[name]
 
     def _append_nodes(self, node: Any, domain: str, op: Op, sources: Outputs, call: int) -> list[Tensor]:
         """Append one node per step of a lowered op; returns the op's outputs, which come from `sources`."""

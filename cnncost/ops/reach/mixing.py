@@ -87,7 +87,7 @@ def attention(spec: OpSpec) -> Reach | None:
         shape = (1,) * (len(y) - len(x.shape)) + x.shape
         steps: list[Step] = [Reshape(shape)] if shape != x.shape else []
         steps += [All(last), Spread(last, y[-1])]
-        if i:
+        if i > 0:  # keys and values
             steps += _keys(last - 1, shape[-2], y[-2], bool(spec["causal"]))
         if shape[:-2] != y[:-2]:
             steps += _heads(shape, y)

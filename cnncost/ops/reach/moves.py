@@ -205,7 +205,7 @@ def _divide(spec: OpSpec, name: str, shape: Shape, axis: int) -> list[tuple[Step
     if name == "unbind":
         return [select(shape, axis, i) for i in range(len(spec.outputs))]
     sizes = [t.shape[axis] for t in spec.outputs]
-    starts = accumulate(sizes, initial=0)
+    starts = accumulate(sizes, initial=0)  # and the end
     return [slice(shape, axis, start, size, 1) for start, size in zip(starts, sizes, strict=False)]
 
 

@@ -243,7 +243,7 @@ def _use(storage: Storage, forward_end: int) -> str:
 
 
 def _last_uses(graph: Graph) -> list[int | None]:
-    """Return each storage's earliest possible death, the last node that reads or writes it; None for those kept."""
+    """Return for each storage the last node that reads or writes it: its earliest possible death. None: it is kept."""
     last: dict[int, int] = {}
     storage_of = [value.storage for value in graph.values]
     for i, node in enumerate(graph.nodes):

@@ -53,7 +53,7 @@ class AxisTracker:
         self.axes: dict[int, Axes] = {}
         self.slid: set[Key] = set()
         self.inner: set[Key] = set()
-        self._channels: set[Key] = set()
+        self._channels: set[Key] = set()  # input axes that convolutions have summed over as channels
         for number, value in enumerate(graph.inputs):
             shape = graph.values[value].shape
             if not prod(shape):
@@ -98,11 +98,11 @@ class AxisTracker:
     def _contract(self, spec: OpSpec, axes: Axes | None) -> None:
         """Exclude the axes that a convolution sums over as channels, unless an op slid along them before."""
         weight = spec.inputs[1].shape
-        axis = len(spec.inputs[0].shape) - len(weight) + 1
+        channel_axis = len(spec.inputs[0].shape) - len(weight) + 1
         if axes is None or (weight[1] == 1 and spec["groups"] > 1):  # depthwise: channels stay apart
             return
-        elsewhere = _keys(part for i, parts in enumerate(axes) if i != axis for part in parts)
-        self._channels |= _keys(axes[axis]) - elsewhere - self.slid
+        elsewhere = _keys(part for i, parts in enumerate(axes) if i != channel_axis for part in parts)
+        self._channels |= _keys(axes[channel_axis]) - elsewhere - self.slid
 
     def _attend(self, spec: OpSpec, axes: Axes | None) -> None:
         """Mark an axis that attends as slid: a softmax over an input axis that the tensor also has as another axis."""

@@ -211,7 +211,7 @@ def _split_axis(field: Field, axis: int, finer: Sizes, ones: int) -> Field:
     index = part.start + len(large) - 1
     for size in reversed(finer):
         if field.factors[index].size != size:
-            field = split(field, index, size)
+            field = split(field, index, size)  # `index` is then that of the outer part
         else:
             index -= 1
     return field

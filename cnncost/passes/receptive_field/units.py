@@ -144,11 +144,11 @@ def _jump(field: Field, periodic: PeriodicPattern, inner: dict[int, list[tuple[i
 
 def _start(field: Field, periodic: PeriodicPattern) -> Size:
     """Return the first position that unit 0 sees."""
-    first: dict[int, int] = {}
+    fixed: dict[int, int] = {}
     if field.growing is not None:
         part = next(part for part in field.parts if part.start <= field.growing < part.stop)
-        first = {i: 0 if i == field.growing else field.factors[i].lookup[0] for i in range(part.start, part.stop)}
-    whole = hull_of([periodic.cells[i] for i in _flat_indices(field.periodic_dims, first)])
+        fixed = {i: 0 if i == field.growing else field.factors[i].lookup[0] for i in range(part.start, part.stop)}
+    whole = hull_of([periodic.cells[i] for i in _flat_indices(field.periodic_dims, fixed)])
     return UNKNOWN if whole is None else whole[0]
 
 
