@@ -99,7 +99,7 @@ def _number(table: dict[str, Any], key: str, where: str, zero: bool = False) -> 
         or not isinstance(value, (int, float))
         or not (0 < value < 1e30 or (zero and value == 0))
     ):
-        raise DeviceError(f"{where}: {key}: expected a number above 0, got {value!r}")
+        raise DeviceError(f"{where}: {key}: expected a number {'of 0 or more' if zero else 'above 0'}, got {value!r}")
     return float(value)
 
 

@@ -153,11 +153,11 @@ class Conv:
         """Bytes of a tensor with its channels padded to whole blocks."""
         return nbytes // channels * round_up(channels, self.block)
 
-    def weights(self, flat: bool = False) -> int:
-        """Bytes of the blocked weights; `flat`: the few input channels are not padded."""
+    def blocked_weights(self, flat: bool = False) -> int:
+        """Bytes of the weights in blocks; `flat`: the few input channels are not padded."""
         if self.depthwise:
             return round_up(self.g, self.block) * self.r * self.item
-        if self.g > 1:
+        if self.g > 1:  # with groups, kernels on blocks run only if nothing is padded (`in_blocks`)
             return self.w
         return round_up(self.k, self.block) * (self.c if flat else round_up(self.c, self.block)) * self.r * self.item
 
@@ -165,7 +165,7 @@ class Conv:
     def product_weights(self) -> int:
         """Bytes of the weights for small products; output channels per group are padded to whole registers."""
         if self.depthwise:
-            return self.weights()
+            return self.blocked_weights()
         outs = self.c if self.transposed else self.k
         padded = _whole_registers(outs // self.g, self.block)
         return self.w // (outs // self.g) * padded
@@ -208,12 +208,12 @@ def _forward(c: Conv) -> int:
     """Return the peak bytes of oneDNN's forward, result included."""
     if c.avx512 and not c.in_blocks:
         return max(c.x + c.w + c.y, 2 * c.y)  # by small products on channels-last copies
-    if not c.in_blocks or c.padding > 3 or (c.side > 7 and c.padding and c.strided):
+    if not c.in_blocks or c.padding > 3 or (c.side > 7 and c.padding and c.strided):  # no blocked kernel: im2col
         return max(c.threads * min(c.columns, _CACHE) + c.y, 2 * c.y)
     flat = c.c < c.block and c.g == 1 and c.r > 1  # a kernel for few channels reads the plain image
     source = 0 if flat else c.blocked(c.x, c.c)
     result = c.blocked(c.y, c.k)
-    return max(source + c.weights(flat) + result + c.gathered, result + c.y)
+    return max(source + c.blocked_weights(flat) + result + c.gathered, result + c.y)
 
 
 def conv_backward(spec: OpSpec, kernels: Kernels) -> int:
@@ -225,7 +225,7 @@ def conv_backward(spec: OpSpec, kernels: Kernels) -> int:
     outputs = (x.nbytes if spec["of_input"] else 0) + (c.w if spec["of_weight"] else 0)
     if c.native:
         images = c.n if c.axes == 3 else 1  # volumes are unfolded all at once (`slow_conv3d_backward`)
-        buffers = images * c.columns if c.g == 1 else outputs
+        buffers = images * c.columns if c.g == 1 else outputs  # with groups, gradients before they are joined
         return c.copied + c.clone + buffers
     input_peak = _forward if c.transposed else _input_gradient
     of_input = input_peak(c) if spec["of_input"] else 0
@@ -238,23 +238,23 @@ def _input_gradient(c: Conv) -> int:
 
     A dense convolution with strides is computed by small products on channels-last images, which are copied twice.
     """
-    dilated = c.dilated and c.r > 1
+    has_gaps = c.dilated and c.r > 1  # between the kernel's positions
     if c.channels_last:
-        if c.depthwise and not dilated:
-            return c.x + c.weights()
-        if dilated:
+        if c.depthwise and not has_gaps:
+            return c.x + c.blocked_weights()
+        if has_gaps:
             return c.x + c.w + c.threads * c.columns
-        strided = _STRIDED_DESCRIPTORS_PER_THREAD * c.kernels.threads
-        return c.x + c.product_weights + (strided if c.strided else c.descriptors)
-    if not c.in_blocks or (dilated and (c.strided or c.depthwise or c.padding > 3)) or (c.depthwise and c.padding > 3):
-        return c.x + max(c.x, c.threads * c.columns)
+        strided_descriptors = _STRIDED_DESCRIPTORS_PER_THREAD * c.kernels.threads
+        return c.x + c.product_weights + (strided_descriptors if c.strided else c.descriptors)
+    if not c.in_blocks or (has_gaps and (c.strided or c.depthwise or c.padding > 3)) or (c.depthwise and c.padding > 3):
+        return c.x + max(c.x, c.threads * c.columns)  # no blocked kernel: im2col
     if c.strided and not c.depthwise:
         grad = c.y if c.k > 1 and c.positions > 1 else 0
         weights = c.w // c.c * _whole_registers(c.c // c.g, c.block) * c.g
         return max(grad + weights + c.x + _STRIDED_DESCRIPTORS_PER_THREAD * c.kernels.threads, 3 * c.x)
     result = c.blocked(c.x, c.c)
     copy = result if c.transposed and c.spec["bias"] and c.spec.kind == "conv" else 0  # in which the bias is added
-    return max(c.blocked(c.y, c.k) + c.weights() + result + copy, result + c.x)
+    return max(c.blocked(c.y, c.k) + c.blocked_weights() + result + copy, result + c.x)
 
 
 def _weight_gradient(c: Conv) -> int:
@@ -262,18 +262,18 @@ def _weight_gradient(c: Conv) -> int:
 
     With im2col, oneDNN reserves four times the weights to sum the threads' results (`key_conv_wei_reduction`).
     """
-    # cases that only the kernels with columns support
+    # sizes that no blocked kernel supports
     beyond = c.padding > c.side // 2 if c.avx512 else c.side > min(c.sizes[-2:]) or (c.axes == 3 and c.strided)
-    unsupported = (c.dilated and c.r > 1) or beyond
+    im2col_only = (c.dilated and c.r > 1) or beyond
     small_or_dense = not c.depthwise or (c.side <= 3 and max(c.spec["stride"]) <= 2)
     by_columns = c.w + max(c.threads * (c.columns + 4 * c.w), c.w)
     if c.channels_last:
         result = c.w if c.depthwise and small_or_dense else _padded_weights(c)
-        return max(by_columns, 3 * c.w) if unsupported else result + 2 * c.w
-    if unsupported or not c.in_blocks or not small_or_dense or c.side >= 14:
+        return max(by_columns, 3 * c.w) if im2col_only else result + 2 * c.w
+    if im2col_only or not c.in_blocks or not small_or_dense or c.side >= 14:
         return by_columns
     flat = c.c in (1, 3) and c.g == 1
-    result = c.weights(flat)
+    result = c.blocked_weights(flat)
     source = 0 if flat else c.blocked(c.x, c.c)
     # measured; which kernel does it is not known
     copied_again = c.avx512 and c.positions == 1 and c.side >= _LARGE_KERNEL

@@ -110,7 +110,8 @@ def resize(spec: OpSpec) -> Cost:
 def sample(spec: OpSpec) -> Cost:
     """FLOPs = E·(2·tᵈ − 1) + L·(4·d + tᵈ·(d − 1)): the weighted sums, and per location L its coordinates and weights.
 
-    Attributes: taps, axes d, locations L (grid points). grid_sample, roi_align and the like (Jaderberg et al. 2015).
+    Attributes: taps, axes d, locations L (grid points). With one tap (nearest) only the coordinates count, 4·d·L.
+    grid_sample, roi_align and the like (Jaderberg et al. 2015).
     """
     d = spec["axes"]
     taps = spec["taps"] ** d

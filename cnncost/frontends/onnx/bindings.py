@@ -33,7 +33,7 @@ def bind_inputs(
         if isinstance(found, Number):
             shapes[name], values[name] = TensorText(found.shape, None), found.value
         elif len(found.shape) == 1 and found.dtype is None and _is_integer_scalar(inputs[name]):
-            # 16000 parses as a shape of one axis, and for a scalar is its value
+            # the text 16000 parses as a shape of one axis; for a scalar it is the value
             shapes[name], values[name] = TensorText((), None), found.shape[0]
         else:
             shapes[name] = found
@@ -77,7 +77,7 @@ class Number(NamedTuple):
 
 
 def _is_integer_scalar(proto: Any) -> bool:
-    """Return True if an input is declared as one integer, of shape () or (1,), whose value the user may give."""
+    """Return True if an input is declared as an integer of shape (): a size given for it is its value."""
     kind = proto.tensor_type
     return (
         proto.HasField("tensor_type") and kind.HasField("shape") and not kind.shape.dim and kind.elem_type in _INTEGERS

@@ -51,7 +51,7 @@ def _parts(op: Op) -> tuple[Tensor, ...] | None:
 
 
 def _position(op: Op, index: int, size: int, default: int) -> int | None:
-    """Return a nonnegative index into a sequence; None if it is unknown or out of range."""
+    """Return an index into a sequence, counted from its start; None if it is unknown. It may be out of range."""
     if not op.has(index):
         return default
     found = op.constant(index)
