@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,14 +20,17 @@ def save(device: Device, path: Path) -> None:
     """Add a device to a file, or replace the one of the same name. The write is atomic.
 
     Raises:
-        DeviceError: TOML would need quotes for the name, or the existing file can't be read.
+        DeviceError: TOML would need quotes for the name, the existing file can't be read, or it has the device in
+            another form than a table (`name.key = …`), which can't be replaced.
         OutputError: the file can't be written.
     """
     if not _NAME.fullmatch(device.name):
         raise DeviceError(f"device {device.name!r}: expected a name of letters, digits, - and _")
     # read() raises for a file that is not one of devices, so that it isn't overwritten
-    text = path.read_text(encoding="utf-8") if path.exists() and read(path) else ""
+    text = path.read_text(encoding="utf-8-sig") if path.exists() and read(path) else ""
     kept = _without(text, device.name).rstrip("\n")
+    if device.name in tomllib.loads(kept):
+        raise DeviceError(f"devices {path}: {device.name} is not written as a table; write it as [{device.name}] first")
     text = (kept + "\n\n" if kept else "") + to_toml(device)
     assert parse(text, str(path))[device.name] == device  # check the round trip
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,11 +86,29 @@ def _quoted(text: str) -> str:
 
 
 def _without(text: str, name: str) -> str:
-    """Return the text of a file without the table `name` and its subtables, such as `[name.rates]`."""
-    kept, inside = [], False
+    """Return the text of a file without the table `name` and its subtables, such as `[name.rates]`.
+
+    Comments directly above the table that follows are kept.
+    """
+    kept, inside, before = [], False, ""
+    comments: list[str] = []  # those that end the part that is left out
     for line in text.splitlines(keepends=True):
-        if heading := re.match(r"\s*\[\s*\"?([^\].\"]+)\"?", line):
-            inside = heading[1].strip() == name
+        start = line.strip()[:1]
+        if start and start in "[#" and not _is_toml(before):  # the line is within an array or a string
+            start = ""
+        if start == "[":
+            inside = next(iter(tomllib.loads(line))) == name
+            kept += [] if inside else comments
         if not inside:
             kept.append(line)
+        comments = [*comments, line] if inside and start == "#" else []
+        before += line
     return "".join(kept)
+
+
+def _is_toml(text: str) -> bool:
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return False
+    return True

@@ -167,6 +167,35 @@ def test_saving_keeps_the_other_devices_as_they_were_written(tmp_path):
     assert read(path)["last"] == replace(MINE, name="last")
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("launch = 1e-6 # [last]", id="comment"),
+        pytest.param("caches = [\n[32768, 1e12],\n [1048576, 1e11],\n]", id="array over lines"),
+        pytest.param('measured = """a\n[last]\nb"""', id="string over lines"),
+        pytest.param("measured = '''a\n[last\n# b'''", id="literal over lines"),
+        pytest.param("[mine.rates]\nconv = { launch = 1e-6 }", id="subtable"),
+        pytest.param('[ "mine" . rates ]\nconv = { launch = 1e-6 }', id="subtable in quotes"),
+    ],
+)
+def test_a_table_is_replaced_however_its_values_are_written(tmp_path, value):
+    path = tmp_path / "devices.toml"
+    other = "# mine, too\n" + to_toml(replace(MINE, name="last"))
+    head = 'title = "old"\nclass = "gpu"\nflops = { float32 = 1 }\nsource = "me"'
+    path.write_text(f"\ufeff# old\n[ mine ]\n{head}\n{value}\n\n{other}", encoding="utf-8")
+    assert read(path)["mine"].title == "old"
+    save(MINE, path)
+    assert path.read_text() == f"# old\n{other}\n{to_toml(MINE)}"
+
+
+def test_a_device_that_is_no_table_is_not_replaced(tmp_path):
+    path = tmp_path / "devices.toml"
+    path.write_text(text := 'mine = { title = "a", class = "gpu", flops = { float32 = 1 }, source = "me" }\n')
+    with pytest.raises(DeviceError, match=r"mine is not written as a table; write it as \[mine\] first"):
+        save(MINE, path)
+    assert path.read_text() == text
+
+
 def test_a_broken_file_is_not_written_over(tmp_path):
     path = tmp_path / "devices.toml"
     path.write_text("[mine\n")
