@@ -57,10 +57,10 @@ def record(
         DataDependentError: forward reads a tensor's values, which don't exist.
     """
     from cnncost.frontends.torch import record as record_module
-    from cnncost.frontends.torch.options import RecordOptions, chosen
+    from cnncost.frontends.torch.options import RecordOptions, choose_options
     from cnncost.sources.arrays import with_tensors
 
-    chosen_options = chosen(options, RecordOptions(grad, train, training, autocast, use_memo, device))
+    chosen_options = choose_options(options, RecordOptions(grad, train, training, autocast, use_memo, device))
     if isinstance(model, Graph):
         raise InputError("record: a Graph has been recorded already; give the model")
     if not _is_source(model):

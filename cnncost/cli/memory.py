@@ -131,9 +131,9 @@ def command(
     from cnncost.fit import Step
 
     if optimizer is not None:
-        from cnncost.frontends.torch.optimizers import named
+        from cnncost.frontends.torch.optimizers import parse_optimizer
 
-        named(optimizer)  # raises for an unknown one, before the work
+        parse_optimizer(optimizer)  # raises for an unknown one, before the work
     step = None if inference else Step(loss, optimizer, not keep_gradients)
     if parallel is None and not max_batch and is_cached(model, settings):
         report = cached(model, settings, **({} if step is None else {"training": True, **step._asdict()}))

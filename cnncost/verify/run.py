@@ -12,7 +12,7 @@ import torch
 from cnncost import units
 from cnncost.frontends.torch.autocast_setting import parse
 from cnncost.frontends.torch.inputs import prepare
-from cnncost.frontends.torch.placement import home_of
+from cnncost.frontends.torch.placement import default_device
 from cnncost.frontends.torch.real import with_values
 from cnncost.frontends.torch.unwrap import unwrapped
 from cnncost.graph import Graph
@@ -130,7 +130,7 @@ def _of_file(resolved: Resolved, trace: Trace) -> Verification:
 
 def _recorded(resolved: Resolved, module: nn.Module) -> Graph:
     """Return the Graph of the model as the peers run it."""
-    device = home_of(module, prepare(resolved.inputs, module))
+    device = default_device(module, prepare(resolved.inputs, module))
     if device.type == "meta" and resolved.weightless:
         device = torch.device("cpu")
     same = replace(_resolved_copy(resolved, copied(module, parameters_on_meta)), device=device)

@@ -377,11 +377,11 @@ def alike(one, other):
 @given(form=RESULTS)
 def test_a_result_is_its_template_with_its_tensors(form):
     result, tensors = made(form), []
-    template = memo.templated(result, tensors)
+    template = memo.template_of(result, tensors)
     assert alike(memo.fill(template, tensors), result)
     others = [torch.zeros(2) for _ in tensors]
     again = []
-    memo.templated(memo.fill(template, others), again)
+    memo.template_of(memo.fill(template, others), again)
     assert list(map(id, again)) == list(map(id, others))
 
 
@@ -399,7 +399,7 @@ TEMPLATES = {
 @pytest.mark.parametrize(("make", "count"), TEMPLATES.values(), ids=TEMPLATES)
 def test_what_templates_keep(make, count):
     result, tensors = make(), []
-    template = memo.templated(result, tensors)
+    template = memo.template_of(result, tensors)
     assert len(tensors) == count
     assert alike(memo.fill(template, tensors), result)
 

@@ -682,15 +682,15 @@ def test_least_squares(batch, m, n, k, one, driver, dtype):
     given = op.bind([without_data(x), without_data(b)], {"driver": driver})
     if m > n and driver in {"gelsd", "gelss"}:  # by the rank
         with pytest.raises(DataDependentError):
-            op.made(given)
+            op.from_sizes(given)
         return
     try:
         real = torch.linalg.lstsq(x, b, driver=driver)
     except RuntimeError:  # two axes and one batch axis may be read in two ways
         with pytest.raises(RuntimeError):
-            op.made(given)
+            op.from_sizes(given)
         return
-    assert [_whole(t) for t in op.made(given)] == [_whole(t) for t in real]
+    assert [_whole(t) for t in op.from_sizes(given)] == [_whole(t) for t in real]
 
 
 def _whole(tensor):

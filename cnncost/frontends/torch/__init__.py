@@ -33,7 +33,7 @@ from cnncost.frontends.torch.compat.dispatch import dispatch_modes
 from cnncost.frontends.torch.guard import hidden_from
 from cnncost.frontends.torch.inputs import prepare
 from cnncost.frontends.torch.modules import check_initialized, walk
-from cnncost.frontends.torch.options import RecordOptions, chosen
+from cnncost.frontends.torch.options import RecordOptions, choose_options
 from cnncost.frontends.torch.patches import ONE_AT_A_TIME
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.recording import record_once
@@ -85,7 +85,7 @@ def record(
             can't be restored.
         DataDependentError: forward reads unknown values.
     """
-    options = chosen(options, RecordOptions(grad, train, training, autocast, use_memo, device))
+    options = choose_options(options, RecordOptions(grad, train, training, autocast, use_memo, device))
     root, called = as_call(model)
     requested = parse(options.autocast) or autocasts.in_force()
     attempt = replace(first_attempt(options, requested, called), returned=returned, replica=replica_of(model))

@@ -88,7 +88,7 @@ class _Building(DeviceContext):
             # a cheap test first, as this runs in every call
             may_concern = NOTED or func in DEVICE_METHODS or kwargs.get("device") is not None
             if may_concern and placement.concerns(func, args, kwargs):
-                return placement.placed(func, args, kwargs, treatment)
+                return placement.call_placed(func, args, kwargs, treatment)
             return func(*args, **kwargs) if treatment is None else treatment(func, args, kwargs)
         except (RuntimeError, NotImplementedError):
             if not any(tensor.is_meta for tensor in tensors_in((args, kwargs))):

@@ -18,7 +18,7 @@ from cnncost.frontends.torch.memo import Entry, Fresh, Slot
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.overloads import Overload
 from cnncost.frontends.torch.picking import PICKING
-from cnncost.frontends.torch.running import Runner, shape_follows_values, written
+from cnncost.frontends.torch.running import Runner, shape_follows_values, written_indices
 from cnncost.frontends.torch.shapes import gives_back, output_types
 from cnncost.frontends.torch.sparse import any_sparse
 from cnncost.frontends.torch.types import signature, tensor_type, tensors_in
@@ -55,16 +55,16 @@ def of_run(
 ) -> Entry:
     """Return the entry of an op that the runner ran, from its result."""
     tensors: list[torch.Tensor] = []
-    template = memos.templated(result, tensors)
+    template = memos.template_of(result, tensors)
     storages = {storage_key(t) for t, _ in operands}
-    storages.update([storage_key(t) for t in runner.twins.values()])
+    storages.update([storage_key(t) for t in runner.stand_ins.values()])
     storages.update([storage_key(tracked.data) for _, tracked in operands if tracked.data is not None])
     recipes = [_recipe(tensor, operands, storages, ledger) for tensor in tensors]
     moves = any(storage_key(tensor) not in storages for tensor in tensors)
     outs = _out_indices(op, args, kwargs) if op.outs else ()
     types = tuple(map(tensor_type, tensors))
     inputs = tuple(tracked.sig.type for i, (_, tracked) in enumerate(operands) if i not in outs)
-    writes = written(op, args, kwargs, operands)
+    writes = written_indices(op, args, kwargs, operands)
     not_returned = [i for i in writes if i not in recipes]
     types += tuple(tensor_type(operands[i][0]) for i in not_returned)
     # has to run each time: an op that writes to real tensors, and `lift_fresh`, which returns a new constant

@@ -93,8 +93,8 @@ def fresh(size: tuple[int, ...], stride: tuple[int, ...], dtype: torch.dtype) ->
     key = (size, stride, dtype)
     metadata = _FRESH.get(key)
     if metadata is None:
-        last = sum([(n - 1) * step for n, step in zip(size, stride, strict=True)]) if 0 not in size else -1
-        nbytes = (last + 1) * dtype.itemsize
+        last_position = sum([(n - 1) * step for n, step in zip(size, stride, strict=True)]) if 0 not in size else -1
+        nbytes = (last_position + 1) * dtype.itemsize
         metadata = _FRESH[key] = Fresh(interned(size, stride, dtype, False, False), size, stride, dtype, nbytes)
     return metadata
 
@@ -108,8 +108,8 @@ def intern(spec: OpSpec) -> OpSpec:
 def layout(fn: str, inputs: tuple[TensorType, ...], output: TensorType) -> OpSpec:
     """Return the spec of a layout op without cost.
 
-    `fn`: `alias`, for a tensor that isn't in the table but shares its storage, or `after_write`, for a view after a
-    write to another, which changed unknown elements.
+    `fn`: `alias`, for a tensor that isn't in the table but shares the storage of one that is, or `after_write`, for a
+    view after a write to another view of its storage, which changed unknown elements.
     """
     moves = (("reshape", output.shape),) if fn == "alias" and inputs[0].numel == output.numel else None
     return intern(OpSpec("layout", inputs, (output,), (("copy", False), ("moves", moves))))
@@ -124,12 +124,12 @@ def fill(template: Any, tensors: list[torch.Tensor]) -> Any:
     return template
 
 
-def templated(result: Any, tensors: list[torch.Tensor]) -> Any:
+def template_of(result: Any, tensors: list[torch.Tensor]) -> Any:
     """Return the template of a result; its tensors are appended to `tensors`."""
     if isinstance(result, torch.Tensor):
         tensors.append(result)
         return Slot(len(tensors) - 1)
     if isinstance(result, (list, tuple)):
-        items = [templated(item, tensors) for item in result]
+        items = [template_of(item, tensors) for item in result]
         return items if isinstance(result, list) else tuple(items)
     return result

@@ -34,8 +34,8 @@ class ModelStates:
 
     def current(self) -> int:
         """Return the number of the model's present state, in less than 1 µs per module."""
-        same_number = sum(map(len, self._tables)) == len(self._entries)
-        if not same_number or not all(map(is_, self._present_entries(), self._entries)):
+        same_length = sum(map(len, self._tables)) == len(self._entries)
+        if not same_length or not all(map(is_, self._present_entries(), self._entries)):
             self._read()
         modes, requires_grad = tuple(map(_MODE, self._modules)), tuple(map(_REQUIRES_GRAD, self._parameters))
         state = (self._structure, modes, requires_grad, tuple(map(_SIZE, self._parameters)))

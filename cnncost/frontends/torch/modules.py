@@ -52,6 +52,7 @@ class Tracker:
         self.failed_at: tuple[str, nn.Module, Any] | None = None
         """Path, module and arguments of the innermost call that raised the last error."""
         self._error: tuple[BaseException | None, int] = None, 0
+        """That error, and the index of that call."""
         self._raised: list[int] = []
         """Calls that raised, innermost first. Forward may have caught some of the exceptions."""
         self.index = index.copy() if index else {}
@@ -60,6 +61,7 @@ class Tracker:
         """The same scopes with the last recording's counts, reused if the counts are equal."""
         self._counts = [0] * len(self.scopes)
         self._begun: list[tuple[int, int | None, int, tuple[int, ...]]] = []
+        """The fields of each `Call` that has begun, except its outputs, which `_outputs` has."""
         self._outputs: list[tuple[int, ...]] = []
         self._parent: int | None = None
         self._created: list[nn.Module] = []
@@ -186,7 +188,7 @@ class Tracker:
             if trail is not None:
                 trail.append((next_number(), call))
             try:
-                result = call_of(type(module))(module, *args, **kwargs)  # one more frame alone: deep models recurse
+                result = call_of(type(module))(module, *args, **kwargs)  # no further frames: deep models recurse
                 if outer is None and type(result) is not torch.Tensor:
                     result = _exhaust(result)
             except BaseException as error:
@@ -282,12 +284,10 @@ class Tracker:
                     return ()  # inside vmap or grad: the recorder sees the wrapped tensor, not the wrapper
                 tracked = self.recorder.register_external(result)
             return (tracked.value,)
-        if isinstance(result, (list, tuple)):
+        if isinstance(result, (list, tuple, set, frozenset)):
             return tuple([value for item in result for value in self.values(item)])
         if isinstance(result, dict):
             return self.values(tuple(result.values()))
-        if isinstance(result, (set, frozenset)):
-            return self.values(tuple(result))
         if is_dataclass(result) and not isinstance(result, type):
             return self.values(vars(result)) if hasattr(result, "__dict__") else ()
         return ()

@@ -32,7 +32,7 @@ def nonzero_weights(model: nn.Module, graph: Graph) -> Weights:
     modules = dict(model.named_modules())
     counts: dict[int, int] = {}
     stored: dict[int, int] = {}
-    masked: dict[tuple[int, int], int] = {}
+    masked: dict[tuple[int, int], int] = {}  # non-zero elements of the product, by the ids of the weight and its mask
     for scope in graph.scopes:
         module = modules.get(scope.path)
         if module is None:

@@ -37,7 +37,7 @@ class Warmed(NamedTuple):
     values: dict[int, torch.Tensor]
 
 
-def warmed(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skeleton, recorder: Recorder) -> Warmed:
+def warm_up(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skeleton, recorder: Recorder) -> Warmed:
     """Create an optimizer and run a step that is not part of the recording, so that its state is allocated.
 
     Raises:
@@ -47,7 +47,7 @@ def warmed(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skelet
     try:
         with without_modes():  # some allocate their state in the constructor
             created = _create(optimizer, parameters, skeleton, recorder.on_values)
-            _warm(created, lambda: step(created))
+            _run_steps(created, lambda: step(created))
         return Warmed(created, {id(t): t for _, t in state_tensors(created, parameters) if not t.is_meta})
     except InputError:
         if recorder.on_values:
@@ -55,14 +55,14 @@ def warmed(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skelet
     # the step queries devices or reads values: record it, which is slower but works
     with separate_table(recorder) as ledger:
         created = _create(optimizer, parameters, skeleton, recorder.on_values)
-        _warm(created, lambda: step(created))
+        _run_steps(created, lambda: step(created))
         if recorder.guesses:
-            _warm(created, lambda: check_independent(recorder, lambda: step(created)))
+            _run_steps(created, lambda: check_independent(recorder, lambda: step(created)))
         states = [(id(tensor), values_of(ledger, tensor)) for _, tensor in state_tensors(created, parameters)]
     return Warmed(created, {key: values for key, values in states if values is not None})
 
 
-def _warm(created: torch.optim.Optimizer, steps: Callable[[], None]) -> None:
+def _run_steps(created: torch.optim.Optimizer, steps: Callable[[], None]) -> None:
     if isinstance(created, torch.optim.SparseAdam):
         raise InputError(
             "optimizer: SparseAdam takes only sparse gradients, whose size depends on data; expected an optimizer for "
@@ -146,7 +146,7 @@ def _create(
         raise InputError("optimizer: the model has no parameter that requires a gradient; there is nothing to optimize")
     arguments: dict[str, Any] = {}
     if isinstance(optimizer, str):
-        optimizer, arguments = named(optimizer)
+        optimizer, arguments = parse_optimizer(optimizer)
     if not callable(optimizer):
         raise InputError(
             "optimizer: expected a name such as 'adamw', an optimizer class, an optimizer, or a function from "
@@ -178,7 +178,7 @@ def _classes() -> dict[str, type[torch.optim.Optimizer]]:
     }
 
 
-def named(text: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
+def parse_optimizer(text: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
     """Parse `adamw` or `sgd:lr=0.1,momentum=0.9`. `momentum` alone is SGD with momentum 0.9.
 
     Raises:

@@ -49,8 +49,8 @@ class RecordOptions:
         return None if self.device is None else torch.device(self.device)
 
 
-def chosen(options: RecordOptions | None, single: RecordOptions) -> RecordOptions:
-    """The options of a call that accepts them as one object or as separate arguments (`single`).
+def choose_options(options: RecordOptions | None, single: RecordOptions) -> RecordOptions:
+    """Return the options of a call that accepts them as one object or as separate arguments (`single`).
 
     Raises:
         InputError: both were given.

@@ -51,12 +51,12 @@ class Outside:
         ]
         self._functions = [(function, _parts(function)) for function in reader.functions]
         self._cells = list(reader.cells.values())
-        self._nests = [(value, frozen(value, set())) for value in reader.nests.values()]
+        self._containers = [(value, frozen(value, set())) for value in reader.containers.values()]
         tables += [copyreg.dispatch_table, *[vars(copy)[name] for name in _DISPATCH]]
         self._tables = [(table, list(table), list(table.values())) for table in tables]
         values_held = [value for table in (*map(vars, kinds), *tables) for value in table.values()]
-        self._of_torch = list(dict.fromkeys(v for v in values_held if type(v) is FunctionType))
-        self._cells_of_torch = [cell for function in self._of_torch for cell in function.__closure__ or ()]
+        self._torch_functions = list(dict.fromkeys(v for v in values_held if type(v) is FunctionType))
+        self._torch_cells = [cell for function in self._torch_functions for cell in function.__closure__ or ()]
         self._codes = self._code()
 
     def same(self) -> bool:
@@ -67,28 +67,28 @@ class Outside:
             and all(_content(cell) is value for cell, value in self._cells)
             and all(_identical(_parts(function), parts) for function, parts in self._functions)
             and all(
-                kind.__mro__ is above
-                and _NAMES(kind) == called
-                and list(vars(kind)) == names
+                kind.__mro__ is mro
+                and _NAMES(kind) == class_names
+                and list(vars(kind)) == attributes
                 and _identical(vars(kind).values(), values)
-                for kind, above, called, names, values in self._classes
+                for kind, mro, class_names, attributes, values in self._classes
             )
             and all(list(t) == names and _identical(t.values(), values) for t, names, values in self._tables)
             and _identical(self._code(), self._codes)
-            and self._same_nests()
+            and self._same_containers()
         )
 
     def _code(self) -> list[Any]:
         """Return the code, defaults, attributes and closure variables of torch's functions, as a flat list."""
-        named = [space for space in map(_DICT, self._of_torch) if space]
+        attributes = [table for table in map(_DICT, self._torch_functions) if table]
         return [
-            *chain.from_iterable(map(_CODE, self._of_torch)), *chain.from_iterable(named),
-            *chain.from_iterable(map(dict.values, named)), *map(_content, self._cells_of_torch),
+            *chain.from_iterable(map(_CODE, self._torch_functions)), *chain.from_iterable(attributes),
+            *chain.from_iterable(map(dict.values, attributes)), *map(_content, self._torch_cells),
         ]  # fmt: skip
 
-    def _same_nests(self) -> bool:
+    def _same_containers(self) -> bool:
         try:
-            return all(frozen(value, set()) == then for value, then in self._nests)
+            return all(frozen(value, set()) == then for value, then in self._containers)
         except UnfitError:
             return False
 
@@ -99,7 +99,7 @@ def _identical(some: Collection[Any], others: Collection[Any]) -> bool:
 
 
 def _parts(function: FunctionType) -> tuple[Any, ...]:
-    """Everything in a function that its calls depend on; interned names, since parts are compared by identity."""
+    """Everything in a function that its calls depend on. Names are interned, because parts are compared by identity."""
     attributes = function.__dict__
     return (*_PARTS(function), *map(sys.intern, attributes), *attributes.values())
 

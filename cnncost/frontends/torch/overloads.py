@@ -18,12 +18,12 @@ from cnncost.frontends.torch.compat.dispatch import has_kernel
 from cnncost.frontends.torch.compat.ops import schema_of
 from cnncost.frontends.torch.foreach import is_foreach
 from cnncost.frontends.torch.sizes import SIZED_BY_VALUES, Values
-from cnncost.frontends.torch.without_kernels import MADE
+from cnncost.frontends.torch.without_kernels import FROM_SIZES
 
 _READS_DATA = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 _READERS = frozenset({"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::allclose"})
 _SIZED_BY_NUMBERS = frozenset({"aten::_ctc_loss"})
-"""Ops tagged as having a data-dependent result size whose size depends only on arguments that are numbers."""
+"""Ops that torch tags as data-dependent in their result's size, which depends only on arguments that are numbers."""
 _FILLED = frozenset(
     f"aten::{name}"
     for name in "zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty".split()
@@ -43,14 +43,15 @@ class Overload:
         mutable: whether it writes to an argument.
         is_view: whether it returns a view of an argument.
         indexes: whether it gathers or scatters by indices or masks.
-        sized: function that creates its result from input values, if the size depends on those; else None.
-        made: function that creates its result from input sizes, if torch has no meta kernel for it; else None.
-        reads_data: whether torch tags its result, or the result's size, as data-dependent.
-        after: function that corrects the result of the meta kernel where CPU kernels deviate from it; else None.
+        from_values: creates its result from the inputs' values, if its size depends on those; else None.
+        from_sizes: creates its result from the inputs' sizes, if torch has no meta kernel for it; else None.
+        reads_data: whether torch tags its result, or the result's size, as data-dependent, and rightly so.
+        correction: corrects the result of the meta kernel where CPU kernels deviate from it; else None.
         creates: whether its result is new and depends only on sizes and constants.
         random: whether it draws random numbers.
         fills: whether it fills its result with a constant, regardless of its operand's values.
-        by_values: whether it indexes, is sized, reads data, or only inspects values (`item`, `equal`).
+        by_values: whether it uses the inputs' values for more than arithmetic: as indices, for the result's size, or to
+            return them to Python (`item`, `equal`).
     """
 
     def __init__(self, func: Any) -> None:
@@ -63,18 +64,18 @@ class Overload:
         self.arguments = {argument.name: argument.default_value for argument in schema.arguments}
         self.is_view = bool(func.is_view)
         self.indexes = self.schema_name in _INDEXING
-        self.sized: Callable[[Any, Values], Any] | None = (
+        self.from_values: Callable[[Any, Values], Any] | None = (
             SIZED_BY_VALUES.get(func.name()) or SIZED_BY_VALUES.get(self.schema_name)
         )  # fmt: skip
-        self.made: Callable[[dict[str, Any]], Any] | None = MADE.get(self.schema_name)
+        self.from_sizes: Callable[[dict[str, Any]], Any] | None = FROM_SIZES.get(self.schema_name)
         self.creates = self.name.endswith("_like") or self.name.startswith("new_") or not _takes_tensors(schema)
         self.random = torch.Tag.nondeterministic_seeded in func.tags or "generator" in self.arguments
         self.fills = self.schema_name in _FILLED
-        by_values = self.made is None and func.name() not in _SIZED_BY_NUMBERS
-        self.reads_data = by_values and any(tag in func.tags for tag in _READS_DATA)
+        is_tag_right = self.from_sizes is None and func.name() not in _SIZED_BY_NUMBERS
+        self.reads_data = is_tag_right and any(tag in func.tags for tag in _READS_DATA)
         reader = self.schema_name in _READERS or self.schema_name == "aten::one_hot"
-        self.after = _AFTER.get(self.name)
-        self.by_values = self.indexes or self.sized is not None or self.reads_data or reader
+        self.correction = _CORRECTIONS.get(self.name)
+        self.by_values = self.indexes or self.from_values is not None or self.reads_data or reader
 
     @cached_property
     def composite(self) -> bool:
@@ -123,7 +124,7 @@ class Overload:
         """True if the result depends on tensor data, apart from masks and values that determine its size."""
         if self.schema_name == "aten::one_hot":  # without a number of classes, the data determines it
             return len(args) < 2 or bool(args[1] < 1)
-        return self.by_values and not self.indexes and self.sized is None
+        return self.by_values and not self.indexes and self.from_values is None
 
 
 def _only_requested(arguments: dict[str, Any], result: Any) -> Any:
@@ -188,7 +189,7 @@ def _in_operands_format(arguments: dict[str, Any], result: Any) -> Any:
     return (*(None if t is None else t.contiguous(memory_format=order) for t in gradients), bias)
 
 
-_AFTER: dict[str, Callable[[dict[str, Any], Any], Any]] = {
+_CORRECTIONS: dict[str, Callable[[dict[str, Any], Any], Any]] = {
     "native_batch_norm_backward": _only_requested, **dict.fromkeys(_REDUCED_IN_PLACE, _in_losses_buffer),
     "native_batch_norm": _with_cpu_statistics, "_native_batch_norm_legit": _with_cpu_statistics,
     "_batch_norm_with_update": _with_cpu_statistics,
@@ -196,6 +197,7 @@ _AFTER: dict[str, Callable[[dict[str, Any], Any], Any]] = {
     "im2col": _in_operands_storage, "col2im": _in_operands_storage,
     **({} if facts.CONVOLUTION_GRADIENTS_KEEP_MEMORY_FORMAT else {"convolution_backward": _in_operands_format}),
 }  # fmt: skip
+"""Functions of an op's arguments and its result on meta that return a CPU kernel's result, by the op's name."""
 
 _RECORDED_AS = {"cnncost::attention": "aten::scaled_dot_product_attention"}
 """Our own ops, recorded under the name of the torch op that they stand for."""

@@ -60,8 +60,8 @@ def with_scratch(spec: OpSpec, op: Overload, args: Any, kwargs: Any, operands: T
         nbytes = _scratch(op, args, kwargs, operands, make)
     if nbytes == 0:
         return spec
-    seen = ("scratch", nbytes) if nbytes is not None else ("scratch_unknown", True)
-    attrs = tuple(sorted([*[(name, value) for name, value in spec.attrs if name != seen[0]], seen]))
+    new = ("scratch", nbytes) if nbytes is not None else ("scratch_unknown", True)
+    attrs = tuple(sorted([*[(name, value) for name, value in spec.attrs if name != new[0]], new]))
     return memos.intern(OpSpec(spec.kind, spec.inputs, spec.outputs, attrs))
 
 
@@ -73,25 +73,25 @@ def _scratch(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, make: C
     strided = all(tensor.layout is torch.strided for tensor, _ in operands)
     if op.node_name in _PLAIN or op.by_values or not strided:
         return 0
-    twins = {id(tensor): _meta_copy(tensor, tracked.sig.grad) for tensor, tracked in operands}
+    stand_ins = {id(tensor): _meta_copy(tensor, tracked.sig.grad) for tensor, tracked in operands}
     recorder = make()
-    for stand_in in twins.values():
+    for stand_in in stand_ins.values():
         recorder.ledger.add_source(stand_in, "input")
     if depends_on_values(op, args):  # the second argument is the batch size of each step
         sizes = next(
             tensor if tracked.data is None else tracked.data for tensor, tracked in operands if tensor is args[1]
         )
-        twins[id(args[1])] = sizes
+        stand_ins[id(args[1])] = sizes
     try:
         with _decomposed(), warnings.catch_warnings(), recorder:
             warnings.simplefilter("ignore")  # the op itself issues the same warnings
-            given, named = replace_tensors(args, twins, None), replace_tensors(kwargs, twins, None)
-            result = recurrent(op.name, *given) if op.name in RECURRENT and not named else None
-            result = op.func(*given, **named) if result is None else result
+            args, kwargs = replace_tensors(args, stand_ins, None), replace_tensors(kwargs, stand_ins, None)
+            result = recurrent(op.name, *args) if op.name in RECURRENT and not kwargs else None
+            result = op.func(*args, **kwargs) if result is None else result
     except (DataDependentError, RuntimeError, NotImplementedError, ValueError, IndexError, TypeError):
         return None
     tensors: list[torch.Tensor] = []
-    memos.templated(result, tensors)
+    memos.template_of(result, tensors)
     return _peak_beyond(recorder, tensors)
 
 

@@ -43,12 +43,12 @@ def order_of(schedule: Any) -> dict[int, list[Action]]:
     stages, m = pipelining.stages_of(schedule)[0].num_stages, pipelining.microbatches_of(schedule)
     order: dict[int, list[Action]] = {}
     for stage in range(stages):
-        first = m if isinstance(schedule, pipelining.GPIPE) else min(m, stages - stage)
-        actions = [Action("F", stage, i) for i in range(first)]
+        warmup = m if isinstance(schedule, pipelining.GPIPE) else min(m, stages - stage)
+        actions = [Action("F", stage, i) for i in range(warmup)]
         for i in range(m):
             actions.append(Action("B", stage, i))
-            if first + i < m:
-                actions.append(Action("F", stage, first + i))
+            if warmup + i < m:
+                actions.append(Action("F", stage, warmup + i))
         order[stage] = actions
     return order
 
@@ -56,7 +56,8 @@ def order_of(schedule: Any) -> dict[int, list[Action]]:
 def _with_messages(schedule: Any, actions: list[Action], last: int) -> list[Action]:
     """Insert the sends and receives of torch's GPipe or 1F1B into the actions of a rank with one stage.
 
-    GPipe waits for its sent activations after all forwards, 1F1B before it sends the next or runs a backward.
+    GPipe waits for its sent activations after all forwards, 1F1B before it sends the next or runs a backward. `last` is
+    the index of the pipeline's last stage.
     """
     stage = actions[0].stage
     found: list[Action] = []
@@ -177,7 +178,10 @@ class Rank(nn.Module):
             self.register_buffer(f"{what}{stage.stage_index}_{i}", torch.empty_like(like), persistent=False)
 
     def forward(self, x: Any = None, target: Any = None, passed: Any = None) -> Any:
-        """Run one step, and return everything that is still referred to at its end, such as the last outputs."""
+        """Run one step, and return everything that is still referred to at its end, such as the last outputs.
+
+        `passed` has the entries of `self.passed`, which an analysis takes as inputs: they exist before the step begins.
+        """
         runner = self.runner(self, self._split("inputs", x), self._split("target", target), passed or {})
         for action in self.actions:
             runner.run(action)

@@ -57,17 +57,17 @@ class ActionRunner:
         elif kind == "B":
             if self.rank.warmup is not None and i > self.rank.count - self.rank.warmup:
                 self.slots.pop("warmup", None)  # the cool-down phase no longer refers to it
-            out, x, grad = self.ready(stage, i)
+            out, x, grad = self.backward_operands(stage, i)
             torch.autograd.backward(out, grad)
             del out
             self.send_gradient(stage, i, x)
         elif kind == "I":  # gradient of the input only
-            out, x, grad = self.ready(stage, i)
+            out, x, grad = self.backward_operands(stage, i)
             groups = None
             if stage:
                 outs, grads = [out], None if grad is None else [grad]
                 _, groups = pipelining.backward_input(outs, grads, [x], self.rank.stages[str(stage)].parameters())
-            # a gradient edge is not kept: its node would keep its saved tensors alive
+            # `out` may be a gradient edge, which is not kept: its node would keep its saved tensors alive
             root = out if stage == 0 or isinstance(out, torch.Tensor) else None
             self.split[stage, i] = (root, x, grad, groups)
             if stage:
@@ -99,7 +99,7 @@ class ActionRunner:
         else:
             self.send_forward(out, stage, i)
 
-    def ready(self, stage: int, i: int) -> tuple[Any, Any, Any]:
+    def backward_operands(self, stage: int, i: int) -> tuple[Any, Any, Any]:
         """Return backward's root (output or loss), the stage's input, and the output's received gradient."""
         out, x = self.forwarded.pop((stage, i))
         if stage == self.rank.last:

@@ -28,6 +28,7 @@ from cnncost.frontends.torch.transfers import with_index
 from cnncost.frontends.torch.types import tensors_in
 from cnncost.graph import Placement
 
+# getters, as a mode's `__torch_function__` receives them for these attributes
 _DEVICE, _IS_CUDA = torch.Tensor.device.__get__, torch.Tensor.is_cuda.__get__  # type: ignore[attr-defined]
 _MOVES = frozenset({torch.Tensor.to, torch.Tensor.cuda, torch.Tensor.cpu})
 _QUERIES = frozenset({_DEVICE, _IS_CUDA})
@@ -55,7 +56,7 @@ def placement() -> Iterator[None]:
 
 class _Placing(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return placed(func, args, kwargs or {})
+        return call_placed(func, args, kwargs or {})
 
 
 def concerns(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
@@ -65,7 +66,7 @@ def concerns(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
     return bool(NOTED) and any(noted(tensor) is not None for tensor in tensors_in((args, kwargs)))
 
 
-def placed(func: Any, args: Any, kwargs: dict[str, Any], treatment: Callable[..., Any] | None = None) -> Any:
+def call_placed(func: Any, args: Any, kwargs: dict[str, Any], treatment: Callable[..., Any] | None = None) -> Any:
     """Call a torch function, through `treatment` if given, and note the device of the tensors that it returns."""
     call = _call if treatment is None else treatment
     if func in _QUERIES:
@@ -158,14 +159,14 @@ class Home(NamedTuple):
     others: tuple[torch.device, ...] = ()
 
 
-def where(model: nn.Module, inputs: Inputs, named: torch.device | None) -> Home:
+def find_home(model: nn.Module, inputs: Inputs, named: torch.device | None) -> Home:
     """Return the devices of a model; `named` is the device that the user chose for a model on one device, if any."""
     if several := devices_of(model):
         return Home(next(filter(is_accelerator, several), several[0]), several)
-    return Home(named or home_of(model, inputs))
+    return Home(named or default_device(model, inputs))
 
 
-def home_of(model: nn.Module, inputs: Inputs) -> torch.device:
+def default_device(model: nn.Module, inputs: Inputs) -> torch.device:
     """Return the default device of tensors: that of the first parameter or buffer, else of the first input."""
     tensor = next(chain(model.parameters(), model.buffers(), inputs.user_tensors.values()), None)
     return torch.device("cpu") if tensor is None else noted(tensor) or tensor.device

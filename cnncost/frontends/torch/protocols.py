@@ -38,7 +38,7 @@ class Recording(Protocol):
         nodes: nodes recorded so far.
         masks: attention masks.
         values_at_hand: known values of meta tensors, by identity.
-        follows_devices: whether tensors are on more than one device.
+        follows_devices: whether an op's results have to be given a device, as some tensor is not on the model's.
         on_values: whether ops run on real data.
     """
 

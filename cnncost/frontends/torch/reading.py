@@ -31,7 +31,7 @@ from cnncost.frontends.torch.known_code import (
     is_system_function,
     undecorated,
 )
-from cnncost.frontends.torch.torch_own import is_fixed, is_own
+from cnncost.frontends.torch.torch_own import is_fixed, is_torch_own
 from cnncost.opaque import rule_of
 
 ABSENT: Any = object()
@@ -51,7 +51,7 @@ class Reader:
         names: each name that was looked up, with its namespace and value, by the namespace's id and the name.
         classes, functions, modules: those found so far.
         cells: closure cells with their contents, by id.
-        nests: containers in classes and defaults, by id.
+        containers: those in classes and defaults, by id.
         spaces: globals of the torch functions that code names.
     """
 
@@ -60,10 +60,11 @@ class Reader:
         self.classes: dict[type, None] = {torch.Tensor: None, nn.Parameter: None}
         self.functions: dict[FunctionType, None] = {}
         self.cells: dict[int, tuple[CellType, Any]] = {}
-        self.nests: dict[int, Any] = {}
+        self.containers: dict[int, Any] = {}
         self.modules: list[ModuleType] = []
         self.spaces: list[dict[Any, Any]] = []
         self._attributes: set[str] = set()
+        """Names of attributes in the code that was read, and `__class__` for code that gets a class by other means."""
         self._called: set[str] = set()
         """Names in the code of torch's methods, which may call members of the user's classes with these names."""
         self._done: dict[type, set[str]] = {}
@@ -144,7 +145,7 @@ class Reader:
         """
         if type(kind) not in _METACLASSES and not is_known_class(kind):
             raise UndetectableError(f"the metaclass of {kind.__name__}")
-        if kind is type:
+        if kind is type:  # `type(x)` returns the class of an object
             self._attributes.add("__class__")
         own = not all(map(is_system_class, kind.__mro__))
         if own and (is_value or not issubclass(kind, nn.Module)):
@@ -163,13 +164,13 @@ class Reader:
             if not is_static(base):
                 for name, value in vars(base).items():
                     if type(value) in _CONTAINERS and name not in _DATA:
-                        self._nest(value)
+                        self._container(value)
         self.classes.setdefault(base)
 
     def check_namespace(self, space: Any) -> None:
         """Raise UndetectableError if a program has replaced or added something in a namespace of torch."""
         for name, value in space.items():
-            if not is_own(value):
+            if not is_torch_own(value):
                 raise UndetectableError(f"{name}, which the program has put into a namespace of torch")
 
     def _check_torch_attributes(self) -> None:
@@ -197,7 +198,7 @@ class Reader:
     def _member(self, value: Any) -> None:
         kind = type(value)
         if kind is staticmethod or kind is classmethod:
-            if kind is classmethod:
+            if kind is classmethod:  # it gets the class as an argument
                 self._attributes.add("__class__")
             self._member(value.__func__)
         elif kind is not GetSetDescriptorType and kind is not MemberDescriptorType:
@@ -230,7 +231,7 @@ class Reader:
         for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
             self._value(value)
         if function.__kwdefaults__:
-            self._nest(function.__kwdefaults__)
+            self._container(function.__kwdefaults__)
 
     def _cell(self, name: str, cell: CellType) -> None:
         """Add a closure cell; `super()` has one that holds the class."""
@@ -253,9 +254,9 @@ class Reader:
                 return
         self._follow_attributes(value, chain[1:])
 
-    def _follow_attributes(self, value: Any, rest: tuple[str, ...]) -> None:
+    def _follow_attributes(self, value: Any, names: tuple[str, ...]) -> None:
         """Follow attributes of Python modules; those of other objects have been collected by name."""
-        for name in rest:
+        for name in names:
             if type(value) is not ModuleType:
                 break
             self.modules.append(value)
@@ -311,15 +312,15 @@ class Reader:
         if function.__name__ in BY_NAME:
             self._attributes.add(function.__name__)
 
-    def _nest(self, value: Any) -> None:
+    def _container(self, value: Any) -> None:
         """Add a container, whose contents are compared, and its items."""
-        if id(value) in self.nests:
+        if id(value) in self.containers:
             return
         try:
             frozen(value, set())
         except UnfitError:
             raise UndetectableError(f"a {type(value).__name__} of objects") from None
-        self.nests[id(value)] = value
+        self.containers[id(value)] = value
         for item in _items(value):
             self._value(item)
 

@@ -33,11 +33,11 @@ from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.modules import Tracker, check_initialized, walk
 from cnncost.frontends.torch.offload import loads_weights
-from cnncost.frontends.torch.options import RecordOptions, chosen
+from cnncost.frontends.torch.options import RecordOptions, choose_options
 from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.patches import ONE_AT_A_TIME
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.recording import copied, replacing, so_far, step_of
+from cnncost.frontends.torch.recording import make_skeleton, partial_graph, replacing, step_of
 from cnncost.frontends.torch.restarts import RestartError
 from cnncost.frontends.torch.running import stays_whole
 from cnncost.frontends.torch.skeleton import LazyParameterError
@@ -60,8 +60,8 @@ _MASKS = frozenset({"bool", "uint8"})
 _INDEXING = ("aten.index.", "aten._unsafe_index.")
 _WRITING = ("batch_norm", "instance_norm", "_batch_norm_impl_index")
 """Suffixes of ops that update running statistics, which their schemas don't declare."""
-_SIZED = (torch.Tag.dynamic_output_shape,)
-_SIZED_NAMES = frozenset({"torchvision::nms", "torchvision.nms"})
+_SIZED = frozenset({"torchvision::nms", "torchvision.nms"})
+"""Ops whose result's size depends on values, though they lack torch's tag for that."""
 
 
 class RealRecorder(Recorder):
@@ -73,7 +73,9 @@ class RealRecorder(Recorder):
         super().__init__(use_memo=False, skeleton=weights)  # without `casting`: torch's own autocast works on data
         self._weights = weights
         self.masks = Masks(on_values=True)
-        self._is_random = self._reads_chance = False
+        self._is_random = False  # whether the op that is being recorded draws random numbers
+        self._reads_chance = False
+        """Whether forward read, or sized a result by, a value that depends on random numbers."""
         self._varies: set[int] = set()
         """Value ids that depend on the inputs."""
         self._chances: set[int] = set()
@@ -105,8 +107,8 @@ class RealRecorder(Recorder):
 
     def run_of(self, inputs: str, tracker: Tracker, draws: Draws) -> RealRun:
         """Return what depends on values. `inputs` describes their source, `draws` the use of random generators."""
-        torchs = ["torch's random numbers"] if self._reads_chance else []
-        names = [*draws.drawn_from(), *torchs, *tracker.moved_generators()]
+        of_torch = ["torch's random numbers"] if self._reads_chance else []
+        names = [*draws.drawn_from(), *of_torch, *tracker.moved_generators()]
         if names:
             inputs = f"{inputs} and one draw of {' and '.join(names)}"
         first = tracker.path(self._reads[0]) if self._reads else ""
@@ -130,7 +132,7 @@ class RealRecorder(Recorder):
         if is_of_several(op.schema_name, args) or (op.composite and not (whole and stays_whole(op, operands))):
             return self._run_parts(func, args, kwargs, operands)
         if op.mutable or op.schema_name.endswith(_WRITING):
-            self._weights.about_to_be_written((tensor for tensor, _ in operands), self.ledger)
+            self._weights.save_before_write((tensor for tensor, _ in operands), self.ledger)
         result = func(*args, **kwargs)
         if collectives.is_collective(op) and not collectives.is_functional(op):
             collectives.record(self, op, args, kwargs, operands)
@@ -140,7 +142,7 @@ class RealRecorder(Recorder):
             entry = entry._replace(spec=parts.with_scratch(entry.spec, op, args, kwargs, operands, Recorder))
         masked = entry.name.startswith(_INDEXING) and any(t.dtype in _MASKS for t in entry.spec.inputs[1:])
         self._is_random = op.random
-        self._makes_sizes = masked or any(tag in func.tags for tag in _SIZED) or op.schema_name in _SIZED_NAMES
+        self._makes_sizes = masked or torch.Tag.dynamic_output_shape in func.tags or op.schema_name in _SIZED
         result = self._on_meta(self._record_run(entry, operands, result))
         self._makes_sizes = self._is_random = False
         return result
@@ -203,7 +205,7 @@ def record_real(
             or both `options` and single options.
         ForwardError: forward raised; the message names the module.
     """
-    options = chosen(options, RecordOptions(train=train, autocast=autocast, training=training))
+    options = choose_options(options, RecordOptions(train=train, autocast=autocast, training=training))
     root, called = as_call(model)
     if any(tensor.is_meta for tensor in root.parameters()) and not loads_weights(root):
         raise InputError("a run on values needs weights, and the model's are on meta; give a model that has them")
@@ -241,7 +243,7 @@ def _recorded(
     originals = walk(model)
     training, share = attempt.training, attempt.training is None
     called = [f for f in (attempt.called, training.loss if training is not None else None) if callable(f)]
-    skeleton, _ = copied(originals, called, lambda watch: Weights(watch, share))
+    skeleton, _ = make_skeleton(originals, called, lambda watch: Weights(watch, share))
     tree = [(path, skeleton.module(module)) for path, module in originals]
     for original, (_, copy) in zip([module for _, module in originals], tree, strict=True):
         if attempt.train is not None and copy is not original:
@@ -251,7 +253,7 @@ def _recorded(
     tracker.watch = skeleton.watch
     draws.mark()
     step = step_of(training, tree[0][1], skeleton, tracker)
-    assert skeleton.watch is not None  # `copied` created it with one
+    assert skeleton.watch is not None  # `make_skeleton` created it with one
     with watching(skeleton.watch, skeleton.copy_of), skeleton.restoring():
         return _run(tree[0][1], tracker, recorder, inputs, source, attempt, step, draws)
 
@@ -285,7 +287,7 @@ def _run(
         if isinstance(error, InputError):
             raise
         failure = explain_failure(error, tracker, inputs, on_values=True)
-        failure.recorded = so_far(tracker, inputs, entered, recorder.run_of(source, tracker, draws))
+        failure.recorded = partial_graph(tracker, inputs, entered, recorder.run_of(source, tracker, draws))
         raise failure from error
     scopes, calls = tracker.finish()
     return verify(Graph(
@@ -315,7 +317,7 @@ def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple
         of_user = value is not None
         if value is None:
             any_random = True
-            value = _drawn(tensor, generator)
+            value = _draw_values(tensor, generator)
         requires_grad = tensor.requires_grad and (trains or value.is_leaf)
         copy = table[id(tensor)] = copies.copy_of(value, device).requires_grad_(requires_grad)
         if of_user:
@@ -342,7 +344,7 @@ class _Valued(Copier):
         return self._values.get(id(tensor), tensor)
 
 
-def _drawn(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _draw_values(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     if tensor.is_floating_point():
         return torch.rand(tensor.shape, generator=generator).to(tensor.dtype)
     return torch.zeros(tensor.shape, dtype=tensor.dtype)

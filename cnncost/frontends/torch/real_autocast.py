@@ -28,7 +28,7 @@ def prepared(attempt: Attempt, device: str) -> Iterator[list[Patch]]:
             recorded as their parts, which torch casts only if they are dispatched one by one.
     """
     before = torch.is_autocast_cache_enabled()
-    with quiet_torch(attempt.grad and not attempt.turned_off, not (attempt.grad or attempt.casts)):
+    with quiet_torch(attempt.grad and not attempt.turned_off, undecomposed=not (attempt.grad or attempt.casts)):
         if not attempt.casts:
             with watched(device, None) as patches:
                 yield patches

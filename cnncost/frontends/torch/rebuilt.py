@@ -1,4 +1,4 @@
-"""Copies iterators of `itertools` on Python 3.14, where `copy` does not support them, at the same position.
+"""Copies iterators of `itertools`, at their present position, on Python 3.14, where `copy` does not support them.
 
 The objects that an iterator refers to (`gc.get_referents`) determine the position of a `count`, `repeat`, `chain`,
 `starmap` or `filterfalse`, and that of a `cycle` in its first round over a collection. Other iterators keep their
@@ -29,8 +29,8 @@ def rebuilt(iterator: Any, copy: Copy) -> Any:
         return None
     parts = [part for part in gc.get_referents(iterator) if part is not type(iterator)]
     copies = [copy(part) for part in parts]
-    lacking = any(new is None and old is not None for new, old in zip(copies, parts, strict=True))
-    return None if lacking else make(iterator, copies)
+    is_incomplete = any(new is None and old is not None for new, old in zip(copies, parts, strict=True))
+    return None if is_incomplete else make(iterator, copies)
 
 
 def state(iterator: Any) -> bytes:

@@ -167,6 +167,7 @@ class Recorder(ResultRecorder):
                     return self._run_parts(func, args, kwargs, operands)
                 raise
             entry = entries.of_run(op, args, kwargs, operands, result, self._runner, self.ledger)
+        # the model's code asked for `meta`: in a real run this tensor is there, too
         if op.creates and self.appearance is not None and self.appearance.names_meta(kwargs.get("device")):
             result = self._record_run(entry._replace(outputs=None, fresh=None), operands, result)
             self.appearance.place(result, META)
@@ -203,7 +204,7 @@ class Recorder(ResultRecorder):
         return Recorder(self._use_memo, casting=self.casting)
 
     def _run_without_memory(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
-        """Record a part of a sum on `meta`: torch asks it for the shape of a sum with a tensor of zeros."""
+        """Record an inner op by which torch finds the shape of a sum with a tensor of zeros: it runs on `meta`."""
         result = self._runner.for_shapes(op, args, kwargs, operands)
         entry = entries.of_run(op, args, kwargs, operands, result, self._runner, self.ledger)
         self._record_run(entry._replace(outputs=None, fresh=None), operands, result)
@@ -222,7 +223,7 @@ class Recorder(ResultRecorder):
             return self._run_parts(op.func, args, kwargs, operands)
         result = sparse_running.run(op, args, kwargs, operands, self._runner)
         for tensor, tracked in operands:  # a sparse tensor shares its parts' storages
-            if (part := self._runner.twins.get(id(tensor))) is not None:
+            if (part := self._runner.stand_ins.get(id(tensor))) is not None:
                 self.ledger.alias(part, tracked.block)
         entry = entries.of_run(op, args, kwargs, operands, result, self._runner, self.ledger)
         return self._record_run(entry._replace(outputs=None, fresh=None), operands, result)

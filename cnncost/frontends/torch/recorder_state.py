@@ -57,7 +57,7 @@ class RecorderState(TorchDispatchMode):
         self.appearance: Appearance | None = None
         """Device and autograd attributes that tensors report while forward runs."""
         self.follows_devices = False
-        """Whether tensors are on more than one device."""
+        """Whether results of ops have to be given a device: some tensor isn't on the model's. Off inside such an op."""
         self.drawn: list[int] = []
         """Calls in which forward read a value that depends on random numbers."""
         self.read_given: list[int] = []

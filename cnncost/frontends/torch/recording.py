@@ -26,7 +26,7 @@ from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.modules import Tracker, walk
 from cnncost.frontends.torch.outcome import Outcome
 from cnncost.frontends.torch.patches import Patch, patched
-from cnncost.frontends.torch.placement import Home, home_of, known_devices, placement_of, where
+from cnncost.frontends.torch.placement import Home, default_device, find_home, known_devices, placement_of
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.repeats import RecordingKey
 from cnncost.frontends.torch.replicated import Replica, broadcast_buffers
@@ -59,7 +59,7 @@ def record_once(model: nn.Module, inputs: Any, attempt: Attempt, created: WeakTe
     if cached is None:
         return verify(graph)
     graph = cached.reuse_if_equal(graph)
-    cached.repeats.ended(graph)
+    cached.repeats.after_recording(graph)
     if cached.clean(created):  # nothing here refers to tensors: any still alive were left on the copies
         skeleton_cache.store(model, attempt.train, cached)
     return graph
@@ -74,17 +74,17 @@ def _recorded(
     )
     if any_split(inputs.tensors()):
         attempt, reusable = replace(attempt, split=True), False
-    home = where(model, inputs, attempt.device)
+    home = find_home(model, inputs, attempt.device)
     reusable = reusable and not home.others and not any_global_hook()
     cached = skeleton_cache.acquire(model, attempt.train) if reusable else None
     if cached is None:
         return _on_new_copy(model, inputs, attempt, home, created, reusable)
     key = _key_of(cached, inputs, attempt, home)
-    if (graph := cached.repeats.answer(key)) is not None:
+    if (graph := cached.repeats.known_graph(key)) is not None:
         return graph, cached
     if not skeleton_cache.renew(cached, model, attempt.train):
         return _on_new_copy(model, inputs, attempt, home, created, reusable)
-    cached.repeats.begins(key)
+    cached.repeats.before_recording(key)
     skeleton, watch, tracker = cached.skeleton, cached.watch(), cached.open(attempt.use_memo)
     return _run_and_restore(skeleton, watch, _Run(cached.model, tracker, inputs, attempt, home, None), created), cached
 
@@ -101,10 +101,9 @@ def _on_new_copy(
     if any_split(model.parameters()):  # not checked for a cached skeleton, which has only plain tensors
         attempt, reusable = replace(attempt, split=True), False
     originals = walk(model)
-    called = [
-        function for function in (attempt.called, attempt.training and attempt.training.loss) if callable(function)
-    ]
-    skeleton, reach = copied(originals, called, lambda watch: Skeleton(attempt.shared, watch))
+    loss = attempt.training.loss if attempt.training is not None else None
+    called = [function for function in (attempt.called, loss) if callable(function)]
+    skeleton, reach = make_skeleton(originals, called, lambda watch: Skeleton(attempt.shared, watch))
     tree = [(path, skeleton.module(module)) for path, module in originals]
     modules = [module for _, module in originals]
     collectives.enter_states(skeleton)
@@ -118,7 +117,7 @@ def _on_new_copy(
     tracker.enter(tree)
     cached = skeleton_cache.prepare(modules, attempt.train, skeleton, tracker, reach) if reusable else None
     if cached is not None:
-        cached.repeats.begins(_key_of(cached, inputs, attempt, home))
+        cached.repeats.before_recording(_key_of(cached, inputs, attempt, home))
     step = step_of(attempt.training, tree[0][1], skeleton, tracker, attempt.replica)
     graph = _run_and_restore(skeleton, skeleton.watch, _Run(tree[0][1], tracker, inputs, attempt, home, step), created)
     skeleton.release()
@@ -138,8 +137,8 @@ def step_of(
     return Step(training, model, skeleton, tracker, replica)
 
 
-def copied(
-    originals: list[tuple[str, nn.Module]], called: list[Any], make: Callable[[Watch], _Skeleton]
+def make_skeleton(
+    originals: list[tuple[str, nn.Module]], called: list[Any], new_skeleton: Callable[[Watch], _Skeleton]
 ) -> tuple[_Skeleton, Reach]:
     """Return a skeleton of the modules and called functions, and the outside objects that the model's code reaches.
 
@@ -148,10 +147,10 @@ def copied(
     """
     kinds = [type(module) for _, module in originals]
     own = {id(module) for _, module in originals}
-    functions: list[Any] = [*_HELD.get(kinds[0], ())]
+    functions: list[Any] = [*_HELD_CLASSES.get(kinds[0], ())]
     while True:
         reach = reach_of(kinds, functions)
-        skeleton = make(Watch(reach, own))
+        skeleton = new_skeleton(Watch(reach, own))
         for _, module in originals:
             skeleton.module(module)
         for function in (*called, *global_hooks.global_hooks()):
@@ -160,21 +159,21 @@ def copied(
         new = [function for function in skeleton.code.all if id(function) not in already]
         if not new:
             classes = [each for each in skeleton.code.all if isinstance(each, type)]
-            _HELD[kinds[0]] = tuple([each for each in classes if "<locals>" not in each.__qualname__])
+            _HELD_CLASSES[kinds[0]] = tuple([each for each in classes if "<locals>" not in each.__qualname__])
             return skeleton, reach
         functions += new
 
 
-_HELD: WeakKeyDictionary[type, tuple[type, ...]] = WeakKeyDictionary()
+_HELD_CLASSES: WeakKeyDictionary[type, tuple[type, ...]] = WeakKeyDictionary()
 """Classes of the objects that the last model of a class held, so that the next such model is copied only once."""
-SESSION.own_table("classes that models hold", _HELD)
+SESSION.own_table("classes that models hold", _HELD_CLASSES)
 
 
 def _run_and_restore(skeleton: Skeleton, watch: Watch | None, run: _Run, created: WeakTensors) -> Graph:
     """Run on copies, and restore the state outside the model, also if it fails."""
     if watch is None:
         return run(created)
-    run.watches(watch)
+    run.observe(watch)
     with watching(watch, skeleton.copy_of) as restored:
         graph = run(created)
     notes = tuple([f"forward wrote to {what}; it was restored" for what in restored])
@@ -194,15 +193,14 @@ class _Run:
         self._step = step
         self._home = home
         recorder = tracker.recorder
-        bare = attempt.device is not None and home_of(model, inputs).type == "meta"
+        bare = attempt.device is not None and default_device(model, inputs).type == "meta"
         grad = None if attempt.grad else attempt.caller_grad
-        recorder.appearance = Appearance(recorder, home.device, grad, bare, bool(home.others))
-        self._appearance = recorder.appearance
+        self._appearance = recorder.appearance = Appearance(recorder, home.device, grad, bare, bool(home.others))
         for tensor, device in known_devices(inputs, recorder.skeleton if home.others else None):
-            recorder.appearance.place(tensor, device)
+            self._appearance.place(tensor, device)
 
-    def watches(self, watch: Watch) -> None:
-        """Observe draws from random generators outside the model."""
+    def observe(self, watch: Watch) -> None:
+        """Observe draws from the random generators that `watch` found outside the model."""
         self._tracker.watch = watch
 
     def __call__(self, created: WeakTensors) -> Graph:
@@ -219,16 +217,16 @@ class _Run:
         try:
             with same_random_state() as draws:
                 self._tracker.draws = draws if self._attempt.find_draws else None
-                outputs, storages, chance = self._forward(draws)
+                outputs, storages, dependence = self._forward(draws)
             return Graph(
                 tuple(recorder.ledger.values), tuple(recorder.nodes), *self._tracker.finish(), storages, input_values,
-                outputs, chance, inputs.examples, (*inputs.notes, *recorder.notes),
+                outputs, dependence, inputs.examples, (*inputs.notes, *recorder.notes),
                 tuple(recorder.masks.by_node.items()), fused=tuple(recorder.fused),
                 placement=placement_of(recorder.ledger, self._home) if self._appearance.several else None,
             )  # fmt: skip
         except BaseException as error:
             if isinstance(error, CnncostError):
-                error.recorded = so_far(self._tracker, inputs, input_values)
+                error.recorded = partial_graph(self._tracker, inputs, input_values)
             raise
         finally:
             created.extend(recorder.ledger.created())
@@ -258,7 +256,7 @@ class _Run:
                     broadcast_buffers(attempt.replica if attempt.grad else None, self._model)
                     result = tracker.call_root(self._model, attempt.called, self._inputs)
                     outputs = tracker.values(result)
-                    chance = self._chance(draws.drawn_from())
+                    dependence = self._data_dependence(draws.drawn_from())
                     loss = step.loss(result) if step is not None else None
                 if step is not None and loss is not None:
                     step.run(loss)
@@ -268,12 +266,12 @@ class _Run:
             raise explain_failure(error, tracker, self._inputs) from error
         if attempt.returned is not None:
             attempt.returned(Outcome(recorder).value(result))
-        return outputs, recorder.ledger.storages(), chance  # computed while the outputs are still alive
+        return outputs, recorder.ledger.storages(), dependence  # computed while the outputs are still alive
 
-    def _chance(self, names: list[str]) -> RealRun | None:
+    def _data_dependence(self, names: list[str]) -> RealRun | None:
         """Return what the figures depend on besides shapes (random draws, given values), and where it was first read.
 
-        Return None if they depend only on shapes.
+        Return None if they depend only on shapes. `names`: generators outside torch that were drawn from.
         """
         tracker, recorder = self._tracker, self._tracker.recorder
         names += tracker.moved_generators()
@@ -294,13 +292,15 @@ class _Run:
         return RealRun(" and ".join(reasons), (), max(len(reads), 1), first, chance=bool(names))
 
 
-def so_far(tracker: Tracker, inputs: Inputs, given: tuple[int, ...], real: RealRun | None = None) -> Graph | None:
+def partial_graph(
+    tracker: Tracker, inputs: Inputs, input_values: tuple[int, ...], real: RealRun | None = None
+) -> Graph | None:
     """Return the partial Graph of a failed forward; None if nothing was recorded or the failure came after forward.
 
     Args:
         tracker: the recording's module tracker.
         inputs: the model's inputs.
-        given: value ids of the inputs.
+        input_values: the value ids of these.
         real: how the Graph depends on real data, if it was recorded from such.
     """
     recorder = tracker.recorder
@@ -309,7 +309,7 @@ def so_far(tracker: Tracker, inputs: Inputs, given: tuple[int, ...], real: RealR
     scopes, calls = tracker.finish()
     ledger = recorder.ledger
     graph = Graph(
-        tuple(ledger.values), tuple(recorder.nodes), scopes, calls, ledger.storages(), given, (), real,
+        tuple(ledger.values), tuple(recorder.nodes), scopes, calls, ledger.storages(), input_values, (), real,
         inputs.examples, inputs.notes, tuple(recorder.masks.by_node.items()), tracker.failure(),
     )  # fmt: skip
     try:
@@ -319,11 +319,11 @@ def so_far(tracker: Tracker, inputs: Inputs, given: tuple[int, ...], real: RealR
 
 
 @contextmanager
-def replacing(tracker: Tracker, appearance: Appearance, more: list[Patch]) -> Iterator[None]:
+def replacing(tracker: Tracker, appearance: Appearance, other_patches: list[Patch]) -> Iterator[None]:
     """Apply all patches of a recording in this context; enter it inside the recorder's mode."""
     ledger = tracker.recorder.ledger
     patches = [
-        *more, *unwatched.PATCHES, *flexible_attention.patches(), *tracker.patches(),
+        *other_patches, *unwatched.PATCHES, *flexible_attention.patches(), *tracker.patches(),
         *collectives.unrecorded_propagation(),
         *reassigned.patches(ledger.forget, ledger.resize_storage),
         *global_hooks.patches(tracker.recorder.skeleton),
@@ -337,8 +337,9 @@ def replacing(tracker: Tracker, appearance: Appearance, more: list[Patch]) -> It
 def _surroundings(attempt: Attempt, casting: autocasts.Casting | None) -> Iterator[list[Patch]]:
     """Configure torch for a recording; yields patches, which the caller has to apply."""
     device = attempt.autocast.device if attempt.autocast is not None else "cpu"
+    undecomposed = not (casting or attempt.split or attempt.grad)
     with (
-        quiet_torch(attempt.grad and not attempt.turned_off, not (casting or attempt.split or attempt.grad)),
+        quiet_torch(attempt.grad and not attempt.turned_off, undecomposed),
         no_compiler_import(),
         regions.watched(device, casting) as patches,
     ):

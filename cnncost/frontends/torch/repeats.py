@@ -61,7 +61,7 @@ _SWITCHES: tuple[tuple[Any, str], ...] = (
 """Settings that change the behavior of torch or of a recording: functions that return them, and attributes."""
 
 
-def in_a_world() -> bool:
+def has_process_group() -> bool:
     """Return True if there is a process group, which layers such as SyncBatchNorm read."""
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
@@ -79,14 +79,14 @@ class RecordingKey:
     """
 
     def __init__(self, inputs: Inputs, others: tuple[Any, ...], buffers: Iterable[torch.Tensor]) -> None:
-        if dispatch_modes() or function_modes() or default_mode() is not None or in_a_world():
+        if dispatch_modes() or function_modes() or default_mode() is not None or has_process_group():
             raise UndetectableError("a mode around the recording, or a process group")
         if any_global_hook() or any_registration_hook() or registered():
             raise UndetectableError("a global module hook, or a rule: forward may create layers of any class")
         self._others = others
         self._settings = [get() for get in _SETTINGS], [getattr(*switch) for switch in _SWITCHES]
         self._notes = inputs.notes, inputs.examples
-        self._inputs = _Shapes(inputs).found
+        self._inputs = _Shapes(inputs).description
         self._values = [tensor.detach() for tensor in (*inputs.data.values(), *buffers)]
         if sum(map(torch.Tensor.numel, self._values)) > _MAX_ELEMENTS:
             raise UndetectableError("too many values to compare")
@@ -122,7 +122,7 @@ def _bits(tensor: torch.Tensor) -> torch.Tensor:
 
 
 class _Shapes:
-    """A comparable description of arguments, `found`: nested tuples of containers, numbers, and tensors' geometry."""
+    """Describes arguments, to compare them: `description` nests tuples of containers, numbers and tensors' geometry."""
 
     def __init__(self, inputs: Inputs) -> None:
         self._storages: dict[int, int] = {}
@@ -131,7 +131,7 @@ class _Shapes:
         """Index of each container, by id: if it is passed twice, it is one object in forward, too."""
         self._inputs = inputs
         self._loose = inputs.loose()
-        self.found = (
+        self.description = (
             self._describe(inputs.args), self._describe(inputs.kwargs),
             tuple([self._tensor(t) for t in inputs.tensors()]),
         )  # fmt: skip
@@ -172,7 +172,7 @@ class _Shapes:
 
 
 class Repeats:
-    """The last recording of a cached skeleton, with the data that shows if the next one would repeat it.
+    """The last recording of a cached skeleton, with the data that shows whether the next one would repeat it.
 
     Args:
         originals: the user's modules.
@@ -187,13 +187,13 @@ class Repeats:
         self.why_not = ""
         """The reason why the next recording has to run, whatever its key; empty if it may be skipped."""
 
-    def answer(self, key: RecordingKey | None) -> Graph | None:
+    def known_graph(self, key: RecordingKey | None) -> Graph | None:
         """Return the last Graph if a recording with this key would give it again; None if that has to run."""
         if key is None or self._graph is None or self._key is None or self._outside is None:
             return None
         return self._graph if self._key.same(key) and self._outside.same() else None
 
-    def begins(self, key: RecordingKey | None) -> None:
+    def before_recording(self, key: RecordingKey | None) -> None:
         """Store the key and a snapshot of the outside state, before a recording."""
         self._graph, self._key = None, None
         if key is None or self.why_not:
@@ -213,7 +213,7 @@ class Repeats:
         except UndetectableError as reason:
             self.why_not = str(reason)
 
-    def ended(self, graph: Graph) -> None:
+    def after_recording(self, graph: Graph) -> None:
         """Store the Graph of a recording, to answer the next, unless it depends on values that are not in the key.
 
         Those are random draws, values of real data that it read, and attention masks.

@@ -89,8 +89,11 @@ class Buckets:
             )
         self._replica = replica
         self._places: dict[int, tuple[int, torch.Tensor]] = {}
+        """By a parameter's `id`: the index of its bucket, and the view of the bucket for its gradient."""
         self._flat: list[torch.Tensor] = []
+        """The tensor of each bucket."""
         self._missing: list[int] = []
+        """For each bucket, how many gradients have not arrived."""
         # the order in which gradients arrive; if parameters may be unused, torch does not rebuild its first buckets
         ready = list(parameters if replica.reduces_used_map else reversed(parameters))
         for number, indices in enumerate(distributed.buckets(ready, replica.limits)):
@@ -104,7 +107,7 @@ class Buckets:
             for parameter, part in zip(inside, flat.split(sizes), strict=True):
                 self._places[id(parameter)] = (number, part.view(parameter.shape))
         self._parameters = parameters
-        self._open = len(self._flat)
+        self._unsent = len(self._flat)
         for parameter in parameters:
             parameter.register_post_accumulate_grad_hook(self._arrived)
 
@@ -145,8 +148,8 @@ class Buckets:
 
     def _send(self, number: int) -> None:
         distributed.all_reduce(self._replica.group, self._flat[number])
-        self._open -= 1
-        if not self._open and not self._replica.views:
+        self._unsent -= 1
+        if not self._unsent and not self._replica.views:
             self._copy_back()
 
     def _copy_back(self) -> None:

@@ -14,7 +14,7 @@ from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.overloads import Overload, overload
 from cnncost.frontends.torch.picking import PICKING, with_positions
 from cnncost.frontends.torch.recorder_state import RecorderState
-from cnncost.frontends.torch.running import MASKS
+from cnncost.frontends.torch.running import MASK_DTYPES
 from cnncost.frontends.torch.sparse import is_part
 from cnncost.graph import Node, OpSpec
 
@@ -68,7 +68,7 @@ class ResultRecorder(RecorderState):
         """Record an op that was run, and return its result."""
         ledger = self.ledger
         tensors: list[torch.Tensor] = []
-        memos.templated(result, tensors)
+        memos.template_of(result, tensors)
         op = overload(entry.func)
         if is_part(op.name) and ledger.find(tensors[0]) is not None:
             return result  # the same tensor as at an earlier call
@@ -122,7 +122,7 @@ class ResultRecorder(RecorderState):
         """Register a result: as a view of the operand whose stand-in shares its memory, or by `add_result`."""
         if is_meta(tensor) and tensor.layout is torch.strided:
             for arg, tracked in operands:
-                stand_in = self._runner.twins.get(id(arg))
+                stand_in = self._runner.stand_ins.get(id(arg))
                 if stand_in is not None and storage_key(stand_in) == storage_key(tensor):
                     return self.ledger.add_view(tensor, tracked.block)
         return self.ledger.add_result(tensor)
@@ -142,7 +142,7 @@ class ResultRecorder(RecorderState):
     def _note_reading(self, op: Overload, operands: TensorArgs) -> None:
         """Note the calls in which forward reads a value that depends on random numbers or an input."""
         for tensor, tracked in operands:
-            if op.indexes and tensor.dtype not in MASKS:
+            if op.indexes and tensor.dtype not in MASK_DTYPES:
                 continue  # integer indices don't affect any size
             self.note_read(tracked)
 

@@ -28,22 +28,23 @@ REAL_LIMIT = 1 << 18
 
 CPU = torch.device("cpu")
 _FILLED = frozenset(f"aten::{name}" for name in "zeros_like ones_like full_like new_zeros new_ones new_full".split())
-MASKS = frozenset({torch.bool, torch.uint8})
+MASK_DTYPES = frozenset({torch.bool, torch.uint8})
+"""Dtypes of index tensors that torch takes for masks."""
 _EMPTY = frozenset(
     {"aten::empty", "aten::empty_strided", "aten::new_empty", "aten::new_empty_strided", "aten::empty_like"}
 )
 
 
 class Runner:
-    """Runs one op at a time; its attributes describe the last run.
+    """Runs one op at a time; `stand_ins` and `data` are those of the last run.
 
     Attributes:
-        twins: meta stand-ins that replaced real inputs, by the inputs' identity.
+        stand_ins: meta stand-ins that replaced real inputs, by the inputs' identity.
         data: known values of meta outputs, by the outputs' identity.
     """
 
     def __init__(self) -> None:
-        self.twins: dict[int, torch.Tensor] = {}
+        self.stand_ins: dict[int, torch.Tensor] = {}
         self.data: dict[int, torch.Tensor] = {}
         self._written_copies: list[torch.Tensor] = []
         self.makes_values = False
@@ -57,9 +58,9 @@ class Runner:
         Raises:
             DataDependentError: the result depends on unknown values.
         """
-        self.twins, self.data = {}, {}
+        self.stand_ins, self.data = {}, {}
         if all(tracked.sig.real for _, tracked in operands):
-            large = self._too_large(op, args, kwargs, operands)
+            large = self._large_result(op, args, kwargs, operands)
             return self.run(op, args, kwargs, operands) if large is None else large
         if _reads_values(op, args, operands):
             raise DataDependentError(f"{op.func} reads the values of a tensor")
@@ -69,7 +70,7 @@ class Runner:
 
     def run(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
         """Run an op: for values if those of all inputs are known, else only for shapes."""
-        self.twins, self.data = {}, {}
+        self.stand_ins, self.data = {}, {}
         if not operands:
             return self._create(op, args, kwargs)
         if all(tracked.sig.real for _, tracked in operands) and not _on_storage(args):
@@ -78,11 +79,11 @@ class Runner:
             return op.func(*args, **kwargs)  # a view of real weights costs nothing and keeps the storage
         if op.indexes:
             args = _without_masks(args, operands)
-        if op.sized is not None:
-            result = op.sized(args, {id(t): t if k.data is None else k.data for t, k in operands if k.sig.real})
+        if op.from_values is not None:
+            result = op.from_values(args, {id(t): t if k.data is None else k.data for t, k in operands if k.sig.real})
             return into_outs(op, kwargs, operands, [result]) if op.outs else result
-        if op.made is not None:
-            result = op.made(op.bind(args, kwargs))
+        if op.from_sizes is not None:
+            result = op.from_sizes(op.bind(args, kwargs))
             return into_outs(op, kwargs, operands, list(result)) if op.outs else result
         if op.outs and (types := output_types(op, op.bind(args, kwargs))) is not None:
             return into_outs(
@@ -93,26 +94,26 @@ class Runner:
             )
         if op.schema_name in _FILLED:
             return self._filled(op, args, kwargs, operands)
-        return self._on_twins(op, args, kwargs, operands)
+        return self._on_stand_ins(op, args, kwargs, operands)
 
     def for_shapes(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
         """Run an op only for shapes, even if the values of all inputs are known."""
-        self.twins, self.data = {}, {}
-        if op.made is not None:
-            twins = {id(tensor): meta_like(tensor) for tensor, _ in operands if not is_meta(tensor)}
-            return op.made(replace_tensors(op.bind(args, kwargs), twins, META))
-        return self._on_twins(op, args, kwargs, operands)
+        self.stand_ins, self.data = {}, {}
+        if op.from_sizes is not None:
+            stand_ins = {id(tensor): meta_like(tensor) for tensor, _ in operands if not is_meta(tensor)}
+            return op.from_sizes(replace_tensors(op.bind(args, kwargs), stand_ins, META))
+        return self._on_stand_ins(op, args, kwargs, operands)
 
-    def _too_large(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
-        """The result on meta if it is too large for its values to be tracked; None if the op is to run on values."""
+    def _large_result(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
+        """Return the result on meta if it is too large to track its values; None if the op is to run on values."""
         if sum(tensor.numel() for tensor, _ in operands) ** 2 <= REAL_LIMIT or op.is_view or op.mutable:
             return None  # not even an outer product is too large, or there is no new result
         try:
-            result = self._on_twins(op, args, kwargs, operands)
+            result = self._on_stand_ins(op, args, kwargs, operands)
         except (RuntimeError, NotImplementedError):
             return None  # it reads values: run it on the known ones
         tensors: list[torch.Tensor] = []
-        memos.templated(result, tensors)
+        memos.template_of(result, tensors)
         return result if any(t.numel() > REAL_LIMIT and is_meta(t) for t in tensors) else None
 
     def _create(self, op: Overload, args: Any, kwargs: Any) -> Any:
@@ -129,13 +130,13 @@ class Runner:
             data = op.func(*replace_tensors(args, {}, CPU), **replace_tensors({**kwargs, "device": CPU}, {}, CPU))
         if self.makes_values and (device := kwargs.get("device")) is not None and device.type == "cpu":
             return data
-        if isinstance(data, torch.Tensor):  # a wrapped number comes back as a number
+        if isinstance(data, torch.Tensor):  # torch may return a number for a tensor that wraps one
             self.data[id(result)] = data
         return result
 
     def _filled(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
         """Run an op such as `zeros_like`: the result's values are known even if the operand's are not."""
-        result = self._on_twins(op, args, kwargs, operands)
+        result = self._on_stand_ins(op, args, kwargs, operands)
         if result.numel() <= REAL_LIMIT and operands[0][0].numel() <= REAL_LIMIT:
             like = {id(tensor): torch.empty_like(tensor, device=CPU) for tensor, _ in operands}
             self.data[id(result)] = op.func(*replace_tensors(args, like, CPU), **replace_tensors(kwargs, like, CPU))
@@ -144,8 +145,8 @@ class Runner:
     def _for_values(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
         """Run an op on known values. Outputs are on meta, with their values in `data`, unless all inputs have data."""
         table = {id(tensor): tracked.data for tensor, tracked in operands if tracked.data is not None}
-        copied = set()
-        targets = written(op, args, kwargs, operands)
+        written_ids = set()
+        targets = written_indices(op, args, kwargs, operands)
         for i in targets:
             tensor, tracked = operands[i]
             known = table.get(id(tensor), tensor)
@@ -153,15 +154,15 @@ class Runner:
                 table[id(tensor)] = known.detach()  # same values, as a view whose geometry may change
             elif tracked.block.owned:  # the values belong to the user: write to a copy
                 table[id(tensor)] = known.detach().clone()
-            copied.add(id(tensor))
-        self._written_copies = [table[key] for key in copied if key in table]
+            written_ids.add(id(tensor))
+        self._written_copies = [table[key] for key in written_ids if key in table]
         if op.resizes:
             zero_extend(table.get(id(args[0]), args[0]), args[1])
         result = op.func(*replace_tensors(args, table, CPU), **replace_tensors(kwargs, table, CPU))
         if op.changes_shape or op.outs:
             self._reshape(op, args, kwargs, [operands[i] for i in targets], table, operands)
         values: list[torch.Tensor] = []
-        template = memos.templated(result, values)
+        template = memos.template_of(result, values)
         if self.returns_values:
             return result.clone()  # later writes go to this copy
         back = {id(data): tensor for tensor, _ in operands if (data := table.get(id(tensor))) is not None}
@@ -169,7 +170,7 @@ class Runner:
         if not all(is_meta(tensor) for tensor in outputs):
             outputs = self._without_values(op, args, kwargs, operands, values, outputs)
         self.data = {id(out): value for out, value in zip(outputs, values, strict=True) if out is not value}
-        self.data.update({key: table[key] for key in copied if key in table})
+        self.data.update({key: table[key] for key in written_ids if key in table})
         return memos.fill(template, outputs)
 
     def _without_values(
@@ -193,10 +194,10 @@ class Runner:
     def _shaped(
         self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs, values: list[torch.Tensor]
     ) -> list[torch.Tensor]:
-        """Return meta tensors for the known outputs of an op; they alias operands as those that the op returns."""
+        """Return meta tensors for the known outputs of an op, which alias operands where the op's own outputs do."""
         outputs: list[torch.Tensor] = []
         try:
-            memos.templated(self._on_twins(op, args, kwargs, operands), outputs)
+            memos.template_of(self._on_stand_ins(op, args, kwargs, operands), outputs)
         except (RuntimeError, NotImplementedError):
             outputs = []  # its shape depends on values: take it from the result
         if [t.shape for t in outputs] != [t.shape for t in values]:
@@ -212,31 +213,31 @@ class Runner:
             if geometry(tensor) == geometry(like):
                 continue
             if op.changes_shape and is_meta(tensor):
-                self._on_twins(op, args, kwargs, operands)
+                self._on_stand_ins(op, args, kwargs, operands)
                 return
             reshape_like(tensor, like, tracked, op)
 
-    def _on_twins(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
+    def _on_stand_ins(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
         """Run an op with each real tensor replaced by a meta tensor of the same geometry."""
-        twins = self.twins = {id(tensor): meta_like(tensor) for tensor, _ in operands if not is_meta(tensor)}
-        table = _with_condition(args[0], twins) if op.schema_name == "aten::where" else twins
+        stand_ins = self.stand_ins = {id(tensor): meta_like(tensor) for tensor, _ in operands if not is_meta(tensor)}
+        table = _with_condition(args[0], stand_ins) if op.schema_name == "aten::where" else stand_ins
         result = op.func(*replace_tensors(args, table, META), **replace_tensors(kwargs, table, META))
         for tensor, tracked in operands if op.changes_shape or op.outs else ():
-            like = twins.get(id(tensor), tensor)
+            like = stand_ins.get(id(tensor), tensor)
             if geometry(tensor) != geometry(like):
                 reshape_like(tensor, like, tracked, op)
-        if op.after is not None:
-            result = op.after(op.bind(args, kwargs), result)
-        back = {id(twins[id(tensor)]): tensor for tensor, _ in operands if id(tensor) in twins}
+        if op.correction is not None:
+            result = op.correction(op.bind(args, kwargs), result)
+        back = {id(stand_ins[id(tensor)]): tensor for tensor, _ in operands if id(tensor) in stand_ins}
         return replace_tensors(result, back, None) if back else result
 
 
-def _with_condition(condition: torch.Tensor, twins: Table) -> Table:
+def _with_condition(condition: torch.Tensor, stand_ins: Table) -> Table:
     """Replacements in which a uint8 condition of `where` is bool: torch accepts uint8, but not on meta."""
     if condition.dtype is not torch.uint8:
-        return twins
-    known = twins.get(id(condition), condition)
-    return {**twins, id(condition): torch.empty_like(known, dtype=torch.bool)}
+        return stand_ins
+    known = stand_ins.get(id(condition), condition)
+    return {**stand_ins, id(condition): torch.empty_like(known, dtype=torch.bool)}
 
 
 def stays_whole(op: Overload, operands: TensorArgs) -> bool:
@@ -247,18 +248,18 @@ def stays_whole(op: Overload, operands: TensorArgs) -> bool:
 def shape_follows_values(op: Overload, operands: TensorArgs) -> bool:
     """True if the op's output shape depends on known values, so that it can't be memoized."""
     if op.indexes:
-        return any(tensor.dtype in MASKS for tensor, _ in operands[1:])
-    return op.sized is not None or op.reads_data
+        return any(tensor.dtype in MASK_DTYPES for tensor, _ in operands[1:])
+    return op.from_values is not None or op.reads_data
 
 
 def _reads_values(op: Overload, args: Any, operands: TensorArgs) -> bool:
     """True if an op's result depends on unknown values.
 
-    Indexing has torch's tag only because of masks; with integer indices its shape follows from shapes. Ops in
-    `SIZED_BY_VALUES` raise their own error for a missing value.
+    Torch tags the shape of indexing as data-dependent only because of masks: with integer indices it follows from
+    shapes. Ops in `SIZED_BY_VALUES` raise their own error for a missing value.
     """
     if op.indexes:
-        unknown = any(tensor.dtype in MASKS and not tracked.sig.real for tensor, tracked in operands[1:])
+        unknown = any(tensor.dtype in MASK_DTYPES and not tracked.sig.real for tensor, tracked in operands[1:])
         return unknown and not _fits_any_mask(op, args)
     return op.reads_values(args)
 
@@ -270,9 +271,9 @@ def _fits_any_mask(op: Overload, args: Any) -> bool:
     x, indices, values = args[:3]
     if values.numel() == 1:
         return True
-    kept_axes = x.dim() - sum(1 if index is None or index.dtype not in MASKS else index.dim() for index in indices)
-    plain = all(index is not None for index in indices) and len(indices) == 1
-    return plain and values.dim() <= kept_axes  # one row for all set elements
+    kept_axes = x.dim() - sum(i.dim() if i is not None and i.dtype in MASK_DTYPES else 1 for i in indices)
+    only_a_mask = len(indices) == 1 and indices[0] is not None
+    return only_a_mask and values.dim() <= kept_axes  # one row for all set elements
 
 
 def _without_masks(args: Any, operands: TensorArgs) -> Any:
@@ -280,7 +281,7 @@ def _without_masks(args: Any, operands: TensorArgs) -> Any:
     tracked = {id(tensor): tracked for tensor, tracked in operands}
     indices: list[Any] = []
     for index in args[1]:
-        if index is None or index.dtype not in MASKS:
+        if index is None or index.dtype not in MASK_DTYPES:
             indices.append(index)
             continue
         if not tracked[id(index)].sig.real:  # `_fits_any_mask` holds: any number of set elements will do
@@ -291,7 +292,7 @@ def _without_masks(args: Any, operands: TensorArgs) -> Any:
     return (args[0], indices, *args[2:])
 
 
-def written(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> tuple[int, ...]:
+def written_indices(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> tuple[int, ...]:
     """Indices, among the op's tensors, of those that its schema marks as written to."""
     if not op.mutable:
         return ()

@@ -27,14 +27,14 @@ from cnncost.frontends.torch.running import has_data, is_parameter, meta_like
 from cnncost.frontends.torch.watch import Watch
 
 _PLAIN_DISPATCH = torch.Tensor.__torch_dispatch__
-_TENSORS = frozenset({PARAMETERS, BUFFERS})
-HELD = (PARAMETERS, BUFFERS, MODULES)
-"""Keys of a module's tables of parameters, buffers and submodules."""
+TENSOR_TABLES = (PARAMETERS, BUFFERS)
+TABLES = (*TENSOR_TABLES, MODULES)
+"""Keys, in a module's `__dict__`, of its tables of parameters, buffers and submodules."""
 _BARE = vars(nn.Module())
 _STANDARD = tuple(_BARE)
 """Attributes of every module, in the order in which `nn.Module` sets them; those of subclasses follow."""
 STANDARD = frozenset(_STANDARD)
-HOOKS = tuple([n for n, v in _BARE.items() if isinstance(v, (dict, set)) and n not in HELD])
+HOOKS = tuple([n for n, v in _BARE.items() if isinstance(v, (dict, set)) and n not in TABLES])
 hooks_of = itemgetter(*HOOKS)
 """Returns the hook tables among a module's attributes."""
 
@@ -125,7 +125,7 @@ class Skeleton(Copier):
             value_type = type(value)
             if value_type in LEAVES or (value_type is tuple and LEAVES.issuperset(map(type, value))):
                 continue
-            if name in _TENSORS:
+            if name in TENSOR_TABLES:
                 attributes[name] = self._tensors(value)
             elif name == MODULES:
                 attributes[name] = self._children(value)

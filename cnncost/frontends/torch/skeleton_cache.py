@@ -28,7 +28,7 @@ from cnncost.frontends.torch.modules import Tracker
 from cnncost.frontends.torch.reading import UndetectableError
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.repeats import RecordingKey, Repeats
-from cnncost.frontends.torch.skeleton import HELD, HOOKS, STANDARD, Skeleton
+from cnncost.frontends.torch.skeleton import HOOKS, STANDARD, TABLES, TENSOR_TABLES, Skeleton
 from cnncost.frontends.torch.surroundings import Reach
 from cnncost.frontends.torch.watch import Watch
 from cnncost.graph import Graph, verify
@@ -39,7 +39,7 @@ _MAX_CACHED = 4
 
 _TENSORS = frozenset({torch.Tensor, nn.Parameter})
 
-_ITEMS = frozenset({list, tuple})
+_SEQUENCES = frozenset({list, tuple})
 _TYPE_OF = attrgetter("shape", "dtype", "requires_grad")
 _DICT_OF = attrgetter("__dict__")
 _NAME_OF = attrgetter("__name__")
@@ -54,8 +54,8 @@ def _values(tables: Iterable[dict[str, Any]]) -> list[Any]:
 
 
 def _tensors(attributes: list[_Attributes]) -> list[torch.Tensor]:
-    """The parameters and buffers in the tables of modules, of which `HELD[:2]` are the keys."""
-    entries = _values(a[name] for a in attributes for name in HELD[:2] if a[name])
+    """The parameters and buffers among the attributes of modules."""
+    entries = _values(a[name] for a in attributes for name in TENSOR_TABLES if a[name])
     return [tensor for tensor in entries if tensor is not None]
 
 
@@ -76,20 +76,20 @@ def _geometry(tensors: list[torch.Tensor]) -> list[Any]:
 
 
 def _is_plain(modules: list[nn.Module]) -> bool:
-    """True if all state of the modules is in `__dict__`: `nn.Module`'s own tables and values `frozen` can compare."""
+    """True if all state of the modules is in `__dict__`: `nn.Module`'s own tables, and values that `frozen` accepts."""
     attributes = [module.__dict__ for module in modules]
     if any(slots(kind) for kind in set(map(type, modules))) or any(STANDARD - a.keys() for a in attributes):
         return False
     if any(map(any, map(_hooks, attributes))):
         return False
     try:
-        _nests(attributes)
+        _frozen_values(attributes)
     except UnfitError:
         return False
     return all(type(t) in _TENSORS and t.layout is torch.strided and not t.__dict__ for t in _tensors(attributes))
 
 
-def _nests(attributes: list[_Attributes]) -> list[tuple[Any, Any]]:
+def _frozen_values(attributes: list[_Attributes]) -> list[tuple[Any, Any]]:
     """Attribute values other than numbers, strings and `nn.Module`'s own tables, each with a snapshot.
 
     Raises:
@@ -97,11 +97,11 @@ def _nests(attributes: list[_Attributes]) -> list[tuple[Any, Any]]:
     """
     tensor_ids = set(map(id, _tensors(attributes)))
     own = [value for a in attributes for name, value in a.items() if name not in STANDARD and type(value) not in ATOMS]
-    return [(value, frozen(value, tensor_ids)) for value in own if type(value) not in _ITEMS or not _of_atoms(value)]
+    return [(v, frozen(v, tensor_ids)) for v in own if type(v) not in _SEQUENCES or not _of_atoms(v)]
 
 
 def _lists(attributes: list[_Attributes]) -> list[tuple[list[Any], list[Any]]]:
-    """Lists of numbers and strings, each with a copy. Most modules have one, so they bypass the slower `_nests`."""
+    """Lists of numbers and strings, each with a copy. Most modules have one, and `_frozen_values` is slower."""
     return [(v, v.copy()) for v in _values(attributes) if type(v) is list and _of_atoms(v)]
 
 
@@ -109,9 +109,9 @@ def _of_atoms(items: Any) -> bool:
     return ATOMS.issuperset(map(type, items))
 
 
-def _unchanged(nests: list[tuple[Any, Any]], tensors: set[int]) -> bool:
+def _unchanged(frozen_values: list[tuple[Any, Any]], tensors: set[int]) -> bool:
     try:
-        return all(frozen(value, tensors) == then for value, then in nests)
+        return all(frozen(value, tensors) == then for value, then in frozen_values)
     except UnfitError:
         return False
 
@@ -123,12 +123,12 @@ class _ModuleSnapshot:
         self.attributes: list[_Attributes] = [module.__dict__ for module in modules]
         self._names, self._lengths = list(_flat(self.attributes)), list(map(len, self.attributes))
         self._values = _values(self.attributes)
-        self._tables = [a[name] for a in self.attributes for name in HELD]
+        self._tables = [a[name] for a in self.attributes for name in TABLES]
         self._keys, self._value_ids = list(_flat(self._tables)), list(map(id, _values(self._tables)))
         self._sizes = list(map(len, self._tables))
         self._not_saved = list(map(set, map(_not_saved, self.attributes)))
         self._tensor_ids = set(map(id, _tensors(self.attributes)))
-        self._lists, self._nests = _lists(self.attributes), _nests(self.attributes)
+        self._lists, self._frozen = _lists(self.attributes), _frozen_values(self.attributes)
 
     def same(self, modules: list[nn.Module]) -> bool:
         """True if nothing has changed since the snapshot; objects are compared by identity."""
@@ -145,7 +145,7 @@ class _ModuleSnapshot:
             and list(map(_not_saved, self.attributes)) == self._not_saved
             and not any(map(any, map(_hooks, self.attributes)))
             and all(len(now) == len(then) and all(map(is_, now, then)) for now, then in self._lists)
-            and _unchanged(self._nests, self._tensor_ids)
+            and _unchanged(self._frozen, self._tensor_ids)
         )
 
 
@@ -156,11 +156,11 @@ class _ModuleCopies:
         self.modules = modules
         self._classes = list(map(type, modules))
         self._attributes = [(module.__dict__, module.__dict__.copy()) for module in modules]
-        tables = [a[name] for a, _ in self._attributes for name in HELD]
+        tables = [a[name] for a, _ in self._attributes for name in TABLES]
         self._tables = [(table, table.copy()) for table in tables if table]
         self._empty = [table for table in tables if not table]
         own = [a for a, _ in self._attributes]
-        self._lists, self._nests = _lists(own), _nests(own)
+        self._lists, self._frozen = _lists(own), _frozen_values(own)
         self.tensors = _tensors(own)
         self._tensor_ids = set(map(id, self.tensors))
         self._geometry = _geometry(self.tensors)
@@ -180,7 +180,7 @@ class _ModuleCopies:
                 table.clear()
         for now, items in self._lists:
             now[:] = items
-        if not _unchanged(self._nests, self._tensor_ids):
+        if not _unchanged(self._frozen, self._tensor_ids):
             return False
         return list(map(type, self.modules)) == self._classes and _geometry(self.tensors) == self._geometry
 
@@ -253,7 +253,7 @@ class CachedSkeleton:
         return Watch(self._reach, self._own) if not self._reach.is_empty() else None
 
     def clean(self, created: list[weakref.ref[torch.Tensor]]) -> bool:
-        """Restore the copies if forward left tensors that it created (`created`) on them. False if that fails."""
+        """Restore the copies if a tensor that forward created (`created`) is alive on them. False if that fails."""
         return all(tensor() is None for tensor in created) or self._copies.restore()
 
     def reuse_if_equal(self, graph: Graph) -> Graph:

@@ -19,7 +19,7 @@ from cnncost.frontends.torch.compat.ops import MARK_COALESCED
 from cnncost.frontends.torch.lowering.sparse import counts_products
 from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.overloads import Overload
-from cnncost.frontends.torch.running import CPU, REAL_LIMIT, Runner, meta_like, replace_tensors, written
+from cnncost.frontends.torch.running import CPU, REAL_LIMIT, Runner, meta_like, replace_tensors, written_indices
 from cnncost.frontends.torch.sparse import (
     COMPRESSED,
     INDICES,
@@ -82,7 +82,7 @@ def run(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runn
         DataDependentError: the number of stored elements depends on unknown values.
         NotImplementedError: the op changes a sparse tensor in place in a way that can't be tracked.
     """
-    runner.twins, runner.data = {}, {}
+    runner.stand_ins, runner.data = {}, {}
     if op.name in _QUERIES:
         return op.func(*args, **kwargs)
     if op.is_view or is_part(op.name) or op.name in {"detach", "_coalesced"}:
@@ -158,32 +158,29 @@ def _from_parts(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runn
         id(tensor): None if (data := _data(tensor, tracked)) is None else data.clone() for tensor, tracked in operands
     }
     values, *indices = _given_parts(op, named)
-    positions = [place for index in indices if (place := known[id(index)]) is not None]
+    positions = [data for index in indices if (data := known[id(index)]) is not None]
     complete = len(positions) == len(indices)
     elements = known[id(values)]
     if elements is None:
         elements = torch.ones(values.shape, dtype=values.dtype)  # contiguous: results of sparse sums depend on that
-    runner.twins = {id(tensor): meta_like(tensor) for tensor, _ in operands if not is_meta(tensor)}
+    runner.stand_ins = {id(tensor): meta_like(tensor) for tensor, _ in operands if not is_meta(tensor)}
     if _is_sized(named):
         result = op.func(
-            *replace_tensors(args, runner.twins, META),
-            **replace_tensors({**kwargs, "device": META}, runner.twins, META),
+            *replace_tensors(args, runner.stand_ins, META),
+            **replace_tensors({**kwargs, "device": META}, runner.stand_ins, META),
         )
         whole = assembled(result, elements, positions) if complete else None
     elif complete:
         table = {**dict(zip(map(id, indices), positions, strict=True)), id(values): elements}
         whole = op.func(*replace_tensors(args, table, CPU), **replace_tensors(kwargs, table, CPU))
-        result = assembled(whole, *_first_and_rest([runner.twins.get(id(part), part) for part in (values, *indices)]))
+        new_values, *new_indices = [runner.stand_ins.get(id(part), part) for part in (values, *indices)]
+        result = assembled(whole, new_values, new_indices)
     else:
         raise DataDependentError(f"the sizes of the result of {op.func} depend on its indices")
     if whole is not None and known[id(values)] is not None and values.numel() <= REAL_LIMIT:
         runner.data[id(result)] = whole
-    keep_alive(result, [tensor for tensor, _ in operands if id(tensor) in runner.twins])
+    keep_alive(result, [tensor for tensor, _ in operands if id(tensor) in runner.stand_ins])
     return with_pattern(result, whole)
-
-
-def _first_and_rest(tensors: list[torch.Tensor]) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    return tensors[0], tensors[1:]
 
 
 def _given_parts(op: Overload, named: dict[str, Any]) -> tuple[torch.Tensor, ...]:
@@ -207,11 +204,11 @@ def _in_place(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner
     target = args[0] if args else None
     if all(tracked.sig.real for _, tracked in operands) and not is_sparse(target):
         table = {id(t): t if k.data is None else k.data for t, k in operands}
-        for i in written(op, args, kwargs, operands):
-            tensor = operands[i][0]
-            table[id(tensor)] = table[id(tensor)].detach().clone()
+        written_ids = [id(operands[i][0]) for i in written_indices(op, args, kwargs, operands)]
+        for key in written_ids:
+            table[key] = table[key].detach().clone()
         op.func(*replace_tensors(args, table, CPU), **replace_tensors(kwargs, table, CPU))
-        runner.data = {id(operands[i][0]): table[id(operands[i][0])] for i in written(op, args, kwargs, operands)}
+        runner.data = {key: table[key] for key in written_ids}
         return target
     if op.writes_first and (not is_sparse(target) or op.name in _KEEPING):
         return target
@@ -259,8 +256,8 @@ def _dense(op: Overload, args: Any, shape: tuple[int, ...]) -> Any:
         dtype = args[1]
     result = torch.empty(shape, dtype=dtype, device=META)
     if op.name == "_sparse_mm_reduce_impl":
-        reduces = args[2] in {"amax", "amin"}  # also returns the positions of the extremes, for the gradient
-        return result, torch.empty(shape if reduces else (0,), dtype=torch.int64, device=META)
+        with_positions = args[2] in {"amax", "amin"}  # the gradient needs the positions of the extremes
+        return result, torch.empty(shape if with_positions else (0,), dtype=torch.int64, device=META)
     return result
 
 
@@ -269,7 +266,7 @@ def _with_values(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, run
     table = {id(tensor): data for tensor, tracked in operands if (data := _data(tensor, tracked)) is not None}
     result = op.func(*replace_tensors(args, table, CPU), **replace_tensors(kwargs, table, CPU))
     values: list[torch.Tensor] = []
-    template = memos.templated(result, values)
+    template = memos.template_of(result, values)
     outputs = [meta_like(value) for value in values]
     runner.data = {
         id(output): value
@@ -325,7 +322,7 @@ def _by_positions(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) ->
         table[id(tensor)] = positioned
     result = op.func(*replace_tensors(args, table, CPU), **replace_tensors(kwargs, table, CPU))
     values: list[torch.Tensor] = []
-    template = memos.templated(result, values)
+    template = memos.template_of(result, values)
     back = {id(table[id(tensor)]): tensor for tensor, _ in operands}
     return memos.fill(template, [back.get(id(value), meta_like(value)) for value in values])
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from cnncost.errors import InputError
-from cnncost.frontends.torch.styles import matching, own_plan, parallelize
+from cnncost.frontends.torch.styles import own_plan, parallelize, path_matches
 
 AXES = ("dp", "fsdp", "tp")
 """Axes of a mesh that a model is split over by rule, the outermost first: replicas, shards, parts of tensors."""
@@ -112,7 +112,7 @@ def _blocks(model: nn.Module, pattern: str | None) -> dict[str, nn.Module]:
         InputError: there are none.
     """
     if pattern is not None:
-        named = {path: module for path, module in model.named_modules() if path and matching(pattern, path)}
+        named = {path: module for path, module in model.named_modules() if path and path_matches(pattern, path)}
         for path, module in named.items():
             if isinstance(module, (nn.ModuleList, nn.ModuleDict)):
                 raise InputError(

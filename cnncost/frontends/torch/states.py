@@ -24,7 +24,7 @@ _OF_C: Any = (ctypes.c_int.__base__, ctypes.Array, ctypes.Structure, ctypes.Unio
 Undo = Callable[[], bool]
 """Restores an object; returns whether it had changed."""
 State = tuple[Callable[[], Any], Callable[[Any], object]]
-"""Reads an object's state as something that `==` compares, and sets it."""
+"""Two functions: one returns an object's state, which `==` can compare, the other sets it."""
 
 
 class RandomState:
@@ -70,14 +70,14 @@ def undo_of(value: Any, kind: type) -> Undo | None:
         except OSError:
             pass  # while a text file is iterated over, `tell` raises but `seek` works
         except ValueError:
-            return False  # forward has closed it, which `closes` reports
+            return False  # forward has closed it, which `closed_check` reports
         write(then)
         return True
 
     return restore
 
 
-def closes(value: Any) -> Callable[[], bool] | None:
+def closed_check(value: Any) -> Callable[[], bool] | None:
     """Return a function that returns whether a file is closed, which can't be undone; None for other objects."""
     return (lambda: bool(value.closed)) if isinstance(value, io.IOBase) else None
 
@@ -86,7 +86,7 @@ def position(value: Any) -> Callable[[], Any] | None:
     """Return a function whose result changes if an item is taken that can't be put back; None if all items can."""
     if isinstance(value, SimpleQueue):
         return value.qsize
-    if isinstance(value, io.TextIOWrapper) and _is_read(value):
+    if isinstance(value, io.TextIOWrapper) and _is_readable(value):
         try:
             value.tell()
         except OSError:  # iterated over
@@ -146,7 +146,7 @@ def _of_c(value: Any) -> State | None:
 
 def _of_file(value: Any) -> State | None:
     """The position, and the contents of a file in memory; what forward writes to a file on disk stays written."""
-    if not _is_read(value):
+    if not _is_readable(value):
         return None
     if isinstance(value, (io.BytesIO, io.StringIO)) and _length(value) <= _SMALL:
         memory: Any = value  # the stubs lack its protocol: contents, position and attributes
@@ -154,7 +154,7 @@ def _of_file(value: Any) -> State | None:
     return value.tell, value.seek
 
 
-def _is_read(file: Any) -> bool:
+def _is_readable(file: Any) -> bool:
     return not file.closed and bool(file.seekable()) and bool(file.readable())
 
 
@@ -186,4 +186,4 @@ def _by_value(state: Any) -> Any:
     return state.tolist() if isinstance(state, torch.Tensor) else state
 
 
-__all__ = ["RandomState", "Undo", "closes", "position", "undo_of"]
+__all__ = ["RandomState", "Undo", "closed_check", "position", "undo_of"]

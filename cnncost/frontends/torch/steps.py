@@ -111,7 +111,7 @@ def _steps(
 def _step(cell: Cell, gates_in: torch.Tensor, state: State, weights: Weights, has_biases: bool) -> State:
     gates = linear(state[0], weights[1], weights[3] if has_biases else None)
     state = cell(gates_in, state, gates)
-    if len(weights) % 2:  # a projection; C++ holds the gates until it is computed
+    if len(weights) % 2:  # the last one is a projection's; C++ holds the gates until it is computed
         state = (torch.matmul(state[0], weights[-1].t()), *state[1:])
     return state
 

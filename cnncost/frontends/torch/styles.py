@@ -127,9 +127,9 @@ def _expanded(model: nn.Module, plan: dict[str, Any]) -> dict[str, Any]:
                 f"tp: {pattern}: {word!r} is not a supported style{near}; expected {', '.join(torch_words)} or a "
                 "ParallelStyle of torch; give a plan of your own: --plan, or cnncost.split(…, plan=…)"
             )
-        matches = [path for path in paths if matching(pattern, path)]
-        named = [path for path in parameters if matching(pattern, path)]
-        if not matches and named and not all(_experts(path, plan) for path in named):
+        matches = [path for path in paths if path_matches(pattern, path)]
+        named = [path for path in parameters if path_matches(pattern, path)]
+        if not matches and named and not all(_is_in_experts(path, plan) for path in named):
             raise InputError(
                 f"tp: {pattern}: {word}: this is a parameter, and parameters by themselves are not split here; give a "
                 "plan of modules: --plan, or cnncost.split(…, plan=…)"
@@ -140,10 +140,10 @@ def _expanded(model: nn.Module, plan: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _experts(path: str, plan: Mapping[str, Any]) -> bool:
+def _is_in_experts(path: str, plan: Mapping[str, Any]) -> bool:
     """Return True if the parameter belongs to experts that the plan splits with `moe_tp_experts`."""
     owner = path.rpartition(".")[0]
-    return any(word == "moe_tp_experts" and matching(pattern, owner) for pattern, word in plan.items())
+    return any(word == "moe_tp_experts" and path_matches(pattern, owner) for pattern, word in plan.items())
 
 
 def _own_styles(model: nn.Module, plan: Mapping[str, Any], chosen: dict[str, Any], ranks: int) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def _own_styles(model: nn.Module, plan: Mapping[str, Any], chosen: dict[str, Any
         module = model.get_submodule(path)
         if word == "moe_tp_experts":
             pairs = product([name for name, _ in module.named_parameters(recurse=False)], plan.items())
-            words = {name: style for name, (pattern, style) in pairs if matching(pattern, f"{path}.{name}")}
+            words = {name: style for name, (pattern, style) in pairs if path_matches(pattern, f"{path}.{name}")}
             for name, style in words.items():
                 tensor = getattr(module, name)
                 axis = split_axis(style, tensor.dim())
@@ -178,7 +178,7 @@ def _config(model: nn.Module) -> Any:
     return config.get_text_config() if hasattr(config, "get_text_config") else config
 
 
-def matching(pattern: str, path: str) -> bool:
+def path_matches(pattern: str, path: str) -> bool:
     """Return True if a path fits a pattern, in which `*` stands for a name or a part of one."""
     return re.fullmatch(re.escape(pattern).replace(r"\*", r"[^.]*"), path) is not None
 

@@ -48,8 +48,8 @@ class Reach(NamedTuple):
         held: objects that functions hold: default arguments, attributes.
         classes: the user's classes, which may gain attributes.
         caches: functions wrapped by `functools.lru_cache`.
-        code: variables of the user's own code, each with weak references to the functions and classes in it. Not their
-            ids, because a new function may get the id of one that was freed.
+        code: variables of the user's own code, each with weak references to the functions and classes in its value
+            (not their ids, because a new function may get the id of one that was freed).
     """
 
     variables: tuple[Variable, ...]
@@ -95,7 +95,8 @@ class _Cached(NamedTuple):
 
     Attributes:
         roots: the classes whose Reach it is, kept alive so that their ids are not reused.
-        holds: calls `_same` with the explorer's findings. A function, because a nested analysis doesn't follow those.
+        holds: calls `_same` with the explorer's findings. They are bound to a function because a `Watch` doesn't look
+            into functions: else a forward that analyzes a model itself would have all of them watched.
     """
 
     roots: tuple[Any, ...]
@@ -150,14 +151,18 @@ class _Explorer:
         self._assigned: set[str] = set()
         """Names of attributes that the code assigns."""
         self._classes: dict[type, set[tuple[str, bool]]] = {}
+        """Each class that was reached, with the names of the members followed so far, and whether code assigns them."""
         self._modules: dict[int, tuple[ModuleType, set[tuple[str, bool]]]] = {}
+        """The same for Python modules, by `id`."""
         self._pending: list[FunctionType] = []
         self._seen: dict[int, Any] = {}
         self._variables: dict[tuple[int, str], Variable] = {}
         self._own: dict[tuple[int, str], Variable] = {}
+        """Variables that the user's own code names."""
         self._held: list[Any] = []
         self._caches: list[Any] = []
         self._spaces: dict[int, Any] = {}
+        """Namespaces that were read, and empty containers, by `id`."""
         self.found: list[_Found] = []
         self.in_data = False
         """Whether containers or attributes of objects were searched for code."""
@@ -165,7 +170,7 @@ class _Explorer:
             self.visit(root)
 
     def sizes(self, classes: Iterable[type]) -> Iterator[tuple[Any, int]]:
-        """Yield the namespaces that were read and the containers that were empty, with their lengths."""
+        """Yield the namespaces that were read and the containers that were empty, with their lengths, to compare."""
         for kind in classes:
             yield vars(kind), len(vars(kind))
         for space in self._spaces.values():
@@ -176,18 +181,18 @@ class _Explorer:
         while True:
             while self._pending and len(self._seen) < _MAX_READ:
                 self._read(self._pending.pop())
-            before = self._sizes()
+            before = self._progress()
             for kind, done in list(self._classes.items()):
                 self._members(kind, vars(kind), done)
             for module, done in list(self._modules.values()):
                 self._members(module, vars(module), done)
-            if self._sizes() == before:
+            if self._progress() == before:
                 break
         code = tuple([(variable, [*map(_weakly, code_in(value_of(variable)))]) for variable in self._own.values()])
         held, classes, caches = tuple(self._held), tuple(self._classes), tuple(self._caches)
         return Reach(tuple(self._variables.values()), held, classes, caches, code)
 
-    def _sizes(self) -> tuple[int, ...]:
+    def _progress(self) -> tuple[int, ...]:
         return len(self._pending), len(self._variables), len(self._classes), len(self._assigned)
 
     def _members(self, owner: Any, table: Any, done: set[tuple[str, bool]]) -> None:
@@ -222,6 +227,7 @@ class _Explorer:
                 self._caches.append(value)
             return self.visit(value.__wrapped__)
         if kind is FunctionType:
+            # a function that is copied with the model is read once more if code also calls the original
             again = named and id(value) in self._copied and id(value) not in self._named
             if again:
                 self._named.add(id(value))
@@ -264,7 +270,7 @@ class _Explorer:
                 value = cell.cell_contents
             except ValueError:  # not yet assigned
                 value = None
-            if name != "__class__":
+            if name != "__class__":  # the variable of `super()`
                 self._variable(cell, name, value, True, own)
         self._held.append(function.__dict__)
         if own:

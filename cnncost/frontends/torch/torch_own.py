@@ -32,7 +32,7 @@ TABLES: tuple[dict[str, Any], ...] = (
 _PACKAGE = __name__.partition(".")[0]
 
 
-def is_own(value: Any, within: frozenset[int] = frozenset()) -> bool:
+def is_torch_own(value: Any, within: frozenset[int] = frozenset()) -> bool:
     """Return True if a value contains no function, object or class of the user's, not even inside wrappers.
 
     Args:
@@ -41,12 +41,12 @@ def is_own(value: Any, within: frozenset[int] = frozenset()) -> bool:
     """
     kind = type(value)
     if kind in _WRAPPERS:
-        return all(is_own(each, within) for each in _WRAPPERS[kind](value))
+        return all(is_torch_own(each, within) for each in _WRAPPERS[kind](value))
     if kind is FunctionType:
         if not is_system_function(value):
             # ours: backports for an older torch
             return str(value.__globals__.get("__name__")).partition(".")[0] == _PACKAGE
-        return id(value) in within or all(is_own(each, within | {id(value)}) for each in _contents(value))
+        return id(value) in within or all(is_torch_own(each, within | {id(value)}) for each in _contents(value))
     if issubclass(kind, type):
         return _of_system(value.__module__)
     # wrappers of functools and types may contain the user's functions

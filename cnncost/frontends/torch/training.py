@@ -25,7 +25,7 @@ from cnncost.frontends.torch.compiler import without_import
 from cnncost.frontends.torch.losses import Loss, loss_of
 from cnncost.frontends.torch.meta import META
 from cnncost.frontends.torch.modules import Tracker
-from cnncost.frontends.torch.optimizers import Optimize, state_tensors, step, step_failed, warmed
+from cnncost.frontends.torch.optimizers import Optimize, state_tensors, step, step_failed, warm_up
 from cnncost.frontends.torch.replicated import Buckets, Replica
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.warming import STAND_IN
@@ -59,19 +59,19 @@ class Step:
         self._tracker = tracker
         self._parameters = [p for p in _unique(model.parameters()) if p.requires_grad]
         self.optimizer: torch.optim.Optimizer | None = None
-        tracker.trail = []
-        self._leaves = self._with_hooks()
-        table = tracker.recorder.ledger
-        self._buckets = Buckets(replica, self._parameters, table) if replica is not None else None
+        tracker.trail = []  # the tracker fills it from now on
+        self._leaves = self._hooked_leaves()
+        ledger = tracker.recorder.ledger
+        self._buckets = Buckets(replica, self._parameters, ledger) if replica is not None else None
         _unshared_counts()  # cached here, as it can't be measured during a backward
         for parameter in self._parameters if not training.set_to_none else ():
             parameter.grad = torch.zeros_like(parameter)
             gradient = own_part(parameter.grad)
-            tracker.recorder.ledger.add_source(gradient, "constant")
-            tracker.recorder.ledger.mark(gradient, "gradient")
-            tracker.recorder.ledger.share_device(gradient, own_part(parameter))
+            ledger.add_source(gradient, "constant")
+            ledger.mark(gradient, "gradient")
+            ledger.share_device(gradient, own_part(parameter))
 
-    def _with_hooks(self) -> list[torch.Tensor]:
+    def _hooked_leaves(self) -> list[torch.Tensor]:
         """Register the originals' hooks on the copies, and return all copies that receive gradients.
 
         Raises:
@@ -133,7 +133,7 @@ class Step:
                 self._share_owner(owners, own_part(parameter), gradient)
 
     def _share_owner(self, owners: dict[int, int], parameter: torch.Tensor, other: torch.Tensor) -> None:
-        """Attribute a tensor that belongs to a parameter to the call that owns the parameter."""
+        """Attribute a parameter's gradient or state to the call of the parameter's module, and set its device."""
         ledger = self._tracker.recorder.ledger
         block, of_parameter = ledger.block_of(other), ledger.block_of(parameter)
         if block is not None and of_parameter is not None:
@@ -143,7 +143,7 @@ class Step:
     def _update(self, owners: dict[int, int]) -> None:
         """Run the optimizer's step. State from earlier steps is registered as allocated before the first node."""
         recorder = self._tracker.recorder
-        self.optimizer, values = warmed(self._training.optimizer, self._parameters, self._skeleton, recorder)
+        self.optimizer, values = warm_up(self._training.optimizer, self._parameters, self._skeleton, recorder)
         for parameter, tensor in state_tensors(self.optimizer, self._parameters):
             recorder.ledger.add_source(tensor, "constant", values.get(id(tensor)))
             recorder.ledger.mark(tensor, "state")
@@ -153,7 +153,7 @@ class Step:
         guessed, recorder.guesses = recorder.guesses, False
         try:
             step(self.optimizer)
-            if recorder.guesses and not guessed:  # the step in `warmed` read none, so other stand-ins were not tried
+            if recorder.guesses and not guessed:  # the step in `warm_up` read none, so other stand-ins were not tried
                 raise DataDependentError("it reads a number in a later step, and none in the first")  # noqa: TRY301  # see below
         except Exception as error:
             raise step_failed(self.optimizer, error) from error
@@ -184,7 +184,7 @@ class _Backward:
         """Return the call of the op that is being differentiated, or of the owner of an accumulated gradient."""
         tracker = self._tracker
         node: Any = current_node()
-        if node is None:
+        if node is None:  # outside of all nodes, as the loss's own gradient is created
             return tracker.recomputing or 0
         variable = getattr(node, "variable", None)
         number = number_of(node)
@@ -200,7 +200,7 @@ class _Backward:
         return trail[end - 1][1] if end else 0
 
     def in_place(self, func: Any, args: tuple[Any, ...], operands: TensorArgs) -> Any:
-        """The in-place op that autograd would run without a dispatch mode, or None if it would run `func`.
+        """Return the in-place op that autograd would run without a dispatch mode; None if it would run `func`.
 
         Autograd accumulates gradients of a value used several times, and scatters gradients into zeros, in place unless
         a dispatch mode is on (torch/csrc/autograd/input_buffer.cpp, and index_backward in FunctionsManual.cpp). Such a
@@ -208,29 +208,26 @@ class _Backward:
         passes two gradients to one value.
         """
         in_place_op = _IN_PLACE.get(func) if func not in _IN_FORMULAS else self._in_formula(func, operands)
+        # in grad mode, as with `create_graph`, autograd adds out of place
         if in_place_op is None or torch.is_grad_enabled() or self._node is None or operands[0][0] is not args[0]:
             return None
         born = [tracked.block.born for _, tracked in operands]
-        if born[0] is None or born[0] < self._start:
+        if born[0] is None or born[0] < self._start:  # not created in backward
             return None
         if func is not _ADD:  # only into zeros, or another tensor, that this node's formula has created
             return in_place_op if born[0] >= self._began else None
         if _ADD in _formula() and all(b is not None and b >= self._began for b in born):
             return in_place_op
-        if _reference_counts(args[0]) != _unshared_counts():
+        if _reference_counts(args[0]) != _unshared_counts():  # code holds it, too: a write would change it there
             return None
-        if (
-            len(args) != 2
-            or len(operands) != 2
-            or operands[0][1].sig.type != operands[1][1].sig.type
-            or born[1] is None
-        ):
+        types = [tracked.sig.type for _, tracked in operands]
+        if len(args) != 2 or len(types) != 2 or types[0] != types[1] or born[1] is None:
             return None
         both_new = born[0] >= self._began and born[1] >= self._began
         return None if born[1] < self._start or (both_new and not _passes_two_gradients()) else in_place_op
 
     def _in_formula(self, func: Any, operands: TensorArgs) -> Any:
-        """Like `in_place`, for an op on which formulas differ."""
+        """Return the same for an op that not all derivatives' formulas run in place."""
         in_place_op = _formula().get(func, _IN_PLACE.get(func))
         if func is _MUL and in_place_op is not None:  # `-x * grad` has no in-place op
             last = self._tracker.recorder.nodes[-1]
@@ -250,10 +247,9 @@ _IN_PLACE = {
 }
 """Ops that autograd runs in place if no dispatch mode is on."""
 
-
 _MUL = torch.ops.aten.mul.Tensor
 _MASKED = {torch.ops.aten.masked_fill.Scalar: torch.ops.aten.masked_fill_.Scalar}
-_OF_BOUNDS: dict[str, dict[Any, Any]] = (
+_BOUND_FORMULAS: dict[str, dict[Any, Any]] = (
     {f"{name}Backward{n}": _MASKED for name in ("Clamp", "ClampMin", "ClampMax") for n in (0, 1)}
     | {f"{name}Backward0": _MASKED for name in ("Maximum", "Minimum", "Fmax", "Fmin")}
     if facts.BOUNDS_SHARE_GRADIENTS
@@ -264,25 +260,26 @@ _OF_BOUNDS: dict[str, dict[Any, Any]] = (
         }
     }
 )
+"""Entries of `_FORMULAS` for clamp, maximum and minimum."""
 _FORMULAS: dict[str, dict[Any, Any]] = {
     "BinaryCrossEntropyBackward0": {_MUL: torch.ops.aten.mul_.Tensor},
     "BinaryCrossEntropyWithLogitsBackward0": {
         _MUL: torch.ops.aten.mul_.Tensor, torch.ops.aten.sub.Tensor: torch.ops.aten.sub_.Tensor,
     },
-    **_OF_BOUNDS,
+    **_BOUND_FORMULAS,
     "AminmaxBackward0": {_ADD: torch.ops.aten.add_.Tensor},
     "MaskedSelectBackward0": {torch.ops.aten.masked_scatter.default: torch.ops.aten.masked_scatter_.default},
     "TraceBackward0": {torch.ops.aten.index_fill.int_Tensor: torch.ops.aten.index_fill_.int_Tensor},
     "ScatterReduceBackward0": {torch.ops.aten.scatter_add.default: None},
     "IndexReduceBackward0": {torch.ops.aten.index_add.default: None},
 }  # fmt: skip
-"""By autograd node: the in-place ops that its formula runs on tensors that it created; None: it runs the op itself."""
+"""By autograd node: the in-place ops that its formula runs, on tensors that it created; None: the op itself."""
 
 _IN_FORMULAS = frozenset(func for ops in _FORMULAS.values() for func in ops)
 
 
 def _formula() -> dict[Any, Any]:
-    """Return the current node's entry in `_FORMULAS`, if there is one."""
+    """Return the current node's entry in `_FORMULAS`; empty if there is none."""
     node: Any = current_node()
     return _FORMULAS.get(node.name(), {}) if node is not None else {}
 

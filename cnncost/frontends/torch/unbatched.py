@@ -25,18 +25,18 @@ def without_batch_axis(graph: Graph) -> Graph:
     if not graph.inputs or graph.examples is not None:
         return graph
     first = graph.inputs[0]
-    # by value with the same axes as the input: whether a new batch axis precedes them
-    same, shape = {first: False}, graph.values[first].shape
+    shape = graph.values[first].shape
+    has_new_axis = {first: False}  # values with the axes of the input: whether a new batch axis precedes these
     for node in islice(graph.nodes, _MAX_NODES):
-        if not node.outputs or not node.inputs or node.inputs[0] not in same:
+        if not node.outputs or not node.inputs or node.inputs[0] not in has_new_axis:
             continue  # an op without outputs, such as the export of a tensor by DLPack, changes no axes
-        batched, result = same[node.inputs[0]], node.spec.outputs[0].shape
+        batched, result = has_new_axis[node.inputs[0]], node.spec.outputs[0].shape
         operand = node.spec.inputs[0].shape
         if node.spec.kind in _BEFORE and len(result) == len(operand):
-            same.update(dict.fromkeys(node.outputs, batched))
+            has_new_axis.update(dict.fromkeys(node.outputs, batched))
         elif node.spec.kind in _BEFORE and not batched and result == (1, *operand):
             # torch's convolution adds this axis
-            same[node.outputs[0]] = True
+            has_new_axis[node.outputs[0]] = True
         elif node.spec.kind == "conv" and len(shape) == _spatial_axes(node.spec) + 1:
             text = "x".join(map(str, shape))
             note = f"the input {text} {_NOTE}; a batch of one is 1x{text}"

@@ -45,7 +45,7 @@ _KEY, _CAST = OURS[_NAME], OURS["AutocastIPU"]
 """The key of the kernels here, and that of autocast's casts (`autocast.py`)."""
 _AUTOGRAD = key("AutogradOther")
 """One of autograd's keys: excluded with the others while torch runs below autograd."""
-_TORCHS = {"cpu": key("AutocastCPU"), "cuda": key("AutocastCUDA")}
+_TORCH_CASTS = {"cpu": key("AutocastCPU"), "cuda": key("AutocastCUDA")}
 """Keys of torch's own autocast, by device."""
 _KEYS = torch.DispatchKeySet(_KEY)
 _BELOW = keys_below(_KEY)
@@ -84,8 +84,10 @@ def _casts() -> bool:
 
 
 def _is_cast_below(tensor: torch.Tensor) -> bool:
-    """True if torch's own autocast, of a run on values, has yet to cast the operands."""
-    return not tensor.is_meta and _casts() and not is_excluded(_TORCHS.get(tensor.device.type, _TORCHS["cpu"]))
+    """True if this is a run on values, and torch's own autocast has yet to cast the operands."""
+    return (
+        not tensor.is_meta and _casts() and not is_excluded(_TORCH_CASTS.get(tensor.device.type, _TORCH_CASTS["cpu"]))
+    )
 
 
 PATCHES = (Patch(*IS_ANY_ENABLED_PLACE, _casts, "our dispatch key would count as a device's autocast"),)
@@ -110,7 +112,7 @@ def _max_pool1d(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
 
 
 def _values_alone(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-    """x: *,m,n. Unless differentiated, torch computes no vectors beside singular values and eigenvalues.
+    """x: *,m,n. Unless differentiated, torch computes singular values and eigenvalues without their vectors.
 
     `one_hot` (x: *) writes ones at its indices; with a dispatch mode on, torch would compare them instead.
     """
@@ -230,8 +232,8 @@ def _registered() -> list[torch.library.Library]:
 
 
 def _run(op: Any, name: str, kernel: Kernel, keys: Any, *args: Any, **kwargs: Any) -> Any:
-    recorded = lower_dtype() is not None and not is_excluded(_CAST) and casts_op(name)
-    casts = recorded or (_is_cast_below(args[0]) and has_kernel(f"aten::{name}", "AutocastCPU"))
+    casts_recorded = lower_dtype() is not None and not is_excluded(_CAST) and casts_op(name)
+    casts = casts_recorded or (_is_cast_below(args[0]) and has_kernel(f"aten::{name}", "AutocastCPU"))
     if casts or not _devices or transform_level() is not None:
         return op.redispatch(keys & _BELOW, *args, **kwargs)  # autocast's key is next: it dispatches the op here again
     with Excluding(_KEYS):

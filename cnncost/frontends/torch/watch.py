@@ -24,7 +24,7 @@ from torch import nn
 
 from cnncost.frontends.torch.iterators import Running, copy_of, is_iterator
 from cnncost.frontends.torch.kinds import ATOMS, is_system_module, slots
-from cnncost.frontends.torch.states import RandomState, Undo, closes, position, undo_of
+from cnncost.frontends.torch.states import RandomState, Undo, closed_check, position, undo_of
 from cnncost.frontends.torch.surroundings import Reach
 from cnncost.frontends.torch.variables import ABSENT, describe, set_value, value_of
 
@@ -32,13 +32,14 @@ _MAX_WATCHED = 20_000
 """Maximum number of objects to watch."""
 _LONG = 10_000
 """Maximum length of containers whose items are watched, too; a longer container is watched without its items."""
-_OPEN = (
+_STATEFUL = (
     UserDict, UserList, ChainMap, WeakKeyDictionary, WeakValueDictionary, WeakSet, SimpleNamespace, Namespace,
     RawConfigParser, SectionProxy, local, Queue,
 )  # fmt: skip
-"""Standard library classes that models keep state in."""
+"""Classes of the standard library in which models keep state: attributes of their objects are watched."""
 
 _FUNCTIONS = frozenset({FunctionType, MethodType, BuiltinFunctionType, partial})
+"""Types that are not watched: `surroundings.py` follows functions to the variables that they use."""
 
 
 class Watch:
@@ -50,6 +51,7 @@ class Watch:
 
     Attributes:
         ids: watched objects, which must not be copied, by identity.
+        running: iterators, queues and files whose position can't be restored.
     """
 
     def __init__(self, reach: Reach, own: Container[int] = ()) -> None:
@@ -64,11 +66,11 @@ class Watch:
         """Copies of iterators that replace those in variables, by the variable's index."""
         self._variables = [(variable, value_of(variable)) for variable in reach.variables]
         self._classes = [(kind, len(vars(kind))) for kind in reach.classes]
-        # a miss adds an entry, but a full cache drops another one, so that its size may stay the same
+        # misses instead of sizes: a full cache drops an entry for each that a miss adds
         self._caches = [(function, function.cache_info().misses) for function in reach.caches]
         for variable, value in self._variables:
             if is_iterator(type(value)) and copy_of(value) is not None:
-                continue
+                continue  # forward gets a copy (`lend`)
             if type(value) not in ATOMS:
                 self._where = describe(variable)
                 self._watch_all(value)
@@ -104,7 +106,7 @@ class Watch:
                 if now is not self._lent.get(i, ABSENT):
                     changed[describe(variable)] = None
         for kind, count in self._classes:
-            for name in list(vars(kind))[count:]:
+            for name in list(vars(kind))[count:]:  # new attributes come last
                 type.__delattr__(kind, name)  # bypasses a metaclass's `__delattr__`
                 changed[f"the class attribute {kind.__name__}.{name}"] = None
         for function, misses in self._caches:
@@ -147,13 +149,13 @@ class Watch:
         elif isinstance(value, (tuple, frozenset)):
             pending.extend(value if len(value) < _LONG else ())
             return
-        elif (moves := position(value)) is not None:
-            self.running.add_position(value, self._where, moves)
+        elif (read_position := position(value)) is not None:
+            self.running.add_position(value, self._where, read_position)
             return
         elif (undo := undo_of(value, kind)) is not None:
             self._note(undo)
-            if (closed := closes(value)) is not None:
-                self.running.add_position(value, self._where, closed)
+            if (is_closed := closed_check(value)) is not None:  # a closed file can't be opened again
+                self.running.add_position(value, self._where, is_closed)
             if isinstance(undo, RandomState):
                 self._generators.append(undo)
             return
@@ -229,6 +231,7 @@ class Watch:
             for name, was in then.items():
                 if getattr(value, name, ABSENT) is not was:
                     changed = True
+                    # `object`'s methods, as the class may forbid assignments (a frozen dataclass)
                     object.__delattr__(value, name) if was is ABSENT else object.__setattr__(value, name, was)
             return changed
 
@@ -268,7 +271,7 @@ def _is_opaque(value: Any, kind: type) -> bool:
     """True for an object of Python or torch whose attributes are not watched, as they hold no state of a model."""
     return (
         is_system_module(kind.__module__)
-        and not isinstance(value, _OPEN)
+        and not isinstance(value, _STATEFUL)
         and not kind.__module__.startswith("torch.distributed")
     )
 
@@ -289,18 +292,18 @@ def _same_table(now: dict[str, Any], then: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def watching(watch: Watch, copied: Callable[[Any], Any]) -> Iterator[list[str]]:
+def watching(watch: Watch, skeleton_copy: Callable[[Any], Any]) -> Iterator[list[str]]:
     """Run forward in this context; on exit everything is restored, and the yielded list describes the changes.
 
     Dicts and sets outside the model that have its modules or tensors as keys get the copies as keys, too, because
-    forward runs on the copies and may look up `self`.
+    forward runs on the copies and may look up `self`. `skeleton_copy` returns an object's copy, or None.
 
     Raises:
         ForwardError: forward advanced an iterator that can't be restored.
     """
     restored: list[str] = []
-    watch.lend(copied)
-    added = list(_keys(watch, copied)) if watch.ids else []
+    watch.lend(skeleton_copy)
+    added = list(_entries_for_copies(watch, skeleton_copy)) if watch.ids else []
     for table, copy, value in added:
         if isinstance(table, _SETS):
             table.add(copy)
@@ -321,10 +324,10 @@ def watching(watch: Watch, copied: Callable[[Any], Any]) -> Iterator[list[str]]:
 _SETS = (set, WeakSet)
 
 
-def _keys(watch: Watch, copy_of: Callable[[Any], Any]) -> Iterator[tuple[Any, Any, Any]]:
+def _entries_for_copies(watch: Watch, skeleton_copy: Callable[[Any], Any]) -> Iterator[tuple[Any, Any, Any]]:
     """Yield triples: a dict or set, the copy of a module or tensor that is a key in it, and the key's value."""
     for value in list(watch.ids.values()):
         if isinstance(value, (dict, WeakKeyDictionary, *_SETS)):
             for key in list(dict.keys(value)) if isinstance(value, dict) else list(value):
-                if isinstance(key, (nn.Module, torch.Tensor)) and (copy := copy_of(key)) is not None:
+                if isinstance(key, (nn.Module, torch.Tensor)) and (copy := skeleton_copy(key)) is not None:
                     yield value, copy, None if isinstance(value, _SETS) else value[key]

@@ -37,10 +37,10 @@ class Weights(Skeleton):
         """Storages of the copies."""
         self._values = TensorCopies()
         self._saved: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
-        """Storages of the user that ops wrote to, each with a copy from before."""
+        """The user's storages that ops wrote to, each with a copy of its contents from before."""
 
-    def about_to_be_written(self, tensors: Iterable[torch.Tensor], ledger: TensorTable) -> None:
-        """Save the values of those tensors, about to be written to by an op, that belong to the user."""
+    def save_before_write(self, tensors: Iterable[torch.Tensor], ledger: TensorTable) -> None:
+        """Save the values of the user's tensors among those that an op is about to write to."""
         for tensor in tensors:
             if tensor.layout is not torch.strided or tensor.is_meta:
                 continue

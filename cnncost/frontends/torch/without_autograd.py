@@ -20,6 +20,7 @@ from cnncost.frontends.torch.restarts import GradNeededError
 NOT_A_MODEL = ("torch.", "cnncost.")
 """Prefixes of modules that query autograd only for their own purposes: which fast path to take, whether to warn."""
 _KEEPS_MODES = "torch.autograd.grad_mode"
+"""Module whose contexts (`no_grad`) restore the mode that they found: they have to find the one that forward sees."""
 _OF_TENSORS = "autograd is off, so that results have no history: the attribute would be that of a constant"
 _OF_THE_MODE = "autograd is off for the recording, but on for the caller or for code that turned it on"
 _DIFFERENTIATES = "it differentiates, which needs autograd"

@@ -70,7 +70,7 @@ def _weight_norm_backward(a: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor
     return torch.empty_like(a["saved_v"], device=_META), torch.empty_like(a["saved_g"], device=_META)
 
 
-MADE: dict[str, Callable[[dict[str, Any]], Any]] = {
+FROM_SIZES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "aten::linalg_lstsq": _least_squares,
     **{f"aten::_fused_{name}_": _nothing for name in ("adam", "adamw", "sgd", "adagrad")},
     **({} if facts.TRACED_CONVOLUTIONS_RUN_ON_META else {"aten::_convolution": _convolution}),
@@ -84,4 +84,4 @@ MADE: dict[str, Callable[[dict[str, Any]], Any]] = {
         if not facts.COLLECTIVES_HAVE_DERIVATIVES_ON_META
     },
 }  # fmt: skip
-"""By op name; each takes the op's arguments by name and returns meta tensors."""
+"""Functions that create an op's result, as meta tensors, from the op's arguments by name; by the op's schema name."""

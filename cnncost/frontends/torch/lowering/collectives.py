@@ -22,7 +22,7 @@ _C10D = {
     "alltoall_": ("all_to_all", "input_tensors"), "alltoall_base_": ("all_to_all", "input"),
     "send": ("send", "tensors"), "recv_": ("receive", "tensors"), "recv_any_source_": ("receive", "tensors"),
 }  # fmt: skip
-"""By c10d's op: the collective, and the argument with its whole data, of all ranks where these have different parts."""
+"""By c10d's op: the collective, and the argument that holds all its data: of all ranks, if each has another part."""
 _FUNCTIONAL = {
     "all_reduce": "all_reduce", "all_reduce_": "all_reduce", "all_reduce_coalesced": "all_reduce",
     "all_reduce_coalesced_": "all_reduce", "broadcast": "broadcast", "broadcast_": "broadcast",

@@ -101,7 +101,7 @@ def reflections(call: OpCall) -> Lowered:
 
 @lowers("ormqr")
 def reflected(call: OpCall) -> Lowered:
-    """input3: *,m,n, which reflections multiply from the left, else from the right; input2: *,k, one per reflection."""
+    """input3: *,m,n, multiplied by reflections from the left, or the right without `left`; input2: *,k, one each."""
     m, n = call["input3"].shape[-2:]
     matrix = (m, n) if call["left"] else (n, m)
     return _linalg("reflected", matrix, call.outputs[0].shape[:-2], call["input2"].shape[-1])
@@ -112,14 +112,14 @@ def pinv(call: OpCall) -> Lowered:
     """self: *,m,n."""
     *batch, m, n = call["self"].shape
     attrs = {"m": m, "n": n, "matrices": prod(batch), "hermitian": bool(call["hermitian"])}
-    return "pinv", {**attrs, "scratch": prod(batch) * _of_pinv(call["self"], bool(call["hermitian"]))}
+    return "pinv", {**attrs, "scratch": prod(batch) * _pinv_scratch(call["self"], bool(call["hermitian"]))}
 
 
 _TOLERANCE = 8
-"""Bytes of a matrix's tolerance, which is in float64."""
+"""Bytes of the tolerance for each matrix, a float64."""
 
 
-def _of_pinv(matrix: Any, hermitian: bool) -> int:
+def _pinv_scratch(matrix: Any, hermitian: bool) -> int:
     """Bytes for each matrix while V·Σ⁺ is multiplied by Uᴴ: the decomposition, V·Σ⁺, and if complex a copy of Uᴴ."""
     m, n = matrix.shape[-2:]
     r = min(m, n)

@@ -153,7 +153,8 @@ def unfold(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
         return (("reshape", (1,)), ("slice", 0, 0, size, 1))
     (axis,) = axes_of(call["dimension"], rank)
     order = (*range(axis + 1), *range(axis + 2, rank + 1), axis + 1)
-    return ("unfold", axis, size, call["step"], 0, 1), ("permute", order)
+    padding, dilation = 0, 1
+    return ("unfold", axis, size, call["step"], padding, dilation), ("permute", order)
 
 
 @moves("diagonal")
@@ -169,6 +170,7 @@ def diagonal(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
 def cat(call: OpCall, x: Shape, y: Shape) -> Moves | None:  # noqa: ARG001
     """dim."""
     (axis,) = axes_of(call["dim"], len(y))
+    # torch skips empty vectors among tensors with more axes
     sizes = [t.shape[axis] for t in call.inputs if t.shape != (0,) or len(y) == 1]
     return (("cat", axis),) if sum(sizes) == y[axis] else None
 
@@ -315,8 +317,8 @@ def im2col(call: OpCall, x: Shape, y: Shape) -> Moves:
     (kh, *vertical), (kw, *horizontal) = zip(*(_pair(call[name]) for name in _GEOMETRY), strict=True)
     n = len(x) - 3
     return (
-        ("unfold", n + 1, kh, vertical[0], vertical[1], vertical[2]),
-        ("unfold", n + 3, kw, horizontal[0], horizontal[1], horizontal[2]),
+        ("unfold", n + 1, kh, *vertical),
+        ("unfold", n + 3, kw, *horizontal),
         ("permute", (*range(n + 1), n + 2, n + 4, n + 1, n + 3)),
         ("reshape", y),
     )

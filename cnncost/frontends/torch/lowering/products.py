@@ -158,7 +158,7 @@ def attention(call: OpCall) -> Lowered:
         "keys": k[-2],
         "width": q[-1],
         "value_width": v[-1],
-        "scaled": prod(q) + prod(heads) * prod(k[-2:]),
+        "scaled": prod(q) + prod(heads) * prod(k[-2:]),  # elements of queries and keys
         "mask": mask is not None or bool(call.get("is_causal", False)),
         "causal": bool(call.get("is_causal", False)),
     }

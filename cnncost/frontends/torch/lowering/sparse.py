@@ -57,13 +57,13 @@ def _lowered(call: OpCall, tensors: Sequence[torch.Tensor], results: Sequence[to
     if name == "sparse_sampled_addmm":
         attrs: Attrs = {"stored": stored(call["self"])[0], "k": call["mat1"].shape[-1], "bias": call["beta"] != 0}
         return "sparse::sampled_matmul", attrs
-    left = sum(_stored_elements(result) for result in results[:1])
+    result_elements = sum(_stored_elements(result) for result in results[:1])
     if name in _SOFTMAX:
-        return "sparse::softmax", {"fn": name.removeprefix("_sparse_"), "stored": left}
+        return "sparse::softmax", {"fn": name.removeprefix("_sparse_"), "stored": result_elements}
     if name in {"_sparse_softmax_backward_data", "_sparse_log_softmax_backward_data"}:
-        return "sparse::softmax_backward", {"stored": left}
+        return "sparse::softmax_backward", {"stored": result_elements}
     if name in {"_coalesce", "_sparse_sum", "_sparse_csr_sum"}:
-        return "sparse::reduce", {"fn": "sum", "stored": _stored_elements(tensors[0]), "left": left}
+        return "sparse::reduce", {"fn": "sum", "stored": _stored_elements(tensors[0]), "left": result_elements}
     if name == "_sparse_sum_backward":
         return lower_layout(call, copy=True)
     dense = kind_and_attrs(call)
@@ -71,7 +71,7 @@ def _lowered(call: OpCall, tensors: Sequence[torch.Tensor], results: Sequence[to
         return dense
     kind, attrs = dense
     if kind == "reduce" and is_sparse(tensors[0]):
-        return "sparse::reduce", {"fn": attrs["fn"], "stored": _stored_elements(tensors[0]), "left": left}
+        return "sparse::reduce", {"fn": attrs["fn"], "stored": _stored_elements(tensors[0]), "left": result_elements}
     if kind == "pointwise":
         return "sparse::pointwise", {"fn": attrs["fn"], "stored": _computed_elements(call, tensors, results)}
     return None

@@ -19,7 +19,7 @@ maximum minimum fmax fmin relu relu6 threshold eq ne lt le gt ge isnan isinf isp
 remainder
 floor_divide heaviside angle clamp clamp_min clamp_max ldexp nextafter igamma igammac where masked_fill copysign signbit
 logical_not logical_and logical_or logical_xor bitwise_not bitwise_and bitwise_or bitwise_xor gcd lcm real imag conj
-rsub hardtanh leaky_relu prelu rrelu celu selu sigmoid silu glu softplus mish hardsigmoid hardswish hardshrink
+rsub hardtanh leaky_relu prelu rrelu celu selu sigmoid silu glu softplus softsign mish hardsigmoid hardswish hardshrink
 softshrink logit lerp addcmul addcdiv hypot xlogy logaddexp logaddexp2 nan_to_num deg2rad rad2deg polar complex positive
 """.split()
 """Ops whose name is that of the function (the attribute `fn`)."""
@@ -38,9 +38,8 @@ _ALIASES = {
     "__and__": "bitwise_and", "__or__": "bitwise_or", "__xor__": "bitwise_xor", "__iand__": "bitwise_and",
     "__ior__": "bitwise_or", "__ixor__": "bitwise_xor", "__lshift__": "bitwise_shift", "__rshift__": "bitwise_shift",
     "bitwise_left_shift": "bitwise_shift", "bitwise_right_shift": "bitwise_shift", "log_sigmoid_forward": "logsigmoid",
-    "log_sigmoid": "logsigmoid", "rrelu_with_noise": "rrelu", "_prelu_kernel": "prelu", "view_as_complex": "complex",
-    "_conj_physical": "conj", "conj_physical": "conj", "resolve_conj": "conj", "resolve_neg": "conj",
-    "softsign": "softsign",
+    "log_sigmoid": "logsigmoid", "rrelu_with_noise": "rrelu", "_prelu_kernel": "prelu",
+    "_conj_physical": "conj", "conj_physical": "conj",
     **{f"special_{name}": name for name in (
         "airy_ai bessel_j0 bessel_j1 bessel_y0 bessel_y1 modified_bessel_i0 modified_bessel_i1 modified_bessel_k0"
         " modified_bessel_k1 scaled_modified_bessel_k0 scaled_modified_bessel_k1 spherical_bessel_j0"
@@ -53,7 +52,7 @@ _ALIASES = {
 """Functions by the names of other ops that compute them."""
 
 
-@lowers(*_FUNCTIONS, *(n for n in _ALIASES if n not in {"resolve_conj", "resolve_neg", "view_as_complex"}))
+@lowers(*_FUNCTIONS, *_ALIASES)
 def pointwise(call: OpCall) -> Lowered:
     """The output has the broadcast shape of the inputs."""
     name = _ALIASES.get(call.name, call.name)
@@ -245,7 +244,7 @@ def gather(call: OpCall) -> Lowered:
     attrs: Attrs = {"fn": _GATHER[call.name]}
     if attrs["fn"] in {"index_select", "gather"} and (dim := call.get("dim")) is not None:
         attrs["dim"] = dim
-    elif call.name == "take_along_dim":
+    elif call.name == "take_along_dim":  # without `dim`, from the flattened tensor
         attrs["fn"] = "take"
     if attrs["fn"] == "index":
         axes: list[int] = []
