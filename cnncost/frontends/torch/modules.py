@@ -31,7 +31,7 @@ from cnncost.graph import Call, Failure, Scope
 
 _WHY_CALLS = "each call of a module is recorded"
 _WHY_LITERALS = "no op is dispatched, so that the values would be lost"
-_WHY_RECURRENT = "on meta torch runs a reference, which creates and saves other tensors than a CPU's kernel or steps"
+_WHY_RECURRENT = "on meta torch runs a reference, which creates and saves other tensors than a CPU's code"
 _TENSOR = torch.Tensor
 _COUNT_OF = itemgetter(Scope._fields.index("calls"))
 
@@ -70,6 +70,7 @@ class Tracker:
         self.trail: list[tuple[int, int]] | None = None
         """In training: at each start and end of a call, autograd's next sequence number and the call that runs then."""
         self._call_of: Callable[[type], Callable[..., Any]]
+        """Returns the function that calls a module of a class; set by `patches`."""
         self.draws: Draws | None = None
         """Set to find the module that draws from Python's or numpy's generators; `drawn_in` becomes its path."""
         self.drawn_in: str | None = None
@@ -234,8 +235,7 @@ class Tracker:
         self._parent = self.recorder.call = 0
         if self.trail is not None:
             self.trail.append((next_number(), 0))
-        result = function(*inputs.args, **inputs.kwargs)
-        result = result if type(result) is torch.Tensor else _exhaust(result)
+        result = _exhaust(function(*inputs.args, **inputs.kwargs))
         if self.elsewhere is not None:
             raise ForwardError("")  # as above
         self._parent = None

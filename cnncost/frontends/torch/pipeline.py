@@ -152,7 +152,7 @@ class Rank(nn.Module):
         return pipelining.listed_with_messages(schedule)[self.rank]
 
     def _receive_into(self, stage: Any, what: str, other: int) -> None:
-        """Set the shape and dtype of the activations (`inputs`) or gradients (`outputs`) that a stage receives.
+        """Set the shape and dtype of what a stage receives from another: activations (`inputs`), gradients (`outputs`).
 
         Up to torch 2.14, also register the buffers that receive them.
 

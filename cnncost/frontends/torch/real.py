@@ -74,11 +74,11 @@ class RealRecorder(Recorder):
         self._weights = weights
         self.masks = Masks(on_values=True)
         self._is_random = False  # whether the op that is being recorded draws random numbers
-        self._reads_chance = False
+        self._reads_random = False
         """Whether forward read, or sized a result by, a value that depends on random numbers."""
         self._varies: set[int] = set()
         """Value ids that depend on the inputs."""
-        self._chances: set[int] = set()
+        self._from_random: set[int] = set()
         """Value ids that depend on random numbers."""
         self._sized: set[int] = set()
         """Value ids whose size depends on the inputs' values."""
@@ -102,12 +102,12 @@ class RealRecorder(Recorder):
         tracked = self.ledger.find(tensor)
         if tracked is not None and tracked.value in self._varies:
             self._reads.append(self.call)
-        if tracked is not None and tracked.value in self._chances:
-            self._reads_chance = True
+        if tracked is not None and tracked.value in self._from_random:
+            self._reads_random = True
 
     def run_of(self, inputs: str, tracker: Tracker, draws: Draws) -> RealRun:
         """Return what depends on values. `inputs` describes their source, `draws` the use of random generators."""
-        of_torch = ["torch's random numbers"] if self._reads_chance else []
+        of_torch = ["torch's random numbers"] if self._reads_random else []
         names = [*draws.drawn_from(), *of_torch, *tracker.moved_generators()]
         if names:
             inputs = f"{inputs} and one draw of {' and '.join(names)}"
@@ -155,18 +155,18 @@ class RealRecorder(Recorder):
             self._varies.update(outputs)
             self._sized.update(outputs)
         if self._is_random:
-            self._chances.update(outputs)
+            self._from_random.update(outputs)
         elif self._varies.isdisjoint(inputs):
             return
         self._varies.update(outputs)
-        chance = not self._chances.isdisjoint(inputs)
-        if chance:
-            self._chances.update(outputs)
+        has_random_input = not self._from_random.isdisjoint(inputs)
+        if has_random_input:
+            self._from_random.update(outputs)
         reads = name.removesuffix(".default") in _READS
         if reads and not self._varies.isdisjoint(inputs):
             self._reads.append(self.call)
-        if chance and (reads or self._makes_sizes):
-            self._reads_chance = True
+        if has_random_input and (reads or self._makes_sizes):
+            self._reads_random = True
         if self._makes_sizes or not self._sized.isdisjoint(inputs):
             self._marked.append(index)
             values = self.ledger.values

@@ -138,6 +138,7 @@ class Runner:
         """Run an op such as `zeros_like`: the result's values are known even if the operand's are not."""
         result = self._on_stand_ins(op, args, kwargs, operands)
         if result.numel() <= REAL_LIMIT and operands[0][0].numel() <= REAL_LIMIT:
+            # of the operand only the geometry is used, so memory without its values will do
             like = {id(tensor): torch.empty_like(tensor, device=CPU) for tensor, _ in operands}
             self.data[id(result)] = op.func(*replace_tensors(args, like, CPU), **replace_tensors(kwargs, like, CPU))
         return result
@@ -178,9 +179,9 @@ class Runner:
         outputs: list[torch.Tensor],
     ) -> list[torch.Tensor]:  # fmt: skip
         """Replace outputs by tensors on meta, except views of the user's tensors, which are returned as they are."""
-        known = {storage_key(tracked.data if tracked.data is not None else tensor) for tensor, tracked in operands}
-        known.update(storage_key(value) for value in self._written_copies)
-        aliases = any(storage_key(value) in known for value in values)
+        storages = {storage_key(tracked.data if tracked.data is not None else tensor) for tensor, tracked in operands}
+        storages.update(storage_key(value) for value in self._written_copies)
+        aliases = any(storage_key(value) in storages for value in values)
         if aliases and all(not is_meta(tensor) for tensor, _ in operands):
             return outputs
         if aliases or op.mutable or any(value.layout is not torch.strided for value in values):

@@ -97,8 +97,8 @@ def pattern(tensor: torch.Tensor) -> torch.Tensor | None:
     return getattr(tensor, _PATTERN, None)
 
 
-def with_pattern(tensor: torch.Tensor, known: torch.Tensor | None) -> torch.Tensor:
+def with_pattern(tensor: torch.Tensor, positions: torch.Tensor | None) -> torch.Tensor:
     """Set the pattern of a tensor on meta, if it is known, and return the tensor."""
-    if known is not None and is_meta(tensor):
-        setattr(tensor, _PATTERN, known)
+    if positions is not None and is_meta(tensor):
+        setattr(tensor, _PATTERN, positions)
     return tensor

@@ -60,9 +60,9 @@ class Reach(NamedTuple):
 
     def is_current(self) -> bool:
         """True if no function or class whose code was followed has been replaced by another."""
-        now = ((code_in(value_of(variable)), then) for variable, then in self.code)
+        pairs = ((code_in(value_of(variable)), then) for variable, then in self.code)
         return all(
-            len(code) == len(then) and all(a is b() for a, b in zip(code, then, strict=True)) for code, then in now
+            len(code) == len(then) and all(a is b() for a, b in zip(code, then, strict=True)) for code, then in pairs
         )
 
     def is_empty(self) -> bool:

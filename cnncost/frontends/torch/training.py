@@ -150,10 +150,10 @@ class Step:
             if parameter is not None:
                 self._share_owner(owners, parameter, tensor)
         recorder.phase, recorder.attributor, recorder.read_as = "optimizer", _Update(owners), STAND_IN
-        guessed, recorder.guesses = recorder.guesses, False
+        guessed_before, recorder.guesses = recorder.guesses, False
         try:
             step(self.optimizer)
-            if recorder.guesses and not guessed:  # the step in `warm_up` read none, so other stand-ins were not tried
+            if recorder.guesses and not guessed_before:  # as `warm_up` read none, it has not tried other stand-ins
                 raise DataDependentError("it reads a number in a later step, and none in the first")  # noqa: TRY301  # see below
         except Exception as error:
             raise step_failed(self.optimizer, error) from error
@@ -227,7 +227,7 @@ class _Backward:
         return None if born[1] < self._start or (both_new and not _passes_two_gradients()) else in_place_op
 
     def _in_formula(self, func: Any, operands: TensorArgs) -> Any:
-        """Return the same for an op that not all derivatives' formulas run in place."""
+        """Return the in-place op for `func`, which only some formulas run in place; None if this node's does not."""
         in_place_op = _formula().get(func, _IN_PLACE.get(func))
         if func is _MUL and in_place_op is not None:  # `-x * grad` has no in-place op
             last = self._tracker.recorder.nodes[-1]
