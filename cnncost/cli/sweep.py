@@ -92,7 +92,8 @@ def command(
     with progress(len(grid), "sweep") as begin_step:
         result = api.run(
             grid, jobs=jobs, output=output, join=join, backend=backend, scheduler=scheduler, confirmed=yes,
-            timeout=seconds, tell=lambda _, model: begin_step(model), put=lambda table: _write(table, form, output),
+            timeout=seconds, progress=lambda _, model: begin_step(model),
+            write_table=lambda table: _write(table, form, output),
         )  # fmt: skip
     if output is None:
         _write(result, form, None)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnncost.budget.join import Table as Joined
-from cnncost.budget.join import read as read_own
+from cnncost.budget.join import read as read_csv
 from cnncost.errors import CnncostError, InputError
 from cnncost.files import check, write, write_bytes
 from cnncost.sweeps import table as tables
@@ -29,8 +29,8 @@ _MODELS_CHECKED = 3
 """Number of models that are checked for having the grid's axes before the sweep begins."""
 _FEW_MODELS = 8
 """Fewer models than this run in this process: importing torch in another one would take longer."""
-Tell = Callable[[int, str], None]
-"""Called with the index and the model of each point that is done."""
+Progress = Callable[[int, str], None]
+"""Function that is called with the index and the model of each point that is done."""
 
 
 def sweep(
@@ -68,7 +68,7 @@ def sweep(
 def run(
     grid: Grid, *, jobs: int | None = None, output: str | Path | None = None, join: str | Path | None = None,
     backend: str = "processes", scheduler: str | None = None, confirmed: bool = False, timeout: float | None = None,
-    tell: Tell | None = None, put: Callable[[tables.Table], None] | None = None,
+    progress: Progress | None = None, write_table: Callable[[tables.Table], None] | None = None,
 ) -> tables.Table:  # fmt: skip
     """Return the table of a grid. Raises like `sweep`.
 
@@ -81,31 +81,31 @@ def run(
         scheduler: as for `sweep`.
         confirmed: as for `sweep`.
         timeout: as for `sweep`.
-        tell: called for each point that is done, also for those found in the journal of an earlier run.
-        put: writes the table; None: to `output`, by its ending.
+        progress: called for each point that is done, also for those found in the journal of an earlier run.
+        write_table: writes the table; None: to `output`, by its ending.
     """
     if len(grid) > MOST and not confirmed:
         raise InputError(
             f"sweep: the grid has {len(grid):,} points, more than {MOST:,}; if that is meant, confirm it by --yes "
             "(confirmed=True in Python), else leave out sizes or models"
         )
-    own = None if join is None else _read_joined(grid, join)
+    user_table = None if join is None else _read_joined(grid, join)
     if output is not None:
         check(output)
         tables.check_format(output)
         FILES.of_file(output)
-    tell = tell or (lambda _point, _model: None)
+    progress = progress or (lambda _point, _model: None)
     if jobs is None and backend == "processes" and len(grid.models) * len(grid.dtypes) < _FEW_MODELS:
         jobs = 1
     with WorkerPool(backend, scheduler, jobs, timeout, prepared_for(grid.models)) as pool:
         if output is None:
             _check_axes(grid, timeout)
-            return tables.table(grid, _collected(grid, pool, None, tell), own)
+            return tables.table(grid, _collected(grid, pool, None, progress), user_table)
         with Journal(journal_path(output), grid.digest(*stamp(grid.models))) as journal:
             if not journal.found:
                 _check_or_remove(grid, journal, timeout)
-            result = tables.table(grid, _collected(grid, pool, journal, tell), own)
-            (put or (lambda made: save(made, output)))(result)
+            result = tables.table(grid, _collected(grid, pool, journal, progress), user_table)
+            (write_table or (lambda table: save(table, output)))(result)
             journal.remove()
     return result
 
@@ -125,24 +125,25 @@ def save(result: tables.Table, output: str | Path) -> None:
         write(output, rendered(document, form).rstrip("\n") + "\n")
 
 
-def _collected(grid: Grid, pool: WorkerPool, journal: Journal | None, tell: Tell) -> dict[int, dict[str, Any]]:
+def _collected(grid: Grid, pool: WorkerPool, journal: Journal | None, progress: Progress) -> dict[int, dict[str, Any]]:
+    """Return the row of each point, by its index: from the journal, or else analyzed and added to the journal."""
     found = {} if journal is None else journal.found
-    for index in [index for index, row in found.items() if _has_longer(row, pool.timeout)]:
+    for index in [index for index, row in found.items() if _has_more_time(row, pool.timeout)]:
         del found[index]
     names = grid.models
-    of_model = len(grid.dtypes) * grid.of_model
+    points_per_model = len(grid.dtypes) * grid.combinations
     for index in found:
-        tell(index, names[index // of_model])
+        progress(index, names[index // points_per_model])
     for index, row in rows(grid, set(found), pool):
         if journal is not None:
             journal.add(index, row)
         found[index] = row
-        tell(index, names[index // of_model])
+        progress(index, names[index // points_per_model])
     return found
 
 
-def _has_longer(row: dict[str, Any], timeout: float | None) -> bool:
-    """Return whether a point took too long, and the limit is higher now."""
+def _has_more_time(row: dict[str, Any], timeout: float | None) -> bool:
+    """Return whether a point of the journal took too long, and has a higher limit now."""
     return "late" in row and (timeout is None or timeout > row["late"])
 
 
@@ -155,12 +156,12 @@ def _check_or_remove(grid: Grid, journal: Journal, timeout: float | None) -> Non
 
 
 def _check_axes(grid: Grid, timeout: float | None) -> None:
-    """Check as `_axes_fit` does; with a time limit in another process, as building a model may hang, too."""
+    """Check as `_axes_fit` does; if there is a time limit, in another process, as building a model may hang, too."""
     if timeout is None or not grid.axes:
         _axes_fit(grid)
         return
     with Processes(1, timeout, prepared_for(grid.models)) as one:
-        for _ in one.work(_axes_fit, [[(grid,)]]):
+        for _ in one.work(_axes_fit, [[(grid,)]]):  # one task of one call
             pass  # if the check was killed, the rows will say why
 
 
@@ -185,7 +186,7 @@ def _axes_fit(grid: Grid) -> None:
 
 
 def _builds_without_axes(grid: Grid, model: str) -> bool:
-    """Return whether a model can be built without the axes that vary: if so, an axis is what it does not accept."""
+    """Return whether a model can be built without the axes that vary: if so, it's an axis that it doesn't accept."""
     from cnncost.sweeps.work import sampler_of
 
     try:
@@ -196,15 +197,19 @@ def _builds_without_axes(grid: Grid, model: str) -> bool:
 
 
 def _read_joined(grid: Grid, path: str | Path) -> Joined:
-    """Read the user's table. Raises InputError for two rows of a model, a column of the sweep's, or no model of it."""
-    own = read_own(path)
-    names = [model for _, model, _ in own.rows]
+    """Read the user's CSV file.
+
+    Raises:
+        InputError: two rows for one model, the name of a column that the sweep has itself, or no model of the sweep.
+    """
+    user_table = read_csv(path)
+    names = [model for _, model, _ in user_table.rows]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise InputError(f"{path}: a second row for {twice}; keep one")
     taken = {column.name for column in tables.columns(grid)}
-    if same := next((name for name in own.columns if name in taken), None):
+    if same := next((name for name in user_table.columns if name in taken), None):
         raise InputError(f"{path}: a column named {same}: the sweep has one of its own; rename it")
     if not set(names) & set(grid.models):
         raise InputError(f"{path}: no row for any model of the sweep, such as {grid.models[0]}")
-    return own
+    return user_table

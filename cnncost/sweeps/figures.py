@@ -19,14 +19,14 @@ class Figure(NamedTuple):
         heading: displayed heading.
         meaning: description.
         kind: kind of its values, which determines their format.
-        of: returns its value in a Report; None if there is none.
+        read: returns its value in a Report; None if there is none.
         training: whether it needs a training step.
     """
 
     heading: str
     meaning: str
     kind: Kind
-    of: Callable[[Report], Any]
+    read: Callable[[Report], Any]
     training: bool = False
 
 
@@ -48,12 +48,12 @@ def _field(report: Report) -> str | None:
 
 
 _MEANINGS = {"macs": "multiply-accumulates of forward", "flops": "floating-point operations of forward"}
-"""Of columns that a sweep has of a training step, too."""
-_COLUMNS = {
+"""Meanings that say "of forward": a sweep has columns with these figures of a training step, too."""
+_COLUMNS = {  # the figures that every table of a report shows
     each.name: Figure(each.heading, _MEANINGS.get(each.name, each.meaning), each.look, _total(each.name))
     for each in ALWAYS
 }
-_OWN = {
+_OWN = {  # figures that only sweeps have as columns
     "ops": Figure("ops", "ops that forward runs", "count", _total("ops")),
     "weight_bytes": Figure(
         "weights", "bytes of parameters and buffers", "bytes",

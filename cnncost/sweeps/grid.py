@@ -93,12 +93,12 @@ class Grid:
         return tuple(name for axis in self.axes for name in axis.variables)
 
     @property
-    def of_model(self) -> int:
-        """Number of points of one model in one dtype."""
+    def combinations(self) -> int:
+        """Number of combinations of sizes: the points of one model in one dtype."""
         return prod(len(axis.values) for axis in self.axes)
 
     def __len__(self) -> int:
-        return len(self.models) * len(self.dtypes) * self.of_model
+        return len(self.models) * len(self.dtypes) * self.combinations
 
     def points(self) -> Iterator[Point]:
         """Yield all points in order: by model, then by dtype, then by sizes."""
@@ -132,14 +132,11 @@ class Grid:
         return self.digest()
 
     def for_workers(self) -> Grid:
-        """Return a small copy for the workers, who get points apart: one model, one size of each axis, and the key."""
-        for_workers = replace(
-            self, models=self.models[:1], axes=tuple(Axis(a.variables, a.values[:1]) for a in self.axes)
-        )
-        for_workers.__dict__["key"] = (
-            self.key
-        )  # fills the cached_property: the copy's own digest would differ; it is pickled with the rest
-        return for_workers
+        """Return a small copy for workers, which get points separately: one model, one size per axis, and the key."""
+        small = replace(self, models=self.models[:1], axes=tuple(Axis(a.variables, a.values[:1]) for a in self.axes))
+        # fills the cached_property, which is pickled with the fields: the copy's own digest would differ
+        small.__dict__["key"] = self.key
+        return small
 
     def digest(self, *more: str) -> str:
         """Return a hash of everything that the rows depend on: the grid, and `more`."""

@@ -1,7 +1,8 @@
 """Writes the rows of a sweep to disk as they arrive, so that an interrupted sweep can be resumed.
 
-A journal lies beside the output until that is written. Its first line identifies the grid; each further line is a row
-with the index of its point, appended by one write: so only the last line can be incomplete, and it is then dropped.
+A journal lies next to the output until the output is written. Its first line identifies the grid; each further line is
+a row with the index of its point, appended by one write: so only the last line can be incomplete, and it is then
+dropped.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class Journal:
         whole = data[: data.rfind(b"\n") + 1]
         first, *lines = whole.splitlines() or [b""]
         if not whole:
+            # the start of a first line is from a sweep that ended while writing it: begin anew
             if data and not (json.dumps(head) + "\n").encode().startswith(data):
                 raise SweepError(f"{self.path}: not a journal of a sweep; move it, or choose another output")
             os.ftruncate(self._file, 0)
@@ -81,8 +83,8 @@ class Journal:
         if stored != head:
             raise SweepError(
                 f"{self.path}: rows of an interrupted sweep of another grid, or from before a change of a model's "
-                "file, of your devices or of a version; resume that one by its own command, remove the file, or choose "
-                "another output"
+                "file, of your devices or of a version; resume that sweep by its own command, remove the file, or "
+                "choose another output"
             )
         for number, line in enumerate(lines, 2):
             row = _read(line)

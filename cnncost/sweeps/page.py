@@ -19,6 +19,7 @@ from cnncost.sweeps.table import Table, document
 MOST = 2000
 """Maximum number of rows of the table that is shown without scripts."""
 _LOOKS = {"number": "figure"} | {look: look for look in ("count", "bytes", "seconds", "ratio", "share")}
+"""The page's name for the format of a column, by the column's kind; all other kinds are text."""
 _MORE = frozenset("accuracy acc top1 top5 map miou auc f1 score bleu throughput".split())
 """Words in the name of a joined column that say that more is better."""
 
@@ -34,11 +35,12 @@ def page_data(result: Table) -> Json:
     records = [*result.records()]
     figures = [*_figures(result, records)]
     numeric = [figure.name for figure in figures if figure.numeric]
-    first = [name for name in ("macs", "accuracy", "params") if name in numeric] + numeric
+    preferred = [name for name in ("macs", "accuracy", "params") if name in numeric] + numeric
     batches = [record.get("batch") for record in records]
     sentences = [f"{units.counted(result.failed, 'row')} failed: their column error says why"] if result.failed else []
     return models_data(
-        _names(result, records), figures, axes=((first or [""])[0], (first[1:] or first or [""])[0]), work=batches,
+        _names(result, records), figures,
+        axes=((preferred or [""])[0], (preferred[1:] or preferred or [""])[0]), work=batches,
         each="batch size" if len({*batches}) > 1 else "", sentences=sentences,
     )  # fmt: skip
 
@@ -52,15 +54,15 @@ def _cut(part: Part) -> Part:
 
 def _names(result: Table, records: list[dict[str, Any]]) -> list[str]:
     """Return a distinct name for each row: the model, and the values that vary."""
-    before = result.names[1 : result.names.index("input")]
-    varied = [name for name in before if len({record[name] for record in records}) > 1]
+    grid_columns = result.names[1 : result.names.index("input")]  # between the columns model and input
+    varied = [name for name in grid_columns if len({record[name] for record in records}) > 1]
     return [" ".join([record["model"], *(f"{name}={record[name]}" for name in varied)]) for record in records]
 
 
 def _figures(result: Table, records: list[dict[str, Any]]) -> Iterator[Figure]:
     """Yield all columns that are not empty, except the model's name."""
     bounds = [frozenset((record["lower_bound"] or "").split()) for record in records]
-    varied = result.names[1 : result.names.index("input")]
+    grid_columns = result.names[1 : result.names.index("input")]
     for column in result.columns:
         values = [record[column.name] for record in records]
         if column.name in {"model", "lower_bound", "input"} or all(value is None for value in values):
@@ -69,7 +71,7 @@ def _figures(result: Table, records: list[dict[str, Any]]) -> Iterator[Figure]:
             continue
         yield Figure(
             column.name, column.heading, column.meaning or column.heading, _LOOKS.get(column.kind, "text"),
-            "" if column.name in varied else _better(column), values,
+            "" if column.name in grid_columns else _better(column), values,
             [i for i, names in enumerate(bounds) if column.name in names],
         )  # fmt: skip
 

@@ -82,7 +82,7 @@ class Processes:
         try:
             while True:
                 self._hand_out(function, queue)
-                busy = [each for each in self._all if each.at is not None]
+                busy = [each for each in self._all if each.call is not None]
                 if not busy:
                     break
                 for call, answer in self._answers(busy, function):
@@ -91,54 +91,54 @@ class Processes:
                     else:
                         yield call, answer
             if again:
-                self.end(self._all[1:])
+                self.end(self._all[1:])  # so that one process has the whole memory
             for call in again:
-                self._all[0].rest = iter((call,))
-                self._all[0].next(function)
-                while self._all[0].at is not None:
+                self._all[0].remaining = iter((call,))
+                self._all[0].start_next(function)
+                while self._all[0].call is not None:
                     yield from self._answers(self._all[:1], function)
         finally:
-            self.end([each for each in self._all if each.at is not None])  # the caller stopped iterating
+            self.end([each for each in self._all if each.call is not None])  # the caller stopped iterating
 
     def _make(self) -> _Process:
         return _Process(self._ready, self._grown)
 
     def _hand_out(self, function: Callable[..., Any], queue: Iterator[Iterable[Call]]) -> None:
-        for at in range(self.most):
-            while at == len(self._all) or self._all[at].at is None:
+        """Give a task to each idle process, and start further processes for the remaining tasks."""
+        for i in range(self.most):
+            while i == len(self._all) or self._all[i].call is None:  # a task without calls leaves it idle
                 task = next(queue, None)
                 if task is None:
                     return
-                if at == len(self._all):
+                if i == len(self._all):
                     self._all.append(self._make())
-                self._all[at].rest = iter(task)
-                self._all[at].next(function)
+                self._all[i].remaining = iter(task)
+                self._all[i].start_next(function)
 
     def _answers(self, busy: list[_Process], function: Callable[..., Any]) -> Iterator[tuple[Call, Any]]:
-        """Yield the answers that have arrived, or `Ended`; each process starts its next call before that."""
+        """Yield the answers that have arrived, or `Ended`; before that, each process starts its next call."""
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", message="A worker stopped"
-            )  # loky's, on a process that it replaces for its memory
+            # loky's, about a process that it replaces because of its memory
+            warnings.filterwarnings("ignore", message="A worker stopped")
             wait([each.awaited for each in busy], _TICK, FIRST_COMPLETED)
         for process in busy:
-            call, answer = process.at, process.answer(self._seconds)
+            call, answer = process.call, process.answer(self._seconds)
             if call is None or answer is None:
                 continue
             stays = isinstance(answer, _Answer) and not answer.grown
-            (process if stays else self._replaced(process)).next(function)
+            (process if stays else self._replaced(process)).start_next(function)
             yield call, answer.value if isinstance(answer, _Answer) else answer
 
     def _replaced(self, process: _Process) -> _Process:
         """Replace a process by a new one, which goes on with its task."""
-        at, rest = self._all.index(process), process.rest
+        i = self._all.index(process)
         process.end()
-        self._all[at] = fresh = self._make()
-        fresh.rest = rest
+        self._all[i] = fresh = self._make()
+        fresh.remaining = process.remaining
         return fresh
 
     def end(self, which: list[_Process] | None = None) -> None:
-        """Kill all or some processes, even in the middle of a call. After all, the limit of open files is as before."""
+        """Kill some processes, even in the middle of a call; None: all, and restore the limit of open files."""
         for process in list(self._all if which is None else which):
             process.end()
             self._all.remove(process)
@@ -153,7 +153,7 @@ class Processes:
 
 
 class _OpenFiles:
-    """The soft limit of open files of this process, raised while a pool needs that; child processes inherit it."""
+    """The soft limit of this process's open files, raised while a pool needs more; child processes inherit it."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -161,14 +161,14 @@ class _OpenFiles:
         self._before, self._raised = 0, 0
 
     def allow(self, pool: Processes, processes: int) -> None:
-        """Raise the limit, as far as this process may, if that many processes may not fit below it."""
+        """Raise the limit, as far as this process is allowed to, if that many processes may need more open files."""
         try:
             from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
         except ImportError:  # not on Windows
             return
         with self._lock:
             (soft, hard), needed = getrlimit(RLIMIT_NOFILE), (processes + 1) * _DESCRIPTORS
-            before = self._before if self._pools and soft == self._raised else soft
+            before = self._before if self._pools and soft == self._raised else soft  # without other pools' raise
             if before == RLIM_INFINITY or before >= needed:
                 return
             raised = max(soft, needed if hard == RLIM_INFINITY else min(needed, hard))
@@ -178,7 +178,7 @@ class _OpenFiles:
                 self._pools.add(pool)
 
     def restore(self, pool: Processes) -> None:
-        """Set the limit from before if no other pool needs more, and if nobody else has changed it since."""
+        """Set the limit back once no other pool needs more, unless other code has changed it since."""
         with self._lock:
             if pool not in self._pools:
                 return
@@ -212,7 +212,12 @@ class _Answer(NamedTuple):
 
 
 class _Process:
-    """A process with its current call (`at`, None if it is idle) and the rest of its task."""
+    """A process.
+
+    Attributes:
+        call: the current call; None if the process is idle.
+        remaining: the further calls of its task.
+    """
 
     def __init__(self, ready: Callable[[], Any] | None, grown: Callable[[], bool]) -> None:
         from joblib.externals.loky import ProcessPoolExecutor
@@ -231,27 +236,27 @@ class _Process:
                 f"sweep: a process can't be started: {first.strerror or first}; take fewer with --jobs 1, or raise the "
                 "limit: ulimit -n for open files, ulimit -u for processes"
             ) from error
-        except AssertionError:  # multiprocessing's, by which a daemon has no children
+        except AssertionError:  # multiprocessing's: a daemonic process can't have children
             raise SweepError(
                 "sweep: a worker that is a daemon can't have the process that a limit of time needs; start Dask's "
                 "workers by --no-nanny, or with DASK_DISTRIBUTED__WORKER__DAEMON=False"
             ) from None
         self._future: Future[tuple[Any, bool]] | None = None
-        self.at: Call | None = None
-        self.rest: Iterator[Call] = iter(())
+        self.call: Call | None = None
+        self.remaining: Iterator[Call] = iter(())
 
-    def next(self, function: Callable[..., Any]) -> None:
+    def start_next(self, function: Callable[..., Any]) -> None:
         """Start the next call of the task, if there is one."""
-        self.at, self._future = next(self.rest, None), None
-        self._since = time.monotonic() if self._started.done() else 0.0
-        if self.at is not None:
+        self.call, self._future = next(self.remaining, None), None
+        self._since = time.monotonic() if self._started.done() else 0.0  # 0: `answer` sets it once the process is ready
+        if self.call is not None:
             self._calls_left -= 1
-            with suppress(BrokenProcessPool):  # it died before: `answer` will say so
-                self._future = self._pool.submit(_call, function, self.at, self._grown)
+            with suppress(BrokenProcessPool):  # the process has died: `answer` returns that
+                self._future = self._pool.submit(_call, function, self.call, self._grown)
 
     @property
     def awaited(self) -> Future[Any]:
-        """The future to wait for: that the process is ready, or else the answer."""
+        """The future to wait for: the process's start until it is ready, then the answer."""
         return self._future if self._future is not None and self._started.done() else self._started
 
     def answer(self, seconds: float | None) -> _Answer | Ended | None:
@@ -271,21 +276,21 @@ class _Process:
         return Ended("late", seconds) if late else None
 
     def end(self) -> None:
-        self.at = None
+        self.call = None
         self._pool.shutdown(wait=True, kill_workers=True)
 
 
 def _begin(ready: Callable[[], Any] | None, parent: int) -> None:
-    """Send what models print to standard error, also from C code: standard output is for the sweep's rows."""
+    """Initialize a process: let it end with its parent, send its output to standard error, and call `ready`."""
     end_with_parent(parent)
     sys.stdout.flush()
-    os.dup2(2, 1)
+    os.dup2(2, 1)  # output of models, also of C code: standard output is for the sweep's rows
     if ready is not None:
         ready()
 
 
 def _started_signal() -> None:
-    """Do nothing: as the first call, it is answered when the process is ready."""
+    """Do nothing: this is the first call, so its answer shows that the process is ready."""
 
 
 def _call(function: Callable[..., Any], call: Call, grown: Callable[[], bool]) -> tuple[Any, bool]:
@@ -299,7 +304,7 @@ def _holds_much() -> bool:
 def resident() -> int:
     """Return the resident bytes of this process; 0 if the system doesn't report them."""
     try:
-        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  # read after every call
+        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  # fast, as it runs after every call
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return 0

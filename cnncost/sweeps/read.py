@@ -25,9 +25,9 @@ def from_data(models: Sequence[str], data: Mapping[str, Any]) -> Grid:
 
     Args:
         models: names, or patterns of names such as `timm:resnet*`.
-        data: by `KEYS`: `input_size`: sizes such as 224 or "160x224"; `batch`: ints; `vary`: variables with their
-            sizes, as for `cnncost.formula`; `dtype`, `device`: names; `columns`: names in `figures.FIGURES`; and
-            settings of all models.
+        data: a value for some of `KEYS`: `input_size`: sizes such as 224 or "160x224"; `batch`: ints; `vary`:
+            variables with their sizes, as for `cnncost.formula`; `dtype`, `device`: names; `columns`: names in
+            `figures.FIGURES`; `models`: as the argument, added to it; the other keys: settings of all models.
 
     Raises:
         InputError: an unknown key, with similar ones, or an invalid value.
@@ -50,7 +50,7 @@ def from_data(models: Sequence[str], data: Mapping[str, Any]) -> Grid:
         raise InputError(f"sweep: model_args: expected a table of keyword arguments, got {model_args!r}")
     if trace not in _TRACES:
         raise InputError(f"sweep: trace: expected {', '.join(_TRACES[:-1])} or {_TRACES[-1]}, got {trace!r}")
-    grid = Grid(
+    grid = Grid(  # `_checked` sets the models, of which a Grid must have one
         ("",), tuple(axes), _dtypes(given.get("dtype", ())), columns, devices,
         tuple(_texts("input", given.get("input", ()))), dict(model_args), given.get("autocast"), trace,
     )  # fmt: skip
@@ -72,6 +72,7 @@ def from_file(path: str) -> Grid:
         return from_data((), data)
     except InputError as error:
         message = str(error).removeprefix("sweep: ")
+        # the key that the message names, for the line; messages write "model" or "models", "column" or "columns"
         key = next((key for key in data if re.search(rf"\b{re.escape(key.removesuffix('s'))}", message)), None)
         raise file.wrong((key,) if key else (), message) from None
 
@@ -109,6 +110,7 @@ def _texts(key: str, given: Any) -> list[str]:
 
 
 def _axis(name: str, given: Any, sizes: Callable[[Any], tuple[int, ...]], variables: tuple[str, ...]) -> list[Axis]:
+    """Return the axis for the values of a key; empty if there are none. `sizes` parses one of them."""
     if given is None or (isinstance(given, (list, tuple)) and not given):
         return []
     values = list(given) if isinstance(given, (list, tuple, range)) else str(given).split(",")
@@ -120,18 +122,19 @@ def _axis(name: str, given: Any, sizes: Callable[[Any], tuple[int, ...]], variab
 
 
 def _whole(name: str, given: Any) -> int:
-    text = given.strip() if isinstance(given, str) else given
-    if isinstance(text, str) and re.fullmatch(r"\d{1,12}", text):
-        text = int(text)
-    if type(text) is not int or not 1 <= text <= 2**40:
+    number = given
+    if isinstance(given, str) and re.fullmatch(r"\d{1,12}", given.strip()):
+        number = int(given)
+    if type(number) is not int or not 1 <= number <= 2**40:
         raise InputError(f"sweep: {name}: expected whole numbers from 1, such as 8, got {given!r}")
-    return text
+    return number
 
 
 def _height_and_width(given: Any) -> tuple[int, int]:
-    parts = (
-        given.strip().split("x") if isinstance(given, str) else given if isinstance(given, (list, tuple)) else [given]
-    )
+    if isinstance(given, str):
+        parts: Sequence[Any] = given.strip().split("x")
+    else:
+        parts = given if isinstance(given, (list, tuple)) else [given]
     if len(parts) not in {1, 2}:
         raise InputError(f"sweep: input_size: expected sizes such as 224 or 160x224 (height, width), got {given!r}")
     sizes = [_whole("input_size", part) for part in parts]
@@ -148,6 +151,7 @@ def _varied(given: Any) -> list[Axis]:
         given = {name: [value] if type(value) is int else value for name, value in given.items()}
         given = [_text_of(name, value) for name, value in given.items()]
     return [
+        # the variables of `size+side=8,16` have the same sizes
         Axis(tuple(each.parts), tuple((size,) * len(each.parts) for size in each.values))
         for each in parse_any_lists(given)
     ]

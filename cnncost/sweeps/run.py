@@ -15,7 +15,7 @@ _TOGETHER = 4
 
 
 def rows(grid: Grid, known: set[int], pool: WorkerPool) -> Iterator[tuple[int, Values]]:
-    """Yield (index, row) for each point of the grid that is not known, as they are found.
+    """Yield (index, row) for each point of the grid without a known row, as rows are found.
 
     A cluster works in rounds. A round ends when all is done or when a worker dies. Then the tasks without an answer are
     repeated one point at a time, so that only a point that kills its worker twice while nothing else runs is a failure.
@@ -45,7 +45,7 @@ def rows(grid: Grid, known: set[int], pool: WorkerPool) -> Iterator[tuple[int, V
             yield from turn.answers()
             patient = not pool.streams
         except WorkersDied:
-            if patient:  # one worker's death loses all answers of the round: repeat it once
+            if patient:  # the answers of the round would have arrived together, and all are lost: repeat it once
                 patient = False
                 continue
             for task in turn.waiting.values():
@@ -66,15 +66,16 @@ class _Round:
         self.waiting: dict[int, tuple[Point, ...]] = {}
 
     def answers(self) -> Iterator[tuple[int, Values]]:
-        for answer in self.pool.work(rows_of_task, self._given()):
+        """Yield (index, row) for each point. Raises WorkersDied."""
+        for answer in self.pool.work(rows_of_task, self._calls()):
             del self.waiting[min(index for index, _ in answer)]
             for index, found in answer:
                 if index not in self.finished:
                     self.finished.add(index)
                     yield index, found
 
-    def _given(self) -> Iterator[tuple[Grid, tuple[Point, ...], float | None]]:
-        """Yield the tasks; joblib asks for them in any of its threads."""
+    def _calls(self) -> Iterator[tuple[Grid, tuple[Point, ...], float | None]]:
+        """Yield the arguments of `rows_of_task` for each task; joblib runs this generator in any of its threads."""
         most = None if self.pool.streams else _TOGETHER * self.pool.workers
         for task in islice(self.grid.tasks(frozenset(self.finished)), most):
             self.waiting[task[0].at] = task

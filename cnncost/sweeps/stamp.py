@@ -14,7 +14,6 @@ from cnncost.devices.registry import own_file
 from cnncost.versions import installed
 
 _PACKAGES = {"timm:": ("timm",), "torchvision:": ("torchvision",), "hf:": ("transformers",)}
-_PREFIXES = tuple(_PACKAGES)
 
 
 def stamp(models: Iterable[str]) -> list[str]:
@@ -37,12 +36,13 @@ def _version(package: str) -> str:
 
 
 def _files(models: list[str]) -> Iterator[Path]:
+    """Yield the files that describe the user's devices and the models."""
     yield own_file()
     for model in models:
         path = Path(model.removeprefix("hf:"))
         if not path.exists():
-            path = Path(model.partition("#")[0].rpartition(":")[0] or model)
-        if model.startswith(_PREFIXES[:2]) or not path.exists():
+            path = Path(model.partition("#")[0].rpartition(":")[0] or model)  # net.py of net.py:Net#encode
+        if model.startswith(("timm:", "torchvision:")) or not path.exists():
             continue
         yield from sorted(path.parent.glob("*.py")) if path.suffix == ".py" else ()
         yield path / "config.json" if path.is_dir() else path

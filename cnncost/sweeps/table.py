@@ -64,19 +64,20 @@ class Table(NamedTuple):
             yield dict(zip(self.names, row, strict=True))
 
 
-def columns(grid: Grid, own: Joined | None = None) -> tuple[Column, ...]:
+def columns(grid: Grid, user_table: Joined | None = None) -> tuple[Column, ...]:
     """Return the columns: what varies, the figures, columns joined from the user's CSV, and remarks."""
-    varied: list[Column] = [Column(name, name, "number") for name in _sizes(grid)]
+    varied: list[Column] = [Column(name, name, "number") for name in _size_columns(grid)]
     dtype = [Column("dtype", "dtype")] if grid.dtypes != (None,) else []
     figures = [Column(name, FIGURES[name].heading, FIGURES[name].kind, meaning=FIGURES[name].meaning)
                for name in grid.columns]  # fmt: skip
-    of = [Column("accuracy_of", "of weights")] if "accuracy" in grid.columns else []
+    weights = [Column("accuracy_of", "of weights")] if "accuracy" in grid.columns else []
     seconds = [Column(f"seconds_{name}", f"on {name}", "seconds", meaning=f"seconds of a forward on {name}, predicted")
                for name in grid.devices]  # fmt: skip
-    joined = [Column(name, name, _kind([row[2][name] for row in own.rows])) for name in own.columns] if own else []
+    joined = [Column(name, name, _kind([values[name] for _, _, values in user_table.rows]))
+              for name in user_table.columns] if user_table else []  # fmt: skip
     return (
         Column("model", "model", least=40), *dtype, *varied, Column("input", "input", shown="data"),
-        *figures, *of, *seconds, *joined, *_LAST_COLUMNS,
+        *figures, *weights, *seconds, *joined, *_LAST_COLUMNS,
     )  # fmt: skip
 
 
@@ -85,18 +86,18 @@ def _kind(values: Sequence[Any]) -> Kind:
     return "text" if any(isinstance(value, str) for value in values) else "figure"
 
 
-def _sizes(grid: Grid) -> tuple[str, ...]:
-    """Return names of columns for the sizes that vary; a name that is taken gets the prefix `vary_`."""
+def _size_columns(grid: Grid) -> tuple[str, ...]:
+    """Return the column names of the sizes that vary; one that another column has gets the prefix `vary_`."""
     taken = {"model", "dtype", "input", "accuracy_of", *FIGURES, *(column.name for column in _LAST_COLUMNS)}
     taken |= {f"seconds_{name}" for name in grid.devices}
     return tuple(f"vary_{name}" if name in taken else name for name in grid.variables)
 
 
-def table(grid: Grid, found: dict[int, dict[str, Any]], own: Joined | None = None) -> Table:
+def table(grid: Grid, found: dict[int, dict[str, Any]], user_table: Joined | None = None) -> Table:
     """Return the table of all rows, in the grid's order. Rows are removed from `found`, to save memory."""
-    named_columns = columns(grid, own)
-    joined = {model: values for _, model, values in own.rows} if own else {}
-    sizes, names, rows = _sizes(grid), [column.name for column in named_columns], []
+    named_columns = columns(grid, user_table)
+    joined = {model: values for _, model, values in user_table.rows} if user_table else {}
+    sizes, names, rows = _size_columns(grid), [column.name for column in named_columns], []
     for point in grid.points():
         values = {
             "model": point.model, "dtype": point.dtype, **dict(zip(sizes, point.sizes, strict=True)),
@@ -112,7 +113,7 @@ def frame(result: Table) -> pd.DataFrame:
 
     data = pd.DataFrame.from_records(result.rows, columns=list(result.names))
     for column in result.columns:
-        if column.kind in {"count", "bytes"} or column.name in _sizes(result.grid):
+        if column.kind in {"count", "bytes"} or column.name in _size_columns(result.grid):
             data[column.name] = data[column.name].astype("Int64")
         elif column.kind == "seconds" or column.name == "accuracy":
             data[column.name] = data[column.name].astype("float64")
@@ -166,6 +167,7 @@ def document(result: Table) -> Document:
 
 
 _NARROWING = (COMPACT, Narrowing(gap=1), Narrowing(least=(("model", 24),)), Narrowing(least=(("model", 12),)))
+"""Steps that make the table narrower, tried in order until it fits the terminal."""
 
 
 def _marked(result: Table) -> Iterator[Row]:

@@ -16,10 +16,11 @@ from cnncost.sweeps.processes import Ended, Processes
 Values = dict[str, Any]
 """A row: int, float, str or None by column."""
 _BUILT: dict[tuple[str, str, str | None], Any] = {}
-"""The model that this process built last, kept for its further points; or why it could not be built."""
+"""The model that this process built last, or why it could not be built, by (the grid's key, model, dtype)."""
 _ONE_AT_A_TIME = Lock()
 """Recording patches the whole process, and a cluster's worker may have several threads."""
 _THREAD = local()
+"""Of each thread: `processes`, its child process, and `timeout`, the limit that this has."""
 
 
 def prepare(torch: bool = True) -> None:
@@ -106,7 +107,7 @@ def _analyzed(grid: Grid, point: Point) -> Values:
     loose = [name for name in grid.columns if name in LOOSE and report.totals.lower_bound]
     for name in grid.columns:
         figure = FIGURES[name]
-        row[name] = None if name in loose or (figure.training and remark) else figure.of(report)
+        row[name] = None if name in loose or (figure.training and remark) else figure.read(report)
     if loose:
         remark = remark or f"no {', '.join(LOOSE[name] for name in loose)}: ops without a rule are missing"
     if "accuracy" in grid.columns:
@@ -192,12 +193,6 @@ def sampler_of(grid: Grid, model: str, dtype: str | None) -> Any:
                 values[name].append(size)
     requests = [VariableRequest(name, tuple(dict.fromkeys(sizes))) for name, sizes in values.items()]
     return Sampler(
-        model,
-        settings.parsed_inputs(),
-        grid.model_args,
-        requests,
-        settings.tracing,
-        False,
-        settings.casting(),
-        settings.prepared,
-    )
+        model, settings.parsed_inputs(), grid.model_args, requests, settings.tracing, training=False,
+        autocast=settings.casting(), prepare=settings.prepared,
+    )  # fmt: skip

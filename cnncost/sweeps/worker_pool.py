@@ -49,7 +49,7 @@ class WorkerPool:
             raise InputError(f"sweep: backend {backend!r}: expected {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}")
         if jobs is not None and jobs < 1:
             raise InputError(f"sweep: jobs: expected 1 or more, got {jobs}")
-        if (backend == "processes") is not (scheduler is None) and backend != "ray":
+        if (backend == "processes" and scheduler is not None) or (backend == "dask" and scheduler is None):
             wrong = "processes of this machine have no scheduler" if scheduler else "dask needs its scheduler's address"
             raise InputError(f"sweep: {wrong}; expected --backend dask --scheduler tcp://HOST:8786")
         if timeout is not None and not 0 < timeout < inf:
@@ -60,17 +60,17 @@ class WorkerPool:
         self.processes: Processes | None = None
         self._close: list[Callable[[], Any]] = []
         self._ending = ExitStack()
-        self._broken: tuple[type[BaseException], ...] = ()
-        self._how: dict[str, Any] = {"n_jobs": jobs or -1}
-        {"processes": self._processes, "dask": self._dask, "ray": self._ray}[backend](scheduler)
+        self._death_errors: tuple[type[BaseException], ...] = ()
+        self._parallel_config: dict[str, Any] = {"n_jobs": jobs or -1}
+        {"processes": self._start_processes, "dask": self._start_dask, "ray": self._start_ray}[backend](scheduler)
 
-    def _processes(self, _: str | None) -> None:
-        self.workers, self._how = self._jobs or os.cpu_count() or 1, {"n_jobs": 1}
+    def _start_processes(self, _: str | None) -> None:
+        self.workers, self._parallel_config = self._jobs or os.cpu_count() or 1, {"n_jobs": 1}
         if self.workers > 1 or self.timeout is not None:  # only from another process can a hanging call be killed
             self.processes = Processes(self.workers, self.timeout, self._ready)
             self._close.append(self.processes.end)
 
-    def _dask(self, scheduler: str | None) -> None:
+    def _start_dask(self, scheduler: str | None) -> None:
         distributed = _imported("distributed", "dask")
         for name in ("distributed", "distributed.core", "distributed.comm"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # our own message says what is wrong
@@ -81,14 +81,14 @@ class WorkerPool:
         self._close.append(client.close)
         with suppress(Exception):
             client.wait_for_workers(1, timeout=_WAIT)
-        self.workers = len(client.scheduler_info(n_workers=-1)["workers"])
+        self.workers = len(client.scheduler_info(n_workers=-1)["workers"])  # -1: all, instead of the first five
         if not self.workers:
             self.close()
             raise SweepError(f"sweep: the scheduler {scheduler} has no workers; start some: dask worker {scheduler}")
-        self._how |= {"backend": "dask", "client": client}
-        self._broken = (distributed.KilledWorker,)
+        self._parallel_config |= {"backend": "dask", "client": client}
+        self._death_errors = (distributed.KilledWorker,)
 
-    def _ray(self, address: str | None) -> None:
+    def _start_ray(self, address: str | None) -> None:
         ray = _imported("ray", "ray")
         from ray.util.joblib import register_ray
 
@@ -101,10 +101,10 @@ class WorkerPool:
             self._close.append(ray.shutdown)
         register_ray()
         self.workers = self._jobs or max(int(ray.cluster_resources().get("CPU", 1)), 1)
-        self._how |= {"backend": "ray", "n_jobs": self.workers}
-        self._broken = (ray.exceptions.RayError,)
+        self._parallel_config |= {"backend": "ray", "n_jobs": self.workers}
+        self._death_errors = (ray.exceptions.RayError,)
 
-    def work(self, function: Callable[..., Any], given: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+    def work(self, function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
         """Call a function with each tuple of arguments, taken as workers become free; yields answers in any order.
 
         Raises:
@@ -116,10 +116,10 @@ class WorkerPool:
         if self.streams:
             options["return_as"] = "generator_unordered"
         try:
-            with joblib.parallel_config(**self._how):
+            with joblib.parallel_config(**self._parallel_config):
                 parallel = joblib.Parallel(**options)
-            yield from parallel(joblib.delayed(function)(*each) for each in given)
-        except self._broken as error:
+            yield from parallel(joblib.delayed(function)(*call) for call in calls)
+        except self._death_errors as error:
             raise WorkersDied(str(error)) from None
         except OSError as error:
             if self.backend == "processes":
@@ -135,7 +135,8 @@ class WorkerPool:
                 self._close.pop()()
 
     def __enter__(self) -> Self:
-        if self._close:  # else this process does the work, in which a signal ends a model that hangs in C
+        # if this process does the work, signals keep their default: a handler would wait for a model that hangs in C
+        if self._close:
             self._ending.enter_context(unwinding())
         self._ending.callback(self.close)
         return self

@@ -98,7 +98,7 @@ def test_a_dask_worker_that_is_killed_loses_and_doubles_no_row(grid, cluster, tm
         if len(told) == 1:
             os.kill(workers[0].pid, signal.SIGKILL)
 
-    result = api.run(grid, backend="dask", scheduler=address, output=tmp_path / "t.csv", tell=tell)
+    result = api.run(grid, backend="dask", scheduler=address, output=tmp_path / "t.csv", progress=tell)
     assert workers[0].wait(10) == -signal.SIGKILL
     assert pairs(result) == EXPECTED
     assert sorted(told) == list(range(96))
@@ -115,7 +115,7 @@ def test_a_scheduler_that_does_not_answer_is_named(grid):
 @needs("ray", "ray")
 def test_on_ray_each_point_is_one_row(grid):
     told = []
-    result = api.run(grid, backend="ray", jobs=2, tell=lambda point, _: told.append(point))
+    result = api.run(grid, backend="ray", jobs=2, progress=lambda point, _: told.append(point))
     assert pairs(result) == EXPECTED
     assert sorted(told) == list(range(96))
 
@@ -125,7 +125,7 @@ def test_on_ray_each_point_is_one_row(grid):
 def test_a_ray_worker_that_is_killed_loses_and_doubles_no_row(grid, tmp_path):
     told = []
     dies = replace(grid, models=(f"{tmp_path}/net.py:DiesOnce",))
-    result = api.run(dies, backend="ray", jobs=2, tell=lambda point, _: told.append(point))
+    result = api.run(dies, backend="ray", jobs=2, progress=lambda point, _: told.append(point))
     assert (tmp_path / "died").exists()
     assert pairs(result) == EXPECTED
     assert sorted(told) == list(range(96))

@@ -135,7 +135,7 @@ def test_no_process_is_left_behind(hanging):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        api.run(grid, jobs=2, tell=interrupt)
+        api.run(grid, jobs=2, progress=interrupt)
     assert not processes_of_this_one()
 
 
@@ -147,7 +147,7 @@ def test_with_more_time_it_is_tried_again_and_with_as_much_it_is_not(hanging, he
 
     for timeout, lines in ((LIMIT, 4), (LIMIT, 4), (LIMIT + 1, 5)):  # the first line names the grid
         with pytest.raises(KeyboardInterrupt):  # before the output is written: the journal stays
-            api.run(grid, jobs=1, output=here / "t.csv", timeout=timeout, put=interrupted)
+            api.run(grid, jobs=1, output=here / "t.csv", timeout=timeout, write_table=interrupted)
         with Journal(journal_path(here / "t.csv"), journal_digest(here)) as journal:
             assert journal.found[1]["error"].startswith(f"not done in {timeout} s")
             assert journal.found[2]["macs"] == macs(3)

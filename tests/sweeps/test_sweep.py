@@ -327,7 +327,7 @@ def test_after_a_kill_the_same_command_resumes(here, jobs):
     kept = [json.loads(line)["point"] for line in before.splitlines()[1:]]
     told = []
     grid = from_data(["net.py:Endless"], GRID)
-    api.run(grid, jobs=jobs, output=here / "t.csv", tell=lambda point, _: told.append(point))
+    api.run(grid, jobs=jobs, output=here / "t.csv", progress=lambda point, _: told.append(point))
     assert told[: len(kept)] == kept
     assert sorted(told) == list(range(20))
     assert numbers(here / "t.csv") == [(batch, macs(batch, 8, 8)) for batch in range(1, 21)]
