@@ -231,7 +231,7 @@ class Course:
     slides: tuple[Slide, ...]
 
     def numbered(self, numbers: Iterable[int]) -> tuple[Slide, ...]:
-        """The slides with these numbers, in the course's order.
+        """Return the slides with these numbers, in the course's order.
 
         Raises:
             CnncostError: a slide has no claims, or does not exist; the message suggests others.
@@ -250,10 +250,11 @@ class Course:
 
 
 _NEAR = 2
+"""Maximum number of slides that an error suggests."""
 
 
 def _ranges(numbers: list[int]) -> str:
-    """Number ranges as text: `3-6, 17-22, 24`."""
+    """Return sorted numbers as ranges: `3-6, 17-22, 24`."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:

@@ -66,6 +66,7 @@ def document(findings: Findings, *, whole: bool = False, course: str = LECTURE, 
         "claims": [_claim(finding) for finding in findings],
     }
     data = data_table(COLUMNS, map(_row, findings))
+    # the verdict's name in bold
     rules = tuple(Note(f"{verdict}: {rule}", strong=len(verdict)) for verdict, rule in RULES.items())
     parts = (
         notes(f"{_ABOUT}. {summary(findings)}", listed=False, shown="markup"), Notes(rules, shown="markup"),
@@ -110,15 +111,15 @@ def _table(grid: Grid, note_heading: str) -> Table:
 def _in_text(grid: Grid, wide: bool) -> Iterator[Part]:
     """Yield a table for text; inline notes are a column if there is room, else lines below their rows."""
     inline = [note.text for note in grid.notes] if grid.inline else [""] * len(grid.rows)
-    column = wide and any(inline)
+    as_column = wide and any(inline)
     note = Column("note", "how, and why", wrap=True, least=_LEAST_NOTE, style="note")
     shown = [
-        Row((*_cells(grid, row), *((text,) if column else ())), below="" if column else text)
+        Row((*_cells(grid, row), *((text,) if as_column else ())), below="" if as_column else text)
         for row, text in zip(grid.rows, inline, strict=True)
     ]
     narrow = tuple((str(i), _LEAST) for i in range(len(grid.headings)))
     steps = Narrowing(least=narrow), Narrowing(least=narrow, gap=1)
-    columns = (*_columns(grid), *((note,) if column else ()))
+    columns = (*_columns(grid), *((note,) if as_column else ()))
     yield Table(columns, tuple(shown), caption=grid.caption, narrowing=steps, shown="text")
     if not grid.inline:
         yield Notes(_notes(grid), apart=False, shown="text", first="  ", hang="    ")

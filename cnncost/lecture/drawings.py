@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -27,17 +27,18 @@ def page_data(findings: Findings) -> Json:
 
     Models of a teacher's own course must be found from the working folder.
     """
-    slides: dict[ModelFigure, dict[Slide, None]] = {}
+    slides: dict[ModelFigure, dict[Slide, None]] = {}  # a dict of slides serves as an ordered set
     for finding in findings:
         for each in _networks(finding.claim):
             slides.setdefault(each, {})[finding.slide] = None
     return {
         "schema": SCHEMA, "view": "lecture", "replaces": [],
-        "networks": [_network(each, [*of]) for each, of in sorted(slides.items(), key=lambda pair: _first(pair[1]))],
+        "networks": [_network(*pair) for pair in sorted(slides.items(), key=lambda pair: _first(pair[1]))],
     }  # fmt: skip
 
 
-def _first(slides: dict[Slide, None]) -> int:
+def _first(slides: Iterable[Slide]) -> int:
+    """Return the smallest number of the slides."""
     return min(slide.number for slide in slides)
 
 
@@ -57,7 +58,7 @@ def _networks(part: Any) -> Iterator[ModelFigure]:
             yield from _networks(getattr(part, each.name))
 
 
-def _network(network: ModelFigure, slides: list[Slide]) -> Json:
+def _network(network: ModelFigure, slides: Iterable[Slide]) -> Json:
     report = report_of(network)
     options = ", ".join(f"{name}={value}" for name, value in network.options)
     mark = AT_LEAST if report.totals.lower_bound else ""
@@ -77,7 +78,8 @@ def _shown(report: ReportData) -> Iterator[Item]:
     last = report.inputs[0][0] if report.inputs else None
     for (item, level), after in zip(rows, levels, strict=True):
         shape = item.row.output_shape
-        if after <= level and (item.row.macs or shape not in (last, None)):
+        is_leaf = after <= level  # the next row is no child of it
+        if is_leaf and (item.row.macs or shape not in (last, None)):
             yield item
             last = shape or last
 

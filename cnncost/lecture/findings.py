@@ -88,7 +88,7 @@ def examine(slide: claims.Slide, table: claims.Table, claim: claims.Claim) -> Fi
     """Compute a claim's exact figure and further measures, and compare the printed figure with the exact one."""
     exact = measure(claim.exact) if claim.exact else None
     if claim.formula and exact and (value := evaluate(claim.formula)) != exact.value:
-        raise CnncostError(f"formula: is {value:,}, but what is measured is {values.text(exact)}")
+        raise CnncostError(f"formula: gives {value:,}, but the measured figure is {values.text(exact)}")
     judgement = judge(parse(claim.value or claim.printed), exact)
     if isinstance(claim.exact, claims.Published) and judgement.verdict is not Verdict.DIFFERS:
         judgement = Judgement(Verdict.STATED)  # two sources agree, but nothing was computed

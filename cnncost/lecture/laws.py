@@ -45,12 +45,13 @@ def formula(of: ModelFigure, vary: str) -> str:
     text = str(law)
     if of.layer:
         parts = laws.layers[of.quantity]
+        # of the layer and its submodules, those without a law (`irregular`) included
         paths = [path for path in {**parts, **dict.fromkeys(laws.irregular)} if f"{path}.".startswith(f"{of.layer}.")]
         if without := [path for path in paths if path in laws.irregular]:
             raise CnncostError(f"{of.quantity} of {without[0]}: it has no law of its own")
         if not paths:
             raise CnncostError(f"no layer {of.layer}; expected one of {', '.join(filter(None, parts))}")
-        total = Polynomial((), ())
+        total = Polynomial((), ())  # zero
         for path in paths:
             total = total.plus(parts[path])
         text = to_text(total, laws.symbols)

@@ -38,10 +38,10 @@ _SCALES = {
 }  # fmt: skip
 _UNITS = r"(?:bytes?|params|parameters|MACs?|FLOPs?|OPs?|FLOPS|B)"
 _SIZE = re.compile(r"\d+(?:\s*[x×]\s*\d+)+")
-_GRID = re.compile(r"\d+(?: \d+)+(?: / \d+(?: \d+)+)+")
+_GRID = re.compile(r"\d+(?: \d+)+(?: / \d+(?: \d+)+)+")  # a matrix, such as 1 0 1 / 0 1 0 / 1 0 1
 _NUMBER = re.compile(
     r"(?P<about>~|[Aa]bout )?(?<![A-Za-z\d.-])"  # LeNet-5 and x784 are names
-    r"(?P<whole>\d{1,3}(?:,\d{3})+|\d+)(?:\.(?P<part>\d+))?"
+    r"(?P<whole>\d{1,3}(?:,\d{3})+|\d+)(?:\.(?P<decimals>\d+))?"
     r"\s*(?:[x×]\s*10\^(?P<power>\d+)"
     rf"|(?P<scale>(?:k|K|M|G|T|million|billion|trillion|%)(?={_UNITS}?(?![A-Za-z]))|[KMG]i(?=B(?![A-Za-z]))))?"
 )
@@ -95,13 +95,13 @@ def ambiguity(text: str) -> str:
 
 
 def _number(match: re.Match[str]) -> Number:
-    whole, part = match["whole"].replace(",", ""), match["part"] or ""
+    whole, decimals = match["whole"].replace(",", ""), match["decimals"] or ""
     scale = 10 ** int(match["power"]) if match["power"] else _SCALES[match["scale"] or ""]
-    zeros = len(whole) - len(whole.rstrip("0")) if not part else 0
+    zeros = len(whole) - len(whole.rstrip("0")) if not decimals else 0  # those at the end that aren't significant
     shortened = bool(match["about"]) or scale > 1 or int(whole) >= _PRINTED_IN_FULL
-    if not shortened or not whole.rstrip("0"):
+    if not shortened or not whole.rstrip("0"):  # the second: the number is 0
         zeros = 0
-    place = Fraction(10**zeros, 10 ** len(part))
-    value = Fraction(int(whole + part), 10 ** len(part))
+    place = Fraction(10**zeros, 10 ** len(decimals))  # one unit of the last significant digit, before scaling
+    value = Fraction(int(whole + decimals), 10 ** len(decimals))
     digits = len(str(int(value / place)))
     return Number(value * scale, place * scale, digits, "%" if match["scale"] == "%" else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from cnncost.errors import CnncostError
-from cnncost.lecture import structure
+from cnncost.lecture import structure  # registers its quantities
 from cnncost.lecture.quantity import (
     NETWORK_ONLY,
     QUANTITIES,

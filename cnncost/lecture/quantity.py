@@ -96,11 +96,12 @@ def layers(report: Report, layer: str, *kinds: str) -> list[Node]:
 
     A layer that is called twice counts twice.
     """
-    graph, by_module = graph_of(report), dict[tuple[int, ...], Node]()
+    graph, by_layer = graph_of(report), dict[tuple[int, ...], Node]()
     for node in nodes(report, layer, *kinds):
         weights = tuple(graph.values[value].storage for value in node.inputs[1:2])
-        by_module.setdefault((node.call, *weights) if weights else (node.call, *node.outputs, -1), node)
-    return list(by_module.values())
+        # an op without a weight, such as pooling, is a layer by itself; -1 tells its key from those with a weight
+        by_layer.setdefault((node.call, *weights) if weights else (node.call, *node.outputs, -1), node)
+    return list(by_layer.values())
 
 
 def common_attribute(report: Report, layer: str, attribute: str, *kinds: str) -> Any:

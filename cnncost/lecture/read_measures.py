@@ -86,7 +86,7 @@ class Measures(TomlFile):
         self.check_keys(table, keys, (name,), f"a {name}")
         expected = f"a list of {count or 'two or more'} measures"
         parts = self.typed(table[name], list, (*keys, name), expected)
-        if (count or len(parts)) != len(parts) or len(parts) < 2:  # of one measure there is no sum
+        if len(parts) < 2 or (count is not None and len(parts) != count):
             raise self.wrong((*keys, name), f"{name}: expected {expected}, got {len(parts)}")
         return [self.measure(part, (*keys, name, i)) for i, part in enumerate(parts)]
 

@@ -138,11 +138,13 @@ def _single_positions(report: Report, layer: str) -> int:
 def depth(report: Report, layer: str) -> Value:
     """Number of convolutions and linear layers on the longest path; those of a shorter branch don't count."""
     counted = {node.outputs[0] for node in layers(report, layer, "conv", "linear")}
-    reached: dict[int, int] = {}
+    reached: dict[int, int] = {}  # layers on the longest path to each value
     for node in graph_of(report).nodes:
-        before = max((reached.get(value, 0) for value in node.inputs), default=0)
+        length = max((reached.get(value, 0) for value in node.inputs), default=0)
+        if not counted.isdisjoint(node.outputs):
+            length += 1
         for value in node.outputs:
-            reached[value] = max(reached.get(value, 0), before + any(made in counted for made in node.outputs))
+            reached[value] = max(reached.get(value, 0), length)
     return max(reached.values(), default=0)
 
 

@@ -121,6 +121,7 @@ def _side_by_side(findings: Findings, full: bool) -> Grid:
     return Grid(
         findings[0].table.caption,
         ("", *(heading for side in sides for heading in (_SIDES[side][0 if full else 1], *_headings(full)))),
+        # the two columns of figures; each side has four columns, after the row's number
         frozenset(index for side in range(len(sides)) for index in (4 * side + 2, 4 * side + 3)),
         tuple(_row(row, [by_cell.get(Cell(side, row)) for side in sides], full) for row in rows),
         tuple(Note(_subject(each), _note(each, full, work=not full), each.verdict) for each in by_cell.values()),

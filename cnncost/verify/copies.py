@@ -117,6 +117,7 @@ class Arguments:
 
 
 def _filled(nest: Any, rest: Iterator[torch.Tensor]) -> Any:
+    """Return the nested containers with the next tensors of `rest` in place of theirs."""
     if isinstance(nest, torch.Tensor):
         return next(rest)
     if isinstance(nest, dict):

@@ -57,7 +57,7 @@ def count(model: nn.Module, arguments: Arguments, graph: Graph, autocast: bool =
         return replace(about, failure=str(error))
     except Exception as error:  # noqa: BLE001  # whatever fvcore, the tracer or the model raises is the result
         return replace(about, failure=reason(error))
-    account = _account(graph, counted.composites, family if autocast else str)
+    account = _account(graph, counted.composites, family if autocast else str)  # str: the op's own name
     by_family: Counter[str] = Counter()
     for op, amount in counted.by_op.items():
         by_family[family(op) if autocast else op] += amount
@@ -112,7 +112,13 @@ def _watched_einsum(observed: list[TracedOp]) -> Callable[[list[Any], list[Any]]
 
 
 def _recording_subclass(analysis: Any, observed: list[TracedOp], known: set[str]) -> Any:
-    """Return a subclass of the analysis that also records ops without a formula in fvcore and a node in the Graph."""
+    """Return a subclass of the analysis that also records ops with neither a formula in fvcore nor a node in the Graph.
+
+    Args:
+        analysis: fvcore's class.
+        observed: the list to which ops are appended.
+        known: names of the Graph's ops.
+    """
 
     class Observing(analysis):  # type: ignore[misc]  # fvcore has no types
         def _should_ignore_node(self, node: Any) -> bool:
@@ -153,7 +159,7 @@ def _account(graph: Graph, composites: tuple[TracedOp, ...], grouped: Callable[[
     account, parts = Account(rule_for, macs), Parts()
     account.add(graph.nodes)
     for op in composites:
-        nodes = parts.of(op)
+        nodes = parts.nodes_of(op)
         if op.kind == _EINSUM and op.args:
             rule = einsum(str(op.args[0]), op.shapes(), sum(map(macs, nodes)))
             account.add_whole(Whole(op.kind, nodes, rule))

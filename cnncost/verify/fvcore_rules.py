@@ -56,7 +56,7 @@ def _matmul(name: str, node: Node) -> Expected:
 
 def _batch_norm(name: str, node: Node) -> Expected:
     """In eval mode fvcore assumes scale and shift only, unless there are no running statistics."""
-    affine = bool(node.spec["affine"])
+    affine = bool(node.spec["affine"])  # counts as one more per element
     if node.spec["statistics"]:
         return _per_normed(name, node, 4 + affine, "batch norm by the data's statistics")
     return _per_normed(name, node, 1 + affine, "batch norm")
@@ -123,6 +123,7 @@ def einsum(equation: str, shapes: Sequence[Shape], recorded: int) -> Expected:
 
 
 def _printed(operations: int) -> int:
+    """Return the MACs that fvcore reads from the operations that numpy prints."""
     return int(float(f"{operations + 1:.3e}")) // 2
 
 

@@ -61,10 +61,10 @@ def verify(
         return _of_file(resolved, trace)
     torch_counter.warm_up()
     start = perf_counter()
-    given = resolved.record(trace)
-    as_given = compute(given)
+    graph_as_given = resolved.record(trace)
+    as_given = compute(graph_as_given)
     seconds = perf_counter() - start
-    if given.real is not None:
+    if graph_as_given.real is not None:
         return _counted_on_data(resolved, as_given, seconds, with_fvcore)
     module = unwrapped(resolved.model)
     graph = _recorded(resolved, module)

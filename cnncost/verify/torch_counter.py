@@ -30,14 +30,21 @@ _VECTOR_OPS = {"mv": 0, "dot": 0, "vdot": 0, "addmv": 1}
 
 
 class Counted(NamedTuple):
-    """The counter's result, and the ops without a formula."""
+    """The counter's result, and the ops without a formula.
+
+    Attributes:
+        by_op: FLOPs by op.
+        unsupported: how often each op without a formula ran.
+        vector_macs: multiply-accumulates of the ops in `_VECTOR_OPS`, which have no formula.
+        seconds: duration of the run.
+        untracked: whether the counter's module tracker failed, so that the model was run without it.
+    """
 
     by_op: dict[str, int]
     unsupported: dict[str, int]
     vector_macs: int
     seconds: float
     untracked: bool = False
-    """Whether the counter's module tracker failed, so that the model was run without it."""
 
 
 class _Uncounted(TorchDispatchMode):
@@ -59,9 +66,9 @@ class _Uncounted(TorchDispatchMode):
         if packet not in flop_registry and not getattr(func, "is_view", False):
             name = str(packet)
             self.ops[name] += 1
-            place = _VECTOR_OPS.get(name.removeprefix("aten."))
-            if place is not None:
-                self.vector_macs += args[place].numel()
+            argument = _VECTOR_OPS.get(name.removeprefix("aten."))
+            if argument is not None:
+                self.vector_macs += args[argument].numel()
         return func(*args, **(kwargs or {}))
 
 
@@ -191,5 +198,5 @@ def _seen_as_matrices(graph: Graph, vectors: list[Node], vector_macs: int) -> in
 
     `vector_macs` also includes `mv` and `dot` calls by the model itself, which are not among `vectors`.
     """
-    asked_for = sum(macs(node) for node in graph.nodes if op_name(node) in _VECTOR_OPS)
-    return sum(macs(node) for node in vectors) - (vector_macs - asked_for)
+    called_by_model = sum(macs(node) for node in graph.nodes if op_name(node) in _VECTOR_OPS)
+    return sum(macs(node) for node in vectors) - (vector_macs - called_by_model)

@@ -72,6 +72,7 @@ def traced(node: Any) -> TracedOp:
 
 
 def _value(value: Any) -> Any:
+    """Return an input of a trace node as plain data. Raises _Unknown if its value is computed in the trace."""
     maker = value.node()
     if maker.kind() == "prim::Constant":
         constant = value.toIValue()
@@ -95,10 +96,10 @@ class Parts:
     def __init__(self) -> None:
         self._known: dict[TracedOp, tuple[Node, ...]] = {}
 
-    def of(self, op: TracedOp) -> tuple[Node, ...]:
+    def nodes_of(self, op: TracedOp) -> tuple[Node, ...]:
         """Return the op's nodes; empty if the op can't be run by itself."""
         if op.body:
-            return tuple(node for part in op.body for node in self.of(part))
+            return tuple(node for part in op.body for node in self.nodes_of(part))
         try:
             if op not in self._known:
                 self._known[op] = _recorded(op)
@@ -113,9 +114,9 @@ def _recorded(op: TracedOp) -> tuple[Node, ...]:
     if op.args is None or packet is None:
         return ()
     call = _SingleOp(getattr(packet, op.overload or "default"), op)
-    given = tuple(torch.empty(t.shape, dtype=t.dtype, device=META) for t in _traced((op.args, op.kwargs)))
+    tensors = tuple(torch.empty(t.shape, dtype=t.dtype, device=META) for t in _traced((op.args, op.kwargs)))
     try:
-        return record(call, given).nodes
+        return record(call, tensors).nodes
     except CnncostError:
         return ()
 
@@ -137,6 +138,7 @@ class _SingleOp(nn.Module):
 
 
 def _traced(value: Any) -> Iterator[TracedTensor]:
+    """Yield the tensors in nested tuples, in order."""
     if isinstance(value, TracedTensor):
         yield value
     elif isinstance(value, tuple):
@@ -145,6 +147,7 @@ def _traced(value: Any) -> Iterator[TracedTensor]:
 
 
 def _filled(value: Any, rest: Iterator[torch.Tensor]) -> Any:
+    """Return an argument with the next tensors of `rest` in place of its TracedTensors; tuples become lists."""
     if isinstance(value, TracedTensor):
         return next(rest)
     return [_filled(item, rest) for item in value] if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""Reference networks, each with its paper, deviations from it and published figures: those of the lecture, and more.
+"""Reference networks, of the lecture and others, each with its paper, the deviations from it and published figures.
 
 Names and figures are plain data (`catalog`); torch is imported when a network is built.
 To add a network: a builder in a module of this package, and an entry in `catalog`.

@@ -218,7 +218,7 @@ def test_no_such_file(tmp_path):
 def test_a_formula_has_to_give_what_is_measured(folder):
     exact = '{ model = "lenet300", quantity = "weights", layer = "fc1" }'
     assert found(folder, exact, "230k", 'formula = "300·(28·28)"').work == "300·(28·28)"
-    with pytest.raises(ClaimsError, match=r":5: it: formula: is 235,500, but what is measured is 235,200"):
+    with pytest.raises(ClaimsError, match=r":5: it: formula: gives 235,500, but the measured figure is 235,200"):
         found(folder, exact, "230k", 'formula = "300·(28·28 + 1)"')
 
 

@@ -28,7 +28,7 @@ def ops(function, *tensors):
 def macs(op):
     from cnncost.verify.nodes import macs as of
 
-    return sum(of(node) for node in Parts().of(op))
+    return sum(of(node) for node in Parts().nodes_of(op))
 
 
 def test_arguments_are_plain_data():
@@ -62,7 +62,7 @@ def test_equal_ops_are_recorded_once():
     first, second = ops(lambda a, b: (torch.inner(a, b), torch.inner(a, b)), torch.zeros(3, 5), torch.zeros(7, 5))
     parts = Parts()
     assert first == second
-    assert parts.of(first) is parts.of(second)
+    assert parts.nodes_of(first) is parts.nodes_of(second)
 
 
 class Double(torch.autograd.Function):
@@ -86,13 +86,13 @@ def test_an_op_whose_arguments_the_trace_computes_has_no_parts():
     found = ops(lambda x: x.reshape(x.shape[0] * 2, -1), torch.zeros(4, 6))
     op = next(op for op in found if op.kind == "aten::reshape")
     assert op.args is None
-    assert Parts().of(op) == ()
+    assert Parts().nodes_of(op) == ()
 
 
 def test_an_op_that_does_not_exist_or_fails_has_no_parts():
-    assert Parts().of(TracedOp("no_lib::no_op", "", (), ())) == ()
+    assert Parts().nodes_of(TracedOp("no_lib::no_op", "", (), ())) == ()
     bad = TracedTensor((3, 5), torch.float32)
-    assert Parts().of(TracedOp("aten::inner", "", (bad, TracedTensor((3, 4), torch.float32)), ())) == ()
+    assert Parts().nodes_of(TracedOp("aten::inner", "", (bad, TracedTensor((3, 4), torch.float32)), ())) == ()
 
 
 def test_constants_are_known_by_their_type_alone():
@@ -102,4 +102,4 @@ def test_constants_are_known_by_their_type_alone():
 
 def test_an_argument_that_cannot_be_hashed_is_no_hindrance():
     x = TracedTensor((3, 5), torch.float32)
-    assert len(Parts().of(TracedOp("aten::sum", "dim_IntList", (x, [1]), ()))) == 1
+    assert len(Parts().nodes_of(TracedOp("aten::sum", "dim_IntList", (x, [1]), ()))) == 1

@@ -96,7 +96,7 @@ def linear_formula() -> Measured:
 
 @experiment("Linear layers of LeNet-300's sizes")
 def biases_are_few() -> Measured:
-    """Whether m·n is all but one percent of the parameters of LeNet-300's layers."""
+    """Whether the m·n weights are more than 99 percent of the parameters of LeNet-300's layers, but not all."""
     sizes = [(300, 784), (100, 300), (10, 100)]
     all_params = sum(_count(nn.Linear(n, m, device="meta")) for m, n in sizes)
     return Measured(0 < 100 * (all_params - sum(m * n for m, n in sizes)) < all_params)

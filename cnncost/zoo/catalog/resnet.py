@@ -25,7 +25,7 @@ def _entry(
     """`flops`: table 1's last row, in 10^9 multiply-adds; `tolerance`: in the same unit."""
     printed = Figure(
         "macs",
-        round(flops * 10) * 100_000_000,
+        round(flops * 10) * 100_000_000,  # an int: flops * 10**9 is not exact
         f"{flops} x 10^9 FLOPs (multiply-adds)",
         tolerance=tolerance / flops,
         reason=reason,
