@@ -73,7 +73,7 @@ _HOME = {  # the module that defines each public name
 }
 
 _MODULES = ("meter",)
-"""Submodules that can be used after `import cnncost` alone, as in `cnncost.meter.lightning.MeterCallback`."""
+"""Submodules that `dir(cnncost)` lists; all can be used after `import cnncost` alone (`__getattr__`)."""
 
 __all__ = [
     "GLOBAL", "UNKNOWN", "CnncostError", "Cost", "Graph", "Meter", "OpSpec", "RecordOptions", "Report", "Training",
@@ -91,7 +91,7 @@ def __getattr__(name: str) -> Any:
         return value
     if not name.startswith("_"):
         try:
-            return import_module(f"cnncost.{name}")  # cnncost.meter.lightning, after `import cnncost` alone
+            return import_module(f"cnncost.{name}")  # for cnncost.meter.lightning, after `import cnncost` alone
         except ModuleNotFoundError as error:
             if error.name != f"cnncost.{name}":
                 raise

@@ -85,7 +85,7 @@ def analyze(
             closure.
     """
     _check_flags(strict=strict, set_to_none=set_to_none)
-    _check(trace, training, training or (loss is None and optimizer is None and set_to_none))
+    _check(trace, training, has_step_arguments=loss is not None or optimizer is not None or not set_to_none)
     if isinstance(model, (str, PathLike)):
         model, model_args = find(model, model_args), None
     if isinstance(model, ModelSource) and model.saved:
@@ -139,8 +139,8 @@ def _check_flags(**flags: Any) -> None:
             raise InputError(f"analyze: {name}: expected True or False, got {flag!r}"[:300])
 
 
-def _check(trace: str, training: Any, fits_training: bool) -> None:
-    """Reject an unknown trace, a `training` that is not a bool, and training arguments without it."""
+def _check(trace: str, training: Any, *, has_step_arguments: bool) -> None:
+    """Reject an unknown trace, a `training` that is not a bool, and arguments of a training step without it."""
     if not isinstance(training, bool):
         raise InputError(
             f"analyze: training: expected True or False, got {type(training).__name__}; the step's loss and optimizer "
@@ -148,9 +148,9 @@ def _check(trace: str, training: Any, fits_training: bool) -> None:
         )
     if trace not in _TRACES:
         raise InputError(f"trace={trace!r}: expected {', '.join(map(repr, _TRACES[:-1]))} or {_TRACES[-1]!r}")
-    if not fits_training:
+    if has_step_arguments and not training:
         raise InputError(
-            "analyze: loss, optimizer and set_to_none are of a training step; pass training=True with them"
+            "analyze: loss, optimizer and set_to_none belong to a training step; pass training=True with them"
         )
 
 
@@ -158,7 +158,7 @@ def _saved_report(source: ModelSource, *, no_settings: bool) -> Report:
     """Return the Report in a file. Raises unless `no_settings`: inputs and settings of a run can't be applied to it."""
     if not no_settings:
         raise InputError(
-            f"{source.text}: a saved report is of the run that it was made for; "
+            f"{source.text}: a saved report describes the run that it was made from; "
             "give no inputs, no training, no autocast"
         )
     return report_of(source)
@@ -206,14 +206,15 @@ def _run_passes(name: str, graph: Graph, step: Graph | None, strict: bool) -> Re
     for run, real in (("forward", graph.real), ("the training step", step.real if step is not None else None)):
         if strict and real is not None and real.chance:
             raise DataDependentError(
-                f"{name}: what {run} runs is decided by random numbers: the figures are of {real.inputs}; expected "
-                "a forward that runs the same each time, as model.eval() mostly does, or strict left off",
+                f"{name}: random numbers decide which ops {run} runs: the figures are of {real.inputs}; expected "
+                "a forward that runs the same ops each time, as after model.eval(), or strict left off",
                 real.first_read,
             )
     if strict and unknown:
         raise UnknownOpError(_unknown_message(name, list({u.op: u for u in unknown}.values())))
-    further = {n: about.given_by(graph) for n, about in statistics(Layer).items() if about.given_by is not None}
-    return build(name, graph, parameters(graph), computed, step, phases, further)
+    # statistics that the schema declares with the pass that computes them
+    optional = {n: declared.given_by(graph) for n, declared in statistics(Layer).items() if declared.given_by}
+    return build(name, graph, parameters(graph), computed, step, phases, optional)
 
 
 def states_of(model: nn.Module) -> ModelStates:

@@ -1,4 +1,4 @@
-"""Leaves nothing behind where a process ends in the middle of its work: by a signal, or as its parent is gone."""
+"""Cleans up when a process ends in the middle of its work: by a signal, or because its parent has ended."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from pathlib import Path
 from types import FrameType
 
 _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-"""Signals that end a process without a word, as `kill`, `timeout`, a batch system or a closed terminal send them."""
+"""Signals that end a process without cleaning up; `kill`, `timeout`, batch systems and a closed terminal send them."""
 _TICK = 1.0
-"""Seconds between two looks at the parent."""
+"""Seconds between two checks whether the parent still runs."""
 
 
 class _Ended(BaseException):
-    """Unwinds the stack after such a signal. Not an Exception, as nothing between may take it for an error."""
+    """Unwinds the stack after such a signal. It is not an Exception, so that no `except Exception` catches it."""
 
 
 @contextmanager
 def unwinding() -> Iterator[None]:
     """In this context, a signal that would end the process at once unwinds the stack first; then it ends the process.
 
-    So temporary folders are removed, and processes ended. Where the program has a handler of its own, or in another
-    thread than the main one, nothing is changed.
+    So temporary folders are removed, and child processes ended. A signal for which the program has a handler of its own
+    is left alone; so are all signals outside the main thread, the only one that may set handlers.
     """
     received: list[int] = []
 
     def unwind(number: int, _frame: FrameType | None) -> None:
         received.append(number)
-        if len(received) == 1:  # the second one must not cut the unwinding short
+        if len(received) == 1:  # a second signal must not interrupt the unwinding
             raise _Ended
 
     main = threading.current_thread() is threading.main_thread()
@@ -51,17 +51,17 @@ def unwinding() -> Iterator[None]:
 
 @contextmanager
 def uninterrupted_children() -> Iterator[None]:
-    """In this context, processes are started that their terminal doesn't end: their parent does.
+    """In this context, new processes don't receive Ctrl-C and the terminal's end; their parent has to end them.
 
-    Else they would say how they were interrupted, each with a traceback.
+    Otherwise each of them would print the traceback of a KeyboardInterrupt.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     from multiprocessing.resource_tracker import ensure_running
 
-    ensure_running()  # else started with the first process, after which it lets the signal through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})  # which a new process inherits
+    ensure_running()  # otherwise the first new process starts the tracker, which unblocks SIGINT afterwards
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})  # new processes inherit the mask
     try:
         yield
     finally:
@@ -69,18 +69,18 @@ def uninterrupted_children() -> Iterator[None]:
 
 
 def end_with_parent(parent: int, folder: Path | None = None) -> None:
-    """End this process soon after its parent has gone, however that ended; a daemon thread looks for it.
+    """Start a daemon thread that kills this process soon after its parent has ended, for whatever reason.
 
     Args:
         parent: the process that started this one.
         folder: a temporary folder that the parent would have removed.
     """
 
-    def look() -> None:
-        while os.getppid() == parent:
+    def watch() -> None:
+        while os.getppid() == parent:  # an orphan gets another parent
             time.sleep(_TICK)
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
         os.kill(os.getpid(), signal.SIGKILL)  # whatever the other threads do
 
-    threading.Thread(target=look, daemon=True, name="cnncost: looks for the parent").start()
+    threading.Thread(target=watch, daemon=True, name="cnncost: watches the parent").start()

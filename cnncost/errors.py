@@ -92,7 +92,7 @@ class SweepError(CnncostError):
 
 
 class NotAtRevisionError(CnncostError, ModuleNotFoundError):
-    """Raised by an import if the working tree has the module, but not the revision that is analyzed."""
+    """Raised by the import of a module that is in the working tree, but not in the revision that is analyzed."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"No module named {name!r} at this revision, but in the working tree", name=name)

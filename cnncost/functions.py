@@ -58,15 +58,15 @@ def roofline(
     if isinstance(model, Report) and (inputs is not None or options):
         given = ", ".join([*(["inputs"] if inputs is not None else []), *options])
         raise InputError(f"roofline: {given}: a Report has been analyzed already; give the model, or the Report alone")
-    found = find(device, None if device_file is None else Path(device_file))
-    form = None if dtype is None else dtype_named(str(dtype).removeprefix("torch."))
-    if form is not None:
-        found.peak(form)  # raise before the work
-    linked = topology(link, node, algorithm)
+    hardware = find(device, None if device_file is None else Path(device_file))
+    number_format = None if dtype is None else dtype_named(str(dtype).removeprefix("torch."))
+    if number_format is not None:
+        hardware.peak(number_format)  # raises if the device has no such peak, before the long analysis
+    link_topology = topology(link, node, algorithm)
     report = _report(
         model, inputs, {**options, "training": True} if step and not isinstance(model, Report) else options
     )
-    times, links = predicted(report, found, form, linked, step)
+    times, links = predicted(report, hardware, number_format, link_topology, step)
     return ShownPrediction(report, times, links=links, step=step)
 
 
@@ -158,7 +158,7 @@ def _joined(
 
     joined = join(rows, table_of(rows, arguments) if path == PUBLISHED else read(path), quality)
     for note in joined.notes:
-        warnings.warn(note, stacklevel=3)
+        warnings.warn(note, stacklevel=3)  # shown at the call of `compare`
     return joined
 
 
@@ -174,7 +174,7 @@ def check(
         allow_unknown: let totals pass that are lower bounds because ops have no rule.
 
     Returns:
-        The Check: `.exit_code` is 0 if all limits are kept; `.models` lists every limit.
+        The Check: `.exit_code` is 0 if all limits are kept; `.models` has every limit with its result.
 
     Raises:
         CnncostError: no budget file or a broken one, no budget of that name, or a baseline that can't be read.
@@ -227,7 +227,7 @@ def max_batch(
     if not isinstance(training, bool):
         raise InputError(f"max_batch: training: expected True or False, got {type(training).__name__}")
     if not training and (loss is not None or optimizer is not None):
-        raise InputError("max_batch: loss and optimizer are of a training step; leave training=True with them")
+        raise InputError("max_batch: loss and optimizer belong to a training step; don't pass training=False with them")
     if type(block) is not int or block < 1:
         raise InputError(f"block: expected a number of bytes from 1, such as 512, got {block!r}")
     limit, reserved = _bytes("device_memory", device_memory), _bytes("workspace", workspace)
@@ -248,7 +248,7 @@ def _report(model: Model | Report, inputs: Any, options: dict[str, Any]) -> Repo
 def _bytes(name: str, size: int | str) -> int:
     if type(size) is int and size >= 0:
         return size
-    if isinstance(size, str) and not size.strip()[-1:].isdecimal():
+    if isinstance(size, str) and not size.strip()[-1:].isdecimal():  # a text without a unit is ambiguous
         try:
             return units.parse_data(size)
         except ValueError as error:

@@ -84,9 +84,9 @@ def from_json(text: str) -> Graph:
 def _check_schema(schema: object) -> None:
     if schema != SCHEMA:
         older = isinstance(schema, int) and schema < SCHEMA
-        writer = "an older cnncost, which described ops differently" if older else "a newer cnncost"
+        writer = "an older cnncost, which described ops differently," if older else "a newer cnncost"
         raise GraphError(
-            f"graph file: schema {schema}, this version reads {SCHEMA}; {writer}, wrote it: record the model again"
+            f"graph file: schema {schema}, this version reads {SCHEMA}; {writer} wrote it: record the model again"
         )
 
 

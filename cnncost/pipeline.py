@@ -18,7 +18,7 @@ _TIMES = {"F": 1, "B": 2, "I": 1, "W": 1}
 
 They are relative numbers of products: each half of a backward has as many as a forward.
 """
-_NOTE = "one training step of a pipeline's rank, backward included: its peak stands as the one of inference"
+_NOTE = "one training step of a pipeline's rank, backward included; its peak is shown as the peak of inference"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +93,13 @@ def pipelined(schedule: Any, inputs: Any = None, target: Any = None) -> Pipeline
     order = order_of(schedule)
     model = Rank(schedule, order)
     arguments = _rank_inputs(model, inputs, target)
-    if model.passed:
+    if model.passed:  # tensors that stages of this rank pass to each other
         arguments["passed"] = dict(model.passed)
     report = analyze(record(model, arguments, grad=True), name=f"{type(schedule).__name__}, rank {model.rank}")
     report = replace(
         report,
         notes=(*report.notes, _NOTE),
+        # the step was recorded as the forward of `Rank`
         communication=tuple([e._replace(run="training") for e in report.communication]),
     )
     return Pipelined(

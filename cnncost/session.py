@@ -12,7 +12,7 @@ from typing import Any, Protocol
 LIMIT = 250_000
 """Number of entries in all caches above which they are cleared before the next analysis: about 120 MiB.
 
-A ResNet-18 adds 150.
+A ResNet-18 adds 150 entries.
 """
 
 

@@ -57,9 +57,9 @@ class SparseType(TensorType):
     stored: tuple[int, int]
 
     def __new__(cls, shape: Shape, dtype: str, stored: tuple[int, int]) -> Self:
-        made = tuple.__new__(cls, (shape, dtype))
-        made.stored = stored
-        return made
+        new = tuple.__new__(cls, (shape, dtype))
+        new.stored = stored
+        return new
 
     @property
     def nbytes(self) -> int:
@@ -74,7 +74,7 @@ class SparseType(TensorType):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SparseType) and tuple.__eq__(self, other) and self.stored == other.stored
 
-    def __ne__(self, other: object) -> bool:
+    def __ne__(self, other: object) -> bool:  # tuple's own would ignore `stored`
         return not self == other
 
     def __hash__(self) -> int:

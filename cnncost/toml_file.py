@@ -118,6 +118,7 @@ def line_of(text: str, keys: Keys) -> int | None:
             low = middle + 1
     if last is None:
         return None
+    # a value of several lines: it starts below the longest shorter text that can be parsed
     above = next((end for end in range(last - 1, 0, -1) if _read(lines, end) is not None), 0)
     return _line_within(lines[above:last], keys, above)
 
@@ -139,6 +140,7 @@ def _read(lines: list[str], end: int) -> dict[str, Any] | None:
 
 
 def _has(data: Any, keys: Keys) -> bool:
+    """Return whether a path of keys leads to a value in nested tables and lists."""
     for key in keys:
         if isinstance(key, int):
             if not isinstance(data, list) or key >= len(data):

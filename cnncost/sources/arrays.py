@@ -17,7 +17,7 @@ def with_tensors(inputs: Any, where: str = "inputs") -> Any:
         InputError: an array has a dtype that torch lacks, such as strings.
     """
     kind = type(inputs)
-    if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
+    if kind.__module__ == "numpy" and kind.__name__ == "ndarray":  # by name: without importing NumPy
         return _tensor(inputs, where)
     if kind is dict:
         converted = {key: with_tensors(value, str(key)) for key, value in inputs.items()}

@@ -35,7 +35,7 @@ def with_batch(inputs: Any, batch: int) -> Any:
 def _begins_with_images(inputs: Any) -> bool:
     """Return whether the first argument is a list of images C×H×W, one for each example."""
     if not isinstance(inputs, (dict, tuple, list)) or (isinstance(inputs, (tuple, list)) and shape_of(inputs)):
-        return False
+        return False  # a tensor or a shape
     named = inputs.values() if isinstance(inputs, dict) else inputs
     first = next(iter(named), None)
     shapes = [shape_of(item) for item in first] if isinstance(first, list) and shape_of(first) is None else []
@@ -89,7 +89,7 @@ def _copied(example: Any) -> Any:
 
 def _is_packed(container: Any) -> bool:
     """Return whether this is a PackedSequence, which has no batch axis."""
-    if not hasattr(container, "_fields"):
+    if not hasattr(container, "_fields"):  # not a named tuple: no need to import torch
         return False
     from torch.nn.utils.rnn import PackedSequence
 

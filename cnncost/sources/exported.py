@@ -56,7 +56,7 @@ def of_program(program: Any, name: str) -> ModelSource:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Context manager that silences torch's warnings and logged tracebacks, as `load` raises an error of its own."""
+    """Context manager that silences torch's warnings and logged tracebacks; errors are raised or handled outside."""
     from cnncost.frontends.torch.compat.packages import EXPORT_ARCHIVE
 
     import_module(EXPORT_ARCHIVE)  # creates its loggers

@@ -41,6 +41,7 @@ def method_of(spec: str, model: Any, method: str) -> Any:
         try:
             target = getattr(owner := target, name)
         except Exception as error:  # a property may raise anything
+            # a missing attribute needs no reason; a property of the class that raises does
             reason = "" if isinstance(error, AttributeError) and not hasattr(type(owner), name) else f" ({error})"
             raise SourceError(
                 f"{spec}: {type(owner).__name__} has no method {name}{reason}{suggestion(name, _callables(owner))}"

@@ -51,7 +51,7 @@ class _Guard:
             ModuleNotFoundError: torch tries to import an optional package that is not installed.
         """
         if path is not None or not self._has(name):
-            return None
+            return None  # a submodule, which its package's path finds; or not in the folder
         importer = _importer()
         if importer is None or importer == _LOADER or not _is_library(importer) or importer.is_relative_to(self.folder):
             return None

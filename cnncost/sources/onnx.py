@@ -43,7 +43,7 @@ def resolve_file(source: ModelSource, inputs: Any, autocast: Any) -> ResolvedFil
         raise InputError(f"{source.text}: autocast is only for models of torch; an ONNX file states all dtypes")
     if source.method:
         raise SourceError(f"{source.text}: an ONNX file has no methods; name the file alone")
-    return ResolvedFile(source, source.inputs, inputs, False)
+    return ResolvedFile(source, model=source.inputs, inputs=inputs, train=False)
 
 
 class ResolvedFile(Resolved):
@@ -65,7 +65,9 @@ class ResolvedFile(Resolved):
             InputError: `trace="real"` or `returned` was given, as an ONNX file is not run.
         """
         if returned is not None:
-            raise InputError(f"{self.name}: an ONNX file is not run and can't return a cache; name the model")
+            raise InputError(
+                f"{self.name}: an ONNX file is not run and returns no cache; name the model that it was exported from"
+            )
         if trace == "real":
             raise InputError(f"{self.name}: an ONNX file is followed without data; leave out --trace real")
         from cnncost.frontends.onnx import graph_of
@@ -138,7 +140,7 @@ class ResolvedFile(Resolved):
                 continue
             if dims[0].HasField("dim_value") and dims[0].dim_value != batch:
                 raise InputError(
-                    f"{self.name}: the file fixes its batch: {name} is of {dims[0].dim_value}, not {batch}"
+                    f"{self.name}: the file fixes its batch: {name} begins with {dims[0].dim_value}, not {batch}"
                 )
             sizes = [dim.dim_value or self.source.arguments.get(dim.dim_param, 0) for dim in dims]
             if not all(sizes[1:]):

@@ -178,7 +178,7 @@ def split(
         result = _split(resolved.model, mesh, resolved.name, plan, mixed, blocks)
         source = ModelSource("object", resolved.name, lambda: result.model)
         return replace(
-            resolved, source=source, model=result.model, weightless=False,
+            resolved, source=source, model=result.model, weightless=False,  # can't be built again with weights
             device=resolved.device or _reported_device(resolved), notes=(*resolved.notes, *result.notes),
         )  # fmt: skip
     from torch import nn
@@ -207,5 +207,5 @@ def _split(model: Any, mesh: Any, name: str, plan: Any, mixed: Any, blocks: Any)
 
 
 def _reported_device(resolved: Resolved) -> str | None:
-    """Return the device that tensors report: the CPU, on which a model without weights would be if it had them."""
+    """Return the device that tensors report: for a model without weights the CPU, where one with weights would be."""
     return "cpu" if resolved.weightless else None

@@ -55,7 +55,7 @@ def _only_class(spec: str, module: ModuleType) -> str:
     own = {name: each for name, each in vars(module).items() if getattr(each, "__module__", "") == module.__name__}
     classes = [
         name for name, each in own.items()
-        if isinstance(each, type) and issubclass(each, nn.Module) and own.get(each.__name__, each) is each
+        if isinstance(each, type) and issubclass(each, nn.Module)
         and (name == each.__name__ or each.__name__ not in own)  # not an alias beside the class itself
     ]  # fmt: skip
     if len(classes) == 1:
@@ -92,9 +92,7 @@ def _from_file(spec: str, path: Path) -> tuple[ModuleType, Path]:
     if name is None or _is_loaded_elsewhere(name.partition(".")[0], root):
         return _outside_packages(spec, path), path.parent
     _unload_namesakes(root)
-    if (
-        name in _IMPORTED
-    ):  # import it again, as the file may have changed; files outside of packages are run anew each time
+    if name in _IMPORTED:  # import it again, as the file may have changed
         sys.modules.pop(name, None)
     with importable(str(root)), _import_errors(spec):
         try:
@@ -103,9 +101,8 @@ def _from_file(spec: str, path: Path) -> tuple[ModuleType, Path]:
         except ModuleNotFoundError as error:
             if not _is_beside(path, error.name):
                 raise
-            return _outside_packages(
-                spec, path
-            ), path.parent  # despite its __init__.py, the folder is not used as a package
+            # despite its __init__.py, the folder is not used as a package: its files import each other directly
+            return _outside_packages(spec, path), path.parent
     if fresh:
         _IMPORTED.add(name)
     if Path(module.__file__ or "").resolve() != path:
@@ -194,7 +191,7 @@ def _from_package(spec: str, name: str) -> tuple[ModuleType, Path]:
     folder, top = Path.cwd(), name.partition(".")[0]
     if (folder / "src" / top).exists() and not (folder / top).exists():
         folder = folder / "src"
-    import_module("torch")
+    import_module("torch")  # first, as in `_from_file`
     with importable(str(folder)), _import_errors(spec):
         return import_module(name), folder
 
@@ -206,6 +203,7 @@ _REMEDIES: dict[type[BaseException], str] = {
 
 @contextmanager
 def _import_errors(spec: str) -> Iterator[None]:
+    """Context manager that raises SourceError for any error of the user's code, with its place and advice."""
     try:
         yield
     except SyntaxError as error:

@@ -155,7 +155,7 @@ class Resolved:
                 graph = (
                     self._run_on_data(options) if trace == "real" else self._without_values(trace, options, returned)
                 )
-                prepared = without_batch_axis(graph)
+                noted = without_batch_axis(graph)  # with a note if there is no batch axis
         except CnncostError as error:
             if self.batch is not None:  # a missing batch axis may be the cause, and is the better error
                 replace(self, inputs=self.inputs_before, batch=None).check_batch_axis(self.batch)
@@ -166,9 +166,9 @@ class Resolved:
                     message, error.recorded = f"{message}; {recorded.notes[-1]}", recorded
             error.args = (message, *error.args[1:])
             raise
-        if self.batch is not None and prepared is not graph:
+        if self.batch is not None and noted is not graph:
             replace(self, inputs=self.inputs_before, batch=None).check_batch_axis(self.batch)
-        return prepared
+        return noted
 
     def check_batch_axis(self, batch: int | None = None) -> None:
         """Check that the inputs have a batch axis, by a run on them as they are; if the run fails, nothing is checked.
@@ -192,7 +192,7 @@ class Resolved:
     def _without_values(
         self, trace: Trace, options: RecordOptions, returned: Callable[[Any], None] | None
     ) -> Graph:  # fmt: skip
-        """Analyze statically; if that fails, again with weights, and with `trace="auto"` at last run on real data."""
+        """Analyze statically; if that fails, again with weights; with "auto", at last run on real data."""
         from cnncost.frontends.torch import record
 
         device = self.device
@@ -298,11 +298,11 @@ def _build(source: ModelSource, inputs: Any, autocast: Any) -> Resolved:
             "in Python inputs='1x3x224x224', in a budget input = '1x3x224x224'"
         )
     # Counts are the same in eval mode, and batch norm in train mode rejects a single value per channel.
-    return Resolved(source, model, example, False, weightless, autocast=autocast, notes=notes)
+    return Resolved(source, model, example, train=False, weightless=weightless, autocast=autocast, notes=notes)
 
 
 def _without_weights(source: ModelSource) -> tuple[Any, bool, tuple[str, ...]]:
-    """Build a model on the meta device if possible; return it, whether it has no weights, and a note if it has."""
+    """Build a model on the meta device if possible; return it, whether it lacks weights, and a note if it has them."""
     try:
         return source.build(), True, ()
     except SourceError as error:

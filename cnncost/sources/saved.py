@@ -56,4 +56,4 @@ def _recognize(spec: str, text: str) -> None:
         return
     if isinstance(data, dict) and {"model_type", "architectures"} & data.keys():
         raise SourceError(f"{spec}: is a configuration of Transformers; give it as hf:{spec}")
-    report_of(ModelSource("saved", spec, dict))  # raises the error of reading it; the factory is not called
+    report_of(ModelSource("saved", spec, dict))  # raises the error of reading it; `dict`, a factory, is not called

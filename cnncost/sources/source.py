@@ -29,7 +29,7 @@ class ModelSource:
         inputs: default inputs of the source; None if it has none.
         folder: folder that the model's code may import from while it is built and run.
         inputs_of: returns the inputs of the built model, if they depend on how it was built.
-        library: whether the factory is a library's that might download weights: network access is blocked.
+        library: whether the factory belongs to a library and might download weights: it runs without network access.
         arguments: the user's keyword arguments for the factory.
         method: path of a method or submodule to call instead of forward.
         follow: for a file that is a graph of ops (ONNX): the function that `resolve` calls with source, inputs and

@@ -74,7 +74,7 @@ def inputs_of(builder: Any, weights: Any) -> Any:
     That is an image 1×3×H×W; for video a clip 1×3×16×H×W; for optical flow two images; for detection a list of one
     image 3×H×W.
     """
-    task = builder.__module__.split(".")[-2]
+    task = builder.__module__.split(".")[-2]  # "detection" of torchvision.models.detection.faster_rcnn
     preset = weights.transforms() if weights is not None else None
     size = getattr(preset, "crop_size", None) or getattr(preset, "resize_size", None) or [_SIDE]
     height, width = (size[0], size[-1])
@@ -106,7 +106,7 @@ def _without_loading() -> Iterator[None]:
         yield
     finally:
         WeightsEnum.get_state_dict = fetch
-        nn.Module.load_state_dict = load_into  #  type: ignore[method-assign]  # the original
+        nn.Module.load_state_dict = load_into  # type: ignore[method-assign]  # the original
 
 
 def published(name: str, choice: Any = None) -> tuple[float, str, tuple[int, ...]] | None:

@@ -17,8 +17,8 @@ def with_image(config: Any, tokens: Any, image: tuple[int, ...]) -> dict[str, An
     if token is None:
         return patches(config) if _takes_patches(config) else {"pixel_values": image}
     kind, vision = config.model_type, config.vision_config
-    if hasattr(vision, "spatial_merge_size") and hasattr(vision, "temporal_patch_size"):
-        inputs, count = _flat_patches(vision), (_GRID // vision.spatial_merge_size) ** 2
+    if hasattr(vision, "spatial_merge_size") and hasattr(vision, "temporal_patch_size"):  # such as Qwen2-VL
+        inputs, count = _flat_patches(vision), (_GRID // vision.spatial_merge_size) ** 2  # neighbours are merged
     else:
         several = kind in {"idefics2", "idefics3", "smolvlm"}  # they take several images per example
         inputs = {"pixel_values": (1, *image) if several else image}
@@ -37,6 +37,7 @@ def _token_count(config: Any, vision: Any, image: tuple[int, ...]) -> int:
     if (resampler := getattr(config, "perceiver_config", None)) is not None:
         return int(resampler.resampler_n_latents)
     patch = vision.patch_size if isinstance(vision.patch_size, int) else vision.patch_size[0]
+    # Idefics3 merges the features of scale_factor × scale_factor neighbours into one token
     return (image[-1] // patch) * (image[-2] // patch) // getattr(config, "scale_factor", 1) ** 2
 
 
@@ -56,6 +57,7 @@ def _flat_patches(vision: Any) -> dict[str, Any]:
 
 
 def _takes_patches(config: Any) -> bool:
+    """Return whether the model takes an image as a sequence of patches, as SigLIP 2 does."""
     return hasattr(getattr(config, "vision_config", config), "num_patches")
 
 

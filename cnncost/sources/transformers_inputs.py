@@ -110,7 +110,7 @@ def _mel(config: Any) -> tuple[int, ...]:
     sound = _nested_config(config, "audio_config", "encoder_config")
     bins = _first_of(sound, "num_mel_bins", "input_feat_per_channel", "feature_projection_input_dim", default=80)
     if _first_of(sound, "max_source_positions") is not None and hasattr(sound, "num_mel_bins"):
-        return (1, bins, 2 * sound.max_source_positions)
+        return (1, bins, 2 * sound.max_source_positions)  # as Whisper: a convolution of stride 2 halves the frames
     return (1, _FRAMES, bins)
 
 

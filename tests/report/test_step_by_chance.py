@@ -95,5 +95,5 @@ def test_strict_refuses_it(tmp_path, monkeypatch):
     (tmp_path / "net.py").write_text(FILE)
     monkeypatch.chdir(tmp_path)
     cnncost.analyze("net.py:Net", "2x8", strict=True)
-    with pytest.raises(DataDependentError, match="what the training step runs is decided by random numbers"):
+    with pytest.raises(DataDependentError, match="random numbers decide which ops the training step runs"):
         cnncost.analyze("net.py:Net", "2x8", strict=True, training=True)
