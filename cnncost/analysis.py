@@ -93,7 +93,7 @@ def analyze(
     if isinstance(model, Graph):
         _check_graph(no_settings=not training and autocast is None)
         with gc_disabled():
-            return _reported(name or "graph", model, None, strict)
+            return _cached_report(name or "graph", model, None, strict)
     from cnncost.sources.resolve import resolve  # imports torch
 
     with gc_disabled():
@@ -124,7 +124,7 @@ def recorded(resolved: Resolved, name: str | None, trace: Trace, step: tuple[Any
 def reported(recording: Recording, strict: bool = False) -> Report:
     """Return the Report of a recording. Raises UnknownOpError and DataDependentError as `analyze` does."""
     with gc_disabled():
-        report = _reported(recording.name, recording.graph, recording.step, strict)
+        report = _cached_report(recording.name, recording.graph, recording.step, strict)
     if recording.input_names:
         report = replace(report, input_names=recording.input_names)
     if recording.cached:
@@ -182,18 +182,19 @@ def _partial(name: str) -> Iterator[None]:
 
 
 _REPORTS: dict[int, tuple[ref[Graph], object, Report]] = {}
-"""Cache of Reports by `id(graph)`: a model whose recording is cached returns the same Graph object again."""
+"""Cache by `id(graph)` of (the Graph, the `epoch` of rules, the Report); a repetition returns the same Graph again."""
 SESSION.own_table("reports", _REPORTS)
 
 
-def _reported(name: str, graph: Graph, step: Graph | None, strict: bool) -> Report:
-    """Return the Report of a recorded run; cached until a rule changes, unless the Graph has unknown ops."""
+def _cached_report(name: str, graph: Graph, step: Graph | None, strict: bool) -> Report:
+    """Return the Report of a recorded run; cached until a rule changes, if there is no step and no unknown op."""
     cached = _REPORTS.get(id(graph)) if step is None else None
     if cached is not None and cached[0]() is graph and cached[1] is epoch():
         return cached[2].copy_for(name, graph)
     report = _run_passes(name, graph, step, strict)
     if step is None and not report.unknown:
         key, table = id(graph), _REPORTS  # a local name: at exit, globals may be gone before the Graph is
+        # the cached Report has no Graph, which it would keep alive
         table[key] = (ref(graph, lambda _: table.pop(key, None)), epoch(), report.copy_for(name, None))
     return report
 

@@ -164,7 +164,7 @@ class Storage(NamedTuple):
     `born` is the node that allocated it, or None if it existed before the first node.
     `died` is the node after which no reference was left, or None if it outlived the run.
     `use` is its purpose: the role of its first value, or gradient or optimizer state;
-    "elsewhere" is memory of another device than the model's, and doesn't count.
+    "elsewhere" is the CPU's memory while the model is on one accelerator, and doesn't count.
     """
 
     id: int
@@ -186,7 +186,8 @@ class Graph:
         storages: ordered by id.
         inputs, outputs: value ids of the model's inputs and outputs.
         real: set if the model ran on real data; usually None.
-        examples: number of examples if the input is a list of them, else None.
+        examples: number of examples if no axis of the input has it: a list of images, or one without a batch axis;
+            else None.
         notes: remarks on how it was recorded, shown with the results.
         masks: attention masks with known values, by node index.
         failed: where forward failed; None if it finished.

@@ -23,6 +23,7 @@ from cnncost.ops.registry import forget_costs
 
 CustomRule: TypeAlias = "Callable[..., Any]"
 Backward: TypeAlias = "Sequence[Term] | Callable[[bool, bool], Sequence[Term]] | None"
+"""The cost of backward, as `custom` takes it."""
 
 
 class Custom(NamedTuple):

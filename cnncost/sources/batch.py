@@ -50,7 +50,8 @@ def _set(inputs: Any, batch: int, images: bool) -> tuple[Any, bool]:
     if isinstance(inputs, str):
         return _set(parse_shape(inputs), batch, images) if looks_like_shape(inputs) else (inputs, False)
     if isinstance(inputs, TensorText):
-        return TensorText((batch, *inputs.shape[1:]), inputs.dtype) if inputs.shape else inputs, True
+        resized = TensorText((batch, *inputs.shape[1:]), inputs.dtype) if inputs.shape else inputs
+        return resized, True
     if is_arguments(inputs):
         positional, named = (_set_in(each, batch, images) for each in (inputs.positional, inputs.named))
         return type(inputs)(positional[0], named[0]), positional[1] or named[1]

@@ -74,6 +74,7 @@ def _tokens(config: Any) -> Any:
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     longest = _first_of(text, "max_position_embeddings", "n_positions", "max_source_positions", default=TOKENS)
     longest = longest if isinstance(longest, int) and longest > 0 else TOKENS
+    # 2 is a token of every vocabulary, unlike 0 and 1 seldom the one for padding
     return torch.full((1, min(TOKENS, longest)), 2, dtype=torch.int64)
 
 

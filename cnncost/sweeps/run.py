@@ -33,7 +33,7 @@ def rows(grid: Grid, known: set[int], pool: WorkerPool) -> Iterator[tuple[int, V
         for (_, point), answer in pool.processes.work(row, calls):
             yield point.at, row_of_answer(answer)
         return
-    if pool.backend == "processes":  # in this one: a row at a time, so that an interrupted sweep loses one at most
+    if pool.backend == "processes":  # in this process: point by point, so that an interrupted sweep loses one row
         for task in tasks:
             for point in task:
                 yield from rows_of_task(for_workers, (point,))

@@ -145,5 +145,5 @@ def unfused() -> Iterator[None]:
 
 
 def autocast_of_peers(autocast: Autocast | None) -> AbstractContextManager[Any]:
-    """Return a context manager for the autocast of a run on values."""
+    """Return a context manager that switches on the autocast of a run on values; None: it does nothing."""
     return nullcontext() if autocast is None else torch.autocast(autocast.device, autocast.dtype)

@@ -152,6 +152,8 @@ class _Flat(nn.Module):
 
 
 def _account(graph: Graph, composites: tuple[TracedOp, ...], grouped: Callable[[str], str]) -> Account:
+    """Return fvcore's predicted count; `grouped` returns the name under which one of its ops is compared."""
+
     def rule_for(node: Node) -> Expected:
         found = expected(node)
         return found._replace(op=grouped(found.op))

@@ -16,7 +16,7 @@ _PER_MAC = {"MAC": "one", "FLOP": "two"}
 
 def document(found: Verification) -> Document:
     """Return each peer's table, and under it the rules that cause the differences."""
-    parts: list[Part] = [notes(_own(found), *_remarks(found), apart=False)]
+    parts: list[Part] = [notes(_own_count(found), *_remarks(found), apart=False)]
     parts += [part for peer in found.peers for part in _peer(peer)]
     return Document(
         "verify", found.model, _inputs(found), "verified", facts=_facts(found), parts=(*parts, _data(found))
@@ -85,7 +85,7 @@ def _inputs(found: Verification) -> str:
     return f"input{'s' if len(found.inputs) > 1 else ''} {shapes or 'without tensors'}, eval mode"
 
 
-def _own(found: Verification) -> str:
+def _own_count(found: Verification) -> str:
     mark = _AT_LEAST if found.unknown else ""
     macs, flops = units.counted(found.macs, "MAC"), units.counted(found.flops, "FLOP")
     return f"cnncost: {mark}{macs}, {mark}{flops}, in {_seconds(found.seconds)}"

@@ -132,7 +132,7 @@ def _recorded(resolved: Resolved, module: nn.Module) -> Graph:
     """Return the Graph of the model as the peers run it."""
     device = default_device(module, prepare(resolved.inputs, module))
     if device.type == "meta" and resolved.weightless:
-        device = torch.device("cpu")
+        device = torch.device("cpu")  # where it would be with weights
     same = replace(_resolved_copy(resolved, copied(module, parameters_on_meta)), device=device)
     with unfused():
         return same.record()
