@@ -48,7 +48,7 @@ def _patch_metaclasses() -> None:
     while pending:
         kind = pending.pop()
         pending += type.__subclasses__(kind)
-        if vars(kind).get("__hash__", _hash_by_identity) is None:
+        if vars(kind).get("__hash__", _hash_by_identity) is None:  # set by Python if a class defines only `__eq__`
             with suppress(TypeError):  # written in C, and immutable
                 type.__setattr__(kind, "__hash__", _hash_by_identity)
                 _PATCHED.append(kind)

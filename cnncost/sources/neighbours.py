@@ -48,7 +48,8 @@ class _Guard:
         """Return the spec of a library's module outside the folder; None to leave the import to the usual finders.
 
         Raises:
-            ModuleNotFoundError: torch tries to import an optional package that is not installed.
+            ModuleNotFoundError: torch tries to import an optional package that is not installed, and would get a
+                module of the folder.
         """
         if path is not None or not self._has(name):
             return None  # a submodule, which its package's path finds; or not in the folder

@@ -121,7 +121,7 @@ def _saved_by_torch(path: Path) -> str:
         # torch loads files of its old format, which are not zip archives, only with data
         content = torch.load(path, map_location="meta" if members else "cpu", weights_only=True)
     except pickle.UnpicklingError:
-        if not members and path.read_bytes()[:1] != pickle.PROTO:
+        if not members and path.read_bytes()[:1] != pickle.PROTO:  # neither a zip archive nor a pickle
             return _UNREADABLE
         return (
             "a pickled model or other Python objects, and reading it would run their code; give the model's class, "

@@ -102,6 +102,7 @@ class Settings:
 
 
 _OPTIONS = {"inputs": "--input"}
+"""Options that are not named after their attribute."""
 
 
 def _autocast(text: str | None) -> Any:

@@ -38,7 +38,7 @@ def sweep(
     output: str | Path | None = None, join: str | Path | None = None, backend: str = "processes",
     scheduler: str | None = None, confirmed: bool = False, timeout: float | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Costs of many models at many sizes, a row for each; a model that fails is a row with its error.
+    """Return the costs of many models at many sizes, a row for each; a point that fails is a row with its error.
 
     Args:
         models: names as for `analyze`, or patterns of names: `"timm:resnet*"`, `"lenet*"`.

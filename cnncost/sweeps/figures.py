@@ -31,10 +31,12 @@ class Figure(NamedTuple):
 
 
 def _total(name: str) -> Callable[[Report], Any]:
+    """Return the function that reads this figure of `Totals` from a Report."""
     return lambda report: plain(getattr(report.totals, name))  # the journal is JSON
 
 
 def _bytes(name: str) -> Callable[[Report], Any]:
+    """Return the function that reads this figure of the memory from a Report."""
     return lambda report: getattr(report.memory.figures, name)
 
 

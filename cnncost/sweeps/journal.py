@@ -67,6 +67,7 @@ class Journal:
             ) from None
 
     def _begin(self, head: dict[str, str]) -> None:
+        """Write the first line, or compare it with that of an earlier run, whose rows are then read."""
         data = self.path.read_bytes()
         whole = data[: data.rfind(b"\n") + 1]
         first, *lines = whole.splitlines() or [b""]

@@ -95,7 +95,7 @@ def _analyzed(grid: Grid, point: Point) -> Values:
     """Return the row of a point. If no training step can be recorded, its columns are None and `note` says why."""
     sampler = _sampler(grid, point)
     training = any(FIGURES[name].training for name in grid.columns)
-    remark = ""
+    remark = ""  # why columns are empty
     try:
         report = sampler.report(point.sizes, training=training)
     except CnncostError as error:
@@ -103,11 +103,12 @@ def _analyzed(grid: Grid, point: Point) -> Values:
             raise
         remark = f"no training step: {' '.join(str(error).split())}"[:300]
         report = sampler.report(point.sizes)
+    without_step = bool(remark)
     row: Values = {"input": "; ".join(f"{'x'.join(map(str, shape))}:{dtype}" for shape, dtype in report.inputs)}
     loose = [name for name in grid.columns if name in LOOSE and report.totals.lower_bound]
     for name in grid.columns:
         figure = FIGURES[name]
-        row[name] = None if name in loose or (figure.training and remark) else figure.read(report)
+        row[name] = None if name in loose or (figure.training and without_step) else figure.read(report)
     if loose:
         remark = remark or f"no {', '.join(LOOSE[name] for name in loose)}: ops without a rule are missing"
     if "accuracy" in grid.columns:
@@ -127,8 +128,9 @@ def _lower_bounds(report: Any, grid: Grid) -> str | None:
     totals = report.totals
     found = [name for name in grid.columns if totals.lower_bound and name in LOWER]
     found += [name for name in grid.columns if totals.training_lower_bound and name.startswith("training_")]
-    if {"inference_peak", "training_peak", "activations"} & set(grid.columns) and report.memory.figures.unseen:
-        found += [name for name in grid.columns if name in {"inference_peak", "training_peak", "activations"}]
+    of_memory = [name for name in grid.columns if name in {"inference_peak", "training_peak", "activations"}]
+    if of_memory and report.memory.figures.unseen:  # the memory is only computed if a column needs it
+        found += of_memory
     if totals.lower_bound:
         found += [f"seconds_{device}" for device in grid.devices]
     return " ".join(dict.fromkeys(found)) or None

@@ -93,7 +93,7 @@ def expected(node: Node) -> Expected:
 
 def _convolution(op: str, node: Node) -> Expected:
     w, y = node.spec.inputs[1].shape, node.spec.outputs[0].numel
-    if node.spec.kind != "conv":
+    if node.spec.kind != "conv":  # a convolution that the front end doesn't know
         return Expected(op, macs(node), "1 per MAC")
     bias = y if node.spec["bias"] else 0
     if op == "ConvTranspose":
@@ -104,6 +104,7 @@ def _convolution(op: str, node: Node) -> Expected:
 
 
 def _gemm(op: str, node: Node) -> Expected:
+    # the front end makes the addition a part of the product, or a node of its own
     y, added = node.spec.outputs[0].numel, node.spec.get("bias") or node.spec.get("fn") == "add"
     return Expected(op, macs(node) + (y if added else 0), "1 per MAC, and 1 per output for a bias")
 
@@ -115,7 +116,7 @@ def _matmul(op: str, node: Node) -> Expected:
 
 
 def _lstm(op: str, node: Node) -> Expected:
-    if node.spec.kind != "recurrent":
+    if node.spec.kind != "recurrent":  # moves of its inputs and outputs
         return Expected(op, 0)
     units = node.spec["tokens"] * node.spec["hidden"]
     biases = 8 * units * node.spec["directions"] if node.spec["bias"] else 0
