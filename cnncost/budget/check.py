@@ -70,7 +70,10 @@ class Judged(NamedTuple):
 class ModelCheck:
     """A budget, its judged limits, and the changes since the baseline; or `error`, why its model has no figures.
 
-    `against` describes the baseline if it is another one than that of the other models; else it is empty.
+    Attributes:
+        unknown: ops without a rule, and how often each ran.
+        line: of a model with an `error`, the line of its `model` key in the budget file, if that is known.
+        against: the baseline, in words, if it is another one than that of the other models; else empty.
     """
 
     budget: Budget
@@ -237,9 +240,7 @@ def _judge(file: BudgetFile, rule: Rule, measured: Measured, baseline: _Baseline
     paths = measured.paths[rule.glob] if rule.glob is not None else ("",)
     each = [_judge_module(file, rule, path, measured, baseline, allowed) for path in paths]
     worst = min(each, key=lambda j: (_SEVERITY.index(j.outcome), inf if j.headroom is None else j.headroom))
-    if worst.passes:
-        return worst._replace(modules=len(paths) if rule.glob is not None else 0)
-    line = file.line(rule.keys)
+    line = None if worst.passes else file.line(rule.keys)  # only on demand: it parses the file several times
     return worst._replace(modules=len(paths) if rule.glob is not None else 0, line=line)
 
 

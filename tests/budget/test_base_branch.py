@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cnncost.budget import diffs, revisions
-from cnncost.budget.render.comment import MOST, marker, to_comment
+from cnncost.budget.render.comment import MAX_LENGTH, marker, to_comment
 from cnncost.cli import main
 from cnncost.render.document import Document, notes
 
@@ -223,7 +223,7 @@ def test_marker(name, line):
 def test_a_comment_has_room_for_so_much(tmp_path):
     document = Document("check", "title", parts=(notes(*(f"{i}: {'x' * 90}" for i in range(2000))),))
     text = to_comment(document, "check", tmp_path)
-    assert len(text) <= MOST
+    assert len(text) <= MAX_LENGTH
     assert text.endswith("x\n\n*The rest is left out: a comment has room for no more.*\n")
 
 
