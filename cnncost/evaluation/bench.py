@@ -85,10 +85,12 @@ class Bench:
     def figures(self) -> list[Figures]:
         """Return the accuracy for each batch size, over the rows of eager float32 forward passes."""
         batches = dict.fromkeys(row.case.batch for row in self.rows)
-        return [_figures(batch, [r for r in self.rows if r.case.batch == batch and _counts(r)]) for batch in batches]
+        return [
+            _figures(batch, [r for r in self.rows if r.case.batch == batch and _is_included(r)]) for batch in batches
+        ]
 
 
-def _counts(row: Joined) -> bool:
+def _is_included(row: Joined) -> bool:
     """Return whether a row is an eager float32 forward pass with both a prediction and a measurement."""
     return row.error is not None and not row.case.training and not row.case.compiled and row.case.dtype == "float32"
 

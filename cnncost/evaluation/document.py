@@ -49,11 +49,11 @@ def document(bench: Bench, top: int, command: str = "", pictures: tuple[str, ...
               listed=False, shown="markup"),
         *([tables.cases(bench, bench.rows)] if bench.rows else []),
         notes(*_missing(bench), shown="markup"),
-        *_few_layers(bench, top),
+        *_layers_in_text(bench, top),
         notes(*foot(bench), shown="text", hang=""),
         *_shares(bench),
         *_errors(bench),
-        *_layers(bench, top),
+        *_layers_in_markup(bench, top),
         *_how_to_read(bench),
         data_table(COLUMNS, (_values(bench, row) for row in bench.rows)),
     ]  # fmt: skip
@@ -82,7 +82,7 @@ def _missing(bench: Bench) -> Iterator[str]:
             yield f"{row.name}, {tables.case_name(row)}: {row.measured.status}; {row.measured.note or row.problem}"
 
 
-def _few_layers(bench: Bench, top: int) -> Iterator[Part]:
+def _layers_in_text(bench: Bench, top: int) -> Iterator[Part]:
     """Yield the tables of layers in text, if there are few cases."""
     timed = [row for row in bench.rows if row.measured.layers and row.prediction]
     for row in timed if top and len(timed) <= 3 else ():
@@ -130,7 +130,7 @@ def _errors(bench: Bench) -> Iterator[Part]:
         yield notes(*(f"{remark}." for remark in bench.remarks), shown="markup")
 
 
-def _layers(bench: Bench, top: int) -> Iterator[Part]:
+def _layers_in_markup(bench: Bench, top: int) -> Iterator[Part]:
     """Yield the tables of layers in markup, if they were timed; for the whole zoo only those of `_WITH_LAYERS`."""
     timed = [row for row in bench.rows if row.measured.layers and row.prediction]
     shown = [row for row in timed if row.name in _WITH_LAYERS or not bench.whole_zoo]

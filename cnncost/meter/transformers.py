@@ -41,12 +41,12 @@ def add_meter(trainer: Trainer, **options: Any) -> MeterCallback:
     """
     callback = MeterCallback(trainer, options)
     trainer.add_callback(callback)
-    trainer.train = _ending(trainer.train, callback)
+    trainer.train = _with_end(trainer.train, callback)
     return callback
 
 
-def _ending(train: Callable[..., Any], callback: MeterCallback) -> Callable[..., Any]:
-    """Return `Trainer.train` that ends the callback, too, if it fails or is interrupted: no event says so."""
+def _with_end(train: Callable[..., Any], callback: MeterCallback) -> Callable[..., Any]:
+    """Wrap `Trainer.train` to end the callback also if the training fails or is interrupted, which is not an event."""
 
     @wraps(train)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -71,8 +71,8 @@ def with_masks(inputs: Any) -> Any:
 
 _ADVICE = (
     "say what one example costs, add_meter(trainer, cost=(macs, flops)), or turn shapes into the model's inputs by "
+    "add_meter(trainer, prepare=function)"
 )
-_ADVICE += "add_meter(trainer, prepare=function)"
 
 
 def _identity(inputs: Any) -> Any:
@@ -82,15 +82,15 @@ def _identity(inputs: Any) -> Any:
 class _Hook:
     """The hook that reads shapes.
 
-    A copy of the model that is made in training (an average of its weights, `torch.save(model)`) gets a function of the
-    standard library that does nothing in its place, so that it holds no Trainer and is loaded where cnncost is not.
+    In a copy of the model that is made in training (an average of its weights, `torch.save(model)`), a function of the
+    standard library that does nothing takes its place. So the copy holds no Trainer, and can be loaded without cnncost.
     """
 
-    def __init__(self, note: Callable[..., None]) -> None:
-        self._note = note
+    def __init__(self, note_shapes: Callable[..., None]) -> None:
+        self._note_shapes = note_shapes
 
     def __call__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._note(model, args, kwargs)
+        self._note_shapes(model, args, kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return getattr, (nullcontext(), "__exit__")
