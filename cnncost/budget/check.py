@@ -141,8 +141,9 @@ def check(
     """
     by_name = {budget.name: budget for budget in file.budgets}
     locks = lock, since or lock
-    models = tuple(_model(file, by_name[each.name], each, locks, allow_unknown, revision) for each in measured)
-    models = tuple(_with_source_of_baseline(file, model, revision, absent or {}) for model in models)
+    absent = absent or {}
+    models = tuple(_model(file, by_name[each.name], each, locks, allow_unknown, revision, absent) for each in measured)
+    models = tuple(_with_source_of_baseline(file, model, revision, absent) for model in models)
     return Check(file, models, file.baseline if lock is not None else None, revision)
 
 
@@ -186,7 +187,7 @@ def _entry(measured: Measured) -> Entry:
 
 def _model(
     file: BudgetFile, budget: Budget, measured: Measured, locks: tuple[Lock | None, Lock | None], allow_unknown: bool,
-    revision: str,
+    revision: str, absent: Mapping[str, str],
 ) -> ModelCheck:  # fmt: skip
     """Judge a model's limits against the first of the two baselines, and compare it with the second."""
     lock, since = locks
@@ -196,11 +197,12 @@ def _model(
     if entry is None and budget.relative:
         raise _no_baseline(file, budget, lock, revision)
     if entry is not None and entry.snapshot.inputs != measured.snapshot.inputs:
-        # a revision is measured with the budget's inputs: without any, the model's default input has changed since
-        remedy = f"; state its input in {file.path.name}" if revision else "; recreate it with cnncost check --update"
+        # a revision is measured with the budget's inputs: if the budget has none, the model's default input has changed
+        at_revision = revision and budget.name not in absent
+        remedy = f"state its input in {file.path.name}" if at_revision else "recreate it with cnncost check --update"
         raise BudgetError(
-            f"{revision or file.baseline}: {budget.name} was measured with {entry.snapshot.input_text}, and the budget "
-            f"now has {measured.snapshot.input_text}{remedy}"
+            f"{revision if at_revision else file.baseline}: {budget.name} was measured with "
+            f"{entry.snapshot.input_text}, and the budget now has {measured.snapshot.input_text}; {remedy}"
         )
     allowed = allow_unknown or budget.allow_unknown
     baseline = _Baseline(entry, Diff(entry.snapshot, measured.snapshot)) if entry is not None else None
