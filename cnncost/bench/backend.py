@@ -154,5 +154,5 @@ def ran_out_of_memory(error: BaseException) -> bool:
 
 
 def page_faults() -> int:
-    """Return the number of this process's page faults so far, each of which maps a page on first touch."""
+    """Return the number of this process's page faults so far: a page is mapped when it is first touched."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -20,7 +20,8 @@ _MAX_DIFFERENT = 250_000
 _MAX_CELLS = 1_000_000
 """Most cells of the table to fill: the whole table of two sequences of 1,000, or a band of a larger table."""
 _FIRST_MARGIN, _WIDENING = 8, 4
-"""How far the first band extends beyond the corners' diagonals, and the factor by which it grows if need be."""
+"""How far the first band extends beyond the diagonals of the first and the last cell, and the factor by which it grows
+if need be."""
 _RUNS = (64, 24, 1)
 """Lengths of the runs (consecutive elements) at which long sequences are cut. A run must occur once in each of the two
 sequences; long ones are tried first, as they rarely match by chance."""
@@ -140,8 +141,8 @@ class _Table:
         old, new = self._least_lost
         shift = len(new) - len(old)
         bounds = [0.0]
-        # above the band a matching skips `high + 1` new elements and, to come back to the last cell, `high + 1 - shift`
-        # old ones; below it, likewise
+        # beyond `high` a matching has skipped `high + 1` new elements, and to reach the last cell it has to skip
+        # `high + 1 - shift` old ones; beyond `low`, likewise
         for skipped_old, skipped_new in ((high + 1 - shift, high + 1), (1 - low, shift - low + 1)):
             if skipped_old < len(old) and skipped_new < len(new):
                 bounds.append(min(old[-1] - old[skipped_old], new[-1] - new[skipped_new]))
@@ -219,8 +220,8 @@ def _anchors(old: Sequence[Element], new: Sequence[Element], length: int) -> Pai
 def _increasing(pairs: Pairs) -> Pairs:
     """Return a longest subsequence of pairs, sorted by their first index, whose second index increases."""
     ends: list[int] = []  # by length − 1, the smallest second index with which such a subsequence ends
-    chosen: list[int] = []  # the pair that ends it
-    before: list[int] = []  # by pair, the one before it in its subsequence; -1: none
+    chosen: list[int] = []  # the index of the pair that ends it
+    before: list[int] = []  # by index of a pair, that of the one before it in its subsequence; -1: none
     for k, (_, j) in enumerate(pairs):
         length = bisect_left(ends, j)
         before.append(chosen[length - 1] if length else -1)

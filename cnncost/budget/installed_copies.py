@@ -52,6 +52,7 @@ def installed_copies(paths: RevisionPaths, root: Path, folder: Path) -> dict[str
             if project is None:
                 continue
             for name, files in _packages(distribution).items():
+                # besides the usual layouts, the package may be in any folder, or one folder deeper
                 deep = [*project.glob(f"*/{name}/__init__.py"), *project.glob(f"*/*/{name}/__init__.py")]
                 roots = [project / "src", project, *(each.parent.parent for each in sorted(deep))]
                 copies.setdefault(name, Copy(roots, files, site))  # the first in sys.path is the imported one

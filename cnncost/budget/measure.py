@@ -73,11 +73,11 @@ def measure_all(budgets: Sequence[Budget], folder: Path, jobs: int | None = None
         CnncostError: a process died.
     """
     cached = _from_cache(budgets, str(folder))
-    analyzed = iter(_measure_all([budget for budget in budgets if budget.name not in cached], folder, jobs))
+    analyzed = iter(_analyze_all([budget for budget in budgets if budget.name not in cached], folder, jobs))
     return [cached.get(budget.name) or next(analyzed) for budget in budgets]
 
 
-def _measure_all(budgets: Sequence[Budget], folder: Path, jobs: int | None) -> list[Measured]:
+def _analyze_all(budgets: Sequence[Budget], folder: Path, jobs: int | None) -> list[Measured]:
     if not budgets:
         return []
     measure_one = partial(measure, folder=str(folder))

@@ -22,8 +22,8 @@ from cnncost.errors import NotAtRevisionError
 
 _LISTING_EVENTS = ("os.listdir", "os.scandir")
 _FINDERS = ("importlib", "_frozen_importlib", "pkg_resources")
-"""Modules of Python that list folders in search of a module or of installed packages. These lists are not recorded:
-where a module is from is known by its spec."""
+"""Beginnings of the names of modules that list folders in search of a module or of installed packages. These lists are
+not recorded, as the origin of a module is known from its spec."""
 
 
 class RevisionImports:

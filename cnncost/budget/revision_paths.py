@@ -58,7 +58,7 @@ class RevisionPaths:
         return None if parts[0] == ".git" or any(site in parts for site in _SITES) else relative
 
     def at_revision(self, path: str) -> str:
-        """Return the path that a working tree's file has at the revision, if it exists there; other paths unchanged."""
+        """Return the path that a working tree's file has, or would have, at the revision; other paths unchanged."""
         relative = self.relative(path)
         return path if relative is None else os.path.normpath(self.revision / relative)
 

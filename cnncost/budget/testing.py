@@ -134,7 +134,9 @@ class Complexity:
         if all_limits:
             self._check_limits(report, key, all_limits, entry)
         else:
-            _require_unchanged(key, Diff(entry.snapshot, _measured(report, key, ()).snapshot or entry.snapshot))
+            new = _measured(report, key, ()).snapshot
+            assert new is not None  # it is only None if an analysis failed
+            _require_unchanged(key, Diff(entry.snapshot, new))
         return Result(report, entry.snapshot)
 
     def _analyze(

@@ -179,10 +179,10 @@ class Watch:
             self.obstacle = self.obstacle or "it lists a folder that it opened"
         elif text := _path(folder if folder is not None else "."):
             self._listed.add(text)
-            # entries tell sizes and times without a call of os.stat; os.walk, glob, … don't return theirs, and a thread
-            # of Python's own, which has no other caller, may
-            by_python = libraries.is_standard(frame.f_code.co_filename) and callers.calling_file(frame)
-            if event == "os.scandir" and not by_python:
+            # entries tell sizes and times without a call of os.stat; os.walk, glob, … don't return theirs, while one of
+            # Python's threads (no other caller) may return them
+            stay_in_python = libraries.is_standard(frame.f_code.co_filename) and callers.calling_file(frame)
+            if event == "os.scandir" and not stay_in_python:
                 self._scanned.add(text)
 
     def _compile(self, source: Any, frame: FrameType) -> None:
@@ -294,7 +294,7 @@ def _is_bytecode(path: str) -> bool:
 
 
 def _source(path: str) -> str:
-    """Return the source file of a .pyc file, which an import opens instead of it; other paths unchanged."""
+    """Return the source file of a .pyc file, as an import opens only the latter; other paths unchanged."""
     if not path.endswith(".pyc"):
         return path
     try:

@@ -90,7 +90,7 @@ def command(
     from cnncost.evaluation.document import document
 
     def show(final: bool) -> None:
-        """Write the `final` results, or those so far: only to a file, without pictures, and not if all have failed."""
+        """Write the results. Before the `final` ones, only to a file, without pictures, and unless all have failed."""
         if final or (output and not bench.failure()):
             pictures = _pictures(bench, folder if final else None, output)
             terminal.write(document(bench, top, "cnncost " + " ".join(sys.argv[1:]), pictures), form, output)

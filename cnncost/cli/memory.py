@@ -233,8 +233,9 @@ def _verdicts(tables: MemoryTables, limit: _Stated, workspace: _Stated | None) -
             continue
         included = f" with the workspace of {workspace}" if workspace is not None else ""
         verdict = f"{run.name}: {units.data(peak)}{included} {verb} {limit}, {units.data(abs(left))} {excess}"
-        tensors_only = workspace is None and left >= 0
-        verdicts.append(verdict + (_without_workspaces(run, limit, tables.kernels) if tensors_only else ""))
+        if workspace is None and left >= 0:
+            verdict += _without_workspaces(run, limit, tables.kernels)
+        verdicts.append(verdict)
     return tuple(verdicts)
 
 

@@ -56,7 +56,7 @@ class Command(click.Command):
             raise
 
     def _current(self, argument: str) -> str:
-        """Return an argument with the current name of its option; a note on standard error says if that is new."""
+        """Return an argument with the current name of its option; if it has an old one, a note says so."""
         name, equals, value = argument.partition("=")
         if name not in self.renamed:
             return argument

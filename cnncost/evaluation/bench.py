@@ -97,7 +97,7 @@ def _is_included(row: Joined) -> bool:
 
 def _figures(batch: int | None, rows: Iterable[Joined]) -> Figures:
     rows = list(rows)
-    pairs = [(row.predicted_seconds or 0.0, row.seconds or 0.0) for row in rows]
+    pairs = [(row.predicted_seconds or 0.0, row.seconds or 0.0) for row in rows]  # none is None, see `_is_included`
     large = [pair for pair, row in zip(pairs, rows, strict=True) if is_large(row)]
     quiet = [
         pair

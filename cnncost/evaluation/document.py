@@ -23,7 +23,7 @@ COLUMNS = (
 """Columns of CSV and of JSON's rows."""
 _FAR = 0.30
 """Relative error above which the document gives a reason for it."""
-GPU = "cnncost bench --zoo --device cuda --batch 1,64 --dtype float32,bf16 -o reports/bench_gpu.md"
+_GPU_COMMAND = "cnncost bench --zoo --device cuda --batch 1,64 --dtype float32,bf16 -o reports/bench_gpu.md"
 """The command that makes the document for a GPU."""
 _ALEXNETS = ("alexnet", "alexnet_two_gpu")
 """Networks that the lecture's slide on parameters and time is about."""
@@ -146,7 +146,9 @@ def _layers_in_markup(bench: Bench, top: int) -> Iterator[Part]:
 def _how_to_read(bench: Bench) -> Iterator[Part]:
     yield Heading("How to read it", shown="markup")
     if bench.whole_zoo and bench.on == "cpu" and not bench.host.gpu:
-        no_gpu = Note("No GPU was at hand. Where there is one, this makes the same document for it: ", code=GPU)
+        no_gpu = Note(
+            "No GPU was at hand. Where there is one, this makes the same document for it: ", code=_GPU_COMMAND
+        )
     else:
         no_gpu = Note("")
     yield Notes((no_gpu, *(Note(text) for text in _explanations(bench))), shown="markup")

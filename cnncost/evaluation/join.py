@@ -158,7 +158,7 @@ def predict(
         prepared = prepared.to(TORCH_DTYPES[case.dtype])
     report = analyze(prepared, training=case.training, trace=trace)
     assert report.graph is not None
-    dtype = None if case.dtype == "float32" else case.dtype  # None: the recorded ones
+    dtype = None if case.dtype == "float32" else case.dtype  # None: as recorded
     step = roofline(report.training, device, dtype) if report.training is not None else None
     return Prediction(report, roofline(report.graph, device, dtype)), step
 

@@ -39,7 +39,7 @@ class StepCosts:
         self._known: dict[Hashable, Cost] = {}
         self._failed: dict[Hashable, Exception] = {}
         self._single: set[Hashable] = set()  # keys of inputs that are one example, without a batch axis
-        self.first: Report | None = None
+        self.first: Report | None = None  # of the first step that was analyzed
 
     def state(self) -> int:
         """Return the number of the model's present state, a part of what a step's cost depends on."""

@@ -129,7 +129,7 @@ class Meter:
         return 0 if self.without_cost or self._cost_per_example is not None else self._costs.state()
 
     def _try(self, step: _Step) -> None:
-        """Analyze a step while the model is as it ran it; `rates` raises the error if that fails."""
+        """Analyze a step before the model changes; if that fails, `rates` raises the error."""
         begin = self._clock()
         with suppress(Exception):
             self._cost(step)

@@ -158,12 +158,12 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
             self._totals_logged = True
             should_log = control.should_log
             self._trainer.log(self._safe.report.log_dict())
-            control.should_log = should_log
+            control.should_log = should_log  # `Trainer.log` clears the flag, but the Trainer's own log is still to come
         rates = self._safe.lap() if self._safe is not None and control.should_log else None
         if rates is not None:
             self.last = rates
             self._trainer.log(rates.log_dict())
-            control.should_log = True  # `Trainer.log` clears the flag, but the Trainer's own log is still to come
+            control.should_log = True  # as above
         if self.meter is not None and (control.should_evaluate or control.should_save):
             self.meter.pause()
 
@@ -192,5 +192,5 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
     def _count(self) -> None:
         for inputs in self._seen:
             if self._safe is not None:
-                self._safe.step(partial(_identity, inputs))
+                self._safe.step(partial(_identity, inputs))  # `step` takes a function that returns the inputs
         self._seen = []
