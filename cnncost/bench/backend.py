@@ -154,5 +154,5 @@ def ran_out_of_memory(error: BaseException) -> bool:
 
 
 def page_faults() -> int:
-    """Return the page faults of this process so far: pages mapped on first touch."""
+    """Return the number of this process's page faults so far: a page is mapped when it is first touched."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

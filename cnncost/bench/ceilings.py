@@ -42,7 +42,7 @@ _LONG = 0.5
 
 
 def measure(
-    on: str = "cpu", name: str = "", threads: int | None = None, tell: Callable[[str], None] = lambda _: None
+    on: str = "cpu", name: str = "", threads: int | None = None, on_step: Callable[[str], None] = lambda _: None
 ) -> Device:
     """Measure this machine's CPU or GPU, in about half a minute.
 
@@ -50,26 +50,27 @@ def measure(
         on: `cpu` or `cuda`.
         name: name of the Device.
         threads: for a CPU; by default as many as torch uses.
-        tell: called with a description of the next measurement.
+        on_step: called with a description of the next measurement.
 
     Raises:
         BenchError: no CUDA device.
     """
-    found, clock = backend(on), SystemClock()
+    machine, clock = backend(on), SystemClock()
     start, others = clock.now(), clock.others()
     with _threads(threads), torch.inference_mode():
         host = host_record(on)
-        tell("matrix products")
-        flops = _products(found)
-        tell("copies")
-        caches, bandwidth = _copies(found)
-        tell("launches")
-        launches = {kind: _launch(found, *small) for kind, small in _SMALL.items() if on == "cpu" or kind != "layout"}
-        tell("convolutions and pools")
-        rates = _rates(found, launches, flops)
-        tell("new pages")
-        fresh = _fresh(found) if on == "cpu" else None
-        copies = on == "cpu" and _copies_operands(found, rates["conv"].flops["float32"], bandwidth)
+        on_step("matrix products")
+        flops = _products(machine)
+        on_step("copies")
+        caches, bandwidth = _copies(machine)
+        on_step("launches")
+        # a view, such as the layout op here, launches nothing on a GPU
+        launches = {kind: _launch(machine, *small) for kind, small in _SMALL.items() if on == "cpu" or kind != "layout"}
+        on_step("convolutions and pools")
+        rates = _rates(machine, launches, flops)
+        on_step("new pages")
+        fresh = _fresh(machine) if on == "cpu" else None
+        copies = on == "cpu" and _copies_operands(machine, rates["conv"].flops["float32"], bandwidth)
         return Device(
             name=name or f"this-{on}", title=host.processor(on), kind="gpu" if on == "cuda" else "cpu", flops=flops,
             bandwidth=bandwidth, source=f"measured by cnncost with torch {torch.__version__}", memory=host.memory(on),
@@ -84,6 +85,7 @@ def _noise(clock: Clock, start: float, others: float | None) -> str:
     after = clock.others()
     if others is None or after is None:
         return ""
+    # [1.0]: any time will do, as only the share of other programs is of interest
     noise = summary([1.0], clock.now() - start, max(0.0, after - others)).noise
     return f", {NOISY}: {noise[0]}" if noise else ""
 
@@ -98,18 +100,18 @@ def _threads(number: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _best(found: Backend, run: Callable[[], object], budget: Budget = _QUICK) -> float:
+def _best(machine: Backend, run: Callable[[], object], budget: Budget = _QUICK) -> float:
     """Return the seconds of the fastest of several runs."""
-    return timed(run, found.sync, budget).best
+    return timed(run, machine.sync, budget).best
 
 
-def _products(found: Backend) -> dict[str, float]:
+def _products(machine: Backend) -> dict[str, float]:
     """Return the FLOP/s of square matrix products by dtype; unsupported dtypes are left out."""
     reached = {}
-    names = [name for name in TORCH_DTYPES if name != "tf32" or found.name == "cuda"]
+    names = [name for name in TORCH_DTYPES if name != "tf32" or machine.name == "cuda"]
     for name in names:
         try:
-            reached[name] = _by_size(lambda size: 2 * size**3, partial(_product, found, name), _SIDES[found.name])
+            reached[name] = _by_size(lambda size: 2 * size**3, partial(_product, machine, name), _SIDES[machine.name])
         except RuntimeError:  # no kernel for this dtype
             continue
     return reached
@@ -125,22 +127,22 @@ def _by_size(flops: Callable[[int], float], measured: Callable[[int], float], si
     return reached
 
 
-def _product(found: Backend, name: str, size: int) -> float:
+def _product(machine: Backend, name: str, size: int) -> float:
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = name == "tf32"
     try:
-        a, b = (torch.randn(size, size, device=found.device).to(TORCH_DTYPES[name]) for _ in range(2))
-        return 2 * size**3 / _best(found, lambda: a @ b)
+        a, b = (torch.randn(size, size, device=machine.device).to(TORCH_DTYPES[name]) for _ in range(2))
+        return 2 * size**3 / _best(machine, lambda: a @ b)
     finally:
         torch.backends.cuda.matmul.allow_tf32 = before
 
 
-def _copies(found: Backend) -> tuple[tuple[Level, ...], float]:
+def _copies(machine: Backend) -> tuple[tuple[Level, ...], float]:
     """Return the cache levels, and the bandwidth of main memory, in bytes per second read plus written."""
-    main = _copy(found, _MAIN if found.name == "cpu" else 4 * _MAIN)
-    if found.name != "cpu":
+    main = _copy(machine, _MAIN if machine.name == "cpu" else 4 * _MAIN)
+    if machine.name != "cpu":
         return (), main
-    levels = [Level(size, _copy(found, size)) for size in _WORKING_SETS]
+    levels = [Level(size, _copy(machine, size)) for size in _WORKING_SETS]
     kept: list[Level] = []
     for level, slower in [*pairwise(levels), (levels[-1], Level(_MAIN, main))]:
         if level.bandwidth > _FASTER * slower.bandwidth and level.bandwidth > _FASTER * main:
@@ -148,11 +150,11 @@ def _copies(found: Backend) -> tuple[tuple[Level, ...], float]:
     return tuple(kept), main
 
 
-def _copy(found: Backend, size: int) -> float:
-    source = torch.randn(size // 8, device=found.device)  # float32: source and target together have `size` bytes
+def _copy(machine: Backend, size: int) -> float:
+    source = torch.randn(size // 8, device=machine.device)  # float32: source and target together have `size` bytes
     target = torch.empty_like(source)
     times = max(1, min(1000, 8 * _MIB // size))  # a single small copy is shorter than a clock tick
-    return size * times / _best(found, lambda: [target.copy_(source) for _ in range(times)])
+    return size * times / _best(machine, lambda: [target.copy_(source) for _ in range(times)])
 
 
 _SMALL: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
@@ -167,13 +169,13 @@ _SMALL: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 """By op kind, a module and an input with almost no work, so that its time is the launch time."""
 
 
-def _launch(found: Backend, module: Callable[[], nn.Module], shape: tuple[int, ...]) -> float:
+def _launch(machine: Backend, module: Callable[[], nn.Module], shape: tuple[int, ...]) -> float:
     """Return the seconds to launch an op: the time of many launches divided by their number."""
-    layer, x = module().to(found.device), torch.randn(shape, device=found.device)
-    return _best(found, lambda: [layer(x) for _ in range(_LAUNCHES)]) / _LAUNCHES
+    layer, x = module().to(machine.device), torch.randn(shape, device=machine.device)
+    return _best(machine, lambda: [layer(x) for _ in range(_LAUNCHES)]) / _LAUNCHES
 
 
-def _rates(found: Backend, launches: dict[str, float], flops: dict[str, float]) -> dict[str, Rate]:
+def _rates(machine: Backend, launches: dict[str, float], flops: dict[str, float]) -> dict[str, Rate]:
     """Return launch times and FLOP/s by op kind: of convolutions by dtype, of pools on a CPU for any dtype.
 
     A CPU's kernels of pools don't use vector instructions, so that the dtype does not matter.
@@ -182,64 +184,64 @@ def _rates(found: Backend, launches: dict[str, float], flops: dict[str, float]) 
     reached = {}
     for name in flops:
         try:
-            reached[name] = _convolution(found, name)
+            reached[name] = _convolution(machine, name)
         except RuntimeError:
             continue
     rates["conv"] = Rate(reached, launches["conv"])
-    if found.name == "cpu":
+    if machine.name == "cpu":
         # FLOPs per output: k² − 1 comparisons of a max pool, k² − 1 additions and a division of an average pool
         pools = [(nn.MaxPool2d(2), 3), (nn.MaxPool2d(3, 2, 1), 8), (nn.AvgPool2d(2), 4)]
-        reach = geometric_mean([_pool(found, module, each) for module, each in pools])
-        rates["pool"] = Rate({"any": reach}, launches["pool"])
+        mean = geometric_mean([_pool(machine, module, flops_per_output) for module, flops_per_output in pools])
+        rates["pool"] = Rate({"any": mean}, launches["pool"])
         rates["adaptive_pool"] = Rate(
-            {"any": _pool(found, nn.AdaptiveAvgPool2d(1), 56 * 56)}, launches["adaptive_pool"]
+            {"any": _pool(machine, nn.AdaptiveAvgPool2d(1), 56 * 56)}, launches["adaptive_pool"]
         )
     return rates
 
 
-def _convolution(found: Backend, name: str) -> float:
+def _convolution(machine: Backend, name: str) -> float:
     """Return the FLOP/s of a compute-bound 3x3 convolution with 256 channels."""
-    flops, reached = partial(_conv_flops, _BATCH[found.name]), partial(_convolved, found, name)
-    return _by_size(flops, reached, _IMAGES[found.name])
+    flops, measured = partial(_conv_flops, _BATCH[machine.name]), partial(_convolution_at, machine, name)
+    return _by_size(flops, measured, _IMAGES[machine.name])
 
 
 def _conv_flops(batch: int, side: int) -> int:
     return 2 * batch * 256 * 256 * 9 * side * side
 
 
-def _convolved(found: Backend, name: str, side: int) -> float:
-    batch = _BATCH[found.name] if side > 7 else 1
+def _convolution_at(machine: Backend, name: str, side: int) -> float:
+    batch = _BATCH[machine.name] if side > 7 else 1  # 7x7 only shows whether the format is emulated
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = name == "tf32"
     try:
-        layer = nn.Conv2d(256, 256, 3, padding=1).to(found.device, TORCH_DTYPES[name])
-        x = torch.randn(batch, 256, side, side, device=found.device).to(TORCH_DTYPES[name])
-        return _conv_flops(batch, side) / _best(found, lambda: layer(x))
+        layer = nn.Conv2d(256, 256, 3, padding=1).to(machine.device, TORCH_DTYPES[name])
+        x = torch.randn(batch, 256, side, side, device=machine.device).to(TORCH_DTYPES[name])
+        return _conv_flops(batch, side) / _best(machine, lambda: layer(x))
     finally:
         torch.backends.cudnn.allow_tf32 = before
 
 
-def _pool(found: Backend, module: nn.Module, each: int) -> float:
-    """Return the FLOP/s of a pool with `each` FLOPs per output."""
-    x = torch.randn(4, 64, 56, 56, device=found.device)
+def _pool(machine: Backend, module: nn.Module, flops_per_output: int) -> float:
+    """Return the FLOP/s of a pool."""
+    x = torch.randn(4, 64, 56, 56, device=machine.device)
     outputs: int = module(x).numel()
-    return each * outputs / _best(found, lambda: module(x))
+    return flops_per_output * outputs / _best(machine, lambda: module(x))
 
 
-def _fresh(found: Backend) -> Level | None:
+def _fresh(machine: Backend) -> Level | None:
     """Return the size above which new tensors always get new pages, and the bandwidth of mapping them; None if never.
 
     glibc uses mmap for blocks above a threshold that grows to 32 MiB: freeing one returns it to the system at once.
     """
     sizes = [4 * _MIB, 16 * _MIB, 31 * _MIB, 33 * _MIB, 64 * _MIB]
-    faulting = [size for size in sizes if _faults(size) > size // 4096 // 2]
+    faulting = [size for size in sizes if _faults(size) > size // 4096 // 2]  # more than half of its pages of 4 KiB
     if not faulting:
         return None
     largest_kept = max((size for size in sizes if size < faulting[0]), default=1)
     size = 64 * _MIB
     x = torch.randn(size // 4)
     output = torch.empty_like(x)
-    extra = _best(found, lambda: x + 1) - _best(found, lambda: torch.add(x, 1, out=output))
+    extra = _best(machine, lambda: x + 1) - _best(machine, lambda: torch.add(x, 1, out=output))
     return Level(largest_kept, size / extra) if extra > 0 else None
 
 
@@ -254,12 +256,12 @@ def _faults(size: int) -> float:
     return (page_faults() - before) / times
 
 
-def _copies_operands(found: Backend, flops: float, bandwidth: float) -> bool:
+def _copies_operands(machine: Backend, flops: float, bandwidth: float) -> bool:
     """Return whether convolutions first copy their weights into another layout.
 
     On a small image such copies take most of the time, so the time beyond the FLOPs shows them.
     """
     layer, x = nn.Conv2d(512, 512, 3, padding=1), torch.randn(1, 512, 7, 7)
     weights = 512 * 512 * 9 * 4
-    beyond = _best(found, lambda: layer(x)) - 2 * 512 * 512 * 9 * 49 / flops
+    beyond = _best(machine, lambda: layer(x)) - 2 * 512 * 512 * 9 * 49 / flops
     return beyond > weights / bandwidth  # the roofline includes reading them once; copying reads and writes

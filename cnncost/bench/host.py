@@ -73,9 +73,10 @@ def _cpu() -> str:
         return platform.processor() or platform.machine()
     found = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     flags = found.get("flags", "").split()
-    units = [name for flag, name in (("amx_bf16", "AMX"), ("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags]
+    extensions = {"amx_bf16": "AMX", "avx512f": "AVX-512", "avx2": "AVX2"}  # the best first
+    present = [extension for flag, extension in extensions.items() if flag in flags]
     name = found.get("model name") or platform.machine()
-    return f"{name} ({', '.join(units[:2])})" if units else name
+    return f"{name} ({', '.join(present[:2])})" if present else name
 
 
 def _memory() -> int | None:

@@ -24,8 +24,8 @@ def rotated(inputs: Any, device: torch.device, dtype: torch.dtype) -> list[Any]:
     torch.manual_seed(0)
     first = random_input(inputs, device, dtype)
     size = sum(t.numel() * t.element_size() for t in tensors(first))
-    more = max(1, min(_MOST_INPUTS, _MOST_BYTES // max(1, size)))
-    return [first, *(random_input(inputs, device, dtype) for _ in range(more - 1))]
+    number = max(1, min(_MOST_INPUTS, _MOST_BYTES // max(1, size)))
+    return [first, *(random_input(inputs, device, dtype) for _ in range(number - 1))]
 
 
 def random_input(inputs: Any, device: torch.device, dtype: torch.dtype) -> Any:

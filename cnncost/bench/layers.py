@@ -14,7 +14,7 @@ from cnncost.bench.result import Place
 
 
 class Recorder:
-    """Records a mark at the start and end of each forward; `ended` turns the marks of a run into seconds.
+    """Records a mark at the start and end of each forward; `end_run` turns the marks of a run into seconds.
 
     `runs` has a dict for each run: the seconds of each module call without its children's, by (path, number of the
     call from 1), as in a Report's rows.
@@ -33,7 +33,7 @@ class Recorder:
         """Mark the end of a forward."""
         self._events.append((path, False, self.backend.mark()))
 
-    def ended(self) -> None:
+    def end_run(self) -> None:
         """Finish a run; call it when the device has finished the run's work."""
         self.runs.append(exclusive(self._events))
         self._events = []
@@ -66,8 +66,8 @@ def exclusive(events: list[tuple[str, bool, Any]]) -> dict[Place, float]:
         whole = start.until(mark)
         seconds[place] = whole - children
         if stack:
-            parent, since, inside = stack[-1]
-            stack[-1] = (parent, since, inside + whole)
+            parent, parent_start, children = stack[-1]
+            stack[-1] = (parent, parent_start, children + whole)
     return seconds
 
 

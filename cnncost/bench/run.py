@@ -56,20 +56,20 @@ def measure(
     """
     for case in cases:
         check(case, backend)
-    failed: dict[tuple[object, ...], int] = {}
+    too_large: dict[tuple[object, ...], int] = {}  # by kind of case, the smallest batch that ran out of memory
     for case in cases:
-        kind, limit = case[1:], failed.get(case[1:])  # case[1:]: all of the case but its batch size
+        kind, limit = case[1:], too_large.get(case[1:])  # case[1:]: all of the case but its batch size
         if limit is not None and case.batch is not None and case.batch >= limit:
             yield NetworkTiming(resolved.title, case, "not tried", f"batch {limit} ran out of memory")
             continue
-        lacking = shortage(case)
+        message = shortage(case)
         row = (
-            NetworkTiming(resolved.title, case, "out of memory", lacking)
-            if lacking
+            NetworkTiming(resolved.title, case, "out of memory", message)
+            if message
             else _measured_or_failed(resolved, case, backend, budget)
         )
         if row.status == "out of memory" and case.batch is not None:
-            failed[kind] = min(case.batch, limit or case.batch)
+            too_large[kind] = min(case.batch, limit or case.batch)
         yield row
 
 
@@ -95,10 +95,10 @@ def check(case: Case, backend: Backend) -> None:
 
 def _measured(resolved: Resolved, case: Case, backend: Backend, budget: Budget) -> NetworkTiming:
     dtype = TORCH_DTYPES[case.dtype]
-    given = resolved.inputs if case.batch is None else with_batch(resolved.inputs, case.batch)
+    descriptions = resolved.inputs if case.batch is None else with_batch(resolved.inputs, case.batch)
     with resolved.source.importable(), _precision(case.dtype), torch.set_grad_enabled(case.training):
         model = _built(resolved.source).to(backend.device, dtype).train(case.training)
-        inputs = cycle(rotated(given, backend.device, dtype))
+        inputs = cycle(rotated(descriptions, backend.device, dtype))
         step = _step(model, case, inputs, resolved.autocast)
         if case.compiled:
             _compile(step, backend)
@@ -108,7 +108,7 @@ def _measured(resolved: Resolved, case: Case, backend: Backend, budget: Budget) 
         clock = SystemClock()
         start = clock.now()
         memory = backend.peak_memory(step, allocated)
-        _clear(model)
+        _drop_gradients(model)
         elapsed = clock.now() - start
         if elapsed > LONG and not case.compiled:
             return _long(NetworkTiming(resolved.title, case, peak_memory=memory), elapsed, model, step, backend)
@@ -118,7 +118,8 @@ def _measured(resolved: Resolved, case: Case, backend: Backend, budget: Budget) 
         row = NetworkTiming(resolved.title, case, timing=timing, peak_memory=memory, faults=faults)
         if case.compiled:  # hooks would cause graph breaks
             return row
-        layers, times = _recorded(model, step, backend, max(5, min(50, int(0.7 / max(timing.median, 1e-6)))), 2)
+        runs = max(5, min(50, int(0.7 / max(timing.median, 1e-6))))  # as many as take 0.7 s
+        layers, times = _recorded(model, step, backend, runs, warm_up=2)
         return replace(row, layers=layers, instrumented=median(times))
 
 
@@ -159,7 +160,7 @@ def _recorded(
             step()
             backend.sync()
             times.append(clock.now() - begin)
-            recorder.ended()
+            recorder.end_run()
     recorder.runs = recorder.runs[warm_up:]
     return recorder.medians(), times[warm_up:]
 
@@ -180,7 +181,7 @@ def _step(model: nn.Module, case: Case, inputs: Iterator[Any], autocast: Any = N
             call_model(run, next(inputs))
 
     def forward_and_backward() -> None:
-        _clear(model)
+        _drop_gradients(model)
         with casting():
             outputs = [t for t in tensors(call_model(run, next(inputs))) if t.requires_grad]
             loss = sum((t.sum() for t in outputs), start=torch.zeros((), device=outputs[0].device))
@@ -200,7 +201,7 @@ def _compile(step: Callable[[], None], backend: Backend) -> None:
         raise RuntimeError(f"torch.compile can't compile it: {one_line(error)[:160]}") from error
 
 
-def _clear(model: nn.Module) -> None:
+def _drop_gradients(model: nn.Module) -> None:
     model.zero_grad(set_to_none=True)
 
 

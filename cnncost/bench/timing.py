@@ -42,7 +42,7 @@ class SystemClock:
         except (OSError, ValueError):
             return None
         user, nice, system, _idle, _wait, irq, soft, steal = fields
-        mine = sum(os.times()[:4])
+        mine = sum(os.times()[:4])  # user and system time, of this process and of its children
         return (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK") - mine
 
 
@@ -109,7 +109,7 @@ def timed(
 
 
 def _warm(run: Callable[[], object], sync: Callable[[], None], budget: Budget, clock: Clock) -> None:
-    """Warm up: at least two calls, until the time is used up or a call is no faster than the previous one."""
+    """Warm up: at least two calls, until the time is used up or a call is hardly (2 %) faster than the previous one."""
     start, last = clock.now(), float("inf")
     while True:
         begin = clock.now()

@@ -90,11 +90,11 @@ class _Alignment:
             return []
         old = [(self.old.subtrees[part.path], self.old.figures[part.path]) for part in a]
         new = [(self.new.subtrees[part.path], self.new.figures[part.path]) for part in b]
-        places = {part.name: j for j, part in enumerate(b)}
+        index_in_b = {part.name: j for j, part in enumerate(b)}
         named = {
             i: (j, self._similarity(old[i], new[j], part.name))
             for i, part in enumerate(a)
-            if (j := places.get(part.name)) is not None
+            if (j := index_in_b.get(part.name)) is not None
         }
         pairs = in_order.match(in_order.Sequences(old, new, self._cached_similarity, named))
         return [(a[i].path, b[j].path) for i, j in pairs]
@@ -108,13 +108,13 @@ class _Alignment:
     def _pair_moved(self) -> None:
         """Pair the remaining modules: equal subtrees, then those with most in common, largest first."""
         taken = set(self.pairs.values())
-        left_old = [part for part in self.old.snapshot.parts if part.path not in self.pairs]
-        left_new = [part for part in self.new.snapshot.parts if part.path not in taken]
-        if not left_old or not left_new:
+        unpaired_old = [part for part in self.old.snapshot.parts if part.path not in self.pairs]
+        unpaired_new = [part for part in self.new.snapshot.parts if part.path not in taken]
+        if not unpaired_old or not unpaired_new:
             return
-        moved = Moved(self.new, left_new, taken)
-        for part in sorted(left_old, key=lambda part: -self.old.subtrees[part.path].size):
-            if part.path in self.pairs:
+        moved = Moved(self.new, unpaired_new, taken)
+        for part in sorted(unpaired_old, key=lambda part: -self.old.subtrees[part.path].size):
+            if part.path in self.pairs:  # paired meanwhile, in a larger subtree
                 continue
             partner = moved.best(part, self.old.subtrees[part.path])
             if partner is not None:

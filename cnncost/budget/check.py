@@ -70,7 +70,10 @@ class Judged(NamedTuple):
 class ModelCheck:
     """A budget, its judged limits, and the changes since the baseline; or `error`, why its model has no figures.
 
-    `against` describes the baseline if it is another one than that of the other models; else it is empty.
+    Attributes:
+        unknown: ops without a rule, and how often each ran.
+        line: of a model with an `error`, the line of its `model` key in the budget file, if that is known.
+        against: the baseline, in words, if it is another one than that of the other models; else empty.
     """
 
     budget: Budget
@@ -138,8 +141,9 @@ def check(
     """
     by_name = {budget.name: budget for budget in file.budgets}
     locks = lock, since or lock
-    models = tuple(_model(file, by_name[each.name], each, locks, allow_unknown, revision) for each in measured)
-    models = tuple(_with_source_of_baseline(file, model, revision, absent or {}) for model in models)
+    absent = absent or {}
+    models = tuple(_model(file, by_name[each.name], each, locks, allow_unknown, revision, absent) for each in measured)
+    models = tuple(_with_source_of_baseline(file, model, revision, absent) for model in models)
     return Check(file, models, file.baseline if lock is not None else None, revision)
 
 
@@ -183,7 +187,7 @@ def _entry(measured: Measured) -> Entry:
 
 def _model(
     file: BudgetFile, budget: Budget, measured: Measured, locks: tuple[Lock | None, Lock | None], allow_unknown: bool,
-    revision: str,
+    revision: str, absent: Mapping[str, str],
 ) -> ModelCheck:  # fmt: skip
     """Judge a model's limits against the first of the two baselines, and compare it with the second."""
     lock, since = locks
@@ -193,11 +197,12 @@ def _model(
     if entry is None and budget.relative:
         raise _no_baseline(file, budget, lock, revision)
     if entry is not None and entry.snapshot.inputs != measured.snapshot.inputs:
-        # a revision is measured with the budget's inputs: without any, the model's default input has changed since
-        remedy = f"; state its input in {file.path.name}" if revision else "; recreate it with cnncost check --update"
+        # a revision is measured with the budget's inputs: if the budget has none, the model's default input has changed
+        at_revision = revision and budget.name not in absent
+        remedy = f"state its input in {file.path.name}" if at_revision else "recreate it with cnncost check --update"
         raise BudgetError(
-            f"{revision or file.baseline}: {budget.name} was measured with {entry.snapshot.input_text}, and the budget "
-            f"now has {measured.snapshot.input_text}{remedy}"
+            f"{revision if at_revision else file.baseline}: {budget.name} was measured with "
+            f"{entry.snapshot.input_text}, and the budget now has {measured.snapshot.input_text}; {remedy}"
         )
     allowed = allow_unknown or budget.allow_unknown
     baseline = _Baseline(entry, Diff(entry.snapshot, measured.snapshot)) if entry is not None else None
@@ -237,9 +242,7 @@ def _judge(file: BudgetFile, rule: Rule, measured: Measured, baseline: _Baseline
     paths = measured.paths[rule.glob] if rule.glob is not None else ("",)
     each = [_judge_module(file, rule, path, measured, baseline, allowed) for path in paths]
     worst = min(each, key=lambda j: (_SEVERITY.index(j.outcome), inf if j.headroom is None else j.headroom))
-    if worst.passes:
-        return worst._replace(modules=len(paths) if rule.glob is not None else 0)
-    line = file.line(rule.keys)
+    line = None if worst.passes else file.line(rule.keys)  # only on demand: it parses the file several times
     return worst._replace(modules=len(paths) if rule.glob is not None else 0, line=line)
 
 

@@ -144,11 +144,11 @@ class Diff:
         """All modules that changed: those of the new model in its order, then the removed ones."""
         changed, back, by_path = [], self.back, self.old.by_path
         for part in self.new.parts:
-            place = back.get(part.path)
-            if place is None:
+            old_path = back.get(part.path)
+            if old_path is None:
                 changed.append(Change("added", part.path, None, part))
                 continue
-            old = by_path[place]
+            old = by_path[old_path]
             if old[1:] == part[1:]:
                 continue  # all but the path is equal, as it is for most modules
             change = Change("changed", part.path, old, part)
@@ -228,7 +228,7 @@ def _deepest_with_most(steps: Sequence[tuple[str, int]], total: int) -> str:
 
 
 def _common_reasons(steps: Sequence[tuple[Change, int]], max_reasons: int = 2) -> tuple[str, ...]:
-    """Return the reasons that explain most of the change; those that explain less than a fifth of it are left out."""
+    """Return the reasons that explain most of the change, without those that explain less than a fifth of it."""
     weights: Counter[str] = Counter()
     for change, step in steps:
         for reason in change.reasons or ("in its own forward",):

@@ -8,7 +8,7 @@ from cnncost.budget.diff import Diff
 from cnncost.budget.file import BudgetFile
 from cnncost.budget.installed_copies import notes_on_copies
 from cnncost.budget.measure import figures
-from cnncost.budget.repository import Repository, lacks_changes
+from cnncost.budget.repository import Repository, note_on_missing_changes
 from cnncost.budget.revisions import budgets_at, notes_on
 
 
@@ -17,7 +17,7 @@ class Diffs(NamedTuple):
 
     Attributes:
         diffs: by the budget's name, in the order of the file.
-        missing: budgets without figures on a side, and why.
+        missing: by the name of a budget that has no figures at one of the revisions, the reason.
         broken: whether a model can't be analyzed at the new revision.
         names: displayed names of the two revisions.
         notes: notes for the user.
@@ -57,5 +57,5 @@ def between(file: BudgetFile, rev: str) -> Diffs:
             diffs[name] = Diff(old.lock.models[name].snapshot, new.lock.models[name].snapshot)
     dirty = revisions.new is not None and repository.dirty() and revisions.new == repository.commit("HEAD")
     stale = notes_on_copies(repository.top, repository.folder) if revisions.new is None else ()
-    notes = (*((lacks_changes(revisions),) if dirty else ()), *notes_on(at_commits), *stale)
+    notes = (*((note_on_missing_changes(revisions),) if dirty else ()), *notes_on(at_commits), *stale)
     return Diffs(diffs, missing, broken, (revisions.old_name, revisions.new_name), notes)

@@ -20,7 +20,7 @@ from cnncost.toml_file import Keys, TomlFile, line_of, parsed, text_of
 FILE, PROJECT = "cnncost.toml", "pyproject.toml"
 LOCK = "cnncost.lock.json"
 _TOP = ("baseline", "budget")
-"""Keys of the file itself."""
+"""Keys at the top of the file."""
 _OTHER_KEYS = ("name", "model", "model_args", "input", "trace", "allow_unknown", "modules")
 """Keys of a `[[budget]]` besides the quantities that it limits."""
 
@@ -219,7 +219,7 @@ class _Reader(TomlFile):
     def trace(self, value: Any, keys: Keys) -> Trace:
         if value not in TRACES:
             *some, last = map(repr, TRACES)
-            raise self.wrong(keys, f"trace: expected {', '.join(some)} or {last}, got {value!r}"[:300])
+            raise self.wrong(keys, f"trace: expected {', '.join(some)} or {last}, got {value!r}"[:300])  # may be long
         return cast("Trace", value)  # TRACES are the values of this Literal
 
     def flag(self, value: Any, keys: Keys) -> bool:

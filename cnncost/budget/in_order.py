@@ -1,8 +1,8 @@
-"""The heaviest matching of two sequences that keeps their order: a longest common subsequence with weights.
+"""The matching of two sequences with the greatest weight that keeps their order: a weighted longest common subsequence.
 
 The table of all pairs is filled in a band around the diagonal first, then in wider ones, until no matching that leaves
-the band can be as heavy. So sequences that differ little take time in proportion to their length, and the result is
-that of the whole table.
+the band can have as much weight. So sequences that differ little take time in proportion to their length, and the
+result is that of the whole table.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ _MAX_DIFFERENT = 250_000
 _MAX_CELLS = 1_000_000
 """Most cells of the table to fill: the whole table of two sequences of 1,000, or a band of a larger table."""
 _FIRST_MARGIN, _WIDENING = 8, 4
-"""How far the first band extends beyond the corners' diagonals, and the factor by which it grows if need be."""
+"""How far the first band extends beyond the diagonals of the first and the last cell, and the factor by which it grows
+if need be."""
 _RUNS = (64, 24, 1)
-"""Lengths of the runs at which long sequences are cut. A run must occur once in each of the two sequences; long ones
-are tried first, as they rarely match by chance."""
+"""Lengths of the runs (consecutive elements) at which long sequences are cut. A run must occur once in each of the two
+sequences; long ones are tried first, as they rarely match by chance."""
 _ROUNDING = 1e-6
 """Sums of weights that differ by less count as equal (rounding)."""
 _MATCH, _SKIP_OLD, _SKIP_NEW = range(3)
@@ -102,10 +103,10 @@ class _Table:
 
     def __init__(self, sequences: Sequences) -> None:
         self.named = sequences.named
-        codes: dict[Element, int] = {}
+        codes: dict[Element, int] = {}  # a number for each distinct new element
         self.new = [codes.setdefault(element, len(codes)) for element in sequences.new]
         weights = {a: [sequences.similarity(a, b) for b in codes] for a in dict.fromkeys(sequences.old)}
-        self.old = [weights[element] for element in sequences.old]
+        self.old = [weights[element] for element in sequences.old]  # the weights with each new element, by its code
         # the greatest weight of a pair with each element
         best_by_element = {a: max(row) for a, row in weights.items()}
         best_old = [best_by_element[element] for element in sequences.old]
@@ -113,8 +114,8 @@ class _Table:
         best_new = [best_by_code[code] for code in self.new]
         for i, (j, weight) in self.named.items():
             best_old[i], best_new[j] = max(best_old[i], weight), max(best_new[j], weight)
-        # by number of skipped elements, the weight that is lost at least: the sum of the smallest of these
-        self._least = [[0.0, *accumulate(sorted(best_old))], [0.0, *accumulate(sorted(best_new))]]
+        # for each sequence, by number of skipped elements: the least weight that is lost, the sum of the smallest ones
+        self._least_lost = [[0.0, *accumulate(sorted(best_old))], [0.0, *accumulate(sorted(best_new))]]
 
     def fill(self, low: int, high: int) -> tuple[float, list[bytearray]]:
         """Return the greatest weight of a matching within a band, and the best step at each cell of it, last row first.
@@ -123,7 +124,7 @@ class _Table:
         keeps the weight of the row below, which is a lower bound.
         """
         m = len(self.new)
-        left = [0.0] * (m + 1)  # of the next row, by index in `new`: the greatest weight from there on
+        left = [0.0] * (m + 1)  # of the next row, by index in `new`: the greatest weight of what is left from there on
         steps = []
         for i in reversed(range(len(self.old))):
             first, last = max(0, i + low), min(m, i + high + 1)
@@ -137,11 +138,11 @@ class _Table:
 
     def bound_outside(self, low: int, high: int) -> float:
         """Return an upper bound on the weight of a matching that leaves the band, which has to skip elements."""
-        old, new = self._least
+        old, new = self._least_lost
         shift = len(new) - len(old)
         bounds = [0.0]
-        # above the band a matching skips `high + 1` new elements and, to come back to the last cell, `high + 1 - shift`
-        # old ones; below it, likewise
+        # beyond `high` a matching has skipped `high + 1` new elements, and to reach the last cell it has to skip
+        # `high + 1 - shift` old ones; beyond `low`, likewise
         for skipped_old, skipped_new in ((high + 1 - shift, high + 1), (1 - low, shift - low + 1)):
             if skipped_old < len(old) and skipped_new < len(new):
                 bounds.append(min(old[-1] - old[skipped_old], new[-1] - new[skipped_new]))
@@ -190,7 +191,7 @@ def _cut(sequences: Sequences) -> tuple[Pairs, list[tuple[slice, slice]]]:
     old, new = sequences.old, sequences.new
     n, m = len(old), len(new)
     start = next((k for k, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(n, m))
-    longest = min(n, m) - start  # equal elements at the end that are not among those at the start
+    longest = min(n, m) - start  # of the equal elements at the end, which must not be those at the start again
     end = next(
         (k for k, (a, b) in enumerate(zip(old[::-1], new[::-1], strict=False)) if a != b or k == longest), longest
     )
@@ -208,19 +209,19 @@ def _cut(sequences: Sequences) -> tuple[Pairs, list[tuple[slice, slice]]]:
 
 def _anchors(old: Sequence[Element], new: Sequence[Element], length: int) -> Pairs:
     """Return the starts of the runs of this length that occur once in each sequence, where their order is the same."""
-    places = []
+    starts = []
     for sequence in (old, new):
         runs = [tuple(sequence[i : i + length]) for i in range(len(sequence) - length + 1)]
         counts = Counter(runs)
-        places.append({run: i for i, run in enumerate(runs) if counts[run] == 1})
-    return _increasing([(i, places[1][run]) for run, i in places[0].items() if run in places[1]])
+        starts.append({run: i for i, run in enumerate(runs) if counts[run] == 1})
+    return _increasing([(i, starts[1][run]) for run, i in starts[0].items() if run in starts[1]])
 
 
 def _increasing(pairs: Pairs) -> Pairs:
     """Return a longest subsequence of pairs, sorted by their first index, whose second index increases."""
     ends: list[int] = []  # by length − 1, the smallest second index with which such a subsequence ends
-    chosen: list[int] = []  # the pair that ends it
-    before: list[int] = []  # by pair, the one before it in its subsequence; -1: none
+    chosen: list[int] = []  # the index of the pair that ends it
+    before: list[int] = []  # by index of a pair, that of the one before it in its subsequence; -1: none
     for k, (_, j) in enumerate(pairs):
         length = bisect_left(ends, j)
         before.append(chosen[length - 1] if length else -1)

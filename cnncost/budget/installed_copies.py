@@ -17,15 +17,15 @@ from urllib.parse import unquote, urlsplit
 from cnncost.budget.revision_paths import RevisionPaths
 
 _COMPILED = {".pyc", ".so", ".pyd", ".dll", ".dylib"}
-"""Endings of files that differ although their sources are the same."""
+"""Endings of files that may differ although their sources are the same."""
 
 
 class Copy(NamedTuple):
     """An installed package.
 
     Attributes:
-        roots: folders of the repository's files in which the package is searched.
-        files: the files of the copy, data too, but none that is compiled; relative to `site`.
+        roots: folders of the repository's files in which to search for the package that was copied.
+        files: the copy's files, including data, without compiled ones; relative to `site`.
         site: the folder that the package is installed in.
     """
 
@@ -39,22 +39,23 @@ def installed_copies(paths: RevisionPaths, root: Path, folder: Path) -> dict[str
 
     Args:
         paths: where the working tree is.
-        root: the folder with the repository's files: `paths.tree` or `paths.top`.
+        root: the folder with the repository's files: `paths.revision` or `paths.top`.
         folder: the folder in `root` that the user is in.
     """
-    own = dict(_projects(root, folder))
+    projects = dict(_projects(root, folder))
     copies: dict[str, Copy] = {}
     for site in map(Path, sys.path):
         for info in site.glob("*.dist-info"):
             distribution = Distribution.at(info)
             relative = _source(distribution, paths)
-            project = root / relative if relative else own.get(_normalized(info.name.partition("-")[0]))
+            project = root / relative if relative else projects.get(_normalized(info.name.partition("-")[0]))
             if project is None:
                 continue
             for name, files in _packages(distribution).items():
+                # besides the usual layouts, the package may be in any folder, or one folder deeper
                 deep = [*project.glob(f"*/{name}/__init__.py"), *project.glob(f"*/*/{name}/__init__.py")]
                 roots = [project / "src", project, *(each.parent.parent for each in sorted(deep))]
-                copies.setdefault(name, Copy(roots, files, site))
+                copies.setdefault(name, Copy(roots, files, site))  # the first in sys.path is the imported one
     return copies
 
 
@@ -65,37 +66,38 @@ def notes_on_copies(top: Path, folder: Path) -> tuple[str, ...]:
         top: the top level of the working tree.
         folder: the folder in it that the user is in.
     """
-    found = installed_copies(RevisionPaths(top / ".git" / "no revision", top), top, folder)
+    paths = RevisionPaths(top / ".git" / "no revision", top)  # no files are checked out: only `top` matters
+    found = installed_copies(paths, top, folder)
     return tuple(
-        f"{name} is installed in {copy.site}, and differs from the working tree's: code outside of it gets what is "
-        "installed; install it again, or with pip install -e"
+        f"{name} is installed in {copy.site}, and differs from the working tree's: code outside the working tree "
+        "imports the installed one; install it again, or with pip install -e"
         for name, copy in sorted(found.items())
         if _differs(name, copy)
     )
 
 
 def _differs(name: str, copy: Copy) -> bool:
-    """Return whether a file of a copy has another content in the repository, which is found there."""
+    """Return whether a file of a copy is also in the repository, and has another content there."""
     spec = PathFinder.find_spec(name, [*map(str, copy.roots)])
     if spec is None:
         return False
     folders = spec.submodule_search_locations or ([spec.origin] if spec.origin else [])
-    roots = [Path(each).parent for each in folders]  # several of a namespace
+    roots = [Path(each).parent for each in folders]  # a namespace package has several
     for file in copy.files:
-        own = next((root / file for root in roots if (root / file).is_file()), None)
+        original = next((root / file for root in roots if (root / file).is_file()), None)
         installed = copy.site / file
-        if own is not None and installed.is_file() and not cmp(own, installed, shallow=False):
+        if original is not None and installed.is_file() and not cmp(original, installed, shallow=False):
             return True
     return False
 
 
 def _projects(root: Path, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the names of the projects that have a folder, from inside to outside, and their folders."""
-    for place in (folder, *folder.parents):
-        file = place / "pyproject.toml"
+    """Yield the names and folders of the projects that contain `folder`, from the innermost to that of `root`."""
+    for parent in (folder, *folder.parents):
+        file = parent / "pyproject.toml"
         if file.is_file() and (name := _project_name(file)):
-            yield _normalized(name), place
-        if place == root:
+            yield _normalized(name), parent
+        if parent == root:
             return
 
 
@@ -112,19 +114,22 @@ def _normalized(name: str) -> str:
 
 
 def _source(distribution: Distribution, paths: RevisionPaths) -> str | None:
-    """Return the folder of the working tree that pip installed a distribution from, relative to its top level."""
+    """Return the folder that pip installed a distribution from, relative to the top level of the working tree.
+
+    None if pip did not record it, or if it is elsewhere.
+    """
     try:
         about = json.loads(distribution.read_text("direct_url.json") or "{}")
         url = urlsplit(about["url"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if url.scheme != "file" or "dir_info" not in about:
+    if url.scheme != "file" or "dir_info" not in about:  # archives and version control have other keys
         return None
     return paths.relative(unquote(url.path))
 
 
 def _packages(distribution: Distribution) -> dict[str, list[str]]:
-    """Return the names that a distribution lets import, with their files; no finders of editable installs."""
+    """Return the files of a distribution by the top-level name that imports them; no finders of editable installs."""
     files: dict[str, list[str]] = {}
     names: dict[str, None] = {}
     for file in distribution.files or ():

@@ -164,7 +164,7 @@ def join(rows: Sequence[Compared], table: Table, quality: str | None = None) -> 
     """
     sizes = [name for name in dict.fromkeys(name for row in rows for name, _ in row.sizes) if name in table.columns]
     columns = tuple(name for name in table.columns if name not in sizes)
-    varied = {f"vary_{name}" for row in rows for name, _ in row.sizes}
+    varied = {f"vary_{name}" for row in rows for name, _ in row.sizes}  # columns of the comparison's data
     conflict = next((name for name in columns if name in COLUMNS | varied), None)
     if conflict is not None:
         raise InputError(f"{table.path}: a column named {conflict}: the comparison has one of its own; rename it")
@@ -173,6 +173,7 @@ def join(rows: Sequence[Compared], table: Table, quality: str | None = None) -> 
     joined, without_row = [], []
     for row in rows:
         row_sizes = dict(row.sizes)
+        # the table may name a model with its sizes or without them
         keys = [(name, *[row_sizes.get(size) for size in sizes]) for name in dict.fromkeys((row.name, row.model))]
         key = next((key for key in keys if key in by_key), None)
         if key is None:
@@ -208,6 +209,7 @@ def _sizes_without_column(table: Table, rows: Sequence[Compared]) -> str:
 
 
 def _by_key(table: Table, sizes: list[str]) -> dict[tuple[Any, ...], dict[str, Value]]:
+    """Return the values of each row by its model and sizes. Raises InputError if two rows have the same."""
     values_by_key: dict[tuple[Any, ...], dict[str, Value]] = {}
     lines: dict[tuple[Any, ...], int] = {}
     for line, model, values in table.rows:
@@ -228,6 +230,7 @@ def _few(names: Sequence[str]) -> str:
 
 
 def _quality(table: Table, columns: Sequence[str], rows: Sequence[Compared], requested: str | None) -> Quality | None:
+    """Return the requested column for the Pareto front, by default the first with numbers; None if there is none."""
     values = {name: [value for row in rows if (value := dict(row.joined)[name]) is not None] for name in columns}
     numeric = [name for name in columns if values[name] and not any(isinstance(each, str) for each in values[name])]
     if requested is None:

@@ -17,7 +17,8 @@ Comparison: TypeAlias = Literal["<=", "<", ">=", ">", "=="]
 Kind: TypeAlias = Literal["absolute", "amount", "percent"]
 
 _FORM = re.compile(
-    r"^\s*(?P<sign><=|>=|==|=|<|>|≤|≥)?\s*(?P<number>(?P<plus>[+\-−]?)\s*\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)"
+    r"^\s*(?P<comparison><=|>=|==|=|<|>|≤|≥)?\s*"
+    r"(?P<number>(?P<sign>[+\-−]?)\s*\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)"
     r"\s*(?P<unit>[A-Za-z%]*)\s*$"
 )
 _LONGEST = 60
@@ -45,7 +46,7 @@ class Limit(NamedTuple):
     Attributes:
         comparison: the required relation of value to bound.
         number: the bound, or the allowance as an amount or as a percentage of the baseline.
-        kind: which of these the number is.
+        kind: whether the number is absolute (the bound), an amount or a percentage.
         text: the original text.
     """
 
@@ -115,27 +116,28 @@ def parse_limit(value: Any, quantity: Quantity) -> Limit:
             f"{quantity.name}: expected a limit such as {_EXAMPLES[quantity.unit]}, got {text[:_LONGEST]!r}"
         )
     number = Fraction(match["number"].replace("_", "").replace("−", "-").replace(" ", ""))
-    # a number such as -5 is a negative bound, not an allowance of -5
-    plus, unit = match["plus"] and isinstance(value, str), match["unit"]
-    if number < 0 and not plus:
+    # only a text with a sign is an allowance: the TOML number -5 is a negative bound
+    is_allowance, unit = match["sign"] and isinstance(value, str), match["unit"]
+    if number < 0 and not is_allowance:
         raise CnncostError(f"{quantity.name}: expected a number of 0 or more, got {text}")
-    kind: Kind = "absolute" if not plus else "percent" if unit == "%" else "amount"
+    kind: Kind = "absolute" if not is_allowance else "percent" if unit == "%" else "amount"
     if kind != "percent":
         number *= _factor(unit, text, quantity)
-    sign = match["sign"] or quantity.usual or ("<=" if plus else None)
-    if sign is None:
+    comparison = match["comparison"] or quantity.usual or ("<=" if is_allowance else None)
+    if comparison is None:
         raise CnncostError(f'{quantity.name}: {text} has no direction; expected "<= {text}" or ">= {text}"')
-    return Limit(_COMPARISONS[sign], number, kind, text)
+    return Limit(_COMPARISONS[comparison], number, kind, text)
 
 
 def _factor(unit: str, text: str, quantity: Quantity) -> int:
+    """Return the value of a unit, such as 2**20 for MiB. Raises CnncostError if the quantity doesn't have it."""
     units_of = _UNITS[quantity.unit]
     if unit in units_of:
         return units_of[unit]
     where = f"{quantity.name}: {text!r}: "
     if unit == "%":
-        signed = f'"+{text.lstrip("<>= ")}"'
-        raise CnncostError(f"{where}a percentage is relative to the baseline; write it with a sign, such as {signed}")
+        example = f'"+{text.lstrip("<>= ")}"'
+        raise CnncostError(f"{where}a percentage is relative to the baseline; write it with a sign, such as {example}")
     if quantity.unit == "bytes" and unit in _THOUSANDS:
         raise CnncostError(f"{where}unclear unit of bytes; expected {unit.upper()}iB (1024) or {unit}B (1000)")
     if quantity.unit != "bytes" and unit in _BYTES:

@@ -30,7 +30,7 @@ _PART_KEYS = ("class", "calls", "output", *SUMMED, "settings", "unknown")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A model of the baseline: its figures, and limited quantities that are not sums, by quantity and module path."""
+    """A model of the baseline: its figures, and values of limited quantities that aren't sums, by quantity and path."""
 
     snapshot: Snapshot
     values: dict[str, dict[str, Value]]
@@ -69,20 +69,24 @@ def to_text(lock: Lock) -> str:
 
 def _model(name: str, entry: Entry) -> str:
     snapshot = entry.snapshot
-    modules = ",\n".join(f"        {_text(part.path)}: {_text(_fields_of(part))}" for part in snapshot.parts)
+    modules = ",\n".join(f"        {_json(part.path)}: {_json(_fields_of(part))}" for part in snapshot.parts)
+    values = {
+        quantity: {path: _number(value) for path, value in by_path.items()}
+        for quantity, by_path in entry.values.items()
+    }
     return (
-        f"    {_text(name)}: {{\n"
-        f'      "model": {_text(snapshot.model)},\n'
-        f'      "inputs": {_text([each._asdict() for each in snapshot.inputs])},\n'
-        f'      "lower_bound": {_text(snapshot.lower_bound)},\n'
-        f'      "totals": {_text(snapshot.totals)},\n'
-        f'      "values": {_text({q: {p: _number(v) for p, v in by.items()} for q, by in entry.values.items()})},\n'
+        f"    {_json(name)}: {{\n"
+        f'      "model": {_json(snapshot.model)},\n'
+        f'      "inputs": {_json([each._asdict() for each in snapshot.inputs])},\n'
+        f'      "lower_bound": {_json(snapshot.lower_bound)},\n'
+        f'      "totals": {_json(snapshot.totals)},\n'
+        f'      "values": {_json(values)},\n'
         f'      "modules": {{\n{modules}\n      }}\n'
         "    }"
     )
 
 
-def _text(value: Any) -> str:
+def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -104,6 +108,7 @@ def _defaults(params: int) -> dict[str, Any]:
 def _setting(text: str) -> Any:
     """Convert a setting to JSON: `3` to 3, `3×5` to [3, 5]; a word stays a string."""
     numbers = text.split("×")
+    # str(int(…)): a text such as 03 stays a string, too, so that it is read back as it was
     if not all(number.removeprefix("-").isdecimal() and str(int(number)) == number for number in numbers):
         return text
     return int(text) if len(numbers) == 1 else [int(number) for number in numbers]
@@ -148,19 +153,22 @@ def read(path: Path, *, any_torch: bool = False) -> Lock | None:
             f"{path}:{_line(text, 'torch')}: made with torch {data.get('torch')}, and this is torch {torch_version()}, "
             f"which may run other ops; {_UPDATE}, or compare all the same with --any-torch"
         )
-    return _Reader(path, text, old=data["schema"] == 1).lock(data)
+    return _Reader(path, text, is_schema_1=data["schema"] == 1).lock(data)
 
 
 def _line(text: str, key: str) -> int:
-    """Return the number of the first line that contains a key."""
+    """Return the number of the first line that begins with a key; 1 if none does."""
     return next((i for i, line in enumerate(text.splitlines(), 1) if line.lstrip().startswith(f'"{key}"')), 1)
 
 
 class _Reader:
-    """Checks the data of one file. Its errors name the file and the line."""
+    """Checks the data of one file. Its errors name the file and the line.
 
-    def __init__(self, path: Path, text: str, *, old: bool) -> None:
-        self.path, self.text, self.old = path, text, old
+    The argument `where` of its methods says where in the file a value is, such as `resnet18 → layer1.0`.
+    """
+
+    def __init__(self, path: Path, text: str, *, is_schema_1: bool) -> None:
+        self.path, self.text, self.is_schema_1 = path, text, is_schema_1
 
     def wrong(self, where: str, expected: str, value: Any) -> BudgetError:
         key = where.rpartition("→")[2].strip()
@@ -192,7 +200,7 @@ class _Reader:
         )
 
     def inputs(self, table: dict[str, Any], name: str) -> tuple[Tensor, ...]:
-        if self.old:
+        if self.is_schema_1:
             text = self.typed(table.get("input"), str, f"{name} → input", "a text")
             pairs = [each.rpartition(" ") for each in text.split(", ") if each]
             return tuple(Tensor(self.shape(shape, f"{name} → input"), dtype) for shape, _, dtype in pairs)
@@ -205,7 +213,7 @@ class _Reader:
 
     def shape(self, value: Any, where: str) -> Shape:
         """Read a shape: `[1, 3, 8, 8]`, or `1×3×8×8` in a file of schema 1."""
-        if not self.old:
+        if not self.is_schema_1:
             return tuple(self.count(each, where) for each in self.typed(value, list, where, "a shape, [1, 3, 8, 8]"))
         axes = self.typed(value, str, where, "a shape").split("×")
         if axes == ["scalar"]:

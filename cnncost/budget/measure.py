@@ -66,18 +66,18 @@ def measure_all(budgets: Sequence[Budget], folder: Path, jobs: int | None = None
 
     Args:
         budgets: the budgets to measure.
-        folder: file names and packages are relative to it.
+        folder: the budget file's, in which the models are analyzed.
         jobs: number of processes; None: several if it takes long.
 
     Raises:
         CnncostError: a process died.
     """
     cached = _from_cache(budgets, str(folder))
-    analyzed = iter(_measure_all([budget for budget in budgets if budget.name not in cached], folder, jobs))
+    analyzed = iter(_analyze_all([budget for budget in budgets if budget.name not in cached], folder, jobs))
     return [cached.get(budget.name) or next(analyzed) for budget in budgets]
 
 
-def _measure_all(budgets: Sequence[Budget], folder: Path, jobs: int | None) -> list[Measured]:
+def _analyze_all(budgets: Sequence[Budget], folder: Path, jobs: int | None) -> list[Measured]:
     if not budgets:
         return []
     measure_one = partial(measure, folder=str(folder))
@@ -141,7 +141,7 @@ def _can_be_cached(budget: Budget) -> bool:
 
 
 def _run_settings(budget: Budget) -> dict[str, Any]:
-    """Return a budget's settings of the run as plain data; they are part of the recording's key in the cache."""
+    """Return the settings of a budget's run as plain data; they are part of the recording's key in the cache."""
     return {
         "inputs": budget.inputs, "model_args": budget.model_args, "name": budget.name, "training": budget.training,
         "trace": budget.trace,

@@ -11,6 +11,7 @@ from cnncost.budget.snapshot import Part
 from cnncost.budget.trees import MIN_SHARE, Subtree, Tree
 
 _Places: TypeAlias = deque[tuple[int, str]]
+"""Modules in the model's order, each as its index and its path."""
 _SAME_NAME = 0.5
 """Score of an equal name; the share of equal modules, from 0 to 1, is added to it."""
 _MAX_COMPARISONS = 500_000
@@ -19,16 +20,16 @@ _FEW = 8
 
 
 class _Group:
-    """Modules of one class whose subtrees have the same modules in any order, each as its index and its path."""
+    """Modules of one class whose subtrees have the same modules in any order: all of them, and by name."""
 
     def __init__(self, subtree: Subtree) -> None:
         self.subtree = subtree
         self.all: _Places = deque()
-        self.named: dict[str, _Places] = {}
+        self.by_name: dict[str, _Places] = {}
 
     def add(self, order: int, part: Part) -> None:
         self.all.append((order, part.path))
-        self.named.setdefault(part.name, deque()).append((order, part.path))
+        self.by_name.setdefault(part.name, deque()).append((order, part.path))
 
 
 class Moved:
@@ -61,15 +62,15 @@ class Moved:
         best, first, best_path = 0.0, 0, None
         for group in self._candidates(subtree):
             share = self.tree.all_subtrees.share(subtree, group.subtree)
-            place = self._free(group.named.get(part.name))
-            score = share + (_SAME_NAME if place is not None else 0.0)
-            place = place or self._free(group.all)
-            if share >= MIN_SHARE and place and (score > best or (score == best and place[0] < first)):
-                best, (first, best_path) = score, place
+            candidate = self._free(group.by_name.get(part.name))
+            score = share + (_SAME_NAME if candidate is not None else 0.0)
+            candidate = candidate or self._free(group.all)
+            if share >= MIN_SHARE and candidate and (score > best or (score == best and candidate[0] < first)):
+                best, (first, best_path) = score, candidate
         return best_path
 
     def _free(self, places: _Places | None) -> tuple[int, str] | None:
-        """Return the first place that is not taken; taken ones before it are removed for good."""
+        """Return the first module that is not taken; taken ones before it are removed for good."""
         while places and places[0][1] in self.taken:
             places.popleft()
         return places[0] if places else None

@@ -24,18 +24,18 @@ Value: TypeAlias = "int | Fraction | float"
 """An exact number; the only float is `inf`, of a receptive field that is the whole input."""
 Unit: TypeAlias = Literal["count", "bytes", "pixels", "ratio"]
 Direction: TypeAlias = Literal["<=", ">="]
+"""The side on which a limit bounds a quantity: `<=` limits the largest of several values, `>=` the smallest."""
 
 
 class Quantity(NamedTuple):
     """A quantity that a budget can limit.
 
     Attributes:
-        name: in budget files.
+        name: key in budget files.
         heading: displayed name.
         meaning: one-sentence description.
         unit: unit in which its values are written.
-        read: the value for a row of a Report's modules; the direction says which of several values is limited
-            (the smallest for `>=`).
+        read: returns the value for a row of a Report's modules, of several values the one that the direction limits.
         usual: the comparison of a limit without a sign; None: there is no usual one.
         bounded: whether an op without a rule makes it incomplete.
         grows: whether what is missing can only add to it, so that it is a lower bound.

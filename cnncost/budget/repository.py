@@ -1,7 +1,7 @@
-"""A git repository: which commits a text names, and the files of a commit, without touching the user's working tree.
+"""A git repository: resolves revisions to commits, and checks out a commit without touching the user's working tree.
 
-The files are checked out to a temporary folder through a temporary index, so that the working tree, the index and the
-list of worktrees stay as they are, even if this is interrupted.
+The files go to a temporary folder through a temporary index, so that the working tree, its index and the list of
+worktrees stay as they are, even if this is interrupted.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from typing import NamedTuple
 from cnncost.errors import SourceError
 from cnncost.near import suggestion
 
-_FORM = re.compile(r"^(?P<old>.+?)(?P<dots>\.{2,3})(?P<new>.*)$")
-_LISTS = "; git branch -a and git tag list the names, git log lists the commits"
+_RANGE = re.compile(r"^(?P<old>.+?)(?P<dots>\.{2,3})(?P<new>.*)$")
+_LIST_ADVICE = "; git branch -a and git tag list the names, git log lists the commits"
 _LOCAL = (
     "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_IMPLICIT_WORK_TREE",
     "GIT_INTERNAL_SUPER_PREFIX",
 )  # fmt: skip
-"""Variables that git sets for hooks. With them git uses the hook's repository, and takes any folder for its top level;
-without them it searches for the repository that contains the folder. Those with configuration (GIT_CONFIG_COUNT) and
-with objects that were just received (GIT_OBJECT_DIRECTORY) are kept."""
+"""Variables that git sets for hooks, and that are removed here. With them git uses the hook's repository, and takes any
+folder for its top level; without them it searches for the repository that contains the folder. Those with configuration
+(GIT_CONFIG_COUNT) and with objects that were just received (GIT_OBJECT_DIRECTORY) are kept."""
 _ALWAYS = ("-c", "core.splitIndex=false", "-c", "core.fsmonitor=false", "-c", "advice.graftFileDeprecated=false")
-"""Switches off what could write next to the user's index or run a program, and a hint that would be part of errors."""
-_MOST = 300
-"""Characters of git's message that are shown: it may have a line for each file."""
+"""Arguments of every call of git. They switch off features that could write next to the user's index or run a program,
+and a hint that would be part of errors."""
+_MAX_MESSAGE = 300
+"""Longer messages of git are cut to this number of characters: they may have a line for each file."""
 _GITLINK = "160000"
 """The mode of a submodule in an index."""
 
@@ -49,8 +50,8 @@ class Range(NamedTuple):
     new_name: str
 
 
-def lacks_changes(compared: Range) -> str:
-    """Return a note that the working tree has changes that the newer commit lacks, and how to compare with the tree."""
+def note_on_missing_changes(compared: Range) -> str:
+    """Return a note that the newer commit lacks changes of the working tree, and how to compare with the tree."""
     new, old = compared.new_name, compared.old_name
     return f"the working tree has changes that {new} lacks; to compare with it give --rev {old}"
 
@@ -62,7 +63,7 @@ class Repository:
         folder: the folder.
         top: the top level of the working tree.
         prefix: the folder relative to `top`, with a slash at its end; empty for `top` itself.
-        left_out: paths of the submodules of checked-out commits that this clone lacks.
+        left_out: paths of submodules that a checked-out commit has and this clone lacks.
 
     Raises:
         RevisionError: git is not installed, the folder is not in a working tree, or git refuses to read it.
@@ -71,7 +72,7 @@ class Repository:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.left_out: list[str] = []
-        self._located: dict[str, str] = {}
+        self._located: dict[str, str] = {}  # variables without which git doesn't find the repository
         try:
             top = self.git("rev-parse", "--show-toplevel")
         except RevisionError as error:
@@ -106,17 +107,17 @@ class Repository:
             raise RevisionError(f"git can't be run: {error.strerror}") from None
         if process.returncode:
             message = " ".join(os.fsdecode(process.stderr).split()) or "failed"
-            command = next(each for each in arguments if not each.startswith(("-", "/")))
-            raise RevisionError(f"git {command}: {message[:_MOST]}{'…' if len(message) > _MOST else ''}")
+            command = next(each for each in arguments if not each.startswith(("-", "/")))  # it may follow `-C FOLDER`
+            raise RevisionError(f"git {command}: {message[:_MAX_MESSAGE]}{'…' if len(message) > _MAX_MESSAGE else ''}")
         return os.fsdecode(process.stdout).removesuffix("\n")
 
     def range(self, text: str) -> Range:
         """Resolve `A..B`, `A...B` (from the merge base to B), `A..` (to HEAD), or `A` (to the working tree).
 
         Raises:
-            RevisionError: no such revision, with near names and what to do in a shallow clone.
+            RevisionError: there is no such revision. The message has similar names, and advice for a shallow clone.
         """
-        match = _FORM.match(text)
+        match = _RANGE.match(text)
         if match is None:
             return Range(self.commit(text), None, text, "working tree")
         old, new = self.commit(match["old"]), self.commit(match["new"] or "HEAD")
@@ -132,31 +133,35 @@ class Repository:
             return self.git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
         except RevisionError:
             branches = self.git("for-each-ref", "--format=%(refname:short)").splitlines()
-            advice = self._not_fetched(name) or self._shallow() or _LISTS
+            advice = self._fetch_advice(name) or self._shallow_advice() or _LIST_ADVICE
             raise RevisionError(f"revision {name!r}: there is none{suggestion(name, branches)}{advice}") from None
 
     def _merge_base(self, old: str, new: str, text: str) -> str:
         try:
             return self.git("merge-base", old, new)
         except RevisionError:
-            raise RevisionError(f"{text}: the two have no commit in common{self._shallow()}") from None
+            raise RevisionError(f"{text}: the two have no commit in common{self._shallow_advice()}") from None
 
     def _is_shallow(self) -> bool:
         return self.git("rev-parse", "--is-shallow-repository") == "true"
 
-    def _shallow(self) -> str:
-        """Return advice for a shallow clone; empty for others."""
+    def _shallow_advice(self) -> str:
+        """Return how to fetch the rest of a shallow clone; empty if it isn't shallow."""
         if not self._is_shallow():
             return ""
         return "; the clone is shallow: get the rest with git fetch --unshallow, or fetch-depth: 0 in a workflow"
 
-    def _not_fetched(self, name: str) -> str:
-        """Return how to fetch a remote's branch that a clone of a single branch lacks; `--unshallow` would not."""
-        remotes = sorted(self.git("remote").splitlines(), key=len, reverse=True)  # a name may have a slash
+    def _fetch_advice(self, name: str) -> str:
+        """Return how to fetch a remote's branch, such as `origin/main`; empty if `name` doesn't begin with a remote.
+
+        A clone of a single branch lacks all others, and `git fetch --unshallow` alone would not get them.
+        """
+        # longest first: with remotes a and a/b, the remote of a/b/main is a/b
+        remotes = sorted(self.git("remote").splitlines(), key=len, reverse=True)
         remote = next((each for each in remotes if name.startswith(f"{each}/") and name != f"{each}/"), None)
         if remote is None:
             return ""
-        branch = re.split(r"[~^@:]", name.removeprefix(f"{remote}/"))[0]
+        branch = re.split(r"[~^@:]", name.removeprefix(f"{remote}/"))[0]  # without a suffix such as ~1
         depth = "--unshallow " if self._is_shallow() else ""
         return (
             f"; if {remote} has it, get it with git fetch {depth}{remote} "
@@ -171,22 +176,23 @@ class Repository:
         """Return whether git ignores a path, relative to `top`, such as that of a file that a build creates."""
         try:
             self.git("-C", str(self.top), "check-ignore", "--quiet", "--", path)
-        except RevisionError:
+        except RevisionError:  # exit status 1: not ignored
             return False
         return True
 
     def names(self, folder: Path) -> set[str]:
-        """Return the names in a folder of the working tree, or of a submodule's, without those that git ignores."""
+        """Return the names in a folder of the working tree or of a submodule, without those that git ignores."""
         found = self.git("-C", str(folder), "ls-files", "--cached", "--others", "--exclude-standard", "-z")
         return {path.partition("/")[0] for path in found.split("\0")}.intersection(
-            each.name for each in folder.iterdir()
+            each.name
+            for each in folder.iterdir()  # the index also has files that were deleted since
         )
 
     @contextmanager
     def files(self, commit: str) -> Iterator[Path]:
         """Context manager: a temporary folder with the files of a commit, and of those submodules that this clone has.
 
-        The others are empty folders, as in the working tree, and named in `left_out`.
+        Other submodules are empty folders, as in the working tree, and are added to `left_out`.
         """
         with tempfile.TemporaryDirectory(prefix="cnncost-") as name:
             tree = Path(name).resolve() / "tree"
@@ -195,19 +201,19 @@ class Repository:
             yield tree
 
     def _check_out(self, commit: str, tree: Path, index: Path) -> list[str]:
-        """Write a commit's files to a folder by way of a new index. Return the paths of missing submodules."""
+        """Write a commit's files to a folder, through a new index file. Return the paths of missing submodules."""
         at_top = partial(self.git, "-C", str(self.top), GIT_INDEX_FILE=str(index))
         at_top("read-tree", commit)
         at_top("checkout-index", "--all", f"--prefix={tree}/")  # all files below the folder that git runs in
         missing: list[str] = []
         for entry in at_top("ls-files", "--stage", "-z").split("\0"):
-            about, _, path = entry.partition("\t")
-            if about.startswith(_GITLINK):
-                missing += self._check_out_submodule(path, about.split()[1], tree / path, index)
+            mode_hash_stage, _, path = entry.partition("\t")
+            if mode_hash_stage.startswith(_GITLINK):
+                missing += self._check_out_submodule(path, mode_hash_stage.split()[1], tree / path, index)
         return missing
 
     def _check_out_submodule(self, path: str, commit: str, tree: Path, index: Path) -> list[str]:
-        if not (self.top / path / ".git").exists():
+        if not (self.top / path / ".git").exists():  # never initialized in this clone
             return [path]
         submodule = Repository(self.top / path)
         try:
@@ -233,7 +239,7 @@ class Repository:
 def _located_by_environment() -> dict[str, str]:
     """Return GIT_DIR and GIT_WORK_TREE as absolute paths, by name; empty unless both are set.
 
-    Nothing in such a working tree leads to its repository.
+    They are needed for a working tree that has no `.git` to lead to its repository.
     """
     names = ("GIT_DIR", "GIT_WORK_TREE")
     found = {name: str(Path.cwd() / os.environ[name]) for name in names if os.environ.get(name)}

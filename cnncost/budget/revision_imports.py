@@ -1,7 +1,7 @@
 """Makes a process import a revision's code wherever Python would find the working tree's, or a copy of it.
 
-An editable install leads to the working tree, and `pip install .` copies it into the environment. Both sides of a
-comparison would run the same code, and no difference would show.
+Otherwise both sides of a comparison could run the same code, and no difference would show: an editable install leads to
+the working tree, and `pip install .` copies it into the environment.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from cnncost.budget.installed_copies import installed_copies
 from cnncost.budget.revision_paths import RevisionPaths
 from cnncost.errors import NotAtRevisionError
 
-_LISTS = ("os.listdir", "os.scandir")
+_LISTING_EVENTS = ("os.listdir", "os.scandir")
 _FINDERS = ("importlib", "_frozen_importlib", "pkg_resources")
-"""Modules of Python that list folders in search of a module or of installed packages. These lists are not recorded:
-where a module is from is known by its spec."""
+"""Beginnings of the names of modules that list folders in search of a module or of installed packages. These lists are
+not recorded, as the origin of a module is known from its spec."""
 
 
 class RevisionImports:
-    """A meta path finder that comes before Python's own, and the files that were read from the working tree.
+    """A meta path finder that comes before Python's own, and a record of what code reads from the working tree.
 
     Attributes:
         built: files of modules that a build creates, and that are in no revision (`_version.py`, compiled extensions),
@@ -48,7 +48,9 @@ class RevisionImports:
         self.built: dict[str, str] = {}
         self.read: set[str] = set()
         self._ignores = ignores
-        self._copies = {name: copy.roots for name, copy in installed_copies(paths, paths.tree, folder).items()}
+        copies = installed_copies(paths, paths.revision, folder)
+        # by the name of a package that is installed as a copy: folders of the revision to search for it
+        self._copied_from = {name: copy.roots for name, copy in copies.items()}
 
     def install(self) -> None:
         """Redirect this process's imports, and observe the files that it opens from now on."""
@@ -58,7 +60,7 @@ class RevisionImports:
         sys.addaudithook(self._event)
 
     def notes(self) -> list[str]:
-        """Return notes on the modules that are not the revision's."""
+        """Return a note on the modules that a build creates: they are not the revision's."""
         if not self.built:
             return []
         names = ", ".join(sorted(self.built))
@@ -78,25 +80,28 @@ class RevisionImports:
         later = sys.meta_path[sys.meta_path.index(self) + 1 :]
         finders = [finder for finder in later if hasattr(finder, "find_spec")]
         spec = next((found for finder in finders if (found := finder.find_spec(name, path, target))), None)
-        if path is None and package in self._copies and not self._of_repository(spec):
-            return self._instead_of_copy(name, spec)
+        if path is None and package in self._copied_from and not self._is_in_repository(spec):
+            return self._instead_of_copy(name, spec)  # path is None: not inside a package
         return self._find_built(name, path or ()) if spec is None else self._redirected(name, spec)
 
-    def _of_repository(self, spec: ModuleSpec | None) -> bool:
+    def _is_in_repository(self, spec: ModuleSpec | None) -> bool:
         """Return whether a module is in the working tree or in the revision's files."""
         if spec is None or spec.origin is None:
             return False
-        return self.paths.relative(spec.origin) is not None or Path(spec.origin).is_relative_to(self.paths.tree)
+        return self.paths.relative(spec.origin) is not None or Path(spec.origin).is_relative_to(self.paths.revision)
 
     def _redirected(self, name: str, spec: ModuleSpec) -> ModuleSpec | None:
-        """Return the spec of the module's file, or of a namespace's folders, at the revision; others unchanged."""
+        """Return the spec of a module's file, or of a namespace's folders, at the revision.
+
+        The spec of a module outside the working tree is returned as it is.
+        """
         folders = spec.submodule_search_locations
         if spec.origin is None or not spec.has_location:  # a namespace package, or a module without a file
             if folders is None or all(self.paths.relative(each) is None for each in folders):
                 return spec
             spec = ModuleSpec(name, None, is_package=True)
-            there = [self.paths.at_revision(each) for each in folders]
-            spec.submodule_search_locations = [each for each in there if Path(each).is_dir()]
+            at_revision = [self.paths.at_revision(each) for each in folders]
+            spec.submodule_search_locations = [each for each in at_revision if Path(each).is_dir()]
             if not spec.submodule_search_locations:
                 raise NotAtRevisionError(name)
             return spec
@@ -105,15 +110,18 @@ class RevisionImports:
             return spec
         file = Path(self.paths.at_revision(spec.origin))
         if file.is_file():
-            inside = None if folders is None else [str(file.parent)]
-            return spec_from_file_location(name, file, submodule_search_locations=inside)
+            package_folders = None if folders is None else [str(file.parent)]  # None: a module, not a package
+            return spec_from_file_location(name, file, submodule_search_locations=package_folders)
         if not self._ignores(relative):
             raise NotAtRevisionError(name)  # not None, as finders that come later would find it
         return self._as_built(name, spec)
 
     def _instead_of_copy(self, name: str, copy: ModuleSpec | None) -> ModuleSpec | None:
-        """Return the spec of a package in the revision's files whose copy is installed in the environment."""
-        roots = self._copies[name]
+        """Return the spec of a package in the revision's files whose copy is installed in the environment.
+
+        `copy` is the spec that Python finds, None if it finds none.
+        """
+        roots = self._copied_from[name]
         if found := PathFinder.find_spec(name, [*map(str, roots)]):
             if found.origin is None and copy is not None:  # a namespace that other distributions have parts of, too
                 found.submodule_search_locations = [
@@ -121,27 +129,30 @@ class RevisionImports:
                     *(copy.submodule_search_locations or ()),
                 ]
             return found
-        in_working_tree = [str(self.paths.top / root.relative_to(self.paths.tree)) for root in roots]
+        in_working_tree = [str(self.paths.top / root.relative_to(self.paths.revision)) for root in roots]
         if copy is None or PathFinder.find_spec(name, in_working_tree):
             raise NotAtRevisionError(name)
-        return self._as_built(name, copy)
+        return self._as_built(name, copy)  # in no sources: a build has made it
 
     def _find_built(self, name: str, folders: Sequence[str]) -> ModuleSpec | None:
-        """Return the spec of a module that the revision's package lacks if a build has made it."""
+        """Return the spec of a module that a build has made, which the revision's package lacks; None if there is none.
+
+        It is searched in the working tree's package first, then in the installed copy. `folders` are the package's.
+        """
         for folder in folders:
-            if not Path(folder).is_relative_to(self.paths.tree):
+            if not Path(folder).is_relative_to(self.paths.revision):
                 continue
-            there = self.paths.top / Path(folder).relative_to(self.paths.tree)
-            spec = PathFinder.find_spec(name, [str(there)])
+            in_working_tree = self.paths.top / Path(folder).relative_to(self.paths.revision)
+            spec = PathFinder.find_spec(name, [str(in_working_tree)])
             if spec is not None and spec.origin is not None:
                 relative = self.paths.relative(spec.origin)
                 if relative is None or not self._ignores(relative):
                     raise NotAtRevisionError(name)
                 return self._as_built(name, spec)
         package, *inner = name.split(".")
-        if package in self._copies:
-            copied = [str(Path(site, package, *inner[:-1])) for site in sys.path]
-            spec = PathFinder.find_spec(name, copied)
+        if package in self._copied_from:
+            copies = [str(Path(site, package, *inner[:-1])) for site in sys.path]
+            spec = PathFinder.find_spec(name, copies)
             return self._as_built(name, spec) if spec is not None and spec.origin is not None else None
         return None
 
@@ -153,18 +164,18 @@ class RevisionImports:
 
     def _event(self, event: str, args: tuple[Any, ...]) -> None:
         """Handle an audit event: record a file that is opened for reading, or a folder listed, in the working tree."""
-        lists = event in _LISTS
-        if not (lists or event == "open") or not isinstance(args[0], (str, bytes, os.PathLike)):
+        is_listing = event in _LISTING_EVENTS
+        if not (is_listing or event == "open") or not isinstance(args[0], (str, bytes, os.PathLike)):
             return
-        if not lists and any(letter in str(args[1]) for letter in "wax+"):  # a mode of `open` that writes
+        if not is_listing and any(letter in str(args[1]) for letter in "wax+"):  # a mode of `open` that writes
             return
-        here = currentframe() if lists else None
-        if here and here.f_back and str(here.f_back.f_globals.get("__name__")).startswith(_FINDERS):
+        frame = currentframe() if is_listing else None
+        if frame and frame.f_back and str(frame.f_back.f_globals.get("__name__")).startswith(_FINDERS):
             return
         path = os.fsdecode(args[0])
         relative = self.paths.relative(path)
         if relative is None:
             return
-        own = Path(self.paths.at_revision(path))
-        if own.is_dir() if lists else own.is_file():
+        at_revision = Path(self.paths.at_revision(path))
+        if at_revision.is_dir() if is_listing else at_revision.is_file():
             self.read.add(relative)

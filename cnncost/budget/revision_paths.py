@@ -14,7 +14,10 @@ _SITES = ("site-packages", "dist-packages")
 
 
 def _environments(top: str) -> tuple[str, ...]:
-    """Return the folders below the top level that hold a Python environment, such as `.venv`, or cnncost itself."""
+    """Return the folders below the top level that hold a Python environment, such as `.venv`, or cnncost's own code.
+
+    Each ends with a separator.
+    """
     homes = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix} - {top}
     modules = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     found = {os.path.realpath(each) for each in (*homes, *modules, str(Path(cnncost.__file__).parent))}
@@ -30,11 +33,11 @@ class RevisionPaths:
     """Where a revision's files and the working tree are.
 
     Attributes:
-        tree: the folder with the revision's files.
+        revision: the folder with the revision's files.
         top: the top level of the working tree; an environment in it does not belong to the working tree.
     """
 
-    tree: Path
+    revision: Path
     top: Path
     _excluded: tuple[str, ...] = field(init=False)
 
@@ -42,21 +45,24 @@ class RevisionPaths:
         object.__setattr__(self, "_excluded", _environments(str(self.top)))  # the only way in a frozen dataclass
 
     def relative(self, path: str) -> str | None:
-        """Return a file of the working tree relative to `top`, links followed; None for other files."""
+        """Return the path of a working tree's file relative to `top`, links followed; None for other files.
+
+        Files of git, of installed packages and of the revision aren't the working tree's, even if they are below `top`.
+        """
         if not (real := os.path.realpath(path)).startswith(_inside(str(self.top))):
             return str(os.curdir) if real == str(self.top) else None
-        if real.startswith((_inside(str(self.tree)), *self._excluded)):
+        if real.startswith((_inside(str(self.revision)), *self._excluded)):
             return None
         relative = os.path.relpath(real, self.top)
         parts = Path(relative).parts
         return None if parts[0] == ".git" or any(site in parts for site in _SITES) else relative
 
     def at_revision(self, path: str) -> str:
-        """Return the revision's path of a file of the working tree, which may not exist; other paths unchanged."""
+        """Return the path that a working tree's file has, or would have, at the revision; other paths unchanged."""
         relative = self.relative(path)
-        return path if relative is None else os.path.normpath(self.tree / relative)
+        return path if relative is None else os.path.normpath(self.revision / relative)
 
     def search_path(self, entries: list[str]) -> list[str]:
         """Return the entries of `sys.path`, with the revision's folders in place of the working tree's."""
-        home = Path(cnncost.__file__).parent.parent  # may be in the repository
+        home = Path(cnncost.__file__).parent.parent  # kept, also if it is in the working tree
         return [entry if Path(entry) == home else self.at_revision(str(Path.cwd() / entry)) for entry in entries]

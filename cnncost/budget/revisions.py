@@ -59,7 +59,7 @@ def budgets_at(
         names: names of the commits in errors.
 
     Raises:
-        RevisionError: the folder is not there, code came from the working tree, or the process died.
+        RevisionError: the commit lacks the file's folder, code or data came from the working tree, or the process died.
     """
     request = {"file": file.path.name, "text": file.text, "budgets": list(chosen)}
     return _figures_at(repository, commits, request, names)
@@ -73,9 +73,10 @@ def notes_on(figures: list[Figures]) -> tuple[str, ...]:
 def _figures_at(
     repository: Repository, commits: tuple[str, ...], request: dict[str, Any], names: tuple[str, ...]
 ) -> list[Figures]:
+    """Start a process for each commit's analysis, wait for all, and return their figures. Raises RevisionError."""
     from contextlib import ExitStack
 
-    with _telling_of_submodules(repository), unwinding(), ExitStack() as stack:
+    with _naming_missing_submodules(repository), unwinding(), ExitStack() as stack:
         trees = [stack.enter_context(repository.files(commit)) for commit in commits]
         running = [
             stack.enter_context(_process(repository, tree, request, name))
@@ -86,8 +87,8 @@ def _figures_at(
 
 
 @contextmanager
-def _telling_of_submodules(repository: Repository) -> Iterator[None]:
-    """Context manager: an error names the submodules that were left out, as it may be due to one of them."""
+def _naming_missing_submodules(repository: Repository) -> Iterator[None]:
+    """Context manager: adds the submodules that were left out to an error, as they may be its cause."""
     try:
         yield
     except RevisionError as error:
@@ -104,11 +105,13 @@ def _process(
         raise RevisionError(f"{name}: has no folder {repository.prefix}")
     home = Path(cnncost.__file__).resolve().parent.parent
     places = {"tree": str(tree), "top": str(repository.top), "result": str(tree.parent / "result.json")}
-    message = tree.parent / "request.json"  # an argument has room for 128 KiB, and a budget file may be larger
-    message.write_text(json.dumps({**request, **places, "parent": os.getpid()}), encoding="utf-8")
+    request_file = tree.parent / "request.json"  # an argument has room for 128 KiB, and a budget file may be larger
+    request_file.write_text(json.dumps({**request, **places, "parent": os.getpid()}), encoding="utf-8")
+    # appended: the revision's modules and installed ones come first
     code = f"import sys; sys.path.append({str(home)!r}); from cnncost.budget.revisions import work; work()"
     with subprocess.Popen(  # noqa: S603  # this very Python, with the code above
-        [sys.executable, "-B", "-P", "-c", code, str(message)],  # -B: no .pyc files
+        # -B: no .pyc files; -P: sys.path without the working folder, as for the installed command
+        [sys.executable, "-B", "-P", "-c", code, str(request_file)],
         cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         env=_environment(RevisionPaths(tree, repository.top)),
     ) as work:  # fmt: skip
@@ -119,7 +122,7 @@ def _process(
 
 
 def _environment(paths: RevisionPaths) -> dict[str, str]:
-    """Return the variables of a revision's process: PYTHONPATH names the revision's folders from the start."""
+    """Return the variables of a revision's process: PYTHONPATH has the revision's folders, not the working tree's."""
     variables = dict(os.environ)
     if entries := variables.get("PYTHONPATH"):
         variables["PYTHONPATH"] = os.pathsep.join(paths.search_path(entries.split(os.pathsep)))
@@ -127,6 +130,7 @@ def _environment(paths: RevisionPaths) -> dict[str, str]:
 
 
 def _result(work: subprocess.Popen[bytes], tree: Path, name: str) -> Figures:
+    """Wait for a process, and return the figures that it wrote. Raises RevisionError if it failed."""
     _, stderr = work.communicate()
     result = tree.parent / "result.json"
     if work.returncode or not result.exists():
@@ -137,18 +141,21 @@ def _result(work: subprocess.Popen[bytes], tree: Path, name: str) -> Figures:
         raise RevisionError(f"{name}: {text.removeprefix('error: ').replace(str(tree) + os.sep, '')}")
     result_lock = lock.read(result)
     assert result_lock is not None  # the file exists
-    about = json.loads(result.with_suffix(".about").read_text(encoding="utf-8"))
+    about = json.loads(result.with_suffix(".about").read_text(encoding="utf-8"))  # has no place in a lock
     errors = {model: reason.replace(str(tree) + os.sep, "") for model, reason in about["errors"].items()}
     return Figures(result_lock, errors, tuple(about["notes"]))
 
 
 def work() -> None:
-    """Analyze the models of the request in this folder, and write their figures, or the error, to a file."""
+    """Analyze the requested models in the working folder, and write their figures, or the error, to a file.
+
+    The code that `_process` passes to Python runs this. The file with the request is the command's argument.
+    """
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     result, tree = Path(request["result"]), Path(request["tree"])
     end_with_parent(request["parent"], result.parent)
     try:
-        if (source := tree / "src").is_dir():
+        if (source := tree / "src").is_dir():  # of the src layout, before an installed copy
             sys.path.insert(0, str(source))
         repository = Repository(Path(request["top"]))
         imports = RevisionImports(RevisionPaths(tree, repository.top), Path.cwd(), repository.ignores)
@@ -202,11 +209,14 @@ def _check_origin(imports: RevisionImports, repository: Repository) -> None:
 
 
 def _is_same(paths: RevisionPaths, repository: Repository, relative: str) -> bool:
-    """Return whether a file of the working tree has the revision's content, or a folder its names: either will do."""
-    own, other = paths.tree / relative, paths.top / relative
+    """Return whether a file of the working tree has the revision's content, or a folder the same names.
+
+    If so, it doesn't matter which of the two was read.
+    """
+    at_revision, in_tree = paths.revision / relative, paths.top / relative
     try:
-        if other.is_dir():
-            return {each.name for each in own.iterdir()} == repository.names(other)
-        return cmp(own, other, shallow=False)
+        if in_tree.is_dir():
+            return {each.name for each in at_revision.iterdir()} == repository.names(in_tree)
+        return cmp(at_revision, in_tree, shallow=False)
     except OSError:
         return False

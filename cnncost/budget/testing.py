@@ -35,7 +35,7 @@ class ComplexityError(AssertionError):
 
 
 class Figure(int):
-    """An int that remembers its model and quantity."""
+    """An int that remembers its quantity and the figures of its model."""
 
     quantity: Quantity
     result: Result
@@ -99,7 +99,7 @@ class Complexity:
             ComplexityError: not within the limits of the marker.
             CnncostError: as `cnncost.analyze` does, or a limit that can't be parsed.
         """
-        __tracebackhide__ = True
+        __tracebackhide__ = True  # for pytest: this frame isn't shown in a failed test's traceback
         report, key = self._analyze(model, inputs, model_args, name, self.limits, training=training)
         entry = self._snapshot_entry(key)
         if self.limits:
@@ -134,7 +134,9 @@ class Complexity:
         if all_limits:
             self._check_limits(report, key, all_limits, entry)
         else:
-            _require_unchanged(key, Diff(entry.snapshot, _measured(report, key, ()).snapshot or entry.snapshot))
+            new = _measured(report, key, ()).snapshot
+            assert new is not None  # it is only None if an analysis failed
+            _require_unchanged(key, Diff(entry.snapshot, new))
         return Result(report, entry.snapshot)
 
     def _analyze(
@@ -198,7 +200,7 @@ def _complaints(check: Check, report: Report) -> list[str]:
     lines = [words.complaint(model, judged) for judged in failed]
     for name in dict.fromkeys(judged.rule.quantity.name for judged in failed):
         lines += _biggest(report, name)
-    return [*lines, *(_since(model.diff) if model.diff else [])]
+    return [*lines, *(_changes_since_snapshot(model.diff) if model.diff else [])]
 
 
 def _require_unchanged(key: str, diff: Diff) -> None:
@@ -209,13 +211,14 @@ def _require_unchanged(key: str, diff: Diff) -> None:
     changed = [change for change in diff.changes if any(change.delta(name) for name in SUMMED) or change.reasons]
     if not changed:
         return
-    differences = list(words.moves(diff)) or ["the totals are the same"]
+    differences = list(words.figure_changes(diff)) or ["the totals are the same"]
     lines = [
         f"{key}: it has changed; if that is intended, run pytest --complexity-update",
-        *(f"  {t}" for t in differences),
+        *(f"  {text}" for text in differences),
     ]
     for change in changed[:_MAX_LISTED]:
-        figures = ", ".join(f"{words.signed(change.delta(n))} {words.NAMES[n]}" for n in FIGURES if change.delta(n))
+        deltas = {name: change.delta(name) for name in FIGURES}
+        figures = ", ".join(f"{words.signed(delta)} {words.NAMES[name]}" for name, delta in deltas.items() if delta)
         lines.append(f"  {change.place or key}: {words.change_of(change)}" + (f", {figures}" if figures else ""))
     if len(changed) > _MAX_LISTED:
         lines.append(f"  and {len(changed) - _MAX_LISTED} more modules")
@@ -234,7 +237,7 @@ def explain(op: str, figure: Figure, right: object) -> list[str]:
     lines += _biggest(result.report, quantity.name)
     if result.old is not None:
         new = _measured(result.report, result.report.model, ()).snapshot
-        lines += _since(Diff(result.old, new)) if new is not None else []
+        lines += _changes_since_snapshot(Diff(result.old, new)) if new is not None else []
     return lines
 
 
@@ -257,6 +260,6 @@ def _biggest(report: Report, name: str) -> list[str]:
     return [f"the biggest layers by {heading}:", *rows] if rows else []
 
 
-def _since(diff: Diff) -> list[str]:
-    moves = list(words.moves(diff))
-    return ["since the snapshot:", *(f"  {line}" for line in moves)] if moves else ["the same as in the snapshot"]
+def _changes_since_snapshot(diff: Diff) -> list[str]:
+    changes = list(words.figure_changes(diff))
+    return ["since the snapshot:", *(f"  {line}" for line in changes)] if changes else ["the same as in the snapshot"]

@@ -48,6 +48,7 @@ class Subtrees:
     """All distinct subtrees of two models."""
 
     def __init__(self) -> None:
+        # numbers, and the subtree, by everything that makes two of them equal; see `subtree`
         self._kinds: dict[object, int] = {}
         self._bags: dict[object, int] = {}
         self._distinct: dict[object, Subtree] = {}

@@ -25,7 +25,7 @@ in `sys.path`; `checkcache` and `updatecache` (`linecache`) date cached source l
 
 @cache
 def is_users(file: str) -> bool:
-    """Return whether code is the user's: not a library's, Python's or this package's."""
+    """Return whether code is the user's: not a library's, Python's or this package's. True for an unknown file, ""."""
     return not libraries.is_library(file) and not _is_own(file)
 
 
@@ -45,7 +45,7 @@ class Caller(NamedTuple):
     Attributes:
         by_user: whether it is the user's code, directly or through Python's own modules.
         may_use_times: whether it may use the size or times in a result of `os.stat`. Any caller may, the user's code or
-            a library, but this package and the functions of `_TIMES_UNUSED`.
+            a library, except this package and the functions of `_TIMES_UNUSED`.
     """
 
     by_user: bool
@@ -62,17 +62,17 @@ def caller_of_look_up(frame: FrameType | None) -> Caller:
         if code.co_name in _TIMES_UNUSED:
             uses_times = False
         frame = frame.f_back
-    return _CALLERS[True, uses_times]  # Python's own code alone, as in a thread of its own
+    return _CALLERS[True, uses_times]  # Python's own code alone, as in its threads: what they run may be the user's
 
 
-_CALLERS = {each: Caller(*each) for each in product((True, False), repeat=2)}
+_CALLERS = {each: Caller(*each) for each in product((True, False), repeat=2)}  # made once: look-ups are frequent
 
 
 def may_use_names(frame: FrameType | None) -> bool:
-    """Return whether the caller of `os.listdir` or `os.scandir` may use the names of files that are no modules.
+    """Return whether the caller of `os.listdir` or `os.scandir` may use the names of files that aren't modules.
 
-    If so, the whole listing is a dependency. Any caller may, but this package and the import system: it looks for
-    modules alone, whose names are a dependency already (`files.importable`).
+    If so, the whole listing is a dependency. Any caller may, except this package and the import system, which looks
+    only for modules, whose names are a dependency already (`files.importable`).
     """
     while frame is not None:
         file = frame.f_code.co_filename
@@ -81,7 +81,7 @@ def may_use_names(frame: FrameType | None) -> bool:
         if not libraries.is_standard(file):
             return not _is_own(file)
         frame = frame.f_back
-    return False
+    return True  # as in `caller_of_look_up`
 
 
 def is_import(frame: FrameType | None) -> bool:

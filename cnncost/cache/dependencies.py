@@ -82,6 +82,7 @@ class Dependencies:
         for path, (content, before) in self.sources.items():
             now = files.stamp(path)
             same = before is not None and now is not None and list(now) == list(before)  # JSON has lists, no tuples
+            # a file that changed just before the recording may have changed again without a new time
             if same and now is not None and max(now[1:]) + files.SAME_TIME_NS < self.made:
                 continue
             if files.content(path) != content:

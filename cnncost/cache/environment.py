@@ -33,28 +33,28 @@ class EnvironmentWatch:
         self.walks: set[str] = set()
         self.obstacle = ""
         self.on = False
-        self._own = type(os.environ)
+        self._original = type(os.environ)
 
     def enter(self) -> None:
-        """Replace the class of `os.environ` and `os.environb`."""
-        own, watch = self._own, self
+        """Replace the class of `os.environ` and `os.environb`, so that all references to the two are observed."""
+        original, watch = self._original, self
         self.before = dict(os.environ)
 
-        class Variables(own):  # type: ignore[valid-type, misc]  # the type of os.environ has no public name
+        class Variables(original):  # type: ignore[valid-type, misc]  # the type of os.environ has no public name
             def __getitem__(self, key: Any) -> Any:
                 if watch.on and isinstance(key, (str, bytes)) and not _is_walk(sys._getframe(1)):
                     watch.read.add(os.fsdecode(key))
-                return own.__getitem__(self, key)
+                return original.__getitem__(self, key)
 
             def __iter__(self) -> Iterator[Any]:
                 if watch.on:
                     watch.walk(callers.calling_file(sys._getframe(1)))
-                return own.__iter__(self)
+                return original.__iter__(self)
 
             def __len__(self) -> int:
                 if watch.on:
                     watch.walk(callers.calling_file(sys._getframe(1)))
-                return int(own.__len__(self))
+                return int(original.__len__(self))
 
         for mapping in _mappings():
             mapping.__class__ = Variables
@@ -62,14 +62,15 @@ class EnvironmentWatch:
     def leave(self) -> None:
         """Restore the class of `os.environ` and `os.environb`."""
         for mapping in _mappings():
-            mapping.__class__ = self._own
+            mapping.__class__ = self._original
 
     def walk(self, file: str) -> None:
         """Record that code in a file iterated over all variables."""
         if callers.is_users(file):
             self.obstacle = f"{os.path.basename(file)} reads all environment variables"
             return
-        self.walks.add(next((begin for part, begin in _WALKERS.items() if f"{os.sep}{part}{os.sep}" in file), ""))
+        prefixes = (prefix for library, prefix in _WALKERS.items() if f"{os.sep}{library}{os.sep}" in file)
+        self.walks.add(next(prefixes, ""))
 
 
 def _mappings() -> list[Any]:
@@ -78,30 +79,30 @@ def _mappings() -> list[Any]:
 
 
 class Arguments(list[str]):
-    """A `sys.argv` that reports which file reads it: a model may parse the command line's own options."""
+    """A `sys.argv` that calls `on_read` with the file whose code reads it: a model may parse cnncost's command line."""
 
-    def __init__(self, own: list[str], read: Callable[[str], None]) -> None:
-        super().__init__(own)
-        self.own = own
-        self._read = read
+    def __init__(self, original: list[str], on_read: Callable[[str], None]) -> None:
+        super().__init__(original)
+        self.original = original
+        self._on_read = on_read
 
     def __getitem__(self, key: Any) -> Any:
-        self._read(callers.calling_file(sys._getframe(1)))
+        self._on_read(callers.calling_file(sys._getframe(1)))
         return super().__getitem__(key)
 
     def __iter__(self) -> Iterator[str]:
-        self._read(callers.calling_file(sys._getframe(1)))
+        self._on_read(callers.calling_file(sys._getframe(1)))
         return super().__iter__()
 
     def __len__(self) -> int:
-        self._read(callers.calling_file(sys._getframe(1)))
+        self._on_read(callers.calling_file(sys._getframe(1)))
         return super().__len__()
 
     def __contains__(self, key: object) -> bool:
-        self._read(callers.calling_file(sys._getframe(1)))
+        self._on_read(callers.calling_file(sys._getframe(1)))
         return super().__contains__(key)
 
 
 def _is_walk(frame: FrameType) -> bool:
-    """Return whether the frame that reads a variable is an iteration over all of them."""
+    """Return whether the frame that reads a variable is part of an iteration over all, which `walk` records."""
     return frame.f_code.co_filename.endswith(_MAPPING_FILES) and frame.f_code.co_name == "__iter__"

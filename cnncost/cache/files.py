@@ -66,7 +66,7 @@ def state(path: str) -> str:
 
 def _state(path: str, all_times: bool) -> str:
     try:
-        link = os.lstat(path)  # of the file or folder itself if it is not a link
+        link = os.lstat(path)  # the path itself, link or not
     except (OSError, ValueError):
         return ""
     own = f"{link.st_mode} {link.st_size} {link.st_mtime_ns} {link.st_ctime_ns}" if all_times else f"{link.st_mode}"
@@ -80,7 +80,7 @@ def _state(path: str, all_times: bool) -> str:
 
 
 def listing(folder: str) -> str:
-    """Return a digest of the names in a folder and of which are folders and links; empty if it can't be read."""
+    """Return a digest of a folder's names, and of whether each is a folder or a link; empty if it can't be read."""
     try:
         with os.scandir(folder) as entries:
             names = [f"{entry.name}/{entry.is_dir()}{entry.is_symlink()}" for entry in entries]

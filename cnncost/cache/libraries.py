@@ -43,7 +43,7 @@ def is_standard(path: str) -> bool:
     """
     if path.startswith("<frozen"):
         return True
-    if not (files.below(path, standard()) or path in standard()):
+    if not (files.below(path, standard()) or path in standard()):  # one of the folders itself may be looked up, too
         return False
     return not any(f"{os.sep}{name}{os.sep}" in path for name in _SITES)
 
@@ -54,7 +54,10 @@ def is_library(path: str) -> bool:
 
 
 def records(site: str) -> dict[str, files.Stamp | None]:
-    """Return stamps of the files that record which packages are installed in a folder, by name."""
+    """Return stamps of the files that record what is installed in a folder of packages, by name in this folder.
+
+    Of a `.dist-info` folder that is its RECORD.
+    """
     try:
         names = sorted(os.listdir(site))
     except OSError:
@@ -82,6 +85,7 @@ def changed(site: str, before: dict[str, Any]) -> str:
         content, stamp = before[name]
         if (stamp is None) != (found is None):
             return f"{name} in {site}"
+        # JSON has lists, no tuples
         if found is not None and list(found) != stamp and _content(site, name) != content:
             return f"{name} in {site}"
     return ""

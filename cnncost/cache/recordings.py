@@ -20,6 +20,7 @@ from cnncost.sources.find import is_user_module
 from cnncost.versions import __version__
 
 _SCHEMA = 2
+"""Raised by one when entries change, so that no version of cnncost reads entries of another form."""
 
 
 class Recordings:
@@ -27,14 +28,14 @@ class Recordings:
 
     Attributes:
         messages: for each model, a line that it came from the cache, or why it is not cached.
-        answered: time of the recording, by model that came from the cache.
+        answered: for each model that came from the cache, the time of its recording, ISO 8601.
     """
 
     def __init__(self) -> None:
         self.messages: list[str] = []
         self.answered: dict[str, str] = {}
         self._watch = Watch()
-        self._user_model = ""  # the last one that was recorded
+        self._user_model = ""  # the last recorded model that the user's own code builds
 
     def find(self, model: str, settings: dict[str, Any]) -> Recording | None:
         """Return an earlier recording if nothing that it depends on has changed, else None.
@@ -69,7 +70,7 @@ class Recordings:
         """
         from cnncost.ops.registry import epoch
 
-        rules = epoch()
+        rules = epoch()  # another object as soon as a rule is added
         name = _name(model, settings)  # before a model may change the working folder or sys.path
         earlier = self._user_model
         ran_before = f"{earlier} ran before it, which may change what this one finds" if earlier else ""

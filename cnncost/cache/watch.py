@@ -52,22 +52,22 @@ class Watch:
 
     def __init__(self) -> None:
         self.obstacle = ""
-        self._begun = 0  # nanoseconds since the epoch
+        self._begun = 0  # time of the first start, in nanoseconds since the epoch; 0: not started
         self._opened: dict[str, files.Stamp | None] = {}  # files, for reading, as they were when first opened
         self._written: set[str] = set()  # files that were written, renamed or removed
         self._listed: set[str] = set()  # folders
-        self._scanned: set[str] = set()  # those whose entries (os.DirEntry) may have been asked for sizes or times
+        self._scanned: set[str] = set()  # listed folders whose entries (os.DirEntry) may have told sizes or times
         self._looked_up: set[str] = set()  # paths given to os.stat, os.lstat or os.access
         self._looked_up_by_user: set[str] = set()  # those by the user's code, directly or through Python's own modules
-        self._times_read: set[str] = set()  # those whose size or times may have been used
-        # thousands of look-ups are repeated: arguments of `_look_up` that were handled, and paths (as they were
-        # passed) that need no more handling, whoever looks them up
+        self._times_read: set[str] = set()  # paths whose size or times may have been used
+        # thousands of look-ups are repeated, so these are skipped: calls of `_look_up` with the same arguments, and
+        # paths (as they were passed) of which nothing more can be noted, whoever looks them up
         self._handled: set[tuple[Any, ...]] = set()
         self._settled: set[str | bytes] = set()
         self._environment = EnvironmentWatch()
         self._on = False
         self._replaced: list[tuple[str, Callable[..., Any]]] = []
-        self._random_state: Any = None
+        self._random_state: Any = None  # that of the module random at the last start
 
     def start(self) -> None:
         """Start to observe. If torch is imported already, its reads were missed, and nothing can be cached."""
@@ -77,7 +77,7 @@ class Watch:
             return
         self._begun = time.time_ns()
         for cached in (_temporary_folder, libraries.sites, libraries.standard):
-            cached()  # now, as finding these folders opens files and looks up others
+            cached()  # fill the caches before the observation: to find these folders, Python opens files
         if "torch" in sys.modules:
             self.obstacle = "torch was imported before"
         sys.addaudithook(self._event)
@@ -95,10 +95,10 @@ class Watch:
         self.pause()
         self._environment.leave()
         if isinstance(sys.argv, Arguments):
-            sys.argv = sys.argv.own
+            sys.argv = sys.argv.original
         while self._replaced:
-            name, own = self._replaced.pop()
-            setattr(os, name, own)
+            name, original = self._replaced.pop()
+            setattr(os, name, original)
 
     def _note_arguments(self, file: str) -> None:
         """Record that the code in a file reads `sys.argv`."""
@@ -107,8 +107,8 @@ class Watch:
 
     def _replace(self, name: str) -> None:
         """Replace a function of `os` that looks up a path by one that records it: Python has no audit event for it."""
-        own = getattr(os, name)
-        self._replaced.append((name, own))
+        original = getattr(os, name)
+        self._replaced.append((name, original))
 
         def observed(path: Any, *args: Any, **kwargs: Any) -> Any:
             # not hashed unless it is a str: a path-like object may be mutable
@@ -118,7 +118,7 @@ class Watch:
                 if times and kwargs.get("dir_fd") is not None:
                     self.obstacle = self.obstacle or f"it looks up {path} in a folder that it opened"
                 self._look_up(path, times, caller.by_user)
-            return own(path, *args, **kwargs)
+            return original(path, *args, **kwargs)
 
         setattr(os, name, observed)
 
@@ -141,7 +141,7 @@ class Watch:
         self._handled.add(look_up)
         text = _path(path)
         is_irrelevant = not text or _is_system(text) or libraries.is_library(text)
-        if is_irrelevant or (times and by_user):
+        if is_irrelevant or (times and by_user):  # the path is in none of the sets below, or now in all of them
             self._settled.add(look_up[0])
         if is_irrelevant:
             return
@@ -179,8 +179,10 @@ class Watch:
             self.obstacle = self.obstacle or "it lists a folder that it opened"
         elif text := _path(folder if folder is not None else "."):
             self._listed.add(text)
-            # entries tell sizes and times without a call of os.stat; those of os.walk, glob, … aren't returned
-            if event == "os.scandir" and not libraries.is_standard(frame.f_code.co_filename):
+            # entries tell sizes and times without a call of os.stat; os.walk, glob, … don't return theirs, while one of
+            # Python's threads (no other caller) may return them
+            stay_in_python = libraries.is_standard(frame.f_code.co_filename) and callers.calling_file(frame)
+            if event == "os.scandir" and not stay_in_python:
                 self._scanned.add(text)
 
     def _compile(self, source: Any, frame: FrameType) -> None:
@@ -193,7 +195,7 @@ class Watch:
     def _open(self, path: Any, mode: Any, flags: Any = 0, *, frame: FrameType) -> None:
         """Record that a file was opened: by `open`, with a mode, or by `os.open`, with flags and None as the mode."""
         text = _path(path)
-        # an import writes byte code to a descriptor
+        # the import system opens descriptors, too, to write bytecode
         if isinstance(path, int) and not callers.is_import(frame) and callers.is_users(callers.calling_file(frame)):
             self.obstacle = self.obstacle or f"it reads an open file, descriptor {path}"  # standard input, such as 0
         if not text or text.startswith(os.devnull):
@@ -255,10 +257,11 @@ class Watch:
 
     def _add_folders(self, found: Dependencies, modules: set[str]) -> None:
         """Add the folders that imports search, listed folders, and looked-up paths to `found`."""
-        homes = {os.path.dirname(path) for path in modules if callers.is_users(path)}
-        homes |= {path for path in package_folders() if callers.is_users(f"{path}{os.sep}")}
-        homes |= set(map(os.path.abspath, [*sys.path, *sys.path_importer_cache]))
-        for folder in homes:
+        # `is_users` is for files: a separator at the end of a folder makes it as good as one in it
+        searched = {os.path.dirname(path) for path in modules if callers.is_users(path)}
+        searched |= {path for path in package_folders() if callers.is_users(f"{path}{os.sep}")}
+        searched |= set(map(os.path.abspath, [*sys.path, *sys.path_importer_cache]))
+        for folder in searched:
             inside = f"{folder}{os.sep}"
             if folder in libraries.sites() or callers.is_users(inside):
                 found.importable[folder] = files.importable(folder)
@@ -271,8 +274,8 @@ class Watch:
         looked_up = self._looked_up - self._written - found.sources.keys()
         found.kinds |= {path: files.state_without_folder_times(path) for path in looked_up}
         found.states |= {path: files.state(path) for path in self._times_read - self._written}
-        looked_up = {*found.sources, *found.kinds, *found.states, *found.listings}
-        found.places |= {path: os.path.realpath(path) for path in looked_up}
+        paths = {*found.sources, *found.kinds, *found.states, *found.listings}
+        found.places |= {path: os.path.realpath(path) for path in paths}
 
 
 def _is_system(path: str) -> bool:
@@ -291,7 +294,7 @@ def _is_bytecode(path: str) -> bool:
 
 
 def _source(path: str) -> str:
-    """Return the source file of a .pyc file, which an import opens in its place; other paths unchanged."""
+    """Return the source file of a .pyc file, as an import opens only the latter; other paths unchanged."""
     if not path.endswith(".pyc"):
         return path
     try:
@@ -309,9 +312,9 @@ def _path(path: Any) -> str:
 
 
 def _is_ignored_write(path: str, user_folders: Iterable[str]) -> bool:
-    """Return whether a written file doesn't keep a model from the cache.
+    """Return whether a model that wrote this file can be cached all the same.
 
-    It is bytecode, or in the folder of temporary files, but not in one of the user's.
+    It can if the file is bytecode, or in the folder of temporary files, but not in one of the user's.
     """
     if _is_bytecode(path):
         return True

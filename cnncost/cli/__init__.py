@@ -81,7 +81,7 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=lambda c, _, value: _versions(c, value),
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=lambda ctx, _, value: _versions(ctx, value),
     help="Show the versions of cnncost and torch.",
 )  # fmt: skip
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
@@ -181,11 +181,11 @@ def _run(arguments: list[str]) -> int:
     except click.ClickException as error:
         _say(_one_line(error))
         return 2
-    return code if isinstance(code, int) else 0
+    return code if isinstance(code, int) else 0  # what the command returned: an exit code, or None for success
 
 
 def _say(error: object) -> None:
-    """Write an error to standard error; where that is full, the exit code alone tells."""
+    """Write an error to standard error; if that can't be written to, only the exit code reports the error."""
     with suppress(OSError):
         click.echo(f"cnncost: {error}", err=True)
 

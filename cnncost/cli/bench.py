@@ -90,7 +90,7 @@ def command(
     from cnncost.evaluation.document import document
 
     def show(final: bool) -> None:
-        """Write the results; before the `final` ones, only to a file, without pictures, and unless all have failed."""
+        """Write the results. Before the `final` ones, only to a file, without pictures, and unless all have failed."""
         if final or (output and not bench.failure()):
             pictures = _pictures(bench, folder if final else None, output)
             terminal.write(document(bench, top, "cnncost " + " ".join(sys.argv[1:]), pictures), form, output)
@@ -215,7 +215,8 @@ def _rows(
     with progress(len(models) * len(cases), "benchmark") as begin_step:
         for model in models:
             predictions = Predictions(model, device, settings.tracing)
-            shortage = predictions.shortage if on == "cpu" else lambda _: ""  # out of memory, a GPU raises an error
+            # a GPU raises an error if its memory is too small, so nothing has to be predicted
+            shortage = predictions.shortage if on == "cpu" else lambda _: ""
             remaining = iter(cases)
             begin_step(f"{model.name} {_case_text(next(remaining))}")
             for row in measure(model, cases, backend(on), Budget(seconds=seconds), shortage):
@@ -248,6 +249,7 @@ def _picture_names(bench: Bench) -> list[str]:
 def _draw(bench: Bench, folder: Path) -> None:
     from cnncost.plots.bench import draw_batches, draw_errors
 
+    # strict=False: the second picture is not always among the names
     for name, draw in zip(_picture_names(bench), (draw_errors, draw_batches), strict=False):
         draw(bench, str(folder / name))
 

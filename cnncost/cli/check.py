@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cnncost.budget.lock import Lock
     from cnncost.budget.measure import Measured
 
-_OWN = (
+_FURTHER_FORMATS = (
     Format("junit", (".xml",), meaning="test results as XML"),
     Format("github", meaning="annotations and the job summary"),
     Format("benchmark", meaning="for github-action-benchmark", written_as="json"),
@@ -27,8 +27,8 @@ _OWN = (
         written_as="markdown",
     ),
 )  # fmt: skip
-"""Formats of other tools' schemas; `check` is the only command that writes them."""
-_FORMATS = FORMATS.also(*_OWN)
+"""Formats for other tools, which `check` writes in addition to those of all commands."""
+_FORMATS = FORMATS.also(*_FURTHER_FORMATS)
 
 
 @click.command(
@@ -173,7 +173,7 @@ def _report(result: Check, form: str, output: str | None) -> None:
         from cnncost.budget.render.comment import to_comment
 
         terminal.put(to_comment(document(result), "check", result.file.path), output)
-    elif _FORMATS[form] in _OWN:
+    elif _FORMATS[form] in _FURTHER_FORMATS:
         from cnncost.budget.render import check_data
 
         render = {

@@ -67,12 +67,12 @@ def command(
         raise click.UsageError("--quality names a column of --join; give --join, a CSV file with a column model")
     from cnncost.published import PUBLISHED, table_of
 
-    columns = None if table in {None, PUBLISHED} else join.read(str(table))
+    table_to_join = None if table in {None, PUBLISHED} else join.read(str(table))
     names, sizes, reports = at_sizes(models, settings, vary)
     rows = compare(list(zip(names, reports, strict=True)), sizes)
     if table == PUBLISHED:
-        columns = table_of(rows, settings.model_args or {})
-    joined = None if columns is None else join.join(rows, columns, quality)
+        table_to_join = table_of(rows, settings.model_args or {})
+    joined = None if table_to_join is None else join.join(rows, table_to_join, quality)
     rows = rows if joined is None else joined.rows
     if picture is not None:
         from cnncost.plots.pareto import draw_pareto, draw_quality

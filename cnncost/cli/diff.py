@@ -108,8 +108,9 @@ def _diff_budgets(rev: str, config: str | None, form: str, output: str | None, t
     file = read(Path(config) if config is not None else relative(find(Path.cwd())))
     with _no_bytecode():
         result = between(file, rev)
-    unseen = [f"{name}: {reason}" for name, reason in result.missing.items()] if form == "csv" else []  # rows alone
-    for text in (*result.notes, *unseen):
+    # CSV has only rows, so it can't say which models are missing
+    missing = [f"{name}: {reason}" for name, reason in result.missing.items()] if form == "csv" else []
+    for text in (*result.notes, *missing):
         note(text)
     headline = f"{file.path.name}: {' → '.join(result.names)}"
     render = diffs_page.page if form == "html" else diffs.document
@@ -160,7 +161,7 @@ def _snapshots_at_revisions(
 ) -> tuple[tuple[Snapshot, Snapshot], tuple[str, str]]:
     """Return the figures of a model at two revisions, or at one and in the working tree, and their displayed names."""
     from cnncost.budget.installed_copies import notes_on_copies
-    from cnncost.budget.repository import Repository, lacks_changes
+    from cnncost.budget.repository import Repository, note_on_missing_changes
     from cnncost.budget.revisions import snapshots
     from cnncost.budget.snapshot import of_report
 
@@ -170,7 +171,7 @@ def _snapshots_at_revisions(
     names = f"{model} at {revisions.old_name}", f"{model} at {revisions.new_name}"
     commits = (revisions.old,) if revisions.new is None else (revisions.old, revisions.new)
     if revisions.new is not None and repository.dirty() and revisions.new == repository.commit("HEAD"):
-        note(lacks_changes(revisions))
+        note(note_on_missing_changes(revisions))
     sides, notes = snapshots(repository, commits, request, names[: len(commits)])
     stale = notes_on_copies(repository.top, repository.folder) if revisions.new is None else ()
     for text in (*notes, *stale):

@@ -233,15 +233,17 @@ def _verdicts(tables: MemoryTables, limit: _Stated, workspace: _Stated | None) -
             continue
         included = f" with the workspace of {workspace}" if workspace is not None else ""
         verdict = f"{run.name}: {units.data(peak)}{included} {verb} {limit}, {units.data(abs(left))} {excess}"
-        verdicts.append(verdict + (_reservation(run, limit, tables.kernels) if workspace is None and left >= 0 else ""))
+        if workspace is None and left >= 0:
+            verdict += _without_workspaces(run, limit, tables.kernels)
+        verdicts.append(verdict)
     return tuple(verdicts)
 
 
 _TENSORS_ONLY = "; kernels' workspaces are not counted"
 
 
-def _reservation(run: Run, limit: _Stated, kernels: str) -> str:
-    """Return the end of a verdict that counts only tensors, with the estimate for workspaces if that does not fit."""
+def _without_workspaces(run: Run, limit: _Stated, kernels: str) -> str:
+    """Return the end of a verdict that counts only tensors; it has the estimate with workspaces if that doesn't fit."""
     if run.raw is None or run.raw.nbytes <= limit.nbytes:
         return _TENSORS_ONLY
     return f"{_TENSORS_ONLY}: estimated with those of {kernels}, {units.data(run.raw.nbytes)} do not fit"

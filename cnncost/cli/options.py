@@ -27,6 +27,7 @@ def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) 
 
 
 _EXTRA_SHAPE = re.compile(r"unexpected extra argument.*\((\d+(?:[xX×,]\d+)+)")
+"""Matches click's message about an extra argument that is a shape, such as `1x3x224x224`."""
 
 
 class Command(click.Command):
@@ -55,7 +56,7 @@ class Command(click.Command):
             raise
 
     def _current(self, argument: str) -> str:
-        """Return an argument with the current name of its option; an old one is noted."""
+        """Return an argument with the current name of its option; if it has an old one, a note says so."""
         name, equals, value = argument.partition("=")
         if name not in self.renamed:
             return argument

@@ -159,16 +159,19 @@ def _prediction(
     model: str, settings: Settings, device_name: str, device_file: Path | None, dtype: str | None,
     parallel: Parallel | None, link_options: dict[str, Any], *, step: bool, training: bool,
 ) -> Prediction:  # fmt: skip
-    """Return the prediction. `step`: of a training step; `training`: analyze a step, as an estimate needs it."""
+    """Return the prediction, if `step` that of a training step.
+
+    `training`: analyze a training step in any case, as the estimate of a whole training needs it.
+    """
     from cnncost.devices import find
     from cnncost.devices.model import dtype_named
     from cnncost.passes.links import topology
     from cnncost.report.prediction import Prediction, predicted
 
     device = find(device_name, device_file)
-    number = None if dtype is None else dtype_named(dtype)
-    if number is not None:
-        device.peak(number)  # raises before the model is built if the device has none
+    dtype_name = None if dtype is None else dtype_named(dtype)
+    if dtype_name is not None:
+        device.peak(dtype_name)  # raises before the model is built if the device has none
     from cnncost.analysis import analyze
 
     if parallel is None and is_cached(model, settings):
@@ -177,7 +180,7 @@ def _prediction(
         trace = "static" if parallel else settings.tracing
         with built_model(model, settings, parallel) as built:
             report = analyze(built, trace=trace, training=training or step)
-    times, links = predicted(report, device, number, topology(**link_options), step)
+    times, links = predicted(report, device, dtype_name, topology(**link_options), step)
     return Prediction(report, times, links=links, step=step)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _TRACES = ("auto", "static", "real")
 
 
-def _read(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str:
+def _read_json(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str:
     """Return the option's JSON: the text itself, or that of a file or of standard input; empty without the option.
 
     An empty file is returned as `" "`, so that it is an error and not taken for a missing option.
@@ -40,7 +40,7 @@ def _read(_ctx: click.Context, _param: click.Parameter, value: str | None) -> st
 
 
 json_option = click.option(
-    "--inputs-json", metavar="JSON", callback=_read,
+    "--inputs-json", metavar="JSON", callback=_read_json,
     help="All arguments of forward, in place of --input: a list, or an object of keyword arguments, with tensors as "
     '{"shape": [1, 3, 224, 224], "dtype": "float32"}; or a file that has it, or - for standard input.',
 )  # fmt: skip
@@ -61,6 +61,7 @@ autocast_option = click.option(
 )  # fmt: skip
 _OPTIONS = (input_option, json_option, model_args_option, batch_option, dtype_option, trace_option, autocast_option)
 _NAMES = ("inputs", "inputs_json", "model_args", "batch", "dtype", "trace", "autocast")
+"""The arguments of `Settings` that `_OPTIONS` set, in the same order."""
 
 
 def run_options(*without: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -134,7 +134,7 @@ _GROUPS = (*[f"+{name}" for name in _LAYER_COLUMNS], "+rf", "+memory", "+masks",
 
 
 def _column_groups(columns: str | None) -> dict[str, tuple[int, int] | None]:
-    """Return the column groups requested by `+rf` or `+rf,+other`, with the tile of `+masks=128x128`, else None."""
+    """Return the requested groups of columns, such as `+rf,+memory`, by name; `+masks=128x128` with its tile."""
     groups: dict[str, tuple[int, int] | None] = {}
     for name in [name.strip() for name in (columns or "").split(",") if name.strip()]:
         group, equals, tile = name.partition("=")
@@ -167,7 +167,7 @@ def _check_view(form: Format, whole: bool, by: By | None, depth: int | None, pat
 
 
 def _check_ranking(form: str, by: By | None, depth: int | None, path: str | None) -> None:
-    """Reject options and formats that have no flat list of rows."""
+    """Reject options and formats with which no list of rows can be shown."""
     if path is not None:
         raise click.UsageError("--explain describes one module in words; leave out --sort and --top")
     if by == "module" or depth is not None:

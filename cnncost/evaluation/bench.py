@@ -85,17 +85,19 @@ class Bench:
     def figures(self) -> list[Figures]:
         """Return the accuracy for each batch size, over the rows of eager float32 forward passes."""
         batches = dict.fromkeys(row.case.batch for row in self.rows)
-        return [_figures(batch, [r for r in self.rows if r.case.batch == batch and _counts(r)]) for batch in batches]
+        return [
+            _figures(batch, [r for r in self.rows if r.case.batch == batch and _is_included(r)]) for batch in batches
+        ]
 
 
-def _counts(row: Joined) -> bool:
+def _is_included(row: Joined) -> bool:
     """Return whether a row is an eager float32 forward pass with both a prediction and a measurement."""
     return row.error is not None and not row.case.training and not row.case.compiled and row.case.dtype == "float32"
 
 
 def _figures(batch: int | None, rows: Iterable[Joined]) -> Figures:
     rows = list(rows)
-    pairs = [(row.predicted_seconds or 0.0, row.seconds or 0.0) for row in rows]
+    pairs = [(row.predicted_seconds or 0.0, row.seconds or 0.0) for row in rows]  # none is None, see `_is_included`
     large = [pair for pair, row in zip(pairs, rows, strict=True) if is_large(row)]
     quiet = [
         pair

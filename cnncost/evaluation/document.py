@@ -23,7 +23,7 @@ COLUMNS = (
 """Columns of CSV and of JSON's rows."""
 _FAR = 0.30
 """Relative error above which the document gives a reason for it."""
-GPU = "cnncost bench --zoo --device cuda --batch 1,64 --dtype float32,bf16 -o reports/bench_gpu.md"
+_GPU_COMMAND = "cnncost bench --zoo --device cuda --batch 1,64 --dtype float32,bf16 -o reports/bench_gpu.md"
 """The command that makes the document for a GPU."""
 _ALEXNETS = ("alexnet", "alexnet_two_gpu")
 """Networks that the lecture's slide on parameters and time is about."""
@@ -49,11 +49,11 @@ def document(bench: Bench, top: int, command: str = "", pictures: tuple[str, ...
               listed=False, shown="markup"),
         *([tables.cases(bench, bench.rows)] if bench.rows else []),
         notes(*_missing(bench), shown="markup"),
-        *_few_layers(bench, top),
+        *_layers_in_text(bench, top),
         notes(*foot(bench), shown="text", hang=""),
         *_shares(bench),
         *_errors(bench),
-        *_layers(bench, top),
+        *_layers_in_markup(bench, top),
         *_how_to_read(bench),
         data_table(COLUMNS, (_values(bench, row) for row in bench.rows)),
     ]  # fmt: skip
@@ -82,7 +82,7 @@ def _missing(bench: Bench) -> Iterator[str]:
             yield f"{row.name}, {tables.case_name(row)}: {row.measured.status}; {row.measured.note or row.problem}"
 
 
-def _few_layers(bench: Bench, top: int) -> Iterator[Part]:
+def _layers_in_text(bench: Bench, top: int) -> Iterator[Part]:
     """Yield the tables of layers in text, if there are few cases."""
     timed = [row for row in bench.rows if row.measured.layers and row.prediction]
     for row in timed if top and len(timed) <= 3 else ():
@@ -130,7 +130,7 @@ def _errors(bench: Bench) -> Iterator[Part]:
         yield notes(*(f"{remark}." for remark in bench.remarks), shown="markup")
 
 
-def _layers(bench: Bench, top: int) -> Iterator[Part]:
+def _layers_in_markup(bench: Bench, top: int) -> Iterator[Part]:
     """Yield the tables of layers in markup, if they were timed; for the whole zoo only those of `_WITH_LAYERS`."""
     timed = [row for row in bench.rows if row.measured.layers and row.prediction]
     shown = [row for row in timed if row.name in _WITH_LAYERS or not bench.whole_zoo]
@@ -146,7 +146,9 @@ def _layers(bench: Bench, top: int) -> Iterator[Part]:
 def _how_to_read(bench: Bench) -> Iterator[Part]:
     yield Heading("How to read it", shown="markup")
     if bench.whole_zoo and bench.on == "cpu" and not bench.host.gpu:
-        no_gpu = Note("No GPU was at hand. Where there is one, this makes the same document for it: ", code=GPU)
+        no_gpu = Note(
+            "No GPU was at hand. Where there is one, this makes the same document for it: ", code=_GPU_COMMAND
+        )
     else:
         no_gpu = Note("")
     yield Notes((no_gpu, *(Note(text) for text in _explanations(bench))), shown="markup")

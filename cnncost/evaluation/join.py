@@ -158,9 +158,9 @@ def predict(
         prepared = prepared.to(TORCH_DTYPES[case.dtype])
     report = analyze(prepared, training=case.training, trace=trace)
     assert report.graph is not None
-    computed = None if case.dtype == "float32" else case.dtype
-    step = roofline(report.training, device, computed) if report.training is not None else None
-    return Prediction(report, roofline(report.graph, device, computed)), step
+    dtype = None if case.dtype == "float32" else case.dtype  # None: as recorded
+    step = roofline(report.training, device, dtype) if report.training is not None else None
+    return Prediction(report, roofline(report.graph, device, dtype)), step
 
 
 def join(

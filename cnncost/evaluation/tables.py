@@ -67,14 +67,14 @@ def layers(joined: Joined, top: int, shown: Shown) -> Table:
 
     rows = [
         Row((row.label, row.kind, *_times(row.measured or 0.0, row.predicted.seconds, total),
-             Cell(_rate(row.predicted.flops, row.measured), *_none(row)),
-             Cell(_rate(row.predicted.nbytes, row.measured), *_none(row)), row.predicted.bound))
+             Cell(_rate(row.predicted.flops, row.measured), *_dash_without_rate(row)),
+             Cell(_rate(row.predicted.nbytes, row.measured), *_dash_without_rate(row)), row.predicted.bound))
         for row in timed if id(row) in kept and row.predicted
     ]  # fmt: skip
     rest = sums("all others", [row for row in joined.layers if id(row) not in kept], "rest")
     narrowing = tuple(Narrowing((column.name,)) for column in reversed(columns[4:]))
-    found = (*rows, rest, sums("sum of layers", list(joined.layers), "total"))
-    return Table(columns, found, narrowing=narrowing, shown=shown, apart=False)
+    all_rows = (*rows, rest, sums("sum of layers", list(joined.layers), "total"))
+    return Table(columns, all_rows, narrowing=narrowing, shown=shown, apart=False)
 
 
 def _times(measured: float, predicted: float, total: float) -> tuple[Any, ...]:
@@ -83,8 +83,8 @@ def _times(measured: float, predicted: float, total: float) -> tuple[Any, ...]:
     return measured, share, predicted, predicted / measured - 1 if measured else None
 
 
-def _none(row: LayerRow) -> tuple[str, ...]:
-    """Return the mark of a missing rate, as arguments of a Cell; none if there is a rate."""
+def _dash_without_rate(row: LayerRow) -> tuple[str, ...]:
+    """Return further arguments of a Cell for a rate: the dash that is shown if it is missing; none if there is one."""
     return () if row.measured else (NOTHING,)
 
 

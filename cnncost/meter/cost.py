@@ -38,8 +38,8 @@ class StepCosts:
         self._current_state: Callable[[], int] | None = None
         self._known: dict[Hashable, Cost] = {}
         self._failed: dict[Hashable, Exception] = {}
-        self._single: set[Hashable] = set()
-        self.first: Report | None = None
+        self._single: set[Hashable] = set()  # keys of inputs that are one example, without a batch axis
+        self.first: Report | None = None  # of the first step that was analyzed
 
     def state(self) -> int:
         """Return the number of the model's present state, a part of what a step's cost depends on."""
@@ -49,17 +49,17 @@ class StepCosts:
             self._current_state = states_of(self.model).current
         return self._current_state()
 
-    def single(self, inputs: Any, state: int) -> bool:
+    def is_known_single_example(self, inputs: Any, state: int) -> bool:
         """Return whether the analysis of these inputs found that they are one example, without a batch axis."""
         return (frozen(inputs), state) in self._single
 
-    def single_example(self, inputs: Any, state: int) -> bool:
-        """Analyze these inputs if need be, then return as `single`; False if the analysis fails."""
+    def is_single_example(self, inputs: Any, state: int) -> bool:
+        """Return whether these inputs are one example, after an analysis if need be; False if that fails."""
         try:
             self.of(inputs, state)
         except CnncostError:
             return False
-        return self.single(inputs, state)
+        return self.is_known_single_example(inputs, state)
 
     def has(self, inputs: Any, state: int) -> bool:
         """Return whether the cost of a step with these inputs is known already."""
@@ -87,20 +87,20 @@ class StepCosts:
 
     def _analyzed(self, inputs: Any, key: Hashable) -> Cost:
         arguments = inputs if self._prepare is None else self._prepare(inputs)
-        report = _analyzed(self.model, arguments, training=self.training)
+        report = _report_of(self.model, arguments, training=self.training)
         self.first = self.first or report
         if report.examples == 1:
             self._single.add(key)
-        return _training(report) if self.training else Cost(report.totals.macs, report.totals.flops)
+        return _training_cost(report) if self.training else Cost(report.totals.macs, report.totals.flops)
 
 
-def _analyzed(model: nn.Module, inputs: Any, *, training: bool) -> Report:
+def _report_of(model: nn.Module, inputs: Any, *, training: bool) -> Report:
     from cnncost.analysis import analyze
 
     return analyze(model, inputs, training=training)
 
 
-def _training(report: Report) -> Cost:
+def _training_cost(report: Report) -> Cost:
     totals = report.totals
     if totals.training_macs is None or totals.training_flops is None:
         raise CnncostError("Meter: the analysis gives no figures of a training step")
@@ -173,5 +173,5 @@ def _resized(inputs: Any, old: int, new: int) -> Any:
 def _tensors(inputs: Any) -> list[TensorText]:
     if isinstance(inputs, TensorText):
         return [inputs]
-    each = inputs.values() if isinstance(inputs, dict) else inputs if isinstance(inputs, tuple) else ()
-    return [tensor for value in each for tensor in _tensors(value)]
+    values = inputs.values() if isinstance(inputs, dict) else inputs if isinstance(inputs, tuple) else ()
+    return [tensor for value in values for tensor in _tensors(value)]

@@ -139,6 +139,6 @@ class MeterCallback(Callback):  # type: ignore[misc]  # Any to the type checker,
             _log(trainer, rates.log_dict())
 
 
-def _log(trainer: Trainer, found: Mapping[str, float]) -> None:
+def _log(trainer: Trainer, metrics: Mapping[str, float]) -> None:
     for logger in trainer.loggers:
-        logger.log_metrics(dict(found), step=trainer.global_step)
+        logger.log_metrics(dict(metrics), step=trainer.global_step)

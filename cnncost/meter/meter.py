@@ -1,8 +1,8 @@
-"""The Meter: throughput, achieved FLOP/s and MFU of a loop, for one clock reading per step.
+"""The Meter: throughput, achieved FLOP/s and MFU of a loop, at the cost of one clock reading per step.
 
 FLOPs are the model's (forward, and in training backward), from static analysis, not a device's counters. MFU counts
 recomputed work once (Chowdhery et al. 2022, appendix B); the analysis of a model with activation checkpointing has that
-work as often as it runs, so what the Meter tells of such a model is the hardware's utilization, HFU.
+work as often as it runs, so for such a model the Meter reports the hardware's utilization, HFU.
 A step is one forward and backward; with gradient accumulation that is a micro-batch.
 """
 
@@ -70,32 +70,32 @@ class Meter:
         if not callable(getattr(model, "parameters", None)):
             raise InputError(
                 f"Meter: expected the nn.Module that the loop runs, got {model!r}; the cost of a "
-                "name such as 'resnet50' is given by cnncost.analyze"[:300]
+                "name such as 'resnet50' is given by cnncost.analyze"[:300]  # the repr may be long
             )
-        first = next(model.parameters(), None)
-        self._cuda = first.device if first is not None and first.device.type == "cuda" else None
+        parameter = next(model.parameters(), None)
+        self._cuda = parameter.device if parameter is not None and parameter.device.type == "cuda" else None
         self._inputs = None if inputs is None else described(inputs)
         self._cost_per_example = None if cost is None else Cost(*cost)
         self._costs = StepCosts(model, training=training, prepare=prepare)
         if device is not None:
-            own_dtype = "float32" if first is None else str(first.dtype).removeprefix("torch.")
+            own_dtype = "float32" if parameter is None else str(parameter.dtype).removeprefix("torch.")
             peak_flops = peak_of(device, dtype or own_dtype)
         self.peak_flops = peak_flops
         self.without_cost = False
         self._clock, self._warmup = clock, warmup
-        self._shapes: dict[Hashable, Any] = {}
+        self._shapes: dict[Hashable, Any] = {}  # inputs as shapes, by their key
         self._tried: set[_Step] = set()
         self.reset()
 
     def reset(self) -> None:
         """Discard all steps; the next ones are warm-up again."""
-        self._left = self._warmup
-        self._start: float | None = self._clock() if not self._warmup else None
-        self._last = self._start
-        self._lost = self._later = 0.0  # seconds not measured: up to the last step, and since then
-        self._paused: float | None = None
+        self._warmup_left = self._warmup
+        self._start: float | None = self._clock() if not self._warmup else None  # None during warm-up
+        self._last = self._start  # time of the last step
+        self._unmeasured = self._unmeasured_since_step = 0.0  # seconds not measured: up to the last step, since then
+        self._paused: float | None = None  # since when
         self._counts: Counter[_Step] = Counter()
-        self._lap: tuple[float, Counter[_Step]] = (0.0, Counter())
+        self._lap: tuple[float, Counter[_Step]] = (0.0, Counter())  # measured seconds and steps at the last lap's end
 
     def step(self, batch: Any = None) -> None:
         """Count one finished step (a forward and backward).
@@ -108,19 +108,19 @@ class Meter:
         """
         key = batch if type(batch) is int or batch is None else self._key(batch)
         self._last = self._clock()
-        if self._later:
-            self._lost += self._later
-            self._later = 0.0
+        if self._unmeasured_since_step:
+            self._unmeasured += self._unmeasured_since_step
+            self._unmeasured_since_step = 0.0
         step = _Step(key, self._state())
         if step not in self._tried:
             self._tried.add(step)
             self._try(step)
-        if self._left:
-            self._left -= 1
-            if not self._left:
+        if self._warmup_left:
+            self._warmup_left -= 1
+            if not self._warmup_left:
                 self._synchronize()
                 self._start = self._last = self._clock()
-                self._lost = self._later = 0.0
+                self._unmeasured = self._unmeasured_since_step = 0.0
             return
         self._counts[step] += 1
 
@@ -129,11 +129,11 @@ class Meter:
         return 0 if self.without_cost or self._cost_per_example is not None else self._costs.state()
 
     def _try(self, step: _Step) -> None:
-        """Analyze a step while the model is as it ran it; `rates` raises the error if that fails."""
+        """Analyze a step before the model changes; if that fails, `rates` raises the error."""
         begin = self._clock()
         with suppress(Exception):
             self._cost(step)
-        self._later += self._clock() - begin
+        self._unmeasured_since_step += self._clock() - begin
 
     def _key(self, batch: Any) -> Hashable:
         inputs = described(batch)
@@ -152,7 +152,7 @@ class Meter:
     def __repr__(self) -> str:
         """What was measured; analyzes nothing that `rates` has yet to analyze."""
         rates = self._known_rates()
-        return f"<{self._described()}{f', {rates}' if rates else ''}>"
+        return f"<{self._headline()}{f', {rates}' if rates else ''}>"
 
     def _repr_html_(self) -> str:
         from cnncost.report.brief import table
@@ -160,20 +160,21 @@ class Meter:
         rates = self._known_rates()
         values = {} if rates is None else rates.log_dict("")
         rows = [(name.replace("_", " "), f"{n:,.0f}" if n >= 1000 else f"{n:.4g}") for name, n in values.items()]
-        return table(self._described(), ("", ""), rows)
+        return table(self._headline(), ("", ""), rows)
 
-    def _described(self) -> str:
-        steps, what = sum(self._counts.values()), "training" if self._costs.training else "inference"
-        return f"Meter of {type(self._costs.model).__name__}, {what}: {steps} step{'' if steps == 1 else 's'} measured"
+    def _headline(self) -> str:
+        steps, mode = sum(self._counts.values()), "training" if self._costs.training else "inference"
+        return f"Meter of {type(self._costs.model).__name__}, {mode}: {steps} step{'' if steps == 1 else 's'} measured"
 
     def _known_rates(self) -> Rates | None:
         """Return the rates, if nothing is left to analyze or to wait for; else None."""
         if self._cuda is not None:
             return None
-        counted = self.without_cost or self._cost_per_example is not None
+        needs_analysis = not self.without_cost and self._cost_per_example is None
         try:
-            analyzed = counted or all(self._costs.has(self._inputs_of(key), state) for key, state in self._counts)
-            return self._summed(self._elapsed(), self._counts) if analyzed else None
+            if needs_analysis and not all(self._costs.has(self._inputs_of(key), state) for key, state in self._counts):
+                return None
+            return self._summed(self._elapsed(), self._counts)
         except CnncostError:  # inputs that `rates` refuses with a reason
             return None
 
@@ -225,9 +226,9 @@ class Meter:
         if self._paused is not None:
             now = self._clock()
             if self._cuda is not None or self._last is None:
-                self._later += now - self._paused
+                self._unmeasured_since_step += now - self._paused
             else:
-                self._later = now - self._last
+                self._unmeasured_since_step = now - self._last
             self._paused = None
 
     def _synchronize(self) -> None:
@@ -240,10 +241,10 @@ class Meter:
         if self._start is None or self._last is None:
             return 0.0
         if self._cuda is None:
-            return self._last - self._start - self._lost
+            return self._last - self._start - self._unmeasured
         self._synchronize()
         now = self._clock() if self._paused is None else self._paused
-        return now - self._start - self._lost - self._later
+        return now - self._start - self._unmeasured - self._unmeasured_since_step
 
     def _rates(self, seconds: float, counts: Counter[_Step]) -> Rates | None:
         if not counts or seconds <= 0:
@@ -251,7 +252,7 @@ class Meter:
         begin = self._clock()
         rates = self._summed(seconds, counts)
         if self._paused is None:
-            self._later += self._clock() - begin  # the analysis took this time, not the loop
+            self._unmeasured_since_step += self._clock() - begin  # the analysis took this time, not the loop
         return rates
 
     def _summed(self, seconds: float, counts: Counter[_Step]) -> Rates | None:
@@ -276,20 +277,20 @@ class Meter:
             return key if type(key) is int else examples(self._shapes.get(key)), Cost(0, 0)
         if self._cost_per_example is None:
             inputs = self._inputs_of(key)
-            cost = self._costs.of(inputs, state) if type(key) is not int else self._of_batch(inputs, key, state)
-            return 1 if self._costs.single(inputs, state) else examples(inputs), cost
+            cost = self._costs.of(inputs, state) if type(key) is not int else self._cost_of_batch(inputs, key, state)
+            return 1 if self._costs.is_known_single_example(inputs, state) else examples(inputs), cost
         batch = key if type(key) is int else examples(self._inputs_of(key))
         return batch, Cost(batch * self._cost_per_example.macs, batch * self._cost_per_example.flops)
 
-    def _of_batch(self, inputs: Any, batch: int, state: int) -> Cost:
+    def _cost_of_batch(self, inputs: Any, batch: int, state: int) -> Cost:
         """Return the cost of a step of so many examples. Raises InputError for inputs without a batch axis."""
         try:
             cost = self._costs.of(inputs, state)
         except CnncostError:
-            if not self._costs.single_example(self._inputs, state):
+            if not self._costs.is_single_example(self._inputs, state):
                 raise
         else:
-            if not self._costs.single(inputs, state):
+            if not self._costs.is_known_single_example(inputs, state):
                 return cost
         raise InputError(
             f"Meter: a step of {batch} examples: the inputs have no batch axis, so that a step is one example; leave "

@@ -38,7 +38,7 @@ class SafeMeter:
 
     def __init__(self, model: nn.Module, advice: str, example: Any = None, **options: Any) -> None:
         self._advice, self._tried = advice, False
-        self._by_number = False
+        self._counts_only = False  # whether the Meter gets a batch's number of examples, not its inputs
         self._example = example
         self._model, self._options = model, options
         try:
@@ -61,22 +61,22 @@ class SafeMeter:
         try:
             self.meter.try_out(inputs())
         except Exception as error:  # noqa: BLE001  # no failure here may abort the user's training
-            if not self._tried_example():
+            if not self._try_example():
                 self._give_up(error)
 
     def step(self, inputs: Callable[[], Any]) -> None:
         """Count one finished step."""
-        given: Any = None
+        batch: Any = None
         try:
-            given = inputs()
-            self.meter.step(number_of(given) if self._by_number else given)
+            batch = inputs()
+            self.meter.step(number_of(batch) if self._counts_only else batch)
         except Exception as error:  # noqa: BLE001  # as above
             self._give_up(error)
-            with suppress(Exception):  # even the number of examples is unknown
-                self.meter.step(number_of(given))
+            with suppress(Exception):  # even the number of examples may be unknown
+                self.meter.step(number_of(batch))
 
     def lap(self) -> Rates | None:
-        """Rates since the last lap; None if no step was measured since."""
+        """Return rates since the last lap; None if no step was measured since."""
         try:
             return self.meter.lap()
         except Exception as error:  # noqa: BLE001  # as above: a batch of another form
@@ -86,7 +86,8 @@ class SafeMeter:
             except Exception:  # noqa: BLE001  # as above: a step without examples
                 return None
 
-    def _tried_example(self) -> bool:
+    def _try_example(self) -> bool:
+        """Return whether the model's own example can be analyzed; if so, the Meter uses its cost from now on."""
         if self._example is None:
             return False
         try:
@@ -95,32 +96,32 @@ class SafeMeter:
             meter.try_out()
         except Exception:  # noqa: BLE001  # the caller reports the error from the batch's inputs instead
             return False
-        self.meter, self._by_number = meter, True
+        self.meter, self._counts_only = meter, True
         return True
 
     def _give_up(self, error: Exception) -> None:
         if not self.meter.without_cost:
             self._warn(error, "FLOPs")
-        self._by_number = True
+        self._counts_only = True
         self.meter.leave_cost_out()
 
-    def _warn(self, error: Exception, lacking: str) -> None:
+    def _warn(self, error: Exception, left_out: str) -> None:
         reason = " ".join(str(error).split()) or type(error).__name__
         warnings.warn(
-            f"cnncost: rates are without {lacking}, as the model could not be analyzed: {reason}; {self._advice}",
+            f"cnncost: rates are without {left_out}, as the model could not be analyzed: {reason}; {self._advice}",
             MeterWarning, stacklevel=4,
         )  # fmt: skip
 
 
 def number_of(batch: Any) -> int:
-    """Number of examples in any nested batch: the size of the first tensor's first axis; 1 if there is none."""
+    """Return the number of examples in a batch, nested or not: the first axis of its first tensor; 1 without one."""
     if isinstance(batch, Tensor):
         return int(batch.shape[0]) if batch.dim() else 1
     if hasattr(batch, "shape") and batch.shape:
         return int(batch.shape[0])
-    each = batch.values() if hasattr(batch, "values") else batch if isinstance(batch, (tuple, list)) else ()
-    return next((number_of(value) for value in each if _holds(value)), 1)
+    values = batch.values() if hasattr(batch, "values") else batch if isinstance(batch, (tuple, list)) else ()
+    return next((number_of(value) for value in values if _may_have_tensors(value)), 1)
 
 
-def _holds(value: Any) -> bool:
+def _may_have_tensors(value: Any) -> bool:
     return hasattr(value, "shape") or hasattr(value, "values") or isinstance(value, (tuple, list))

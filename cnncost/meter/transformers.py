@@ -41,12 +41,12 @@ def add_meter(trainer: Trainer, **options: Any) -> MeterCallback:
     """
     callback = MeterCallback(trainer, options)
     trainer.add_callback(callback)
-    trainer.train = _ending(trainer.train, callback)
+    trainer.train = _with_end(trainer.train, callback)
     return callback
 
 
-def _ending(train: Callable[..., Any], callback: MeterCallback) -> Callable[..., Any]:
-    """Return `Trainer.train` that ends the callback, too, if it fails or is interrupted: no event says so."""
+def _with_end(train: Callable[..., Any], callback: MeterCallback) -> Callable[..., Any]:
+    """Wrap `Trainer.train` to end the callback also if the training fails or is interrupted, which is not an event."""
 
     @wraps(train)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -71,8 +71,8 @@ def with_masks(inputs: Any) -> Any:
 
 _ADVICE = (
     "say what one example costs, add_meter(trainer, cost=(macs, flops)), or turn shapes into the model's inputs by "
+    "add_meter(trainer, prepare=function)"
 )
-_ADVICE += "add_meter(trainer, prepare=function)"
 
 
 def _identity(inputs: Any) -> Any:
@@ -82,15 +82,15 @@ def _identity(inputs: Any) -> Any:
 class _Hook:
     """The hook that reads shapes.
 
-    A copy of the model that is made in training (an average of its weights, `torch.save(model)`) gets a function of the
-    standard library that does nothing in its place, so that it holds no Trainer and is loaded where cnncost is not.
+    In a copy of the model that is made in training (an average of its weights, `torch.save(model)`), a function of the
+    standard library that does nothing takes its place. So the copy holds no Trainer, and can be loaded without cnncost.
     """
 
-    def __init__(self, note: Callable[..., None]) -> None:
-        self._note = note
+    def __init__(self, note_shapes: Callable[..., None]) -> None:
+        self._note_shapes = note_shapes
 
     def __call__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._note(model, args, kwargs)
+        self._note_shapes(model, args, kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return getattr, (nullcontext(), "__exit__")
@@ -158,12 +158,12 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
             self._totals_logged = True
             should_log = control.should_log
             self._trainer.log(self._safe.report.log_dict())
-            control.should_log = should_log
+            control.should_log = should_log  # `Trainer.log` clears the flag, but the Trainer's own log is still to come
         rates = self._safe.lap() if self._safe is not None and control.should_log else None
         if rates is not None:
             self.last = rates
             self._trainer.log(rates.log_dict())
-            control.should_log = True  # `Trainer.log` clears the flag, but the Trainer's own log is still to come
+            control.should_log = True  # as above
         if self.meter is not None and (control.should_evaluate or control.should_save):
             self.meter.pause()
 
@@ -192,5 +192,5 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
     def _count(self) -> None:
         for inputs in self._seen:
             if self._safe is not None:
-                self._safe.step(partial(_identity, inputs))
+                self._safe.step(partial(_identity, inputs))  # `step` takes a function that returns the inputs
         self._seen = []

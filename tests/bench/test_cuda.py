@@ -82,7 +82,7 @@ def test_layers_by_events_add_up_to_the_whole(stream):
     stream.launch(1.0)  # the model's own work
     recorder.leave("")
     recorder.backend.sync()
-    recorder.ended()
+    recorder.end_run()
     assert recorder.medians() == pytest.approx({("a", 1): 2e-3, ("b", 1): 5e-3, ("", 1): 1e-3})
 
 

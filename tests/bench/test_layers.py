@@ -69,7 +69,7 @@ def test_calls_are_those_of_the_analysis():
     with recording(model, Cpu()) as recorder:
         for _ in range(3):
             model(torch.randn(2, 4))
-            recorder.ended()
+            recorder.end_run()
     report = cnncost.analyze(model, (2, 4))
     calls = {("shared", 1), ("shared", 2), ("body.0", 1), ("body.1", 1)}
     assert {(row.path, row.call) for row in report.layers} == calls

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cnncost.budget import diffs, revisions
-from cnncost.budget.render.comment import MOST, marker, to_comment
+from cnncost.budget.render.comment import MAX_LENGTH, marker, to_comment
 from cnncost.cli import main
 from cnncost.render.document import Document, notes
 
@@ -143,7 +143,13 @@ def test_the_baselines_file_stands_in_for_what_the_base_lacks_and_that_is_said(r
         for form in ("text", "markdown", "html", "latex", "comment"):
             text = " ".join(run("check", "--baseline-rev", "none", "--format", form)[1].split())
             assert told in text.replace("\\_", "_"), form
-        lock.write_text(re.sub(r'"torch": "[^"]+"', '"torch": "1.0.0"', lock.read_text()))
+        measured = lock.read_text()
+        lock.write_text(measured.replace("[2, 3, 8, 8]", "[4, 3, 8, 8]"))
+        code, _, err = run("check", "--baseline-rev", "none", "net")  # the file's figures, not the revision's
+        assert code == 2
+        assert "cnncost.lock.json: net was measured with 4×3×8×8 float32, and the budget now has 2×3×8×8 float32" in err
+        assert err.endswith("; recreate it with cnncost check --update\n")
+        lock.write_text(re.sub(r'"torch": "[^"]+"', '"torch": "1.0.0"', measured))
         code, _, err = run("check", "--baseline-rev", "none", "net")  # of another torch, which may run other ops
         assert (code, "neither none nor cnncost.lock.json has figures of 'net'" in err) == (2, True)
         assert run("check", "--baseline-rev", "none", "net", "--any-torch")[0] == 0
@@ -223,7 +229,7 @@ def test_marker(name, line):
 def test_a_comment_has_room_for_so_much(tmp_path):
     document = Document("check", "title", parts=(notes(*(f"{i}: {'x' * 90}" for i in range(2000))),))
     text = to_comment(document, "check", tmp_path)
-    assert len(text) <= MOST
+    assert len(text) <= MAX_LENGTH
     assert text.endswith("x\n\n*The rest is left out: a comment has room for no more.*\n")
 
 

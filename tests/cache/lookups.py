@@ -4,6 +4,7 @@
 
 import glob
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -54,12 +55,22 @@ def listdir(path):
     return len(os.listdir(path))
 
 
+def listdir_in_thread(path):
+    with ThreadPoolExecutor() as pool:
+        return len(next(pool.map(os.listdir, [path])))
+
+
 def scandir(path):
     return len(list(os.scandir(path)))
 
 
 def entry_times(path):
     return sum(int(entry.stat().st_mtime) for entry in os.scandir(path))
+
+
+def entry_times_in_thread(path):
+    with ThreadPoolExecutor() as pool:
+        return sum(int(entry.stat().st_mtime) for entry in next(pool.map(os.scandir, [path])))
 
 
 def matches(path):

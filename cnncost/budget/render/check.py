@@ -75,19 +75,19 @@ def _limits(check: Check) -> Table:
         Column("verdict", "", "text", "markup"),
     )
     judged = [(model, each) for model in check.models for each in model.judged]
-    if not any(words.since(each) for _, each in judged):
+    if not any(words.change_since_baseline(each) for _, each in judged):
         columns = tuple(column._replace(shown="data") if column.name == "since" else column for column in columns)
     shown = rows(_limit_cells(model, each) for model, each in judged)
     return Table(columns, shown, narrowing=(Narrowing(("since",)),), shown="people")
 
 
 def _limit_cells(model: ModelCheck, judged: Judged) -> Iterator[Any]:
-    module, since = words.deciding_module(judged), words.since(judged)
+    module, since_baseline = words.deciding_module(judged), words.change_since_baseline(judged)
     old = "" if judged.baseline is None else show(judged.baseline, judged.rule.quantity.unit)
     allowed = ", allowed" if judged.passes and judged.outcome is Outcome.UNCERTAIN else ""
     limited = words.limited(judged)
     yield from (model.budget.name, limited, limited + (f" ({module})" if module else ""), old, words.used(judged))
-    yield from (since or ("±0" if old else ""), words.bound(judged), judged.headroom, since)
+    yield from (since_baseline or ("±0" if old else ""), words.bound(judged), judged.headroom, since_baseline)
     yield Cell(_OUTCOME_TEXT[judged.outcome] + allowed, style=judged.outcome.value)
     yield f"{_SIGN[judged.outcome]} {judged.outcome}{allowed}"
 
@@ -104,7 +104,7 @@ def _changes_in_words(check: Check) -> Iterator[str]:
     for model in check.models:
         if model.diff is None:
             continue
-        yield from (f"{model.budget.name}: {text}" for text in words.moves(model.diff))
+        yield from (f"{model.budget.name}: {text}" for text in words.figure_changes(model.diff))
         if moved := model.diff.moved:
             number_moved, (first,) = units.counted(len(moved), "module"), renamed(moved[:1])
             yield f"{model.budget.name}: {number_moved} renamed or moved: {first}" + (" …" if len(moved) > 1 else "")
@@ -116,7 +116,9 @@ def _changes_in_layers(model: ModelCheck) -> Iterator[Part]:
     if diff is None or not (diff.changes or diff.moved):
         return
     yield Heading(f"{model.budget.name} since the baseline", shown="markup")
-    yield notes(*(list(words.moves(diff)) or ["same figures"]), *renamed(diff.moved[:_MAX_LAYERS]), shown="markup")
+    yield notes(
+        *(list(words.figure_changes(diff)) or ["same figures"]), *renamed(diff.moved[:_MAX_LAYERS]), shown="markup"
+    )
     yield from layers(diff, _MAX_LAYERS, "markup")
 
 
@@ -130,14 +132,14 @@ def _failures(check: Check) -> Iterator[Note]:
 
 
 def _dependencies(check: Check) -> Iterator[Note]:
-    """Yield the data that figures depend on besides the inputs' shapes, so that another run may have other figures."""
+    """Yield notes on data that figures depend on besides the inputs' shapes: another run may have other figures."""
     for model in check.models:
         if model.snapshot is not None:
             yield from (Note(f"{model.budget.name}: {text}", "uncertain") for text in model.snapshot.depends_on)
 
 
 def _other_baselines(check: Check) -> Iterator[Note]:
-    """Yield the models whose figures are compared with another baseline than the one in the heading."""
+    """Yield notes on the models whose figures are compared with another baseline than the one in the headline."""
     for model in check.models:
         if model.against:
             yield Note(f"{model.budget.name}: against {model.against}", "uncertain")
@@ -167,7 +169,7 @@ def _model(model: ModelCheck) -> dict[str, Any]:
     data["unknown"] = dict(model.unknown)
     if model.against:
         data["against"] = model.against
-    data["since_baseline"] = _since(model.diff) if model.diff is not None else None
+    data["since_baseline"] = _changes(model.diff) if model.diff is not None else None
     return data
 
 
@@ -187,7 +189,7 @@ def _limit(judged: Judged) -> dict[str, Any]:
     }
 
 
-def _since(diff: Diff) -> dict[str, Any]:
+def _changes(diff: Diff) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for name in FIGURES:
         cause = diff.attribution(name)

@@ -32,7 +32,7 @@ def to_junit(check: Check) -> str:
             if not judged.passes:
                 complaint = words.complaint(model, judged)
                 against = [f"against {model.against}"] if model.against else []
-                details = "\n".join([complaint, *(words.moves(model.diff) if model.diff else ()), *against])
+                details = "\n".join([complaint, *(words.figure_changes(model.diff) if model.diff else ()), *against])
                 ET.SubElement(case, "failure", message=_xml(complaint), type=judged.outcome.value).text = _xml(details)
     ET.indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"
@@ -61,32 +61,32 @@ def _annotations(check: Check) -> Iterator[str]:
     for model in check.models:
         if model.error:
             yield _command("error", file, model.line, f"{model.budget.name}: broken", model.error)
-        moves = list(words.moves(model.diff)) if model.diff else []
-        moves += [f"against {model.against}"] if model.against else []
+        changes = list(words.figure_changes(model.diff)) if model.diff else []
+        changes += [f"against {model.against}"] if model.against else []
         for judged in model.judged:
             if judged.outcome is Outcome.WITHIN:
                 continue
             level = "warning" if judged.passes else "error"
-            message = "\n".join([words.complaint(model, judged), *moves])
+            message = "\n".join([words.complaint(model, judged), *changes])
             title = f"{model.budget.name}: {words.limited(judged)} {judged.outcome}"
             yield _command(level, file, judged.line, title, message)
-        if moves and all(judged.passes for judged in model.judged):
-            yield _command("notice", file, None, f"{model.budget.name} since the baseline", "\n".join(moves))
+        if changes and all(judged.passes for judged in model.judged):
+            yield _command("notice", file, None, f"{model.budget.name} since the baseline", "\n".join(changes))
 
 
 def _command(level: str, file: str, line: int | None, title: str, message: str) -> str:
     properties = [f"file={_property(file)}", *([f"line={line}"] if line else []), f"title={_property(title)}"]
-    return f"::{level} {','.join(properties)}::{_data(message)}"
+    return f"::{level} {','.join(properties)}::{_escaped(message)}"
 
 
-def _data(text: str) -> str:
+def _escaped(text: str) -> str:
     """Escape the message of a workflow command."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
     """Escape a property of a workflow command."""
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+    return _escaped(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def to_benchmark(check: Check) -> str:

@@ -7,13 +7,14 @@ from pathlib import Path
 from cnncost.render.document import Document
 from cnncost.render.markdown import to_markdown
 
-MOST = 65_000
+MAX_LENGTH = 65_000
 """Maximum length in characters; GitHub accepts 65,536."""
 _CUT = "\n\n*The rest is left out: a comment has room for no more.*\n"
 
 
 def marker(command: str, file: Path) -> str:
     """Return the invisible first line, the same in every run: `<!-- cnncost check cnncost.toml -->`."""
+    # nothing that would end the HTML comment
     name = file.as_posix().replace("\n", " ").replace("--", "- -").replace(">", "")
     return f"<!-- cnncost {command} {name} -->"
 
@@ -21,6 +22,6 @@ def marker(command: str, file: Path) -> str:
 def to_comment(document: Document, command: str, file: Path) -> str:
     """Return the document as a comment, cut after a whole line if it is too long."""
     text = f"{marker(command, file)}\n{to_markdown(document)}"
-    if len(text) <= MOST:
+    if len(text) <= MAX_LENGTH:
         return text
-    return text[: text.rfind("\n", 0, MOST - len(_CUT))] + _CUT
+    return text[: text.rfind("\n", 0, MAX_LENGTH - len(_CUT))] + _CUT

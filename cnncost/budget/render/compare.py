@@ -14,7 +14,7 @@ from cnncost.units import NOTHING
 
 FRONT = "◆"
 NOTE = f"{FRONT} on the Pareto front: no other one is smaller in one of parameters, MACs and memory and larger in none"
-"""Explains the mark, unless the front is that of a joined column."""
+"""Explains the mark, unless the front is that of a joined column and MACs."""
 
 
 def document(rows: Sequence[Compared], joined: Joined | None = None) -> Document:
@@ -51,7 +51,7 @@ def _table(rows: Sequence[Compared]) -> Table:
     sizes = tuple(dict.fromkeys(name for row in rows for name, _ in row.sizes))
     joined = tuple(name for name, _ in rows[0].joined) if rows else ()
     columns = (
-        Column("name", "model", least=_NAME),
+        Column("name", "model", least=_NAME_WIDTH),
         *(Column(name, shown="data") for name in (("model", *map(_data_name, sizes)) if sizes else ())),
         *(Column(name, name, "figure", empty=NOTHING) for name in joined),
         Column("inputs", "input", "tensors", style="note"),
@@ -76,7 +76,7 @@ def _table(rows: Sequence[Compared]) -> Table:
     )  # fmt: skip
 
 
-_NAME = 40
+_NAME_WIDTH = 40
 """Width up to which names stay whole while counts are shortened."""
 
 
@@ -86,17 +86,18 @@ def _data_name(variable: str) -> str:
 
 
 def _cells(row: Compared, largest: int, sizes: tuple[str, ...]) -> tuple[Any, ...]:
-    bound = "≥" if row.lower_bound else ""
+    mark = "≥" if row.lower_bound else ""
     name = Cell(row.name, tail=f" {FRONT}", style="front") if row.front else row.name
     ratio = None
-    if row.params:  # a lower bound is rounded down
-        ratio = Cell(row.macs // row.params if row.lower_bound else round(row.macs / row.params), bound)
+    if row.params:
+        # a lower bound is rounded down, so that it stays one
+        ratio = Cell(row.macs // row.params if row.lower_bound else round(row.macs / row.params), mark)
     size_of = dict(row.sizes)
     varied = (row.model, *[size_of.get(variable) for variable in sizes]) if sizes else ()
     return (
         name, *varied, *[value for _, value in row.joined],
-        row.inputs, row.batch, row.params, Cell(row.macs, bound), Cell(row.flops, bound),
-        Cell(row.memory, bound if row.peak is not None else ""),
+        row.inputs, row.batch, row.params, Cell(row.macs, mark), Cell(row.flops, mark),
+        Cell(row.memory, mark if row.peak is not None else ""),
         row.weight_bytes, row.peak, ratio, row.lower_bound, row.front, row.depends_on,
         Fraction(row.macs, largest) if largest else None,
     )  # fmt: skip

@@ -43,7 +43,7 @@ def _joined_name(column: str) -> str:
 
 
 def _figures(rows: Sequence[Compared], joined: Joined | None) -> Any:
-    peaks = all(row.peak is not None for row in rows)
+    have_peaks = all(row.peak is not None for row in rows)
     bounds = [i for i, row in enumerate(rows) if row.lower_bound]
     for name in dict.fromkeys(name for row in rows for name, _ in row.sizes):
         values = tuple(dict(row.sizes).get(name) for row in rows)
@@ -60,9 +60,12 @@ def _figures(rows: Sequence[Compared], joined: Joined | None) -> Any:
     yield Figure("macs", "MACs", "multiply-accumulates", "count", "less", tuple(row.macs for row in rows), bounds)
     yield Figure("flops", "FLOPs", "floating-point operations", "count", "less",
                   tuple(row.flops for row in rows), bounds)  # fmt: skip
-    memory = ("peak memory", "bytes alive at the peak of inference") if peaks else ("weights", "bytes of the weights")
-    yield Figure("memory", *memory, "bytes", "less", tuple(row.memory for row in rows), bounds if peaks else ())
-    if peaks:
+    heading, meaning = "weights", "bytes of the weights"
+    if have_peaks:
+        heading, meaning = "peak memory", "bytes alive at the peak of inference"
+    memory_bounds = bounds if have_peaks else ()
+    yield Figure("memory", heading, meaning, "bytes", "less", tuple(row.memory for row in rows), memory_bounds)
+    if have_peaks:
         yield Figure("weight_bytes", "weights", "bytes of parameters and buffers", "bytes", "less",
                       tuple(row.weight_bytes for row in rows), hidden=True)  # fmt: skip
     if len({row.inputs for row in rows}) > 1:

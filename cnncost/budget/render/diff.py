@@ -26,14 +26,14 @@ from cnncost.render.document import (
     rows,
 )
 
-MOST = 12
+MAX_LAYERS = 12
 """Maximum number of layers that are listed."""
 
 
 @gc_disabled()
-def document(diff: Diff, names: tuple[str, str], max_layers: int = MOST) -> Document:
+def document(diff: Diff, names: tuple[str, str], max_layers: int = MAX_LAYERS) -> Document:
     """Return totals, the causes of their change, the layers that changed most, and renamed or moved modules."""
-    causes = list(words.moves(diff))
+    causes = list(words.figure_changes(diff))
     same = Note("the same, module by module", "shrank") if not causes and not diff.changes else Note("")
     parts: list[Part] = [
         notes(inputs(diff), style="note", listed=False, apart=False, hang=""),
@@ -50,7 +50,7 @@ def document(diff: Diff, names: tuple[str, str], max_layers: int = MOST) -> Docu
 
 
 def dependencies(diff: Diff, names: tuple[str, str]) -> list[str]:
-    """Return the data that figures depend on besides the inputs' shapes, so that another run may have other figures."""
+    """Return lines on data that figures depend on besides the inputs' shapes: another run may have other figures."""
     sides = zip(names, (diff.old, diff.new), strict=True)
     return [f"{name}: {text}" for name, snapshot in sides for text in snapshot.depends_on]
 
@@ -94,7 +94,7 @@ def _totals(diff: Diff) -> Table:
 
 
 def _side(snapshot: Snapshot, name: str) -> Cell:
-    """Return a figure, marked as a lower bound if ops are missing; parameters are always exact."""
+    """Return a figure, marked as a lower bound if it leaves out ops without a rule; parameters are always exact."""
     return Cell(snapshot.totals[name], "≥" if snapshot.lower_bound and name != "params" else "")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from cnncost import units
 from cnncost.budget.diff import FIGURES, Diff
 from cnncost.budget.render import words
-from cnncost.budget.render.diff import MOST, dependencies, document, renamed
+from cnncost.budget.render.diff import MAX_LAYERS, dependencies, document, renamed
 from cnncost.budget.united import TreeRow, united
 from cnncost.garbage import gc_disabled
 from cnncost.render.document import Document
@@ -20,13 +20,14 @@ from cnncost.report.naming import OWN
 
 SCHEMA = 1
 """Version of the data's layout; increment it with each change."""
-_FIGURES = {
+_COLUMN_GROUPS = {
     "macs": ("MACs", "count", ("macs",)),
     "params": ("params", "count", ("params",)),
     "flops": ("FLOPs", "count", ("flops",)),
     "traffic": ("bytes moved", "bytes", ("bytes_read", "bytes_written")),
 }
-"""By name: heading, kind of value, and the figures whose sum it is."""
+"""Figures of the page, each in a column per side. By name: heading, kind of value, and the model's figures whose sum
+it is."""
 _EXACT = frozenset({"params"})
 """Figures that are exact even if there are ops without a rule."""
 _HIDDEN = frozenset({"flops", "traffic"})
@@ -41,7 +42,7 @@ _HEADINGS = {
 
 
 @gc_disabled()
-def page(diff: Diff, names: tuple[str, str], max_layers: int = MOST) -> Document:
+def page(diff: Diff, names: tuple[str, str], max_layers: int = MAX_LAYERS) -> Document:
     """Return the document with the data that the page's JavaScript draws."""
     return replace(document(diff, names, max_layers), page_data=page_data(diff, names))
 
@@ -51,11 +52,11 @@ def page_data(diff: Diff, names: tuple[str, str]) -> Json:
     rows = united(diff)
     return {
         "schema": SCHEMA, "view": "diff", "title": f"{names[0]} → {names[1]}", "names": list(names),
-        "why": [*words.moves(diff)], "warnings": dependencies(diff, names),
+        "why": [*words.figure_changes(diff)], "warnings": dependencies(diff, names),
         "moved": [*renamed(diff.moved)],
         "totals": [
             {"name": name, "heading": heading, "look": look, **_triple(diff, rows[0], name, terms)}
-            for name, (heading, look, terms) in _FIGURES.items()
+            for name, (heading, look, terms) in _COLUMN_GROUPS.items()
         ],
         "columns": [*_columns()], "rows": _encoded(diff, rows), "lower_bound": any(rows[0].unknown), "folded": None,
         "units": {"count": units.COUNT_UNITS, "bytes": units.BYTE_UNITS},
@@ -63,7 +64,10 @@ def page_data(diff: Diff, names: tuple[str, str]) -> Json:
 
 
 def _triple(diff: Diff, row: TreeRow, name: str, terms: Sequence[str]) -> dict[str, Any]:
-    """Return a total before, after and its change, with their marks. `terms`: the figures whose sum it is."""
+    """Return a total of the old and the new model and its change, with their marks.
+
+    `terms`: the figures whose sum it is.
+    """
     old, new = (sum(side[figure] for figure in terms) for side in (row.before, row.after))
     marks = dict(zip(_SIDES, _marks(name, (diff.old.lower_bound, diff.new.lower_bound)), strict=True))
     return {"old": number(old), "new": number(new), "change": number(new - old), "marks": marks}
@@ -82,16 +86,16 @@ def _marks(name: str, unknown: tuple[bool, bool]) -> tuple[str, str, str]:
 
 def _columns() -> Iterator[Json]:
     """Yield the columns, changes first: on a phone they are visible without scrolling."""
-    for name in _FIGURES:
+    for name in _COLUMN_GROUPS:
         yield _column(name, "change")
     yield _text("what", "what changed", "of the module itself")
-    yield from (_column(name, side) for name in _FIGURES for side in ("old", "new"))
+    yield from (_column(name, side) for name in _COLUMN_GROUPS for side in ("old", "new"))
     yield _text("class", "class", "before → after")
     yield _text("state", "state", "same; inside: modules in it changed; changed; added; removed") | {"hidden": True}
 
 
 def _column(name: str, side: str) -> Json:
-    (heading, look, _), (text, meaning) = _FIGURES[name], _HEADINGS[side]
+    (heading, look, _), (text, meaning) = _COLUMN_GROUPS[name], _HEADINGS[side]
     return {
         "name": f"{name}_{side}", "heading": text.format(heading), "meaning": meaning.format(heading),
         "look": f"signed_{look}" if side == "change" else look, "right": True, "sums": True, "hidden": name in _HIDDEN,
@@ -110,7 +114,7 @@ def _encoded(diff: Diff, rows: Sequence[TreeRow]) -> Json:
     """
     numbers: dict[str, list[Json]] = {}
     marks: dict[str, dict[int, str]] = {"flops": {i: AT_LEAST for i, row in enumerate(rows) if any(row.unknown)}}
-    for name, (_, _, terms) in _FIGURES.items():
+    for name, (_, _, terms) in _COLUMN_GROUPS.items():
         before, after = ([sum(getattr(row, side)[figure] for figure in terms) for row in rows]
                          for side in ("before", "after"))  # fmt: skip
         numbers |= {
@@ -152,13 +156,13 @@ def _widths(rows: Sequence[TreeRow], before: Sequence[int], after: Sequence[int]
     A leaf is as wide as the larger figure of both sides, any other row as wide as its children together.
     """
     widths = [0] * len(rows)
-    above = parents(row.level for row in rows)
-    inner = {*above[1:]}
+    parent_of = parents(row.level for row in rows)
+    with_children = {*parent_of[1:]}  # the first row has no parent
     for i in reversed(range(len(rows))):
-        if i not in inner:
+        if i not in with_children:
             widths[i] = max(before[i], after[i])
         if i:
-            widths[above[i]] += widths[i]
+            widths[parent_of[i]] += widths[i]
     return widths
 
 

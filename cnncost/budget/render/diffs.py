@@ -13,7 +13,8 @@ from cnncost.render.document import Cell, Column, Document, Heading, Part, Row, 
 
 PEAKS = ("inference_peak", "training_peak")
 FIGURE_NAMES = {**words.NAMES, "inference_peak": "inference peak", "training_peak": "training peak"}
-_MOST_MOVED = 12
+_MAX_MOVED = 12
+"""Maximum number of renamed or moved modules that are listed for a model."""
 
 
 def document(
@@ -23,7 +24,7 @@ def document(
 
     Args:
         diffs: by the budget's name.
-        missing: budgets without figures on a side, and why.
+        missing: by the name of a budget without figures on a side, the reason.
         names: names of the two sides.
         max_layers: maximum number of layers listed for a model.
         headline: the title's second part, such as the file and the number of models.
@@ -93,7 +94,7 @@ def _side(diff: Diff, side: str, figure: str, unit: Unit) -> Cell:
 def _causes(name: str, diff: Diff, max_layers: int) -> Iterator[Part]:
     yield Heading(name)
     yield notes(inputs(diff), style="warning" if diff.old.inputs != diff.new.inputs else "note")
-    yield notes(*words.moves(diff), style="heading")
+    yield notes(*words.figure_changes(diff), style="heading")
     yield from layers(diff, max_layers)
     if diff.moved:
-        yield notes(*(f"renamed or moved: {text}" for text in renamed(diff.moved[:_MOST_MOVED])))
+        yield notes(*(f"renamed or moved: {text}" for text in renamed(diff.moved[:_MAX_MOVED])))

@@ -20,10 +20,10 @@ _BOUNDED = frozenset({"macs", "flops", *PEAKS})
 
 
 def page(
-    diffs: Mapping[str, Diff], missing: Mapping[str, str], names: tuple[str, str], most: int, headline: str
+    diffs: Mapping[str, Diff], missing: Mapping[str, str], names: tuple[str, str], max_layers: int, headline: str
 ) -> Document:
     """Return the document with the data that the page's JavaScript draws. Arguments: as for `diffs.document`."""
-    return replace(document(diffs, missing, names, most, headline), page_data=page_data(diffs, missing, names))
+    return replace(document(diffs, missing, names, max_layers, headline), page_data=page_data(diffs, missing, names))
 
 
 def page_data(diffs: Mapping[str, Diff], missing: Mapping[str, str], names: tuple[str, str]) -> Json:

@@ -56,7 +56,7 @@ def models_data(
         axes: names of the two figures that are drawn first.
         work: a key of the work that each model's figures are for, such as its batch size. Models with equal keys are
             compared with each other, in a front of their own. None: no fronts, as the figures can't be compared.
-        each: name of this key, such as `batch size`, which the page shows if there is more than one front.
+        each: displayed name of this key, such as `batch size`, which the page shows if there is more than one front.
         sentences: sentences above the plots.
         warnings: sentences that warn, below these.
         notes: by row, a text after the model's name; these rows are highlighted.

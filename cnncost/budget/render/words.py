@@ -52,7 +52,7 @@ def _looks_equal(judged: Judged) -> bool:
     return violated and show(judged.used, unit) == show(judged.bound, unit)
 
 
-def since(judged: Judged) -> str:
+def change_since_baseline(judged: Judged) -> str:
     """Return the change since the baseline; empty if there is none."""
     if judged.baseline is None or judged.baseline == judged.used:
         return ""
@@ -116,7 +116,7 @@ def _distance(judged: Judged) -> str:
     return show_exact(abs(Fraction(judged.used) - Fraction(judged.bound)), judged.rule.quantity.unit)
 
 
-def moves(diff: Diff) -> Iterator[str]:
+def figure_changes(diff: Diff) -> Iterator[str]:
     """Yield a sentence for each changed figure: the change, and the layers that caused most of it."""
     for name in FIGURES:
         delta = diff.delta(name)
@@ -138,9 +138,9 @@ def attributed(diff: Diff, name: str) -> str:
         parts = contributions(diff, name, 3)
         return f": {parts}{reasons}" if parts else reasons
     against = diff.delta(name) - cause.whole
-    if abs(against) * _VISIBLE < abs(diff.delta(name)):
-        return f": {units.share(abs(cause.part), abs(cause.whole))} in {cause.path}{reasons}"
     share = units.share(abs(cause.part), abs(cause.whole))
+    if abs(against) * _VISIBLE < abs(diff.delta(name)):
+        return f": {share} in {cause.path}{reasons}"
     return f": {share} of {signed(cause.whole)} in {cause.path}{reasons}, {signed(against)} elsewhere"
 
 
