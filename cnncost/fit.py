@@ -53,7 +53,7 @@ def largest_batch(peak_at: Callable[[int], int], limit: int) -> int:
         limit: bytes of the device's memory.
 
     Raises:
-        InputError: the peak does not depend on the batch.
+        InputError: even `MOST` examples fit, so that the peak hardly depends on the batch.
     """
     one, two = peak_at(1), peak_at(2)
     if one > limit:

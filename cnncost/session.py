@@ -71,7 +71,7 @@ class Session:
             clear()
 
     def trim(self) -> None:
-        """Clear the caches if the limit is reached; call only while nothing is being recorded."""
+        """Clear the caches if the limit is exceeded; call only while nothing is being recorded."""
         if self.limit is not None and sum(size() for size, _ in tuple(self._owned.values())) > self.limit:
             self.clear()
 

@@ -25,7 +25,7 @@ _MOST_BOXES = 26
 def page_data(findings: Findings) -> Json:
     """Return the data that the page's JavaScript draws: each network that the claims are about, with its slides.
 
-    Models of a teacher's own course must be found from the working folder.
+    Files and packages that a teacher's course names are looked up from the working folder.
     """
     slides: dict[ModelFigure, dict[Slide, None]] = {}  # a dict of slides serves as an ordered set
     for finding in findings:

@@ -150,7 +150,7 @@ def depth(report: Report, layer: str) -> Value:
 
 @quantity("pooling layers")
 def pools(report: Report, layer: str) -> Value:
-    """Number of pooling layers, including the final one."""
+    """Number of pooling layers, including a pooling over whole maps at the end."""
     return len(layers(report, layer, "pool"))
 
 

@@ -93,7 +93,7 @@ LOOSE = {each.name: each.heading for each in ALWAYS if each.loose}
 
 
 def chosen(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the requested columns in their order; `all` stands for all of them, an empty tuple for the default ones.
+    """Return the requested columns in the order of `FIGURES`; `all` stands for all, no names for the default ones.
 
     Raises:
         InputError: a name is not that of a figure.

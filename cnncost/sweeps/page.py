@@ -77,7 +77,7 @@ def _figures(result: Table, records: list[dict[str, Any]]) -> Iterator[Figure]:
 
 
 def _better(column: Column) -> str:
-    """Return which end of a column is better: less of costs; of a joined column as its name says; empty if unknown."""
+    """Return `less` for a cost, `more` for an accuracy, and for a joined column what its name says, or empty."""
     if column.name == "accuracy":
         return "more"
     if column.name in FIGURES and column.kind in {"ratio", "share"}:

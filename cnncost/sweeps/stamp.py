@@ -17,7 +17,7 @@ _PACKAGES = {"timm:": ("timm",), "torchvision:": ("torchvision",), "hf:": ("tran
 
 
 def stamp(models: Iterable[str]) -> list[str]:
-    """Return versions of cnncost, torch and the models' libraries, and hashes of their files and the user's devices.
+    """Return versions of cnncost, torch and the models' libraries, and hashes of the models' and the devices' files.
 
     A model in a Python file depends on the files of its folder, whichever of them it imports.
     """
