@@ -35,7 +35,7 @@ def page_data(result: Table) -> Json:
     records = [*result.records()]
     figures = [*_figures(result, records)]
     numeric = [figure.name for figure in figures if figure.numeric]
-    preferred = [name for name in ("macs", "accuracy", "params") if name in numeric] + numeric
+    preferred = [*dict.fromkeys([name for name in ("macs", "accuracy", "params") if name in numeric] + numeric)]
     batches = [record.get("batch") for record in records]
     sentences = [f"{units.counted(result.failed, 'row')} failed: their column error says why"] if result.failed else []
     return models_data(

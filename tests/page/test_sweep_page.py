@@ -116,6 +116,21 @@ def test_a_row_that_failed_has_its_error(swept, opened):
     assert page.get_by_text("1 row failed: their column error says why").is_visible()
 
 
+@pytest.mark.parametrize(
+    ("columns", "axes"),
+    [
+        ("flops,macs", ("macs", "batch")),
+        ("flops,params", ("params", "batch")),
+        ("macs,params", ("macs", "params")),
+        ("accuracy,macs", ("macs", "batch")),
+    ],
+)
+def test_two_different_figures_are_drawn_first(columns, axes):
+    """Of MACs, accuracy and parameters those that the table has, and then its first column of numbers."""
+    data = page_data(run(from_data(["lenet5", "lenet1"], {"batch": [1, 2], "columns": columns.split(",")}), jobs=1))
+    assert (data["x"], data["y"]) == axes
+
+
 def test_lower_bounds_are_marked(swept, opened):
     at = swept.names.index("lower_bound")
     rows = [(*row[:at], "macs inference_peak", *row[at + 1 :]) if i == 1 else row for i, row in enumerate(swept.rows)]
