@@ -37,7 +37,7 @@ class SystemClock:
         return time.perf_counter()
 
     def others(self) -> float | None:
-        try:
+        try:  # the first line has the ticks of all CPUs
             fields = [int(n) for n in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
         except (OSError, ValueError):
             return None

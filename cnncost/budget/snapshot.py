@@ -13,7 +13,7 @@ from cnncost import units
 from cnncost.budget.settings import settings
 from cnncost.graph import Shape
 from cnncost.render.values import Tensor, tensors, tensors_text
-from cnncost.report.brief import counts as figures
+from cnncost.report.brief import counts
 from cnncost.report.model import Report
 from cnncost.report.rows import Layer
 from cnncost.reprs import line
@@ -47,7 +47,7 @@ class Part(NamedTuple):
     unknown: bool = False
 
     def __repr__(self) -> str:
-        return line(self, f"{self.path or 'the model'} ({self.class_name}): {figures(self)}")
+        return line(self, f"{self.path or 'the model'} ({self.class_name}): {counts(self)}")
 
     @property
     def name(self) -> str:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 Stamp: TypeAlias = "tuple[int, int, int]"
 """Size in bytes, mtime and ctime in nanoseconds. `touch` can set the mtime, but not the ctime."""
 _STAT = os.stat
-"""Python's own function: `watch` replaces `os.stat` by one that records look-ups."""
+"""Python's own function: while `watch` observes, which also calls `stamp`, `os.stat` is one that records look-ups."""
 SAME_TIME_NS = 2_000_000_000
 """A file that is changed twice within this time may keep one timestamp: some file systems' clocks are that coarse."""
 

@@ -116,6 +116,7 @@ class _Redirection:
     def __init__(self) -> None:
         self.stream, self.broken = sys.stdout, False
         self.descriptor: int | None = None
+        # where standard output was closed, descriptor 1 may be that of another file by now
         if not isinstance(getattr(getattr(self.stream, "buffer", None), "raw", None), _Closed):
             with suppress(OSError):  # one of them is closed: then only `sys.stdout` is redirected
                 os.fstat(2)

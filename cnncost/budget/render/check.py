@@ -75,21 +75,24 @@ def _limits(check: Check) -> Table:
         Column("verdict", "", "text", "markup"),
     )
     judged = [(model, each) for model in check.models for each in model.judged]
-    if not any(words.change_since_baseline(each) for _, each in judged):
+    if not any(words.change_since_baseline(each) for _, each in judged):  # then hide the column, as it would be empty
         columns = tuple(column._replace(shown="data") if column.name == "since" else column for column in columns)
     shown = rows(_limit_cells(model, each) for model, each in judged)
     return Table(columns, shown, narrowing=(Narrowing(("since",)),), shown="people")
 
 
-def _limit_cells(model: ModelCheck, judged: Judged) -> Iterator[Any]:
+def _limit_cells(model: ModelCheck, judged: Judged) -> tuple[Any, ...]:
+    """Return the cells of a limit's row, in the order of the columns."""
     module, since_baseline = words.deciding_module(judged), words.change_since_baseline(judged)
     old = "" if judged.baseline is None else show(judged.baseline, judged.rule.quantity.unit)
     allowed = ", allowed" if judged.passes and judged.outcome is Outcome.UNCERTAIN else ""
     limited = words.limited(judged)
-    yield from (model.budget.name, limited, limited + (f" ({module})" if module else ""), old, words.used(judged))
-    yield from (since_baseline or ("±0" if old else ""), words.bound(judged), judged.headroom, since_baseline)
-    yield Cell(_OUTCOME_TEXT[judged.outcome] + allowed, style=judged.outcome.value)
-    yield f"{_SIGN[judged.outcome]} {judged.outcome}{allowed}"
+    return (
+        model.budget.name, limited, limited + (f" ({module})" if module else ""), old, words.used(judged),
+        since_baseline or ("±0" if old else ""), words.bound(judged), judged.headroom, since_baseline,
+        Cell(_OUTCOME_TEXT[judged.outcome] + allowed, style=judged.outcome.value),
+        f"{_SIGN[judged.outcome]} {judged.outcome}{allowed}",
+    )  # fmt: skip
 
 
 def _section(heading: str, items: Iterator[Note], shown: Any) -> list[Part]:
