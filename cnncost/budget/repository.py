@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from cnncost.budget.links import lead_out
 from cnncost.errors import SourceError
 from cnncost.near import suggestion
 
@@ -28,13 +29,19 @@ _LOCAL = (
 """Variables that git sets for hooks, and that are removed here. With them git uses the hook's repository, and takes any
 folder for its top level; without them it searches for the repository that contains the folder. Those with configuration
 (GIT_CONFIG_COUNT) and with objects that were just received (GIT_OBJECT_DIRECTORY) are kept."""
-_ALWAYS = ("-c", "core.splitIndex=false", "-c", "core.fsmonitor=false", "-c", "advice.graftFileDeprecated=false")
+_ALWAYS = (
+    "-c", "core.splitIndex=false", "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}",
+    "-c", "advice.graftFileDeprecated=false",
+)  # fmt: skip
 """Arguments of every call of git. They switch off features that could write next to the user's index or run a program,
 and a hint that would be part of errors."""
 _MAX_MESSAGE = 300
 """Longer messages of git are cut to this number of characters: they may have a line for each file."""
-_GITLINK = "160000"
-"""The mode of a submodule in an index."""
+_WARNING = "warning: "
+_NOT_CONVERTED = re.compile("error: (.*failed.*)")
+"""Git's messages on a filter or an encoding that failed. It goes on, unless the filter is required."""
+_LINK, _GITLINK = "120000", "160000"
+"""The modes of a symbolic link and of a submodule in an index."""
 
 
 class RevisionError(SourceError):
@@ -64,6 +71,8 @@ class Repository:
         top: the top level of the working tree.
         prefix: the folder relative to `top`, with a slash at its end; empty for `top` itself.
         left_out: paths of submodules that a checked-out commit has and this clone lacks.
+        warnings: git's, about the names of revisions.
+        unfiltered: git's errors about files that it checked out as they are stored, as a filter or an encoding failed.
 
     Raises:
         RevisionError: git is not installed, the folder is not in a working tree, or git refuses to read it.
@@ -72,6 +81,8 @@ class Repository:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.left_out: list[str] = []
+        self.unfiltered: list[str] = []
+        self.warnings: list[str] = []
         self._located: dict[str, str] = {}  # variables without which git doesn't find the repository
         try:
             top = self.git("rev-parse", "--show-toplevel")
@@ -94,8 +105,12 @@ class Repository:
 
     def git(self, *arguments: str, **environment: str) -> str:
         """Run git and return its output without the newline at the end. Raises RevisionError with git's message."""
+        return self._run(*arguments, **environment)[0].removesuffix("\n")
+
+    def _run(self, *arguments: str, **environment: str) -> tuple[str, str]:
+        """Run git and return its output and its messages. Raises RevisionError with the messages if it fails."""
         variables = {name: value for name, value in os.environ.items() if name not in _LOCAL}
-        variables |= {"GIT_OPTIONAL_LOCKS": "0", **self._located, **environment}
+        variables |= {"GIT_OPTIONAL_LOCKS": "0", "LANGUAGE": "C", **self._located, **environment}
         try:
             process = subprocess.run(  # noqa: S603  # git itself, by arguments and not by a shell
                 ["git", "-C", str(self.folder), *_ALWAYS, *arguments],  # noqa: S607  # the user's git, wherever it is
@@ -109,7 +124,7 @@ class Repository:
             message = " ".join(os.fsdecode(process.stderr).split()) or "failed"
             command = next(each for each in arguments if not each.startswith(("-", "/")))  # it may follow `-C FOLDER`
             raise RevisionError(f"git {command}: {message[:_MAX_MESSAGE]}{'…' if len(message) > _MAX_MESSAGE else ''}")
-        return os.fsdecode(process.stdout).removesuffix("\n")
+        return os.fsdecode(process.stdout), os.fsdecode(process.stderr)
 
     def range(self, text: str) -> Range:
         """Resolve `A..B`, `A...B` (from the merge base to B), `A..` (to HEAD), or `A` (to the working tree).
@@ -120,27 +135,58 @@ class Repository:
         match = _RANGE.match(text)
         if match is None:
             return Range(self.commit(text), None, text, "working tree")
-        old, new = self.commit(match["old"]), self.commit(match["new"] or "HEAD")
-        if match["dots"] == "...":
-            old = self._merge_base(old, new, text)
-        return Range(old, new, match["old"], match["new"] or "HEAD")
+        try:
+            old, new = self.commit(match["old"]), self.commit(match["new"] or "HEAD")
+        except RevisionError:
+            if found := self._found(text):  # such as `:/wait... what`
+                return Range(self._peeled(text, found), None, text, "working tree")
+            raise
+        old_name, new_name = match["old"], match["new"] or "HEAD"
+        if match["dots"] == "..." and (base := self._merge_base(old, new, text)) != old:
+            return Range(base, new, f"merge base of {old_name} and {new_name}", new_name)
+        return Range(old, new, old_name, new_name)
 
     def commit(self, name: str) -> str:
-        """Return the hash of a revision."""
-        if name.startswith("-"):
+        """Return the hash of a revision. Raises RevisionError, for a tree or a file, too."""
+        if name.startswith(("-", "^")):
             raise RevisionError(f"revision {name!r}: expected a branch, a tag or a commit")
+        if found := self._found(name):
+            return self._peeled(name, found)
+        branches = self.git("for-each-ref", "--format=%(refname:short)").splitlines()
+        advice = self._fetch_advice(name) or self._shallow_advice() or _LIST_ADVICE
+        raise RevisionError(f"revision {name!r}: there is none{suggestion(name, branches)}{advice}")
+
+    def _found(self, name: str) -> str:
+        """Return the hash of the object that a text names, a commit if it can be one; empty if there is none.
+
+        Git's warnings are kept for `notes`: a name may stand for two, and a log may not go back as far as a date.
+        """
+        forms = (name,) if name.startswith(":/") else (f"{name}^{{commit}}", name)  # :/ searches for all that follows
+        for form in forms:
+            try:
+                found, messages = self._run("rev-parse", "--verify", form)
+                self.git("cat-file", "-e", found.strip())  # any hash of full length is accepted by rev-parse
+            except RevisionError:
+                continue
+            self.warnings += [line for line in messages.splitlines() if line.startswith(_WARNING)]
+            return found.strip()
+        return ""
+
+    def _peeled(self, name: str, found: str) -> str:
         try:
-            return self.git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+            return self.git("rev-parse", "--verify", "--quiet", f"{found}^{{commit}}")
         except RevisionError:
-            branches = self.git("for-each-ref", "--format=%(refname:short)").splitlines()
-            advice = self._fetch_advice(name) or self._shallow_advice() or _LIST_ADVICE
-            raise RevisionError(f"revision {name!r}: there is none{suggestion(name, branches)}{advice}") from None
+            kind = {"blob": "file"}.get(kind := self.git("cat-file", "-t", found), kind)
+            raise RevisionError(f"revision {name!r}: expected a branch, a tag or a commit, not a {kind}") from None
 
     def _merge_base(self, old: str, new: str, text: str) -> str:
         try:
-            return self.git("merge-base", old, new)
+            bases = self.git("merge-base", "--all", old, new).splitlines()
         except RevisionError:
             raise RevisionError(f"{text}: the two have no commit in common{self._shallow_advice()}") from None
+        if len(bases) > 1:
+            self.warnings.append(f"{text} has {len(bases)} merge bases, of which {bases[0][:12]} is taken")
+        return bases[0]
 
     def _is_shallow(self) -> bool:
         return self.git("rev-parse", "--is-shallow-repository") == "true"
@@ -204,18 +250,37 @@ class Repository:
         """Write a commit's files to a folder, through a new index file. Return the paths of missing submodules."""
         at_top = partial(self.git, "-C", str(self.top), GIT_INDEX_FILE=str(index))
         at_top("read-tree", commit)
-        at_top("checkout-index", "--all", f"--prefix={tree}/")  # all files below the folder that git runs in
+        self._write_files(tree, index)
         missing: list[str] = []
         for entry in at_top("ls-files", "--stage", "-z").split("\0"):
             mode_hash_stage, _, path = entry.partition("\t")
-            if mode_hash_stage.startswith(_GITLINK):
+            if mode_hash_stage.startswith(_LINK):
+                lead_out(tree / path, self.top / path, index.parent / "tree")
+            elif mode_hash_stage.startswith(_GITLINK):
                 missing += self._check_out_submodule(path, mode_hash_stage.split()[1], tree / path, index)
         return missing
 
+    def _write_files(self, tree: Path, index: Path) -> None:
+        """Write an index's files to a folder, with the attributes that the commit gives them.
+
+        Git reads `.gitattributes` of the working tree, which may be another commit's, and only then of the index. So
+        the folder is the working tree of this command; filters run in it, as they do in the user's.
+        """
+        git_folder = self.git("-C", str(self.top), "rev-parse", "--absolute-git-dir")
+        places = {"GIT_DIR": git_folder, "GIT_WORK_TREE": str(tree), "GIT_INDEX_FILE": str(index)}
+        for _ in range(2):  # again, as a filter may be a program of the commit that was written after the file
+            _, messages = self._run("-C", str(tree), "checkout-index", "--all", "--force", **places)
+            failed = [found[1] for line in messages.splitlines() if (found := _NOT_CONVERTED.match(line))]
+            if not failed:
+                return
+        self.unfiltered += failed
+
     def _check_out_submodule(self, path: str, commit: str, tree: Path, index: Path) -> list[str]:
-        if not (self.top / path / ".git").exists():  # never initialized in this clone
+        present = self._present_path(path, index)
+        if not (self.top / present / ".git").exists():  # never initialized in this clone
             return [path]
-        submodule = Repository(self.top / path)
+        submodule = Repository(self.top / present)
+        submodule.unfiltered = self.unfiltered
         try:
             submodule.git("cat-file", "-e", f"{commit}^{{commit}}")
         except RevisionError:
@@ -228,11 +293,35 @@ class Repository:
             f"{path}/{each}" for each in submodule._check_out(commit, tree, index.with_name(f"{index.name}-submodule"))
         ]
 
+    def _present_path(self, path: str, index: Path) -> str:
+        """Return the path that a submodule of an index has in the working tree: it may have been moved since."""
+        then = self._submodules("--blob", ":.gitmodules", GIT_INDEX_FILE=str(index))
+        now = self._submodules("--file", str(self.top / ".gitmodules"))
+        return next((now[name] for name, place in then.items() if place == path and name in now), path)
+
+    def _submodules(self, *place: str, **environment: str) -> dict[str, str]:
+        """Return the paths of submodules by their names, from a `.gitmodules`; empty if there is none."""
+        try:
+            found = self.git(
+                "-C", str(self.top), "config", *place, "--null", "--get-regexp", r"^submodule\..*\.path$", **environment
+            )
+        except RevisionError:
+            return {}
+        return dict(each.split("\n", 1) for each in found.split("\0") if each)
+
     def notes(self) -> tuple[str, ...]:
-        """Return notes on submodules that the checked-out files lack."""
-        return tuple(
-            f"the revision's submodule {path} is left out, as this clone does not have it: git submodule update --init"
-            for path in dict.fromkeys(self.left_out)
+        """Return notes on submodules that the checked-out files lack, on filters that failed, and git's warnings."""
+        return (
+            *(f"git: {warning.removeprefix(_WARNING)}" for warning in dict.fromkeys(self.warnings)),
+            *(
+                f"the revision's submodule {path} is left out, as this clone does not have it: "
+                "git submodule update --init"
+                for path in dict.fromkeys(self.left_out)
+            ),
+            *(
+                f"files of the revision are as git stores them: {message}; see its filters, git config --list"
+                for message in dict.fromkeys(self.unfiltered)
+            ),
         )
 
 

@@ -1,7 +1,6 @@
 """Git as CI and hooks have it: the files of a commit are the commit's, and errors say what to do."""
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,47 +8,12 @@ import pytest
 from cnncost.budget.repository import Repository, RevisionError
 from cnncost.budget.revisions import snapshots
 from cnncost.sources.settings import Settings
-
-WHO = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "protocol.file.allow=always", "-c", "init.defaultBranch=main")
-
-
-def git(folder, *arguments):
-    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    env |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    done = subprocess.run(["git", *WHO, *arguments], cwd=folder, capture_output=True, text=True, check=True, env=env)  # noqa: S607
-    return done.stdout.strip()
-
-
-def commit(folder, **files):
-    """Commit files, whose names have `__` for a slash and no ending."""
-    for name, text in files.items():
-        path = folder / name.replace("__", "/")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    git(folder, "add", "-A"), git(folder, "commit", "-qm", "x")
-    return git(folder, "rev-parse", "HEAD")
-
-
-def made(folder):
-    """Files `net` and `sub/net`: first 1 and 10 (tag `old`), then 2 and 20 on main, then 3 and 30 on side."""
-    folder.mkdir(parents=True)
-    git(folder, "init", "-q")
-    commit(folder, net="1", sub__net="10"), git(folder, "tag", "old")
-    commit(folder, net="2", sub__net="20"), git(folder, "checkout", "-qb", "side")
-    commit(folder, net="3", sub__net="30")
-    return folder
+from tests.budget.repositories import at, commit, git, made
 
 
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory):
     return made(tmp_path_factory.mktemp("origin") / "project")
-
-
-def at(folder, revision):
-    """What the `net` of this folder holds at a revision."""
-    repository = Repository(folder)
-    with repository.files(repository.commit(revision)) as tree:
-        return (tree / repository.prefix / "net").read_text()
 
 
 @pytest.mark.parametrize(
@@ -111,6 +75,60 @@ def test_states_of_a_clone(origin, tmp_path, set_up):
     assert not Repository(clone).dirty()
     assert sorted((clone / ".git").iterdir()) == before
     assert not (clone / "ran").exists()
+
+
+def named(folder):
+    """`made`, and objects that are named in other ways than by a branch or a commit's tag."""
+    made(folder)
+    git(folder, "tag", "tree", "old^{tree}"), git(folder, "tag", "file", "old:net"), git(folder, "tag", "main", "old")
+    git(folder, "tag", "-am", "x", "annotated", "old"), git(folder, "commit", "-qm", "wait... what", "--allow-empty")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "commit", "says"),
+    [
+        (":/wait", "HEAD", ""), (":/^wait... w", "HEAD", ""), ("HEAD^{/^x}", "HEAD~1", ""), ("HEAD@{1}", "HEAD~1", ""),
+        ("annotated", "old", ""), ("side@{0}", "HEAD", ""), ("HEAD~1^{}", "HEAD~1", ""),
+        ("main", "old", "git: refname 'main' is ambiguous."), ("heads/main", "HEAD~2", ""),
+        ("side@{2001-01-01}", "HEAD~2", "git: log for 'side' only goes back to "),
+        (":/no such", None, "there is none"), ("0" * 40, None, "there is none"), ("HEAD@{99}", None, "there is none"),
+        ("tree", None, "expected a branch, a tag or a commit, not a tree"), ("old^{tree}", None, "not a tree"),
+        ("file", None, "not a file"), ("old:sub", None, "not a tree"), ("^HEAD", None, "expected a branch"),
+        ("--all", None, "expected a branch"), ("", None, "there is none"), ("HEAD^!", None, "there is none"),
+    ],
+)  # fmt: skip
+def test_what_a_revision_may_be(tmp_path, name, commit, says):
+    folder = named(tmp_path / "project")
+    repository = Repository(folder)
+    if commit is None:
+        with pytest.raises(RevisionError, match=r"^revision .*: ") as caught:
+            repository.range(name)
+        assert says in str(caught.value)
+        return
+    assert repository.range(name).old == git(folder, "rev-parse", f"{commit}^{{commit}}")
+    assert [note[: len(says)] for note in repository.notes()] == ([says] if says else [])
+
+
+def test_a_merge_base_is_named_as_one(origin, tmp_path):
+    git(tmp_path, "clone", "-q", "--no-local", origin, "c")
+    clone = tmp_path / "c"
+    assert Repository(clone).range("origin/main...HEAD").old_name == "origin/main"  # which it is
+    git(clone, "checkout", "-q", "origin/main"), commit(clone, net="9")
+    found = Repository(clone).range("HEAD...side")
+    assert (found.old_name, found.new_name) == ("merge base of HEAD and side", "side")
+    assert found.old == git(clone, "rev-parse", "origin/main")
+
+
+def test_several_merge_bases_are_told_of(tmp_path):
+    git(tmp_path, "init", "-q"), commit(tmp_path, net="0"), git(tmp_path, "branch", "b")
+    commit(tmp_path, x="1"), git(tmp_path, "tag", "one"), git(tmp_path, "checkout", "-q", "b")
+    commit(tmp_path, y="1"), git(tmp_path, "tag", "two"), git(tmp_path, "merge", "-q", "one")
+    git(tmp_path, "checkout", "-q", "main"), git(tmp_path, "merge", "-q", "two"), commit(tmp_path, z="1")
+    repository = Repository(tmp_path)
+    taken = repository.range("main...b").old
+    assert taken in (git(tmp_path, "rev-parse", "one"), git(tmp_path, "rev-parse", "two"))
+    assert repository.notes() == (f"git: main...b has 2 merge bases, of which {taken[:12]} is taken",)
 
 
 def test_a_worktree_of_a_bare_repository_and_the_bare_one(origin, tmp_path):
@@ -182,6 +200,20 @@ def test_submodules_are_at_the_commits_that_the_revision_names(tmp_path):
             found[revision] = [(tree / "libs" / "inner" / name).read_text() for name in ("net", "deep/net")]
     assert (found, repository.notes()) == ({"old": ["1", "7"], "main": ["2", "7"]}, ())
     assert at(outer / "libs" / "inner", "HEAD~1") == "1"  # of the submodule, which is a repository of its own
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_submodule_that_was_moved_is_found_by_its_name(tmp_path, replaced):
+    """Its old path may be another submodule's now."""
+    outer = with_submodule(tmp_path)
+    git(outer, "mv", "libs/inner", "third party")
+    if replaced:
+        git(outer, "submodule", "--quiet", "add", "--name", "other", str(tmp_path / "deep"), "libs/inner")
+    commit(outer)
+    repository = Repository(outer)
+    with repository.files(repository.commit("old")) as tree:
+        found = [(tree / "libs" / "inner" / name).read_text() for name in ("net", "deep/net")]
+    assert (found, repository.notes()) == (["1", "7"], ())
 
 
 def test_a_submodule_that_is_not_there_is_told_of(tmp_path):
