@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from cnncost.errors import InputError
 from cnncost.shapes import TensorText, looks_like_shape, parse_shape
-from cnncost.sources.sizes import is_arguments, leaves, rebuilt, shape_of
+from cnncost.sources.sizes import is_arguments, leaves, rebuilt, shape_of, with_values
 
 
 def with_batch(inputs: Any, batch: int) -> Any:
@@ -34,9 +35,9 @@ def with_batch(inputs: Any, batch: int) -> Any:
 
 def _begins_with_images(inputs: Any) -> bool:
     """Return whether the first argument is a list of images C×H×W, one for each example."""
-    if not isinstance(inputs, (dict, tuple, list)) or (isinstance(inputs, (tuple, list)) and shape_of(inputs)):
+    if not isinstance(inputs, (Mapping, tuple, list)) or (isinstance(inputs, (tuple, list)) and shape_of(inputs)):
         return False  # a tensor or a shape
-    named = inputs.values() if isinstance(inputs, dict) else inputs
+    named = inputs.values() if isinstance(inputs, Mapping) else inputs
     first = next(iter(named), None)
     shapes = [shape_of(item) for item in first] if isinstance(first, list) and shape_of(first) is None else []
     return bool(shapes) and all(shape is not None and len(shape) == 3 for shape in shapes)
@@ -57,7 +58,7 @@ def _set(inputs: Any, batch: int, images: bool) -> tuple[Any, bool]:
         return type(inputs)(positional[0], named[0]), positional[1] or named[1]
     if isinstance(inputs, (tuple, list)) and inputs and all(isinstance(size, int) for size in inputs):
         return (batch, *inputs[1:]), True
-    if isinstance(inputs, (dict, tuple, list)):
+    if isinstance(inputs, (Mapping, tuple, list)):
         if images and isinstance(inputs, list) and leaves(inputs):
             return _repeated_items(inputs, batch), True
         return _set_in(inputs, batch, images)
@@ -66,9 +67,10 @@ def _set(inputs: Any, batch: int, images: bool) -> tuple[Any, bool]:
 
 
 def _set_in(container: Any, batch: int, images: bool) -> tuple[Any, bool]:
-    if isinstance(container, dict):
+    if isinstance(container, Mapping):
         pairs = {key: _set(value, batch, images) for key, value in container.items()}
-        return {key: value for key, (value, _) in pairs.items()}, any(found for _, found in pairs.values())
+        values = {key: value for key, (value, _) in pairs.items()}
+        return with_values(container, values), any(found for _, found in pairs.values())
     if _is_packed(container):
         return container, False
     items = [_set(each, batch, images) for each in container]

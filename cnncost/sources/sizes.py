@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
+from copy import copy
 from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
@@ -105,7 +106,8 @@ def with_sizes(inputs: Any, sizes: Mapping[Axis, int]) -> Any:
     """Return the inputs with some sizes changed; a tensor with values repeats or drops values along the axis.
 
     Raises:
-        InputError: a size below 1 or above 2^63 − 1, or a tensor with values becomes too large.
+        InputError: a size below 1 or above 2^63 − 1, a tensor with values becomes too large, or a container can't be
+            created with other items.
     """
     for axis, size in sizes.items():
         if not 1 <= size < 2**63:
@@ -122,15 +124,30 @@ def _resized(value: Any, place: Place, sizes: Mapping[Axis, int]) -> Any:
         positional = [_resized(item, (*place, i), sizes) for i, item in enumerate(value.positional)]
         named = {name: _resized(item, (*place, name), sizes) for name, item in value.named.items()}
         return type(value)(tuple(positional), named)
-    if isinstance(value, dict):
-        changed = {name: _resized(item, (*place, str(name)), sizes) for name, item in value.items()}
-        return type(value)(changed)
+    if isinstance(value, Mapping):
+        return with_values(value, {key: _resized(item, (*place, str(key)), sizes) for key, item in value.items()})
     if isinstance(value, (tuple, list)) and value:
         items = [_resized(item, (*place, i), sizes) for i, item in enumerate(value)]
         if None in sizes_here:
             items = [items[0]] * sizes_here[None]
         return rebuilt(value, items)
     return value
+
+
+def with_values(mapping: Mapping[Any, Any], values: dict[Any, Any]) -> Any:
+    """Return a mapping of the same class with other values of its keys. Raises InputError if none can be created."""
+    try:
+        if not isinstance(mapping, MutableMapping):
+            return type(mapping)(values)  # type: ignore[call-arg]  # as frozen mappings have it, such as torch's own
+        changed = copy(mapping)  # a subclass may need other arguments than dict does, and have attributes
+        for key, value in values.items():
+            changed[key] = value
+    except Exception as error:  # noqa: BLE001  # of the user's class
+        raise InputError(
+            f"inputs: a {type(mapping).__name__} can't be created with other items ({type(error).__name__}: {error}); "
+            "give a dict"
+        ) from None
+    return changed
 
 
 def rebuilt(container: Any, items: list[Any]) -> Any:

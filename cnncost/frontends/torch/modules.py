@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
 from operator import itemgetter
 from threading import get_ident
@@ -286,7 +286,7 @@ class Tracker:
             return (tracked.value,)
         if isinstance(result, (list, tuple, set, frozenset)):
             return tuple([value for item in result for value in self.values(item)])
-        if isinstance(result, dict):
+        if isinstance(result, Mapping):
             return self.values(tuple(result.values()))
         if is_dataclass(result) and not isinstance(result, type):
             return self.values(vars(result)) if hasattr(result, "__dict__") else ()
