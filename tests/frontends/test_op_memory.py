@@ -10,6 +10,7 @@ from tests.oracles.allocations import peaks, training_peak
 from tests.versions import facts
 
 INDEX = torch.tensor([1, 5, 2])
+SCALES, ZEROS = torch.ones(8), torch.zeros(8, dtype=torch.int32)
 FEW = torch.randint(0, 8, (2, 2, 2, 2))
 OPS = {  # h: 2,8,16,16, of a convolution
     "a scattered gradient": lambda h: h.index_select(1, INDEX),
@@ -30,6 +31,17 @@ OPS = {  # h: 2,8,16,16, of a convolution
     "a shifted spectrum": torch.fft.fftshift,
     "rolled by an axis": lambda h: h.roll(3, 1),
     "one hot": lambda h: h.flatten(1)[:, :8] * F.one_hot(FEW.flatten()[:8], 8).sum(0),
+    "rounded as by quantization": lambda h: torch.fake_quantize_per_tensor_affine(h, 0.1, 0, -128, 127).sin(),
+    "rounded by channel": lambda h: torch.fake_quantize_per_channel_affine(h, SCALES, ZEROS, 1, -128, 127).sin(),
+    "rounded by a learned scale": lambda h: torch._fake_quantize_learnable_per_tensor_affine(
+        h, SCALES[:1], SCALES[:1], -128, 127, 1.0
+    ).sin(),
+    "a gamma's samples": lambda h: torch.distributions.Gamma(h.exp(), 1.0, validate_args=False).rsample(),
+    "a Dirichlet's samples": lambda h: torch.distributions.Dirichlet(h.exp(), validate_args=False).rsample(),
+    "the likelihood of a variance": lambda h: F.gaussian_nll_loss(h, h, h.exp()),
+    "a squashed normal": lambda h: torch.distributions.TransformedDistribution(
+        torch.distributions.Normal(h, 1.0), [torch.distributions.TanhTransform()]
+    ).rsample(),
     "folded from less": lambda h: F.fold(h.flatten(2), (16, 16), 1),
 }  # fmt: skip
 

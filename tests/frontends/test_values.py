@@ -34,6 +34,13 @@ def positions(x):
     return torch.arange(x.shape[-1], device=x.device)
 
 
+def written_behind_a_view(x):
+    ones = torch.ones(4)
+    view = torch.broadcast_tensors(x, ones)[1]
+    ones.fill_(3)
+    return view[0, 2].item()
+
+
 READABLE = [
     # (forward, what it reads): the forward appends what it read to a list
     pytest.param(lambda x: positions(x)[2].item(), 2, id="item of a range"),
@@ -56,6 +63,28 @@ READABLE = [
     pytest.param(lambda x: positions(x).view(2, 2).t()[1].tolist(), [1, 3], id="views of a range"),
     pytest.param(lambda x: positions(x).add_(1).tolist(), [1, 2, 3, 4], id="a range written in place"),
     pytest.param(lambda x: torch.tensor([3, 1, 2]).argmax().item(), 0, id="a literal tensor"),
+    pytest.param(
+        lambda x: torch.broadcast_tensors(x, positions(x))[1].tolist(),
+        [[0, 1, 2, 3]] * 2,
+        id="broadcast beside an input",
+    ),
+    pytest.param(
+        lambda x: (torch.ones(4) * torch.broadcast_tensors(x, torch.tensor(2.0))[1]).tolist(),
+        [[2.0] * 4] * 2,
+        id="a product with a number broadcast beside an input",
+    ),
+    pytest.param(
+        lambda x: torch.broadcast_tensors(x, torch.arange(10)[3:7])[1][1].tolist(),
+        [3, 4, 5, 6],
+        id="a part of a range, broadcast beside an input",
+    ),
+    pytest.param(
+        lambda x: torch.meshgrid(x[0], torch.arange(2.0), indexing="ij")[1].tolist(),
+        [[0.0, 1.0]] * 4,
+        id="a grid beside an input",
+    ),
+    pytest.param(lambda x: torch.atleast_2d(x, positions(x))[1].tolist(), [[0, 1, 2, 3]], id="an axis beside an input"),
+    pytest.param(written_behind_a_view, 3.0, id="a broadcast view, written through its base"),
     pytest.param(
         lambda x: torch.tensor([3, 1, 2], device=x.device).tolist(),
         [3, 1, 2],
@@ -312,6 +341,21 @@ CHECKED = [
     # of 8 numbers each an exponential, a product with noise and a sum
     pytest.param(lambda x: torch.distributions.Normal(x, x.exp()).rsample(), 24, (2, 4), id="a sample of a normal"),
     pytest.param(lambda x: torch.distributions.Categorical(logits=x).entropy(), None, (2,), id="an entropy of classes"),
+    # a product with noise and a sum: the scale, 1, is a number
+    pytest.param(lambda x: torch.distributions.Normal(x, 1.0).rsample(), 16, (2, 4), id="of a scale that is a number"),
+    pytest.param(
+        lambda x: torch.distributions.TransformedDistribution(
+            torch.distributions.Normal(x, 1.0), [torch.distributions.TanhTransform()]
+        ).rsample(),
+        24,
+        (2, 4),
+        id="a squashed normal",
+    ),
+    pytest.param(lambda x: torch.distributions.Gamma(x.exp(), 1.0).rsample(), None, (2, 4), id="a gamma"),
+    pytest.param(lambda x: torch.distributions.Beta(x.exp(), x.exp()).rsample(), None, (2, 4), id="a beta"),
+    pytest.param(lambda x: torch.distributions.Dirichlet(x.exp()).rsample(), None, (2, 4), id="a Dirichlet"),
+    pytest.param(lambda x: F.gaussian_nll_loss(x, x, x.exp()), None, (), id="a likelihood's variance"),
+    pytest.param(lambda x: nn.GaussianNLLLoss(full=True)(x, x, x[:, :1].exp()), None, (), id="a variance a row"),
 ]
 
 
@@ -328,13 +372,20 @@ def checking():
 @GRAD
 @pytest.mark.usefixtures("checking")
 @pytest.mark.parametrize(("forward", "flops", "shape"), CHECKED)
-def test_distributions_do_not_check_their_parameters_while_they_are_analyzed(forward, flops, shape, grad):
-    """Their checks decide no shape."""
+def test_parameters_are_not_checked_while_they_are_analyzed(forward, flops, shape, grad):
+    """Checks of distributions, and of a likelihood's variance, decide no shape."""
     graph = record(Function(forward), (2, 4), grad=grad)
     assert graph.values[graph.outputs[0]].shape == shape
     assert flops is None or cnncost.analyze(graph).totals.flops == flops
     with pytest.raises(ValueError, match="to satisfy the constraint"):
         torch.distributions.Normal(torch.zeros(2), -torch.ones(2))
+    with pytest.raises(ValueError, match="negative"):
+        F.gaussian_nll_loss(torch.zeros(2), torch.zeros(2), -torch.ones(2))
+
+
+def test_a_check_of_ones_own_is_a_read():
+    with pytest.raises(DataDependentError):
+        record(Function(lambda x: x if torch.any(x < 0) else F.gaussian_nll_loss(x, x, x.exp())), (2, 4))
 
 
 def test_a_distribution_that_is_told_not_to_check_is_counted():

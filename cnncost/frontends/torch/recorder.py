@@ -19,6 +19,7 @@ import torch
 from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import collectives, entries, foreach, parts, sparse_running, transfers
 from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.argument_checks import checks_an_argument
 from cnncost.frontends.torch.blocks import TensorArgs, TrackedTensor
 from cnncost.frontends.torch.compat.ops import READ_NUMBER, ZERO_TENSOR, schema_of
 from cnncost.frontends.torch.fused_lstm import RECURRENT, onednn_is_on
@@ -161,7 +162,9 @@ class Recorder(ResultRecorder):
         if entry is None:
             try:
                 result = self._runner.first_time(op, args, kwargs, operands)
-            except (DataDependentError, RuntimeError):
+            except (DataDependentError, RuntimeError) as error:
+                if isinstance(error, DataDependentError) and checks_an_argument():
+                    return self._record_number(op, args, kwargs, operands, False)
                 if op.composite and any(tracked.sig.real for _, tracked in operands):
                     # the inner op that reads values may find known ones
                     return self._run_parts(func, args, kwargs, operands)
@@ -186,7 +189,12 @@ class Recorder(ResultRecorder):
         """Record a read of an unknown number, and return a placeholder for it, cycling through `read_as`."""
         number, *others = self.read_as
         self.read_as = (*others, number)
-        self.guesses, self._runner.data = True, {}
+        self.guesses = True
+        return self._record_number(op, args, kwargs, operands, number)
+
+    def _record_number(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs, number: float) -> float:
+        """Record a read of an unknown number, and return the one that stands for it."""
+        self._runner.data = {}
         entry = entries.of_run(op, args, kwargs, operands, number, self._runner, self.ledger)
         self._record_run(entry, operands, number)
         return number

@@ -86,6 +86,8 @@ class ResultRecorder(RecorderState):
                 tracked = self._write_in_place(entry, tensor, tracked, all(k.sig.real for _, k in operands))
             if (data := self._runner.data.get(id(tensor))) is not None:
                 tracked = ledger.attach(tensor, data)
+            elif tracked.sig.real and tracked.data is None and is_meta(tensor):
+                tracked = self._attach_view(tensor, tracked, operands)
             ids.append(tracked.value)
         for i in entry.writes:
             tensor, tracked = operands[i]
@@ -126,6 +128,16 @@ class ResultRecorder(RecorderState):
                 if stand_in is not None and storage_key(stand_in) == storage_key(tensor):
                     return self.ledger.add_view(tensor, tracked.block)
         return self.ledger.add_result(tensor)
+
+    def _attach_view(self, tensor: torch.Tensor, tracked: TrackedTensor, operands: TensorArgs) -> TrackedTensor:
+        """Set the values of a view of known ones, which `broadcast_tensors` and the like return beside unknown ones."""
+        for arg, source in operands:
+            if source.block is tracked.block and source.sig.real:
+                known = arg if source.data is None else source.data
+                start = tensor.storage_offset() - self._runner.stand_ins.get(id(arg), arg).storage_offset()
+                values = known.as_strided(tensor.size(), tensor.stride(), known.storage_offset() + start)
+                return self.ledger.attach(tensor, values)
+        return tracked
 
     # ---- refine the node by known values
 

@@ -70,8 +70,35 @@ def _weight_norm_backward(a: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor
     return torch.empty_like(a["saved_v"], device=_META), torch.empty_like(a["saved_g"], device=_META)
 
 
+def _like_first(a: dict[str, Any]) -> torch.Tensor:
+    """A result like the first argument: samples, their gradients, rounded numbers, a tangent."""
+    return torch.empty_like(next(iter(a.values())), device=_META)
+
+
+def _fake_quantized(a: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The rounded numbers, and which of them were within the range: both like the argument."""
+    x = a["self"]
+    return torch.empty_like(x, device=_META), torch.empty_like(x, dtype=torch.bool, device=_META)
+
+
+def _learned_quantization_backward(a: dict[str, Any]) -> tuple[torch.Tensor, ...]:
+    """Gradients of the numbers, their scale and their zero point."""
+    return tuple([torch.empty_like(a[name], device=_META) for name in ("self", "scale", "zero_point")])
+
+
 FROM_SIZES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "aten::linalg_lstsq": _least_squares,
+    **{f"aten::{name}": _like_first for name in (
+        "_sample_dirichlet", "_dirichlet_grad", "_standard_gamma_grad", "binomial",
+        "fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine",
+        "_fake_quantize_learnable_per_tensor_affine", "_fake_quantize_learnable_per_channel_affine", "glu_jvp",
+    )},
+    **{f"aten::{name}": _fake_quantized for name in (
+        "fake_quantize_per_tensor_affine_cachemask", "fake_quantize_per_channel_affine_cachemask",
+        "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams",
+    )},
+    **{f"aten::_fake_quantize_learnable_per_{what}_affine_backward": _learned_quantization_backward
+       for what in ("tensor", "channel")},
     **{f"aten::_fused_{name}_": _nothing for name in ("adam", "adamw", "sgd", "adagrad")},
     **({} if facts.TRACED_CONVOLUTIONS_RUN_ON_META else {"aten::_convolution": _convolution}),
     **(

@@ -78,6 +78,7 @@ def _contract(shape: Shape, full: Shape, axis: int) -> tuple[Step, ...]:
 def attention(spec: OpSpec) -> Reach | None:
     """q: *,L,E; k: *,S,E; v: *,S,V. A query sees itself and all keys and values of its batch row.
 
+    Features of the result are those of the values, each of which is weighted by all features of queries and keys.
     Attribute: causal: it sees those up to its own position. A mask computed from the input is seen row by row.
     """
     q, k, v, *masks = spec.inputs  # and random state, which is not floating
@@ -86,7 +87,8 @@ def attention(spec: OpSpec) -> Reach | None:
     for i, x in enumerate((q, k, v)):
         shape = (1,) * (len(y) - len(x.shape)) + x.shape
         steps: list[Step] = [Reshape(shape)] if shape != x.shape else []
-        steps += [All(last), Spread(last, y[-1])]
+        if i < 2:  # features of queries and keys
+            steps += [All(last), Spread(last, y[-1])]
         if i > 0:  # keys and values
             steps += _keys(last - 1, shape[-2], y[-2], bool(spec["causal"]))
         if shape[:-2] != y[:-2]:

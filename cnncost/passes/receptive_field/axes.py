@@ -54,11 +54,14 @@ class AxisTracker:
         self.slid: set[Key] = set()
         self.inner: set[Key] = set()
         self._channels: set[Key] = set()  # input axes that convolutions have summed over as channels
+        self._lengths: dict[Key, int] = {}
+        self._picked: dict[int, tuple[Key, ...]] = {}  # by value id: axes of which it is one position
         for number, value in enumerate(graph.inputs):
             shape = graph.values[value].shape
             if not prod(shape):
                 continue
             axes = tuple((Part(n, ((number, axis),)),) for axis, n in enumerate(shape))
+            self._lengths |= {(number, axis): n for axis, n in enumerate(shape)}
             # a tensor passed as two inputs is one value
             self.axes[value] = _union([self.axes[value], axes]) if value in self.axes else axes
         for node in graph.nodes:
@@ -89,6 +92,7 @@ class AxisTracker:
             output = reach[index] if reach is not None and index < len(reach) else None
             if not prod(shape):
                 continue
+            self._picked[value] = self._picks(node, output)
             axes = self._unchanged(node, shape) if output is None else self._after_routes(node, output)
             if axes is not None:
                 self.axes[value] = axes
@@ -128,9 +132,37 @@ class AxisTracker:
         ]
         if not candidates:
             return None
-        if output.joined is not None:
-            candidates = [_resize_axis(axes, output.joined, sum(output.sizes)) for axes in candidates]
-        return _union(candidates)
+        if output.joined is None:
+            return _union(candidates)
+        union = _union([_resize_axis(axes, output.joined, sum(output.sizes)) for axes in candidates])
+        if _keys(union[output.joined]):
+            return union
+        return self._stacked(union, output.joined, [self._picked.get(node.inputs[each.input], ()) for each in tracked])
+
+    def _stacked(self, axes: Axes, axis: int, picked: list[tuple[Key, ...]]) -> Axes:
+        """Return the axes of stacked values: if they are single positions of an input axis, it is that axis again."""
+        elsewhere = _keys(part for parts in axes for part in parts)
+        common = [key for key in picked[0] if all(key in keys for keys in picked) and key not in elsewhere]
+        return _replaced(axes, axis, (Part(_size(axes[axis]), (common[-1],)),)) if common else axes
+
+    def _picks(self, node: Node, output: Output | None) -> tuple[Key, ...]:
+        """Return the input axes of which an output is a single position: those of its inputs, and what it picks."""
+        picked = dict.fromkeys(key for value in node.inputs for key in self._picked.get(value, ()))
+        for route in output.routes if output else ():
+            if route.steps and isinstance(route.steps[-1], Reshape):
+                picked |= dict.fromkeys(self._dropped(node, route))
+        return tuple(picked)
+
+    def _dropped(self, node: Node, route: Route) -> set[Key]:
+        """Return the input axes that were longer, are single positions before the route's last step, and gone after."""
+        axes, shape = self.axes.get(node.inputs[route.input]), node.spec.inputs[route.input].shape
+        if axes is None or not all(isinstance(step, (Window, Permute)) for step in route.steps[:-1]):
+            return set()
+        for step in route.steps[:-1]:
+            axes, shape = _stepped(axes, shape, step)
+        single = _keys(part for parts, n in zip(axes, shape, strict=True) if n == 1 for part in parts)
+        after, _ = _stepped(axes, shape, route.steps[-1])
+        return {key for key in single - _keys(part for parts in after for part in parts) if self._lengths[key] > 1}
 
     def _after_route(self, axes: Axes, shape: Shape, route: Route, contracts: bool) -> Axes:
         """Return the axes after a route.

@@ -10,7 +10,7 @@ from math import lcm, prod
 from typing import NamedTuple, TypeAlias
 
 from cnncost.ops.reach.windows import affine_window
-from cnncost.passes.receptive_field.cells import Cells, permuted, regrouped, union
+from cnncost.passes.receptive_field.cells import Cells, moved, permuted, regrouped, union
 from cnncost.passes.receptive_field.field import GLOBAL, AxisFactor, Broken, Field, Periodic, PeriodicPattern
 from cnncost.passes.receptive_field.steps import compressed, gather_pattern, single, split, windowed, with_factor
 
@@ -58,10 +58,27 @@ def concatenated(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int
             [None] * (outer * factor.classes * inner) if grid is None else grid
             for grid, factor in zip(_grids(fields, periodic), own_factors, strict=True)
         ]
+        no_gaps = len(fields_seen) == len(pieces) > 2
+        if no_gaps and periodic.growing is None and (step := _step(grids, factors[index])):
+            factors[index] = factors[index]._replace(grows=True)
+            return compressed(Field(tuple(factors), fields[0].counts, exact, PeriodicPattern(1, step, grids[0])), index)
         periodic = PeriodicPattern(
             periodic.period, periodic.shift, _concatenated_grids(pieces, grids, [a.classes for a in own_factors], inner)
         )
     return compressed(Field(tuple(factors), fields[0].counts, exact, periodic), index)
+
+
+def _step(grids: Sequence[Cells], factor: AxisFactor) -> int | None:
+    """Return by how much each of a row of single positions sees further than the one before it; None if it varies.
+
+    Such are the positions of an axis that were processed one by one and stacked again.
+    """
+    first, second = grids[0][0], grids[1][0]
+    if first is None or second is None or not len(grids) == factor.size == factor.classes:
+        return None
+    step = second[0] - first[0]
+    even = all(grid == [moved(cell, i * step) for cell in grids[0]] for i, grid in enumerate(grids))
+    return step if even else None
 
 
 def _repeats_along(field: Field, axis: int) -> bool:

@@ -12,6 +12,7 @@ import cnncost
 from cnncost.cli.rf import command
 from cnncost.passes.receptive_field import GLOBAL, UNKNOWN, receptive_fields
 from cnncost.passes.receptive_field.axes import AxisTracker
+from tests.oracles.nan_probe import Probe
 from tests.passes.receptive_field.test_facts import Of, at
 
 torch.set_num_threads(1)
@@ -75,6 +76,74 @@ def test_a_mixed_axis_stays_an_axis(name):
     last = tuple(n - 1 for n in units)
     for span, n in zip(at(fields, "", unit=last).box, size, strict=True):
         assert span == (0, 15) if n is GLOBAL else span[1] - span[0] + 1 <= n
+
+
+def neighbours(x):
+    """Each row plus the next, row by row; the last one plus the first."""
+    return torch.stack([x[:, :, i] + x[:, :, (i + 1) % 16] for i in range(16)], 2)
+
+
+def running(x):
+    """A recurrence over rows in Python."""
+    rows = [x[:, :, 0]]
+    for row in x.unbind(2)[1:]:
+        rows.append(rows[-1] * 0.5 + row)
+    return torch.stack(rows, 2)
+
+
+STACKED = {
+    # rows taken one by one and stacked again; size, jump and start of a 3×3 convolution behind that, and the rows that
+    # its widest unit sees
+    "select": (lambda x: torch.stack([x[:, :, i] for i in range(16)], 2), (3, 1, -1, 3)),
+    "unbind": (lambda x: torch.stack([row.relu() for row in x.unbind(2)], 2), (3, 1, -1, 3)),
+    "narrow": (lambda x: torch.stack([x.narrow(2, i, 1).squeeze(2) for i in range(16)], 2), (3, 1, -1, 3)),
+    "split": (lambda x: torch.stack([row[:, :, 0] for row in x.split(1, 2)], 2), (3, 1, -1, 3)),
+    "cat": (lambda x: torch.cat([x[:, :, i].unsqueeze(2) for i in range(16)], 2), (3, 1, -1, 3)),
+    "backwards": (lambda x: torch.stack([x[:, :, 15 - i] for i in range(16)], 2), (3, -1, 14, 3)),
+    "every other": (lambda x: torch.stack([x[:, :, i] for i in range(0, 16, 2)], 2), (5, 2, -2, 5)),
+    "behind a pool": (
+        lambda x: torch.stack(F.max_pool2d(x, (2, 1)).unbind(2), 2), (6, 2, -2, 6),
+    ),
+    "rows and columns": (
+        lambda x: torch.stack([torch.stack(row.unbind(-1), -1) for row in x.unbind(2)], 2), (3, 1, -1, 3),
+    ),
+    "neighbours": (neighbours, (16, UNKNOWN, UNKNOWN, 16)),  # the last row also sees the first
+    "a recurrence": (running, (16, UNKNOWN, UNKNOWN, 16)),
+    "two rows": (lambda x: torch.stack([x[:, :, 2], x[:, :, 7]], 2), (6, 0, 2, 6)),  # both units see both
+    "three rows": (lambda x: torch.stack([x[:, :, 2], x[:, :, 7], x[:, :, 8]], 2), (7, UNKNOWN, UNKNOWN, 7)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STACKED)
+def test_rows_that_are_stacked_again_are_an_axis(name):
+    function, rows = STACKED[name]
+    model = first(function)
+    field = at(receptive_fields(cnncost.analyze(model, IMAGE).graph), "")
+    assert (field.size[0], field.jump[0], field.start[0], field.seen[0]) == rows
+    assert (field.size[1], field.jump[1], field.start[1]) == (3, 1, -1)
+    firsts, lasts = Probe(model, "parts.0", [torch.rand(IMAGE)]).hulls(2, keep=(2, 3))
+    assert int((lasts - firsts).max()) + 1 == rows[-1]
+
+
+def test_frames_that_are_convolved_one_by_one_are_an_axis():
+    """A convolution of each of 8 frames, and one over time behind them."""
+
+    def forward(video, over_time, over_space):
+        return over_time(torch.stack([over_space(video[:, :, t]) for t in range(8)], 2))
+
+    model = Of(forward, nn.Conv3d(4, 4, (3, 1, 1), padding=(1, 0, 0)), conv())
+    fields = receptive_fields(cnncost.analyze(model, (1, 4, 8, 16, 16)).graph)
+    assert (fields.images[0].axes, at(fields, "").size, at(fields, "").jump) == ((2, 3, 4), (3, 3, 3), (1, 1, 1))
+
+
+def test_features_of_attention_are_those_of_its_values():
+    """Columns are the features of a fused attention over rows, and a convolution slides along both."""
+    model = first(lambda x: F.scaled_dot_product_attention(x, x, x))
+    assert at(receptive_fields(cnncost.analyze(model, IMAGE).graph), "").size == (GLOBAL, GLOBAL)
+    model = first(lambda x: F.scaled_dot_product_attention(torch.ones(IMAGE), torch.ones(IMAGE), x))
+    assert at(receptive_fields(cnncost.analyze(model, IMAGE).graph), "").size == (GLOBAL, 3)
+    firsts, lasts = Probe(model, "parts.0", [torch.rand(IMAGE)]).hulls(3, keep=(2, 3))
+    assert int((lasts - firsts).max()) + 1 == 3
 
 
 @pytest.mark.parametrize(
