@@ -146,8 +146,8 @@ def _name(model: str, settings: dict[str, Any]) -> str:
     """Return the file name of a request: a digest of the request, of this version and of the machine."""
     language = [os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG")]  # how text files are decoded
     request = [
-        _SCHEMA, __version__, sys.version, sys.prefix, sys.path, os.getcwd(), tuple(sys.flags), language, _machine(),
-        model, settings,
+        _SCHEMA, __version__, sys.version, sys.prefix, sys.path, os.getcwd(), tuple(sys.flags),
+        os.environ.get("PYTHONHASHSEED"), language, _machine(), model, settings,
     ]  # fmt: skip
     # not json.dumps: repr tells a tuple from a list
     return files.digest(repr(request).encode(errors="surrogateescape"))
@@ -156,8 +156,8 @@ def _name(model: str, settings: dict[str, Any]) -> str:
 def _machine() -> list[str]:
     """Return the facts of the machine that an analysis may depend on.
 
-    They are the platform, the processor's features, the number of cores that this process may use, and whether there is
-    a GPU's driver.
+    They are the platform, the processor's features, the number of cores and of those that this process may use, and
+    whether there is a GPU's driver.
     """
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
@@ -167,4 +167,4 @@ def _machine() -> list[str]:
     flags = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
     gpu = os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/kfd")
-    return [sys.platform, flags, str(cores), str(gpu)]
+    return [sys.platform, flags, str(os.cpu_count()), str(cores), str(gpu)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -85,6 +86,7 @@ def _entries() -> list[tuple[float, int, Path]]:
 
 
 def _trim() -> None:
+    _remove_parts(older_than=3600)
     entries = _entries()
     total = sum(size for _, size, _ in entries)
     for _, size, path in entries:
@@ -110,9 +112,28 @@ def info() -> Info:
 
 
 def clear() -> Info:
-    """Remove all recordings. Returns what was removed."""
-    found = info()
-    for _, _, path in _entries():
-        with suppress(OSError):
+    """Remove all recordings, and what processes that were killed have left. Returns the recordings that were removed.
+
+    Raises:
+        OutputError: a recording may not be removed.
+    """
+    from cnncost.errors import OutputError
+
+    entries, nbytes = 0, 0
+    for _, size, path in _entries():
+        try:
             path.unlink(missing_ok=True)
-    return found
+        except OSError as error:
+            raise OutputError(f"{path}: could not be removed: {error.strerror}") from None
+        entries, nbytes = entries + 1, nbytes + size
+    _remove_parts(older_than=0)
+    return Info(folder(), entries, nbytes)
+
+
+def _remove_parts(older_than: float) -> None:
+    """Remove files that were not written to their end, and not for so many seconds."""
+    with suppress(OSError):
+        for path in folder().glob(".cnncost-*.part"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime >= older_than:
+                    path.unlink(missing_ok=True)

@@ -17,10 +17,11 @@ MODULES = frozenset(
 )
 """Modules whose results differ between runs, come from outside, or are read from files by compiled code, unseen."""
 NAMES = frozenset(
-    "RandomState SystemRandom cuda_memory default_rng device_count disk_usage environb from_file fstat fwalk "
-    "get_device_capability get_device_name get_device_properties get_terminal_size getatime getloadavg getlogin getpid "
-    "getppid getrandom getuid hub initial_seed load_state_dict_from_url mem_get_info memory_allocated orig_argv random "
-    "read_file read_image readlink seed st_atime st_atime_ns statvfs stdin times uname urandom".split()
+    "RandomState SystemRandom cuda_memory default_rng device_count disk_usage environb fpathconf from_file fstat "
+    "fwalk get_device_capability get_device_name get_device_properties get_terminal_size getatime getloadavg getlogin "
+    "getpid getppid getrandom getuid hub initial_seed load_state_dict_from_url mem_get_info memory_allocated orig_argv "
+    "pathconf random read_file read_image readlink seed st_atime st_atime_ns statvfs stdin sysconf times uname "
+    "urandom".split()
 )
 """Names with such results, whatever module they belong to: `numpy.random`, `os.urandom`, `torch.hub`."""
 
@@ -28,8 +29,9 @@ NAMES = frozenset(
 def suspicious(source: str | bytes) -> str:
     """Return one of `MODULES` that source code imports, or one of `NAMES` that it imports or reads as an attribute.
 
-    Calls of `input`, and of any function with `dir_fd` (a folder that was opened, so that the path does not say which
-    file is meant), are reported, too. Empty if there is none of these, or if the source is not Python.
+    Reported are also calls of `input`, of `hash` (that of a text differs between processes) outside of `__hash__`, and
+    of any function with `dir_fd` (a folder that was opened, so that the path does not say which file is meant). Empty
+    if there is none of these, or if the source is not Python.
     """
     try:
         tree = ast.parse(source)
@@ -39,8 +41,12 @@ def suspicious(source: str | bytes) -> str:
 
 
 def _found(tree: ast.AST) -> Iterator[str]:
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "__hash__"]
+    of_own_hash = {node for function in functions for node in ast.walk(function)}
     for node in ast.walk(tree):
         match node:
+            case ast.Call(func=ast.Name(id="hash")) if node not in of_own_hash:
+                yield "hash"
             case ast.Import(names=names):
                 yield from (each.name for each in names if each.name.partition(".")[0] in MODULES)
             case ast.ImportFrom(module=str(module), level=0, names=names):

@@ -12,6 +12,7 @@ import pytest
 from cnncost.cache import store
 from cnncost.cache.dependencies import NATIVE, Dependencies, beginning_with
 from cnncost.cache.suspects import suspicious
+from cnncost.errors import OutputError
 
 ENTRY = {"dependencies": {}, "recording": {"text": "x" * 1000}}
 
@@ -90,6 +91,30 @@ def test_a_folder_that_takes_no_files_is_left_alone(tmp_path, monkeypatch):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_what_a_killed_process_left_is_removed(folder):
+    folder.mkdir()
+    left, young, mine = folder / ".cnncost-1-ab.part", folder / ".cnncost-2-cd.part", folder / "notes.part"
+    for path in (left, young, mine):
+        path.write_text("half")
+    os.utime(left, (1, 1))
+    store.write("a", ENTRY)
+    assert {path.name for path in folder.iterdir()} == {"a.recording", young.name, mine.name}
+    assert store.clear().entries == 1
+    assert [path.name for path in folder.iterdir()] == [mine.name]
+
+
+def test_recordings_that_may_not_be_removed_are_not_said_to_be(folder, monkeypatch):
+    store.write("a", ENTRY)
+
+    def refuse(self, missing_ok=False):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(OutputError, match=r"a\.recording: could not be removed: Permission denied"):
+        store.clear()
+    assert store.info().entries == 1
+
+
 @pytest.mark.parametrize(
     ("ci", "stated", "on"),
     [("", "", True), ("true", "", False), ("true", "there", True), ("", "there", True)],
@@ -119,6 +144,10 @@ def test_ci_states_a_folder(monkeypatch, ci, stated, on):
         ("from tokenizers import Tokenizer", "tokenizers"),
         ("import torch\ntorch.from_file('w')", "from_file"),
         ("import os\nopener = lambda p, f: os.open(p, f, dir_fd=3)", "dir_fd"),
+        ("import os\nos.sysconf('SC_PHYS_PAGES')", "sysconf"),
+        ("width = hash('a') % 8", "hash"),
+        ("class A:\n    def __hash__(self):\n        return hash(self.a)", ""),
+        ("class A:\n    def __hash__(self):\n        return 1\n    def f(self):\n        return hash('a')", "hash"),
         ("from . import random", ""),
         ("from .time import x", ""),
         ("def f(:", ""),

@@ -33,6 +33,7 @@ from cnncost.frontends.torch.compat.dispatch import dispatch_modes
 from cnncost.frontends.torch.guard import hidden_from
 from cnncost.frontends.torch.inputs import prepare
 from cnncost.frontends.torch.modules import check_initialized, walk
+from cnncost.frontends.torch.offload import notes_on_ties
 from cnncost.frontends.torch.options import RecordOptions, choose_options
 from cnncost.frontends.torch.patches import ONE_AT_A_TIME
 from cnncost.frontends.torch.recorder import Recorder
@@ -98,9 +99,11 @@ def record(
         if not nested:
             SESSION.trim()
         try:
-            return copy_context().run(
+            graph = copy_context().run(
                 _record_with_restarts, root, inputs, attempt, created
             )  # context variables that forward sets are dropped with the copy
+            notes = notes_on_ties(root)
+            return replace(graph, notes=(*graph.notes, *notes)) if notes else graph
         except LazyParameterError:
             check_initialized(walk(root))
             raise

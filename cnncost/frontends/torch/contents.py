@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import Any
 
 import torch
@@ -30,9 +30,20 @@ def tensors_and_modules(value: Any) -> list[Any]:
             pending.extend(dict.values(item))
         elif isinstance(item, (list, tuple, set, deque)):
             pending.extend(item)
+        elif isinstance(item, MethodType):
+            pending.append(item.__self__)
         elif not isinstance(item, (type, ModuleType)) and type(getattr(item, "__dict__", None)) is dict:
             pending.extend(item.__dict__.values())
     return found
+
+
+def must_be_copied(value: Any) -> bool:
+    """Return whether an object of a Python class holds tensors or modules, so that forward may not run with it itself.
+
+    For classes that forbid copying and pickling: all that `__dict__` has can be copied even so.
+    """
+    kind: Any = type(value)
+    return kind.__new__ is object.__new__ and bool(kind.__dictoffset__) and bool(tensors_and_modules(value))
 
 
 def generator_state(generator: Any) -> str:

@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from cnncost.frontends.torch.compat.distributed import STATES_OF_SPLIT_MODULES
-from cnncost.frontends.torch.contents import generator_state, tensors_and_modules
+from cnncost.frontends.torch.contents import generator_state, must_be_copied, tensors_and_modules
 from cnncost.frontends.torch.found_code import FoundCode
 from cnncost.frontends.torch.iterators import copy_warning_ignored
 from cnncost.frontends.torch.kinds import (
@@ -250,7 +250,7 @@ class Copier:
             for original in self._originals[before:]:
                 self._copies.pop(id(original), None)
             del self._originals[before:]
-            return self._shared_object(value)
+            return self._attributes_of(value, kind) if must_be_copied(value) else self._shared_object(value)
 
     def _attributes_of(self, value: Any, kind: Any) -> Any:
         """A copy of an object that keeps all of its state in `__dict__`."""

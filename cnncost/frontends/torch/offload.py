@@ -7,9 +7,12 @@ copied module casts its own.
 
 from __future__ import annotations
 
+import sys
+from collections import Counter, OrderedDict
 from types import MethodType
 from typing import Any
 
+import torch
 from torch import nn
 
 _MOVING = frozenset({"AlignDevicesHook", "CpuOffload"})
@@ -17,14 +20,56 @@ _CASTING = frozenset({"LayerwiseCastingHook"})
 
 
 def without_moving(attributes: dict[str, Any]) -> None:
-    """Restore, in a copied module's attributes, the forward that one of accelerate's hooks replaced."""
-    if _only_moves(attributes.get("_hf_hook")) and "_old_forward" in attributes:
+    """Restore, in a copied module's attributes, the forward that one of accelerate's hooks replaced.
+
+    Of several hooks in a sequential hook, those that compute something stay.
+    """
+    hook = attributes.get("_hf_hook")
+    rest = [part for part in _parts(hook) if type(part).__name__ not in _MOVING]
+    if hook is None or "_old_forward" not in attributes:
+        return
+    if not rest:
         attributes["forward"] = attributes["_old_forward"]
+    elif len(rest) < len(_parts(hook)):
+        attributes["_hf_hook"] = type(hook)(*rest)
 
 
 def loads_weights(model: nn.Module) -> bool:
     """True if hooks load offloaded weights on demand, so that weights on `meta` do have values."""
     return any(getattr(hook, "offload", False) for m in model.modules() for hook in _parts(vars(m).get("_hf_hook")))
+
+
+def notes_on_ties(model: nn.Module) -> tuple[str, ...]:
+    """Return a note if offloaded parameters are tied, which accelerate makes several parameters without data of."""
+    if "accelerate" not in sys.modules:
+        return ()
+    offloaded = [
+        (f"{path}.{name}".removeprefix("."), hook, name)
+        for path, module in model.named_modules()
+        for hook in _parts(vars(module).get("_hf_hook"))
+        if getattr(hook, "offload", False)
+        for name, parameter in module.named_parameters(recurse=False)
+        if parameter.is_meta
+    ]
+    keys = getattr(model, "all_tied_weights_keys", None)  # of Transformers: names of tied parameters, by their twins
+    twins = {*keys, *keys.values()} if isinstance(keys, dict) else set()
+    by_hook = {path for path, hook, name in offloaded if name in getattr(hook, "tied_params_names", ())}
+    tied = by_hook | _by_storage(offloaded) | twins.intersection(path for path, *_ in offloaded)
+    uses = Counter(id(parameter) for _, parameter in model.named_parameters(remove_duplicate=False))
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    apart = sorted(path for path in tied & parameters.keys() if uses[id(parameters[path])] == 1)
+    return (f"tied weights that are offloaded count for each module: {', '.join(apart)}",) if apart else ()
+
+
+def _by_storage(offloaded: list[tuple[str, Any, str]]) -> set[str]:
+    """Return the paths of parameters whose values, in a table in memory, are those of another one, too."""
+    found: dict[int, list[str]] = {}
+    for path, hook, _ in offloaded:
+        table = getattr(hook.weights_map, "dataset", hook.weights_map)
+        value = table.get(path) if type(table) in (dict, OrderedDict) else None
+        if isinstance(value, torch.Tensor):
+            found.setdefault(value.data_ptr(), []).append(path)
+    return {path for paths in found.values() if len(paths) > 1 for path in paths}
 
 
 def with_own_casting(copy: nn.Module) -> None:
@@ -47,10 +92,6 @@ class _Casting:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         args, kwargs = self.hook.pre_forward(self.module, *args, **kwargs)
         return self.hook.post_forward(self.module, self.forward(*args, **kwargs))
-
-
-def _only_moves(hook: Any) -> bool:
-    return hook is not None and all(type(part).__name__ in _MOVING for part in _parts(hook))
 
 
 def _parts(hook: Any) -> tuple[Any, ...]:

@@ -32,7 +32,7 @@ from cnncost.frontends.torch.guard import Draws, hidden_from, same_random_state
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.modules import Tracker, check_initialized, walk
-from cnncost.frontends.torch.offload import loads_weights
+from cnncost.frontends.torch.offload import loads_weights, notes_on_ties
 from cnncost.frontends.torch.options import RecordOptions, choose_options
 from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.patches import ONE_AT_A_TIME
@@ -225,9 +225,8 @@ def record_real(
             # new values each time, because forward may have written to them
             arguments_with_values, description = with_values(arguments, root, attempt.training is not None)
             try:
-                return copy_context().run(
-                    _recorded, root, arguments_with_values, description, attempt, recorder, draws
-                )  # undoes forward's changes to context variables
+                run = copy_context().run  # undoes forward's changes to context variables
+                return run(_recorded, root, arguments_with_values, description, attempt, recorder, draws)
             except RestartError as restart:
                 restart.prepare()
                 attempt = attempt.after(restart.changes)
@@ -249,6 +248,7 @@ def _recorded(
         if attempt.train is not None and copy is not original:
             copy.training = attempt.train
     tracker = Tracker(recorder := make_recorder(skeleton))
+    recorder.notes += notes_on_ties(model)
     tracker.enter(tree)
     tracker.watch = skeleton.watch
     draws.mark()
