@@ -129,8 +129,8 @@ json.dump({
     "latex": {by: latex.to_latex(document.document(report, by)) for by in ("module", "layer", "op")},
     "html": report.to_html(), "pandas": report.to_pandas()["runs"].sum().item(),
     "log": report.log_dict("")["runs"],
-    "sweep": [FIGURES[name].of(report) for name in ("runs", "intensity", "trainable_share")],
-    "bounds": sorted(LOWER & {"runs", "intensity"}), "half": FIGURES["trainable_share"].of(half),
+    "sweep": [FIGURES[name].read(report) for name in ("runs", "intensity", "trainable_share")],
+    "bounds": sorted(LOWER & {"runs", "intensity"}), "half": FIGURES["trainable_share"].read(half),
     "unknown": {
         form: {by: show(document.document(unknown, by)) for by in ("module", "layer", "op")}
         for form, show in (("markdown", markdown.to_markdown), ("latex", latex.to_latex))},
