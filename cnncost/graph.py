@@ -186,8 +186,8 @@ class Graph:
         storages: ordered by id.
         inputs, outputs: value ids of the model's inputs and outputs.
         real: set if the model ran on real data; usually None.
-        examples: number of examples if no axis of the input has it: a list of images, or one without a batch axis;
-            else None.
+        examples: number of examples if it is not the size of an axis of the first input: the length of a list of
+            images, or 1 for a single image without a batch axis; else None.
         notes: remarks on how it was recorded, shown with the results.
         masks: attention masks with known values, by node index.
         failed: where forward failed; None if it finished.

@@ -63,7 +63,7 @@ COLUMNS = frozenset({*Compared._fields, "memory", "ratio", "bar"})
 def compare(
     reports: Sequence[tuple[str, Report]], sizes: Sequence[Mapping[str, int]] | None = None
 ) -> tuple[Compared, ...]:
-    """Return the models in their order, with those on the Pareto front marked; none is if their batch sizes differ.
+    """Return the models in their order, those on the Pareto front marked; if batch sizes differ, none is marked.
 
     Args:
         reports: pairs of a model's name and its Report.
@@ -90,7 +90,7 @@ def incomparable(rows: Sequence[Compared]) -> str:
     reason = (
         f"batch sizes differ ({batches}): MACs, FLOPs and memory are of different work, and none is on the Pareto front"
     )
-    if any(row.sizes for row in rows):  # the user varies the batch on purpose
+    if any(row.sizes for row in rows):  # with --vary, batch sizes may differ on purpose
         return reason
     return f"{reason}; analyze all of them at one"
 

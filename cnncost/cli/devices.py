@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.argument("name", required=False, shell_complete=complete_device)
 @device_file_option
 @click.option("--measure", is_flag=True, help="Measure this machine, and save it as a device.")
-@click.option("--on", "backend", type=click.Choice(["cpu", "cuda"]), default="cpu", help="What to measure.")
+@click.option("--on", "backend", type=click.Choice(["cpu", "cuda"]), help="What to measure; by default cpu.")
 @click.option("--save-as", metavar="NAME", help="The measured device's name; by default this-cpu or this-cuda.")
 @click.option(
     "--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads to measure with; by default all cores."
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @result_options()
 def command(
-    name: str | None, device_file: Path | None, measure: bool, backend: str, save_as: str | None,
+    name: str | None, device_file: Path | None, measure: bool, backend: str | None, save_as: str | None,
     threads: int | None, as_json: bool, form: str | None, output: str | None,
 ) -> None:  # fmt: skip
     """List the devices that --device accepts, show one in full, or measure this machine.
@@ -38,8 +38,8 @@ def command(
     """
     if measure and name:
         raise click.UsageError(f"--measure measures this machine; to name the result give --save-as {name}")
-    if not measure and (save_as or threads):
-        raise click.UsageError("--save-as and --threads belong to --measure")
+    if not measure and (backend or save_as or threads):
+        raise click.UsageError("--on, --save-as and --threads belong to --measure")
     if as_json and form not in {None, "json"}:
         raise click.UsageError(f"--json is --format json; leave out --format {form}, or --json")
     form = result_format("json" if as_json else form, output)
@@ -47,6 +47,7 @@ def command(
     from cnncost.devices.document import catalog_document, device_document
 
     if measure:
+        backend = backend or "cpu"
         document = device_document(_measure(backend, save_as or f"this-{backend}", threads, device_file))
     else:
         document = (

@@ -39,8 +39,8 @@ _FORMATS = FORMATS.also(
 @click.option("--new-args", multiple=True, metavar="NAME=VALUE", help="Arguments of NEW, if they differ from OLD's.")
 @click.option(
     "--rev", metavar="A..B",
-    help="One MODEL, or without it all of the budget file, at two git revisions; A...B from their merge base to B, A "
-    "alone: to the working tree.",
+    help="Compare one MODEL, or without one all models of the budget file, at two git revisions: A..B; A...B for the "
+    "merge base of A and B, and B; A for A and the working tree.",
 )  # fmt: skip
 @click.option(
     "-c", "--config", metavar="FILE", help="Budget file; by default cnncost.toml or pyproject.toml, here or above."
@@ -61,7 +61,7 @@ def command(
     """
     from cnncost.budget.diff import Diff
 
-    if len(models) != 2 and (rev is None or len(models) > 2):
+    if len(models) > 2 or (rev is None and len(models) != 2):  # `_check_mode` rejects two with --rev
         raise click.UsageError("expected OLD and NEW, or one MODEL with --rev A..B, or --rev A..B for all budgets")
     _check_mode(models, settings, new_args, rev, config, form)
     form = result_format(form, output, formats=_FORMATS)
@@ -86,7 +86,7 @@ def _check_mode(
     models: tuple[str, ...], settings: Settings, new_args: tuple[str, ...], rev: str | None, config: str | None,
     form: str | None,
 ) -> None:  # fmt: skip
-    """Reject options of one mode in the other; the modes are named models, and all models of the budget file."""
+    """Reject options of one mode in the other. One mode compares the models given, the other all of the budget file."""
     if models and (config is not None or form == "comment"):
         raise click.UsageError(
             f"{'--config' if config is not None else '--format comment'} is for all budgets: --rev A..B without a MODEL"

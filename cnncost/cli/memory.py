@@ -260,7 +260,7 @@ def _largest(
     reserved = workspace.nbytes if workspace is not None else 0
     ending = _TENSORS_ONLY if workspace is None else f", the workspace of {workspace} included"
     verdicts = []
-    for name, run_step in [("inference", None), ("training step", step)][: 1 if step is None else 2]:
+    for name, run_step in (("inference", None), *((("training step", step),) if step is not None else ())):
 
         def peak_at(batch: int, run_step: Step | None = run_step) -> int:  # bound now, as the loop changes it
             return reserved + peak(

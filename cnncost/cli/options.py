@@ -167,13 +167,12 @@ def _pairs(text: str) -> list[tuple[str, Any]]:
         call = ast.parse(f"f({text})", mode="eval").body
     except SyntaxError:
         call = None
-    is_one_call = isinstance(call, ast.Call) and isinstance(call.func, ast.Name)  # `a=3)(b=4` parses as two calls
     if (
         not isinstance(call, ast.Call)
-        or not is_one_call
+        or not isinstance(call.func, ast.Name)  # `a=3)(b=4` parses as two calls
         or call.args
         or not call.keywords
-        or None in [k.arg for k in call.keywords]
+        or None in [k.arg for k in call.keywords]  # `**arguments`
     ):
         raise InputError(
             f"--model-args {text!r}: expected NAME=VALUE, for example width=64 or act=relu,depth=3; "

@@ -50,7 +50,8 @@ def command(
     followed, fields are unknown, and the op is named. MODEL is as for `cnncost summarize`.
     """
     if folder is not None:
-        if model or settings.options or layers or unit or form or output or picture or everything:
+        given = model or settings.options or layers or unit or form or output or picture or everything
+        if given or image is not None:
             raise click.UsageError("--write-reports is for the whole zoo; give no model and no other option")
         _write_reports(folder)
         return

@@ -120,7 +120,9 @@ def command(
     _check_links(parallel, link, node, algorithm)
     if form in _VIEWERS and (path is not None or by != "layer" or top is not None or everything):
         raise click.UsageError(f"--format {form} has all ops; leave out --explain, --by, --top and --all")
-    form = FORMATS.also(*VIEWERS).choose(form, output) if path is None else form or "text"
+    if path is not None and (form not in {None, "text"} or by != "layer" or top is not None or everything):
+        raise click.UsageError("--explain describes one module in words; leave out --format, --by, --top and --all")
+    form = FORMATS.also(*VIEWERS).choose(form, output) if path is None else "text"
     check_places(output, picture)
     from cnncost.report import prediction_text as render
 

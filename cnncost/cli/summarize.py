@@ -139,7 +139,7 @@ def _column_groups(columns: str | None) -> dict[str, tuple[int, int] | None]:
     for name in [name.strip() for name in (columns or "").split(",") if name.strip()]:
         group, equals, tile = name.partition("=")
         sizes = [int(size) for size in tile.split("x") if size.isdecimal() and int(size)]
-        has_tile = group == "+masks" and len(sizes) == tile.count("x") + 1 <= 2
+        has_tile = group == "+masks" and len(sizes) == tile.count("x") + 1 <= 2  # one or two parts, each a size
         if group not in _GROUPS or (equals and not has_tile):
             raise click.UsageError(f"--columns {columns}: expected {', '.join(_GROUPS)}, got {name}")
         groups[group[1:]] = (sizes[0], sizes[-1]) if equals else None

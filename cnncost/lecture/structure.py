@@ -29,7 +29,7 @@ def hidden_units(report: Report, layer: str) -> Value:
     return sum(node.spec.outputs[0].shape[-1] for node in nodes(report, layer, "linear")[:-1])
 
 
-@quantity("name, by its maps,")
+@quantity("name by number of maps")
 def conv_name(report: Report, layer: str) -> Value:
     """The slides' name of a convolution, by its number of output maps: Conv-6."""
     return f"Conv-{output_of(report, layer)[0]}"
@@ -93,7 +93,7 @@ def kernels(report: Report, layer: str) -> Value:
     return shape[0] * shape[1]
 
 
-@quantity("kernels")
+@quantity("kernel sizes")
 def kernel_sizes(report: Report, layer: str) -> Value:
     """The distinct kernel sizes of all convolutions."""
     sizes = sorted({node.spec["kernel"] for node in nodes(report, layer, "conv")})

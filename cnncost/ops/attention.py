@@ -20,7 +20,8 @@ ATTENTION: Types = {
     "mask": bool, "causal": bool,
 }  # fmt: skip
 ATTENTION_FORMS: Types = {"lower_right": bool, "kernel": str}
-"""lower_right: whether a causal mask that isn't square ends at its lower right corner; kernel: one that is forced."""
+"""lower_right: whether a causal mask that isn't square ends at its lower right corner; kernel: the one that the user
+has forced (`sdpa_kernel`)."""
 MULTI_HEAD: Types = {
     "batch": int, "queries": int, "keys": int, "width": int, "heads": int, "mask": bool, "weights": bool,
     "average": bool, "mask_type": int | None,

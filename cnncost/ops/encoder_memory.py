@@ -45,29 +45,36 @@ def attention_moments(sizes: SelfAttention) -> tuple[int, ...]:
     """Return the bytes that the kernel holds besides its inputs, its result included, at each moment of interest.
 
     It holds queries, keys and values to the end: first with the product that they are split from, then with the scores,
-    last with the weighted values in both layouts, or a projection. With `average`, the mean of the
-    scores over heads is allocated next to the projection. A masked softmax makes a second tensor of scores and converts
-    the mask to bool; without a mask it works in place.
+    last with the weighted values in the input's layout and their projection. (Before, the weighted values are written
+    over the queries.) Returned weights are the scores, kept to the end. With `average`, their mean over heads is
+    allocated next to the projection, when the weighted values are freed. A masked softmax makes a second tensor of
+    scores and converts the mask to bool; without a mask it works in place.
     """
-    x, scores = sizes.tokens, sizes.scores
+    tokens, scores = sizes.tokens, sizes.scores
+    split = 3 * tokens  # queries, keys and values
+    product = 3 * tokens
     softmax = scores if sizes.masked is None else 2 * scores + sizes.masked
-    kept = 3 * x + (scores if sizes.weights else 0)
-    moments = (6 * x, 3 * x + softmax, kept + 2 * x)
-    return (*moments, kept + x + scores // sizes.heads) if sizes.average else moments
+    kept = split + (scores if sizes.weights else 0)
+    weighted, projection, mean = tokens, tokens, scores // sizes.heads
+    moments = (product + split, split + softmax, kept + weighted + projection)
+    return (*moments, kept + projection + mean) if sizes.average else moments
 
 
 def layer_moments(sizes: SelfAttention, ffn: int, norm_first: bool) -> tuple[int, ...]:
     """Return the bytes that an encoder layer's kernel holds, like `attention_moments`.
+
+    The last moment is within the feed-forward network: the network's input (kept for the residual), its hidden
+    activations and its result.
 
     Args:
         sizes: of its attention.
         ffn: width F of the feed-forward network, whose activation works in place.
         norm_first: whether norms precede attention and feed-forward network, which then hold the normed input, too.
     """
-    x = sizes.tokens
+    residual = result = sizes.tokens
     hidden = sizes.batch * sizes.length * ffn * sizes.item
-    normed = x if norm_first else 0
-    return (*[normed + moment for moment in attention_moments(sizes)], normed + 2 * x + hidden)
+    normed = sizes.tokens if norm_first else 0
+    return (*[normed + moment for moment in attention_moments(sizes)], normed + residual + hidden + result)
 
 
 def fused_moments(fused: FusedNodes) -> tuple[int, ...]:
@@ -110,9 +117,9 @@ def _sizes(spec: OpSpec) -> SelfAttention:
     batch, length, heads, keys = spec["batch"], spec["queries"], spec["heads"], spec["keys"]
     masked = None
     if spec["mask"]:
-        of_type = {0: length * keys, 1: batch * keys}  # else the mask is for each head of each example
+        elements_by_type = {0: length * keys, 1: batch * keys}  # other masks: for each head of each example
         copied = spec.inputs[-1].dtype != "bool"
-        masked = of_type.get(spec["mask_type"], batch * heads * length * keys) if copied else 0
+        masked = elements_by_type.get(spec["mask_type"], batch * heads * length * keys) if copied else 0
     return SelfAttention(
         batch, length, spec["width"], heads, ITEM_BYTES[spec.inputs[0].dtype], masked, spec["weights"], spec["average"]
     )

@@ -25,11 +25,13 @@ chebyshev_polynomial_t chebyshev_polynomial_u chebyshev_polynomial_v chebyshev_p
 shifted_chebyshev_polynomial_t shifted_chebyshev_polynomial_u shifted_chebyshev_polynomial_v
 shifted_chebyshev_polynomial_w hermite_polynomial_h hermite_polynomial_he laguerre_polynomial_l legendre_polynomial_p
 """.split()
+"""Functions that count one FLOP per element."""
 
 _NONE = """
 where masked_fill copysign signbit logical_not logical_and logical_or logical_xor bitwise_not bitwise_and bitwise_or
 bitwise_xor bitwise_shift gcd lcm real imag conj complex isreal positive
 """.split()
+"""Functions that count no FLOPs: they select or copy, or work on bits, booleans or integers."""
 
 FLOPS: dict[str, int] = {
     **dict.fromkeys(_ONE, 1),
@@ -91,7 +93,7 @@ FLOPS: dict[str, int] = {
     "multi_margin": 4,  # max(0, margin − x_y + x), summed
     "kl": 4,  # t·(log t − x)
     "soft_margin": 4,  # log(1 + exp(−t·x))
-    # Derivatives, including the product with the incoming gradient.
+    # Derivatives, including the product with the incoming gradient, unless this is only selected.
     "threshold_backward": 1,  # compare
     "hardtanh_backward": 2,
     "hardshrink_backward": 2,

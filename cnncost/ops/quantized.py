@@ -19,7 +19,7 @@ FLOPS = {
     "quantize": QUANTIZE,
     "dynamic": QUANTIZE + 2,  # and two comparisons to find the range
     "dequantize": 1,
-    "fake": QUANTIZE + 2,  # quantize and dequantize: a subtraction and a multiplication more
+    "fake": QUANTIZE + 2,  # quantize and dequantize: on floats, so that subtracting the zero point counts, too
     "binary": 3 + REQUANTIZE,  # dequantize both, the operation, and requantize
     "binary_relu": 4 + REQUANTIZE,
     "rescale": REQUANTIZE,

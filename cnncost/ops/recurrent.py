@@ -19,7 +19,7 @@ def _gate_flops(cell: str) -> int:
         return 4 + 3 * sigmoid + tanh + 3 + tanh + 1
     if cell == "gru":  # 2 sums; r, z; n = tanh(x + r·h); h = (h − n)·z + n
         return 2 + 2 * sigmoid + 2 + tanh + 3
-    return 1 + FLOPS[cell]
+    return 1 + FLOPS[cell]  # 1 sum; the activation
 
 
 RECURRENT: Types = {

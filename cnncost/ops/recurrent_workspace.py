@@ -19,9 +19,10 @@ def _layer(spec: OpSpec, width: int, kernels: Kernels) -> int:
     hidden, item = spec["hidden"], ITEM_BYTES[spec.inputs[0].dtype]
     gates = GATES[spec["cell"]]
     padded = -(-hidden // (2 * kernels.lanes)) * 2 * kernels.lanes
-    weights = gates * padded * (width + spec["recurrent"]) + gates * hidden
-    steps = spec["tokens"] * (gates * hidden + (2 * width if width > hidden else 0))
-    return int((weights + steps) * item + 4 * _DESCRIPTOR_BYTES * kernels.threads)
+    weights, biases = gates * padded * (width + spec["recurrent"]), gates * hidden
+    copies_of_input_and_output = 2 * width if width > hidden else 0
+    steps = spec["tokens"] * (gates * hidden + copies_of_input_and_output)
+    return int((weights + biases + steps) * item + 4 * _DESCRIPTOR_BYTES * kernels.threads)
 
 
 def recurrent(spec: OpSpec, kernels: Kernels) -> int:

@@ -30,14 +30,14 @@ def recurrent(spec: OpSpec) -> int:
 
     GRU and RNN compute the gates of all steps at once, and stack the outputs of the steps at the end.
     """
-    x = spec.inputs[0]
-    item = ITEM_BYTES[x.dtype]
-    width = spec["directions"] * (spec["recurrent"] if spec["layers"] > 1 else 0)
-    transposed = x.nbytes if spec["steps_axis"] == 1 and min(x.shape[:2]) > 1 else 0
+    x, hidden, directions = spec.inputs[0], spec["hidden"], spec["directions"]
+    width = directions * spec["recurrent"] if spec["layers"] > 1 else 0  # of the previous layer's output
+    transposed = 0
     if spec["cell"] != "lstm":
-        width += (GATES[spec["cell"]] + spec["directions"]) * spec["hidden"]
-        transposed = 0
-    return int(spec["tokens"] * width * item + transposed)
+        width += GATES[spec["cell"]] * hidden + directions * hidden  # the gates, the stacked outputs
+    elif spec["steps_axis"] == 1 and min(x.shape[:2]) > 1:
+        transposed = x.nbytes
+    return int(spec["tokens"] * width * ITEM_BYTES[x.dtype] + transposed)
 
 
 def scratch_of(spec: OpSpec) -> int:

@@ -40,6 +40,7 @@ def resize(spec: OpSpec, kernels: Kernels) -> int:  # noqa: ARG001  # the same o
 
 
 _ON_CHANNELS_LAST = frozenset({"nearest", "nearest_exact", "linear"})
+"""Modes in which small images are resized on channels-last copies."""
 
 
 def norm(spec: OpSpec, kernels: Kernels) -> int:  # noqa: ARG001  # the same on every CPU

@@ -16,6 +16,7 @@ from cnncost.ops import cost_of
 _SPARSE = "sparse::matmul"
 _SAMPLED = "sparse::sampled_matmul"
 _WEIGHTED = frozenset({"conv", "linear"})
+"""Kinds whose second input is the weight."""
 _REARRANGING = frozenset({"reshape", "permute", "slice", "select", "split", "unbind", "diagonal", "roll"})
 """Moves that add no elements and duplicate none."""
 _FIXED_ROLES = frozenset({"parameter", "buffer", "constant"})

@@ -247,14 +247,21 @@ def _transfer_time(spec: OpSpec, device: Device) -> OpTime | None:
     sending = nbytes / bandwidth
     seconds = max(launch, sending) if device.overlaps else launch + sending
     bound = _bound(0.0, sending, 0.0, launch)
-    return OpTime(0, nbytes, "", 0.0, 0.0, sending, 0.0, 0.0, launch, seconds, bound)
+    return _NOTHING._replace(nbytes=nbytes, memory=sending, launch=launch, seconds=seconds, bound=bound)
 
 
 def _view_time(kind: str, device: Device) -> OpTime:
     """Return the time of a view, which runs no kernel: its launch time if the device specifies one, else 0."""
     rate = device.rates.get(kind)
-    launch = rate.launch or 0.0 if rate is not None else 0.0
-    return OpTime(0, 0, "", 0.0, 0.0, 0.0, 0.0, 0.0, launch, launch, "launch" if launch else "")
+    launch = (rate.launch if rate is not None else None) or 0.0
+    return _NOTHING._replace(launch=launch, seconds=launch, bound="launch" if launch else "")
+
+
+_NOTHING = OpTime(
+    flops=0, nbytes=0, dtype="", peak=0.0, compute=0.0, memory=0.0, copies=0.0, pages=0.0, launch=0.0, seconds=0.0,
+    bound="",
+)  # fmt: skip
+"""An op that computes nothing, moves nothing and takes no time."""
 
 
 def _bound(compute: float, memory: float, copies: float, launch: float) -> Bound:

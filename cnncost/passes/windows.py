@@ -13,7 +13,7 @@ Sizes: TypeAlias = "tuple[int, ...] | None"
 class Windows(NamedTuple):
     """The windows of one op: one number per spatial axis.
 
-    `kernel` is None if only its number of elements was recorded; `stride` is None for windows at random positions.
+    Both are None if only the kernel's number of elements was recorded; `stride` alone, for windows at random positions.
     """
 
     kernel: Sizes

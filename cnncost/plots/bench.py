@@ -87,7 +87,10 @@ def draw_batches(bench: Bench, path: str) -> None:
 
 
 def _is_on_line(row: Joined, rows: list[Joined]) -> bool:
-    """Return whether a row is on its network's line: that of the first case that is not compiled, else the first."""
+    """Return whether a row is of the case (apart from its batch) whose line is drawn for the row's network.
+
+    A network has one line: for its first case that is not compiled, or for its first case if all are compiled.
+    """
     cases = dict.fromkeys(other.case._replace(batch=None) for other in rows if other.name == row.name)
     candidates = [case for case in cases if not case.compiled] or list(cases)
     return row.case._replace(batch=None) == candidates[0]

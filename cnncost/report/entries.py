@@ -92,7 +92,7 @@ def _ranked(report: ReportData, by: By, requested: Ranking) -> Entries:
     shown = [rows[index] for index in ranking.order]
     legend = _flat_legend(shown, by)
     if ranking.rest is not None:
-        shown.append(Entry(ranking.name, ranking.rest, full=ranking.name, style="own"))  # dim, as own shares
+        shown.append(Entry(ranking.name, ranking.rest, full=ranking.name, style="own"))  # shown like `(own)` rows
     return Entries(shown, [*legend, *ranking.legend])
 
 

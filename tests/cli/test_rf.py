@@ -104,6 +104,7 @@ def test_a_picture_names_what_it_draws(run, tmp_path):
         pytest.param(["lenet5", "-o", "a.xls"], id="a file of another kind"),
         pytest.param([], id="no model"),
         pytest.param(["lenet5", "--write-reports", "."], id="a model besides the zoo"),
+        pytest.param(["--of", "0", "--write-reports", "."], id="an input besides the zoo"),
     ],
 )
 def test_wrong_usage(arguments, tmp_path, monkeypatch, capsys):

@@ -58,6 +58,8 @@ N = 60
         pytest.param(lambda x: F.softmin(x, 1), 6 * N, id="softmin: and a negation"),
         pytest.param(lambda x: x.cumsum(1), N - 15, id="running sums: the first of each row is free"),
         pytest.param(lambda x: x.cumprod(2), N - 12, id="running products"),
+        pytest.param(lambda x: torch.vander(x[0, 0], 6), 5 * 4, id="vander: powers from x², by running products"),
+        pytest.param(lambda x: torch.linalg.vander(x[0], N=6), 4 * 5 * 4, id="vander of linalg: the same, in a batch"),
         pytest.param(lambda x: x.cummax(0), N - 20, id="running maxima"),
         pytest.param(lambda x: x.logcumsumexp(1), 4 * (N - 15), id="running logsumexp"),
         pytest.param(lambda x: x.diff(dim=1), 3 * 3 * 5, id="differences of neighbours"),

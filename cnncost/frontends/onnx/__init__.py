@@ -24,7 +24,8 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
         spec: the file's name, for messages.
         model: a ModelProto, as `read` returns it.
         inputs: shapes for inputs with open axes (of no fixed size), by name or in order; None: those of the file. For
-            an input of one integer its value: what depends on it, such as which branch runs, is then known.
+            an input that is one integer, give its value instead of a shape; whatever depends on it, such as which
+            branch runs, is then known.
         sizes: sizes of open axes by name.
 
     Raises:
@@ -100,7 +101,7 @@ def _outputs(spec: str, interpreter: Interpreter, graph: Any, names: Mapping[str
         if tensor is None:
             raise SourceError(f"{spec}: no node computes the output {output.name!r}; the file is damaged")
         declared = type_of(output.type)
-        values += [interpreter.value(part, "", "", 0, 0) for part in tensor.parts or () if part.type is not None]
+        values += [interpreter.value(part) for part in tensor.parts or () if part.type is not None]
         if tensor.type is None:
             continue
         if declared is not None and declared.shape != tensor.type.shape:
@@ -108,7 +109,7 @@ def _outputs(spec: str, interpreter: Interpreter, graph: Any, names: Mapping[str
                 f"{output.name}: the file declares {'×'.join(map(str, declared.shape))}, its ops return "
                 f"{'×'.join(map(str, tensor.type.shape))}"
             )
-        values.append(interpreter.value(tensor, "", "", 0, 0))
+        values.append(interpreter.value(tensor))
     return values
 
 

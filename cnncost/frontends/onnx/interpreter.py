@@ -257,8 +257,11 @@ class Interpreter:
             self._zeros[weight or name] = False
         return Tensor(tensor_type, constant=value, weight=weight or name)
 
-    def value(self, tensor: Any, op: str, domain: str, at: int, call: int) -> int:
-        """Return the value id of an op's input `at`. Its first reader decides its role: parameter, buffer, constant."""
+    def value(self, tensor: Any, op: str = "", domain: str = "", at: int = 0, call: int = 0) -> int:
+        """Return the value id of an op's input `at`. Its first reader decides its role: parameter, buffer, constant.
+
+        Without `op`, of an output: if no op has read it, no op's rule decides its role, and a weight is the model's.
+        """
         if tensor.value is not None:
             return tensor.value  # type: ignore[no-any-return]
         if tensor.deferred is not None:

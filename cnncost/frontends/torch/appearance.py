@@ -2,8 +2,8 @@
 
 Forward may read a tensor's device, its `requires_grad` or its values. A tensor on `meta` that represents one on the CPU
 has to answer as that one would, or forward takes another branch than in a real call. Torch's kernels, decompositions
-and this front end need the true attributes. Their queries are recognized by the recorder's mode, which is off in
-kernels, or by the calling module.
+and this front end need the true attributes: they are recognized by the recorder's mode, which is off in kernels, or by
+the calling module.
 
 Autograd is off when recording inference, because composite ops then arrive undecomposed. If forward needs something
 that only autograd provides, the recording is aborted and restarted with autograd on.
@@ -68,8 +68,8 @@ class Appearance:
         recorder: the recorder of the tensors.
         device: their device, unless another was registered.
         grad: whether autograd is on for the caller; None if the recording itself has autograd on.
-        bare: whether the model was built on `meta` instead of the device, and may have stored that device.
-        several: whether the model is on more devices than that one.
+        bare: whether the model was built on `meta` instead of the device, and may have stored `meta` as its device.
+        several: whether the model is on more devices than `device`.
     """
 
     def __init__(self, recorder: Recording, device: torch.device, grad: bool | None, bare: bool = False,

@@ -161,7 +161,7 @@ def _eligible(value: Any) -> bool:
 
 
 def _cast_all(dtype: torch.dtype | None, casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:
-    """Run in one dtype; None: in the lower one.
+    """Run an op in `dtype`; None: in autocast's lower dtype.
 
     The last argument is cast first, as in torch's builds by GCC (C++ does not specify the order). Backward computes the
     casts' gradients in the opposite order, which determines the live tensors at a training step's peak.

@@ -91,7 +91,8 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield from value.keywords.items()
     elif isinstance(value, MethodType):
         owner = value.__self__
-        yield from [("", owner)] if isinstance(owner, (nn.Module, type)) else _parts(owner)
+        # a module is itself one of those looked for
+        yield from [("", owner)] if isinstance(owner, nn.Module) else _parts(owner)
         yield from _parts(value.__func__)
     elif isinstance(value, FunctionType):
         yield from _variables(value)

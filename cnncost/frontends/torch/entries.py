@@ -24,8 +24,8 @@ from cnncost.frontends.torch.sparse import any_sparse
 from cnncost.frontends.torch.types import signature, tensor_type, tensors_in
 from cnncost.graph import OpSpec
 
-_BY_VALUES = MASKING | PICKING
-"""Ops whose spec depends on values as well as on the entry."""
+_REFINED = MASKING | PICKING
+"""Ops whose nodes may get another spec than the entry's, such as one with the known positions of an index."""
 
 
 def by_rule(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Entry | None:
@@ -71,7 +71,8 @@ def of_run(
     run_for_effect = (
         bool(writes) and all(tracked.sig.real for _, tracked in operands)
     ) or op.schema_name == "aten::lift_fresh"
-    reshapes = op.changes_shape or bool(outs) or shape_follows_values(op, operands)
+    # an output's shape varies for one signature: in place, with `out=`, or with values
+    shape_varies = op.changes_shape or bool(outs) or shape_follows_values(op, operands)
     arguments = op.bind(args, kwargs)
     call = OpCall(op, arguments, inputs, types, moves=moves or bool(outs))
     operand_tensors = [tensor for tensor, _ in operands]
@@ -81,7 +82,7 @@ def of_run(
         else lower(call)
     )
     spec = _with_copies(spec, op, operands)
-    rerun = run_for_effect or reshapes or bool(not_returned) or bool(runner.data) or not tensors or None in recipes
+    rerun = run_for_effect or shape_varies or bool(not_returned) or bool(runner.data) or not tensors or None in recipes
     outputs = None if rerun else tuple(recipe for recipe in recipes if recipe is not None)
     return _entry(op, memos.intern(spec), outputs, template, writes, mask_index(spec.kind, arguments, operands), outs)
 
@@ -122,7 +123,7 @@ def _recipe(tensor: torch.Tensor, operands: TensorArgs, storages: set[int], ledg
         return None
     if tensor.storage_offset() or tensor.is_conj() or tensor.is_neg() or type(tensor) is not torch.Tensor:
         return None
-    if is_zero_tensor(tensor):  # torch takes another path for each op on it, which a plain tensor would not
+    if is_zero_tensor(tensor):  # torch runs ops on it in another way than on the plain tensor that would replace it
         return None
     return _fresh(tensor)
 
@@ -143,7 +144,7 @@ def _entry(
     if template is None and outputs is not None:
         template = _SINGLE if len(outputs) == 1 else tuple(map(Slot, range(len(outputs))))
     single = type(template) is Slot
-    plain = outputs is not None and single and not writes and op.node_name not in _BY_VALUES and mask is None
+    plain = outputs is not None and single and not writes and op.node_name not in _REFINED and mask is None
     fresh = outputs[0] if plain and outputs is not None and type(outputs[0]) is Fresh else None
     return Entry(op.func, op.node_name, spec, outputs, single, template, writes, fresh, outs, mask)
 

@@ -26,7 +26,7 @@ class Prod(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        """∂x = ∂y · (y/x)*, after a test for zeros."""
+        """∂x = ∂y · (y/x)* (* is the conjugate), after a test for zeros."""
         (x, result), (grad,), dim = ctx.saved_tensors, grads, ctx.dim
         x = x.to(grad.dtype)  # forward may have returned another dtype
         if dim is None:
@@ -52,7 +52,7 @@ class Cumprod(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        """∂x = Σ (∂y·y*)/x* over each element and all after it, after a test for zeros."""
+        """∂x = (Σ ∂y·y*)/x*, the sum over the element and all after it (* is the conjugate), after a test for zeros."""
         (x, result), (grad,), dim = ctx.saved_tensors, grads, ctx.dim
         grad = grad.to(x.dtype)  # unlike `Prod`
         weighted = result.conj() * grad
@@ -117,7 +117,10 @@ class HouseholderProduct(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        """Multiply y·∂yᴴ by one reflection after another; each gives the gradients of its vector and factor."""
+        """Compute the gradients of each reflection Hᵢ's vector and factor from a product P.
+
+        First P = H₀⁻¹·y·∂yᴴ; after the gradients of each Hᵢ, P becomes Hᵢ₊₁⁻¹·P·Hᵢ.
+        """
         (x, factors, result), (grad,) = ctx.saved_tensors, grads
         count = factors.shape[-1]
         if not count:

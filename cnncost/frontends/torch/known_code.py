@@ -23,10 +23,11 @@ BY_NAME = frozenset(
         "setattr",
     }
 )  # fmt: skip
-"""Functions that read attributes whose names are computed."""
+"""Functions that find attributes by computed names, to read or to set them. Code with one of them can't be skipped,
+even if the function is in `_BUILT_IN`."""
 OWN_CLASS = frozenset({"__class__", "__new__", "__init__"})
 """Attributes by which an object's code can create another object of its class."""
-HIDDEN = frozenset(
+UNTRACEABLE = frozenset(
     {
         "__annotate__", "__annotations__", "__builtins__", "__closure__", "__code__", "__constants__",
         "__dataclass_fields__", "__dict__", "__globals__", "__hash__", "__jit_ignored_attributes__",
@@ -35,7 +36,9 @@ HIDDEN = frozenset(
         "format", "format_map", "gi_frame", "tb_frame", "to_bytes", "tobytes",
     }
 )  # fmt: skip
-"""Attributes through which code can reach objects that it doesn't name."""
+"""Attributes through which code can depend on more than its names show: frames, globals, closures and classes;
+attributes named in a format string; codecs that a program has registered, and the bytes that they decode; and numbers
+that may differ between runs (hashes, a tensor's version)."""
 
 _BUILT_IN = frozenset(
     {
@@ -43,7 +46,7 @@ _BUILT_IN = frozenset(
         "len", "max", "min", "next", "ord", "pow", "repr", "round", "setattr", "sorted", "sum",
     }
 )  # fmt: skip
-"""Built-in functions: not `id`, `hash`, `vars` and `open`, for example."""
+"""Known built-in functions. `id`, `hash`, `vars` and `open`, for example, are not known."""
 _C_MODULES = frozenset({"math", "cmath", "_operator", "_functools", "itertools", "_warnings"})
 """C modules whose functions are all known. (`_warnings`: a skipped forward doesn't repeat its warnings.)"""
 _TORCH_MODULES = frozenset({"torch.nn.functional", "torch.functional", "torch.nn.modules.utils", "torch.nn.init"})
@@ -53,7 +56,8 @@ _FUNCTION_NAMES: tuple[tuple[Any, str], ...] = (
     (torch.compiler, "is_compiling is_exporting"), (torch.utils.checkpoint, "checkpoint checkpoint_sequential"),
     (torch.nn.functional, "*"), (copy, "copy deepcopy"),
 )  # fmt: skip
-"""Known functions of other Python modules, by module; `*`: all."""
+"""Known functions by the module that has them under their name; `*`: all. Their globals may be those of a module that
+is not in `_TORCH_MODULES`: `boolean_dispatch`, of another module, makes some of `torch.nn.functional`."""
 _FUNCTIONS: frozenset[Any] = frozenset(
     value
     for owner, names in _FUNCTION_NAMES
@@ -133,7 +137,10 @@ def is_static(kind: type) -> bool:
 
 
 def is_system_class(kind: type) -> bool:
-    """Return True if a class is Python's or torch's own: its module has it under its name."""
+    """Return True if a class can't be the user's: it is static, one of `_CLASSES`, or from a module of Python or torch.
+
+    Such a module must have the class under its name: a user's class may have any `__module__`.
+    """
     module = kind.__module__
     if is_static(kind) or kind in _CLASSES:
         return True

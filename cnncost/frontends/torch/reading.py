@@ -21,8 +21,8 @@ from cnncost.frontends.torch.frozen import UnfitError, frozen
 from cnncost.frontends.torch.kinds import ATOMS, is_hashed_by_identity
 from cnncost.frontends.torch.known_code import (
     BY_NAME,
-    HIDDEN,
     OWN_CLASS,
+    UNTRACEABLE,
     is_known_class,
     is_known_function,
     is_known_in_c,
@@ -117,8 +117,8 @@ class Reader:
         self._check_torch_attributes()
         if odd := [kind.__name__ for kind in self._own if kind in copyreg.dispatch_table]:
             raise UndetectableError(f"how {odd[0]} is copied, for which a function is registered with copyreg")
-        if hidden := self._attributes & HIDDEN:
-            raise UndetectableError(f"the attribute {min(hidden)}")
+        if untraceable := self._attributes & UNTRACEABLE:
+            raise UndetectableError(f"the attribute {min(untraceable)}")
         if not self._attributes.isdisjoint(OWN_CLASS):
             raise UndetectableError("the class of an object, which code may create others of")
         if found := self._attributes & BY_NAME:

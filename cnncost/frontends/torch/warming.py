@@ -1,8 +1,8 @@
 """Runs an optimizer's earlier steps, into a tensor table of their own, so that its state exists when the step begins.
 
-State that an optimizer creates itself (step counts, decaying rates) has values, which are kept. Numbers that it reads
-from tensors without values (gradient norms) determine no size: stand-ins are returned for them, and if other
-stand-ins lead to other ops, the step can't be recorded without data.
+State that an optimizer creates itself (step counts, decaying rates) has values, which are kept. If it reads a number
+from a tensor without values (a gradient norm), a stand-in is returned. More steps are then run with other stand-ins; if
+their ops or sizes differ, the step can't be recorded without data.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from cnncost.graph import OpSpec
 
 STAND_IN = (1.0,)
 """The number returned when an unknown value is read."""
-_OTHERS = ((1e-6,), STAND_IN, (1e6,), (1e-6, 1e6), (1e6, 1e-6))
-"""Other numbers, also two in turn, so that either of two numbers is the larger one."""
+_TRIED = ((1e-6,), STAND_IN, (1e6,), (1e-6, 1e6), (1e6, 1e-6))
+"""Numbers that the runs of `check_independent` read: STAND_IN, as the recorded step does, and others; also two in turn,
+so that either of two numbers is the larger one."""
 _MAY_RAISE = ((-1.0,), (0.0,))
-"""Numbers for which a step may raise, because the value may be a norm, for example, which is never negative."""
+"""More such numbers, for which a step may raise: it may divide by the number, or take it for a norm, say."""
 _Ops: TypeAlias = list[tuple[str, OpSpec]]
 
 
@@ -42,10 +43,10 @@ def check_independent(recorder: Recorder, step: Callable[[], None]) -> None:
     """Run more steps, within `separate_table`, to check that their ops don't depend on the numbers that they read.
 
     Raises:
-        DataDependentError: the ops depend on them.
+        DataDependentError: the ops depend on the numbers.
     """
     runs: list[_Ops] = []
-    for recorder.read_as in (*_OTHERS, *_MAY_RAISE):  # sets the attribute for each run
+    for recorder.read_as in (*_TRIED, *_MAY_RAISE):  # sets the attribute for each run
         recorder.nodes = []
         may_raise = recorder.read_as in _MAY_RAISE
         try:

@@ -29,14 +29,17 @@ def dropout_is_free() -> Measured:
 
 @experiment("gradients of LeNet-5 beside the back-projection through its kernels and strides")
 def back_projection() -> Measured:
-    """Whether the pixels that one output of each layer depends on match the back-projection."""
+    """Whether the area of pixels that one output of each layer depends on, by its gradient, is the receptive field.
+
+    The lecture calls the receptive field the output's back-projection.
+    """
     report = analyze("lenet5")
     fields = {path: report.receptive_field(path) for path in ("c1", "s2", "c3", "s4", "c5")}
     return Measured(all(field.size == (_extent(path),) * 2 for path, field in fields.items()))
 
 
 def _extent(path: str) -> int:
-    """Width of the pixel area that the first output of a layer has a gradient to, over all its maps."""
+    """Width of the image area where the gradient of a layer's output at (0, 0), summed over its maps, isn't zero."""
     model = zoo.build("lenet5").double()
     seen: list[Tensor] = []
     handle = model.get_submodule(path).register_forward_hook(lambda _m, _a, output: seen.append(output))

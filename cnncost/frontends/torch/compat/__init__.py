@@ -1,7 +1,7 @@
 """Everything that torch doesn't guarantee: private names, and differences between its versions.
 
 No other code of the package uses a private name of torch (`tests/test_import_rules.py` checks this). Each name here has
-a docstring that says what it is for. Unless that says otherwise, torch 2.9 to 2.15 have the name with the same
+a docstring that says what it is for. Unless the docstring says otherwise, torch 2.9 to 2.15 have the name with the same
 behavior, and torch has no public equivalent.
 
     facts          results that differ between versions

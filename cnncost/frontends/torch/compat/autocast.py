@@ -16,7 +16,8 @@ CAST_PLACE = (autocast_mode, "_cast")
 """Casts the arguments for `custom_fwd(cast_inputs=…)`. It checks each tensor's device."""
 
 IS_ANY_ENABLED_PLACE = (torch._C, "_is_any_autocast_enabled")
-"""Returns whether autocast is on for any device. It checks autocast's dispatch keys, two of which this package uses."""
+"""Returns whether autocast is on for any device: whether any of autocast's dispatch keys is on. So it would also return
+True while cnncost's own kernels are on, which are registered at two of these keys (`dispatch.OURS`)."""
 
 ENABLED = "_enabled"
 """Attribute of a `torch.autocast` instance: whether it turns autocast on or off."""

@@ -19,7 +19,7 @@ def conv_backward(call: OpCall) -> Lowered:
     grad, channels_last = call["grad_output"], attrs.get("layout") == "channels_last"
     memory_format = {4: torch.channels_last, 5: torch.channels_last_3d}.get(grad.dim()) if channels_last else None
     if not grad.is_contiguous(memory_format=memory_format or torch.contiguous_format):
-        attrs["copied"] = True  # the kernel needs it in the operands' memory format
+        attrs["copied"] = True  # the kernel needs the gradient in the operands' memory format
     return "conv_backward", {**attrs, "bias": bool(of_bias), "of_input": bool(of_input), "of_weight": bool(of_weight)}
 
 
@@ -145,7 +145,7 @@ def put_back(call: OpCall) -> Lowered:
 
 
 @lowers("_weight_norm_interface_backward", "_weight_norm_differentiable_backward")
-def weight_norm_backward(call: OpCall) -> Lowered:  # noqa: ARG001  # its inputs' types suffice
+def weight_norm_backward(call: OpCall) -> Lowered:  # noqa: ARG001  # costs follow from the inputs' types
     """grad_w, v, g and the norms."""
     return "weight_norm_backward", {}
 
@@ -176,6 +176,6 @@ def segment_reduce_backward(call: OpCall) -> Lowered:
 
 
 @lowers("masked_scatter_backward")
-def gathered_gradient(call: OpCall) -> Lowered:  # noqa: ARG001  # its inputs' types suffice
+def gathered_gradient(call: OpCall) -> Lowered:  # noqa: ARG001  # costs follow from the inputs' types
     """The gradient's elements gathered where the mask is set."""
     return "gather", {"fn": "other"}

@@ -22,7 +22,7 @@ _C10D = {
     "alltoall_": ("all_to_all", "input_tensors"), "alltoall_base_": ("all_to_all", "input"),
     "send": ("send", "tensors"), "recv_": ("receive", "tensors"), "recv_any_source_": ("receive", "tensors"),
 }  # fmt: skip
-"""By c10d's op: the collective, and the argument that holds all its data: of all ranks, if each has another part."""
+"""By c10d's op: the collective, and the argument with its whole data: the parts of all ranks, if the data is split."""
 _FUNCTIONAL = {
     "all_reduce": "all_reduce", "all_reduce_": "all_reduce", "all_reduce_coalesced": "all_reduce",
     "all_reduce_coalesced_": "all_reduce", "broadcast": "broadcast", "broadcast_": "broadcast",
@@ -34,7 +34,7 @@ _FUNCTIONAL = {
 }  # fmt: skip
 """By functional op: the collective."""
 _WHOLE_IS_OUTPUT = {"all_gather"}
-"""Collectives whose output has the whole data; that of all others is their input."""
+"""Collectives whose output has the whole data; for all others, the input has it."""
 
 
 @lowers(*(f"c10d::{name}" for name in _C10D))

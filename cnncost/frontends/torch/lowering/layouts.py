@@ -31,7 +31,7 @@ def with_layout(attrs: Attrs, call: OpCall) -> Attrs:
 
 
 def is_channels_last(x: torch.Tensor) -> bool:
-    """True if its strides increase from the channels outwards, including those of axes of size 1.
+    """True if a tensor's strides increase from the channels outwards, including the strides of axes of size 1.
 
     Ref: `is_channels_last_strides_2d_s4` in c10's MemoryFormat.h, which convolutions use; `is_contiguous` differs.
     """

@@ -33,22 +33,23 @@ def _linalg(fn: str, matrix: Any, batch: Any, k: int = 0, vectors: bool = False,
 
 @lowers(*_FUNCTIONS)
 def decomposition(call: OpCall) -> Lowered:
-    """A: *,m,n."""
+    """A: *,m,n. A decomposition, determinant or inverse."""
     vectors = bool(call.get("compute_uv", call.get("compute_v", True))) and call.get("mode") != "r"
     full = bool(call.get("full_matrices", False)) or call.get("mode") == "complete"
     shape = call.first("self", "A").shape
-    return _linalg(_FUNCTIONS[call.name], shape, shape[:-2], 0, vectors, full)
+    return _linalg(_FUNCTIONS[call.name], shape, shape[:-2], vectors=vectors, full=full)
 
 
-_VALUES = {"linalg_svdvals": "svd", "linalg_eigvalsh": "eigh", "linalg_eigvals": "eig", "_linalg_eigvals": "eig",
-           "geqrf": "qr"}  # fmt: skip
+_WITHOUT_VECTORS = {"linalg_svdvals": "svd", "linalg_eigvalsh": "eigh", "linalg_eigvals": "eig",
+                    "_linalg_eigvals": "eig", "geqrf": "qr"}  # fmt: skip
+"""Ops that compute singular values or eigenvalues alone, and QR's triangle without the matrix Q (`geqrf`)."""
 
 
-@lowers(*_VALUES)
-def values_alone(call: OpCall) -> Lowered:
-    """Singular values or eigenvalues. Recorded whole, as the ops inside compute vectors, too, under a dispatch mode."""
+@lowers(*_WITHOUT_VECTORS)
+def without_vectors(call: OpCall) -> Lowered:
+    """self or A: *,m,n. Recorded whole: under a dispatch mode, the ops inside would compute vectors, too."""
     shape = call.first("self", "A").shape
-    return _linalg(_VALUES[call.name], shape, shape[:-2])
+    return _linalg(_WITHOUT_VECTORS[call.name], shape, shape[:-2])
 
 
 def _is_vector(a: Any, b: Any) -> bool:
@@ -127,5 +128,6 @@ def _pinv_scratch(matrix: Any, hermitian: bool) -> int:
     real = item // 2 if is_complex else item
     vectors = n * n if hermitian else m * r + r * n
     conjugated = (n * n if hermitian else m * r) if is_complex else 0
-    values = 3 * n + 1 if hermitian else 2 * r  # Σ and its reciprocals; |Λ| and its maximum
-    return int((vectors + n * r + conjugated) * item + values * real + _TOLERANCE)
+    product = n * r  # V·Σ⁺
+    values = 3 * n + 1 if hermitian else 2 * r  # Λ, |Λ|, reciprocals and the maximum; or Σ and its reciprocals
+    return int((vectors + product + conjugated) * item + values * real + _TOLERANCE)

@@ -144,7 +144,7 @@ def grouped_mm(call: OpCall) -> Lowered:
 def attention(call: OpCall) -> Lowered:
     """query: *,L,E; key: *,S,E; value: *,S,V. With grouped queries (GQA), keys count as expanded to the queries' heads.
 
-    The flash kernels align a causal mask to the lower right corner, all others to the upper left.
+    CUDA's flash kernel aligns a causal mask to the lower right corner, all others to the upper left.
     """
     q, k, v = call["query"].shape, call["key"].shape, call["value"].shape
     heads = list(k[:-2])
@@ -162,14 +162,15 @@ def attention(call: OpCall) -> Lowered:
         "mask": mask is not None or bool(call.get("is_causal", False)),
         "causal": bool(call.get("is_causal", False)),
     }
-    if attrs["causal"] and q[-2] != k[-2] and call.name in _FLASH:
+    if attrs["causal"] and q[-2] != k[-2] and call.name in _LOWER_RIGHT:
         attrs["lower_right"] = True
     if (kernel := call.get("kernel")) is not None:
         attrs["kernel"] = kernel
     return "attention", attrs
 
 
-_FLASH = frozenset({"_scaled_dot_product_flash_attention", "_scaled_dot_product_flash_attention_backward"})
+_LOWER_RIGHT = frozenset({"_scaled_dot_product_flash_attention", "_scaled_dot_product_flash_attention_backward"})
+"""Kernels that align a causal mask to the lower right corner of the scores."""
 
 
 @lowers("_native_multi_head_attention")

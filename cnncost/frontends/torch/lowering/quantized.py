@@ -43,7 +43,7 @@ def quantize(call: OpCall) -> Lowered:
 
 
 @lowers("dequantize")
-def dequantize(call: OpCall) -> Lowered:  # noqa: ARG001  # its input suffices
+def dequantize(call: OpCall) -> Lowered:  # noqa: ARG001  # the attributes are the same for every call
     """Integers and a scale to floats."""
     return "quantize", {"fn": "dequantize"}
 
@@ -54,7 +54,7 @@ def dequantize(call: OpCall) -> Lowered:  # noqa: ARG001  # its input suffices
     "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams", "fused_moving_avg_obs_fake_quant",
     "_fake_quantize_learnable_per_tensor_affine", "_fake_quantize_learnable_per_channel_affine",
 )  # fmt: skip
-def fake_quantize(call: OpCall) -> Lowered:  # noqa: ARG001  # as above
+def fake_quantize(call: OpCall) -> Lowered:  # noqa: ARG001  # as for `dequantize`
     """Floats rounded as by quantization, in training."""
     return "quantize", {"fn": "fake"}
 
@@ -69,7 +69,7 @@ def binary(call: OpCall) -> Lowered:
 
 
 @lowers("quantized::cat", "quantized::dropout")
-def rescale(call: OpCall) -> Lowered:  # noqa: ARG001  # as above
+def rescale(call: OpCall) -> Lowered:  # noqa: ARG001  # as for `dequantize`
     """Tensors requantized to the scale of the result."""
     return "quantize", {"fn": "rescale"}
 

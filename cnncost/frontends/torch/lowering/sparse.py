@@ -57,7 +57,7 @@ def _lowered(call: OpCall, tensors: Sequence[torch.Tensor], results: Sequence[to
     if name == "sparse_sampled_addmm":
         attrs: Attrs = {"stored": stored(call["self"])[0], "k": call["mat1"].shape[-1], "bias": call["beta"] != 0}
         return "sparse::sampled_matmul", attrs
-    result_elements = sum(_stored_elements(result) for result in results[:1])
+    result_elements = sum(_stored_elements(result) for result in results[:1])  # 0 if the result is not a tensor
     if name in _SOFTMAX:
         return "sparse::softmax", {"fn": name.removeprefix("_sparse_"), "stored": result_elements}
     if name in {"_sparse_softmax_backward_data", "_sparse_log_softmax_backward_data"}:

@@ -49,7 +49,7 @@ _ALIASES = {
         " legendre_polynomial_p"
     ).split()},
 }  # fmt: skip
-"""Functions by the names of other ops that compute them."""
+"""The function (`fn`) of each op that has another name than its function."""
 
 
 @lowers(*_FUNCTIONS, *_ALIASES)
@@ -113,11 +113,13 @@ def frexp(call: OpCall) -> Lowered:
 
 
 @lowers("_weight_norm", "_weight_norm_interface")
-def weight_norm(call: OpCall) -> Lowered:  # noqa: ARG001  # its inputs' types suffice
+def weight_norm(call: OpCall) -> Lowered:  # noqa: ARG001  # costs follow from the inputs' types
     """v and g; one norm per element of g."""
     return "weight_norm", {}
 
 
+_MEAN = 1
+"""ATen's number for the mean, among a loss's reductions and among the modes of bags."""
 _LOSSES = {
     "mse_loss": "mse", "l1_loss": "l1", "smooth_l1_loss": "smooth_l1", "huber_loss": "huber",
     "binary_cross_entropy": "bce", "binary_cross_entropy_with_logits": "bce_logits", "kl_div": "kl",
@@ -128,13 +130,13 @@ _LOSSES = {
 @lowers(*_LOSSES)
 def loss(call: OpCall) -> Lowered:
     """An elementwise distance, and its mean or sum."""
-    return "loss", {"fn": _LOSSES[call.name], "reduction": call.get("reduction", 1)}
+    return "loss", {"fn": _LOSSES[call.name], "reduction": call.get("reduction", _MEAN)}
 
 
 @lowers("nll_loss", "nll_loss_forward", "nll_loss2d", "nll_loss2d_forward", "nll_loss_nd")
 def nll(call: OpCall) -> Lowered:
     """One element gathered per target."""
-    return "loss", {"fn": "nll", "reduction": call.get("reduction", 1)}
+    return "loss", {"fn": "nll", "reduction": call.get("reduction", _MEAN)}
 
 
 # ---- reductions, softmax, scans, sorting
@@ -185,7 +187,7 @@ def all_close(call: OpCall) -> Lowered:
 
 
 @lowers("trace")
-def trace(call: OpCall) -> Lowered:  # noqa: ARG001  # it needs no attributes
+def trace(call: OpCall) -> Lowered:  # noqa: ARG001  # costs follow from the input's type
     """The sum of a diagonal."""
     return "trace", {}
 
@@ -218,7 +220,7 @@ sort argsort topk kthvalue mode msort unique_dim _unique2 _unique unique_consecu
 
 @lowers(*_SORT.split())
 def sort(call: OpCall) -> Lowered:
-    """Along `dim`; the unique family over all elements."""
+    """Along `dim`; without it (`unique`, for example), over all elements."""
     default = -1 if call.name in {"sort", "argsort", "topk", "kthvalue", "mode"} else None
     axis = 0 if call.name == "msort" else call.get("dim", default)
     return "sort", {"unique": "unique" in call.name, "axis": axis}
@@ -297,7 +299,7 @@ def bag(call: OpCall) -> Lowered:
     """weight: V,D; indices: I; output: B,D."""
     bags, width = call.outputs[0].shape
     weighted = call["per_sample_weights"] is not None
-    return "bag", {"indices": call["indices"].numel(), "bags": bags, "width": width, "mean": call["mode"] == 1,
+    return "bag", {"indices": call["indices"].numel(), "bags": bags, "width": width, "mean": call["mode"] == _MEAN,
                    "weighted": weighted}  # fmt: skip
 
 

@@ -14,8 +14,8 @@ _local_scalar_dense is_nonzero equal is_same_size _has_same_storage_numel sym_si
 _assert_scalar _assert_tensor_metadata _linalg_check_errors cartesian_prod combinations lu_unpack _chunk_cat
 """
 """Ops without moves: views and copies, and ops that only read metadata or check values."""
-_ZEROING = "tril triu _pad_enum fill_diagonal diag diag_embed diagflat block_diag vander"
-"""Ops that set elements to zero or add zeros, which their moves don't express; `vander` adds ones."""
+_ZEROING = "tril triu _pad_enum fill_diagonal diag diag_embed diagflat block_diag"
+"""Ops that set elements to a constant (mostly zero) or add zeros, which their moves don't express."""
 _COPIES = """
 _reshape_copy _to_copy alias_copy detach_copy diagonal_copy expand_copy lift_fresh_copy permute_copy select_copy
 slice_copy split_copy split_with_sizes_copy squeeze_copy t_copy transpose_copy unbind_copy unsqueeze_copy view_copy
@@ -43,7 +43,7 @@ def rolled(call: OpCall) -> Lowered:
 
 @lowers(*_ZEROING.split())
 def zeroing(call: OpCall) -> Lowered:
-    """Some elements of the result are zero, whatever the input."""
+    """Some elements of the result are constant, whatever the input."""
     kind, attrs = lower_layout(call, call.moves)
     return kind, {**attrs, "zeroes": True}
 

@@ -61,14 +61,14 @@ def adaptive_pool(call: OpCall) -> Lowered:
     "_native_batch_norm_legit_functional", "_batch_norm_impl_index",
 )  # fmt: skip
 def batch_norm(call: OpCall) -> Lowered:
-    """Without running statistics they are computed from the batch."""
+    """Running statistics count as folded into scale and shift, in both modes; without any, statistics are computed."""
     statistics = call.get("running_mean") is None
     return "norm", {"fn": "batch", "affine": call.get("weight") is not None, "statistics": statistics}
 
 
 @lowers("instance_norm")
 def instance_norm(call: OpCall) -> Lowered:
-    """With running statistics, counted like batch norm: these are folded into scale and shift, in both modes."""
+    """Counted like batch norm."""
     statistics = call["running_mean"] is None
     return "norm", {"fn": "instance", "affine": call["weight"] is not None, "statistics": statistics}
 
@@ -103,6 +103,7 @@ UPSAMPLE = {
     "upsample_linear1d": (2, 1), "upsample_bilinear2d": (2, 2), "upsample_trilinear3d": (2, 3),
     "upsample_bicubic2d": (4, 2), "_upsample_bilinear2d_aa": (2, 2), "_upsample_bicubic2d_aa": (4, 2),
 }  # fmt: skip
+"""By op: the number of input taps per axis (unless `_aa` downscales), and the number of axes."""
 
 
 @lowers(*UPSAMPLE)

@@ -319,6 +319,7 @@ def _grouped_product(a: dict[str, Any]) -> list[Output] | None:
 
 
 _GROUPED = (torch.float32, torch.bfloat16, torch.float16)
+"""Dtypes of grouped products."""
 
 
 def _in_steps(tensor: torch.Tensor) -> bool:

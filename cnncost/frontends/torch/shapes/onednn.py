@@ -14,13 +14,15 @@ from cnncost.frontends.torch.shapes.registry import Output, packed, shapes
 
 _PAGE = 4096
 _LINE = 64
+"""Bytes of a memory page and of a cache line."""
 _GATES = 4
+"""Gates of an LSTM."""
 _ACCUMULATED = 4
 """Bytes of a float32, in which gradients of states are accumulated."""
 
 
 def _leading(width: int, item: int) -> int:
-    """Padded row length in elements: whole cache lines, but not a multiple of 256, which causes cache conflicts."""
+    """Padded row length in elements: whole cache lines, one more if it would be a multiple of 256 (cache conflicts)."""
     line = _LINE // item
     length = -(-width // line) * line
     return length + line if length % 256 == 0 else length
@@ -36,12 +38,12 @@ def workspace(steps: int, batch: int, inputs: int, hidden: int, item: int) -> in
     widest = max(inputs, hidden)
     steps_and_start = 2 * (steps + 1)
     parts = [
-        steps * _leading(_GATES * hidden, item) * item,
-        steps * _leading(hidden, item) * item,
-        *[steps_and_start * _leading(widest, item) * item] * (1 if facts.ONEDNN_KEEPS_STATES_ONCE else 3),
-        steps_and_start * hidden * item,
-        *[steps_and_start * _leading(widest, _ACCUMULATED) * _ACCUMULATED] * 2,
-        steps_and_start * hidden * _ACCUMULATED,
+        steps * _leading(_GATES * hidden, item) * item,  # gates
+        steps * _leading(hidden, item) * item,  # hidden states of this layer
+        *[steps_and_start * _leading(widest, item) * item] * (1 if facts.ONEDNN_KEEPS_STATES_ONCE else 3),  # of both
+        steps_and_start * hidden * item,  # cell states
+        *[steps_and_start * _leading(widest, _ACCUMULATED) * _ACCUMULATED] * 2,  # gradients: outputs, hidden states
+        steps_and_start * hidden * _ACCUMULATED,  # gradients of cell states
     ]
     return sum(-(-batch * part // _PAGE) * _PAGE for part in parts)
 
@@ -61,6 +63,6 @@ def _layer(a: dict[str, Any]) -> list[Output]:
 @shapes("mkldnn_rnn_layer_backward")
 def _layer_backward(a: dict[str, Any]) -> list[Output]:
     """Gradients of the input, both weights, both biases and both states, always in float32."""
-    gates = (_GATES * a["hidden_size"],)
-    like = [tuple(a[name].shape) for name in ("input", "weight1", "weight2", "hx_", "cx_tmp")]
-    return [packed(size, torch.float32) for size in (*like[:3], gates, gates, *like[3:])]
+    bias = (_GATES * a["hidden_size"],)
+    x, w1, w2, h, c = [tuple(a[name].shape) for name in ("input", "weight1", "weight2", "hx_", "cx_tmp")]
+    return [packed(size, torch.float32) for size in (x, w1, w2, bias, bias, h, c)]

@@ -98,6 +98,7 @@ def _pad(a: dict[str, Any]) -> list[Output] | None:
 def _pool(a: dict[str, Any]) -> list[Output] | None:
     x, size = a["self"], a["kernel_size"]
     axes = next(n for n in (1, 2, 3) if f"{n}d" in a["__op__"])
+    # an empty stride means the kernel size
     sizes = [per_axis(a[n] or size, axes) if n == "stride" else per_axis(a.get(n, 1), axes)
              for n in ("kernel_size", "stride", "padding", "dilation")]  # fmt: skip
     if x.dim() != axes + 2 or not x.is_contiguous() or not x.is_floating_point():
