@@ -146,7 +146,7 @@ def features(report: Report, layer: str) -> Value:
 
 @quantity("output size")
 def output_size(report: Report, layer: str) -> Value:
-    """Shape of what a layer, or the network, returns for one image: 64×56×56."""
+    """Shape of a layer's output, or the network's, for one image: 64×56×56."""
     return output_of(report, layer)
 
 

@@ -101,7 +101,7 @@ def test_a_device_of_ones_own(tmp_path, capsys):
             id="no module"),
         pytest.param(("lenet5", "--device", "h100", "--explain", "c1", "--format", "json"), "leave out --format",
             id="an explanation as data"),
-        pytest.param(("lenet5", "--device", "h100", "--explain", "c1", "--by", "op"), "leave out", id="one module by op"),
+        pytest.param(("lenet5", "--device", "h100", "--explain", "c1", "--by", "op"), "leave out", id="by op"),
         pytest.param(("lenet5", "--device", "h100", "--explain", "c1", "--top", "3"), "--top", id="top of one module"),
         pytest.param(("lenet5", "--device", "h100", "--batch", "0"), "0 is not in the range", id="batch 0"),
         pytest.param(("lenet5", "--device", "h100", "--device-file", "no.toml"), "no.toml: can't be read",

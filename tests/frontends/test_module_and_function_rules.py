@@ -1,7 +1,7 @@
 """Rules for modules and autograd Functions with their own kernels, compared with the same networks in plain torch."""
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass
 
 import pytest
@@ -226,11 +226,12 @@ class Many(nn.Module):
         (lambda x: [x, x], lambda y: y[0] + y[1]),
         (lambda x: {"a": x, "b": None}, lambda y: y["a"]),
         (lambda x: OrderedDict(a=(x, x)), lambda y: y["a"][1]),
+        (lambda x: defaultdict(list, a=x), lambda y: y["a"]),
         (lambda x: Result(x, [x]), lambda y: y.hidden + y.scores[0]),
         (lambda x: (*x.shape,), lambda y: y),
         (lambda x: (torch.Size(x.shape), torch.float32), lambda y: y),
     ],
-    ids=["pair", "list", "dict", "nested", "dataclass", "shape alone", "torch's types"],
+    ids=["pair", "list", "dict", "nested", "default dict", "dataclass", "shape alone", "torch's types"],
 )
 def test_several_outputs_in_any_nest(said, use):
     class Net(nn.Module):

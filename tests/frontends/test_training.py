@@ -323,6 +323,7 @@ class Outputs(nn.Module):
         pytest.param(lambda y: (y, [y * 2]), "aten.add.Tensor", id="several"),
         pytest.param(lambda y: SimpleNamespace(loss=y.exp().mean(), logits=y), "aten.mean", id="its own loss"),
         pytest.param(lambda y: {"loss": y.exp().mean(), "logits": y}, "aten.mean", id="its own loss in a dict"),
+        pytest.param(lambda y: UserDict(loss=y.exp().mean(), logits=y), "aten.mean", id="its own loss in a mapping"),
     ],
 )
 def test_the_default_loss(wrap, op):

@@ -37,6 +37,7 @@ _WAITS = frozenset(
 _OUTPUT_ARGUMENTS = ("output_tensor", "output_tensors", "outputs", "output")
 """Names of the argument that a c10d op writes to; ops without one write to `tensors`."""
 _READ_ONLY = frozenset({"c10d::send"})
+"""Ops that write to no argument."""
 
 
 def is_collective(op: Overload) -> bool:

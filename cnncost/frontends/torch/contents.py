@@ -38,9 +38,9 @@ def tensors_and_modules(value: Any) -> list[Any]:
 
 
 def must_be_copied(value: Any) -> bool:
-    """Return whether an object of a Python class holds tensors or modules, so that forward may not run with it itself.
+    """Return whether the object has a `__dict__`, and tensors or modules in it, which forward must not change.
 
-    For classes that forbid copying and pickling: all that `__dict__` has can be copied even so.
+    For objects whose class forbids copying and pickling: a copy of the `__dict__` is still possible.
     """
     kind: Any = type(value)
     return kind.__new__ is object.__new__ and bool(kind.__dictoffset__) and bool(tensors_and_modules(value))

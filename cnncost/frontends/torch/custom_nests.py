@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import UserDict, defaultdict
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -36,8 +37,9 @@ def typed(template: Any, tensors: list[torch.Tensor]) -> Any:
 
 def _map_items(nest: Any, change: Callable[[Any], Any]) -> Any:
     """Return a copy of a container with `change` applied to its items; any other value unchanged."""
-    if isinstance(nest, dict):
-        return type(nest)({key: change(item) for key, item in nest.items()})
+    if isinstance(nest, (dict, UserDict)):  # a UserDict is, for example, the output of Transformers' tokenizers
+        items = {key: change(item) for key, item in nest.items()}
+        return defaultdict(nest.default_factory, items) if isinstance(nest, defaultdict) else type(nest)(items)
     if isinstance(nest, tuple) and hasattr(nest, "_fields"):
         return type(nest)(*map(change, nest))
     if type(nest) in (list, tuple):

@@ -318,8 +318,9 @@ class _Flex(torch.autograd.Function):
         backward = flexible_attention_backward()
         block_mask, scale, options, *_ = ctx.rest
         gradients = _gradients((query, key, value), (grad_out, grad_logsumexp), ctx.score_mod, *ctx.rest)
+        captured = (), ()  # tensors that `score_mod` and `mask_mod` capture; their gradients are not recorded
         results = backward(query, key, value, out, logsumexp, grad_out, grad_logsumexp, ctx.score_mod,
-                           lambda: gradients, block_mask, scale, options, (), ())  # fmt: skip
+                           lambda: gradients, block_mask, scale, options, *captured)  # fmt: skip
         return (*results[:3], None, None, None, None)
 
 

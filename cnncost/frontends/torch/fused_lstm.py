@@ -139,11 +139,16 @@ def _plain(name: str, *args: Any) -> bool:
     if not is_meta(x) or x.dim() != 3 or not x.numel():
         return False
     states, rows = _states(states), layers * (2 if bidirectional else 1)
-    projected = name == "lstm" and states[0].shape[-1] != states[1].shape[-1]
-    if not _one_dtype(x, *states, *weights) or len(weights) != rows * (2 + 2 * has_biases + projected):
+    if not _one_dtype(x, *states, *weights) or len(weights) != rows * _weights_per_row(name, states, has_biases):
         return False
     rows_and_batch = (rows, x.shape[0 if batch_first else 1])
     return weights[0].shape[1] == x.shape[2] and all(s.shape[:2] == rows_and_batch for s in states)
+
+
+def _weights_per_row(name: str, states: list[torch.Tensor], has_biases: bool) -> int:
+    """Return the number of weights of a layer in one direction: two matrices, two biases, an LSTM's projection."""
+    projected = name == "lstm" and states[0].shape[-1] != states[1].shape[-1]
+    return 2 + (2 if has_biases else 0) + (1 if projected else 0)
 
 
 def _plain_packed(name: str, *args: Any) -> bool:
@@ -152,8 +157,7 @@ def _plain_packed(name: str, *args: Any) -> bool:
     if not is_meta(x) or x.dim() != 2 or not x.numel() or is_meta(sizes) or not isinstance(has_biases, bool):
         return False
     states, rows = _states(states), layers * (2 if bidirectional else 1)
-    projected = name == "lstm" and states[0].shape[-1] != states[1].shape[-1]
-    if not _one_dtype(x, *states, *weights) or len(weights) != rows * (2 + 2 * has_biases + projected):
+    if not _one_dtype(x, *states, *weights) or len(weights) != rows * _weights_per_row(name, states, has_biases):
         return False
     fits = all(s.dim() == 3 and s.shape[0] == rows and s.shape[1] == int(sizes[0]) for s in states)
     return fits and weights[0].shape[1] == x.shape[1]
@@ -263,9 +267,11 @@ def _kernel(
         own = weights[direction * per_direction : (direction + 1) * per_direction]
         if not has_biases:
             own = [*own, *map(torch.zeros_like, own)]
+        reverse, bidirectional, layers, batch_first = direction == 1, directions == 2, 1, False
+        batch_sizes: list[int] = []  # not packed
         out, h, c, _ = kernel(
-            x, *own, *(state[direction] for state in states), direction == 1, [], _LSTM, hidden, 1, has_biases,
-            directions == 2, False, save_workspace,
+            x, *own, *(state[direction] for state in states), reverse, batch_sizes, _LSTM, hidden, layers, has_biases,
+            bidirectional, batch_first, save_workspace,
         )  # fmt: skip
         held[direction] = out
         del out, own  # the zeros in place of biases live only while the kernel runs
@@ -282,7 +288,8 @@ def _as_one_op(original: Callable[..., Results]) -> Layer:
         train: bool, _: list[torch.Tensor],
     ) -> Results:  # fmt: skip
         (x, *states), weights = lowered(x, *states), list(lowered(*weights))
+        layers, dropout, batch_first = 1, 0.0, False
         with BelowAutograd():
-            return original(x, states, weights, has_biases, 1, 0.0, train, directions == 2, False)
+            return original(x, states, weights, has_biases, layers, dropout, train, directions == 2, batch_first)
 
     return run

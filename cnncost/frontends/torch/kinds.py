@@ -11,7 +11,7 @@ import torch
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 ATOMS = frozenset({bool, int, float, str, type(None), torch.dtype, torch.device, torch.Size, type})
-"""Immutable types without references to mutable objects."""
+"""Types of immutable values without references to mutable objects, and `type`: a class counts as one value."""
 
 LEAVES = ATOMS - {type}
 """ATOMS except classes, which may have user code that runs if forward instantiates them."""

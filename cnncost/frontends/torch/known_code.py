@@ -80,6 +80,7 @@ _STATELESS_MODES: frozenset[Any] = frozenset({torch.no_grad, torch.enable_grad})
 """Grad modes that take no argument."""
 _MODES = _STATELESS_MODES | {torch.inference_mode, torch.set_grad_enabled}
 _CLASSES: frozenset[Any] = _MODES | {torch.Tensor, *torch.Tensor.__mro__, torch.autocast, torch.amp.autocast}
+"""Known classes of torch: tensors, and modes and regions that code enters and leaves."""
 _ALIASES = {"collections.abc": "_collections_abc"}
 """Modules whose name in `sys.modules` differs from the name that they give themselves."""
 _HEAP = 1 << 9
@@ -148,7 +149,7 @@ def is_system_class(kind: type) -> bool:
 
 
 def is_known_class(kind: type) -> bool:
-    """Return True for a class of Python or torch whose objects only store their arguments."""
+    """Return True for a class of Python or torch whose objects only store their arguments, and for `_CLASSES`."""
     module = kind.__module__
     known = module.partition(".")[0] in _OF_PYTHON or f"{module}.".startswith(_TORCH_CLASSES)
     return kind in _CLASSES or (known and is_system_class(kind))

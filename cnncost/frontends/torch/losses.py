@@ -55,7 +55,7 @@ def _require_real(loss: torch.Tensor) -> torch.Tensor:
 
 
 def _default_loss(result: Any) -> torch.Tensor:
-    declared = result.get("loss") if isinstance(result, dict) else getattr(result, "loss", None)
+    declared = result.get("loss") if isinstance(result, Mapping) else getattr(result, "loss", None)
     if isinstance(declared, torch.Tensor) and declared.numel() == 1 and declared.requires_grad:
         return declared
     sums = [tensor.sum() for tensor in _tensors(result) if tensor.requires_grad]

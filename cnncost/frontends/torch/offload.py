@@ -17,6 +17,7 @@ from torch import nn
 
 _MOVING = frozenset({"AlignDevicesHook", "CpuOffload"})
 _CASTING = frozenset({"LayerwiseCastingHook"})
+"""Names of the classes of accelerate's hooks that move weights, and of diffusers' hooks that cast them."""
 
 
 def without_moving(attributes: dict[str, Any]) -> None:

@@ -22,12 +22,14 @@ from cnncost.frontends.torch.without_kernels import FROM_SIZES
 
 _READS_DATA = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 _READERS = frozenset({"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::allclose"})
+"""Ops that return values, or a comparison of values, to Python."""
 _SIZED_BY_NUMBERS = frozenset({"aten::_ctc_loss"})
 """Ops that torch tags as data-dependent in their result's size, which depends only on arguments that are numbers."""
 _FILLED = frozenset(
     f"aten::{name}"
     for name in "zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty".split()
 )
+"""Ops whose result depends on no value of their operand: it is filled with a constant, or not filled."""
 _INDEXING = frozenset({"aten::index", "aten::_unsafe_index", "aten::index_put", "aten::index_put_"})
 
 
@@ -49,7 +51,7 @@ class Overload:
         correction: corrects the result of the meta kernel where CPU kernels deviate from it; else None.
         creates: whether its result is new and depends only on sizes and constants.
         random: whether it draws random numbers.
-        fills: whether it fills its result with a constant, regardless of its operand's values.
+        fills: whether no value of its operand affects its result, which is filled with a constant or not filled.
         by_values: whether it uses the inputs' values for more than arithmetic: as indices, for the result's size, or to
             return them to Python (`item`, `equal`).
     """

@@ -37,7 +37,7 @@ _PLAIN = frozenset(
 )
 """Ops that are at most one kernel, apart from views: they allocate no temporaries."""
 
-_AUTOGRAD_KEYS = [
+_KEYS_ABOVE = [
     key(name) for name in "AutogradFunctionality AutogradOther AutogradNestedTensor ADInplaceOrView AutocastHPU".split()
 ]
 """Dispatch keys of autograd, below which no op is decomposed, and of our kernels that emulate a device
@@ -109,8 +109,8 @@ def _meta_copy(tensor: torch.Tensor, grad: bool) -> torch.Tensor:
 def _decomposed() -> Iterator[None]:
     """Context in which composite ops reach the recorder decomposed: dispatch starts above autograd."""
     excluded = excluded_keys()
-    for autograd_key in _AUTOGRAD_KEYS:
-        excluded = excluded.remove(autograd_key)
+    for key_above in _KEYS_ABOVE:
+        excluded = excluded.remove(key_above)
     with Forcing(included_keys(), excluded):
         yield
 

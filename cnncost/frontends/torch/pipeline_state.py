@@ -44,7 +44,8 @@ class ActionRunner:
         self.sent: list[Any] = []
         """Sent tensors, which the schedule refers to until the step ends."""
         self.slots: dict[str, Any] = {}
-        """In 1F1B, the tensors that its last messages refer to: `F`, `B`, and `warmup`, the last one in warm-up."""
+        """Tensors that each stay alive until another takes the slot. Here in 1F1B, those that its last messages refer
+        to: `F`, `B`, and `warmup`, the last one in warm-up; subclasses have slots of their own."""
         self.forwarded: dict[tuple[int, int], Any] = {}
         """Output and input of each forward, by stage and microbatch, until its backward."""
         self.split: dict[tuple[int, int], Any] = {}

@@ -60,7 +60,7 @@ _MASKS = frozenset({"bool", "uint8"})
 _INDEXING = ("aten.index.", "aten._unsafe_index.")
 _WRITING = ("batch_norm", "instance_norm", "_batch_norm_impl_index")
 """Suffixes of ops that update running statistics, which their schemas don't declare."""
-_SIZED = frozenset({"torchvision::nms", "torchvision.nms"})
+_SIZED = frozenset({"torchvision::nms"})
 """Ops whose result's size depends on values, though they lack torch's tag for that."""
 
 

@@ -40,6 +40,7 @@ _NUMBERS = frozenset({int, float, bool})
 _PLAIN = _NUMBERS | {str, type(None)}
 _NOT_TENSORS = _SEQUENCES | _PLAIN | {torch.dtype, torch.device, torch.layout, torch.memory_format}
 _ADD = torch.ops.aten.add_.Tensor
+"""The op by which layers count their calls, as batch norm does."""
 
 
 class Recorder(ResultRecorder):
@@ -164,7 +165,7 @@ class Recorder(ResultRecorder):
                 result = self._runner.first_time(op, args, kwargs, operands)
             except (DataDependentError, RuntimeError) as error:
                 if isinstance(error, DataDependentError) and checks_an_argument():
-                    return self._record_number(op, args, kwargs, operands, False)
+                    return self._record_number(op, args, kwargs, operands, False)  # the check finds no fault
                 if op.composite and any(tracked.sig.real for _, tracked in operands):
                     # the inner op that reads values may find known ones
                     return self._run_parts(func, args, kwargs, operands)

@@ -25,6 +25,7 @@ INDICES = frozenset({"_indices", "indices", "crow_indices", "col_indices", "ccol
 
 _PATTERN = "_pattern_of_stand_in"
 _MADE_OF = "_made_of"
+"""Attributes that stand-ins get: the pattern, and tensors to keep alive (`keep_alive`)."""
 
 
 def is_sparse(value: Any) -> bool:

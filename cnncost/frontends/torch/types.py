@@ -28,9 +28,8 @@ class Signature:
     """Everything about a tensor that an op's output may depend on, except its values.
 
     Interned, and so equal only to itself: the memo hashes it by identity. `stride`: for a sparse tensor, the name of
-    its layout. `real`: the values are known and ops may
-    run on them. `grad`: it is a leaf that requires gradients, or a view of one; torch checks this when it decomposes
-    a matmul, even if nothing is differentiated.
+    its layout. `real`: the values are known and ops may run on them. `grad`: the tensor is a leaf that requires
+    gradients, or a view of one; torch checks this when it decomposes a matmul, even if nothing is differentiated.
     """
 
     type: TensorType

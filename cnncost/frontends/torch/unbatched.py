@@ -12,7 +12,7 @@ _MAX_NODES = 64
 
 _NOTE = "has no batch axis, and was taken as one example"
 
-_BEFORE = frozenset({"pointwise", "layout", "pad", "copy"})
+_BEFORE = frozenset({"pointwise", "layout"})
 """Kinds of ops before the first convolution that don't change the meaning of the axes."""
 
 

@@ -108,13 +108,14 @@ def _linear(op: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor |
 
 def _max_pool1d(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
     """x: N,C,L or C,L. Unless differentiated, a CPU runs one kernel that stores no indices (ATen's Pooling.cpp)."""
-    return op(x, *args, **kwargs) if _devices[-1](x) != "cpu" else _values_alone(op, x, *args, **kwargs)
+    return op(x, *args, **kwargs) if _devices[-1](x) != "cpu" else _unless_differentiated(op, x, *args, **kwargs)
 
 
-def _values_alone(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-    """x: *,m,n. Unless differentiated, torch computes singular values and eigenvalues without their vectors.
+def _unless_differentiated(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    """Run an op below autograd unless it is differentiated.
 
-    `one_hot` (x: *) writes ones at its indices; with a dispatch mode on, torch would compare them instead.
+    There, torch computes singular values and eigenvalues (x: *,m,n) without their vectors, and `one_hot` (x: *) writes
+    ones at its indices, which torch would compare with a dispatch mode on.
     """
     if is_excluded(_AUTOGRAD) or (x.requires_grad and torch.is_grad_enabled()) or in_dual_level():
         return op(x, *args, **kwargs)
@@ -204,7 +205,7 @@ def _with_formula(function: type[Function]) -> Kernel:
 
 _KERNELS: dict[str, Kernel] = {
     "scaled_dot_product_attention": _attention, "linear": _linear, "max_pool1d": _max_pool1d,
-    **dict.fromkeys(("linalg_svdvals", "linalg_eigvals", "linalg_eigvalsh", "one_hot"), _values_alone),
+    **dict.fromkeys(("linalg_svdvals", "linalg_eigvals", "linalg_eigvalsh", "one_hot"), _unless_differentiated),
     "group_norm": _group_norm,
     **dict.fromkeys(("quantile", "quantile.scalar", "nanquantile", "nanquantile.scalar"), _quantile),
     "native_group_norm": _native_group_norm, "contiguous": _contiguous,

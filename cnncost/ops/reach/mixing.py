@@ -158,9 +158,10 @@ def _directions(x: Shape, axis: int, width: int) -> list[tuple[Step, ...]]:
     paths: list[tuple[Step, ...]] = []
     for backwards in (False, True):
         place: list[int | None] = [None] * width
-        place[backwards * half : backwards * half + half] = range(half)
+        first = half if backwards else 0
+        place[first : first + half] = range(half)
         window = prefix_window(axis, x[axis], backwards=backwards)
-        paths.append((window, All(last), Spread(last, half), affine_window(last, place, -half * backwards)))
+        paths.append((window, All(last), Spread(last, half), affine_window(last, place, -first)))
     return paths
 
 

@@ -110,7 +110,10 @@ def expand(shape: Shape, to: tuple[int, ...]) -> tuple[Step, ...]:
 
 @move(int, int, int, int)
 def slice(shape: Shape, axis: int, start: int, length: int, step: int) -> tuple[Step, ...]:  # noqa: A001  # a move's name
-    """Positions start, start + step, …; a negative step goes backwards, as in a flip. One of several is fixed."""
+    """Positions start, start + step, …; a negative step goes backwards, as in a flip.
+
+    A single position is a fixed one, as of `select`, unless the axis has no other.
+    """
     fixed = length == 1 < shape[axis]
     return (affine_window(axis, range(start, start + length * step, step), start, 0 if fixed else step),)
 

@@ -12,7 +12,9 @@ from cnncost.graph import Graph
 
 _CONVERSIONS = frozenset(f"aten._to_sparse_{layout}" for layout in ("csr", "csc", "bsr", "bsc"))
 _KINDS = frozenset({"sparse::reduce", "sparse::extremes"})
+"""Kinds of ops that allocate indices while they run, such as coalescing."""
 _PRODUCTS = ("aten.prod", "aten.cumprod")
+"""Beginnings of the names of ops whose backward divides by the elements, and takes another path if one is zero."""
 _COMBINING = ("aten.add", "aten.sub", "aten.mul")
 """Beginnings of the names of elementwise ops whose result has the indices of both operands, or those in common."""
 

@@ -20,7 +20,8 @@ _CARRIERS = frozenset({"pointwise", "dropout", "layout", "softmax", "scatter", "
 _ADDS = frozenset({"add", "add_scaled", "sub", "rsub", "addcmul", "addcdiv", "multiply_add", "logaddexp", "logaddexp2"})
 """Elementwise functions that add a tensor."""
 _KEEPS_SCORES = frozenset({"mul", "div", "neg", "add", "add_scaled", "sub", "rsub", "positive"})
-"""Unary functions that don't turn scores into weights; all others count as a kind of softmax (exp, sigmoid, relu)."""
+"""Functions of one tensor, some with a number, that don't turn scores into weights; all others count as a kind of
+softmax (exp, sigmoid, relu)."""
 
 
 class Trail(NamedTuple):
