@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,8 @@ from cnncost.frontends.onnx.bindings import bind_inputs, open_axes
 from cnncost.frontends.onnx.interpreter import Interpreter
 from cnncost.frontends.onnx.lowering.registry import Tensor
 from cnncost.frontends.onnx.reader import import_onnx, opsets, read
-from cnncost.frontends.onnx.tensors import number, type_of
+from cnncost.frontends.onnx.structure import check_names
+from cnncost.frontends.onnx.tensors import PACKED, number, type_of
 from cnncost.graph import Graph
 from cnncost.shapes import TensorText
 
@@ -33,15 +35,21 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
         SourceError: a graph that is out of order or has a cycle, or none of whose inputs is a tensor.
     """
     graph = model.graph
-    types, given_values = bind_inputs(input_types(model), inputs, sizes or {})
+    stored = [proto.name for proto in graph.initializer]
+    check_names(spec, [each.name for each in graph.input], stored, graph.node)
+    declared = input_types(model)
+    types, given_values = bind_inputs(declared, inputs, sizes or {})
     functions = {(f.domain, f.name, getattr(f, "overload", "")): f for f in model.functions}
     interpreter = Interpreter(import_onnx(spec), spec, opsets(model), functions)
+    if twice := sorted(name for name, count in Counter(stored).items() if count > 1):
+        interpreter.builder.note(f"{', '.join(twice)}: stored more than once; the last one is read and counted")
     names: dict[str, Tensor] = {}
     values = []
     for name, kind in types.items():
         if kind is None:
             names[name] = Tensor(None)
             continue
+        interpreter.inference.packed |= declared[name].tensor_type.elem_type in PACKED
         values.append(interpreter.builder.source(kind, "input"))
         names[name] = interpreter.tensor(values[-1])
         if name in given_values:
@@ -56,6 +64,8 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
     interpreter.run(graph.node, names)
     outputs = _outputs(spec, interpreter, graph, names)
     interpreter.register_unused(graph.initializer)
+    if interpreter.inference.packed:
+        interpreter.builder.note("elements of less than a byte are counted as one byte each")
     _note_unshaped(interpreter)
     return interpreter.builder.graph(values, outputs)
 

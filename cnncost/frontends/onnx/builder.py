@@ -35,6 +35,9 @@ class Builder:
         self.weights: list[Weight] = []
         self.undeclared: list[int] = []
         """Value ids of parameters that no op takes as a weight: the file does not say whether they are trained."""
+        self.carried: dict[int, tuple[Weight, ...]] = {}
+        """By value id, the stored tensors of eight bits that a value was computed from, and from nothing but stored
+        ones. They are parameters as soon as an op reads the value as a weight."""
         self._storages: list[tuple[int, int | None, Use]] = []  # bytes, index of the node that creates it, use
         self._last: dict[int, int] = {}
         """Index of the last node so far that uses each storage, by storage id."""
@@ -76,10 +79,28 @@ class Builder:
                 self._storages.append((output.nbytes, index, "activation"))
             values.append(len(self.values))
             self.values.append(Value(len(self.values), output, storage, "activation"))
+        if self.carried and (origins := self._carried_by(inputs)):
+            self.carried.update(dict.fromkeys(values, origins))
         for value in (*inputs, *values):
             self._last[self.values[value].storage] = index
         self.nodes.append(Node(spec, tuple(inputs), tuple(values), call, name))
         return tuple(values)
+
+    def _carried_by(self, inputs: Sequence[int]) -> tuple[Weight, ...]:
+        """Return what the inputs carry; nothing if one of them is an activation that carries nothing."""
+        if any(i not in self.carried and self.values[i].role in {"activation", "input"} for i in inputs):
+            return ()
+        return tuple(dict.fromkeys(weight for i in inputs for weight in self.carried.get(i, ())))
+
+    def promote(self, value: int) -> None:
+        """Make parameters of the stored tensors that a value carries."""
+        for weight in self.carried[value]:
+            if self.values[weight.value].role != "constant":
+                continue
+            self.values[weight.value] = self.values[weight.value]._replace(role="parameter")
+            storage = self.values[weight.value].storage
+            self._storages[storage] = (*self._storages[storage][:2], "parameter")
+            self.weights.append(weight)
 
     def note(self, text: str) -> None:
         """Add a note to the Graph; the same text is added only once."""

@@ -11,12 +11,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from cnncost.frontends.onnx.indexing import INDEXING
 from cnncost.frontends.onnx.tensors import DTYPES, LARGEST_CONSTANT, Constant
+from cnncost.tensor_types import TensorType
 
 Attributes: TypeAlias = "Mapping[str, Any]"
 Values: TypeAlias = "Sequence[Constant | None]"
 Rule: TypeAlias = "Callable[[Attributes, list[Any]], Any]"
-_RULES: dict[str, Rule] = {}
+_RULES: dict[str, Rule] = dict(INDEXING)
 
 
 def fold(op: str, attributes: Attributes, inputs: Values) -> list[Constant] | None:
@@ -148,8 +150,10 @@ def _slice(attributes: Attributes, inputs: list[Any]) -> Any:
         steps = inputs[4].tolist() if len(inputs) > 4 and inputs[4] is not None else [1] * len(starts)
     ranges = [slice(None)] * inputs[0].ndim
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        size = inputs[0].shape[axis]
+        first = max(start, -size) if step < 0 else start  # ONNX starts at the first position at least, even backwards
         # backwards to the first position: in ONNX an end far below zero, in Python None
-        ranges[axis] = slice(start, None if step < 0 and end < -inputs[0].shape[axis] else end, step)
+        ranges[axis] = slice(first, None if step < 0 and end < -size else end, step)
     return inputs[0][tuple(ranges)]
 
 
@@ -197,10 +201,22 @@ _RULES.update({
 })  # fmt: skip
 
 
-@_rule("Split")
-def _split(attributes: Attributes, inputs: list[Any]) -> Any:
-    axis = attributes.get("axis", 0)
-    sizes = attributes.get("split") or (inputs[1].tolist() if len(inputs) > 1 and inputs[1] is not None else None)
-    if sizes is None:
+def split(attributes: Attributes, inputs: Values, parts: int) -> list[Constant] | None:
+    """Return the `parts` outputs of Split on constants; None if sizes or inputs are unknown, or don't fit."""
+    x, axis = inputs[0] if inputs else None, attributes.get("axis", 0)
+    if x is None or not -x.ndim <= axis < x.ndim or (len(inputs) > 1 and inputs[1] is None):
         return None
-    return list(np.split(inputs[0], np.cumsum(sizes)[:-1], axis))
+    sizes = attributes.get("split") or (inputs[1].tolist() if len(inputs) > 1 and inputs[1] is not None else None)
+    if sizes is None:  # equal parts; the last one may be smaller
+        size = -(-x.shape[axis] // max(parts, 1))
+        sizes = [min(size, x.shape[axis] - i * size) for i in range(parts)]
+    if len(sizes) != parts or sum(sizes) != x.shape[axis] or min(sizes, default=0) < 0:
+        return None
+    return list(np.split(x, np.cumsum(sizes)[:-1], axis))
+
+
+def shape_constant(op: str, attributes: Attributes, kind: TensorType) -> Constant:
+    """Return the output of Shape or Size of a tensor of this type."""
+    if op == "Size":
+        return np.asarray(kind.numel, np.int64)
+    return np.asarray(kind.shape[attributes.get("start", 0) : attributes.get("end")], np.int64)

@@ -66,6 +66,9 @@ def _recurrent(op: Op) -> Iterator[str]:
         yield f"x has {x[-1]} features ({_text(x)}), its weights are for {w[-1]} ({_text(w)})"
     if w[:2] != r[:2] or r[1] != gates * r[2]:
         yield f"weights of {_text(w)} and recurrent weights of {_text(r)} for {gates} gates"
+    directions = 2 if op.get("direction") == "bidirectional" else 1
+    if w[0] != directions or op.get("hidden_size", r[2]) != r[2]:
+        yield f"weights of {_text(w)} and {_text(r)} for {directions} directions of {op.get('hidden_size', r[2])}"
     if op.has(3) and op.x(3).shape != (w[0], 2 * w[1]):
         yield f"a bias of {_text(op.x(3).shape)}, not {_text((w[0], 2 * w[1]))}"
 
@@ -83,6 +86,14 @@ def _channels(op: Op) -> Iterator[str]:
     x, scale = op.x().shape, op.x(1).shape
     if len(x) < 2 or scale not in {(x[1],), (op.get("num_groups"),)}:
         yield f"a scale of {_text(scale)} for x of {_text(x)}"
+
+
+def _gather(op: Op) -> Iterator[str]:
+    x, axis, indices = op.x().shape, op.get("axis", 0), op.constant(1)
+    if not -len(x) <= axis < len(x):
+        yield f"axis {axis} of x ({_text(x)})"
+    elif indices is not None and indices.size and not -x[axis] <= indices.min() <= indices.max() < x[axis]:
+        yield f"indices from {indices.min()} to {indices.max()} into axis {axis} of x ({_text(x)})"
 
 
 def _reshape(op: Op) -> Iterator[str]:
@@ -166,7 +177,7 @@ _RULES: dict[tuple[str, str], Callable[[Op], Iterator[str]]] = {
     **{("", name): _broadcast for name in ("PRelu", "LayerNormalization", "RMSNormalization")},
     **{("", name): _channels for name in ("InstanceNormalization", "GroupNormalization")},
     **{("", name): _reshape for name in ("Reshape", "DepthToSpace", "SpaceToDepth")},
-    ("", "Attention"): _attention, ("", "Gemm"): _product,
+    ("", "Attention"): _attention, ("", "Gemm"): _product, ("", "Gather"): _gather,
     (BLOCKED, "Conv"): _convolution, (MICROSOFT, "FusedConv"): _convolution,
     (MICROSOFT, "FusedGemm"): _product, (MICROSOFT, "QGemm"): _product,
     (MICROSOFT, "Attention"): _packed_attention, (MICROSOFT, "MultiHeadAttention"): _multi_head,

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from cnncost.errors import SourceError
 from cnncost.frontends.onnx.builder import Path, Weight
 from cnncost.frontends.onnx.lowering.registry import Op, Tensor
 from cnncost.frontends.onnx.protocols import Interpretation
+from cnncost.frontends.onnx.structure import invalid_scan, subgraph_of
 from cnncost.frontends.onnx.tensors import declared, value_of
 
 OPS = frozenset({"If", "Loop", "Scan"})
@@ -25,7 +27,12 @@ def has_subgraphs(attributes: Mapping[str, Any]) -> bool:
 def lower_control_op(
     interpreter: Interpretation, node: Any, op: Op, names: dict[str, Tensor], path: Path
 ) -> list[Tensor]:
-    """Return the outputs of If, Loop or Scan; if data decides what runs, the op is recorded as unknown."""
+    """Return the outputs of If, Loop or Scan; if data decides what runs, the op is recorded as unknown.
+
+    Raises:
+        SourceError: a subgraph is missing, or its inputs and outputs are not those that the op needs.
+    """
+    _check_subgraphs(interpreter.spec, node, op)
     outside = interpreter.prefix
     interpreter.prefix = f"{outside}{','.join(node.output)}/"  # output names are unique
     try:
@@ -38,6 +45,22 @@ def lower_control_op(
         )
         return interpreter.unknown(node, "", op, [None] * len(node.output), interpreter.builder.call(path))
     return outputs
+
+
+def _check_subgraphs(spec: str, node: Any, op: Op) -> None:
+    """Raise SourceError if a subgraph of If, Loop or Scan is missing or doesn't fit the node."""
+    inputs, outputs = len(op.inputs), len(node.output)
+    if node.op_type == "If":
+        for name in ("then_branch", "else_branch"):
+            subgraph_of(spec, node, op, name, 0, outputs)
+    elif node.op_type == "Loop":
+        states = max(inputs - 2, 0)
+        subgraph_of(spec, node, op, "body", 2 + states, 1 + max(states, outputs))
+    elif op.opset >= 9:  # the older Scan has another first input
+        known = all(tensor is not None and tensor.type is not None for tensor in op.inputs)
+        if known and (message := next(invalid_scan(op, inputs), "")):
+            raise SourceError(f"{spec}: node {node.name or node.op_type}: {message}; the file is damaged")
+        subgraph_of(spec, node, op, "body", inputs, outputs)
 
 
 def register_skipped_weights(interpreter: Interpretation, op: Op, call: int) -> None:
@@ -67,10 +90,15 @@ def _stored_tensors(graph: Any, place: str) -> Iterator[tuple[str, Any]]:
 def run_subgraph(
     interpreter: Interpretation, graph: Any, names: dict[str, Tensor], bound: Mapping[str, Tensor], path: Path
 ) -> list[Tensor]:  # fmt: skip
-    """Run a subgraph, which sees the names of the graphs around it; returns its outputs."""
+    """Run a subgraph, which sees the names of the graphs around it; returns its outputs.
+
+    Raises:
+        SourceError: no node computes one of its outputs.
+    """
     inner = {**names, **bound}
     place = ".".join(part for part, _ in path)
-    outside = interpreter.prefix
+    outside, declared_outside = interpreter.prefix, interpreter.declared_types
+    interpreter.declared_types = {info.name: info.type for info in (*graph.value_info, *graph.output)}
     interpreter.prefix = f"{outside}{place}/{','.join(output.name for output in graph.output)}/"
     try:
         for proto in graph.initializer:
@@ -78,7 +106,9 @@ def run_subgraph(
         interpreter.run(graph.node, inner, path)
         interpreter.register_unused(graph.initializer, interpreter.prefix, interpreter.builder.call(path))
     finally:
-        interpreter.prefix = outside
+        interpreter.prefix, interpreter.declared_types = outside, declared_outside
+    if lost := [output.name for output in graph.output if output.name not in inner]:
+        raise SourceError(f"{interpreter.spec}: no node computes {lost[0]!r}, an output of the graph {graph.name!r}")
     return [inner[output.name] for output in graph.output]
 
 

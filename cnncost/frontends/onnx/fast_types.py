@@ -31,7 +31,41 @@ def fast_type(op: Op) -> TensorType | None:
         kinds.append(tensor.type)
     if not kinds or (op.type not in _INDEXED and any(kind.dtype != kinds[0].dtype for kind in kinds)):
         return None
-    return rule(op, kinds)
+    return rule(op, kinds) if _is_ordinary(op, kinds) else None
+
+
+_ATTRIBUTES: dict[str, str] = {
+    "Conv": "auto_pad dilations group kernel_shape pads strides",
+    "MaxPool": "auto_pad ceil_mode dilations kernel_shape pads storage_order strides",
+    "AveragePool": "auto_pad ceil_mode count_include_pad dilations kernel_shape pads strides",
+    "BatchNormalization": "epsilon momentum training_mode", "Gemm": "alpha beta transA transB", "LeakyRelu": "alpha",
+    "HardSigmoid": "alpha beta", "Gelu": "approximate", "Dropout": "ratio seed", "Transpose": "perm",
+    "Reshape": "allowzero", "Cast": "to saturate round_mode", "ConstantOfShape": "value", "Clip": "min max",
+    **dict.fromkeys(("Softmax", "Flatten", "Concat", "Gather"), "axis"),
+}  # fmt: skip
+"""Attributes of the ops with a rule, in any opset; an op with others is compared with its schema."""
+_LISTS = frozenset({"dilations", "kernel_shape", "pads", "strides", "perm"})
+_INTEGERS = frozenset({"group", "ceil_mode", "transA", "transB", "axis", "allowzero", "to", "training_mode"})
+_NUMERIC = frozenset({"Add", "Sub", "Mul", "Div", "Concat", "Reshape", "Transpose", "Flatten", "Gather", "Cast",
+                      "ConstantOfShape"})  # fmt: skip
+"""Ops that take integers in every opset; others with a rule are for floating point, at least in some."""
+
+
+def _is_ordinary(op: Op, kinds: list[TensorType]) -> bool:
+    """Return True if attributes and dtypes are such as every opset has; others are compared with the schema."""
+    known = _ATTRIBUTES.get(op.type, "").split()
+    for name, value in op.attributes.items():
+        if name not in known or (name in _LISTS and not _is_integers(value)):
+            return False
+        if name in _INTEGERS and type(value) is not int:
+            return False
+    if op.type == "Gather" and kinds[-1].dtype not in {"int32", "int64"}:
+        return False
+    return op.type in _NUMERIC or kinds[0].floating
+
+
+def _is_integers(value: object) -> bool:
+    return isinstance(value, list) and all(type(n) is int for n in value)
 
 
 _INDEXED = frozenset({"Gather", "Reshape"})
@@ -65,6 +99,8 @@ def _broadcast(op: Op, kinds: list[TensorType]) -> TensorType | None:
         return None
     if all(kind == first for kind in kinds):
         return first
+    if op.type == "Sum" and op.opset < 8:
+        return None  # it does not broadcast
     shape = _broadcast_shape([kind.shape for kind in kinds])
     return None if shape is None else first._replace(shape=shape)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cnncost.errors import SourceError
 from cnncost.frontends.onnx.builder import Path
 from cnncost.frontends.onnx.lowering.registry import Op, Tensor
 from cnncost.frontends.onnx.protocols import Interpretation
+from cnncost.frontends.onnx.structure import check_names
+
+_PLACE = "place in the file: "
+"""Begins the `doc_string` of tensors in a call's attributes; the place follows."""
 
 
 def inline_function(
@@ -17,13 +21,14 @@ def inline_function(
     """Run the body of a function as a module; returns its outputs.
 
     Raises:
-        SourceError: the function calls itself.
+        SourceError: the function calls itself, or defines a name twice.
     """
     key = (body.domain, body.name, getattr(body, "overload", ""))
     if key in interpreter.open_functions:
         raise SourceError(
             f"{interpreter.spec}: the function {body.domain}::{body.name} calls itself, which ONNX does not allow"
         )
+    check_names(f"{interpreter.spec}: the function {body.domain}::{body.name}", body.input, (), body.node)
     attributes_by_name = {proto.name: proto for proto in body.attribute_proto}
     attributes_by_name.update(attributes)
     inner: dict[str, Tensor] = {"": Tensor(None)}
@@ -32,14 +37,39 @@ def inline_function(
     inner |= {name: tensor for name, tensor in zip(body.input, bound, strict=False) if tensor is not None}
     versions = {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in body.opset_import}
     before, interpreter.inference.opsets = interpreter.inference.opsets, {**interpreter.inference.opsets, **versions}
-    outside, interpreter.prefix = interpreter.prefix, f"{body.domain}::{body.name}/"
+    outside, interpreter.prefix = interpreter.prefix, f"{'::'.join(filter(None, key))}/"
+    # the body's names are its own: what the graph around it declares is about other tensors
+    declared_outside, interpreter.declared_types = interpreter.declared_types, {}
     interpreter.open_functions.append(key)
     try:
         interpreter.run(nodes, inner, path, attributes_by_name)
     finally:
         interpreter.inference.opsets, interpreter.prefix = before, outside
+        interpreter.declared_types = declared_outside
         interpreter.open_functions.pop()
     return [inner.get(name, Tensor(None)) for name in body.output]
+
+
+def placed_tensors(attributes: Iterable[Any], place: str) -> dict[str, Any]:
+    """Return the attributes of a call by name; their tensors say where in the file they are.
+
+    A Constant node in the function that refers to such an attribute is a tensor of the call, and not of the function.
+    """
+    found = {}
+    for attribute in attributes:
+        if attribute.HasField("t") and not attribute.t.doc_string.startswith(_PLACE):
+            copy = type(attribute)()
+            copy.CopyFrom(attribute)
+            copy.t.doc_string = f"{_PLACE}{place}/{attribute.name}"
+            attribute = copy  # noqa: PLW2901  # the file's own message stays as it is
+        found[attribute.name] = attribute
+    return found
+
+
+def place_of(proto: Any) -> str:
+    """Return the place of a tensor from a call's attributes, as `placed_tensors` has noted it; else empty."""
+    text: str = proto.doc_string
+    return text.removeprefix(_PLACE) if text.startswith(_PLACE) else ""
 
 
 def _without_inputs(nodes: Any, missing: set[str]) -> list[Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from cnncost.frontends.onnx.conformity import deviations, wrong_attribute
 from cnncost.frontends.onnx.lowering.registry import Op, Tensor, shaper
-from cnncost.frontends.onnx.tensors import NUMBERS, Constant, proto_of, type_of
+from cnncost.frontends.onnx.tensors import NUMBERS, PACKED, Constant, proto_of, type_of
 from cnncost.tensor_types import TensorType
 
 _IR_VERSION = 10  # that of onnx 1.17, the oldest supported release
@@ -24,8 +25,10 @@ class Inference:
         self._onnx = onnx
         self._cache: dict[tuple[object, ...], list[Any]] = {}
         self._min_inputs: dict[tuple[str, str, int | None], int] = {}
+        self._faults: dict[tuple[object, ...], tuple[str, tuple[str, ...]]] = {}
         self._protos: dict[TensorType, Any] = {}
         self.opsets = opsets
+        self.packed = False  # whether a tensor has elements of less than a byte
 
     def types(self, node: Any, op: Op, domain: str) -> list[Any]:
         """Return one entry per output: a TensorType; else a TypeProto if sizes are unknown; else None."""
@@ -34,7 +37,8 @@ class Inference:
             if any(tensor is not None and tensor.type is None for tensor in op.inputs):
                 return [None] * len(node.output)
             result = rule(op)
-            return [None] * len(node.output) if result is None else _pad(result, len(node.output))
+            if result is not None or domain:
+                return _pad(result or [], len(node.output))
         key = self._key(node, op, domain)
         if key not in self._cache:
             self._cache[key] = self._infer(node, op.inputs, domain)
@@ -61,6 +65,19 @@ class Inference:
             self._min_inputs[key] = 0 if schema is None else schema.min_input
         needed = self._min_inputs[key]
         return f"{node.op_type} needs {needed} inputs, it has {len(node.input)}" if len(node.input) < needed else ""
+
+    def faults(self, node: Any, op: Op, domain: str) -> tuple[str, tuple[str, ...]]:
+        """Compare a node with its op's schema: an error message (empty if there is none), and notes."""
+        key = (
+            op.type, domain, op.opset, tuple((a.name, a.type) for a in node.attribute),
+            tuple(None if t is None or t.type is None else t.type.dtype for t in op.inputs),
+        )  # fmt: skip
+        if key not in self._faults:
+            schema = self.schema(op.type, domain)
+            self._faults[key] = ("", ()) if schema is None else (
+                wrong_attribute(schema, node), tuple(deviations(schema, node, op))
+            )  # fmt: skip
+        return self._faults[key]
 
     def proto(self, tensor: Tensor) -> Any:
         """Return the tensor's type as a TypeProto, or None if it is unknown."""
@@ -112,6 +129,7 @@ class Inference:
         except Exception:  # noqa: BLE001  # inference fails in many ways; the op is then unknown, by name
             return [None] * len(node.output)
         protos = [by_name.get(f"o{i}") for i in range(len(node.output))]
+        self.packed |= any(proto is not None and proto.tensor_type.elem_type in PACKED for proto in protos)
         return [None if proto is None else type_of(proto) or proto for proto in protos]
 
 

@@ -11,35 +11,26 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from cnncost.errors import SourceError
-from cnncost.frontends.onnx import control, sequences
+from cnncost.frontends.onnx import control, functions, sequences
 from cnncost.frontends.onnx.attributes import attribute_of
 from cnncost.frontends.onnx.builder import Builder, Path, Weight
-from cnncost.frontends.onnx.constants import fold
+from cnncost.frontends.onnx.constants import shape_constant
 from cnncost.frontends.onnx.contradictions import contradiction, input_contradiction
 from cnncost.frontends.onnx.fast_types import RULES, fast_type
-from cnncost.frontends.onnx.functions import inline_function, inline_schema_function, with_attributes
+from cnncost.frontends.onnx.folding import EIGHT_BITS, fold_op
 from cnncost.frontends.onnx.inference import Inference
 from cnncost.frontends.onnx.lowering import lowering, weights
 from cnncost.frontends.onnx.lowering.quantized import can_defer
 from cnncost.frontends.onnx.lowering.registry import DeferredNode, Op, Outputs, Ref, Tensor
 from cnncost.frontends.onnx.names import path_of
+from cnncost.frontends.onnx.positions import NEUTRAL, SETTINGS, STATES, STATISTICS
 from cnncost.frontends.onnx.repeats import CachedLowering, reuse, signature_of
 from cnncost.frontends.onnx.tensors import PACKED, Constant, declared, is_zeros, type_of, type_of_constant, value_of
 from cnncost.tensor_types import TensorType
 
-Names = dict[str, Tensor]
-"""Tensors by name: those of the graph, and of the graphs around it."""
+Names = dict[str, Tensor]  # those of the graph, and of the graphs around it
 Signature: TypeAlias = "tuple[str, str, str]"
 """A function's domain, name and overload."""
-STATISTICS = {"BatchNormalization": (3, 4)}
-"""Input positions of running statistics, which are buffers."""
-SETTINGS = {"Resize": (1, 2), "Upsample": (1,), "OneHot": (2,)}
-"""Input positions of settings: not parameters, though they are floating-point tensors of several elements."""
-STATES = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}
-"""Input positions of initial states; zeros there are not parameters."""
-NEUTRAL = {"InstanceNormalization": {1: 1, 2: 0}}
-"""Input positions of scales and shifts, with the value that has no effect: for group norms and norms without scale and
-shift, exporters write such tensors as Constant nodes, which are not parameters."""
 _SHAPE_OPS = frozenset({"Shape", "Size"})
 
 
@@ -73,7 +64,7 @@ class Interpreter:
                         f"{self.spec}: node {node.name or node.op_type} reads {name!r}, which no earlier node returns; "
                         "expected nodes in topological order, without cycles"
                     )
-            self._node(with_attributes(self.onnx, node, given), names, path)
+            self._node(functions.with_attributes(self.onnx, node, given), names, path)
 
     def _node(self, node: Any, names: Names, outer: Path) -> None:
         domain = "" if node.domain == "ai.onnx" else node.domain
@@ -106,24 +97,26 @@ class Interpreter:
         if node.op_type == "Identity" and op.inputs and op.inputs[0] is not None and op.inputs[0].value is None:
             return [op.inputs[0]] if op.inputs[0].type is not None or op.inputs[0].parts is not None else None
         if node.op_type in _SHAPE_OPS and op.inputs and op.inputs[0] is not None and op.inputs[0].type is not None:
-            return [self.constant(_shape_constant(node.op_type, op, op.inputs[0].type))]
+            return [self.constant(shape_constant(node.op_type, op.attributes, op.inputs[0].type))]
         if control.has_subgraphs(op.attributes) or not all(t is None or t.constant is not None for t in op.inputs):
             return None
-        values = fold(node.op_type, op.attributes, [None if t is None else t.constant for t in op.inputs])
-        stored = [t for tensor in op.inputs if tensor is not None for t in (tensor, *tensor.origins) if t.weight]
-        origins = tuple(t for t in stored if t.type is not None and t.type.floating)
-        return None if values is None else [self.constant(value)._replace(origins=origins) for value in values]
+        found = fold_op(op, len(node.output))
+        if found is None:
+            return None
+        self._settings.update(found.settings)
+        return found.outputs
 
     def _constant_node(self, node: Any, op: Op) -> Tensor:
         name = node.output[0]
-        for key, dtype in (("value_int", "int64"), ("value_ints", "int64"), ("value_float", "float32"),
-                           ("value_floats", "float32")):  # fmt: skip
+        for key, dtype in (("value_int", "int64"), ("value_ints", "int64"), ("value_float", "float32")):
             if key in op.attributes:
                 return self.constant(np.asarray(op.attributes[key], dtype))
         proto = next((a.t for a in node.attribute if a.name == "value"), None)
+        if floats := op.get("value_floats"):
+            proto = self.onnx.helper.make_tensor(name, 1, [len(floats)], floats)
         if proto is None:
             return Tensor(None)
-        tensor = self.stored(name, proto, f"{self.prefix}{name}")
+        tensor = self.stored(name, proto, functions.place_of(proto) or f"{self.prefix}{name}")
         self._constants.add(tensor.weight)
         if tensor.weight in self._zeros:
             self._zeros[tensor.weight] = True
@@ -141,9 +134,15 @@ class Interpreter:
             return of_sequence
         body = self.functions.get((node.domain, node.op_type, getattr(node, "overload", "")))
         if body is not None:
-            return inline_function(self, body, op, path, {a.name: a for a in node.attribute})
+            place = f"{self.prefix}{','.join(node.output)}"
+            return functions.inline_function(self, body, op, path, functions.placed_tensors(node.attribute, place))
         for i in () if domain else SETTINGS.get(node.op_type, ()):
-            self._settings.update(tensor.weight for tensor in op.inputs[i : i + 1] if tensor is not None)
+            self._settings.update(
+                each.weight
+                for tensor in op.inputs[i : i + 1]
+                if tensor is not None
+                for each in (tensor, *tensor.origins)
+            )
         types = self._types(node, domain, op)
         known_types = [t if isinstance(t, TensorType) else None for t in types]
         named = [bool(name) for name in node.output]
@@ -161,7 +160,7 @@ class Interpreter:
         if results is not None and can_defer(op):
             return [Tensor(op.y(), deferred=DeferredNode(_node_name(domain, node.op_type), tuple(op.inputs), call))]
         if results is None and complete:
-            expanded = inline_schema_function(self, node, op, domain, path)
+            expanded = functions.inline_schema_function(self, node, op, domain, path)
             if expanded is not None:
                 return expanded
         if results is None:
@@ -177,11 +176,19 @@ class Interpreter:
         return outputs
 
     def _types(self, node: Any, domain: str, op: Op) -> list[Any]:
-        """Return a TensorType, else a TypeProto or None, for each output. Raises SourceError if inputs are missing."""
+        """Return a TensorType, else a TypeProto or None, for each output.
+
+        Raises SourceError if inputs are missing, or an attribute has a value of another type than the op's.
+        """
         if not domain and len(node.output) == 1 and (known := fast_type(op)) is not None:
             return [known]
         if missing_inputs := self.inference.missing_inputs(node, domain):
             raise SourceError(f"{self.spec}: node {node.name or node.op_type}: {missing_inputs}; the file is damaged")
+        wrong_attribute, notes = self.inference.faults(node, op, domain)
+        if wrong_attribute:
+            raise SourceError(f"{self.spec}: node {node.name or node.op_type}: {wrong_attribute}; the file is damaged")
+        for note in notes:
+            self.builder.note(note)
         inferred = self.inference.types(node, op, domain)
         return [self._inferred_or_declared(name, each) for name, each in zip(node.output, inferred, strict=True)]
 
@@ -250,12 +257,12 @@ class Interpreter:
             wrong = "a size below zero" if min(proto.dims, default=0) < 0 else "a dtype without a size"
             self.builder.note(f"{name}: {wrong}; ops that read it are unknown")
             return Tensor(None)
-        if proto.data_type in PACKED:
-            self.builder.note("elements of less than a byte are counted as one byte each")
+        packed = proto.data_type in PACKED
+        self.inference.packed |= packed
         value = value_of(proto)
         if tensor_type.floating and is_zeros(proto, value):
             self._zeros[weight or name] = False
-        return Tensor(tensor_type, constant=value, weight=weight or name)
+        return Tensor(tensor_type, constant=value, weight=weight or name, packed=packed)
 
     def value(self, tensor: Any, op: str = "", domain: str = "", at: int = 0, call: int = 0) -> int:
         """Return the value id of an op's input `at`. Its first reader decides its role: parameter, buffer, constant.
@@ -263,6 +270,8 @@ class Interpreter:
         Without `op`, of an output: if no op has read it, no op's rule decides its role, and a weight is the model's.
         """
         if tensor.value is not None:
+            if tensor.value in self.builder.carried and at in weights(domain, op):
+                self.builder.promote(tensor.value)
             return tensor.value  # type: ignore[no-any-return]
         if tensor.deferred is not None:
             return self._dequantized(tensor.deferred, tensor.type)
@@ -287,10 +296,14 @@ class Interpreter:
         )
         role: Any = "buffer" if buffer and owned else "parameter" if owned else "constant"
         for origin in tensor.origins:
-            self.value(origin, op, domain, at, call)
+            # of several, one of a single element is a factor, such as a scale
+            if (weight or origin.type.floating) and (origin.type.numel > 1 or len(tensor.origins) == 1):
+                self.value(origin, op, domain, at, call)
         value_id = self.builder.source(tensor.type, role)
         if tensor.weight:
             self._weights[tensor.weight] = value_id
+        if tensor.weight and not owned and tensor.type.dtype in EIGHT_BITS and tensor.type.numel > 1:
+            self.builder.carried[value_id] = (Weight(value_id, tensor.weight, call, buffer=False),)
         if owned:
             self.builder.weights.append(Weight(value_id, tensor.weight, call, buffer))
             if not (buffer or weight):
@@ -338,9 +351,3 @@ def _path_of(node: Any) -> Path:
 
 def _node_name(domain: str, op: str) -> str:
     return f"{domain or 'onnx'}.{op}"
-
-
-def _shape_constant(name: str, op: Op, tensor_type: TensorType) -> Constant:
-    if name == "Size":
-        return np.asarray(tensor_type.numel, np.int64)
-    return np.asarray(tensor_type.shape[op.get("start", 0) : op.get("end")], np.int64)

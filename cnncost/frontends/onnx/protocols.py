@@ -20,6 +20,7 @@ class Interpretation(Protocol):
         builder: the Graph under construction.
         inference: infers types of ops without a fast rule.
         open_functions: domain, name and overload of the functions whose bodies are being run, outermost first.
+        declared_types: TypeProtos that the graph being run states for its tensors, by name.
         prefix: makes names of weights unique: functions and subgraphs have their own namespaces.
     """
 
@@ -28,6 +29,7 @@ class Interpretation(Protocol):
     builder: Builder
     inference: Inference
     open_functions: list[tuple[str, str, str]]
+    declared_types: dict[str, Any]
     prefix: str
 
     def run(

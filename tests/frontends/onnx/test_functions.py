@@ -81,3 +81,58 @@ def test_a_reference_without_a_value_is_the_default(tmp_path):
     onnx.checker.check_model(onnx.shape_inference.infer_shapes(proto))
     (found,) = [n.spec for n in analyzed(tmp_path, proto).graph.nodes]
     assert found["axis"] == 1
+
+
+def constant(name, shape):
+    return node("Constant", "", name, value=weight(name, *shape))
+
+
+@pytest.mark.parametrize("overloads", [("", "other"), ("one", "other")])
+def test_constants_of_overloads_are_their_own(tmp_path, overloads):
+    """Two functions of one name, each with a weight w of 4×4."""
+    functions = [
+        helper.make_function("my", "By", ["x"], ["z"], [constant("w", (4, 4)), node("MatMul", "x w", "z")], OPSET,
+                             overload=overload)
+        for overload in overloads
+    ]  # fmt: skip
+    calls = [
+        helper.make_node("By", [a], [b], domain="my", overload=overload)
+        for (a, b), overload in zip((("x", "t"), ("t", "y")), overloads, strict=True)
+    ]
+    proto = with_functions(calls, functions)
+    del proto.graph.initializer[:]
+    totals = analyzed(tmp_path, proto).totals
+    assert (totals.macs, totals.params) == (128, 2 * 16)
+
+
+def multiplied_by_attribute(name, inner=None):
+    """x·v, where the call gives v; or the call of a function that does so."""
+    own = node("Constant", "", "w") if inner is None else helper.make_node(inner, ["x"], ["z"], domain="my")
+    own.attribute.append(referring("value" if inner is None else "v", "v", AttributeProto.TENSOR))
+    nodes = [own, node("MatMul", "x w", "z")] if inner is None else [own]
+    return helper.make_function("my", name, ["x"], ["z"], nodes, OPSET, ["v"])
+
+
+@pytest.mark.parametrize("name", ["By", "Outer"], ids=["directly", "through another function"])
+def test_weights_that_are_attributes_of_calls_are_those_of_each_call(tmp_path, name):
+    """Weights of 4×6 and 6×4; the name in the function is the same."""
+    calls = [
+        helper.make_node(name, [a], [b], domain="my", v=weight("", *shape))
+        for a, b, shape in (("x", "t", (4, 6)), ("t", "y", (6, 4)))
+    ]
+    functions = [multiplied_by_attribute("By"), multiplied_by_attribute("Outer", "By")]
+    proto = with_functions(calls, functions)
+    del proto.graph.initializer[:]
+    totals = analyzed(tmp_path, proto).totals
+    assert (totals.macs, totals.params) == (2 * 96, 2 * 24)
+
+
+def test_a_weight_in_a_function_that_is_an_attribute_of_an_inner_call_is_one(tmp_path):
+    """The outer function, called twice, gives the inner one its weight of 4×4."""
+    call = helper.make_node("By", ["x"], ["z"], domain="my", v=weight("", 4, 4))
+    outer = helper.make_function("my", "Twice", ["x"], ["z"], [call], OPSET)
+    calls = [helper.make_node("Twice", [a], [b], domain="my") for a, b in (("x", "t"), ("t", "y"))]
+    proto = with_functions(calls, [multiplied_by_attribute("By"), outer])
+    del proto.graph.initializer[:]
+    totals = analyzed(tmp_path, proto).totals
+    assert (totals.macs, totals.params) == (128, 16)

@@ -136,3 +136,30 @@ def test_values_that_are_inputs(tmp_path):
     nodes = [node("DequantizeLinear", "x s", "xd"), node("DequantizeLinear", "w s", "wd"), node("MatMul", "xd wd", "y")]
     report = analyzed(tmp_path, model(nodes, [value("x", 3, 5, dtype=INT8)], stored=stored))
     assert (report.mac_dtypes, report.totals.flops) == ({"int8": 105}, 21)
+
+
+@pytest.mark.parametrize("zero", [TensorProto.INT4, TensorProto.UINT4])
+def test_weights_of_four_bits_stay_in_floating_point(tmp_path, zero):
+    """They are counted as bytes, and are none: the activation, of eight bits, is dequantized as well."""
+    before, xz = around("x")
+    stored = [helper.make_tensor("s", TensorProto.FLOAT, [], [0.5]), xz, weight("w", 5, 7, dtype=zero)]
+    nodes = [*before, node("DequantizeLinear", "w s", "wd"), node("MatMul", "xd wd", "y")]
+    report = analyzed(tmp_path, model(nodes, [("x", 3, 5)], stored=stored, opset=21))
+    assert (report.totals.params, report.mac_dtypes) == (5 * 7, {"float32": 3 * 5 * 7})
+
+
+PACKED = "elements of less than a byte are counted as one byte each"
+
+
+@pytest.mark.parametrize(
+    ("op", "given"),
+    [
+        pytest.param(node("DequantizeLinear", "x s", "y"), value("x", 3, 5, dtype=TensorProto.INT4), id="an input"),
+        pytest.param(node("Cast", "x", "y", to=TensorProto.UINT4), value("x", 3, 5), id="a cast"),
+        pytest.param(node("QuantizeLinear", "x s", "y", output_dtype=TensorProto.INT4), value("x", 3, 5),
+                     id="a quantized activation"),
+    ],
+)  # fmt: skip
+def test_elements_of_less_than_a_byte_are_noted(tmp_path, op, given):
+    stored = [helper.make_tensor("s", TensorProto.FLOAT, [], [0.5])]
+    assert PACKED in analyzed(tmp_path, model([op], [given], stored=stored, opset=21)).notes

@@ -108,3 +108,55 @@ def test_scales_that_do_nothing(tmp_path, constant, one):
     report = analyzed(tmp_path, model(nodes, [("x", 1, 2, 5)], stored=stored))
     neither = 4 - 2 * one - 2 if constant else 4
     assert (report.totals.params, report.unknown) == (2 + 2 + neither, {})
+
+
+# ---- quantized weights that other ops move, cast or scale first; of few and of more elements than are looked into
+
+SCALE = helper.make_tensor("s", TensorProto.FLOAT, [], [0.5])
+
+
+def quantized(rows, columns, *nodes, dtype=TensorProto.INT8, product="MatMul", more=()):
+    """x: 2×rows, times what the nodes make of w: columns×rows."""
+    given = value("x", 2, rows, dtype=TensorProto.INT8 if product == "MatMulInteger" else TensorProto.FLOAT)
+    stored = [weight("w", columns, rows, dtype=dtype), SCALE, *more]
+    return model([*nodes, node(product, "x v", "y")], [given], stored=stored, opset=23)
+
+
+TURNED = node("Transpose", "w", "t")
+TO_FLOAT = node("Cast", "t", "f", to=TensorProto.FLOAT)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(8, 6), (80, 60)])
+@pytest.mark.parametrize(
+    ("nodes", "how"),
+    [
+        pytest.param([TURNED, node("DequantizeLinear", "t s", "v")], {}, id="transposed"),
+        pytest.param([TURNED, node("Identity", "t", "v")], {"product": "MatMulInteger"}, id="integers"),
+        pytest.param([TURNED, TO_FLOAT, node("Mul", "f s", "v")], {}, id="dequantized by hand"),
+        pytest.param([TURNED, TO_FLOAT, node("Mul", "f s", "v")], {"dtype": TensorProto.UINT8}, id="unsigned"),
+        pytest.param([TURNED, TO_FLOAT, node("Mul", "f s", "v")], {"dtype": TensorProto.INT4}, id="of four bits"),
+        pytest.param([TURNED, TO_FLOAT, node("Mul", "f s", "v")], {"dtype": TensorProto.FLOAT4E2M1}, id="small floats"),
+        pytest.param([TURNED, TO_FLOAT, node("Mul", "f c", "v")], {"more": [weight("c", 1, 6)]}, id="by channel"),
+    ],
+)  # fmt: skip
+def test_quantized_weights_that_are_moved_or_cast(tmp_path, rows, columns, nodes, how):
+    if how.get("more"):
+        how = {"more": [weight("c", 1, columns)]}
+    report = analyzed(tmp_path, quantized(rows, columns, *nodes, **how))
+    scales = columns if how.get("more") else 0
+    assert (report.totals.params, report.totals.macs) == (rows * columns + scales, 2 * rows * columns)
+
+
+def test_masks_of_bytes_are_no_parameters(tmp_path):
+    """GPT-2's causal mask, as older exports have it: no op reads it as a weight."""
+    mask = weight("m", 80, 80, dtype=TensorProto.UINT8)
+    nodes = [node("Cast", "m", "c", to=TensorProto.BOOL), node("Where", "c x low", "y")]
+    low = helper.make_tensor("low", TensorProto.FLOAT, [], [-1e4])
+    assert analyzed(tmp_path, model(nodes, [("x", 80, 80)], stored=[mask, low])).totals.params == 0
+
+
+def test_floats_in_an_attribute(tmp_path):
+    """A bias of four in `value_floats`."""
+    bias = helper.make_node("Constant", [], ["b"], value_floats=[1.0, 2.0, 3.0, 4.0])
+    proto = model([bias, node("Gemm", "x w b", "y")], [("x", 3, 5)], stored=[weight("w", 5, 4)])
+    assert analyzed(tmp_path, proto).totals.params == 5 * 4 + 4

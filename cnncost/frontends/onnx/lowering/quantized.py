@@ -44,7 +44,9 @@ def can_defer(op: Op) -> bool:
 
     The node is then recorded only if another op reads the floating-point result.
     """
-    return op.type == "DequantizeLinear" and op.x().dtype in {"int8", "uint8"} and not op.get("block_size")
+    if op.type != "DequantizeLinear" or op.x().dtype not in {"int8", "uint8"} or op.get("block_size"):
+        return False
+    return not any(tensor is not None and tensor.packed for tensor in op.inputs)
 
 
 @lowers("DynamicQuantizeLinear")

@@ -26,6 +26,7 @@ class Tensor(NamedTuple):
         origins: the initializers that a constant was folded from; they are parameters if it is used as a weight.
         parts: the tensors of a sequence that the file builds; None for other tensors.
         absent: whether it is an empty optional.
+        packed: whether it is a stored tensor with elements of less than a byte.
     """
 
     type: TensorType | None
@@ -37,6 +38,7 @@ class Tensor(NamedTuple):
     origins: tuple[Tensor, ...] = ()
     parts: tuple[Tensor, ...] | None = None
     absent: bool = False
+    packed: bool = False
 
 
 @dataclass

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import prod
 
+import numpy as np
+
 from cnncost.frontends.onnx.lowering.products import padding_before, per_axis
 from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Attrs, Op, Outputs, Ref, Source, lowers, shapes
 from cnncost.tensor_types import TensorType
@@ -137,6 +139,22 @@ def lrn(op: Op) -> Outputs | None:
 
 
 # ---- interpolation
+
+
+@shapes("Resize", "Upsample", domain="")
+def resized_type(op: Op) -> list[TensorType | None] | None:
+    """Sizes times factors in float32, rounded down, as runtimes compute them; the package onnx may round otherwise.
+
+    None if the op has no factors for all axes; the package then infers the type.
+    """
+    x = op.x()
+    factors = op.constant(2 if op.type == "Resize" and op.opset >= 11 else 1)
+    given = op.get("scales") if factors is None else factors.reshape(-1)
+    special = op.get("axes") is not None or op.get("coordinate_transformation_mode") == "tf_crop_and_resize"
+    if given is None or len(given) != len(x.shape) or special or op.has(3) or min(given, default=0) <= 0:
+        return None
+    sizes = np.floor(np.asarray(x.shape, np.float32) * np.asarray(given, np.float32))
+    return [x._replace(shape=tuple(int(size) for size in sizes))]
 
 
 @lowers("Resize", "Upsample")

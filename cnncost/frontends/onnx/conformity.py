@@ -1,0 +1,49 @@
+"""Compares nodes with the schemas of their ops: attributes and dtypes that an op does not have in the file's opset.
+
+Runtimes refuse such files, while other tools ignore the difference: the figures are given, with a note.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from cnncost.frontends.onnx.lowering.registry import Op
+from cnncost.near import suggestion
+
+_TYPE_NAMES = {1: "a number", 2: "an integer", 3: "a text", 4: "a tensor", 5: "a graph", 6: "a list of numbers",
+               7: "a list of integers", 8: "a list of texts"}  # fmt: skip
+_ONNX_NAMES = {"float32": "float", "float64": "double"}
+"""Names of dtypes in schemas where they are not those of NumPy."""
+_STANDS_FOR = {"int8": ("int8", "int4", "int2"), "uint8": ("uint8", "uint4", "uint2", "float4e2m1")}
+"""Names of the dtypes that are counted as one byte each."""
+_CHECKED = frozenset({
+    "float16", "float32", "float64", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
+    "uint64", "bool",
+})  # fmt: skip
+
+
+def wrong_attribute(schema: Any, node: Any) -> str:
+    """Describe the first attribute whose value has another type than the op's; empty if there is none."""
+    for attribute in node.attribute:
+        known = schema.attributes.get(attribute.name)
+        if known is not None and attribute.type != known.type.value:
+            given, expected = (_TYPE_NAMES.get(i, "another value") for i in (attribute.type, known.type.value))
+            return f"the attribute {attribute.name} is {given}, expected {expected}"
+    return ""
+
+
+def deviations(schema: Any, node: Any, op: Op) -> Iterator[str]:
+    """Yield notes on attributes that the op does not have, and on inputs of a dtype that it does not take."""
+    for name in (attribute.name for attribute in node.attribute):
+        if name not in schema.attributes:
+            near = suggestion(name, schema.attributes).rstrip("?")
+            yield f"{op.type}: opset {op.opset} has no attribute {name}{near}; runtimes refuse the file"
+    parameters = list(schema.inputs)
+    for i, tensor in enumerate(op.inputs if parameters else ()):
+        if tensor is None or tensor.type is None or tensor.type.dtype not in _CHECKED:
+            continue
+        parameter, dtype = parameters[min(i, len(parameters) - 1)], tensor.type.dtype
+        names = {f"tensor({name})" for name in _STANDS_FOR.get(dtype, (_ONNX_NAMES.get(dtype, dtype),))}
+        if not names & set(parameter.types):
+            yield f"{op.type}: opset {op.opset} takes no {dtype} as {parameter.name}; runtimes refuse the file"

@@ -1,0 +1,150 @@
+"""Graphs whose names, subgraphs or attributes ONNX does not allow, and what a file declares about other graphs."""
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx_files import analyzed, ints, model, node, value, weight
+
+from cnncost.errors import SourceError
+
+FLAG = helper.make_tensor("on", TensorProto.BOOL, [], [1])
+FOUR = numpy_helper.from_array(np.array(4), "four")
+X = ("x", 3, 5)
+
+
+def flag(name):
+    return value(name, dtype=TensorProto.BOOL)
+
+
+def body(*nodes, inputs=("h",), outputs=("g",)):
+    """The body of a Loop, with the iteration and the condition before the given inputs."""
+    given = [value("i", dtype=TensorProto.INT64), flag("c"), *(value(name, 3, 5) for name in inputs)]
+    made = [flag("go"), *(value(name, 3, 5) for name in outputs)]
+    return helper.make_graph([*nodes, node("Identity", "c", "go")], "body", given, made)
+
+
+def looping(inputs, graph=None):
+    attributes = {"body": body(node("Relu", "h", "g"))} if graph is None else {"body": graph} if graph else {}
+    return model([node("Loop", inputs, "y", **attributes)], [X], stored=[FOUR, FLAG])
+
+
+def branching(outputs, **branches):
+    graph = helper.make_graph([node("Relu", "x", "z")], "g", [], [value("z", 3, 5)])
+    return model([node("If", "on", outputs, **dict.fromkeys(branches, graph))], [X], stored=[FLAG])
+
+
+def scanning(**attributes):
+    """h ← h + x, for each row of x."""
+    graph = helper.make_graph([node("Add", "h r", "g")], "body", [value("h", 5), value("r", 5)], [value("g", 5)])
+    return model([node("Scan", "h0 x", "y", body=graph, **attributes)], [X, ("h0", 5)])
+
+
+def scanned_together(first, second):
+    graph = helper.make_graph([node("Add", "a b", "s")], "body", [value("a", 5), value("b", 5)], [value("s", 5)])
+    return model([node("Scan", "x z", "y", body=graph, num_scan_inputs=2)], [("x", first, 5), ("z", second, 5)])
+
+
+def called(*nodes):
+    function = helper.make_function("my", "F", ["a"], ["c"], list(nodes), [helper.make_opsetid("", 17)])
+    proto = model([helper.make_node("F", ["x"], ["y"], domain="my")], [X], functions=[function])
+    proto.opset_import.append(helper.make_opsetid("my", 1))
+    return proto
+
+
+CASES = [
+    pytest.param(model([node("Relu", "x", "h"), node("Neg", "h", "h"), node("Relu", "h", "y")], [X]), "returns 'h'",
+                 id="two nodes return one name"),
+    pytest.param(model([node("Relu", "x", "w"), node("Add", "x w", "y")], [X], stored=[weight("w", 3, 5)]),
+                 "returns 'w'", id="a node returns an initializer's name"),
+    pytest.param(model([node("Relu", "x", "x"), node("Relu", "x", "y")], [X]), "returns 'x'", id="an input's name"),
+    pytest.param(model([node("Relu", "x", "y")], [X, ("x", 4, 5)]), "two inputs are called 'x'", id="two inputs"),
+    pytest.param(called(node("Relu", "a", "h"), node("Neg", "h", "h"), node("Relu", "h", "c")),
+                 "F: node Neg returns 'h'", id="in a function"),
+    pytest.param(looping("four on x", body(node("Relu", "h", "g"), node("Neg", "h", "g"))),
+                 "body: node Neg returns 'g'", id="in a body"),
+    pytest.param(looping("four on"), "a body of 2 inputs and 2 or more outputs, it has 3 and 2",
+                 id="a state is missing"),
+    pytest.param(looping("four on x x"), "a body of 4 inputs and 3 or more outputs", id="a state too many"),
+    pytest.param(looping("four on x", body(outputs=("gone",))), "no node computes 'gone'", id="an output of nothing"),
+    pytest.param(looping("four on x", False), "expected a graph as attribute body", id="no body"),
+    pytest.param(branching("y", then_branch=1), "expected a graph as attribute else_branch", id="no other branch"),
+    pytest.param(branching("y z", then_branch=1, else_branch=1), "a then_branch of 0 inputs and 2 or more outputs",
+                 id="too few outputs of a branch"),
+    pytest.param(scanning(), "num_scan_inputs is None", id="no number of inputs"),
+    pytest.param(scanning(num_scan_inputs=3), "num_scan_inputs is 3, of 2 inputs", id="too many inputs to scan"),
+    pytest.param(scanning(num_scan_inputs=1, scan_input_axes=[4]), "axis 4 of an input of 2 axes", id="no such axis"),
+    pytest.param(scanning(num_scan_inputs=1, scan_input_directions=[0, 1]), "has 2 entries for 1 inputs",
+                 id="directions"),
+    pytest.param(scanned_together(7, 6), "inputs of 7 and 6 positions", id="positions to scan"),
+    pytest.param(model([node("Conv", "x w", "y", strides=[2.0, 2.0])], [("x", 1, 3, 5, 5)],
+                       stored=[weight("w", 4, 3, 3, 3)]), "strides is a list of numbers, expected a list of integers",
+                 id="another type of an attribute"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("proto", "told"), CASES)
+def test_structures_that_onnx_does_not_allow_are_refused(tmp_path, proto, told):
+    with pytest.raises(SourceError, match=r"m\.onnx") as error:
+        analyzed(tmp_path, proto)
+    assert told in str(error.value)
+
+
+def test_an_initializer_that_is_stored_twice(tmp_path):
+    """ONNX Runtime warns, and reads the last one."""
+    proto = model([node("MatMul", "x w", "y")], [X], stored=[weight("w", 5, 7), weight("w", 5, 2)])
+    report = analyzed(tmp_path, proto)
+    assert (report.totals.params, report.totals.macs) == (5 * 2, 3 * 5 * 2)
+    assert any("w: stored more than once" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(
+    ("op", "given", "note"),
+    [
+        pytest.param(node("Conv", "x w", "y", stride=[2, 2]), value("x", 1, 3, 5, 5),
+                     "Conv: opset 17 has no attribute stride; did you mean strides", id="of a convolution"),
+        pytest.param(node("LpPool", "x", "y", kernel_shape=[2, 2], count=1), value("x", 1, 3, 5, 5),
+                     "LpPool: opset 17 has no attribute count", id="of an op without a fast rule"),
+        pytest.param(node("Squeeze", "x", "y", axes=[0]), value("x", 1, 3), "Squeeze: opset 17 has no attribute axes",
+                     id="of an older opset"),
+        pytest.param(node("Gather", "x x", "y"), value("x", 3), "Gather: opset 17 takes no float32 as indices",
+                     id="a dtype"),
+    ],
+)  # fmt: skip
+def test_settings_that_an_op_does_not_have_are_noted(tmp_path, op, given, note):
+    report = analyzed(tmp_path, model([op], [given], stored=[weight("w", 4, 3, 3, 3)]))
+    assert any(each.startswith(note) for each in report.notes)
+
+
+def odd(*names):
+    return helper.make_node("Odd", *[[name] for name in names], domain="odd")
+
+
+def with_odd(proto):
+    proto.opset_import.append(helper.make_opsetid("odd", 1))
+    return proto
+
+
+def test_types_declared_for_the_graph_are_not_those_of_a_function(tmp_path):
+    """The graph's h is 5×5, the function's the result of an unknown op."""
+    proto = with_odd(called(odd("a", "h"), node("MatMul", "h h", "c")))
+    proto.graph.value_info.append(value("h", 5, 5))
+    report = analyzed(tmp_path, proto)
+    assert (report.unknown, report.totals.macs) == ({"odd.Odd": 1, "onnx.MatMul": 1}, 0)
+
+
+def test_types_declared_in_a_branch(tmp_path):
+    """h, of an unknown op, is 3×5 as the branch says, and not 9×9 as the graph does of its own h."""
+    then = helper.make_graph([odd("x", "h"), node("MatMul", "h w", "z")], "then", [], [value("z", 3, 7)],
+                             value_info=[value("h", 3, 5)])  # fmt: skip
+    choice = node("If", "on", "y", then_branch=then, else_branch=then)
+    proto = with_odd(model([choice], [X], stored=[FLAG, weight("w", 5, 7)]))
+    proto.graph.value_info.append(value("h", 9, 9))
+    report = analyzed(tmp_path, proto)
+    assert (report.unknown, report.totals.macs) == ({"odd.Odd": 1}, 3 * 5 * 7)
+
+
+def test_an_index_beyond_its_axis(tmp_path):
+    for size, index in ((3, 5), (0, 0)):
+        proto = model([node("Gather", "x i", "y")], [("x", size, 4)], stored=[ints("i", index)])
+        with pytest.raises(SourceError, match=f"indices from {index} to {index} into axis 0"):
+            analyzed(tmp_path, proto)
