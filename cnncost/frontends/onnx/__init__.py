@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cnncost.errors import SourceError
-from cnncost.frontends.onnx.bindings import bind_inputs, open_axes
+from cnncost.frontends.onnx.bindings import bind_inputs, dims_of, open_axes
 from cnncost.frontends.onnx.interpreter import Interpreter
 from cnncost.frontends.onnx.lowering.registry import Tensor
 from cnncost.frontends.onnx.reader import import_onnx, opsets, read
@@ -50,20 +50,28 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
             names[name] = Tensor(None)
             continue
         interpreter.inference.packed |= declared[name].tensor_type.elem_type in PACKED
+        if 0 in kind.shape and any(dim.HasField("dim_value") and not dim.dim_value for dim in dims_of(declared[name])):
+            shape = "×".join(map(str, kind.shape))
+            interpreter.builder.note(
+                f"{name}: the file declares {shape}, an input without elements; give its shape, {name}=…, if the axis "
+                "is meant to be open"
+            )
         values.append(interpreter.builder.source(kind, "input"))
         names[name] = interpreter.tensor(values[-1])
         if name in given_values:
             interpreter.builder.note(f"{name} is {given_values[name]}, as given: the figures hold for this value")
             names[name] = names[name]._replace(constant=number(given_values[name], kind))
+    same = _same_data(graph.initializer)
     for proto in graph.initializer:
-        names[proto.name] = interpreter.stored(proto.name, proto)
+        first = same.get(proto.name)
+        names[proto.name] = interpreter.stored(proto.name, proto) if first is None else names[first]
     for sparse in graph.sparse_initializer:
         interpreter.builder.note(f"{sparse.values.name}: sparse, and its parameters are not counted")
         names[sparse.values.name] = Tensor(None)
     interpreter.declared_types = {info.name: info.type for info in (*graph.value_info, *graph.output)}
     interpreter.run(graph.node, names)
     outputs = _outputs(spec, interpreter, graph, names)
-    interpreter.register_unused(graph.initializer)
+    interpreter.register_unused(proto for proto in graph.initializer if proto.name not in same)
     if interpreter.inference.packed:
         interpreter.builder.note("elements of less than a byte are counted as one byte each")
     _note_unshaped(interpreter)
@@ -121,6 +129,20 @@ def _outputs(spec: str, interpreter: Interpreter, graph: Any, names: Mapping[str
             )
         values.append(interpreter.value(tensor))
     return values
+
+
+def _same_data(stored: Iterable[Any]) -> dict[str, str]:
+    """Return the names of tensors whose external data an earlier tensor of the same type has, with that one's name."""
+    first: dict[tuple[object, ...], str] = {}
+    same = {}
+    for proto in stored:
+        if proto.data_location != proto.EXTERNAL:
+            continue
+        place = tuple(sorted((entry.key, entry.value) for entry in proto.external_data))
+        name = first.setdefault((place, proto.data_type, tuple(proto.dims)), proto.name)
+        if name != proto.name:
+            same[proto.name] = name
+    return same
 
 
 def _note_unshaped(interpreter: Interpreter) -> None:

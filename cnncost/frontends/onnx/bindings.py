@@ -65,7 +65,7 @@ def open_axes(inputs: Mapping[str, Any]) -> dict[tuple[str, int], str]:
     """Return the names of the axes without a fixed size, by input and position; empty for axes without a name."""
     return {
         (name, axis): _name(dim)
-        for name, proto in inputs.items() for axis, dim in enumerate(_dims(proto)) if not _declared(dim)
+        for name, proto in inputs.items() for axis, dim in enumerate(dims_of(proto)) if not _declared(dim)
     }  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def _number(value: Any) -> int | None:
 
 def _checked_sizes(inputs: Mapping[str, Any], sizes: Mapping[str, Any]) -> dict[str, int]:
     """Return the sizes of named axes. Raises InputError for an axis that does not exist, or a size below 1."""
-    axis_names = {_name(dim) for proto in inputs.values() for dim in _dims(proto) if _name(dim)}
+    axis_names = {_name(dim) for proto in inputs.values() for dim in dims_of(proto) if _name(dim)}
     for name, size in sizes.items():
         if name not in axis_names:
             has = f"it has {', '.join(sorted(axis_names))}" if axis_names else "it has none"
@@ -139,14 +139,15 @@ def _checked_sizes(inputs: Mapping[str, Any], sizes: Mapping[str, Any]) -> dict[
     return dict(sizes)
 
 
-def _dims(proto: Any) -> list[Any]:
+def dims_of(proto: Any) -> list[Any]:
+    """Return the axes that a TypeProto declares; none unless it is a tensor."""
     return list(proto.tensor_type.shape.dim) if proto.HasField("tensor_type") else []
 
 
 def _bind_axes(name: str, proto: Any, shape: Shape, named: dict[str, int]) -> None:
     """Add the sizes of one input's named axes to `named`. Raises InputError for a contradiction."""
     has_shape = proto.HasField("tensor_type") and proto.tensor_type.HasField("shape")
-    dims = _dims(proto)
+    dims = dims_of(proto)
     if has_shape and len(dims) != len(shape):
         raise InputError(f"{name}: expected {len(dims)} axes, {_shown(proto)}, got {len(shape)}: {_shape_text(shape)}")
     for axis, (dim, size) in enumerate(zip(dims, shape, strict=False)):
@@ -174,7 +175,7 @@ def _bound_type(name: str, proto: Any, text: TensorText | None, named: Mapping[s
     if not proto.tensor_type.HasField("shape"):
         raise InputError(f"{name}: the file declares no shape; give it, for example --input {name}=1x3x224x224")
     sizes = []
-    for axis, dim in enumerate(_dims(proto)):
+    for axis, dim in enumerate(dims_of(proto)):
         size = dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else named.get(_name(dim))
         if size is None and not (dim.HasField("dim_value") and dim.dim_value == 0):
             by_name = f" or --dim {dim.dim_param}=1" if _name(dim).isidentifier() else ""
@@ -193,14 +194,14 @@ def _declared(dim: Any) -> bool:
 
 def _shown(proto: Any) -> str:
     """Return an input's declared shape, such as `batch×3×224×224`."""
-    return "×".join(_name(dim) or (str(dim.dim_value) if _declared(dim) else "?") for dim in _dims(proto))
+    return "×".join(_name(dim) or (str(dim.dim_value) if _declared(dim) else "?") for dim in dims_of(proto))
 
 
 def _example_shape(proto: Any, named: Mapping[str, int]) -> str:
     """Return a shape for an error message, with open axes set to 1 (the first one, often the batch) or 224."""
     sizes = [
         dim.dim_value if _declared(dim) else named.get(_name(dim)) or (1 if i == 0 else 224)
-        for i, dim in enumerate(_dims(proto))
+        for i, dim in enumerate(dims_of(proto))
     ]
     return _shape_text(tuple(sizes))
 

@@ -102,6 +102,18 @@ class Builder:
             self._storages[storage] = (*self._storages[storage][:2], "parameter")
             self.weights.append(weight)
 
+    def promote_matrices(self, values: Sequence[int]) -> None:
+        """Make parameters of the eight-bit tensors that an op without a rule reads, but for vectors of zero points.
+
+        A vector counts if no other stored input is as large: some ops take packed weights as a vector.
+        """
+        types = [self.values[i].type for i in values if self.values[i].role in {"constant", "parameter"}]
+        largest = max((kind.numel for kind in types), default=0)
+        for value in values:
+            kind = self.values[value].type
+            if value in self.carried and (len(kind.shape) > 1 or kind.numel == largest):
+                self.promote(value)
+
     def note(self, text: str) -> None:
         """Add a note to the Graph; the same text is added only once."""
         self.notes[text] = None

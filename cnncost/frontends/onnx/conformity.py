@@ -1,11 +1,12 @@
-"""Compares nodes with the schemas of their ops: attributes and dtypes that an op does not have in the file's opset.
+"""Compares nodes with the schemas of their ops: inputs, attributes and dtypes.
 
-Runtimes refuse such files, while other tools ignore the difference: the figures are given, with a note.
+Runtimes refuse files whose attributes or dtypes an op does not have in the file's opset, while other tools ignore the
+difference: the figures are given, with a note.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cnncost.frontends.onnx.lowering.registry import Op
@@ -23,6 +24,27 @@ _CHECKED = frozenset({
 })  # fmt: skip
 
 
+MISFITS = (AssertionError, AttributeError, IndexError, TypeError, ValueError, ZeroDivisionError)
+"""What rules raise on nodes that lack inputs or attributes of their op, or have others than it allows."""
+
+
+def missing_input(schema: Any, present: Sequence[bool]) -> str:
+    """Describe the first input that an op needs and a node lacks; empty if there is none.
+
+    Args:
+        schema: the op's schema.
+        present: whether the node has each of its inputs; those left out at the end are not in it.
+    """
+    parameters = list(schema.inputs)
+    if len(present) < schema.min_input:
+        return f"{schema.name} needs {schema.min_input} inputs, it has {len(present)}"
+    for i, there in enumerate(present if parameters else ()):
+        parameter = parameters[min(i, len(parameters) - 1)]
+        if not there and parameter.option != type(parameter.option).Optional:
+            return f"{schema.name} needs its input {parameter.name}, whose name is empty"
+    return ""
+
+
 def wrong_attribute(schema: Any, node: Any) -> str:
     """Describe the first attribute whose value has another type than the op's; empty if there is none."""
     for attribute in node.attribute:
@@ -31,6 +53,16 @@ def wrong_attribute(schema: Any, node: Any) -> str:
             given, expected = (_TYPE_NAMES.get(i, "another value") for i in (attribute.type, known.type.value))
             return f"the attribute {attribute.name} is {given}, expected {expected}"
     return ""
+
+
+def wrong_parts(node: Any) -> str:
+    """Describe a Split that returns another number of parts than its attribute says; the package would crash on it."""
+    if node.op_type != "Split":
+        return ""
+    wanted = [a.i for a in node.attribute if a.name == "num_outputs"]
+    wanted += [len(a.ints) for a in node.attribute if a.name == "split"]
+    wrong = [number for number in wanted if number != len(node.output)]
+    return f"Split into {wrong[0]} parts, of {len(node.output)} outputs" if wrong else ""
 
 
 def deviations(schema: Any, node: Any, op: Op) -> Iterator[str]:

@@ -29,12 +29,13 @@ def fold(op: str, attributes: Attributes, inputs: Values) -> list[Constant] | No
     try:
         with np.errstate(all="ignore"):
             result = rule(attributes, list(inputs))
-    except (ValueError, IndexError, TypeError, KeyError, OverflowError, MemoryError):
+    except (AttributeError, ValueError, IndexError, TypeError, KeyError, OverflowError, MemoryError):
         return None
     if result is None:
         return None
     outputs = [np.asarray(each) for each in result] if isinstance(result, list) else [np.asarray(result)]
-    return outputs if all(each.size <= LARGEST_CONSTANT for each in outputs) else None
+    small = all(each.size <= LARGEST_CONSTANT and each.dtype.kind in "biufcV" for each in outputs)
+    return outputs if small else None
 
 
 def _rule(*names: str) -> Callable[[Rule], Rule]:

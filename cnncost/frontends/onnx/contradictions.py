@@ -138,6 +138,13 @@ def _product(op: Op) -> Iterator[str]:
         yield f"a product of {_text(a)} and {_text(b)}"
 
 
+def _packed_product(op: Op) -> Iterator[str]:
+    """Check that weights N,blocks,bytes hold K elements for each of the N outputs."""
+    w, n, k, bits = op.x(1).shape, op.get("N"), op.get("K"), op.get("bits", 4)
+    if w[:1] != (n,) or prod(w[1:]) * 8 < k * bits:
+        yield f"weights of {_text(w)} bytes for {n} outputs of {k} features of {bits} bits each"
+
+
 def _matmul(op: Op) -> Iterator[str]:
     a, b = op.x().shape, op.x(1).shape
     if not a or not b or a[-1] != b[-2 if len(b) > 1 else 0] or not _broadcasts(a[:-2], b[:-2]):
@@ -181,7 +188,8 @@ _RULES: dict[tuple[str, str], Callable[[Op], Iterator[str]]] = {
     (BLOCKED, "Conv"): _convolution, (MICROSOFT, "FusedConv"): _convolution,
     (MICROSOFT, "FusedGemm"): _product, (MICROSOFT, "QGemm"): _product,
     (MICROSOFT, "Attention"): _packed_attention, (MICROSOFT, "MultiHeadAttention"): _multi_head,
-    (MICROSOFT, "SkipLayerNormalization"): _skip, (MICROSOFT, "SkipSimplifiedLayerNormalization"): _skip,
+    (MICROSOFT, "MatMulNBits"): _packed_product, (MICROSOFT, "SkipLayerNormalization"): _skip,
+    (MICROSOFT, "SkipSimplifiedLayerNormalization"): _skip,
 }  # fmt: skip
 _INPUT_RULES: dict[str, Callable[[Op], Iterator[str]]] = {
     "MatMul": _matmul, "Gemm": _product, "Concat": _concatenated,

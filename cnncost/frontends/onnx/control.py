@@ -9,6 +9,7 @@ import numpy as np
 
 from cnncost.errors import SourceError
 from cnncost.frontends.onnx.builder import Path, Weight
+from cnncost.frontends.onnx.folding import EIGHT_BITS
 from cnncost.frontends.onnx.lowering.registry import Op, Tensor
 from cnncost.frontends.onnx.protocols import Interpretation
 from cnncost.frontends.onnx.structure import invalid_scan, subgraph_of
@@ -68,7 +69,9 @@ def register_skipped_weights(interpreter: Interpretation, op: Op, call: int) -> 
     for graph in (value for value in op.attributes.values() if hasattr(value, "node")):
         for place, proto in _stored_tensors(graph, ""):
             kind = declared(proto)
-            if kind is not None and kind.floating and kind.numel > 1:
+            if kind is None or kind.numel < 2:
+                continue
+            if kind.floating or (kind.dtype in EIGHT_BITS and len(kind.shape) > 1):  # vectors may be zero points
                 weight = Weight(
                     interpreter.builder.source(kind, "parameter"), f"{interpreter.prefix}{place}", call, buffer=False
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cnncost.frontends.onnx.conformity import deviations, wrong_attribute
+from cnncost.frontends.onnx.conformity import MISFITS, deviations, missing_input, wrong_attribute, wrong_parts
 from cnncost.frontends.onnx.lowering.registry import Op, Tensor, shaper
 from cnncost.frontends.onnx.tensors import NUMBERS, PACKED, Constant, proto_of, type_of
 from cnncost.tensor_types import TensorType
@@ -24,7 +24,7 @@ class Inference:
     def __init__(self, onnx: Any, opsets: dict[str, int]) -> None:
         self._onnx = onnx
         self._cache: dict[tuple[object, ...], list[Any]] = {}
-        self._min_inputs: dict[tuple[str, str, int | None], int] = {}
+        self._missing_inputs: dict[tuple[object, ...], str] = {}
         self._faults: dict[tuple[object, ...], tuple[str, tuple[str, ...]]] = {}
         self._protos: dict[TensorType, Any] = {}
         self.opsets = opsets
@@ -36,9 +36,13 @@ class Inference:
         if rule is not None:
             if any(tensor is not None and tensor.type is None for tensor in op.inputs):
                 return [None] * len(node.output)
-            result = rule(op)
+            try:
+                result = rule(op)
+            except MISFITS:  # inputs or attributes that are not those of the op
+                return [None] * len(node.output)
             if result is not None or domain:
-                return _pad(result or [], len(node.output))
+                sizes = [n for kind in result or () if kind is not None for n in kind.shape]
+                return _pad([] if min(sizes, default=0) < 0 else result or [], len(node.output))
         key = self._key(node, op, domain)
         if key not in self._cache:
             self._cache[key] = self._infer(node, op.inputs, domain)
@@ -57,14 +61,14 @@ class Inference:
         except Exception:  # noqa: BLE001  # the package raises an error type of its own C++ module
             return None
 
-    def missing_inputs(self, node: Any, domain: str) -> str:
-        """Return an error message if a node has fewer inputs than its op needs; else empty."""
-        key = (node.op_type, domain, self.opsets.get(domain))
-        if key not in self._min_inputs:
-            schema = self.schema(node.op_type, domain)
-            self._min_inputs[key] = 0 if schema is None else schema.min_input
-        needed = self._min_inputs[key]
-        return f"{node.op_type} needs {needed} inputs, it has {len(node.input)}" if len(node.input) < needed else ""
+    def missing_input(self, op: Op, domain: str) -> str:
+        """Describe the first input that a node lacks, or has as an empty name, and that its op needs; else empty."""
+        present = tuple(tensor is not None for tensor in op.inputs)
+        key = (op.type, domain, self.opsets.get(domain), present)
+        if key not in self._missing_inputs:
+            schema = self.schema(op.type, domain)
+            self._missing_inputs[key] = "" if schema is None else missing_input(schema, present)
+        return self._missing_inputs[key]
 
     def faults(self, node: Any, op: Op, domain: str) -> tuple[str, tuple[str, ...]]:
         """Compare a node with its op's schema: an error message (empty if there is none), and notes."""
@@ -72,6 +76,8 @@ class Inference:
             op.type, domain, op.opset, tuple((a.name, a.type) for a in node.attribute),
             tuple(None if t is None or t.type is None else t.type.dtype for t in op.inputs),
         )  # fmt: skip
+        if wrong := wrong_parts(node) if not domain else "":
+            return wrong, ()
         if key not in self._faults:
             schema = self.schema(op.type, domain)
             self._faults[key] = ("", ()) if schema is None else (

@@ -18,6 +18,7 @@ from cnncost.frontends.onnx.constants import shape_constant
 from cnncost.frontends.onnx.contradictions import contradiction, input_contradiction
 from cnncost.frontends.onnx.fast_types import RULES, fast_type
 from cnncost.frontends.onnx.folding import EIGHT_BITS, fold_op
+from cnncost.frontends.onnx.guards import attempt, conform, is_complete
 from cnncost.frontends.onnx.inference import Inference
 from cnncost.frontends.onnx.lowering import lowering, weights
 from cnncost.frontends.onnx.lowering.quantized import can_defer
@@ -124,10 +125,10 @@ class Interpreter:
 
     # ---- ops
 
-    def _record(
-        self, node: Any, domain: str, op: Op, names: Names, outer: Path, signature: Any
-    ) -> list[Tensor]:  # fmt: skip
+    def _record(self, node: Any, domain: str, op: Op, names: Names, outer: Path, signature: Any) -> list[Tensor]:
         path = (*outer, *_path_of(node))
+        if not domain and (node.op_type in control.OPS or node.op_type in sequences.OPS):
+            conform(self, node, domain, op)
         if not domain and node.op_type in control.OPS:
             return control.lower_control_op(self, node, op, names, path)
         if not domain and (of_sequence := sequences.lower_sequence_op(self, node, op, names, path)) is not None:
@@ -149,15 +150,17 @@ class Interpreter:
         inputs_known = all(t is None or t.type is not None for t in op.inputs)
         complete = inputs_known and all(t is not None or not name for t, name in zip(known_types, named, strict=True))
         op.outputs = [t if name else None for t, name in zip(known_types, named, strict=True)]
-        if inputs_known and (message := contradiction(domain, op) if complete else input_contradiction(domain, op)):
+        check = contradiction if complete else input_contradiction
+        if inputs_known and (message := attempt(self, node, check, domain, op)):
             raise SourceError(
                 f"{self.spec}: node {node.name or node.op_type}: {message}; expected sizes that fit: "
                 "the file is damaged, or its inputs are given in sizes that it was not exported for"
             )
         rule = lowering(domain, node.op_type) if complete else None
-        results = rule(op) if rule is not None else None
+        results = None if rule is None else attempt(self, node, rule, op)
+        results = results if results is not None and is_complete(op, results) else None
         call = self.builder.call(path)
-        if results is not None and can_defer(op):
+        if results is not None and results[0] is not None and can_defer(op):
             return [Tensor(op.y(), deferred=DeferredNode(_node_name(domain, node.op_type), tuple(op.inputs), call))]
         if results is None and complete:
             expanded = functions.inline_schema_function(self, node, op, domain, path)
@@ -182,13 +185,7 @@ class Interpreter:
         """
         if not domain and len(node.output) == 1 and (known := fast_type(op)) is not None:
             return [known]
-        if missing_inputs := self.inference.missing_inputs(node, domain):
-            raise SourceError(f"{self.spec}: node {node.name or node.op_type}: {missing_inputs}; the file is damaged")
-        wrong_attribute, notes = self.inference.faults(node, op, domain)
-        if wrong_attribute:
-            raise SourceError(f"{self.spec}: node {node.name or node.op_type}: {wrong_attribute}; the file is damaged")
-        for note in notes:
-            self.builder.note(note)
+        conform(self, node, domain, op)
         inferred = self.inference.types(node, op, domain)
         return [self._inferred_or_declared(name, each) for name, each in zip(node.output, inferred, strict=True)]
 
@@ -227,6 +224,7 @@ class Interpreter:
             self.value(tensor, node.op_type, domain, i, call)
             for i, tensor in enumerate(op.inputs) if tensor is not None and tensor.type is not None
         ]  # fmt: skip
+        self.builder.promote_matrices(inputs)
         outputs_known = [t for t, name in zip(types, node.output, strict=True) if isinstance(t, TensorType) and name]
         kind = f"{domain or 'onnx'}::{node.op_type}"
         ids = iter(self.builder.node(_node_name(domain, node.op_type), kind, {}, inputs, outputs_known, call))

@@ -58,6 +58,8 @@ def checked(spec: str, model: Any) -> Any:
         raise SourceError(
             f"{spec}: not an ONNX model: it has no graph or names no opset; a file of weights alone can't be analyzed"
         )
+    if "" not in opsets(model) and any(node.domain in {"", "ai.onnx"} for node in model.graph.node):
+        raise SourceError(f"{spec}: no opset is given for the ops of ONNX itself; the file is damaged")
     newest = import_onnx(spec).defs.onnx_opset_version()
     opset = opsets(model).get("", newest)
     if opset > newest:

@@ -228,3 +228,6 @@ def _has(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Pa
 def _element(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
     found = op.inputs[0] if op.inputs else None
     return None if found is None or (found.type is None and found.parts is None) else [found]
+
+
+OPS = frozenset(_RULES)

@@ -53,7 +53,7 @@ def test_fused_matmul(tmp_path_factory, flips, alpha, sizes, batches):
 
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("alpha", [1.0, 0.5])
-@pytest.mark.parametrize(("activation", "each"), [("Relu", 1), ("LeakyRelu", 2), ("Sigmoid", 4)])
+@pytest.mark.parametrize(("activation", "each"), [("Relu", 1), ("LeakyRelu", 2), ("Sigmoid", 4), ("", 0)])
 def test_fused_gemm(tmp_path, bias, alpha, activation, each):
     """3×5 by 5×7; an addition for the bias, a multiplication for α, and the activation for each output."""
     op = fused("FusedGemm", "x w c" if bias else "x w", "y", transB=1, alpha=alpha, activation=activation)
@@ -65,11 +65,12 @@ def test_fused_gemm(tmp_path, bias, alpha, activation, each):
 
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("addend", [False, True])
-@pytest.mark.parametrize(("activation", "each"), [("Relu", 1), ("LeakyRelu", 2), ("HardSigmoid", 4)])
-def test_fused_convolution(tmp_path, bias, addend, activation, each):
+@pytest.mark.parametrize(("activation", "each"), [("Relu", 1), ("LeakyRelu", 2), ("HardSigmoid", 4), ("", 0)])
+@pytest.mark.parametrize("padding", [{"pads": [1] * 4}, {"auto_pad": "SAME_UPPER"}], ids=["pads", "by size"])
+def test_fused_convolution(tmp_path, bias, addend, activation, each, padding):
     """2×4×7×7 to 2×6×4×4 by 3×3 in two groups; a bias, an addend and the activation for each output."""
     inputs = f"x w {'b' if bias else '-'} {'z' if addend else '-'}"
-    op = fused("FusedConv", inputs, "y", pads=[1] * 4, strides=[2, 2], group=2, activation=activation)
+    op = fused("FusedConv", inputs, "y", strides=[2, 2], group=2, activation=activation, **padding)
     given = [("x", 2, 4, 7, 7), *([("z", 2, 6, 4, 4)] if addend else [])]
     stored = [weight("w", 6, 2, 3, 3), *([weight("b", 6)] if bias else [])]
     outputs, macs = 2 * 6 * 4 * 4, 2 * 6 * 4 * 4 * 2 * 3 * 3

@@ -148,3 +148,125 @@ def test_an_index_beyond_its_axis(tmp_path):
         proto = model([node("Gather", "x i", "y")], [("x", size, 4)], stored=[ints("i", index)])
         with pytest.raises(SourceError, match=f"indices from {index} to {index} into axis 0"):
             analyzed(tmp_path, proto)
+
+
+@pytest.mark.parametrize(
+    ("op", "told"),
+    [
+        pytest.param(helper.make_node("Conv", ["x", "", "b"], ["y"]), "Conv needs its input W, whose name is empty",
+                     id="in between"),
+        pytest.param(helper.make_node("Concat", ["x", "", "x"], ["y"], axis=0), "needs its input inputs",
+                     id="of a list"),
+        pytest.param(helper.make_node("MatMul", ["x", ""], ["y"]), "MatMul needs 2 inputs, it has 1", id="the last"),
+        pytest.param(helper.make_node("Identity", [""], ["y"]), "Identity needs 1 inputs, it has 0", id="the only one"),
+        pytest.param(helper.make_node("SplitToSequence", [], ["y"]), "SplitToSequence needs 1 inputs",
+                     id="a sequence's"),
+        pytest.param(helper.make_node("Loop", [], ["y"]), "Loop needs 2 inputs", id="a loop's"),
+        pytest.param(helper.make_node("Split", ["x"], ["y", "z"], num_outputs=3), "into 3 parts, of 2 outputs",
+                     id="parts"),
+    ],
+)  # fmt: skip
+def test_inputs_that_an_op_needs(tmp_path, op, told):
+    """The last one ends a process that infers its shapes by the package."""
+    proto = model([op], [("x", 3, 4)], stored=[weight("b", 4)], opset=18)
+    with pytest.raises(SourceError, match=rf"m\.onnx: node {op.op_type}: ") as error:
+        analyzed(tmp_path, proto)
+    assert told in str(error.value)
+
+
+def microsoft(op, inputs, **attributes):
+    return helper.make_node(op, inputs.split(), ["y"], domain="com.microsoft", **attributes)
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        pytest.param(microsoft("FusedConv", "x", activation="Relu"), id="no weights"),
+        pytest.param(microsoft("QLinearConcat", "s z x s z"), id="no axis"),
+        pytest.param(microsoft("FusedGemm", "x s", activation="Relu"), id="a scalar"),
+        pytest.param(microsoft("NhwcMaxPool", "x", kernel_shape=[2, 2, 2]), id="a kernel of more axes"),
+        pytest.param(microsoft("QLinearConv", "x"), id="a quantized convolution"),
+        pytest.param(node("AveragePool", "x", "y", kernel_shape=[2, 2]), id="an output without a name"),
+        pytest.param(node("SpaceToDepth", "x", "y"), id="no block"),
+        pytest.param(node("TopK", "s k", "y i"), id="an axis of a scalar"),
+        pytest.param(microsoft("MoE", "m m e e", k=-1), id="sizes below zero"),
+    ],
+)
+def test_ops_that_lack_what_their_rules_read_are_unknown(tmp_path, op):
+    if op.op_type == "AveragePool":
+        op.output[0] = ""
+    stored = [helper.make_tensor("s", TensorProto.FLOAT, [], [1]), helper.make_tensor("z", TensorProto.UINT8, [], [0])]
+    stored += [ints("k", 1), weight("m", 4, 4), weight("e", 4, 4, 4)]
+    proto = model([op, node("Relu", "x", "out")], [("x", 1, 2, 4, 4)], ("out",), stored)
+    report = analyzed(tmp_path, proto)
+    assert list(report.unknown.values()) == [1]
+    assert report.totals.flops == 32
+
+
+def test_a_file_without_an_opset_for_its_ops(tmp_path):
+    proto = model([node("Relu", "x", "y")], [X])
+    del proto.opset_import[:]
+    proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    with pytest.raises(SourceError, match=r"m\.onnx: no opset is given for the ops of ONNX itself"):
+        analyzed(tmp_path, proto)
+
+
+def test_an_axis_of_no_elements_is_noted(tmp_path):
+    """Some converters write 0 for an open axis; as a size it makes of all figures zeros."""
+    path_note = (
+        "x: the file declares 0×5, an input without elements; give its shape, x=…, if the axis is meant to be open"
+    )
+    proto = model([node("MatMul", "x w", "y")], [("x", 0, 5)], stored=[weight("w", 5, 7)])
+    report = analyzed(tmp_path, proto)
+    assert (report.totals.macs, path_note in report.notes) == (0, True)
+    given = analyzed(tmp_path, proto, "3x5")
+    assert (given.totals.macs, path_note in given.notes) == (3 * 5 * 7, False)
+
+
+def external(name, offset):
+    tensor = weight(name, 5, 5)
+    tensor.ClearField("float_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, text in (("location", "w.bin"), ("offset", str(offset)), ("length", "100")):
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, text
+    return tensor
+
+
+@pytest.mark.parametrize(("offset", "params"), [(0, 25), (100, 50)])
+def test_two_names_of_the_same_external_data(tmp_path, offset, params):
+    """Tied weights: the file stores the data once."""
+    nodes = [node("MatMul", "x w", "h"), node("MatMul", "h v", "y")]
+    report = analyzed(tmp_path, model(nodes, [X], stored=[external("w", 0), external("v", offset)]))
+    assert (report.totals.params, report.totals.macs) == (params, 2 * 3 * 25)
+
+
+def test_weights_of_eight_bits_that_an_unknown_op_reads(tmp_path):
+    """A matrix is a parameter, a vector of zero points beside it is none; the bias is of floats."""
+    op = microsoft("QAttention", "x w b z")
+    stored = [weight("w", 5, 15, dtype=TensorProto.INT8), weight("b", 15), weight("z", 15, dtype=TensorProto.INT8)]
+    report = analyzed(tmp_path, model([op], [X], stored=stored))
+    assert (report.unknown, report.totals.params) == ({"com.microsoft.QAttention": 1}, 5 * 15 + 15)
+
+
+def test_weights_of_eight_bits_in_a_loop_of_unknown_length(tmp_path):
+    graph = body(node("Relu", "h", "g"))
+    graph.initializer.extend([weight("w", 5, 5, dtype=TensorProto.INT8), weight("z", 5, dtype=TensorProto.INT8)])
+    trips = value("n", 1, dtype=TensorProto.INT64)
+    proto = model([node("Loop", "n on x", "y", body=graph)], [X, trips], stored=[FLAG])
+    report = analyzed(tmp_path, proto)
+    assert (report.unknown, report.totals.params) == ({"onnx.Loop": 1}, 25)
+
+
+def test_frequencies_of_a_spectrum(tmp_path):
+    """64 samples, windows of 16 every 8: 7 frames of 9 frequencies; both signs have 16."""
+    stored = [numpy_helper.from_array(np.array(8), "hop"), weight("w", 16), numpy_helper.from_array(np.array(16), "n")]
+    for inputs, attributes, shape in (
+        ("x hop w", {}, (2, 7, 9, 2)),
+        ("x hop w n", {"onesided": 0}, (2, 7, 16, 2)),
+        (["x", "hop", "", "n"], {}, (2, 7, 9, 2)),
+    ):
+        names = inputs.split() if isinstance(inputs, str) else inputs
+        op = helper.make_node("STFT", names, ["y"], **attributes)
+        report = analyzed(tmp_path, model([op], [("x", 2, 64, 1)], stored=stored))
+        assert report.graph.values[report.graph.outputs[0]].shape == shape

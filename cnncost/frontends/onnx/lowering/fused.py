@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cnncost.frontends.onnx.lowering.products import gemm_steps, geometry
+from cnncost.frontends.onnx.lowering.quantized import window_positions
 from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Op, Outputs, lowers, shapes
-from cnncost.graph import Shape
 from cnncost.tensor_types import TensorType
 
 ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid", "LeakyRelu": "leaky_relu", "Clip": "clamp",
@@ -13,29 +13,24 @@ ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid", "LeakyRelu"
 
 @shapes("FusedConv")
 def fused_conv_type(op: Op) -> list[TensorType | None] | None:
-    """The type that Conv with explicit padding returns."""
+    """The type that Conv returns."""
     x, w = op.x().shape, op.x(1).shape
-    axes = len(w) - 2
-    if op.get("auto_pad", "NOTSET") != "NOTSET" or len(x) != len(w):
+    if len(x) != len(w) or len(w) < 3:
         return None
-    pads = op.get("pads") or [0] * 2 * axes
-    stride, dilation = op.get("strides") or [1] * axes, op.get("dilations") or [1] * axes
-    space: Shape = tuple(
-        (x[2 + i] + pads[i] + pads[axes + i] - dilation[i] * (w[2 + i] - 1) - 1) // stride[i] + 1 for i in range(axes)
-    )
-    return [op.x()._replace(shape=(x[0], w[0], *space))]
+    space = window_positions(op, x[2:], w[2:])
+    return None if space is None else [op.x()._replace(shape=(x[0], w[0], *space))]
 
 
 @lowers("FusedConv", domain=MICROSOFT, weights=(1, 2))
 def fused_conv(op: Op) -> Outputs | None:
-    """x, w, bias?, addend?; then an activation."""
-    attrs, activation = geometry(op, op.x().shape, op.x(1).shape), ACTIVATIONS.get(op.get("activation", ""))
-    if attrs is None or activation is None:
+    """x, w, bias?, addend?; then an activation, or none."""
+    attrs, name = geometry(op, op.x().shape, op.x(1).shape), op.get("activation", "")
+    if attrs is None or (name and name not in ACTIVATIONS):
         return None
     result = op.step("conv", attrs, op.present(0, 1, 2))
     if op.has(3):
         result = op.pointwise("add", [result, 3])
-    return [op.pointwise(activation, [result])]
+    return [op.pointwise(ACTIVATIONS[name], [result]) if name else result]
 
 
 @shapes("FusedGemm")
@@ -47,6 +42,9 @@ def fused_gemm_type(op: Op) -> list[TensorType | None]:
 
 @lowers("FusedGemm", domain=MICROSOFT, weights=(0, 1, 2))
 def fused_gemm(op: Op) -> Outputs | None:
-    """Gemm, then an activation."""
-    activation = ACTIVATIONS.get(op.get("activation", ""))
-    return None if activation is None else [op.pointwise(activation, [gemm_steps(op)])]
+    """Gemm, then an activation, or none."""
+    name = op.get("activation", "")
+    if name and name not in ACTIVATIONS:
+        return None
+    result = gemm_steps(op)
+    return [op.pointwise(ACTIVATIONS[name], [result]) if name else result]

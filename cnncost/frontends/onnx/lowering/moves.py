@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cnncost.frontends.onnx.lowering.registry import Op, Outputs, lowers
-from cnncost.tensor_types import Shape
+from cnncost.frontends.onnx.lowering.registry import Op, Outputs, lowers, shapes
+from cnncost.tensor_types import Shape, TensorType
 
 
 def _layout(op: Op, moves: tuple[Any, ...] | None, copy: bool = True) -> Outputs:
@@ -211,3 +211,24 @@ def create(op: Op) -> Outputs:
 def bernoulli(op: Op) -> Outputs:
     """Each element is drawn with its own probability."""
     return op.lower_to("create", {"reads": (0,)})
+
+
+# ---- shapes that the package onnx infers otherwise than runtimes compute them
+
+
+@shapes("STFT", domain="")
+def stft_type(op: Op) -> list[TensorType | None] | None:
+    """x: N,T or N,T,1 or N,T,2; frame step; window?; frame length?. y: N, frames, frequencies, 2.
+
+    The package leaves `onesided`, which is on by default, out of account.
+    """
+    x, step = op.x().shape, op.constant(1)
+    given = op.constant(3)
+    if not 2 <= len(x) <= 3 or step is None or step.size != 1 or (op.has(3) and given is None):
+        return None
+    length = int(given.reshape(-1)[0]) if given is not None else op.x(2).shape[0] if op.has(2) else 0
+    hop = int(step.reshape(-1)[0])
+    if not 0 < length <= x[1] or hop < 1:
+        return None
+    frequencies = length // 2 + 1 if op.get("onesided", 1) else length
+    return [op.x()._replace(shape=(x[0], (x[1] - length) // hop + 1, frequencies, 2))]

@@ -149,9 +149,15 @@ class Op:
         return tuple(i for i in (indices or range(len(self.inputs))) if self.has(i))
 
     def step(self, kind: str, attrs: Attrs, inputs: Sequence[Source], *outputs: TensorType) -> Ref:
-        """Append a step and return its first output; the output types are by default those of the op."""
+        """Append a step and return its first output; the output types are by default those of the op.
+
+        Raises:
+            ValueError: a size below zero, from attributes that the op does not allow.
+        """
         alias = kind == "layout" and attrs.get("copy") is False
         types = outputs or tuple(t for t in self.outputs if t is not None)
+        if any(size < 0 for t in types for size in t.shape):
+            raise ValueError(f"{self.type}: a size below zero")
         self.steps.append(Step(kind, attrs, tuple(inputs), types, alias))
         return Ref(len(self.steps) - 1)
 

@@ -1,0 +1,49 @@
+"""Guards the interpreter against nodes that are not as their ops demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from cnncost.errors import SourceError
+from cnncost.frontends.onnx.conformity import MISFITS
+from cnncost.frontends.onnx.lowering.registry import Op, Outputs, Ref
+from cnncost.frontends.onnx.protocols import Interpretation
+
+T = TypeVar("T")
+
+
+def conform(interpreter: Interpretation, node: Any, domain: str, op: Op) -> None:
+    """Compare a node with its op's schema, and note attributes and dtypes that the op does not have.
+
+    Raises:
+        SourceError: an input or attribute is wrong or missing that the op can't do without.
+    """
+    wrong, notes = interpreter.inference.faults(node, op, domain)
+    if wrong := interpreter.inference.missing_input(op, domain) or wrong:
+        raise SourceError(f"{interpreter.spec}: node {node.name or node.op_type}: {wrong}; the file is damaged")
+    for note in notes:
+        interpreter.builder.note(note)
+
+
+def attempt(interpreter: Interpretation, node: Any, rule: Callable[..., T], *args: Any) -> T | None:
+    """Return what a rule returns for a node; None, with a note, if the node's inputs or attributes don't fit its op."""
+    try:
+        return rule(*args)
+    except MISFITS:
+        interpreter.builder.note(
+            f"{node.name or node.op_type}: its inputs or attributes are not those of the op; it is unknown"
+        )
+        return None
+
+
+def is_complete(op: Op, results: Outputs) -> bool:
+    """Return True if all inputs and outputs of steps that a lowering refers to exist."""
+    sources = [source for step in op.steps for source in step.inputs]
+    for source in (*sources, *(each for each in results if each is not None)):
+        if isinstance(source, Ref):
+            if source.output >= len(op.steps[source.step].outputs):
+                return False
+        elif not op.has(source):
+            return False
+    return True
