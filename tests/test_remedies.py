@@ -211,8 +211,8 @@ CASES = [
         [analyzed(nn.Embedding(9, 4, sparse=False), "1x5:int64", training=True)], id="sparse gradients",
     ),
     pytest.param(
-        analyzed(LINEAR, (2, 8), autocast="fp8"), "expected bf16 or fp16, on the CPU or as cuda:bf16, cuda:fp16",
-        [analyzed(LINEAR, (2, 8), autocast=each) for each in ("bf16", "fp16", "cuda:bf16", "cuda:fp16", "cuda")],
+        analyzed(LINEAR, (2, 8), autocast="fp8"), "a device and a dtype, such as cuda:bf16; or cpu or cuda alone",
+        [analyzed(LINEAR, (2, 8), autocast=each) for each in ("bf16", "fp16", "cuda:bf16", "cuda:fp16", "cpu", "cuda")],
         id="no autocast",
     ),
     pytest.param(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from queue import Empty
 from threading import Lock
 from typing import Any, Literal, NamedTuple, Self, TypeAlias
 from weakref import WeakSet
@@ -277,6 +278,9 @@ class _Process:
 
     def end(self) -> None:
         self.call = None
+        with suppress(Empty):  # loky's thread prints a traceback if it finds ids of calls that the shutdown has dropped
+            while True:
+                self._pool._work_ids.get_nowait()
         self._pool.shutdown(wait=True, kill_workers=True)
 
 

@@ -208,7 +208,7 @@ def test_a_picture(capsysbinary, tmp_path):
         (["lenet5", "--device-memory", "much"], "'much' is not a size; expected for example 2GiB"),
         (["lenet5", "--optimizer", "lbfgs"], "LBFGS evaluates the model by a closure"),
         (["lenet5", "--dtype", "int8"], "expected a floating-point dtype"),
-        (["lenet5", "--autocast", "fp8"], "expected bf16 or fp16, on the CPU or as cuda:bf16, cuda:fp16"),
+        (["lenet5", "--autocast", "fp8"], "expected bf16 or fp16 for the CPU; a device and a dtype, such as cuda:bf16"),
         (["lenet5", "-o", "x.gif"], f"expected a name that ends in {FORMATS.usual_endings}"),
         (["lenet5", "-o", "nowhere/x.md"], "nowhere"),
         (["lenet5", "--picture", "x.gif"], "expected a name that ends in .png"),

@@ -206,6 +206,33 @@ def test_too_few_open_files_for_a_process(here, files):
     assert not (here / "o.csv").exists()
 
 
+ENDED_AT_ONCE = """
+import time
+from threading import Event
+from joblib.externals.loky.process_executor import _ExecutorManagerThread as Manager
+from cnncost.sweeps.processes import _Process
+
+wait = Manager.wait_result_broken_or_wakeup
+waits = Event()
+def late(thread):  # as on a busy machine: it sees the second call and the end together
+    waits.set()
+    time.sleep(1)
+    return wait(thread)
+Manager.wait_result_broken_or_wakeup = late
+
+process = _Process(None, bool)
+waits.wait()  # it has taken the first call
+process.remaining = iter([(1,), (2,)])
+process.start_next(abs)
+process.end()
+"""
+
+
+def test_a_process_that_is_ended_while_it_starts_prints_nothing():
+    done = subprocess.run([sys.executable, "-c", ENDED_AT_ONCE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 @pytest.mark.parametrize(
     ("code", "limits"),
     [
