@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -183,10 +185,10 @@ def _set(config: Any, arguments: dict[str, Any]) -> None:
         ValueError: it has no such field, so that setting it would have no effect.
     """
     for name, value in arguments.items():
-        if not hasattr(config, name):
+        if not hasattr(config, name) and not _is_read(config, name):
             near = suggestion(name, config.to_dict())
             raise ValueError(f"{type(config).__name__} has no field {name}{near}")
-        part = getattr(config, name)
+        part = getattr(config, name, None)
         if isinstance(value, dict) and hasattr(part, "to_dict"):
             derived_fields = _derived_fields(part, value)
             _set(part, value)
@@ -194,6 +196,13 @@ def _set(config: Any, arguments: dict[str, Any]) -> None:
                 setattr(part, field, derived)
         else:
             setattr(config, name, value)
+
+
+def _is_read(config: Any, name: str) -> bool:
+    """Return whether the architecture's code reads a field that its configuration need not have, such as `head_dim`."""
+    home = Path(sys.modules[type(config).__module__].__file__ or "").parent
+    code = "".join(file.read_text(encoding="utf-8") for file in home.glob("modeling_*.py"))
+    return re.search(rf"getattr\((self\.)?config, [\"']{re.escape(name)}[\"']", code) is not None
 
 
 def _model(spec: str, transformers: Any, config: Any, model_class: Any, first: tuple[str, ...]) -> Any:

@@ -60,6 +60,11 @@ NO_MODELS = [
     pytest.param(torch.zeros(2), "expected a torch.nn.Module, got Tensor", id="a tensor"),
     pytest.param(b"net.py", "expected a torch.nn.Module, got bytes", id="bytes"),
     pytest.param(
+        type("Pipeline", (), {"__module__": "transformers.pipelines.base", "model": X, "__call__": lambda self: X})(),
+        "got Pipeline, which takes texts, images or sounds; give its .model",
+        id="Transformers' pipeline",
+    ),
+    pytest.param(
         type("Net", (), {"forward": lambda self, x: x})(),
         "expected a torch.nn.Module, got Net",
         id="an object with a forward",

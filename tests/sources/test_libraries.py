@@ -158,6 +158,15 @@ def test_arguments_are_fields_of_the_configuration():
     assert half == GPT2 // 2
 
 
+@TRANSFORMERS
+def test_a_field_that_only_the_architectures_code_knows():
+    """A layer's projections have heads × head_dim columns; a norm of each head's queries and keys head_dim elements."""
+    small = {"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "num_hidden_layers": 2,
+             "vocab_size": 32, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 8}  # fmt: skip
+    wide, narrow = (cnncost.analyze("hf:qwen3_moe", model_args={**small, "head_dim": d}).totals.params for d in (32, 8))
+    assert wide - narrow == 2 * (32 - 8) * (64 * (4 + 2 + 2 + 4) + 2)
+
+
 # ---- weights are never fetched, nor needed
 
 

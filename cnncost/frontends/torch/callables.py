@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from cnncost.frontends.torch.kinds import ATOMS, is_system_module
-from cnncost.frontends.torch.unwrap import unwrapped
+from cnncost.frontends.torch.unwrap import refuse_pipelines, unwrapped
 
 
 class Functions(nn.Module):
@@ -32,6 +32,7 @@ def as_call(model: Any) -> tuple[nn.Module, Callable[..., Any] | None]:
     """
     if isinstance(model, nn.Module):
         return unwrapped(model), None
+    refuse_pipelines(model)
     call = getattr(type(model), "__call__", None)  # noqa: B004  # the method itself is needed
     if isinstance(call, FunctionType):
         bound = MethodType(call, model)

@@ -33,6 +33,15 @@ def unwrapped(model: Any) -> nn.Module:
     return module
 
 
+def refuse_pipelines(model: object) -> None:
+    """Raise InputError for one of Transformers' pipelines, which stand for their model but don't take its inputs."""
+    if type(model).__module__.startswith("transformers.pipelines"):
+        raise InputError(
+            f"analyze(model): expected a torch.nn.Module, got {type(model).__name__}, which takes texts, images or "
+            "sounds; give its .model, with that one's inputs"
+        )
+
+
 def _described(model: object) -> str:
     """Describe what was passed instead of a module, and what to pass, for an error message."""
     if isinstance(model, type) and issubclass(model, nn.Module):
