@@ -16,8 +16,11 @@ def lead_out(link: Path, original: Path, checked_out: Path) -> None:
     """
     if not link.is_symlink():
         return
-    target = link.readlink()
-    leads_to = os.path.normpath(link.parent / target)
-    if not target.is_absolute() and not Path(leads_to).is_relative_to(checked_out):
-        link.unlink()
-        link.symlink_to(original.parent / target)
+    target, place = link.readlink(), link.relative_to(checked_out)
+    if target.is_absolute() or Path(os.path.normpath(link.parent / target)).is_relative_to(checked_out):
+        return
+    leads_to = Path(os.path.normpath(original.parent / target))
+    top = Path(*original.parts[: -len(place.parts)])
+    returns = leads_to.is_relative_to(top) and top / place == original  # by the name of the repository's own folder
+    link.unlink()
+    link.symlink_to(checked_out / leads_to.relative_to(top) if returns else original.parent / target)

@@ -37,6 +37,8 @@ _ALWAYS = (
 and a hint that would be part of errors."""
 _MAX_MESSAGE = 300
 """Longer messages of git are cut to this number of characters: they may have a line for each file."""
+_NOT_SPARSE = ("-c", "core.sparseCheckout=false")
+"""Lets git read attributes of folders that a sparse checkout leaves out."""
 _WARNING = "warning: "
 _NOT_CONVERTED = re.compile("error: (.*failed.*)")
 """Git's messages on a filter or an encoding that failed. It goes on, unless the filter is required."""
@@ -122,7 +124,8 @@ class Repository:
             raise RevisionError(f"git can't be run: {error.strerror}") from None
         if process.returncode:
             message = " ".join(os.fsdecode(process.stderr).split()) or "failed"
-            command = next(each for each in arguments if not each.startswith(("-", "/")))  # it may follow `-C FOLDER`
+            # it may follow `-C FOLDER` and `-c NAME=VALUE`
+            command = next(each for each in arguments if not each.startswith(("-", "/")) and "=" not in each)
             raise RevisionError(f"git {command}: {message[:_MAX_MESSAGE]}{'…' if len(message) > _MAX_MESSAGE else ''}")
         return os.fsdecode(process.stdout), os.fsdecode(process.stderr)
 
@@ -269,7 +272,7 @@ class Repository:
         git_folder = self.git("-C", str(self.top), "rev-parse", "--absolute-git-dir")
         places = {"GIT_DIR": git_folder, "GIT_WORK_TREE": str(tree), "GIT_INDEX_FILE": str(index)}
         for _ in range(2):  # again, as a filter may be a program of the commit that was written after the file
-            _, messages = self._run("-C", str(tree), "checkout-index", "--all", "--force", **places)
+            _, messages = self._run("-C", str(tree), *_NOT_SPARSE, "checkout-index", "--all", "--force", **places)
             failed = [found[1] for line in messages.splitlines() if (found := _NOT_CONVERTED.match(line))]
             if not failed:
                 return

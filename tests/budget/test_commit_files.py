@@ -51,6 +51,16 @@ def test_a_commits_files_are_converted_by_its_own_attributes(tmp_path, attribute
     assert repository.notes() == ()
 
 
+def test_attributes_of_a_folder_that_a_sparse_checkout_leaves_out(tmp_path):
+    folder = made(tmp_path / "project")
+    (folder / "sub" / ".gitattributes").write_text(CRLF)
+    (folder / "sub" / "net").write_text("1\n")
+    commit(folder, other__net="2"), git(folder, "sparse-checkout", "set", "other")
+    repository = Repository(folder)
+    with repository.files(repository.commit("HEAD")) as tree:
+        assert (tree / "sub" / "net").read_bytes() == b"1\r\n"
+
+
 @pytest.mark.parametrize(
     ("attributes", "config", "says"),
     [
@@ -90,7 +100,8 @@ def test_a_filter_may_be_a_program_of_the_commit(tmp_path):
         ("link", "net", "net"), ("sub/link", "../net", "net"), ("link", "sub/../sub/net", "sub/net"),
         ("link", "../outside", "OUT"), ("sub/link", "../../outside", "OUT"), ("sub/link", "../../outside/..", "TOP"),
         ("libs/inner/link", "../../net", "net"), ("libs/inner/link", "../../../outside", "OUT"),
-        ("link", "nowhere", "nowhere"),
+        ("link", "nowhere", "nowhere"), ("link", "../project/net", "net"), ("sub/link", "../../project/net", "net"),
+        ("libs/inner/link", "../../../project/net", "net"), ("link", "../project2/net", "OTHER"),
     ],
 )  # fmt: skip
 def test_links_lead_where_they_do_in_the_working_tree(tmp_path, name, target, leads_to):
@@ -105,7 +116,9 @@ def test_links_lead_where_they_do_in_the_working_tree(tmp_path, name, target, le
     commit(folder)
     repository = Repository(folder)
     with repository.files(repository.commit("HEAD")) as tree:
-        expected = {"OUT": tmp_path / "outside", "TOP": tmp_path}.get(leads_to, tree / leads_to)
+        expected = {"OUT": tmp_path / "outside", "TOP": tmp_path, "OTHER": tmp_path / "project2" / "net"}.get(
+            leads_to, tree / leads_to
+        )
         assert Path(os.path.realpath(tree / name)) == expected.absolute()
 
 
