@@ -118,6 +118,8 @@ def recorded(resolved: Resolved, name: str | None, trace: Trace, step: tuple[Any
     with gc_disabled(), _partial(name):
         graph = resolved.record(trace)
         training = None if step is None else resolved.record_step(*step, trace)
+        if training is not None and training.placement is None:  # its devices can't be told apart
+            graph = replace(graph, placement=None)
     return Recording(name, graph, training, input_names(resolved.inputs, len(graph.inputs)))
 
 

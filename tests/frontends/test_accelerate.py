@@ -60,7 +60,24 @@ class SequentialHook:
         return output
 
 
-for kind in (AlignDevicesHook, SequentialHook):
+class Moving:
+    """As `AlignDevicesHook` without offloading: moves a module's input to its device, and back."""
+
+    offload = False
+
+    def __init__(self, execution_device, io_same_device=False):
+        self.execution_device, self.io_same_device = execution_device, io_same_device
+
+    def pre_forward(self, module, x):
+        self.input_device = x.device
+        return (x.to(self.execution_device, non_blocking=True),), {}
+
+    def post_forward(self, module, output):
+        return output.to(self.input_device) if self.io_same_device else output
+
+
+Moving.__name__ = "AlignDevicesHook"
+for kind in (AlignDevicesHook, SequentialHook, Moving):
     kind.__module__ = "accelerate.hooks"
 
 
@@ -185,3 +202,68 @@ def test_a_forward_in_an_object_that_refuses_to_be_copied(in_closure, training):
     assert found.memory.figures == expected.memory.figures
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+class OverTwo(nn.Module):
+    """8 → 16 on one device, 16 → 4 on another; by hand with moves in its own code."""
+
+    def __init__(self, by_hand):
+        super().__init__()
+        self.first, self.second, self.by_hand = nn.Linear(8, 16), nn.Linear(16, 4), by_hand
+
+    def forward(self, x):
+        x = self.first(x).relu()
+        return self.second(x.to("cuda:1")).to("cuda:0") if self.by_hand else self.second(x)
+
+
+def over_two(by_hand, devices=("cuda:0", "cuda:1"), kind=OverTwo):
+    model = kind(by_hand)
+    for module, device in zip((model.first, model.second), devices, strict=True):
+        module.to(torch.device(device))
+        if not by_hand:
+            hooked(module, Moving(device))
+    return model if by_hand else hooked(model, Moving(devices[0], io_same_device=True))
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("devices", [("cuda:0", "cuda:1"), (0, 1)], ids=["by name", "by number"])
+def test_a_model_that_hooks_spread_over_devices(devices, training):
+    """5 rows of 16 floats go from one to the other, 5 of 4 come back; in backward the other way."""
+    with cnncost.placement():
+        found, expected = over_two(False, devices), over_two(True)
+    found, expected = (cnncost.analyze(model, X, training=training) for model in (found, expected))
+    assert found.devices == expected.devices
+    assert found.links == expected.links
+    assert [(d.device, d.params, d.macs, d.received) for d in found.devices] == [
+        ("cuda:0", 8 * 16 + 16, 5 * 8 * 16, 5 * 4 * 4), ("cuda:1", 16 * 4 + 4, 5 * 16 * 4, 5 * 16 * 4),
+    ]  # fmt: skip
+    assert len(found.links) == 2 + 4 * training
+
+
+ONE = "memory is that of one device: hooks spread the model over cuda:0, cuda:1, not told apart here"
+
+
+def test_devices_that_can_not_be_told_apart_are_told_of():
+    """A forward that needs a GPU's properties, and hooks that load weights."""
+
+    class NeedsGPU(OverTwo):
+        def forward(self, x):
+            first, apart = self.first(x), self.training or not only_in_training
+            if apart and self.second(first).device != first.device:
+                raise AssertionError("Torch not compiled with CUDA enabled")
+            return super().forward(x)
+
+    for only_in_training in (False, True):
+        with cnncost.placement():
+            model, loading = over_two(False, kind=NeedsGPU), over_two(False)
+        loading.second._hf_hook.offload = True
+        for each in (model, loading):
+            report = cnncost.analyze(each, X, training=only_in_training)
+            assert (report.devices, report.links, ONE in report.notes) == ((), (), True)
+
+
+def test_a_model_that_hooks_keep_on_one_device():
+    with cnncost.placement():
+        model = over_two(False, ("cuda:0", "cuda:0"))
+    report = cnncost.analyze(model, X)
+    assert (report.devices, report.totals.macs) == ((), 5 * 8 * 16 + 5 * 16 * 4)

@@ -36,6 +36,7 @@ from cnncost.frontends.torch.modules import check_initialized, walk
 from cnncost.frontends.torch.offload import notes_on_ties
 from cnncost.frontends.torch.options import RecordOptions, choose_options
 from cnncost.frontends.torch.patches import ONE_AT_A_TIME
+from cnncost.frontends.torch.placement import spread_by_hooks
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.recording import record_once
 from cnncost.frontends.torch.replicated import replica_of
@@ -103,6 +104,8 @@ def record(
                 _record_with_restarts, root, inputs, attempt, created
             )  # context variables that forward sets are dropped with the copy
             notes = notes_on_ties(root)
+            if graph.placement is None and (devices := spread_by_hooks(root)):
+                notes += (f"memory is that of one device: hooks spread the model over {devices}, not told apart here",)
             return replace(graph, notes=(*graph.notes, *notes)) if notes else graph
         except LazyParameterError:
             check_initialized(walk(root))
@@ -129,6 +132,8 @@ def _record_with_restarts(
             raise
         return again(attempt=replace(attempt, floats=True))
     except ForwardError as error:
+        if attempt.spread and spread_by_hooks(model):  # rules or this machine lack what these devices need
+            return again(attempt=replace(attempt, spread=False))
         if (attempt.grad and not attempt.turned_off) or "does not require grad" not in str(error):
             raise
         return again(attempt=replace(attempt, grad=True, turned_off=False))  # forward differentiates

@@ -47,6 +47,8 @@ class Attempt:
     """Whether a tensor is a DTensor. DTensor has rules only for the ops into which autograd decomposes others."""
     replica: Replica | None = None
     """Set if the model is replicated by `DistributedDataParallel`."""
+    spread: bool = True
+    """Whether a model that accelerate's hooks spread over several devices is recorded on all of them."""
     find_draws: bool = False
     """Whether to find the modules that draw Python's or numpy's random numbers."""
     returned: Callable[[Any], None] | None = None

@@ -86,10 +86,10 @@ def as_device(value: Any) -> torch.device | None:
     """Return the device that an argument names; None if it names none."""
     if isinstance(value, torch.device):
         return value
-    if not isinstance(value, str):
+    if not isinstance(value, str) and type(value) is not int:  # True is `non_blocking`, not a device
         return None
     try:
-        return torch.device(value)
+        return torch.device(value) if isinstance(value, str) else torch.device("cuda", value)
     except RuntimeError:
         return None
 

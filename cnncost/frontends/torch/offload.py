@@ -40,6 +40,12 @@ def loads_weights(model: nn.Module) -> bool:
     return any(getattr(hook, "offload", False) for m in model.modules() for hook in _parts(vars(m).get("_hf_hook")))
 
 
+def moves_weights(model: nn.Module) -> bool:
+    """True if hooks move weights while forward runs, and not only what goes into a module."""
+    hooks = [hook for m in model.modules() for hook in _parts(vars(m).get("_hf_hook"))]
+    return any(getattr(hook, "offload", False) or type(hook).__name__ == "CpuOffload" for hook in hooks)
+
+
 def notes_on_ties(model: nn.Module) -> tuple[str, ...]:
     """Return a note if offloaded parameters are tied, which accelerate makes several parameters without data of."""
     if "accelerate" not in sys.modules:

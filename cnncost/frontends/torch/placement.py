@@ -23,6 +23,7 @@ from cnncost.frontends.torch.compat.tensors import TensorBase, identity_of
 from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.ledger import TensorTable
 from cnncost.frontends.torch.meta import META, is_accelerator, is_meta
+from cnncost.frontends.torch.offload import moves_weights
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.transfers import with_index
 from cnncost.frontends.torch.types import tensors_in
@@ -75,6 +76,8 @@ def call_placed(func: Any, args: Any, kwargs: dict[str, Any], treatment: Callabl
         return func(*args) if device is None else device if func == _DEVICE else device.type == "cuda"
     if func in _MOVES:
         return _moved(func, args, kwargs)
+    if func is torch.device and len(args) == 1 and type(args[0]) is int:  # which torch refuses without an accelerator
+        return torch.device("cuda", args[0])
     if (device := _away(kwargs.get("device"))) is not None:
         return _note(call(func, args, {**kwargs, "device": META}), device)
     result = call(func, args, kwargs)
@@ -159,9 +162,16 @@ class Home(NamedTuple):
     others: tuple[torch.device, ...] = ()
 
 
-def find_home(model: nn.Module, inputs: Inputs, named: torch.device | None) -> Home:
-    """Return the devices of a model; `named` is the device that the user chose for a model on one device, if any."""
-    if several := devices_of(model):
+def find_home(model: nn.Module, inputs: Inputs, named: torch.device | None, spread: bool = True) -> Home:
+    """Return the devices of a model.
+
+    Args:
+        model: it may be on several devices.
+        inputs: its inputs.
+        named: the device that the user chose for a model on one device, if any.
+        spread: whether to tell its devices apart.
+    """
+    if spread and (several := devices_of(model)):
         return Home(next(filter(is_accelerator, several), several[0]), several)
     return Home(named or default_device(model, inputs))
 
@@ -173,14 +183,26 @@ def default_device(model: nn.Module, inputs: Inputs) -> torch.device:
 
 
 def devices_of(model: nn.Module) -> tuple[torch.device, ...]:
-    """Return the devices of a model's parameters and buffers, in order; empty if they are all on one."""
+    """Return the devices of a model's parameters and buffers, in order; empty if they are all on one.
+
+    Also if hooks move weights to the device of others while forward runs.
+    """
+    devices = _all_devices(model)
+    return () if len(devices) < 2 or moves_weights(model) else devices
+
+
+def _all_devices(model: nn.Module) -> tuple[torch.device, ...]:
     if not NOTED and not torch.cuda.is_initialized():
         return ()
     found = dict.fromkeys(noted(t) or t.device for t in chain(model.parameters(), model.buffers()))
-    devices = tuple([device for device in found if device.type != "meta"])
-    if len(devices) < 2 or any("_hf_hook" in vars(module) for module in model.modules()):
-        return ()  # accelerate's hooks move offloaded weights to the device of the others
-    return devices
+    return tuple([device for device in found if device.type != "meta"])
+
+
+def spread_by_hooks(model: nn.Module) -> str:
+    """Return the devices over which accelerate's hooks spread a model, as text; empty if they don't."""
+    devices = _all_devices(model)
+    hooked = len(devices) > 1 and any("_hf_hook" in vars(module) for module in model.modules())
+    return ", ".join(map(str, devices)) if hooked else ""
 
 
 def known_devices(inputs: Inputs, skeleton: Skeleton | None) -> Iterator[tuple[torch.Tensor, torch.device]]:

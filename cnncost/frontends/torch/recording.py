@@ -74,7 +74,7 @@ def _recorded(
     )
     if any_split(inputs.tensors()):
         attempt, reusable = replace(attempt, split=True), False
-    home = find_home(model, inputs, attempt.device)
+    home = find_home(model, inputs, attempt.device, attempt.spread)
     reusable = reusable and not home.others and not any_global_hook()
     cached = skeleton_cache.acquire(model, attempt.train) if reusable else None
     if cached is None:
@@ -103,7 +103,7 @@ def _on_new_copy(
     originals = walk(model)
     loss = attempt.training.loss if attempt.training is not None else None
     called = [function for function in (attempt.called, loss) if callable(function)]
-    skeleton, reach = make_skeleton(originals, called, lambda watch: Skeleton(attempt.shared, watch))
+    skeleton, reach = make_skeleton(originals, called, lambda watch: Skeleton(attempt.shared, watch, bool(home.others)))
     tree = [(path, skeleton.module(module)) for path, module in originals]
     modules = [module for _, module in originals]
     collectives.enter_states(skeleton)

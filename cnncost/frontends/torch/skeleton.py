@@ -75,6 +75,7 @@ class Skeleton(Copier):
         watch: objects that must not be copied and are restored afterwards.
         shared: use one empty hook table for all modules, which raises HooksNeededError when written to. Hook
             tables are nearly always empty, and each module has a dozen.
+        several: the modules are on several devices, between which accelerate's hooks move what goes into them.
 
     Attributes:
         data: originals whose values ops may run on (small tensors that are not parameters), by the copy's id.
@@ -83,9 +84,10 @@ class Skeleton(Copier):
     on_values = False
     """Whether the copy has weights, so that hooks that move them must run."""
 
-    def __init__(self, shared: bool = True, watch: Watch | None = None) -> None:
+    def __init__(self, shared: bool = True, watch: Watch | None = None, several: bool = False) -> None:
         super().__init__(*(({}, None) if watch is None else (watch.ids, partial(watch.add, where="an object"))))
         self.watch = watch
+        self._hooks_move = self.on_values or several
         self.data: dict[int, torch.Tensor] = {}
         self._no_hooks = {n: _NoNames() if isinstance(_BARE[n], set) else _NoHooks() for n in HOOKS} if shared else None
         self._storages: dict[int, torch.UntypedStorage] = {}
@@ -108,7 +110,7 @@ class Skeleton(Copier):
         copy: nn.Module = object.__new__(kind)
         self._copies[id(module)] = copy
         attributes = module.__dict__.copy()
-        if "_hf_hook" in attributes and not self.on_values:
+        if "_hf_hook" in attributes and not self._hooks_move:
             without_moving(attributes)
         object.__setattr__(copy, "__dict__", attributes)
         names = tuple(attributes)
