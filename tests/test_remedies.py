@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -91,7 +92,25 @@ PICKS = Do(drops_first, fc=nn.Linear(4, 2))
 LINEAR = nn.Linear(8, 4)
 GRAPH = cnncost.record(LINEAR, (2, 8))
 
+PICTURE = np.ones((9, 9, 3), dtype=np.float32)
+OF_ARRAYS = {
+    "an array read by from_numpy": Do(
+        lambda self, x: self.conv(torch.from_numpy(x).permute(2, 0, 1)), conv=nn.Conv2d(3, 4, 3)
+    ),
+    "an array of another type": Do(
+        lambda self, x: self.conv(torch.tensor(x.astype("float32").T)), conv=nn.Conv2d(3, 4, 3)
+    ),
+    "an array transposed": Do(lambda self, x: self.conv(torch.tensor(x.transpose(2, 0, 1))), conv=nn.Conv2d(3, 4, 3)),
+}
+
 CASES = [
+    *[
+        pytest.param(
+            analyzed(model, PICTURE), "a function that holds the array, as analyze(lambda x: model(x, array), x)",
+            [analyzed(lambda x, model=model: model(PICTURE) + x, (4, 7, 7))], id=name,
+        )
+        for name, model in OF_ARRAYS.items()
+    ],
     # what fails, words of the message that say what to do, what does so
     pytest.param(
         analyzed(NORM.train(), (1, 3, 3, 3)), "call model.eval(), or give a batch of 2 or more",

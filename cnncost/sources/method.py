@@ -25,7 +25,7 @@ def split_method(spec: str) -> tuple[str, str]:
     if match is None or Path(spec).is_file():
         return spec, ""
     model, method = match["model"], match["method"]
-    if not all(part.isidentifier() for part in method.split(".")):
+    if not all(part.isidentifier() or part.isdecimal() for part in method.split(".")):  # 0: a child of a Sequential
         raise SourceError(f"{spec}: expected the name of a method after #, as in net.py:Net#encode, got {method!r}")
     return model, method
 

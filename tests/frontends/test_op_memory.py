@@ -174,3 +174,61 @@ def test_the_peak_of_a_quantile_is_the_allocators_or_says_that_it_is_not(name, t
     said, real = report.memory.inference_peak, x.nbytes + peaks(lambda: model(x)).tensors
     assert ("torch selects elements without sorting" in " ".join(str(report).split())) == facts.QUANTILES_ARE_SELECTED
     assert said == pytest.approx(real, rel=0.01) or (facts.QUANTILES_ARE_SELECTED and said > real)
+
+
+MATRIX, FIRST, WINDOW = torch.rand(64, 64), torch.zeros(1, 64, dtype=torch.int64), torch.hann_window(16)
+BESIDE_CONSTANTS = {  # h: 64,64, of a linear layer; the constants are globals, with data
+    "a dot of tensors": (lambda h: torch.tensordot(MATRIX, h, dims=1), MATRIX),
+    "an einsum": (lambda h: torch.einsum("ij,jk->ik", MATRIX, h), MATRIX),
+    "an inner product": (lambda h: torch.inner(h, MATRIX), MATRIX),
+    "a Kronecker product": (lambda h: torch.kron(h[:16, :16], MATRIX[:16, :16]), MATRIX),
+    "a chain": (lambda h: torch.linalg.multi_dot([h, MATRIX, MATRIX]), MATRIX),
+    "taken along an axis": (lambda h: torch.take_along_dim(h, FIRST, 0), FIRST),
+    "a grid": (lambda h: torch.meshgrid(h[0], MATRIX[0], indexing="ij")[0] * 2, MATRIX),
+    "pairs": (lambda h: torch.cartesian_prod(h[0], MATRIX[0]), MATRIX),
+    "padded sequences": (lambda h: nn.utils.rnn.pad_sequence([h, MATRIX[:9]]), MATRIX),
+    "a spectrum": (lambda h: torch.stft(h, 16, 4, window=WINDOW, return_complex=True).abs(), WINDOW),
+    "a spectrum and back": (
+        lambda h: torch.istft(torch.stft(h, 16, 4, window=WINDOW, return_complex=True), 16, 4, window=WINDOW), WINDOW,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BESIDE_CONSTANTS)
+def test_constants_with_data_beside_activations(name):
+    """Torch compares the devices of some ops' operands above the recorder; views of constants are theirs."""
+    op, constant = BESIDE_CONSTANTS[name]
+
+    class Product(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(64, 64)
+
+        def forward(self, x):
+            return op(self.linear(x))
+
+    net, x = Product(), torch.randn(64, 64)
+    fixed = sum(t.nbytes for t in (*net.parameters(), x))
+
+    @torch.no_grad()
+    def run():
+        return net(x)
+
+    for _ in range(2):
+        memory = cnncost.analyze(net, x, training=True).memory
+        assert memory.inference_peak - constant.nbytes == pytest.approx(fixed + peaks(run).tensors, abs=400)
+        assert memory.training_peak - constant.nbytes == pytest.approx(training_peak(net, x), abs=400)
+
+
+def test_padded_sequences_are_written_into_one_tensor():
+    net, x = Net(lambda h: nn.utils.rnn.pad_sequence([h[0, 0], h[1, 0, :5]])), torch.randn(2, 4, 16, 16)
+    pack = Net(lambda h: nn.utils.rnn.pack_sequence([h[0, 0], h[1, 0, :5]]).data)
+    for model in (net, pack):
+        fixed = sum(t.nbytes for t in (*model.parameters(), x))
+
+        @torch.no_grad()
+        def run(model=model):
+            return model(x)
+
+        peak = cnncost.analyze(model, x).memory.inference_peak
+        assert peak == pytest.approx(fixed + peaks(run).tensors, abs=100)

@@ -108,6 +108,11 @@ def test_a_training_step_of_a_method():
     assert report.totals.training_macs == 2 * (2 * 8 * 32)  # the input needs no gradient
 
 
+def test_a_child_of_a_sequence_is_named_by_its_number():
+    assert cnncost.analyze(FILE + "Net#decoder.0", "2x16").totals.macs == 2 * 16 * 5
+    assert cnncost.analyze("resnet18#layer1.0", "1x64x8x8").totals.macs == 2 * 8 * 8 * 64 * 64 * 9
+
+
 def test_values_are_read_by_a_method():
     report = cnncost.analyze(FILE + "Reads#pick", "2x8", trace="auto")
     assert report.totals.macs == ENCODER
@@ -124,7 +129,8 @@ def test_the_names_of_modules_are_the_models():
     ("spec", "words"),
     [
         pytest.param("Net#encod", "Net has no method encod; did you mean encode, encoder, decoder?", id="misspelt"),
-        pytest.param("Net#decoder.1", "expected the name of a method after #, as in net.py:Net#encode", id="a number"),
+        pytest.param("Net#decoder.1", "Sequential has no method 1", id="a number"),
+        pytest.param("Net#0", "Net has no method 0", id="a number of no list"),
         pytest.param("Net#decoder.forwrd", "Sequential has no method forwrd; did you mean forward?", id="deep"),
         pytest.param("Net#nothing_like_it", "Net has no method nothing_like_it", id="like none"),
         pytest.param("Net#width", "expected a method or a module after #, got int", id="a number of its own"),

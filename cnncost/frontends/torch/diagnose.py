@@ -169,6 +169,10 @@ _UNSPLIT = (
     "torch has no rule by which to split this op (context_parallel needs the attention kernels of GPUs); write the "
     "exchange with collectives in forward for the analysis"
 )
+_OF_ARRAYS = (
+    "if forward takes a NumPy array: arrays among the inputs are given to it as tensors; analyze a function that holds "
+    "the array, as analyze(lambda x: model(x, array), x)"
+)
 _REMEDIES = (
     (
         "must be Tensor, not list",
@@ -181,6 +185,9 @@ _REMEDIES = (
         "does not have a sharding strategy registered",
         _UNSPLIT,
     ),
+    ("expected np.ndarray (got Tensor)", _OF_ARRAYS),
+    ("'Tensor' object has no attribute 'astype'", _OF_ARRAYS),
+    ("transpose() takes 2 positional arguments but", _OF_ARRAYS),
     ("flex_attention", "write it with scaled_dot_product_attention for the analysis"),
 )
 """Parts of torch's messages, and the advice for each."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from cnncost.frontends.torch.compat.dispatch import decomposition
 from cnncost.frontends.torch.compat.ops import schema_of
 
 _PREFIX = "aten::_foreach_"
@@ -42,8 +43,7 @@ def parts(func: Any) -> Callable[..., Any]:
         return partial(_run_each, func)
     if schema_of(func).name in _STEPS:
         return partial(_step_of_each, func)
-    decompose: Callable[..., Any] = func.decompose
-    return decompose
+    return decomposition(func)
 
 
 def _run_each(func: Any, *args: Any, **kwargs: Any) -> Any:

@@ -274,7 +274,7 @@ def _run(
     try:
         with (
             real_autocast.prepared(attempt, home.type) as regional, no_compiler_import(),
-            unwatched.installed(recorder.device_type, recorder.notes),
+            unwatched.installed(recorder.device_type, recorder.notes, lambda tensor: tensor),
             recorder, replacing(tracker, appearance, [*regional, *draws.entropy.patches()]),
         ):  # fmt: skip
             with switched_on(attempt.autocast):

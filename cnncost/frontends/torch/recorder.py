@@ -21,6 +21,7 @@ from cnncost.frontends.torch import collectives, entries, foreach, parts, sparse
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.argument_checks import checks_an_argument
 from cnncost.frontends.torch.blocks import TensorArgs, TrackedTensor
+from cnncost.frontends.torch.compat.dispatch import without_modes
 from cnncost.frontends.torch.compat.ops import READ_NUMBER, ZERO_TENSOR, schema_of
 from cnncost.frontends.torch.fused_lstm import RECURRENT, onednn_is_on
 from cnncost.frontends.torch.higher_order import is_higher_order
@@ -226,6 +227,19 @@ class Recorder(ResultRecorder):
                 block.nbytes = 0
         return result
 
+    def stand_in(self, constant: torch.Tensor) -> torch.Tensor:
+        """Return a tensor on meta that is recorded as the same value as one with data."""
+        operands: TensorArgs = []
+        self.scan([constant], [], operands)
+        with without_modes():
+            return self._stand_in_for(constant, operands[0][1])
+
+    def _stand_in_for(self, tensor: torch.Tensor, tracked: TrackedTensor) -> torch.Tensor:
+        stand_in = meta_like(tensor)
+        self.ledger.add_stand_in(stand_in, tensor, tracked)
+        self.ledger.alias(stand_in, tracked.block)  # views of it are views of the tensor
+        return stand_in
+
     def _run_sparse(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
         """Record an op on sparse tensors. Not memoized, because the stored elements are not part of a signature."""
         if sparse_running.has_parts(op, args, kwargs):
@@ -246,8 +260,7 @@ class Recorder(ResultRecorder):
         if any(is_meta(t) for t, _ in operands) and not all(is_meta(t) for t, _ in operands):
             for tensor, tracked in operands:
                 if not is_meta(tensor):
-                    table[id(tensor)] = stand_in = meta_like(tensor)
-                    self.ledger.add_stand_in(stand_in, tensor, tracked)
+                    table[id(tensor)] = self._stand_in_for(tensor, tracked)
         follows, self.follows_devices = self.follows_devices, self.several
         with self:
             result = foreach.parts(func)(*replace_tensors(args, table, None), **replace_tensors(kwargs, table, None))

@@ -249,7 +249,7 @@ class _Run:
         try:
             with (
                 _surroundings(attempt, recorder.casting) as region_patches,
-                unwatched.installed(recorder.device_type, recorder.notes),
+                unwatched.installed(recorder.device_type, recorder.notes, recorder.stand_in),
                 recorder, replacing(tracker, self._appearance, [*region_patches, *draws.entropy.patches()]),
             ):  # fmt: skip
                 with regions.switched_on(attempt.autocast):

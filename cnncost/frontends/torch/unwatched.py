@@ -35,8 +35,11 @@ from cnncost.frontends.torch.compat.dispatch import (
 from cnncost.frontends.torch.compat.higher_order import fall_through
 from cnncost.frontends.torch.compat.interpreter import frame
 from cnncost.frontends.torch.formulas import Cumprod, Extreme, HouseholderProduct, MatrixExp, Prod
+from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.patches import Patch
+from cnncost.frontends.torch.running import replace_tensors
 from cnncost.frontends.torch.shapes.registry import channels_last
+from cnncost.frontends.torch.types import tensors_in
 
 Kernel: TypeAlias = Callable[..., Any]
 
@@ -57,25 +60,32 @@ _devices: list[Callable[[torch.Tensor], str]] = []
 """For each active recording: returns the device type that a tensor represents."""
 _notes: list[list[str]] = []
 """For each active recording: its notes."""
+_stand_ins: list[Callable[[torch.Tensor], torch.Tensor]] = []
+"""For each active recording: returns a meta tensor that is recorded as the same value as a tensor with data."""
 
 
 @contextmanager
-def installed(device_of: Callable[[torch.Tensor], str], notes: list[str]) -> Iterator[None]:
+def installed(
+    device_of: Callable[[torch.Tensor], str], notes: list[str], stand_in: Callable[[torch.Tensor], torch.Tensor]
+) -> Iterator[None]:
     """Enable our kernels for this thread in this context.
 
     Args:
         device_of: returns the type of the device that a tensor represents.
         notes: receives notes on peaks that are not exact.
+        stand_in: returns a meta tensor that is recorded as the same value as a tensor with data.
     """
     _registered()
     _devices.append(device_of)
     _notes.append(notes)
+    _stand_ins.append(stand_in)
     try:
         with key_on(_KEY):
             yield
     finally:
         _devices.pop()
         _notes.pop()
+        _stand_ins.pop()
 
 
 def _casts() -> bool:
@@ -177,6 +187,23 @@ def _whole(op: Any, *args: Any, **kwargs: Any) -> Any:
         return op(*args, **kwargs)
 
 
+_COMPARING_DEVICES = (
+    "stft", "stft.center", "istft", "take_along_dim", "linalg_multi_dot", "chain_matmul", "inner", "cartesian_prod",
+    "meshgrid", "meshgrid.indexing",
+)  # fmt: skip
+"""Composite ops that raise if their tensors are on several devices, before any op of theirs is dispatched."""
+
+
+def _on_one_device(op: Any, *args: Any, **kwargs: Any) -> Any:
+    """Run a composite op that first compares devices on stand-ins of constants: those have data, activations not."""
+    tensors = [*tensors_in((args, kwargs))]
+    if not is_excluded(_AUTOGRAD) and any(map(is_meta, tensors)):
+        constants = [t for t in tensors if not is_meta(t) and not t.requires_grad and t.layout is torch.strided]
+        table = {id(constant): _stand_ins[-1](constant) for constant in constants}
+        args, kwargs = replace_tensors(args, table, None), replace_tensors(kwargs, table, None)
+    return op(*args, **kwargs)
+
+
 _SORTED = (
     "the peak is that of a quantile which sorts its input; torch selects elements without sorting, and may need less"
 )
@@ -206,6 +233,7 @@ def _with_formula(function: type[Function]) -> Kernel:
 _KERNELS: dict[str, Kernel] = {
     "scaled_dot_product_attention": _attention, "linear": _linear, "max_pool1d": _max_pool1d,
     **dict.fromkeys(("linalg_svdvals", "linalg_eigvals", "linalg_eigvalsh", "one_hot"), _unless_differentiated),
+    **dict.fromkeys(_COMPARING_DEVICES, _on_one_device),
     "group_norm": _group_norm,
     **dict.fromkeys(("quantile", "quantile.scalar", "nanquantile", "nanquantile.scalar"), _quantile),
     "native_group_norm": _native_group_norm, "contiguous": _contiguous,
@@ -234,7 +262,8 @@ def _registered() -> list[torch.library.Library]:
 
 def _run(op: Any, name: str, kernel: Kernel, keys: Any, *args: Any, **kwargs: Any) -> Any:
     casts_recorded = lower_dtype() is not None and not is_excluded(_CAST) and casts_op(name)
-    casts = casts_recorded or (_is_cast_below(args[0]) and has_kernel(f"aten::{name}", "AutocastCPU"))
+    first = args[0][0] if type(args[0]) is list else args[0]
+    casts = casts_recorded or (_is_cast_below(first) and has_kernel(f"aten::{name}", "AutocastCPU"))
     if casts or not _devices or transform_level() is not None:
         return op.redispatch(keys & _BELOW, *args, **kwargs)  # autocast's key is next: it dispatches the op here again
     with Excluding(_KEYS):

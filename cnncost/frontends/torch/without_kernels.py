@@ -89,7 +89,7 @@ def _learned_quantization_backward(a: dict[str, Any]) -> tuple[torch.Tensor, ...
 FROM_SIZES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "aten::linalg_lstsq": _least_squares,
     **{f"aten::{name}": _like_first for name in (
-        "_sample_dirichlet", "_dirichlet_grad", "_standard_gamma_grad", "binomial",
+        "_sample_dirichlet", "_dirichlet_grad", "_standard_gamma", "_standard_gamma_grad", "binomial",
         "fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine",
         "_fake_quantize_learnable_per_tensor_affine", "_fake_quantize_learnable_per_channel_affine", "glu_jvp",
     )},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -42,6 +43,19 @@ function_depth: Callable[[], int] = torch._C._len_torch_function_stack
 pop_function_mode: Callable[[], Any] = _pop_mode
 push_function_mode: Callable[[Any], None] = _push_mode
 """Pop the innermost function mode, and push one: to restore the stack after code that left it changed."""
+
+# ---- composite ops
+
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
+_COPIES = frozenset({"aten::pad_sequence", "aten::istft"})
+"""Ops with a decomposition in Python, made for compilers, that copies where the kernel writes in place."""
+
+
+def decomposition(func: Any) -> Callable[..., Any]:
+    """Return the function that runs a composite op as its inner ops."""
+    decompose: Callable[..., Any] = func.decompose
+    return partial(func._op_dk, _COMPOSITE) if func.name() in _COPIES else decompose
+
 
 # ---- dispatch keys
 
