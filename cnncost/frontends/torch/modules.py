@@ -283,6 +283,8 @@ class Tracker:
                 if is_inside_transform(result):
                     return ()  # inside vmap or grad: the recorder sees the wrapped tensor, not the wrapper
                 tracked = self.recorder.register_external(result)
+            elif tracked.version != tracked.block.version:  # written to through a view, and not read since
+                tracked = self.recorder.catch_up(result, tracked)
             return (tracked.value,)
         if isinstance(result, (list, tuple, set, frozenset)):
             return tuple([value for item in result for value in self.values(item)])

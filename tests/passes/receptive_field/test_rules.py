@@ -328,6 +328,15 @@ def test_every_element_sees_what_poisoning_says(name):
     assert held(graph, shape, expected) == len(shape) * len(graph.outputs)
 
 
+def test_a_cyclic_pad_of_nothing_that_is_left_sees_nothing():
+    """Torch does not write these elements: poisoning would see what the memory happens to hold."""
+    walk = Walk(
+        cnncost.analyze(Of(lambda x: F.pad(x, (0, 0, 1, -2), mode="circular")), (1, 4, 2, 5)).graph, [(0, 2)], ()
+    )
+    walk.run()
+    assert walk.seen[walk.graph.outputs[0]][0, 2].exact == [None]
+
+
 CAUSAL = {
     # queries, keys, and for each query the last row that it sees; NaN passes through masks, so poisoning can't tell
     "itself": (lambda x: (x, x), [0, 1, 2, 3, 4]),
