@@ -52,8 +52,9 @@ class Walk:
         keys = sorted({key for value in node.inputs for key in self.seen.get(value, ())})
         if not any(prod(output.shape) for output in node.spec.outputs):
             return
-        known = mask is not None and node.spec.kind == "attention"
-        reach = attention(node.spec, mask) if known else reach_of(node.spec)
+        reach = reach_of(node.spec)
+        if mask is not None and node.spec.kind == "attention" and not any(v in self.fed for v in node.inputs[3:]):
+            reach = attention(node.spec, mask)  # a mask that inputs give or decide is another one in other runs
         for index, value in enumerate(node.outputs):
             output = reach[index] if reach is not None and index < len(reach) else None
             if output is not None and any(node.inputs[i] in self.fed for i in output.constants):

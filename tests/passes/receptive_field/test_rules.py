@@ -421,6 +421,16 @@ def test_a_query_sees_the_keys_that_its_mask_shows(name):
         assert (fields.of(0).size, fields.of(0).jump) == ((size,), (jump,))
 
 
+def test_a_mask_that_is_an_input_may_show_anything():
+    class Given(nn.Module):
+        def forward(self, x, mask):
+            return F.scaled_dot_product_attention(x, x, x, attn_mask=mask)
+
+    fields = receptive_fields(cnncost.analyze(Given(), (torch.zeros(1, 2, 6, 4), near(6, 1))).graph)
+    assert fields.of(0).size == (GLOBAL,)
+    assert fields.of(0, unit=(0,)).box == ((0, 5),)
+
+
 SHAPE = (2, 3, 5, 4)
 DRAWN = {
     # a random number depends on its own parameter; NaN is not a valid one, so poisoning can't tell
