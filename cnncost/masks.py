@@ -55,6 +55,17 @@ class Mask(NamedTuple):
             raise ValueError(f"mask: a row has bits beyond its {self.keys} keys")
         return rows
 
+    def seen_by(self, queries: int, keys: int) -> tuple[tuple[int, ...], ...]:
+        """Return the keys that each query sees in some matrix; rows and columns are broadcast as in `pairs`."""
+        rows = self.rows()
+        seen = [0] * self.queries
+        for i, row in enumerate(rows):
+            seen[i % self.queries] |= row
+        if self.keys != keys:  # one column, broadcast
+            seen = [(1 << keys) - 1 if row else 0 for row in seen]
+        by_row = [tuple([k for k, bit in enumerate(f"{row:b}"[::-1]) if bit == "1"]) for row in seen]
+        return tuple(by_row * (queries // self.queries))
+
     def pairs(self, queries: int, keys: int, tile: Tile | None = None) -> int:
         """Return the number of computed pairs, summed over all matrices.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import combinations, product
 from random import Random
 
 from cnncost.laws.law import Span
@@ -43,6 +44,11 @@ def size_of(box: Sequence[Span]) -> int:
     return size
 
 
+def distance(a: Point, b: Point) -> int:
+    """Return how far two points are from each other, summed over the variables."""
+    return sum(abs(m - n) for m, n in zip(a, b, strict=True))
+
+
 def draw(random: Random, box: Sequence[Span]) -> Point:
     """Return a random point of a box, with each order of magnitude of a size about equally likely."""
     sizes = []
@@ -62,4 +68,27 @@ def around(anchor: Point, box: Sequence[Span]) -> list[Point]:
     for steps in (*range(1, _CONSECUTIVE), *range(-1, -_CONSECUTIVE, -1)):
         sizes = (start + span.step * steps for start, span in zip(anchor, box, strict=True))
         points.append(tuple(min(max(n, span.low), span.high) for n, span in zip(sizes, box, strict=True)))
+    return list(dict.fromkeys(points))
+
+
+def corners(box: Sequence[Span]) -> list[Point]:
+    """Return the points of a box at which each size is its smallest or its largest, the smallest sizes first."""
+    return list(dict.fromkeys(product(*((span.low, span.high) for span in box))))
+
+
+def diagonals(anchor: Point, box: Sequence[Span], axes: Sequence[int]) -> list[Point]:
+    """Return points at which two of the variables with these indices have the same size, the others as at the anchor.
+
+    Forward may treat squares in its own way, or images that are wider than high. The sizes are the smallest and the
+    largest that both have, and those of the anchor and between.
+    """
+    points = []
+    for i, j in combinations(axes, 2):
+        low, high = max(box[i].low, box[j].low), min(box[i].high, box[j].high)
+        sizes = ((anchor[i] + anchor[j]) // 2, low, high, anchor[i], anchor[j])
+        points += [
+            tuple(size if k in {i, j} else n for k, n in enumerate(anchor))
+            for size in sizes
+            if box[i].has(size) and box[j].has(size)
+        ]
     return list(dict.fromkeys(points))

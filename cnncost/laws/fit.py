@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import product
+from functools import partial
 from random import Random
 
 from cnncost.errors import InputError
-from cnncost.laws.box import Fitted, around, draw, size_of
+from cnncost.laws.box import Fitted, distance, draw, size_of
+from cnncost.laws.checks import Checks
 from cnncost.laws.law import Span
 from cnncost.laws.polynomial import Atom, Point, Polynomial, grid, interpolate, undominated
 from cnncost.laws.samples import ADDITIVE, PEAKS, QUANTITIES, TRAINED, Failure, Sample, Sampler
 from cnncost.laws.search import Line
 
-_CHECKS, _ROUNDS, _LEAST = 10, 4, 6
-"""Random points of a round of checks, maximum number of rounds, and points at which a law must have been checked."""
+_ROUNDS, _LEAST = 4, 6
+"""Maximum number of rounds of checks, and points at which a law must have been checked."""
 _MAX_GRID = 128
 """Maximum number of points of the grid to interpolate on."""
 _ON_FINER = 3
 """Points of a finer lattice at which a law must hold before its domain is extended to that lattice."""
-_CHECK_ALL = 16
-"""Maximum size of a box in which all points are checked."""
+_NEAR = 8
+"""Maximum number of points near the anchor at which memory is analyzed as another law does not hold there."""
 _MAX_CONTRADICTIONS = 24
 """Number of contradictions after which a law is given up."""
 
@@ -37,6 +38,7 @@ class Fit:
 
     def __init__(self, sampler: Sampler, anchor: Point, lines: Sequence[Line]) -> None:
         self.sampler, self.anchor, self.lines = sampler, anchor, lines
+        self.checks = Checks(sampler, anchor, _LEAST)
         self.nodes = [line.nodes for line in lines]
         self._polynomials: dict[tuple[int, ...], Polynomial] = {}
         self._without_timelines: set[str] = set()
@@ -93,10 +95,7 @@ class Fit:
     def _layers(self, samples: list[Sample]) -> dict[str, dict[str, Polynomial]]:
         paths = dict.fromkeys(path for sample in samples for path in sample.layers)
         return {
-            name: {
-                path: self._polynomial([s.layers[path][name] if path in s.layers else 0 for s in samples])
-                for path in paths
-            }
+            name: {path: self._polynomial([s.of_layer(path, name) for s in samples]) for path in paths}
             for name in ADDITIVE
         }
 
@@ -166,7 +165,7 @@ class Fit:
     def _first_departure(self, sample: Sample, point: Point, name: str) -> str:
         """Return a sentence on the first layer that does not follow its law at a point."""
         for path, law in self.layers[name].items() if name in self.layers else ():
-            if law.at(point) != _layer_total(sample, path, name):
+            if law.at(point) != sample.of_layer(path, name):
                 return f"{path or 'the model itself'} no longer follows its law of {name}"
         new = [path for path in sample.layers if name in self.layers and path not in self.layers[name]]
         return f"{new[0]} is called, which is not called elsewhere" if new else f"{name} no longer follows its law"
@@ -176,41 +175,45 @@ class Fit:
     def _check(self, box: list[Span]) -> None:
         """Analyze further points of a box; where they contradict a law, narrow its domain, or give it up."""
         random = Random(0)  # noqa: S311  # the checked points must not change from run to run
-        real = self.sampler.trace == "real"  # real runs take long: fewer points, and not the largest sizes
-        if size_of(box) <= (_LEAST + 2 if real else _CHECK_ALL):
-            points = list(product(*(range(span.low, span.high + 1, span.step) for span in box)))
-        else:
-            corners = [tuple(span.low for span in box)] + ([] if real else [tuple(span.high for span in box)])
-            points = [*corners, *(draw(random, box) for _ in range(4 if real else _CHECKS))]
-        points += self._off_lattice(random, box)
-        for point in points:
+        steps = [line.step for line in self.lines]
+        for point in [*self.checks.of_box(random, box), *self.checks.off_lattice(random, box, steps)]:
             self.sampler.at(point, full=True)
-        for point in self._around_anchor(box):
+        for point in [*self.checks.around_anchor(box, self.points), *self.checks.squares(box)]:
             self.sampler.at(point)
         for name, law in self.laws.items():
+            if name not in ADDITIVE:
+                self._sample_departures()
+            known = box
             for _ in range(_ROUNDS):
-                if not self._exclude_contradictions(name, law):
+                if not self._exclude_contradictions(name, law) or law.domain == known:
                     break
-                self._set_checked(name, law)
-                if law.domain != box and len(law.checked) < _LEAST:  # it was narrowed, and few of the points are left
-                    for _ in range(_LEAST):
-                        self.sampler.at(draw(random, law.domain), full=True)
-                else:
-                    break
+                known = list(law.domain)  # it was narrowed
+                self._check_narrowed(name, law, random)
             self._finish(name, law)
         self._check_layers()
 
-    def _around_anchor(self, box: Sequence[Span]) -> list[Point]:
-        """Return points close to the anchor; none if their runs take long."""
-        slow = self.sampler.trace == "real" or any(self.sampler.is_slow(point) for point in self.points)
-        return [] if slow else around(self.anchor, box)
+    def _check_narrowed(self, name: str, law: Fitted, random: Random) -> None:
+        """Analyze points of a domain that was narrowed: corners, squares, some near the anchor, others if few are left.
 
-    def _off_lattice(self, random: Random, box: list[Span]) -> list[Point]:
-        """Return points off the lattice, which show for which quantities a finer lattice suffices."""
-        if all(line.step == v.step for line, v in zip(self.lines, self.sampler.variables, strict=True)):
-            return []
-        finer = [span._replace(step=v.step) for span, v in zip(box, self.sampler.variables, strict=True)]
-        return [draw(random, finer) for _ in range(4)]
+        The points near the anchor that were tried before may all lie outside of it, in some other variable.
+        """
+        near = self.checks.around_anchor(law.domain, self.points) if name in ADDITIVE else []
+        for point in [*self.checks.corners(law.domain), *self.checks.squares(law.domain), *near]:
+            self.sampler.at(point, full=name not in ADDITIVE)
+        self._set_checked(name, law)
+        for _ in range(_LEAST if len(law.checked) < _LEAST else 0):
+            self.sampler.at(draw(random, law.domain), full=True)
+
+    def _sample_departures(self) -> None:
+        """Analyze memory, too, near the anchor where another law is contradicted: forward does something else there."""
+        laws = [(name, law) for name, law in self.laws.items() if name in ADDITIVE and law.pieces]
+        departures = [
+            point
+            for point, sample in self.sampler.samples().items()
+            if any(self._contradicted(name, law, point, sample) for name, law in laws)
+        ]
+        for point in sorted(departures, key=partial(distance, self.anchor))[:_NEAR]:
+            self.sampler.at(point, full=True)
 
     def _inside(self, law: Fitted, points: Sequence[Point]) -> list[Point]:
         return [p for p in points if all(span.has(size) for span, size in zip(law.domain, p, strict=True))]
@@ -305,7 +308,7 @@ class Fit:
         if name in ADDITIVE:
             for _ in range(_LEAST):
                 self.sampler.at(draw(random, law.domain))
-            for point in self._around_anchor(law.domain):
+            for point in self.checks.around_anchor(law.domain, self.points):
                 self.sampler.at(point)
         results = self.sampler.results()
         if any(self._contradicted(name, law, p, results[p]) for p in self._inside(law, list(results))):
@@ -338,13 +341,9 @@ class Fit:
             inside = self._inside(self.laws[name], list(samples))
             for path in list(laws):
                 law = laws[path]
-                if any(law.at(p) != _layer_total(samples[p], path, name) for p in inside):
+                if any(law.at(p) != samples[p].of_layer(path, name) for p in inside):
                     irregular[path] = None
                     del laws[path]
             new = {path for p in inside for path in samples[p].layers} - set(laws) - set(irregular)
             irregular |= dict.fromkeys(sorted(new))
         self.irregular = tuple(irregular)
-
-
-def _layer_total(sample: Sample, path: str, name: str) -> int:
-    return sample.layers[path][name] if path in sample.layers else 0

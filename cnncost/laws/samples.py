@@ -53,6 +53,10 @@ class Sample:
     notes: tuple[str, ...] = ()
     work: int = 0
 
+    def of_layer(self, path: str, quantity: str) -> int:
+        """Return an additive quantity of a module's own ops; 0 if it was not called."""
+        return self.layers[path][quantity] if path in self.layers else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:

@@ -140,33 +140,6 @@ def test_control_flow_that_changes_above():
     assert "second" in span.above
 
 
-class Remainder(nn.Module):
-    """A second layer at one length in so many, as models have that treat a rest apart."""
-
-    def __init__(self, modulus, rest):
-        super().__init__()
-        self.linear, self.modulus, self.rest = nn.Linear(4, 4), modulus, rest
-
-    def forward(self, x):
-        x = self.linear(x)
-        return self.linear(x) if x.shape[1] % self.modulus == self.rest else x
-
-
-@pytest.mark.parametrize(("modulus", "rest"), [(m, r) for m in (3, 5, 7, 9, 11, 13, 16, 17) for r in (0, 2)])
-def test_one_size_in_so_many(modulus, rest):
-    """By hand: 16 products a vector, twice at each size with that remainder. A law is right or says that it ends."""
-    law = cnncost.formula(Remainder(modulus, rest), "1x64x4", "sequence", training=False)["macs"]
-    held = 0
-    for length in range(1, 400):
-        try:
-            found = law(sequence=length)
-        except InputError:
-            continue
-        held += 1
-        assert found == 16 * length * (2 if length % modulus == rest else 1), length
-    assert held
-
-
 def test_no_lattice():
     with pytest.raises(InputError, match="no lattice of sizes from 32 on was found"):
         cnncost.formula(nets.Parity(), "1x32x4", "sequence", training=False)

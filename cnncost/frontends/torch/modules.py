@@ -192,6 +192,7 @@ class Tracker:
                 result = call_of(type(module))(module, *args, **kwargs)  # no further frames: deep models recurse
                 if outer is None and type(result) is not torch.Tensor:
                     result = _exhaust(result)
+                outputs[call] = values(result)
             except BaseException as error:
                 if self._error[0] is not error:  # the innermost call that raised it gets here first
                     self._error, self.failed_at = (error, call), (self.path(call), module, args)
@@ -204,7 +205,6 @@ class Tracker:
                     trail.append((next_number(), outer or 0))
                 if self.draws is not None and self.drawn_in is None and self.draws.drawn_from():
                     self.drawn_in = self.path(call)
-            outputs[call] = values(result)
             return result
 
         return _call_impl
@@ -283,6 +283,8 @@ class Tracker:
                 if is_inside_transform(result):
                     return ()  # inside vmap or grad: the recorder sees the wrapped tensor, not the wrapper
                 tracked = self.recorder.register_external(result)
+            elif tracked.version != tracked.block.version:  # written to through a view, and not read since
+                tracked = self.recorder.catch_up(result, tracked)
             return (tracked.value,)
         if isinstance(result, (list, tuple, set, frozenset)):
             return tuple([value for item in result for value in self.values(item)])

@@ -92,7 +92,7 @@ class Recorder(ResultRecorder):
                     entry = self.register_external(arg)
                 _, _, sig, block, version, _ = entry
                 if version != block.version:
-                    entry = self._catch_up(arg, entry)
+                    entry = self.catch_up(arg, entry)
                     sig = entry.sig
                 operands.append((arg, entry))
                 key.append(sig)

@@ -188,7 +188,7 @@ class RecorderState(TorchDispatchMode):
             self.register_external(tensor)
             self.ledger.attach(tensor, tracked.data)
 
-    def _catch_up(self, tensor: torch.Tensor, old: TrackedTensor) -> TrackedTensor:
+    def catch_up(self, tensor: torch.Tensor, old: TrackedTensor) -> TrackedTensor:
         """Append a node that updates a stale tensor: one whose storage was written to through another tensor."""
         ledger = self.ledger
         writer = old.block.writer

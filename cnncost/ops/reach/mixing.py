@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from cnncost.graph import OpSpec, Shape
+from cnncost.masks import Mask
 from cnncost.ops.reach.registry import (
     All,
     Output,
+    Pattern,
     Permute,
     Reach,
     Reshape,
@@ -18,6 +22,10 @@ from cnncost.ops.reach.registry import (
 )
 from cnncost.ops.reach.space import broadcast, mix_axes, mix_groups
 from cnncost.ops.reach.windows import affine_window, prefix_window
+from cnncost.session import SESSION
+
+MOST_VISIBLE = 1 << 18
+"""Most pairs of a query and a key that a followed mask shows; with more, a query is taken to see all keys."""
 
 # ---- products
 
@@ -75,22 +83,24 @@ def _contract(shape: Shape, full: Shape, axis: int) -> tuple[Step, ...]:
     return (All(axis), *(broadcast((*shape[:axis], 1, *shape[axis + 1 :]), full) or ()))
 
 
-def attention(spec: OpSpec) -> Reach | None:
-    """q: *,L,E; k: *,S,E; v: *,S,V. A query sees itself and all keys and values of its batch row.
+def attention(spec: OpSpec, mask: Mask | None = None) -> Reach | None:
+    """q: *,L,E; k: *,S,E; v: *,S,V. A query sees itself and the keys and values of its batch row that a mask shows it.
 
     Features of the result are those of the values, each of which is weighted by all features of queries and keys.
-    Attribute: causal: it sees those up to its own position. A mask computed from the input is seen row by row.
+    Attributes: causal: it sees those up to its own position; lower_right: the last query sees all. `mask`: one whose
+    values are known. One that is computed from the input is seen row by row.
     """
     q, k, v, *masks = spec.inputs  # and random state, which is not floating
     y = spec.outputs[0].shape
     last, paths = len(y) - 1, []
+    keys = _keys(spec, last - 1, k.shape[-2], y[-2], mask)
     for i, x in enumerate((q, k, v)):
         shape = (1,) * (len(y) - len(x.shape)) + x.shape
         steps: list[Step] = [Reshape(shape)] if shape != x.shape else []
         if i < 2:  # features of queries and keys
             steps += [All(last), Spread(last, y[-1])]
-        if i > 0:  # keys and values
-            steps += _keys(last - 1, shape[-2], y[-2], bool(spec["causal"]))
+        if i > 0:
+            steps += keys
         if shape[:-2] != y[:-2]:
             steps += _heads(shape, y)
         paths.append(Route(i, tuple(steps)))
@@ -103,12 +113,35 @@ def attention(spec: OpSpec) -> Reach | None:
     return alike(spec, paths)
 
 
-def _keys(axis: int, keys: int, queries: int, causal: bool) -> list[Step]:
+def _keys(spec: OpSpec, axis: int, keys: int, queries: int, mask: Mask | None) -> list[Step]:
     """Steps from the axis of keys to that of queries."""
-    if causal:
-        sees = tuple(range(min(j + 1, keys)) for j in range(queries))
+    if spec["causal"]:
+        shift = keys - queries if spec.get("lower_right") else 0
+        sees = tuple(range(min(max(j + shift + 1, 0), keys)) for j in range(queries))
         return [Window(axis, sees, None, slides=True, grows=True)]
-    return [All(axis, slides=True), Spread(axis, queries)]
+    window = _masked(mask, queries, keys) if mask is not None else None
+    return [All(axis, slides=True), Spread(axis, queries)] if window is None else [window._replace(axis=axis)]
+
+
+@cache
+def _masked(mask: Mask, queries: int, keys: int) -> Window | None:
+    """Return the keys that each query sees as a window; None if each sees all, or there are too many to follow."""
+    seen = mask.seen_by(queries, keys) if mask.pairs(queries, keys) <= MOST_VISIBLE * mask.matrices else ()
+    if all(len(each) == keys for each in seen):
+        return None
+    offsets = sorted({k - j for j, each in enumerate(seen) for k in each})
+    window = Window(0, seen, None, slides=True)
+    if offsets and (offsets[0] == 1 - queries or offsets[-1] == keys - 1):  # as far as there are keys: a causal mask
+        return window._replace(grows=True)
+    if all(each == tuple(j + o for o in offsets if 0 <= j + o < keys) for j, each in enumerate(seen)):
+        return window._replace(pattern=Pattern(1, 1, (tuple(offsets),)))
+    for period in range(1, queries // 2 + 1):  # windows side by side
+        if all(tuple(k + period for k in a) == b for a, b in zip(seen, seen[period:], strict=False)):
+            return window._replace(pattern=Pattern(period, period, seen[:period]))
+    return window
+
+
+SESSION.own_results("masks as windows", _masked)
 
 
 def _heads(x: Shape, y: Shape) -> tuple[Step, ...]:

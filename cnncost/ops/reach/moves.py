@@ -131,7 +131,10 @@ def pad(shape: Shape, axis: int, before: int, after: int, mode: str) -> tuple[St
     positions = [j - before for j in range(size + before + after)]
     if mode == "circular":  # wraps around the positions that cropping leaves
         first, remaining = max(0, -before), size + min(0, before) + min(0, after)
-        positions = [first + (j - first) % remaining for j in positions]
+        if remaining > 0:
+            positions = [first + (j - first) % remaining for j in positions]
+        else:  # torch leaves the new positions uninitialized then
+            mode = "constant"
     outside = _OUTSIDE[mode]
     return (affine_window(axis, [j if 0 <= j < size else outside(j, size) for j in positions], -before),)
 

@@ -92,9 +92,12 @@ def resize(spec: OpSpec) -> Reach:
     first = len(x) - spec["axes"]
     scales = spec.get("scales") or (None,) * spec["axes"]
     steps = [
-        windows.resized(axis, x[axis], y[axis], spec["mode"], spec["align"], scale, antialias=spec["antialias"])
+        windows.resized(
+            axis, x[axis], y[axis], spec["mode"], spec["align"], scale, antialias=spec["antialias"],
+            double=spec.inputs[0].dtype == "float64",
+        )
         for axis, scale in enumerate(scales, first)
-    ]
+    ]  # fmt: skip
     return routes(Route(0, tuple(steps)))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from functools import cache
 from math import floor, gcd
+from typing import TypeAlias
 
 from cnncost.ops.reach.registry import All, Pattern, Positions, Step, Window
 from cnncost.session import SESSION
@@ -88,23 +89,30 @@ def _exact(x: float | Fraction) -> float | Fraction:
     return x
 
 
+Rounding: TypeAlias = "Callable[[float | Fraction], float]"
+
+
 @cache
 def resized(
-    axis: int, size: int, out: int, kind: str, align: bool, scale: float | None, *, antialias: bool = False
-) -> Window:
-    """Window of an interpolation: nearest, nearest_exact, linear or cubic; `scale`: the requested factor, if any."""
+    axis: int, size: int, out: int, kind: str, align: bool, scale: float | None, *, antialias: bool = False,
+    double: bool = False,
+) -> Window:  # fmt: skip
+    """Window of an interpolation: nearest, nearest_exact, linear or cubic; `scale`: the requested factor, if any.
+
+    Kernels compute positions in single precision, and those of `double` numbers in double precision.
+    """
     if size == out and (kind != "cubic" or antialias):  # torch copies the input then
         return Window(axis, tuple(range(j, j + 1) for j in range(out)), Pattern(1, 1, ((0,),)), slides=True)
     if kind == "nearest" and out == 2 * size:  # torch then uses 2, even if another factor was requested
         scale = None
-    ratio = _ratio(size, out, kind, align, scale)
+    ratio, rounded = _ratio(size, out, kind, align, scale), float if double else _single
     if antialias:
-        sees = tuple(_antialias_taps(j, ratio, kind, size) for j in range(out))
+        sees = tuple(_antialias_taps(j, ratio, kind, size, rounded) for j in range(out))
         taps = [_antialias_taps(j, ratio, kind, None) for j in range(ratio.denominator)]
     else:
-        step = _single(float(ratio))
-        sees = tuple(_clamped(_taps(j, step, kind, align, True), size) for j in range(out))
-        taps = [tuple(_taps(q, ratio, kind, align, False)) for q in range(ratio.denominator)]
+        step = rounded(ratio)
+        sees = tuple(_clamped(_taps(j, step, kind, align, rounded), size) for j in range(out))
+        taps = [tuple(_taps(q, ratio, kind, align, None)) for q in range(ratio.denominator)]
     return Window(axis, sees, Pattern(ratio.denominator, ratio.numerator, tuple(map(tuple, taps))), slides=True)
 
 
@@ -116,16 +124,16 @@ def _ratio(size: int, out: int, kind: str, align: bool, scale: float | None) -> 
     return 1 / Fraction(scale).limit_denominator(4096) if scale else Fraction(size, out)
 
 
-def _taps(j: int, step: float | Fraction, kind: str, align: bool, single: bool) -> Iterable[int]:
-    """Return the inputs that output j is computed from; `single`: computed in float32, as torch does, else exactly."""
-    rounded: Callable[[float | Fraction], float | Fraction] = _single if single else _exact
-    half = 0.5 if single else Fraction(1, 2)
+def _taps(j: int, step: float | Fraction, kind: str, align: bool, rounding: Rounding | None) -> Iterable[int]:
+    """Return the inputs that output j is computed from, with the kernel's rounding; None: exactly."""
+    rounded: Callable[[float | Fraction], float | Fraction] = rounding or _exact
+    half = 0.5 if rounding else Fraction(1, 2)
     if kind == "nearest":
         return (floor(rounded(j * step)),)
     if kind == "nearest_exact":
         return (floor(rounded(step * (j + half))),)
     place = rounded(step * j) if align else rounded(rounded(step * (j + half)) - half)
-    if single and kind == "linear":
+    if rounding and kind == "linear":
         place = max(place, 0.0)
     first = floor(place)
     return range(first, first + 2) if kind == "linear" else range(first - 1, first + 3)
@@ -135,18 +143,20 @@ def _clamped(positions: Iterable[int], size: int) -> Positions:
     return tuple(sorted({min(max(i, 0), size - 1) for i in positions}))
 
 
-def _antialias_taps(j: int, ratio: float | Fraction, kind: str, size: int | None) -> Positions:
+def _antialias_taps(
+    j: int, ratio: float | Fraction, kind: str, size: int | None, rounded: Rounding = float
+) -> Positions:
     """Return the taps of an antialiasing filter, which widens as the image shrinks.
 
-    With `size`, they are clipped and computed in float32, as in torch's kernels; without, exact and far from borders.
+    With `size`, they are clipped and rounded as in torch's kernels; without, exact and far from borders.
     """
     support = 2 if kind == "cubic" else 1
     if size is None:
         center, radius = ratio * (j + Fraction(1, 2)), support * max(ratio, 1)
         return range(floor(center - radius + Fraction(1, 2)), floor(center + radius + Fraction(1, 2)))
-    step = _single(float(ratio))
-    center, radius = _single(step * (j + 0.5)), _single(support * max(step, 1.0))
-    first, last = floor(_single(center - radius) + 0.5), floor(_single(center + radius) + 0.5)
+    step = rounded(ratio)
+    center, radius = rounded(step * (j + 0.5)), rounded(support * max(step, 1.0))
+    first, last = floor(rounded(center - radius) + 0.5), floor(rounded(center + radius) + 0.5)
     return range(max(first, 0), min(last, size))
 
 

@@ -7,7 +7,9 @@ from math import prod
 from typing import NamedTuple, TypeAlias
 
 from cnncost.graph import Graph, Node, Shape
+from cnncost.masks import Mask
 from cnncost.ops.reach import All, DataDependentIndex, Output, Permute, Reshape, Route, Spread, Step, Window, reach_of
+from cnncost.ops.reach.mixing import attention
 from cnncost.passes.receptive_field.axes import Key
 from cnncost.passes.receptive_field.cells import hull_of
 from cnncost.passes.receptive_field.field import GLOBAL, AxisFactor, Field, source
@@ -35,21 +37,24 @@ class Walk:
         self.graph = graph
         self.fed = fed
         self.seen: dict[int, Seen] = {}
+        self._masks = dict(graph.masks)
         for number, axis in keys:
             value = graph.inputs[number]
             self.seen.setdefault(value, {})[number, axis] = source(graph.values[value].shape, axis)
 
     def run(self) -> None:
         """Visit all nodes of the forward pass."""
-        for node in self.graph.nodes:
+        for index, node in enumerate(self.graph.nodes):
             if node.phase == "forward" and any(self.seen.get(value) for value in node.inputs):
-                self._node(node)
+                self._node(node, self._masks.get(index))
 
-    def _node(self, node: Node) -> None:
+    def _node(self, node: Node, mask: Mask | None) -> None:
         keys = sorted({key for value in node.inputs for key in self.seen.get(value, ())})
         if not any(prod(output.shape) for output in node.spec.outputs):
             return
         reach = reach_of(node.spec)
+        if mask is not None and node.spec.kind == "attention" and not any(v in self.fed for v in node.inputs[3:]):
+            reach = attention(node.spec, mask)  # a mask that inputs give or decide is another one in other runs
         for index, value in enumerate(node.outputs):
             output = reach[index] if reach is not None and index < len(reach) else None
             if output is not None and any(node.inputs[i] in self.fed for i in output.constants):

@@ -232,6 +232,32 @@ def test_fields_behind_an_op_that_cannot_be_followed_are_unknown(function, op):
     assert op in field.notes[0]
 
 
+def _rows_written(x):
+    y = x.clone()
+    y[:, :, ::2] = x[:, :, ::2].flip(3)
+    return y
+
+
+def _rows_added(x):
+    y = x * 1
+    y[:, :, 1:] += x[:, :, :-1]
+    return y
+
+
+WRITES = {"rows": _rows_written, "a sum of rows": _rows_added}
+
+
+@pytest.mark.parametrize("name", WRITES)
+@pytest.mark.parametrize("behind", [nn.Identity(), nn.ReLU()], ids=["", "and read"])
+def test_what_is_written_through_a_view_of_an_output_is_not_followed(name, behind):
+    """Also of a layer whose output nothing reads: the tensor is not what the op that made it returned."""
+    fields = fields_of(nn.Sequential(conv(3), Of(WRITES[name]), behind), (1, 4, 9, 9))
+    for path in ("1", "2"):
+        field = at(fields, path)
+        assert field.size == field.jump == (UNKNOWN, UNKNOWN), path
+        assert "a write into a part of a tensor" in field.notes[0]
+
+
 def test_global_fields_stay_global_behind_an_unknown_op():
     model = nn.Sequential(conv(3), nn.AdaptiveAvgPool2d(1), Of(lambda x: x.expand(1, 4, 9, 9)), Of(smooth))
     assert at(fields_of(model, (1, 4, 9, 9)), "3").size == (GLOBAL, GLOBAL)

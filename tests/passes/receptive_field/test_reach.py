@@ -21,11 +21,11 @@ SIZES = [(n, m) for n in (1, 2, 3, 5, 8, 11) for m in (1, 2, 3, 4, 7, 10, 16)]
 MODES = {"nearest": "nearest", "nearest-exact": "nearest_exact", "bilinear": "linear", "bicubic": "cubic"}
 
 
-def poisoned(n, m, **options):
+def poisoned(n, m, dtype=torch.float32, **options):
     """First and last row that each row of an interpolated map depends on, by poisoning one row at a time."""
     seen = [[] for _ in range(m)]
     for i in range(n):
-        x = torch.zeros(1, 1, n, 3)
+        x = torch.zeros(1, 1, n, 3, dtype=dtype)
         x[:, :, i] = torch.nan
         for j in torch.isnan(F.interpolate(x, **options)).any(dim=3).flatten().nonzero().flatten().tolist():
             seen[j].append(i)
@@ -36,18 +36,21 @@ def hulls(window):
     return [(min(rows), max(rows)) if rows else None for rows in window.sees]
 
 
+@pytest.mark.parametrize("double", [False, True], ids=["", "double"])
 @pytest.mark.parametrize("smooth", [False, True], ids=["", "antialiased"])
 @pytest.mark.parametrize("align", [False, True], ids=["", "aligned"])
 @pytest.mark.parametrize("mode", MODES)
-def test_interpolation_to_a_size(mode, align, smooth):
+def test_interpolation_to_a_size(mode, align, smooth, double):
     name = MODES[mode]
     if mode.startswith("nearest"):
         if align or smooth:
             pytest.skip("torch has no such")
         align = None
-    for n, m in SIZES:
-        expected = poisoned(n, m, size=(m, 2), mode=mode, align_corners=align, antialias=smooth)
-        assert hulls(resized(2, n, m, name, bool(align), None, antialias=smooth)) == expected, (n, m)
+    dtype = torch.float64 if double else torch.float32
+    for n, m in [*SIZES, (14, 10)]:
+        expected = poisoned(n, m, dtype, size=(m, 2), mode=mode, align_corners=align, antialias=smooth)
+        window = resized(2, n, m, name, bool(align), None, antialias=smooth, double=double)
+        assert hulls(window) == expected, (n, m)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import cnncost
 from cnncost.frontends.torch import record
+from cnncost.passes.receptive_field import GLOBAL, UNKNOWN, receptive_fields
 from cnncost.passes.receptive_field.axes import AxisTracker
 from cnncost.passes.receptive_field.field import Field, PeriodicPattern
 from cnncost.passes.receptive_field.walk import Lost, Walk
@@ -328,6 +329,15 @@ def test_every_element_sees_what_poisoning_says(name):
     assert held(graph, shape, expected) == len(shape) * len(graph.outputs)
 
 
+def test_a_cyclic_pad_of_nothing_that_is_left_sees_nothing():
+    """Torch does not write these elements: poisoning would see what the memory happens to hold."""
+    walk = Walk(
+        cnncost.analyze(Of(lambda x: F.pad(x, (0, 0, 1, -2), mode="circular")), (1, 4, 2, 5)).graph, [(0, 2)], ()
+    )
+    walk.run()
+    assert walk.seen[walk.graph.outputs[0]][0, 2].exact == [None]
+
+
 CAUSAL = {
     # queries, keys, and for each query the last row that it sees; NaN passes through masks, so poisoning can't tell
     "itself": (lambda x: (x, x), [0, 1, 2, 3, 4]),
@@ -353,6 +363,72 @@ def test_a_causal_query_sees_the_keys_so_far(name):
     own = [(along(axis, range(shape[axis])),) * 2 for axis in (0, 1)]
     rows, features = (along(2, [0] * len(lasts)), along(2, lasts)), (along(3, [0] * 4), along(3, [3] * 4))
     assert held(graph, (2, 3, 5, 4), [[each] for each in (*own, rows, features)]) == 4
+
+
+def near(n, width):
+    return (torch.arange(n)[:, None] - torch.arange(n)).abs() <= width
+
+
+FLASH = torch.ops.aten._scaled_dot_product_flash_attention
+MASKED = {
+    # how 6 rows attend, the first and last row that each query sees, and size and jump far from borders
+    "a sliding window": (lambda x: attended(x, near(6, 1)), [(0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 5)], 3, 1),
+    "a causal window": (
+        lambda x: attended(x, near(6, 2).tril()), [(0, 0), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5)], 3, 1,
+    ),
+    "a window of infinities": (
+        lambda x: attended(x, torch.zeros(6, 6).masked_fill(~near(6, 1), -torch.inf)),
+        [(0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 5)], 3, 1,
+    ),
+    "every other": (
+        lambda x: attended(x, near(6, 2) & ~near(6, 1)), [(0, 2), (1, 3), (0, 4), (1, 5), (2, 4), (3, 5)], 5, 1,
+    ),
+    "blocks": (
+        lambda x: attended(x, torch.arange(6)[:, None] // 2 == torch.arange(6) // 2),
+        [(0, 1), (0, 1), (2, 3), (2, 3), (4, 5), (4, 5)], 2, 1,
+    ),
+    "causal": (lambda x: attended(x, torch.ones(6, 6).tril().bool()), [(0, i) for i in range(6)], GLOBAL, GLOBAL),
+    "causal, of the last queries": (
+        lambda x: attended(x, torch.ones(3, 6).tril(3).bool(), x[:, :, 3:]), [(0, 3), (0, 4), (0, 5)], GLOBAL, GLOBAL,
+    ),
+    "causal, aligned by the kernel": (
+        lambda x: FLASH(x[:, :, 3:], x, x, is_causal=True)[0], [(0, 3), (0, 4), (0, 5)], GLOBAL, GLOBAL,
+    ),
+    "one for each head": (
+        lambda x: attended(x, torch.stack([near(6, 1), near(6, 2)])),
+        [(0, 2), (0, 3), (0, 4), (1, 5), (2, 5), (3, 5)], 5, 1,
+    ),
+    "all": (lambda x: attended(x, near(6, 9)), [(0, 5)] * 6, GLOBAL, GLOBAL),
+    "a row for all": (lambda x: attended(x, torch.arange(6)[None] < 4), [(0, 3)] * 4 + [(0, 4), (0, 5)], None, None),
+    "irregular": (
+        lambda x: attended(x, near(6, 0) | (torch.arange(6) == 3)),
+        [(0, 3), (1, 3), (2, 3), (3, 3), (3, 4), (3, 5)], 4, UNKNOWN,
+    ),
+}  # fmt: skip
+
+
+def attended(x, mask, queries=None):
+    return F.scaled_dot_product_attention(x if queries is None else queries, x, x, attn_mask=mask)
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_a_query_sees_the_keys_that_its_mask_shows(name):
+    """And itself. NaN passes through masks, so poisoning can't tell."""
+    attend, rows, size, jump = MASKED[name]
+    fields = receptive_fields(cnncost.analyze(Of(attend), (1, 2, 6, 4)).graph)
+    assert [fields.of(0, unit=(i,)).box for i in range(len(rows))] == [(each,) for each in rows]
+    if size is not None:
+        assert (fields.of(0).size, fields.of(0).jump) == ((size,), (jump,))
+
+
+def test_a_mask_that_is_an_input_may_show_anything():
+    class Given(nn.Module):
+        def forward(self, x, mask):
+            return F.scaled_dot_product_attention(x, x, x, attn_mask=mask)
+
+    fields = receptive_fields(cnncost.analyze(Given(), (torch.zeros(1, 2, 6, 4), near(6, 1))).graph)
+    assert fields.of(0).size == (GLOBAL,)
+    assert fields.of(0, unit=(0,)).box == ((0, 5),)
 
 
 SHAPE = (2, 3, 5, 4)
