@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias
 
 from cnncost import units
 from cnncost.budget.align import align
+from cnncost.budget.settings import DEFAULTS
 from cnncost.budget.snapshot import SUMMED, Part, Snapshot
 from cnncost.garbage import gc_disabled
 from cnncost.graph import Shape
@@ -56,12 +57,7 @@ class Change(NamedTuple):
         if self.old.class_name != self.new.class_name:
             texts.append(f"{self.old.class_name}→{self.new.class_name}")
         if self.old.settings != self.new.settings and self.old.settings and self.new.settings:
-            before, after = dict(self.old.settings), dict(self.new.settings)
-            # a snapshot leaves out settings with their default value
-            for key in dict.fromkeys((*before, *after)):
-                if before.get(key) != after.get(key):
-                    default = "1" if key in {"stride", "dilation", "groups"} else "0"
-                    texts.append(f"{key} {before.get(key, default)}→{after.get(key, default)}")
+            texts += _changed_settings(dict(self.old.settings), dict(self.new.settings), same_class=not texts)
         if bias := _bias(self.old, self.new):
             texts.append(bias)
         if self.old.calls != self.new.calls:
@@ -71,6 +67,16 @@ class Change(NamedTuple):
         if not texts and self.delta("params"):
             texts.append(f"params {self.old.params:,}→{self.new.params:,}")
         return tuple(texts)
+
+
+def _changed_settings(old: dict[str, str], new: dict[str, str], *, same_class: bool) -> Iterator[str]:
+    """Yield `kernel 3→5` for each setting that differs; of two classes, only settings that both have."""
+    # a snapshot leaves out settings with their default value
+    defaults = DEFAULTS if "kernel" in old and "kernel" in new else {}
+    for key in dict.fromkeys((*old, *new)):
+        before, after = (settings.get(key, defaults.get(key)) for settings in (old, new))
+        if before != after and (same_class or (before and after)):
+            yield f"{key} {before or 'none'}→{after or 'none'}"
 
 
 def _shape(output: Shape | None) -> str:

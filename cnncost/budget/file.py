@@ -199,8 +199,6 @@ class _Reader(TomlFile):
             limit = parse_limit(value, quantity)
         except CnncostError as error:
             raise self.wrong(keys, str(error)) from None
-        if limit.relative and name == "unknown_ops":
-            raise self.wrong(keys, f"{name}: is not kept in the baseline; give a number, such as 0")
         return Rule(quantity, limit, glob, keys)
 
     def modules(self, table: Any, keys: Keys) -> list[Rule]:

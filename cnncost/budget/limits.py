@@ -81,7 +81,7 @@ class Limit(NamedTuple):
         }[self.comparison]  # fmt: skip
 
     def headroom(self, value: Value, bound: Value) -> Fraction | None:
-        """Return the distance to the bound as a fraction of it: negative if violated, None if infinite or undefined."""
+        """Return the distance to the bound as a fraction of it: negative beyond it, None if infinite or undefined."""
         if inf in {value, bound} or not bound:
             return None
         left = Fraction(bound - value if self.direction == "<=" else value - bound)
@@ -103,8 +103,8 @@ def parse_limit(value: Any, quantity: Quantity) -> Limit:
     """Return the limit that a budget file states: a number, or a text with a sign and a unit.
 
     Raises:
-        CnncostError: a value of the wrong type or form, a unit that the quantity doesn't have, or no sign for a
-            quantity without a usual direction.
+        CnncostError: a value of the wrong type or form, a unit that the quantity doesn't have, no sign for a quantity
+            without a usual direction, or a change of a quantity that no baseline has.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         got = {dict: "a table", list: "a list", bool: "true or false"}.get(type(value), type(value).__name__)
@@ -126,7 +126,10 @@ def parse_limit(value: Any, quantity: Quantity) -> Limit:
     comparison = match["comparison"] or quantity.usual or ("<=" if is_allowance else None)
     if comparison is None:
         raise CnncostError(f'{quantity.name}: {text} has no direction; expected "<= {text}" or ">= {text}"')
-    return Limit(_COMPARISONS[comparison], number, kind, text)
+    limit = Limit(_COMPARISONS[comparison], number, kind, text)
+    if limit.relative and quantity.name == "unknown_ops":
+        raise CnncostError(f"{quantity.name}: is not kept in the baseline; give a number, such as 0")
+    return limit
 
 
 def _factor(unit: str, text: str, quantity: Quantity) -> int:

@@ -90,8 +90,8 @@ class Moved:
     def _near(self, subtree: Subtree, equal: _Group | None) -> Iterator[_Group]:
         """Yield groups of about the subtree's size that contain one of its rarer kinds of modules.
 
-        The search may stop at the common kinds: two subtrees of s and t modules that are similar enough have at least
-        s/3 modules in common, as these are at least MIN_SHARE·(s + t)/2 and at most t.
+        The search may stop at the common kinds: two subtrees of s and t modules that are similar enough have c ≥ s/3
+        modules in common, as c is at least MIN_SHARE·(s + t)/2 and at most t.
         """
         postings = [(self.groups_with.get((subtree.class_name, kind), {}), n) for kind, n in subtree.kinds.items()]
         seen = {equal}

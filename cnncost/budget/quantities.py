@@ -38,7 +38,7 @@ class Quantity(NamedTuple):
         read: returns the value for a row of a Report's modules, of several values the one that the direction limits.
         usual: the comparison of a limit without a sign; None: there is no usual one.
         bounded: whether an op without a rule makes it incomplete.
-        grows: whether what is missing can only add to it, so that it is a lower bound.
+        grows: whether such an op could only add to it, so that the incomplete figure is a lower bound.
         modules: whether it can be limited on modules.
         training: whether it requires a training step.
     """
@@ -112,18 +112,18 @@ _OF_MODULES = tuple([
     if (unit := _UNITS.get(each.look)) is not None
 ])  # fmt: skip
 """The columns of the table of modules."""
-_OTHERS = (
+_NO_COLUMNS = (
     Quantity(
         "activations", "activations", "bytes of activations that backward needs", "bytes",
         partial(_bytes, "activations"), modules=False, training=True,
     ),
     Quantity(
         "inference_peak", "inference peak", "bytes alive at the peak of inference", "bytes",
-        partial(_bytes, "inference_peak"), modules=False,
+        partial(_bytes, "inference_peak"), bounded=True, modules=False,
     ),
     Quantity(
         "training_peak", "training peak", "bytes alive at the peak of a training step", "bytes",
-        partial(_bytes, "training_peak"), modules=False, training=True,
+        partial(_bytes, "training_peak"), bounded=True, modules=False, training=True,
     ),
     Quantity(
         "receptive_field", "receptive field", "pixels along an axis that one output depends on", "pixels",
@@ -136,13 +136,13 @@ _OTHERS = (
     ),
 )  # fmt: skip
 QUANTITIES: dict[str, Quantity] = with_own_figures(
-    "check", {each.name: each for each in _OF_MODULES}, {each.name: each for each in _OTHERS}
+    "check", {each.name: each for each in _OF_MODULES}, {each.name: each for each in _NO_COLUMNS}
 )
 """All quantities by name, in the order of reports."""
 
 
 def show(value: Value, unit: Unit) -> str:
-    """Return a value in three significant digits: `4.09 G`, `64.0 MiB`, `12.5`."""
+    """Return a value in three significant digits, pixels whole: `4.09 G`, `64.0 MiB`, `12.5`."""
     if value == inf:
         return "global"
     if unit == "ratio":
@@ -154,7 +154,7 @@ def show(value: Value, unit: Unit) -> str:
 
 
 def show_exact(value: Value, unit: Unit) -> str:
-    """Return a value to the last digit: `4,089,184,256`; a ratio in six digits."""
+    """Return a value to the last digit: `4,089,184,256`; a ratio in six digits, a bound's fraction in one."""
     if value == inf:
         return "global"
     if unit == "ratio":

@@ -10,8 +10,8 @@ from cnncost.ops import cost_of
 _ATTRIBUTES = (
     "kernel", "stride", "padding", "dilation", "groups", "heads", "width", "ffn", "layers", "directions", "hidden",
 )  # fmt: skip
-_NEUTRAL = {"stride": "1", "padding": "0", "dilation": "1", "groups": "1"}
-"""Default settings, not shown."""
+DEFAULTS = {"stride": "1", "padding": "0", "dilation": "1", "groups": "1"}
+"""Default settings of ops with a kernel, not shown."""
 _SKIPPED_KINDS = frozenset({"layout", "pointwise", "gather", "reduce"})
 """Kinds of ops whose settings are not shown: the class of a module that runs only such ops describes it."""
 
@@ -40,7 +40,7 @@ def _settings_of(spec: OpSpec) -> dict[str, str]:
     """Return an op's attributes in `_ATTRIBUTES`, except defaults; for conv and linear also channels or features."""
     texts = {}
     for name, value in spec.attrs:
-        if name in _ATTRIBUTES and (text := _text(value)) != _NEUTRAL.get(name):
+        if name in _ATTRIBUTES and (text := _text(value)) != DEFAULTS.get(name):
             texts[name] = text
     axis = -1 - len(spec["kernel"]) if spec.kind == "conv" else -1  # from the end, as an image may lack the batch axis
     if spec.kind in {"conv", "linear"} and spec.inputs and spec.inputs[0].shape:

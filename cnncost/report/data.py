@@ -36,7 +36,7 @@ class ReportData:
         model: name of the model, as passed by the caller, or its class.
         inputs: shapes and dtypes of the inputs, in order.
         input_names: names of the keyword arguments, one for each input; empty if inputs are positional.
-        batch: the first axis of the first input: all numbers are for this many examples.
+        batch: number of examples that all numbers are for; None if that is unknown.
         totals: the whole model.
         layers: one row per module call, in order; numeric columns add up to the totals.
         ops: one row per op, most MACs first.
@@ -112,7 +112,7 @@ class ReportData:
 
     @property
     def batch(self) -> int | None:
-        """Number of examples per run: length of an input list, or first axis of the first input."""
+        """Number of examples per run: length of an input list, or first axis of the first input that has axes."""
         if self.examples is not None:
             return self.examples
         return next((shape[0] for shape, _ in self.inputs if shape), None)

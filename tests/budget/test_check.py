@@ -84,6 +84,8 @@ UNCERTAIN = [
     pytest.param('macs = ">= 1G"', 1, "uncertain", id="may be enough with them"),
     pytest.param('arithmetic_intensity = ">= 0"', 1, "uncertain", id="a ratio is not known either way"),
     pytest.param('bytes_read = "1 GiB"', 1, "uncertain", id="bytes are missing, too"),
+    pytest.param('inference_peak = "1 GiB"', 1, "uncertain", id="and so is what they need at the peak"),
+    pytest.param('inference_peak = "1 B"', 1, "over", id="too much without it"),
     pytest.param("params = 1_000_000", 0, "within", id="parameters are known"),
     pytest.param("buffers = 0", 0, "within", id="and so are buffers"),
     pytest.param("unknown_ops = 1", 0, "within", id="the ops themselves are counted"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import textwrap
 
@@ -10,10 +11,12 @@ from torch import nn
 
 import cnncost as library
 from cnncost.budget.diff import Diff
+from cnncost.budget.render import diffs
 from cnncost.budget.render.words import contributions
 from cnncost.budget.repository import Repository
-from cnncost.budget.snapshot import of_report
+from cnncost.budget.snapshot import SUMMED, Part, Snapshot, of_report
 from cnncost.render.formats import FORMATS
+from cnncost.render.text import to_text
 from cnncost.zoo import build
 
 
@@ -337,6 +340,32 @@ def test_a_model_that_prints_or_breaks_at_one_revision(repository, diff):
 
     assert (code, out) == (2, "")
     assert "net.py:Net at HEAD: " in err
+
+
+CONV = nn.Conv2d(8, 8, 3, padding=1)
+SETTINGS = [
+    pytest.param(CONV, nn.Linear(8, 8), "Conv2d→Linear", id="no kernel, not one of 0"),
+    pytest.param(CONV, nn.MaxPool2d(2), "Conv2d→MaxPool2d, kernel 3→2, padding 1→0, stride 1→2", id="two with kernels"),
+    pytest.param(nn.Linear(8, 8), nn.GRU(8, 4), "Linear→GRU", id="nothing in common"),
+    pytest.param(CONV, nn.Conv2d(8, 8, 3, dilation=2), "padding 1→0, dilation 1→2", id="defaults"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "said"), SETTINGS)
+def test_settings_of_two_classes_are_compared_where_both_have_them(old, new, said):
+    shape = "8x16x8" if isinstance(new, nn.GRU) else "1x8x16x8"
+    sides = [of_report(library.analyze(nn.Sequential(layer), shape, name="net")) for layer in (old, new)]
+    assert [change.what for change in Diff(*sides).changes] == [said]
+
+
+def test_a_peak_without_ops_that_have_no_rule_is_marked():
+    sides = [
+        Snapshot("net", (), (Part("", "Net", 1),), lower_bound, dict.fromkeys((*SUMMED, "inference_peak"), number))
+        for lower_bound, number in ((True, 1000), (False, 2000))
+    ]
+    shown = to_text(diffs.document({"net": Diff(*sides)}, {}, ("old", "new"), 3, "a model"), width=80)
+    assert re.search(r"inference peak +≥1000 B +1.95 KiB", shown)
+    assert re.search(r"MACs +≥1,000 +2,000", shown)
 
 
 BIASED = [

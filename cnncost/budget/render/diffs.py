@@ -86,7 +86,7 @@ def _figures(diffs: Mapping[str, Diff]) -> Table:
 
 def _side(diff: Diff, side: str, figure: str, unit: Unit) -> Cell:
     snapshot = getattr(diff, side)
-    mark = "≥" if snapshot.lower_bound and figure in {"macs", "flops"} else ""
+    mark = "≥" if snapshot.lower_bound and figure != "params" else ""
     value = snapshot.totals[figure]
     return Cell(units.data(value) if unit == "bytes" else show_exact(value, unit), mark)
 

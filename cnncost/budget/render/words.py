@@ -137,11 +137,10 @@ def attributed(diff: Diff, name: str) -> str:
     if not cause.path:
         parts = contributions(diff, name, 3)
         return f": {parts}{reasons}" if parts else reasons
-    against = diff.delta(name) - cause.whole
     share = units.share(abs(cause.part), abs(cause.whole))
-    if abs(against) * _VISIBLE < abs(diff.delta(name)):
+    if abs(cause.against) * _VISIBLE < abs(diff.delta(name)):
         return f": {share} in {cause.path}{reasons}"
-    return f": {share} of {signed(cause.whole)} in {cause.path}{reasons}, {signed(against)} elsewhere"
+    return f": {share} of {signed(cause.whole)} in {cause.path}{reasons}, {signed(cause.against)} elsewhere"
 
 
 def contributions(diff: Diff, name: str, max_listed: int) -> str:

@@ -44,7 +44,7 @@ def _run(name: str, memory: Memory, graph: Graph, row_of: Mapping[str, int]) -> 
             "row": [row_of.get(each.path.partition("#")[0], 0) for each in lifetimes],
             "use": [USES.index(each.use) for each in lifetimes],
             "bytes": [number(each.nbytes) for each in lifetimes],
-            # -1: existed before the run; the last node: outlives it
+            # born before the run: -1; alive after the run: dies at the last node
             "born": [-1 if each.born is None else each.born for each in lifetimes],
             "died": [last if each.died is None else each.died for each in lifetimes],
         },

@@ -17,6 +17,7 @@ from cnncost.graph import Shape
 from cnncost.tensor_types import TensorType
 
 LARGEST_BLOCK = 16
+"""Multiples of it are padded on no processor."""
 NOTE = "com.microsoft.nchwc: channels are counted as the file stores them, rounded up to the processor's blocks"
 
 

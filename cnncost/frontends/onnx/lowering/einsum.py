@@ -11,7 +11,7 @@ Operand: TypeAlias = "tuple[Source, str]"
 """A tensor, and the letters of its axes in the equation."""
 
 
-@lowers("Einsum", weights=tuple(range(8)))
+@lowers("Einsum", weights=tuple(range(8)))  # any operand may be a weight
 def einsum(op: Op) -> Outputs | None:
     """Sum axes that only one tensor has, then append a batch of matrix products for each further tensor.
 

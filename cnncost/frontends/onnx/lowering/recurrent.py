@@ -8,6 +8,7 @@ from cnncost.frontends.onnx.lowering.registry import Attrs, Op, Outputs, Ref, So
 from cnncost.tensor_types import TensorType
 
 _DEFAULTS = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"], "RNN": ["tanh"]}
+"""Default activations of one direction, by op."""
 
 
 @lowers("LSTM", "GRU", "RNN", weights=(1, 2, 3))
