@@ -229,7 +229,9 @@ def _pool(machine: Backend, module: nn.Module, flops_per_output: int) -> float:
 
 
 def _fresh(machine: Backend) -> Level | None:
-    """Return the size above which new tensors always get new pages, and the bandwidth of mapping them; None if never.
+    """Return the size above which new tensors always get new pages, and the bandwidth of mapping them.
+
+    None if there is no such size, or if mapping takes no measurable time.
 
     glibc uses mmap for blocks above a threshold that grows to 32 MiB: freeing one returns it to the system at once.
     """

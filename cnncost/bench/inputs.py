@@ -18,6 +18,8 @@ _MOST_BYTES = 1 << 30
 def rotated(inputs: Any, device: torch.device, dtype: torch.dtype) -> list[Any]:
     """Return several random inputs for a description: floats are normally distributed, integers 0 or 1.
 
+    Tensors of integers that are given instead of shapes stay as they are.
+
     Raises:
         InputError: the description is not a shape, nor a tuple or dict of shapes.
     """

@@ -103,14 +103,14 @@ def _cache_texts(found: Serving) -> Iterator[str]:
         )
 
 
-_LAWS = {
+_MEANINGS = {
     "macs": "MACs of a decode step", "flops": "FLOPs of a decode step", "prefill_macs": "MACs of a prefill at once",
     "prefill_flops": "FLOPs of a prefill at once", "cache": "bytes of the cache, of all sequences",
 }  # fmt: skip
 
 
 def _course_texts(found: Serving) -> Iterator[str]:
-    for name, meaning in _LAWS.items():
+    for name, meaning in _MEANINGS.items():
         if name in found.courses:
             yield f"{meaning} = {_law(found.courses[name])}"
     if found.courses:
@@ -163,7 +163,8 @@ def _remarks(found: Serving) -> Iterator[str]:
 
 def _unknown(found: Serving) -> list[str]:
     """Return the ops without a rule in any of the calls."""
-    return sorted({op for report in (*found.chunks, found.decode) for op in report.unknown})
+    reports = (*found.chunks, found.decode, *(() if found.last is None else (found.last,)))
+    return sorted({op for report in reports for op in report.unknown})
 
 
 def _facts(found: Serving) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def shortage(report: ReportData, *, training: bool) -> str:
     if need is None:
         if report.graph is None:
             return ""
-        need = needed(report.graph)
+        need = needed(report.graph)  # forward's, as no training step was analyzed
     free = available()
     if free is None or need <= free:
         return ""

@@ -30,7 +30,7 @@ def readable_axis(axis: Any, name: str, format_count: Callable[[int], str] | Non
     if axis.get_scale() == "log":
         decades = len([n for n in range(20) if low <= 10**n <= high])
         if decades < 2:  # powers of ten alone would leave the axis nearly without ticks
-            axis.set_major_locator(LogLocator(subs=_WITHIN if high / low > _NARROW else _FINE))
+            axis.set_major_locator(LogLocator(subs=_TICKS if high / low > _NARROW else _FINE_TICKS))
     ticks = [round(tick) for tick in axis.get_majorticklocs() if low <= tick <= high and _is_whole(tick)]
     formatted = format_count or _counts(ticks)
     axis.set_major_formatter(FuncFormatter(lambda value, _: formatted(round(value)) if _is_whole(value) else ""))
@@ -54,9 +54,9 @@ def _counts(ticks: Sequence[int]) -> Callable[[int], str]:
 
 _NARROW = 3.0
 """Largest ratio of the ends of a narrow axis."""
-_WITHIN = (1.0, 2.0, 5.0)
-_FINE = tuple(n / 10 for n in range(10, 100, 2))
-"""Multiples of powers of ten that have a tick: on a wider axis (`_WITHIN`), on a narrow one (`_FINE`)."""
+_TICKS = (1.0, 2.0, 5.0)
+_FINE_TICKS = tuple(n / 10 for n in range(10, 100, 2))
+"""Multiples of powers of ten that have a tick: on a wider axis, and on a narrow one."""
 
 
 def name_points(

@@ -39,7 +39,7 @@ def draw_pareto(rows: Sequence[Compared], path: str | Path) -> None:
         readable_axis(axes.xaxis, "parameters")
         readable_axis(axes.yaxis, "MACs")
         memory = "peak memory of inference" if all(row.peak is not None for row in rows) else "bytes of the weights"
-        names = _models_by_label(rows)
+        names = _by_label([(row.name, (_for_log_axis(row.params), _for_log_axis(row.macs))) for row in rows])
         axes.set_title(f"area: {memory}, the largest {units.data(most)}; orange: Pareto front", fontsize=9, loc="left")
         name_points(axes, names, radii={name: _radius(areas[point]) for name, point in names.items()})
 
@@ -82,19 +82,13 @@ def _by_label(points: Sequence[tuple[str, tuple[float, float]]]) -> dict[str, tu
     names_at: dict[tuple[float, float], list[str]] = {}
     for name, point in points:
         names_at.setdefault(point, []).append(name)
-    return {", ".join(dict.fromkeys(names)): point for point, names in names_at.items()}
-
-
-def _models_by_label(rows: Sequence[Compared]) -> dict[str, tuple[float, float]]:
-    """Return the points of parameters and MACs by label; models at the same point share a label."""
-    names_at: dict[tuple[float, float], list[str]] = {}
-    for row in rows:
-        names_at.setdefault((_for_log_axis(row.params), _for_log_axis(row.macs)), []).append(row.name)
-    points: dict[str, tuple[float, float]] = {}
+    points_by_label: dict[str, tuple[float, float]] = {}
     for point, names in names_at.items():
         label = ", ".join(dict.fromkeys(names))
-        points[label if label not in points else f"{label} "] = point  # a space keeps equal labels of two points apart
-    return points
+        while label in points_by_label:
+            label += " "  # spaces keep equal labels of several points apart
+        points_by_label[label] = point
+    return points_by_label
 
 
 def _for_log_axis(number: int) -> int:

@@ -15,7 +15,7 @@ from cnncost.errors import InputError
 
 MOST = 1_000_000
 """Number of points above which a grid has to be confirmed."""
-_FEW = 32
+_MOST_IN_TASK = 32
 """Maximum number of points of a task; a model is built once per task."""
 
 
@@ -108,7 +108,7 @@ class Grid:
                 yield Point(index, model, dtype, tuple(size for each in values for size in each))
                 index += 1
 
-    def tasks(self, without: Collection[int], most: int = _FEW) -> Iterator[tuple[Point, ...]]:
+    def tasks(self, without: Collection[int], most: int = _MOST_IN_TASK) -> Iterator[tuple[Point, ...]]:
         """Yield the points except those in `without`, grouped into tasks of one model and dtype each.
 
         Args:
