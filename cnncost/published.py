@@ -8,13 +8,11 @@ from typing import Any
 from cnncost.budget.compare import Compared
 from cnncost.budget.join import Table, Value
 from cnncost.errors import InputError
-from cnncost.sources.names import published_accuracy
+from cnncost.sources.names import IMAGE_SIZES, published_accuracy
 from cnncost.sources.sizes import leaves
 
 PUBLISHED = "published"
 """Value of `--join` that stands for these accuracies instead of a CSV file."""
-_IMAGE_SIZES = frozenset({"batch", "height", "width", "depth", "size"})
-"""Sizes that may vary; any other changes the network, whose accuracy is then not published."""
 
 
 def table_of(rows: Sequence[Compared], arguments: Mapping[str, Any]) -> Table:
@@ -39,7 +37,7 @@ def table_of(rows: Sequence[Compared], arguments: Mapping[str, Any]) -> Table:
 def _stated(row: Compared, arguments: Mapping[str, Any]) -> dict[str, Value]:
     """Return the columns of a row's published accuracy; empty if there is none for its inputs."""
     stated = published_accuracy(row.model or row.name, dict(arguments))
-    if stated is None or len(row.inputs) != 1 or not {name for name, _ in row.sizes} <= _IMAGE_SIZES:
+    if stated is None or len(row.inputs) != 1 or not {name for name, _ in row.sizes} <= IMAGE_SIZES:
         return {}
     accuracy, weights, inputs = stated
     (shape, _), published_shape = row.inputs[0], leaves(inputs)[0].shape

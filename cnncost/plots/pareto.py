@@ -39,7 +39,7 @@ def draw_pareto(rows: Sequence[Compared], path: str | Path) -> None:
         readable_axis(axes.xaxis, "parameters")
         readable_axis(axes.yaxis, "MACs")
         memory = "peak memory of inference" if all(row.peak is not None for row in rows) else "bytes of the weights"
-        names = _by_label([(row.name, (_for_log_axis(row.params), _for_log_axis(row.macs))) for row in rows])
+        names = points_by_label([(row.name, (_for_log_axis(row.params), _for_log_axis(row.macs))) for row in rows])
         axes.set_title(f"area: {memory}, the largest {units.data(most)}; orange: Pareto front", fontsize=9, loc="left")
         name_points(axes, names, radii={name: _radius(areas[point]) for name, point in names.items()})
 
@@ -68,7 +68,7 @@ def draw_quality(rows: Sequence[Compared], quality: Quality, path: str | Path) -
         axes.set_ylabel(quality.words)
         front_text = "orange: Pareto front" if front else "no Pareto front"
         axes.set_title(f"area: parameters, the most {units.compact(most)}; {front_text}", fontsize=9, loc="left")
-        names = _by_label([(row.name, (_for_log_axis(row.macs), value)) for row, value in points])
+        names = points_by_label([(row.name, (_for_log_axis(row.macs), value)) for row, value in points])
         name_points(axes, names, radii={name: _radius(areas[point]) for name, point in names.items()})
 
 
@@ -77,18 +77,18 @@ def _radius(area: float) -> float:
     return sqrt(area / pi) - 3
 
 
-def _by_label(points: Sequence[tuple[str, tuple[float, float]]]) -> dict[str, tuple[float, float]]:
+def points_by_label(points: Sequence[tuple[str, tuple[float, float]]]) -> dict[str, tuple[float, float]]:
     """Return the points by label; models at the same point share a label."""
     names_at: dict[tuple[float, float], list[str]] = {}
     for name, point in points:
         names_at.setdefault(point, []).append(name)
-    points_by_label: dict[str, tuple[float, float]] = {}
+    found: dict[str, tuple[float, float]] = {}
     for point, names in names_at.items():
         label = ", ".join(dict.fromkeys(names))
-        while label in points_by_label:
+        while label in found:
             label += " "  # spaces keep equal labels of several points apart
-        points_by_label[label] = point
-    return points_by_label
+        found[label] = point
+    return found
 
 
 def _for_log_axis(number: int) -> int:

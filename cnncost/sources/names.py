@@ -77,6 +77,10 @@ _NAMES_BY_PREFIX: dict[str, Callable[[str], list[str]]] = {
 }  # fmt: skip
 
 
+IMAGE_SIZES = frozenset({"batch", "height", "width", "depth", "size"})
+"""Sizes that may vary; any other changes the network, whose accuracy is then not published."""
+
+
 def published_accuracy(text: str, arguments: dict[str, Any]) -> tuple[float, str, tuple[int, ...]] | None:
     """Return the accuracy that a model's library publishes: (top-1 in percent, name of the weights, input shape).
 

@@ -138,13 +138,12 @@ def _lower_bounds(report: Any, grid: Grid) -> str | None:
 
 def _accuracy(grid: Grid, point: Point, report: Any) -> Values:
     """Return the published accuracy, if the input is the one it was measured with and only batch and size vary."""
-    from cnncost.sources.names import published_accuracy
+    from cnncost.sources.names import IMAGE_SIZES, published_accuracy
     from cnncost.sources.sizes import leaves
 
     arguments = dict(grid.model_args)
     stated = published_accuracy(point.model, arguments)
-    image_sizes = {"batch", "height", "width", "depth"}
-    if stated is None or not set(grid.variables) <= image_sizes or len(report.inputs) != 1:
+    if stated is None or not set(grid.variables) <= IMAGE_SIZES or len(report.inputs) != 1:
         return {"accuracy": None, "accuracy_of": None}
     accuracy, weights, inputs = stated
     measured_with = leaves(inputs)[0].shape

@@ -9,7 +9,7 @@ from torch import nn
 import cnncost
 from cnncost.budget.compare import compare, incomparable
 from cnncost.budget.render.compare import document
-from cnncost.plots.pareto import _models_by_label
+from cnncost.plots.pareto import points_by_label
 from cnncost.render.csv import to_csv
 from cnncost.render.json import to_json
 from cnncost.render.layout import plain
@@ -74,8 +74,12 @@ def test_inputs_are_there_at_any_width(width, named, shapes):
 
 
 def test_models_of_one_place_share_a_label():
-    assert list(_models_by_label(compare(reports(*SAME)))) == ["first, second"]
-    assert len(_models_by_label(compare(reports(*ALIKE)))) == 2
+    assert points_by_label([("first", (1, 2)), ("second", (1, 2))]) == {"first, second": (1, 2)}
+
+
+def test_equal_labels_of_several_places_are_all_drawn():
+    places = [(1, 2), (3, 4), (5, 6)]
+    assert list(points_by_label([("net", place) for place in places]).values()) == places
 
 
 @pytest.mark.parametrize(

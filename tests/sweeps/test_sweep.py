@@ -296,6 +296,14 @@ def test_the_users_own_numbers_are_shown_as_they_stand(here):
     assert [row[2:] for row in rows] == [["69.76", "153.75"], ["70", "1234.5"]]
 
 
+@pytest.mark.parametrize("varied", [{"input_size": [32, 64]}, {"vary": {"size": [32, 64]}}])
+def test_a_published_accuracy_is_of_one_input_size_however_sizes_vary(monkeypatch, varied):
+    monkeypatch.setattr("cnncost.sources.names.published_accuracy", lambda *_: (69.76, "V1", (1, 3, 64, 64)))
+    frame = cnncost.sweep("resnet18", {**varied, "columns": ["macs", "accuracy"]}, jobs=1)
+    assert frame["accuracy"].isna().tolist() == [True, False]
+    assert (frame["accuracy"][1], frame["accuracy_of"][1]) == (69.76, "V1")
+
+
 # ---- interruption
 
 
