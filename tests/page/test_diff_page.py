@@ -11,7 +11,7 @@ from torch import nn
 import cnncost
 from cnncost import units
 from cnncost.budget.render.diff_page import page as document
-from cnncost.budget.render.words import moves
+from cnncost.budget.render.words import figure_changes
 from cnncost.budget.united import united
 from cnncost.render.html import to_html
 from tests.page.conftest import LIBRARY
@@ -98,7 +98,7 @@ def test_rows_are_the_tree_of_both(old, new, report, opened, rows):
 def test_sentences_say_where(report, opened):
     diff, _ = compared(report, "vgg16_c", "vgg16")
     page = opened(text_of(diff))
-    assert page.locator(".why li").all_inner_texts() == [*moves(diff)]
+    assert page.locator(".why li").all_inner_texts() == [*figure_changes(diff)]
     assert page.locator(".big .name").first.get_attribute("title") == "features"
 
 
