@@ -439,3 +439,31 @@ def test_formats_have_the_same_numbers():
     assert "8.00 KiB" in text
     assert f"| {FIRST} |" in report.to_markdown()
     assert from_json(to_json(report.graph)) == report.graph
+
+
+CREATED = {
+    "zeros": (lambda x: torch.zeros(16, device=x.device), 64),
+    "by name": (lambda x: torch.ones(16, device="cuda:0"), 64),
+    "positions": (lambda x: torch.arange(16, device=x.device), 128), "like": (lambda x: x.new_zeros(16), 64),
+    "as float": (lambda x: torch.arange(16, device=x.device).float(), 64), "a scalar": (lambda x: 2.0, 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("create", "nbytes"), CREATED.values(), ids=CREATED)
+def test_a_tensor_is_on_the_device_that_it_is_created_on(create, nbytes):
+    """At the sum, the first device has weights of 16·16 + 16 floats, and three matrices 4×16 beside what is created."""
+
+    class Creating(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(16, 16).to("cuda:0"), nn.Linear(16, 8).to("cuda:1")
+
+        def forward(self, x):
+            x = self.first(x)
+            return self.second((x + create(x)).to("cuda:1")) + torch.zeros(8, device="cuda:1")
+
+    with cnncost.placement():
+        model = Creating()
+    devices = cnncost.analyze(model, (4, 16)).devices
+    assert [each.device for each in devices] == ["cuda:0", "cuda:1"]
+    assert devices[0].inference_peak == 4 * (16 * 16 + 16) + 3 * 4 * 64 + nbytes

@@ -23,7 +23,7 @@ import torch
 from cnncost.frontends.torch import legacy_types, transfers
 from cnncost.frontends.torch.addresses import Address
 from cnncost.frontends.torch.blocks import StorageRecord
-from cnncost.frontends.torch.caller import Caller
+from cnncost.frontends.torch.caller import Caller, requesting_module
 from cnncost.frontends.torch.claimed import as_device, creating_on, cuda, host_creation_patches, same_device
 from cnncost.frontends.torch.compat.interpreter import frame
 from cnncost.frontends.torch.compat.modules import PAD_PACKED_PLACE
@@ -137,10 +137,8 @@ class Appearance:
         """True if the model's code, not a kernel, requests `meta` for a new tensor while all others are elsewhere."""
         if device != META or self.at_home(device):
             return False
-        caller = frame(2)
-        while (name := caller.f_globals.get("__name__") or "").startswith(_BETWEEN) and caller.f_back is not None:
-            caller = caller.f_back
-        return not name.startswith(_SEES_META)
+        name = requesting_module(frame(2), _BETWEEN)
+        return name is not None and not name.startswith(_SEES_META)
 
     def claimed(self, tensor: torch.Tensor) -> torch.device:
         """Return the device that a tensor without data represents."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from threading import get_ident
+from types import FrameType
 
+from cnncost.frontends.torch.claimed import REPLACES_DEVICE
 from cnncost.frontends.torch.compat.dispatch import dispatch_depth
+from cnncost.frontends.torch.meta import META
 
 
 class Caller:
@@ -26,3 +29,17 @@ class Caller:
     def is_ours(self) -> bool:
         """True if the caller is the model's code: in this thread, and not a kernel that the recorder runs."""
         return get_ident() == self._thread and dispatch_depth() >= self._modes and not self.importing
+
+
+def requesting_module(caller: FrameType, between: tuple[str, ...]) -> str | None:
+    """Return the module whose code requests that a tensor be created on `meta`; None if it requests another device.
+
+    Args:
+        caller: the innermost frame.
+        between: prefixes of modules whose frames are skipped.
+    """
+    while (name := caller.f_globals.get("__name__") or "").startswith(between) and caller.f_back is not None:
+        if caller.f_code is REPLACES_DEVICE and caller.f_locals["device"] != META:
+            return None
+        caller = caller.f_back
+    return name

@@ -43,6 +43,10 @@ _MOVING = frozenset({torch.Tensor.to, torch.Tensor.cpu, torch.Tensor.cuda})
 """Methods that register the tensor's new device themselves (`Appearance`)."""
 
 
+REPLACES_DEVICE = _CreatingOnMeta.__torch_function__.__code__
+"""The code that replaces a device by `meta`; its variable `device` is the one that was requested."""
+
+
 def creating_on(
     device: torch.device, place: Callable[[torch.Tensor, torch.device], None], several: bool = False
 ) -> AbstractContextManager[object]:
