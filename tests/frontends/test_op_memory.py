@@ -1,5 +1,7 @@
 """Peaks of training steps beside the allocator's, by ops whose kernels or formulas take memory of their own."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -232,3 +234,40 @@ def test_padded_sequences_are_written_into_one_tensor():
 
         peak = cnncost.analyze(model, x).memory.inference_peak
         assert peak == pytest.approx(fixed + peaks(run).tensors, abs=100)
+
+
+def several(x, last):
+    for _ in range(3):
+        x = nn.Linear(64, 64, device=x.device)(x).relu()
+    return last(x)
+
+
+MADE = {  # modules that forward makes, and that die in it
+    "three layers": several,
+    "a copy of a layer": lambda x, last: copy.deepcopy(last)(x) + last(x),
+    "activations": lambda x, last: nn.Tanh()(last(nn.LayerNorm(64)(nn.ReLU()(last(x))))),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_module_that_forward_makes_takes_memory_until_it_dies(name):
+    make = MADE[name]
+
+    class Makes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last = nn.Linear(64, 64)
+
+        def forward(self, x):
+            return make(x, self.last)
+
+    net, x = Makes(), torch.randn(5, 64)
+    fixed = sum(t.nbytes for t in (*net.parameters(), x))
+
+    @torch.no_grad()
+    def run():
+        return net(x)
+
+    memory = cnncost.analyze(net, x, training=True).memory
+    assert memory.inference_peak == pytest.approx(fixed + peaks(run).tensors, abs=100)
+    assert memory.training_peak == pytest.approx(training_peak(net, x), abs=100)

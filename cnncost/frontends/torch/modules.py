@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
+from functools import partial
 from operator import itemgetter
 from threading import get_ident
 from typing import Any
+from weakref import ref
 
 import torch
 from torch import nn
@@ -64,8 +66,8 @@ class Tracker:
         """The fields of each `Call` that has begun, except its outputs, which `_outputs` has."""
         self._outputs: list[tuple[int, ...]] = []
         self._parent: int | None = None
-        self._created: list[nn.Module] = []
-        """Modules created in forward, kept alive to the end so that their ids are not reused."""
+        self._created: list[ref[nn.Module]] = []
+        """Modules created in forward. When one dies, its id is forgotten, because another may get it."""
         self._thread = get_ident()
         self.trail: list[tuple[int, int]] | None = None
         """In training: at each start and end of a call, autograd's next sequence number and the call that runs then."""
@@ -249,7 +251,6 @@ class Tracker:
     def release(self) -> None:
         """Drop all references to tensors after a failed forward."""
         self.failed_at, self._error = None, (None, 0)
-        self._created.clear()
         self.recorder.release()
 
     def moved_generators(self) -> list[str]:
@@ -263,11 +264,8 @@ class Tracker:
         return next((i for i, (called, *_) in enumerate(self._begun) if called == scope), 0)
 
     def _add_unregistered(self, module: nn.Module) -> int:
-        """Register a module that isn't an attribute of the model, such as `nn.ReLU()(x)` in forward.
-
-        Its parameters and buffers are not counted as the model's.
-        """
-        self._created.append(module)
+        """Register a module that forward creates (`nn.ReLU()(x)`); its tensors are not counted as the model's."""
+        self._created.append(ref(module, partial(self.index.pop, id(module))))  # the reference is pop's default
         parent = self.path(self._parent) if self._parent is not None else ""
         base = f"{parent}.<{type(module).__name__}>" if parent else f"<{type(module).__name__}>"
         taken = sum(scope.path == base or scope.path.startswith(base + ":") for scope in self.scopes)
