@@ -208,7 +208,7 @@ def solution_text(budget: str, solution: Solution) -> str:
         f" at {', '.join(f'{name} {units.exact(size)}' for name, size in solution.at.items())}" if solution.at else ""
     )
     if solution.size is None or solution.value is None:
-        return f"{budget}: no {solution.name}{others}: {solution.note}"
+        return f"{budget}: {solution.name}{others}: {solution.note}"
     sizes = solution.among if solution.among.startswith("multiples") else f"sizes {solution.among}"
     among = f" among {sizes}" if solution.among else ""
     text = f"{budget}: the largest {solution.name}{among}{others} is {units.exact(solution.size)}"

@@ -71,7 +71,7 @@ def solve(laws: LawsData, budget: str, sizes: dict[str, int]) -> dict[str, Solut
         raise InputError("solve: all variables are given a size; leave out the one to solve for")
     if all(each.size is None for each in solutions.values()):
         first = next(iter(solutions.values()))
-        raise InputError(f"solve {budget}: no size is within the budget: {first.note}")
+        raise InputError(f"solve {budget}: {first.note}")
     return solutions
 
 
@@ -119,14 +119,33 @@ class _Search:
                     name, None, None, None, None, others, f"no law at {other} = {size}; give {other} a size"
                 )
         if not any(piece.depends_on(self.index) for piece in law.pieces):
-            sizes = "every size" if self.is_within(span.low) else "no size"
-            note = f"the cost does not depend on {name}: {sizes} is within the budget"
-            return Solution(name, None, None, None, None, others, note)
+            return Solution(name, None, None, None, None, others, self._independent())
         if not self.is_within(span.low):
-            value = units.exact(law.value(self.point(span.low)))
-            return Solution(name, None, None, span.low, None, others, f"{name} = {span.low} already needs {value}")
+            return Solution(name, None, None, span.low, None, others, self._too_large())
         size, next_size = self._largest()
         return self._verified(size, next_size, others)._replace(among=span.lattice)
+
+    def _independent(self) -> str:
+        """Return a sentence on a cost that no size changes, as far as its law is known."""
+        span, variable = self.span, self.sampler.variables[self.index]
+        everywhere = not span.below and not span.above and span.step == variable.step
+        sizes = "" if everywhere else f" from {span.low} to {span.high}"
+        if self.is_within(span.low):
+            return f"there is no largest size: every size{sizes} is within the budget: the cost does not depend on " + (
+                variable.name if everywhere else f"{variable.name} there"
+            )
+        if everywhere:
+            return f"no size is within the budget: the cost does not depend on {variable.name}"
+        return f"no size{sizes} is within the budget, and the cost of others is not known"
+
+    def _too_large(self) -> str:
+        """Return a sentence on the smallest size, which is over the budget."""
+        low, name = self.span.low, self.law.names[self.index]
+        value = units.exact(self.law.value(self.point(low)))
+        if low == self.sampler.variables[self.index].low:
+            return f"no size is within the budget: {name} = {low} already needs {value}"
+        smallest = f"{name} = {low}, the smallest for which the law is known, already needs {value}"
+        return f"no size is known to be within the budget: {smallest}"
 
     def _largest(self) -> tuple[int, int | None]:
         """Return the largest size within the budget, and the next size; None if the law is not known to hold there."""

@@ -3,6 +3,7 @@
 import networks_of_laws as nets
 import pytest
 from torch import nn
+from torch.nn import functional as F
 
 import cnncost
 from cnncost.errors import InputError
@@ -83,7 +84,12 @@ def test_beyond_what_was_checked():
     [
         pytest.param("macs <= 100", "no size is within the budget: batch = 1 already needs", id="too little"),
         pytest.param(
-            "params <= 1k", "no size is within the budget: the cost does not depend on batch", id="what does not depend"
+            "params <= 1k",
+            "no largest size: every size is within the budget: the cost does not depend on batch",
+            id="what does not depend, and is kept",
+        ),
+        pytest.param(
+            "params <= 1", "no size is within the budget: the cost does not depend on batch", id="what does not depend"
         ),
         pytest.param("macs", "expected a budget such as", id="no limit"),
         pytest.param("macs >= 2G", "expected a budget such as", id="a least"),
@@ -96,6 +102,36 @@ def test_beyond_what_was_checked():
 def test_budgets_that_say_nothing(laws, budget, said):
     with pytest.raises(InputError, match=said):
         laws.solve(budget)
+
+
+class Padded(nn.Module):
+    """Pads sequences to a power of two, as buckets do."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.linear(F.pad(x, (0, 0, 0, (1 << (x.shape[1] - 1).bit_length()) - x.shape[1])))
+
+
+@pytest.mark.parametrize(
+    ("network", "inputs", "vary", "budget", "said"),
+    [
+        # sizes below 64 run one layer less, and need less
+        pytest.param(nets.Wider(), "1x1x80x16", "height", "macs <= 50k",
+                     "no size is known to be within the budget: height = 64, the smallest for which the law is known, "
+                     "already needs 55,296", id="a law that begins above"),
+        pytest.param(Padded(), "1x24x4", "sequence", "macs <= 600",
+                     "there is no largest size: every size from 17 to 32 is within the budget", id="constant, kept"),
+        pytest.param(Padded(), "1x24x4", "sequence", "macs <= 500",
+                     "no size from 17 to 32 is within the budget, and the cost of others is not known",
+                     id="constant, not kept"),
+    ],
+)  # fmt: skip
+def test_no_more_is_said_than_the_law_knows(network, inputs, vary, budget, said):
+    with pytest.raises(InputError, match=said):
+        cnncost.formula(network, inputs, vary, training=False).solve(budget)
 
 
 def test_all_sizes_given(laws):
