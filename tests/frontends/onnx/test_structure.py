@@ -190,6 +190,7 @@ def microsoft(op, inputs, **attributes):
         pytest.param(node("SpaceToDepth", "x", "y"), id="no block"),
         pytest.param(node("TopK", "s k", "y i"), id="an axis of a scalar"),
         pytest.param(microsoft("MoE", "m m e e", k=-1), id="sizes below zero"),
+        pytest.param(node("SequenceMap", "s", "y"), id="no body"),
     ],
 )
 def test_ops_that_lack_what_their_rules_read_are_unknown(tmp_path, op):
