@@ -22,7 +22,7 @@ def conform(interpreter: Interpretation, node: Any, domain: str, op: Op) -> None
         SourceError: an input or attribute is wrong or missing that the op can't do without.
     """
     wrong, notes = interpreter.inference.faults(node, op, domain)
-    if wrong := interpreter.inference.missing_input(op, domain) or wrong:
+    if wrong := interpreter.inference.missing_input(node, domain) or wrong:
         raise SourceError(f"{interpreter.spec}: node {node.name or node.op_type}: {wrong}; the file is damaged")
     for note in notes:
         interpreter.builder.note(note)
@@ -37,6 +37,14 @@ def attempt(interpreter: Interpretation, node: Any, rule: Callable[..., T], *arg
             f"{node.name or node.op_type}: its inputs or attributes are not those of the op; it is unknown"
         )
         return None
+
+
+def has_shape_rule(interpreter: Interpretation, node: Any, domain: str, op: Op) -> bool:
+    """Return False for a form of a runtime's op that no rule covers, although the file declares its outputs."""
+    if not domain:
+        return True
+    inferred = interpreter.inference.types(node, op, domain)
+    return all(kind is not None or not name for kind, name in zip(inferred, node.output, strict=True))
 
 
 def is_complete(op: Op, results: Outputs) -> bool:

@@ -18,7 +18,7 @@ from cnncost.frontends.onnx.constants import shape_constant
 from cnncost.frontends.onnx.contradictions import contradiction, input_contradiction
 from cnncost.frontends.onnx.fast_types import RULES, fast_type
 from cnncost.frontends.onnx.folding import EIGHT_BITS, fold_op
-from cnncost.frontends.onnx.guards import attempt, conform, is_complete, typed
+from cnncost.frontends.onnx.guards import attempt, conform, has_shape_rule, is_complete, typed
 from cnncost.frontends.onnx.inference import Inference
 from cnncost.frontends.onnx.lowering import lowering, weights
 from cnncost.frontends.onnx.lowering.quantized import can_defer
@@ -158,7 +158,7 @@ class Interpreter:
                 f"{self.spec}: node {node.name or node.op_type}: {message}; expected sizes that fit: "
                 "the file is damaged, or its inputs are given in sizes that it was not exported for"
             )
-        rule = lowering(domain, node.op_type) if complete else None
+        rule = lowering(domain, node.op_type) if complete and has_shape_rule(self, node, domain, op) else None
         results = None if rule is None else attempt(self, node, rule, op)
         if results is not None and not is_complete(op, results):
             results = None

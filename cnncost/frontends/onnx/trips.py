@@ -33,6 +33,8 @@ def trip_count(op: Op, graph: Any, names: Mapping[str, Tensor], most: int) -> in
     longest = most + 1 if limit is None else max(int(limit.reshape(-1)[0]), 0)
     if graph.output[0].name != graph.input[1].name:
         found = _until_false(op, graph, names, min(longest, most + 1))
+        if found is not None and found < longest and not op.has(1):
+            return None  # by the standard, the body's condition is then ignored; runtimes heed it
         if found is None or found <= most:
             return found
     return longest if longest <= most else None

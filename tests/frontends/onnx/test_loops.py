@@ -49,7 +49,6 @@ CASES = [
     pytest.param(counting([node("Less", "i two", "go")]), id="by the round and a constant outside"),
     pytest.param(counting([node("Less", "i three", "go")], trips=""), id="without a number of rounds"),
     pytest.param(counting([node("Less", "i three", "go")], most=2), id="more than the number of rounds"),
-    pytest.param(counting([node("Less", "i three", "go")], on=""), id="no condition before the first round"),
     pytest.param(counting([node("Not", "c", "go")]), id="once"),
     pytest.param(counting([node("Identity", "c", "go")], on="off"), id="never"),
     pytest.param(counting([node("Add", "k two", "l"), node("Less", "l three", "go")], states=[("k", "l", 0)], trips=""),
@@ -69,12 +68,25 @@ def test_rounds_that_constants_decide(tmp_path, proto):
     assert report.totals.params == (25 if rounds else 0)
 
 
+def test_a_loop_of_a_number_of_rounds_alone(tmp_path):
+    """No condition, and no state: each round stacks a product of the same tensors."""
+    body = helper.make_graph(
+        [node("MatMul", "x w", "g"), node("Identity", "c", "go")], "body", [scalar("i"), scalar("c", BOOL)],
+        [scalar("go", BOOL), value("g", 3, 7)], [weight("w", 5, 7)],
+    )  # fmt: skip
+    loop = helper.make_node("Loop", ["four", ""], ["y"], body=body)
+    report = analyzed(tmp_path, model([loop], [("x", 3, 5)], stored=[number("four", 4)]))
+    assert (report.unknown, report.totals.macs, report.totals.params) == ({}, 4 * 3 * 5 * 7, 35)
+    assert report.graph.values[report.graph.outputs[0]].shape == (4, 3, 7)
+
+
 @pytest.mark.parametrize(
     "proto",
     [
         pytest.param(counting([node("ReduceSum", "h", "s", keepdims=0), node("Cast", "s", "go", to=BOOL)]), id="data"),
         pytest.param(counting([node("Identity", "c", "go")], trips=""), id="for ever"),
         pytest.param(counting([node("Identity", "c", "go")], most=10**12), id="very often"),
+        pytest.param(counting([node("Less", "i three", "go")], on=""), id="a condition that the standard ignores"),
     ],
 )
 def test_rounds_that_are_unknown(tmp_path, proto):
