@@ -15,6 +15,7 @@ from cnncost.frontends.onnx.structure import check_names
 from cnncost.frontends.onnx.tensors import PACKED, number, type_of
 from cnncost.graph import Graph
 from cnncost.shapes import TensorText
+from cnncost.tensor_types import TensorType
 
 __all__ = ["example", "graph_of", "input_types", "open_axes", "read", "shapes_of"]
 
@@ -50,7 +51,7 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
             names[name] = Tensor(None)
             continue
         interpreter.inference.packed |= declared[name].tensor_type.elem_type in PACKED
-        if 0 in kind.shape and any(dim.HasField("dim_value") and not dim.dim_value for dim in dims_of(declared[name])):
+        if _declares_no_elements(declared[name], kind):
             shape = "×".join(map(str, kind.shape))
             interpreter.builder.note(
                 f"{name}: the file declares {shape}, an input without elements; give its shape, {name}=…, if the axis "
@@ -129,6 +130,14 @@ def _outputs(spec: str, interpreter: Interpreter, graph: Any, names: Mapping[str
             )
         values.append(interpreter.value(tensor))
     return values
+
+
+def _declares_no_elements(proto: Any, kind: TensorType) -> bool:
+    """Return True if an input is used with an axis of size 0 that the file declares. Lists of axes may be empty."""
+    several = kind.floating and len(kind.shape) > 1
+    return several and any(
+        size == 0 and dim.HasField("dim_value") for size, dim in zip(kind.shape, dims_of(proto), strict=False)
+    )
 
 
 def _same_data(stored: Iterable[Any]) -> dict[str, str]:

@@ -33,7 +33,7 @@ def missing_input(schema: Any, present: Sequence[bool]) -> str:
 
     Args:
         schema: the op's schema.
-        present: whether the node has each of its inputs; those left out at the end are not in it.
+        present: whether each of the node's inputs has a name.
     """
     parameters = list(schema.inputs)
     if len(present) < schema.min_input:

@@ -57,6 +57,12 @@ def _convolution(op: Op) -> Iterator[str]:
         yield f"a kernel of {_text(w[2:])} fits nowhere into x ({_text(x)})"
 
 
+def _pool(op: Op) -> Iterator[str]:
+    for name in ("kernel_shape", "strides", "dilations"):
+        if min(op.get(name) or [1]) < 1:
+            yield f"{name} of {_text(tuple(op.get(name)))}"
+
+
 def _recurrent(op: Op) -> Iterator[str]:
     x, w, r, gates = op.x().shape, op.x(1).shape, op.x(2).shape, _GATES[op.type]
     if (len(x), len(w), len(r)) != (3, 3, 3):
@@ -181,6 +187,7 @@ def _skip(op: Op) -> Iterator[str]:
 _RULES: dict[tuple[str, str], Callable[[Op], Iterator[str]]] = {
     **{("", name): _convolution for name in ("Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv")},
     **{("", name): _recurrent for name in _GATES},
+    **{("", name): _pool for name in ("MaxPool", "AveragePool", "LpPool")},
     **{("", name): _broadcast for name in ("PRelu", "LayerNormalization", "RMSNormalization")},
     **{("", name): _channels for name in ("InstanceNormalization", "GroupNormalization")},
     **{("", name): _reshape for name in ("Reshape", "DepthToSpace", "SpaceToDepth")},
@@ -192,7 +199,7 @@ _RULES: dict[tuple[str, str], Callable[[Op], Iterator[str]]] = {
     (MICROSOFT, "SkipSimplifiedLayerNormalization"): _skip,
 }  # fmt: skip
 _INPUT_RULES: dict[str, Callable[[Op], Iterator[str]]] = {
-    "MatMul": _matmul, "Gemm": _product, "Concat": _concatenated,
+    "MatMul": _matmul, "Gemm": _product, "Concat": _concatenated, "MaxPool": _pool, "AveragePool": _pool,
     **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Pow", "Where", "Max", "Min", "Equal", "Greater", "Less", "And", "Or",
                      "Xor", "Mod", "GreaterOrEqual", "LessOrEqual"), _elementwise),
 }  # fmt: skip

@@ -13,11 +13,10 @@ from cnncost.frontends.onnx.folding import EIGHT_BITS
 from cnncost.frontends.onnx.lowering.registry import Op, Tensor
 from cnncost.frontends.onnx.protocols import Interpretation
 from cnncost.frontends.onnx.structure import invalid_scan, subgraph_of
-from cnncost.frontends.onnx.tensors import declared, value_of
+from cnncost.frontends.onnx.tensors import declared
+from cnncost.frontends.onnx.trips import MAX_NODES, trip_count
 
 OPS = frozenset({"If", "Loop", "Scan"})
-MAX_NODES = 20_000
-"""Maximum number of nodes that a loop is unrolled into; a longer loop is an unknown op."""
 
 
 def has_subgraphs(attributes: Mapping[str, Any]) -> bool:
@@ -91,9 +90,12 @@ def _stored_tensors(graph: Any, place: str) -> Iterator[tuple[str, Any]]:
 
 
 def run_subgraph(
-    interpreter: Interpretation, graph: Any, names: dict[str, Tensor], bound: Mapping[str, Tensor], path: Path
+    interpreter: Interpretation, graph: Any, names: dict[str, Tensor], bound: Mapping[str, Tensor], path: Path,
+    count: int = 1,
 ) -> list[Tensor]:  # fmt: skip
     """Run a subgraph, which sees the names of the graphs around it; returns its outputs.
+
+    `count` says how often its op runs it in all, which limits loops within it.
 
     Raises:
         SourceError: no node computes one of its outputs.
@@ -102,6 +104,7 @@ def run_subgraph(
     place = ".".join(part for part, _ in path)
     outside, declared_outside = interpreter.prefix, interpreter.declared_types
     interpreter.declared_types = {info.name: info.type for info in (*graph.value_info, *graph.output)}
+    interpreter.repetitions *= count
     interpreter.prefix = f"{outside}{place}/{','.join(output.name for output in graph.output)}/"
     try:
         for proto in graph.initializer:
@@ -110,6 +113,7 @@ def run_subgraph(
         interpreter.register_unused(graph.initializer, interpreter.prefix, interpreter.builder.call(path))
     finally:
         interpreter.prefix, interpreter.declared_types = outside, declared_outside
+        interpreter.repetitions //= count
     if lost := [output.name for output in graph.output if output.name not in inner]:
         raise SourceError(f"{interpreter.spec}: no node computes {lost[0]!r}, an output of the graph {graph.name!r}")
     return [inner[output.name] for output in graph.output]
@@ -124,59 +128,25 @@ def _branch(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path:
 
 
 def _loop(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
-    """Unroll a Loop; None unless trip count and condition are constants.
-
-    The body has to return the condition unchanged, or a constant that is true.
-    """
-    graph, trips = op.get("body"), op.constant(0)
-    condition = op.constant(1)
-    if trips is None or (op.has(1) and condition is None):
+    """Unroll a Loop; None unless constants decide how often it runs."""
+    graph = op.get("body")
+    count = trip_count(op, graph, names, MAX_NODES // (max(len(graph.node), 1) * interpreter.repetitions))
+    if count is None:
         return None
-    count = int(trips.reshape(-1)[0])
-    if count * max(len(graph.node), 1) > MAX_NODES or not _keeps_condition(graph):
-        return None
-    if condition is not None and not condition.reshape(-1)[0]:
-        count = 0
     if count <= 0 and len(graph.output) - 1 > len(op.inputs) - 2:
         return None  # without an iteration, the shapes of stacked outputs are unknown
     carried = [tensor for tensor in op.inputs[2:] if tensor is not None]
     state = list(carried)
     collected: list[list[Tensor]] = []
-    for i in range(max(count, 0)):
+    for i in range(count):
         bound = {graph.input[0].name: interpreter.constant(np.asarray(i, np.int64)),
                  graph.input[1].name: interpreter.constant(np.asarray(True))}  # fmt: skip
         bound |= {value.name: tensor for value, tensor in zip(graph.input[2:], state, strict=True)}
-        results = run_subgraph(interpreter, graph, names, bound, path)
+        results = run_subgraph(interpreter, graph, names, bound, path, count)
         state = results[1 : 1 + len(state)]
         collected.append(results[1 + len(state) :])
     stacked = [_stack(interpreter, list(each), 0, path) for each in zip(*collected, strict=True)]
     return None if None in stacked else [*state, *(each for each in stacked if each is not None)]
-
-
-def _keeps_condition(graph: Any) -> bool:
-    """Return True if a loop's body returns its condition unchanged, or a constant that is true.
-
-    Traces the condition back through Identity nodes.
-    """
-    name = graph.output[0].name
-    for _ in range(len(graph.node) + 1):
-        if name == graph.input[1].name:
-            return True
-        maker = next((node for node in graph.node if name in node.output), None)
-        if maker is None:
-            stored = next((t for t in graph.initializer if t.name == name), None)
-            return stored is not None and _true(stored)
-        if maker.op_type == "Constant":
-            return any(a.name == "value" and _true(a.t) for a in maker.attribute)
-        if maker.op_type != "Identity":
-            return False
-        name = maker.input[0]
-    return False
-
-
-def _true(proto: Any) -> bool:
-    value = value_of(proto)
-    return value is not None and bool(np.all(value))
 
 
 def _scan(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
@@ -190,7 +160,7 @@ def _scan(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: P
     backwards = op.get("scan_input_directions") or [0] * scanned
     count = xs[0].type.shape[axes[0]]  # type: ignore[union-attr]  # checked above
     stacks = len(graph.output) - len(states)  # outputs that are stacked over the iterations
-    if not count or count * max(len(graph.node), 1) > MAX_NODES:
+    if not count or count * max(len(graph.node), 1) * interpreter.repetitions > MAX_NODES:
         return None
     out_axes = op.get("scan_output_axes") or [0] * stacks
     out_backwards = op.get("scan_output_directions") or [0] * stacks
@@ -201,7 +171,7 @@ def _scan(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: P
             for x, axis, back in zip(xs, axes, backwards, strict=True)
         ]
         bound = {value.name: tensor for value, tensor in zip(graph.input, [*states, *parts], strict=True)}
-        results = run_subgraph(interpreter, graph, names, bound, path)
+        results = run_subgraph(interpreter, graph, names, bound, path, count)
         states = results[: len(states)]
         collected.append(results[len(states) :])
     stacked = [

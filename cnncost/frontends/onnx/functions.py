@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from cnncost.errors import SourceError
@@ -50,17 +50,18 @@ def inline_function(
     return [inner.get(name, Tensor(None)) for name in body.output]
 
 
-def placed_tensors(attributes: Iterable[Any], place: str) -> dict[str, Any]:
+def placed_tensors(node: Any, prefix: str) -> dict[str, Any]:
     """Return the attributes of a call by name; their tensors say where in the file they are.
 
-    A Constant node in the function that refers to such an attribute is a tensor of the call, and not of the function.
+    `prefix` makes names of the graph that the call is in unique. A Constant node in the function that refers to such an
+    attribute is a tensor of the call, and not of the function.
     """
     found = {}
-    for attribute in attributes:
+    for attribute in node.attribute:
         if attribute.HasField("t") and not attribute.t.doc_string.startswith(_PLACE):
             copy = type(attribute)()
             copy.CopyFrom(attribute)
-            copy.t.doc_string = f"{_PLACE}{place}/{attribute.name}"
+            copy.t.doc_string = f"{_PLACE}{prefix}{','.join(node.output)}/{attribute.name}"
             attribute = copy  # noqa: PLW2901  # the file's own message stays as it is
         found[attribute.name] = attribute
     return found

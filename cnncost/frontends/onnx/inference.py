@@ -61,12 +61,12 @@ class Inference:
         except Exception:  # noqa: BLE001  # the package raises an error type of its own C++ module
             return None
 
-    def missing_input(self, op: Op, domain: str) -> str:
+    def missing_input(self, node: Any, domain: str) -> str:
         """Describe the first input that a node lacks, or has as an empty name, and that its op needs; else empty."""
-        present = tuple(tensor is not None for tensor in op.inputs)
-        key = (op.type, domain, self.opsets.get(domain), present)
+        present = tuple(bool(name) for name in node.input)
+        key = (node.op_type, domain, self.opsets.get(domain), present)
         if key not in self._missing_inputs:
-            schema = self.schema(op.type, domain)
+            schema = self.schema(node.op_type, domain)
             self._missing_inputs[key] = "" if schema is None else missing_input(schema, present)
         return self._missing_inputs[key]
 

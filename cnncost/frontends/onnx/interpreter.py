@@ -18,20 +18,20 @@ from cnncost.frontends.onnx.constants import shape_constant
 from cnncost.frontends.onnx.contradictions import contradiction, input_contradiction
 from cnncost.frontends.onnx.fast_types import RULES, fast_type
 from cnncost.frontends.onnx.folding import EIGHT_BITS, fold_op
-from cnncost.frontends.onnx.guards import attempt, conform, is_complete
+from cnncost.frontends.onnx.guards import attempt, conform, has_shape_rule, is_complete, typed
 from cnncost.frontends.onnx.inference import Inference
 from cnncost.frontends.onnx.lowering import lowering, weights
 from cnncost.frontends.onnx.lowering.quantized import can_defer
 from cnncost.frontends.onnx.lowering.registry import DeferredNode, Op, Outputs, Ref, Tensor
-from cnncost.frontends.onnx.names import path_of
+from cnncost.frontends.onnx.names import node_name, path_of
 from cnncost.frontends.onnx.positions import NEUTRAL, SETTINGS, STATES, STATISTICS
 from cnncost.frontends.onnx.repeats import CachedLowering, reuse, signature_of
 from cnncost.frontends.onnx.tensors import PACKED, Constant, declared, is_zeros, type_of, type_of_constant, value_of
 from cnncost.tensor_types import TensorType
 
 Names = dict[str, Tensor]  # those of the graph, and of the graphs around it
-Signature: TypeAlias = "tuple[str, str, str]"
-"""A function's domain, name and overload."""
+Signature: TypeAlias = "tuple[str, str, str]"  # a function's domain, name and overload
+STRUCTURAL = control.OPS | sequences.OPS
 _SHAPE_OPS = frozenset({"Shape", "Size"})
 
 
@@ -47,6 +47,7 @@ class Interpreter:
         self.declared_types: dict[str, Any] = {}  # TypeProtos that the file states for tensors, by name
         self.unshaped: list[str] = []  # outputs of unknown shape
         self.open_functions: list[Signature] = []  # functions whose bodies are being run, outermost first
+        self.repetitions = 1  # of the loops around the graph being run
         self.prefix = ""  # makes names of weights unique: functions and subgraphs have their own namespaces
         self._weights: dict[str, int] = {}  # value ids of stored tensors that an op has read, by name
         self._settings: set[str] = set()  # stored tensors at positions of SETTINGS
@@ -127,16 +128,17 @@ class Interpreter:
 
     def _record(self, node: Any, domain: str, op: Op, names: Names, outer: Path, signature: Any) -> list[Tensor]:
         path = (*outer, *_path_of(node))
-        if not domain and (node.op_type in control.OPS or node.op_type in sequences.OPS):
+        if not domain and node.op_type in STRUCTURAL:
             conform(self, node, domain, op)
-        if not domain and node.op_type in control.OPS:
-            return control.lower_control_op(self, node, op, names, path)
-        if not domain and (of_sequence := sequences.lower_sequence_op(self, node, op, names, path)) is not None:
-            return of_sequence
+            if node.op_type in control.OPS:
+                return control.lower_control_op(self, node, op, names, path)
+            of_sequence = attempt(self, node, sequences.lower_sequence_op, self, node, op, names, path)
+            if of_sequence is not None:
+                return of_sequence
         body = self.functions.get((node.domain, node.op_type, getattr(node, "overload", "")))
         if body is not None:
-            place = f"{self.prefix}{','.join(node.output)}"
-            return functions.inline_function(self, body, op, path, functions.placed_tensors(node.attribute, place))
+            found = functions.inline_function(self, body, op, path, functions.placed_tensors(node, self.prefix))
+            return typed(self, node, op, found, [self._inferred_or_declared(name, None) for name in node.output], path)
         for i in () if domain else SETTINGS.get(node.op_type, ()):
             self._settings.update(
                 each.weight
@@ -156,16 +158,17 @@ class Interpreter:
                 f"{self.spec}: node {node.name or node.op_type}: {message}; expected sizes that fit: "
                 "the file is damaged, or its inputs are given in sizes that it was not exported for"
             )
-        rule = lowering(domain, node.op_type) if complete else None
+        rule = lowering(domain, node.op_type) if complete and has_shape_rule(self, node, domain, op) else None
         results = None if rule is None else attempt(self, node, rule, op)
-        results = results if results is not None and is_complete(op, results) else None
+        if results is not None and not is_complete(op, results):
+            results = None
         call = self.builder.call(path)
         if results is not None and results[0] is not None and can_defer(op):
-            return [Tensor(op.y(), deferred=DeferredNode(_node_name(domain, node.op_type), tuple(op.inputs), call))]
+            return [Tensor(op.y(), deferred=DeferredNode(node_name(domain, node.op_type), tuple(op.inputs), call))]
         if results is None and complete:
             expanded = functions.inline_schema_function(self, node, op, domain, path)
             if expanded is not None:
-                return expanded
+                return typed(self, node, op, expanded, known_types, path)
         if results is None:
             return self.unknown(node, domain, op, types, call)
         for text in op.notes:
@@ -198,7 +201,7 @@ class Interpreter:
     def _append_nodes(self, node: Any, domain: str, op: Op, sources: Outputs, call: int) -> list[Tensor]:
         """Append one node per step of a lowered op; returns the op's outputs, which come from `sources`."""
         results: list[tuple[int, ...]] = []
-        name = _node_name(domain, node.op_type)
+        name = node_name(domain, node.op_type)
 
         def value(source: Any) -> int:
             if isinstance(source, Ref):
@@ -227,7 +230,7 @@ class Interpreter:
         self.builder.promote_matrices(inputs)
         outputs_known = [t for t, name in zip(types, node.output, strict=True) if isinstance(t, TensorType) and name]
         kind = f"{domain or 'onnx'}::{node.op_type}"
-        ids = iter(self.builder.node(_node_name(domain, node.op_type), kind, {}, inputs, outputs_known, call))
+        ids = iter(self.builder.node(node_name(domain, node.op_type), kind, {}, inputs, outputs_known, call))
         outputs = []
         for name, each in zip(node.output, types, strict=True):
             if isinstance(each, TensorType) and name:
@@ -345,7 +348,3 @@ class Interpreter:
 
 def _path_of(node: Any) -> Path:
     return path_of(node.name, node.op_type, {p.key: p.value for p in node.metadata_props})
-
-
-def _node_name(domain: str, op: str) -> str:
-    return f"{domain or 'onnx'}.{op}"

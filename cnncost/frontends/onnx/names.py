@@ -56,3 +56,8 @@ def _listed(text: str) -> list[str]:
     except (ValueError, SyntaxError):
         return []
     return [str(each) for each in value] if isinstance(value, (list, tuple)) else []
+
+
+def node_name(domain: str, op: str) -> str:
+    """Return the name of a Graph's node: the op's, after its domain."""
+    return f"{domain or 'onnx'}.{op}"

@@ -21,6 +21,7 @@ class Interpretation(Protocol):
         inference: infers types of ops without a fast rule.
         open_functions: domain, name and overload of the functions whose bodies are being run, outermost first.
         declared_types: TypeProtos that the graph being run states for its tensors, by name.
+        repetitions: how often the graph being run runs in all, within the loops around it.
         prefix: makes names of weights unique: functions and subgraphs have their own namespaces.
     """
 
@@ -30,6 +31,7 @@ class Interpretation(Protocol):
     inference: Inference
     open_functions: list[tuple[str, str, str]]
     declared_types: dict[str, Any]
+    repetitions: int
     prefix: str
 
     def run(

@@ -16,6 +16,7 @@ from cnncost.frontends.onnx.builder import Attrs, Path
 from cnncost.frontends.onnx.lowering.registry import Op, Tensor
 from cnncost.frontends.onnx.protocols import Interpretation
 from cnncost.frontends.onnx.tensors import LARGEST_CONSTANT
+from cnncost.frontends.onnx.trips import MAX_NODES
 from cnncost.tensor_types import Shape
 
 
@@ -110,7 +111,7 @@ def _map(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Pa
     """
     parts, body = _parts(op), op.get("body")
     inputs = [tensor for tensor in op.inputs if tensor is not None]
-    if parts is None or len(parts) * max(len(body.node), 1) > control.MAX_NODES:
+    if parts is None or len(parts) * max(len(body.node), 1) > MAX_NODES:
         return None
     if any(len(t.parts) != len(parts) if t.parts is not None else t.type is None for t in inputs):
         return None
@@ -120,7 +121,7 @@ def _map(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Pa
             value.name: tensor if tensor.parts is None else tensor.parts[i]
             for value, tensor in zip(body.input, inputs, strict=True)
         }
-        made.append(control.run_subgraph(interpreter, body, names, bound, path))
+        made.append(control.run_subgraph(interpreter, body, names, bound, path, len(parts)))
     return [Tensor(None, parts=tuple(each[i] for each in made)) for i in range(len(body.output))]
 
 

@@ -47,6 +47,8 @@ CASES = [
                      w=(1, 24, 4), r=(1, 24, 6)), "2 directions of 6", id="directions"),
     pytest.param(one(node("GRU", "x w r", "y", hidden_size=5), ("x", 5, 3, 4), w=(1, 18, 4), r=(1, 18, 6)),
                  "1 directions of 5", id="hidden features"),
+    pytest.param(one(node("MaxPool", "x", "y", kernel_shape=[2, 2], strides=[2, -1]), X), "strides of 2×-1",
+                 id="a step backwards"),
     pytest.param(one(node("PRelu", "x w", "y"), ("x", 3, 4), w=(5,)), "does not broadcast", id="a slope"),
     pytest.param(one(node("LayerNormalization", "x w", "y"), ("x", 3, 4), w=(5,)), "does not broadcast", id="a scale"),
     pytest.param(one(node("InstanceNormalization", "x w b", "y"), X, w=(5,), b=(5,)), "scale of 5", id="each channel"),

@@ -136,3 +136,24 @@ def test_a_weight_in_a_function_that_is_an_attribute_of_an_inner_call_is_one(tmp
     del proto.graph.initializer[:]
     totals = analyzed(tmp_path, proto).totals
     assert (totals.macs, totals.params) == (128, 16)
+
+
+def test_a_declared_output_of_a_function_whose_body_is_unknown(tmp_path):
+    """The graph says that the call returns 4×6, so that the product after it is counted; the call is unknown, too."""
+    odd = helper.make_node("Odd", ["x"], ["z"], domain="odd")
+    function = helper.make_function("my", "F", ["x"], ["z"], [odd], [*OPSET, helper.make_opsetid("odd", 1)])
+    calls = [helper.make_node("F", ["x"], ["h"], domain="my"), node("MatMul", "h v", "y")]
+    proto = with_functions(calls, [function], weight("v", 6, 2))
+    proto.graph.value_info.append(value("h", 4, 6))
+    report = analyzed(tmp_path, proto)
+    assert (report.unknown, report.totals.macs) == ({"odd.Odd": 1, "my.F": 1}, 4 * 6 * 2)
+
+
+def test_the_shape_of_an_op_whose_definition_fails(tmp_path):
+    """The definition of AffineGrid squeezes a batch of one away; the convolution of what follows is counted."""
+    nodes = [node("AffineGrid", "t size", "g"), node("GridSample", "x g", "s"), node("Conv", "s k", "y")]
+    given = [("x", 1, 3, 6, 7), ("t", 1, 2, 3)]
+    proto = model(nodes, given, stored=[ints("size", 1, 3, 5, 5), weight("k", 4, 3, 1, 1)], opset=20)
+    report = analyzed(tmp_path, proto)
+    assert report.unknown["onnx.AffineGrid"] == 1
+    assert report.graph.values[report.graph.outputs[0]].shape == (1, 4, 5, 5)

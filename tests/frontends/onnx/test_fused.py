@@ -51,6 +51,33 @@ def test_fused_matmul(tmp_path_factory, flips, alpha, sizes, batches):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "flips", "sizes"),
+    [
+        pytest.param((5, 2, 3), (2, 3, 4), {"transBatchA": 1}, (2, 5, 3, 4), id="the first axis are rows"),
+        pytest.param((2, 3, 5), (5, 2, 4), {"transBatchB": 1}, (2, 3, 5, 4), id="of the second factor"),
+        pytest.param((5, 2, 3), (2, 5, 4), {"transBatchA": 1, "transA": 1}, (2, 3, 5, 4), id="or columns"),
+        pytest.param((9, 2, 4, 6), (7, 2, 4, 6), {"transBatchA": 1, "transBatchB": 1, "transB": 1}, (8, 9, 6, 7),
+                     id="scores, as torch's attention has them"),
+    ],
+)  # fmt: skip
+def test_fused_matmul_of_moved_batches(tmp_path, a, b, flips, sizes):
+    """The shapes are those of ONNX Runtime's run; the file declares them, as its optimizer does."""
+    pairs, m, k, n = sizes
+    y = (2, 4, m, n) if len(a) == 4 else (pairs, m, n)
+    proto = model([fused("FusedMatMul", "a b", "y", **flips)], [("a", *a), ("b", *b)])
+    proto.graph.output[0].CopyFrom(value("y", *y))
+    assert figures(analyzed(tmp_path, proto)) == (pairs * m * k * n, 2 * pairs * m * k * n, 0, [y])
+
+
+def test_a_form_without_a_rule_is_unknown_even_if_its_output_is_declared(tmp_path):
+    """Three heads do not divide eight features."""
+    op = fused("MultiHeadAttention", "q q q", "y", num_heads=3)
+    proto = model([op], [("q", 1, 5, 8)])
+    proto.graph.output[0].CopyFrom(value("y", 1, 5, 8))
+    assert analyzed(tmp_path, proto).unknown == {"com.microsoft.MultiHeadAttention": 1}
+
+
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("alpha", [1.0, 0.5])
 @pytest.mark.parametrize(("activation", "each"), [("Relu", 1), ("LeakyRelu", 2), ("Sigmoid", 4), ("", 0)])
@@ -226,7 +253,7 @@ LINE |= {"taps": (3, 5, 3), "t": (2, 3, 64), "odd": (2, 3, 60)}
         pytest.param("GroupQueryAttention", "q k v", "y", {"num_heads": 2, "kv_num_heads": 2}, id="groups"),
         pytest.param("FusedMatMul", "a b", "y", {"transA": 1}, id="a row"),
         pytest.param("FusedMatMul", "c a", "y", {"transB": 1}, id="a column"),
-        pytest.param("FusedMatMul", "x q", "y", {"transBatchA": 1}, id="batches that move"),
+        pytest.param("FusedMatMul", "x q", "y", {"transBatchA": 1}, id="batches that do not fit"),
         pytest.param("SkipLayerNormalization", "x q g", "y mean", {}, id="a mean"),
         pytest.param("FusedConv", "q taps", "y", {"activation": "Swish"}, id="an activation of another name"),
         pytest.param("MatMulNBits", "odd w s", "y", {"K": 64, "N": 6, "block_size": 32}, id="another width"),

@@ -157,8 +157,9 @@ def test_an_index_beyond_its_axis(tmp_path):
                      id="in between"),
         pytest.param(helper.make_node("Concat", ["x", "", "x"], ["y"], axis=0), "needs its input inputs",
                      id="of a list"),
-        pytest.param(helper.make_node("MatMul", ["x", ""], ["y"]), "MatMul needs 2 inputs, it has 1", id="the last"),
-        pytest.param(helper.make_node("Identity", [""], ["y"]), "Identity needs 1 inputs, it has 0", id="the only one"),
+        pytest.param(helper.make_node("MatMul", ["x", ""], ["y"]), "MatMul needs its input B", id="the last"),
+        pytest.param(helper.make_node("MatMul", ["x"], ["y"]), "MatMul needs 2 inputs, it has 1", id="too few"),
+        pytest.param(helper.make_node("Identity", [""], ["y"]), "Identity needs its input input", id="the only one"),
         pytest.param(helper.make_node("SplitToSequence", [], ["y"]), "SplitToSequence needs 1 inputs",
                      id="a sequence's"),
         pytest.param(helper.make_node("Loop", [], ["y"]), "Loop needs 2 inputs", id="a loop's"),
@@ -190,6 +191,7 @@ def microsoft(op, inputs, **attributes):
         pytest.param(node("SpaceToDepth", "x", "y"), id="no block"),
         pytest.param(node("TopK", "s k", "y i"), id="an axis of a scalar"),
         pytest.param(microsoft("MoE", "m m e e", k=-1), id="sizes below zero"),
+        pytest.param(node("SequenceMap", "s", "y"), id="no body"),
     ],
 )
 def test_ops_that_lack_what_their_rules_read_are_unknown(tmp_path, op):

@@ -134,13 +134,25 @@ def gemm_steps(op: Op) -> Ref:
     return op.pointwise("add", [result, addend]) if added and not bias else result
 
 
+def _factor_order(op: Op, index: int) -> tuple[int, ...]:
+    """Return the permutation that makes matrices of a factor of FusedMatMul.
+
+    `transBatch` moves the first axis behind the batch, as rows; `trans` then swaps the last two.
+    """
+    name, order = "AB"[index], list(range(len(op.x(index).shape)))
+    if op.get(f"transBatch{name}"):
+        order = [*order[1:-1], 0, order[-1]]
+    if op.get(f"trans{name}"):
+        order[-2:] = order[:-3:-1]
+    return tuple(order)
+
+
 @shapes("FusedMatMul")
 def fused_matmul_type(op: Op) -> list[TensorType | None] | None:
-    """The type of MatMul, with factors transposed by `transA` and `transB`."""
-    if op.get("transBatchA") or op.get("transBatchB") or min(len(op.x().shape), len(op.x(1).shape)) < 2:
+    """The type of MatMul of the permuted factors."""
+    if min(len(op.x().shape), len(op.x(1).shape)) < 2:
         return None
-    left = _swapped(op.x().shape) if op.get("transA") else op.x().shape
-    right = _swapped(op.x(1).shape) if op.get("transB") else op.x(1).shape
+    left, right = (tuple(op.x(i).shape[axis] for axis in _factor_order(op, i)) for i in range(2))
     if left[-1] != right[-2]:
         return None
     size = max(len(left), len(right)) - 2
@@ -149,19 +161,14 @@ def fused_matmul_type(op: Op) -> list[TensorType | None] | None:
     return [op.x()._replace(shape=(*batch, left[-2], right[-1]))]
 
 
-def _swapped(shape: Shape) -> Shape:
-    """Swap the last two axes."""
-    return (*shape[:-2], shape[-1], shape[-2])
-
-
 @lowers("FusedMatMul", domain=MICROSOFT, weights=(0, 1))
 def fused_matmul(op: Op) -> Outputs:
     """α·A·B."""
     sides: list[Source] = [0, 1]
-    for i, name in enumerate(("transA", "transB")):
-        if op.get(name):
-            rank = len(op.x(i).shape)
-            sides[i] = op.permuted(i, (*range(rank - 2), rank - 1, rank - 2), copy=False)
+    for i in range(2):
+        order = _factor_order(op, i)
+        if order != tuple(range(len(order))):
+            sides[i] = op.permuted(i, order, copy=False)
     sizes = product(op.type_of(sides[0]).shape, op.type_of(sides[1]).shape)
     result = op.step("matmul", sizes, sides)
     return [result if op.get("alpha", 1.0) == 1.0 else op.pointwise("mul", [result])]
