@@ -20,12 +20,17 @@ os.environ["CNNCOST_NO_CACHE"] = "1"  # processes that tests start analyze anew;
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Importing all tests makes a million objects, which collections would walk over some twenty times."""
+    """Importing all tests makes a million objects, which collections would walk over some twenty times.
+
+    Later collections leave them out, too: walking over them takes half a second, and each failed analysis collects.
+    """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="module")

@@ -218,10 +218,10 @@ def _time(op: _Op, device: Device, dtype: str | None, weight_level: float | None
         return _transfer_time(spec, device)
     cost = recorded if spec is op.spec else cost_of(spec) or recorded  # its bytes are those in `dtype`
     nbytes = cost.read + cost.written
-    used_dtype = dtype or _format(op.spec)
+    used = dtype or _format(op.spec)
     if not nbytes and not recorded.flops:
         return _view_time(spec.kind, device)
-    peak = device.rate(spec.kind, used_dtype) if recorded.flops and used_dtype else 0.0
+    peak = device.rate(spec.kind, used) if recorded.flops and used else 0.0
     compute = recorded.flops / peak if peak else 0.0
     memory = _memory_time(op, spec, cost, device, weight_level)
     copied = _copied(op, spec) if device.copies else []
@@ -232,9 +232,7 @@ def _time(op: _Op, device: Device, dtype: str | None, weight_level: float | None
     one_by_one = launch + max(compute, memory) + copies + pages
     seconds = max(launch, compute, memory) if device.overlaps else one_by_one
     bound = _bound(compute, memory, copies + pages, launch)
-    return OpTime(
-        recorded.flops, nbytes, used_dtype, peak, compute, memory, copies, pages, launch, seconds, bound
-    )  # fmt: skip
+    return OpTime(recorded.flops, nbytes, used, peak, compute, memory, copies, pages, launch, seconds, bound)
 
 
 def _transfer_time(spec: OpSpec, device: Device) -> OpTime | None:
@@ -257,10 +255,7 @@ def _view_time(kind: str, device: Device) -> OpTime:
     return _NOTHING._replace(launch=launch, seconds=launch, bound="launch" if launch else "")
 
 
-_NOTHING = OpTime(
-    flops=0, nbytes=0, dtype="", peak=0.0, compute=0.0, memory=0.0, copies=0.0, pages=0.0, launch=0.0, seconds=0.0,
-    bound="",
-)  # fmt: skip
+_NOTHING = OpTime(0, 0, "", *(0.0,) * 7, "")
 """An op that computes nothing, moves nothing and takes no time."""
 
 
