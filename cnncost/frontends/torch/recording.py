@@ -31,6 +31,7 @@ from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.repeats import RecordingKey
 from cnncost.frontends.torch.replicated import Replica, broadcast_buffers
 from cnncost.frontends.torch.restarts import AutocastUnneededError, DrawsFoundError
+from cnncost.frontends.torch.self_tracing import refused_tracing
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.surroundings import Reach, reach_of
 from cnncost.frontends.torch.training import Step, Training
@@ -324,10 +325,9 @@ def replacing(tracker: Tracker, appearance: Appearance, other_patches: list[Patc
     ledger = tracker.recorder.ledger
     patches = [
         *other_patches, *unwatched.PATCHES, *flexible_attention.patches(), *tracker.patches(),
-        *collectives.unrecorded_propagation(),
+        *collectives.unrecorded_propagation(), *refused_tracing(tracker.recorder.on_values),
         *reassigned.patches(ledger.forget, ledger.resize_storage),
-        *global_hooks.patches(tracker.recorder.skeleton),
-        *appearance.patches(),
+        *global_hooks.patches(tracker.recorder.skeleton), *appearance.patches(),
     ]  # fmt: skip
     with appearance.shown(), collectives.context_parallel_ended(), patched(patches):
         yield
