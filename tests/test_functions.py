@@ -128,7 +128,7 @@ def test_max_batch_is_the_last_that_fits() -> None:
         *[
             (
                 lambda step=step: cnncost.max_batch(net(), "1x3x8x8", device_memory="1GB", training=False, **step),
-                "of a training step",
+                "belong to a training step",
             )
             for step in ({"loss": "mse"}, {"optimizer": "adamw"}, {"loss": "mse", "optimizer": "sgd"})
         ],

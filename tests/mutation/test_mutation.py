@@ -88,7 +88,7 @@ def test_a_change_is_made_in_place_and_in_a_child_alone():
     attrs = {"cell": "lstm", "layers": 2, "directions": 1, "hidden": 3, "recurrent": 3, "steps_axis": 0, "tokens": 10}
     spec = OpSpec("recurrent", (TensorType((5, 2, 4), "float32"),), (), tuple(sorted(attrs.items())))
     assert scratch_of(spec) == 10 * 3 * 4
-    change, path = the_change("Mult to FloorDiv", "width * item"), str(ROOT / SCRATCH)
+    change, path = the_change("Mult to FloorDiv", "width * ITEM_BYTES"), str(ROOT / SCRATCH)
     functions = _functions_of([SCRATCH])
 
     def work():
