@@ -39,6 +39,7 @@ _MAX_MESSAGE = 300
 """Longer messages of git are cut to this number of characters: they may have a line for each file."""
 _NOT_SPARSE = ("-c", "core.sparseCheckout=false")
 """Lets git read attributes of folders that a sparse checkout leaves out."""
+_MERGE_BASE = "merge base of "
 _WARNING = "warning: "
 _NOT_CONVERTED = re.compile("error: (.*failed.*)")
 """Git's messages on a filter or an encoding that failed. It goes on, unless the filter is required."""
@@ -51,7 +52,10 @@ class RevisionError(SourceError):
 
 
 class Range(NamedTuple):
-    """The hashes of two commits, and the names by which the user gave them. `new` is None for the working tree."""
+    """The hashes of two commits, and their names: the user's, or words for a merge base that has none.
+
+    `new` is None for the working tree.
+    """
 
     old: str
     new: str | None
@@ -61,8 +65,9 @@ class Range(NamedTuple):
 
 def note_on_missing_changes(compared: Range) -> str:
     """Return a note that the newer commit lacks changes of the working tree, and how to compare with the tree."""
-    new, old = compared.new_name, compared.old_name
-    return f"the working tree has changes that {new} lacks; to compare with it give --rev {old}"
+    is_merge_base = compared.old_name.startswith(_MERGE_BASE)  # words, which git does not take
+    old = compared.old[:12] if is_merge_base else compared.old_name
+    return f"the working tree has changes that {compared.new_name} lacks; to compare with it give --rev {old}"
 
 
 class Repository:
@@ -146,7 +151,7 @@ class Repository:
             raise
         old_name, new_name = match["old"], match["new"] or "HEAD"
         if match["dots"] == "..." and (base := self._merge_base(old, new, text)) != old:
-            return Range(base, new, f"merge base of {old_name} and {new_name}", new_name)
+            return Range(base, new, f"{_MERGE_BASE}{old_name} and {new_name}", new_name)
         return Range(old, new, old_name, new_name)
 
     def commit(self, name: str) -> str:

@@ -13,7 +13,7 @@ import cnncost as library
 from cnncost.budget.diff import Diff
 from cnncost.budget.render import diffs
 from cnncost.budget.render.words import contributions
-from cnncost.budget.repository import Repository
+from cnncost.budget.repository import Repository, note_on_missing_changes
 from cnncost.budget.snapshot import SUMMED, Part, Snapshot, of_report
 from cnncost.render.formats import FORMATS
 from cnncost.render.text import to_text
@@ -266,6 +266,13 @@ def test_changes_that_are_not_committed_are_told_of_and_stay(repository, diff):
     assert (code, json.loads(out)["macs"]["delta"]) == (0, KERNEL)
     assert "the working tree has changes that HEAD lacks; to compare with it give --rev old" in err
     assert state(repository) == before
+
+
+def test_the_merge_base_to_which_changes_are_to_be_compared(repository):
+    """It has no name of its own that git takes."""
+    compared = Repository(repository).range("main...side")
+    advised = note_on_missing_changes(compared).rpartition(" ")[2]
+    assert git(repository, "rev-parse", advised).strip() == git(repository, "rev-parse", "old").strip()
 
 
 def test_from_a_folder_below(repository, diff, monkeypatch):

@@ -76,6 +76,7 @@ def deviations(schema: Any, node: Any, op: Op) -> Iterator[str]:
         if tensor is None or tensor.type is None or tensor.type.dtype not in _CHECKED:
             continue
         parameter, dtype = parameters[min(i, len(parameters) - 1)], tensor.type.dtype
-        names = {f"tensor({name})" for name in _STANDS_FOR.get(dtype, (_ONNX_NAMES.get(dtype, dtype),))}
-        if not names & set(parameter.types):
+        names = [f"tensor({name})" for name in _STANDS_FOR.get(dtype, (_ONNX_NAMES.get(dtype, dtype),))]
+        # an optional tensor, which is followed as the tensor in it
+        if not {*names, *(f"optional({name})" for name in names)} & set(parameter.types):
             yield f"{op.type}: opset {op.opset} takes no {dtype} as {parameter.name}; runtimes refuse the file"

@@ -12,7 +12,7 @@ from cnncost.frontends.onnx.protocols import Interpretation
 from cnncost.frontends.onnx.structure import check_names
 
 _PLACE = "place in the file: "
-"""Begins the `doc_string` of tensors in a call's attributes; the place follows."""
+"""Begins the `doc_string` of tensors, and of lists of floats, in a call's attributes; the place follows."""
 
 
 def inline_function(
@@ -51,26 +51,37 @@ def inline_function(
 
 
 def placed_tensors(node: Any, prefix: str) -> dict[str, Any]:
-    """Return the attributes of a call by name; their tensors say where in the file they are.
+    """Return the attributes of a call by name; their tensors and lists of floats say where in the file they are.
 
     `prefix` makes names of the graph that the call is in unique. A Constant node in the function that refers to such an
     attribute is a tensor of the call, and not of the function.
     """
     found = {}
     for attribute in node.attribute:
-        if attribute.HasField("t") and not attribute.t.doc_string.startswith(_PLACE):
+        if (attribute.HasField("t") or attribute.floats) and not place_of(_with_place(attribute)):
             copy = type(attribute)()
             copy.CopyFrom(attribute)
-            copy.t.doc_string = f"{_PLACE}{prefix}{','.join(node.output)}/{attribute.name}"
+            _with_place(copy).doc_string = f"{_PLACE}{prefix}{','.join(node.output)}/{attribute.name}"
             attribute = copy  # noqa: PLW2901  # the file's own message stays as it is
         found[attribute.name] = attribute
     return found
 
 
+def _with_place(attribute: Any) -> Any:
+    """Return the message whose `doc_string` has the place: the tensor, or the attribute if it is a list of floats."""
+    return attribute.t if attribute.HasField("t") else attribute
+
+
 def place_of(proto: Any) -> str:
-    """Return the place of a tensor from a call's attributes, as `placed_tensors` has noted it; else empty."""
+    """Return the place of a tensor, or of a list of floats, as `placed_tensors` has noted it; else empty."""
     text: str = proto.doc_string
     return text.removeprefix(_PLACE) if text.startswith(_PLACE) else ""
+
+
+def tensor_of_floats(onnx: Any, attribute: Any) -> Any:
+    """Return a list of floats as a tensor, with its place."""
+    floats = attribute.floats
+    return onnx.TensorProto(dims=[len(floats)], data_type=1, float_data=floats, doc_string=attribute.doc_string)
 
 
 def _without_inputs(nodes: Any, missing: set[str]) -> list[Any]:

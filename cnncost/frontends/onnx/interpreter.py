@@ -114,8 +114,8 @@ class Interpreter:
             if key in op.attributes:
                 return self.constant(np.asarray(op.attributes[key], dtype))
         proto = next((a.t for a in node.attribute if a.name == "value"), None)
-        if floats := op.get("value_floats"):
-            proto = self.onnx.helper.make_tensor(name, 1, [len(floats)], floats)
+        for given in (a for a in node.attribute if a.name == "value_floats"):
+            proto = functions.tensor_of_floats(self.onnx, given)
         if proto is None:
             return Tensor(None)
         tensor = self.stored(name, proto, functions.place_of(proto) or f"{self.prefix}{name}")

@@ -127,6 +127,21 @@ def test_weights_that_are_attributes_of_calls_are_those_of_each_call(tmp_path, n
     assert (totals.macs, totals.params) == (2 * 96, 2 * 24)
 
 
+def test_floats_that_are_attributes_of_calls_are_those_of_each_call(tmp_path):
+    """x·v, where the first call gives v as four floats and the second, on 4×2, as two."""
+    constant = node("Constant", "", "w")
+    constant.attribute.append(referring("value_floats", "v", AttributeProto.FLOATS))
+    function = helper.make_function("my", "By", ["x"], ["z"], [constant, node("Mul", "x w", "z")], OPSET, ["v"])
+    first, second = (
+        helper.make_node("By", [a], [b], domain="my", v=[2.0] * n) for a, b, n in (("x", "t", 4), ("h", "y", 2))
+    )
+    proto = with_functions([first, node("MatMul", "t w", "h"), second], [function])
+    proto.graph.initializer[0].CopyFrom(weight("w", 4, 2))
+    report = analyzed(tmp_path, proto)
+    assert (report.totals.params, report.totals.flops) == (4 + 4 * 2 + 2, 16 + 2 * 32 + 8)
+    assert report.graph.values[report.graph.outputs[0]].shape == (4, 2)
+
+
 def test_a_weight_in_a_function_that_is_an_attribute_of_an_inner_call_is_one(tmp_path):
     """The outer function, called twice, gives the inner one its weight of 4×4."""
     call = helper.make_node("By", ["x"], ["z"], domain="my", v=weight("", 4, 4))

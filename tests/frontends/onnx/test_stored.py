@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import AttributeProto, TensorProto, helper, numpy_helper
 from onnx_files import analyzed, model, node, value, weight
 
 
@@ -160,3 +160,13 @@ def test_floats_in_an_attribute(tmp_path):
     bias = helper.make_node("Constant", [], ["b"], value_floats=[1.0, 2.0, 3.0, 4.0])
     proto = model([bias, node("Gemm", "x w b", "y")], [("x", 3, 5)], stored=[weight("w", 5, 4)])
     assert analyzed(tmp_path, proto).totals.params == 5 * 4 + 4
+
+
+def test_no_floats_in_an_attribute(tmp_path):
+    """The region of interest of a Resize, as exporters leave it empty."""
+    region = node("Constant", "", "r")
+    region.attribute.add(name="value_floats", type=AttributeProto.FLOATS)
+    factors = helper.make_node("Constant", [], ["f"], value_floats=[1.0, 1.0, 2.0, 2.0])
+    nodes = [region, factors, node("Resize", "x r f", "h"), node("Conv", "h w", "y")]
+    report = analyzed(tmp_path, model(nodes, [("x", 1, 3, 4, 4)], stored=[weight("w", 5, 3, 1, 1)]))
+    assert (report.unknown, report.totals.params, report.totals.macs) == ({}, 15, 64 * 15)
