@@ -145,7 +145,7 @@ def _same_data(stored: Iterable[Any]) -> dict[str, str]:
     first: dict[tuple[object, ...], str] = {}
     same = {}
     for proto in stored:
-        if proto.data_location != proto.EXTERNAL:
+        if proto.data_location != proto.EXTERNAL or not proto.external_data:  # without a place: from a damaged file
             continue
         place = tuple(sorted((entry.key, entry.value) for entry in proto.external_data))
         name = first.setdefault((place, proto.data_type, tuple(proto.dims)), proto.name)

@@ -229,17 +229,20 @@ def external(name, offset):
     tensor = weight(name, 5, 5)
     tensor.ClearField("float_data")
     tensor.data_location = TensorProto.EXTERNAL
-    for key, text in (("location", "w.bin"), ("offset", str(offset)), ("length", "100")):
+    place = (("location", "w.bin"), ("offset", str(offset)), ("length", "100"))
+    for key, text in place if offset is not None else ():
         entry = tensor.external_data.add()
         entry.key, entry.value = key, text
     return tensor
 
 
-@pytest.mark.parametrize(("offset", "params"), [(0, 25), (100, 50)])
-def test_two_names_of_the_same_external_data(tmp_path, offset, params):
+@pytest.mark.parametrize(
+    ("first", "offset", "params"), [(0, 0, 25), (0, 100, 50), (None, None, 50)], ids=["one", "two", "places are lost"]
+)
+def test_two_names_of_the_same_external_data(tmp_path, first, offset, params):
     """Tied weights: the file stores the data once."""
     nodes = [node("MatMul", "x w", "h"), node("MatMul", "h v", "y")]
-    report = analyzed(tmp_path, model(nodes, [X], stored=[external("w", 0), external("v", offset)]))
+    report = analyzed(tmp_path, model(nodes, [X], stored=[external("w", first), external("v", offset)]))
     assert (report.totals.params, report.totals.macs) == (params, 2 * 3 * 25)
 
 
