@@ -218,21 +218,21 @@ class Statistics(Slotted):
         raise TypeError("can't be pickled")
 
 
+class WithStatistics(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.statistics = Statistics()
+
+    def forward(self, x):
+        self.statistics.scale += 1
+        self.statistics.table += self.statistics.scale
+        return x * self.statistics.table
+
+
 def test_all_attributes_of_an_object_that_refuses_to_be_copied_are_at_hand():
-    statistics = Statistics()
-
-    class Uses(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.statistics = statistics
-
-        def forward(self, x):
-            self.statistics.scale += 1
-            self.statistics.table += self.statistics.scale
-            return x * self.statistics.table
-
-    assert cnncost.analyze(Uses(), X).totals.flops == 8 + 5 * 8  # a sum of 8 and a product of 5 × 8
-    assert (statistics.scale, statistics.table.tolist()) == (3, [0.0] * 8), "the user's own"
+    model = WithStatistics()
+    assert cnncost.analyze(model, X).totals.flops == 8 + 5 * 8  # a sum of 8 and a product of 5 × 8
+    assert (model.statistics.scale, model.statistics.table.tolist()) == (3, [0.0] * 8), "the user's own"
 
 
 class OverTwo(nn.Module):

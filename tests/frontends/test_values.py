@@ -227,13 +227,13 @@ def beside_an_activation(x, given):
 @pytest.mark.parametrize("place", ["input", "constant"])
 @pytest.mark.parametrize("given", GEOMETRIES.values(), ids=GEOMETRIES)
 def test_values_are_those_of_the_tensor_wherever_they_lie(given, place, grad):
-    expected = beside_an_activation(torch.zeros(2, 4), given).tolist()
+    expected = beside_an_activation(torch.zeros(3, 2, 4), given).tolist()
 
     def forward(x, given=given):
         assert [int(n) for n in beside_an_activation(x, given)] == expected
         return x * given
 
-    record(Function(forward), ((2, 4), given) if place == "input" else (2, 4), grad=grad)
+    record(Function(forward), ((3, 2, 4), given) if place == "input" else (3, 2, 4), grad=grad)
 
 
 def test_an_input_whose_parts_are_too_far_apart_to_copy_stands_beside_an_activation():
