@@ -139,7 +139,7 @@ def with_values(mapping: Mapping[Any, Any], values: dict[Any, Any]) -> Any:
     try:
         if not isinstance(mapping, MutableMapping):
             return type(mapping)(values)  # type: ignore[call-arg]  # as frozen mappings have it, such as torch's own
-        changed = copy(mapping)  # a subclass may need other arguments than dict does, and have attributes
+        changed = _own_copy(mapping)
         for key, value in values.items():
             changed[key] = value
     except Exception as error:  # noqa: BLE001  # of the user's class
@@ -147,6 +147,18 @@ def with_values(mapping: Mapping[Any, Any], values: dict[Any, Any]) -> Any:
             f"inputs: a {type(mapping).__name__} can't be created with other items ({type(error).__name__}: {error}); "
             "give a dict"
         ) from None
+    return changed
+
+
+def _own_copy(mapping: MutableMapping[Any, Any]) -> MutableMapping[Any, Any]:
+    """Return a shallow copy. A subclass may need other arguments than dict does, and have attributes.
+
+    Of a class that keeps its items in an attribute, `copy` shares them: the attribute has to be copied as well.
+    """
+    changed = copy(mapping)
+    for name, value in getattr(mapping, "__dict__", {}).items():
+        if isinstance(value, MutableMapping) and getattr(changed, name, None) is value:
+            setattr(changed, name, copy(value))
     return changed
 
 

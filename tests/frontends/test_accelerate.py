@@ -204,6 +204,37 @@ def test_a_forward_in_an_object_that_refuses_to_be_copied(in_closure, training):
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+class Slotted:
+    __slots__ = ("scale",)
+
+
+class Statistics(Slotted):
+    """Has attributes of both kinds, and refuses to be copied."""
+
+    def __init__(self):
+        self.scale, self.table = 3, torch.zeros(8)
+
+    def __reduce_ex__(self, protocol):
+        raise TypeError("can't be pickled")
+
+
+class WithStatistics(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.statistics = Statistics()
+
+    def forward(self, x):
+        self.statistics.scale += 1
+        self.statistics.table += self.statistics.scale
+        return x * self.statistics.table
+
+
+def test_all_attributes_of_an_object_that_refuses_to_be_copied_are_at_hand():
+    model = WithStatistics()
+    assert cnncost.analyze(model, X).totals.flops == 8 + 5 * 8  # a sum of 8 and a product of 5 × 8
+    assert (model.statistics.scale, model.statistics.table.tolist()) == (3, [0.0] * 8), "the user's own"
+
+
 class OverTwo(nn.Module):
     """8 → 16 on one device, 16 → 4 on another; by hand with moves in its own code."""
 

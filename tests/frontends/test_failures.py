@@ -326,6 +326,19 @@ def test_what_torch_refuses_is_refused(function, shape, grad):
     assert error.value.path == "0"
 
 
+@pytest.mark.parametrize(
+    "function", [lambda: torch.meshgrid([]), lambda: torch.linalg.multi_dot([]), torch.cartesian_prod],
+    ids=["meshgrid", "multi_dot", "cartesian_prod"],
+)  # fmt: skip
+def test_ops_of_no_tensors_fail_as_torch_does(function):
+    """Forward may catch torch's error."""
+    with pytest.raises(RuntimeError) as refused:
+        function()
+    with pytest.raises(ForwardError) as error:
+        cnncost.record(Function(lambda *_: function()), (2, 3))
+    assert f"RuntimeError: {refused.value}" in str(error.value)
+
+
 # ---- forward itself fails
 
 

@@ -3,8 +3,10 @@
 Most tests run the same forward on real tensors as well: shapes, dtypes and dependencies are then facts.
 """
 
-from collections import deque
+from collections import UserDict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import pytest
 import torch
@@ -546,6 +548,41 @@ class Result:
     logits: object
     hidden: object
     name: str = "result"
+
+
+class Held(Mapping):
+    def __init__(self, items):
+        self._items = items
+
+    def __getitem__(self, key):
+        return self._items[key]
+
+    def __iter__(self):
+        return iter(self._items)
+
+    def __len__(self):
+        return len(self._items)
+
+
+class Computed(Held):
+    """Computes an item when it is asked for; there is none named `b`."""
+
+    def __init__(self, items):
+        super().__init__({**items, "b": None})
+
+    def __getitem__(self, key):
+        return self._items[key] * 2
+
+
+MAPPINGS = {"dict": dict, "proxy": MappingProxyType, "UserDict": UserDict, "held": Held, "computed": Computed}
+
+
+@GRAD
+@pytest.mark.parametrize("kind", MAPPINGS.values(), ids=MAPPINGS)
+def test_tensors_in_a_mapping_are_outputs_and_nothing_is_computed_to_find_them(kind, grad):
+    graph = record(nn.Sequential(Function(lambda x: kind({"a": x + 1}))), ((2, 3),), grad=grad)
+    assert [graph.values[v].shape for v in graph.outputs] == [(2, 3)]
+    assert len(graph.nodes) == 1
 
 
 @GRAD

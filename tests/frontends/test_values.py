@@ -207,6 +207,43 @@ def test_whole_numbers_and_booleans_that_are_given_keep_their_values(forward, in
     assert graph.values[graph.outputs[0]].shape == shape
 
 
+GEOMETRIES = {
+    # inputs that lie in memory otherwise than their copies would
+    "one row": torch.arange(4).expand(2, 4),
+    "one column": torch.arange(1, 3).view(2, 1).expand(2, 4),
+    "one number": torch.tensor(3).expand(2, 4),
+    "every other": torch.arange(16)[::2].view(2, 4),
+    "a column": torch.arange(16).view(4, 4)[:, 1],
+    "a part": torch.arange(30).view(5, 6)[1:3, 2:],
+    "a part, transposed": torch.arange(30).view(5, 6)[1:, :2].t(),
+}
+
+
+def beside_an_activation(x, given):
+    return torch.broadcast_tensors(x, given)[1].flatten()
+
+
+@GRAD
+@pytest.mark.parametrize("place", ["input", "constant"])
+@pytest.mark.parametrize("given", GEOMETRIES.values(), ids=GEOMETRIES)
+def test_values_are_those_of_the_tensor_wherever_they_lie(given, place, grad):
+    expected = beside_an_activation(torch.zeros(3, 2, 4), given).tolist()
+
+    def forward(x, given=given):
+        assert [int(n) for n in beside_an_activation(x, given)] == expected
+        return x * given
+
+    record(Function(forward), ((3, 2, 4), given) if place == "input" else (3, 2, 4), grad=grad)
+
+
+def test_an_input_whose_parts_are_too_far_apart_to_copy_stands_beside_an_activation():
+    """Its values there are unknown, as long as nothing reads them."""
+    given = torch.arange(1 << 20)[:: 1 << 18]
+    assert record(Function(lambda x, n: x * beside_an_activation(x, n).view(2, 4)), ((2, 4), given)).nodes
+    with pytest.raises(DataDependentError):
+        record(Function(lambda x, n: x * int(beside_an_activation(x, n)[1])), ((2, 4), given))
+
+
 class Packed(nn.Module):
     def __init__(self):
         super().__init__()
@@ -284,6 +321,7 @@ UNKNOWN = [
     pytest.param(lambda x: x if x.sum() > 0 else -x, id="if"),
     pytest.param(lambda x: x if (x > 0).any() else -x, id="if any"),
     pytest.param(lambda x: x.tolist(), id="tolist"),
+    pytest.param(lambda x: x[1:, 2:].tolist(), id="tolist of a part, which begins elsewhere in memory"),
     pytest.param(lambda x: x.numpy() if not x.requires_grad else x.detach().numpy(), id="numpy"),
     pytest.param(lambda x: x.cpu().detach().numpy(), id="numpy by way of the CPU"),
     pytest.param(lambda x: x.nonzero(), id="nonzero"),

@@ -1,7 +1,7 @@
 """Containers of inputs, whichever class they have, get other sizes: nothing in them stays as it was unnoticed."""
 
 from collections import OrderedDict, UserDict, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from types import MappingProxyType
 
 import pytest
@@ -41,6 +41,16 @@ class Frozen(Mapping):
         return len(self._items)
 
 
+class Wrapper(Frozen, MutableMapping):
+    """Keeps its items in an attribute, which a shallow copy shares."""
+
+    def __setitem__(self, key, value):
+        self._items[key] = value
+
+    def __delitem__(self, key):
+        del self._items[key]
+
+
 class Pair(dict):
     """A dict whose class takes other arguments."""
 
@@ -67,6 +77,7 @@ CONTAINERS = {
     "UserDict with arguments": lambda items: Encoding(items, "a"),
     "dict with arguments": lambda items: Pair(*next(iter(items.items()))),
     "frozen": Frozen,
+    "wrapper": Wrapper,
     "proxy": MappingProxyType,
 }
 

@@ -341,7 +341,9 @@ class Appearance:
         return str(_FORMAT(tensor, spec))
 
     def _tolist(self, tensor: torch.Tensor) -> Any:
-        return TensorBase.tolist(tensor if (values := self._read(tensor)) is None else values)
+        if (values := self._read(tensor)) is None and is_meta(tensor) and tensor.numel():
+            raise RuntimeError("tolist() of a tensor with unallocated storage")  # torch would crash if it has an offset
+        return TensorBase.tolist(tensor if values is None else values)
 
 
 def _is_on(appearance: Appearance, kind: str) -> property:

@@ -40,7 +40,7 @@ def tensors_and_modules(value: Any) -> list[Any]:
 def must_be_copied(value: Any) -> bool:
     """Return whether the object has a `__dict__`, and tensors or modules in it, which forward must not change.
 
-    For objects whose class forbids copying and pickling: a copy of the `__dict__` is still possible.
+    For objects whose class forbids copying and pickling: a copy of its attributes is still possible.
     """
     kind: Any = type(value)
     return kind.__new__ is object.__new__ and bool(kind.__dictoffset__) and bool(tensors_and_modules(value))

@@ -253,9 +253,9 @@ class Copier:
             return self._attributes_of(value, kind) if must_be_copied(value) else self._shared_object(value)
 
     def _attributes_of(self, value: Any, kind: Any) -> Any:
-        """A copy of an object that keeps all of its state in `__dict__`."""
+        """A copy of an object that keeps all of its state in `__dict__` and slots."""
         copy = self._register(value, object.__new__(kind))
-        copy.__dict__.update({k: self._value(v, type(v)) for k, v in value.__dict__.items()})
+        self._attributes(value, copy, kind)
         return copy
 
     def _by_base(self, value: Any, kind: type) -> Any:

@@ -300,10 +300,21 @@ class _Maker(Copier):
         self.user_tensors[id(stand_in)] = tensor
         inexact = tensor.is_floating_point() or tensor.is_complex()
         if tensor.numel() <= REAL_LIMIT and (not inexact or self._keep_floats):
-            self.data[id(stand_in)] = tensor.detach().clone()
+            self.data[id(stand_in)] = _copied(tensor.detach())
             if inexact:
                 self.floats.add(id(stand_in))
         return stand_in
+
+
+def _copied(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a copy with the same strides, if it is not too large: `clone` alone closes gaps and repeats overlaps."""
+    copy = tensor.clone()
+    if copy.stride() == tensor.stride() or not tensor.numel():
+        return copy
+    extent = 1 + sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    if extent > REAL_LIMIT:
+        return copy
+    return tensor.as_strided((extent,), (1,)).clone().as_strided(tensor.shape, tensor.stride())
 
 
 def _is_dense(tensor: torch.Tensor) -> bool:

@@ -1,10 +1,11 @@
-"""Classify objects: plain data, and objects of Python or libraries that are not copied."""
+"""Classify objects: plain data, and objects of Python or libraries that are not copied; the values in mappings."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from functools import cache
-from types import FunctionType
+from types import FunctionType, MappingProxyType
 from typing import Any
 
 import torch
@@ -97,3 +98,14 @@ def has_fixed_defaults(function: FunctionType) -> bool:
     """True if a function's default values are immutable, so that it need not be copied for them."""
     defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
     return ATOMS.issuperset(map(type, defaults))
+
+
+def values_held(mapping: Mapping[Any, Any]) -> tuple[Any, ...]:
+    """Return the values in a mapping; for one of a user's class, what its attributes hold.
+
+    Its methods may compute values when they are asked for, and forward may not have asked.
+    """
+    if isinstance(mapping, (dict, MappingProxyType)):
+        return tuple(mapping.values())
+    attributes = getattr(mapping, "__dict__", {}).values()
+    return tuple([value for value in attributes if isinstance(value, (torch.Tensor, dict, list, tuple))])

@@ -21,7 +21,7 @@ from cnncost.frontends.torch.encoders import may_fuse, noting_fused
 from cnncost.frontends.torch.fused_lstm import RECURRENT, fused_recurrent
 from cnncost.frontends.torch.guard import Draws
 from cnncost.frontends.torch.inputs import Inputs
-from cnncost.frontends.torch.kinds import LAZY
+from cnncost.frontends.torch.kinds import LAZY, values_held
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.packed import packed_tensors
 from cnncost.frontends.torch.patches import Patch
@@ -287,7 +287,7 @@ class Tracker:
         if isinstance(result, (list, tuple, set, frozenset)):
             return tuple([value for item in result for value in self.values(item)])
         if isinstance(result, Mapping):
-            return self.values(tuple(result.values()))
+            return self.values(values_held(result))
         if is_dataclass(result) and not isinstance(result, type):
             return self.values(vars(result)) if hasattr(result, "__dict__") else ()
         return ()

@@ -133,8 +133,10 @@ class ResultRecorder(RecorderState):
         """Set the values of a view of known ones, which `broadcast_tensors` and the like return beside unknown ones."""
         for arg, source in operands:
             if source.block is tracked.block and source.sig.real:
-                known = arg if source.data is None else source.data
-                start = tensor.storage_offset() - self._runner.stand_ins.get(id(arg), arg).storage_offset()
+                known, like = arg if source.data is None else source.data, self._runner.stand_ins.get(id(arg), arg)
+                if known.stride() != like.stride():
+                    continue  # a copy that lies differently in memory
+                start = tensor.storage_offset() - like.storage_offset()
                 values = known.as_strided(tensor.size(), tensor.stride(), known.storage_offset() + start)
                 return self.ledger.attach(tensor, values)
         return tracked

@@ -262,8 +262,10 @@ def _registered() -> list[torch.library.Library]:
 
 def _run(op: Any, name: str, kernel: Kernel, keys: Any, *args: Any, **kwargs: Any) -> Any:
     casts_recorded = lower_dtype() is not None and not is_excluded(_CAST) and casts_op(name)
-    first = args[0][0] if type(args[0]) is list else args[0]
-    casts = casts_recorded or (_is_cast_below(first) and has_kernel(f"aten::{name}", "AutocastCPU"))
+    first = args[0] if type(args[0]) is not list else args[0][0] if args[0] else None  # no tensors: torch's error
+    casts = casts_recorded or (
+        first is not None and _is_cast_below(first) and has_kernel(f"aten::{name}", "AutocastCPU")
+    )  # fmt: skip
     if casts or not _devices or transform_level() is not None:
         return op.redispatch(keys & _BELOW, *args, **kwargs)  # autocast's key is next: it dispatches the op here again
     with Excluding(_KEYS):

@@ -112,9 +112,9 @@ def expand(shape: Shape, to: tuple[int, ...]) -> tuple[Step, ...]:
 def slice(shape: Shape, axis: int, start: int, length: int, step: int) -> tuple[Step, ...]:  # noqa: A001  # a move's name
     """Positions start, start + step, …; a negative step goes backwards, as in a flip.
 
-    A single position is a fixed one, as of `select`, unless the axis has no other.
+    A single position is a fixed one, as of `select`, unless the axis has no other, or a step leaves no other over.
     """
-    fixed = length == 1 < shape[axis]
+    fixed = length == step == 1 < shape[axis]
     return (affine_window(axis, range(start, start + length * step, step), start, 0 if fixed else step),)
 
 

@@ -120,7 +120,7 @@ def numbers(field: Field | Lost | None, inner: dict[int, list[tuple[int, int]]])
         return Numbers(seen, UNKNOWN, UNKNOWN, seen, periodic.reason)
     if not isinstance(periodic, PeriodicPattern):
         return Numbers(GLOBAL, GLOBAL, GLOBAL, seen)
-    if field.growing is None and any(cell != periodic.cells[0] for cell in filter(None, periodic.cells)):
+    if field.growing is None and len(set(filter(None, periodic.cells))) > 1:
         reason = "its units see fixed positions, one further than the other"
         return Numbers(_widest(periodic.cells), UNKNOWN, UNKNOWN, seen, reason)
     return Numbers(_widest(periodic.cells), _jump(field, periodic, inner), _start(field, periodic), seen)

@@ -125,6 +125,30 @@ def test_rows_that_are_stacked_again_are_an_axis(name):
     assert int((lasts - firsts).max()) + 1 == rows[-1]
 
 
+def merged(x):
+    """Swin's patch merging: each unit is 2 × 2 pixels."""
+    return torch.cat([x[:, :, i::2, j::2] for i in (0, 1) for j in (0, 1)], 1)
+
+
+ONE_LEFT = {
+    # functions that leave one row of 2, behind a 3×3 convolution; size, jump and start: a stride stays one, though
+    # nothing is left over for a second unit
+    "a stride": (lambda x: x[:, :, ::2], (3, 2, -1)),
+    "patches": (merged, (4, 2, -1)),
+    "a strided convolution": (lambda x: F.conv2d(x, torch.ones(4, 4, 2, 2), stride=2), (4, 2, -1)),
+    "a position": (lambda x: x[:, :, :1], (3, 0, -1)),
+    "a position behind zeros": (lambda x: F.pad(x[:, :, :1], (0, 0, 1, 0)), (3, 0, -1)),
+}
+
+
+@pytest.mark.parametrize("name", ONE_LEFT)
+def test_where_one_position_is_left(name):
+    function, rows = ONE_LEFT[name]
+    model = Of(lambda x, conv: function(conv(x)), conv())
+    field = at(receptive_fields(cnncost.analyze(model, (1, 4, 2, 2)).graph), "")
+    assert (field.size[0], field.jump[0], field.start[0]) == rows
+
+
 def test_frames_that_are_convolved_one_by_one_are_an_axis():
     """A convolution of each of 8 frames, and one over time behind them."""
 
