@@ -434,7 +434,10 @@ def _functions_of(files: Iterable[str]) -> dict[str, dict[tuple[str, int], list[
     found: dict[str, dict[tuple[str, int], list[FunctionType]]] = {
         str(ROOT / file): defaultdict(list) for file in files
     }
-    for each in gc.get_objects():
+    gc.unfreeze()  # the suite freezes what is there before its first test, which `get_objects` leaves out
+    everything = gc.get_objects()
+    gc.freeze()
+    for each in everything:
         if type(each) is FunctionType and each.__code__.co_filename in found:
             code = each.__code__
             found[code.co_filename][code.co_qualname, code.co_firstlineno].append(each)
