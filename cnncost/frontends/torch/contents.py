@@ -38,12 +38,14 @@ def tensors_and_modules(value: Any) -> list[Any]:
 
 
 def must_be_copied(value: Any) -> bool:
-    """Return whether the object has a `__dict__`, and tensors or modules in it, which forward must not change.
+    """Return whether a callable of a Python class holds tensors or modules, so that forward may not call it itself.
 
-    For objects whose class forbids copying and pickling: a copy of its attributes is still possible.
+    For callables whose class forbids copying and pickling, such as wrappers of a module's forward: a copy of their
+    attributes is still possible. Other objects may be as large as a trainer, and stay shared.
     """
     kind: Any = type(value)
-    return kind.__new__ is object.__new__ and bool(kind.__dictoffset__) and bool(tensors_and_modules(value))
+    plain = callable(value) and kind.__new__ is object.__new__ and bool(kind.__dictoffset__)
+    return plain and bool(tensors_and_modules(value))
 
 
 def generator_state(generator: Any) -> str:
