@@ -43,17 +43,17 @@ class OpTime(NamedTuple):
     unless the device specifies them. `bound` is empty for an op that takes no time.
     """
 
-    flops: int
-    nbytes: int
-    dtype: str
-    peak: float
-    compute: float
-    memory: float
-    copies: float
-    pages: float
-    launch: float
-    seconds: float
-    bound: Bound
+    flops: int = 0
+    nbytes: int = 0
+    dtype: str = ""
+    peak: float = 0.0
+    compute: float = 0.0
+    memory: float = 0.0
+    copies: float = 0.0
+    pages: float = 0.0
+    launch: float = 0.0
+    seconds: float = 0.0
+    bound: Bound = ""
 
     def __repr__(self) -> str:
         return line(self, f"{self.seconds:.3g} s, bound by {self.bound or 'nothing'}: {self.flops:,} FLOPs")
@@ -245,18 +245,14 @@ def _transfer_time(spec: OpSpec, device: Device) -> OpTime | None:
     sending = nbytes / bandwidth
     seconds = max(launch, sending) if device.overlaps else launch + sending
     bound = _bound(0.0, sending, 0.0, launch)
-    return _NOTHING._replace(nbytes=nbytes, memory=sending, launch=launch, seconds=seconds, bound=bound)
+    return OpTime(nbytes=nbytes, memory=sending, launch=launch, seconds=seconds, bound=bound)
 
 
 def _view_time(kind: str, device: Device) -> OpTime:
     """Return the time of a view, which runs no kernel: its launch time if the device specifies one, else 0."""
     rate = device.rates.get(kind)
     launch = (rate.launch if rate is not None else None) or 0.0
-    return _NOTHING._replace(launch=launch, seconds=launch, bound="launch" if launch else "")
-
-
-_NOTHING = OpTime(0, 0, "", *(0.0,) * 7, "")
-"""An op that computes nothing, moves nothing and takes no time."""
+    return OpTime(launch=launch, seconds=launch, bound="launch" if launch else "")
 
 
 def _bound(compute: float, memory: float, copies: float, launch: float) -> Bound:

@@ -103,16 +103,21 @@ def record(
             graph = copy_context().run(
                 _record_with_restarts, root, inputs, attempt, created
             )  # context variables that forward sets are dropped with the copy
-            notes = notes_on_ties(root)
-            if graph.placement is None and (devices := spread_by_hooks(root)):
-                notes += (f"memory is that of one device: hooks spread the model over {devices}, not told apart here",)
-            return replace(graph, notes=(*graph.notes, *notes)) if notes else graph
+            return _with_notes_on_hooks(graph, root)
         except LazyParameterError:
             check_initialized(walk(root))
             raise
         finally:
             if not nested:  # the tensor table of an outer recording holds tensors as well
                 leftovers.clear(created, type(root).__name__, sys.exception())
+
+
+def _with_notes_on_hooks(graph: Graph, model: nn.Module) -> Graph:
+    """Add notes on what accelerate's hooks do with weights and devices, if the Graph doesn't show it."""
+    notes = notes_on_ties(model)
+    if graph.placement is None and (devices := spread_by_hooks(model)):
+        notes += (f"memory is that of one device: hooks spread the model over {devices}, not told apart here",)
+    return replace(graph, notes=(*graph.notes, *notes)) if notes else graph
 
 
 def _record_with_restarts(
