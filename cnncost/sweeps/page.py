@@ -35,7 +35,9 @@ def page_data(result: Table) -> Json:
     records = [*result.records()]
     figures = [*_figures(result, records)]
     numeric = [figure.name for figure in figures if figure.numeric]
-    preferred = [*dict.fromkeys([name for name in ("macs", "accuracy", "params") if name in numeric] + numeric)]
+    results = [name for name in numeric if name not in _grid_columns(result)]
+    usual = [name for name in ("macs", "accuracy", "params") if name in numeric]
+    preferred = [*dict.fromkeys([*usual, *results, *numeric])]
     batches = [record.get("batch") for record in records]
     sentences = [f"{units.counted(result.failed, 'row')} failed: their column error says why"] if result.failed else []
     return models_data(
@@ -54,15 +56,19 @@ def _cut(part: Part) -> Part:
 
 def _names(result: Table, records: list[dict[str, Any]]) -> list[str]:
     """Return a distinct name for each row: the model, and the values that vary."""
-    grid_columns = result.names[1 : result.names.index("input")]  # between the columns model and input
-    varied = [name for name in grid_columns if len({record[name] for record in records}) > 1]
+    varied = [name for name in _grid_columns(result) if len({record[name] for record in records}) > 1]
     return [" ".join([record["model"], *(f"{name}={record[name]}" for name in varied)]) for record in records]
+
+
+def _grid_columns(result: Table) -> list[str]:
+    """Return the columns of the grid's values, between the columns model and input."""
+    return list(result.names[1 : result.names.index("input")])
 
 
 def _figures(result: Table, records: list[dict[str, Any]]) -> Iterator[Figure]:
     """Yield all columns that are not empty, except the model's name."""
     bounds = [frozenset((record["lower_bound"] or "").split()) for record in records]
-    grid_columns = result.names[1 : result.names.index("input")]
+    grid_columns = _grid_columns(result)
     for column in result.columns:
         values = [record[column.name] for record in records]
         if column.name in {"model", "lower_bound", "input"} or all(value is None for value in values):

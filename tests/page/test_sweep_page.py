@@ -119,14 +119,15 @@ def test_a_row_that_failed_has_its_error(swept, opened):
 @pytest.mark.parametrize(
     ("columns", "axes"),
     [
-        ("flops,macs", ("macs", "batch")),
-        ("flops,params", ("params", "batch")),
+        ("flops,macs", ("macs", "flops")),
+        ("flops,params", ("params", "flops")),
+        ("flops", ("flops", "batch")),
         ("macs,params", ("macs", "params")),
         ("accuracy,macs", ("macs", "batch")),
     ],
 )
 def test_two_different_figures_are_drawn_first(columns, axes):
-    """Of MACs, accuracy and parameters those that the table has, and then its first column of numbers."""
+    """Of MACs, accuracy and parameters those that the table has; then results, and last what the grid varies."""
     data = page_data(run(from_data(["lenet5", "lenet1"], {"batch": [1, 2], "columns": columns.split(",")}), jobs=1))
     assert (data["x"], data["y"]) == axes
 
