@@ -4,7 +4,6 @@ Most tests run the same forward on real tensors as well: shapes, dtypes and depe
 """
 
 from collections import UserDict, deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -16,6 +15,7 @@ from torch.nn.utils import parametrizations, parametrize, prune
 
 import cnncost
 from cnncost.frontends.torch import record
+from tests.mappings import ReadOnly
 
 torch.set_num_threads(1)
 
@@ -550,21 +550,7 @@ class Result:
     name: str = "result"
 
 
-class Held(Mapping):
-    def __init__(self, items):
-        self._items = items
-
-    def __getitem__(self, key):
-        return self._items[key]
-
-    def __iter__(self):
-        return iter(self._items)
-
-    def __len__(self):
-        return len(self._items)
-
-
-class Computed(Held):
+class Computed(ReadOnly):
     """Computes an item when it is asked for; there is none named `b`."""
 
     def __init__(self, items):
@@ -574,7 +560,7 @@ class Computed(Held):
         return self._items[key] * 2
 
 
-MAPPINGS = {"dict": dict, "proxy": MappingProxyType, "UserDict": UserDict, "held": Held, "computed": Computed}
+MAPPINGS = {"dict": dict, "proxy": MappingProxyType, "UserDict": UserDict, "held": ReadOnly, "computed": Computed}
 
 
 @GRAD

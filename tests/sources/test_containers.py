@@ -1,7 +1,7 @@
 """Containers of inputs, whichever class they have, get other sizes: nothing in them stays as it was unnoticed."""
 
 from collections import OrderedDict, UserDict, defaultdict
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from types import MappingProxyType
 
 import pytest
@@ -12,6 +12,7 @@ import cnncost
 from cnncost.errors import InputError
 from cnncost.sources.batch import with_batch
 from cnncost.sources.sizes import Axis, with_sizes
+from tests.mappings import ReadOnly
 
 
 class Encoding(UserDict):
@@ -27,21 +28,7 @@ class Encoding(UserDict):
         raise AttributeError(name)
 
 
-class Frozen(Mapping):
-    def __init__(self, items):
-        self._items = dict(items)
-
-    def __getitem__(self, key):
-        return self._items[key]
-
-    def __iter__(self):
-        return iter(self._items)
-
-    def __len__(self):
-        return len(self._items)
-
-
-class Wrapper(Frozen, MutableMapping):
+class Wrapper(ReadOnly, MutableMapping):
     """Keeps its items in an attribute, which a shallow copy shares."""
 
     def __setitem__(self, key, value):
@@ -58,7 +45,7 @@ class Pair(dict):
         super().__init__({key: value})
 
 
-class Closed(Frozen):
+class Closed(ReadOnly):
     def __init__(self):
         super().__init__({"x": torch.zeros(2, 8)})
 
@@ -76,7 +63,7 @@ CONTAINERS = {
     "UserDict": UserDict,
     "UserDict with arguments": lambda items: Encoding(items, "a"),
     "dict with arguments": lambda items: Pair(*next(iter(items.items()))),
-    "frozen": Frozen,
+    "frozen": ReadOnly,
     "wrapper": Wrapper,
     "proxy": MappingProxyType,
 }
