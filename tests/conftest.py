@@ -62,3 +62,9 @@ def python():
             listening.close()  # should the server end, nobody waits for it
             yield [sys.executable, "-IS", str(WARM / "client.py"), place]
             server.stdin.close()
+
+
+@pytest.fixture
+def warm_revisions(python, monkeypatch):
+    """Analyses of a git revision start with torch imported; those whose subject is what is imported don't use it."""
+    monkeypatch.setattr("cnncost.budget.revisions.INTERPRETER", python)

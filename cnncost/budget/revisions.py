@@ -27,6 +27,9 @@ from cnncost.budget.snapshot import Snapshot
 from cnncost.endings import end_with_parent, unwinding
 from cnncost.errors import CnncostError
 
+INTERPRETER = [sys.executable]
+"""The command that starts a revision's process, before its options."""
+
 
 def snapshots(
     repository: Repository, commits: tuple[str, ...], request: dict[str, Any], names: tuple[str, ...]
@@ -111,7 +114,7 @@ def _process(
     code = f"import sys; sys.path.append({str(home)!r}); from cnncost.budget.revisions import work; work()"
     with subprocess.Popen(  # noqa: S603  # this very Python, with the code above
         # -B: no .pyc files; -P: sys.path without the working folder, as for the installed command
-        [sys.executable, "-B", "-P", "-c", code, str(request_file)],
+        [*INTERPRETER, "-B", "-P", "-c", code, str(request_file)],
         cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         env=_environment(RevisionPaths(tree, repository.top)),
     ) as work:  # fmt: skip

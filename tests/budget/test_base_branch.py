@@ -14,6 +14,7 @@ from cnncost.budget.render.comment import MAX_LENGTH, marker, to_comment
 from cnncost.cli import main
 from cnncost.render.document import Document, notes
 
+pytestmark = pytest.mark.usefixtures("warm_revisions")
 BUDGETS = """
 [[budget]]
 name = "net"

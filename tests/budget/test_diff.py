@@ -19,6 +19,8 @@ from cnncost.render.formats import FORMATS
 from cnncost.render.text import to_text
 from cnncost.zoo import build
 
+pytestmark = pytest.mark.usefixtures("warm_revisions")
+
 
 @pytest.fixture(scope="module")
 def resnet50():

@@ -256,6 +256,7 @@ def test_any_file_of_a_copy_that_is_not_the_working_trees_is_told_of(tmp_path, m
     assert note.startswith(f"my_pkg is installed in {site}, and differs from the working tree's")
 
 
+@pytest.mark.usefixtures("warm_revisions")
 def test_a_file_that_is_read_by_its_absolute_path_is_an_error_if_it_differs(installed, capsys):
     (installed / "scripts" / "net.py").write_text(
         "import json\nfrom pathlib import Path\nfrom torch import nn\ndef Net():\n"
@@ -275,6 +276,7 @@ def test_a_file_that_is_read_by_its_absolute_path_is_an_error_if_it_differs(inst
     assert "HEAD: width.json was read from the working tree, not from the revision; use a path relative to" in err
 
 
+@pytest.mark.usefixtures("warm_revisions")
 @pytest.mark.parametrize(
     ("change", "error"),
     [

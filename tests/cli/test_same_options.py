@@ -226,6 +226,7 @@ def test_a_budget_says_how_its_model_is_run(line, code, told, here, capfd):
     assert told in out + err
 
 
+@pytest.mark.usefixtures("warm_revisions")
 def test_revisions_are_run_by_the_same_options(here, capfd):
     for command in ("init -q", "add net.py", "-c user.name=a -c user.email=a@b commit -qm one"):
         subprocess.run([shutil.which("git"), *command.split()], check=True, cwd=here)

@@ -1,6 +1,6 @@
 """Stands for an interpreter that has torch imported already: `server.py` forks one, with this process's surroundings.
 
-python -IS client.py SOCKET (-c CODE | -m MODULE) [ARGUMENT …]
+python -IS client.py SOCKET [-B] ([-P] -c CODE | -m MODULE) [ARGUMENT …]
 """
 
 import marshal
@@ -18,7 +18,7 @@ if __name__ == "__main__":
         numbers.append(number)
     with socket.socket(socket.AF_UNIX) as server:
         server.connect(sys.argv[1])
-        text = marshal.dumps((sys.argv[2:], dict(os.environ), numbers))
+        text = marshal.dumps((sys.argv[2:], dict(os.environ), numbers, os.getppid()))
         folder = os.open(".", os.O_RDONLY)
         text = len(text).to_bytes(8, "little") + text
         sent = socket.send_fds(server, [text], [folder, *numbers])

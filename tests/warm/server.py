@@ -5,18 +5,20 @@
 SOCKET is the number of a listening one, FOLDER the one that has the package cnncost. Ends when standard input does.
 
 The fork has the arguments, environment, files and folder of its client. It ends as an interpreter does, but for the
-objects that are left, which nobody destroys. Of an interpreter's options it knows `-c` and `-m`.
+objects that are left, which nobody destroys. Of an interpreter's options it knows `-B`, `-P`, `-c` and `-m`.
 """
 
 import atexit
 import ctypes
 import fcntl
 import io
+import itertools
 import marshal
 import os
 import pkgutil
 import runpy
 import selectors
+import signal
 import socket
 import sys
 import threading
@@ -50,7 +52,10 @@ def received(connection):
 
 
 def request(listening):
-    """The first request, in a process of its own; then the next ones. The client gets the status of `os.wait`."""
+    """The first request, in a process of its own; then the next ones. The client gets the status of `os.wait`.
+
+    The process of a client that is killed is killed, too.
+    """
     waiting = selectors.DefaultSelector()
     waiting.register(0, selectors.EVENT_READ)
     waiting.register(listening, selectors.EVENT_READ)
@@ -63,19 +68,27 @@ def request(listening):
                 asked, files = received(connection)
                 pid = os.fork()
                 if pid == 0:  # whose descriptors are its own from here on: none may be closed by what is destroyed
-                    others = [key.data[1] for key in waiting.get_map().values() if key.data]
+                    others = [each.fileobj for each in waiting.get_map().values() if isinstance(each.data, int)]
                     for each in (waiting, listening, connection, *others):
                         each.close()
                     return asked, files
                 for each in files:
                     os.close(each)
                 waiting.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, connection))
+                waiting.register(connection, selectors.EVENT_READ, pid)
+            elif isinstance(key.data, int):  # a client has gone that waits for its process, or just got its status
+                if key.fileobj.fileno() >= 0:
+                    waiting.unregister(key.fileobj)
+                    os.kill(key.data, signal.SIGKILL)
             else:
                 pid, connection = key.data
                 waiting.unregister(key.fileobj)
                 os.close(key.fileobj)
-                connection.sendall(os.waitpid(pid, 0)[1].to_bytes(4, "little"))
-                connection.close()
+                status = os.waitpid(pid, 0)[1]
+                with suppress(KeyError):
+                    waiting.unregister(connection)
+                with connection, suppress(ConnectionError):
+                    connection.sendall(status.to_bytes(4, "little"))
 
 
 def take(numbers, files):
@@ -105,17 +118,20 @@ def stream(number, mode, errors=None):
 def run(words):
     """Run them as an interpreter's arguments."""
     main = sys.modules["__main__"] = ModuleType("__main__")
-    option, what, *sys.argv[1:] = words
+    flags = list(itertools.takewhile(("-B", "-P").__contains__, words))
+    option, what, *sys.argv[1:] = words[len(flags) :]
     sys.argv[0] = "-c" if option == "-c" else what
+    sys.dont_write_bytecode = "-B" in flags or bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     if option == "-c":
-        sys.path.insert(0, "")
+        if "-P" not in flags:
+            sys.path.insert(0, "")
         exec(compile(what, "<string>", "exec"), main.__dict__)  # noqa: S102  # a test's
-    elif option == "-m":
+    elif option == "-m" and "-P" not in flags:
         with suppress(FileNotFoundError):  # the folder is gone
             sys.path.insert(0, str(Path.cwd()))
         runpy._run_module_as_main(what)
     else:
-        raise ValueError(f"{option}: expected -c or -m")
+        raise ValueError(f"{words}: expected [-B] [-P] -c, or [-B] -m")
 
 
 def code_of(words):
@@ -150,8 +166,9 @@ if __name__ == "__main__":
     sys.path[0] = sys.argv[2]
     prepare()
     del sys.path[0]
-    (words, around, numbers), files = request(socket.socket(fileno=int(sys.argv[1])))
+    (words, around, numbers, parent), files = request(socket.socket(fileno=int(sys.argv[1])))
     take(numbers, files)
+    os.getppid = lambda: parent if Path(f"/proc/{parent}").exists() else 1
     os.environ.clear()
     os.environ.update(around)
     sys.path[:0] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))

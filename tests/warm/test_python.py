@@ -1,6 +1,7 @@
 """A process that is forked from a warm Python is as one of `sys.executable`, but for what is imported in it."""
 
 import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,24 @@ def test_it_ends_as_another(python, here, code, around):
     around = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **around}
     expected = ended([sys.executable, "-c", code, "an", "argument"], here, **around)
     assert ended([*python, "-c", code, "an", "argument"], here, **around) == expected
+
+
+@pytest.mark.parametrize("flags", [("-B",), ("-P",), ("-B", "-P")], ids=" ".join)
+def test_it_takes_flags(python, here, flags):
+    code = "import os, sys; print(sys.dont_write_bytecode, sys.path[:2], os.getppid(), sys.argv)"
+    around = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PYTHONPATH": "/a:/b"}
+    expected = ended([sys.executable, *flags, "-c", code, "-B"], here, **around)
+    assert ended([*python, *flags, "-c", code, "-B"], here, **around) == expected
+
+
+def test_what_a_killed_client_started_is_killed(python, here):
+    code = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+    with subprocess.Popen([*python, "-c", code], stdout=subprocess.PIPE, text=True, cwd=here) as client:
+        process = os.pidfd_open(int(client.stdout.readline()))
+        client.kill()
+    assert select.select([process], [], [], 60)[0] == [process]
+    os.close(process)
+    assert ended([*python, "-c", "print(1)"], here) == (0, "1\n", "")
 
 
 def test_an_error_has_its_traceback(python, here):
