@@ -206,7 +206,7 @@ class Sampler:
         axes: dict[Axis, int] = {}
         for variable, size in zip(self.variables, point, strict=True):
             axes.update(dict.fromkeys(variable.axes, size))
-        inputs = with_sizes(resolved.inputs, axes)
+        inputs = with_sizes(resolved.inputs, axes, static=self.trace == "static")
         if resolved.batch is not None:
             # keeps `batch`, so that analyze checks that the inputs have a batch axis; its argument `inputs` drops it
             return analyze(replace(resolved, inputs=inputs), trace=self.trace, training=training)

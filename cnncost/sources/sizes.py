@@ -6,10 +6,13 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from copy import copy
 from math import prod
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from cnncost.errors import InputError
 from cnncost.shapes import TensorText, looks_like_shape, parse_shape
+
+if TYPE_CHECKING:
+    import torch
 
 Place: TypeAlias = "tuple[int | str, ...]"
 """Where a tensor is in nested inputs: the indices and keys that lead to it. `()` if the inputs are one tensor."""
@@ -102,8 +105,14 @@ def _is_integral(value: Any) -> bool:
     return not value.is_floating_point() and not value.is_complex()
 
 
-def with_sizes(inputs: Any, sizes: Mapping[Axis, int]) -> Any:
+def with_sizes(inputs: Any, sizes: Mapping[Axis, int], static: bool = False) -> Any:
     """Return the inputs with some sizes changed; a tensor with values repeats or drops values along the axis.
+
+    Args:
+        inputs: as `analyze` takes them.
+        sizes: the new size of each axis that changes.
+        static: whether only a static analysis gets the inputs. Tensors whose values it can't read are then zeros, whose
+            memory is never touched.
 
     Raises:
         InputError: a size below 1 or above 2^63 − 1, a tensor with values becomes too large, or a container can't be
@@ -112,25 +121,26 @@ def with_sizes(inputs: Any, sizes: Mapping[Axis, int]) -> Any:
     for axis, size in sizes.items():
         if not 1 <= size < 2**63:
             raise InputError(f"input {axis.place}: expected sizes from 1 to 2^63 − 1, got {size} on axis {axis.number}")
-    return _resized(inputs, (), sizes)
+    return _resized(inputs, (), sizes, static)
 
 
-def _resized(value: Any, place: Place, sizes: Mapping[Axis, int]) -> Any:
+def _resized(value: Any, place: Place, sizes: Mapping[Axis, int], static: bool) -> Any:
     sizes_here = {axis.number: size for axis, size in sizes.items() if axis.place == place}
     if shape_of(value) is not None:
         by_index = {index: size for index, size in sizes_here.items() if index is not None}
-        return _with_axes(value, by_index) if sizes_here else value
+        return _with_axes(value, by_index, static) if sizes_here else value
     if is_arguments(value):
-        positional = [_resized(item, (*place, i), sizes) for i, item in enumerate(value.positional)]
-        named = {name: _resized(item, (*place, name), sizes) for name, item in value.named.items()}
+        positional = [_resized(item, (*place, i), sizes, static) for i, item in enumerate(value.positional)]
+        named = {name: _resized(item, (*place, name), sizes, static) for name, item in value.named.items()}
         return type(value)(tuple(positional), named)
     if isinstance(value, Mapping):
-        return with_values(value, {key: _resized(item, (*place, str(key)), sizes) for key, item in value.items()})
+        items = {key: _resized(item, (*place, str(key)), sizes, static) for key, item in value.items()}
+        return with_values(value, items)
     if isinstance(value, (tuple, list)) and value:
-        items = [_resized(item, (*place, i), sizes) for i, item in enumerate(value)]
+        resized = [_resized(item, (*place, i), sizes, static) for i, item in enumerate(value)]
         if None in sizes_here:
-            items = [items[0]] * sizes_here[None]
-        return rebuilt(value, items)
+            resized = [resized[0]] * sizes_here[None]
+        return rebuilt(value, resized)
     return value
 
 
@@ -167,7 +177,7 @@ def rebuilt(container: Any, items: list[Any]) -> Any:
     return type(container)(*items) if hasattr(container, "_fields") else type(container)(items)
 
 
-def _with_axes(value: Any, by_index: Mapping[int, int]) -> Any:
+def _with_axes(value: Any, by_index: Mapping[int, int], static: bool) -> Any:
     """Return a tensor, shape or shape string with the sizes of some of its axes changed."""
     if isinstance(value, str):
         value = parse_shape(value)
@@ -183,11 +193,39 @@ def _with_axes(value: Any, by_index: Mapping[int, int]) -> Any:
             f"an input of {'x'.join(map(str, shape))} is too large to be filled with values; give its shape in place "
             "of a tensor"
         )
+    if static and shape != tuple(value.shape) and _is_never_read(value, shape):
+        return _untouched_zeros(value, shape)
     for index, size in by_index.items():
         if value.shape[index] != size:
             positions = torch.arange(size, device=value.device) % max(value.shape[index], 1)
             value = value.index_select(index, positions)
     return value
+
+
+def _is_never_read(value: torch.Tensor, shape: tuple[int, ...]) -> bool:
+    """True if a static analysis can't read the values of such a tensor of this shape.
+
+    It reads those of integers, of tensors with few elements, and of attention masks, which hide a key by minus infinity
+    or by the dtype's minimum.
+    """
+    import torch
+
+    from cnncost.frontends.torch.running import REAL_LIMIT
+
+    if type(value) is not torch.Tensor or value.device.type != "cpu" or value.layout is not torch.strided:
+        return False
+    if prod(shape) <= REAL_LIMIT or value.dtype not in {torch.float16, torch.bfloat16, torch.float32, torch.float64}:
+        return False
+    return not bool((value <= torch.finfo(value.dtype).min).any())
+
+
+def _untouched_zeros(value: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """Return zeros of a shape, otherwise like `value`. numpy gets them from the operating system, and writes none."""
+    import numpy as np
+    import torch
+
+    memory = torch.from_numpy(np.zeros(prod(shape) * value.element_size(), np.uint8))
+    return memory.view(value.dtype).view(shape).requires_grad_(value.requires_grad)
 
 
 def _replaced(shape: tuple[int, ...], by_index: Mapping[int, int]) -> tuple[int, ...]:

@@ -185,3 +185,65 @@ def test_a_tensor_is_not_filled_without_end():
         with_sizes(torch.zeros(2, 3, 8, 8), {Axis((), 0): 65_536, Axis((), 2): 1024})
     laws = cnncost.formula(nn.Conv2d(3, 8, 1), torch.zeros(2, 3, 8, 8), "batch,height", training=False)
     assert str(laws["macs"]) == "192·B·H"
+
+
+LARGE = {Axis((), 0): 700, Axis((), 1): 701}
+"""Sizes at which a static analysis reads the values of integers and of masks alone."""
+
+
+def masked(hidden, dtype):
+    return torch.tensor([[0, hidden], [0.5, 0]], dtype=dtype)
+
+
+EXAMPLES = {  # and whether a static analysis may read the values
+    "an image": (torch.ones(2, 3), False),
+    "in half precision": (torch.ones(2, 3, dtype=torch.bfloat16), False),
+    "of parameters": (torch.ones(2, 3, requires_grad=True), False),
+    "transposed": (torch.ones(3, 2).t(), False),
+    "whole numbers": (torch.tensor([[1, 2]]), True),
+    "truth values": (torch.tensor([[True, False]]), True),
+    "complex numbers": (torch.ones(2, 3, dtype=torch.complex64), True),
+    "a mask": (masked(float("-inf"), torch.float32), True),
+    "a mask in half precision": (masked(float("-inf"), torch.float16), True),
+    "a mask by the least number": (masked(torch.finfo(torch.bfloat16).min, torch.bfloat16), True),
+    "a subclass": (nn.Parameter(torch.ones(2, 3)), True),
+}
+
+
+@pytest.mark.parametrize("sizes", [LARGE, {Axis((), 1): 9}, {Axis((), 0): 2}], ids=["large", "small", "as before"])
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_static_analyses_get_the_values_that_they_may_read(name, sizes):
+    example, read = EXAMPLES[name]
+    filled, found = with_sizes(example, sizes), with_sizes(example, sizes, static=True)
+
+    def told(tensor):
+        return type(tensor), tensor.shape, tensor.dtype, tensor.stride(), tensor.device, tensor.requires_grad
+
+    assert told(found) == told(filled)
+    assert torch.equal(found, filled) == (read or sizes is not LARGE)
+    assert sizes is LARGE or example.shape == filled.shape or found.any()
+
+
+class Attention(nn.Module):
+    def forward(self, x, mask):
+        return nn.functional.scaled_dot_product_attention(x, x, x, attn_mask=mask)
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "vary"),
+    [
+        (nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1)), torch.rand(2, 3, 32, 32), "batch,height,width"),
+        (Attention(), (torch.rand(1, 2, 2, 4), masked(float("-inf"), torch.float32)), "0.0"),
+        (Attention(), (torch.rand(1, 2, 512, 4), torch.zeros(512, 512).fill_diagonal_(float("-inf"))), "0.0,0.3"),
+    ],
+    ids=["images", "a small mask", "a large mask"],
+)
+def test_laws_are_those_of_inputs_that_are_filled(model, inputs, vary, monkeypatch):
+    monkeypatch.setattr("cnncost.sources.sizes._MOST_VALUES", 1 << 20)
+    found = cnncost.formula(model, inputs, vary)
+    monkeypatch.setattr("cnncost.sources.sizes._is_never_read", lambda *_: False)
+    filled = cnncost.formula(model, inputs, vary)
+
+    for quantity in ("macs", "flops", "training_peak"):
+        assert str(found[quantity]) == str(filled[quantity])
+    assert found.notes == filled.notes
