@@ -1,4 +1,4 @@
-"""Evaluates an op whose inputs are all small constants, and keeps the stored tensors that they were computed from."""
+"""Constant folding: evaluates an op whose inputs are all small constants, and tracks which stored tensors it read."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Folded(NamedTuple):
     """The outputs of an op on constants.
 
     Attributes:
-        outputs: its outputs, with the stored tensors that they were computed from.
-        settings: names of stored tensors that sizes or conditions were computed from: they are no parameters.
+        outputs: each with the stored tensors that it was computed from, as `origins`.
+        settings: names of stored tensors that only sizes or conditions were computed from; they are not parameters.
     """
 
     outputs: list[Tensor]
@@ -27,7 +27,7 @@ class Folded(NamedTuple):
 
 
 def fold_op(op: Op, count: int) -> Folded | None:
-    """Evaluate an op of `count` outputs, of whose inputs all have known values; None if it has no rule."""
+    """Evaluate an op with `count` outputs whose inputs all have known values; None if no rule evaluates it."""
     constants = [None if t is None else t.constant for t in op.inputs]
     values = split(op.attributes, constants, count) if op.type == "Split" else fold(op.type, op.attributes, constants)
     if values is None:
