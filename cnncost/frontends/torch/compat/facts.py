@@ -1,7 +1,7 @@
 """Differences between torch versions that results or code depend on.
 
-Each constant is named after the newer behaviour. Its docstring gives the first version that has it, and the change in
-torch. `tests/versions/facts.py` lists what tests expect by version.
+Each constant is named after one version's behavior. Its docstring gives the version that brought the change, and the
+change in torch. `tests/versions/facts.py` lists what tests expect by version.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from cnncost import versions
 
 INSTALLED = versions.numbers(torch.__version__) or versions.NEWEST
-"""The installed torch version, as (2, 13). A build with an unreadable version counts as the newest tested one."""
+"""The installed torch version, such as (2, 13). A build with an unreadable version counts as the newest tested one."""
 
 
 def since(*version: int) -> bool:
