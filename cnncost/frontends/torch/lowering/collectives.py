@@ -107,7 +107,7 @@ def _group(argument: Any) -> tuple[Attrs, int, int]:
 
 
 def _runs(numbers: list[int]) -> tuple[tuple[int, int, int], ...]:
-    """Return ascending numbers as ranges (start, end, step): an axis of a mesh is one, however many ranks it has."""
+    """Return ascending numbers as ranges (start, end, step): an axis of a mesh is one range, whatever its size."""
     runs, first = [], 0
     while first < len(numbers):
         last = first
