@@ -1,9 +1,9 @@
 """Autocast, for tensors without data.
 
-Torch's own ignores tensors on `meta`. While a recording needs it, each op with an autocast kernel is dispatched to one
-of ours, registered at the dispatch key of a device that is no longer built: above autograd like torch's own, so that
-tensors are saved for backward after the cast. The dispatcher reports which ops have an autocast kernel; the policies
-follow ATen's autocast_mode.h and autocast_mode.cpp (torch's "Autocast Op Reference").
+Torch's own ignores `meta` tensors. While a recording needs it, each op with an autocast kernel is dispatched to one of
+ours. These are registered at the dispatch key of a device that torch is no longer built for, which is above autograd,
+like torch's own: tensors are saved for backward after the cast. The dispatcher reports which ops have an autocast
+kernel; the policies follow ATen's autocast_mode.h and autocast_mode.cpp (torch's "Autocast Op Reference").
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def enabled_device() -> str | None:
 
 CASTS_AT_EACH_USE = (
     "the peak of inference is that under torch.inference_mode, where autocast casts weights at each use; under "
-    "torch.no_grad it keeps the casts"
+    "torch.no_grad it caches the casts"
 )
 _CONJUGATES = "the peak of inference under autocast lacks the copies that matrix ops make of conjugated operands"
 _PINV = "the peak under autocast lacks the casts within linalg.pinv"
@@ -264,7 +264,7 @@ def _policies() -> dict[str, dict[str, Policy]]:
 # ---- kernels, which run only in recordings with autocast
 
 _running: list[Casting] = []
-"""The innermost recording with autocast is last."""
+"""One per recording with autocast that is running; the innermost one's is last."""
 
 
 @cache

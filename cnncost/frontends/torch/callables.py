@@ -58,7 +58,7 @@ def name_of(model: Any) -> str:
 
 
 def _modules_of(value: Any) -> dict[str, nn.Module]:
-    """Return the modules that a function or a method's owner refers to, each by its first variable or attribute."""
+    """Return the modules that a function or a method's owner refers to, named by the first reference to each."""
     found: dict[str, nn.Module] = {}
     seen: set[int] = set()
     pending: deque[tuple[str, Any, int]] = deque([("", value, 0)])

@@ -27,7 +27,7 @@ class Caller:
         self._modes = dispatch_depth()
 
     def is_ours(self) -> bool:
-        """True if the caller is the model's code: in this thread, and not a kernel that the recorder runs."""
+        """True if the caller is the model's code: in this thread, not in an import or a kernel run by the recorder."""
         return get_ident() == self._thread and dispatch_depth() >= self._modes and not self.importing
 
 

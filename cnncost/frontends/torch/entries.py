@@ -123,7 +123,7 @@ def _recipe(tensor: torch.Tensor, operands: TensorArgs, storages: set[int], ledg
         return None
     if tensor.storage_offset() or tensor.is_conj() or tensor.is_neg() or type(tensor) is not torch.Tensor:
         return None
-    if is_zero_tensor(tensor):  # torch runs ops on it in another way than on the plain tensor that would replace it
+    if is_zero_tensor(tensor):  # torch runs ops on it differently from those on the plain tensor that would replace it
         return None
     return _fresh(tensor)
 

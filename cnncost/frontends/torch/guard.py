@@ -1,4 +1,4 @@
-"""Restore torch's global state after a recording, also if forward raises: random state, modes, defaults."""
+"""Restore torch's global state after a recording, even if forward raises: random state, modes, defaults."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from cnncost.frontends.torch.entropy import Entropy
 
 
 class Draws:
-    """Detects draws from Python's or numpy's global generators, or from the system's, since they were seeded."""
+    """Detects draws from Python's or numpy's global generators since they were seeded, and from the system's."""
 
     def __init__(self) -> None:
         self.entropy = Entropy()
@@ -86,7 +86,7 @@ def same_random_state() -> Iterator[Draws]:
 
 @contextmanager
 def hidden_from(kind: type) -> Iterator[None]:
-    """Hide ops from outer modes of a class: an analysis that a recorded forward calls is not part of that forward."""
+    """Hide ops from outer modes of the class `kind`: an analysis that a recorded forward calls is no part of it."""
     with ExitStack() as stack:
         modes = dispatch_modes()
         outer = [i for i, mode in enumerate(modes) if isinstance(mode, kind)]

@@ -32,8 +32,8 @@ class Inputs:
         user_tensors: the user's tensor that a tensor represents, by the latter's `id`.
         floats: ids of the floating-point tensors whose values are in `data`.
         created: all tensors created from the user's, in order of creation.
-        lasting: those that the caller holds while forward runs. Others are in containers and objects that forward may
-            write to, such as a cache: they die when nothing refers to them any more.
+        lasting: those of `created` that the caller holds while forward runs. Others are in containers and objects that
+            forward may write to, such as a cache: they die when nothing refers to them any more.
         notes: how ambiguous inputs were interpreted.
     """
 
@@ -155,7 +155,7 @@ class Arguments(tuple[Any, ...]):  # noqa: SLOT001  # subclasses of tuple can't 
 
 
 class _Maker(Copier):
-    """Creates arguments from the user's inputs. Attributes named as those of `Inputs` become these."""
+    """Creates arguments from the user's inputs. Attributes that `Inputs` has as well become those."""
 
     def __init__(self, dtype: torch.dtype, keep_floats: bool) -> None:
         super().__init__()
@@ -307,7 +307,7 @@ class _Maker(Copier):
 
 
 def _copied(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a copy with the same strides, if it is not too large: `clone` alone closes gaps and repeats overlaps."""
+    """Return a copy with the same strides, if it is not too large: `clone` alone closes gaps and copies overlaps."""
     copy = tensor.clone()
     if copy.stride() == tensor.stride() or not tensor.numel():
         return copy

@@ -18,7 +18,7 @@ from cnncost.frontends.torch.rebuilt import rebuilt, state
 
 _MODULES = ("builtins", "itertools")
 _MAX_COMPARED = 10_000
-"""Number of items from which on a list or tuple is compared by identity only."""
+"""A list or tuple with this many items or more is compared by identity only."""
 
 
 class _Entry(NamedTuple):
