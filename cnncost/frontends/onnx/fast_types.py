@@ -48,7 +48,7 @@ _LISTS = frozenset({"dilations", "kernel_shape", "pads", "strides", "perm"})
 _INTEGERS = frozenset({"group", "ceil_mode", "transA", "transB", "axis", "allowzero", "to", "training_mode"})
 _NUMERIC = frozenset({"Add", "Sub", "Mul", "Div", "Concat", "Reshape", "Transpose", "Flatten", "Gather", "Cast",
                       "ConstantOfShape"})  # fmt: skip
-"""Ops that take integers in every opset that matters here; the others with a rule take only floating point in some."""
+"""Ops whose integer inputs aren't compared with the schema; in some opset, the others take only floating point."""
 
 
 def _is_ordinary(op: Op, kinds: list[TensorType]) -> bool:

@@ -19,7 +19,7 @@ class Folded(NamedTuple):
 
     Attributes:
         outputs: each with the stored tensors that it was computed from, as `origins`.
-        settings: names of stored tensors that only sizes or conditions were computed from; they are not parameters.
+        settings: names of stored tensors that sizes or conditions were computed from, which makes them no parameters.
     """
 
     outputs: list[Tensor]

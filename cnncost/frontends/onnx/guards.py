@@ -1,4 +1,4 @@
-"""Guards the interpreter against nodes that don't conform to their op."""
+"""Guards the interpreter against nodes that don't conform to the schemas of their ops."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def attempt(interpreter: Interpretation, node: Any, rule: Callable[..., T], *arg
 
 
 def has_shape_rule(interpreter: Interpretation, node: Any, domain: str, op: Op) -> bool:
-    """Return False for an op of a runtime whose output types no rule infers, even if the file declares them."""
+    """Return False if an op outside ONNX's own domain has outputs whose types no rule infers, declared or not."""
     if not domain:
         return True
     inferred = interpreter.inference.types(node, op, domain)
@@ -48,7 +48,7 @@ def has_shape_rule(interpreter: Interpretation, node: Any, domain: str, op: Op) 
 
 
 def is_complete(op: Op, results: Outputs) -> bool:
-    """Return True if every input and every step's output that a lowering refers to exists."""
+    """Return True if all inputs and step outputs that a lowering refers to exist."""
     sources = [source for step in op.steps for source in step.inputs]
     for source in (*sources, *(each for each in results if each is not None)):
         if isinstance(source, Ref):
@@ -64,7 +64,7 @@ def typed(
 ) -> list[Tensor]:  # fmt: skip
     """Return the outputs of a function's body; one of unknown shape gets the type known for the call, if any.
 
-    The call is then also recorded as an unknown op that returns these outputs, besides the nodes of its body.
+    In that case, the call is also recorded as an unknown op that returns these outputs, besides the nodes of its body.
     """
     known = [kind if isinstance(kind, TensorType) else None for kind in types]
     lacking = [

@@ -44,7 +44,7 @@ class Interpreter:
         self.builder = Builder()
         self.inference = Inference(onnx, opsets)
         self.functions = functions
-        self.declared_types: dict[str, Any] = {}  # TypeProtos that the file states for tensors, by name
+        self.declared_types: dict[str, Any] = {}  # TypeProtos that the file declares for tensors, by name
         self.unshaped: list[str] = []  # outputs of unknown shape
         self.open_functions: list[Signature] = []  # functions whose bodies are being run, outermost first
         self.repetitions = 1  # how often the enclosing loops run the current graph in all
@@ -335,7 +335,7 @@ class Interpreter:
         return from_node is not None and (from_node or at in STATES.get(op, ()))
 
     def register_unused(self, protos: Iterable[Any], place: str = "", call: int = 0) -> None:
-        """Register floating-point initializers that no op has read as parameters: the file stores them all the same."""
+        """Register unread floating-point initializers as parameters: the file stores them all the same."""
         for proto in protos:
             name, tensor_type = f"{place}{proto.name}", declared(proto)
             if tensor_type is None or not tensor_type.floating or tensor_type.numel < 2:

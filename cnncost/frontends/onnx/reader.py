@@ -1,6 +1,6 @@
 """Reads an ONNX file into a ModelProto, and checks its graph and opsets.
 
-External data files are not read, and sizes declared in the file never make it allocate memory.
+External data files are not read, and no memory is allocated for sizes that the file merely declares.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Caches lowerings: an op with the attributes and input types of an earlier op gets nodes with the same specs.
 
-Only ops with a fast type rule whose lowering reads nothing else, such as a constant's values, are cached: most ops.
+An op is cached if it has a fast type rule and its lowering reads nothing else, such as a constant's values. Most ops
+qualify.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ class CachedLowering(NamedTuple):
 
 
 def signature_of(node: Any, inputs: Sequence[Tensor | None], opset: int | None) -> tuple[object, ...] | None:
-    """Return the cache key of an op of the default domain; None if no lowering can be reused for it.
+    """Return the cache key of an op of the default domain; None if its lowering can't be reused.
 
-    None can for an op with several outputs, with only constant inputs (it is folded), or with an input that is left
-    out, of unknown type, or deferred: a product may read its integers instead.
+    It can't if the op has several outputs, only constant inputs (it is folded), or an input that is left out, of
+    unknown type, or deferred: a product may read its integers instead.
     """
     types, constant = [], True
     for tensor in inputs:

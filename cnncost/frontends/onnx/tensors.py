@@ -11,7 +11,7 @@ import numpy as np
 from cnncost.tensor_types import TensorType
 
 Constant: TypeAlias = "np.ndarray[Any, Any]"
-"""A small tensor with its values."""
+"""The values of a small tensor."""
 LARGEST_CONSTANT = 4096
 """Maximum number of elements of a tensor whose values are read: enough for shapes, indices and scalars. Values of
 weights are not needed."""

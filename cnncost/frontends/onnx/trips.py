@@ -17,7 +17,7 @@ MAX_NODES = 20_000
 
 
 def trip_count(op: Op, graph: Any, names: Mapping[str, Tensor], most: int) -> int | None:
-    """Return the number of iterations of a Loop; None if it depends on data, or exceeds `most`.
+    """Return a Loop's number of iterations; None if it depends on data or the runtime, or exceeds `most`.
 
     Args:
         op: the Loop.

@@ -34,7 +34,7 @@ _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 
 
 def without_data(path: Path) -> bytes:
-    """Return a file's bytes without the data of large tensors. Raises ValueError if it is large and invalid or cut."""
+    """Return a file's bytes without the data of large tensors. Raises ValueError for a large file that is invalid."""
     size = path.stat().st_size
     if size <= SMALL_FILE:
         return path.read_bytes()

@@ -17,7 +17,7 @@ from weakref import ref
 import torch
 from torch import nn
 
-from cnncost.frontends.torch import version  # first: what follows needs what an older torch lacks
+from cnncost.frontends.torch import version  # first: it rejects a torch too old for the modules below
 from cnncost.session import SESSION
 
 # isort: split
@@ -132,7 +132,7 @@ def _record_with_restarts(
         if restart.remembered:
             _remember(model, restart.changes)
         return again(attempt=attempt.after(restart.changes))
-    except DataDependentError:  # forward may have read a floating-point input: retry with their values, if known
+    except DataDependentError:  # forward may have read a floating-point input: retry with its values, if known
         if attempt.floats or not prepare(inputs, model, floats=True).floats:
             raise
         return again(attempt=replace(attempt, floats=True))

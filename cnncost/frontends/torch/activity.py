@@ -1,7 +1,7 @@
 """Count the multiply-accumulates that have no zero factor, while the model runs on real data.
 
 A product counts if both of its factors are nonzero. If the same op ran on indicators (1 where a factor is nonzero, else
-0), the sum of its result would be the exact number. That sum is computed in a cheaper order. For a matrix product it is
+0), the sum of its result would be the exact count. That sum is computed in a cheaper order. For a matrix product it is
 the sum, over the inner axis, of (nonzero left factors) times (nonzero right factors); for a convolution, the sum over
 the windows of the input's indicator, weighted by the number of kernels with a nonzero weight at each tap. Padding is
 zero and is not counted.

@@ -69,7 +69,7 @@ class Appearance:
         device: their device, unless another was registered.
         grad: whether autograd is on for the caller; None if the recording itself has autograd on.
         bare: whether the model was built on `meta` instead of the device, and may have stored `meta` as its device.
-        several: whether the model is on more devices than `device`.
+        several: whether the model is on other devices besides `device`.
     """
 
     def __init__(self, recorder: Recording, device: torch.device, grad: bool | None, bare: bool = False,
@@ -125,7 +125,7 @@ class Appearance:
                     block.use = "elsewhere"  # not counted
 
     def store_device(self, tensor: torch.Tensor, block: StorageRecord) -> None:
-        """If the model is on several devices, store that of a new storage: its tensor's, which is registered."""
+        """If the model is on several devices, store a new storage's: that of its tensor, which is registered."""
         if self.several:
             block.device = transfers.with_index(self.claimed(tensor))
 
@@ -285,12 +285,12 @@ class Appearance:
             if other is not None and result is not tensor and self._moved:
                 self.place(result, self.claimed(other))
             elif other is not None and self._moved and not same_device(self.claimed(other), here):
-                result = original(tensor, *args, **{**kwargs, "copy": True})  # a new tensor, as it is on another device
+                result = original(tensor, *args, **{**kwargs, "copy": True})  # a new tensor, on another device
                 self.place(result, self.claimed(other))
             return result
         if not same_device(target, here) and not (self._bare and target == META):
             both_accelerators = is_accelerator(target) and is_accelerator(self._device)
-            if device_of(tensor) == target or both_accelerators:  # torch would return the tensor, or lack the device
+            if device_of(tensor) == target or both_accelerators:  # torch would return the tensor, or lacks the device
                 args = tuple([META if as_device(a) is not None else a for a in args])
                 kwargs = {**kwargs, "copy": True} | ({"device": META} if kwargs.get("device") is not None else {})
             result = original(tensor, *args, **kwargs)

@@ -40,7 +40,7 @@ class Attempt:
     keeps_casts: bool = False
     """Whether autocast caches casts of weights even with autograd off: under `torch.no_grad`, not in inference mode."""
     turned_off: bool = False
-    """Whether a forward that differentiates runs with the grad mode off, as a caller under `torch.no_grad` runs it."""
+    """Whether forward, which uses autograd, runs with grad mode off, because the caller is under `torch.no_grad`."""
     floats: bool = False
     """Whether values of floating-point inputs are known."""
     split: bool = False

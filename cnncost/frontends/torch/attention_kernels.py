@@ -1,7 +1,7 @@
 """Select the kernel that `scaled_dot_product_attention` uses on a device.
 
 On meta tensors torch always selects the reference, which materializes scores. The conditions are those of ATen's
-`sdp_utils_cpp.h` and `sdp_utils_cpp.cpp` (CPU) and `cuda/sdp_utils.cpp`; where CUDA's depend on the GPU, compute
+`sdp_utils_cpp.h` and `sdp_utils_cpp.cpp` (CPU) and `cuda/sdp_utils.cpp`; if CUDA's depend on the GPU, compute
 capability 8.0 or later is assumed. Axes are counted from the last. `compat/facts.py` lists version differences.
 """
 
@@ -101,7 +101,8 @@ def _no_mask(a: Attention) -> bool:
 def _mask_fits(a: Attention) -> bool:
     """True if there is no mask, or one whose sizes are full or 1 and that requires no gradient (even in no-grad mode).
 
-    It has two or four axes; with operands of three axes, which get a batch of one, any number: missing axes are added.
+    The mask must have two or four axes. With operands of three axes, which get a batch axis of size 1, it may have any
+    number: missing axes are added.
     """
     if a.mask is None:
         return True

@@ -63,7 +63,7 @@ class Masks:
         self._read: dict[tuple[Any, ...], Mask | None] = {}
 
     def note(self, entry: Entry, index: int, operands: TensorArgs, node: int) -> None:
-        """Store the mask of an op recorded as `node`, if known; `index` is the mask's among the op's tensors."""
+        """Store the mask of an op recorded as `node`, if known; `index` is the mask's index among the op's tensors."""
         tensor, tracked = operands[index]
         spec = entry.spec
         form = spec["mask_type"] if spec.kind in _FUSED else "scores"

@@ -102,7 +102,7 @@ class Casting:
     def enter_region(self, device: str) -> None:
         """Note that forward enters a region. Once it has entered one for CUDA, CUDA's op lists apply.
 
-        Such a region also turns the CPU's autocast on, so that torch's state does not show which lists apply.
+        Such a region also turns the CPU's autocast on, so torch's state doesn't show which lists apply.
         """
         self.regions += 1
         if device != "cpu":

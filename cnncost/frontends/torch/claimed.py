@@ -55,7 +55,7 @@ def creating_on(
     Args:
         device: the model's device.
         place: called with each tensor that is created there, and the device.
-        several: whether the model is on several devices, some of which may be missing even if torch has the type.
+        several: whether the model is on several devices; this machine may have some of them and lack others.
     """
     if not is_accelerator(device) or (getattr(torch, device.type, torch.cuda).is_available() and not several):
         return nullcontext()

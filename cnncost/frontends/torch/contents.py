@@ -13,7 +13,7 @@ from torch import nn
 from cnncost.frontends.torch.kinds import ATOMS
 
 _MAX_SEARCHED = 10_000
-"""Maximum number of objects that are searched, as an object may refer to the whole program."""
+"""Maximum number of objects that are searched: an object may refer to the whole program."""
 
 
 def tensors_and_modules(value: Any) -> list[Any]:

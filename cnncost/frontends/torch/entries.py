@@ -71,7 +71,7 @@ def of_run(
     run_for_effect = (
         bool(writes) and all(tracked.sig.real for _, tracked in operands)
     ) or op.schema_name == "aten::lift_fresh"
-    # an output's shape varies for one signature: in place, with `out=`, or with values
+    # an output's shape can vary for one signature: in place, with `out=`, or with values
     shape_varies = op.changes_shape or bool(outs) or shape_follows_values(op, operands)
     arguments = op.bind(args, kwargs)
     call = OpCall(op, arguments, inputs, types, moves=moves or bool(outs))

@@ -105,7 +105,7 @@ def _gradients(
 
 
 def _empty_in_order_of(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-    """Return an empty tensor with the memory layout of `like`'s axes, as torch's kernels lay out their results."""
+    """Return an empty tensor whose axes are ordered in memory like those of `like`, as torch's kernels return them."""
     strides, step = [0] * len(shape), 1
     for axis in sorted(range(len(shape)), key=lambda i: (like.stride(i), -i)):
         strides[axis], step = step, step * shape[axis]

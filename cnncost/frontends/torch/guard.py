@@ -32,7 +32,7 @@ from cnncost.frontends.torch.entropy import Entropy
 
 
 class Draws:
-    """Detects draws from Python's or numpy's global generators since they were seeded, and from the system's."""
+    """Detects draws from Python's and numpy's global generators, and reads of the system's random numbers."""
 
     def __init__(self) -> None:
         self.entropy = Entropy()
@@ -86,7 +86,7 @@ def same_random_state() -> Iterator[Draws]:
 
 @contextmanager
 def hidden_from(kind: type) -> Iterator[None]:
-    """Hide ops from outer modes of the class `kind`: an analysis that a recorded forward calls is no part of it."""
+    """Hide ops from outer modes of the class `kind`: an analysis called by a recorded forward is not part of it."""
     with ExitStack() as stack:
         modes = dispatch_modes()
         outer = [i for i, mode in enumerate(modes) if isinstance(mode, kind)]

@@ -48,7 +48,7 @@ class Inputs:
 
     @property
     def examples(self) -> int | None:
-        """Number of examples if the first input is a list of tensors; None if it is the size of an axis."""
+        """Number of examples if the first input is a list of tensors; None if an axis has that size instead."""
         first = next(iter(self.args or self.kwargs.values()), None)
         if not isinstance(first, list) or not first or not all(isinstance(item, torch.Tensor) for item in first):
             return None
@@ -93,9 +93,9 @@ def arguments(*positional: Any, **named: Any) -> Any:
 def prepare(inputs: Any, model: nn.Module, floats: bool = False) -> Inputs:
     """Return forward's positional and keyword arguments, with tensors on `meta`.
 
-    A shape without a dtype gets that of the model's floating-point parameters. Integer tensors with few elements keep
-    their values, because forward may read them (lengths, positions); with `floats`, floating-point ones do as well.
-    Containers and objects that hold tensors are copied, by their own copy protocol.
+    A shape without a dtype gets that of the model's first floating-point parameter, or else the default dtype. Integer
+    and boolean tensors with few elements keep their values, because forward may read them (lengths, positions); with
+    `floats`, others do as well. Containers and objects that hold tensors are copied, by their own copy protocol.
 
     Raises:
         InputError: a value can't become a tensor, a size is less than 1, or a dtype is unknown.
@@ -155,7 +155,7 @@ class Arguments(tuple[Any, ...]):  # noqa: SLOT001  # subclasses of tuple can't 
 
 
 class _Maker(Copier):
-    """Creates arguments from the user's inputs. Attributes that `Inputs` has as well become those."""
+    """Creates arguments from the user's inputs. Its attributes become those of the same names of `Inputs`."""
 
     def __init__(self, dtype: torch.dtype, keep_floats: bool) -> None:
         super().__init__()

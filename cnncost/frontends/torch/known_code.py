@@ -95,7 +95,7 @@ def _namespace(function: FunctionType) -> str:
 
 
 def is_system_function(function: FunctionType) -> bool:
-    """Return True if a function is Python's or torch's own: its globals are those of one of their modules."""
+    """Return True if a function is Python's, torch's or numpy's own: its globals are those of one of their modules."""
     name = _namespace(function)
     if not is_system_module(name) and name != "typing_extensions":  # torch uses its decorators
         return False
@@ -138,7 +138,7 @@ def is_static(kind: type) -> bool:
 
 
 def is_system_class(kind: type) -> bool:
-    """Return True if a class can't be the user's: it is static, one of `_CLASSES`, or from a module of Python or torch.
+    """Return True if a class can't be the user's: static, in `_CLASSES`, or from a module of Python, torch or numpy.
 
     Such a module must have the class under its name: a user's class may have any `__module__`.
     """

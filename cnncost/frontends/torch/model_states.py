@@ -1,4 +1,4 @@
-"""Detect that a model has changed between two steps of a loop, and its cost has to be analyzed again."""
+"""Detect that a model has changed between two steps of a loop, so its cost must be analyzed again."""
 
 from __future__ import annotations
 

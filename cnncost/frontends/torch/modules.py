@@ -124,7 +124,7 @@ class Tracker:
         return self._begun[call][3] if self._begun else ()
 
     def patches(self) -> list[Patch]:
-        """Return patches that record calls, keep the values of literal tensors, and run recurrent layers by kernels."""
+        """Return patches that record calls, keep the values of literal tensors, and run recurrent layers as CPUs do."""
         custom = CustomCalls(self.recorder, self.recorder.on_values)
         original = getattr(*CALL_PLACE)
         ruled, fused = custom.module_call(original), noting_fused(original, self.recorder, self._thread)

@@ -15,9 +15,9 @@ from cnncost.tensor_types import TensorType
 def attention_step(
     op: Op, q: Source, k: Source, v: Source, mask: tuple[Source, ...], causal: bool, keys: int | None = None
 ) -> Ref:
-    """Append attention of q: N,H,L,E; k: N,G,S,E; v: N,G,S,V; each of the G heads of k and v serves a group of the H.
+    """Append attention of q: N,H,L,E; k: N,G,S,E; v: N,G,S,V; the H heads of q share the G heads of k and v in groups.
 
-    `keys` is the number of keys read, if it is less than S because k is a cache's buffer.
+    `keys` is the number of keys that are read, if k is a cache's buffer and S may be larger.
     """
     a, b, c = (op.type_of(each).shape for each in (q, k, v))
     heads, keys = a[:2], b[-2] if keys is None else keys

@@ -18,7 +18,7 @@ _POINTWISE = {
     "BitwiseAnd": "bitwise_and", "BitwiseOr": "bitwise_or", "BitwiseXor": "bitwise_xor", "BitwiseNot": "bitwise_not",
     "Where": "where",
 }  # fmt: skip
-"""The function of the Graph's `pointwise` op that equals each ONNX op."""
+"""For each ONNX op, the same function of the Graph's `pointwise` op."""
 
 
 @lowers(*_POINTWISE)

@@ -162,8 +162,8 @@ def _product(op: Op, x: Source, matrices: Projection, rows: int) -> Ref:
 def _gate(op: Op, first: Source, third: Source | None, shape: Shape, fn: str) -> Ref:
     """Compute f(g)·l, or for SwiGLU g·sigmoid(α·g)·(l + β), with g and l clamped first if there is a limit.
 
-    The gate g and the linear part l are two products, or the halves of one. α, β and the limit are constants, so they
-    are no inputs of the ops. The silu is one op if α is 1, and β is only added if it is not 0.
+    The gate g and the linear part l are two products, or the halves of one. α, β and the limit are constants, and so
+    not inputs of the appended ops. The silu is one op if α is 1, and β is only added if it is not 0.
     """
     gate, linear = first, third
     if linear is None:

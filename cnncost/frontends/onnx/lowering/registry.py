@@ -77,7 +77,7 @@ Source: TypeAlias = "int | Ref"
 
 
 class Step(NamedTuple):
-    """One op to append to the Graph; with `alias` its outputs share the storage of its first input."""
+    """One op to append to the Graph; with `alias`, its outputs share the storage of its first input."""
 
     kind: str
     attrs: Attrs
@@ -141,7 +141,7 @@ class Op:
         return None if tensor is None else tensor.constant
 
     def stored(self, index: int) -> bool:
-        """Return True if an input is an initializer of the file."""
+        """Return True if an input is stored in the file: an initializer or a Constant node's tensor."""
         self.reads_values = True
         tensor = self.inputs[index]
         return tensor is not None and bool(tensor.weight)
@@ -151,7 +151,7 @@ class Op:
         return tuple(i for i in (indices or range(len(self.inputs))) if self.has(i))
 
     def step(self, kind: str, attrs: Attrs, inputs: Sequence[Source], *outputs: TensorType) -> Ref:
-        """Append a step and return its first output; by default, its output types are those of the op.
+        """Append a step with the given output types, by default those of the op, and return its first output.
 
         Raises:
             ValueError: a size is negative, because attributes are invalid.
@@ -193,7 +193,7 @@ class Op:
     def pointwise(self, fn: str, inputs: Sequence[Source], shape: Shape | None = None) -> Ref:
         """Append an elementwise function; the result has the first input's shape, or `shape`.
 
-        Constants are no inputs: α·x is a `mul` of one input.
+        Constants are not inputs: α·x is a `mul` of one input.
         """
         first = self.type_of(inputs[0])
         return self.step("pointwise", {"fn": fn}, inputs, first if shape is None else TensorType(shape, first.dtype))

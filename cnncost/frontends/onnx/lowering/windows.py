@@ -145,7 +145,7 @@ def lrn(op: Op) -> Outputs | None:
 def resized_type(op: Op) -> list[TensorType | None] | None:
     """Sizes times scales in float32, rounded down, as runtimes compute them; the onnx package may round differently.
 
-    None unless the op has one constant scale for each axis; the package then infers the type.
+    None if there isn't one constant scale for each axis, or they don't give the sizes; the package then infers these.
     """
     x = op.x()
     factors = op.constant(2 if op.type == "Resize" and op.opset >= 11 else 1)
@@ -215,7 +215,7 @@ def grid_sample(op: Op) -> Outputs | None:
 def roi_align(op: Op) -> Outputs | None:
     """x, regions, the batch index of each region.
 
-    Unknown without a fixed number of samples, which then depends on the sizes of the regions.
+    Unknown unless the number of samples is given: else it depends on the sizes of the regions.
     """
     samples: Source = op.get("sampling_ratio", 0)
     return op.lower_to("roi_align", {"samples": samples}, [0, 1]) if samples else None

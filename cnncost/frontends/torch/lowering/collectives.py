@@ -89,7 +89,7 @@ def fsdp_copy(call: OpCall) -> Lowered:
 def fsdp_copy_and_cast(call: OpCall) -> Lowered:
     """FSDP's copy of gradients into a buffer since torch 2.15. Gradients of several dtypes are cast to its dtype first.
 
-    Ref: torch/csrc/distributed/fsdp/ChunkCat.h. CUDA's kernel casts bfloat16 and float32 while copying: it needs less.
+    Ref: torch/csrc/distributed/fsdp/ChunkCat.h. CUDA's kernel casts bfloat16 and float32 while copying and needs less.
     """
     kind, attrs = lower_layout(call, copy=True)
     tensors, buffer = list(call["tensors"]), call["out"]
