@@ -41,8 +41,8 @@ def lower_control_op(
         interpreter.prefix = outside
     if outputs is None:
         interpreter.builder.note(
-            f"{node.name or node.op_type}: its subgraphs are not counted, because its condition or number of "
-            "iterations is not constant, a shape is unknown, or the loop is too long to unroll"
+            f"{node.name or node.op_type}: its subgraphs are not counted, because its condition or trip count is not "
+            "constant, a shape is unknown, or the loop is too long to unroll"
         )
         return interpreter.unknown(node, "", op, [None] * len(node.output), interpreter.builder.call(path))
     return outputs
@@ -129,7 +129,7 @@ def _branch(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path:
 
 
 def _loop(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
-    """Unroll a Loop; None if its number of iterations is not constant or too large, or an output's type is unknown."""
+    """Unroll a Loop; None if its trip count is not constant or too large, or an output's type is unknown."""
     graph = op.get("body")
     count = trip_count(op, graph, names, MAX_NODES // (max(len(graph.node), 1) * interpreter.repetitions))
     if count is None:

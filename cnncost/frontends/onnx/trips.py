@@ -1,4 +1,4 @@
-"""The number of iterations of a Loop, if it follows from constants."""
+"""The trip count of a Loop, if it follows from constants."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_NODES = 20_000
 
 
 def trip_count(op: Op, graph: Any, names: Mapping[str, Tensor], most: int) -> int | None:
-    """Return a Loop's number of iterations; None if it depends on data or the runtime, or exceeds `most`.
+    """Return a Loop's trip count; None if it depends on data or on the runtime, or exceeds `most`.
 
     Args:
         op: the Loop.

@@ -42,7 +42,7 @@ Condition: TypeAlias = Callable[[Attention], bool]
 
 
 def _axes_fit(a: Attention) -> bool:
-    """True if there are four axes, or three if torch adds a batch of one."""
+    """True if all operands are strided and have four axes, or three if torch adds a batch axis."""
     axes = {tensor.dim() for tensor in a.operands}
     fits = axes == {4} or (axes == {3} and facts.ATTENTION_TAKES_THREE_AXES)
     return fits and all(tensor.layout is torch.strided for tensor in a.operands)

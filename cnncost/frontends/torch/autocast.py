@@ -67,7 +67,7 @@ _PINV = "the peak under autocast lacks the casts within linalg.pinv"
 
 
 class Casting:
-    """Autocast emulation of one recording.
+    """Emulates autocast in one recording.
 
     Args:
         caches: whether casts of weights are cached until autocast exits, as in torch, whose newer versions don't do so
@@ -173,7 +173,7 @@ def _cast_all(dtype: torch.dtype | None, casting: Casting, op: Any, args: Args, 
 
 
 def _cast_to_widest(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:
-    """Run in float32 if an argument is float32, else in the lower dtype."""
+    """Run in float32 if an argument is float32, else in the lower dtype. Raises RuntimeError for a third dtype."""
     dtypes = {tensor.dtype for tensor in tensors_in((args, kwargs)) if _eligible(tensor)}
     if other := dtypes - {torch.float32, casting.lower_dtype()}:
         raise RuntimeError(

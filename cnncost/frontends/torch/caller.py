@@ -32,7 +32,7 @@ class Caller:
 
 
 def requesting_module(caller: FrameType, between: tuple[str, ...]) -> str | None:
-    """Return the module whose code requests that a tensor be created on `meta`; None if it requests another device.
+    """Return the name of the module that requests a tensor on `meta`; None if it requests another device.
 
     Args:
         caller: the innermost frame.

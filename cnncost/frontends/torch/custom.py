@@ -196,7 +196,7 @@ class CustomCalls:
             tensors: the op's input tensors.
             result: forward's return value, if it ran on real data.
             outputs: its outputs; empty if forward ran on real data, and then filled from `result`.
-            saves: whether autograd is on.
+            saves: whether autograd is on, so that values are saved for backward.
         """
         operands = self._operands(tensors)
         saved = None

@@ -91,7 +91,7 @@ def explain_failure(
 def _known_cause(
     error: BaseException, path: str, place: str, at: str, args: Any, on_values: bool
 ) -> CnncostError | None:  # fmt: skip
-    """Return the error for a cause that other input shapes don't change, such as endless recursion or reading values.
+    """Return the error for a cause that other input shapes don't remove, such as endless recursion or reading values.
 
     None for other causes.
     """
@@ -171,7 +171,7 @@ _UNSPLIT = (
 )
 _OF_ARRAYS = (
     "if forward takes a NumPy array: arrays among the inputs are passed to it as tensors; instead, analyze a function "
-    "that holds the array, such as analyze(lambda x: model(x, array), x)"
+    "that holds the array, as in analyze(lambda x: model(x, array), x)"
 )
 _REMEDIES = (
     (
@@ -201,7 +201,7 @@ def _message(error: BaseException) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    """Return an error's message, shortened to one line."""
+    """Return the first line of an error's message, shortened to 300 characters."""
     lines = _message(error).strip().splitlines()
     text = lines[0] if lines else "no message"
     return text if len(text) <= 300 else text[:297] + "..."
@@ -294,7 +294,7 @@ def _shapes_by_name(kwargs: dict[str, Any]) -> str:
 
 
 def _user_line(error: BaseException) -> str:
-    """Return file and line of the innermost frame outside torch, cnncost and, if possible, the standard library."""
+    """Return the innermost file and line outside torch, this front end and, if possible, the standard library."""
     frames = [
         frame for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith((_OURS, _TORCH, "<"))

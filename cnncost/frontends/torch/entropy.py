@@ -20,7 +20,7 @@ _NAMING = frozenset({"tempfile"})
 
 
 class Entropy:
-    """Counts the reads, in the thread that created it, while its `patches` are applied."""
+    """Counts reads of the system's random numbers, in the thread that created it, while its `patches` are applied."""
 
     def __init__(self) -> None:
         self.reads = 0

@@ -132,7 +132,7 @@ def _restore_default_device(device: torch.device | None) -> None:
 
 
 def settings() -> tuple[dict[Any, Any], str, tuple[bool, ...]]:
-    """Return the environment variables, the matmul precision and cuDNN's flags: forward may branch on them."""
+    """Return the environment variables, the matmul precision and cuDNN's flags: forward may read or set them."""
     return environment(), torch.get_float32_matmul_precision(), tuple([getattr(_CUDNN, name) for name in _FLAGS])
 
 

@@ -25,11 +25,11 @@ from cnncost.shapes import Literal, TensorText, looks_like_shape, parse_shape
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Arguments of a forward, all tensors on `meta`.
+    """Arguments of forward, with all tensors on `meta`.
 
     Attributes:
         data: known values of tensors, by the tensor's `id`.
-        user_tensors: the user's tensor that a tensor represents, by the latter's `id`.
+        user_tensors: the user's tensor with data that a tensor on `meta` represents, by the latter's `id`.
         floats: ids of the floating-point tensors whose values are in `data`.
         created: all tensors created from the user's, in order of creation.
         lasting: those of `created` that the caller holds while forward runs. Others are in containers and objects that
@@ -75,7 +75,7 @@ class Inputs:
                 yield tensor
 
     def devices(self) -> Iterator[tuple[torch.Tensor, torch.device]]:
-        """Yield each tensor that represents a user's tensor with values, and the device of the user's."""
+        """Yield each tensor that represents a user's tensor with values, and the device of the latter."""
         for original, tensor in self.originals():
             yield tensor, original.device
 

@@ -123,7 +123,7 @@ def _copy_by_reduce(iterator: Any) -> Any:
 
 
 def _position(iterator: Any) -> tuple[Any, ...]:
-    """Return an iterator's position, to compare: the objects that it refers to, which the result keeps alive."""
+    """Return an iterator's position, for comparison: the objects that it refers to, which the result keeps alive."""
     if isinstance(iterator, GeneratorType):
         frame = iterator.gi_frame
         if frame is None:

@@ -101,7 +101,7 @@ def has_fixed_defaults(function: FunctionType) -> bool:
 
 
 def values_held(mapping: Mapping[Any, Any]) -> tuple[Any, ...]:
-    """Return the values in a mapping; for one of a user's class, what its attributes hold.
+    """Return the values in a dict; for a mapping of another class, the tensors and containers in its attributes.
 
     Its methods may compute values when they are asked for, and forward may not have asked.
     """

@@ -56,8 +56,8 @@ _FUNCTION_NAMES: tuple[tuple[Any, str], ...] = (
     (torch.compiler, "is_compiling is_exporting"), (torch.utils.checkpoint, "checkpoint checkpoint_sequential"),
     (torch.nn.functional, "*"), (copy, "copy deepcopy"),
 )  # fmt: skip
-"""Known functions by the module that has them under their name; `*`: all. Their globals may be those of a module that
-is not in `_TORCH_MODULES`: `boolean_dispatch`, of another module, makes some of `torch.nn.functional`."""
+"""Known functions: a module, and the names under which it has them (`*`: all). Their globals may be those of a module
+that is not in `_TORCH_MODULES`: `boolean_dispatch`, of another module, makes some of `torch.nn.functional`."""
 _FUNCTIONS: frozenset[Any] = frozenset(
     value
     for owner, names in _FUNCTION_NAMES

@@ -106,7 +106,7 @@ class TensorTable:
         self._by_key[ref.key] = block
 
     def alias(self, tensor: torch.Tensor, block: StorageRecord) -> None:
-        """Treat the storage of a meta tensor as a registered storage, while it is alive."""
+        """Treat the storage of a meta tensor, while it is alive, as another storage, which is registered."""
         storage = tensor.untyped_storage()
         if identity_of(storage) in self._by_key:
             return
@@ -266,9 +266,9 @@ class TensorTable:
             block.device = other_block.device
 
     def latest_on(self, block: StorageRecord, kind: TensorType) -> Value | None:
-        """Return the newest value on a storage, preferably of type `kind`: the value of a tensor that isn't registered.
+        """Return the newest value on a storage, preferably of type `kind`, for a tensor that isn't registered.
 
-        The value's own tensor may be gone: of `Parameter(torch.empty(3))` only the parameter remains.
+        None if there is none. The value's own tensor may be gone, such as that of `Parameter(torch.empty(3))`.
         """
         newest = None
         for value in reversed(self.values):

@@ -309,7 +309,7 @@ def _exhaust(result: Any) -> Any:
 
 
 def walk(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Return each module once under its first path, parents before children. Raises InputError on a cycle."""
+    """Return each module once, by its first path, parents first; scripted ones are leaves. Cycles raise InputError."""
     tree: list[tuple[str, nn.Module]] = []
     seen: set[int] = set()
     stack: list[tuple[str, nn.Module, tuple[int, ...]]] = [("", model, ())]
