@@ -10,7 +10,7 @@ from cnncost.frontends.onnx.tensors import type_of_constant
 
 EIGHT_BITS = frozenset({"int8", "uint8"})
 """Dtypes of quantized weights, which may be moved, cast or scaled before an op reads them as weights."""
-_SIZES = frozenset({"int32", "int64", "bool"})
+_SETTING_DTYPES = frozenset({"int32", "int64", "bool"})
 """Dtypes of sizes, indices and conditions."""
 
 
@@ -19,7 +19,8 @@ class Folded(NamedTuple):
 
     Attributes:
         outputs: each with the stored tensors that it was computed from, as `origins`.
-        settings: names of stored tensors that sizes or conditions were computed from, which makes them no parameters.
+        settings: names of stored tensors that sizes or conditions were computed from; being read this way does not make
+            a tensor a parameter.
     """
 
     outputs: list[Tensor]
@@ -36,6 +37,6 @@ def fold_op(op: Op, count: int) -> Folded | None:
     origins = tuple(t for t in stored if t.type is not None and (t.type.floating or t.type.dtype in EIGHT_BITS))
     settings: frozenset[str] = frozenset()
     from_floats = constants[0] is not None and constants[0].dtype.kind == "f"
-    if from_floats and all(value.dtype.name in _SIZES for value in values):
+    if from_floats and all(value.dtype.name in _SETTING_DTYPES for value in values):
         settings, origins = frozenset(each.weight for each in origins), ()
     return Folded([Tensor(type_of_constant(value), constant=value, origins=origins) for value in values], settings)

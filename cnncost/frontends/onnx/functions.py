@@ -126,7 +126,7 @@ def inline_schema_function(
 
 
 def _defaults(schema: Any) -> dict[str, Any]:
-    """Return the default values of a schema's attributes by name, of those that have one."""
+    """Return the default values in a schema by attribute name."""
     defaults = {}
     for name, attribute in schema.attributes.items():
         if attribute.default_value is not None and attribute.default_value.name:

@@ -125,7 +125,7 @@ class Appearance:
                     block.use = "elsewhere"  # not counted
 
     def store_device(self, tensor: torch.Tensor, block: StorageRecord) -> None:
-        """If the model is on several devices, store a new storage's: that of its tensor, which is registered."""
+        """If the model is on several devices, set a new storage's to that of its tensor, already registered."""
         if self.several:
             block.device = transfers.with_index(self.claimed(tensor))
 

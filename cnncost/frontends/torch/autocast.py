@@ -1,9 +1,9 @@
 """Autocast, for tensors without data.
 
-Torch's own ignores `meta` tensors. While a recording needs it, each op with an autocast kernel is dispatched to one of
-ours. These are registered at the dispatch key of a device that torch is no longer built for, which is above autograd,
-like torch's own: tensors are saved for backward after the cast. The dispatcher reports which ops have an autocast
-kernel; the policies follow ATen's autocast_mode.h and autocast_mode.cpp (torch's "Autocast Op Reference").
+Torch's own autocast ignores `meta` tensors. While a recording needs it, each op with an autocast kernel is dispatched
+to one of ours. These are registered at the dispatch key of a device that torch is no longer built for. Like torch's own
+key it is above autograd, so tensors are saved for backward after the cast. The dispatcher reports which ops have an
+autocast kernel; the policies follow ATen's autocast_mode.h and autocast_mode.cpp (torch's "Autocast Op Reference").
 """
 
 from __future__ import annotations

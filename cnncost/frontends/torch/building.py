@@ -69,7 +69,7 @@ _TREATMENTS = _treatments()
 
 
 class _Building(DeviceContext):
-    """Set the default device to `meta`, and do all else that building needs, because each further mode slows all calls.
+    """Set the default device to `meta` and do all else that building needs in one mode, because each slows every call.
 
     Tensors whose values constructors read with `.item()` (depth-wise rates, positions, literals) are on the CPU.
     Initial values are not drawn for tensors without data.

@@ -92,7 +92,7 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield from value.keywords.items()
     elif isinstance(value, MethodType):
         owner = value.__self__
-        # an owner that is a module is itself yielded
+        # a module that owns a method is yielded itself
         yield from [("", owner)] if isinstance(owner, nn.Module) else _parts(owner)
         yield from _parts(value.__func__)
     elif isinstance(value, FunctionType):

@@ -104,7 +104,7 @@ def unrecorded_propagation() -> Iterator[Patch]:
 def context_parallel_ended() -> Iterator[None]:
     """Restore on exit the functions that `context_parallel` replaces: older versions don't do so after an error.
 
-    This is no `Patch`: `patches.suspended` would undo it during the imports that `context_parallel` itself makes.
+    This isn't a `Patch`: `patches.suspended` would undo it during the imports that `context_parallel` itself makes.
     """
     before = [(owner, name, getattr(owner, name)) for owner, name in places_left_by_context_parallel()]
     try:

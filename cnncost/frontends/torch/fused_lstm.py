@@ -47,7 +47,7 @@ def fused_recurrent(
     """Return the replacement of the C++ function `name`.
 
     An LSTM that the fused kernel supports is one op per layer and direction. Other layers run step by step if a CPU
-    would run them so, otherwise as the original.
+    would run them that way; otherwise the original runs.
 
     Args:
         name: one of `RECURRENT`.
@@ -166,7 +166,7 @@ def _plain_packed(name: str, *args: Any) -> bool:
 def _in_steps(
     name: str, original: Callable[..., Any], thread: int, on_cpu: Callable[[torch.Tensor], bool]
 ) -> Callable[..., Any]:
-    """Return a function that runs step by step in training and under the CPU's autocast; else it is recorded as one op.
+    """Return a function that runs a layer step by step in training and under the CPU's autocast, else as one op.
 
     As one op under autocast, a layer is cast as for cuDNN's kernel. The CPU has no such kernel: autocast casts only the
     products of each step, and states keep their dtype or are promoted.

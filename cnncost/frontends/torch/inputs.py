@@ -48,7 +48,7 @@ class Inputs:
 
     @property
     def examples(self) -> int | None:
-        """Number of examples if the first input is a list of tensors; None if an axis has that size instead."""
+        """Number of examples if the first input is a list of tensors; None if the batch is an axis."""
         first = next(iter(self.args or self.kwargs.values()), None)
         if not isinstance(first, list) or not first or not all(isinstance(item, torch.Tensor) for item in first):
             return None
@@ -155,7 +155,7 @@ class Arguments(tuple[Any, ...]):  # noqa: SLOT001  # subclasses of tuple can't 
 
 
 class _Maker(Copier):
-    """Creates arguments from the user's inputs. Its attributes become those of the same names of `Inputs`."""
+    """Creates arguments from the user's inputs. Attributes that it shares with `Inputs` become the result's."""
 
     def __init__(self, dtype: torch.dtype, keep_floats: bool) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ _POINTWISE = {
     "BitwiseAnd": "bitwise_and", "BitwiseOr": "bitwise_or", "BitwiseXor": "bitwise_xor", "BitwiseNot": "bitwise_not",
     "Where": "where",
 }  # fmt: skip
-"""For each ONNX op, the same function of the Graph's `pointwise` op."""
+"""By ONNX op, the equivalent function (`fn`) of the Graph's `pointwise` op."""
 
 
 @lowers(*_POINTWISE)

@@ -39,7 +39,7 @@ def conv(op: Op) -> Outputs | None:
 
 
 def geometry(op: Op, x: Shape, w: Shape) -> Attrs | None:
-    """Return a convolution's attributes; None unless x and w have the same one to three spatial axes."""
+    """Return a convolution's attributes; None unless x and w have equally many spatial axes, one to three."""
     axes = len(w) - 2
     if not 1 <= axes <= 3 or len(x) != len(w):
         return None

@@ -57,7 +57,7 @@ def dynamic(op: Op) -> Outputs:
 
 
 def _conv(x: Shape, w: Shape, y: Shape) -> Attrs | None:
-    """Return a quantized convolution's sizes; None unless x and w have the same one to three spatial axes."""
+    """Return a quantized convolution's sizes; None unless x and w have equally many spatial axes, one to three."""
     if not 3 <= len(w) <= 5 or len(x) != len(w):
         return None
     return {"kernel": prod(w[2:]), "per_group": w[1], "out": w[0], "batch": x[0], "positions": prod(y[2:]),

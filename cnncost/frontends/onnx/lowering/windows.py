@@ -145,7 +145,7 @@ def lrn(op: Op) -> Outputs | None:
 def resized_type(op: Op) -> list[TensorType | None] | None:
     """Sizes times scales in float32, rounded down, as runtimes compute them; the onnx package may round differently.
 
-    None if there isn't one constant scale for each axis, or they don't give the sizes; the package then infers these.
+    None if the op has no constant scale for each axis, or other settings determine the sizes: the package infers those.
     """
     x = op.x()
     factors = op.constant(2 if op.type == "Resize" and op.opset >= 11 else 1)
@@ -215,7 +215,7 @@ def grid_sample(op: Op) -> Outputs | None:
 def roi_align(op: Op) -> Outputs | None:
     """x, regions, the batch index of each region.
 
-    Unknown unless the number of samples is given: else it depends on the sizes of the regions.
+    Unknown unless the number of samples is given; otherwise it depends on the sizes of the regions.
     """
     samples: Source = op.get("sampling_ratio", 0)
     return op.lower_to("roi_align", {"samples": samples}, [0, 1]) if samples else None

@@ -65,7 +65,7 @@ def scales(schedule: Any) -> bool:
 
 
 def shapes_of(stage: Any, which: str) -> tuple[Any, ...] | None:
-    """The shapes and dtypes that a stage was created with, as `input_args` or `output_args`; None if without.
+    """The shapes and dtypes that a stage was created with, as `input_args` or `output_args`; else None.
 
     `which` is `inputs` or `outputs`.
     """
