@@ -1,4 +1,4 @@
-"""Record collectives without communicating: no other process is needed, and ranks of a real group receive nothing.
+"""Record collectives without communicating: no other process is needed, and other ranks of a real group get nothing.
 
 c10d's ops write to their arguments, although their schemas don't say so, and return a handle to wait for; functional
 collectives return new tensors. The data of other ranks is unknown.

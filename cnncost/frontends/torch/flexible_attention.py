@@ -70,7 +70,7 @@ def flex_attention_backward(
     recorder: Recording, _: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, out: torch.Tensor,
     logsumexp: torch.Tensor, grad_out: torch.Tensor, *rest: Any,
 ) -> Any:  # fmt: skip
-    """Record the backward op, and return the gradients of query, key and value; none for captured tensors.
+    """Record the backward op, and return the gradients of query, key and value; captured tensors get none.
 
     `rest`: gradient of the log-sum-exp, `score_mod`, a function that returns the gradients (from `_Flex`), the block
     mask, and unused arguments.

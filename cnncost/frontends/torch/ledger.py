@@ -42,8 +42,8 @@ class TensorTable:
     ) -> TrackedTensor:  # fmt: skip
         """Register a tensor that exists before the first node; unless `lasts`, it may die during the run.
 
-        `data` holds its values, if ops may run on them: the tensor itself or the one that it replaces. It belongs to
-        the user and is never written to. Tensors on a registered storage (flattened weights) share it.
+        `data` holds its values, if ops may run on them: the tensor itself, or the user's tensor that it represents. It
+        belongs to the user and is never written to. Tensors on a registered storage (flattened weights) share it.
         """
         if lasts := lasts or tensor.layout is not _STRIDED:  # the death of a sparse source is not observed
             self._alive.append(tensor)
@@ -337,7 +337,7 @@ class Sources:
         self._storages = ledger.storages()
 
     def open(self, data: dict[int, torch.Tensor]) -> TensorTable:
-        """Return a table with these sources; only the newest is valid. `data`: values by the tensor's `id`."""
+        """Return a table with these sources; this invalidates earlier ones. `data`: values by the tensor's `id`."""
         ledger, tracked = TensorTable(), self._tracked.copy()
         for key, values in data.items():
             tracked[key] = TrackedTensor(*tracked[key][:5], values)

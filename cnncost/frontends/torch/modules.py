@@ -44,7 +44,7 @@ class Tracker:
     def __init__(
         self,
         recorder: Recorder,
-        scopes: Iterable[Scope] = (),  # this and the following: from a cached skeleton
+        scopes: Iterable[Scope] = (),  # this argument and the next two are from a cached skeleton
         index: dict[int, int] | None = None,
         last: tuple[Scope, ...] = (),
     ) -> None:

@@ -87,7 +87,7 @@ def fsdp_copy(call: OpCall) -> Lowered:
 
 @lowers("fsdp::chunk_cat_mixed_dtype")
 def fsdp_copy_and_cast(call: OpCall) -> Lowered:
-    """FSDP's copy of gradients into a buffer since torch 2.15. Gradients of several dtypes are cast to its dtype first.
+    """FSDP's copy of gradients into a buffer since torch 2.15. If their dtypes differ, they are first cast to its own.
 
     Ref: torch/csrc/distributed/fsdp/ChunkCat.h. CUDA's kernel casts bfloat16 and float32 while copying and needs less.
     """
