@@ -106,7 +106,7 @@ OF_ARRAYS = {
 CASES = [
     *[
         pytest.param(
-            analyzed(model, PICTURE), "a function that holds the array, as analyze(lambda x: model(x, array), x)",
+            analyzed(model, PICTURE), "a function that holds the array, as in analyze(lambda x: model(x, array), x)",
             [analyzed(lambda x, model=model: model(PICTURE) + x, (4, 7, 7))], id=name,
         )
         for name, model in OF_ARRAYS.items()

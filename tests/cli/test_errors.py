@@ -174,7 +174,7 @@ REFUSED = [
     ),
     pytest.param(
         ("net.py:Reads", *IN, "--trace", "static"),
-        "`cnncost summarize --trace real`, in Python analyze(…, trace='real')",
+        "`cnncost summarize --trace real`, or in Python analyze(…, trace='real')",
         id="forward reads values: what to do in any command",
     ),
     pytest.param(("net.py:Endless", *IN), "forward calls itself without end", id="forward without end"),

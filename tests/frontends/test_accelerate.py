@@ -271,7 +271,7 @@ def test_a_model_that_hooks_spread_over_devices(devices, training):
     assert len(found.links) == 2 + 4 * training
 
 
-ONE = "memory is that of one device: hooks spread the model over cuda:0, cuda:1, not told apart here"
+ONE = "hooks spread the model over cuda:0, cuda:1; memory is given as if all of it were on one device"
 
 
 def test_devices_that_can_not_be_told_apart_are_told_of():

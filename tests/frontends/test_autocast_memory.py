@@ -159,12 +159,12 @@ def test_with_autograd_on_the_report_says_what_no_grad_would_keep(build):
     report = cnncost.analyze(model, x, autocast=autocast)
     assert report.memory.inference_peak == _peak(model, x, torch.inference_mode)
     assert 0 < _peak(model, x, torch.no_grad) - report.memory.inference_peak <= 5 * EACH
-    note = f"under torch.no_grad it keeps the casts, and the peak is up to {5 * EACH / 1024:.0f} KiB higher"
+    note = f"under torch.no_grad it caches the casts, and the peak is up to {5 * EACH / 1024:.0f} KiB higher"
     for text in (str(report), report.to_markdown(), report.to_html()):
         assert note in " ".join(text.split())
     assert any(note in each for each in json.loads(report.to_json())["notes"])
     real = cnncost.analyze(model, x, autocast=autocast, trace="real")
-    assert "under torch.no_grad it keeps the casts, and the peak is higher" in " ".join(str(real).split())
+    assert "under torch.no_grad it caches the casts, and the peak is higher" in " ".join(str(real).split())
 
 
 def test_no_note_where_nothing_would_be_kept():

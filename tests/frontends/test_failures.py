@@ -457,7 +457,7 @@ def in_a_thread_that_is_not_waited_for(m, x):
 def test_a_module_in_a_thread_of_its_own_is_refused_as_nothing_would_be_counted(forward, how):
     model = Function(forward, f=nn.Linear(4, 4), g=nn.Linear(4, 4))
     message = refused(ForwardError, model, (2, 4), **how)
-    assert "f: forward runs it in a thread of its own, where nothing is recorded" in message
+    assert "f: forward runs it in another thread, where nothing is recorded" in message
 
 
 def test_threads_that_run_no_module_of_the_model_are_none_of_its_business():

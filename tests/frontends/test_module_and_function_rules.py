@@ -402,7 +402,7 @@ def test_a_rule_that_says_nonsense_is_named(said, words, trace):
 def test_a_rule_is_held_against_the_run_on_values():
     with (
         cnncost.custom_rules({Opaque: lambda m, x: (((x.shape[0], 7), x.dtype), ())}),
-        pytest.raises(RuleError, match=r"the rule says \[5, 7\] float32, and forward returned \[5, 32\] float32"),
+        pytest.raises(RuleError, match=r"the rule says \[5, 7\] float32, but forward returned \[5, 32\] float32"),
     ):
         cnncost.analyze(net(Opaque), (5, 8), trace="real")
 

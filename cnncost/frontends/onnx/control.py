@@ -1,4 +1,4 @@
-"""Ops with subgraphs: branches and loops. They are unrolled if constants decide which ops run, and how often."""
+"""Ops with subgraphs (If, Loop, Scan): inlined or unrolled if constants determine which ops run, and how often."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def has_subgraphs(attributes: Mapping[str, Any]) -> bool:
 def lower_control_op(
     interpreter: Interpretation, node: Any, op: Op, names: dict[str, Tensor], path: Path
 ) -> list[Tensor]:
-    """Return the outputs of If, Loop or Scan; if data decides what runs, the op is recorded as unknown.
+    """Return the outputs of If, Loop or Scan; if it can't be inlined or unrolled, it is recorded as an unknown op.
 
     Raises:
-        SourceError: a subgraph is missing, or its inputs and outputs are not those that the op needs.
+        SourceError: a subgraph is missing, or its number of inputs or outputs doesn't fit the node.
     """
     _check_subgraphs(interpreter.spec, node, op)
     outside = interpreter.prefix
@@ -41,7 +41,8 @@ def lower_control_op(
         interpreter.prefix = outside
     if outputs is None:
         interpreter.builder.note(
-            f"{node.name or node.op_type}: which ops it runs, or how often, is not fixed by the file"
+            f"{node.name or node.op_type}: its subgraphs are not counted, because its condition or trip count is not "
+            "constant, a shape is unknown, or the loop is too long to unroll"
         )
         return interpreter.unknown(node, "", op, [None] * len(node.output), interpreter.builder.call(path))
     return outputs
@@ -64,7 +65,7 @@ def _check_subgraphs(spec: str, node: Any, op: Op) -> None:
 
 
 def register_skipped_weights(interpreter: Interpretation, op: Op, call: int) -> None:
-    """Register the weights in an unknown op's subgraphs as parameters, since the file stores them in any case."""
+    """Register the weights in an unknown op's subgraphs as parameters: the file stores them, whatever runs."""
     for graph in (value for value in op.attributes.values() if hasattr(value, "node")):
         for place, proto in _stored_tensors(graph, ""):
             kind = declared(proto)
@@ -78,7 +79,7 @@ def register_skipped_weights(interpreter: Interpretation, op: Op, call: int) -> 
 
 
 def _stored_tensors(graph: Any, place: str) -> Iterator[tuple[str, Any]]:
-    """Yield the initializers and constants of a graph and its subgraphs, each with a unique name."""
+    """Yield the initializers and Constant tensors of a graph and its subgraphs, each with a unique name."""
     place = f"{place}{','.join(output.name for output in graph.output)}/"
     yield from ((f"{place}{proto.name}", proto) for proto in graph.initializer)
     for node in graph.node:
@@ -93,9 +94,9 @@ def run_subgraph(
     interpreter: Interpretation, graph: Any, names: dict[str, Tensor], bound: Mapping[str, Tensor], path: Path,
     count: int = 1,
 ) -> list[Tensor]:  # fmt: skip
-    """Run a subgraph, which sees the names of the graphs around it; returns its outputs.
+    """Run a subgraph, which can read the names of its enclosing graphs; returns its outputs.
 
-    `count` says how often its op runs it in all, which limits loops within it.
+    `count` is the number of times that its op runs it in all; it lowers the limit on unrolling loops inside it.
 
     Raises:
         SourceError: no node computes one of its outputs.
@@ -128,7 +129,7 @@ def _branch(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path:
 
 
 def _loop(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
-    """Unroll a Loop; None unless constants decide how often it runs."""
+    """Unroll a Loop; None if its trip count is not constant or too large, or an output's type is unknown."""
     graph = op.get("body")
     count = trip_count(op, graph, names, MAX_NODES // (max(len(graph.node), 1) * interpreter.repetitions))
     if count is None:
@@ -150,7 +151,7 @@ def _loop(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: P
 
 
 def _scan(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
-    """Unroll a Scan, of opset 9 or later, over the positions of its axes; None if it can't be unrolled."""
+    """Unroll a Scan over its scan axes; None before opset 9, if a type is unknown, or if too many nodes would run."""
     graph, scanned = op.get("body"), op.get("num_scan_inputs")
     inputs = [tensor for tensor in op.inputs if tensor is not None]
     if op.opset < 9 or len(inputs) != len(op.inputs) or any(t.type is None for t in inputs):
@@ -159,7 +160,7 @@ def _scan(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: P
     axes = op.get("scan_input_axes") or [0] * scanned
     backwards = op.get("scan_input_directions") or [0] * scanned
     count = xs[0].type.shape[axes[0]]  # type: ignore[union-attr]  # checked above
-    stacks = len(graph.output) - len(states)  # outputs that are stacked over the iterations
+    stacks = len(graph.output) - len(states)  # the outputs after the states are stacked over the iterations
     if not count or count * max(len(graph.node), 1) * interpreter.repetitions > MAX_NODES:
         return None
     out_axes = op.get("scan_output_axes") or [0] * stacks

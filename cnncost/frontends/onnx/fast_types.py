@@ -1,7 +1,7 @@
 """Fast rules for the output types of the most frequent ops.
 
-A rule returns None for unusual settings, and the package onnx then infers the type. For a small file, that inference
-and the schemas that the package builds before the first call would take most of the time.
+A rule returns None for unusual settings; the onnx package then infers the type. For a small file, that inference, and
+building the package's schemas before its first call, would take most of the time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RULES: dict[str, Rule] = {}
 
 
 def fast_type(op: Op) -> TensorType | None:
-    """Return the type of the op's single output; None if there is no rule, or the rule doesn't cover the case."""
+    """Return the type of the op's single output; None if no rule covers the op, its settings or its inputs."""
     rule = RULES.get(op.type)
     if rule is None:
         return None
@@ -43,16 +43,16 @@ _ATTRIBUTES: dict[str, str] = {
     "Reshape": "allowzero", "Cast": "to saturate round_mode", "ConstantOfShape": "value", "Clip": "min max",
     **dict.fromkeys(("Softmax", "Flatten", "Concat", "Gather"), "axis"),
 }  # fmt: skip
-"""Attributes of the ops with a rule, in any opset; an op with others is compared with its schema."""
+"""Attributes that the ops with a rule have in some opset; a node with any other is compared with its op's schema."""
 _LISTS = frozenset({"dilations", "kernel_shape", "pads", "strides", "perm"})
 _INTEGERS = frozenset({"group", "ceil_mode", "transA", "transB", "axis", "allowzero", "to", "training_mode"})
 _NUMERIC = frozenset({"Add", "Sub", "Mul", "Div", "Concat", "Reshape", "Transpose", "Flatten", "Gather", "Cast",
                       "ConstantOfShape"})  # fmt: skip
-"""Ops that take integers in every opset; others with a rule are for floating point, at least in some."""
+"""Ops whose integer inputs aren't compared with the schema; in some opset, the others take only floating point."""
 
 
 def _is_ordinary(op: Op, kinds: list[TensorType]) -> bool:
-    """Return True if attributes and dtypes are such as every opset has; others are compared with the schema."""
+    """Return True if attributes and dtypes are common ones; other nodes are compared with the op's schema."""
     known = _ATTRIBUTES.get(op.type, "").split()
     for name, value in op.attributes.items():
         if name not in known or (name in _LISTS and not _is_integers(value)):
@@ -69,7 +69,7 @@ def _is_integers(value: object) -> bool:
 
 
 _INDEXED = frozenset({"Gather", "Reshape"})
-"""Ops whose second input holds integers, indices or sizes; all inputs of the other ops have the same dtype."""
+"""Ops whose second input holds integers (indices or a shape); all inputs of the other ops must share one dtype."""
 
 
 def _rule(*names: str) -> Callable[[Rule], Rule]:
@@ -100,7 +100,7 @@ def _broadcast(op: Op, kinds: list[TensorType]) -> TensorType | None:
     if all(kind == first for kind in kinds):
         return first
     if op.type == "Sum" and op.opset < 8:
-        return None  # it does not broadcast
+        return None  # Sum does not broadcast before opset 8
     shape = _broadcast_shape([kind.shape for kind in kinds])
     return None if shape is None else first._replace(shape=shape)
 
@@ -142,7 +142,7 @@ def _pooled(op: Op, kinds: list[TensorType]) -> TensorType | None:
 def _window_positions(op: Op, sizes: Shape, kernel: Shape) -> Shape | None:
     """Return the number of windows along each axis.
 
-    None if the padding isn't given as numbers, settings are invalid, or no window fits.
+    None if `auto_pad` is set, an attribute is invalid, or no window fits along some axis.
     """
     axes = len(kernel)
     one, pads = [1] * axes, op.get("pads", [0] * 2 * axes)

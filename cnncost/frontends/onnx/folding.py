@@ -1,4 +1,4 @@
-"""Evaluates an op whose inputs are all small constants, and keeps the stored tensors that they were computed from."""
+"""Constant folding: evaluates an op whose inputs are all small constants, and tracks which stored tensors it read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cnncost.frontends.onnx.tensors import type_of_constant
 
 EIGHT_BITS = frozenset({"int8", "uint8"})
 """Dtypes of quantized weights, which may be moved, cast or scaled before an op reads them as weights."""
-_SIZES = frozenset({"int32", "int64", "bool"})
+_SETTING_DTYPES = frozenset({"int32", "int64", "bool"})
 """Dtypes of sizes, indices and conditions."""
 
 
@@ -18,8 +18,9 @@ class Folded(NamedTuple):
     """The outputs of an op on constants.
 
     Attributes:
-        outputs: its outputs, with the stored tensors that they were computed from.
-        settings: names of stored tensors that sizes or conditions were computed from: they are no parameters.
+        outputs: each with the stored tensors that it was computed from, as `origins`.
+        settings: names of stored tensors that sizes or conditions were computed from; being read this way does not make
+            a tensor a parameter.
     """
 
     outputs: list[Tensor]
@@ -27,7 +28,7 @@ class Folded(NamedTuple):
 
 
 def fold_op(op: Op, count: int) -> Folded | None:
-    """Evaluate an op of `count` outputs, of whose inputs all have known values; None if it has no rule."""
+    """Evaluate an op with `count` outputs whose inputs all have known values; None if no rule evaluates it."""
     constants = [None if t is None else t.constant for t in op.inputs]
     values = split(op.attributes, constants, count) if op.type == "Split" else fold(op.type, op.attributes, constants)
     if values is None:
@@ -36,6 +37,6 @@ def fold_op(op: Op, count: int) -> Folded | None:
     origins = tuple(t for t in stored if t.type is not None and (t.type.floating or t.type.dtype in EIGHT_BITS))
     settings: frozenset[str] = frozenset()
     from_floats = constants[0] is not None and constants[0].dtype.kind == "f"
-    if from_floats and all(value.dtype.name in _SIZES for value in values):
+    if from_floats and all(value.dtype.name in _SETTING_DTYPES for value in values):
         settings, origins = frozenset(each.weight for each in origins), ()
     return Folded([Tensor(type_of_constant(value), constant=value, origins=origins) for value in values], settings)

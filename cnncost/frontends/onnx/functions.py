@@ -1,4 +1,4 @@
-"""Inlines functions: those of the model, and ops that ONNX defines by other ops."""
+"""Inlines functions: those of the model, and those by which ONNX defines some of its ops."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from cnncost.frontends.onnx.protocols import Interpretation
 from cnncost.frontends.onnx.structure import check_names
 
 _PLACE = "place in the file: "
-"""Begins the `doc_string` of tensors, and of lists of floats, in a call's attributes; the place follows."""
+"""Prefix of the `doc_string` of tensors and lists of floats in a call's attributes; their place in the file follows."""
 
 
 def inline_function(
     interpreter: Interpretation, body: Any, op: Op, path: Path, attributes: Mapping[str, Any]
 ) -> list[Tensor]:
-    """Run the body of a function as a module; returns its outputs.
+    """Run a function's body as a module; returns its outputs.
 
     Raises:
-        SourceError: the function calls itself, or defines a name twice.
+        SourceError: the function calls itself, directly or through others, or defines a name twice.
     """
     key = (body.domain, body.name, getattr(body, "overload", ""))
     if key in interpreter.open_functions:
@@ -32,13 +32,13 @@ def inline_function(
     attributes_by_name = {proto.name: proto for proto in body.attribute_proto}
     attributes_by_name.update(attributes)
     inner: dict[str, Tensor] = {"": Tensor(None)}
-    bound = [*op.inputs, *[None] * len(body.input)]  # inputs left out at the end are None, too
+    bound = [*op.inputs, *[None] * len(body.input)]  # trailing inputs that are left out are None, too
     nodes = _without_inputs(body.node, {name for name, t in zip(body.input, bound, strict=False) if t is None})
     inner |= {name: tensor for name, tensor in zip(body.input, bound, strict=False) if tensor is not None}
     versions = {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in body.opset_import}
     before, interpreter.inference.opsets = interpreter.inference.opsets, {**interpreter.inference.opsets, **versions}
     outside, interpreter.prefix = interpreter.prefix, f"{'::'.join(filter(None, key))}/"
-    # the body's names are its own: what the graph around it declares is about other tensors
+    # the body has a namespace of its own: types that the enclosing graph declares are those of other tensors
     declared_outside, interpreter.declared_types = interpreter.declared_types, {}
     interpreter.open_functions.append(key)
     try:
@@ -51,10 +51,10 @@ def inline_function(
 
 
 def placed_tensors(node: Any, prefix: str) -> dict[str, Any]:
-    """Return the attributes of a call by name; their tensors and lists of floats say where in the file they are.
+    """Return a call's attributes by name; each tensor and list of floats notes its place in the file.
 
-    `prefix` makes names of the graph that the call is in unique. A Constant node in the function that refers to such an
-    attribute is a tensor of the call, and not of the function.
+    `prefix` is unique to the graph that contains the call. A Constant node in the function's body that refers to such
+    an attribute returns a tensor that belongs to the call, not to the function.
     """
     found = {}
     for attribute in node.attribute:
@@ -62,24 +62,24 @@ def placed_tensors(node: Any, prefix: str) -> dict[str, Any]:
             copy = type(attribute)()
             copy.CopyFrom(attribute)
             _with_place(copy).doc_string = f"{_PLACE}{prefix}{','.join(node.output)}/{attribute.name}"
-            attribute = copy  # noqa: PLW2901  # the file's own message stays as it is
+            attribute = copy  # noqa: PLW2901  # the file's own message is left unchanged
         found[attribute.name] = attribute
     return found
 
 
 def _with_place(attribute: Any) -> Any:
-    """Return the message whose `doc_string` has the place: the tensor, or the attribute if it is a list of floats."""
+    """Return the message whose `doc_string` holds the place: the tensor, or the attribute of a list of floats."""
     return attribute.t if attribute.HasField("t") else attribute
 
 
 def place_of(proto: Any) -> str:
-    """Return the place of a tensor, or of a list of floats, as `placed_tensors` has noted it; else empty."""
+    """Return the place that `placed_tensors` noted in a tensor or a list of floats; empty if there is none."""
     text: str = proto.doc_string
     return text.removeprefix(_PLACE) if text.startswith(_PLACE) else ""
 
 
 def tensor_of_floats(onnx: Any, attribute: Any) -> Any:
-    """Return a list of floats as a tensor, with its place."""
+    """Return a list of floats as a float32 tensor that keeps its place."""
     floats = attribute.floats
     return onnx.TensorProto(dims=[len(floats)], data_type=1, float_data=floats, doc_string=attribute.doc_string)
 
@@ -103,7 +103,7 @@ def _without_inputs(nodes: Any, missing: set[str]) -> list[Any]:
 def inline_schema_function(
     interpreter: Interpretation, node: Any, op: Op, domain: str, path: Path
 ) -> list[Tensor] | None:
-    """Run the ops by which ONNX defines an op, as a module; returns the outputs, or None without a definition."""
+    """Inline the ops by which ONNX defines an op, as a module; None if it has no definition for these types."""
     schema = interpreter.inference.schema(node.op_type, domain)
     if schema is None:
         return None
@@ -126,7 +126,7 @@ def inline_schema_function(
 
 
 def _defaults(schema: Any) -> dict[str, Any]:
-    """Return the default values of a schema's attributes, by name."""
+    """Return the default values in a schema by attribute name."""
     defaults = {}
     for name, attribute in schema.attributes.items():
         if attribute.default_value is not None and attribute.default_value.name:
@@ -135,9 +135,9 @@ def _defaults(schema: Any) -> dict[str, Any]:
 
 
 def with_attributes(onnx: Any, node: Any, given: Mapping[str, Any] | None) -> Any:
-    """Return the node with references to attributes of the enclosing function replaced by the call's values.
+    """Return the node with each reference to an attribute of the enclosing function replaced by the call's value.
 
-    `given` are these values by name; None outside of functions.
+    `given` holds these values by name; None outside functions. A reference to an attribute that it lacks is dropped.
     """
     if given is None or not _refers(node):
         return node

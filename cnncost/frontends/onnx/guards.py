@@ -1,4 +1,4 @@
-"""Guards the interpreter against nodes that are not as their ops demand."""
+"""Guards the interpreter against nodes that don't conform to the schemas of their ops."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 def conform(interpreter: Interpretation, node: Any, domain: str, op: Op) -> None:
-    """Compare a node with its op's schema, and note attributes and dtypes that the op does not have.
+    """Compare a node with its op's schema; attributes and dtypes that the schema doesn't allow become notes.
 
     Raises:
-        SourceError: an input or attribute is wrong or missing that the op can't do without.
+        SourceError: a required input is missing, or an attribute's value has the wrong type.
     """
     wrong, notes = interpreter.inference.faults(node, op, domain)
     if wrong := interpreter.inference.missing_input(node, domain) or wrong:
@@ -29,18 +29,18 @@ def conform(interpreter: Interpretation, node: Any, domain: str, op: Op) -> None
 
 
 def attempt(interpreter: Interpretation, node: Any, rule: Callable[..., T], *args: Any) -> T | None:
-    """Return what a rule returns for a node; None, with a note, if the node's inputs or attributes don't fit its op."""
+    """Return a rule's result for a node; None, with a note, if the node's inputs or attributes don't fit the op."""
     try:
         return rule(*args)
     except MISFITS:
         interpreter.builder.note(
-            f"{node.name or node.op_type}: its inputs or attributes are not those of the op; it is unknown"
+            f"{node.name or node.op_type}: its inputs or attributes don't fit the op, whose cost may be unknown"
         )
         return None
 
 
 def has_shape_rule(interpreter: Interpretation, node: Any, domain: str, op: Op) -> bool:
-    """Return False for a form of a runtime's op that no rule covers, although the file declares its outputs."""
+    """Return False if an op outside ONNX's own domain has outputs whose types no rule infers, declared or not."""
     if not domain:
         return True
     inferred = interpreter.inference.types(node, op, domain)
@@ -48,7 +48,7 @@ def has_shape_rule(interpreter: Interpretation, node: Any, domain: str, op: Op) 
 
 
 def is_complete(op: Op, results: Outputs) -> bool:
-    """Return True if all inputs and outputs of steps that a lowering refers to exist."""
+    """Return True if all inputs and step outputs that a lowering refers to exist."""
     sources = [source for step in op.steps for source in step.inputs]
     for source in (*sources, *(each for each in results if each is not None)):
         if isinstance(source, Ref):
@@ -62,9 +62,9 @@ def is_complete(op: Op, results: Outputs) -> bool:
 def typed(
     interpreter: Interpretation, node: Any, op: Op, found: list[Tensor], types: Sequence[Any], path: Path
 ) -> list[Tensor]:  # fmt: skip
-    """Return the outputs of a function's body; those of unknown shape get the type that is known for the call, if any.
+    """Return the outputs of a function's body; one of unknown shape gets the type known for the call, if any.
 
-    The call is then recorded as an unknown op that returns them, besides what is known of its body.
+    In that case, the call is also recorded as an unknown op that returns these outputs, besides the nodes of its body.
     """
     known = [kind if isinstance(kind, TensorType) else None for kind in types]
     lacking = [

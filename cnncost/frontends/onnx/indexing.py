@@ -1,4 +1,4 @@
-"""Evaluation of ops that index, search and sort small constants, as converters use them to compute shapes."""
+"""Evaluates ops that index, search, scatter and pad small constants, as exporters use them to compute shapes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Rule: TypeAlias = "Callable[[Mapping[str, Any], list[Any]], Any]"
 
 
 def _nonzero(attributes: Mapping[str, Any], inputs: list[Any]) -> Any:  # noqa: ARG001  # the rules' protocol
-    """Positions as columns; a scalar has one position of no axes, which NumPy refuses."""
+    """Return the positions of nonzero elements as columns; None for a scalar, which NumPy's `nonzero` refuses."""
     return None if inputs[0].ndim == 0 else np.stack(np.nonzero(inputs[0])).astype(np.int64)
 
 
@@ -103,4 +103,4 @@ INDEXING: dict[str, Rule] = {
     "ArgMax": _position(np.argmax), "ArgMin": _position(np.argmin), "Trilu": _triangle, "Pad": _pad,
     "OneHot": _one_hot, "Sign": lambda _, inputs: np.sign(inputs[0]),
 }  # fmt: skip
-"""Rules by op type; None for settings that converters don't write in shape computations."""
+"""Rules by op type; a rule returns None for settings that exporters don't use in shape computations."""

@@ -1,4 +1,4 @@
-"""Output types of one op: registered rules for ops of ONNX Runtime, else the shape inference of the package onnx."""
+"""Infers an op's output types, by a registered shape rule or by the shape inference of the onnx package."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from cnncost.tensor_types import TensorType
 _IR_VERSION = 10  # that of onnx 1.17, the oldest supported release
 _POOLS = frozenset({"MaxPool", "AveragePool", "LpPool"})
 _MAX_FACTORS = 16
-"""Maximum size of a floating-point constant that an output shape may depend on (the factors of a Resize)."""
+"""Largest number of elements of a floating-point constant that an output shape may depend on (a Resize's scales)."""
 _FIXED_CEIL_MODE = 22
-"""From this opset on, inference with `ceil_mode` drops windows that start beyond the input, as runtimes always do."""
+"""Since this opset, inference with `ceil_mode` drops windows that start beyond the input, as runtimes always do."""
 
 
 class Inference:
@@ -28,17 +28,17 @@ class Inference:
         self._faults: dict[tuple[object, ...], tuple[str, tuple[str, ...]]] = {}
         self._protos: dict[TensorType, Any] = {}
         self.opsets = opsets
-        self.packed = False  # whether a tensor has elements of less than a byte
+        self.packed = False  # whether any tensor has elements smaller than a byte
 
     def types(self, node: Any, op: Op, domain: str) -> list[Any]:
-        """Return one entry per output: a TensorType; else a TypeProto if sizes are unknown; else None."""
+        """Return one entry per output: its TensorType; else the TypeProto inferred for it, if any; else None."""
         rule = shaper(domain, op.type)
         if rule is not None:
             if any(tensor is not None and tensor.type is None for tensor in op.inputs):
                 return [None] * len(node.output)
             try:
                 result = rule(op)
-            except MISFITS:  # inputs or attributes that are not those of the op
+            except MISFITS:  # the inputs or attributes don't fit the op
                 return [None] * len(node.output)
             if result is not None or domain:
                 sizes = [n for kind in result or () if kind is not None for n in kind.shape]
@@ -51,7 +51,7 @@ class Inference:
     def schema(self, op: str, domain: str, ceil: bool = False) -> Any:
         """Return the op's schema in the model's opset, or None.
 
-        With `ceil`, a pool gets the schema of opset 22 or later, whose inference is right for `ceil_mode`.
+        With `ceil`, a pool gets its schema of opset 22 or later, whose inference handles `ceil_mode` correctly.
         """
         try:
             version = self.opsets.get(domain, self._onnx.defs.onnx_opset_version() if not domain else 1)
@@ -62,7 +62,7 @@ class Inference:
             return None
 
     def missing_input(self, node: Any, domain: str) -> str:
-        """Describe the first input that a node lacks, or has as an empty name, and that its op needs; else empty."""
+        """Describe the first required input that is missing or has an empty name; empty if there is none."""
         present = tuple(bool(name) for name in node.input)
         key = (node.op_type, domain, self.opsets.get(domain), present)
         if key not in self._missing_inputs:
@@ -71,7 +71,7 @@ class Inference:
         return self._missing_inputs[key]
 
     def faults(self, node: Any, op: Op, domain: str) -> tuple[str, tuple[str, ...]]:
-        """Compare a node with its op's schema: an error message (empty if there is none), and notes."""
+        """Compare a node with its op's schema; returns an error message (empty if there is none) and notes."""
         key = (
             op.type, domain, op.opset, tuple((a.name, a.type) for a in node.attribute),
             tuple(None if t is None or t.type is None else t.type.dtype for t in op.inputs),
@@ -132,7 +132,7 @@ class Inference:
             by_name = self._onnx.shape_inference.infer_node_outputs(
                 schema, local, types, data, opset_imports=opsets, ir_version=_IR_VERSION
             )
-        except Exception:  # noqa: BLE001  # inference fails in many ways; the op is then unknown, by name
+        except Exception:  # noqa: BLE001  # inference fails in many ways; the op is then recorded as unknown
             return [None] * len(node.output)
         protos = [by_name.get(f"o{i}") for i in range(len(node.output))]
         self.packed |= any(proto is not None and proto.tensor_type.elem_type in PACKED for proto in protos)
@@ -140,11 +140,11 @@ class Inference:
 
 
 def _shape_constant(tensor: Tensor) -> Constant | None:
-    """Return the values of a constant if the output shape may depend on them: integers or few numbers; else None."""
+    """Return a constant's values if the output shape may depend on them (integers, booleans, few floats); else None."""
     value = tensor.constant
     return value if value is None or value.dtype.kind in "iub" or value.size <= _MAX_FACTORS else None
 
 
 def _pad(found: list[Any], count: int) -> list[Any]:
-    """Return the first `count` entries, filled up with None."""
+    """Return the first `count` entries, padded with None."""
     return (found + [None] * count)[:count]

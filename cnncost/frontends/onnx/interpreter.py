@@ -29,7 +29,7 @@ from cnncost.frontends.onnx.repeats import CachedLowering, reuse, signature_of
 from cnncost.frontends.onnx.tensors import PACKED, Constant, declared, is_zeros, type_of, type_of_constant, value_of
 from cnncost.tensor_types import TensorType
 
-Names = dict[str, Tensor]  # those of the graph, and of the graphs around it
+Names = dict[str, Tensor]  # the tensors of a graph and of its enclosing graphs, by name
 Signature: TypeAlias = "tuple[str, str, str]"  # a function's domain, name and overload
 STRUCTURAL = control.OPS | sequences.OPS
 _SHAPE_OPS = frozenset({"Shape", "Size"})
@@ -44,21 +44,21 @@ class Interpreter:
         self.builder = Builder()
         self.inference = Inference(onnx, opsets)
         self.functions = functions
-        self.declared_types: dict[str, Any] = {}  # TypeProtos that the file states for tensors, by name
+        self.declared_types: dict[str, Any] = {}  # TypeProtos that the file declares for tensors, by name
         self.unshaped: list[str] = []  # outputs of unknown shape
         self.open_functions: list[Signature] = []  # functions whose bodies are being run, outermost first
-        self.repetitions = 1  # of the loops around the graph being run
+        self.repetitions = 1  # how often the enclosing loops run the current graph in all
         self.prefix = ""  # makes names of weights unique: functions and subgraphs have their own namespaces
         self._weights: dict[str, int] = {}  # value ids of stored tensors that an op has read, by name
-        self._settings: set[str] = set()  # stored tensors at positions of SETTINGS
+        self._settings: set[str] = set()  # names of stored tensors that are read as settings, not as weights
         self._lowered: dict[Any, CachedLowering] = {}
-        self._constants: set[str] = set()  # weights from Constant nodes
-        self._zeros: dict[str, bool] = {}  # weights of all zeros, and whether they come from a Constant node
+        self._constants: set[str] = set()  # names of weights from Constant nodes
+        self._zeros: dict[str, bool] = {}  # all-zero weights by name, and whether each comes from a Constant node
 
     # ---- graphs
 
     def run(self, nodes: Iterable[Any], names: Names, path: Path = (), given: Mapping[str, Any] | None = None) -> None:
-        """Record nodes in order; in the body of a function, `given` are the attributes of the call."""
+        """Record nodes in order; in a function's body, `given` holds the attributes of the call."""
         for node in nodes:
             for name in node.input:
                 if name and name not in names:
@@ -91,7 +91,7 @@ class Interpreter:
                 names[name] = Tensor(None)
 
     def _folded(self, node: Any, domain: str, op: Op) -> list[Tensor] | None:
-        """Return the outputs of an op that is folded: Constant, Shape, and ops on constants; None for other ops."""
+        """Return the outputs of an op that becomes no node (Constant, Shape, Size, ops on constants, …); else None."""
         if domain:
             return None
         if node.op_type == "Constant":
@@ -156,7 +156,7 @@ class Interpreter:
         if inputs_known and (message := attempt(self, node, check, domain, op)):
             raise SourceError(
                 f"{self.spec}: node {node.name or node.op_type}: {message}; expected sizes that fit: "
-                "the file is damaged, or its inputs are given in sizes that it was not exported for"
+                "the file is damaged, or the given input sizes don't fit those that it was exported for"
             )
         rule = lowering(domain, node.op_type) if complete and has_shape_rule(self, node, domain, op) else None
         results = None if rule is None else attempt(self, node, rule, op)
@@ -184,7 +184,7 @@ class Interpreter:
     def _types(self, node: Any, domain: str, op: Op) -> list[Any]:
         """Return a TensorType, else a TypeProto or None, for each output.
 
-        Raises SourceError if inputs are missing, or an attribute has a value of another type than the op's.
+        Raises SourceError if a required input is missing, or an attribute's value has the wrong type.
         """
         if not domain and len(node.output) == 1 and (known := fast_type(op)) is not None:
             return [known]
@@ -193,7 +193,7 @@ class Interpreter:
         return [self._inferred_or_declared(name, each) for name, each in zip(node.output, inferred, strict=True)]
 
     def _inferred_or_declared(self, name: str, inferred: Any) -> Any:
-        """Return the inferred type; the type that the file declares if inference fails."""
+        """Return the inferred type; if it is incomplete, the type that the file declares, if any."""
         if isinstance(inferred, TensorType) or name not in self.declared_types:
             return inferred
         return type_of(self.declared_types[name]) or inferred or self.declared_types[name]
@@ -221,7 +221,7 @@ class Interpreter:
         return found
 
     def unknown(self, node: Any, domain: str, op: Op, types: list[Any], call: int) -> list[Tensor]:
-        """Record an op whose cost is unknown, which makes the totals lower bounds; returns its outputs."""
+        """Record an op of unknown cost, which makes the totals lower bounds; returns its outputs."""
         control.register_skipped_weights(self, op, call)
         inputs = [
             self.value(tensor, node.op_type, domain, i, call)
@@ -252,7 +252,7 @@ class Interpreter:
         return Tensor(type_of_constant(value), constant=value)
 
     def stored(self, name: str, proto: Any, weight: str = "") -> Tensor:
-        """Return an initializer or constant as a Tensor, with its values if it is small; `weight`: its unique name."""
+        """Return an initializer or Constant as a Tensor, with its values if they are few; `weight`: its unique name."""
         tensor_type = declared(proto)
         if tensor_type is None:
             wrong = "a size below zero" if min(proto.dims, default=0) < 0 else "a dtype without a size"
@@ -266,9 +266,9 @@ class Interpreter:
         return Tensor(tensor_type, constant=value, weight=weight or name, packed=packed)
 
     def value(self, tensor: Any, op: str = "", domain: str = "", at: int = 0, call: int = 0) -> int:
-        """Return the value id of an op's input `at`. Its first reader decides its role: parameter, buffer, constant.
+        """Return the value id of an op's input `at`, whose first reader makes it a parameter, buffer or constant.
 
-        Without `op`, of an output: if no op has read it, no op's rule decides its role, and a weight is the model's.
+        Without `op`, the tensor is an output of the graph: a floating-point weight that no op has read is a parameter.
         """
         if tensor.value is not None:
             if tensor.value in self.builder.carried and at in weights(domain, op):
@@ -297,7 +297,7 @@ class Interpreter:
         )
         role: Any = "buffer" if buffer and owned else "parameter" if owned else "constant"
         for origin in tensor.origins:
-            # of several, one of a single element is a factor, such as a scale
+            # a single-element origin among several is a factor, such as a scale
             if (weight or origin.type.floating) and (origin.type.numel > 1 or len(tensor.origins) == 1):
                 self.value(origin, op, domain, at, call)
         value_id = self.builder.source(tensor.type, role)
@@ -324,18 +324,18 @@ class Interpreter:
         return deferred.value
 
     def _is_neutral(self, tensor: Tensor, op: str, at: int) -> bool:
-        """Return True for a scale or shift from a Constant node that has no effect."""
+        """Return True for a scale or shift that comes from a Constant node and has no effect."""
         if at not in NEUTRAL.get(op, ()) or tensor.weight not in self._constants or tensor.constant is None:
             return False
         return bool((tensor.constant == NEUTRAL[op][at]).all())
 
     def _is_zero_state(self, tensor: Tensor, op: str, at: int) -> bool:
-        """Return True for zeros that aren't trained parameters: from a Constant node, or as an initial state."""
+        """Return True for all-zero weights that aren't trained: from a Constant node, or read as an initial state."""
         from_node = self._zeros.get(tensor.weight)
         return from_node is not None and (from_node or at in STATES.get(op, ()))
 
     def register_unused(self, protos: Iterable[Any], place: str = "", call: int = 0) -> None:
-        """Register floating-point initializers that no op has read as parameters: the file stores them."""
+        """Register unread floating-point initializers as parameters: the file stores them all the same."""
         for proto in protos:
             name, tensor_type = f"{place}{proto.name}", declared(proto)
             if tensor_type is None or not tensor_type.floating or tensor_type.numel < 2:

@@ -1,4 +1,4 @@
-"""Derives the module path of a node from its metadata or name, as torch's two exporters write them."""
+"""Derives a node's module path from its metadata or name, as torch's two exporters write them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ SCOPES, CLASSES = "pkg.torch.onnx.name_scopes", "pkg.torch.onnx.class_hierarchy"
 def path_of(name: str, op: str, metadata: Mapping[str, str]) -> Path:
     """Return the path of the module that a node belongs to.
 
-    The dynamo exporter writes scopes and classes into the metadata. The older exporter writes them into the name:
-    `/layer1/layer1.0/conv1/Conv` is in layer1.0.conv1, since it repeats a Sequential's name before each of its items. A
-    node whose name has no slashes is its own module.
+    The dynamo exporter writes scopes and classes into the metadata. The older exporter writes scopes into the name:
+    `/layer1/layer1.0/conv1/Conv` is in layer1.0.conv1, because it repeats a Sequential's name before each of its items.
+    A node whose name has no slashes is a module of its own.
     """
     if SCOPES in metadata:
         return _dynamo_path(metadata)
@@ -59,5 +59,5 @@ def _listed(text: str) -> list[str]:
 
 
 def node_name(domain: str, op: str) -> str:
-    """Return the name of a Graph's node: the op's, after its domain."""
+    """Return the name of a node in the Graph: domain and op type."""
     return f"{domain or 'onnx'}.{op}"

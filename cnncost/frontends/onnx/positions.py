@@ -9,5 +9,5 @@ SETTINGS = {"Resize": (1, 2), "Upsample": (1,), "OneHot": (2,)}
 STATES = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}
 """Input positions of initial states; zeros there are not parameters."""
 NEUTRAL = {"InstanceNormalization": {1: 1, 2: 0}}
-"""Input positions of scales and shifts, with the value that has no effect: for group norms and norms without scale and
-shift, exporters write such tensors as Constant nodes, which are not parameters."""
+"""Input positions of scales and shifts, each with the value that has no effect: for group norms and norms without scale
+and shift, exporters write such tensors as Constant nodes, which are not parameters."""

@@ -12,16 +12,16 @@ from cnncost.frontends.onnx.tensors import Constant
 
 
 class Interpretation(Protocol):
-    """An interpreter as seen by its callees; its methods have docstrings in `interpreter.py`.
+    """An interpreter as seen by its callees; its methods are documented in `interpreter.py`.
 
     Attributes:
-        onnx: the package.
+        onnx: the onnx package.
         spec: the file's name, for messages.
         builder: the Graph under construction.
         inference: infers types of ops without a fast rule.
         open_functions: domain, name and overload of the functions whose bodies are being run, outermost first.
-        declared_types: TypeProtos that the graph being run states for its tensors, by name.
-        repetitions: how often the graph being run runs in all, within the loops around it.
+        declared_types: TypeProtos that the current graph declares for its tensors, by name.
+        repetitions: how often the enclosing loops run the current graph in all.
         prefix: makes names of weights unique: functions and subgraphs have their own namespaces.
     """
 

@@ -1,6 +1,6 @@
 """Reads an ONNX file into a ModelProto, and checks its graph and opsets.
 
-External data files are not read, and no memory is allocated for the sizes that the file declares.
+External data files are not read, and no memory is allocated for sizes that the file merely declares.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from cnncost.frontends.onnx.wire import without_data
 from cnncost.near import suggestion
 
 OLDEST_OPSET = 7
-"""Oldest supported opset of the default domain: ops of older ones have other semantics."""
+"""Oldest supported opset of the default domain: ops of older opsets have different semantics."""
 INSTALL = "pip install 'cnncost[onnx]'"
 
 
 def import_onnx(spec: str) -> Any:
-    """Import the package onnx. Raises MissingPackageError, with the command that installs it."""
+    """Import the onnx package. Raises MissingPackageError, with the command that installs it."""
     try:
         import onnx
         import onnx.shape_inference
@@ -31,8 +31,8 @@ def read(spec: str) -> Any:
     """Return the model in a file, without the data of large tensors.
 
     Raises:
-        MissingPackageError: the package onnx is not installed.
-        SourceError: no such file, not an ONNX model, an opset that is too old or too new.
+        MissingPackageError: the onnx package is not installed.
+        SourceError: there is no such file, it is not an ONNX model, or its opset is too old or too new.
     """
     path = Path(spec)
     if not path.is_file():
@@ -53,7 +53,7 @@ def read(spec: str) -> Any:
 
 
 def checked(spec: str, model: Any) -> Any:
-    """Return the model unchanged if it has a graph and known opsets. Raises SourceError otherwise."""
+    """Return the model unchanged. Raises SourceError unless it has a graph and supported opsets."""
     if not model.HasField("graph") or not (model.opset_import or model.functions):
         raise SourceError(
             f"{spec}: not an ONNX model: it has no graph or names no opset; a file of weights alone can't be analyzed"

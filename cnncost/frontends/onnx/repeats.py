@@ -1,6 +1,7 @@
-"""Caches lowerings: an op with the input types and attributes of an earlier op gets the same nodes.
+"""Caches lowerings: an op with the attributes and input types of an earlier op gets nodes with the same specs.
 
-Only lowerings that read nothing else, such as the values of a constant, are cached; most ops are of this kind.
+An op is cached if it has a fast type rule and its lowering reads nothing else, such as a constant's values. Most ops
+qualify.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class CachedLowering(NamedTuple):
 def signature_of(node: Any, inputs: Sequence[Tensor | None], opset: int | None) -> tuple[object, ...] | None:
     """Return the cache key of an op of the default domain; None if its lowering can't be reused.
 
-    It can't be reused for ops with several outputs, with only constant inputs (they are folded), or with an input that
-    is optional and missing, of unknown type, or deferred: a product may read its integers instead.
+    It can't if the op has several outputs, only constant inputs (it is folded), or an input that is left out, of
+    unknown type, or deferred: a product may read its integers instead.
     """
     types, constant = [], True
     for tensor in inputs:
@@ -55,7 +56,7 @@ def reuse(
             for i in step.inputs
         ]
         results.append(interpreter.builder.add(f"onnx.{node.op_type}", spec, operands, call, step.alias))
-    (output,) = cached.outputs  # `signature_of` admits ops with a single output only
+    (output,) = cached.outputs  # `signature_of` admits only ops with a single output
     if isinstance(output, Ref):
         return [interpreter.tensor(results[output.step][output.output])]
     return [Tensor(None) if output is None else inputs[output] or Tensor(None)]

@@ -1,7 +1,7 @@
 """Ops on sequences and optionals that the file builds: `Tensor.parts` lists a sequence's tensors.
 
-Building and indexing a sequence costs nothing; SplitToSequence and ConcatFromSequence copy, as Split and Concat do. The
-length of a sequence that is an input of the file depends on data, so ops on it are unknown.
+Building and indexing a sequence costs nothing; SplitToSequence and ConcatFromSequence copy, as Split and Concat do. If
+a sequence is an input of the file, its length depends on data, and ops on it are unknown.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cnncost.tensor_types import Shape
 def lower_sequence_op(
     interpreter: Interpretation, node: Any, op: Op, names: dict[str, Tensor], path: Path
 ) -> list[Tensor] | None:
-    """Return the outputs of an op on sequences or optionals; None for other ops, or if data decides what it does."""
+    """Return the outputs of an op on sequences or optionals; None for other ops, and if the result is unknown."""
     rule = _RULES.get(op.type)
     if rule is None:
         return None
@@ -107,7 +107,7 @@ def _erase(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: 
 def _map(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
     """Run SequenceMap's body for each tensor of the first sequence.
 
-    Further inputs are sequences of the same length, or one tensor that is passed each time.
+    Each further input is a sequence of the same length, or a tensor that is passed every time.
     """
     parts, body = _parts(op), op.get("body")
     inputs = [tensor for tensor in op.inputs if tensor is not None]
@@ -127,7 +127,7 @@ def _map(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Pa
 
 @_rule("SplitToSequence")
 def _split(interpreter: Interpretation, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:  # noqa: ARG001
-    """Split into parts of the given sizes, or of one size (the last part may be smaller); by default of size 1."""
+    """Split into parts of the given sizes, or of one size (the last part may be smaller), which is 1 by default."""
     x = op.inputs[0]
     if x is None or x.type is None or not x.type.shape:
         return None

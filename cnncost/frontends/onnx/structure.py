@@ -1,4 +1,4 @@
-"""Checks of a graph's structure: each name is defined once, and subgraphs have what their op needs."""
+"""Checks a graph's structure: each name is defined once, and subgraphs have the inputs and outputs that an op needs."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def check_names(where: str, inputs: Iterable[str], stored: Iterable[str], nodes:
         for name in node.output:
             if name in defined:
                 raise SourceError(
-                    f"{where}: node {node.name or node.op_type} returns {name!r}, which another node, an input or an "
-                    "initializer is called, too; expected each name once: the file is damaged"
+                    f"{where}: node {node.name or node.op_type} returns {name!r}, a name that another node's output, "
+                    "an input or an initializer has, too; expected each name once: the file is damaged"
                 )
             if name:
                 defined.add(name)
@@ -39,8 +39,7 @@ def subgraph_of(spec: str, node: Any, op: Op, name: str, needed_inputs: int, min
     """Return the subgraph in the attribute `name`.
 
     Raises:
-        SourceError: there is none, or it has another number of inputs, fewer outputs, or an output that nothing
-            computes.
+        SourceError: there is none, it has another number of inputs or too few outputs, or it defines a name twice.
     """
     graph = op.get(name)
     where = f"{spec}: node {node.name or node.op_type}"
@@ -57,10 +56,10 @@ def subgraph_of(spec: str, node: Any, op: Op, name: str, needed_inputs: int, min
 
 
 def invalid_scan(op: Op, count: int) -> Iterator[str]:
-    """Yield what is wrong with the attributes and inputs of a Scan of `count` inputs, all of known type."""
+    """Yield the first fault, if any, of a Scan with `count` inputs, all of known type: in its attributes or inputs."""
     scanned = op.get("num_scan_inputs")
     if not isinstance(scanned, int) or not 0 < scanned <= count:
-        yield f"num_scan_inputs is {scanned}, of {count} inputs"
+        yield f"num_scan_inputs is {scanned}, but there are {count} inputs"
         return
     for name in ("scan_input_axes", "scan_input_directions"):
         if op.get(name) and len(op.get(name)) != scanned:
@@ -70,8 +69,8 @@ def invalid_scan(op: Op, count: int) -> Iterator[str]:
     shapes = [op.x(i).shape for i in range(count - scanned, count)]
     for axis, shape in zip(axes, shapes, strict=True):
         if not -len(shape) <= axis < len(shape):
-            yield f"axis {axis} of an input of {len(shape)} axes"
+            yield f"the scan axis {axis} does not exist in an input of {len(shape)} axes"
             return
     lengths = [shape[axis] for axis, shape in zip(axes, shapes, strict=True)]
     if len(set(lengths)) > 1:
-        yield f"inputs of {' and '.join(map(str, lengths))} positions"
+        yield f"expected scanned inputs of equal length, they have {' and '.join(map(str, lengths))} positions"

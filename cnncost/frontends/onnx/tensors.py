@@ -11,25 +11,25 @@ import numpy as np
 from cnncost.tensor_types import TensorType
 
 Constant: TypeAlias = "np.ndarray[Any, Any]"
-"""A small tensor with its values."""
+"""The values of a small tensor."""
 LARGEST_CONSTANT = 4096
-"""Maximum number of elements of a tensor whose values are read: shapes, indices, scalars; values of weights are not
-needed."""
+"""Maximum number of elements of a tensor whose values are read: enough for shapes, indices and scalars. Values of
+weights are not needed."""
 _RAW_TYPES = {
     number: (np.dtype(name), field)
     for number, name, field in ((1, "float32", "float_data"), (6, "int32", "int32_data"), (7, "int64", "int64_data"),
                                 (11, "float64", "double_data"))
 } if sys.byteorder == "little" else {}  # fmt: skip
-"""Element types whose raw bytes NumPy reads directly: the dtype, and the field with the numbers if they aren't raw."""
+"""Element types whose raw bytes NumPy reads directly: the dtype, and the field that holds numbers that aren't raw."""
 _MAX_SCANNED = 1 << 16
-"""Maximum number of bytes that are compared with zero."""
+"""Maximum number of bytes that are checked for being all zero."""
 
 DTYPES: dict[int, str] = {
     1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16",
     11: "float64", 12: "uint32", 13: "uint64", 14: "complex64", 15: "complex128", 16: "bfloat16", 17: "float8_e4m3fn",
     18: "float8_e4m3fnuz", 19: "float8_e5m2", 20: "float8_e5m2fnuz", 24: "float8_e8m0fnu",
 }  # fmt: skip
-"""Dtypes by number of TensorProto.DataType, without strings, which have no size, and the types in PACKED."""
+"""Dtypes by number of TensorProto.DataType, except strings, which have no fixed size, and the types in PACKED."""
 PACKED: dict[int, str] = {21: "uint8", 22: "int8", 23: "uint8", 25: "uint8", 26: "int8"}
 """Dtypes that stand for 4-bit and 2-bit types: elements are counted as one byte each, and a note says so."""
 NUMBERS = {name: number for number, name in DTYPES.items()}
@@ -61,7 +61,7 @@ def type_of(proto: Any) -> TensorType | None:
 
 
 def value_of(proto: Any) -> Constant | None:
-    """Return the values of a small tensor; None if it is large, in an external file, or not numeric."""
+    """Return the values of a small tensor; None if it is large, external, packed, not numeric or of wrong length."""
     size = prod(proto.dims)
     if not 0 <= size <= LARGEST_CONSTANT or proto.data_location == 1 or proto.data_type not in DTYPES:
         return None
@@ -81,7 +81,7 @@ def value_of(proto: Any) -> Constant | None:
 
 
 def is_zeros(proto: Any, value: Constant | None) -> bool:
-    """Return True if a tensor is known to be all zeros; False if it is external or too large to be compared.
+    """Return True if a tensor is known to be all zeros; False if it is external or too large to check.
 
     Args:
         proto: a TensorProto.
@@ -93,7 +93,7 @@ def is_zeros(proto: Any, value: Constant | None) -> bool:
 
 
 def number(value: int, kind: TensorType) -> Constant:
-    """Return an integer as a tensor of this type, which has one element."""
+    """Return an integer as a tensor of the type `kind`, which has one element."""
     return np.full(kind.shape, value, kind.dtype)
 
 

@@ -1,4 +1,4 @@
-"""How often a Loop runs its body, where that follows from constants."""
+"""The trip count of a Loop, if it follows from constants."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ MAX_NODES = 20_000
 
 
 def trip_count(op: Op, graph: Any, names: Mapping[str, Tensor], most: int) -> int | None:
-    """Return the number of iterations of a Loop; None if it depends on data, or exceeds `most`.
+    """Return a Loop's trip count; None if it depends on data or on the runtime, or exceeds `most`.
 
     Args:
         op: the Loop.
         graph: its body.
         names: the tensors of the graphs around it.
-        most: the number of iterations up to which it can be unrolled.
+        most: the largest number of iterations to unroll.
     """
     limit, condition = op.constant(0), op.constant(1)
     if (op.has(0) and limit is None) or (op.has(1) and condition is None):
@@ -34,7 +34,7 @@ def trip_count(op: Op, graph: Any, names: Mapping[str, Tensor], most: int) -> in
     if graph.output[0].name != graph.input[1].name:
         found = _until_false(op, graph, names, min(longest, most + 1))
         if found is not None and found < longest and not op.has(1):
-            return None  # by the standard, the body's condition is then ignored; runtimes heed it
+            return None  # the standard ignores the body's condition in this case, but runtimes obey it
         if found is None or found <= most:
             return found
     return longest if longest <= most else None
@@ -43,7 +43,7 @@ def trip_count(op: Op, graph: Any, names: Mapping[str, Tensor], most: int) -> in
 def _until_false(op: Op, graph: Any, names: Mapping[str, Tensor], longest: int) -> int | None:
     """Evaluate the nodes that the condition depends on until it is false; returns the iterations, at most `longest`.
 
-    None if one of the nodes is no op on constants.
+    None if one of these nodes can't be evaluated on constants.
     """
     nodes, states = _needed(graph)
     known: dict[str, Constant | None] = {name: tensor.constant for name, tensor in names.items()}
@@ -70,13 +70,13 @@ def _until_false(op: Op, graph: Any, names: Mapping[str, Tensor], longest: int) 
         if not condition.reshape(-1)[0]:
             return i + 1
         if not varies:
-            break  # true each time
+            break  # the condition stays true
         current = {name: values.get(output) for name, output in states.items()}
     return longest
 
 
 def _needed(graph: Any) -> tuple[list[Any], dict[str, str]]:
-    """Return what a body's condition depends on: nodes, and states, each with the output that updates it."""
+    """Return what a body's condition depends on: nodes, and loop-carried states with the outputs that update them."""
     updates = {value.name: output.name for value, output in zip(graph.input[2:], graph.output[1:], strict=False)}
     makers = {name: node for node in graph.node for name in node.output}
     open_names, seen = [graph.output[0].name], set()
@@ -91,7 +91,7 @@ def _needed(graph: Any) -> tuple[list[Any], dict[str, str]]:
 
 
 def _evaluated(node: Any, values: Mapping[str, Constant | None]) -> list[Constant] | None:
-    """Return the outputs of a node on constants; None if a value is unknown, or the op is not evaluated."""
+    """Return a node's outputs on constants; None if an input's value is unknown, or no rule evaluates the op."""
     attributes = {attribute.name: attribute_of(attribute) for attribute in node.attribute}
     if node.domain not in {"", "ai.onnx"} or any(hasattr(value, "node") for value in attributes.values()):
         return None

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 MAX_DATA = 1 << 16
-"""Maximum bytes of a data field that is kept: LARGEST_CONSTANT elements of 16 bytes; constant folding may read them."""
+"""Most bytes of a data field that is kept: LARGEST_CONSTANT elements of 16 bytes, which constant folding may read."""
 SMALL_FILE = 1 << 20
-"""Maximum bytes of a file that is read whole."""
+"""Most bytes of a file that is read whole."""
 DATA = ""
-"""Marks a field that holds a tensor's elements, instead of the name of the message in it."""
+"""Marks a field that holds a tensor's elements, in place of the name of the message in it."""
 Bytes: TypeAlias = "bytes | mmap.mmap"
 # for each message, the fields that may hold a large tensor: field number -> name of the message in it, or DATA
 _MESSAGES: dict[str, Mapping[int, str]] = {
@@ -34,7 +34,7 @@ _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 
 
 def without_data(path: Path) -> bytes:
-    """Return a file's bytes without the data of large tensors. Raises ValueError if they are invalid or cut off."""
+    """Return a file's bytes without the data of large tensors. Raises ValueError for a large file that is invalid."""
     size = path.stat().st_size
     if size <= SMALL_FILE:
         return path.read_bytes()
@@ -43,7 +43,7 @@ def without_data(path: Path) -> bytes:
 
 
 def _pieces(data: Bytes, start: int, end: int, message: str) -> Iterator[bytes]:
-    """Yield the pieces of a message from `start` to `end` that are kept."""
+    """Yield the parts of a message, from `start` to `end`, that are kept."""
     fields = _MESSAGES[message]
     done = at = start  # all bytes before `done` have been yielded or dropped
     while at < end:
@@ -70,7 +70,7 @@ def _pieces(data: Bytes, start: int, end: int, message: str) -> Iterator[bytes]:
         elif wire_type in {_FIXED64, _FIXED32}:
             at += 8 if wire_type == _FIXED64 else 4
         else:
-            raise ValueError(f"no field at byte {first:,}")
+            raise ValueError(f"invalid field at byte {first:,}")
     if at != end:
         raise ValueError(f"cut off: a field goes on to byte {at:,} of {end:,}")
     yield data[done:end]

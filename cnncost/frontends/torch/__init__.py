@@ -17,7 +17,7 @@ from weakref import ref
 import torch
 from torch import nn
 
-from cnncost.frontends.torch import version  # first: what follows needs what an older torch lacks
+from cnncost.frontends.torch import version  # first: it rejects a torch too old for the modules below
 from cnncost.session import SESSION
 
 # isort: split
@@ -70,19 +70,19 @@ def record(
             `meta`. It is not changed.
         inputs: tensors, shapes, text such as `"1x3x224x224"`, tuples of these, a dict of keyword
             arguments, nested as forward takes them.
-        options: which form of a step, and how; instead of the single options below, which are its fields.
+        options: what to record, and how; given instead of the individual options below, which are its fields.
         grad: run with autograd on, as training does.
-        train: run as in train mode or eval mode; None: as the modules are.
+        train: whether all modules are in train mode; None: each in its own mode.
         training: record a training step.
-        autocast: run forward and loss under `torch.autocast`.
+        autocast: run forward and the loss under `torch.autocast`: a dtype, a device, or both, such as `"cuda:bf16"`.
         use_memo: look ops up in the process-wide memo.
         device: the device that tensors report.
         returned: called with a copy of what forward returned, as inputs of another recording (a cache, for example).
             Its tensors are on `meta`, except small ones with known values.
 
     Raises:
-        InputError: not a module, lazy parameters, a cyclic module tree, inputs or an autocast that can't be read,
-            `options` together with single options.
+        InputError: the model is not a module, or has lazy parameters or a cyclic module tree; inputs or autocast can't
+            be interpreted; `options` are given together with individual options.
         ForwardError: forward raised; the message names the module. Or it left tensors without data in an object that
             can't be restored.
         DataDependentError: forward reads unknown values.
@@ -113,17 +113,17 @@ def record(
 
 
 def _with_notes_on_hooks(graph: Graph, model: nn.Module) -> Graph:
-    """Add notes on what accelerate's hooks do with weights and devices, if the Graph doesn't show it."""
+    """Add notes on effects of accelerate's hooks that the Graph doesn't show."""
     notes = notes_on_ties(model)
     if graph.placement is None and (devices := spread_by_hooks(model)):
-        notes += (f"memory is that of one device: hooks spread the model over {devices}, not told apart here",)
+        notes += (f"hooks spread the model over {devices}; memory is given as if all of it were on one device",)
     return replace(graph, notes=(*graph.notes, *notes)) if notes else graph
 
 
 def _record_with_restarts(
     model: nn.Module, inputs: Any, attempt: Attempt, created: list[ref[torch.Tensor]]
 ) -> Graph:  # fmt: skip
-    """Record; if the attempt shows that other options are needed, record again with these."""
+    """Record; if the attempt shows that other options are needed, record again with those."""
     again = partial(_record_with_restarts, model, inputs, created=created)
     try:
         return record_once(model, inputs, attempt, created)
@@ -132,16 +132,16 @@ def _record_with_restarts(
         if restart.remembered:
             _remember(model, restart.changes)
         return again(attempt=attempt.after(restart.changes))
-    except DataDependentError:  # forward may have read a floating-point input: once more with their values, if any
+    except DataDependentError:  # forward may have read a floating-point input: retry with its values, if known
         if attempt.floats or not prepare(inputs, model, floats=True).floats:
             raise
         return again(attempt=replace(attempt, floats=True))
     except ForwardError as error:
-        if attempt.spread and spread_by_hooks(model):  # rules or this machine lack what these devices need
+        if attempt.spread and spread_by_hooks(model):  # these devices lack rules, or can't be used on this machine
             return again(attempt=replace(attempt, spread=False))
         if (attempt.grad and not attempt.turned_off) or "does not require grad" not in str(error):
             raise
-        return again(attempt=replace(attempt, grad=True, turned_off=False))  # forward differentiates
+        return again(attempt=replace(attempt, grad=True, turned_off=False))  # forward itself uses autograd
 
 
 def _remember(model: nn.Module, changes: Mapping[str, Any]) -> None:
@@ -150,12 +150,12 @@ def _remember(model: nn.Module, changes: Mapping[str, Any]) -> None:
 
 
 def _known_changes(model: nn.Module) -> dict[str, Any]:
-    """The fields of `Attempt` that earlier recordings of a model have shown to be needed."""
+    """Return the fields of `Attempt` that earlier recordings of a model have shown to be needed."""
     entry = _CHANGES.get(id(model))
     return entry[1] if entry is not None and entry[0]() is model else {}
 
 
 _CHANGES: dict[int, tuple[ref[nn.Module], dict[str, Any]]] = {}
-"""By a model's id: a reference to it, and fields of `Attempt` for its next recording, because its forward turned
-autocast on or asked for something that only autograd provides."""
+"""By a model's id: a reference to it, and the fields of `Attempt` that its next recording starts with, because its
+forward turned autocast on or asked for something that only autograd provides."""
 SESSION.own_table("ways of recording", _CHANGES)

@@ -1,7 +1,7 @@
-"""Count the multiply-accumulates without a zero factor while the model runs on real data.
+"""Count the multiply-accumulates that have no zero factor, while the model runs on real data.
 
 A product counts if both of its factors are nonzero. If the same op ran on indicators (1 where a factor is nonzero, else
-0), the sum of its result would be the exact number. That sum is computed in a cheaper order. For a matrix product it is
+0), the sum of its result would be the exact count. That sum is computed in a cheaper order. For a matrix product it is
 the sum, over the inner axis, of (nonzero left factors) times (nonzero right factors); for a convolution, the sum over
 the windows of the input's indicator, weighted by the number of kernels with a nonzero weight at each tap. Padding is
 zero and is not counted.
@@ -29,7 +29,7 @@ class Active(NamedTuple):
 
     Attributes:
         products: number of products with two nonzero factors.
-        spikes: whether all elements of a factor that depends on the inputs are 0 or 1, so that elements of the other
+        spikes: whether a factor that depends on the inputs has only the elements 0 and 1, so that elements of the other
             factor are only added.
     """
 
@@ -38,12 +38,12 @@ class Active(NamedTuple):
 
 
 class ActivityRecorder(RealRecorder):
-    """Recorder that also counts. `active` is keyed by node index; all products of an op that is not in it count."""
+    """Recorder that also counts. `active` is keyed by node index; of a node that is not in it, all products count."""
 
     def __init__(self, weights: Weights) -> None:
         super().__init__(weights)
         self.active: dict[int, Active] = {}
-        self._examined = 0  # number of leading nodes that are done, counted or not
+        self._examined = 0  # number of leading nodes that have been examined, whether they were counted or not
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         before = len(self.nodes)
@@ -100,7 +100,7 @@ def _matmul_products(a: torch.Tensor, b: torch.Tensor) -> int:
 
 
 def _conv_products(spec: OpSpec, x: torch.Tensor, weight: torch.Tensor) -> int | None:
-    """Count; None if the number may be too large for a float64. x: N,C,*X or C,*X; weight: K,C/g,*R, or C,K/g,*R."""
+    """Count; None if a float64 may not hold the number exactly. x: N,C,*X or C,*X; weight: K,C/g,*R, or C,K/g,*R."""
     axes, groups = weight.dim() - 2, spec["groups"]
     indicator, taps = (x != 0).double(), (weight != 0).double()
     if x.dim() == axes + 1:

@@ -6,7 +6,7 @@ from functools import total_ordering
 from typing import Any
 
 _ALIGNMENT = 64
-"""Bytes. Every storage starts at a multiple of this: an address modulo a divisor of it follows from the offset."""
+"""In bytes. Each storage starts at a multiple of this, so an address modulo a divisor of it follows from the offset."""
 
 
 @total_ordering

@@ -1,11 +1,11 @@
 """Attributes that tensors without data report while forward runs: the device they represent, and autograd's state.
 
-Forward may read a tensor's device, its `requires_grad` or its values. A tensor on `meta` that represents one on the CPU
-has to answer as that one would, or forward takes another branch than in a real call. Torch's kernels, decompositions
-and this front end need the true attributes: they are recognized by the recorder's mode, which is off in kernels, or by
-the calling module.
+Forward may read a tensor's device, its `requires_grad` or its values. A `meta` tensor that represents one on the CPU
+must answer as that one would; otherwise forward may take a different branch than in a real call. Torch's kernels and
+decompositions and this front end need the true attributes. They are recognized by the calling module; kernels, also by
+the recorder's mode, which is off while they run.
 
-Autograd is off when recording inference, because composite ops then arrive undecomposed. If forward needs something
+When inference is recorded, autograd is off, because composite ops then arrive undecomposed. If forward needs something
 that only autograd provides, the recording is aborted and restarted with autograd on.
 """
 
@@ -53,7 +53,7 @@ _BETWEEN = ("cnncost.frontends.", *BETWEEN)
 """Prefixes of modules on the call stack between a torch function and the recorder."""
 _WHY_DEVICES = "tensors are on meta, and forward should see the device that they represent"
 _WHY_VALUES = "a tensor on meta has no values, but the recorder may have them"
-_WHY_POINTERS = "it writes through the data pointer of a tensor that it creates"
+_WHY_POINTERS = "the function writes through the data pointers of tensors that it creates"
 _WHY_IMPORTS = "a module that forward imports would bind replacements permanently, and its tensors would be recorded"
 _DLPACK = {"cpu": 1, "cuda": 2, "mps": 8}
 """Device type codes from DLPack's header."""
@@ -69,7 +69,7 @@ class Appearance:
         device: their device, unless another was registered.
         grad: whether autograd is on for the caller; None if the recording itself has autograd on.
         bare: whether the model was built on `meta` instead of the device, and may have stored `meta` as its device.
-        several: whether the model is on more devices than `device`.
+        several: whether the model is on other devices besides `device`.
     """
 
     def __init__(self, recorder: Recording, device: torch.device, grad: bool | None, bare: bool = False,
@@ -108,7 +108,7 @@ class Appearance:
         return self._autograd is not None and self._autograd.missed
 
     def at_home(self, device: torch.device) -> bool:
-        """True if a device is the model's."""
+        """True if a device is the model's, or `meta` and the model was built on that."""
         return device == self._device or (self._bare and device == META)
 
     def place(self, tensor: torch.Tensor, device: torch.device, away: bool = True) -> None:
@@ -125,7 +125,7 @@ class Appearance:
                     block.use = "elsewhere"  # not counted
 
     def store_device(self, tensor: torch.Tensor, block: StorageRecord) -> None:
-        """Store the device of a new storage: that of its tensor, which was registered before."""
+        """If the model is on several devices, set a new storage's to that of its tensor, already registered."""
         if self.several:
             block.device = transfers.with_index(self.claimed(tensor))
 
@@ -134,7 +134,7 @@ class Appearance:
             self.place(tensor, device)
 
     def names_meta(self, device: torch.device | None) -> bool:
-        """True if the model's code, not a kernel, requests `meta` for a new tensor while all others are elsewhere."""
+        """True if the model's code, not a kernel, requests `meta` for a new tensor although the model is elsewhere."""
         if device != META or self.at_home(device):
             return False
         name = requesting_module(frame(2), _BETWEEN)
@@ -166,7 +166,7 @@ class Appearance:
         return real if caller.startswith(_SEES_META) else self._device
 
     def _address(self, tensor: torch.Tensor) -> int | Address:
-        """Return a data pointer that is equal for tensors that share memory, and only for these."""
+        """Return a data pointer that is equal for tensors with the same storage and offset, and only for these."""
         if not is_meta(tensor) or self._recorder.on_values or not self.is_ours() or not tensor.numel():
             return int(TensorBase.data_ptr(tensor))
         return Address(identity_of(tensor.untyped_storage()), int(tensor.storage_offset()) * tensor.element_size())
@@ -239,7 +239,7 @@ class Appearance:
         ]  # fmt: skip
 
     def _with_numbers(self, original: Any, name: str) -> Any:
-        """Wrap a function that reads the values of a tensor, its second argument, `name`: pass numbers instead."""
+        """Wrap a function that reads the values of its second argument, `name`: pass numbers instead of a tensor."""
 
         def function(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
             if name in kwargs:
@@ -249,7 +249,7 @@ class Appearance:
         return function
 
     def _with_memory(self, original: Any) -> Any:
-        """Wrap a function that writes through the data pointers of tensors that it creates: those get real memory."""
+        """Wrap a function that writes through the data pointers of tensors that it creates: give them real memory."""
 
         def function(*args: Any, **kwargs: Any) -> Any:
             ours = self.is_ours()
@@ -285,12 +285,12 @@ class Appearance:
             if other is not None and result is not tensor and self._moved:
                 self.place(result, self.claimed(other))
             elif other is not None and self._moved and not same_device(self.claimed(other), here):
-                result = original(tensor, *args, **{**kwargs, "copy": True})  # not the tensor itself
+                result = original(tensor, *args, **{**kwargs, "copy": True})  # a new tensor, on another device
                 self.place(result, self.claimed(other))
             return result
         if not same_device(target, here) and not (self._bare and target == META):
             both_accelerators = is_accelerator(target) and is_accelerator(self._device)
-            if device_of(tensor) == target or both_accelerators:  # torch would return the tensor, or lack the device
+            if device_of(tensor) == target or both_accelerators:  # torch would return the tensor, or lacks the device
                 args = tuple([META if as_device(a) is not None else a for a in args])
                 kwargs = {**kwargs, "copy": True} | ({"device": META} if kwargs.get("device") is not None else {})
             result = original(tensor, *args, **kwargs)

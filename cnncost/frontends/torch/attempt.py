@@ -38,13 +38,13 @@ class Attempt:
     caller_grad: bool = True
     """Whether autograd is enabled in the caller."""
     keeps_casts: bool = False
-    """Whether autocast keeps casts of weights though autograd is off: under `torch.no_grad`, not in inference mode."""
+    """Whether autocast caches casts of weights even with autograd off: under `torch.no_grad`, not in inference mode."""
     turned_off: bool = False
-    """Whether a forward that differentiates runs with the grad mode off, as a caller under `torch.no_grad` runs it."""
+    """Whether forward, which uses autograd, runs with grad mode off, because the caller is under `torch.no_grad`."""
     floats: bool = False
     """Whether values of floating-point inputs are known."""
     split: bool = False
-    """Whether a tensor is a DTensor. DTensor has rules only for the ops into which autograd decomposes others."""
+    """Whether any tensor is a DTensor, which has rules only for ops that autograd doesn't decompose further."""
     replica: Replica | None = None
     """Set if the model is replicated by `DistributedDataParallel`."""
     spread: bool = True

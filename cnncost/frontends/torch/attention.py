@@ -36,7 +36,7 @@ def attend(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> torch.Tensor:
-    """Run attention as on a device, by the op `cnncost::attention`. Autograd decomposes that into `_parts`."""
+    """Run attention as a device would, by the op `cnncost::attention`, which autograd decomposes into `_parts`."""
     call = Attention(query, key, value, attn_mask, dropout_p, is_causal, enable_gqa)
     op: Any = torch.ops.cnncost.attention
     result: torch.Tensor = op(
@@ -79,7 +79,7 @@ _library.impl("attention", _parts, "CompositeImplicitAutograd")
 
 
 def _with_four_axes(mask: torch.Tensor | None) -> torch.Tensor | None:
-    """Add leading axes of size 1, as the operands have got one."""
+    """Add leading axes of size 1, because the operands were given one."""
     while mask is not None and mask.dim() < 4:
         mask = mask.unsqueeze(0)
     return mask

@@ -1,7 +1,7 @@
 """Select the kernel that `scaled_dot_product_attention` uses on a device.
 
 On meta tensors torch always selects the reference, which materializes scores. The conditions are those of ATen's
-`sdp_utils_cpp.h` and `sdp_utils_cpp.cpp` (CPU) and `cuda/sdp_utils.cpp`; where CUDA's depend on the GPU, compute
+`sdp_utils_cpp.h` and `sdp_utils_cpp.cpp` (CPU) and `cuda/sdp_utils.cpp`; if CUDA's depend on the GPU, compute
 capability 8.0 or later is assumed. Axes are counted from the last. `compat/facts.py` lists version differences.
 """
 
@@ -42,7 +42,7 @@ Condition: TypeAlias = Callable[[Attention], bool]
 
 
 def _axes_fit(a: Attention) -> bool:
-    """True if there are four axes, or three if torch adds a batch of one."""
+    """True if all operands are strided and have four axes, or three if torch adds a batch axis."""
     axes = {tensor.dim() for tensor in a.operands}
     fits = axes == {4} or (axes == {3} and facts.ATTENTION_TAKES_THREE_AXES)
     return fits and all(tensor.layout is torch.strided for tensor in a.operands)
@@ -63,7 +63,7 @@ def _one_head_for_all(a: Attention) -> bool:
 
 
 def _heads_fit(a: Attention) -> bool:
-    """True if keys and values have as many heads as queries, one, or a divisor of them with `enable_gqa`."""
+    """True if keys and values have as many heads as queries, or one, or a divisor of that number with `enable_gqa`."""
     heads, key_heads = a.query.shape[-3], a.key.shape[-3]
     if not a.grouped:
         return _same_heads(a) or _one_head_for_all(a)
@@ -98,10 +98,11 @@ def _no_mask(a: Attention) -> bool:
     return a.mask is None
 
 
-def _constant_mask(a: Attention) -> bool:
-    """True if the mask has two or four axes, each full or 1, and requires no gradient (even if grad mode is off).
+def _mask_fits(a: Attention) -> bool:
+    """True if there is no mask, or one whose sizes are full or 1 and that requires no gradient (even in no-grad mode).
 
-    If operands get a batch of one, masks get their missing axes.
+    The mask must have two or four axes. With operands of three axes, which get a batch axis of size 1, it may have any
+    number: missing axes are added.
     """
     if a.mask is None:
         return True
@@ -136,7 +137,7 @@ _EFFICIENT: Callable[[], bool] = torch.backends.cuda.mem_efficient_sdp_enabled
 KERNELS: dict[str, tuple[tuple[str, Callable[[], bool], tuple[Condition, ...]], ...]] = {
     "cpu": (
         ("flash", _FLASH, (
-            _axes_fit, _no_dropout, _same_batch, _heads_fit, _constant_mask, _same_width, _not_empty,
+            _axes_fit, _no_dropout, _same_batch, _heads_fit, _mask_fits, _same_width, _not_empty,
             _contiguous_rows, _dtype_in(torch.float32, torch.float64, *_HALVES),
         )),
     ),

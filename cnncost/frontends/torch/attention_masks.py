@@ -1,8 +1,8 @@
 """The keys that each query of an attention op sees, if the values of its mask are known.
 
-Masks belong to one recording: the memo doesn't store them, and a Graph stores them separately from its nodes. A mask
-is known if ops may run on it (`Runner`) and, whatever its size, if it is an input with values, a buffer that was not
-written to, or a view of one.
+Masks belong to one recording: the memo doesn't store them, and a Graph stores them separately from its nodes. A mask's
+values are known if ops may run on it (`Runner`) and, whatever its size, if it is an input with values, a buffer that
+was not written to, or a view of one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ARGUMENTS = ("attn_mask", "attn_bias", "mask")
 _MAX_PAIRS = 1 << 30
 """Maximum number of pairs of a query and a key in a mask that is evaluated."""
 _BITS = tuple(1 << i for i in range(8))
-"""Values of a byte's bits: the first of the elements that it holds is the lowest."""
+"""The value of each bit of a byte: the first element that a byte holds is its lowest bit."""
 
 
 def mask_index(kind: str, arguments: dict[str, Any], operands: TensorArgs) -> int | None:
@@ -50,8 +50,8 @@ class Masks:
     Attributes:
         by_node: known masks by node index.
         on_values: whether the recording is from real data, so that every tensor has values.
-        functions: masks computed by functions (flexible attention). A key has the ids of the objects that the mask
-            depends on; the value is the mask and these objects, to keep them alive.
+        functions: masks computed by functions (flexible attention). A key holds the ids of the objects that the mask
+            depends on; the value is the mask and these objects, which must stay alive.
         sources: functions that return pairs of a user's tensor and the meta tensor that represents it.
     """
 
@@ -63,7 +63,7 @@ class Masks:
         self._read: dict[tuple[Any, ...], Mask | None] = {}
 
     def note(self, entry: Entry, index: int, operands: TensorArgs, node: int) -> None:
-        """Store the mask of an op recorded as `node`, if known; `index` is the mask's among the op's tensors."""
+        """Store the mask of an op recorded as `node`, if known; `index` is the mask's index among the op's tensors."""
         tensor, tracked = operands[index]
         spec = entry.spec
         form = spec["mask_type"] if spec.kind in _FUSED else "scores"
@@ -88,7 +88,7 @@ class Masks:
         `block` is the record of its storage, if any.
         """
         written = block is not None and bool(block.version)
-        if not is_meta(tensor):  # unless on real data, writes go to a copy
+        if not is_meta(tensor):  # on real data, writes go to the tensor itself, otherwise to a copy
             return tensor if self.on_values or not written else None
         if written or (block is not None and block.born is not None):
             return None
@@ -138,7 +138,7 @@ def _kept_scores(values: torch.Tensor) -> torch.Tensor:
 
 
 def _unexpanded(tensor: torch.Tensor) -> torch.Tensor:
-    """Reduce each expanded axis (stride 0) to one element, as all of its elements are equal."""
+    """Reduce each expanded axis (stride 0), whose elements are all equal, to one element."""
     for axis, step in enumerate(tensor.stride()):
         if step == 0 and tensor.shape[axis]:
             tensor = tensor.narrow(axis, 0, 1)

@@ -1,9 +1,9 @@
 """Autocast, for tensors without data.
 
-Torch's own ignores tensors on `meta`. While a recording needs it, each op with an autocast kernel is dispatched to one
-of ours, registered at the dispatch key of a device that is no longer built: above autograd like torch's own, so that
-tensors are saved for backward after the cast. The dispatcher reports which ops have an autocast kernel; the policies
-follow ATen's autocast_mode.h and autocast_mode.cpp (torch's "Autocast Op Reference").
+Torch's own autocast ignores `meta` tensors. While a recording needs it, each op with an autocast kernel is dispatched
+to one of ours. These are registered at the dispatch key of a device that torch is no longer built for. Like torch's own
+key it is above autograd, so tensors are saved for backward after the cast. The dispatcher reports which ops have an
+autocast kernel; the policies follow ATen's autocast_mode.h and autocast_mode.cpp (torch's "Autocast Op Reference").
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ def enabled_device() -> str | None:
 
 CASTS_AT_EACH_USE = (
     "the peak of inference is that under torch.inference_mode, where autocast casts weights at each use; under "
-    "torch.no_grad it keeps the casts"
+    "torch.no_grad it caches the casts"
 )
 _CONJUGATES = "the peak of inference under autocast lacks the copies that matrix ops make of conjugated operands"
 _PINV = "the peak under autocast lacks the casts within linalg.pinv"
 
 
 class Casting:
-    """Autocast emulation of one recording.
+    """Emulates autocast in one recording.
 
     Args:
         caches: whether casts of weights are cached until autocast exits, as in torch, whose newer versions don't do so
@@ -102,7 +102,7 @@ class Casting:
     def enter_region(self, device: str) -> None:
         """Note that forward enters a region. Once it has entered one for CUDA, CUDA's op lists apply.
 
-        Such a region also turns the CPU's autocast on, so that torch's state does not show which lists apply.
+        Such a region also turns the CPU's autocast on, so torch's state doesn't show which lists apply.
         """
         self.regions += 1
         if device != "cpu":
@@ -173,7 +173,7 @@ def _cast_all(dtype: torch.dtype | None, casting: Casting, op: Any, args: Args, 
 
 
 def _cast_to_widest(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:
-    """Run in float32 if an argument is float32, else in the lower dtype."""
+    """Run in float32 if an argument is float32, else in the lower dtype. Raises RuntimeError for a third dtype."""
     dtypes = {tensor.dtype for tensor in tensors_in((args, kwargs)) if _eligible(tensor)}
     if other := dtypes - {torch.float32, casting.lower_dtype()}:
         raise RuntimeError(
@@ -264,7 +264,7 @@ def _policies() -> dict[str, dict[str, Policy]]:
 # ---- kernels, which run only in recordings with autocast
 
 _running: list[Casting] = []
-"""The innermost recording with autocast is last."""
+"""One per recording with autocast that is running; the innermost one's is last."""
 
 
 @cache

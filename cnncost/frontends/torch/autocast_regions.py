@@ -71,7 +71,7 @@ def _set_autocast(device: str, enabled: bool, dtype: torch.dtype) -> None:
 
 @contextmanager
 def watched(target: str, casting: Casting | None) -> Iterator[list[Patch]]:
-    """Context that yields patches, by which this thread may enter and query autocast for `meta` or a missing device.
+    """Context that yields patches with which this thread can enter and query autocast for `meta` or a missing device.
 
     Args:
         target: the device that `meta` represents.

@@ -28,13 +28,13 @@ class StorageRecord:
         index: its index in the tensor table.
         nbytes, born, died: as in `graph.Storage`.
         version, writer: number of in-place writes, and the id of the value written last (-1: none).
-        real: its values are known, and ops may run on them.
-        owned: it holds the user's data, which must never be written to.
-        copied: writes to the user's data went to a copy of it.
-        noise: it holds a random mask, or something computed only from masks.
-        from_random: its values depend on random numbers.
-        from_float_input: its values depend on a floating-point input.
-        grad: it belongs to a leaf that requires a gradient.
+        real: whether its values are known, and ops may run on them.
+        owned: whether it holds the user's data, which must never be written to.
+        copied: whether writes to the user's data went to a copy of it.
+        noise: whether it holds a random mask, or something computed only from masks.
+        from_random: whether its values depend on random numbers.
+        from_float_input: whether its values depend on a floating-point input.
+        grad: whether it belongs to a leaf that requires a gradient.
         use: as in `graph.Storage`.
         device: the device that it is on; None: the model's.
     """

@@ -69,7 +69,7 @@ _TREATMENTS = _treatments()
 
 
 class _Building(DeviceContext):
-    """Set the default device to `meta`, and do all else that building needs, in one mode: each mode slows every call.
+    """Set the default device to `meta` and do all else that building needs in one mode, because each slows every call.
 
     Tensors whose values constructors read with `.item()` (depth-wise rates, positions, literals) are on the CPU.
     Initial values are not drawn for tensors without data.
@@ -85,7 +85,7 @@ class _Building(DeviceContext):
         if treatment is None and type(func) is FunctionType and func.__module__ == "torch.nn.init":
             treatment = fill
         try:
-            # a cheap test first, as this runs in every call
+            # a cheap test first, because this runs in every call
             may_concern = NOTED or func in DEVICE_METHODS or kwargs.get("device") is not None
             if may_concern and placement.concerns(func, args, kwargs):
                 return placement.call_placed(func, args, kwargs, treatment)

@@ -50,7 +50,7 @@ _ELSEWHERE = ("LOAD_", "IMPORT_", "STORE_GLOBAL", "STORE_NAME", "DELETE_GLOBAL",
 
 @cache
 def names_in(code: CodeType) -> Names:
-    """Return the names in a function's code (cached). An unknown instruction with a prefix above sets `unread`."""
+    """Return the names in a function's code (cached). Unknown instructions with these prefixes set `unread`."""
     chains: set[tuple[str, ...]] = set()
     attributes: set[str] = set()
     unread: str | None = None

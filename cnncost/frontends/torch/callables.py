@@ -58,7 +58,7 @@ def name_of(model: Any) -> str:
 
 
 def _modules_of(value: Any) -> dict[str, nn.Module]:
-    """Return the modules that a function or a method's owner refers to, each by its first variable or attribute."""
+    """Return the modules that a function or a method's owner refers to, named by the first reference to each."""
     found: dict[str, nn.Module] = {}
     seen: set[int] = set()
     pending: deque[tuple[str, Any, int]] = deque([("", value, 0)])
@@ -92,7 +92,7 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield from value.keywords.items()
     elif isinstance(value, MethodType):
         owner = value.__self__
-        # a module is itself one of those looked for
+        # a module that owns a method is yielded itself
         yield from [("", owner)] if isinstance(owner, nn.Module) else _parts(owner)
         yield from _parts(value.__func__)
     elif isinstance(value, FunctionType):

@@ -27,12 +27,12 @@ class Caller:
         self._modes = dispatch_depth()
 
     def is_ours(self) -> bool:
-        """True if the caller is the model's code: in this thread, and not a kernel that the recorder runs."""
+        """True if the caller is the model's code: in this thread, not in an import or a kernel run by the recorder."""
         return get_ident() == self._thread and dispatch_depth() >= self._modes and not self.importing
 
 
 def requesting_module(caller: FrameType, between: tuple[str, ...]) -> str | None:
-    """Return the module whose code requests that a tensor be created on `meta`; None if it requests another device.
+    """Return the name of the module that requests a tensor on `meta`; None if it requests another device.
 
     Args:
         caller: the innermost frame.

@@ -10,7 +10,7 @@ import torch
 Check: TypeAlias = Callable[[dict[str, Any]], None]
 
 CHECKS: dict[str, Check] = {}
-"""By op name: receives the op's arguments by name, and its name as `__op__`; raises the error that torch would."""
+"""By op name: gets the op's arguments by name, and its name as `__op__`; raises an error where torch would."""
 
 
 def _checks(*names: str) -> Callable[[Check], Check]:

@@ -19,7 +19,7 @@ _FACTORIES = "empty empty_strided zeros ones full arange linspace eye rand randn
 
 
 class _CreatingOnMeta(TorchFunctionMode):
-    """Replaces the device by `meta` in calls that create tensors on it, and passes them and the device to `place`."""
+    """Replaces the device by `meta` in calls that create tensors on it, and calls `place` with each tensor."""
 
     def __init__(self, device: torch.device, place: Callable[[torch.Tensor, torch.device], None]) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ def creating_on(
     Args:
         device: the model's device.
         place: called with each tensor that is created there, and the device.
-        several: whether the model is on more devices, which torch may lack even if it has this type of device.
+        several: whether the model is on several devices; this machine may have some of them and lack others.
     """
     if not is_accelerator(device) or (getattr(torch, device.type, torch.cuda).is_available() and not several):
         return nullcontext()
@@ -63,7 +63,7 @@ def creating_on(
 
 
 def host_creation_patches(place: Callable[[torch.Tensor], None]) -> list[Patch]:
-    """Return patches of functions that create CPU tensors if no device is named; `place` is called with each tensor."""
+    """Return patches of functions that create CPU tensors, on request or by default; each is passed to `place`."""
     return [Patch(torch, name, _placing(getattr(torch, name), place), _WHY) for name in _FACTORIES]
 
 

@@ -1,4 +1,4 @@
-"""Record collectives without communicating: no other process is needed, and ranks of a real group receive nothing.
+"""Record collectives without communicating: no other process is needed, and other ranks of a real group get nothing.
 
 c10d's ops write to their arguments, although their schemas don't say so, and return a handle to wait for; functional
 collectives return new tensors. The data of other ranks is unknown.
@@ -85,7 +85,7 @@ def _result(op: Overload, arguments: dict[str, Any]) -> Any:
 
 
 def enter_states(skeleton: Skeleton) -> None:
-    """Register the copied modules in the table where `fully_shard` looks up a module's state, by weak references."""
+    """Register the copied modules in the table in which `fully_shard` looks up a module's state, by weak references."""
     if (states := states_by_module()) is None:
         return
     for module, reference in list(states.items()):
@@ -104,7 +104,7 @@ def unrecorded_propagation() -> Iterator[Patch]:
 def context_parallel_ended() -> Iterator[None]:
     """Restore on exit the functions that `context_parallel` replaces: older versions don't do so after an error.
 
-    Not by a `Patch`: `patches.suspended` restores those during the imports that `context_parallel` itself makes.
+    This isn't a `Patch`: `patches.suspended` would undo it during the imports that `context_parallel` itself makes.
     """
     before = [(owner, name, getattr(owner, name)) for owner, name in places_left_by_context_parallel()]
     try:

@@ -13,7 +13,7 @@ from torch import nn
 from cnncost.frontends.torch.kinds import ATOMS
 
 _MAX_SEARCHED = 10_000
-"""Maximum number of objects that are searched, as an object may refer to the whole program."""
+"""Maximum number of objects that are searched: an object may refer to the whole program."""
 
 
 def tensors_and_modules(value: Any) -> list[Any]:
@@ -38,10 +38,10 @@ def tensors_and_modules(value: Any) -> list[Any]:
 
 
 def must_be_copied(value: Any) -> bool:
-    """Return whether a callable of a Python class holds tensors or modules, so that forward may not call it itself.
+    """Return True if an object is callable and holds tensors or modules, so that forward must call a copy of it.
 
-    For callables whose class forbids copying and pickling, such as wrappers of a module's forward: a copy of their
-    attributes is still possible. Other objects may be as large as a trainer, and stay shared.
+    Only for objects that refuse to be copied and pickled, such as wrappers of a module's forward: their attributes can
+    still be copied. Objects that aren't callable stay shared: they may be as large as a trainer.
     """
     kind: Any = type(value)
     plain = callable(value) and kind.__new__ is object.__new__ and bool(kind.__dictoffset__)

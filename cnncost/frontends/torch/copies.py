@@ -161,7 +161,7 @@ class Copier:
     # ---- functions
 
     def _function(self, function: FunctionType) -> Any:
-        """A copy of a function with state (a closure, attributes, mutable defaults); others are shared."""
+        """A copy of a function with state (closure, attributes, mutable defaults); others and globals are shared."""
         if is_system_module(function.__module__) and not function.__closure__:
             return function
         has_state = bool(function.__closure__ or function.__dict__) or not has_fixed_defaults(function)
@@ -259,7 +259,7 @@ class Copier:
         return copy
 
     def _by_base(self, value: Any, kind: type) -> Any:
-        """Copy container subclasses by their base class, bypassing their own checks; others by protocol."""
+        """Copy by `__deepcopy__`, else a container by its base class, bypassing its own checks, else by protocol."""
         if hasattr(kind, "__deepcopy__"):
             return self._by_deepcopy(value)
         base: Any = next((b for b in (list, set, deque) if isinstance(value, b)), None)

@@ -113,7 +113,7 @@ class CustomCalls:
     # ---- functions
 
     def functions(self) -> list[Patch]:
-        """Return patches of the autograd Functions that have rules, and of their subclasses without their own."""
+        """Return patches of the autograd Functions that have rules, and of their subclasses that have none."""
         patches: list[Patch] = []
         for rule in registered():
             if issubclass(rule.target, Function):
@@ -193,10 +193,10 @@ class CustomCalls:
 
         Args:
             answer: the rule's answer.
-            tensors: its inputs.
+            tensors: the op's input tensors.
             result: forward's return value, if it ran on real data.
             outputs: its outputs; empty if forward ran on real data, and then filled from `result`.
-            saves: whether autograd is on.
+            saves: whether autograd is on, so that values are saved for backward.
         """
         operands = self._operands(tensors)
         saved = None
@@ -267,7 +267,7 @@ class CustomCalls:
 class _ModuleCall:
     """A call of a module with a rule when autograd is on.
 
-    `run` is its forward, and `templates` are its arguments, with `n_inputs` tensors; its parameters are further inputs.
+    `run` is its forward; `templates` are its arguments, with `n_inputs` tensors, and its parameters are further inputs.
     """
 
     def __init__(self, calls: CustomCalls, answer: _Answer, run: _Call, templates: Any, n_inputs: int) -> None:

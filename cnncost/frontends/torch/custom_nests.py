@@ -77,7 +77,7 @@ def outputs_template(rule: Registered, outputs: Any, types: list[TensorType], de
 
 
 def _tensor_type_of(rule: Registered, declared: Any, default: str | None) -> TensorType | None:
-    """Return the type of a tensor declared as `(shape, dtype)` or as a shape alone; None for a container or a value."""
+    """Return the type of a tensor declared by `(shape, dtype)`, a shape or a tensor; None for a container or value."""
     if isinstance(declared, torch.Tensor):
         return tensor_type(declared)
     if isinstance(declared, TensorType) or _is_pair(declared):
@@ -120,7 +120,7 @@ def check_outputs(rule: Registered, types: tuple[TensorType, ...], outputs: list
     real = tuple(map(tensor_type, outputs))
     if real != types:
         expected, got = (", ".join(f"{list(t.shape)} {t.dtype}" for t in kinds) or "nothing" for kinds in (types, real))
-        raise RuleError(f"{rule}: outputs: the rule says {expected}, and forward returned {got}")
+        raise RuleError(f"{rule}: outputs: the rule says {expected}, but forward returned {got}")
 
 
 def with_zeros(grads: Any, types: tuple[TensorType, ...]) -> list[torch.Tensor]:

@@ -28,7 +28,7 @@ _HIGHER_ORDER = re.compile(r"HigherOrderOperator (\w+)")
 """Patterns of messages: values of a tensor are needed; an op has no meta kernel; an op takes functions."""
 _READS_SUFFIX = " reads the values of a tensor"
 """Suffix of `running`'s message for an op that reads values; the op's name comes before it."""
-ON_VALUES = "have forward run on values: `cnncost summarize --trace real`, in Python analyze(…, trace='real')"
+ON_VALUES = "have forward run on values: `cnncost summarize --trace real`, or in Python analyze(…, trace='real')"
 _IF_IT_WORKS = f"if forward works on tensors with values, {ON_VALUES}"
 _OURS = str(Path(__file__).parent)
 _TORCH = str(Path(torch.__file__).parent)
@@ -54,7 +54,7 @@ def explain_failure(
     """Return the error to raise in place of forward's `error`. `on_values`: forward ran on real data."""
     if tracker.elsewhere is not None:
         return ForwardError(
-            f"{tracker.elsewhere or 'the model'}: forward runs it in a thread of its own, where nothing is recorded; "
+            f"{tracker.elsewhere or 'the model'}: forward runs it in another thread, where nothing is recorded; "
             "expected calls in the thread that runs forward: call the modules one after another",
             tracker.elsewhere,
         )
@@ -91,7 +91,7 @@ def explain_failure(
 def _known_cause(
     error: BaseException, path: str, place: str, at: str, args: Any, on_values: bool
 ) -> CnncostError | None:  # fmt: skip
-    """Return the error for a cause that other input shapes don't change, such as endless recursion or reading values.
+    """Return the error for a cause that other input shapes don't remove, such as endless recursion or reading values.
 
     None for other causes.
     """
@@ -100,13 +100,13 @@ def _known_cause(
         return RuleError(f"{place}: {text}")
     if isinstance(error, RecursionError):
         return ForwardError(
-            f"{place}{at}: forward calls itself without end, or nests deeper than Python's stack; expected an end to "
-            "the recursion, or a higher limit by sys.setrecursionlimit", path,
+            f"{place}{at}: forward calls itself without end, or deeper than Python allows; expected an end to the "
+            "recursion, or a higher limit (sys.setrecursionlimit)", path,
         )  # fmt: skip
     if operator := _HIGHER_ORDER.search(message):
         return ForwardError(
             f"{place}{at}: the control-flow op {operator[1]} can't be analyzed: which branch runs depends on data; "
-            "write the branch to analyze in its place",
+            "replace it by the branch to analyze",
             path,
         )
     if "NestedTensor" in message or any(map(_is_nested, args)):
@@ -166,12 +166,12 @@ _NESTED_ADVICE = (
     """--inputs-json '{"batch": {"x": {"shape": [2, 16]}}}'"""
 )
 _UNSPLIT = (
-    "torch has no rule by which to split this op (context_parallel needs the attention kernels of GPUs); write the "
-    "exchange with collectives in forward for the analysis"
+    "torch has no rule for splitting this op (context_parallel needs the attention kernels of GPUs); for the analysis, "
+    "write the exchange in forward with collectives"
 )
 _OF_ARRAYS = (
-    "if forward takes a NumPy array: arrays among the inputs are given to it as tensors; analyze a function that holds "
-    "the array, as analyze(lambda x: model(x, array), x)"
+    "if forward takes a NumPy array: arrays among the inputs are passed to it as tensors; instead, analyze a function "
+    "that holds the array, as in analyze(lambda x: model(x, array), x)"
 )
 _REMEDIES = (
     (
@@ -179,7 +179,7 @@ _REMEDIES = (
         'in --inputs-json a tensor is {"shape": [2, 16]}, and a list is a list',
     ),
     ("more than 1 value per channel", "call model.eval(), or give a batch of 2 or more"),
-    ("not compiled with CUDA", "take the device from the input, as x.to(other.device), and not by name"),
+    ("not compiled with CUDA", "take the device from an input, as in x.to(other.device), instead of naming it"),
     ("device type of out parameter", "omit the device: with `out` it is that tensor's"),
     (
         "does not have a sharding strategy registered",
@@ -188,7 +188,7 @@ _REMEDIES = (
     ("expected np.ndarray (got Tensor)", _OF_ARRAYS),
     ("'Tensor' object has no attribute 'astype'", _OF_ARRAYS),
     ("transpose() takes 2 positional arguments but", _OF_ARRAYS),
-    ("flex_attention", "write it with scaled_dot_product_attention for the analysis"),
+    ("flex_attention", "for the analysis, write it with scaled_dot_product_attention"),
 )
 """Parts of torch's messages, and the advice for each."""
 
@@ -201,7 +201,7 @@ def _message(error: BaseException) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    """Return an error's message, shortened to one line."""
+    """Return the first line of an error's message, shortened to 300 characters."""
     lines = _message(error).strip().splitlines()
     text = lines[0] if lines else "no message"
     return text if len(text) <= 300 else text[:297] + "..."
@@ -213,8 +213,8 @@ def _without_kernel(place: str, message: str) -> str:
     op = name[0] if name else "of the model"
     if op.startswith("aten::"):
         return (
-            f"{place}: torch can't run {op} on tensors without data, so that the shape of its result is unknown; "
-            f"or {ON_VALUES}"
+            f"{place}: torch can't run {op} on tensors without data, so the shape of its result is unknown; replace "
+            f"the op, or {ON_VALUES}"
         )
     return (
         f"{place}: the op {op} has no rule for tensors without data; register one with "
@@ -294,7 +294,7 @@ def _shapes_by_name(kwargs: dict[str, Any]) -> str:
 
 
 def _user_line(error: BaseException) -> str:
-    """Return file and line of the innermost frame outside torch, cnncost and, if possible, the standard library."""
+    """Return the innermost file and line outside torch, this front end and, if possible, the standard library."""
     frames = [
         frame for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith((_OURS, _TORCH, "<"))

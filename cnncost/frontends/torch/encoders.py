@@ -1,4 +1,4 @@
-"""Encoder layers that torch runs as one kernel where nothing needs gradients, and the memory of this kernel.
+"""Encoder layers that torch runs as one kernel if nothing needs gradients, and the memory of that kernel.
 
 The layers are recorded op by op, because the kernel hides its parts. On a CPU the kernel holds the scores of all heads
 at once, which `scaled_dot_product_attention` doesn't, and frees other tensors earlier. A Graph therefore marks the
@@ -33,11 +33,11 @@ def may_fuse(kind: type) -> bool:
 
 
 def noting_fused(call: Callable[..., Any], recorder: Recorder, thread: int) -> Callable[..., Any]:
-    """Return a function that calls a module by `call`, and notes the nodes of a layer that runs as one kernel.
+    """Return a function that calls a module through `call`, and notes the nodes of a layer that runs as one kernel.
 
-    The module's class is one that `may_fuse`. Only calls in `thread`, which records, are noted.
+    For modules of a class that `may_fuse`. Only calls in the recording thread, `thread`, are noted.
     """
-    in_kernel = False  # while the layers inside a layer run that is one kernel
+    in_kernel = False  # while a fused layer runs the modules inside it
 
     def run(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         nonlocal in_kernel
@@ -63,7 +63,7 @@ def noting_fused(call: Callable[..., Any], recorder: Recorder, thread: int) -> C
 def _kernel(
     kernel_of: Callable[..., Kernel | None], module: nn.Module, args: Any, kwargs: Any, recorder: Recorder
 ) -> Kernel | None:
-    """Return the kernel of a layer; None if the layer runs op by op."""
+    """Return the kernel that a layer runs as; None if it runs op by op, or under autocast."""
     x = args[0] if args else kwargs.get("query", kwargs.get("src"))
     if not isinstance(x, torch.Tensor) or x.dim() != 3 or x.is_nested or not x.numel():
         return None
@@ -80,7 +80,7 @@ def _kernel(
     if kernel is None:
         return None
     if lower_dtype() is not None:
-        if under_cpu_autocast():  # where torch runs the kernel: it checks only CUDA's autocast
+        if under_cpu_autocast():  # torch runs the kernel all the same: it checks only CUDA's autocast
             _note(recorder, _CAST)
         return None
     if any(is_parametrized(part) or any(FORWARD_HOOKS(part)) for part in module.modules()):

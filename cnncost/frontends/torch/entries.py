@@ -71,7 +71,7 @@ def of_run(
     run_for_effect = (
         bool(writes) and all(tracked.sig.real for _, tracked in operands)
     ) or op.schema_name == "aten::lift_fresh"
-    # an output's shape varies for one signature: in place, with `out=`, or with values
+    # an output's shape can vary for one signature: in place, with `out=`, or with values
     shape_varies = op.changes_shape or bool(outs) or shape_follows_values(op, operands)
     arguments = op.bind(args, kwargs)
     call = OpCall(op, arguments, inputs, types, moves=moves or bool(outs))
@@ -123,7 +123,7 @@ def _recipe(tensor: torch.Tensor, operands: TensorArgs, storages: set[int], ledg
         return None
     if tensor.storage_offset() or tensor.is_conj() or tensor.is_neg() or type(tensor) is not torch.Tensor:
         return None
-    if is_zero_tensor(tensor):  # torch runs ops on it in another way than on the plain tensor that would replace it
+    if is_zero_tensor(tensor):  # torch runs ops on it differently from those on the plain tensor that would replace it
         return None
     return _fresh(tensor)
 

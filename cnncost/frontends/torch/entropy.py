@@ -1,7 +1,7 @@
 """Detect that forward reads the operating system's random numbers, which no seed reproduces.
 
 Without a seed, generators (`random.Random()`, `numpy.random.default_rng()`) are seeded with such numbers; `secrets`,
-`uuid` and `random.SystemRandom` consist of them.
+`uuid` and `random.SystemRandom` return them.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from cnncost.frontends.torch.patches import Patch
 
 _WHY = "figures that depend on the system's random numbers have to be marked"
 _NAMING = frozenset({"tempfile"})
-"""Modules that use random numbers only in names."""
+"""Modules that use random numbers only for names."""
 
 
 class Entropy:
-    """Counts the reads, in the thread that created it, while its `patches` are applied."""
+    """Counts reads of the system's random numbers, in the thread that created it, while its `patches` are applied."""
 
     def __init__(self) -> None:
         self.reads = 0

@@ -70,7 +70,7 @@ def flex_attention_backward(
     recorder: Recording, _: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, out: torch.Tensor,
     logsumexp: torch.Tensor, grad_out: torch.Tensor, *rest: Any,
 ) -> Any:  # fmt: skip
-    """Record the backward op, and return the gradients of query, key and value; none for captured tensors.
+    """Record the backward op, and return the gradients of query, key and value; captured tensors get none.
 
     `rest`: gradient of the log-sum-exp, `score_mod`, a function that returns the gradients (from `_Flex`), the block
     mask, and unused arguments.
@@ -105,7 +105,7 @@ def _gradients(
 
 
 def _empty_in_order_of(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-    """Return an empty tensor with the memory order of another's axes, as torch's kernels lay out their results."""
+    """Return an empty tensor whose axes are ordered in memory like those of `like`, as torch's kernels return them."""
     strides, step = [0] * len(shape), 1
     for axis in sorted(range(len(shape)), key=lambda i: (like.stride(i), -i)):
         strides[axis], step = step, step * shape[axis]

@@ -1,7 +1,7 @@
 """Derivatives as autograd computes them without a dispatch mode.
 
 Under a dispatch mode, autograd uses formulas without in-place writes or reads of values, which create more tensors than
-a plain run. Here are the formulas of the plain run, to be recorded instead. Where those read values, the usual case is
+a plain run. The formulas of the plain run are recorded instead. If those read values, the usual case is
 assumed: no element is zero, none is NaN. The tests for zeros and NaNs are recorded, but their results are not used.
 Ref: torch/csrc/autograd/FunctionsManual.cpp.
 """

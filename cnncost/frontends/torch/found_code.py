@@ -15,7 +15,7 @@ _BARE = frozenset(
 
 
 class FoundCode:
-    """Functions, `lru_cache` wrappers, classes of objects, and Python modules, except those of torch and Python.
+    """Functions, `lru_cache` wrappers, classes of objects and modules, except those of Python, torch and numpy.
 
     Attributes:
         all: each object once, in the order in which it was found.

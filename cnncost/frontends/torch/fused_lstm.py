@@ -46,8 +46,8 @@ def fused_recurrent(
 ) -> Callable[..., Any]:
     """Return the replacement of the C++ function `name`.
 
-    An LSTM that the fused kernel supports is one op per layer and direction. Other layers run step by step where a CPU
-    does, and else as the original.
+    An LSTM that the fused kernel supports is one op per layer and direction. Other layers run step by step if a CPU
+    would run them that way; otherwise the original runs.
 
     Args:
         name: one of `RECURRENT`.
@@ -166,7 +166,7 @@ def _plain_packed(name: str, *args: Any) -> bool:
 def _in_steps(
     name: str, original: Callable[..., Any], thread: int, on_cpu: Callable[[torch.Tensor], bool]
 ) -> Callable[..., Any]:
-    """Return a function that runs step by step in training and under the CPU's autocast, else is recorded as one op.
+    """Return a function that runs a layer step by step in training and under the CPU's autocast, else as one op.
 
     As one op under autocast, a layer is cast as for cuDNN's kernel. The CPU has no such kernel: autocast casts only the
     products of each step, and states keep their dtype or are promoted.
@@ -192,7 +192,7 @@ def _in_steps(
 
 
 def under_cpu_autocast() -> bool:
-    """True under the CPU's autocast: its op lists are the only ones with the fused kernel."""
+    """True under the CPU's autocast: only its op lists contain the fused kernel."""
     return casts("mkldnn_rnn_layer")
 
 
@@ -281,7 +281,7 @@ def _kernel(
 
 
 def _as_one_op(original: Callable[..., Results]) -> Layer:
-    """Return a function that records a layer without autograd, as one op; CUDA's autocast casts its weights before."""
+    """Return a function that records a layer without autograd, as one op, whose operands CUDA's autocast casts."""
 
     def run(
         x: torch.Tensor, states: list[torch.Tensor], weights: list[torch.Tensor], has_biases: bool, directions: int,

@@ -21,7 +21,7 @@ def patches(copier: Copier | None) -> list[Patch]:
         table = getattr(owner, name)
         if table and copier is not None:
             copies = type(table)((key, copier.value(hook)) for key, hook in table.items())
-            replaced.append(Patch(owner, name, copies, "a hook may compare with the module that runs, which is a copy"))
+            replaced.append(Patch(owner, name, copies, "a hook may compare modules with the running copies"))
     return replaced
 
 

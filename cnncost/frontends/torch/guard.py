@@ -1,4 +1,4 @@
-"""Restore torch's global state after a recording, also if forward raises: random state, modes, defaults."""
+"""Restore torch's global state after a recording, even if forward raises: random state, modes, defaults."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from cnncost.frontends.torch.entropy import Entropy
 
 
 class Draws:
-    """Detects draws from Python's or numpy's global generators, or from the system's, since they were seeded."""
+    """Detects draws from Python's and numpy's global generators, and reads of the system's random numbers."""
 
     def __init__(self) -> None:
         self.entropy = Entropy()
@@ -86,7 +86,7 @@ def same_random_state() -> Iterator[Draws]:
 
 @contextmanager
 def hidden_from(kind: type) -> Iterator[None]:
-    """Hide ops from outer modes of a class: an analysis that a recorded forward calls is not part of that forward."""
+    """Hide ops from outer modes of the class `kind`: an analysis called by a recorded forward is not part of it."""
     with ExitStack() as stack:
         modes = dispatch_modes()
         outer = [i for i, mode in enumerate(modes) if isinstance(mode, kind)]
@@ -132,7 +132,7 @@ def _restore_default_device(device: torch.device | None) -> None:
 
 
 def settings() -> tuple[dict[Any, Any], str, tuple[bool, ...]]:
-    """Return the environment variables, the matmul precision and cuDNN's flags: forward may branch on them."""
+    """Return the environment variables, the matmul precision and cuDNN's flags: forward may read or set them."""
     return environment(), torch.get_float32_matmul_precision(), tuple([getattr(_CUDNN, name) for name in _FLAGS])
 
 

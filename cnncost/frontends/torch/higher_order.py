@@ -61,7 +61,7 @@ def _scan(combine: Callable[..., Any], carry: Any, xs: Any, additional: Any = ()
 
 
 def _stacked_loop(cond_fn: Callable[..., Any], body: Callable[..., Any], carry: Any, additional: Any = ()) -> Any:
-    """Run the body while the condition holds: its results stacked, or the initial values if it never ran."""
+    """Run the body while the condition holds; return its stacked results, or the initial values if it never ran."""
     iterations = []
     while bool(cond_fn(*carry, *additional)):
         carry = body(*carry, *additional)

@@ -55,7 +55,7 @@ def _within(index: Any, tensor: torch.Tensor) -> bool:
 def initialization_skipped() -> Iterator[None]:
     """Context in which functions of `torch.nn.init` skip tensors without data, in this thread.
 
-    By patches, because function modes don't see most of these functions, only the ops in them.
+    They are patched, because function modes see only the ops inside most of these functions.
     """
     with patched([Patch(*place, _skipping_meta(getattr(*place)), _WHY) for place in INITIAL_FILL_PLACES]):
         yield

@@ -30,7 +30,7 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype, where: str) -> torch.Tenso
 
 
 def reject_fractions(value: Any, where: str) -> None:
-    """Raise InputError if a value is like a shape, but has sizes that are not ints."""
+    """Raise InputError if a value looks like a shape but has floats among its sizes."""
     if isinstance(value, (tuple, list)) and value and all(type(n) in (int, float) for n in value):
         size = next(n for n in value if type(n) is float)
         raise InputError(f"{where}: expected a shape of whole numbers, got {size} in {tuple(value)}")

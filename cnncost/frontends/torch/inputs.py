@@ -25,15 +25,15 @@ from cnncost.shapes import Literal, TensorText, looks_like_shape, parse_shape
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Arguments of a forward, all tensors on `meta`.
+    """Arguments of forward, with all tensors on `meta`.
 
     Attributes:
         data: known values of tensors, by the tensor's `id`.
-        user_tensors: the user's tensor that a tensor represents, by the latter's `id`.
+        user_tensors: the user's tensor with data that a tensor on `meta` represents, by the latter's `id`.
         floats: ids of the floating-point tensors whose values are in `data`.
         created: all tensors created from the user's, in order of creation.
-        lasting: those that the caller holds while forward runs. Others are in containers and objects that forward may
-            write to, such as a cache: they die when nothing refers to them any more.
+        lasting: those of `created` that the caller holds while forward runs. Others are in containers and objects that
+            forward may write to, such as a cache: they die when nothing refers to them any more.
         notes: how ambiguous inputs were interpreted.
     """
 
@@ -48,7 +48,7 @@ class Inputs:
 
     @property
     def examples(self) -> int | None:
-        """Number of examples if the first input is a list of tensors; None if it is the size of an axis."""
+        """Number of examples if the first input is a list of tensors; None if the batch is an axis."""
         first = next(iter(self.args or self.kwargs.values()), None)
         if not isinstance(first, list) or not first or not all(isinstance(item, torch.Tensor) for item in first):
             return None
@@ -75,7 +75,7 @@ class Inputs:
                 yield tensor
 
     def devices(self) -> Iterator[tuple[torch.Tensor, torch.device]]:
-        """Yield each tensor that represents a user's tensor with values, and the device of the user's."""
+        """Yield each tensor that represents a user's tensor with values, and the device of the latter."""
         for original, tensor in self.originals():
             yield tensor, original.device
 
@@ -93,9 +93,9 @@ def arguments(*positional: Any, **named: Any) -> Any:
 def prepare(inputs: Any, model: nn.Module, floats: bool = False) -> Inputs:
     """Return forward's positional and keyword arguments, with tensors on `meta`.
 
-    A shape without a dtype gets that of the model's floating-point parameters. Integer tensors with few elements keep
-    their values, because forward may read them (lengths, positions); with `floats`, floating-point ones do as well.
-    Containers and objects that hold tensors are copied, by their own copy protocol.
+    A shape without a dtype gets that of the model's first floating-point parameter, or else the default dtype. Integer
+    and boolean tensors with few elements keep their values, because forward may read them (lengths, positions); with
+    `floats`, others do as well. Containers and objects that hold tensors are copied, by their own copy protocol.
 
     Raises:
         InputError: a value can't become a tensor, a size is less than 1, or a dtype is unknown.
@@ -155,7 +155,7 @@ class Arguments(tuple[Any, ...]):  # noqa: SLOT001  # subclasses of tuple can't 
 
 
 class _Maker(Copier):
-    """Creates arguments from the user's inputs. Attributes named as those of `Inputs` become these."""
+    """Creates arguments from the user's inputs. Attributes that it shares with `Inputs` become the result's."""
 
     def __init__(self, dtype: torch.dtype, keep_floats: bool) -> None:
         super().__init__()
@@ -307,7 +307,7 @@ class _Maker(Copier):
 
 
 def _copied(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a copy with the same strides, if it is not too large: `clone` alone closes gaps and repeats overlaps."""
+    """Return a copy with the same strides, if it is not too large: `clone` alone closes gaps and copies overlaps."""
     copy = tensor.clone()
     if copy.stride() == tensor.stride() or not tensor.numel():
         return copy

@@ -18,7 +18,7 @@ from cnncost.frontends.torch.rebuilt import rebuilt, state
 
 _MODULES = ("builtins", "itertools")
 _MAX_COMPARED = 10_000
-"""Number of items from which on a list or tuple is compared by identity only."""
+"""A list or tuple with this many items or more is compared by identity only."""
 
 
 class _Entry(NamedTuple):
@@ -123,7 +123,7 @@ def _copy_by_reduce(iterator: Any) -> Any:
 
 
 def _position(iterator: Any) -> tuple[Any, ...]:
-    """Return an iterator's position, to compare: the objects that it refers to, which the result keeps alive."""
+    """Return an iterator's position, for comparison: the objects that it refers to, which the result keeps alive."""
     if isinstance(iterator, GeneratorType):
         frame = iterator.gi_frame
         if frame is None:

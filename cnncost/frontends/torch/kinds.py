@@ -29,7 +29,7 @@ SYSTEM = sys.stdlib_module_names - {"__main__"} | {"torch", "numpy"}
 """Top-level packages whose own state doesn't belong to a model."""
 
 _RUNNERS = frozenset({"pytest", "_pytest", "hypothesis"})
-"""Top-level packages that run tests. Their state leads to every test there is, and is not followed."""
+"""Top-level packages that run tests. Their state refers to every test, so it is not followed."""
 
 LAZY = frozenset({UninitializedParameter, UninitializedBuffer})
 """Classes of lazy modules' tensors, whose sizes are not known yet."""
@@ -52,7 +52,7 @@ def slots(kind: type) -> tuple[str, ...]:
 def is_hashed_by_identity(kind: Any) -> bool:
     """True if a class is equal only to itself: its metaclass defines neither `__hash__` nor `__eq__`.
 
-    Python sets `__hash__` to None where only `__eq__` is defined, so that `__hash__` alone is compared.
+    Python sets `__hash__` to None if only `__eq__` is defined, so comparing `__hash__` is enough.
     """
     default: Any = type.__hash__
     return type(kind).__hash__ is default
@@ -101,7 +101,7 @@ def has_fixed_defaults(function: FunctionType) -> bool:
 
 
 def values_held(mapping: Mapping[Any, Any]) -> tuple[Any, ...]:
-    """Return the values in a mapping; for one of a user's class, what its attributes hold.
+    """Return the values in a dict; for a mapping of another class, the tensors and containers in its attributes.
 
     Its methods may compute values when they are asked for, and forward may not have asked.
     """

@@ -56,8 +56,8 @@ _FUNCTION_NAMES: tuple[tuple[Any, str], ...] = (
     (torch.compiler, "is_compiling is_exporting"), (torch.utils.checkpoint, "checkpoint checkpoint_sequential"),
     (torch.nn.functional, "*"), (copy, "copy deepcopy"),
 )  # fmt: skip
-"""Known functions by the module that has them under their name; `*`: all. Their globals may be those of a module that
-is not in `_TORCH_MODULES`: `boolean_dispatch`, of another module, makes some of `torch.nn.functional`."""
+"""Known functions: a module, and the names under which it has them (`*`: all). Their globals may be those of a module
+that is not in `_TORCH_MODULES`: `boolean_dispatch`, of another module, makes some of `torch.nn.functional`."""
 _FUNCTIONS: frozenset[Any] = frozenset(
     value
     for owner, names in _FUNCTION_NAMES
@@ -95,7 +95,7 @@ def _namespace(function: FunctionType) -> str:
 
 
 def is_system_function(function: FunctionType) -> bool:
-    """Return True if a function is Python's or torch's own: its globals are those of one of their modules."""
+    """Return True if a function is Python's, torch's or numpy's own: its globals are those of one of their modules."""
     name = _namespace(function)
     if not is_system_module(name) and name != "typing_extensions":  # torch uses its decorators
         return False
@@ -138,7 +138,7 @@ def is_static(kind: type) -> bool:
 
 
 def is_system_class(kind: type) -> bool:
-    """Return True if a class can't be the user's: it is static, one of `_CLASSES`, or from a module of Python or torch.
+    """Return True if a class can't be the user's: static, in `_CLASSES`, or from a module of Python, torch or numpy.
 
     Such a module must have the class under its name: a user's class may have any `__module__`.
     """

@@ -42,8 +42,8 @@ class TensorTable:
     ) -> TrackedTensor:  # fmt: skip
         """Register a tensor that exists before the first node; unless `lasts`, it may die during the run.
 
-        `data` holds its values, if ops may run on them: the tensor itself or the one that it replaces. It belongs to
-        the user and is never written to. Tensors on a registered storage (flattened weights) share it.
+        `data` holds its values, if ops may run on them: the tensor itself, or the user's tensor that it represents. It
+        belongs to the user and is never written to. Tensors on a registered storage (flattened weights) share it.
         """
         if lasts := lasts or tensor.layout is not _STRIDED:  # the death of a sparse source is not observed
             self._alive.append(tensor)
@@ -106,7 +106,7 @@ class TensorTable:
         self._by_key[ref.key] = block
 
     def alias(self, tensor: torch.Tensor, block: StorageRecord) -> None:
-        """Treat the storage of a meta tensor as a registered storage, while it is alive."""
+        """Treat the storage of a meta tensor, while it is alive, as another storage, which is registered."""
         storage = tensor.untyped_storage()
         if identity_of(storage) in self._by_key:
             return
@@ -266,9 +266,9 @@ class TensorTable:
             block.device = other_block.device
 
     def latest_on(self, block: StorageRecord, kind: TensorType) -> Value | None:
-        """Return the newest value on a storage, preferably of type `kind`: the value of a tensor that isn't registered.
+        """Return the newest value on a storage, preferably of type `kind`, for a tensor that isn't registered.
 
-        The value's own tensor may be gone: of `Parameter(torch.empty(3))` only the parameter remains.
+        None if there is none. The value's own tensor may be gone, such as that of `Parameter(torch.empty(3))`.
         """
         newest = None
         for value in reversed(self.values):
@@ -337,7 +337,7 @@ class Sources:
         self._storages = ledger.storages()
 
     def open(self, data: dict[int, torch.Tensor]) -> TensorTable:
-        """Return a table with these sources; only the newest is valid. `data`: values by the tensor's `id`."""
+        """Return a table with these sources; this invalidates earlier ones. `data`: values by the tensor's `id`."""
         ledger, tracked = TensorTable(), self._tracked.copy()
         for key, values in data.items():
             tracked[key] = TrackedTensor(*tracked[key][:5], values)

@@ -15,7 +15,7 @@ _NAME = "__instancecheck__"
 
 
 def patches(is_instance: Callable[[Any, Any], bool | None]) -> list[Patch]:
-    """Return patches so that `isinstance` with such a type calls `is_instance(kind, value)`. None lets torch decide."""
+    """Return patches by which `isinstance` asks `is_instance(kind, value)` for such a type; None lets torch decide."""
     if LEGACY_METHODS is None:
         return []
     original = LEGACY_METHODS[_NAME]

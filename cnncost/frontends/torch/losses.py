@@ -24,7 +24,7 @@ def loss_of(loss: Loss, result: Any) -> torch.Tensor:
     Args:
         loss: a function of the result; a name, `cross_entropy` (classes on axis 1, class indices as the target),
             `mse` or `bce` (with logits), for which a target is created that fits the first floating-point output; or
-            None: the result's `loss` entry, else the sum of all outputs that require a gradient.
+            None: the result's `loss`, if it is a scalar that requires a gradient, else the sum of all outputs that do.
         result: forward's return value.
 
     Raises:
@@ -48,7 +48,7 @@ def loss_of(loss: Loss, result: Any) -> torch.Tensor:
 def _require_real(loss: torch.Tensor) -> torch.Tensor:
     if loss.is_complex():
         raise InputError(
-            "training: the loss is complex, and backward starts from a real number; pass a loss that is real, such as "
+            "training: the loss is complex, but backward starts from a real number; pass a real loss, such as "
             "loss=lambda out: out.abs().sum()"
         )
     return loss
@@ -75,7 +75,7 @@ def _first_floating_output(result: Any, name: str) -> torch.Tensor:
     for tensor in _tensors(result):
         if tensor.is_floating_point():
             return tensor
-    raise InputError(f"loss: {name} expects an output of floating-point numbers, and forward returned none")
+    raise InputError(f"loss: {name} expects an output of floating-point numbers, but forward returned none")
 
 
 def _cross_entropy(output: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,7 @@ MASKING = frozenset({"aten.bernoulli_.float", "aten.bernoulli.p"})
 
 
 def dropout_spec(ledger: TensorTable, entry: Entry, operands: TensorArgs, results: list[torch.Tensor]) -> OpSpec:
-    """Return the spec of an op that may be in dropout or stochastic depth; set `noise` of results that are masks."""
+    """Return the spec of an op that may be in dropout or stochastic depth; note in `noise` which results are masks."""
     blocks = [tracked.block for _, tracked in operands]
     draws_mask, spec = entry.name in MASKING, entry.spec
     uses_mask = draws_mask or (spec.kind == "pointwise" and any(block.noise for block in blocks))

@@ -35,15 +35,16 @@ class Entry(NamedTuple):
     Attributes:
         func: the op; its identity is part of the key, so it has to stay alive.
         name: the op's name in the node.
-        spec: the op, interned.
+        spec: the op's spec, interned.
         outputs: for each output tensor, its metadata, or the index of the input that is returned; None if the op has
             to run each time (views need the storage, known values the computation).
         single: whether the op returns one tensor; otherwise `template` describes its result.
         template: the op's result, with each tensor replaced by an index into `outputs`.
         writes: indices of the inputs that the op writes to.
-        fresh: the single output of an op that does not write to an input, as most ops; else None.
+        fresh: the output's metadata, if the op returns one new tensor, writes to no input, has no mask, and always has
+            this spec, like most ops; else None.
         outs: indices of the inputs that the op only writes to (`out=`); they are not inputs of the node.
-        mask: for attention, the index of the mask among the inputs; the memo doesn't store its values. None without.
+        mask: for attention, the index of the mask among the inputs; the memo doesn't store its values. Else None.
     """
 
     func: Any
@@ -63,7 +64,7 @@ class Slot(int):
 
 
 _MEMOS: dict[torch.dtype, dict[Key, Entry]] = {}
-"""By default dtype."""
+"""The memo for each default dtype."""
 _FRESH: dict[tuple[tuple[int, ...], tuple[int, ...], torch.dtype], Fresh] = {}
 _SPECS: dict[OpSpec, OpSpec] = {}
 

@@ -12,5 +12,5 @@ META = torch.device("meta")
 
 
 def is_accelerator(device: torch.device) -> bool:
-    """True for a GPU and the like; False for the CPU and `meta`, which is the device of a model built without data."""
+    """True for a GPU or another accelerator; False for the CPU, and for `meta`, where models are built without data."""
     return device.type not in {"cpu", "meta"}

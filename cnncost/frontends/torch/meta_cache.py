@@ -1,7 +1,7 @@
 """Cache of results on meta tensors, while a model is built. Many of torch's meta kernels are slow Python code.
 
 A result on meta depends only on the arguments' shapes, strides, dtypes and plain values, so it can be recreated from
-its metadata. Constructors compute the same position tables in every block, and some run a network.
+its metadata. Constructors compute the same position tables in every block, and some even run a network.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Detect that a model has changed between two steps of a loop, so that its cost has to be analyzed again."""
+"""Detect that a model has changed between two steps of a loop, so its cost must be analyzed again."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ModelStates:
         if not same_length or not all(map(is_, self._present_entries(), self._entries)):
             self._read()
         modes, requires_grad = tuple(map(_MODE, self._modules)), tuple(map(_REQUIRES_GRAD, self._parameters))
-        state = (self._structure, modes, requires_grad, tuple(map(_SIZE, self._parameters)))
+        state = (self._structure, modes, requires_grad, tuple(map(_NUMEL, self._parameters)))
         return self._numbers.setdefault(state, len(self._numbers))
 
     def _present_entries(self) -> list[Any]:
@@ -63,4 +63,4 @@ class ModelStates:
 
 _MODE = attrgetter("training")
 _REQUIRES_GRAD = attrgetter("requires_grad")
-_SIZE = Tensor.numel
+_NUMEL = Tensor.numel

@@ -44,7 +44,7 @@ class Tracker:
     def __init__(
         self,
         recorder: Recorder,
-        scopes: Iterable[Scope] = (),  # this and the following: from a cached skeleton
+        scopes: Iterable[Scope] = (),  # this argument and the next two are from a cached skeleton
         index: dict[int, int] | None = None,
         last: tuple[Scope, ...] = (),
     ) -> None:
@@ -124,7 +124,7 @@ class Tracker:
         return self._begun[call][3] if self._begun else ()
 
     def patches(self) -> list[Patch]:
-        """Return patches that record calls, keep the values of literal tensors, and run recurrent layers by kernels."""
+        """Return patches that record calls, keep the values of literal tensors, and run recurrent layers as CPUs do."""
         custom = CustomCalls(self.recorder, self.recorder.on_values)
         original = getattr(*CALL_PLACE)
         ruled, fused = custom.module_call(original), noting_fused(original, self.recorder, self._thread)
@@ -309,7 +309,7 @@ def _exhaust(result: Any) -> Any:
 
 
 def walk(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Return each module once under its first path, parents before children. Raises InputError on a cycle."""
+    """Return each module once, by its first path, parents first; scripted ones are leaves. Cycles raise InputError."""
     tree: list[tuple[str, nn.Module]] = []
     seen: set[int] = set()
     stack: list[tuple[str, nn.Module, tuple[int, ...]]] = [("", model, ())]

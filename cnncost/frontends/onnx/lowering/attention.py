@@ -1,6 +1,6 @@
-"""Attention ops of ONNX and of ONNX Runtime: with projections, biases, masks, caches, rotary embeddings.
+"""Attention ops of ONNX and ONNX Runtime, with their projections, biases, masks, caches and rotary embeddings.
 
-With a cache, new keys and values are appended to the past ones, and receptive fields after the op are unknown.
+With a cache, new keys and values are appended to the past ones, and receptive fields beyond the op are unknown.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from cnncost.tensor_types import TensorType
 def attention_step(
     op: Op, q: Source, k: Source, v: Source, mask: tuple[Source, ...], causal: bool, keys: int | None = None
 ) -> Ref:
-    """Append attention of q: N,H,L,E; k: N,G,S,E; v: N,G,S,V; groups of query heads share the G heads of k and v.
+    """Append attention of q: N,H,L,E; k: N,G,S,E; v: N,G,S,V; the H heads of q share the G heads of k and v in groups.
 
-    `keys` is the number of keys that are read if a cache's buffer is larger.
+    `keys` is the number of keys that are read, if k is a cache's buffer and S may be larger.
     """
     a, b, c = (op.type_of(each).shape for each in (q, k, v))
     heads, keys = a[:2], b[-2] if keys is None else keys
@@ -38,7 +38,7 @@ def _split_heads(op: Op, source: Source, heads: int) -> Source:
 
 
 def _heads_divide(heads: Any, *widths: int) -> bool:
-    """Return True if the numbers of heads are given and divide the widths of queries, keys and values."""
+    """Return True if the number of heads is given and divides all widths."""
     return bool(heads) and all(width % heads == 0 for width in widths)
 
 
@@ -50,9 +50,9 @@ def _merge_heads(op: Op, source: Source) -> Source:
 
 @lowers("Attention")
 def attention(op: Op) -> Outputs | None:
-    """Q, K, V of four axes, or of three with the numbers of heads as attributes; mask?.
+    """Q, K, V with four axes, or with three and the numbers of heads as attributes; mask?.
 
-    With a cache or a soft cap, the op is lowered to the ops that ONNX defines it by.
+    With a cache, a soft cap, a softmax precision or further outputs, the op's ONNX definition is inlined instead.
     """
     plain = not op.has(4) and not op.has(5) and not op.has(6) and not op.get("softcap")
     if not plain or any(output is not None for output in op.outputs[1:]) or op.get("softmax_precision"):
@@ -96,9 +96,9 @@ def rotary(op: Op) -> Outputs | None:
 
 
 def _qkv_sizes(op: Op) -> tuple[tuple[int, int, int, int], int, int] | None:
-    """Return the sizes N,H,L,E of queries, the number of new keys, and the width of values per head.
+    """Return the sizes N,H,L,E of the queries, the number of new keys, and the width of the values per head.
 
-    None for forms without a rule.
+    None for input layouts that no rule covers.
     """
     heads, x = op.get("num_heads"), op.x().shape
     if not heads:
@@ -114,7 +114,7 @@ def _qkv_sizes(op: Op) -> tuple[tuple[int, int, int, int], int, int] | None:
     if not op.has(2) or len(op.x(2).shape) != len(k):
         return None
     v = op.x(2).shape
-    if len(k) == 4:  # N,H,S,E: keys and values of another sequence, projected once
+    if len(k) == 4:  # N,H,S,E: keys and values of another sequence, already projected
         return (sizes, k[2], v[3]) if (k[1], k[3]) == (heads, sizes[3]) and not op.has(3) else None
     return (sizes, k[1], v[-1] // heads) if k[-1] == x[-1] and v[-1] % heads == 0 else None
 
@@ -138,7 +138,7 @@ def multi_head_type(op: Op) -> list[TensorType | None] | None:
 
 @lowers("MultiHeadAttention", domain=MICROSOFT, weights=(3,))
 def multi_head(op: Op) -> Outputs | None:
-    """query, key, value; bias? of all three; a key mask or an additive bias?; past?. The op has no projections."""
+    """query, key, value; bias? for all three; key mask or additive bias?; past?. The op itself has no projections."""
     found = _qkv_sizes(op)
     if found is None or op.present(8, 9) or len(op.present(4, 5)) > 1 or any(op.outputs[3:]):
         return None
@@ -204,9 +204,9 @@ def packed_type(op: Op) -> list[TensorType | None] | None:
 
 @lowers("Attention", domain=MICROSOFT, weights=(1, 2))
 def packed(op: Op) -> Outputs | None:
-    """x, w, bias?, mask or bias?, past?: a projection to queries, keys and values, then attention.
+    """x, w, bias?, mask or additive bias?, past?: a projection to queries, keys and values, then attention.
 
-    Unknown with two masks, or if past and present share a buffer.
+    Unknown with a mask and an additive bias, a buffer shared by past and present, or a partial rotary embedding.
     """
     widths = _qkv_widths(op)
     if widths is None or op.has(6) or op.get("past_present_share_buffer") or len(op.present(3, 5)) > 1:
@@ -246,9 +246,9 @@ def _select_past(op: Op, index: int) -> Source:
 
 
 def _grouped_sizes(op: Op) -> tuple[int, int, int, int, int] | None:
-    """Return the numbers of queries, of all keys and of positions in the buffer, the width E, the number of new keys.
+    """Return the numbers of queries, of all keys and of positions in the cache, the width E, the number of new keys.
 
-    None if the total length is not a constant, or heads don't fit.
+    None if the total length is not a constant, or sizes and heads don't fit.
     """
     heads, groups, x, total = op.get("num_heads"), op.get("kv_num_heads"), op.x().shape, op.constant(6)
     if not heads or not groups or len(x) != 3 or total is None or total.size != 1 or op.has(1) != op.has(2):
@@ -276,8 +276,8 @@ def grouped_type(op: Op) -> list[TensorType | None] | None:
 def grouped(op: Op) -> Outputs | None:
     """query, key?, value?, past?, …: each group of query heads shares one head of keys and values; causal.
 
-    All keys count, whatever the lengths of single sequences and windows. Unknown with soft caps, sinks, norms or
-    quantized caches.
+    All keys count, regardless of a local window and of the lengths of individual sequences. Unknown with a soft cap,
+    attention sinks, norms, further outputs, or a cache that is quantized or a sliding window.
     """
     found = _grouped_sizes(op)
     settings = ("softcap", "smooth_softmax", "kv_cache_bit_width", "qk_output", "sliding_window_cache")
@@ -300,11 +300,11 @@ def grouped(op: Op) -> Outputs | None:
         cache = x._replace(shape=(x.shape[0], groups, room, width))
         past = (3, 4) if op.has(3) else (None, None)
         k, v = (_fill_cache(op, p, each, cache) for p, each in zip(past, (k, v), strict=True))
-    op.notes.append("GroupQueryAttention: all keys are counted, whatever the lengths of single sequences")
+    op.notes.append("GroupQueryAttention: all keys are counted, whatever the lengths of individual sequences")
     results: Outputs = [_merge_heads(op, attention_step(op, q, k, v, op.present(10), True, keys)), k, v]
     return [each if t is not None else None for each, t in zip(results, op.outputs, strict=False)]
 
 
 def _fill_cache(op: Op, past: Source | None, new: Source, to: TensorType) -> Source:
-    """Copy past and new keys or values into the cache's buffer, which may be larger than both."""
+    """Copy past and new keys or values into the cache's buffer, which may be larger than the two together."""
     return op.step("layout", {"copy": True, "moves": None}, (new,) if past is None else (past, new), to)

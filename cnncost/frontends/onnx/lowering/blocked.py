@@ -17,7 +17,7 @@ from cnncost.graph import Shape
 from cnncost.tensor_types import TensorType
 
 LARGEST_BLOCK = 16
-"""Multiples of it are padded on no processor."""
+"""The largest block of any processor: multiples of it are never padded."""
 NOTE = "com.microsoft.nchwc: channels are counted as the file stores them, rounded up to the processor's blocks"
 
 
@@ -120,7 +120,7 @@ def upsample_type(op: Op) -> list[TensorType | None] | None:
 
 @lowers("Upsample", domain=BLOCKED)
 def upsample(op: Op) -> Outputs | None:
-    """Nearest copies an element; linear interpolates two elements along each axis."""
+    """Nearest copies one element; linear interpolates between two along each axis."""
     x, scales, mode = op.x().shape, tuple(op.get("scales")), op.get("mode", "nearest")
     coordinates, axes = op.get("coordinate_transformation_mode", "asymmetric"), len(x) - 2
     if scales[:2] != (1, 1) or not 1 <= axes <= 3 or mode not in {"nearest", "linear"}:

@@ -13,10 +13,10 @@ Operand: TypeAlias = "tuple[Source, str]"
 
 @lowers("Einsum", weights=tuple(range(8)))  # any operand may be a weight
 def einsum(op: Op) -> Outputs | None:
-    """Sum axes that only one tensor has, then append a batch of matrix products for each further tensor.
+    """Sum the axes that only one tensor has, then multiply the tensors one by one, as batches of matrix products.
 
-    The equation fixes no order. Like ONNX Runtime, this goes from left to right and sums an axis once no later tensor
-    has it. Axes of size 1 broadcast and are dropped; a letter repeated in one term takes the diagonal.
+    The equation fixes no order. Like ONNX Runtime, this multiplies from left to right and sums an axis as soon as no
+    later tensor has it. Axes of size 1 broadcast and are dropped; a letter repeated in one term takes the diagonal.
     """
     terms = _equation(op)
     if terms is None or len(set(terms[1])) < len(terms[1]):
@@ -53,7 +53,7 @@ def _diagonal(op: Op, i: int, term: str) -> Operand:
 
 
 def _equation(op: Op) -> tuple[list[str], str] | None:
-    """Return the letters of each input and of the output, with an ellipsis written as Greek capitals.
+    """Return the letters of each input and of the output, with Greek capitals in place of an ellipsis.
 
     None if the equation doesn't fit the inputs.
     """

@@ -18,36 +18,36 @@ _POINTWISE = {
     "BitwiseAnd": "bitwise_and", "BitwiseOr": "bitwise_or", "BitwiseXor": "bitwise_xor", "BitwiseNot": "bitwise_not",
     "Where": "where",
 }  # fmt: skip
-"""ONNX ops, and the name of the same function for the Graph's `pointwise` op."""
+"""By ONNX op, the equivalent function (`fn`) of the Graph's `pointwise` op."""
 
 
 @lowers(*_POINTWISE)
 def pointwise(op: Op) -> Outputs:
-    """The function of the same meaning; inputs are broadcast."""
+    """The corresponding elementwise function; inputs broadcast."""
     return op.lower_to("pointwise", {"fn": _POINTWISE[op.type]})
 
 
 @lowers("PRelu", weights=(1,))
 def prelu(op: Op) -> Outputs:
-    """x, slope; the slope is broadcast."""
+    """x, slope; the slope broadcasts."""
     return op.lower_to("pointwise", {"fn": "prelu"})
 
 
 @lowers("Mod")
 def mod(op: Op) -> Outputs:
-    """The attribute `fmod` says whether the result has the sign of the dividend, or of the divisor."""
+    """With `fmod`, the result has the sign of the dividend, otherwise that of the divisor."""
     return op.lower_to("pointwise", {"fn": "fmod" if op.get("fmod") else "remainder"})
 
 
 @lowers("Gelu")
 def gelu(op: Op) -> Outputs:
-    """By erf, or by the tanh approximation."""
+    """Exact (by erf), or the tanh approximation."""
     return op.lower_to("pointwise", {"fn": "gelu_tanh" if op.get("approximate", "none") == "tanh" else "gelu"})
 
 
 @lowers("Swish")
 def swish(op: Op) -> Outputs:
-    """x · sigmoid(αx): one multiplication more if α is not 1."""
+    """x · sigmoid(αx): one more multiplication if α is not 1."""
     return op.lower_to("pointwise", {"fn": "silu"}) if op.get("alpha", 1.0) == 1.0 else _gated(op)
 
 
@@ -71,7 +71,7 @@ def _gated(op: Op) -> Outputs:
 
 @lowers("Gelu", domain=MICROSOFT)
 def fused_gelu(op: Op) -> Outputs:
-    """By erf."""
+    """Exact (by erf)."""
     return op.lower_to("pointwise", {"fn": "gelu"})
 
 
@@ -125,7 +125,7 @@ def _broadcast_shape(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...]:
 
 @shapes("Dropout", domain="")
 def dropout_type(op: Op) -> list[TensorType | None]:
-    """y and a mask: before opset 10 of the type of x, then booleans."""
+    """y and a mask, which has the type of x before opset 10 and is boolean since."""
     return [op.x(), op.x() if op.opset < 10 else op.x()._replace(dtype="bool")]
 
 

@@ -14,7 +14,7 @@ _PLAIN = {"relu": ("relu",), "gelu": ("gelu",), "silu": ("silu",), "identity": (
 _GATED = frozenset({"swiglu", "geglu"})
 _QUANTIZED_NOTE = "QMoE: all experts' weights are counted as dequantized; a kernel may skip those without tokens"
 _FLOAT_SCALES = range(15, 21)
-"""Input positions of QMoE's scales for float formats, of weights and activations; those formats have no rule."""
+"""Input positions of QMoE's scales for weights and activations in float formats, which no rule covers."""
 
 
 class Projection(NamedTuple):
@@ -59,8 +59,8 @@ def experts(op: Op) -> Outputs | None:
 def _projection(op: Op, at: int, experts: int) -> Projection | None:
     """Return the projection whose weights are input `at`; None if there are none, or they don't fit.
 
-    Older files store E,K,N instead of E,N,K. Both are accepted: one of the two sizes must be H, and the position says
-    which, as the second projection (`at` 4) returns H features and the others read them.
+    Older files store E,K,N instead of E,N,K. Both are accepted: one of the two sizes must be H, and `at` says which of
+    N and K that is: the second projection (`at` 4) returns H features, the others read them.
     """
     if not op.has(at):
         return None
@@ -76,8 +76,8 @@ def _projection(op: Op, at: int, experts: int) -> Projection | None:
 def quantized_experts(op: Op) -> Outputs | None:
     """x, router; weights, scales and bias of each projection; optional: zero points, weights for the mixture.
 
-    Weights of 4 or 8 bits are dequantized by one FLOP each. Softmax is over only the chosen experts, as in ONNX
-    Runtime's kernel for CPUs; weights for the mixture, if given, are gathered instead.
+    Dequantizing a weight of 4 or 8 bits is one FLOP. Softmax is over the chosen experts only, as in ONNX Runtime's
+    kernel for CPUs; weights for the mixture, if given, are gathered instead.
     """
     router = op.x(1)
     if op.get("quant_type", "int") != "int" or op.present(*_FLOAT_SCALES):
@@ -113,20 +113,20 @@ def _dequantized(op: Op, i: int, experts: int) -> Projection | None:
 
 
 def _mixture(op: Op, projections: list[Projection | None], top: Ref) -> Outputs | None:
-    """Run the experts on their tokens and sum the results, weighted by `top`: T,k. None for forms without a rule."""
+    """Run the experts on their tokens and sum the results, weighted by `top`: T,k. None for settings without a rule."""
     first, second, third = projections
     x, tokens, k = op.x(), prod(op.x().shape[:-1]), op.get("k", 1)
     fn, fused = op.get("activation_type", "relu"), op.get("swiglu_fusion", 0)
     if first is None or second is None or op.get("use_sparse_mixer") or (third is None and op.has(_third_position(op))):
-        return None  # a projection's weights are missing or don't fit, or the routing is another
+        return None  # a projection's weights are missing or don't fit, or experts are chosen in another way
     if op.x(1).shape[0] != tokens or fn not in {*_PLAIN, *_GATED} or op.get("swiglu_limit_after_activation"):
-        return None  # the router has other tokens, or the activation has no rule
+        return None  # the router has another number of tokens, or the activation has no rule
     gated = fn in _GATED or third is not None
     inner = first.rows if third is not None or not gated else first.rows // 2
     if (first.columns, second.rows, second.columns) != (x.shape[-1], x.shape[-1], inner):
         return None  # the two projections' sizes don't fit together
     if third is not None and (fn == "geglu" or fused or (third.rows, third.columns) != (inner, x.shape[-1])):
-        return None  # its sizes don't fit, or the first one computes both parts (fused), as for GEGLU
+        return None  # its sizes don't fit, or the first projection computes both parts (fused), as for GEGLU
     if third is None and gated and not fused:
         return None  # the linear part is missing
     rows = tokens * k
@@ -163,7 +163,7 @@ def _gate(op: Op, first: Source, third: Source | None, shape: Shape, fn: str) ->
     """Compute f(g)·l, or for SwiGLU g·sigmoid(α·g)·(l + β), with g and l clamped first if there is a limit.
 
     The gate g and the linear part l are two products, or the halves of one. α, β and the limit are constants, and so
-    not among an op's inputs. The silu is one op if α is 1, and β is only added if it is not 0.
+    not inputs of the appended ops. The silu is one op if α is 1, and β is only added if it is not 0.
     """
     gate, linear = first, third
     if linear is None:

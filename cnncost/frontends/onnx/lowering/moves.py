@@ -27,7 +27,7 @@ def transpose(op: Op) -> Outputs:
 
 @lowers("Expand")
 def expand(op: Op) -> Outputs:
-    """Broadcast to a shape; unlike in torch, an axis may be larger in the input than in this shape."""
+    """Broadcast both ways: unlike in torch, the shape may be 1 along an axis where the input is larger."""
     return _layout(op, (("expand", op.y().shape),))
 
 
@@ -41,7 +41,7 @@ def _ints(op: Op, index: int, attribute: str) -> list[int] | None:
 
 @lowers("Slice")
 def slices(op: Op) -> Outputs:
-    """One range per listed axis."""
+    """One range for each listed axis."""
     x, y = op.x().shape, op.y().shape
     starts = _ints(op, 1, "starts")
     axes = _ints(op, 3, "axes") if op.has(3) or "axes" in op.attributes else list(range(len(starts or ())))
@@ -101,7 +101,7 @@ def tile(op: Op) -> Outputs:
 
 @lowers("DepthToSpace")
 def depth_to_space(op: Op) -> Outputs:
-    """x: N,C,H,W. In mode DCR the outer part of C is the position in the block; in CRD, as in torch, the inner part."""
+    """x: N,C,H,W. The position in the block is the outer part of C in mode DCR; in CRD, as in torch, the inner part."""
     n, c, h, w = op.x().shape
     b = op.get("blocksize")
     if op.get("mode", "DCR") == "CRD":
@@ -213,14 +213,14 @@ def bernoulli(op: Op) -> Outputs:
     return op.lower_to("create", {"reads": (0,)})
 
 
-# ---- shapes that the package onnx infers otherwise than runtimes compute them
+# ---- shapes that the onnx package infers differently from what runtimes compute
 
 
 @shapes("STFT", domain="")
 def stft_type(op: Op) -> list[TensorType | None] | None:
     """x: N,T or N,T,1 or N,T,2; frame step; window?; frame length?. y: N, frames, frequencies, 2.
 
-    The package leaves `onesided`, which is on by default, out of account.
+    The onnx package's inference ignores `onesided`, which is on by default.
     """
     x, step = op.x().shape, op.constant(1)
     given = op.constant(3)

@@ -10,7 +10,7 @@ from cnncost.tensor_types import TensorType
 
 
 def padding_before(op: Op, x: Shape, y: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> Shape:
-    """Return the padding before the first position of each spatial axis.
+    """Return the padding before the first element of each spatial axis.
 
     The padding after the last one follows from the output's size.
     """
@@ -39,7 +39,7 @@ def conv(op: Op) -> Outputs | None:
 
 
 def geometry(op: Op, x: Shape, w: Shape) -> Attrs | None:
-    """Return a convolution's attributes; None for more than three spatial axes."""
+    """Return a convolution's attributes; None unless x and w have equally many spatial axes, one to three."""
     axes = len(w) - 2
     if not 1 <= axes <= 3 or len(x) != len(w):
         return None
@@ -90,7 +90,7 @@ def deform_conv(op: Op) -> Outputs | None:
 
 
 def product(left: Shape, right: Shape, bias: bool = False) -> Attrs:
-    """Return the sizes of a product by the rules of `torch.matmul`: vectors are rows or columns, batches broadcast."""
+    """Return a product's sizes by the rules of `torch.matmul`: a vector is a row or a column, batch axes broadcast."""
     rows, columns = left if len(left) > 1 else (1, *left), right if len(right) > 1 else (*right, 1)
     size = max(len(rows), len(columns)) - 2
     padded = [(1,) * (size - len(s) + 2) + s[:-2] for s in (rows, columns)]
@@ -135,9 +135,9 @@ def gemm_steps(op: Op) -> Ref:
 
 
 def _factor_order(op: Op, index: int) -> tuple[int, ...]:
-    """Return the permutation that makes matrices of a factor of FusedMatMul.
+    """Return the permutation that FusedMatMul applies to a factor before the product.
 
-    `transBatch` moves the first axis behind the batch, as rows; `trans` then swaps the last two.
+    `transBatch` moves the first axis behind the batch axes, as rows; `trans` then swaps the last two axes.
     """
     name, order = "AB"[index], list(range(len(op.x(index).shape)))
     if op.get(f"transBatch{name}"):
@@ -149,7 +149,7 @@ def _factor_order(op: Op, index: int) -> tuple[int, ...]:
 
 @shapes("FusedMatMul")
 def fused_matmul_type(op: Op) -> list[TensorType | None] | None:
-    """The type of MatMul of the permuted factors."""
+    """The type that MatMul returns for the permuted factors."""
     if min(len(op.x().shape), len(op.x(1).shape)) < 2:
         return None
     left, right = (tuple(op.x(i).shape[axis] for axis in _factor_order(op, i)) for i in range(2))

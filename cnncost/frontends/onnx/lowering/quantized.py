@@ -1,6 +1,7 @@
 """Ops on 8-bit integers: their multiply-accumulates count as MACs but not as FLOPs.
 
-Floating-point ops between QuantizeLinear and DequantizeLinear count as they are written.
+This includes products of two outputs of DequantizeLinear; other floating-point ops between DequantizeLinear and
+QuantizeLinear count as floating-point ops.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def dequantize(op: Op) -> Outputs:
 
 
 def can_defer(op: Op) -> bool:
-    """Return True if a product may read the integers directly: 8 bits, and no scale per block.
+    """Return True if a product may read a DequantizeLinear's integers: 8 bits, not packed, no scale per block.
 
     The node is then recorded only if another op reads the floating-point result.
     """
@@ -56,7 +57,7 @@ def dynamic(op: Op) -> Outputs:
 
 
 def _conv(x: Shape, w: Shape, y: Shape) -> Attrs | None:
-    """Return a quantized convolution's sizes; None for more than three spatial axes."""
+    """Return a quantized convolution's sizes; None unless x and w have equally many spatial axes, one to three."""
     if not 3 <= len(w) <= 5 or len(x) != len(w):
         return None
     return {"kernel": prod(w[2:]), "per_group": w[1], "out": w[0], "batch": x[0], "positions": prod(y[2:]),
@@ -70,7 +71,7 @@ def qlinear_conv(op: Op) -> Outputs | None:
     return None if attrs is None else op.lower_to("quantized_conv", attrs)
 
 
-# ---- channels last: the layout of quantized networks that ONNX Runtime writes for CPUs
+# ---- channels last: the layout in which ONNX Runtime writes quantized networks for CPUs
 
 
 def _channels_first(x: Shape) -> Shape:
@@ -89,7 +90,7 @@ def _channels_order(rank: int, first: bool) -> Shape:
 
 
 def window_positions(op: Op, x: Shape, kernel: Shape) -> Shape | None:
-    """Return the number of window positions along each spatial axis; `x` has the sizes. None if no window fits."""
+    """Return the number of window positions along each spatial axis, whose sizes are `x`; None if no window fits."""
     one, auto = [1] * len(x), op.get("auto_pad", "NOTSET")
     strides, dilations = op.get("strides") or one, op.get("dilations") or one
     if auto in {"SAME_UPPER", "SAME_LOWER"}:
@@ -125,7 +126,7 @@ def nhwc_conv_type(op: Op) -> list[TensorType | None] | None:
 
 @lowers("QLinearConv", domain=MICROSOFT, weights=(3, 8))
 def nhwc_conv(op: Op) -> Outputs | None:
-    """As QLinearConv; channels may be last."""
+    """Like ONNX's QLinearConv, but channels may be last."""
     if not op.get("channels_last"):
         return qlinear_conv(op)
     x, w, y = op.x(), op.x(3).shape, op.y()
@@ -211,7 +212,7 @@ def matmul_n_bits_type(op: Op) -> list[TensorType | None] | None:
 
 @lowers("MatMulNBits", domain=MICROSOFT, weights=(1, 2, 3, 5))
 def matmul_n_bits(op: Op) -> Outputs:
-    """A product with weights of few bits, each dequantized by one multiplication: N·K in all."""
+    """A product with packed low-bit weights, each of which takes one multiplication to dequantize: N·K in all."""
     x, n, k = op.x(), op.get("N"), op.get("K")
     if op.get("bits", 4) < 8:
         op.notes.append("MatMulNBits: parameters are counted in packed bytes, each of which holds more than one weight")
@@ -280,7 +281,7 @@ def quantized_pool(op: Op) -> Outputs | None:
 
 @shapes("QLinearConcat")
 def concat_type(op: Op) -> list[TensorType | None]:
-    """Scale and zero point of y; then each tensor followed by its own."""
+    """Scale and zero point of y; then each tensor, followed by its scale and zero point."""
     axis, first = op.get("axis"), op.x(2)
     size = sum(op.x(i).shape[axis] for i in range(2, len(op.inputs), 3))
     axis %= len(first.shape)
@@ -295,7 +296,7 @@ def quantized_concat(op: Op) -> Outputs:
 
 @shapes("QGemm")
 def qgemm_type(op: Op) -> list[TensorType | None] | None:
-    """a, its scale and zero point; b, its own; c?; scale and zero point of y?. Without these y is floating-point."""
+    """a, its scale and zero point; b, its own; c?; scale and zero point of y?, without which y is float32."""
     a, b = op.x().shape, op.x(3).shape
     shape = (a[1] if op.get("transA") else a[0], b[0] if op.get("transB") else b[1])
     return [TensorType(shape, op.x(8).dtype if op.has(8) else "float32")]
@@ -303,7 +304,7 @@ def qgemm_type(op: Op) -> list[TensorType | None] | None:
 
 @lowers("QGemm", domain=MICROSOFT, weights=(3, 6))
 def qgemm(op: Op) -> Outputs:
-    """The factor α is part of the scale, so it costs nothing."""
+    """The factor α is folded into the scale, so it costs nothing."""
     a, y = op.x().shape, op.y().shape
     return op.lower_to("quantized_linear", {"rows": y[0], "in": a[0 if op.get("transA") else 1], "out": y[1],
                                         "dynamic": False})  # fmt: skip

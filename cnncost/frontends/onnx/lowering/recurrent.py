@@ -15,8 +15,8 @@ _DEFAULTS = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"], "R
 def recurrent(op: Op) -> Outputs | None:
     """x: T,N,I (layout 1: N,T,I); w: D,G·H,I; r: D,G·H,H; b?: D,2·G·H; lengths?; states?. y: T,D,N,H.
 
-    A reverse layer is lowered to a forward layer between two flips of the time axis. Unknown with peepholes, clipping
-    or activations other than the default ones.
+    A reverse layer is lowered to a forward layer between two flips of the time axis. Unknown with peepholes, clipping,
+    coupled input and forget gates, or activations other than the default ones and an RNN's ReLU.
     """
     if op.has(7) or "clip" in op.attributes or op.get("input_forget"):
         return None
@@ -65,7 +65,7 @@ def _onnx_outputs(op: Op, out: Ref, result: Ref, sizes: tuple[int, int, int, int
 
 
 def _cell(op: Op) -> str | None:
-    """Return the cell's name; None if its activations are not the default ones."""
+    """Return the cell's name; None if no rule covers its activations."""
     directions = op.x(1).shape[0]
     defaults = _DEFAULTS[op.type] * directions
     given = [name.lower() for name in op.get("activations") or defaults]

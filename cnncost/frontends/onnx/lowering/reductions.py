@@ -10,15 +10,15 @@ _REDUCTIONS = {
     "ReduceL2": "norm", "ReduceLogSumExp": "logsumexp",
 }  # fmt: skip
 _COMPOSED = {"ReduceL1": ("abs", ""), "ReduceSumSquare": ("square", ""), "ReduceLogSum": ("", "log")}
-"""Reductions that are a sum with an elementwise function before and after it; empty without one."""
+"""Reductions that are a sum with an elementwise function before or after it; empty where there is none."""
 
 
 @lowers(*_REDUCTIONS, *_COMPOSED)
 def reduce(op: Op) -> Outputs | None:
     """Axes are an attribute or an input; without axes, all are reduced, or none with `noop_with_empty_axes`.
 
-    With no axes to reduce, the op copies its input. Reductions that apply a function to each element first (|x|, x², …)
-    still apply it then, and are unknown.
+    With no axes to reduce, the op copies its input. Reductions with an elementwise function (|x|, x², log, …) still
+    apply it then, and are unknown.
     """
     axes = axes_of(op.attributes, [op.constant(i) for i in range(len(op.inputs))])
     if axes is None and op.has(1):

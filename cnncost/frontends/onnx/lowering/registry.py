@@ -1,4 +1,4 @@
-"""The table of lowerings: each converts an ONNX op, with its types and constants, to steps (ops of the Graph)."""
+"""The table of lowerings, which convert ONNX ops with known types and constants to steps (ops of the Graph)."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ class Tensor(NamedTuple):
     """What a tensor name of the file refers to.
 
     Attributes:
-        type: its type; None while its shape is not known.
-        value: its value id in the Graph; None for constants that no op has read yet, and if the type is unknown.
+        type: its type; None if its shape is unknown.
+        value: its value id in the Graph; None if its type is unknown, if it is deferred, and for constants that no op
+            has read yet.
         constant: its elements, if they are few and known.
-        weight: the initializer's name; empty for other tensors.
+        weight: the unique name of an initializer or of a Constant node's tensor; empty for other tensors.
         proto: its TypeProto, if it has no type.
-        deferred: the DequantizeLinear that computes it; recorded only if an op reads the floating-point result.
-        origins: the initializers that a constant was folded from; they are parameters if it is used as a weight.
+        deferred: the DequantizeLinear that computes it, if that is recorded only once an op reads the floating-point
+            result.
+        origins: the stored tensors that a constant was folded from; they are parameters if it is used as a weight.
         parts: the tensors of a sequence that the file builds; None for other tensors.
         absent: whether it is an empty optional.
-        packed: whether it is a stored tensor with elements of less than a byte.
+        packed: whether it is a stored tensor whose elements are smaller than a byte.
     """
 
     type: TensorType | None
@@ -49,7 +51,7 @@ class DeferredNode:
         name: the node's name.
         inputs: what it reads.
         call: index of the module call that it belongs to.
-        value: its output's value id, once it is recorded.
+        value: its output's value id; None until it is recorded.
     """
 
     name: str
@@ -64,7 +66,7 @@ class DeferredNode:
 
 
 class Ref(NamedTuple):
-    """An output of a step."""
+    """An output of a step, by its index."""
 
     step: int
     output: int = 0
@@ -75,7 +77,7 @@ Source: TypeAlias = "int | Ref"
 
 
 class Step(NamedTuple):
-    """One op to append to the Graph; with `alias` its outputs share the storage of its first input."""
+    """One op to append to the Graph; with `alias`, its outputs share the storage of its first input."""
 
     kind: str
     attrs: Attrs
@@ -86,16 +88,16 @@ class Step(NamedTuple):
 
 @dataclass
 class Op:
-    """An op whose types are known.
+    """An op of the file, with what is known of its inputs; lowerings get it only if all types are known.
 
     Attributes:
         type, opset: its name, and the version of its domain.
-        attributes: Python numbers, lists and strings by name; tensors as constants.
+        attributes: Python numbers, lists and strings by name; tensors as NumPy arrays.
         inputs: its inputs; None for an optional one that is left out.
         outputs: types of its outputs; None for an optional one that is left out.
         steps: the steps appended so far.
         notes: remarks that reports print with the figures.
-        reads_values: whether the lowering read more of its inputs than their types; if so, it can't be cached by them.
+        reads_values: whether the lowering read more of its inputs than their types; if so, its result isn't cached.
     """
 
     type: str
@@ -139,7 +141,7 @@ class Op:
         return None if tensor is None else tensor.constant
 
     def stored(self, index: int) -> bool:
-        """Return True if an input is an initializer of the file."""
+        """Return True if an input is stored in the file: an initializer or a Constant node's tensor."""
         self.reads_values = True
         tensor = self.inputs[index]
         return tensor is not None and bool(tensor.weight)
@@ -149,22 +151,22 @@ class Op:
         return tuple(i for i in (indices or range(len(self.inputs))) if self.has(i))
 
     def step(self, kind: str, attrs: Attrs, inputs: Sequence[Source], *outputs: TensorType) -> Ref:
-        """Append a step and return its first output; the output types are by default those of the op.
+        """Append a step with the given output types, by default those of the op, and return its first output.
 
         Raises:
-            ValueError: a size below zero, from attributes that the op does not allow.
+            ValueError: a size is negative, because attributes are invalid.
         """
         alias = kind == "layout" and attrs.get("copy") is False
         types = outputs or tuple(t for t in self.outputs if t is not None)
         if any(size < 0 for t in types for size in t.shape):
-            raise ValueError(f"{self.type}: a size below zero")
+            raise ValueError(f"{self.type}: an output has a negative size")
         self.steps.append(Step(kind, attrs, tuple(inputs), types, alias))
         return Ref(len(self.steps) - 1)
 
     def lower_to(self, kind: str, attrs: Attrs, inputs: Sequence[Source] | None = None) -> Outputs:
-        """Append the last step, which returns all of the op's outputs; returns where the outputs come from.
+        """Append the last step, which computes all of the op's outputs; returns where each output comes from.
 
-        The inputs are by default all of the op's.
+        By default, its inputs are all inputs of the op.
         """
         at = self.step(kind, attrs, self.present() if inputs is None else inputs).step
         result: Outputs = []
@@ -191,13 +193,13 @@ class Op:
     def pointwise(self, fn: str, inputs: Sequence[Source], shape: Shape | None = None) -> Ref:
         """Append an elementwise function; the result has the first input's shape, or `shape`.
 
-        A constant is not among the inputs: α·x is a `mul` of one input.
+        Constants are not inputs: α·x is a `mul` of one input.
         """
         first = self.type_of(inputs[0])
         return self.step("pointwise", {"fn": fn}, inputs, first if shape is None else TensorType(shape, first.dtype))
 
     def move(self, source: Source, moves: tuple[Any, ...] | None, to: TensorType, copy: bool = False) -> Ref:
-        """Append a layout step; `moves` None means that it isn't tracked which element goes where."""
+        """Append a layout step; `moves` is None if it isn't tracked which element goes where."""
         return self.step("layout", {"copy": copy, "moves": moves}, (source,), to)
 
     def reshaped(self, source: Source, shape: Shape) -> Source:
@@ -224,7 +226,7 @@ BLOCKED = "com.microsoft.nchwc"
 
 
 def lowers(*names: str, domain: str = "", weights: tuple[int, ...] = ()) -> Callable[[Lowering], Lowering]:
-    """Register a lowering. `weights`: positions at which an initializer is a parameter, whatever its dtype."""
+    """Register a lowering. At the input positions `weights`, an initializer is a parameter, whatever its dtype."""
 
     def register(function: Lowering) -> Lowering:
         for name in names:
@@ -236,7 +238,7 @@ def lowers(*names: str, domain: str = "", weights: tuple[int, ...] = ()) -> Call
 
 
 def shapes(*names: str, domain: str = MICROSOFT) -> Callable[[Shaper], Shaper]:
-    """Register a rule for output types, for ops that the package onnx does not know."""
+    """Register a rule for output types, for ops that the onnx package does not know or infers differently."""
 
     def register(function: Shaper) -> Shaper:
         _SHAPES.update({(domain, name): function for name in names})

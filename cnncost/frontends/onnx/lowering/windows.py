@@ -60,7 +60,7 @@ def instance_norm(op: Op) -> Outputs:
 
 @shapes("GroupNormalization", "MeanVarianceNormalization", domain="")
 def same_type(op: Op) -> list[TensorType | None]:
-    """y: the type of x; the package onnx does not infer it for these ops."""
+    """y: the type of x, which the onnx package does not infer for these ops."""
     return [op.x()]
 
 
@@ -72,7 +72,7 @@ def group_norm(op: Op) -> Outputs:
 
 @shapes("LayerNormalization", domain="")
 def layer_norm_type(op: Op) -> list[TensorType | None]:
-    """y, mean and inverse deviation. ONNX Runtime writes this op into files of older opsets, too."""
+    """y, mean and inverse standard deviation. ONNX Runtime writes this op into files of older opsets, too."""
     x, first = op.x(), op.get("axis", -1) % len(op.x().shape)
     statistics = TensorType((*x.shape[:first], *[1] * (len(x.shape) - first)), "float32")
     return [x, statistics, statistics]
@@ -92,14 +92,14 @@ def layer_norm(op: Op) -> Outputs | None:
 
 @shapes("SimplifiedLayerNormalization", domain="")
 def simplified_norm_type(op: Op) -> list[TensorType | None]:
-    """y: the type of x; the inverse deviation is usually left out."""
+    """y: the type of x; the inverse standard deviation, usually left out."""
     first = op.get("axis", -1) % len(op.x().shape)
     return [op.x(), TensorType((*op.x().shape[:first], *[1] * (len(op.x().shape) - first)), "float32")]
 
 
 @shapes("SkipLayerNormalization", "SkipSimplifiedLayerNormalization")
 def skip_norm_type(op: Op) -> list[TensorType | None]:
-    """y; mean and inverse deviation, both usually left out; the sum."""
+    """y; mean and inverse standard deviation, both usually left out; the sum."""
     x = op.x()
     statistics = TensorType((*x.shape[:-1], 1), "float32")
     return [x, statistics, statistics, x]
@@ -124,7 +124,7 @@ def skip_norm(op: Op) -> Outputs | None:
 
 @lowers("LRN")
 def lrn(op: Op) -> Outputs | None:
-    """x / (k + α·mean of squares over neighboring channels)^β, lowered to the steps in which torch computes it."""
+    """x / (k + α·mean of squares over neighboring channels)^β, lowered to the steps by which torch computes it."""
     x, size = op.x(), op.get("size")
     if len(x.shape) < 2:
         return None
@@ -143,9 +143,9 @@ def lrn(op: Op) -> Outputs | None:
 
 @shapes("Resize", "Upsample", domain="")
 def resized_type(op: Op) -> list[TensorType | None] | None:
-    """Sizes times factors in float32, rounded down, as runtimes compute them; the package onnx may round otherwise.
+    """Sizes times scales in float32, rounded down, as runtimes compute them; the onnx package may round differently.
 
-    None if the op has no factors for all axes; the package then infers the type.
+    None if the op has no constant scale for each axis, or other settings determine the sizes: the package infers those.
     """
     x = op.x()
     factors = op.constant(2 if op.type == "Resize" and op.opset >= 11 else 1)
@@ -161,7 +161,7 @@ def resized_type(op: Op) -> list[TensorType | None] | None:
 def resize(op: Op) -> Outputs | None:
     """x: N,C,*; sizes are constants.
 
-    Receptive fields after it are unknown if torch has no equivalent way to map coordinates.
+    Receptive fields beyond it are unknown if torch has no equivalent mapping of coordinates.
     """
     x, y = op.x(), op.y()
     mode = op.get("mode", "nearest")
@@ -171,7 +171,7 @@ def resize(op: Op) -> Outputs | None:
     if not 3 <= len(x.shape) <= 5 or x.shape[:2] != y.shape[:2] or coordinates == "tf_crop_and_resize":
         return None
     axes = len(x.shape) - 2
-    stretched = op.get("keep_aspect_ratio_policy", "stretch") == "stretch"  # else all axes use one axis's factor
+    stretched = op.get("keep_aspect_ratio_policy", "stretch") == "stretch"  # otherwise all axes share one factor
     if mode == "nearest":
         rounding = op.get("nearest_mode", "round_prefer_floor") if op.type == "Resize" and op.opset >= 11 else "floor"
         if coordinates != "asymmetric" or rounding != "floor" or not stretched:
@@ -215,7 +215,7 @@ def grid_sample(op: Op) -> Outputs | None:
 def roi_align(op: Op) -> Outputs | None:
     """x, regions, the batch index of each region.
 
-    Unknown without a number of samples: the count then depends on the sizes of the regions.
+    Unknown unless the number of samples is given; otherwise it depends on the sizes of the regions.
     """
     samples: Source = op.get("sampling_ratio", 0)
     return op.lower_to("roi_align", {"samples": samples}, [0, 1]) if samples else None

@@ -35,7 +35,7 @@ _is_grad_enabled, _set_grad_enabled = torch.is_grad_enabled, getattr(*SET_GRAD_M
 
 @contextmanager
 def grad_enabled() -> Iterator[None]:
-    """A context with autograd on, also while a recording replaces the functions that `torch.enable_grad` calls."""
+    """A context with autograd on, even while a recording replaces the functions that `torch.enable_grad` calls."""
     before = _is_grad_enabled()
     _set_grad_enabled(True)
     try:
@@ -53,7 +53,7 @@ HOOKS = "_backward_hooks"
 def differentiating_places() -> list[tuple[Any, str]]:
     """Functions by which `torch.func` and `torch.autograd.functional` start to differentiate.
 
-    Those of `torch.func` are missing until its module is imported, at its first use.
+    Empty while the module of `torch.func` is not imported.
     """
     transforms = sys.modules.get(TRANSFORMS)
     if transforms is None:

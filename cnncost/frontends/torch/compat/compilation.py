@@ -48,7 +48,7 @@ def stand_in(
 
 
 def forget() -> None:
-    """Clear the cached wrappers, so that the compiler makes its own; called once it is loaded."""
+    """Clear the cached wrappers, so that the compiler, once it is loaded, makes its own."""
     while _UNWRAPPED:
         vars(_UNWRAPPED.pop()).pop(_DISABLED, None)
 

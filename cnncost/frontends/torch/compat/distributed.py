@@ -1,7 +1,7 @@
 """Process groups, DTensor, FSDP and DDP: private names of `torch.distributed`.
 
-Modules are looked up in `sys.modules` and not imported: only a model that is split needs them, and it has imported
-them. The import takes half a second.
+Modules are looked up in `sys.modules` instead of being imported, which takes half a second: only a split model needs
+them, and then they are loaded.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def any_split(tensors: Iterable[torch.Tensor]) -> bool:
 
 
 def local_of(tensor: Any) -> torch.Tensor:
-    """A DTensor's part on this rank: the tensor object itself, where `to_local` returns a view."""
+    """A DTensor's part on this rank: the tensor object itself, whereas `to_local` returns a view."""
     part: torch.Tensor = tensor._local_tensor
     return part
 

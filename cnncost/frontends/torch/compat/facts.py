@@ -1,7 +1,7 @@
 """Differences between torch versions that results or code depend on.
 
-Each constant is named after the newer behaviour. Its docstring gives the first version that has it, and the change in
-torch. `tests/versions/facts.py` lists what tests expect by version.
+Each constant is named after one version's behavior. Its docstring gives the version that brought the change, and the
+change in torch. `tests/versions/facts.py` lists what tests expect by version.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from cnncost import versions
 
 INSTALLED = versions.numbers(torch.__version__) or versions.NEWEST
-"""The installed torch version, as (2, 13). A build with an unreadable version counts as the newest tested one."""
+"""The installed torch version, such as (2, 13). A build with an unreadable version counts as the newest tested one."""
 
 
 def since(*version: int) -> bool:
@@ -23,7 +23,7 @@ ATTENTION_TAKES_THREE_AXES = since(2, 14)
 """2.14: three axes get a batch of one (`normalize_unbatched_input` in sdp_utils_cpp.h) before a kernel is chosen."""
 
 ATTENTION_BROADCASTS_ONE_HEAD = since(2, 14)
-"""2.14: kernels take one head of keys and values for all queries' heads also without `enable_gqa` (`supports_mqa` of
+"""2.14: kernels take one head of keys and values for all queries' heads even without `enable_gqa` (`supports_mqa` of
 `check_batch_size_and_num_heads_dense`; pytorch pull request 191085)."""
 
 EFFICIENT_ATTENTION_TAKES_GROUPS = since(2, 14)
@@ -41,7 +41,7 @@ AUTOCAST_KEEPS_CASTS_OF_INFERENCE = not since(2, 11)
 """2.11: casts of weights are no longer cached under `torch.inference_mode` (`cached_cast` in autocast_mode.cpp)."""
 
 AUTOCAST_CASTS_WITH_GRADIENTS = since(2, 11)
-"""2.11: casts of weights that are cached have gradients, also if the first use is under `torch.no_grad`; before, the
+"""2.11: casts of weights that are cached have gradients, even if the first use is under `torch.no_grad`; before, the
 grad mode of the first use decided (`cached_cast` in autocast_mode.cpp; pytorch pull request 165068). Without gradients,
 `matmul` expands a weight instead of copying rows that are not contiguous (`should_fold` in LinearAlgebra.cpp)."""
 
@@ -79,7 +79,7 @@ COLLECTIVES_HAVE_DERIVATIVES_ON_META = since(2, 13)
 (`_c10d_functional_autograd` in torch/csrc/distributed/c10d/Functional.cpp, now in _functional_collectives.py)."""
 
 CONTEXT_PARALLEL_RESTORES_AFTER_ERRORS = since(2, 13)
-"""2.13: `context_parallel` restores attention also if an error ends it (torch/distributed/tensor/experimental:
+"""2.13: `context_parallel` restores attention even if an error ends it (torch/distributed/tensor/experimental:
 `try … finally` in `context_parallel`)."""
 
 PIPELINE_FREES_INPUT_GRADIENTS = since(2, 10)

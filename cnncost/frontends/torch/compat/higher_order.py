@@ -27,7 +27,7 @@ def fall_through(key: Any) -> None:
 
 _FLEXIBLE_ATTENTION = "torch.nn.attention.flex_attention"
 NO_OP_FUNCTIONS = frozenset({"_identity", "noop_mask"})
-"""Names of torch's default functions for `score_mod` and `mask_mod`: no score is changed, no pair masked."""
+"""Names of torch's default functions for `score_mod` and `mask_mod`, which change no score and mask no pair."""
 
 
 def flexible_attention_places() -> tuple[tuple[Any, str], tuple[Any, str]] | None:

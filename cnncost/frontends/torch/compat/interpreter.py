@@ -13,7 +13,7 @@ frame: Callable[[int], FrameType] = sys._getframe
 """Returns the frame of the n-th caller. Not wrapped, because a wrapper would add a frame of its own."""
 
 URANDOM_PLACES = ((os, "urandom"), (random, "_urandom"))
-"""The function that returns the system's random bytes, and the name of it in `random`, which `secrets` uses, too."""
+"""The function that returns the system's random bytes, and its name in `random`, which `secrets` uses as well."""
 
 ENVIRON: Any = os.environ  # bound here, because a program may replace `os.environ` by a dict
 """The environment variables of the process."""

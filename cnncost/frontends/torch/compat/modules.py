@@ -11,7 +11,7 @@ from torch import nn
 
 CALL_PLACE = (nn.Module, "_call_impl")
 """The method that `nn.Module.__call__` calls, unless `module.compile()` was used. Replacing it affects all modules.
-Replacing `__call__` itself would have Python update the slots of every loaded subclass."""
+Replacing `__call__` itself would make Python update the slots of every loaded subclass."""
 
 PARAMETERS, BUFFERS, MODULES = "_parameters", "_buffers", "_modules"
 """Keys in a module's `__dict__`: dicts of its own parameters, buffers and submodules by name. The public methods

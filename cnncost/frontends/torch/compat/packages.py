@@ -15,7 +15,7 @@ BETWEEN = ("torch.utils._device", "torch.overrides", "torch.utils._python_dispat
 """Modules whose frames are on the stack between the caller of a torch function and a mode that handles it."""
 
 TRANSFORMS = "torch._functorch.eager_transforms"
-"""The module that implements `torch.func`; torch imports it at the first use."""
+"""The module that implements `torch.func`."""
 
 EXPORT_ARCHIVE = "torch.export.pt2_archive._package"
 """Its import creates the loggers that `torch.export.load` logs to. `load` imports it anyway."""

@@ -20,7 +20,7 @@ ALL = (schedules.PipelineScheduleSingle, schedules.PipelineScheduleMulti)
 def runs_in_time_steps(schedule: Any) -> bool:
     """Whether a schedule runs in time steps: after each, it waits for the messages of all ranks' actions in that step.
 
-    Up to torch 2.9, all schedules with several stages per rank do; since then they run those of `listed_with_messages`.
+    Up to torch 2.9, all schedules with several stages per rank do; later ones run what `listed_with_messages` lists.
     """
     runtime = schedules._PipelineScheduleRuntime
     return isinstance(schedule, schedules.PipelineScheduleMulti) and not isinstance(schedule, runtime)
@@ -65,7 +65,7 @@ def scales(schedule: Any) -> bool:
 
 
 def shapes_of(stage: Any, which: str) -> tuple[Any, ...] | None:
-    """The shapes and dtypes that a stage was created with, as `input_args` or `output_args`; None without them.
+    """The shapes and dtypes that a stage was created with, as `input_args` or `output_args`; else None.
 
     `which` is `inputs` or `outputs`.
     """

@@ -30,7 +30,7 @@ version_of: Callable[[torch.Tensor], int] = attrgetter("_version")
 """A tensor's version counter: how often it was written to in place."""
 
 use_count: Callable[[torch.Tensor], int] = TensorBase._use_count
-"""Number of C++ references to a tensor. Autograd accumulates in place where it holds the only one."""
+"""Number of C++ references to a tensor. Autograd accumulates in place if it holds the only one."""
 storage_use_count: Callable[[int], int] = torch._C._storage_Use_Count
 """Number of C++ references to a storage, given its `identity_of`."""
 

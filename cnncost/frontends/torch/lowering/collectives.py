@@ -87,9 +87,9 @@ def fsdp_copy(call: OpCall) -> Lowered:
 
 @lowers("fsdp::chunk_cat_mixed_dtype")
 def fsdp_copy_and_cast(call: OpCall) -> Lowered:
-    """FSDP's copy of gradients into a buffer since torch 2.15. Gradients of several dtypes are cast to its dtype first.
+    """FSDP's copy of gradients into a buffer since torch 2.15. If their dtypes differ, they are first cast to its own.
 
-    Ref: torch/csrc/distributed/fsdp/ChunkCat.h. CUDA's kernel casts bfloat16 and float32 while copying: it needs less.
+    Ref: torch/csrc/distributed/fsdp/ChunkCat.h. CUDA's kernel casts bfloat16 and float32 while copying and needs less.
     """
     kind, attrs = lower_layout(call, copy=True)
     tensors, buffer = list(call["tensors"]), call["out"]
@@ -107,7 +107,7 @@ def _group(argument: Any) -> tuple[Attrs, int, int]:
 
 
 def _runs(numbers: list[int]) -> tuple[tuple[int, int, int], ...]:
-    """Return ascending numbers as ranges (start, end, step): an axis of a mesh is one, however many ranks it has."""
+    """Return ascending numbers as ranges (start, end, step): an axis of a mesh is one range, whatever its size."""
     runs, first = [], 0
     while first < len(numbers):
         last = first

@@ -23,7 +23,7 @@ def _linalg(fn: str, matrix: Any, batch: Any, k: int = 0, vectors: bool = False,
         matrix: its shape, *,m,n.
         batch: sizes of the result's batch axes.
         k: number of right-hand sides or reflections.
-        vectors: whether vectors or factors are computed, and not values alone.
+        vectors: whether vectors or factors are computed, not only values.
         full: whether the factors are square, beyond those of the reduced form.
     """
     m, n = matrix[-2:]
@@ -102,7 +102,7 @@ def reflections(call: OpCall) -> Lowered:
 
 @lowers("ormqr")
 def reflected(call: OpCall) -> Lowered:
-    """input3: *,m,n, multiplied by reflections from the left, or the right without `left`; input2: *,k, one each."""
+    """input3: *,m,n, multiplied by reflections from the left, or from the right without `left`; input2: *,k factors."""
     m, n = call["input3"].shape[-2:]
     matrix = (m, n) if call["left"] else (n, m)
     return _linalg("reflected", matrix, call.outputs[0].shape[:-2], call["input2"].shape[-1])

@@ -36,7 +36,7 @@ def conv(call: OpCall) -> Lowered:
 
 
 def _layout(x: Any, weight: Any) -> str | None:
-    """Return the layout of an image, None if contiguous: kernels copy `strided` ones, and support `channels_last`."""
+    """Return `channels_last` if x or the weight is, `strided` for an x that the kernel copies; None if contiguous."""
     if not isinstance(x, torch.Tensor) or (x.is_contiguous() and weight.is_contiguous()):
         return None
     if is_channels_last(x) or is_channels_last(weight):

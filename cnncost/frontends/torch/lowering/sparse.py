@@ -78,7 +78,7 @@ def _lowered(call: OpCall, tensors: Sequence[torch.Tensor], results: Sequence[to
 
 
 def _stored_elements(tensor: torch.Tensor) -> int:
-    """Return the number of stored elements; all those of a dense tensor."""
+    """Return the number of stored elements, which for a dense tensor are all elements."""
     return stored(tensor)[0] if is_sparse(tensor) else tensor.numel()
 
 
@@ -98,7 +98,7 @@ def _factors(call: OpCall, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Te
 
 
 def _product(call: OpCall, factors: Sequence[torch.Tensor]) -> Lowered | None:
-    """Lower a product with a sparse factor: each stored element is multiplied by a row or column of a dense one."""
+    """Lower a product with a sparse factor: each stored element is multiplied by a row or column of a dense factor."""
     left, right = factors
     bias = call.name in _ADDEND and call.get("beta", 1) != 0
     if is_sparse(left) and is_sparse(right):

@@ -76,7 +76,7 @@ def product(call: OpCall) -> Lowered:
 
 @lowers("gelu")
 def gelu(call: OpCall) -> Lowered:
-    """By erf, or by the tanh approximation."""
+    """Exact (by erf), or the tanh approximation."""
     return "pointwise", {"fn": "gelu_tanh" if call["approximate"] == "tanh" else "gelu"}
 
 
@@ -316,7 +316,8 @@ range poisson _standard_gamma _sample_dirichlet binomial empty_permuted
 
 
 _PARAMETERS = frozenset({"mean", "std", "p", "count", "prob", "value"})
-"""Arguments that may be tensors that are read: parameters of a distribution, a fill value. Others are overwritten."""
+"""Arguments whose values are read if they are tensors: parameters of a distribution, a fill value. Other tensors are
+overwritten."""
 
 
 @lowers(*_CREATE.split())
