@@ -299,7 +299,7 @@ def test_tied_weights_that_are_split_alike_stay_one():
         ({"fsdp": 4}, {"model_args": {"width": 3}}, "model_args: expected a specification such as 'net.py:Net'"),
         ({"fsdp": 4}, {"inputs": "1x8:int64"}, "inputs: expected a specification such as 'net.py:Net'"),
         ({"fsdp": 4}, {"blocks": "nowhere.*"}, "no module of this path"),
-        ({"fsdp": 4}, {"blocks": "blocks"}, "blocks is a ModuleList, which has no forward; expected the modules in it"),
+        ({"fsdp": 4}, {"blocks": "blocks"}, "a ModuleList, which has no forward; expected the modules inside"),
     ],
 )
 def test_split_refuses(mesh, how, said):
