@@ -1,4 +1,4 @@
-"""Disables cyclic garbage collection during an analysis, which allocates many small objects."""
+"""Disables cyclic garbage collection during an analysis."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def gc_disabled() -> Iterator[None]:
-    """Disable cyclic garbage collection inside the context.
+    """Context in which cyclic garbage collection is disabled.
 
-    A collection would free tensors at moments that depend on the rest of the process, and traverse every
-    object created so far, again and again: time would grow faster than the model.
+    A collection would free tensors at times that depend on the rest of the process. An analysis allocates many small
+    objects, and repeated collections would traverse all of them, so that its time would grow faster than the model.
     """
     enabled = gc.isenabled()
     gc.disable()

@@ -1,8 +1,8 @@
 """The Graph: one recorded model run as small, frozen, framework-independent data.
 
-A Graph holds the values (tensors without data), the nodes (op executions in order), the module
-tree with its calls, and the live range of every storage. All numbers that cnncost reports are pure
-functions of a Graph. `verify` checks the invariants of a Graph; each front end calls it last.
+A Graph holds the values (tensors without data), the nodes (op executions in order), the module tree with its calls, and
+the live range of every storage. All numbers that cnncost reports are pure functions of a Graph. `verify` checks the
+invariants of a Graph; each front end calls it last.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpSpec:
-    """An op's signature, independent of where it runs: kind, attributes, input and output types.
+    """What an op is, independent of where it runs: kind, attributes, input and output types.
 
-    Front ends intern specs, so equal specs are usually one object and results computed for a spec
-    can be reused. The hash is computed once, at construction.
+    Front ends intern specs, so equal specs are usually one object, and results that were computed for a spec can be
+    reused. The hash is computed once, at construction.
     """
 
     kind: str
@@ -68,7 +68,7 @@ class OpSpec:
     _hash: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        # object.__setattr__, as the dataclass is frozen
+        # object.__setattr__, because the dataclass is frozen
         object.__setattr__(self, "_hash", hash((self.kind, self.inputs, self.outputs, self.attrs)))
 
     def __hash__(self) -> int:
@@ -90,7 +90,7 @@ class OpSpec:
         return self.kind, self.inputs, self.outputs, repr(self.attrs)
 
     def get(self, name: str, default: Attr = None) -> Any:
-        """Return the attribute `name`, or `default`. Untyped: each rule knows the attributes of its kind."""
+        """Return the attribute `name`, or `default`. The type is Any because each rule knows its kind's attributes."""
         for key, value in self.attrs:
             if key == name:
                 return value
@@ -110,8 +110,8 @@ def _types(types: Sequence[TensorType]) -> str:
 class Node(NamedTuple):
     """One execution of an op.
 
-    `call` is the index of the module call that ran it, `name` the front end's op name
-    (`aten.conv2d`), `inputs` and `outputs` are value ids in the order of the spec's types.
+    `inputs` and `outputs` are value ids, in the order of the spec's types. `call` is the index of the module call that
+    ran the op, `name` the front end's name for the op (`aten.conv2d`).
     """
 
     spec: OpSpec
@@ -127,7 +127,7 @@ class Node(NamedTuple):
 
 
 class Owned(NamedTuple):
-    """A parameter or buffer and its name in its module."""
+    """A parameter or buffer, as a value id, with its name in its module."""
 
     name: str
     value: int
@@ -135,7 +135,7 @@ class Owned(NamedTuple):
 
 
 class Scope(NamedTuple):
-    """A module of the tree. Tied parameters share a value id across scopes."""
+    """A module of the tree; `calls` is how often it was called. Tied parameters have one value id in all scopes."""
 
     path: str
     class_name: str
@@ -161,10 +161,12 @@ class Call(NamedTuple):
 class Storage(NamedTuple):
     """A block of memory and its live range in node indices.
 
-    `born` is the node that allocated it, or None if it existed before the first node.
-    `died` is the node after which no reference was left, or None if it outlived the run.
-    `use` is its purpose: the role of its first value, or gradient or optimizer state;
-    "elsewhere" is the CPU's memory while the model is on one accelerator, and doesn't count.
+    Attributes:
+        nbytes: its size.
+        born: the node that allocated it; None if it existed before the first node.
+        died: the node after which no reference was left; None if it outlived the run.
+        use: its purpose: the role of its first value, `gradient`, or `state` (of an optimizer). `elsewhere` is memory
+            of the CPU while the model is on one accelerator, and is not counted.
     """
 
     id: int
@@ -179,22 +181,23 @@ class Graph:
     """One recorded run of a model.
 
     Attributes:
-        values: ordered by id: `values[i].id == i`.
-        nodes: in execution order.
-        scopes: the module tree, in the order of `named_modules`; `scopes[0]` is the model, path `""`.
+        values: the values, ordered by id: `values[i].id == i`.
+        nodes: the nodes, in execution order.
+        scopes: the module tree, in the order of `named_modules`; `scopes[0]` is the model, with path `""`.
         calls: module calls in the order in which they started; `calls[0]` is the model's.
-        storages: ordered by id.
-        inputs, outputs: value ids of the model's inputs and outputs.
-        real: set if the model ran on real data; usually None.
+        storages: the storages, ordered by id.
+        inputs: value ids of the model's inputs.
+        outputs: value ids of the model's outputs.
+        real: set if figures depend on more than shapes, such as real data or random draws; usually None.
         examples: number of examples if it is not the size of an axis of the first input: the length of a list of
             images, or 1 for a single image without a batch axis; else None.
-        notes: remarks on how it was recorded, shown with the results.
+        notes: remarks on how the Graph was recorded, which are shown with the results.
         masks: attention masks with known values, by node index.
         failed: where forward failed; None if it finished.
         undeclared: value ids of parameters that may be constants: the model file does not state what was trained,
             and no op takes them as its weight. They may be biases or scales, but also tables or masks.
-        placement: set if the model is on several devices.
-        fused: nodes that torch runs as one kernel, with the memory that this needs.
+        placement: the devices of the storages if the model is on several devices; else None.
+        fused: groups of nodes that torch runs as one kernel, with what the kernel's memory depends on.
     """
 
     values: tuple[Value, ...]
@@ -214,7 +217,7 @@ class Graph:
     fused: tuple[FusedNodes, ...] = ()
 
     def __repr__(self) -> str:
-        """One line with counts; a dataclass's own `repr` would print every node."""
+        """Return one line with counts, because a dataclass's `repr` would print every node."""
         model = f" of {self.scopes[0].class_name}" if self.scopes else ""
         return f"<Graph{model}: {len(self.nodes)} nodes, {len(self.calls)} module calls, {len(self.values)} values>"
 
@@ -233,8 +236,9 @@ def verify(graph: Graph) -> Graph:
     """Check the invariants of a Graph and return it.
 
     Raises:
-        GraphError: an id used before it is defined or defined twice, a shape or dtype that differs
-            from the spec's, a scope, call or storage that does not exist, a call tree out of order.
+        GraphError: an id is used before it is defined, or defined twice; a shape or dtype differs from the spec's; a
+            scope, call, value or storage does not exist; the call tree is out of order; or masks, placement or fused
+            nodes are invalid.
     """
     _verify_tables(graph)
     _verify_nodes(graph)
@@ -269,7 +273,7 @@ def _verify_tables(graph: Graph) -> None:
 
 
 def _within(ids: Sequence[int], count: int) -> bool:
-    """Return whether all ids are valid indices into a table of `count` rows."""
+    """Return whether all ids are valid indices into a table with `count` rows."""
     return not ids or (min(ids) >= 0 and max(ids) < count)
 
 
@@ -284,7 +288,7 @@ def _verify_calls(graph: Graph) -> None:
         if not 0 <= scope < scopes:
             raise GraphError(f"call {i}: scope {scope} does not exist (there are {scopes})")
         if (parent is None) != (i == 0) or (parent is not None and not 0 <= parent < i):
-            raise GraphError(f"call {i}: parent {parent}; only call 0 has none, and a parent begins earlier")
+            raise GraphError(f"call {i}: parent {parent}; only call 0 has none, and parents begin earlier")
     if graph.failed is not None and not _within((graph.failed.call, *graph.failed.calls), len(graph.calls)):
         raise GraphError(f"{graph.failed}: names a call that does not exist (there are {len(graph.calls)})")
 
@@ -316,7 +320,7 @@ def _verify_nodes(graph: Graph) -> None:
     for i, (inputs, outputs) in enumerate(zip(reads, writes, strict=True)):
         if not valid or not defined.issuperset(inputs):
             _verify_node(graph, i, defined)
-        # an op may return one of its inputs; the first condition is quick, and mostly false
+        # an op may return one of its inputs; the first condition is fast and almost always false
         if not defined.isdisjoint(outputs) and not (defined & set(outputs)) <= set(inputs):
             raise GraphError(f"node {i} ({graph.nodes[i].name}): defines a value of {outputs} a second time")
         defined.update(outputs)

@@ -1,4 +1,4 @@
-"""A Graph as JSON and back, without loss. Specs are stored once and referred to by index."""
+"""Converts a Graph to JSON and back, without loss. Each spec is stored once and referenced by index."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from cnncost.masks import Mask
 SCHEMA = 3
 """Version of the format.
 
-2: layout ops list their moves, no longer a framework's names and arguments.
-3: ops state whether they zero elements and whether their first input is an addend.
+2: layout ops list their moves instead of a framework's op names and arguments.
+3: ops state whether they set elements to zero and whether their first input is an addend.
 """
 
 
@@ -65,10 +65,10 @@ def to_json(graph: Graph) -> str:
 
 
 def from_json(text: str) -> Graph:
-    """Read a Graph written by `to_json`.
+    """Read a Graph that `to_json` wrote.
 
     Raises:
-        GraphError: not JSON, another schema, a missing field, or a Graph that `verify` rejects.
+        GraphError: the text is not JSON, has another schema or lacks a field, or `verify` rejects the Graph.
     """
     try:
         data = json.loads(text)
@@ -86,7 +86,7 @@ def _check_schema(schema: object) -> None:
         older = isinstance(schema, int) and schema < SCHEMA
         writer = "an older cnncost, which described ops differently," if older else "a newer cnncost"
         raise GraphError(
-            f"graph file: schema {schema}, this version reads {SCHEMA}; {writer} wrote it: record the model again"
+            f"graph file: schema {schema}, this version reads {SCHEMA}; {writer} wrote the file: record the model again"
         )
 
 
@@ -134,7 +134,7 @@ def _failed(data: list[Any]) -> Failure:
 
 def _index(value: int) -> int:
     if type(value) is not int or value < 0:
-        raise GraphError(f"graph file: a node's spec must be an index, 0 or more, got {value!r}")
+        raise GraphError(f"graph file: a node's spec: expected an index from 0 up, got {value!r}")
     return value
 
 
@@ -151,9 +151,9 @@ def _type(data: list[Any]) -> TensorType:
 
 
 def _with_stored(value: Any) -> Any:
-    """Replace each sparse type in nested tuples by a list that includes `stored`.
+    """Replace each sparse type in nested tuples with a list that includes `stored`.
 
-    `json` would write a `SparseType` as a tuple of shape and dtype, without this attribute.
+    `json` would write a `SparseType` as a list of shape and dtype, without this attribute.
     """
     if isinstance(value, SparseType):
         return [value.shape, value.dtype, value.stored]

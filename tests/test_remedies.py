@@ -218,11 +218,11 @@ CASES = [
         id="a loss of no name",
     ),
     pytest.param(
-        analyzed(LINEAR, (2, 8), training=True, optimizer="lbfgs"), "expected an optimizer whose step() needs none",
+        analyzed(LINEAR, (2, 8), training=True, optimizer="lbfgs"), "an optimizer whose step() needs no closure",
         [analyzed(LINEAR, (2, 8), training=True, optimizer="adamw")], id="an optimizer with a closure",
     ),
     pytest.param(
-        analyzed(with_hook(removed=False), (2, 3), training=True), "remove it for the analysis",
+        analyzed(with_hook(removed=False), (2, 3), training=True), "remove the hook for the analysis",
         [analyzed(with_hook(removed=True), (2, 3), training=True)], id="a hook after accumulation",
     ),
     pytest.param(
@@ -240,7 +240,7 @@ CASES = [
         id="another device's autocast",
     ),
     pytest.param(
-        analyzed(nn.Linear(8, 4, device="meta"), (2, 8), trace="real"), "give a model that has them",
+        analyzed(nn.Linear(8, 4, device="meta"), (2, 8), trace="real"), "expected a model with weights",
         [analyzed(nn.Linear(8, 4), (2, 8), trace="real")], id="no weights",
     ),
     pytest.param(

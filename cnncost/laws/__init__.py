@@ -1,6 +1,6 @@
 """Costs as exact functions of batch, sizes and widths.
 
-The package is not named after `cnncost.formula`: importing it would otherwise replace the function with the package.
+The package is not named `formula`, because importing it would then replace the function `cnncost.formula`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Axes of inputs by name: a standard name such as `height`, a position such as `x.2`, or the name in an ONNX file."""
+"""Finds axes of inputs by name: a standard name (`height`), a position (`x.2`), or a name in an ONNX file."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from cnncost.near import suggestion
 from cnncost.sources.sizes import Axis, Leaf, Place
 
 SYMBOLS = {"batch": "B", "height": "H", "width": "W", "depth": "D", "sequence": "S", "length": "L", "size": "N"}
-"""Standard names of axes, and their symbols in a law. `size` is height and width of a square."""
+"""Standard names of axes, with their symbols in laws. `size` is the height and width of a square."""
 
 
 def axes_of(name: str, tensors: Sequence[Leaf], names: Sequence[str]) -> list[Axis]:
-    """Return the axes of these tensors that a name stands for; empty if there are none.
+    """Return the axes of these tensors for which a name stands; empty if there are none.
 
-    `names` are forward's positional parameters. Of axes with a standard name, those with the first one's size are
-    returned: only these can vary together.
+    `names` are forward's positional parameters. For a standard name other than `batch`, only axes of the same size as
+    the first one are returned, because only these can vary together.
     """
     if name == "size":
         return [*axes_of("height", tensors, names), *axes_of("width", tensors, names)]
@@ -38,7 +38,7 @@ def axes_of(name: str, tensors: Sequence[Leaf], names: Sequence[str]) -> list[Ax
 
 
 def _standard(name: str, leaf: Leaf, tensors: Sequence[Leaf]) -> Axis | None:
-    """Return the axis of one tensor that a name in `SYMBOLS` stands for; None if it has none."""
+    """Return the axis of one tensor for which a name in `SYMBOLS` stands; None if the tensor has none."""
     rank = len(leaf.shape)
     image = not leaf.integral and (rank >= 4 or (leaf.listed and rank == 3))  # items of a list have no batch axis
     if name in {"height", "width"} and image:
@@ -49,7 +49,7 @@ def _standard(name: str, leaf: Leaf, tensors: Sequence[Leaf]) -> Axis | None:
         return Axis(leaf.place, 2)
     if name == "sequence" and rank >= 2 and not image:
         has_tokens = any(each.integral and len(each.shape) >= 2 for each in tensors)
-        if leaf.integral or not has_tokens:  # if there are tokens, they define the sequence, not the vectors
+        if leaf.integral or not has_tokens:  # if there are tokens, these and not vectors define the sequence
             return Axis(leaf.place, 1)
     return None
 
@@ -62,7 +62,7 @@ def size_of(axis: Axis, tensors: Sequence[Leaf]) -> int:
 
 
 def names_of(place: Place, names: Sequence[str]) -> list[str]:
-    """Return a tensor's names: its position, `0` or `0.1` in containers, and the name of forward's parameter."""
+    """Return a tensor's names: its position (`0`, in a container `0.1`), and that by forward's parameter (`x.1`)."""
     place = place or (0,)
     tensor_names = [".".join(map(str, place))]
     if isinstance(place[0], int) and place[0] < len(names):
@@ -71,24 +71,24 @@ def names_of(place: Place, names: Sequence[str]) -> list[str]:
 
 
 def axis_name(axis: Axis, names: Sequence[str]) -> str:
-    """Return an axis in words: `x.2`, or `the items of images`."""
+    """Return the name of an axis for messages: `x.2`, or `the items of images`."""
     tensor = names_of(axis.place, names)[-1]
     return f"the items of {tensor}" if axis.number is None else f"{tensor}.{axis.number}"
 
 
 class OpenAxes(NamedTuple):
-    """The axes that a file leaves open.
+    """The axes whose sizes an ONNX file leaves open.
 
     Attributes:
         tensors: the file's inputs.
-        names: name of each open axis in the file; empty for those without one.
+        names: the name of each open axis in the file; empty if it has none.
     """
 
     tensors: Sequence[Leaf]
     names: Mapping[Axis, str]
 
     def of(self, name: str) -> list[Axis]:
-        """Return the open axes that a name stands for, with all others of the same name in the file.
+        """Return the open axes for which a name stands, with all other axes that have the same name in the file.
 
         Raises:
             InputError: no axis has this name, or the file fixes its size.
@@ -112,16 +112,16 @@ class OpenAxes(NamedTuple):
         return [*open_axes, *also]
 
     def _open_names(self) -> list[str]:
-        """Return the name of each open axis: the file's own, or its position."""
+        """Return the name of each open axis: the file's name for it, or else its position."""
         return list(dict.fromkeys(name or file_axis_name(axis) for axis, name in self.names.items()))
 
 
 _NONE_OPEN = (
-    "; no size of its inputs is open: export it with open axes (dynamic_shapes of torch.onnx.export), or name the "
-    "model that it was exported from"
+    "; no size of its inputs is open: export it with open axes (dynamic_shapes of torch.onnx.export), or give the "
+    "model from which it was exported"
 )
 
 
 def file_axis_name(axis: Axis) -> str:
-    """Return an axis of an ONNX file's input in words: `x.2`."""
+    """Return the position of an axis of an ONNX file's input: `x.2`."""
     return f"{axis.place[0]}.{axis.number}"

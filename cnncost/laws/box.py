@@ -1,4 +1,4 @@
-"""A law that is being fitted: its polynomials, and the box of sizes (a span for each variable) in which it holds."""
+"""Laws that are being fitted, and the points of boxes. A box has a span of sizes for each variable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cnncost.laws.law import Span
 from cnncost.laws.polynomial import Point, Polynomial
 
 _CONSECUTIVE = 17
-"""Consecutive sizes to try from the anchor on, up and down: n of them have all remainders modulo any k ≤ n."""
+"""Consecutive sizes to try, counting up and down from the anchor: n of them have all remainders modulo any k ≤ n."""
 
 
 @dataclass
@@ -20,10 +20,10 @@ class Fitted:
     """A law that is being fitted.
 
     Attributes:
-        pieces: the law is the maximum of these polynomials; empty if it was given up.
-        domain: the box in which no known point contradicts it.
-        checked: points whose direct analysis agrees and that were not used to find it.
-        why: the reason why it was given up; empty if it holds.
+        pieces: polynomials of which the law is the maximum; empty if the law was given up.
+        domain: the box in which no known point contradicts the law.
+        checked: points that were not used to find the law and whose direct analysis agrees with it.
+        why: why the law was given up; empty if it was not.
     """
 
     pieces: list[Polynomial]
@@ -45,12 +45,12 @@ def size_of(box: Sequence[Span]) -> int:
 
 
 def distance(a: Point, b: Point) -> int:
-    """Return how far two points are from each other, summed over the variables."""
+    """Return the distance between two points, summed over the variables."""
     return sum(abs(m - n) for m, n in zip(a, b, strict=True))
 
 
 def draw(random: Random, box: Sequence[Span]) -> Point:
-    """Return a random point of a box, with each order of magnitude of a size about equally likely."""
+    """Return a random point of a box. All orders of magnitude of a size are about equally likely."""
     sizes = []
     for span in box:
         most = (span.high - span.low) // span.step
@@ -60,9 +60,9 @@ def draw(random: Random, box: Sequence[Span]) -> Point:
 
 
 def around(anchor: Point, box: Sequence[Span]) -> list[Point]:
-    """Return points up and down from an anchor, one lattice step at a time in all variables at once, within the box.
+    """Return points up and down from an anchor, each one lattice step further in all variables, clamped to the box.
 
-    Forward may behave differently at sizes that are divisible by some n; a few random points could miss all of these.
+    Forward may behave differently at sizes that are divisible by some n, and a few random points could miss all these.
     """
     points = []
     for steps in (*range(1, _CONSECUTIVE), *range(-1, -_CONSECUTIVE, -1)):
@@ -72,15 +72,15 @@ def around(anchor: Point, box: Sequence[Span]) -> list[Point]:
 
 
 def corners(box: Sequence[Span]) -> list[Point]:
-    """Return the points of a box at which each size is its smallest or its largest, the smallest sizes first."""
+    """Return the points of a box at which each size is its smallest or largest, beginning with the smallest sizes."""
     return list(dict.fromkeys(product(*((span.low, span.high) for span in box))))
 
 
 def diagonals(anchor: Point, box: Sequence[Span], axes: Sequence[int]) -> list[Point]:
-    """Return points at which two of the variables with these indices have the same size, the others as at the anchor.
+    """Return points at which two of the variables `axes` have the same size, and all others the anchor's.
 
-    Forward may treat squares in its own way, or images that are wider than high. The sizes are the smallest and the
-    largest that both have, and those of the anchor and between.
+    Forward may treat squares differently, or images that are wider than high. The sizes are the mean of the anchor's
+    two, the smallest and largest that both variables can have, and the anchor's two.
     """
     points = []
     for i, j in combinations(axes, 2):

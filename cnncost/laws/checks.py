@@ -1,4 +1,4 @@
-"""The sizes at which laws are checked, beside those that they were found from."""
+"""Chooses the points at which laws are checked, in addition to those from which they were found."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from cnncost.laws.polynomial import Point
 from cnncost.laws.samples import Sampler
 
 _RANDOM, _REAL = 10, 4
-"""Random points of a box; fewer of them if each is a run on values."""
+"""Number of random points per box, and the same for runs on values."""
 _ALL = 16
-"""Maximum size of a box in which all points are checked."""
+"""Maximum number of points of a box in which all are checked, except for runs on values."""
 
 
 class Checks:
-    """Chooses points of boxes. Runs on values take long: they get fewer points, and none of the largest sizes.
+    """Chooses points of boxes. For runs on values, which take long, it chooses fewer points and only small corners.
 
     Args:
         sampler: analyzes the points.
-        anchor: where the lines cross that the laws were found from.
-        least: number of points at which a law must have been checked.
+        anchor: the point at which the lines cross from which the laws were found.
+        least: minimum number of points at which a law must have been checked.
     """
 
     def __init__(self, sampler: Sampler, anchor: Point, least: int) -> None:
@@ -34,9 +34,10 @@ class Checks:
         return self.sampler.trace == "real"
 
     def of_box(self, random: Random, box: Sequence[Span]) -> list[Point]:
-        """Return all points of a small box; else its corners, the smallest size of each variable, and random points.
+        """Return all points of a small box; of a larger one corners, minima of single variables, and random points.
 
-        An axis of one position is often a special case: transposing it is no copy.
+        An axis of size 1 is often a special case: transposing it copies nothing. For runs on values, the minima of
+        single variables are left out.
         """
         if size_of(box) <= (self.least + 2 if self._real else _ALL):
             return list(product(*(range(span.low, span.high + 1, span.step) for span in box)))
@@ -53,15 +54,15 @@ class Checks:
         return [draw(random, finer) for _ in range(4)]
 
     def around_anchor(self, box: Sequence[Span], used: Sequence[Point]) -> list[Point]:
-        """Return points close to the anchor; none if runs of the points that the law was found from take long."""
+        """Return points around the anchor; none if the points from which the law was found took long to run."""
         slow = self._real or any(self.sampler.is_slow(point) for point in used)
         return [] if slow else around(self.anchor, box)
 
     def corners(self, box: Sequence[Span]) -> list[Point]:
-        """Return the points at which each size is its smallest or its largest."""
+        """Return the points at which each size is its smallest or largest; for runs on values, only the smallest."""
         return corners(box)[: 1 if self._real else None]
 
     def squares(self, box: Sequence[Span]) -> list[Point]:
-        """Return points at which two axes of inputs have the same size; batches are not compared."""
+        """Return points at which two input axes other than the batch have the same size; none for runs on values."""
         axes = [i for i, v in enumerate(self.sampler.variables) if v.axes and v.name != "batch"]
         return [] if self._real else diagonals(self.anchor, box, axes)

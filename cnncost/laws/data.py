@@ -18,7 +18,7 @@ HEADINGS = {
     "macs": "MACs", "flops": "FLOPs", "bytes": "bytes read and written", "params": "params",
     "activations": "activations", "inference_peak": "inference peak", "training_peak": "training peak",
 }  # fmt: skip
-"""Displayed names by quantity; all quantities but MACs, FLOPs and parameters are in bytes."""
+"""Displayed names by quantity. All quantities but MACs, FLOPs and parameters are in bytes."""
 
 
 class LawsData(Mapping[str, "Law"]):
@@ -27,9 +27,9 @@ class LawsData(Mapping[str, "Law"]):
     Attributes:
         model: the model's name.
         variables: the variables, in the order of a point's sizes.
-        layers: for each of `macs`, `flops`, `bytes` and `params`, the polynomials of the modules' own ops over all
-            their calls, by path. They hold in the domain of the total's law.
-        irregular: modules without such a polynomial, though the total may have a law.
+        layers: for each of `macs`, `flops`, `bytes` and `params`, a polynomial by module path, for the ops that the
+            module runs itself in all its calls. The polynomials hold in the domain of the total's law.
+        irregular: modules without such a polynomial. The total may still have a law.
         analyses: number of points that were analyzed.
         notes: remarks on the analyses.
         sampler: analyzes the model at further points.

@@ -1,4 +1,4 @@
-"""`cnncost.formula`: from a model to the laws of its costs."""
+"""`cnncost.formula`, which finds the laws of a model's costs."""
 
 from __future__ import annotations
 
@@ -24,28 +24,30 @@ def formula(
 ) -> Laws:  # fmt: skip
     """Return the costs of a model as exact functions of sizes.
 
-    The model is analyzed at a few points, and polynomials with rational coefficients are interpolated; it is then
-    analyzed at further points, which must agree exactly. A polynomial that one of them contradicts is not returned.
+    The model is analyzed at a few points, and polynomials with rational coefficients are interpolated. The model is
+    then analyzed at further points, which must agree exactly: polynomials that one of them contradicts are not
+    returned.
 
     Args:
         model: as for `analyze`.
         inputs: as for `analyze`; the search begins at their sizes.
         vary: names, with or without sizes: `("batch", "height", "width")`, `"batch,ids.1=64..512"`,
-            `{"width": (16, 32, 64)}`. A name is `batch`; `height`, `width` or `depth` of images, `size` for height and
+            `{"width": (16, 32, 64)}`. A name is `batch`; `height`, `width` or `depth` of images; `size` for height and
             width together; `sequence` (axis 1 of tokens or vectors); `length` (axis 2 of N×C×L); an axis of any input
-            by its name or position, `ids.1`; a keyword of the model's factory; an open axis of an ONNX file by its
-            own name. `a+b` vary together.
+            by the input's name or position, `ids.1`; a keyword of the model's factory; or the name of an open axis in
+            an ONNX file. Variables joined as in `a+b` vary together.
         model_args: keyword arguments for a factory.
-        training: also find laws of a training step's memory.
+        training: whether to find laws of a training step's memory, too.
         trace: as for `analyze`.
         autocast: as for `analyze`.
 
     Returns:
-        The laws by quantity: `macs`, `flops`, `bytes`, `params`, `activations`, `inference_peak`, `training_peak`.
+        The laws by quantity: `macs`, `flops`, `bytes`, `params`, `activations`, `inference_peak`, `training_peak`;
+        without training, or for an ONNX file, there are no laws of `activations` and `training_peak`.
 
     Raises:
-        CnncostError: `analyze` fails at the model's own sizes; an unknown name in `vary`; a variable for which the
-            model runs at one size only, or no lattice of sizes was found on which its costs are polynomials.
+        CnncostError: `analyze` fails at the model's own sizes; a name in `vary` is unknown; or for some variable, the
+            model runs at one size only or no lattice of sizes was found on which its costs are polynomials.
     """
     sampler = Sampler(model, inputs, model_args, parse(vary), trace, training, autocast)
     first = sampler.first()
@@ -59,9 +61,9 @@ def formula(
 
 
 def _law(name: str, fitted: Fitted | None, fit: Fit, sampler: Sampler, floors: dict[str, Fitted]) -> Law:
-    """Return the public law from a fitted one, with the reason if its values are lower bounds or no law was found.
+    """Return the public law for a fitted one, with the reason if its values are lower bounds or no law was found.
 
-    `floors` are laws with floors, which hold for all sizes; they become the law's `everywhere`.
+    `floors` are the laws with floors, which also hold off the lattice. They become the `everywhere` of the laws.
     """
     names = tuple(v.name for v in sampler.variables)
     symbols = tuple(v.symbol for v in sampler.variables)
@@ -69,7 +71,7 @@ def _law(name: str, fitted: Fitted | None, fit: Fit, sampler: Sampler, floors: d
     bound = next((sample.bounds[name] for sample in samples.values() if name in sample.bounds), "")
     values = {point: sample.totals[name] for point, sample in samples.items()}
     if fitted is None or fitted.why:
-        why = f"known at {len(values)} sampled points only: {fitted.why}" if fitted is not None else ""
+        why = f"known only at {len(values)} sampled points: {fitted.why}" if fitted is not None else ""
         why = why or f"no training step: {sampler.no_training or 'it fails at some of the sizes'}"
         return Law(name, names, symbols, (), (), (), bound, why, values, {}, sampler.base)
     parts = fit.layers[name] if name in ADDITIVE else {}

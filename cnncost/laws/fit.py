@@ -1,4 +1,4 @@
-"""From samples to laws: exact interpolation on a grid, then direct analyses at other points, which must agree."""
+"""Finds laws from samples, by exact interpolation on a grid, and checks them by direct analyses at other points."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from cnncost.laws.samples import ADDITIVE, PEAKS, QUANTITIES, TRAINED, Failure, 
 from cnncost.laws.search import Line
 
 _ROUNDS, _LEAST = 4, 6
-"""Maximum number of rounds of checks, and points at which a law must have been checked."""
+"""Maximum number of rounds of checks, and minimum number of points at which a law must have been checked."""
 _MAX_GRID = 128
-"""Maximum number of points of the grid to interpolate on."""
+"""Maximum number of points of the interpolation grid."""
 _ON_FINER = 3
-"""Points of a finer lattice at which a law must hold before its domain is extended to that lattice."""
+"""Number of points on a finer lattice at which a law must hold before its domain is extended to that lattice."""
 _NEAR = 8
-"""Maximum number of points near the anchor at which memory is analyzed as another law does not hold there."""
+"""Maximum number of points at which memory is analyzed, too, because the law of an additive quantity fails there."""
 _MAX_CONTRADICTIONS = 24
 """Number of contradictions after which a law is given up."""
 
@@ -31,9 +31,9 @@ class Fit:
     """Finds all laws of a model from its lines, and checks them.
 
     Attributes:
-        laws: by quantity.
-        layers: polynomial of each module's own ops, by additive quantity and module path.
-        irregular: module paths without a law in some quantity.
+        laws: the laws, by quantity.
+        layers: the polynomials of the modules' own ops, by additive quantity and module path.
+        irregular: paths of the modules without a law for some quantity.
     """
 
     def __init__(self, sampler: Sampler, anchor: Point, lines: Sequence[Line]) -> None:
@@ -55,7 +55,7 @@ class Fit:
         points = grid(self.nodes)
         if len(points) > _MAX_GRID:
             names = ", ".join(v.name for v in self.sampler.variables)
-            raise InputError(f"vary {names}: {len(points)} analyses would be needed at least; vary fewer at a time")
+            raise InputError(f"vary {names}: at least {len(points)} analyses would be needed; vary fewer at a time")
         return points
 
     def _sample(self, point: Point) -> Sample:
@@ -68,7 +68,7 @@ class Fit:
         return sample
 
     def _polynomial(self, values: Sequence[int]) -> Polynomial:
-        """Return the polynomial through values at all grid points (cached, as many layers have the same law)."""
+        """Return the polynomial through the values at all grid points (cached, because many layers have equal laws)."""
         key = tuple(values)
         if key not in self._polynomials:
             atoms = [Atom(i) for i in range(len(self.nodes))]
@@ -76,7 +76,7 @@ class Fit:
         return self._polynomials[key]
 
     def _pieces(self, samples: list[Sample], box: list[Span]) -> dict[str, list[Polynomial]]:
-        """Return each quantity's pieces: one polynomial, or for peaks those of all moments that can be the largest."""
+        """Return each quantity's pieces: one polynomial, or for peaks those of all ops at which the peak may be."""
         pieces: dict[str, list[Polynomial]] = {}
         for name in QUANTITIES:
             if any(name not in sample.totals for sample in samples):
@@ -88,7 +88,7 @@ class Fit:
             if len({len(run) for run in runs}) == 1 and runs[0]:
                 pieces[name] = undominated(zip(*runs, strict=True), self.nodes, tuple(span.low for span in box))
             else:
-                # ops differ between the points, so that no moment has a curve: given up at the first contradiction
+                # the number of ops differs between points, so ops have no polynomials: a contradiction ends the law
                 self._without_timelines.add(name)
         return pieces
 
@@ -107,9 +107,9 @@ class Fit:
         return Span(variable.low + (start - variable.low) % step, variable.high - (variable.high - start) % step, step)
 
     def _bounded(self, box: list[Span]) -> list[Span]:
-        """Narrow each additive law's domain to the sizes for which it holds along each variable; return that of MACs.
+        """Narrow each additive law's domain to the sizes at which it holds along each variable; return that of MACs.
 
-        Laws of memory start from this domain, too, and are then checked against samples of their own.
+        Laws of memory also start with the domain of MACs, and are then checked against samples with memory.
         """
         for name in ADDITIVE:
             self.laws[name].domain = [self._bound(name, index, span) for index, span in enumerate(box)]
@@ -120,7 +120,7 @@ class Fit:
         return list(widest)
 
     def _bound(self, name: str, index: int, span: Span) -> Span:
-        """Return the span in which a law holds along a variable, with the reasons why it ends."""
+        """Return the span in which a law holds along a variable, with the reasons why it does not hold beyond."""
         start, step = self.anchor[index], span.step
         low, below = self._last_size(name, index, [span.low], step)
         ladder = [span.low + (start * 16**k - span.low) // step * step for k in range(1, 5)]  # cheap sizes first
@@ -128,19 +128,19 @@ class Fit:
         return Span(low, high, step, below, above)
 
     def _last_size(self, name: str, index: int, ladder: Sequence[int], step: int) -> tuple[int, str]:
-        """Return the last size of a ladder up to which a law holds, and the reason why it does not hold beyond."""
+        """Return the last size along a ladder at which a law holds, and why it does not hold beyond, if known."""
         good = self.anchor[index]
         for size in ladder:
             point = self._at(self.anchor, index, size)
             if self._contradiction(name, point):
                 return self._bisected(name, self.anchor, index, good, size, step)
-            if self.sampler.is_slow(point) and size > good:  # forward loops over the size: larger ones take too long
+            if self.sampler.is_slow(point) and size > good:  # forward loops over the size; larger ones take too long
                 break
             good = size
         return good, ""
 
     def _bisected(self, name: str, others: Point, index: int, good: int, bad: int, step: int) -> tuple[int, str]:
-        """Return, by bisection, the last size towards `bad` at which a law holds, and the reason at the next size."""
+        """Return the last size towards `bad` at which a law holds, by bisection, and why it fails at the next size."""
         while abs(bad - good) > step:
             half = abs(bad - good) // (2 * step) * step
             middle = good + (half if bad > good else -half)
@@ -156,14 +156,14 @@ class Fit:
         return (*point[:index], size, *point[index + 1 :])
 
     def _contradiction(self, name: str, point: Point) -> str:
-        """Return why a law does not hold at a point; empty if it does."""
+        """Return why a law does not hold at a point; empty if it holds."""
         sample = self.sampler.at(point, full=name not in ADDITIVE)
         if not self._contradicted(name, self.laws[name], point, sample):
             return ""
         return self._reason(name, point, sample)
 
     def _first_departure(self, sample: Sample, point: Point, name: str) -> str:
-        """Return a sentence on the first layer that does not follow its law at a point."""
+        """Return a clause on the first layer that does not follow its law at a point, or on the quantity itself."""
         for path, law in self.layers[name].items() if name in self.layers else ():
             if law.at(point) != sample.of_layer(path, name):
                 return f"{path or 'the model itself'} no longer follows its law of {name}"
@@ -173,8 +173,8 @@ class Fit:
     # ---- checks
 
     def _check(self, box: list[Span]) -> None:
-        """Analyze further points of a box; where they contradict a law, narrow its domain, or give it up."""
-        random = Random(0)  # noqa: S311  # the checked points must not change from run to run
+        """Analyze further points of a box. If they contradict a law, narrow its domain, or give it up."""
+        random = Random(0)  # noqa: S311  # the same points in every run
         steps = [line.step for line in self.lines]
         for point in [*self.checks.of_box(random, box), *self.checks.off_lattice(random, box, steps)]:
             self.sampler.at(point, full=True)
@@ -193,9 +193,9 @@ class Fit:
         self._check_layers()
 
     def _check_narrowed(self, name: str, law: Fitted, random: Random) -> None:
-        """Analyze points of a domain that was narrowed: corners, squares, some near the anchor, others if few are left.
+        """Analyze points of a narrowed domain: corners, squares, some near the anchor, random ones if few are left.
 
-        The points near the anchor that were tried before may all lie outside of it, in some other variable.
+        The points near the anchor that were analyzed before may all be outside the domain in some other variable.
         """
         near = self.checks.around_anchor(law.domain, self.points) if name in ADDITIVE else []
         for point in [*self.checks.corners(law.domain), *self.checks.squares(law.domain), *near]:
@@ -205,7 +205,7 @@ class Fit:
             self.sampler.at(draw(random, law.domain), full=True)
 
     def _sample_departures(self) -> None:
-        """Analyze memory, too, near the anchor where another law is contradicted: forward does something else there."""
+        """Analyze memory, too, at points near the anchor that contradict an additive law: forward differs there."""
         laws = [(name, law) for name, law in self.laws.items() if name in ADDITIVE and law.pieces]
         departures = [
             point
@@ -230,7 +230,7 @@ class Fit:
             if name in self._without_timelines or not self._exclude(name, law, bad):
                 law.why = f"contradicted at {self._point_text(bad)}: {reason}"
                 return False
-        law.why = "contradicted at many sizes, also between sizes at which it holds"
+        law.why = "contradicted at many sizes, some of them between sizes at which it holds"
         return False
 
     @staticmethod
@@ -249,10 +249,10 @@ class Fit:
         return self._first_departure(sample, point, name)
 
     def _exclude(self, name: str, law: Fitted, bad: Point) -> bool:
-        """Move a bound of the domain so that a contradicting point is outside.
+        """Narrow the domain to exclude a contradicting point; return False if the law is contradicted at the anchor.
 
-        It is the bound of the variable that is farthest from its anchor, by ratio, found by bisection with the other
-        variables as at that point. Return False if the law is contradicted at the anchor itself.
+        The bound that moves is that of the variable whose size has the largest ratio to its anchor. It is found by
+        bisection, with the other variables as at the contradicting point.
         """
         while True:
             ratios = [Fraction(max(b, a), min(b, a)) for b, a in zip(bad, self.anchor, strict=True)]
@@ -284,7 +284,7 @@ class Fit:
             self._exclude_contradictions(name, law)  # sets `why` if it gives the law up
         self._set_checked(name, law)
         if not law.why and len(law.checked) < min(_LEAST, self._unused_points(law)):
-            law.why = f"too few points to check it at: {len(law.checked)}"
+            law.why = f"too few points to check it: {len(law.checked)}"
         if law.why:
             law.pieces, law.checked = [], []
             return
@@ -292,12 +292,12 @@ class Fit:
         self._set_checked(name, law)
 
     def _unused_points(self, law: Fitted) -> int:
-        """Return the number of points in the domain that were not used to find the law; at least 1."""
+        """Return the number of points in the domain that were not used to find the law, or 1 if there are none."""
         return max(size_of(law.domain) - len(self._inside(law, self.points)), 1)
 
     def _refine(self, name: str, law: Fitted) -> None:
-        """Use a finer lattice for a variable if the law holds at all known and some further points of it."""
-        random, coarse = Random(2), list(law.domain)  # noqa: S311  # the same points in each run
+        """Use a finer lattice for a variable if the law holds at all known and some further points of that lattice."""
+        random, coarse = Random(2), list(law.domain)  # noqa: S311  # the same points in every run
         for index, variable in enumerate(self.sampler.variables):
             for step in range(variable.step, law.domain[index].step, variable.step):
                 if law.domain[index].step % step == 0 and self._is_finer(name, law, index, step):
@@ -315,13 +315,13 @@ class Fit:
             law.domain = coarse
 
     def _is_finer(self, name: str, law: Fitted, index: int, step: int) -> bool:
-        """Return whether a law holds at all known points of a finer lattice; some of them must be on no coarser one."""
+        """Return whether a law holds at all known points of a finer lattice, of which some are on no coarser one."""
         span = law.domain[index]
         finer = Fitted(law.pieces, list(law.domain))
         finer.domain[index] = span._replace(step=step)
         times = span.step // step
-        coarser_steps = [step * k for k in range(2, times + 1) if times % k == 0]  # up to the present one
-        for offset in (0, 1, -1, 3):  # 0: the points that are known already may suffice
+        coarser_steps = [step * k for k in range(2, times + 1) if times % k == 0]  # up to the current one
+        for offset in (0, 1, -1, 3):  # 0: the known points may suffice
             size = self.anchor[index] + offset * step
             if offset and name in ADDITIVE and finer.domain[index].has(size):
                 self.sampler.at(self._at(self.anchor, index, size))
@@ -334,7 +334,7 @@ class Fit:
         return False
 
     def _check_layers(self) -> None:
-        """Drop the laws of layers that a sample in the domain of the total's law contradicts."""
+        """Drop the layers' laws that a sample in the domain of the total's law contradicts."""
         irregular: dict[str, None] = {}
         for name, laws in self.layers.items():
             samples = self.sampler.samples()

@@ -1,7 +1,7 @@
-"""Laws with floors, for all sizes: sums over layers, each a polynomial in the sizes of one feature map.
+"""Finds laws with floors, for all sizes: sums over layers, each a polynomial in the sizes of one feature map.
 
-A chain of convolutions and pools turns a size into ⌊(size + shift) / stride⌋, an atom. On the lattice of a law the atom
-is linear in the size, so that a layer's law there determines its law in atoms; points off the lattice then check it.
+A chain of convolutions and pools turns a size into ⌊(size + shift) / stride⌋, which is an atom. On a law's lattice,
+atoms are linear in the sizes, so a layer's law there determines its law in atoms. Points off the lattice check it.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from cnncost.laws.polynomial import Atom, Point, Polynomial, Powers
 from cnncost.laws.samples import Sample
 
 _CHECKS, _LEAST = 10, 6
-"""Number of further points to analyze off the lattice, and number of such points needed to accept a law."""
+"""Number of further points to analyze, and number of points off the lattice that are needed to accept a law."""
 _PROBES = 24
-"""Maximum number of analyses to find the shifts along an axis."""
+"""Maximum number of analyses for finding the shifts along one variable."""
 SUMS = ("macs", "flops")
-"""Quantities that may have such laws; a layer's bytes depend on its input and its output, so not on one map alone."""
+"""Quantities that may have such laws. A layer's bytes depend on its input and its output, not on one feature map."""
 
 
 class Floors:
     """Finds laws with floors from the laws on a lattice.
 
     Attributes:
-        laws: the laws that were found, by quantity.
+        laws: the laws with floors that were found, by quantity.
     """
 
     def __init__(self, fit: Fit) -> None:
@@ -39,13 +39,13 @@ class Floors:
         self.coarse = [i for i, line in enumerate(fit.lines) if line.step > fit.sampler.variables[i].step]
         self.laws: dict[str, Fitted] = {}
         names = [name for name in SUMS if not fit.laws[name].why and self._is_on_lattice(name) and not fit.irregular]
-        # a law with floors is for all sizes, but a variable with a step has others than the user wants
+        # a law with floors is for all sizes, but for a variable with a step the user wants only some
         if not names or any(fit.sampler.variables[i].step > 1 for i in self.coarse):
             return
         self.atoms = {index: self._atoms_of(index) for index in self.coarse}
-        if not all(self.atoms.values()):  # a variable without any atom
+        if not all(self.atoms.values()):  # some variable has no atom
             return
-        random = Random(1)  # noqa: S311  # the checked points must not change from run to run
+        random = Random(1)  # noqa: S311  # the same points in every run
         for _ in range(_CHECKS):
             self.sampler.at(draw(random, self._domain("macs")))
         for name in names:
@@ -57,7 +57,7 @@ class Floors:
         return any(self.fit.laws[name].domain[i].step > 1 for i in self.coarse)
 
     def _domain(self, name: str) -> list[Span]:
-        """Return the domain of a quantity's law with all sizes between the lattice's."""
+        """Return the domain of a quantity's law, extended to all sizes between those of the lattice."""
         return [
             span._replace(step=1) if i in self.coarse else span for i, span in enumerate(self.fit.laws[name].domain)
         ]  # fmt: skip
@@ -72,7 +72,7 @@ class Floors:
         return {(label, i): n for label, shapes in sample.outputs if shapes for i, n in enumerate(shapes[0])}
 
     def _atoms_of(self, index: int) -> dict[str, Atom]:
-        """Return, by row, the atom that equals its output's size along a variable; rows without one are left out."""
+        """Return the atom that equals a size of a row's output, for the variable `index`, by row that has one."""
         start, step = self.anchor[index], self.fit.lines[index].nodes.step
         first, second = self._output_sizes(index, start), self._output_sizes(index, start + step)
         if first is None or second is None:
@@ -82,7 +82,7 @@ class Floors:
             slope = Fraction(second.get(key, size) - size, step)
             if slope > 0 and slope.numerator == 1 and slope.denominator > 1:
                 strides[key] = slope.denominator
-        shifts = dict.fromkeys(strides, (-(10**9), 10**9))  # unknown at first: a range beyond all real shifts
+        shifts = dict.fromkeys(strides, (-(10**9), 10**9))  # unknown at first: wider than any actual shift
         sizes = {start, start + step}
         for size, dims in ((start, first), (start + step, second)):
             _narrow(shifts, strides, size, dims)
@@ -91,7 +91,7 @@ class Floors:
             if uncertain is None:
                 break
             low, high = shifts[uncertain]
-            # bisect: (size + middle) is divisible, so that the output shows whether the shift is at least `middle`
+            # bisect: (size + middle) is divisible by the stride, so the output shows whether the shift is ≥ middle
             middle = (low + high + 1) // 2
             size = start + (-(start + middle)) % strides[uncertain]
             further = None if size in sizes else self._output_sizes(index, size)
@@ -107,7 +107,7 @@ class Floors:
     # ---- laws
 
     def _law(self, name: str) -> Fitted | None:
-        """Return the sum of all layers' laws with floors; None if one has none, or the sum fails off the lattice."""
+        """Return the sum of all layers' laws with floors; None if a layer has none or the sum is not confirmed."""
         law = self.fit.laws[name]
         domain = self._domain(name)
         samples = {
@@ -127,7 +127,7 @@ class Floors:
         return Fitted([total], domain, off_lattice)
 
     def _candidates(self, path: str, law: Polynomial) -> Iterator[Polynomial]:
-        """Yield a layer's law in atoms: first in those of its own output, then in all combinations."""
+        """Yield a layer's law in atoms, first in the atoms of its own output, then in all combinations of atoms."""
         axes = [i for i in self.coarse if law.depends_on(i)]
         if not axes:
             yield law
@@ -144,7 +144,7 @@ def _narrow(
     shifts: dict[tuple[str, int], tuple[int, int]], strides: Mapping[tuple[str, int], int], size: int,
     dims: Mapping[tuple[str, int], int],
 ) -> None:  # fmt: skip
-    """Narrow the ranges of shifts, in place, to those with ⌊(size + shift) / stride⌋ = dims; drop rows without any."""
+    """Narrow the ranges of shifts in place to those with ⌊(size + shift) / stride⌋ = dims; drop keys that have none."""
     for key in list(shifts):
         low, high = shifts[key]
         least = strides[key] * dims[key] - size if key in dims else 1
@@ -163,8 +163,8 @@ def in_atoms(law: Polynomial, chosen: Mapping[int, Atom], anchor: Point) -> Poly
     """Return a law in plain variables with some of them replaced by atoms.
 
     Args:
-        law: the law on the lattice of the anchor, on which each atom is linear.
-        chosen: the atom for each of these variables.
+        law: a law on the lattice that contains the anchor, on which each atom is linear.
+        chosen: the atoms, by the index of the variable that each replaces.
         anchor: a point of the lattice.
     """
     atoms = [chosen.get(atom.axis, atom) for atom in law.atoms]
@@ -172,7 +172,7 @@ def in_atoms(law: Polynomial, chosen: Mapping[int, Atom], anchor: Point) -> Poly
     for powers, coefficient in law.terms:
         parts: list[list[tuple[int, Fraction]]] = []
         for atom, power in zip(atoms, powers, strict=True):
-            # on the lattice: variable = step·atom + remainder, whose power is expanded by the binomial theorem
+            # on the lattice, variable = step·atom + remainder, and the binomial theorem expands its powers
             remainder = anchor[atom.axis] - atom.step * atom.at(anchor)
             parts.append([
                 (k, Fraction(comb(power, k) * atom.step**k * remainder ** (power - k))) for k in range(power + 1)

@@ -1,4 +1,4 @@
-"""A law: the cost as an exact function of sizes, with the sizes for which it holds and at which it was checked."""
+"""Law: a cost as an exact function of sizes, with the sizes for which it holds and at which it was checked."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ class Span(NamedTuple):
     """The sizes of one variable for which a law holds: low, low + step, … up to high.
 
     Attributes:
-        low, high: the smallest and the largest size.
-        step: difference of neighbouring sizes.
-        below, above: the reason why the law does not hold beyond `low` or `high`; empty if no contradiction is known.
+        low: the smallest size.
+        high: the largest size.
+        step: difference between neighboring sizes.
+        below: why the law does not hold below `low`; empty if no contradiction is known.
+        above: why the law does not hold above `high`; empty if no contradiction is known.
     """
 
     low: int
@@ -35,7 +37,7 @@ class Span(NamedTuple):
 
     @property
     def lattice(self) -> str:
-        """The form of the sizes, `multiples of 32` or `32·k + 3`; empty for all integers."""
+        """The lattice in words, `multiples of 32` or `32·k + 3`; empty for all integers."""
         remainder = self.low % self.step
         if self.step == 1:
             return ""
@@ -47,8 +49,9 @@ class Term(NamedTuple):
 
     Attributes:
         coefficient: its exact coefficient.
-        powers: exponent by symbol; empty for the constant.
-        layers: share of each module's own ops in the coefficient; empty if the quantity is not a sum over layers.
+        powers: the exponents, by symbol; empty for the constant term.
+        layers: what each module's own ops contribute to the coefficient, by path; empty if the quantity is not a sum
+            over layers.
     """
 
     coefficient: Fraction
@@ -58,18 +61,19 @@ class Term(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Law:
-    """The exact cost at any sizes of its domain: `law(batch=2, height=256)`.
+    """The exact cost at any sizes in the domain: `law(batch=2, height=256)`.
 
     Attributes:
         quantity: `macs`, `flops`, `bytes`, `params`, `activations`, `inference_peak` or `training_peak`.
-        names, symbols: the variables' names as arguments, and their symbols in formulas.
-        pieces: the law is the maximum of these polynomials: several only for peaks; empty if no law was found.
-        domain: the sizes for which it holds, by variable.
-        checked: points that were not used to find it, at which a direct analysis agrees.
-        bound: the reason why the values are lower bounds; empty if they are exact.
-        why: the reason why there is no law; empty if there is one.
+        names: the variables' names, which are the keyword arguments of a call.
+        symbols: the variables' symbols in formulas.
+        pieces: polynomials of which the law is the maximum, several only for peaks; empty if no law was found.
+        domain: the sizes for which the law holds, for each variable.
+        checked: points that were not used to find the law and at which a direct analysis agrees with it.
+        bound: why the values are lower bounds; empty if they are exact.
+        why: why there is no law; empty if there is one.
         samples: results of direct analyses, by point.
-        parts: polynomials of the layers, by module path, of which the law is the sum.
+        parts: the layers' polynomials, by module path, of which the law is the sum; empty if it is none.
         base: the model's own sizes.
         everywhere: the law with floors, for all sizes of the range; None if no such law was found.
     """
@@ -88,15 +92,20 @@ class Law:
     everywhere: Law | None = None
 
     def __call__(self, **sizes: int) -> int:
-        """Return the exact cost at these sizes, one for each variable; a name with a dot is given as `**{"ids.1": 64}`.
+        """Return the exact cost at these sizes, one per variable. A name with a dot is passed as `**{"ids.1": 64}`.
 
         Raises:
-            InputError: a variable is missing or unknown, or a size is not an int or outside of the domain.
+            InputError: a variable is missing or unknown, a size is not an int or is outside the domain, or there is no
+                law and no sample at these sizes.
         """
         return self.at(self.point(sizes))
 
     def point(self, sizes: dict[str, int]) -> Point:
-        """Return sizes by name or symbol as a point. Raises InputError as the call does."""
+        """Return sizes by name or symbol as a point.
+
+        Raises:
+            InputError: a variable is missing or unknown, or a size is not an int.
+        """
         by_name: dict[str, int] = {}
         for name, size in sizes.items():
             full_name = name if name in self.names else dict(zip(self.symbols, self.names, strict=True)).get(name)
@@ -111,7 +120,11 @@ class Law:
         return tuple(by_name[name] for name in self.names)
 
     def at(self, point: Point) -> int:
-        """Return the exact cost at a point. Raises InputError outside of the domain."""
+        """Return the exact cost at a point: by the law, by the law with floors, or without a law from a sample.
+
+        Raises:
+            InputError: the point is outside the domain, or there is no law and no sample.
+        """
         if not self.pieces:
             if point in self.samples:
                 return self.samples[point]
@@ -124,10 +137,10 @@ class Law:
         return self.value(point)
 
     def value(self, point: Point) -> int:
-        """Return the formula's value at any point; outside of the domain it may be wrong.
+        """Return the formula's value at any point. Outside the domain it may be wrong.
 
         Raises:
-            InputError: the value is not an integer, so that it can't be the cost.
+            InputError: the value is not an integer and therefore can't be a cost.
         """
         value = max(piece.at(point) for piece in self.pieces)
         if value.denominator != 1:
@@ -152,22 +165,22 @@ class Law:
 
     @property
     def constant(self) -> bool:
-        """Whether it does not depend on any variable."""
+        """Whether the law is one polynomial that does not depend on any variable."""
         return len(self.pieces) == 1 and all(not any(powers) for powers, _ in self.pieces[0].terms)
 
     @property
     def lattice(self) -> dict[str, str]:
-        """The sizes for which it holds, by variable, in words: `multiples of 32 from 32 to 3,584`."""
+        """The sizes for which the law holds, by variable, in words: `multiples of 32 from 32 to 3,584`."""
         return {name: span_text(span) for name, span in zip(self.names, self.domain, strict=True)}
 
     def along(self, name: str) -> list[tuple[int, int, Polynomial]]:
-        """Return the largest piece in each range of one variable, with the others at the model's own sizes.
+        """Return the largest piece in each range of one variable, with all others at the model's own sizes.
 
-        If there are too many sizes to try each, some are tried, and changes between them are found by bisection.
+        If there are too many sizes to try all, some are tried, and changes between them are found by bisection.
 
         Returns:
-            (first size, last size, piece) of each range, in order; empty if the model's own sizes are outside of the
-            domain.
+            (first size, last size, piece) of each range, in order; empty if there is no law, or if the model's own size
+            of another variable is outside the domain.
         """
         index = self.names.index(name)
         span = self.domain[index] if self.domain else None
@@ -199,7 +212,7 @@ class Law:
 
     @property
     def terms(self) -> tuple[Term, ...]:
-        """The terms of the polynomial with the layers that make them up; empty for a maximum of several."""
+        """The polynomial's terms, with the layers that contribute to them; empty if there is not exactly one piece."""
         if len(self.pieces) != 1:
             return ()
         law = self.pieces[0]
@@ -228,12 +241,12 @@ class Law:
         return ("≥ " if self.bound else "") + (texts[0] if len(texts) == 1 else f"max({', '.join(texts)})")
 
     def latex(self) -> str:
-        """Return the formula in LaTeX, without dollars. Raises InputError if there is none."""
+        """Return the formula in LaTeX, without dollar signs. Raises InputError if there is no law."""
         texts = [writing.to_latex(piece, self.symbols) for piece in self._pieces()]
         return (r"\geq " if self.bound else "") + (texts[0] if len(texts) == 1 else rf"\max({', '.join(texts)})")
 
     def sympy(self) -> Any:
-        """Return the formula as a sympy expression. Raises InputError if there is none."""
+        """Return the formula as a SymPy expression. Raises InputError if there is no law."""
         from importlib import import_module
 
         expressions = [writing.to_sympy(piece, self.symbols) for piece in self._pieces()]
@@ -247,7 +260,7 @@ class Law:
 
 
 def _probes(span: Span) -> list[int]:
-    """Return all sizes of a span, or a few hundred sizes of a long one: 16 between a number of steps and its double."""
+    """Return all sizes of a span, or a few hundred sizes of a long one: 16 for each doubling of the number of steps."""
     count = (span.high - span.low) // span.step + 1
     if count <= _TRY_ALL:
         return list(range(span.low, span.high + 1, span.step))
@@ -256,11 +269,11 @@ def _probes(span: Span) -> list[int]:
 
 
 _TRY_ALL = 256
-"""Maximum number of sizes of a span of which each is tried."""
+"""Maximum length of a span of which all sizes are tried."""
 
 
 def _unit_powers(index: int, law: Polynomial) -> Powers:
-    """Return the powers of a term that is one atom."""
+    """Return the powers of a term that consists of one atom."""
     return tuple(int(i == index) for i in range(len(law.atoms)))
 
 
@@ -269,7 +282,7 @@ def _key(powers: Powers, atoms: Sequence[Atom]) -> frozenset[tuple[Atom, int]]:
 
 
 def _by_atoms(law: Polynomial) -> list[tuple[frozenset[tuple[Atom, int]], Fraction]]:
-    """Return (powers by atom, coefficient) of each term, to compare polynomials that list different atoms."""
+    """Return (powers by atom, coefficient) of each term, by which polynomials over different atoms can be compared."""
     return [(_key(powers, law.atoms), coefficient) for powers, coefficient in law.terms]
 
 

@@ -1,4 +1,4 @@
-"""The public Laws of a model: the data, plus solving and output formats."""
+"""The public Laws of a model: the data, with methods that solve for sizes and write formats."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ if TYPE_CHECKING:
 
 
 class Laws(LawsData):
-    """The laws of a model by quantity; attributes are documented in `LawsData`."""
+    """The laws of a model by quantity. `LawsData` documents the attributes."""
 
     def solve(self, budget: str, **sizes: int) -> dict[str, Solution]:
-        """Return the largest size of each variable within a budget, with the others as given or at the model's own.
+        """Return the largest size of each variable within a budget, with the others at `sizes` or at the model's own.
 
         Args:
             budget: a quantity and its limit, such as `"macs <= 2G"` or `"training_peak <= 24GiB"`.
             sizes: sizes of variables that are not to be solved for.
 
         Raises:
-            InputError: a malformed budget, a quantity without a law, an unknown variable, or no size is within it.
+            InputError: the budget is malformed, its quantity has no law, a variable is unknown, or no size is within
+                the budget.
         """
         from cnncost.laws.solve import solve
 
@@ -38,11 +39,11 @@ class Laws(LawsData):
         return self.to_markdown()
 
     def to_markdown(self, by_layer: bool = False) -> str:
-        """Return a markdown table of the laws."""
+        """Return a Markdown table of the laws."""
         return self._rendered("markdown", by_layer)
 
     def to_latex(self, by_layer: bool = False) -> str:
-        """Return a LaTeX section with an `align*` environment, a line for each law."""
+        """Return a LaTeX section with an `align*` environment, one line per law."""
         return self._rendered("latex", by_layer)
 
     def to_json(self) -> str:

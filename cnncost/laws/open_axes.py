@@ -1,4 +1,4 @@
-"""Gives sizes to the open axes of an ONNX file; only these may vary."""
+"""Gives sizes to the open axes of an ONNX file, the only axes that may vary."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from cnncost.sources.resolve import Resolved
 
 _INITIAL = 64
-"""Initial size of an open axis for which none is given; a batch begins at 1."""
+"""Initial size of an open axis for which none is given, except a batch, which begins at 1."""
 
 
 def with_open_axes(resolved: Resolved, requests: Sequence[VariableRequest]) -> tuple[Resolved, OpenAxes]:
     """Return an ONNX file with a shape for each of its inputs, and its open axes.
 
-    An axis that varies and has no size yet begins at the first requested one, else at 1 for a batch and 64 for others.
+    A varying axis without a size begins at the first requested size, or without one at 1 for a batch, 64 for others.
 
     Raises:
-        InputError: an axis has no size and does not vary, or it varies and the file fixes it.
+        InputError: an axis has no size and does not vary, or it varies and the file fixes its size.
     """
     file: Any = resolved  # a ResolvedFile (sources/onnx.py), which has the methods for open axes
     names = {Axis((input_name,), axis): name for (input_name, axis), name in file.open_axes().items()}
-    # which axes a request names doesn't depend on their sizes
+    # the axes that a request names don't depend on their sizes
     at_any_size = OpenAxes(leaves(file.sized(dict.fromkeys(names.values(), _INITIAL)).inputs), names)
     initial = {}
     for request in requests:

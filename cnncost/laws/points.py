@@ -1,4 +1,4 @@
-"""Reports of one model at all combinations of the sizes given for each variable."""
+"""Analyzes one model at all combinations of the sizes that are given for each variable."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cnncost.sources.resolve import Resolved, Trace
 
 MOST = 256
-"""Maximum number of points for one model; more are probably a mistake."""
+"""Maximum number of points for one model. More are probably a mistake."""
 
 
 class AtSizes(NamedTuple):
@@ -32,22 +32,22 @@ def parse_lists(vary: str | Iterable[str] | Mapping[str, Any]) -> list[VariableR
     """Parse variables, each with a list of sizes: `size=160,224,288`, `batch=8..64:8`.
 
     Raises:
-        InputError: as `parse`; a variable without sizes, a range without a step, or too many points.
+        InputError: as for `parse`, or a variable has no sizes, a range no step, or there are too many points.
     """
     requests = parse_any_lists(vary)
     points = prod(len(each.values) for each in requests)
     if points > MOST:
-        raise InputError(f"vary: {points:,} combinations of sizes; expected {MOST} at most")
+        raise InputError(f"vary: {points:,} combinations of sizes; expected at most {MOST}")
     return requests
 
 
 def parse_any_lists(vary: str | Iterable[str] | Mapping[str, Any]) -> list[VariableRequest]:
-    """Parse as `parse_lists` does, with any number of points. Raises InputError."""
+    """Parse like `parse_lists`, but accept any number of points. Raises InputError."""
     return [_with_list(each) for each in parse(vary)]
 
 
 def _with_list(request: VariableRequest) -> VariableRequest:
-    """Return a request with its range as a list of sizes."""
+    """Return a request with its range expanded to a list of sizes."""
     if request.values:
         return request
     name = request.name
@@ -69,15 +69,16 @@ def at_sizes(
 
     Args:
         model: as for `analyze`.
-        inputs: as for `analyze`; the variables set some of their sizes.
-        requests: the variables and their sizes, from `parse_lists`.
+        inputs: as for `analyze`; variables override some of their sizes.
+        requests: the variables and their sizes, as returned by `parse_lists`.
         model_args: as for `analyze`.
         trace: as for `analyze`.
         autocast: as for `analyze`.
         prepare: called on the model each time it has been built, to set its batch size or dtype.
 
     Raises:
-        CnncostError: a Graph or a saved report, an unknown name in `requests`, or an error of `analyze` at a point.
+        CnncostError: `model` is a Graph or a saved report, a name in `requests` is unknown, or `analyze` fails at a
+            point.
     """
     sampler = Sampler(model, inputs, model_args, requests, trace, False, autocast, prepare)
     names = [each.name for each in requests]

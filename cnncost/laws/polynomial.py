@@ -11,7 +11,7 @@ from math import comb
 from typing import NamedTuple, TypeAlias
 
 Point: TypeAlias = tuple[int, ...]
-"""A size for each variable, in their order."""
+"""A size for each variable, in the order of the variables."""
 Powers: TypeAlias = tuple[int, ...]
 """The exponent of each atom in a term."""
 
@@ -21,7 +21,8 @@ class Atom(NamedTuple):
 
     Attributes:
         axis: index of the variable.
-        shift, step: 0 and 1 for the variable itself.
+        shift: added to the variable; 0 for the variable itself.
+        step: divisor; 1 for the variable itself.
     """
 
     axis: int
@@ -29,7 +30,7 @@ class Atom(NamedTuple):
     step: int = 1
 
     def at(self, point: Point) -> int:
-        """Return its value at a point."""
+        """Return the atom's value at a point."""
         return (point[self.axis] + self.shift) // self.step
 
 
@@ -39,7 +40,7 @@ class Polynomial:
 
     Attributes:
         atoms: the indeterminates, in the order of the powers.
-        terms: (powers, coefficient) of each term; no coefficient is 0.
+        terms: (powers, coefficient) of each term. No coefficient is 0.
     """
 
     atoms: tuple[Atom, ...]
@@ -47,7 +48,7 @@ class Polynomial:
 
     @classmethod
     def of(cls, atoms: Sequence[Atom], coefficients: Mapping[Powers, Fraction]) -> Polynomial:
-        """Return the polynomial with these coefficients by powers; zeros are dropped."""
+        """Return the polynomial with these coefficients, by powers. Zeros are dropped."""
         terms = [(powers, c) for powers, c in coefficients.items() if c]
         terms.sort(key=lambda term: (-sum(term[0]), tuple(-e for e in term[0])))
         return cls(tuple(atoms), tuple(terms))
@@ -76,7 +77,7 @@ class Polynomial:
         return Polynomial.of(atoms, coefficients)
 
     def depends_on(self, axis: int) -> bool:
-        """Return whether it depends on a variable, given by index."""
+        """Return whether the polynomial depends on the variable with index `axis`."""
         places = [i for i, atom in enumerate(self.atoms) if atom.axis == axis]
         return any(powers[i] for powers, _ in self.terms for i in places)
 
@@ -90,7 +91,7 @@ class Nodes(NamedTuple):
 
     @property
     def values(self) -> tuple[int, ...]:
-        """The values, degree + 1 of them."""
+        """The degree + 1 values."""
         return tuple(self.start + k * self.step for k in range(self.degree + 1))
 
 
@@ -100,12 +101,12 @@ def grid(axes: Sequence[Nodes]) -> list[Point]:
 
 
 def interpolate(axes: Sequence[Nodes], values: Sequence[int], origin: Point | None = None) -> dict[Powers, Fraction]:
-    """Return the coefficients of the unique polynomial of these degrees through the values.
+    """Return the coefficients of the unique polynomial, of the grid's degrees, through the values.
 
     Args:
         axes: the grid.
         values: the values at the points of `grid(axes)`, in that order.
-        origin: expand in powers of (variable − origin); None: in powers of the variable.
+        origin: if not None, coefficients are of powers of (variable − origin) instead of powers of the variable.
     """
     sizes = [nodes.degree + 1 for nodes in axes]
     current: list[Fraction] = [Fraction(v) for v in values]
@@ -119,7 +120,7 @@ def interpolate(axes: Sequence[Nodes], values: Sequence[int], origin: Point | No
 
 
 def _along(values: list[Fraction], size: int, stride: int, matrix: tuple[tuple[Fraction, ...], ...]) -> list[Fraction]:
-    """Apply a matrix to all lines of a flat dense array along one axis, of this size and stride."""
+    """Apply a matrix to all lines of a flat dense array along the axis of this size and stride."""
     if size == 1:
         return values
     result = list(values)
@@ -138,8 +139,8 @@ def _inverse(start: int, step: int, degree: int) -> tuple[tuple[Fraction, ...], 
     nodes = [start + k * step for k in range(degree + 1)]
     columns = []
     for i, node in enumerate(nodes):
-        # the coefficients of the node's Lagrange polynomial, which is 1 there and 0 at all other nodes: the product of
-        # (x − other) / (node − other)
+        # coefficients of the node's Lagrange polynomial, the product of (x − other) / (node − other), which is 1 at the
+        # node and 0 at all others
         basis = [Fraction(1)]
         for j, other in enumerate(nodes):
             if i != j:
@@ -153,14 +154,14 @@ def _inverse(start: int, step: int, degree: int) -> tuple[tuple[Fraction, ...], 
 
 
 def degree_of(rows: Sequence[Sequence[int]], spare: int = 2) -> int | None:
-    """Return the lowest degree of polynomials through equally spaced samples, for all columns at once.
+    """Return the lowest degree at which polynomials go through equally spaced samples, for all columns at once.
 
     Args:
         rows: for each sample, the value of each column.
-        spare: number of differences of the next order that must vanish, as evidence for the degree.
+        spare: minimum number of differences of the next order, which must all vanish, as evidence for the degree.
 
     Returns:
-        The degree; None if no degree leaves so many spare differences.
+        The degree; None if for no degree that many differences are left and all of them vanish.
     """
     current: list[Sequence[int]] = list(rows)
     for degree in range(len(rows)):
@@ -175,8 +176,8 @@ def degree_of(rows: Sequence[Sequence[int]], spare: int = 2) -> int | None:
 def undominated(columns: Iterable[Sequence[int]], axes: Sequence[Nodes], origin: Point) -> list[Polynomial]:
     """Return a subset of polynomials that contains the largest one at every point from `origin` on.
 
-    A polynomial is left out if, with both expanded about the origin, another one has no smaller coefficient; and, if
-    there are few, also if a weighted mean of two others has none.
+    A polynomial is left out if, expanded about the origin, another one has no smaller coefficient. If only a few
+    polynomials remain, it is also left out if a weighted mean of two others has no smaller coefficient.
 
     Args:
         columns: for each polynomial, its values at the grid's points.
@@ -184,7 +185,7 @@ def undominated(columns: Iterable[Sequence[int]], axes: Sequence[Nodes], origin:
         origin: the smallest size of each variable.
     """
     expanded = [interpolate(axes, column, origin) for column in dict.fromkeys(map(tuple, columns))]
-    far = tuple(64 * max(o, 1) for o in origin)  # polynomials that are large there come first: they exceed many others
+    far = tuple(64 * max(o, 1) for o in origin)  # polynomials that are large here come first: they exceed many others
     polynomials = [Polynomial.of([Atom(i) for i in range(len(axes))], each) for each in expanded]
     ranked = sorted(zip(expanded, polynomials, strict=True), key=lambda pair: -pair[1].at(far))
     kept: list[dict[Powers, Fraction]] = []
@@ -200,7 +201,7 @@ def undominated(columns: Iterable[Sequence[int]], axes: Sequence[Nodes], origin:
 
 
 _FEW = 64
-"""Maximum number of polynomials for which all pairs are tried as upper bounds of a third."""
+"""Maximum number of polynomials for which all pairs are tried as upper bounds of a third one."""
 
 
 def _below(low: Mapping[Powers, Fraction], first: Mapping[Powers, Fraction], second: Mapping[Powers, Fraction]) -> bool:
@@ -222,7 +223,7 @@ def _below(low: Mapping[Powers, Fraction], first: Mapping[Powers, Fraction], sec
 
 
 def _in_variables(expanded: Mapping[Powers, Fraction], origin: Point) -> Polynomial:
-    """Return the polynomial in powers of the variables that has these coefficients in powers of (variable − origin)."""
+    """Return a polynomial in powers of the variables, from its coefficients in powers of (variable − origin)."""
     coefficients: dict[Powers, Fraction] = {}
     for powers, coefficient in expanded.items():
         if not coefficient:

@@ -1,4 +1,4 @@
-"""Laws as a Document; nothing is computed here."""
+"""Lays out laws as a Document. Nothing is computed here."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def variables(laws: LawsData) -> str:
 
 
 def domains(laws: LawsData) -> dict[str, list[str]]:
-    """Return sentences on where laws hold and at how many sizes they were checked, each with its quantities."""
+    """Return phrases on where laws hold and at how many sizes they were checked, each with its quantities."""
     sentences: dict[str, list[str]] = {}
     for name, law in laws.items():
         if law.known:
@@ -37,7 +37,7 @@ def domains(laws: LawsData) -> dict[str, list[str]]:
 
 
 def limits(laws: LawsData) -> list[str]:
-    """Return sentences on why laws do not hold beyond their domain, each reason once."""
+    """Return sentences on why laws do not hold beyond their domains, one for each bound and reason."""
     ends: dict[tuple[str, str], list[str]] = {}
     for law in [law for law in laws.values() if law.known]:
         for symbol, span in zip(law.symbols, law.domain, strict=True):
@@ -53,24 +53,24 @@ def _names(quantities: list[str]) -> str:
 
 
 def _brief(reason: str) -> str:
-    """Return a failure's reason without its advice, shortened."""
+    """Return a reason without the advice after its first semicolon, and shortened."""
     first_clause = reason.split("; ", maxsplit=1)[0]
     return first_clause if len(first_clause) <= _LONG else f"{first_clause[:_LONG]}…"
 
 
 _LONG = 200
-"""Maximum length of a reason in characters."""
+"""Maximum length of a reason, in characters."""
 
 
 def law_text(law: Law) -> str:
-    """Return the formula on one line, or the number of its pieces if it is a maximum; `pieces` lists these."""
+    """Return the formula on one line, or the number of pieces if it is a maximum, whose pieces `pieces` lists."""
     if len(law.pieces) <= 1:
         return str(law)
     return f"{'≥ ' if law.bound else ''}the largest of {len(law.pieces)} polynomials"
 
 
 def pieces(law: Law) -> list[str]:
-    """Return a line for each piece of a maximum and variable: the range in which it is the largest (`Law.along`)."""
+    """Return a line for each variable and range in which one piece of a maximum is the largest (`Law.along`)."""
     lines = []
     for name, symbol in zip(law.names, law.symbols, strict=True):
         others = [f"{s} = {n}" for s, n in zip(law.symbols, law.base, strict=True) if s != symbol]
@@ -82,7 +82,7 @@ def pieces(law: Law) -> list[str]:
 
 
 def document(laws: LawsData, by_layer: bool = False, answers: Sequence[str] = ()) -> Document:
-    """Return the laws, each on one line that can be copied, and where they hold; `by_layer`: also MACs by module."""
+    """Return the laws, each on a line that can be copied, and where they hold; with `by_layer`, also MACs by module."""
     totals = [
         Equation((HEADINGS[name],), law_text(law), law.latex() if law.known else "") for name, law in laws.items()
     ]
@@ -103,7 +103,7 @@ def document(laws: LawsData, by_layer: bool = False, answers: Sequence[str] = ()
 
 
 def _data(laws: LawsData, by_layer: bool) -> Table:
-    """Return a table for CSV of the laws with their domains, and of the layers' laws; JSON has them among the facts."""
+    """Return a table of the laws with their domains, and of the layers' laws, for CSV. JSON has them in the facts."""
     names = ["path", "quantity", "law", "latex", "lower_bound", "why"]
     names += [f"{variable.name}_{bound}" for variable in laws.variables for bound in ("low", "high", "step")]
     rows: list[list[Any]] = []
@@ -116,7 +116,7 @@ def _data(laws: LawsData, by_layer: bool) -> Table:
 
 
 def _remarks(laws: LawsData) -> list[str]:
-    """Return the notes below the laws: their domains, the pieces of maxima, limits and lower bounds."""
+    """Return the notes below the laws: domains, pieces of maxima, limits and lower bounds."""
     sentences = domains(laws)
     lines = []
     for name, law in laws.items():
@@ -138,7 +138,7 @@ def _remarks(laws: LawsData) -> list[str]:
 
 
 def distinct(laws: LawsData, quantity: str) -> tuple[Equation, ...]:
-    """Return the distinct laws of layers for a quantity, each with its modules; laws that are 0 are left out."""
+    """Return the distinct laws of layers for a quantity, each with its modules. Laws that are 0 are left out."""
     paths_by_text: dict[str, list[str]] = {}
     latex: dict[str, str] = {}
     for path, law in laws.layers[quantity].items():
@@ -150,7 +150,7 @@ def distinct(laws: LawsData, quantity: str) -> tuple[Equation, ...]:
 
 
 def facts(laws: LawsData) -> dict[str, Any]:
-    """Return the content of JSON; coefficients are strings, as they are fractions."""
+    """Return the content of JSON. Coefficients are strings because they are fractions."""
     return {
         "model": laws.model,
         "variables": [
@@ -203,7 +203,7 @@ def _polynomial(law: Polynomial, symbols: tuple[str, ...]) -> list[dict[str, Any
 
 
 def solution_text(budget: str, solution: Solution) -> str:
-    """Return a solution in words: `macs <= 2G: the largest batch is 4, …`."""
+    """Return a solution in words: `macs <= 2G: the largest batch is 4, with …`."""
     others = (
         f" at {', '.join(f'{name} {units.exact(size)}' for name, size in solution.at.items())}" if solution.at else ""
     )
@@ -215,5 +215,7 @@ def solution_text(budget: str, solution: Solution) -> str:
     text += f", with {units.exact(solution.value)}"
     if solution.further is not None and solution.further_value is not None:
         text += f"; {units.exact(solution.further)} needs {units.exact(solution.further_value)}"
-    checked = "; both by direct analysis, too" if solution.further is not None else "; by direct analysis, too"
+    checked = (
+        "; both confirmed by direct analysis" if solution.further is not None else "; confirmed by direct analysis"
+    )
     return text + (checked if solution.verified else "") + (f"; {solution.note}" if solution.note else "")

@@ -1,4 +1,4 @@
-"""Costs at single points, by direct analysis: laws are found from them and checked against them."""
+"""Costs at single points, by direct analysis. Laws are found from such samples and checked against others."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 ADDITIVE = ("macs", "flops", "bytes", "params")
 """Quantities that are sums over layers."""
 PEAKS = ("inference_peak", "training_peak")
-"""Quantities that are a maximum over moments."""
+"""Quantities that are a maximum over the ops of a run."""
 TRAINED = ("activations", "training_peak")
 """Quantities of a training step."""
 QUANTITIES = (*ADDITIVE, "activations", *PEAKS)
-"""All quantities that have a law, in the order of reports."""
+"""All quantities that may have a law, in the order of reports."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Result of an analysis at one point.
+    """The result of an analysis at one point.
 
     Attributes:
         totals: totals by quantity; memory only if requested.
-        layers: additive quantities by module path: those of a module's own ops, without its children, over all calls.
-        outputs: each row's path and output shapes, in order.
+        layers: additive quantities by module path, of the ops that the module runs itself in all its calls.
+        outputs: label and output shapes of each row, in order.
         timelines: bytes alive at each op, by the quantity that is their peak.
-        bounds: quantities whose totals are lower bounds, with the reason.
-        run_on: the data that forward ran on in a real run; else empty.
-        untrained: the reason why there is no training step, if one was requested.
+        bounds: the quantities whose totals are lower bounds, with the reason.
+        run_on: the data on which forward ran in a real run; else empty.
+        untrained: why there is no training step, if one was requested and failed.
         notes: the Report's notes.
-        work: how much there was to analyze: ops, and a million MACs of a real run as one op. Not a time, so that which
-            sizes are tried, and with it the law, does not depend on how busy the machine is.
+        work: the amount of work: number of ops, plus MACs of a real run, of which a million count as one op. It is not
+            a time, because the sizes that are tried, and with them the law, must not depend on the machine's load.
     """
 
     totals: dict[str, int]
@@ -54,35 +54,37 @@ class Sample:
     work: int = 0
 
     def of_layer(self, path: str, quantity: str) -> int:
-        """Return an additive quantity of a module's own ops; 0 if it was not called."""
+        """Return an additive quantity of a module's own ops; 0 if the module was not called."""
         return self.layers[path][quantity] if path in self.layers else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An analysis that failed: the reason, and the path of the module that raised."""
+    """A failed analysis: the reason, and the path of the module that raised (empty if unknown)."""
 
     reason: str
     path: str = ""
 
 
 class Sampler:
-    """Analyzes one model at many points. A model is built once, unless a keyword of its factory varies.
+    """Analyzes one model at many points. The model is built once, unless a keyword of its factory varies.
 
     Args:
-        model, inputs, model_args: as for `analyze`.
+        model: as for `analyze`.
+        inputs: as for `analyze`.
+        model_args: as for `analyze`.
         requests: the variables.
         trace: as for `analyze`.
-        training: whether samples have a training step.
+        training: whether samples with memory include a training step.
         autocast: as for `analyze`.
         prepare: called on the model each time it has been built, to set its batch size or dtype.
 
     Attributes:
         variables: the variables, in the order of a point's sizes.
         title: the model's name.
-        no_training: the reason why there is no training step; empty if there is one or none was requested.
-        forward_only: whether one was requested and the model is an ONNX file, which has no backward pass.
-        trace: how the model is run: static or real, as the first run was.
+        no_training: why the training step failed; empty if it did not fail or none was requested.
+        forward_only: whether a training step was requested for an ONNX file, which has no backward pass.
+        trace: how the model is run, `static` or `real`: like the first run.
     """
 
     def __init__(
@@ -103,14 +105,14 @@ class Sampler:
         keywords |= {name: value for name, value in self._arguments.items() if name in keywords or takes_others}
         keyword_sizes = _initial_keyword_sizes(requests, keywords, takes_others)
         resolved, file = self._resolve(keyword_sizes), None
-        if self._source.follow is not None:  # an ONNX file's inputs have the shapes that it declares
+        if self._source.follow is not None:  # an ONNX file declares its inputs' shapes
             resolved, file = with_open_axes(resolved, requests)
             self._training, self.forward_only = False, self._training
         names = _parameters(resolved)
         self.variables: tuple[Variable, ...] = variables(
             requests, leaves(resolved.inputs), names, keywords, takes_others, file
         )
-        # the sizes that it was built with; a variable that also sets an axis begins at the axis's size instead
+        # the sizes with which the model was built; a variable that also sets an axis begins at the axis's size instead
         initial = tuple(keyword_sizes.get(v.keywords[0], v.base) for v in self.variables if v.keywords)
         self._built[initial] = resolved
         self.title = resolved.title
@@ -123,8 +125,8 @@ class Sampler:
         return tuple(v.base for v in self.variables)
 
     def results(self) -> dict[Point, Sample | Failure]:
-        """Return the result at each analyzed point, with memory where that was requested."""
-        # those with memory come last, and replace those without
+        """Return the result at each analyzed point, with memory if that was requested there."""
+        # results with memory come last, and replace those without
         return {point: sample for (point, _), sample in sorted(self._results.items(), key=lambda each: each[0][1])}
 
     def samples(self) -> dict[Point, Sample]:
@@ -132,14 +134,14 @@ class Sampler:
         return {point: sample for point, sample in self.results().items() if isinstance(sample, Sample)}
 
     def at(self, point: Point, full: bool = False) -> Sample | Failure:
-        """Return the costs at a point, cached; `full`: with memory and a training step."""
+        """Return the (cached) costs at a point; with `full`, including memory and a training step."""
         result = self._results.get((point, True)) or self._results.get((point, full))
         if result is None:
             result = self._results[point, full] = self._analyzed_or_failed(point, full)
         return result
 
     def _analyzed_or_failed(self, point: Point, full: bool) -> Sample | Failure:
-        """Analyze the model at a point; if its training step fails, without one."""
+        """Analyze the model at a point, and without a training step if that fails."""
         reason = ""
         for training in (True, False) if full and self._training else (False,):
             try:
@@ -152,12 +154,12 @@ class Sampler:
         return Failure(reason, path)
 
     def is_slow(self, point: Point) -> bool:
-        """Return whether an analysis had much more to do than others, as if forward loops over a size."""
+        """Return whether the analysis at a point was much more work than others, as when forward loops over a size."""
         usual = sorted(self._work.values())[len(self._work) // 2]
         return self._work.get(point, 0) > max(_MUCH, _TIMES * usual)
 
     def first(self) -> Sample:
-        """Return the costs at the base, in full. Raises CnncostError as `analyze` does."""
+        """Return the costs at the base, with memory and a training step. Raises CnncostError like `analyze`."""
         point = self.base
         found = self._analyzed_or_failed(point, full=True)
         if isinstance(found, Failure):
@@ -165,7 +167,7 @@ class Sampler:
         self._results[point, True] = found
         if found.untrained:
             self._training, self.no_training = False, found.untrained
-        # all sizes are run as the first was: results with and without values are not comparable
+        # all points are run like the first one, because results of static and real runs are not comparable
         self.trace = "real" if found.run_on else "static"
         if found.run_on:
             self.variables = tuple(
@@ -174,11 +176,11 @@ class Sampler:
         return found
 
     def _factory_sizes(self, point: Point) -> tuple[int, ...]:
-        """Return the sizes in a point that the factory gets: a model is built once for each of these."""
+        """Return the sizes in a point that the factory receives. A model is built once for each such tuple."""
         return tuple(size for variable, size in zip(self.variables, point, strict=True) if variable.keywords)
 
     def _resolve(self, sizes: Mapping[str, int]) -> Resolved:
-        """Build the model with these sizes of the factory's keywords."""
+        """Build the model with these sizes as keyword arguments of the factory."""
         from cnncost.sources.resolve import Resolved, resolve
 
         if isinstance(self._model, Resolved) and not sizes:
@@ -191,7 +193,7 @@ class Sampler:
         return _sample(self.report(point, training), full)
 
     def report(self, point: Point, training: bool = False) -> Report:
-        """Return the Report at a point. Raises CnncostError as `analyze` does."""
+        """Return the Report at a point. Raises CnncostError like `analyze`."""
         from cnncost.analysis import analyze
 
         factory_sizes = self._factory_sizes(point)
@@ -208,19 +210,19 @@ class Sampler:
             axes.update(dict.fromkeys(variable.axes, size))
         inputs = with_sizes(resolved.inputs, axes, static=self.trace == "static")
         if resolved.batch is not None:
-            # keeps `batch`, so that analyze checks that the inputs have a batch axis; its argument `inputs` drops it
+            # analyze then checks that the inputs have a batch axis; its argument `inputs` would drop `batch`
             return analyze(replace(resolved, inputs=inputs), trace=self.trace, training=training)
         return analyze(resolved, inputs, trace=self.trace, training=training)
 
 
 _MAX_REAL_GROWTH = 4
-"""Maximum growth of a size by default in real runs, which take time and memory."""
+"""Default limit on the growth of a size in real runs, which take time and memory."""
 _MUCH, _TIMES = 4000, 4
-"""An analysis is slow if it has more ops than this (about a quarter of a second), and so many times the median."""
+"""An analysis is slow if its work exceeds the first number of ops (about 0.25 s), and so many times the median."""
 _MACS_AS_OP = 10**6
-"""Multiply-accumulates of a real run that take about as long as analyzing an op."""
+"""MACs of a real run that take about as long as analyzing one op."""
 _MAX_BUILT = 8
-"""Maximum number of built models that are cached if a keyword of the factory varies."""
+"""The cache of built models is emptied when it has more models than this."""
 
 
 def _source(model: Any) -> Any:
@@ -239,7 +241,7 @@ def _source(model: Any) -> Any:
 
 
 def _keywords(source: Any) -> tuple[dict[str, Any], bool]:
-    """Return the keywords of a model's factory with their defaults, and whether it takes others, too."""
+    """Return the keywords of a model's factory with their defaults, and whether it also accepts others."""
     import inspect
 
     if source.built or source.follow is not None:
@@ -256,7 +258,7 @@ def _keywords(source: Any) -> tuple[dict[str, Any], bool]:
 def _initial_keyword_sizes(
     requests: list[VariableRequest], keywords: Mapping[str, Any], takes_others: bool
 ) -> dict[str, int]:
-    """Return initial sizes of the factory's keywords that vary; the model is built with them before inputs exist."""
+    """Return the initial sizes of the factory's varying keywords, with which the model is built before inputs exist."""
     from cnncost.laws.variables import is_keyword
 
     sizes: dict[str, int] = {}
@@ -281,7 +283,7 @@ def _parameters(resolved: Resolved) -> list[str]:
 
 
 def _sample(report: Report, full: bool) -> Sample:
-    """Return a Report's figures as a Sample; `full`: with memory."""
+    """Return a Report's figures as a Sample; with `full`, including memory."""
     layers: dict[str, dict[str, int]] = {}
     for row in report.layers:
         sums = layers.setdefault(row.path, dict.fromkeys(ADDITIVE, 0))

@@ -1,4 +1,4 @@
-"""Finds each variable's lattice on which costs are polynomials, their degree, and nodes for interpolation."""
+"""Finds for each variable a lattice on which costs are polynomials, their degree, and nodes for interpolation."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from cnncost.laws.samples import ADDITIVE, Failure, Sample, Sampler
 from cnncost.laws.variables import Variable
 
 _FEW, _MANY = 5, 7
-"""Numbers of consecutive samples: enough for degree 2 or 4 with the spare differences that `degree_of` requires."""
+"""Numbers of consecutive samples, enough for degrees 2 and 4 with the spare differences that `degree_of` requires."""
 _STRIDE = 13_440
-"""2⁷·3·5·7: if an input size is raised by this much, output sizes grow by it / stride, for strides that divide it."""
+"""2⁷·3·5·7. If an input size grows by this much, an output size grows by this / stride, for strides that divide it."""
 _LATTICES = (32, 64, 128, 224, 112, 96, 56, 48, 14, 28, 10, 12, 36, 100, 320, 640, 960, 256, 512, 1024)
-"""Lattices to try if strides show nothing: powers of two, patches of 14, windows of 7, hops of audio."""
+"""Lattices to try if the strides show none: powers of two, patches of 14, windows of 7, hops of audio."""
 _FAR = (13, 37, 101)
-"""Distances from the anchor, in lattice steps, at which a line must hold as well."""
+"""Distances from the anchor, in lattice steps, at which a line must also hold."""
 _MAX_TRIED = 7
-"""Maximum number of lattices to try once a law was found that holds only near the anchor."""
+"""If a line has been found that holds only near the anchor, no candidates after this index are tried."""
 _PRIMES = (2, 3, 5, 7, 11, 13)
-"""Factors by which a lattice is made finer as long as costs remain polynomials on it."""
+"""Factors by which a lattice is refined as long as costs remain polynomials on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A variable's lattice and degree, with the others at the anchor.
+    """A variable's lattice, with all other variables at the anchor, and the degree of costs on it.
 
     Attributes:
-        nodes: sizes to interpolate at.
-        step: the lattice's step: its sizes are ≡ anchor modulo step.
+        nodes: the sizes at which to interpolate.
+        step: the lattice's step. Its sizes are those that are congruent to the anchor modulo `step`.
     """
 
     nodes: Nodes
@@ -40,7 +40,7 @@ class Line:
 
 
 def anchor_of(sampler: Sampler) -> Point:
-    """Return the point where lines cross: the model's own sizes, but batch 2, as batch 1 is often a special case."""
+    """Return the point at which lines cross: the model's own sizes, but batch 2 in place of 1, often a special case."""
     base = sampler.base
     batch_2 = tuple(2 if v.name == "batch" and v.base == 1 and v.high > 1 else v.base for v in sampler.variables)
     return batch_2 if batch_2 == base or isinstance(sampler.at(batch_2), Sample) else base
@@ -50,11 +50,11 @@ def lines(sampler: Sampler, anchor: Point) -> list[Line]:
     """Return a line for each variable.
 
     Raises:
-        InputError: there is no lattice on which costs are polynomials of low degree, or the model runs at no other
-            size.
+        InputError: for some variable, no lattice was found on which costs are polynomials of low degree, or the model
+            runs at hardly any other size.
     """
     found: list[Line] = []
-    hint = 0  # the lattice of one spatial axis is probably that of the next
+    hint = 0  # the next spatial axis probably has the same lattice
     for index, variable in enumerate(sampler.variables):
         search = _Search(sampler, anchor, index)
         line = search.line(hint if variable.strided else 0)
@@ -82,9 +82,9 @@ class _Search:
         return sample
 
     def line(self, hint: int) -> Line:
-        """Return the line on the finest lattice on which costs are polynomials. Raises InputError if there is none."""
+        """Return the line on the finest lattice found on which costs are polynomials. Raises InputError without one."""
         unit = self.variable.step
-        step = near_step = None  # near_step: of a line that holds only near the anchor
+        step = near_step = None  # near_step is that of a line that holds only near the anchor
         for tried, candidate in enumerate(self._candidates(hint, unit)):
             if near_step is not None and tried > _MAX_TRIED:
                 break
@@ -118,13 +118,13 @@ class _Search:
         yield from _LATTICES if unit == 1 else (unit * 2**i for i in range(5))
 
     def line_on(self, step: int) -> Line | None:
-        """Return the line on a lattice, upwards from the anchor, else downwards; None if costs are not polynomials."""
+        """Return the line on a lattice, going up from the anchor or else down; None if costs are not polynomials."""
         if step not in self.lines:
             self.lines[step] = self._in_direction(step, 1) or self._in_direction(step, -1)
         return self.lines[step]
 
     def _holds_far(self, line: Line) -> bool:
-        """Return whether a line also holds far away: seven consecutive sizes may all lie within one step of a floor."""
+        """Return whether a line also holds far away, because a floor may be constant over seven consecutive sizes."""
         start, step, _ = line.nodes
         rows = [self.at(size) for size in line.nodes.values]
         laws: list[Polynomial] = []
@@ -141,7 +141,7 @@ class _Search:
         return True
 
     def _in_direction(self, step: int, sign: int) -> Line | None:
-        """Return the line upwards (`sign` 1) or downwards (−1) from the anchor; None if costs are not polynomials."""
+        """Return the line up (`sign` 1) or down (−1) from the anchor; None if costs are not polynomials there."""
         start, low, high = self.anchor[self.index], self.variable.low, self.variable.high
         sizes = [size for k in range(_MANY) if low <= (size := start + sign * step * k) <= high]
         rows: list[tuple[int, ...]] = []
@@ -157,7 +157,7 @@ class _Search:
         return None
 
     def _by_strides(self) -> int | None:
-        """Return the least common multiple of the layers' strides from the input, found from one large size."""
+        """Return the least common multiple of the layers' total strides, found at one large size; None if unknown."""
         here, start = self.at(self.anchor[self.index]), self.anchor[self.index]
         if self.sampler.trace == "real":
             return None
@@ -170,7 +170,7 @@ class _Search:
                 break
             for a, b in zip(shapes, larger, strict=False):
                 steps += [Fraction(q - p, _STRIDE).denominator for p, q in zip(a, b, strict=False) if p != q]
-        # larger denominators are those of axes that don't grow by the input's growth over a stride
+        # larger denominators come from axes whose growth is not the input's growth divided by a stride
         multiple = lcm(*(step for step in steps if step <= 1024))
         return multiple if 1 < multiple <= 8192 else None
 
@@ -187,13 +187,13 @@ class _Search:
             at = f"{start} alone" if len(runs) == 1 else ", ".join(map(str, runs[:6]))
             return f"vary {name}: forward runs at {at}; it {failed}{self._advice()}"
         return (
-            f"vary {name}: no lattice of sizes from {start} on was found on which the costs are a polynomial of degree "
-            f"up to 4{f' (forward {failed})' if failed else ''}; give the sizes that matter, such as "
+            f"vary {name}: no lattice of sizes from {start} on was found on which the costs are polynomials of degree "
+            f"4 or less{f' (forward {failed})' if failed else ''}; give the sizes that matter, such as "
             f"{name}={start},{2 * start},{4 * start}"
         )
 
     def _advice(self) -> str:
-        """Return advice on variables to vary instead of one whose size is fixed."""
+        """Return advice on what to vary instead of a variable whose size is fixed."""
         name = self.variable.name
         others = ",".join(v.name for v in self.sampler.variables if v.name != name)
         advice = f"; leave {name} out and vary {others}" if others else f"; {name} can't be varied"

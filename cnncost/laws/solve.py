@@ -1,4 +1,4 @@
-"""Finds the largest size within a budget by the law, and verifies it by direct analysis."""
+"""Finds the largest size within a budget by a law, and verifies it by direct analysis."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 _FORM = re.compile(r"\s*([A-Za-z_]+)\s*(<=|≤|<)\s*(\S.*)")
 _MOST = 2**40
-"""Maximum size that is tried."""
+"""The search does not go beyond this size."""
 _SCAN = 20_000
-"""Maximum number of sizes to try one by one, if the law may decrease as a size grows."""
+"""Maximum number of sizes to try one by one if the law may decrease as the size grows."""
 
 
 class Solution(NamedTuple):
@@ -30,12 +30,14 @@ class Solution(NamedTuple):
 
     Attributes:
         name: the variable's name.
-        size, value: the largest size, and the cost there; None: no size is within the budget.
-        further, further_value: the next size and the cost there, over the budget; None if unknown.
+        size: the largest size; None if no size is within the budget, or there is no largest one.
+        value: the cost at `size`; None if `size` is None.
+        further: the next size, which is over the budget; None if unknown.
+        further_value: the cost at `further`; None if unknown.
         at: sizes of the other variables.
-        note: the reason why the size is not larger, if it is not the budget, or why there is no size.
-        verified: whether direct analyses at both sizes gave these costs.
-        among: the lattice on which it is the largest, such as `multiples of 32`; empty: all sizes.
+        note: why the size is not larger, if for another reason than the budget, or why there is none.
+        verified: whether direct analyses at these sizes found the same costs.
+        among: the lattice on which `size` is the largest, such as `multiples of 32`; empty for all sizes.
     """
 
     name: str
@@ -50,14 +52,15 @@ class Solution(NamedTuple):
 
 
 def solve(laws: LawsData, budget: str, sizes: dict[str, int]) -> dict[str, Solution]:
-    """Return a solution for each variable without a given size. Raises InputError as `Laws.solve` does."""
+    """Return a solution for each variable without a given size. Raises InputError like `Laws.solve`."""
     quantity, limit = parse(budget, laws)
     law = laws[quantity]
     if not law.known:
         raise InputError(f"solve {budget}: {quantity} has no law: {law.why}")
     if law.bound:
         raise InputError(
-            f"solve {budget}: {quantity} is a lower bound ({law.bound}): which sizes are within the budget is unknown"
+            f"solve {budget}: {quantity} is a lower bound ({law.bound}), so it is unknown which sizes are within the "
+            "budget"
         )
     for name in sizes:
         if name not in law.names:
@@ -68,7 +71,7 @@ def solve(laws: LawsData, budget: str, sizes: dict[str, int]) -> dict[str, Solut
         if variable.name not in sizes:
             solutions[variable.name] = _Search(law, laws.sampler, limit, index, base).solution()
     if not solutions:
-        raise InputError("solve: all variables are given a size; leave out the one to solve for")
+        raise InputError("solve: sizes are given for all variables; leave out the one to solve for")
     if all(each.size is None for each in solutions.values()):
         first = next(iter(solutions.values()))
         raise InputError(f"solve {budget}: {first.note}")
@@ -82,26 +85,26 @@ def parse(budget: str, laws: LawsData) -> tuple[str, Limit]:
         raise InputError(f"solve {budget!r}: expected a budget such as 'macs <= 2G' or 'training_peak <= 24GiB'")
     name, sign, amount = match.groups()
     _ = laws[name]  # raises for an unknown name
-    # bytes read and written are not a quantity of budgets; only its unit is needed to parse the limit
+    # bytes read and written are no quantity of budgets; parsing the limit needs only the unit
     budget_quantity = QUANTITIES.get(name) or Quantity(name, name, "bytes read and written", "bytes", lambda *_: 0)
     try:
         limit = parse_limit(f"{sign} {amount}", budget_quantity)
     except CnncostError as error:
         raise InputError(f"solve {budget!r}: {error}") from None
     if limit.relative:
-        raise InputError(f"solve {budget!r}: expected an amount such as 2G, not a change")
+        raise InputError(f"solve {budget!r}: expected an amount such as 2G, not a relative change")
     return name, limit
 
 
 class _Search:
-    """The search along one variable, given by its index, with the others as in `base`."""
+    """The search along the variable with index `index`, with all others as in `base`."""
 
     def __init__(self, law: Law, sampler: Sampler, limit: Limit, index: int, base: Point) -> None:
         self.law, self.sampler, self.limit, self.index, self.base = law, sampler, limit, index, base
         self.span = law.domain[index]
 
     def point(self, size: int) -> Point:
-        """Return the point with this size, the other variables as given."""
+        """Return the point with this size, and the other variables as in `base`."""
         return (*self.base[: self.index], size, *self.base[self.index + 1 :])
 
     def is_within(self, size: int) -> bool:
@@ -126,17 +129,17 @@ class _Search:
         return self._verified(size, next_size, others)._replace(among=span.lattice)
 
     def _independent(self) -> str:
-        """Return a sentence on a cost that no size changes, as far as its law is known."""
+        """Return a sentence on a cost that does not depend on the variable in the domain of its law."""
         span, variable = self.span, self.sampler.variables[self.index]
         everywhere = not span.below and not span.above and span.step == variable.step
         sizes = "" if everywhere else f" from {span.low} to {span.high}"
         if self.is_within(span.low):
-            return f"there is no largest size: every size{sizes} is within the budget: the cost does not depend on " + (
+            return f"there is no largest size: every size{sizes} is within the budget; the cost does not depend on " + (
                 variable.name if everywhere else f"{variable.name} there"
             )
         if everywhere:
             return f"no size is within the budget: the cost does not depend on {variable.name}"
-        return f"no size{sizes} is within the budget, and the cost of others is not known"
+        return f"no size{sizes} is within the budget, and the cost of other sizes is not known"
 
     def _too_large(self) -> str:
         """Return a sentence on the smallest size, which is over the budget."""
@@ -164,19 +167,19 @@ class _Search:
         return good, bad
 
     def _largest_by_scan(self) -> tuple[int, int | None]:
-        """Return as `_largest` does, after trying each size."""
+        """Return the same as `_largest`, after trying all sizes."""
         span = self.span
         count = (span.high - span.low) // span.step + 1
         if count > _SCAN:
             raise InputError(
-                f"solve: the law may fall as {self.law.names[self.index]} grows, and there are {count:,} sizes; give a "
-                f"range, such as {self.law.names[self.index]}={span.low}..{span.low + 1000 * span.step}"
+                f"solve: the law may fall as {self.law.names[self.index]} grows, and there are {count:,} sizes to try; "
+                f"give a range, such as {self.law.names[self.index]}={span.low}..{span.low + 1000 * span.step}"
             )
         within = [size for size in range(span.low, span.high + 1, span.step) if self.is_within(size)]
         return within[-1], within[-1] + span.step if within[-1] < span.high else None
 
     def _grows(self) -> bool:
-        """Return whether each piece surely grows: no coefficient of its expansion about `low` is negative."""
+        """Return whether all pieces surely grow because no coefficient of their expansions about `low` is negative."""
         from cnncost.laws.polynomial import Nodes, interpolate
 
         for piece in self.law.pieces:
@@ -194,7 +197,13 @@ class _Search:
         return True
 
     def _verified(self, size: int, next_size: int | None, others: dict[str, int]) -> Solution:
-        """Return the solution, checked by direct analyses at both sizes. Raises InputError if the first contradicts."""
+        """Return the solution, checked by direct analyses at both sizes.
+
+        If the analysis contradicts the law at a size beyond its domain, the solution is the domain's largest size.
+
+        Raises:
+            InputError: the law is contradicted at a size in its domain.
+        """
         name = self.law.names[self.index]
         value = self.law.value(self.point(size))
         difference = self._difference(size, value)
@@ -208,7 +217,7 @@ class _Search:
             return Solution(name, top, top_value, None, None, others, note, verified=is_verified)
         if next_size is None:
             end = self.span.above or f"{name} was varied to {size:,}"
-            note = f"the budget is kept up to the last size for which the law is known: {end}"
+            note = f"the cost is within the budget up to the last size for which the law is known: {end}"
             return Solution(name, size, value, None, None, others, note, verified=True)
         next_value = self.law.value(self.point(next_size))
         difference = self._difference(next_size, next_value)
@@ -216,7 +225,7 @@ class _Search:
         return Solution(name, size, value, next_size, next_value, others, note, verified=not difference)
 
     def _difference(self, size: int, value: int) -> str:
-        """Return how a direct analysis differs; empty if it agrees."""
+        """Return how a direct analysis differs from `value`; empty if it agrees."""
         sample = self.sampler.at(self.point(size), full=self.law.quantity not in {"macs", "flops", "bytes", "params"})
         if not isinstance(sample, Sample):
             return f"the analysis fails: {sample.reason}"

@@ -1,4 +1,4 @@
-"""The variables of laws: batch, sizes of images and sequences, an input's axis, a keyword of the factory."""
+"""The variables of laws: the batch, sizes of images and sequences, axes of inputs, keywords of the factory."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from cnncost.sources.sizes import Axis, Leaf
 _NAME = r"(?:[A-Za-z_]\w*|\d+(?=\.))(?:\.-?\w+)*"
 _WORD = re.compile(rf"{_NAME}(?:\+{_NAME})*")
 _BATCH, _FAR, _LEAST = 65_536, 16, 1_024
-"""Default range in which laws are checked: the batch up to 65,536; other sizes up to 16 times the model's, or 1,024."""
+"""Default ranges end at a batch of 65,536, for other sizes at 16 times the model's own, or 1,024 if that is larger."""
 _MOST = 2**40
-"""Maximum size that is accepted; no network has a larger axis."""
+"""Maximum size that is accepted. No network has a larger axis."""
 
 
 class VariableRequest(NamedTuple):
     """A variable that the user requests.
 
     Attributes:
-        name: as given; several names joined by `+` share one size.
-        values: sizes that were listed, such as 16, 32, 64; empty if none were.
-        low, high: the range; None: as far as the law holds.
-        step: step of the range.
+        name: the name as given. Several names joined by `+` share one size.
+        values: the listed sizes, such as 16, 32, 64; empty if there is no list.
+        low: lower end of the range; None if no range was given.
+        high: upper end of the range; None if no range was given.
+        step: step of the range; None if none was given.
     """
 
     name: str
@@ -39,7 +40,7 @@ class VariableRequest(NamedTuple):
 
     @property
     def parts(self) -> list[str]:
-        """The names that share one size."""
+        """The names that share the size."""
         return self.name.split("+")
 
 
@@ -48,16 +49,17 @@ class Variable:
     """A variable of a law.
 
     Attributes:
-        name: as the user gave it.
-        symbol: its symbol in formulas.
-        base: its size where the search begins, usually that of the model's own inputs.
-        axes: the inputs' axes that it sets.
-        keywords: the factory's keywords that it sets.
-        low, high: its range.
-        firm: whether the user gave its sizes, so that none beyond them are tried.
-        step: difference of neighbouring sizes; 1 unless a step or a list of sizes was given.
-        about: description of what it sets.
-        strided: whether it is a spatial axis, whose size layers with strides may divide.
+        name: the name as the user gave it.
+        symbol: the symbol in formulas.
+        base: the size at which the search begins, usually that of the model's own inputs.
+        axes: the inputs' axes that the variable sets.
+        keywords: the factory's keywords that the variable sets.
+        low: the smallest size.
+        high: the largest size.
+        firm: whether the user gave sizes, beyond whose range none are tried.
+        step: difference between neighboring sizes; 1 unless a step or a list of sizes was given.
+        about: description of what the variable sets.
+        strided: whether it sets a spatial axis, whose size layers with strides may divide.
     """
 
     name: str
@@ -74,10 +76,11 @@ class Variable:
 
 
 def parse(vary: str | Iterable[str] | Mapping[str, Any]) -> list[VariableRequest]:
-    """Parse `"batch,height"`, `("batch", "ids.1=64..512")` or `{"width": (16, 32, 64)}`; ranges are str or `range`.
+    """Parse `"batch,height"`, `("batch", "ids.1=64..512")` or `{"width": (16, 32, 64)}`. Ranges are str or `range`.
 
     Raises:
-        InputError: another form, a size below 1, or a name that occurs twice.
+        InputError: a variable is malformed, a size is not from 1 to 2⁴⁰, there are too few sizes, or a name occurs
+            twice.
     """
     if isinstance(vary, Mapping):
         texts = [name if value is None else f"{name}={_as_text(name, value)}" for name, value in vary.items()]
@@ -90,7 +93,7 @@ def parse(vary: str | Iterable[str] | Mapping[str, Any]) -> list[VariableRequest
     names = [part for request in requests for part in request.parts]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise InputError(f"vary: {twice} is given twice; give each variable once")
+        raise InputError(f"vary: {twice} is given twice; expected each variable once")
     return requests
 
 
@@ -107,7 +110,7 @@ def _as_text(name: str, value: Any) -> str:
 
 
 def _split(text: str) -> list[str]:
-    """Split `"batch,width=16,32"` into its two variables: a part that is not a name belongs to the one before."""
+    """Split `"batch,width=16,32"` into its two variables: a part without a name belongs to the variable before."""
     texts: list[str] = []
     for part in [part.strip() for part in text.split(",") if part.strip()]:
         if texts and "=" in texts[-1] and not _WORD.fullmatch(part.partition("=")[0].strip()):
@@ -160,13 +163,13 @@ def variables(
         requests: the variables that the user requests.
         tensors: the model's inputs.
         names: names of forward's positional parameters.
-        keywords: the factory's keywords with their values; empty if there is nothing to build.
-        takes_others: whether the factory takes other keywords, too.
-        file: the open axes of an ONNX file, the only ones that may vary; None for other models.
+        keywords: the factory's keywords with their values; empty if the model is already built.
+        takes_others: whether the factory also accepts other keywords.
+        file: the open axes of an ONNX file, the only axes that may vary; None for other models.
 
     Raises:
-        InputError: an unknown name, with similar ones; a keyword without sizes whose default is not an int; axes of
-            different sizes that one variable sets.
+        InputError: a name is unknown (similar ones are suggested), a keyword has no sizes and a default that is not a
+            positive int, or an ONNX file fixes the axis.
     """
     found = [_variable(request, tensors, names, keywords, takes_others, file) for request in requests]
     symbols = [variable.symbol for variable in found]
@@ -215,12 +218,12 @@ def _variable(
 
 
 def is_keyword(name: str, has_sizes: bool, keywords: Mapping[str, Any], takes_others: bool) -> bool:
-    """Return whether a name may be a factory's keyword: declared or, if sizes are given, taken by `**kwargs`."""
+    """Return whether a name may be a factory's keyword: declared or, if sizes are given, accepted by `**kwargs`."""
     return name in keywords or (has_sizes and takes_others and name not in SYMBOLS and "." not in name)
 
 
 def _is_space(axis: Axis, tensors: Sequence[Leaf]) -> bool:
-    """Return whether it is a spatial axis: of an image, a volume or a sound, after batch and channels."""
+    """Return whether an axis is spatial: one that follows batch and channels of an image, a volume or a sound."""
     leaf = next((leaf for leaf in tensors if leaf.place == axis.place), None)
     return (
         leaf is not None and axis.number is not None and not leaf.integral and axis.number >= (1 if leaf.listed else 2)
@@ -228,13 +231,13 @@ def _is_space(axis: Axis, tensors: Sequence[Leaf]) -> bool:
 
 
 def _range(request: VariableRequest, size: int | None) -> tuple[int, int, int]:
-    """Return where the search begins, and the lowest and highest size; `size` is that of the model's inputs.
+    """Return the size at which the search begins, the lowest and the highest; `size` is that of the model's inputs.
 
-    A list of sizes is too short to find and check a law: the range extends to at least seven steps from the first.
+    A list of sizes is too short to find and check a law, so the range is at least seven steps long.
     """
     if request.low is not None and request.high is not None:
         inside = size is not None and request.low <= size <= request.high
-        # with a step, the sizes are counted from `low`
+        # with a step, the search begins at `low`, from which the sizes are counted
         return (size if inside and size is not None and not request.step else request.low), request.low, request.high
     if request.values:
         first, step = request.values[0], gcd(*request.values)
@@ -255,11 +258,11 @@ def _default(name: str, value: Any) -> int:
 
 
 def _symbol(request: VariableRequest, sets_keywords: bool) -> str:
-    """Return a variable's symbol in formulas: the standard one of an axis, or its name."""
+    """Return a variable's symbol in formulas: an axis's standard symbol, or else the name."""
     if request.name in {"height+width", "width+height"} and not sets_keywords:
         return SYMBOLS["size"]
     first, standard = request.parts[0], [part for part in request.parts if part in SYMBOLS]
-    if standard and (not sets_keywords or len(request.parts) > 1):  # an axis, with a keyword that goes with it
+    if standard and (not sets_keywords or len(request.parts) > 1):  # an axis, perhaps with a keyword
         return SYMBOLS[standard[0]]
     return first.replace(".", "_").replace("-", "m")
 
@@ -267,19 +270,19 @@ def _symbol(request: VariableRequest, sets_keywords: bool) -> str:
 def _unknown_message(
     part: str, tensors: Sequence[Leaf], names: Sequence[str], keywords: Mapping[str, Any], takes_others: bool
 ) -> str:
-    """Return the error message for a name that stands for neither an axis nor a keyword."""
+    """Return the error message for a name that is neither an axis nor a keyword."""
     standard = [name for name in SYMBOLS if axes_of(name, tensors, names)]
     by_position = [f"{names_of(leaf.place, names)[-1]}.{axis}" for leaf in tensors for axis in range(len(leaf.shape))]
     choices = [*standard, *by_position, *keywords]
     if not choices:
-        return f"vary {part}: there is no input with axes and no keyword of a factory; give inputs, such as 1x3x224x224"
+        return f"vary {part}: the model has no inputs with axes and no factory; give inputs, such as 1x3x224x224"
     near = suggestion(part, choices)
     if not near and "." in part:
         near = suggestion(part.rpartition(".")[0], choices)
     shapes = ", ".join(
         f"{names_of(leaf.place, names)[-1]} {'×'.join(map(str, leaf.shape)) or 'scalar'}" for leaf in tensors
     )
-    also = f"; a keyword of the factory needs its sizes: {part}=16,32,64" if takes_others and "." not in part else ""
+    also = f"; for a keyword of the factory, give sizes: {part}=16,32,64" if takes_others and "." not in part else ""
     few = ", ".join(choices[:12]) + (", …" if len(choices) > 12 else "")
     near = near or f"; expected one of {few}"
     return f"vary {part}: the inputs are {shapes or 'none'}, and nothing has this name{near}{also}"

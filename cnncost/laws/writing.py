@@ -1,4 +1,4 @@
-"""Laws as text, LaTeX and sympy."""
+"""Writes laws as text, LaTeX and SymPy expressions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def to_text(law: Polynomial, symbols: Sequence[str]) -> str:
-    """Return `B·(76,848·H·W + 2,048,000)`: powers common to all terms are factored out."""
+    """Return a law as text: `B·(76,848·H·W + 2,048,000)`. Powers common to all terms are factored out."""
     names = [_atom_text(atom, symbols) for atom in law.atoms]
 
     def factor(index: int, power: int) -> str:
@@ -24,7 +24,7 @@ def to_text(law: Polynomial, symbols: Sequence[str]) -> str:
 
 
 def to_latex(law: Polynomial, symbols: Sequence[str]) -> str:
-    r"""Return `B\,(76{,}848\,H\,W + 2{,}048{,}000)`."""
+    r"""Return a law as LaTeX: `B\,\left(76{,}848\,H\,W + 2{,}048{,}000\right)`."""
     names = [_atom_latex(atom, symbols) for atom in law.atoms]
 
     def factor(index: int, power: int) -> str:
@@ -37,7 +37,7 @@ def to_latex(law: Polynomial, symbols: Sequence[str]) -> str:
 
 
 def to_sympy(law: Polynomial, symbols: Sequence[str]) -> Any:
-    """Return a sympy expression in positive integer symbols, with exact rationals."""
+    """Return a law as a SymPy expression in positive integer symbols, with exact rationals."""
     sympy = import_module("sympy")
     variables = [sympy.Symbol(name, integer=True, positive=True) for name in symbols]
     values = [
@@ -55,7 +55,7 @@ def to_sympy(law: Polynomial, symbols: Sequence[str]) -> Any:
 
 
 def term_text(powers: Powers, atoms: Sequence[Atom], symbols: Sequence[str]) -> str:
-    """Return a product of powers: `B·H·W`, or `1` for the constant."""
+    """Return a product of powers: `B·H·W`, or `1` for the constant term."""
     return to_text(Polynomial(tuple(atoms), ((powers, Fraction(1)),)), symbols)
 
 
@@ -79,22 +79,22 @@ def _atom_latex(atom: Atom, symbols: Sequence[str]) -> str:
 
 
 def symbol_latex(name: str) -> str:
-    """Return a symbol in LaTeX; names of several letters are upright."""
+    """Return a symbol in LaTeX. Names of several letters are upright."""
     if len(name) == 1:
         return name
-    return rf"\mathrm{{{name.replace('_', chr(92) + '_')}}}"  # chr(92): Python 3.11 allows no backslash in the braces
+    return rf"\mathrm{{{name.replace('_', chr(92) + '_')}}}"  # chr(92): a backslash, a syntax error in Python 3.11
 
 
 def _written(
     law: Polynomial, factor: Any, number: Any, times: str, brackets: tuple[str, str], fraction: str, minus: str
 ) -> str:
-    """Return the sum of the terms, with common powers factored out, in some notation.
+    """Return the sum of the terms in some notation, with common powers factored out.
 
     Args:
         law: the polynomial.
-        factor: function that writes a power of an atom, from the atom's index and the power.
-        number: function that writes a positive int.
-        times: the sign between factors.
+        factor: writes a power of an atom, from the atom's index and the power.
+        number: writes a positive int.
+        times: the multiplication sign.
         brackets: opening and closing bracket.
         fraction: format of a fraction, from numerator and denominator.
         minus: the minus sign.

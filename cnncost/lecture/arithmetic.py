@@ -1,4 +1,4 @@
-"""Evaluates arithmetic as written on slides and by this package: `16·(5·5·6 + 1)`, `6 * (5x5 +1) x1`."""
+"""Evaluates arithmetic as slides and this package write it: `16·(5·5·6 + 1)`, `6 * (5x5 +1) x1`."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
 
 
 def is_formula(text: str) -> bool:
-    """Return whether a text is arithmetic; a size such as 28x28 is not."""
+    """Return whether a text is arithmetic. A size such as 28x28 is not."""
     return bool(_ALLOWED.fullmatch(text)) and bool(_OPERATION.search(text))
 
 
 def evaluate(text: str) -> int:
-    """Return the value of sums, differences, products and powers of ints; `x`, `×`, `*` and `·` multiply.
+    """Return the value of a formula with sums, differences, products and powers of ints. `x`, `×`, `*`, `·` multiply.
 
     Raises:
-        ValueError: the text is anything else.
+        ValueError: the text is no such formula.
     """
     if not _ALLOWED.fullmatch(text):
-        raise ValueError(f"formula: expected whole numbers, + - * · x ( ), got {text!r}")
+        raise ValueError(f"formula: expected whole numbers and + - * · x ² ^ ( ), got {text!r}")
     try:
         return _value(ast.parse(text.translate(_TO_PYTHON).strip(), mode="eval").body)
     except SyntaxError:
-        raise ValueError(f"formula: cannot be read: {text!r}") from None
+        raise ValueError(f"formula: expected arithmetic such as 16·(5·5·6 + 1), got {text!r}") from None
 
 
 def _value(node: ast.expr) -> int:
@@ -45,4 +45,4 @@ def _value(node: ast.expr) -> int:
             return number
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
             return _OPERATORS[type(op)](_value(left), _value(right))
-    raise ValueError(f"formula: expected whole numbers, sums and products, got {ast.unparse(node)}")
+    raise ValueError(f"formula: expected sums, products and powers of whole numbers, got {ast.unparse(node)}")

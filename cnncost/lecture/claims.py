@@ -1,7 +1,7 @@
 """Claims of slides, as data: the printed figure, and how to compute the exact one.
 
-Nothing here computes, and nothing here imports torch. The only numbers typed into claims are those that the
-slides (or the papers that they cite) print; exact ones are described by a Measure and computed on demand.
+Nothing here computes or imports torch. Claims contain only numbers that the slides (or the papers that they cite)
+print. A Measure describes the exact figure, which is computed on demand.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ __all__ = [
 
 
 Option: TypeAlias = "str | float | tuple[Option, ...]"
-"""A value of a builder's argument."""
+"""The value of an argument of a network's builder."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFigure:
-    """A quantity of a network, or of one of its layers with all its submodules.
+    """A quantity of a network, or of one of its layers with all submodules.
 
     Attributes:
-        network: a MODEL, such as a name of the zoo.
-        quantity: a name of `quantities`.
+        network: a MODEL, such as a name in the zoo.
+        quantity: the name of a quantity in `quantities.py`.
         layer: a module's path; empty for the whole network.
         options: keyword arguments of the network's builder.
-        inputs: shapes as `--input` takes them; none for the network's own.
-        optimizer: the training step's optimizer, for quantities of a training step.
+        inputs: shapes in the form of `--input`; empty for the network's own inputs.
+        optimizer: the optimizer, for quantities of a training step; empty for none.
     """
 
     network: str
@@ -65,14 +65,14 @@ class ModelFigure:
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """Sum of several measures."""
+    """The sum of several measures."""
 
     parts: tuple[Measure, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Difference of two measures."""
+    """The difference between two measures."""
 
     more: Measure
     less: Measure
@@ -96,7 +96,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How many times as large one measure is as another."""
+    """The ratio of two measures: more / less."""
 
     more: Measure
     less: Measure
@@ -104,7 +104,7 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """A measure times a factor, in its own unit. `words` describes the factor."""
+    """A measure times a factor, in the unit `unit`. `words` describes the factor."""
 
     measure: Measure
     factor: Fraction
@@ -121,7 +121,7 @@ class Formula:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """An experiment on real torch modules; `name` is one of `experiments`."""
+    """An experiment on actual torch modules: the name and arguments of a function in `experiments`."""
 
     name: str
     arguments: tuple[int, ...] = ()
@@ -129,7 +129,7 @@ class Experiment:
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """A quantity of a network, or of a layer of it, as a formula of its sizes; `vary` is as for `cnncost.formula`."""
+    """A quantity of a network or layer as a formula in its sizes; `vary` is as for `cnncost.formula`."""
 
     of: ModelFigure
     vary: str
@@ -137,7 +137,7 @@ class Law:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A paper's figure for something that can't be computed: it can contradict a slide but not prove it."""
+    """A paper's figure for something that can't be computed. It can contradict a slide, but not confirm it."""
 
     text: str
     source: str
@@ -149,11 +149,11 @@ Measure: TypeAlias = (
 
 Side: TypeAlias = Literal["fc", "conv"]
 TOTAL = 0
-"""Row number of a table's totals."""
+"""Row number of a table's row of totals."""
 
 
 class Cell(NamedTuple):
-    """Position of a claim in a slide's table that compares a fully connected and a convolutional network."""
+    """A claim's position in a slide's table that compares a fully connected with a convolutional network."""
 
     side: Side
     row: int
@@ -165,17 +165,17 @@ class Claim:
 
     Attributes:
         what: the subject of the figure.
-        printed: the figure or the statement, as printed.
+        printed: the figure or statement, as printed.
         exact: how to compute the exact figure; None if it can't be computed.
-        value: the figure in `printed`, if it is not the first number in it.
+        value: the figure in `printed`, if it is not the first number there.
         work: the calculation that the slide prints before the figure.
-        formula: the right calculation with numbers filled in; equal to `exact`.
-        right: text instead of yes or no, if `exact` is whether a statement holds.
-        beside: further measures that help to understand the figure.
-        reason: why it differs, or a remark.
-        source: who printed or stated it, if not only the slide.
-        cell: its position in the slide's table.
-        keys: the TOML keys that lead to it in the file that it was read from.
+        formula: the correct calculation with numbers filled in, whose value is that of `exact`.
+        right: text to show instead of yes or no, if `exact` is whether a statement holds.
+        beside: further measures that help to understand the figure, with their descriptions.
+        reason: why the figure differs, or a remark.
+        source: who printed or stated the figure, if not only the slide.
+        cell: the position in the slide's table; None if the slide has no such table.
+        keys: the TOML keys that lead to the claim in its file.
     """
 
     what: str
@@ -200,7 +200,7 @@ class Table:
     Attributes:
         claims: the claims, in order.
         caption: the subject; may be empty.
-        where: who printed the figures, as the heading of their column.
+        where: heading of the column of printed figures, which says where they are printed.
     """
 
     claims: tuple[Claim, ...]
@@ -210,7 +210,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Slide:
-    """A slide with claims; `topic` is the heading that it is under, or empty."""
+    """A slide with claims. `topic` is the heading under which it appears; may be empty."""
 
     number: int
     title: str
@@ -231,26 +231,26 @@ class Course:
     slides: tuple[Slide, ...]
 
     def numbered(self, numbers: Iterable[int]) -> tuple[Slide, ...]:
-        """Return the slides with these numbers, in the course's order.
+        """Return the slides with these numbers, in the order of the course.
 
         Raises:
-            CnncostError: a slide has no claims, or does not exist; the message suggests others.
+            CnncostError: a slide has no claims or does not exist. The message suggests others.
         """
         requested, existing = set(numbers), {slide.number for slide in self.slides}
         for number in sorted(requested - existing):
             near = sorted(sorted(existing, key=lambda other: (abs(other - number), other))[:_NEAR])
             alternatives = (
-                f"the nearest that have are {near[0]} and {near[1]}" if len(near) == _NEAR else f"slide {near[0]} has"
+                f"the nearest with claims are {near[0]} and {near[1]}" if len(near) == _NEAR else f"only {near[0]} has"
             )
             raise CnncostError(
-                f"slide {number}: has no claim that is checked here; {alternatives} "
-                f"(there are {_ranges(sorted(existing))})"
+                f"slide {number}: has no claim to check; {alternatives} "
+                f"(slides with claims: {_ranges(sorted(existing))})"
             )
         return tuple(slide for slide in self.slides if slide.number in requested)
 
 
 _NEAR = 2
-"""Maximum number of slides that an error suggests."""
+"""Maximum number of slides that an error message suggests."""
 
 
 def _ranges(numbers: list[int]) -> str:

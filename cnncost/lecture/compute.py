@@ -22,8 +22,8 @@ def measure(what: claims.Measure) -> Measured:
     """Return the exact figure that a measure describes.
 
     Raises:
-        CnncostError: a network or layer does not exist, or has no such quantity; arithmetic on values that aren't
-            numbers, such as the sum of two sizes.
+        CnncostError: a network or layer does not exist or lacks the quantity, or arithmetic has operands that are not
+            numbers (such as two sizes) or a divisor of 0.
     """
     match what:
         case claims.ModelFigure():
@@ -76,7 +76,7 @@ def _model_figure(what: claims.ModelFigure) -> Value:
 
 
 def clear_caches() -> None:
-    """Clear the caches, as a name may stand for another file in another working folder."""
+    """Clear the caches, because in another working directory a name may stand for another file."""
     from cnncost.lecture.laws import network_laws
 
     for cached in (_report, _model_figure, network_laws):
@@ -93,23 +93,23 @@ def _result(what: claims.Experiment) -> Measured:
 def _number(what: claims.Measure) -> Fraction:
     value = measure(what).value
     if isinstance(value, bool) or not isinstance(value, int | Fraction):
-        raise CnncostError(f"expected a number to calculate with, got {text(Measured(value))}")
+        raise CnncostError(f"expected a number for arithmetic, got {text(Measured(value))}")
     return Fraction(value)
 
 
 def _quotient(part: claims.Measure, whole: claims.Measure) -> Fraction:
     divisor = _number(whole)
     if not divisor:
-        raise CnncostError("expected something other than zero to divide by")
+        raise CnncostError("expected a divisor other than zero")
     return _number(part) / divisor
 
 
 def _plain(number: Fraction | int) -> int | Fraction:
-    """Return an int if the number is whole, else the Fraction."""
+    """Return the number as an int if it is whole, else unchanged."""
     return int(number) if Fraction(number).denominator == 1 else number
 
 
 def _published(printed: str) -> Measured:
-    """Return a published figure: the first number in the text, else a size or the words."""
+    """Return a published figure: the number, size or words that `parse` finds in the text."""
     figure = parse(printed)
     return Measured(figure.value, figure.unit) if isinstance(figure, Number) else Measured(figure)

@@ -1,7 +1,7 @@
-"""The course that comes with the package: its file of claims, in the format that teachers write.
+"""The course that comes with the package, read from a file of claims in the format that teachers use.
 
-Enzo Tartaglione, MN909 Deep Learning for Multimedia: Convolutional Neural Networks. Slides without a figure,
-and without a statement about cost, are left out.
+Enzo Tartaglione, MN909 Deep Learning for Multimedia: Convolutional Neural Networks. Slides that have neither a figure
+nor a statement about cost are left out.
 """
 
 from __future__ import annotations
@@ -28,5 +28,5 @@ TOPICS: dict[str, tuple[Slide, ...]] = {
 
 
 def topic_of(slide: Slide) -> str:
-    """Return the heading that a slide belongs to; may be empty."""
+    """Return the heading to which a slide belongs; may be empty."""
     return slide.topic

@@ -1,4 +1,4 @@
-"""A checked lecture as a document. Computes nothing."""
+"""Lays out a checked lecture as a Document. Nothing is computed here."""
 
 from __future__ import annotations
 
@@ -36,26 +36,26 @@ COLUMNS = (
     "beside", "reason", "source",
 )  # fmt: skip
 _PLACES = 4
-"""Decimals of ratios in CSV and JSON."""
+"""Number of decimals of ratios in CSV and JSON."""
 
 
 WIDE = 120
-"""Minimum width of a terminal for tables with a column of notes and the slides' calculations."""
+"""Minimum width of a terminal, in characters, for tables with a column of notes and the slides' calculations."""
 _STYLES = {
     Verdict.EXACT: "within", Verdict.ROUNDED: "uncertain", Verdict.DIFFERS: "over", Verdict.STATED: "stated",
 }  # fmt: skip
 _USUAL, _LEAST = 36, 7
-"""Minimum width of a column in characters: normally, and in narrow terminals."""
+"""Minimum width of a column, in characters: normally, and in narrow terminals."""
 _LEAST_NOTE = 40
-"""Minimum width of the column of notes."""
+"""Minimum width of the column of notes, in characters."""
 
 
 def document(findings: Findings, *, whole: bool = False, course: str = LECTURE, wide: bool = False) -> Document:
-    """Return the slides' tables, every figure with its verdict; for data a table with a row for each claim.
+    """Return the slides' tables, with a verdict on every figure; in data formats, a table with a row for each claim.
 
     Args:
         findings: the claims with their verdicts.
-        whole: whether they are of all slides; markup then begins with a table of all wrong figures.
+        whole: whether the findings are of all slides. Markup then begins with a table of all figures that differ.
         course: title of the course.
         wide: whether text is at least `WIDE` characters wide.
     """
@@ -75,7 +75,7 @@ def document(findings: Findings, *, whole: bool = False, course: str = LECTURE, 
     return Document("lecture", f"The lecture, checked: {course}", facts=facts, parts=parts)
 
 
-_ABOUT = "Every figure of the slides, beside that of the real network, analysed, or tried on torch's own layers"
+_ABOUT = "Every figure on the slides is compared with an analysis of the actual network or a test of torch's own layers"
 
 
 def _slips(findings: Findings, whole: bool) -> Iterator[Part]:
@@ -100,7 +100,7 @@ def _slides(findings: Findings, wide: bool) -> Iterator[Part]:
 
 
 def _table(grid: Grid, note_heading: str) -> Table:
-    """Return a table for markup; inline notes are its last column."""
+    """Return a table for markup. Inline notes are its last column."""
     columns = (*_columns(grid), *((Column("note", note_heading, wrap=True),) if grid.inline else ()))
     shown = [
         Row((*_cells(grid, row), *((grid.notes[i].text,) if grid.inline else ()))) for i, row in enumerate(grid.rows)
@@ -109,7 +109,7 @@ def _table(grid: Grid, note_heading: str) -> Table:
 
 
 def _in_text(grid: Grid, wide: bool) -> Iterator[Part]:
-    """Yield a table for text; inline notes are a column if there is room, else lines below their rows."""
+    """Yield a table for text. Inline notes are a column if there is room, else lines below their rows."""
     inline = [note.text for note in grid.notes] if grid.inline else [""] * len(grid.rows)
     as_column = wide and any(inline)
     note = Column("note", "how, and why", wrap=True, least=_LEAST_NOTE, style="note")

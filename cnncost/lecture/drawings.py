@@ -1,4 +1,4 @@
-"""The slides' networks as data that the page's JavaScript draws: the feature maps of one layer after the other."""
+"""Data from which the page's JavaScript draws the slides' networks, as the feature maps of one layer after another."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from cnncost.report.interactive.encoding import Json, number
 from cnncost.report.outline import Item, fitting_depth, outline, visible
 
 SCHEMA = 1
-"""Version of the data's layout; increment it with each change."""
+"""Version of the data's layout. Increment it with each change."""
 _MOST_BOXES = 26
-"""Maximum number of boxes of a drawing; the boxes of a deeper network are blocks of layers."""
+"""Maximum number of boxes in a drawing. In drawings of deeper networks, boxes are blocks of layers."""
 
 
 def page_data(findings: Findings) -> Json:
-    """Return the data that the page's JavaScript draws: each network that the claims are about, with its slides.
+    """Return the data that the page's JavaScript draws: each network in the claims, with its slides.
 
-    Files and packages that a teacher's course names are looked up from the working folder.
+    Files and packages that a teacher's course names are looked up from the working directory.
     """
     slides: dict[ModelFigure, dict[Slide, None]] = {}  # a dict of slides serves as an ordered set
     for finding in findings:
@@ -38,14 +38,14 @@ def page_data(findings: Findings) -> Json:
 
 
 def _first(slides: Iterable[Slide]) -> int:
-    """Return the smallest number of the slides."""
+    """Return the smallest slide number."""
     return min(slide.number for slide in slides)
 
 
 def _networks(part: Any) -> Iterator[ModelFigure]:
-    """Yield the networks that occur in a claim or measure, reduced to name and options.
+    """Yield the networks in a claim or measure, reduced to name and options.
 
-    Networks with inputs of their own, or placed on several devices, are left out.
+    Networks whose claim gives inputs, or that are placed on several devices, are left out.
     """
     if isinstance(part, ModelFigure):
         if not part.inputs and "placed" not in dict(part.options):
@@ -78,7 +78,7 @@ def _shown(report: ReportData) -> Iterator[Item]:
     last = report.inputs[0][0] if report.inputs else None
     for (item, level), after in zip(rows, levels, strict=True):
         shape = item.row.output_shape
-        is_leaf = after <= level  # the next row is no child of it
+        is_leaf = after <= level  # the next row is not its child
         if is_leaf and (item.row.macs or shape not in (last, None)):
             yield item
             last = shape or last
@@ -93,7 +93,7 @@ def _input(report: ReportData) -> Json:
 
 
 def _short(path: str) -> str:
-    """Return the last part of a path; for a number, as in a Sequential, also the part before: `features.0`."""
+    """Return the last name in a path; if that is a number, as in a Sequential, the last two: `features.0`."""
     above, _, name = path.rpartition(".")
     return ".".join(filter(None, (above.rpartition(".")[2], name))) if name.isdecimal() else name
 

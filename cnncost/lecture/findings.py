@@ -1,4 +1,4 @@
-"""Findings: claims with their exact figures and verdicts, which all output formats show."""
+"""Findings: claims with their exact figures and verdicts, the content of all output formats."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ class Finding:
     """A claim with its exact figure and verdict.
 
     Attributes:
-        slide, table, claim: the claim, and where it stands.
+        slide: the slide with the claim.
+        table: the table with the claim.
+        claim: the claim.
         exact: the exact figure; None if it can't be computed.
         beside: further figures, as (what, figure).
-        judgement: the comparison of the printed with the exact figure.
+        judgement: the comparison of the printed figure with the exact one.
     """
 
     slide: claims.Slide
@@ -46,27 +48,27 @@ class Finding:
 
     @property
     def printed(self) -> str:
-        """The text on the slide, with the slide's own calculation: `300 * (28*28) = 230k`."""
+        """The figure on the slide, with the slide's own calculation: `300 * (28*28) = 230k`."""
         return f"{self.claim.work} = {self.claim.printed}" if self.claim.work else self.claim.printed
 
     @property
     def exact_text(self) -> str:
-        """The exact figure, or an empty string."""
+        """The exact figure as text; empty if there is none."""
         return values.text(self.exact, self.claim.right) if self.exact else ""
 
     @property
     def beside_text(self) -> str:
-        """The further measures, as in `with biases: 235,500; …`, or an empty string."""
+        """The further measures as text, such as `with biases: 235,500; …`; empty if there are none."""
         return "; ".join(f"{words}: {values.text(measured)}" for words, measured in self.beside)
 
     @property
     def work(self) -> str:
-        """The right calculation with numbers filled in, or an empty string."""
+        """The correct calculation with numbers filled in; empty if there is none."""
         return self.claim.formula or (self.exact.work if self.exact else "")
 
     @property
     def how(self) -> str:
-        """The right calculation with numbers filled in, and what was measured; empty for stated claims."""
+        """The correct calculation, if any, and what was measured; empty if there is no exact figure."""
         if self.exact is None or self.claim.exact is None:
             return ""
         description = describe(self.claim.exact)
@@ -74,7 +76,7 @@ class Finding:
 
     @property
     def remark(self) -> str:
-        """How far the figure is off, why, and the source."""
+        """How far the figure is off (unless it is exact), the reason, and the source."""
         parts = [self.judgement.distance if self.verdict is not Verdict.EXACT else "", self.claim.reason]
         if self.claim.source:
             parts.append(f"source: {self.claim.source}")
@@ -85,7 +87,11 @@ Findings = tuple[Finding, ...]
 
 
 def examine(slide: claims.Slide, table: claims.Table, claim: claims.Claim) -> Finding:
-    """Compute a claim's exact figure and further measures, and compare the printed figure with the exact one."""
+    """Compute a claim's exact figure and further measures, and compare the printed figure with the exact one.
+
+    Raises:
+        CnncostError: as for `measure`, or the claim's formula has another value than its exact figure.
+    """
     exact = measure(claim.exact) if claim.exact else None
     if claim.formula and exact and (value := evaluate(claim.formula)) != exact.value:
         raise CnncostError(f"formula: gives {value:,}, but the measured figure is {values.text(exact)}")
@@ -102,10 +108,10 @@ def find(slides: Iterable[claims.Slide]) -> Findings:
 
 
 def check(file: CourseFile, slides: Iterable[claims.Slide]) -> Findings:
-    """Examine the claims of a file's slides; names of files and packages in them are relative to its folder.
+    """Examine the claims of a file's slides, in which names of files and packages are relative to the file's folder.
 
     Raises:
-        ClaimsError: a model, layer or figure of a claim does not exist; the message begins with file and line.
+        ClaimsError: a claim can't be examined. The message begins with file and line.
     """
     clear_caches()
     with chdir(file.path.parent):

@@ -1,4 +1,4 @@
-"""Figures of claims as formulas of the image size or another variable, by `cnncost.formula`."""
+"""Returns claims' figures as formulas in the image size or other variables, by `cnncost.formula`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["QUANTITIES", "formula", "network_laws"]
 
 QUANTITIES = ("params", "macs", "flops", "inference_peak")
-"""Quantities that have a formula; for a layer only the first three have."""
+"""Quantities that have a formula. For a layer only the first three have one."""
 
 
 @cache
@@ -34,7 +34,7 @@ def formula(of: ModelFigure, vary: str) -> str:
     """Return the formula of a quantity, such as `300·N² + 300 for N from 8 to 1,024`.
 
     Raises:
-        CnncostError: no such layer, or the quantity has no exact formula.
+        CnncostError: there is no such layer, or the quantity has no exact formula.
     """
     laws = network_laws(of.network, of.options, of.inputs, vary)
     law = laws[of.quantity]
@@ -45,7 +45,7 @@ def formula(of: ModelFigure, vary: str) -> str:
     text = str(law)
     if of.layer:
         parts = laws.layers[of.quantity]
-        # of the layer and its submodules, those without a law (`irregular`) included
+        # the layer and its submodules, including those without a law (`irregular`)
         paths = [path for path in {**parts, **dict.fromkeys(laws.irregular)} if f"{path}.".startswith(f"{of.layer}.")]
         if without := [path for path in paths if path in laws.irregular]:
             raise CnncostError(f"{of.quantity} of {without[0]}: it has no law of its own")

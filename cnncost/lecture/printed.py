@@ -1,4 +1,4 @@
-"""Parses figures as printed on slides: the number, and how many of its digits are significant."""
+"""Parses figures as slides print them: the number, and how many of its digits are significant."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Number:
 
     Attributes:
         value: the number.
-        step: one unit of its last significant digit.
+        step: one unit in the last significant digit.
         digits: number of significant digits.
         unit: `%`, or empty.
     """
@@ -52,10 +52,10 @@ _MISREAD = (
     (re.compile(r"\s*(?:[-–—]|to)\s*\d"), "one figure, not a range"),
     (re.compile(r"\s*[x×·*+/]\s*\d"), "one figure, or a size alone: 28x28"),
 )  # fmt: skip
-"""Text after a number that shows that it would be misread, and what to write instead."""
+"""Text after a number that means that the number would be misread, and what to write instead."""
 _BOUND = re.compile(r"[<>≤≥]=?\s*$|(?:at (?:most|least)|less than|more than|under|over|up to)\s+$", re.IGNORECASE)
 _PRINTED_IN_FULL = 1000
-"""Trailing zeros of a number below this are significant, unless it has a k or a ~: 10 classes are exactly ten."""
+"""Trailing zeros of numbers below this are significant, except with a `~` or a `k`: 10 classes are exactly ten."""
 
 
 def parse(text: str) -> Figure:
@@ -73,9 +73,9 @@ def parse(text: str) -> Figure:
 
 
 def ambiguity(text: str) -> str:
-    """Return a message for a figure that could be read in two ways, with what to write instead; else an empty string.
+    """Return a message for a figure that can be read in two ways, with what to write instead; empty for others.
 
-    `parse` takes the first number and leaves the rest, which is right for `60k digits images` and not for `25,6M`.
+    `parse` takes the first number and ignores the rest, which is right for `60k digits images` but not for `25,6M`.
     """
     stripped = text.strip()
     if not isinstance(parse(stripped), Number) or is_formula(stripped):
@@ -90,16 +90,16 @@ def ambiguity(text: str) -> str:
         if pattern.match(after):
             return f'{text!r}: expected {expected}; with value = "…", any text can be printed'
     if not match["scale"] and _LETTER.match(after) and not after.startswith("x"):
-        return f'{text!r}: can\'t tell what comes after {read}; expected k, M, G, KiB or %, or value = "…"'
+        return f'{text!r}: the text after {read} is no known unit; expected k, M, G, KiB or %, or value = "…"'
     return ""
 
 
 def _number(match: re.Match[str]) -> Number:
     whole, decimals = match["whole"].replace(",", ""), match["decimals"] or ""
     scale = 10 ** int(match["power"]) if match["power"] else _SCALES[match["scale"] or ""]
-    zeros = len(whole) - len(whole.rstrip("0")) if not decimals else 0  # those at the end that aren't significant
+    zeros = len(whole) - len(whole.rstrip("0")) if not decimals else 0  # trailing zeros that aren't significant
     shortened = bool(match["about"]) or scale > 1 or int(whole) >= _PRINTED_IN_FULL
-    if not shortened or not whole.rstrip("0"):  # the second: the number is 0
+    if not shortened or not whole.rstrip("0"):  # the second condition means that the number is 0
         zeros = 0
     place = Fraction(10**zeros, 10 ** len(decimals))  # one unit of the last significant digit, before scaling
     value = Fraction(int(whole + decimals), 10 ** len(decimals))

@@ -1,4 +1,4 @@
-"""Quantities of a network, or of a layer with all its submodules: costs, shapes of inputs and outputs."""
+"""Quantities of a network, or of a layer with all its submodules: costs, and shapes of inputs and outputs."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ __all__ = ["NETWORK_ONLY", "QUANTITIES", "TRAINING", "WORDS", "structure", "valu
 
 @quantity("parameters")
 def params(report: Report, layer: str) -> Value:
-    """Unique parameters, biases included."""
+    """Number of unique parameters, including biases."""
     return report.module(layer).params
 
 
 @quantity("trainable parameters")
 def trainable_params(report: Report, layer: str) -> Value:
-    """Parameters that training changes."""
+    """Number of parameters that require gradients."""
     return report.module(layer).trainable_params
 
 
 @quantity("weights")
 def weights(report: Report, layer: str) -> Value:
-    """Parameters without the biases."""
+    """Number of parameters without biases, which are those with `bias` in their name."""
     graph, below = graph_of(report), f"{layer}." if layer else ""
     owned = {
         parameter.value
@@ -61,48 +61,48 @@ def param_bytes(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quant
 
 @quantity("MACs", needs_rules=True)
 def macs(report: Report, layer: str) -> Value:
-    """Multiply-accumulates for the whole input: of one image, if the input is a batch of one."""
+    """MACs for the whole input, which is one image if the batch size is 1."""
     return report.module(layer).macs
 
 
 @quantity("FLOPs", needs_rules=True)
 def flops(report: Report, layer: str) -> Value:
-    """Floating-point operations for the input."""
+    """FLOPs for the whole input."""
     return report.module(layer).flops
 
 
 @quantity("bytes at the peak of inference", network_only=True, needs_rules=True)
 def inference_peak(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
-    """Bytes of tensors alive at the peak of a forward run."""
+    """Bytes of the tensors that are alive at the peak of a forward."""
     return report.memory.inference_peak
 
 
 @quantity("bytes at the peak of a training step", network_only=True, needs_rules=True, training=True)
 def training_peak(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
-    """Bytes of tensors alive at the peak of forward, backward and, if one is named, the optimizer's step."""
+    """Bytes of the tensors that are alive at the peak of forward, backward and, if given, the optimizer's step."""
     return report.memory.training_peak
 
 
 @quantity("parameters by device", network_only=True)
 def params_by_device(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
-    """Parameters on each device of a model on several devices."""
+    """Number of parameters on each device of a model on several devices."""
     return _by_device(report, "params")
 
 
 @quantity("MACs by device", network_only=True, needs_rules=True)
 def macs_by_device(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
-    """Multiply-accumulates that each device computes for the input."""
+    """MACs that each device computes for the input."""
     return _by_device(report, "macs")
 
 
 @quantity("bytes at the peak of a training step by device", network_only=True, needs_rules=True, training=True)
 def training_peak_by_device(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
-    """Bytes of tensors alive on each device at the peak of a training step."""
+    """Bytes of the tensors that are alive on each device at its peak of a training step."""
     return _by_device(report, "training_peak")
 
 
 def _by_device(report: Report, name: str) -> str:
-    """Return a figure of each device, in words: `1,024 on cuda:0 and 512 on cuda:1`."""
+    """Return a figure of each device as text: `1,024 on cuda:0 and 512 on cuda:1`."""
     if not report.devices:
         raise CnncostError(f"{report.model}: is on one device; expected a model whose code puts it on several")
     return " and ".join(f"{exact(getattr(each, name))} on {each.device}" for each in report.devices)
@@ -128,25 +128,25 @@ def input_side(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quanti
 
 @quantity("input channels", network_only=True)
 def input_channels(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
-    """1 for grey, 3 for colour."""
+    """Number of channels: 1 for gray, 3 for color."""
     return input_of(report)[0]
 
 
 @quantity("input values", network_only=True)
 def input_values(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
-    """Channels times height times width."""
+    """Number of input values: channels times height times width."""
     return prod(input_of(report))
 
 
 @quantity("outputs")
 def features(report: Report, layer: str) -> Value:
-    """Number of output values of the layer, or the network, for one image."""
+    """Number of output values of a layer, or of the network, for one image."""
     return prod(output_of(report, layer))
 
 
 @quantity("output size")
 def output_size(report: Report, layer: str) -> Value:
-    """Shape of a layer's output, or the network's, for one image: 64×56×56."""
+    """Shape of the output of a layer, or of the network, for one image: 64×56×56."""
     return output_of(report, layer)
 
 
@@ -172,14 +172,14 @@ def _maps(report: Report, layer: str) -> tuple[int, ...]:
     shape = output_of(report, layer)
     if len(shape) <= 1:
         raise CnncostError(
-            f"{layer or report.model}: returns no maps, but {prod(shape)} values, whose number is `features`"
+            f"{layer or report.model}: returns no maps, but {prod(shape)} values; for their number, use `features`"
         )
     return shape[1:]
 
 
 @quantity("receptive field")
 def receptive_field(report: Report, layer: str) -> Value:
-    """Pixels of the image that one output of a layer sees, height and width."""
+    """Height and width, in pixels, of the image area that one output of a layer sees."""
     size = report.receptive_field(layer).size
     sizes = tuple(n for n in size if isinstance(n, int))
     if len(sizes) == len(size):
@@ -199,7 +199,7 @@ def _extent(report: Report, layer: str, size: str) -> str:
 
 @quantity("jump")
 def jump(report: Report, layer: str) -> Value:
-    """Pixels between the receptive fields of neighbouring outputs."""
+    """Pixels between the receptive fields of neighboring outputs."""
     steps = report.receptive_field(layer).jump
     step = steps[0]
     if len(set(steps)) != 1 or not isinstance(step, int):
@@ -209,13 +209,13 @@ def jump(report: Report, layer: str) -> Value:
 
 @quantity("connections")
 def connections(report: Report, layer: str) -> Value:
-    """Connections as LeCun counts them, biases included; only for networks of the zoo, with their own inputs."""
+    """Connections as LeCun counts them, including biases; only for networks in the zoo, with their own inputs."""
     from cnncost import zoo
     from cnncost.zoo.connections import connections as count
 
     if report.model not in zoo.names():
-        raise CnncostError(f"connections: are counted for networks of the zoo, not for {report.model}")
+        raise CnncostError(f"connections: counted only for networks in the zoo, not for {report.model}")
     by_layer = count(zoo.build(report.model), zoo.entry(report.model).input_shape)
     if layer and layer not in by_layer:
-        raise CnncostError(f"connections: {report.model} has them by {', '.join(by_layer)}, not by {layer}")
+        raise CnncostError(f"connections: {report.model} has counts for {', '.join(by_layer)}, but not for {layer}")
     return by_layer[layer] if layer else sum(by_layer.values())

@@ -1,6 +1,6 @@
-"""The registry of quantities that claims can be about, and helpers that find them in a Report.
+"""Registry of the quantities that claims can be about, and helpers that find them in a Report.
 
-A quantity that a model or layer does not have raises an error; it is never zero.
+A quantity that a model or layer does not have raises an error and is never zero.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ __all__ = [
 ]  # fmt: skip
 
 Quantity: TypeAlias = Callable[[Report, str], Value]
-"""A function of a Report and a module's path (`""`: the whole network) that returns the value."""
+"""A function from a Report and a module's path (`""` for the whole network) to the value."""
 
 QUANTITIES: dict[str, Quantity] = {}
 WORDS: dict[str, str] = {}
-"""Name of each quantity for sentences."""
+"""The name of each quantity in sentences."""
 NETWORK_ONLY = set[str]()
-"""Quantities of a whole network, which its layers don't have."""
+"""Quantities of a whole network that its layers don't have."""
 NEEDS_RULES = set[str]()
-"""Quantities that are unknown if an op has no rule."""
+"""Quantities that are unknown if any op has no rule."""
 TRAINING = set[str]()
 """Quantities of a training step."""
 
@@ -48,7 +48,7 @@ TRAINING = set[str]()
 def quantity(
     words: str, *, network_only: bool = False, needs_rules: bool = False, training: bool = False
 ) -> Callable[[Quantity], Quantity]:
-    """Register a function under its name, with a description of its result."""
+    """Register a function as the quantity of the same name. `words` are the quantity's name in sentences."""
 
     def register(function: Quantity) -> Quantity:
         name = function.__name__
@@ -62,17 +62,17 @@ def quantity(
 
 
 def value_of(report: Report, name: str, layer: str) -> Value:
-    """Return a quantity of a network, or of a layer of it.
+    """Return a quantity of a network, or of one of its layers.
 
     Raises:
-        CnncostError: no such layer, a layer without such a quantity, or ops without a rule are missing from it.
+        CnncostError: there is no such layer, it lacks the quantity, or ops without a rule make the quantity unknown.
     """
     module = report.module(layer)
     missing = module.unknown if layer else bool(report.unknown)
     if missing and name in NEEDS_RULES:
         raise CnncostError(
-            f"{WORDS[name]} of {layer or report.model}: no exact figure: no rule counts {', '.join(report.unknown)}; "
-            "a rule of your own does (cnncost.rule)"
+            f"{WORDS[name]} of {layer or report.model}: no exact figure, because no rule counts "
+            f"{', '.join(report.unknown)}; register rules of your own (cnncost.rule)"
         )
     return QUANTITIES[name](report, layer)
 
@@ -80,7 +80,7 @@ def value_of(report: Report, name: str, layer: str) -> Value:
 def graph_of(report: Report) -> Graph:
     """Return the report's Graph. Raises CnncostError for a report that was read from a file."""
     if report.graph is None:
-        raise CnncostError(f"{report.model}: a saved report has only its sums; name the model itself")
+        raise CnncostError(f"{report.model}: a saved report has no Graph; name the model itself")
     return report.graph
 
 
@@ -92,37 +92,37 @@ def nodes(report: Report, layer: str, *kinds: str) -> list[Node]:
 
 
 def layers(report: Report, layer: str, *kinds: str) -> list[Node]:
-    """Return the first node of each layer of these kinds: ops of one call that use the same weight are one layer.
+    """Return the first node of each layer of these kinds. Ops of one call that use the same weight are one layer.
 
     A layer that is called twice counts twice.
     """
     graph, by_layer = graph_of(report), dict[tuple[int, ...], Node]()
     for node in nodes(report, layer, *kinds):
         weights = tuple(graph.values[value].storage for value in node.inputs[1:2])
-        # an op without a weight, such as pooling, is a layer by itself; -1 tells its key from those with a weight
+        # an op without a weight, such as pooling, is a layer by itself; -1 distinguishes its key from others
         by_layer.setdefault((node.call, *weights) if weights else (node.call, *node.outputs, -1), node)
     return list(by_layer.values())
 
 
 def common_attribute(report: Report, layer: str, attribute: str, *kinds: str) -> Any:
-    """Return an attribute that a layer's ops of these kinds have in common.
+    """Return the value of an attribute that all ops of these kinds in a layer have in common.
 
     Raises:
-        CnncostError: there is no such op, or their values differ.
+        CnncostError: there is no such op, or the values differ.
     """
     values = {node.spec.get(attribute): None for node in nodes(report, layer, *kinds)}
     if len(values) == 1 and (value := next(iter(values))) is not None:
         return value
     where, expected = layer or report.model, " or ".join(kinds)
-    several = f"has several, which differ: {', '.join(map(str, values))}; name the layer" if values else "has none"
+    several = f"has different values: {', '.join(map(str, values))}; name a single layer" if values else "has none"
     raise CnncostError(f"{where}: {attribute} of its {expected}: {several}")
 
 
 def output_of(report: Report, layer: str) -> tuple[int, ...]:
-    """Return the shape of a module's output, without the batch.
+    """Return the shape of a module's output, without the batch axis.
 
     Raises:
-        CnncostError: it returns no tensor, or several.
+        CnncostError: the module does not return exactly one tensor, or that has no axes.
     """
     shapes = report.module(layer).output_shapes
     if len(shapes) != 1 or not shapes[0]:
@@ -131,12 +131,16 @@ def output_of(report: Report, layer: str) -> tuple[int, ...]:
 
 
 def input_of(report: Report) -> tuple[int, ...]:
-    """Return the shape of the network's only input, without the batch."""
+    """Return the shape of the network's only input, without the batch axis.
+
+    Raises:
+        CnncostError: the network does not have exactly one input, or that has no axes.
+    """
     if len(report.inputs) != 1 or not report.inputs[0][0]:
         raise CnncostError(f"{report.model}: has {len(report.inputs)} inputs; expected one, with a batch axis")
     return report.inputs[0][0][1:]
 
 
 def side_or_extents(extents: tuple[int, ...]) -> Value:
-    """Return one number if all extents are equal: 2 instead of 2×2."""
+    """Return one number if all extents are equal (2 instead of 2×2), else the extents."""
     return extents[0] if len(set(extents)) == 1 else extents

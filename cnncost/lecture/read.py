@@ -1,6 +1,6 @@
 """Reads files of claims: the package's own course, or a teacher's. docs/claims.md describes the format.
 
-The file is validated before anything is measured; errors name the line.
+A file is validated before anything is measured. Errors name the line.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from cnncost.toml_file import Keys, parsed, text_of
 
 __all__ = ["ClaimsError", "CourseFile", "read"]
 
-# keys that are allowed in each kind of table
+# the keys that each kind of table may have
 _TOP = ("course", "slide")
 _SLIDE = ("number", "title", "topic", "claim")
 _TEXTS = {
     "value": "the figure in it", "work": "a calculation", "formula": "a calculation", "right": "words",
     "reason": "a reason", "source": "a source",
 }  # fmt: skip
-"""Keys of a claim whose values are text, and what each should contain."""
+"""Keys of a claim whose values are strings, and what each should contain."""
 _CLAIM = ("what", "printed", "exact", *_TEXTS, "beside", "cell", "table", "where")
 _BESIDE = ("what", "exact")
 _EXAMPLE = 'add [[slide]] with number = 1, title = "…", and below it [[slide.claim]]'
@@ -36,7 +36,7 @@ class ClaimsError(CnncostError):
 
 
 class CourseFile(Measures):
-    """A parsed file of claims: `course` holds the claims, and `wrong` makes errors that name the line."""
+    """A parsed file of claims: `course` has the claims, and `wrong` creates errors that name the line."""
 
     error = ClaimsError
 
@@ -49,7 +49,7 @@ class CourseFile(Measures):
         title = self._text(data, (), "course", 'a title: course = "…"')
         tables = self.typed(data.get("slide", []), list, ("slide",), "[[slide]] tables")
         if not tables:
-            raise self.wrong((), f"no slide in it; {_EXAMPLE}")
+            raise self.wrong((), f"no slide; {_EXAMPLE}")
         slides = tuple(self._slide(table, ("slide", i)) for i, table in enumerate(tables))
         numbers = set[int]()
         for i, slide in enumerate(slides):
@@ -86,7 +86,7 @@ class CourseFile(Measures):
         return tuple(tables)
 
     def _heading(self, claim: dict[str, Any], keys: Keys) -> tuple[str, str]:
-        """Return a claim's caption and the heading of the column of printed figures."""
+        """Return the caption of a claim's table, and the heading of the table's column of printed figures."""
         caption = self.typed(claim.get("table", ""), str, (*keys, "table"), "a caption")
         return caption, self.typed(claim.get("where", "on the slide"), str, (*keys, "where"), "who printed it")
 
@@ -113,7 +113,7 @@ class CourseFile(Measures):
         return text
 
     def _check_figures(self, claim: Claim) -> None:
-        """Raise ClaimsError for a formula that is invalid, or a figure that a person would read differently."""
+        """Raise ClaimsError if the formula is invalid, or a person would read the figure differently."""
         if claim.formula:
             try:
                 evaluate(claim.formula)
@@ -151,16 +151,16 @@ class CourseFile(Measures):
         return Cell("fc" if side == "fc" else "conv", TOTAL if row == "total" else row)
 
     def _check_cells(self, claims: tuple[Claim, ...]) -> None:
-        """Raise ClaimsError if only some claims of a table have a cell, or two have the same."""
+        """Raise ClaimsError if only some claims of a table have a cell, or two have the same cell."""
         cells = [claim.cell for claim in claims]
         cells_so_far = set[Cell]()
         for claim in claims if any(cells) else ():
             if claim.cell is None:
                 raise self.wrong(
-                    claim.keys, "a claim without a cell in a table of cells; give all their place, or none"
+                    claim.keys, "a claim without a cell in a table with cells; give cells to all claims, or to none"
                 )
             if claim.cell in cells_so_far:
-                raise self.wrong((*claim.keys, "cell"), "cell: a second claim there; give each its own row")
+                raise self.wrong((*claim.keys, "cell"), "cell: another claim has this cell; give each its own row")
             cells_so_far.add(claim.cell)
 
 
@@ -168,7 +168,8 @@ def read(path: Path) -> CourseFile:
     """Read and check a file of claims.
 
     Raises:
-        ClaimsError: no such file, broken TOML, an unknown key or quantity (with near ones), a value of the wrong kind,
-            a figure that can be read in two ways, two slides with one number. The message begins with file and line.
+        ClaimsError: the file does not exist or is not valid TOML, a key or quantity is unknown (similar ones are
+            suggested), a value has the wrong type, a figure can be read in two ways, or two slides have the same
+            number. The message begins with file and line.
     """
     return CourseFile(path, text_of(path, ClaimsError, "claims"))

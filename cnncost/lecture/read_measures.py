@@ -1,4 +1,4 @@
-"""Reads measures from a file of claims: `{ model = "resnet50", quantity = "macs" }`, and sums, ratios, … of them."""
+"""Reads measures from a file of claims: `{ model = "resnet50", quantity = "macs" }`, and sums, ratios and so on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Measures(TomlFile):
         """Return the measure that a table describes.
 
         Raises:
-            CnncostError: an unknown key, quantity or experiment, or a value of the wrong kind.
+            CnncostError: a key or quantity is unknown, or a value has the wrong type.
         """
         self.typed(table, dict, keys, f"a measure: {_EXPECTED}")
         kinds: dict[str, Callable[[dict[str, Any], Keys], claims.Measure]] = {
@@ -58,10 +58,10 @@ class Measures(TomlFile):
             raise self.wrong((*keys, "quantity"), f"unknown quantity {quantity!r}{near}")
         layer = self.typed(table.get("layer", ""), str, (*keys, "layer"), "a module's path")
         if layer and quantity in NETWORK_ONLY:
-            raise self.wrong((*keys, "layer"), f"{quantity} is of the whole model, not of a layer")
+            raise self.wrong((*keys, "layer"), f"{quantity} is a quantity of the whole model, not of a layer")
         optimizer = self.typed(table.get("optimizer", ""), str, (*keys, "optimizer"), 'an optimizer, such as "adamw"')
         if optimizer and quantity not in TRAINING:
-            raise self.wrong((*keys, "optimizer"), f"{quantity} has no training step; only {', '.join(TRAINING)} has")
+            raise self.wrong((*keys, "optimizer"), f"{quantity} needs no training step; only {', '.join(TRAINING)} do")
         options = self.typed(table.get("model_args", {}), dict, (*keys, "model_args"), "a table of arguments")
         return claims.ModelFigure(
             model, quantity, layer,
@@ -79,7 +79,7 @@ class Measures(TomlFile):
         if isinstance(value, list):
             return tuple(self._option(each, keys) for each in value)
         if not isinstance(value, (str, int, float)):
-            raise self.wrong(keys, f"{keys[-1]}: expected a number, a text, a boolean or a list of them, got {value!r}")
+            raise self.wrong(keys, f"{keys[-1]}: expected a number, string, boolean or list of these, got {value!r}")
         return value
 
     def _several(self, table: dict[str, Any], keys: Keys, name: str, count: int | None = None) -> list[claims.Measure]:
@@ -123,14 +123,14 @@ class Measures(TomlFile):
 
     def _law(self, table: dict[str, Any], keys: Keys) -> claims.Law:
         self.check_keys(table, keys, ("law", "vary"), "a law")
-        # keys is the path of TOML keys to this table: a law may only stand under `beside`
+        # `keys` is the path of TOML keys to this table: a law is allowed only under `beside`
         if "beside" not in keys:
             raise self.wrong(
                 keys, f"{keys[-1]}: a formula can't be compared with a printed figure; put it beside the figure"
             )
         expected = '{ law = { model = "lenet300", quantity = "params" }, vary = "size+side=8..64" }'
         figure = self._model_figure(self.typed(table["law"], dict, (*keys, "law"), expected), (*keys, "law"))
-        laws = LAWS[:-1] if figure.layer else LAWS  # inference_peak, the last one, has no law of a layer
+        laws = LAWS[:-1] if figure.layer else LAWS  # inference_peak, the last one, has no laws of layers
         if figure.quantity not in laws:
             quantities = ", ".join(laws)
             raise self.wrong((*keys, "law", "quantity"), f"{figure.quantity}: has no law; expected one of {quantities}")

@@ -236,7 +236,7 @@ def compared(capsysbinary, monkeypatch):
         (("lenet5", "--vary", "width=a"), "such as width=16,32,64 or width=16..64:16, got 'a'"),
         (("lenet5", "--vary", "size=32"), "expected several sizes"),
         (("lenet5", "--vary", "size=0,32"), "expected sizes from 1"),
-        (("lenet5", "--vary", "batch=1..1000:1"), "1,000 combinations of sizes; expected 256 at most"),
+        (("lenet5", "--vary", "batch=1..1000:1"), "1,000 combinations of sizes; expected at most 256"),
         (("lenet5", "--vary", "batch=1,2", "--batch", "4"), "--vary batch: --batch sets it, too"),
         (("lenet5", "--vary", "n=1,2", "--model-args", "n=1"), "--vary n: --model-args sets it, too"),
         (("lenet5", "--vary", "sizes=1,2"), "sizes"),

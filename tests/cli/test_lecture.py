@@ -69,11 +69,11 @@ def test_colors_only_where_they_are_asked_for(capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("number", "words"),
     [
-        ("58", "the nearest that have are 56 and 57"),
-        ("23", "the nearest that have are 22 and 24"),
-        ("0", "the nearest that have are 3 and 4"),
+        ("58", "the nearest with claims are 56 and 57"),
+        ("23", "the nearest with claims are 22 and 24"),
+        ("0", "the nearest with claims are 3 and 4"),
         ("-1", "slide -1: has no claim"),
-        ("200", "the nearest that have are 94 and 95"),
+        ("200", "the nearest with claims are 94 and 95"),
     ],
 )
 def test_a_slide_without_claims_names_near_ones(capsys, number, words):
@@ -81,7 +81,7 @@ def test_a_slide_without_claims_names_near_ones(capsys, number, words):
     caught = capsys.readouterr()
     assert caught.out == ""
     assert words in caught.err
-    assert "(there are 3-6, 17-22, 24-26, " in caught.err
+    assert "(slides with claims: 3-6, 17-22, 24-26, " in caught.err
     assert "Traceback" not in caught.err
 
 
@@ -254,4 +254,4 @@ def test_bad_claims_are_one_line_and_write_nothing(capsys, claims, tmp_path, cha
 
 def test_a_slide_that_is_not_in_a_teachers_file(capsys, claims):
     assert run(str(claims), "--slide", "8") == 2
-    assert "slide 8: has no claim that is checked here; slide 7 has (there are 7)" in capsys.readouterr().err
+    assert "slide 8: has no claim to check; only 7 has (slides with claims: 7)" in capsys.readouterr().err

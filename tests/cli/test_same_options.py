@@ -292,4 +292,4 @@ def test_the_peers_of_verify_count_the_same(option, expected, capfd):
 def test_an_autocast_of_a_device_that_is_not_there_is_no_run_on_values(capfd):
     code, out, err = ran(capfd, *call("verify"), *GIVEN, "--trace", "real", "--autocast", "cuda")
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "on the model's device, cpu" in err
+    assert "the model's device, cpu" in err

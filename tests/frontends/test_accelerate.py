@@ -140,7 +140,7 @@ def still_tied(model):
     return model
 
 
-NOTE = "tied weights that are offloaded count for each module: "
+NOTE = "tied weights that are offloaded are counted once per module: "
 
 
 @pytest.mark.parametrize(

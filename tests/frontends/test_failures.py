@@ -61,7 +61,7 @@ NO_MODELS = [
     pytest.param(b"net.py", "expected a torch.nn.Module, got bytes", id="bytes"),
     pytest.param(
         type("Pipeline", (), {"__module__": "transformers.pipelines.base", "model": X, "__call__": lambda self: X})(),
-        "got Pipeline, which takes texts, images or sounds; give its .model",
+        "got Pipeline, which takes texts, images or audio; give its .model",
         id="Transformers' pipeline",
     ),
     pytest.param(

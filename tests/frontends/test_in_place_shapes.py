@@ -107,7 +107,7 @@ OURS = torch.zeros(2, 3)
 
 
 def test_the_users_own_tensor_is_not_turned():
-    with pytest.raises(cnncost.CnncostError, match="was there before forward"):
+    with pytest.raises(cnncost.CnncostError, match="existed before forward"):
         cnncost.analyze(Function(lambda x: x.sum() + OURS.t_()), (2, 3))
     assert OURS.shape == (2, 3)
 

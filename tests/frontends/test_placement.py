@@ -410,7 +410,7 @@ def test_an_assignment_that_autograd_follows_is_refused():
         model = Said(move)
         model.a = nn.Sequential(model.a, nn.ReLU())
     assert cnncost.analyze(model, (N, WIDE)).links[0].nbytes == ONE
-    with pytest.raises(CnncostError, match=r"`\.to\(device\)`, which cnncost follows through backward"):
+    with pytest.raises(CnncostError, match=r"`\.to\(device\)`, which cnncost also follows in backward"):
         cnncost.analyze(model, (N, WIDE), training=True)
 
 

@@ -85,7 +85,7 @@ def test_beyond_what_was_checked():
         pytest.param("macs <= 100", "no size is within the budget: batch = 1 already needs", id="too little"),
         pytest.param(
             "params <= 1k",
-            "no largest size: every size is within the budget: the cost does not depend on batch",
+            "no largest size: every size is within the budget; the cost does not depend on batch",
             id="what does not depend, and is kept",
         ),
         pytest.param(
@@ -125,7 +125,7 @@ class Padded(nn.Module):
         pytest.param(Padded(), "1x24x4", "sequence", "macs <= 600",
                      "there is no largest size: every size from 17 to 32 is within the budget", id="constant, kept"),
         pytest.param(Padded(), "1x24x4", "sequence", "macs <= 500",
-                     "no size from 17 to 32 is within the budget, and the cost of others is not known",
+                     "no size from 17 to 32 is within the budget, and the cost of other sizes is not known",
                      id="constant, not kept"),
     ],
 )  # fmt: skip

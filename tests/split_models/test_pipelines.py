@@ -47,7 +47,7 @@ def test_each_rank_is_as_in_a_real_process(name, real):
     What torch at hand can't run is refused.
     """
     if name in REFUSED_HERE:
-        with pytest.raises(InputError, match=r"send messages to itself; expected torch 2\.10 or later"):
+        with pytest.raises(InputError, match=r"sends messages to itself; expected torch 2\.10 or later"):
             analyzed(name, 1)
         return
     for rank in range(CASES[name].ranks):
@@ -135,7 +135,7 @@ def data_parallel(group):
 
 REFUSED = {
     "no schedule": (lambda group: nn.Linear(4, 4), "8x4", "expected a schedule of torch.distributed.pipelining"),
-    "no shapes": (schedule_of, "8x4", r"stage 0: expected one tensor as PipelineStage\(…, output_args=tensor\)"),
+    "no shapes": (schedule_of, "8x4", r"stage 0: expected PipelineStage\(…, output_args=tensor\) with one"),
     "no inputs": (lambda g: schedule_of(g, **SAMPLE), None, "inputs: expected the whole batch, for stage 0"),
     "an uneven batch": (lambda g: schedule_of(g, **SAMPLE), "6x4", "divisible into 4 microbatches, got 6"),
     "no loss": (without_loss, "8x4", "has no loss_fn"),

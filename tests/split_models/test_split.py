@@ -173,7 +173,7 @@ def test_the_first_fsdp_is_refused():
 
     wrapped = FullyShardedDataParallel.__new__(FullyShardedDataParallel)  # its constructor wants a GPU
     torch.nn.Module.__init__(wrapped)
-    with pytest.raises(InputError, match=r"FullyShardedDataParallel joins.*`fully_shard`"):
+    with pytest.raises(InputError, match=r"FullyShardedDataParallel flattens.*`fully_shard`"):
         cnncost.analyze(torch.nn.Sequential(torch.nn.Linear(4, 4), wrapped), "2x4")
 
 

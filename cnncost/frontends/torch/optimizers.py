@@ -1,4 +1,4 @@
-"""The optimizer of a training step, created for parameters without data."""
+"""Creates the optimizer of a training step for the copied parameters, and allocates its state."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ Optimize: TypeAlias = (
 )
 
 _SMALL = 1
-"""Maximum number of elements of a state tensor that keeps its values, such as a step count."""
+"""State tensors with at most this many elements, such as a step count, keep their values."""
 
 
 class Warmed(NamedTuple):
-    """An optimizer after one step, and the known values of its state tensors, by their `id`."""
+    """An optimizer that has run a step, and the known values of its state tensors, by the tensors' `id`."""
 
     optimizer: torch.optim.Optimizer
     values: dict[int, torch.Tensor]
 
 
 def warm_up(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skeleton, recorder: Recorder) -> Warmed:
-    """Create an optimizer and run a step that is not part of the recording, so that its state is allocated.
+    """Create an optimizer and run an unrecorded step, which allocates its state.
 
     Raises:
-        InputError: the name or an argument is unknown, `optimizer` is neither an optimizer nor creates one, or its
-            step needs a closure or fails.
+        InputError: the name or an argument is unknown, `optimizer` is neither an optimizer nor creates one for these
+            parameters, it can't be copied, or its step requires a closure or sparse gradients, or fails.
     """
     try:
-        with without_modes():  # some allocate their state in the constructor
+        with without_modes():  # some optimizers allocate their state in the constructor
             created = _create(optimizer, parameters, skeleton, recorder.on_values)
             _run_steps(created, lambda: step(created))
         return Warmed(created, {id(t): t for _, t in state_tensors(created, parameters) if not t.is_meta})
     except InputError:
         if recorder.on_values:
             raise
-    # the step queries devices or reads values: record it, which is slower but works
+    # the step queries devices or reads values: a recorder can answer that, but is slower
     with separate_table(recorder) as ledger:
         created = _create(optimizer, parameters, skeleton, recorder.on_values)
         _run_steps(created, lambda: step(created))
@@ -70,8 +70,8 @@ def _run_steps(created: torch.optim.Optimizer, steps: Callable[[], None]) -> Non
         )
     if inspect.signature(_raw_step(created)).parameters.get("closure", _OPTIONAL).default is inspect.Parameter.empty:
         raise InputError(
-            f"optimizer: {type(created).__name__} evaluates the model by a closure, a varying number of times, so "
-            "the cost of a step varies; expected an optimizer whose step() needs none"
+            f"optimizer: {type(created).__name__} evaluates the model in a closure, a varying number of times per "
+            "step, so a step has no fixed cost; expected an optimizer whose step() needs no closure"
         )
     try:
         steps()
@@ -80,22 +80,22 @@ def _run_steps(created: torch.optim.Optimizer, steps: Callable[[], None]) -> Non
 
 
 def step_failed(optimizer: torch.optim.Optimizer, error: Exception) -> InputError:
-    """The error for a step that can't run without data."""
+    """Return the error for a step that failed, with a remedy that fits the failure."""
     message = " ".join(str(error).split()) or "no message"
     if reads_values(error):
-        expected = f"expected one whose ops are the same whatever values it reads; or {ON_VALUES}"
+        expected = f"expected one whose ops do not depend on the values that it reads; or {ON_VALUES}"
     elif "capturable=True" in message:
         expected = "expected capturable=False, or a model on a GPU"
     else:
         expected = "expected one that works parameter by parameter (foreach=False, fused=False)"
     return InputError(
-        f"optimizer: a step of {type(optimizer).__name__} can't be run on tensors without data: "
-        f"{type(error).__name__}: {message}; {expected}"
+        f"optimizer: a step of {type(optimizer).__name__} failed in the analysis: {type(error).__name__}: {message}; "
+        f"{expected}"
     )
 
 
 def step(optimizer: torch.optim.Optimizer) -> None:
-    """Run one step, bypassing hooks and profiling, whose code imports torch's compiler."""
+    """Run one step without hooks and profiling, whose code would import torch's compiler."""
     with torch.set_grad_enabled(bool(optimizer.defaults.get("differentiable", False))):
         _raw_step(optimizer)(optimizer)
 
@@ -103,7 +103,7 @@ def step(optimizer: torch.optim.Optimizer) -> None:
 def state_tensors(
     optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]
 ) -> Iterator[tuple[torch.Tensor | None, torch.Tensor]]:
-    """Tensors that an optimizer keeps between steps, each with the parameter it belongs to, if known."""
+    """Yield the tensors that an optimizer keeps between steps, each with its parameter (None if it has none)."""
     visited = {id(parameter) for parameter in parameters}
     for parameter, state in optimizer.state.items():
         for tensor in _tensors(state, visited):
@@ -127,7 +127,7 @@ def _tensors(value: Any, seen: set[int]) -> Iterator[torch.Tensor]:
 
 
 _OPTIONAL = inspect.Parameter("closure", inspect.Parameter.KEYWORD_ONLY, default=None)
-"""Stands for the closure of a `step` that has no such parameter."""
+"""Used for a `step` without a `closure` parameter."""
 
 
 def _raw_step(optimizer: torch.optim.Optimizer) -> Callable[..., Any]:
@@ -163,8 +163,8 @@ def _create(
     allowed = {id(parameter) for parameter in parameters}
     if any(id(parameter) not in allowed for group in built.param_groups for parameter in group["params"]):
         raise InputError(
-            "optimizer: the function returned an optimizer of other parameters than those that it was given; pass an "
-            "existing optimizer itself, not a function that returns it"
+            "optimizer: the function returned an optimizer over other parameters than it was given; to use an existing "
+            "optimizer, pass the optimizer itself"
         )
     return built
 
@@ -179,10 +179,10 @@ def _classes() -> dict[str, type[torch.optim.Optimizer]]:
 
 
 def parse_optimizer(text: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
-    """Parse `adamw` or `sgd:lr=0.1,momentum=0.9`. `momentum` alone is SGD with momentum 0.9.
+    """Parse `adamw` or `sgd:lr=0.1,momentum=0.9`. The name `momentum` means SGD, by default with momentum 0.9.
 
     Raises:
-        InputError: torch.optim has no such optimizer, or the arguments are not of the form NAME=VALUE.
+        InputError: torch.optim has no such optimizer, or an argument is not NAME=VALUE with a literal value.
     """
     name, _, rest = text.partition(":")
     classes, defaults = _classes(), {}
@@ -204,14 +204,14 @@ def parse_optimizer(text: str) -> tuple[type[torch.optim.Optimizer], dict[str, A
 
 
 def _copied(optimizer: torch.optim.Optimizer, skeleton: Skeleton, on_values: bool) -> torch.optim.Optimizer:
-    """A copy of the user's optimizer for the copied parameters, with copied state: its steps write to copies."""
+    """Return a copy of the user's optimizer that updates the copied parameters and has its own copy of the state."""
     memo: dict[int, Any] = {}
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             copy = skeleton.copy_of(parameter)
             if copy is None:
                 raise InputError(
-                    f"optimizer: it holds a parameter of shape {tuple(parameter.shape)} that the model does not have; "
+                    f"optimizer: it has a parameter of shape {tuple(parameter.shape)} that is not one of the model's; "
                     "expected an optimizer of this model's own parameters"
                 )
             memo[id(parameter)] = copy
@@ -226,7 +226,7 @@ def _copied(optimizer: torch.optim.Optimizer, skeleton: Skeleton, on_values: boo
                 memo[id(tensor)] = meta_like(tensor)
     try:
         copied: torch.optim.Optimizer = copying.copy(optimizer)
-        copied.__dict__ = {  # without copies of hooks, which do not run and may hold anything
+        copied.__dict__ = {  # hooks are not copied: they don't run, and may refer to anything
             name: value if "hooks" in name else copying.deepcopy(value, memo)
             for name, value in optimizer.__dict__.items()
         }

@@ -1,4 +1,4 @@
-"""What is run for a recording: a forward, or a training step."""
+"""The options of a recording: whether it runs a forward or a training step, and in which modes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cnncost.frontends.torch.training import Training
 
 @dataclass(frozen=True, slots=True)
 class RecordOptions:
-    """How a model is run for a recording, in one of four forms.
+    """What a recording runs, in one of four forms, and in which modes.
 
         RecordOptions()                                    forward, as under `torch.no_grad`
         RecordOptions(grad=True)                           forward with autograd on
@@ -22,8 +22,9 @@ class RecordOptions:
 
     Attributes:
         grad: run with autograd on, as training does; composite ops are then recorded as their parts.
-        train: run in train mode (True) or eval mode (False), whatever the mode of the user's modules; None: in theirs.
-        training: record a training step: forward with autograd on, loss, backward, and the optimizer's step.
+        train: run in train mode (True) or eval mode (False); None: each module in the mode that the user set.
+        training: record a training step: forward with autograd on, loss, backward and, if an optimizer is given, its
+            step.
         autocast: run forward and loss under `torch.autocast`: "bf16", "fp16", a dtype, or with the device whose op
             lists apply, "cuda:bf16"; a device alone selects its default dtype. None: as set by the calling code and
             by forward itself.
@@ -45,12 +46,12 @@ class RecordOptions:
 
     @property
     def target(self) -> torch.device | None:
-        """`device` as a device."""
+        """`device` as a `torch.device`."""
         return None if self.device is None else torch.device(self.device)
 
 
 def choose_options(options: RecordOptions | None, single: RecordOptions) -> RecordOptions:
-    """Return the options of a call that accepts them as one object or as separate arguments (`single`).
+    """Return the options of a call that accepts them either as one object or as separate arguments (`single`).
 
     Raises:
         InputError: both were given.
@@ -58,5 +59,5 @@ def choose_options(options: RecordOptions | None, single: RecordOptions) -> Reco
     if options is None:
         return single
     if single != RecordOptions():
-        raise InputError(f"options: expected all options in options=…, or each as its own argument, got both: {single}")
+        raise InputError(f"options: expected either options=… or separate arguments, got both; the latter: {single}")
     return options

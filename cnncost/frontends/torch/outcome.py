@@ -1,4 +1,4 @@
-"""Copies forward's results, to be inputs of another recording: a cache filled by a prompt, for the next step."""
+"""Copies forward's results for use as inputs of another recording, such as a KV cache for the next decoding step."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from cnncost.frontends.torch.recorder import Recorder
 
 
 class Outcome(Copier):
-    """Copies a result so that it outlives its recording, whose own tensors do not.
+    """Copies a result, which then outlives the recording's own tensors.
 
-    Tensors become new ones on `meta` that share storages as the originals do; if the recording knows their values (a
-    length, positions), they have values. Objects are copied by their own protocol.
+    Tensors whose values the recording knows (a length, positions) are copied with their values. All others become new
+    tensors on `meta` that share storages as the originals do. Objects are copied by their own copy protocol.
 
     Args:
         recorder: the recorder of the run, after its context has exited.
@@ -31,9 +31,9 @@ class Outcome(Copier):
         self._storages: dict[int, torch.UntypedStorage] = {}
 
     def module(self, module: nn.Module) -> nn.Module:
-        """Raise InputError: a module of the recording has no weights, and does not outlive the recording."""
+        """Raise InputError: a recording's modules have no weights and are discarded with it."""
         raise InputError(
-            f"forward returned a module, {type(module).__name__}; expected tensors, and containers and objects of them"
+            f"forward returned a module, {type(module).__name__}; expected tensors, or containers or objects of tensors"
         )
 
     def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:

@@ -1,10 +1,10 @@
 """A snapshot of the objects outside a model that its code uses: globals, classes and functions, including torch's.
 
-A recording need not be repeated if nothing that it depends on has changed. `skeleton_cache.py` and `repeats.py` compare
-modules, parameters and inputs; this module covers the rest. It reads the code of the modules' methods and of all
-functions and classes that the code names, and looks up each name. If code can reach something whose changes can't be
-detected (a clock, an object of an unknown class, a Python module passed as a value), there is no snapshot, and forward
-runs.
+A model need not run again if nothing that its recording depends on has changed. `skeleton_cache.py` and `repeats.py`
+compare modules, parameters and inputs; this module compares everything else. It reads the code of the modules' methods
+and of all functions and classes that the code names, and looks up each name. If code can reach something whose changes
+can't be detected (a clock, an object of an unknown class, a Python module passed as a value), no snapshot is taken and
+forward runs.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Outside:
         self._codes = self._code()
 
     def same(self) -> bool:
-        """Return True if nothing has changed: objects are compared by identity, containers by contents."""
+        """Return True if nothing has changed. Objects are compared by identity, containers by their contents."""
         return (
             all(space.get(name, ABSENT) is value for space, name, value in self._names)
             and all(type(module) is ModuleType for module in self._modules)
@@ -99,7 +99,7 @@ def _identical(some: Collection[Any], others: Collection[Any]) -> bool:
 
 
 def _parts(function: FunctionType) -> tuple[Any, ...]:
-    """Everything in a function that its calls depend on. Names are interned, because parts are compared by identity."""
+    """Everything in a function that its calls depend on. Names are interned because parts are compared by identity."""
     attributes = function.__dict__
     return (*_PARTS(function), *map(sys.intern, attributes), *attributes.values())
 
@@ -107,7 +107,7 @@ def _parts(function: FunctionType) -> tuple[Any, ...]:
 _CODE: Any = attrgetter("__code__", "__defaults__", "__kwdefaults__")
 _DICT: Any = attrgetter("__dict__")
 _DISPATCH = tuple(name for name in ("_copy_dispatch", "_deepcopy_dispatch") if hasattr(copy, name))
-"""Tables in which `copy` looks up how to copy objects of a class; Python 3.14 replaced one by frozen sets."""
+"""Tables in which `copy` looks up how to copy objects of a class. In Python 3.14 frozen sets replaced one of them."""
 _NAMES: Any = attrgetter("__name__", "__qualname__")
 _PARTS: Any = attrgetter(
     "__code__", "__defaults__", "__kwdefaults__", "__closure__", "__name__", "__qualname__", "__module__", "__doc__"
@@ -122,7 +122,7 @@ def _content(cell: CellType) -> Any:
 
 
 def _spaces(reader: Reader) -> list[dict[Any, Any]]:
-    """Return the namespaces of torch that code may depend on: a fixed set, and those of used classes and functions."""
+    """Return the namespaces of torch that code may depend on: a fixed list, and those of used classes and functions."""
     names = dict.fromkeys(kind.__module__ for kind in reader.classes if kind.__module__.startswith("torch."))
     homes = [vars(sys.modules[name]) for name in names if name in sys.modules]
     spaces: dict[int, dict[Any, Any]] = {id(space): space for space in (*TABLES, *homes, *reader.spaces)}

@@ -1,7 +1,7 @@
 """Cached information about op overloads, from their schemas and tags.
 
-Hashing an overload runs Python code, and its schema and tags are properties; a recording needs them for every new
-signature. So the cache is keyed by the overload's id.
+A recording needs the schema and tags of an overload for every new signature, and they are slow properties. The cache is
+keyed by the overload's id because hashing an overload runs Python code.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from cnncost.frontends.torch.without_kernels import FROM_SIZES
 
 _READS_DATA = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 _READERS = frozenset({"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::allclose"})
-"""Ops that return values, or a comparison of values, to Python."""
+"""Ops that return values of tensors, or the result of comparing them, to Python."""
 _SIZED_BY_NUMBERS = frozenset({"aten::_ctc_loss"})
-"""Ops that torch tags as data-dependent in their result's size, which depends only on arguments that are numbers."""
+"""Ops that torch tags as having data-dependent output shapes, though the shapes depend only on non-tensor arguments."""
 _FILLED = frozenset(
     f"aten::{name}"
     for name in "zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty".split()
 )
-"""Ops whose result depends on no value of their operand: it is filled with a constant, or not filled."""
+"""Ops whose result is uninitialized or filled with a constant, and so doesn't depend on the operand's values."""
 _INDEXING = frozenset({"aten::index", "aten::_unsafe_index", "aten::index_put", "aten::index_put_"})
 
 
@@ -40,18 +40,21 @@ class Overload:
         func: the overload itself.
         schema_name: such as `aten::relu_`.
         node_name: the name in nodes, such as `aten.relu_`.
-        name: `relu` for `aten::relu_`; other namespaces keep theirs (`my_lib::my_op`).
+        name: the op's name without `aten::` and the underscore of in-place ops, `relu` for `aten::relu_`; in other
+            namespaces the full name (`my_lib::my_op`).
         arguments: argument names in order, with defaults.
         mutable: whether it writes to an argument.
         is_view: whether it returns a view of an argument.
         indexes: whether it gathers or scatters by indices or masks.
-        from_values: creates its result from the inputs' values, if its size depends on those; else None.
-        from_sizes: creates its result from the inputs' sizes, if torch has no meta kernel for it; else None.
-        reads_data: whether torch tags its result, or the result's size, as data-dependent, and rightly so.
-        correction: corrects the result of the meta kernel where CPU kernels deviate from it; else None.
-        creates: whether its result is new and depends only on sizes and constants.
+        from_values: for ops whose output shape depends on the inputs' values, a function from these to the result; else
+            None.
+        from_sizes: for ops without a meta kernel, a function from the arguments' sizes to the result; else None.
+        reads_data: whether torch tags its result, or the result's shape, as data-dependent, and the tag is right.
+        correction: for ops whose CPU kernel returns other tensors than their meta kernel, a function from the latter's
+            result to the former's; else None.
+        creates: whether it creates a tensor without using the values of any (`zeros`, `full_like`, `new_empty`).
         random: whether it draws random numbers.
-        fills: whether no value of its operand affects its result, which is filled with a constant or not filled.
+        fills: whether its result is uninitialized or filled with a constant, whatever the operand's values.
         by_values: whether it uses the inputs' values for more than arithmetic: as indices, for the result's size, or to
             return them to Python (`item`, `equal`).
     """
@@ -81,7 +84,7 @@ class Overload:
 
     @cached_property
     def composite(self) -> bool:
-        """True if the op decomposes into others on all devices; foreach ops do, into one op per list element."""
+        """True if the op decomposes into other ops on all devices, or is a foreach op: one op per list element."""
         if is_foreach(self.schema_name):
             return True
         key = "CompositeImplicitAutograd"
@@ -89,32 +92,32 @@ class Overload:
 
     @cached_property
     def written(self) -> tuple[tuple[int, str], ...]:
-        """Position and name of each argument that it writes to."""
+        """Position and name of each argument that the op writes to."""
         arguments = enumerate(schema_of(self.func).arguments)
         return tuple([(i, a.name) for i, a in arguments if a.alias_info is not None and a.alias_info.is_write])
 
     @cached_property
     def outs(self) -> frozenset[str]:
-        """Names of its `out` arguments: one for each result."""
+        """Names of the op's `out` arguments, one per result."""
         return frozenset([a.name for a in schema_of(self.func).arguments if a.is_out])
 
     @cached_property
     def writes_first(self) -> bool:
-        """True if it writes to the first argument and to no other."""
+        """True if the op writes to its first argument and no other."""
         return [i for i, _ in self.written] == [0]
 
     @cached_property
     def changes_shape(self) -> bool:
-        """True if it changes an argument's shape or storage in place."""
+        """True if the op changes an argument's shape or storage in place."""
         return torch.Tag.inplace_view in self.func.tags
 
     @cached_property
     def resizes(self) -> bool:
-        """True if it may resize an argument's storage."""
+        """True if the op may resize an argument's storage."""
         return self.name in {"resize", "resize_as"} and self.changes_shape
 
     def bind(self, args: Any, kwargs: Any) -> dict[str, Any]:
-        """A call's arguments by name, with defaults; `__op__` is the op's name."""
+        """Return a call's arguments by name, with defaults, and the op's name as `__op__`."""
         named = self.arguments.copy()
         named.update(zip(named, args, strict=False))
         if kwargs:
@@ -123,23 +126,26 @@ class Overload:
         return named
 
     def reads_values(self, args: Any) -> bool:
-        """True if the result depends on tensor data, apart from masks and values that determine its size."""
-        if self.schema_name == "aten::one_hot":  # without a number of classes, the data determines it
+        """True if a call returns values to Python or its result depends on data in a way that torch tags.
+
+        False for ops that index, and for those with `from_values`.
+        """
+        if self.schema_name == "aten::one_hot":  # without a number of classes, the data determine the result's size
             return len(args) < 2 or bool(args[1] < 1)
         return self.by_values and not self.indexes and self.from_values is None
 
 
 def _only_requested(arguments: dict[str, Any], result: Any) -> Any:
-    """Replace gradients that are not requested by None: CPU kernels don't allocate them."""
+    """Replace gradients that were not requested with None: CPU kernels don't allocate them."""
     return tuple([g if needed else None for g, needed in zip(result, arguments["output_mask"], strict=True)])
 
 
 _REDUCED_IN_PLACE = ("binary_cross_entropy", "mse_loss", "smooth_l1_loss", "soft_margin_loss")
-"""Losses whose scalar is written into the buffer of all elements' losses, which is then shrunk without a copy."""
+"""Losses that are reduced into the buffer of the elementwise losses, which is then resized without reallocation."""
 
 
 def _in_losses_buffer(arguments: dict[str, Any], result: Any) -> Any:
-    """Resize the storage: kernels reduce into the losses' buffer, so the scalar keeps all of it alive."""
+    """Enlarge a reduced loss's storage to that of the elementwise losses: the scalar keeps their whole buffer alive."""
     if arguments["reduction"] != 0:
         losses = torch.broadcast_shapes(arguments["self"].shape, arguments["target"].shape)
         result.untyped_storage().resize_(prod(losses) * result.element_size())
@@ -147,13 +153,16 @@ def _in_losses_buffer(arguments: dict[str, Any], result: Any) -> Any:
 
 
 def statistics_dtype(x: torch.Tensor, others: list[torch.Tensor | None]) -> torch.dtype:
-    """The dtype of saved statistics on a CPU: the input's, or float32 if a 16-bit input has float32 weights."""
+    """The dtype of a norm's saved statistics on a CPU: the input's, or float32 if a 16-bit input has float32 weights.
+
+    `others` are the weights and running statistics, or None for those that the norm lacks.
+    """
     mixed = x.dtype.itemsize == 2 and any(t is not None and t.dtype == torch.float32 for t in others)
     return torch.float32 if mixed else x.dtype
 
 
 def _with_cpu_statistics(arguments: dict[str, Any], result: Any) -> Any:
-    """Replace saved statistics by those of a CPU: empty outside of training, and not always float32 as on meta."""
+    """Give saved statistics the shape and dtype that CPU kernels return: empty in eval mode, and not always float32."""
     y, *rest = result
     trains = arguments.get("training", True)
     others = [arguments.get(name) for name in ("weight", "bias", "running_mean", "running_var")]
@@ -164,7 +173,7 @@ def _with_cpu_statistics(arguments: dict[str, Any], result: Any) -> Any:
 
 
 def _in_operands_storage(arguments: dict[str, Any], result: Any) -> Any:
-    """Resize the storage: kernels allocate as many elements as the operand has, and shrink that without a copy."""
+    """Enlarge the storage to the operand's numel: kernels allocate that much and shrink the result without a copy."""
     allocated = arguments["self"].numel() * result.element_size()
     if allocated > result.nbytes:
         result.untyped_storage().resize_(allocated)
@@ -172,7 +181,7 @@ def _in_operands_storage(arguments: dict[str, Any], result: Any) -> Any:
 
 
 def _in_inputs_dtype(arguments: dict[str, Any], result: Any) -> Any:
-    """Give a norm's gradient the dtype of its input, as kernels do: on meta, float32 weights promote 16-bit inputs."""
+    """Give the gradient of a norm's input the input's dtype, as kernels do: on meta, float32 weights promote it."""
     gradient, *others = result
     return (None if gradient is None else gradient.to(arguments["input"].dtype), *others)
 
@@ -181,7 +190,7 @@ _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def _in_operands_format(arguments: dict[str, Any], result: Any) -> Any:
-    """Give a convolution's gradients the memory format of CPU kernels: channels last if input or weight is."""
+    """Give a convolution's gradients the memory format of CPU kernels: channels last if the input or the weight is."""
     order = torch.contiguous_format
     for tensor in (arguments["input"], arguments["weight"]):
         last = _CHANNELS_LAST.get(tensor.dim())
@@ -199,10 +208,10 @@ _CORRECTIONS: dict[str, Callable[[dict[str, Any], Any], Any]] = {
     "im2col": _in_operands_storage, "col2im": _in_operands_storage,
     **({} if facts.CONVOLUTION_GRADIENTS_KEEP_MEMORY_FORMAT else {"convolution_backward": _in_operands_format}),
 }  # fmt: skip
-"""Functions of an op's arguments and its result on meta that return a CPU kernel's result, by the op's name."""
+"""By op name, functions from a call's arguments and its result on meta to the result of the CPU kernel."""
 
 _RECORDED_AS = {"cnncost::attention": "aten::scaled_dot_product_attention"}
-"""Our own ops, recorded under the name of the torch op that they stand for."""
+"""Our own ops, each with the name of the torch op that it replaces in a recording."""
 
 
 def _node_name(func: Any, schema_name: str) -> str:
@@ -225,7 +234,7 @@ _OVERLOADS: dict[int, Overload] = {}
 
 
 def overload(func: Any) -> Overload:
-    """The cached information about an overload."""
+    """Return the cached information about an overload."""
     found = _OVERLOADS.get(id(func))
     if found is None:
         found = _OVERLOADS[id(func)] = Overload(func)

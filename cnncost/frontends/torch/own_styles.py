@@ -1,8 +1,8 @@
-"""Tensor-parallel styles that torch lacks.
+"""Tensor-parallel styles that torch lacks, built on DTensor.
 
-They are for experts whose weights are plain parameters, and for the rotary part of multi-head latent attention's keys.
-Both are built on torch's DTensor. The input of a module is the same on all ranks, and its gradient is summed over the
-ranks by an all-reduce in backward. The output of each rank is a partial sum, summed by an all-reduce in forward.
+`Experts` is for experts whose weights are plain parameters. Each rank gets the same input and computes a partial sum of
+the output; an all-reduce sums the outputs in forward, and another one the input's gradients in backward. `RotaryPart`
+is for the rotary part of the keys in multi-head latent attention, whose gradient an all-reduce sums in backward.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distrib
 from torch.distributed.tensor.parallel import ParallelStyle
 
 AXES = {"colwise": -2, "packed_colwise": -2, "rowwise": -1, "packed_rowwise": -1}
-"""The axis of the experts' weights (experts×outputs×inputs) that each word of a tensor-parallel plan splits. Their bias
-is experts×outputs: `colwise` splits its last axis."""
+"""The axis of the experts' weights (experts×outputs×inputs) that each word of a tensor-parallel plan splits. Of their
+bias (experts×outputs), `colwise` and `packed_colwise` split the last axis."""
 
 
 def split_axis(word: str, axes: int) -> int | None:
-    """Return the axis that a word splits, of a parameter with `axes` axes; None if each rank holds all of it."""
+    """Return the axis along which `word` splits a parameter with `axes` axes; None if the parameter is replicated."""
     if word not in AXES or (axes < 3 and word.endswith("rowwise")):
         return None
     return axes + AXES[word] if axes > 2 else axes - 1
 
 
 class Experts(ParallelStyle):
-    """Experts split along their inner width: each rank has a strip of every expert.
+    """Experts split along their inner width: each rank has a slice of every expert.
 
     Args:
-        words: how each parameter is split, by its name.
+        words: the word of a tensor-parallel plan for each parameter, by the parameter's name.
     """
 
     def __init__(self, words: Mapping[str, str]) -> None:
@@ -39,7 +39,7 @@ class Experts(ParallelStyle):
         self.words = dict(words)
 
     def _apply(self, module: nn.Module, device_mesh: Any) -> nn.Module:
-        """Split the parameters, and make forward use this rank's part of them."""
+        """Split the parameters, and make forward use this rank's slices."""
         for name, word in self.words.items():
             parameter = getattr(module, name)
             axis = split_axis(word, parameter.dim())
@@ -53,10 +53,10 @@ class Experts(ParallelStyle):
 
 
 class RotaryPart(ParallelStyle):
-    """A replicated projection whose last output elements each rank uses for its own heads only.
+    """A replicated projection: each rank uses its last output elements for that rank's own heads only.
 
     Args:
-        width: number of these elements.
+        width: how many of the last elements.
     """
 
     def __init__(self, width: int) -> None:
@@ -70,19 +70,19 @@ class RotaryPart(ParallelStyle):
 
 
 class _Enter:
-    """Forward pre-hook: the gradients of inputs will be summed over ranks, and local parameters replace split ones."""
+    """Forward pre-hook: sum the inputs' gradients over ranks in backward, and make split parameters local tensors."""
 
     def __init__(self, names: tuple[str, ...], mesh: Any) -> None:
         self.names, self.mesh = names, mesh
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        for name in self.names:  # shadows the parameter: `__dict__` is searched first
+        for name in self.names:  # attributes in `__dict__` shadow parameters
             module.__dict__[name] = getattr(module, name).to_local()
         return tuple(_summed_in_backward(x, self.mesh) for x in inputs)
 
 
 class _Leave:
-    """Forward hook: sum the ranks' outputs, and restore the split parameters."""
+    """Forward hook: sum the ranks' outputs, and uncover the split parameters."""
 
     def __init__(self, names: tuple[str, ...], mesh: Any) -> None:
         self.names, self.mesh = names, mesh
@@ -97,7 +97,7 @@ class _Leave:
 
 
 class _Summed:
-    """Forward hook: the gradient of the last elements will be summed over ranks."""
+    """Forward hook: sum the gradient of the output's last elements over ranks in backward."""
 
     def __init__(self, width: int, mesh: Any) -> None:
         self.width, self.mesh = width, mesh
@@ -108,7 +108,7 @@ class _Summed:
 
 
 def _summed_in_backward(x: Any, mesh: Any) -> Any:
-    """Return the tensor unchanged; its gradient is summed over the ranks."""
+    """Return the tensor unchanged, with its gradient summed over ranks in backward if it is floating-point."""
     if not isinstance(x, torch.Tensor) or not x.is_floating_point():
         return x
     same: Any = DTensor.from_local(x, mesh, [Replicate()], run_check=False)

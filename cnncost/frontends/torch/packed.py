@@ -13,7 +13,7 @@ META = torch.device("meta")
 
 
 def packed_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
-    """Return weight and bias of a quantized layer, by name, as meta tensors; empty for all other modules."""
+    """Return the weight and bias of a quantized layer as meta tensors, by name; empty for all other modules."""
     if PACKED not in module.__dict__ or not type(module).__module__.startswith("torch.ao.nn."):
         return {}
     packed: Any = module.__dict__[PACKED]
@@ -26,7 +26,7 @@ def packed_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _dtype(tensor: torch.Tensor) -> torch.dtype:
-    """The underlying integer dtype: tensors of torch's quantized dtypes can't be created on meta."""
+    """Return the tensor's dtype, or the underlying integer dtype of a quantized one, which meta tensors can't have."""
     return {torch.qint8: torch.int8, torch.quint8: torch.uint8, torch.qint32: torch.int32}.get(
         tensor.dtype, tensor.dtype
     )

@@ -1,7 +1,7 @@
-"""Temporary bytes that a composite op allocates besides its inputs and outputs, measured on its decomposition.
+"""Bytes that a composite op temporarily allocates besides its inputs and outputs, measured on its decomposition.
 
-Without autograd a composite op is recorded as one node. Its inner ops still allocate tensors: copies that a product
-needs, indices of a pool's maxima, a cast. They are run once for each signature, on tensors without data, with a
+Without autograd a composite op is recorded as one node. Its inner ops still allocate tensors: contiguous copies for a
+matrix product, indices of a pool's maxima, a cast. They are run once per signature, on tensors without data, under a
 recorder of their own.
 """
 
@@ -28,32 +28,32 @@ from cnncost.frontends.torch.running import meta_like, replace_tensors
 from cnncost.graph import OpSpec
 
 _KERNELS = frozenset({"max_pool1d"})
-"""Ops that are one kernel on a CPU without autograd, though torch can decompose them."""
+"""Ops that run as one kernel on a CPU without autograd, though torch can decompose them."""
 
 
 _PLAIN = frozenset(
     ["aten.narrow.Tensor", "aten.linalg_svdvals", "aten.linalg_eigvals", "aten.linalg_eigvalsh"]
     + [f"aten.conv{name}" for name in "1d 2d 3d _transpose1d _transpose2d.input _transpose3d.input".split()]
 )
-"""Ops that are at most one kernel, apart from views: they allocate no temporaries."""
+"""Ops that consist of views and at most one kernel: they allocate no temporaries."""
 
 _KEYS_ABOVE = [
     key(name) for name in "AutogradFunctionality AutogradOther AutogradNestedTensor ADInplaceOrView AutocastHPU".split()
 ]
-"""Dispatch keys of autograd, below which no op is decomposed, and of our kernels that emulate a device
-(`unwatched.py`)."""
+"""Dispatch keys at which composite ops are decomposed, those of autograd, and the key of our kernels that emulate a
+device (`unwatched.py`)."""
 
 
 def with_scratch(spec: OpSpec, op: Overload, args: Any, kwargs: Any, operands: TensorArgs, make: Any) -> OpSpec:
-    """The spec with its temporary bytes as an attribute, or with a mark that they are unknown.
+    """Return the spec with the op's temporary bytes in an attribute, or with a mark that they are unknown.
 
     Args:
-        spec: the spec without them.
+        spec: the op's spec; it is returned unchanged if there are no temporary bytes.
         op: the composite op.
-        args: its arguments.
+        args: its positional arguments.
         kwargs: its keyword arguments.
         operands: its tensors.
-        make: creates a recorder for its inner ops.
+        make: creates the recorder for its inner ops.
     """
     nbytes = known_parts.known_bytes(op, args, kwargs, operands, spec)
     if nbytes is None:
@@ -66,8 +66,11 @@ def with_scratch(spec: OpSpec, op: Overload, args: Any, kwargs: Any, operands: T
 
 
 def _scratch(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, make: Callable[[], Recording]) -> int | None:
-    """Temporary bytes, from a run of the inner ops; None if these need the values of the op's inputs."""
-    if op.name in _KERNELS:  # the kernel works on contiguous rows, else on a copy
+    """Temporary bytes, from a run of the inner ops; None if that fails, as without values that the ops need.
+
+    Ops that work on values or on tensors that are not strided are not run, and count 0.
+    """
+    if op.name in _KERNELS:  # a non-contiguous input is copied
         x = operands[0][0]
         return 0 if x.is_contiguous() else x.numel() * x.element_size()
     strided = all(tensor.layout is torch.strided for tensor, _ in operands)
@@ -77,7 +80,7 @@ def _scratch(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, make: C
     recorder = make()
     for stand_in in stand_ins.values():
         recorder.ledger.add_source(stand_in, "input")
-    if depends_on_values(op, args):  # the second argument is the batch size of each step
+    if depends_on_values(op, args):  # the second argument has the batch size at each time step
         sizes = next(
             tensor if tracked.data is None else tracked.data for tensor, tracked in operands if tensor is args[1]
         )
@@ -96,7 +99,7 @@ def _scratch(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, make: C
 
 
 def depends_on_values(op: Overload, args: Any) -> bool:
-    """True if the temporary bytes depend on values, too: for packed sequences, on the batch size of each step."""
+    """True if the temporary bytes also depend on values: for packed sequences, on the batch size at each time step."""
     return op.name in RECURRENT and is_packed(args)
 
 
@@ -107,7 +110,7 @@ def _meta_copy(tensor: torch.Tensor, grad: bool) -> torch.Tensor:
 
 @contextmanager
 def _decomposed() -> Iterator[None]:
-    """Context in which composite ops reach the recorder decomposed: dispatch starts above autograd."""
+    """Context in which composite ops reach the recorder decomposed because dispatch starts above autograd."""
     excluded = excluded_keys()
     for key_above in _KEYS_ABOVE:
         excluded = excluded.remove(key_above)
@@ -116,7 +119,7 @@ def _decomposed() -> Iterator[None]:
 
 
 def _peak_beyond(recorder: Recording, results: list[torch.Tensor]) -> int:
-    """Peak bytes alive at once, minus those that the results keep alive."""
+    """Peak bytes of the recorded ops' storages, minus those that the results keep alive."""
     ledger, count = recorder.ledger, len(recorder.nodes)
     blocks = [block for tensor in results if (block := ledger.block_of(tensor)) is not None]
     kept = {block.index: block.nbytes for block in blocks if block.born is not None}

@@ -1,6 +1,6 @@
-"""Positions that an op selects by known indices, stored in the op's spec because receptive fields depend on them.
+"""Stores the positions that an op selects by known indices in the op's spec, because receptive fields depend on them.
 
-Only for computed tensors: rows of a parameter, such as a table of position biases, don't depend on any input.
+Selections from parameters are left out: rows of a table of position biases, for example, don't depend on any input.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ MAX_POSITIONS = 1 << 16
 _MASKS = frozenset({torch.bool, torch.uint8})
 
 Runs = tuple[tuple[int, int, int], ...]
-"""Positions as runs of equal steps: (first, count, step)."""
+"""Positions as arithmetic progressions: (first, count, step)."""
 
 
 def with_positions(spec: OpSpec, operands: TensorArgs) -> OpSpec:
-    """Return the spec with an attribute `positions`, the runs of each index tensor, if all indices' values are known.
+    """Return the spec with attributes `positions` (the runs of each index tensor) and `picked` (their common shape).
 
-    `operands` are the source tensor and the indices. A mask selects the positions where it is true; several indices are
-    broadcast.
+    It is returned unchanged if an index is unknown, if the source tensor is a parameter or has known values, or if
+    there are more than `MAX_POSITIONS`. `operands` are the source tensor and the indices. A mask selects the positions
+    where it is true; several indices are broadcast.
     """
     (_, source), *indices = operands
     if source.sig.real or source.block.use == "parameter" or not all(tracked.sig.real for _, tracked in indices):

@@ -1,8 +1,8 @@
-"""One rank of a pipeline: runs the computations of a step of `torch.distributed.pipelining`, to record them.
+"""One rank of a pipeline: runs a step of `torch.distributed.pipelining` in a form that can be recorded.
 
-Torch's own step can't be recorded, as it infers shapes by messages between ranks, and there are no other ranks. Here a
-module runs the schedule's actions in its order, on the same stages; `pipeline_state.py` keeps tensors alive as long as
-torch's step does. Ref: torch/distributed/pipelining/{schedules,stage}.py.
+Torch's own step can't be recorded because its stages infer shapes from messages between ranks, and there are no other
+ranks. Here a module runs the schedule's actions in order, on the same stages; `pipeline_state.py` keeps tensors alive
+as long as torch's step does. Ref: torch/distributed/pipelining/{schedules,stage}.py.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from cnncost.frontends.torch.pipeline_state import ActionRunner, BufferPerReceiv
 
 
 def order_of(schedule: Any) -> dict[int, list[Action]]:
-    """The actions of each rank, in the order in which they run.
+    """Return the actions of each rank, in execution order.
 
-    GPipe runs all forwards, then all backwards. In 1F1B, a stage with n stages after it runs n + 1 forwards, and then
-    alternates backwards and forwards.
+    GPipe runs all forwards, then all backwards. In 1F1B, a stage with n stages after it runs n + 1 forwards (or all, if
+    there are fewer microbatches), then alternates backwards and forwards.
 
     Raises:
-        InputError: a schedule that is not supported, or one without a loss.
+        InputError: the schedule is not supported, or has no loss.
     """
     if not isinstance(schedule, pipelining.ALL):
         raise InputError(
@@ -56,8 +56,8 @@ def order_of(schedule: Any) -> dict[int, list[Action]]:
 def _with_messages(schedule: Any, actions: list[Action], last: int) -> list[Action]:
     """Insert the sends and receives of torch's GPipe or 1F1B into the actions of a rank with one stage.
 
-    GPipe waits for its sent activations after all forwards, 1F1B before it sends the next or runs a backward. `last` is
-    the index of the pipeline's last stage.
+    GPipe waits for its sends of activations after all forwards, 1F1B before its next send or backward. `last` is the
+    index of the pipeline's last stage.
     """
     stage = actions[0].stage
     found: list[Action] = []
@@ -92,8 +92,8 @@ class Rank(nn.Module):
         order: the actions of each rank.
 
     Raises:
-        InputError: a stage is wrapped for data parallelism, the shapes of its tensors are unknown, or it sends messages
-            to another stage on its own rank.
+        InputError: a stage is wrapped for data parallelism, the shapes that it receives are unknown, or (in torch 2.9)
+            it sends messages to another stage on its own rank.
     """
 
     def __init__(self, schedule: Any, order: dict[int, list[Action]]) -> None:
@@ -125,7 +125,7 @@ class Rank(nn.Module):
         )
         """In 1F1B, which frees sent tensors within a step: number of forwards before the first backward; else None."""
         self.passed: dict[str, torch.Tensor] = {}
-        """Tensors passed between stages of this rank. A stage keeps each until the next step replaces it."""
+        """Tensors passed between stages of this rank, each kept until the next step replaces it."""
         self.like: dict[tuple[str, int], torch.Tensor] = {}
         """A meta tensor like those that each stage receives as `inputs` or `outputs` (gradients), by stage."""
         for stage in stages:
@@ -133,18 +133,22 @@ class Rank(nn.Module):
             self._receive_into(stage, "outputs", stage.stage_index + 1)
 
     def _runner(self, schedule: Any) -> type[ActionRunner]:
-        """The class that keeps tensors alive as the schedule's step does in the installed torch."""
+        """The class that keeps tensors alive as the schedule's step does in the installed version of torch.
+
+        Raises:
+            InputError: a rank of a torch 2.9 schedule has two consecutive stages.
+        """
         if not pipelining.runs_in_time_steps(schedule):
             return BufferPerReceiveRunner if PIPELINE_ALLOCATES_BUFFERS_PER_RECEIVE else ActionRunner
         if any(stage + 1 in self.here for stage in self.here):
             raise InputError(
                 f"pipelined: {type(schedule).__name__} puts two consecutive stages on one rank, which in torch 2.9 "
-                "sends messages to itself; expected torch 2.10 or later, where the rank passes tensors on directly"
+                "sends messages to itself; expected torch 2.10 or later, where such a rank passes tensors on directly"
             )
         return TimeStepRunner
 
     def _actions(self, schedule: Any, computed: list[Action]) -> list[Action]:
-        """The actions of this rank, including sends and receives if torch allocates a buffer per received message."""
+        """The actions of this rank; with sends and receives if torch allocates a buffer per received message."""
         if not PIPELINE_ALLOCATES_BUFFERS_PER_RECEIVE:
             return computed
         if isinstance(schedule, pipelining.SINGLE):
@@ -157,15 +161,15 @@ class Rank(nn.Module):
         Up to torch 2.14, also register the buffers that receive them.
 
         Raises:
-            InputError: the stage was not given their shape.
+            InputError: the stage was not given the shape of exactly one tensor.
         """
         if not 0 <= other <= self.last:
             return
         metas = pipelining.shapes_of(stage, what)
         if metas is None or len(metas) != 1:
             raise InputError(
-                f"pipelined: stage {stage.stage_index}: expected one tensor as PipelineStage(…, "
-                f"{what[:-1]}_args=tensor), of one microbatch's shape, got {'none' if metas is None else len(metas)}"
+                f"pipelined: stage {stage.stage_index}: expected PipelineStage(…, {what[:-1]}_args=tensor) with one "
+                f"tensor of a microbatch's shape, got {'none' if metas is None else len(metas)}"
             )
         like = torch.empty(metas[0].shape, dtype=metas[0].dtype, device="meta")
         self.like[what, stage.stage_index] = like
@@ -178,9 +182,9 @@ class Rank(nn.Module):
             self.register_buffer(f"{what}{stage.stage_index}_{i}", torch.empty_like(like), persistent=False)
 
     def forward(self, x: Any = None, target: Any = None, passed: Any = None) -> Any:
-        """Run one step, and return everything that is still referred to at its end, such as the last outputs.
+        """Run one step, and return everything that is still referenced at its end, such as the last outputs.
 
-        `passed` has the entries of `self.passed`, which an analysis takes as inputs: they exist before the step begins.
+        `passed` is `self.passed` in the form of inputs of the analysis: these tensors exist before the step begins.
         """
         runner = self.runner(self, self._split("inputs", x), self._split("target", target), passed or {})
         for action in self.actions:
@@ -193,7 +197,7 @@ class Rank(nn.Module):
         return runner.still_held()
 
     def _split(self, name: str, whole: Any) -> Any:
-        """Split a batch (`whole`) into microbatches; None for each if there is no batch."""
+        """Split the batch `whole` into microbatches; if there is none, return None for each."""
         if whole is None:
             return [None] * self.count
         if len(whole) % self.count:

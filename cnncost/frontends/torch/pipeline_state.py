@@ -1,4 +1,4 @@
-"""Keeps tensors alive as long as a rank of a pipeline refers to them; one class per behavior that torch has had."""
+"""Runs a pipeline rank's actions and keeps tensors alive as long as torch does, in one class per torch behavior."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cnncost.frontends.torch.compat.tensors import is_view
 
 
 class Ranked(Protocol):
-    """The rank whose actions run (`pipeline.Rank`): its modules by stage, its stages' indices (`here`), its peers."""
+    """The rank whose actions run (`pipeline.Rank`). `stages` are its modules by stage index, `here` these indices."""
 
     stages: nn.ModuleDict
     here: list[int]
@@ -31,10 +31,10 @@ class Ranked(Protocol):
 
 
 class ActionRunner:
-    """Runs actions as torch up to 2.14 does; `TimeStepRunner` is for older and `BufferPerReceiveRunner` for newer ones.
+    """Runs actions as torch does up to 2.14, except with several stages per rank up to 2.9 (`TimeStepRunner`).
 
-    Received tensors are in buffers that the rank keeps from step to step. A forward's input and output stay alive until
-    its backward, gradients and outputs as long as the schedule's sends refer to them.
+    Messages are received into buffers that the rank keeps from step to step. A forward's input and output stay alive
+    until its backward; sent outputs and gradients, as long as the schedule's send requests refer to them.
     """
 
     def __init__(self, rank: Ranked, xs: Any, targets: Any, passed: dict[str, Any]) -> None:
@@ -42,14 +42,14 @@ class ActionRunner:
         self.results: list[Any] = []
         self.losses: dict[int, Any] = {}
         self.sent: list[Any] = []
-        """Sent tensors, which the schedule refers to until the step ends."""
+        """Sent tensors that the schedule refers to until the step ends."""
         self.slots: dict[str, Any] = {}
-        """Tensors that each stay alive until another takes the slot. Here in 1F1B, those that its last messages refer
-        to: `F`, `B`, and `warmup`, the last one in warm-up; subclasses have slots of their own."""
+        """Tensors that each stay alive until another one takes the slot. In 1F1B these are the tensors last sent: `F`
+        (outputs), `B` (gradients) and `warmup` (outputs during warm-up). Subclasses have other slots."""
         self.forwarded: dict[tuple[int, int], Any] = {}
-        """Output and input of each forward, by stage and microbatch, until its backward."""
+        """Output and input of each forward whose backward has not run yet, by stage and microbatch."""
         self.split: dict[tuple[int, int], Any] = {}
-        """Backwards whose gradients of weights are still to be computed: output, input, output's gradient, groups."""
+        """Backwards that still lack the weights' gradients: output, input, the output's gradient, parameter groups."""
 
     def run(self, action: Action) -> None:
         kind, stage, i = action
@@ -101,14 +101,14 @@ class ActionRunner:
             self.send_forward(out, stage, i)
 
     def backward_operands(self, stage: int, i: int) -> tuple[Any, Any, Any]:
-        """Return backward's root (output or loss), the stage's input, and the output's received gradient."""
+        """Return backward's root (output or loss), the stage's input, and the output's gradient (None for a loss)."""
         out, x = self.forwarded.pop((stage, i))
         if stage == self.rank.last:
             return self.losses[i], x, None
         return out, x, self.take("outputs", stage, i)
 
     def send_gradient(self, stage: int, i: int, x: Any) -> None:
-        """Send the input's gradient to the previous stage."""
+        """Send the input's gradient to the previous stage, if there is one."""
         if stage == 0:
             return
         grad = x.grad
@@ -118,12 +118,12 @@ class ActionRunner:
             self.hand_over("outputs", stage - 1, i, grad)
         else:
             self.send_back(grad, stage, i)
-        # as torch does to free the graph; views can't be detached in place
+        # torch does this to free the autograd graph; views can't be detached in place
         if stage == self.rank.last and not is_view(self.results[i]):
             self.results[i].detach_()
 
     def take(self, what: str, stage: int, i: int) -> Any:
-        """Receive a microbatch's activations (`inputs`) or gradients (`outputs`) from a stage on any rank."""
+        """Receive a microbatch's activations (`inputs`) or gradients (`outputs`), from another rank or this one."""
         rank, other = self.rank, stage + (-1 if what == "inputs" else 1)
         if other in rank.here:
             return self.passed[f"{what}{stage}_{i}"]
@@ -142,7 +142,7 @@ class ActionRunner:
         self.send(grad, stage - 1, "B")
 
     def send(self, tensor: Any, stage: int, slot: str) -> None:
-        """Send a tensor. The schedule refers to it until it waits: at the step's end, or in 1F1B before the next."""
+        """Send a tensor. The schedule refers to it until it waits: at the end of the step, in 1F1B at the next send."""
         dist.send(tensor.detach(), dst=self.rank.peers[stage], group=self.rank.group)
         if self.rank.warmup is None:
             self.sent.append(tensor)
@@ -150,18 +150,18 @@ class ActionRunner:
             self.slots[slot] = tensor
 
     def communicate(self, action: Action) -> None:
-        """Send or receive a message. There are no such actions here: `forward` and `run` send and receive."""
+        """Handle a send or receive action. There are none here, because `forward` and `run` send and receive."""
         raise AssertionError(action)
 
     def still_held(self) -> Any:
-        """Everything that is still referred to when the step ends."""
+        """Everything that is still referenced when the step ends."""
         return self.results, self.losses, self.sent, self.slots, self.passed
 
 
 class TimeStepRunner(ActionRunner):
-    """Runs time steps, as schedules with several stages per rank did up to torch 2.9.
+    """Runs time steps, as schedules with several stages per rank do up to torch 2.9.
 
-    A sent tensor is freed when the next time step begins, and the last output when there is a new one.
+    A sent tensor is freed when the next time step begins, and the last output once the next forward returns.
     """
 
     def run(self, action: Action) -> None:
@@ -172,26 +172,26 @@ class TimeStepRunner(ActionRunner):
         super().forward(stage, i)
         self.slots["output"] = self.forwarded[stage, i][0]
 
-    def send(self, tensor: Any, stage: int, slot: str) -> None:  # noqa: ARG002  # there is one slot
+    def send(self, tensor: Any, stage: int, slot: str) -> None:  # noqa: ARG002  # only one slot
         dist.send(tensor.detach(), dst=self.rank.peers[stage], group=self.rank.group)
         self.slots["sent"] = tensor
 
 
 class BufferPerReceiveRunner(ActionRunner):
-    """Runs actions as torch 2.15 and later do.
+    """Runs actions as torch does from 2.15 on.
 
-    A buffer is allocated for each received message, and belongs to the computation that takes it. An output is freed
-    once its send has been waited for: its backward starts from its autograd node.
+    A buffer is allocated for each received message and freed after the computation that uses it. An output is freed
+    once its send has completed, because its backward starts from a gradient edge instead.
     """
 
     def __init__(self, rank: Ranked, xs: Any, targets: Any, passed: dict[str, Any]) -> None:
         super().__init__(rank, xs, targets, passed)
         self.arrived: dict[tuple[str, int, int], Any] = {}
-        """Tensors that were received or handed over, and not yet taken."""
+        """Tensors that were received or handed over, but not yet taken."""
         self.outgoing: dict[tuple[int, int], Any] = {}
-        """Gradients that are not yet sent."""
+        """Gradients that have not been sent yet."""
         self.pending: dict[tuple[str, int, int], Any] = {}
-        """Sent tensors whose send has not been waited for."""
+        """Sent tensors whose sends have not been waited for yet."""
 
     def take(self, what: str, stage: int, i: int) -> Any:
         return self.arrived.pop((what, stage, i))
@@ -226,7 +226,7 @@ class BufferPerReceiveRunner(ActionRunner):
         buffer = torch.empty_strided(like.shape, like.stride(), dtype=like.dtype)
         dist.recv(buffer, src=rank.peers[stage + (-1 if what == "inputs" else 1)], group=rank.group)
         self.arrived[what, stage, i] = buffer
-        # 1F1B refers to the last received input until the next, and in its cool-down phase to the last gradient
+        # 1F1B refers to the input that it received last, and in its cool-down phase also to the last gradient
         if rank.warmup is not None and (what == "inputs" or i > rank.count - rank.warmup):
             self.slots[what] = buffer
 

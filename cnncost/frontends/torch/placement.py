@@ -1,7 +1,7 @@
-"""Models on several devices that this machine need not have: emulates `.to("cuda:1")` while a model is built.
+"""Places models on devices that this machine need not have, by emulating `.to("cuda:1")` while a model is built.
 
-A tensor that is moved to a device is created on `meta`, and the device is noted for its storage, which views and
-parameters share. A recording starts from these notes, or from the true devices of tensors.
+Moving a tensor to a device creates it on `meta` and notes the device for its storage, which views and parameters share.
+A recording starts from these notes, or else from the tensors' actual devices.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ _DEVICE, _IS_CUDA = torch.Tensor.device.__get__, torch.Tensor.is_cuda.__get__  #
 _MOVES = frozenset({torch.Tensor.to, torch.Tensor.cuda, torch.Tensor.cpu})
 _QUERIES = frozenset({_DEVICE, _IS_CUDA})
 DEVICE_METHODS = _MOVES | _QUERIES
-"""Functions that move a tensor, or return where it is."""
+"""Functions that move a tensor or return its device."""
 NOTED: dict[int, tuple[ref[torch.UntypedStorage], torch.device]] = {}
-"""Noted device of each storage on `meta`, by the storage's identity. Not a cache: it can't be recomputed."""
+"""The device noted for each storage on `meta`, by the storage's identity. Not a cache: it can't be recomputed."""
 
 
 @contextmanager
 def placement() -> Iterator[None]:
-    """Put models on devices that this machine need not have, in this context.
+    """Context in which models can be moved to devices that this machine need not have.
 
         with cnncost.placement():
-            model = OverTwoGPUs()  # whose code says self.second.to("cuda:1")
+            model = OverTwoGPUs()  # its code says self.second.to("cuda:1")
         report = cnncost.analyze(model, "128x3x227x227", training=True)
         report.devices  # what each device holds, computes and receives
 
-    A tensor moved to a device other than the CPU loses its data and takes no memory. Run `copy.deepcopy`, and all other
-    code that computes with such tensors, in this context, too: outside of it, the device of their results is unknown.
+    A tensor that is moved to a device other than the CPU loses its data and takes no memory. Run all code that computes
+    with such tensors in this context, including `copy.deepcopy`: outside of it, the device of the results is unknown.
     """
     with _Placing():
         yield
@@ -61,22 +61,25 @@ class _Placing(TorchFunctionMode):
 
 
 def concerns(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
-    """Return True if a call moves a tensor, returns its device, names one for a new tensor, or takes a moved one."""
+    """Return True if a call moves a tensor, queries or names a device, or has an argument that was moved."""
     if func in DEVICE_METHODS or _away(kwargs.get("device")) is not None:
         return True
     return bool(NOTED) and any(noted(tensor) is not None for tensor in tensors_in((args, kwargs)))
 
 
 def call_placed(func: Any, args: Any, kwargs: dict[str, Any], treatment: Callable[..., Any] | None = None) -> Any:
-    """Call a torch function, through `treatment` if given, and note the device of the tensors that it returns."""
+    """Call a torch function, and note the device of the tensors that it returns.
+
+    `treatment(func, args, kwargs)`, if given, makes the call, except for moves and device queries.
+    """
     call = _call if treatment is None else treatment
     if func in _QUERIES:
-        # torch's own code gets the true device, on which it computes
+        # torch's own code gets the actual device, because it computes there
         device = None if (frame(2).f_globals.get("__name__") or "").startswith(INTERNAL) else noted(args[0])
         return func(*args) if device is None else device if func == _DEVICE else device.type == "cuda"
     if func in _MOVES:
         return _moved(func, args, kwargs)
-    if func is torch.device and len(args) == 1 and type(args[0]) is int:  # which torch refuses without an accelerator
+    if func is torch.device and len(args) == 1 and type(args[0]) is int:  # torch raises without an accelerator
         return torch.device("cuda", args[0])
     if (device := _away(kwargs.get("device"))) is not None:
         return _note(call(func, args, {**kwargs, "device": META}), device)
@@ -94,7 +97,7 @@ def _call(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 
 def _moved(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """Move a tensor as `to`, `cuda` and `cpu` do; to `meta` if the device need not exist."""
+    """Move a tensor like `to`, `cuda` or `cpu`; to `meta`, with a note, if its old or new device is an accelerator."""
     tensor, *rest = args
     here = noted(tensor)
     if func is torch.Tensor.cpu:
@@ -112,13 +115,13 @@ def _moved(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     there = target or here
     rest = [META if as_device(value) is not None else value for value in rest]
     kwargs = {**kwargs, "device": META} if kwargs.get("device") is not None else kwargs
-    # on meta, `to` would return the tensor itself, with the note of its old device
+    # on meta, `to` would return the tensor itself, and with it the note of its old device
     copy_option = {"copy": True} if is_meta(tensor) and there != here else {}
     return _note(TensorBase.to(tensor, *rest, **{**kwargs, **copy_option}), there)
 
 
 def _away(value: Any) -> torch.device | None:
-    """Return the device that an argument names, unless it is the CPU or `meta`."""
+    """Return the device that an argument names if it is an accelerator; else None."""
     if value is None:
         return None
     device = torch.device("cuda", value) if type(value) is int else as_device(value)
@@ -126,7 +129,7 @@ def _away(value: Any) -> torch.device | None:
 
 
 def _note(result: Any, device: torch.device | None) -> Any:
-    """Note the device of new tensors for as long as their storages live; returns `result`."""
+    """Note the device of the meta tensors in `result` for as long as their storages live, and return `result`."""
     if device is None:
         return result
     for tensor in tensors_in(result):
@@ -155,7 +158,7 @@ class Home(NamedTuple):
 
     Attributes:
         device: the device of every tensor whose device is not known.
-        others: the devices of its parameters and buffers, if they are on several.
+        others: all devices of its parameters and buffers if they are on several; else empty.
     """
 
     device: torch.device
@@ -166,10 +169,10 @@ def find_home(model: nn.Module, inputs: Inputs, named: torch.device | None, spre
     """Return the devices of a model.
 
     Args:
-        model: it may be on several devices.
+        model: the model, which may be on several devices.
         inputs: its inputs.
-        named: the device that the user chose for a model on one device, if any.
-        spread: whether to tell its devices apart.
+        named: the device that the user chose, if any; it applies to a model on one device.
+        spread: whether to distinguish the devices of a model on several.
     """
     if spread and (several := devices_of(model)):
         return Home(next(filter(is_accelerator, several), several[0]), several)
@@ -177,15 +180,15 @@ def find_home(model: nn.Module, inputs: Inputs, named: torch.device | None, spre
 
 
 def default_device(model: nn.Module, inputs: Inputs) -> torch.device:
-    """Return the default device of tensors: that of the first parameter or buffer, else of the first input."""
+    """Return the device of the first parameter, buffer or input tensor, in this order; the CPU if there is none."""
     tensor = next(chain(model.parameters(), model.buffers(), inputs.user_tensors.values()), None)
     return torch.device("cpu") if tensor is None else noted(tensor) or tensor.device
 
 
 def devices_of(model: nn.Module) -> tuple[torch.device, ...]:
-    """Return the devices of a model's parameters and buffers, in order; empty if they are all on one.
+    """Return the devices of a model's parameters and buffers, in order of appearance.
 
-    Also if hooks move weights to the device of others while forward runs.
+    Empty if there are fewer than two, or if hooks move weights between devices while forward runs.
     """
     devices = _all_devices(model)
     return () if len(devices) < 2 or moves_weights(model) else devices
@@ -199,14 +202,14 @@ def _all_devices(model: nn.Module) -> tuple[torch.device, ...]:
 
 
 def spread_by_hooks(model: nn.Module) -> str:
-    """Return the devices over which accelerate's hooks spread a model, as text; empty if they don't."""
+    """Return the names of the devices over which accelerate's hooks spread a model; "" if they don't."""
     devices = _all_devices(model)
     hooked = len(devices) > 1 and any("_hf_hook" in vars(module) for module in model.modules())
     return ", ".join(map(str, devices)) if hooked else ""
 
 
 def known_devices(inputs: Inputs, skeleton: Skeleton | None) -> Iterator[tuple[torch.Tensor, torch.device]]:
-    """Yield tensors with their known devices: inputs, and the model's tensors if it is on several devices."""
+    """Yield tensors whose devices are known: inputs and, if a skeleton is given, its copies of the model's tensors."""
     yield from inputs.devices()
     if NOTED:
         yield from [(tensor, device) for tensor in inputs.tensors() if (device := noted(tensor)) is not None]
@@ -216,7 +219,7 @@ def known_devices(inputs: Inputs, skeleton: Skeleton | None) -> Iterator[tuple[t
 
 
 def placement_of(ledger: TensorTable, home: Home) -> Placement:
-    """Return the device of each storage, for a model on several devices."""
+    """Return the device of each storage. Accelerators come first in the list of devices."""
     own = with_index(home.device)
     on = [device or own for device in ledger.devices()]
     order = sorted(

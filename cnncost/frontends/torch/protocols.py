@@ -1,4 +1,4 @@
-"""Interfaces between modules of the front end, for modules that would otherwise import their callers."""
+"""Interfaces within the front end, for modules that would otherwise have to import their callers."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ class CallAttributor(Protocol):
         """The index of the module call that the next op is attributed to."""
 
     def in_place(self, func: Any, args: tuple[Any, ...], operands: TensorArgs) -> Any:
-        """The in-place op that torch would run instead without a dispatch mode, or None if it would run `func`."""
+        """The in-place op that torch would run instead if no dispatch mode were active; None if it would run `func`."""
 
 
 class Originals(Protocol):
-    """Maps the user's tensors to the copies made before forward."""
+    """Maps the user's tensors to their copies, which were made before forward."""
 
     def copy_of(self, tensor: torch.Tensor) -> torch.Tensor | None:
-        """The copy of a user's tensor; None if it was not copied."""
+        """The copy of one of the user's tensors; None if it was not copied."""
 
 
 class Recording(Protocol):
-    """A recorder as seen by its callees: a dispatch mode with a tensor table, to which nodes can be appended.
+    """A recorder as its callees see it: a dispatch mode with a tensor table and a list of nodes.
 
     Attributes:
         ledger: the tensors and storages.
         nodes: nodes recorded so far.
         masks: attention masks.
-        values_at_hand: known values of meta tensors, by identity.
-        follows_devices: whether an op's results have to be given a device, as some tensor is not on the model's.
+        values_at_hand: known values of meta tensors, by the tensors' `id`.
+        follows_devices: whether results of ops must be assigned to devices, because some tensor is not on the model's.
         on_values: whether ops run on real data.
     """
 
@@ -51,7 +51,7 @@ class Recording(Protocol):
 
     @property
     def originals(self) -> Originals | None:
-        """The mapping to copies made before forward, if any."""
+        """The mapping to the copies that were made before forward; None if there are none."""
 
     def __enter__(self) -> Any:
         """Start intercepting ops."""
@@ -62,16 +62,16 @@ class Recording(Protocol):
         """Stop intercepting ops."""
 
     def register_external(self, tensor: torch.Tensor) -> TrackedTensor:
-        """Register an external tensor."""
+        """Register a tensor that no recorded op returned."""
 
     def append(self, spec: OpSpec, inputs: tuple[int, ...], outputs: tuple[int, ...], name: str) -> None:
         """Append a node."""
 
     def read(self, tensor: torch.Tensor) -> torch.Tensor | None:
-        """A copy of the values of a meta tensor; None if they are unknown."""
+        """Return a copy of a meta tensor's values; None if they are unknown."""
 
     def makes_values(self, on: bool) -> None:
-        """Set whether tensors that code requests on the CPU are created there, with data, instead of on meta."""
+        """Set whether tensors that code creates on the CPU get data there, instead of being created on meta."""
 
     def copy_values(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
-        """Give a tensor the known values of the tensor that it was created from, by an op that was not recorded."""
+        """Give `tensor` the known values of `other`, from which an unrecorded op created it."""

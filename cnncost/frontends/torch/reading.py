@@ -1,4 +1,4 @@
-"""Reads the code of functions and classes, and of everything that the code names, until nothing new appears."""
+"""Reads the code of functions and classes and, recursively, of everything that the code names."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ _MAX_READ = 500
 
 
 class UndetectableError(Exception):
-    """Code reaches something whose changes can't be detected; the message names it."""
+    """Code can reach something whose changes can't be detected; the message names it."""
 
 
 class Reader:
     """Reads code and follows the names in it until nothing new appears.
 
     Attributes:
-        names: each name that was looked up, with its namespace and value, by the namespace's id and the name.
-        classes, functions, modules: those found so far.
-        cells: closure cells with their contents, by id.
-        containers: those in classes and defaults, by id.
-        spaces: globals of the torch functions that code names.
+        names: namespace and value of each name that was looked up, by the namespace's id and the name.
+        classes, functions, modules: the classes, functions and Python modules found so far.
+        cells: closure cells with their contents, by the cells' id.
+        containers: containers in classes and in defaults of arguments, by id.
+        spaces: the globals of torch's functions that code names.
     """
 
     def __init__(self) -> None:
@@ -64,20 +64,20 @@ class Reader:
         self.modules: list[ModuleType] = []
         self.spaces: list[dict[Any, Any]] = []
         self._attributes: set[str] = set()
-        """Names of attributes in the code that was read, and `__class__` for code that gets a class by other means."""
+        """Attribute names in the code that was read; `__class__` also if code gets an object's class in another way."""
         self._called: set[str] = set()
-        """Names in the code of torch's methods, which may call members of the user's classes with these names."""
+        """Names in the code of torch's methods, by which it may call members of the user's classes."""
         self._done: dict[type, set[str]] = {}
-        """Torch's classes, each with the names of the methods that have been read."""
+        """Torch's classes, each with the names of its methods that have been read."""
         self._pending: list[FunctionType] = []
         self._own: dict[type, set[str]] = {}
-        """The user's classes, each with the names of the members that have been added."""
+        """The user's classes, each with the names of its members that have been added."""
         self._checked: set[type] = set()
         for base in nn.Parameter.__mro__:
             self._base(base)
 
     def module(self, module: nn.Module) -> None:
-        """Add a module's class and the functions among its attributes. `skeleton_cache.py` compares the others."""
+        """Add a module's class and its attributes. `skeleton_cache.py` compares the attributes that are data."""
         kind = type(module)
         if rule_of(kind) is not None:
             raise UndetectableError(f"a rule for {kind.__name__}")
@@ -92,7 +92,7 @@ class Reader:
         if kind in _CONTAINERS:
             for item in _items(value):
                 self._attribute(item, module)
-        elif kind is ReferenceType:  # recurrent layers hold some to their own weights
+        elif kind is ReferenceType:  # recurrent layers have weak references to their own weights
             if all(value() is not parameter for parameter in module.parameters(recurse=False)):
                 raise UndetectableError("a weak reference")
         elif kind is partial and not vars(value):
@@ -102,7 +102,7 @@ class Reader:
             self._value(value)
 
     def follow(self) -> None:
-        """Read everything found so far, and everything that it names. Raises UndetectableError."""
+        """Read everything that was added, and everything that it names. Raises UndetectableError."""
         while True:
             while self._pending:
                 self._read(self._pending.pop())
@@ -125,7 +125,7 @@ class Reader:
             raise UndetectableError(f"{min(found)}, which finds attributes by computed names")
 
     def _follow_torch(self) -> None:
-        """Collect names from methods of torch's classes that run implicitly or that code names."""
+        """Collect the names in those methods of torch's classes that run implicitly or that code names."""
         for kind in self.classes:
             if kind in self._own or kind.__module__ not in sys.modules:
                 continue
@@ -139,9 +139,9 @@ class Reader:
                             self._called |= names_of(function.__code__).used
 
     def _class(self, kind: type, is_value: bool = False) -> None:
-        """Add a class whose objects code uses.
+        """Add a class of objects that code uses.
 
-        `is_value`: code uses the class itself, and may create objects of it.
+        `is_value` means that code refers to the class itself, and may create objects of it.
         """
         if type(kind) not in _METACLASSES and not is_known_class(kind):
             raise UndetectableError(f"the metaclass of {kind.__name__}")
@@ -168,13 +168,13 @@ class Reader:
         self.classes.setdefault(base)
 
     def check_namespace(self, space: Any) -> None:
-        """Raise UndetectableError if a program has replaced or added something in a namespace of torch."""
+        """Raise UndetectableError if one of torch's namespaces has something that is not torch's own."""
         for name, value in space.items():
             if not is_torch_own(value):
                 raise UndetectableError(f"{name}, which the program has put into a namespace of torch")
 
     def _check_torch_attributes(self) -> None:
-        """Raise UndetectableError if code names a mutable object in a torch class, or an attribute of a function."""
+        """Raise UndetectableError if code names a mutable object in a torch class, or an attribute of its functions."""
         for kind in self.classes:
             if kind in self._own:
                 continue
@@ -187,7 +187,7 @@ class Reader:
                     raise UndetectableError(f"an attribute of {function.__qualname__}")
 
     def _members(self, kind: type, done: set[str]) -> None:
-        """Add the members that code names, and those that Python and torch call implicitly."""
+        """Add a class's members that code names or that Python and torch call implicitly; `done` has the added ones."""
         for name, value in list(vars(kind).items()):
             special = name.startswith("__") and name.endswith("__")
             called = name not in _DATA and name != "__init__" if special else name in self._called or name == "forward"
@@ -198,7 +198,7 @@ class Reader:
     def _member(self, value: Any) -> None:
         kind = type(value)
         if kind is staticmethod or kind is classmethod:
-            if kind is classmethod:  # it gets the class as an argument
+            if kind is classmethod:  # its first argument is the class
                 self._attributes.add("__class__")
             self._member(value.__func__)
         elif kind is not GetSetDescriptorType and kind is not MemberDescriptorType:
@@ -213,7 +213,7 @@ class Reader:
         self._pending.append(function)
 
     def _add(self, function: FunctionType) -> None:
-        """Add a function. It may have no attributes except those that torch's decorators set."""
+        """Add a function. It must have no attributes except those that torch's decorators set."""
         for name, value in function.__dict__.items():
             if name != "__wrapped__" and not (name.startswith("_torch") and type(value) in ATOMS):
                 raise UndetectableError(f"the attribute {name} of {function.__qualname__}")
@@ -234,13 +234,13 @@ class Reader:
             self._container(function.__kwdefaults__)
 
     def _cell(self, name: str, cell: CellType) -> None:
-        """Add a closure cell; `super()` has one that holds the class."""
+        """Add the closure cell of `super()`, which holds the class; no other closure variable is supported."""
         if name != "__class__":
             raise UndetectableError("a variable of a closure")
         self.cells[id(cell)] = cell, cell.cell_contents
 
     def _chain(self, function: Any, chain: tuple[str, ...]) -> None:
-        """Look up a global name, and follow its attributes: (`torch`, `nn`) for `torch.nn`."""
+        """Look up a global name and follow its attributes; `chain` is (`torch`, `nn`) for `torch.nn`."""
         first = chain[0]
         value = self._looked_up(function.__globals__, first)
         if value is ABSENT:
@@ -255,7 +255,7 @@ class Reader:
         self._follow_attributes(value, chain[1:])
 
     def _follow_attributes(self, value: Any, names: tuple[str, ...]) -> None:
-        """Follow attributes of Python modules; those of other objects have been collected by name."""
+        """Follow attributes of Python modules. Attributes of other objects have already been collected by name."""
         for name in names:
             if type(value) is not ModuleType:
                 break
@@ -313,7 +313,7 @@ class Reader:
             self._attributes.add(function.__name__)
 
     def _container(self, value: Any) -> None:
-        """Add a container, whose contents are compared, and its items."""
+        """Add a container and its items. Its contents will be compared."""
         if id(value) in self.containers:
             return
         try:
@@ -327,7 +327,7 @@ class Reader:
 
 _BYTES: tuple[Any, ...] = (bytes, bytearray, memoryview)
 _METACLASSES = frozenset({type, ABCMeta})
-_ALIAS, _SPECIAL_FORM = type(typing.List[int]), type(typing.Any)  # noqa: UP006  # the class of `List[…]`, which is not `list[…]`'s
+_ALIAS, _SPECIAL_FORM = type(typing.List[int]), type(typing.Any)  # noqa: UP006  # `List[…]` and `list[…]` differ in class
 _STANDARD = frozenset(vars(nn.Module()))
 _DATA = frozenset(
     {
@@ -338,7 +338,7 @@ _DATA = frozenset(
         "__static_attributes__", "__type_params__", "__weakref__",
     }
 )  # fmt: skip
-"""Special attributes of classes that Python and torch don't call: they matter only if code names them."""
+"""Special attributes of classes that Python and torch don't call. They matter only if code names them."""
 
 
 def _items(value: Any) -> list[Any]:

@@ -1,7 +1,7 @@
-"""Records from real data, for models whose forward reads its results (boxes to keep, tokens to route).
+"""Records runs on real data, for models whose forward reads its own results (boxes to keep, tokens to route).
 
 The recorder observes a forward of a copy of the model, on the given values or on random ones. Nodes whose sizes depend
-on values are marked: their numbers hold only for these values.
+on values are marked, because their numbers hold only for these values.
 """
 
 from __future__ import annotations
@@ -52,53 +52,53 @@ from cnncost.garbage import gc_disabled
 from cnncost.graph import Graph, OpSpec, RealRun, verify
 
 SEED = 0
-DRAWN = f"values drawn from [0, 1) with seed {SEED}, whole numbers 0"
+DRAWN = f"values drawn from [0, 1) with seed {SEED} (0 if not floating-point)"
 GIVEN = "the values given"
 
 _READS = frozenset({"aten._local_scalar_dense", "aten.item", "aten.is_nonzero", "aten.equal", "aten.allclose"})
 _MASKS = frozenset({"bool", "uint8"})
 _INDEXING = ("aten.index.", "aten._unsafe_index.")
 _WRITING = ("batch_norm", "instance_norm", "_batch_norm_impl_index")
-"""Suffixes of ops that update running statistics, which their schemas don't declare."""
+"""Name suffixes of ops that update running statistics without declaring it in their schemas."""
 _SIZED = frozenset({"torchvision::nms"})
-"""Ops whose result's size depends on values, though they lack torch's tag for that."""
+"""Ops with a data-dependent output shape that lack torch's tag for it."""
 
 
 class RealRecorder(Recorder):
-    """Records ops that run on real data. `run_of` says which parts of the record depend on the data."""
+    """Records ops that run on real data. `run_of` returns which parts of the recording depend on the data."""
 
     on_values = True
 
     def __init__(self, weights: Weights) -> None:
-        super().__init__(use_memo=False, skeleton=weights)  # without `casting`: torch's own autocast works on data
+        super().__init__(use_memo=False, skeleton=weights)  # no `casting`, because torch's own autocast works on data
         self._weights = weights
         self.masks = Masks(on_values=True)
         self._is_random = False  # whether the op that is being recorded draws random numbers
         self._reads_random = False
-        """Whether forward read, or sized a result by, a value that depends on random numbers."""
+        """Whether forward read a value that depends on random numbers, or an output shape depended on one."""
         self._varies: set[int] = set()
-        """Value ids that depend on the inputs."""
+        """Ids of values that depend on the inputs or on random numbers, and so may differ in another run."""
         self._from_random: set[int] = set()
-        """Value ids that depend on random numbers."""
+        """Ids of values that depend on random numbers."""
         self._sized: set[int] = set()
-        """Value ids whose size depends on the inputs' values."""
+        """Ids of values whose shape depends on values."""
         self._marked: list[int] = []
-        """Indices of nodes that read or create such values."""
+        """Indices of the nodes that have such values as inputs or outputs."""
         self._reads: list[int] = []
-        """Calls in which Python code read a value that depends on the inputs."""
+        """Calls in which Python code read a value that may differ in another run, one entry per read."""
         self._makes_sizes = False
-        """Whether the op that is being recorded has a result whose size depends on values."""
+        """Whether the op that is being recorded has a data-dependent output shape."""
         self.inputs_of: Callable[[int], tuple[int, ...]] = lambda _: ()
         """Returns the value ids of a module call's inputs."""
         self._extents: dict[int, set[int]] = {}
-        """By call, the lengths (on the first axis) of results whose size depends on values."""
+        """By call, the lengths of the first axis of results whose shape depends on values."""
 
     def enter_input(self, value: int) -> None:
-        """Mark a value as an input's, which may differ in another run."""
+        """Register an input's value, which may differ in another run."""
         self._varies.add(value)
 
     def read(self, tensor: torch.Tensor) -> None:
-        """Note that forward reads a tensor's values by `tolist` or `numpy`, which dispatch no op."""
+        """Note that forward reads a tensor's values with `tolist` or `numpy`, which dispatch no op."""
         tracked = self.ledger.find(tensor)
         if tracked is not None and tracked.value in self._varies:
             self._reads.append(self.call)
@@ -106,7 +106,7 @@ class RealRecorder(Recorder):
             self._reads_random = True
 
     def run_of(self, inputs: str, tracker: Tracker, draws: Draws) -> RealRun:
-        """Return what depends on values. `inputs` describes their source, `draws` the use of random generators."""
+        """Return what depends on values. `inputs` describes their source; `draws` knows the generators drawn from."""
         of_torch = ["torch's random numbers"] if self._reads_random else []
         names = [*draws.drawn_from(), *of_torch, *tracker.moved_generators()]
         if names:
@@ -170,13 +170,13 @@ class RealRecorder(Recorder):
         if self._makes_sizes or not self._sized.isdisjoint(inputs):
             self._marked.append(index)
             values = self.ledger.values
-            fixed = {values[i][1:3] for i in inputs if i not in self._sized}  # type and storage, kept by in-place ops
+            fixed = {values[i][1:3] for i in inputs if i not in self._sized}  # type and storage: in-place ops keep both
             sized = [o for o in outputs if values[o].shape and values[o][1:3] not in fixed]
             self._sized.update(sized)
             self._extents.setdefault(self.call, set()).update(values[o].shape[0] for o in sized)
 
     def _sized_in_call(self, outputs: tuple[int, ...]) -> bool:
-        """True if a new tensor's length equals a value-dependent size in this call: `zeros(len(boxes))`."""
+        """True if a new tensor is as long as one of data-dependent shape in this call, as in `zeros(len(boxes))`."""
         values = self.ledger.values
         sizes = {values[i].shape[0] for i in self.inputs_of(self.call) if i in self._sized}
         extents = sizes | self._extents.get(self.call, set())
@@ -192,8 +192,8 @@ def record_real(
 
     Args:
         model: a module with weights, a bound method of one, or a function over modules. It is not changed: tensors that
-            forward or a training step writes to are copied or restored, weights are only read.
-        inputs: as for `record`. Tensors with values keep them; where only shapes are given, values are drawn.
+            forward or a training step writes to are copied or restored.
+        inputs: as for `record`. Tensors with values keep them; for inputs given as shapes, values are drawn.
         options: as for `record`, on the model's device; the memo is not used.
         train: as for `record`.
         autocast: as for `record`, on the model's device.
@@ -201,23 +201,23 @@ def record_real(
         recorder: creates the recorder, which may inspect values as they are computed.
 
     Raises:
-        InputError: no module, no weights, invalid inputs or autocast, an autocast or a device other than the model's,
-            or both `options` and single options.
+        InputError: there is no module, weights are on meta, the inputs or the autocast are invalid, `autocast` or
+            `device` is not for the model's device, or both `options` and separate arguments were given.
         ForwardError: forward raised; the message names the module.
     """
     options = choose_options(options, RecordOptions(train=train, autocast=autocast, training=training))
     root, called = as_call(model)
     if any(tensor.is_meta for tensor in root.parameters()) and not loads_weights(root):
-        raise InputError("a run on values needs weights, and the model's are on meta; give a model that has them")
+        raise InputError("a run on values needs weights, but the model's are on meta; expected a model with weights")
     requested = parse(options.autocast)
     device = next((p.device.type for p in root.parameters() if not p.is_meta), "cpu")
     if requested is not None and requested.device != device:
         raise InputError(
-            f"a run on values is on the model's device, {device}, and so is its autocast; expected autocast="
-            f"'{device}:…' or none, got {requested}"
+            f"a run on values uses the model's device, {device}, also for autocast; expected autocast='{device}:…' or "
+            f"none, got {requested}"
         )
     if options.target is not None and options.target.type != device:
-        raise InputError(f"a run on values is on the model's device, {device}; expected no other, got {options.target}")
+        raise InputError(f"a run on values uses the model's device, {device}; expected no other, got {options.target}")
     attempt = first_attempt(options, requested, called).after({"casts": (requested or in_force()) is not None})
     with ONE_AT_A_TIME, gc_disabled(), hidden_from(Recorder), torch.inference_mode(False), same_random_state() as draws:
         while True:
@@ -299,9 +299,9 @@ def _run(
 
 
 def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple[Inputs, str]:
-    """Return inputs with values on the model's device, and a description of where the values came from.
+    """Return inputs with values on the model's device, and a description of the values' source.
 
-    Leaf tensors keep `requires_grad`; other tensors only if `trains`.
+    Leaf tensors keep their `requires_grad`, other tensors only if `trains`.
     """
     device = next((p.device for p in model.parameters() if not p.is_meta), torch.device("cpu"))
     generator = torch.Generator().manual_seed(SEED)
@@ -330,14 +330,14 @@ def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple
 
 
 class _Valued(Copier):
-    """Copies arguments, replacing tensors without values by those with values."""
+    """Copies arguments, replacing tensors without values with tensors that have values."""
 
     def __init__(self, table: dict[int, torch.Tensor]) -> None:
         super().__init__()
         self._values = table
 
     def module(self, module: nn.Module) -> nn.Module:
-        """Return the module itself: modules among the inputs are not copied."""
+        """Return the module itself, because modules among the inputs are not copied."""
         return module
 
     def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:

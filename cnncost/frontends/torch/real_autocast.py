@@ -1,4 +1,4 @@
-"""The modes of a run on values: autograd's, and autocast, which is torch's own."""
+"""Sets up autograd and autocast for a run on real data, in which torch's own autocast is active."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from cnncost.frontends.torch.patches import Patch
 
 
 def notes(attempt: Attempt) -> tuple[str, ...]:
-    """Return a note on what the caller's grad mode would change, if anything."""
+    """Return a note if weights are cast at each use, which they would not be under `torch.no_grad`."""
     return (f"{CASTS_AT_EACH_USE}, and the peak is higher",) if attempt.casts and not attempt.caches_casts else ()
 
 
 @contextmanager
 def prepared(attempt: Attempt, device: str) -> Iterator[list[Patch]]:
-    """A context for a run on a device; yields patches, which the caller has to apply.
+    """Context for a run on a device; yields patches that the caller has to apply.
 
     Raises:
-        AutocastNeededError: forward enters a region, which the attempt does not expect: composite ops have to be
-            recorded as their parts, which torch casts only if they are dispatched one by one.
+        AutocastNeededError: forward enters an autocast region that the attempt does not expect. Composite ops must then
+            be recorded as their parts, because torch casts the parts only if they are dispatched one by one.
     """
     before = torch.is_autocast_cache_enabled()
     with quiet_torch(attempt.grad and not attempt.turned_off, undecomposed=not (attempt.grad or attempt.casts)):

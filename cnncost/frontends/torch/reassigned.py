@@ -1,7 +1,7 @@
-"""Changes that no dispatch mode sees: `tensor.data = other` and `storage.resize_(n)`.
+"""Observes changes that no dispatch mode sees: `tensor.data = other` and `storage.resize_(n)`.
 
 `module.to` casts and moves modules by assigning `.data`, for example in hooks that store weights in fewer bits. FSDP
-frees a gathered parameter by resizing its storage to 0, and reallocates it by resizing it back.
+frees an unsharded parameter by resizing its storage to 0, and reallocates it by resizing the storage back.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _get, _set, _resize = TensorBase.data.__get__, TensorBase.data.__set__, StorageB
 
 
 def patches(forget: Callable[[torch.Tensor], object], resized: Callable[[torch.UntypedStorage], object]) -> list[Patch]:
-    """Return patches: `forget` is called if a tensor's `.data` is assigned, `resized` if a storage is resized."""
+    """Return patches that call `forget` when a tensor's `.data` is assigned, `resized` when a storage is resized."""
 
     def assign(tensor: torch.Tensor, value: torch.Tensor) -> None:
         _set(tensor, value)

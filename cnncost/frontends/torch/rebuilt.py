@@ -1,8 +1,8 @@
-"""Copies iterators of `itertools`, at their present position, on Python 3.14, where `copy` does not support them.
+"""Copies `itertools` iterators at their current position on Python 3.14, where `copy` does not support them.
 
-The objects that an iterator refers to (`gc.get_referents`) determine the position of a `count`, `repeat`, `chain`,
-`starmap` or `filterfalse`, and that of a `cycle` in its first round over a collection. Other iterators keep their
-position in C integers that Python can't read: `state` only shows whether it has changed.
+The objects to which an iterator refers (`gc.get_referents`) determine the position of a `count`, `chain`, `starmap` or
+`filterfalse`, and that of a `cycle` in its first round over a collection; a `repeat` has a length hint. Other iterators
+keep their position in C integers that Python can't read: `state` only shows whether it has changed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _COPIED_BY_PYTHON = itertools.count.__reduce__ is not object.__reduce__
 """True up to Python 3.13, where these iterators support `copy`."""
 _COLLECTIONS: tuple[Iterable[Any], ...] = ([], (), "", b"", range(0), {}, {}.values(), {}.items(), set())
 _FINITE = frozenset(type(iter(each)) for each in _COLLECTIONS)
-"""Classes of iterators over collections."""
+"""Classes of iterators over built-in collections."""
 
 Copy = Callable[[Any], Any]
 """Copies an object that an iterator refers to; returns None if it can't be copied."""
 
 
 def rebuilt(iterator: Any, copy: Copy) -> Any:
-    """Return a copy of the iterator at its position; None if it can't be rebuilt, or `copy` supports it."""
+    """Return a copy of the iterator at its current position; None if it can't be rebuilt or `copy` supports it."""
     if _COPIED_BY_PYTHON or (make := _REBUILT.get(type(iterator))) is None:
         return None
     parts = [part for part in gc.get_referents(iterator) if part is not type(iterator)]
@@ -34,7 +34,7 @@ def rebuilt(iterator: Any, copy: Copy) -> Any:
 
 
 def state(iterator: Any) -> bytes:
-    """Return the bytes of the iterator's C struct after the object header, which change when it advances."""
+    """Return the bytes after the object header of the iterator's C struct, which change when it advances."""
     header = object.__basicsize__
     return ctypes.string_at(id(iterator) + header, type(iterator).__basicsize__ - header)
 
@@ -42,7 +42,7 @@ def state(iterator: Any) -> bytes:
 def _count(iterator: Any, parts: list[Any]) -> Any:
     if len(parts) == 2:
         return itertools.count(*parts)
-    return itertools.count(int(repr(iterator)[len("count(") : -1]))  # a C integer; its step is 1
+    return itertools.count(int(repr(iterator)[len("count(") : -1]))  # the position is a C integer, and the step 1
 
 
 def _repeat(iterator: Any, parts: list[Any]) -> Any:
@@ -62,12 +62,12 @@ def _chain(_: Any, parts: list[Any]) -> Any:
 
 def _cycle(_: Any, parts: list[Any]) -> Any:
     if len(parts) < 2:
-        return None  # in a later round, whose position is a C integer
+        return None  # in a later round; the position is a C integer
     rest, seen = parts
     if not seen:
         return itertools.cycle(rest)
     if type(rest) not in _FINITE:
-        return None  # it may never end, so that it can't be listed
+        return None  # it may be infinite
     cycle = itertools.cycle([*seen, *rest])
     for _seen in seen:
         next(cycle)
@@ -75,7 +75,7 @@ def _cycle(_: Any, parts: list[Any]) -> Any:
 
 
 def _applied(iterator: Any, parts: list[Any]) -> Any:
-    """Rebuild an iterator that applies a function to items: `starmap` or `filterfalse`."""
+    """Rebuild a `starmap` or `filterfalse`, which refers to its items and its function."""
     items, function = parts
     return type(iterator)(function, items)
 

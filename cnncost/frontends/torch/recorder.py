@@ -1,13 +1,12 @@
 """The recorder: intercepts every op that a model runs and records it for a Graph.
 
-It works below autograd, where composite ops such as `conv2d`, `linear`, `lstm` and
-`scaled_dot_product_attention` still arrive undecomposed (with autograd on they arrive decomposed,
-with the same MACs). Ops on tensors without data are not run at all if their signature is in
-the memo; ops on small tensors with known values (positions, masks, relative indices) are
-run, so that their values can be read.
+It works below autograd. With autograd off, composite ops such as `conv2d`, `linear`, `lstm` and
+`scaled_dot_product_attention` arrive there undecomposed; with autograd on they arrive decomposed, with the same MACs.
+Ops on tensors without data are not run at all if their signature is in the memo. Ops on small tensors with known values
+(positions, masks, relative indices) are run, so that forward can read their values.
 
-The recorder is built in three layers: `recorder_state.py` has the recording's nodes and tensors, `results.py` appends
-an op's node, and this file decides how an op is handled: by its memo entry, by running it, or by recording its parts.
+The recorder has three layers: `recorder_state.py` holds the recording's nodes and tensors, `results.py` appends an op's
+node, and this file decides how an op is handled: by its memo entry, by running it, or by recording its parts.
 """
 
 from __future__ import annotations
@@ -41,11 +40,11 @@ _NUMBERS = frozenset({int, float, bool})
 _PLAIN = _NUMBERS | {str, type(None)}
 _NOT_TENSORS = _SEQUENCES | _PLAIN | {torch.dtype, torch.device, torch.layout, torch.memory_format}
 _ADD = torch.ops.aten.add_.Tensor
-"""The op by which layers count their calls, as batch norm does."""
+"""The op with which layers such as batch norm count their calls."""
 
 
 class Recorder(ResultRecorder):
-    """Dispatch mode that records ops while active."""
+    """Dispatch mode that records ops while it is active."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if self.casting is not None:
@@ -53,7 +52,7 @@ class Recorder(ResultRecorder):
         if self.follows_devices:
             return self._dispatch_on_devices(func, types, args, kwargs)
         if types and any(map(is_wrapper, types)):
-            return NotImplemented  # the subclass unwraps itself, then its inner ops are dispatched here
+            return NotImplemented  # the subclass unwraps its tensors, and its inner ops are dispatched here
         operands: TensorArgs = []
         key: list[Any] = [id(func)]  # hashing an op runs Python code; the memo entry keeps it alive
         self.scan(args, key, operands)
@@ -82,7 +81,7 @@ class Recorder(ResultRecorder):
         return self._record_outputs(entry, operands)
 
     def scan(self, args: Any, key: list[Any], operands: TensorArgs) -> None:
-        """Append each argument to the key, and each tensor with its entry in the tensor table to `operands`."""
+        """Append all arguments to `key`, and each tensor with its entry in the tensor table to `operands`."""
         tracked = self.ledger.tracked
         for arg in args:
             kind = type(arg)
@@ -108,8 +107,11 @@ class Recorder(ResultRecorder):
                 key.append(arg)
 
     def _dispatch_on_devices(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """Record an op while tensors are on several devices; results are on the first operand's with dim > 0."""
-        assert self.appearance is not None  # it set `follows_devices`
+        """Record an op while tensors are on several devices.
+
+        Unless the call names a device, results are on that of the first tensor with dim > 0.
+        """
+        assert self.appearance is not None  # it has set `follows_devices`
         self.follows_devices = False
         tensors = list(tensors_in((args, kwargs or {})))
         name = schema_of(func).name if self.several else ""
@@ -122,7 +124,7 @@ class Recorder(ResultRecorder):
         first = next((t for t in tensors if t.dim()), tensors[0] if tensors else None)
         named = (kwargs or {}).get("device")
         if name and named == META and self.phase != "forward":
-            named = None  # autograd passes on the true device of a tensor, which is meta
+            named = None  # autograd passes the actual device of a tensor, which is meta
         if first is not None and named is None and not name.startswith(transfers.LISTS):
             device = self.appearance.claimed(first)
             blocks = [self.ledger.block_of(t) for t in tensors if t.dim()]
@@ -135,12 +137,12 @@ class Recorder(ResultRecorder):
     # ---- an op without a memo entry
 
     def _first_time(self, func: Any, args: Any, kwargs: Any, key: memos.Key | None, operands: TensorArgs) -> Any:
-        """Record an op without a memo entry, and store one under `key`, unless that is None: it can't be memoized."""
+        """Record an op without a memo entry, and store an entry under `key` unless that is None (not memoizable)."""
         if is_higher_order(func):
             return run_higher_order(self, func, args, kwargs)
         op = overload(func)
         if func is ZERO_TENSOR:
-            self.zeros, key = True, None  # not memoized, so that each is seen here
+            self.zeros, key = True, None  # not memoized, so every call gets here
         elif self.zeros and func.namespace == "prims":
             return self._run_without_memory(op, args, kwargs, operands)
         if (other := restated(op, args, kwargs, operands)) is not None:
@@ -154,7 +156,7 @@ class Recorder(ResultRecorder):
             return self._communicate(op, args, kwargs, operands)
         if foreach.is_of_several(op.schema_name, args):
             return self._run_parts(func, args, kwargs, operands)
-        if key is not None and op.name in RECURRENT:  # the kernel depends on a setting, which forward may change
+        if key is not None and op.name in RECURRENT:  # the kernel depends on a setting that forward may change
             key = (*key, onednn_is_on())
             if (known := self._memo.get(key)) is not None and known.outputs is not None:
                 return self._record_outputs(known, operands)
@@ -166,13 +168,13 @@ class Recorder(ResultRecorder):
                 result = self._runner.first_time(op, args, kwargs, operands)
             except (DataDependentError, RuntimeError) as error:
                 if isinstance(error, DataDependentError) and checks_an_argument():
-                    return self._record_number(op, args, kwargs, operands, False)  # the check finds no fault
+                    return self._record_number(op, args, kwargs, operands, False)  # the check passes
                 if op.composite and any(tracked.sig.real for _, tracked in operands):
                     # the inner op that reads values may find known ones
                     return self._run_parts(func, args, kwargs, operands)
                 raise
             entry = entries.of_run(op, args, kwargs, operands, result, self._runner, self.ledger)
-        # the model's code asked for `meta`: in a real run this tensor is there, too
+        # the model's code asked for `meta`, where this tensor is in a real run, too
         if op.creates and self.appearance is not None and self.appearance.names_meta(kwargs.get("device")):
             result = self._record_run(entry._replace(outputs=None, fresh=None), operands, result)
             self.appearance.place(result, META)
@@ -188,21 +190,21 @@ class Recorder(ResultRecorder):
         return self._record_outputs(entry, operands)
 
     def _read_guess(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> float:
-        """Record a read of an unknown number, and return a placeholder for it, cycling through `read_as`."""
+        """Record a read of an unknown number, and return a placeholder for it: the next number of `read_as` in turn."""
         number, *others = self.read_as
         self.read_as = (*others, number)
         self.guesses = True
         return self._record_number(op, args, kwargs, operands, number)
 
     def _record_number(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs, number: float) -> float:
-        """Record a read of an unknown number, and return the one that stands for it."""
+        """Record a read of an unknown number, and return `number` in its place."""
         self._runner.data = {}
         entry = entries.of_run(op, args, kwargs, operands, number, self._runner, self.ledger)
         self._record_run(entry, operands, number)
         return number
 
     def _communicate(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
-        """Record a collective. Not memoized, because a group of the same name may have another size."""
+        """Record a collective. It is not memoized, because another group of the same name may have another size."""
         if not collectives.is_functional(op):
             return collectives.record(self, op, args, kwargs, operands)
         result = self._runner.for_shapes(op, args, kwargs, operands)
@@ -214,21 +216,21 @@ class Recorder(ResultRecorder):
         return Recorder(self._use_memo, casting=self.casting)
 
     def _run_without_memory(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
-        """Record an inner op by which torch finds the shape of a sum with a tensor of zeros: it runs on `meta`."""
+        """Record an inner op that torch runs on `meta` to find the shape of a sum with an efficient zero tensor."""
         result = self._runner.for_shapes(op, args, kwargs, operands)
         entry = entries.of_run(op, args, kwargs, operands, result, self._runner, self.ledger)
         self._record_run(entry._replace(outputs=None, fresh=None), operands, result)
         return self._on_meta(result)
 
     def _on_meta(self, result: Any) -> Any:
-        """Register that those tensors of a result that are on `meta` are so in a real run, too: they take no memory."""
+        """Register that the result's meta tensors would be on meta in a real run, too, and take no memory."""
         for tensor in tensors_in(result):
             if is_meta(tensor) and (block := self.ledger.block_of(tensor)) is not None:
                 block.nbytes = 0
         return result
 
     def stand_in(self, constant: torch.Tensor) -> torch.Tensor:
-        """Return a tensor on meta that is recorded as the same value as one with data."""
+        """Return a meta tensor that is recorded as the same value as `constant`, which has data."""
         operands: TensorArgs = []
         self.scan([constant], [], operands)
         with without_modes():
@@ -237,11 +239,11 @@ class Recorder(ResultRecorder):
     def _stand_in_for(self, tensor: torch.Tensor, tracked: TrackedTensor) -> torch.Tensor:
         stand_in = meta_like(tensor)
         self.ledger.add_stand_in(stand_in, tensor, tracked)
-        self.ledger.alias(stand_in, tracked.block)  # views of it are views of the tensor
+        self.ledger.alias(stand_in, tracked.block)  # views of the stand-in are views of the tensor
         return stand_in
 
     def _run_sparse(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
-        """Record an op on sparse tensors. Not memoized, because the stored elements are not part of a signature."""
+        """Record an op on sparse tensors. It is not memoized, because signatures lack the number of stored elements."""
         if sparse_running.has_parts(op, args, kwargs):
             return self._run_parts(op.func, args, kwargs, operands)
         result = sparse_running.run(op, args, kwargs, operands, self._runner)
@@ -252,9 +254,10 @@ class Recorder(ResultRecorder):
         return self._record_run(entry._replace(outputs=None, fresh=None), operands, result)
 
     def _run_parts(self, func: Any, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
-        """Record a composite op without a lowering as its inner ops.
+        """Record the parts of an op instead of the op itself.
 
-        Its code may require all tensors on one device, so tensors with data are replaced by meta stand-ins.
+        Its code may require all tensors on one device, so tensors with data are replaced with meta stand-ins if others
+        are on meta.
         """
         table: dict[int, torch.Tensor] = {}
         if any(is_meta(t) for t, _ in operands) and not all(is_meta(t) for t, _ in operands):
@@ -270,5 +273,5 @@ class Recorder(ResultRecorder):
 
 
 def _is_counter(tracked: TrackedTensor) -> bool:
-    """True for an integer tensor on meta with a known value, such as batch norm's counter."""
+    """True for an int64 tensor with known values that are not random, such as batch norm's counter."""
     return tracked.data is not None and tracked.data.dtype is torch.int64 and not tracked.block.noise

@@ -1,7 +1,7 @@
 """The state of a recorder: its nodes, its tensors and the devices that they represent.
 
-Tensors enter the tensor table as results of ops, or here: a tensor from outside the recording, an alias that was
-created unobserved, or a tensor whose storage was written to through another view.
+Most tensors enter the tensor table as results of ops. This file adds the others: a tensor from outside the recording,
+an alias that was created unobserved, and a tensor whose storage was written to through another view.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CPU = torch.device("cpu")
 
 
 class RecorderState(TorchDispatchMode):
-    """The state of a recording. `call` is the index of the running module call, set by the module tracker."""
+    """The state of a recording. The module tracker sets `call`, the index of the running module call."""
 
     def __init__(
         self,
@@ -40,39 +40,40 @@ class RecorderState(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]  # torch's class is untyped
         self.skeleton = skeleton
         self.values_at_hand = data if data is not None else {}
-        """Known values of meta tensors, by identity."""
+        """Known values of meta tensors, by the tensors' `id`."""
         self.ledger = ledger if ledger is not None else TensorTable()
         self.nodes: list[Node] = []
         self.call = 0
         self.phase: Phase = "forward"
         self.attributor: CallAttributor | None = None
-        """Attributes ops outside of forward to module calls."""
+        """Attributes ops that run outside of module calls, as in backward, to calls."""
         self._memo = memos.current() if use_memo else {}
         self._use_memo = use_memo
         self._runner = Runner()
         self.casting = casting
-        """Autocast state if the recording uses autocast."""
+        """The state of autocast if the recording emulates it; else None."""
         self._noisy = False
-        """Whether a random mask was drawn: only then do ops have to be checked for operands that are masks."""
+        """Whether a random mask was drawn. If not, ops need not be checked for operands that are masks."""
         self.appearance: Appearance | None = None
-        """Device and autograd attributes that tensors report while forward runs."""
+        """The device and autograd attributes that tensors report while forward runs."""
         self.follows_devices = False
-        """Whether results of ops have to be given a device: some tensor isn't on the model's. Off inside such an op."""
+        """Whether results of ops must be assigned to devices, because some tensor is not on the model's device. It is
+        off while such an op is recorded."""
         self.drawn: list[int] = []
         """Calls in which forward read a value that depends on random numbers."""
         self.read_given: list[int] = []
         """Calls in which forward read a value that depends on a floating-point input."""
         self.read_as: tuple[float, ...] = ()
-        """Numbers to return in turn for unknown values; if empty, reading an unknown value raises."""
+        """Placeholders to return in turn when unknown values are read. If empty, such a read raises."""
         self.zeros = False
-        """Whether forward-mode derivatives made a tensor of zeros that has no memory."""
+        """Whether forward-mode AD has created an efficient zero tensor, which has no memory."""
         self.guesses = False
-        """Whether a number of `read_as` was read."""
+        """Whether a placeholder of `read_as` was returned."""
         self.fuses_encoders = bool(torch.backends.mha.get_fastpath_enabled())
         """Whether the user lets torch run encoder layers as one kernel. Recordings turn that off (`guard.py`)."""
         self.fused: list[FusedNodes] = []
         self.notes: list[str] = []
-        """Remarks on how the recording differs from a real run."""
+        """Notes on how the recording differs from a real run."""
         self.masks = Masks()
         if skeleton is not None:
             self.masks.sources.append(skeleton.tensors)
@@ -83,7 +84,7 @@ class RecorderState(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Return False, or torch imports its compiler (a second) to wrap `__torch_dispatch__`, and slows every op."""
+        """Return False. Otherwise torch would import its compiler, which takes a second, and slow down every op."""
         return False
 
     def append(self, spec: OpSpec, inputs: tuple[int, ...], outputs: tuple[int, ...], name: str) -> None:
@@ -92,7 +93,7 @@ class RecorderState(TorchDispatchMode):
         self.ledger.clock += 1
 
     def release(self) -> None:
-        """Drop references to all tensors and break cycles, so that copies are freed without the garbage collector."""
+        """Drop references to all tensors, so that copies are freed without the garbage collector."""
         self.skeleton = self.appearance = None
         self.ledger = TensorTable()
         self.values_at_hand = {}
@@ -102,7 +103,7 @@ class RecorderState(TorchDispatchMode):
     # ---- devices and values that tensors represent
 
     def place(self, tensor: torch.Tensor, device: torch.device | None) -> None:
-        """Register that a tensor is on `device`, if that is not the model's; None: no device was requested."""
+        """Register that a tensor is on `device` if that is not the model's device; None: none was requested."""
         if device is not None and self.appearance is not None and not self.appearance.at_home(device):
             self.appearance.place(tensor, device)
 
@@ -112,18 +113,18 @@ class RecorderState(TorchDispatchMode):
         return self.appearance is not None and self.appearance.several
 
     def device_type(self, tensor: torch.Tensor) -> str:
-        """The type of the device that a tensor represents, or `cpu`; `cuda` if the autocast lists of CUDA apply."""
+        """The type of the device that a tensor represents (`cpu` for meta), or of autocast's if that is not the CPU."""
         if self.casting is not None and self.casting.device != "cpu":
             return self.casting.device
         claimed = self.appearance.claimed(tensor).type if self.appearance is not None else "cpu"
         return "cpu" if claimed == "meta" else claimed
 
     def on_cpu(self, tensor: torch.Tensor) -> bool:
-        """True if a tensor represents one on a CPU."""
+        """True if a tensor represents one on the CPU."""
         return self.device_type(tensor) == "cpu"
 
     def makes_values(self, on: bool) -> None:
-        """Set whether tensors that code requests on the CPU are created there, with data, instead of on meta."""
+        """Set whether tensors that code creates on the CPU get data there, instead of being created on meta."""
         self._runner.makes_values = on
 
     def read(self, tensor: torch.Tensor) -> torch.Tensor | None:
@@ -141,7 +142,7 @@ class RecorderState(TorchDispatchMode):
         return values
 
     def note_read(self, tracked: TrackedTensor | None) -> None:
-        """Note the call in which forward reads a value, if that depends on random numbers or an input."""
+        """Note the running call if the value that it reads depends on random numbers or a floating-point input."""
         if tracked is not None and tracked.block.from_random:
             self.drawn.append(self.call)
         if tracked is not None and tracked.block.from_float_input:
@@ -149,13 +150,13 @@ class RecorderState(TorchDispatchMode):
 
     @property
     def originals(self) -> Skeleton | None:
-        """The skeleton that holds the copies made before forward, if any."""
+        """The skeleton, which maps the user's tensors to their copies; None if there is none."""
         return self.skeleton
 
     # ---- tensors from outside the recording, or changed unobserved
 
     def register_external(self, tensor: torch.Tensor) -> TrackedTensor:
-        """Register a tensor that no recorded op returned: a constant, or an alias of a registered tensor."""
+        """Register a tensor that no recorded op returned: a constant, a user's tensor, or an alias of a known one."""
         ledger = self.ledger
         copy = self.skeleton.copy_of(tensor) if self.skeleton is not None else None
         if copy is not None and copy is not tensor:  # code used the user's tensor instead of the skeleton's copy
@@ -173,7 +174,7 @@ class RecorderState(TorchDispatchMode):
         return alias
 
     def register_literal(self, tensor: torch.Tensor, data: torch.Tensor) -> None:
-        """Register a tensor without data whose values are literals in the model's code."""
+        """Register `data`, which are literals in the model's code, as the values of a meta tensor, unless too large."""
         if data.numel() > REAL_LIMIT:
             return
         if self.ledger.find(tensor) is not None:
@@ -182,18 +183,18 @@ class RecorderState(TorchDispatchMode):
             self.ledger.add_source(tensor, "constant", data)
 
     def copy_values(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
-        """Give a tensor the known values of the tensor that it was created from, by an op that was not recorded."""
+        """Give `tensor` the known values of `other`, from which an unrecorded op created it."""
         tracked = self.ledger.find(other)
         if tracked is not None and tracked.data is not None and tracked.sig.real and is_meta(tensor):
             self.register_external(tensor)
             self.ledger.attach(tensor, tracked.data)
 
     def catch_up(self, tensor: torch.Tensor, old: TrackedTensor) -> TrackedTensor:
-        """Append a node that updates a stale tensor: one whose storage was written to through another tensor."""
+        """Append a node that updates a stale tensor, whose storage was written to through another one."""
         ledger = self.ledger
         writer = old.block.writer
         if old.block.born is None and (is_meta(tensor) or (old.block.copied and old.data is None)):
-            old.block.real = False  # the user's values: the write went to a copy of them
+            old.block.real = False  # these are the user's values; the write went to a copy
         new = ledger.add_view(tensor, old.block)
         if new.sig.real and old.data is not None:
             new = ledger.attach(tensor, old.data)

@@ -1,4 +1,4 @@
-"""One recording: copy the model, run the copy under the recorder, restore the state outside the model."""
+"""Makes one recording: copies the model, runs the copy under the recorder, and restores the state outside the model."""
 
 from __future__ import annotations
 
@@ -41,27 +41,27 @@ from cnncost.session import SESSION
 
 _Skeleton = TypeVar("_Skeleton", bound=Skeleton)
 WeakTensors: TypeAlias = list[ref[torch.Tensor]]
-"""Weak references to a recording's tensors, to check afterwards that they were freed."""
+"""Weak references to a recording's tensors, by which to check afterwards that they were freed."""
 
 
 def record_once(model: nn.Module, inputs: Any, attempt: Attempt, created: WeakTensors) -> Graph:
-    """Record a model once, on a cached skeleton or else on a new one.
+    """Record a model once, on a cached skeleton if there is one, else on a new one.
 
     Args:
         model: the user's model.
-        inputs: as the user passed them.
+        inputs: the inputs as the user passed them.
         attempt: options of the recording.
-        created: receives weak references to the tensors alive at the end.
+        created: receives weak references to the tensors that are alive at the end.
 
     Raises:
-        RestartError: the recording has to be repeated with other options.
+        RestartError: the recording has to be restarted with other options.
     """
     graph, cached = _recorded(model, prepare(inputs, model, attempt.floats), attempt, created)
     if cached is None:
         return verify(graph)
     graph = cached.reuse_if_equal(graph)
     cached.repeats.after_recording(graph)
-    if cached.clean(created):  # nothing here refers to tensors: any still alive were left on the copies
+    if cached.clean(created):  # nothing here refers to tensors, so any that are still alive are held by the copies
         skeleton_cache.store(model, attempt.train, cached)
     return graph
 
@@ -69,7 +69,7 @@ def record_once(model: nn.Module, inputs: Any, attempt: Attempt, created: WeakTe
 def _recorded(
     model: nn.Module, inputs: Inputs, attempt: Attempt, created: WeakTensors
 ) -> tuple[Graph, skeleton_cache.CachedSkeleton | None]:
-    """Return the Graph, and the skeleton if it can be cached."""
+    """Return the Graph, and the skeleton if it can be cached (else None)."""
     reusable = attempt.shared and not any(
         (attempt.grad, attempt.casts, attempt.called, attempt.find_draws, attempt.replica)
     )
@@ -91,7 +91,7 @@ def _recorded(
 
 
 def _key_of(cached: skeleton_cache.CachedSkeleton, inputs: Inputs, attempt: Attempt, home: Home) -> RecordingKey | None:
-    """Return the key of a recording, to compare it with the last one; None if it has to run in any case."""
+    """Return the key by which a recording is compared with the last one; None if it has to run in any case."""
     comparable = SESSION.repeats and attempt.use_memo and attempt.returned is None
     return cached.key_of(inputs, attempt, home) if comparable else None
 
@@ -99,7 +99,7 @@ def _key_of(cached: skeleton_cache.CachedSkeleton, inputs: Inputs, attempt: Atte
 def _on_new_copy(
     model: nn.Module, inputs: Inputs, attempt: Attempt, home: Home, created: WeakTensors, reusable: bool
 ) -> tuple[Graph, skeleton_cache.CachedSkeleton | None]:
-    if any_split(model.parameters()):  # not checked for a cached skeleton, which has only plain tensors
+    if any_split(model.parameters()):  # a cached skeleton has only plain tensors
         attempt, reusable = replace(attempt, split=True), False
     originals = walk(model)
     loss = attempt.training.loss if attempt.training is not None else None
@@ -130,7 +130,7 @@ def _on_new_copy(
 def step_of(
     training: Training | None, model: nn.Module, skeleton: Skeleton, tracker: Tracker, replica: Replica | None = None
 ) -> Step | None:
-    """Return the part of a training step after forward, with a copy of the loss; None without training."""
+    """Return the part of a training step after forward, with a copy of the loss; None if there is no training."""
     if training is None:
         return None
     if callable(training.loss):
@@ -143,8 +143,8 @@ def make_skeleton(
 ) -> tuple[_Skeleton, Reach]:
     """Return a skeleton of the modules and called functions, and the outside objects that the model's code reaches.
 
-    Functions that the model holds (hooks, closures) are discovered only while copying it. Objects that they reach
-    through globals must not be copied, so if new functions appear, everything is copied again.
+    Functions that the model holds (hooks, closures) are discovered only while it is copied. Objects that they reach
+    through globals must not be copied, so everything is copied again if new functions were found.
     """
     kinds = [type(module) for _, module in originals]
     own = {id(module) for _, module in originals}
@@ -166,12 +166,12 @@ def make_skeleton(
 
 
 _HELD_CLASSES: WeakKeyDictionary[type, tuple[type, ...]] = WeakKeyDictionary()
-"""Classes of the objects that the last model of a class held, so that the next such model is copied only once."""
+"""By model class, the classes of objects that its last model held, so that the next one has to be copied only once."""
 SESSION.own_table("classes that models hold", _HELD_CLASSES)
 
 
 def _run_and_restore(skeleton: Skeleton, watch: Watch | None, run: _Run, created: WeakTensors) -> Graph:
-    """Run on copies, and restore the state outside the model, also if it fails."""
+    """Run on copies, and restore the state outside the model even if the run fails."""
     if watch is None:
         return run(created)
     run.observe(watch)
@@ -205,10 +205,10 @@ class _Run:
         self._tracker.watch = watch
 
     def __call__(self, created: WeakTensors) -> Graph:
-        """Record. `created` receives weak references to the tensors alive at the end.
+        """Run and record. `created` receives weak references to the tensors that are alive at the end.
 
         Raises:
-            CnncostError: forward failed.
+            CnncostError: forward or the training step failed; the error's `recorded` is the partial Graph or None.
         """
         recorder, inputs = self._tracker.recorder, self._inputs
         recorder.values_at_hand.update(inputs.data)
@@ -232,10 +232,10 @@ class _Run:
         finally:
             created.extend(recorder.ledger.created())
             created.extend(map(ref, inputs.tensors()))
-            self._tracker.release()  # otherwise the frames of an error, or a reference cycle, keep the copies alive
+            self._tracker.release()  # otherwise an error's traceback or a reference cycle keeps the copies alive
 
     def _enter(self, tensor: torch.Tensor, loose: bool) -> int:
-        """Register an input, and return its value id. `loose`: it may die during the run."""
+        """Register an input and return its value id. `loose` means that it may die during the run."""
         ledger, inputs = self._tracker.recorder.ledger, self._inputs
         values = inputs.data.get(id(tensor), None if tensor.is_meta else tensor)
         tracked = ledger.add_source(tensor, "input", values, lasts=not loose)
@@ -244,12 +244,12 @@ class _Run:
         return tracked.value
 
     def _forward(self, draws: Draws) -> tuple[tuple[int, ...], Any, RealRun | None]:
-        """Run forward and the training step; return output value ids, storages, and the data dependence."""
+        """Run forward and the training step; return the outputs' value ids, the storages, and the data dependence."""
         tracker, attempt, step = self._tracker, self._attempt, self._step
         recorder = tracker.recorder
         try:
             with (
-                _surroundings(attempt, recorder.casting) as region_patches,
+                _torch_configured(attempt, recorder.casting) as region_patches,
                 unwatched.installed(recorder.device_type, recorder.notes, recorder.stand_in),
                 recorder, replacing(tracker, self._appearance, [*region_patches, *draws.entropy.patches()]),
             ):  # fmt: skip
@@ -267,12 +267,12 @@ class _Run:
             raise explain_failure(error, tracker, self._inputs) from error
         if attempt.returned is not None:
             attempt.returned(Outcome(recorder).value(result))
-        return outputs, recorder.ledger.storages(), dependence  # computed while the outputs are still alive
+        return outputs, recorder.ledger.storages(), dependence  # while the outputs are still alive
 
     def _data_dependence(self, names: list[str]) -> RealRun | None:
-        """Return what the figures depend on besides shapes (random draws, given values), and where it was first read.
+        """Return what figures depend on besides shapes (draws, given values) and where it is first read, or None.
 
-        Return None if they depend only on shapes. `names`: generators outside torch that were drawn from.
+        `names` are generators outside torch that were drawn from. DrawsFoundError is raised if it is unknown where.
         """
         tracker, recorder = self._tracker, self._tracker.recorder
         names += tracker.moved_generators()
@@ -296,13 +296,13 @@ class _Run:
 def partial_graph(
     tracker: Tracker, inputs: Inputs, input_values: tuple[int, ...], real: RealRun | None = None
 ) -> Graph | None:
-    """Return the partial Graph of a failed forward; None if nothing was recorded or the failure came after forward.
+    """Return a failed forward's partial Graph; None if it has no nodes, or the failure came later or within an op.
 
     Args:
         tracker: the recording's module tracker.
         inputs: the model's inputs.
-        input_values: the value ids of these.
-        real: how the Graph depends on real data, if it was recorded from such.
+        input_values: the inputs' value ids.
+        real: how the Graph depends on real data, if it was recorded on real data.
     """
     recorder = tracker.recorder
     if recorder.phase != "forward" or not recorder.nodes:
@@ -321,7 +321,7 @@ def partial_graph(
 
 @contextmanager
 def replacing(tracker: Tracker, appearance: Appearance, other_patches: list[Patch]) -> Iterator[None]:
-    """Apply all patches of a recording in this context; enter it inside the recorder's mode."""
+    """Context in which all patches of a recording are applied; to be entered while the recorder is active."""
     ledger = tracker.recorder.ledger
     patches = [
         *other_patches, *unwatched.PATCHES, *flexible_attention.patches(), *tracker.patches(),
@@ -334,8 +334,8 @@ def replacing(tracker: Tracker, appearance: Appearance, other_patches: list[Patc
 
 
 @contextmanager
-def _surroundings(attempt: Attempt, casting: autocasts.Casting | None) -> Iterator[list[Patch]]:
-    """Configure torch for a recording; yields patches, which the caller has to apply."""
+def _torch_configured(attempt: Attempt, casting: autocasts.Casting | None) -> Iterator[list[Patch]]:
+    """Context in which torch is configured for a recording; yields patches that the caller has to apply."""
     device = attempt.autocast.device if attempt.autocast is not None else "cpu"
     undecomposed = not (casting or attempt.split or attempt.grad)
     with (

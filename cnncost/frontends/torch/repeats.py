@@ -1,8 +1,8 @@
-"""Skips a recording that would repeat the last one of a model, and returns the last Graph.
+"""Skips a recording that would repeat the last one of the same model, and returns the last Graph.
 
 A recording depends on the model, which `skeleton_cache.py` compares, and on what is compared here: inputs, options,
-torch's settings, the values of the model's buffers, and what code uses from outside (`outside.py`). If any of these
-can't be compared, forward runs. All of this is off unless `SESSION.repeats` is set.
+torch's settings, known values of the model's buffers, and the outside objects that its code uses (`outside.py`). If
+anything can't be compared, forward runs. All of this is off unless `SESSION.repeats` is set.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from cnncost.graph import Graph
 from cnncost.opaque import registered
 
 _MAX_ELEMENTS = 1 << 20
-"""Maximum number of known elements of inputs and buffers that are compared each time."""
+"""Maximum number of elements, in inputs and buffers with known values, that are compared each time."""
 _MAX_SNAPSHOTS = 3
-"""Number of snapshots of the outside state; if it changes more often, a model is no longer compared."""
+"""Maximum number of snapshots of the outside state. If it changes more often, recordings are no longer compared."""
 _TENSORS = frozenset({torch.Tensor, nn.Parameter})
 
 
@@ -52,17 +52,18 @@ _SETTINGS: tuple[Callable[[], Any], ...] = (
     DefaultDeviceType.get_device_type, lambda: repr(PRINT_OPTIONS), lambda: locale.setlocale(locale.LC_ALL),
     sys.get_int_max_str_digits, sys.getrecursionlimit,
 )  # fmt: skip
+"""Functions that return settings which change the behavior of torch or of a recording."""
 _SWITCHES: tuple[tuple[Any, str], ...] = (
     (torch.backends.mkldnn, "enabled"), (torch.backends.opt_einsum, "enabled"), (torch.backends.opt_einsum, "strategy"),
     (torch.backends.quantized, "engine"), (warnings, "showwarning"),
     (warnings, "defaultaction"),
     (torch.utils.deterministic, "fill_uninitialized_memory"),
 )  # fmt: skip
-"""Settings that change the behavior of torch or of a recording: functions that return them, and attributes."""
+"""Attributes that are such settings: owner and name."""
 
 
 def has_process_group() -> bool:
-    """Return True if there is a process group, which layers such as SyncBatchNorm read."""
+    """Return True if there is a default process group, which layers such as SyncBatchNorm use."""
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
@@ -70,8 +71,8 @@ class RecordingKey:
     """The data by which recordings are compared: inputs, options, settings, and known values of the model's buffers.
 
     Args:
-        inputs: as prepared for the recording.
-        others: options and other objects, compared by equality.
+        inputs: the inputs as prepared for the recording.
+        others: options and other objects, which are compared by equality.
         buffers: the user's tensors whose values the recording may read.
 
     Raises:
@@ -92,12 +93,15 @@ class RecordingKey:
             raise UndetectableError("too many values to compare")
 
     def copy_values(self) -> RecordingKey:
-        """Replace the values by copies, so that the key refers to none of the user's objects; returns itself."""
+        """Replace the values with copies, so that the key refers to none of the user's objects, and return the key."""
         self._values = [_bits(tensor).clone() for tensor in self._values]
         return self
 
     def same(self, other: RecordingKey) -> bool:
-        """Return True if `other` gives the same Graph on the same model. Call `copy_values` first."""
+        """Return True if recordings of the same model with this key and `other` have the same Graph.
+
+        `copy_values` must have been called on this key.
+        """
         return (
             self._inputs == other._inputs
             and self._others == other._others
@@ -112,23 +116,26 @@ _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:
-    """Return the elements reinterpreted as integers: 0.0 and -0.0 then differ, and equal NaNs are equal."""
+    """Return the elements reinterpreted as integers: then 0.0 and -0.0 differ, and NaNs with equal bits are equal."""
     if not tensor.is_floating_point() and not tensor.is_complex():
         return tensor
     if tensor.is_conj() or tensor.is_neg():
         tensor = tensor.resolve_conj().resolve_neg()
-    integer = _INTEGERS.get(tensor.itemsize)  # None for complex128: no integer has as many bits
+    integer = _INTEGERS.get(tensor.itemsize)  # None for complex128: no integer dtype is that wide
     return torch.view_as_real(tensor).view(torch.int64) if integer is None else tensor.view(integer)
 
 
 class _Shapes:
-    """Describes arguments, to compare them: `description` nests tuples of containers, numbers and tensors' geometry."""
+    """Describes arguments in a form that can be compared.
+
+    `description` consists of nested tuples of containers' classes, plain values, and the geometry of tensors.
+    """
 
     def __init__(self, inputs: Inputs) -> None:
         self._storages: dict[int, int] = {}
         self._tensors: dict[int, int] = {}
         self._containers: dict[int, int] = {}
-        """Index of each container, by id: if it is passed twice, it is one object in forward, too."""
+        """Index of each container, by id. A container that is passed twice is one object in forward, too."""
         self._inputs = inputs
         self._loose = inputs.loose()
         self.description = (
@@ -172,7 +179,7 @@ class _Shapes:
 
 
 class Repeats:
-    """The last recording of a cached skeleton, with the data that shows whether the next one would repeat it.
+    """The last recording of a cached skeleton, with the data that tells whether the next one would repeat it.
 
     Args:
         originals: the user's modules.
@@ -185,16 +192,16 @@ class Repeats:
         self._key: RecordingKey | None = None
         self._graph: Graph | None = None
         self.why_not = ""
-        """The reason why the next recording has to run, whatever its key; empty if it may be skipped."""
+        """Why the next recording has to run, whatever its key; empty if it may be skipped."""
 
     def known_graph(self, key: RecordingKey | None) -> Graph | None:
-        """Return the last Graph if a recording with this key would give it again; None if that has to run."""
+        """Return the last Graph if a recording with this key would give it again; None if the recording has to run."""
         if key is None or self._graph is None or self._key is None or self._outside is None:
             return None
         return self._graph if self._key.same(key) and self._outside.same() else None
 
     def before_recording(self, key: RecordingKey | None) -> None:
-        """Store the key and a snapshot of the outside state, before a recording."""
+        """Store the key and a snapshot of the outside state for the recording that is about to run."""
         self._graph, self._key = None, None
         if key is None or self.why_not:
             return
@@ -214,9 +221,9 @@ class Repeats:
             self.why_not = str(reason)
 
     def after_recording(self, graph: Graph) -> None:
-        """Store the Graph of a recording, to answer the next, unless it depends on values that are not in the key.
+        """Store the Graph of a recording for the next one, unless forward failed or the key lacks what the Graph needs.
 
-        Those are random draws, values of real data that it read, and attention masks.
+        The key does not cover random draws, values that forward read, and attention masks.
         """
         if self._key is not None and graph.real is None and graph.failed is None and not graph.masks:
             self._graph = graph

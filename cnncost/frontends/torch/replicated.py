@@ -1,10 +1,10 @@
-"""`DistributedDataParallel`, whose reducer is a C++ object bound to the user's parameters and can't be copied.
+"""Emulates `DistributedDataParallel`, whose C++ reducer is bound to the user's parameters and can't be copied.
 
 This module does for the copied model what the reducer does: it broadcasts the buffers before forward, collects
 gradients in buckets as they arrive, all-reduces each bucket once it is full, and copies the results back. After the
-first step torch rebuilds its buckets in the order in which gradients arrived; here that is assumed to be the reversed
-order of the parameters. If parameters may be unused, torch keeps the first buckets, in the parameters' order.
-Ref: torch/csrc/distributed/c10d/reducer.cpp.
+first step torch rebuilds its buckets in the order in which gradients arrived, which is assumed here to be the reverse
+order of the parameters. With `find_unused_parameters` and without a static graph, torch keeps its first buckets, in the
+parameters' order. Ref: torch/csrc/distributed/c10d/reducer.cpp.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class Replica(NamedTuple):
 
     Attributes:
         group: its process group.
-        limits: bytes of the first bucket, and of all others.
-        views: whether gradients are views of the buckets, instead of copies.
-        buffers: whether buffers are broadcast before a forward that autograd records.
-        unused: whether parameters may stay without a gradient, so that all buckets are sent in any case.
-        reduces_used_map: whether backward ends with an all-reduce of the map of used parameters, which tells which ones
-            had a gradient on any rank.
+        limits: maximum bytes of the first bucket, and of all others.
+        views: whether gradients are views of the buckets instead of separate tensors.
+        buffers: whether buffers are broadcast before a forward with autograd.
+        unused: whether parameters may remain without a gradient; their buckets are sent although they are incomplete.
+        reduces_used_map: whether backward ends with an all-reduce of the map of parameters that had a gradient on any
+            rank.
         hooked: whether a communication hook replaces the all-reduces.
     """
 
@@ -56,9 +56,9 @@ def replica_of(model: Any) -> Replica | None:
 
 
 def broadcast_buffers(replica: Replica | None, model: nn.Module) -> None:
-    """Broadcast the first rank's buffers before forward, concatenated by dtype, if the module does so.
+    """Broadcast the first rank's buffers before forward, concatenated by dtype, if the replica does so.
 
-    A forward without autograd broadcasts nothing.
+    A forward without autograd broadcasts nothing; `replica` is then None.
     """
     if replica is None or not replica.buffers:
         return
@@ -75,26 +75,26 @@ def broadcast_buffers(replica: Replica | None, model: nn.Module) -> None:
 
 
 class Buckets:
-    """The buckets of a step, allocated before it; gradients enter them by hooks on the copied parameters.
+    """The buckets of a step, which are allocated before it. Hooks on the copied parameters fill them with gradients.
 
     Raises:
-        InputError: the module has a communication hook, which C++ calls with buckets that don't exist here.
+        InputError: the module has a communication hook, which can't be called without the C++ reducer's buckets.
     """
 
     def __init__(self, replica: Replica, parameters: Sequence[nn.Parameter], ledger: TensorTable) -> None:
         if replica.hooked:
             raise InputError(
                 "training: the model's DistributedDataParallel has a communication hook, which is not supported; "
-                "expected one without it, or the model inside it (`model.module`), whose step sends nothing"
+                "expected a model without one, or the module inside (`model.module`), whose step communicates nothing"
             )
         self._replica = replica
         self._places: dict[int, tuple[int, torch.Tensor]] = {}
-        """By a parameter's `id`: the index of its bucket, and the view of the bucket for its gradient."""
+        """By a parameter's `id`, the index of its bucket, and the view of the bucket for its gradient."""
         self._flat: list[torch.Tensor] = []
-        """The tensor of each bucket."""
+        """The flat tensor of each bucket."""
         self._missing: list[int] = []
-        """For each bucket, how many gradients have not arrived."""
-        # the order in which gradients arrive; if parameters may be unused, torch does not rebuild its first buckets
+        """For each bucket, the number of gradients that have not arrived yet."""
+        # the order in which gradients arrive, except where torch does not rebuild its first buckets
         ready = list(parameters if replica.reduces_used_map else reversed(parameters))
         for number, indices in enumerate(distributed.buckets(ready, replica.limits)):
             inside = [ready[i] for i in indices]
@@ -112,7 +112,7 @@ class Buckets:
             parameter.register_post_accumulate_grad_hook(self._arrived)
 
     def _arrived(self, parameter: torch.Tensor) -> None:
-        """Write a gradient, divided by the number of ranks, into its bucket; send the bucket once it is full."""
+        """Write a gradient, divided by the number of ranks, into its bucket; all-reduce the bucket once it is full."""
         number, place = self._places[id(parameter)]
         assert parameter.grad is not None  # it has just been accumulated
         with torch.no_grad():
@@ -125,11 +125,11 @@ class Buckets:
             self._send(number)
 
     def finish(self) -> None:
-        """After backward, send the buckets that wait for parameters without a gradient.
+        """After backward, all-reduce the buckets that still wait for gradients.
 
         Raises:
-            InputError: there are such buckets, and the module was created without `find_unused_parameters`: torch would
-                raise an error in the next step.
+            InputError: there are such buckets, and the module has neither `find_unused_parameters` nor a static graph:
+                torch would raise an error in the next step.
         """
         waiting = [number for number, missing in enumerate(self._missing) if missing]
         if waiting and not self._replica.unused:

@@ -1,4 +1,4 @@
-"""Resizes tensors without data in place, as ops do that resize an operand or an `out` argument.
+"""Changes the shapes of tensors for ops that resize an operand or an `out` argument in place.
 
 The user's own tensors are never resized.
 """
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 
 def geometry(tensor: torch.Tensor) -> tuple[torch.Size, tuple[int, ...]]:
-    """Shape and strides."""
+    """Return the shape and strides of a tensor."""
     return tensor.shape, tensor.stride()
 
 
 def reshape_like(tensor: torch.Tensor, like: torch.Tensor, tracked: TrackedTensor, op: Overload) -> None:
-    """Give a tensor the shape and strides that an op gave to its stand-in `like`. New elements are uninitialised.
+    """Give a tensor the shape and strides that an op gave to its stand-in `like`. New elements are uninitialized.
 
     Raises:
-        InputError: the tensor belongs to the user.
+        InputError: the tensor has data and belongs to the user.
     """
     if tracked.block.owned and not is_meta(tensor):
         raise InputError(
-            f"{op.func} changes the shape of a tensor in place, from {tuple(tensor.shape)} to {tuple(like.shape)}, and "
-            "the tensor was there before forward; an analysis doesn't change your objects. Expected a tensor that "
-            "forward creates, or the variant of the op that returns a new one"
+            f"{op.func} changes the shape of a tensor in place, from {tuple(tensor.shape)} to {tuple(like.shape)}, but "
+            "the tensor existed before forward, and an analysis doesn't change your objects; expected a tensor that "
+            "forward creates, or the out-of-place variant of the op"
         )
     if tensor.untyped_storage().nbytes() < (nbytes := like.untyped_storage().nbytes()):
         tensor.untyped_storage().resize_(nbytes)
@@ -42,7 +42,7 @@ def reshape_like(tensor: torch.Tensor, like: torch.Tensor, tracked: TrackedTenso
 
 
 def into_outs(op: Overload, kwargs: Any, operands: TensorArgs, results: list[torch.Tensor]) -> Any:
-    """Resize an op's `out` arguments to the shapes of the results that it would allocate, and return them."""
+    """Resize an op's `out` arguments to the shapes of `results`, which it would allocate without them; return them."""
     tracked = {id(tensor): tracked for tensor, tracked in operands}
     outs = [kwargs[name] for name in op.arguments if name in op.outs]
     for out, like in zip(outs, results, strict=True):
@@ -52,9 +52,9 @@ def into_outs(op: Overload, kwargs: Any, operands: TensorArgs, results: list[tor
 
 
 def zero_extend(tensor: torch.Tensor, size: Any) -> None:
-    """Extend a tensor's storage by zeros before a resize: uninitialised memory would differ between runs.
+    """Extend a tensor's storage with zeros before a resize, because uninitialized memory would differ between runs.
 
-    `size` is the new size, or a tensor that has it.
+    `size` is the new shape, or a tensor of that shape.
     """
     numel = size.numel() if isinstance(size, torch.Tensor) else prod(size)
     storage, end = tensor.untyped_storage(), int(tensor.storage_offset() + numel) * tensor.element_size()

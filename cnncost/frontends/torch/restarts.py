@@ -1,4 +1,4 @@
-"""Exceptions that restart a recording with other options, raised when forward turns out to need them."""
+"""Exceptions that restart a recording with other options, raised when forward proves to need them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any, ClassVar
 
 
 class RestartError(BaseException):
-    """Aborts a recording to restart it. Not an Exception, so that no `except Exception` in a model catches it.
+    """Aborts a recording to restart it. It is not an Exception, so that models don't catch it by accident.
 
     Attributes:
         changes: the fields of `Attempt` to change, with their new values.
-        remembered: whether later recordings of the same model start with these changes.
+        remembered: whether later recordings of the same model start with the changes.
     """
 
     changes: ClassVar[Mapping[str, Any]] = {}
     remembered: ClassVar[bool] = False
 
     def prepare(self) -> None:
-        """Run before the restart; does nothing by default."""
+        """Prepare the restart; does nothing by default."""
 
 
 class GradNeededError(RestartError):
@@ -29,13 +29,13 @@ class GradNeededError(RestartError):
 
 
 class HooksNeededError(RestartError):
-    """Forward registers a hook: modules need their own hook tables."""
+    """Forward registers a hook, so modules need their own hook tables."""
 
     changes: ClassVar[Mapping[str, Any]] = {"shared": False}
 
 
 class DrawsFoundError(RestartError):
-    """Python's or numpy's random numbers were drawn; the second recording finds the module that draws them."""
+    """Forward drew random numbers of Python or NumPy; the second recording finds the module that draws them."""
 
     changes: ClassVar[Mapping[str, Any]] = {"find_draws": True}
 
@@ -48,7 +48,7 @@ class AutocastNeededError(RestartError):
 
 
 class AutocastUnneededError(RestartError):
-    """Forward turned autocast on in an earlier recording but not now: it is recorded without autocast."""
+    """Forward turned autocast on in an earlier recording, but not in this one, which is repeated without autocast."""
 
     changes: ClassVar[Mapping[str, Any]] = {"casts": False}
     remembered: ClassVar[bool] = True

@@ -1,7 +1,7 @@
-"""Calls that are recorded as an equivalent op: numbers passed as a tensor, or an in-place overload that writes nothing.
+"""Records some calls as an equivalent op: those with numbers in a tensor, and batch norm that writes no statistics.
 
-Torch's kernels read such a tensor of numbers (sequence lengths, split points) and continue as the overload that takes
-plain numbers. So does a recording, if the values are known.
+If numbers are passed as a tensor (sequence lengths, split points), torch's kernels read it and continue as the overload
+that takes plain numbers. So does a recording, if the values are known.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _BY_NUMBERS: dict[Any, tuple[Any, tuple[str, ...]]] = {
     CTC_LOSS_BACKWARD.Tensor: (CTC_LOSS_BACKWARD.default, _LENGTHS),
     _aten.tensor_split.tensor_indices_or_sections: (_aten.tensor_split.indices, ("tensor_indices_or_sections",)),
 }
-"""The overload that takes numbers, and the names of the tensor arguments that hold them."""
+"""By op, the overload that takes plain numbers, and the names of the tensor arguments that hold them."""
 _NAMES = frozenset({op.name() for op in _BY_NUMBERS} | {"aten::_native_batch_norm_legit"})
 
 
 class Restated(NamedTuple):
-    """The equivalent op, its arguments, and the tensors that were read for it."""
+    """The equivalent op, its arguments, and the tensors whose values were read."""
 
     func: Any
     args: tuple[Any, ...]

@@ -1,4 +1,4 @@
-"""Append the node of an op to a recording: create or find the op's results and register them in the tensor table."""
+"""Appends an op's node to a recording: creates or finds the op's results and registers them in the tensor table."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from cnncost.frontends.torch.sparse import is_part
 from cnncost.graph import Node, OpSpec
 
 _LIFT = torch.ops.aten.lift_fresh.default
-"""The op that torch dispatches for a tensor created from Python's data: numbers or a numpy array."""
+"""The op that torch dispatches for a tensor that is created from Python data: numbers or a NumPy array."""
 
 
 class ResultRecorder(RecorderState):
-    """Appends nodes from memo entries: with new results (`_record_fresh`, `_record_outputs`) or those of `_record_run`.
+    """Appends nodes for memo entries, with newly created results or (`_record_run`) those of an op that was run.
 
-    `TrackedTensor`s are indexed here, not accessed by name, where it happens for every op: [1] is the value id, [3]
-    the storage's record.
+    Code that runs for every op indexes `TrackedTensor`s instead of accessing their fields by name: [1] is the value id,
+    [3] the `StorageRecord`.
     """
 
     def _record_fresh(self, entry: Entry, fresh: Fresh, operands: TensorArgs) -> torch.Tensor:
-        """Fast path for the commonest case, one new tensor. `_record_outputs` handles any outputs."""
+        """Fast path for the most common case, one new tensor. `_record_outputs` handles any outputs."""
         sig, size, stride, dtype, nbytes = fresh
         ledger = self.ledger
         tensor = torch.empty_strided(size, stride, dtype=dtype, device=META)
@@ -41,7 +41,7 @@ class ResultRecorder(RecorderState):
         return tensor
 
     def _record_outputs(self, entry: Entry, operands: TensorArgs) -> Any:
-        """Record an op that is not run: create its outputs from the entry, or return operands that it wrote to."""
+        """Record an op that is not run: create its outputs from the entry, or return the operands that it writes to."""
         ledger = self.ledger
         tensors: list[torch.Tensor] = []
         ids: list[int] = []
@@ -71,7 +71,7 @@ class ResultRecorder(RecorderState):
         memos.template_of(result, tensors)
         op = overload(entry.func)
         if is_part(op.name) and ledger.find(tensors[0]) is not None:
-            return result  # the same tensor as at an earlier call
+            return result  # the same tensor as in an earlier call
         if op.by_values:
             self._note_reading(op, operands)
         ids: list[int] = []
@@ -80,7 +80,7 @@ class ResultRecorder(RecorderState):
             if tracked is None:
                 tracked = self._enter_result(tensor, operands)
             elif entry.func is _LIFT and not is_meta(tensor) and tensor.untyped_storage().resizable():
-                # created from numbers, not from a numpy array, whose memory isn't resizable
+                # created from numbers: a NumPy array's memory isn't resizable
                 tracked.block.owned = False
             elif any(operands[i][0] is tensor for i in entry.writes):
                 tracked = self._write_in_place(entry, tensor, tracked, all(k.sig.real for _, k in operands))
@@ -96,7 +96,7 @@ class ResultRecorder(RecorderState):
         self._taint(op, tensors, operands)
         spec = self._spec(entry, operands, tensors)
         types = tuple(ledger.values[i].type for i in ids)
-        if types != spec.outputs:  # the shape depends on known values (nonzero on a real mask)
+        if types != spec.outputs:  # the shape depends on known values (`nonzero` of a known mask)
             spec = memos.intern(OpSpec(spec.kind, spec.inputs, types, spec.attrs))
         reads = [tracked.value for i, (_, tracked) in enumerate(operands) if i not in entry.outs]
         if entry.mask is not None:
@@ -105,7 +105,7 @@ class ResultRecorder(RecorderState):
         return result
 
     def _record_counter(self, entry: Entry, step: int, tensor: torch.Tensor, tracked: TrackedTensor) -> torch.Tensor:
-        """Fast path for batch norm's num_batches_tracked, the commonest op on real values."""
+        """Fast path for batch norm's `num_batches_tracked`, the most common op on known values."""
         data = tracked.data
         assert data is not None  # `_is_counter` has checked it
         written = self.ledger.rewrite(tensor, tracked, data + step if tracked.block.owned else data.add_(step))
@@ -113,7 +113,7 @@ class ResultRecorder(RecorderState):
         return tensor
 
     def _write_in_place(self, entry: Entry, tensor: torch.Tensor, tracked: TrackedTensor, real: bool) -> TrackedTensor:
-        """Register the new value of a tensor changed in place: its elements or its shape."""
+        """Register the new value of a tensor whose elements or shape were changed in place."""
         op = overload(entry.func)
         real = real and (not is_meta(tensor) or id(tensor) in self._runner.data)
         if op.changes_shape or entry.outs:
@@ -121,7 +121,7 @@ class ResultRecorder(RecorderState):
         return self.ledger.write(tensor, tracked, real)
 
     def _enter_result(self, tensor: torch.Tensor, operands: TensorArgs) -> TrackedTensor:
-        """Register a result: as a view of the operand whose stand-in shares its memory, or by `add_result`."""
+        """Register a result, as a view of an operand if the operand's stand-in shares its memory."""
         if is_meta(tensor) and tensor.layout is torch.strided:
             for arg, tracked in operands:
                 stand_in = self._runner.stand_ins.get(id(arg))
@@ -130,21 +130,24 @@ class ResultRecorder(RecorderState):
         return self.ledger.add_result(tensor)
 
     def _attach_view(self, tensor: torch.Tensor, tracked: TrackedTensor, operands: TensorArgs) -> TrackedTensor:
-        """Set the values of a view of known ones, which `broadcast_tensors` and the like return beside unknown ones."""
+        """Attach values to a view of an operand with known values.
+
+        Ops such as `broadcast_tensors` return such views along with tensors of unknown values.
+        """
         for arg, source in operands:
             if source.block is tracked.block and source.sig.real:
                 known, like = arg if source.data is None else source.data, self._runner.stand_ins.get(id(arg), arg)
                 if known.stride() != like.stride():
-                    continue  # a copy that lies differently in memory
+                    continue  # a copy with another memory layout
                 start = tensor.storage_offset() - like.storage_offset()
                 values = known.as_strided(tensor.size(), tensor.stride(), known.storage_offset() + start)
                 return self.ledger.attach(tensor, values)
         return tracked
 
-    # ---- refine the node by known values
+    # ---- refining the node by known values
 
     def _spec(self, entry: Entry, operands: TensorArgs, results: list[torch.Tensor]) -> OpSpec:
-        """The entry's spec, refined where masks or known index values are involved."""
+        """The entry's spec, refined if the op involves random masks or known indices."""
         if entry.name in MASKING or (self._noisy and of_noise(operands)):
             return self._masked(entry, operands, results)
         return with_positions(entry.spec, operands) if entry.name in PICKING else entry.spec
@@ -154,14 +157,14 @@ class ResultRecorder(RecorderState):
         return dropout_spec(self.ledger, entry, operands, results)
 
     def _note_reading(self, op: Overload, operands: TensorArgs) -> None:
-        """Note the calls in which forward reads a value that depends on random numbers or an input."""
+        """Note the running call if the op reads a value that depends on random numbers or a floating-point input."""
         for tensor, tracked in operands:
             if op.indexes and tensor.dtype not in MASK_DTYPES:
-                continue  # integer indices don't affect any size
+                continue  # integer indices don't affect output shapes
             self.note_read(tracked)
 
     def _taint(self, op: Overload, tensors: list[torch.Tensor], operands: TensorArgs) -> None:
-        """Propagate the marks "depends on random numbers" and "depends on an input" from operands to results."""
+        """Propagate the marks `from_random` and `from_float_input` from operands to results with known values."""
         from_random = op.random or any(tracked.block.from_random for _, tracked in operands)
         from_float_input = any(tracked.block.from_float_input for _, tracked in operands)
         if from_random or from_float_input:

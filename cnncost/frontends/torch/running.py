@@ -1,7 +1,7 @@
-"""Run ops: for shapes on tensors without data, for values if those of all inputs are known.
+"""Runs ops: on known values if all inputs have them, else only for output shapes, on tensors without data.
 
-No op computes with the user's parameters, and none writes to a tensor of the user's: an in-place op on such a tensor
-writes to a copy, which later reads see.
+No op computes with the user's parameters, and none writes to a tensor of the user: an in-place op on such a tensor
+writes to a copy, which later ops read.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from cnncost.frontends.torch.reshaping import geometry, into_outs, reshape_like,
 from cnncost.frontends.torch.shapes import output_types
 
 Table: TypeAlias = dict[int, torch.Tensor]
-"""Replacements for tensors, by the tensors' identity."""
+"""Replacements for tensors, by the tensors' `id`."""
 
 REAL_LIMIT = 1 << 18
-"""Maximum number of elements for which values are tracked: 1 MiB of float32."""
+"""Maximum numel of tensors whose values are tracked: 1 MiB of float32."""
 
 CPU = torch.device("cpu")
 _FILLED = frozenset(f"aten::{name}" for name in "zeros_like ones_like full_like new_zeros new_ones new_full".split())
 MASK_DTYPES = frozenset({torch.bool, torch.uint8})
-"""Dtypes of index tensors that torch takes for masks."""
+"""Dtypes of index tensors that torch treats as masks."""
 _EMPTY = frozenset(
     {"aten::empty", "aten::empty_strided", "aten::new_empty", "aten::new_empty_strided", "aten::empty_like"}
 )
 
 
 class Runner:
-    """Runs one op at a time; `stand_ins` and `data` are those of the last run.
+    """Runs one op at a time. `stand_ins` and `data` belong to the op that ran last.
 
     Attributes:
-        stand_ins: meta stand-ins that replaced real inputs, by the inputs' identity.
-        data: known values of meta outputs, by the outputs' identity.
+        stand_ins: the meta stand-ins that replaced inputs with data, by the inputs' `id`.
+        data: known values of meta tensors that the op returned or wrote to, by the tensors' `id`.
     """
 
     def __init__(self) -> None:
@@ -48,12 +48,12 @@ class Runner:
         self.data: dict[int, torch.Tensor] = {}
         self._written_copies: list[torch.Tensor] = []
         self.makes_values = False
-        """Whether tensors that code requests on the CPU are created there, with data, instead of on meta."""
+        """Whether tensors that code creates on the CPU get data there, instead of being created on meta."""
         self.returns_values = False
         """Whether an op's known result is returned as a tensor with data, because Python code will read it."""
 
     def first_time(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
-        """Run an op whose signature occurs for the first time, after checks.
+        """Check and run an op whose signature occurs for the first time.
 
         Raises:
             DataDependentError: the result depends on unknown values.
@@ -69,7 +69,7 @@ class Runner:
         return self.run(op, args, kwargs, operands)
 
     def run(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
-        """Run an op: for values if those of all inputs are known, else only for shapes."""
+        """Run an op: on known values if all inputs have them, else only for output shapes."""
         self.stand_ins, self.data = {}, {}
         if not operands:
             return self._create(op, args, kwargs)
@@ -97,7 +97,7 @@ class Runner:
         return self._on_stand_ins(op, args, kwargs, operands)
 
     def for_shapes(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
-        """Run an op only for shapes, even if the values of all inputs are known."""
+        """Run an op only for output shapes, even if the values of all inputs are known."""
         self.stand_ins, self.data = {}, {}
         if op.from_sizes is not None:
             stand_ins = {id(tensor): meta_like(tensor) for tensor, _ in operands if not is_meta(tensor)}
@@ -105,32 +105,32 @@ class Runner:
         return self._on_stand_ins(op, args, kwargs, operands)
 
     def _large_result(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
-        """Return the result on meta if it is too large to track its values; None if the op is to run on values."""
+        """Return the result on meta if it is too large for tracking its values; None if the op can run on values."""
         if sum(tensor.numel() for tensor, _ in operands) ** 2 <= REAL_LIMIT or op.is_view or op.mutable:
-            return None  # not even an outer product is too large, or there is no new result
+            return None  # even an outer product is not too large, or there is no new result
         try:
             result = self._on_stand_ins(op, args, kwargs, operands)
         except (RuntimeError, NotImplementedError):
-            return None  # it reads values: run it on the known ones
+            return None  # the op reads values: run it on the known ones
         tensors: list[torch.Tensor] = []
         memos.template_of(result, tensors)
         return result if any(t.numel() > REAL_LIMIT and is_meta(t) for t in tensors) else None
 
     def _create(self, op: Overload, args: Any, kwargs: Any) -> Any:
-        """Run an op without tensor inputs. Values of small results are tracked."""
+        """Run an op without tensor inputs, and track the values of a small result."""
         if "device" not in op.arguments:
             return op.func(*args, **kwargs)
         result = op.func(*replace_tensors(args, {}, META), **replace_tensors({**kwargs, "device": META}, {}, META))
         if not isinstance(result, torch.Tensor) or result.numel() > REAL_LIMIT:
             return result
         if op.schema_name in _EMPTY and result.layout is torch.strided:
-            # zeros, as uninitialised memory would differ from run to run
+            # zeros, because uninitialized memory would differ from run to run
             data = torch.empty_strided(result.shape, result.stride(), dtype=result.dtype).zero_()
         else:
             data = op.func(*replace_tensors(args, {}, CPU), **replace_tensors({**kwargs, "device": CPU}, {}, CPU))
         if self.makes_values and (device := kwargs.get("device")) is not None and device.type == "cpu":
             return data
-        if isinstance(data, torch.Tensor):  # torch may return a number for a tensor that wraps one
+        if isinstance(data, torch.Tensor):  # torch may return a number instead of a tensor that wraps it
             self.data[id(result)] = data
         return result
 
@@ -138,13 +138,13 @@ class Runner:
         """Run an op such as `zeros_like`: the result's values are known even if the operand's are not."""
         result = self._on_stand_ins(op, args, kwargs, operands)
         if result.numel() <= REAL_LIMIT and operands[0][0].numel() <= REAL_LIMIT:
-            # of the operand only the geometry is used, so memory without its values will do
+            # only the operand's geometry matters, so uninitialized memory will do
             like = {id(tensor): torch.empty_like(tensor, device=CPU) for tensor, _ in operands}
             self.data[id(result)] = op.func(*replace_tensors(args, like, CPU), **replace_tensors(kwargs, like, CPU))
         return result
 
     def _for_values(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
-        """Run an op on known values. Outputs are on meta, with their values in `data`, unless all inputs have data."""
+        """Run an op on known values. Outputs are on meta, with their values in `data`, except views of real tensors."""
         table = {id(tensor): tracked.data for tensor, tracked in operands if tracked.data is not None}
         written_ids = set()
         targets = written_indices(op, args, kwargs, operands)
@@ -152,7 +152,7 @@ class Runner:
             tensor, tracked = operands[i]
             known = table.get(id(tensor), tensor)
             if op.changes_shape and not op.resizes and known is not tensor:
-                table[id(tensor)] = known.detach()  # same values, as a view whose geometry may change
+                table[id(tensor)] = known.detach()  # a view of the values, whose geometry may change
             elif tracked.block.owned:  # the values belong to the user: write to a copy
                 table[id(tensor)] = known.detach().clone()
             written_ids.add(id(tensor))
@@ -178,7 +178,7 @@ class Runner:
         self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs, values: list[torch.Tensor],
         outputs: list[torch.Tensor],
     ) -> list[torch.Tensor]:  # fmt: skip
-        """Replace outputs by tensors on meta, except views of the user's tensors, which are returned as they are."""
+        """Replace outputs with tensors on meta, unless they alias operands that all have data themselves."""
         storages = {storage_key(tracked.data if tracked.data is not None else tensor) for tensor, tracked in operands}
         storages.update(storage_key(value) for value in self._written_copies)
         aliases = any(storage_key(value) in storages for value in values)
@@ -195,12 +195,12 @@ class Runner:
     def _shaped(
         self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs, values: list[torch.Tensor]
     ) -> list[torch.Tensor]:
-        """Return meta tensors for the known outputs of an op, which alias operands where the op's own outputs do."""
+        """Return meta tensors for the known outputs of an op. They alias operands if the op's own outputs do."""
         outputs: list[torch.Tensor] = []
         try:
             memos.template_of(self._on_stand_ins(op, args, kwargs, operands), outputs)
         except (RuntimeError, NotImplementedError):
-            outputs = []  # its shape depends on values: take it from the result
+            outputs = []  # the output shape depends on values: take it from the result
         if [t.shape for t in outputs] != [t.shape for t in values]:
             return [meta_like(value) for value in values]
         return outputs
@@ -219,7 +219,7 @@ class Runner:
             reshape_like(tensor, like, tracked, op)
 
     def _on_stand_ins(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
-        """Run an op with each real tensor replaced by a meta tensor of the same geometry."""
+        """Run an op with each tensor that has data replaced by a meta tensor of the same geometry."""
         stand_ins = self.stand_ins = {id(tensor): meta_like(tensor) for tensor, _ in operands if not is_meta(tensor)}
         table = _with_condition(args[0], stand_ins) if op.schema_name == "aten::where" else stand_ins
         result = op.func(*replace_tensors(args, table, META), **replace_tensors(kwargs, table, META))
@@ -234,7 +234,7 @@ class Runner:
 
 
 def _with_condition(condition: torch.Tensor, stand_ins: Table) -> Table:
-    """Replacements in which a uint8 condition of `where` is bool: torch accepts uint8, but not on meta."""
+    """Replacements that make a uint8 condition of `where` bool, because torch does not accept uint8 on meta."""
     if condition.dtype is not torch.uint8:
         return stand_ins
     known = stand_ins.get(id(condition), condition)
@@ -242,22 +242,22 @@ def _with_condition(condition: torch.Tensor, stand_ins: Table) -> Table:
 
 
 def stays_whole(op: Overload, operands: TensorArgs) -> bool:
-    """True if a composite op is recorded as one op. A complex convolution is not: it is three real ones, plus sums."""
+    """True unless a composite op is a complex convolution, which is recorded as three real ones, and sums."""
     return not (op.name.startswith("conv") and any(tensor.is_complex() for tensor, _ in operands))
 
 
 def shape_follows_values(op: Overload, operands: TensorArgs) -> bool:
-    """True if the op's output shape depends on known values, so that it can't be memoized."""
+    """True if the op's output shape depends on values and therefore can't be memoized."""
     if op.indexes:
         return any(tensor.dtype in MASK_DTYPES for tensor, _ in operands[1:])
     return op.from_values is not None or op.reads_data
 
 
 def _reads_values(op: Overload, args: Any, operands: TensorArgs) -> bool:
-    """True if an op's result depends on unknown values.
+    """True if an op can't run because it depends on values, not all of which are known.
 
-    Torch tags the shape of indexing as data-dependent only because of masks: with integer indices it follows from
-    shapes. Ops in `SIZED_BY_VALUES` raise their own error for a missing value.
+    Torch tags the output shape of indexing as data-dependent only because of masks: with integer indices it follows
+    from shapes. Ops in `SIZED_BY_VALUES` raise their own error for a missing value.
     """
     if op.indexes:
         unknown = any(tensor.dtype in MASK_DTYPES and not tracked.sig.real for tensor, tracked in operands[1:])
@@ -266,7 +266,7 @@ def _reads_values(op: Overload, args: Any, operands: TensorArgs) -> bool:
 
 
 def _fits_any_mask(op: Overload, args: Any) -> bool:
-    """True if a mask only selects where a value is written (`y[y < 0] = 0`), so that no shape depends on its values."""
+    """True if a mask only selects where values are written (`y[y < 0] = 0`), and no shape depends on its values."""
     if not op.schema_name.startswith("aten::index_put") or (len(args) > 3 and args[3]):  # accumulate
         return False
     x, indices, values = args[:3]
@@ -274,18 +274,18 @@ def _fits_any_mask(op: Overload, args: Any) -> bool:
         return True
     kept_axes = x.dim() - sum(i.dim() if i is not None and i.dtype in MASK_DTYPES else 1 for i in indices)
     only_a_mask = len(indices) == 1 and indices[0] is not None
-    return only_a_mask and values.dim() <= kept_axes  # one row for all set elements
+    return only_a_mask and values.dim() <= kept_axes  # the same row for all selected elements
 
 
 def _without_masks(args: Any, operands: TensorArgs) -> Any:
-    """Arguments of an indexing op with each mask replaced by equivalent integer indices."""
+    """Return the arguments of an indexing op with each mask replaced by equivalent integer indices."""
     tracked = {id(tensor): tracked for tensor, tracked in operands}
     indices: list[Any] = []
     for index in args[1]:
         if index is None or index.dtype not in MASK_DTYPES:
             indices.append(index)
             continue
-        if not tracked[id(index)].sig.real:  # `_fits_any_mask` holds: any number of set elements will do
+        if not tracked[id(index)].sig.real:  # `_fits_any_mask` holds, so any number of selected elements will do
             indices.extend(torch.empty(1, dtype=torch.int64, device=META) for _ in range(index.dim()))
             continue
         data = tracked[id(index)].data
@@ -294,7 +294,7 @@ def _without_masks(args: Any, operands: TensorArgs) -> Any:
 
 
 def written_indices(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> tuple[int, ...]:
-    """Indices, among the op's tensors, of those that its schema marks as written to."""
+    """Return the indices of those operands that the op's schema marks as written to."""
     if not op.mutable:
         return ()
     hits: set[int] = set()
@@ -306,14 +306,14 @@ def written_indices(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) 
 
 
 def has_data(tensor: torch.Tensor) -> bool:
-    """True if ops may run on an external tensor: small, with data, not a parameter."""
+    """True if ops may run on the values of an external tensor: it is small, has data and is no parameter."""
     if is_meta(tensor) or is_parameter(tensor):
         return False
     return (sparse.stored(tensor)[0] if tensor.layout in sparse.LAYOUTS else tensor.numel()) <= REAL_LIMIT
 
 
 def is_parameter(tensor: torch.Tensor) -> bool:
-    """As `isinstance(tensor, nn.Parameter)`, with a fast path: that check runs Python code, slow for plain tensors."""
+    """Like `isinstance(tensor, nn.Parameter)`, with a fast path for plain tensors: that check runs Python code."""
     kind = type(tensor)
     if kind is torch.Tensor and not tensor.__dict__:
         return False
@@ -321,14 +321,14 @@ def is_parameter(tensor: torch.Tensor) -> bool:
 
 
 def meta_like(tensor: torch.Tensor) -> torch.Tensor:
-    """A meta tensor of the same geometry."""
+    """Return a meta tensor of the same geometry and dtype."""
     if tensor.layout is torch.strided:
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
     return sparse.stand_in(tensor) if tensor.layout in sparse.LAYOUTS else tensor.to(META)
 
 
 def replace_tensors(value: Any, table: dict[int, torch.Tensor], device: torch.device | None) -> Any:
-    """Replace the table's tensors and all device arguments; drop `pin_memory`, which needs an accelerator."""
+    """Replace the table's tensors and, if `device` is given, all devices; drop `pin_memory` (needs an accelerator)."""
     if isinstance(value, torch.Tensor):
         return table.get(id(value), value)
     if isinstance(value, torch.device) and device is not None:
@@ -343,6 +343,6 @@ def replace_tensors(value: Any, table: dict[int, torch.Tensor], device: torch.de
 
 
 def _on_storage(args: Any) -> bool:
-    """True if a meta storage is among the arguments (as for `set_`): its values are unknown."""
+    """True if an argument is a storage on meta (as of `set_`), whose values are unknown."""
     kinds = (torch.UntypedStorage, torch.TypedStorage)
     return any(isinstance(value, kinds) and value.device.type == "meta" for value in args)

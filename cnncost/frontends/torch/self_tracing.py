@@ -1,6 +1,6 @@
-"""Refuses forwards that trace themselves by `make_fx`, as `torch.func.linearize` does.
+"""Refuses models whose forward traces itself with `make_fx`, as `torch.func.linearize` does.
 
-Tracing puts a mode of torch's around ops, of which the recorder then sees a part: the counts would be too low.
+While torch's tracing mode is active, the recorder sees only some of the ops, so the counts would be too low.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from cnncost.frontends.torch.patches import Patch
 
 def _refuse(mode: Any) -> Never:
     raise NotImplementedError(
-        "forward traces itself (make_fx, torch.func.linearize), where static analysis can't follow it"
+        "forward traces itself (make_fx, torch.func.linearize), and a static analysis can't see all traced ops"
     )
 
 
 def refused_tracing(on_values: bool) -> list[Patch]:
-    """Return patches that refuse it in a recording without values; on values all that runs is counted."""
-    why = "what is traced would be counted in part"
+    """Return patches that refuse tracing; none for a run on values, where every op that runs is counted."""
+    why = "only some of the traced ops would be counted"
     return [] if on_values else [Patch(ProxyTorchDispatchMode, "__enter__", _refuse, why)]

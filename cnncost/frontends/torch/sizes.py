@@ -1,6 +1,6 @@
-"""Creates the results of ops whose size depends on values, if these are known: packed sequences, masks, repeats.
+"""Creates the results of ops whose output shape depends on known values: packed sequences, masks, repeats.
 
-Torch keeps the lengths and batch sizes of packed sequences on the CPU, and its kernels require that.
+The lengths and batch sizes of packed sequences are CPU tensors with data, as torch's kernels require.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ _META = torch.device("meta")
 
 def _values_of(tensor: torch.Tensor, values: Values, what: str) -> torch.Tensor:
     if id(tensor) not in values:
-        raise DataDependentError(f"the size of its result depends on {what}")
+        raise DataDependentError(f"the size of the result depends on {what}")
     return values[id(tensor)].cpu()
 
 
 def _pack(args: Any, values: Values) -> Any:
-    """input: T,B,* or B,T,*; lengths: B, descending. Returns data with a row per token, and batch sizes."""
+    """input: T,B,* or B,T,*; lengths: B, descending. Returns data with one row per token, and the batch sizes."""
     x, lengths, batch_first = args
     counts = _values_of(lengths, values, "the lengths of the sequences")
     steps, batch = (x.shape[1], x.shape[0]) if batch_first else x.shape[:2]
     if len(counts) != batch or (batch and not 0 < int(counts.min()) <= int(counts.max()) <= steps):
         raise RuntimeError(
-            f"pack_padded_sequence: expected {batch} lengths from 1 to {steps}, as the input has, got {counts.tolist()}"
+            f"pack_padded_sequence: expected {batch} lengths from 1 to {steps} for this input, got {counts.tolist()}"
         )
     rest = x.shape[2:]
     data = torch.empty((int(counts.sum()), *rest), dtype=x.dtype, device=_META)
@@ -50,7 +50,7 @@ def _pad(args: Any, values: Values) -> Any:
 
 
 def _masked_select(args: Any, values: Values) -> Any:
-    """self and mask, broadcast: one element for each set mask element."""
+    """One element for each true element of the mask, after broadcasting it with self."""
     x, mask = args
     shape = torch.broadcast_shapes(x.shape, mask.shape)
     count = int(_values_of(mask, values, "a mask").expand(shape).sum())
@@ -58,7 +58,7 @@ def _masked_select(args: Any, values: Values) -> Any:
 
 
 def _repeat_interleave(args: Any, values: Values) -> Any:
-    """self with each element, or each slice along an axis, repeated as often as its number in `repeats`."""
+    """self with each element, or each slice along an axis, repeated as often as `repeats` says."""
     x, repeats = args[:2]
     axis = args[2] if len(args) > 2 else None
     shape = [x.numel()] if axis is None else list(x.shape)
@@ -68,7 +68,7 @@ def _repeat_interleave(args: Any, values: Values) -> Any:
 
 
 def _bincount(args: Any, values: Values) -> Any:
-    """The count, or sum of weights, of each integer up to the maximum."""
+    """The count, or sum of weights, of each integer from 0 to the maximum; at least `minlength` numbers."""
     x, weights = args[0], args[1] if len(args) > 1 else None
     minimum = int(args[2]) if len(args) > 2 else 0
     numbers = _values_of(x, values, "the numbers that are counted")
@@ -84,4 +84,4 @@ SIZED_BY_VALUES: dict[str, Callable[[Any, Values], Any]] = {
     "aten::masked_select": _masked_select,
     "aten::repeat_interleave.self_Tensor": _repeat_interleave,
 }
-"""Functions that create an op's result, by the op's name, with its overload if other overloads don't need one."""
+"""Functions that create an op's result, by the op's name, or with its overload name if only that overload needs one."""

@@ -1,7 +1,7 @@
-"""Copies a model without its weights, in about a millisecond; forward runs on the copy.
+"""Copies a model without its weights, in about a millisecond. Forward then runs on the copy.
 
-Whatever forward does to its modules (caches, counters, `.data`, hooks, even deleting a weight) affects only
-the copy. The user's modules are only read, so other threads may run them at the same time.
+Whatever forward does to its modules (caches, counters, `.data`, hooks, even deleting a weight) affects only the copy.
+The user's modules are only read, so other threads may run them at the same time.
 """
 
 from __future__ import annotations
@@ -28,61 +28,67 @@ from cnncost.frontends.torch.watch import Watch
 
 _PLAIN_DISPATCH = torch.Tensor.__torch_dispatch__
 TENSOR_TABLES = (PARAMETERS, BUFFERS)
+"""Keys, in a module's `__dict__`, of its tables of parameters and buffers."""
 TABLES = (*TENSOR_TABLES, MODULES)
-"""Keys, in a module's `__dict__`, of its tables of parameters, buffers and submodules."""
+"""The same, and the key of the table of submodules."""
 _BARE = vars(nn.Module())
 _STANDARD = tuple(_BARE)
-"""Attributes of every module, in the order in which `nn.Module` sets them; those of subclasses follow."""
+"""Names of the attributes that every module has, in the order in which `nn.Module` sets them; subclasses add theirs."""
 STANDARD = frozenset(_STANDARD)
 HOOKS = tuple([n for n, v in _BARE.items() if isinstance(v, (dict, set)) and n not in TABLES])
+"""Names of the tables of hooks, and of the set of non-persistent buffers."""
 hooks_of = itemgetter(*HOOKS)
-"""Returns the hook tables among a module's attributes."""
+"""Returns a module's `HOOKS` tables from its attributes."""
 
 
 class LazyParameterError(Exception):
-    """A model has lazy parameters. The caller reports which."""
+    """The model has lazy parameters. The caller reports which ones."""
 
 
 @cache
 def _traits(kind: type) -> tuple[bool, tuple[str, ...], bool]:
-    """Return whether a module class is scripted, the names of its slots, and whether it is a TransformerEncoder."""
+    """Return whether a module class is scripted, the names of its slots, and whether it is a TransformerEncoder.
+
+    Raises:
+        InputError: the class is FullyShardedDataParallel (FSDP1).
+    """
     if (kind.__module__, kind.__name__) == FLAT:
         raise InputError(
-            "FullyShardedDataParallel joins its parameters into flat ones, which a copy would share with the model; "
-            "expected the model before it is wrapped, or one split by `fully_shard`, its successor"
+            "FullyShardedDataParallel flattens its parameters, and a copy would share the flat ones with the model; "
+            "expected the model before wrapping, or a model that is sharded with `fully_shard` (FSDP2)"
         )
     return issubclass(kind, torch.jit.ScriptModule), slots(kind), issubclass(kind, nn.TransformerEncoder)
 
 
 class _NoHooks(OrderedDict[Any, Any]):
-    """Empty hook table shared by all modules without hooks; writing to it raises."""
+    """Empty hook table that all modules share. Writing to it raises HooksNeededError."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise HooksNeededError
 
 
 class _NoNames(set[Any]):
-    """Empty set of names of non-persistent buffers, shared in the same way."""
+    """Empty set of names of non-persistent buffers, which is shared in the same way."""
 
     def add(self, element: Any) -> None:  # noqa: ARG002  # a set's method
         raise HooksNeededError
 
 
 class Skeleton(Copier):
-    """Copies modules, once each, so that shared modules and tied weights stay shared.
+    """Copies modules and tensors, each once, so that shared modules and tied weights remain shared.
 
     Args:
         watch: objects that must not be copied and are restored afterwards.
-        shared: use one empty hook table for all modules, which raises HooksNeededError when written to. Hook
-            tables are nearly always empty, and each module has a dozen.
-        several: the modules are on several devices, between which accelerate's hooks move what goes into them.
+        shared: whether all modules share empty hook tables, which raise HooksNeededError when written to. Hook tables
+            are nearly always empty, and each module has a dozen.
+        several: whether the modules are on several devices, between which accelerate's hooks move their inputs.
 
     Attributes:
-        data: originals whose values ops may run on (small tensors that are not parameters), by the copy's id.
+        data: originals on whose values ops may run (small tensors that are not parameters), by the copies' id.
     """
 
     on_values = False
-    """Whether the copy has weights, so that hooks that move them must run."""
+    """Whether the copy has weights. Hooks that move weights then have to run."""
 
     def __init__(self, shared: bool = True, watch: Watch | None = None, several: bool = False) -> None:
         super().__init__(*(({}, None) if watch is None else (watch.ids, partial(watch.add, where="an object"))))
@@ -92,12 +98,12 @@ class Skeleton(Copier):
         self._no_hooks = {n: _NoNames() if isinstance(_BARE[n], set) else _NoHooks() for n in HOOKS} if shared else None
         self._storages: dict[int, torch.UntypedStorage] = {}
         self._of_weights: set[int] = set()
-        """Storages of the local parts of split weights."""
+        """Identities of the storages that hold the local parts of DTensors."""
 
     def module(self, module: nn.Module) -> nn.Module:
         """Return a copy of a module and everything in it.
 
-        Scripted modules are not copied, as Python can't reach their internals: they run with their own weights.
+        Scripted modules are not copied, because Python can't reach their internals. They run with their own weights.
         """
         known_copy: nn.Module | None = self._copies.get(id(module))
         if known_copy is not None:
@@ -141,7 +147,7 @@ class Skeleton(Copier):
         if "_diffusers_hook" in attributes:
             with_own_casting(copy)
         if encoder:
-            attributes["use_nested_tensor"] = False  # in eval mode it would read the mask, to skip padding
+            attributes["use_nested_tensor"] = False  # in eval mode it would read the mask's values to skip padding
         return copy
 
     def _tensors(self, named: dict[str, torch.Tensor | None]) -> dict[str, torch.Tensor | None]:
@@ -151,22 +157,22 @@ class Skeleton(Copier):
         return {n: m if m is None else self.module(m) for n, m in named.items()} if named else {}
 
     def values(self) -> dict[int, torch.Tensor]:
-        """Return `data` without tensors that share a split weight's memory, because weights' values are not read."""
+        """Return `data` without tensors that share memory with DTensors, because values of weights are not read."""
         if not self._of_weights:
             return self.data.copy()
         strided = {k: t for k, t in self.data.items() if t.layout is torch.strided}
         return {k: t for k, t in strided.items() if identity_of(t.untyped_storage()) not in self._of_weights}
 
     def tensors(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Pairs of a copied tensor and its copy."""
+        """Return pairs of a tensor and its copy."""
         return [(t, self._copies[id(t)]) for t in self._originals if isinstance(t, torch.Tensor)]
 
     def modules(self) -> list[tuple[str, nn.Module]]:
-        """Pairs of a copied module's class name and its copy."""
+        """Return pairs of a module's class name and its copy."""
         return [(type(m).__name__, self._copies[id(m)]) for m in self._originals if isinstance(m, nn.Module)]
 
     def release(self) -> None:
-        """Drop references to user objects. `copy_of` still works for modules and tensors, by id."""
+        """Drop references to the user's objects. `copy_of` still finds the copies of modules and tensors, by id."""
         kinds = set(map(type, self._originals))
         lasting = {kind for kind in kinds if issubclass(kind, (nn.Module, torch.Tensor))}
         if lasting != kinds:
@@ -177,7 +183,7 @@ class Skeleton(Copier):
         self.watch, self._on_shared, self._kept = None, None, {}
 
     def _split(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Copy a DTensor: the copy wraps a copy of this rank's part."""
+        """Copy a DTensor: the copy wraps a copy of this rank's local tensor."""
         part = local_of(tensor)
         self._of_weights.add(identity_of(part.untyped_storage()))
         with torch.no_grad():
@@ -189,10 +195,10 @@ class Skeleton(Copier):
         return copy
 
     def _bare(self, tensor: torch.Tensor) -> torch.Tensor:
-        """A meta tensor of the same geometry. Views of one storage (flattened weights) still share one."""
+        """Return a meta tensor of the same geometry. Views of one storage (flattened weights) still share a storage."""
         if tensor.layout is not torch.strided:
             return meta_like(tensor.detach())
-        if is_meta(tensor) and type(data := tensor.data) is torch.Tensor:  # not if it is a wrapper subclass
+        if is_meta(tensor) and type(data := tensor.data) is torch.Tensor:  # not for a wrapper subclass
             return data  # `.data` has its own version counter; `detach` would share the user's
         storage = tensor.untyped_storage()
         key = identity_of(storage)
@@ -217,7 +223,7 @@ class Skeleton(Copier):
             raise LazyParameterError
         if is_split(tensor):
             return self._split(tensor)
-        copy = self._bare(tensor)  # without history, also for an activation that forward has left on a module
+        copy = self._bare(tensor)  # no autograd history, even if forward left an activation on a module
         parameter = is_parameter(tensor)
         if tensor.requires_grad and (parameter or tensor.is_leaf):
             copy.requires_grad = True

@@ -1,10 +1,10 @@
-"""Cache of skeletons, reused by the next recording of the same model.
+"""Caches skeletons for the next recording of the same model.
 
-Copying modules and registering parameters takes a third of a recording whose ops are all in the memo, and gives the
-same result unless the user changes the model. Comparing every attribute of the model and every tensor's geometry with
-a snapshot is four times as fast; the changes that forward made to the copies are then undone. Snapshots are long flat
-lists, which Python compares fast: a model has thousands of attributes. No user object is kept alive: originals are
-referenced weakly, and a skeleton is dropped when the first of them dies.
+Copying modules and registering parameters takes a third of the time of a recording whose ops are all in the memo, and
+has the same result unless the user changes the model. It is four times as fast to compare every attribute of the model
+and the geometry of every tensor with a snapshot, and to undo the changes that forward made to the copies. A model has
+thousands of attributes, so snapshots are long flat lists, which Python compares fast. No user object is kept alive:
+originals are referenced weakly, and a skeleton is dropped as soon as one of them dies.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from cnncost.graph import Graph, verify
 from cnncost.session import SESSION
 
 _MAX_CACHED = 4
-"""Maximum number of cached skeletons; the oldest is evicted first."""
+"""Maximum number of cached skeletons. The least recently used one is evicted first."""
 
 _TENSORS = frozenset({torch.Tensor, nn.Parameter})
 
@@ -54,7 +54,7 @@ def _values(tables: Iterable[dict[str, Any]]) -> list[Any]:
 
 
 def _tensors(attributes: list[_Attributes]) -> list[torch.Tensor]:
-    """The parameters and buffers among the attributes of modules."""
+    """Return the parameters and buffers of modules, whose attributes are given."""
     entries = _values(a[name] for a in attributes for name in TENSOR_TABLES if a[name])
     return [tensor for tensor in entries if tensor is not None]
 
@@ -62,7 +62,7 @@ def _tensors(attributes: list[_Attributes]) -> list[torch.Tensor]:
 def _geometry(tensors: list[torch.Tensor]) -> list[Any]:
     """The properties that the tensor table stores. `.data =`, `requires_grad_` and `resize_` change them in place.
 
-    Cached tensors have no Python attributes of their own, so it is enough to check whether any has some now.
+    Tensors of a cached skeleton have no Python attributes, so it suffices to check whether any has some now.
     """
     storages = [*map(torch.Tensor.untyped_storage, tensors)]
     return [
@@ -76,7 +76,7 @@ def _geometry(tensors: list[torch.Tensor]) -> list[Any]:
 
 
 def _is_plain(modules: list[nn.Module]) -> bool:
-    """True if all state of the modules is in `__dict__`: `nn.Module`'s own tables, and values that `frozen` accepts."""
+    """True if snapshots cover all state of the modules: no slots or hooks, plain tensors, `frozen` values."""
     attributes = [module.__dict__ for module in modules]
     if any(slots(kind) for kind in set(map(type, modules))) or any(STANDARD - a.keys() for a in attributes):
         return False
@@ -90,10 +90,10 @@ def _is_plain(modules: list[nn.Module]) -> bool:
 
 
 def _frozen_values(attributes: list[_Attributes]) -> list[tuple[Any, Any]]:
-    """Attribute values other than numbers, strings and `nn.Module`'s own tables, each with a snapshot.
+    """Return attribute values other than numbers, strings and `nn.Module`'s own tables, each with a snapshot.
 
     Raises:
-        UnfitError: a value has no snapshot.
+        UnfitError: no snapshot can be taken of a value.
     """
     tensor_ids = set(map(id, _tensors(attributes)))
     own = [value for a in attributes for name, value in a.items() if name not in STANDARD and type(value) not in ATOMS]
@@ -101,7 +101,7 @@ def _frozen_values(attributes: list[_Attributes]) -> list[tuple[Any, Any]]:
 
 
 def _lists(attributes: list[_Attributes]) -> list[tuple[list[Any], list[Any]]]:
-    """Lists of numbers and strings, each with a copy. Most modules have one, and `_frozen_values` is slower."""
+    """Return lists of numbers and strings, each with a copy: most modules have one, and `_frozen_values` is slower."""
     return [(v, v.copy()) for v in _values(attributes) if type(v) is list and _of_atoms(v)]
 
 
@@ -117,7 +117,7 @@ def _unchanged(frozen_values: list[tuple[Any, Any]], tensors: set[int]) -> bool:
 
 
 class _ModuleSnapshot:
-    """Snapshot of modules: every attribute, and the contents of tables and lists. Holds no reference to the modules."""
+    """Snapshot of modules: all attributes, and contents of tables and lists. It has no reference to the modules."""
 
     def __init__(self, modules: list[nn.Module]) -> None:
         self.attributes: list[_Attributes] = [module.__dict__ for module in modules]
@@ -131,7 +131,7 @@ class _ModuleSnapshot:
         self._lists, self._frozen = _lists(self.attributes), _frozen_values(self.attributes)
 
     def same(self, modules: list[nn.Module]) -> bool:
-        """True if nothing has changed since the snapshot; objects are compared by identity."""
+        """Return True if nothing has changed since the snapshot was taken. Objects are compared by identity."""
         if not all(map(is_, [module.__dict__ for module in modules], self.attributes)):
             return False
         values = _values(self.attributes)
@@ -150,7 +150,7 @@ class _ModuleSnapshot:
 
 
 class _ModuleCopies:
-    """Copied modules and their state before anything ran on them."""
+    """Copied modules, with their state before anything ran on them."""
 
     def __init__(self, modules: list[nn.Module]) -> None:
         self.modules = modules
@@ -166,7 +166,7 @@ class _ModuleCopies:
         self._geometry = _geometry(self.tensors)
 
     def restore(self) -> bool:
-        """Undo forward's changes to the copies. Returns False if some can't be undone."""
+        """Undo forward's changes to the copies; return False if some can't be undone."""
         for module, (attributes, then) in zip(self.modules, self._attributes, strict=True):
             if module.__dict__ is not attributes:
                 return False
@@ -191,12 +191,13 @@ def _refill(table: dict[str, Any], then: dict[str, Any]) -> None:
 
 
 class CachedSkeleton:
-    """A skeleton and its tensor table in the state before anything ran on it.
+    """A skeleton and its tensor table, in the state before anything ran on it.
 
     Args:
         originals: the user's modules, the model first.
-        skeleton, tracker: their copies, and the tracker and tensor table in which these are registered.
-        reach: objects outside the model that the model's code can reach.
+        skeleton: the copies of these modules.
+        tracker: the tracker whose tensor table has the copies' parameters and buffers.
+        reach: objects outside the model that its code can reach.
         forget: called when one of the user's modules or tensors dies.
     """
 
@@ -244,26 +245,26 @@ class CachedSkeleton:
         return Tracker(recorder, self._scopes, self._index, last if len(last) == len(self._scopes) else ())
 
     def _tensors(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Pairs of a user's tensor that is still alive and its copy."""
+        """Return pairs of a user's tensor and its copy, for those that are still alive."""
         alive = [tensor for watched in self._watched if (tensor := watched()) is not None]
         return [(tensor, self.skeleton.copy_of(tensor)) for tensor in alive]
 
     def watch(self) -> Watch | None:
-        """A snapshot of state outside the model, to restore after the recording; None if there is none."""
+        """Return a snapshot of the state outside the model, to restore after the recording; None if there is none."""
         return Watch(self._reach, self._own) if not self._reach.is_empty() else None
 
     def clean(self, created: list[weakref.ref[torch.Tensor]]) -> bool:
-        """Restore the copies if a tensor that forward created (`created`) is alive on them. False if that fails."""
+        """Restore the copies if a tensor in `created`, those of the recording, is still alive. False if that fails."""
         return all(tensor() is None for tensor in created) or self._copies.restore()
 
     def reuse_if_equal(self, graph: Graph) -> Graph:
-        """Return the last recording's Graph if this one is equal, for its cached results; else this one, verified."""
+        """Return the last recording's Graph, which has cached results, if it equals `graph`; else verify `graph`."""
         if self._graph != graph:
             self._graph = verify(graph)
         return self._graph
 
     def key_of(self, inputs: Inputs, *others: Any) -> RecordingKey | None:
-        """Everything that a recording's Graph depends on; None if it can't be compared with that of another."""
+        """Return everything on which a recording's Graph depends; None if that can't be compared between recordings."""
         buffers = [tensor for _, reference in self._data if (tensor := reference()) is not None]
         try:
             return RecordingKey(inputs, others, buffers)
@@ -271,11 +272,11 @@ class CachedSkeleton:
             return None
 
     def restore(self) -> bool:
-        """Restore the copies before they run again. Returns False if they can't be restored."""
+        """Restore the copies before they run again; return False if they can't be restored."""
         return self._copies.restore()
 
     def unchanged(self) -> bool:
-        """True if the user's model is as it was when it was copied."""
+        """Return True if the user's model is as it was when it was copied."""
         originals = [module for ref in self._originals if (module := ref()) is not None]
         return (
             not self._dead
@@ -290,7 +291,7 @@ class CachedSkeleton:
 _Key = tuple[int, bool | None]
 _CACHE: dict[_Key, CachedSkeleton] = {}
 _SEEN: dict[_Key, weakref.ref[nn.Module]] = {}
-"""Models that were recorded once; their skeletons are cached from the second time on."""
+"""Models that have been recorded. Their skeletons are cached from the second recording on."""
 
 
 def clear() -> None:
@@ -303,16 +304,19 @@ SESSION.own("skeletons", lambda: len(_CACHE), clear)
 
 
 def acquire(model: nn.Module, train: bool | None) -> CachedSkeleton | None:
-    """Take the skeleton of an unchanged model out of the cache; a successful recording puts it back with `store`."""
+    """Take a model's skeleton out of the cache, to which `store` returns it after a successful recording.
+
+    None if there is none, or the model has changed.
+    """
     cached = _CACHE.pop((id(model), train), None)
     if cached is None or cached.unchanged():
         return cached
-    _SEEN.pop((id(model), train), None)  # a model that keeps changing is not worth the snapshot
+    _SEEN.pop((id(model), train), None)  # a model that keeps changing is not worth a snapshot
     return None
 
 
 def renew(cached: CachedSkeleton, model: nn.Module, train: bool | None) -> bool:
-    """Undo what the last forward did to the copies. Returns False if that can't be done."""
+    """Undo what the last forward did to the copies; return False if that can't be done."""
     if cached.restore():
         return True
     _SEEN.pop((id(model), train), None)
@@ -329,7 +333,10 @@ def store(model: nn.Module, train: bool | None, cached: CachedSkeleton) -> None:
 def prepare(
     originals: list[nn.Module], train: bool | None, skeleton: Skeleton, tracker: Tracker, reach: Reach
 ) -> CachedSkeleton | None:
-    """Prepare a skeleton for the cache before anything runs on it; None unless a plain model is recorded again."""
+    """Prepare a skeleton for the cache before anything runs on it.
+
+    None if this is the model's first recording, or snapshots would not cover its state.
+    """
     model = originals[0]
     key = (id(model), train)
     seen = _SEEN.get(key)

@@ -1,8 +1,8 @@
 """Tensors of sparse layouts (COO, CSR, CSC, BSR, BSC): their component tensors, and stand-ins without data.
 
-A stand-in is a sparse tensor on `meta` that stores as many elements as the original. If the positions of these elements
-are known, an attribute has them as a tensor on the CPU, the pattern: the number of elements left after summing
-duplicates, or after combining two tensors, depends on positions and not on values.
+A stand-in is a sparse tensor on `meta` that stores as many elements as the original. If the positions of the elements
+are known, the stand-in has an attribute with its pattern, a sparse CPU tensor that stores elements there: the number of
+elements after summing duplicates, or after combining two tensors, depends on positions and not on values.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ COMPRESSED_ROWS = frozenset({torch.sparse_csr, torch.sparse_bsr})
 COMPRESSED = COMPRESSED_ROWS | {torch.sparse_csc, torch.sparse_bsc}
 LAYOUTS = COMPRESSED | {torch.sparse_coo}
 INDICES = frozenset({"_indices", "indices", "crow_indices", "col_indices", "ccol_indices", "row_indices"})
-"""Ops that return an index tensor."""
+"""Names of ops that return an index tensor."""
 
 _PATTERN = "_pattern_of_stand_in"
+"""Attribute of stand-ins: the pattern."""
 _MADE_OF = "_made_of"
-"""Attributes that stand-ins get: the pattern, and tensors to keep alive (`keep_alive`)."""
+"""Attribute of stand-ins: tensors to keep alive."""
 
 
 def is_sparse(value: Any) -> bool:
-    """True if it is a tensor with one of these layouts."""
+    """True if a value is a tensor of a sparse layout."""
     return isinstance(value, torch.Tensor) and value.layout in LAYOUTS
 
 
 def is_part(name: str) -> bool:
-    """True for an op that returns a component tensor, given by its name."""
+    """True if the op of this name returns a component tensor."""
     return name in INDICES or name in {"values", "_values"}
 
 
@@ -44,7 +45,7 @@ def any_sparse(tensors: Iterable[torch.Tensor]) -> bool:
 
 
 def parts(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Return the stored elements, then the index tensors."""
+    """Return the tensor of stored elements, then the index tensors."""
     with without_modes(), torch.no_grad():
         if tensor.layout is torch.sparse_coo:
             return coo_values(tensor), coo_indices(tensor)
@@ -60,7 +61,7 @@ def stored(tensor: torch.Tensor) -> tuple[int, int]:
 
 
 def assembled(like: torch.Tensor, values: torch.Tensor, indices: Iterable[torch.Tensor]) -> torch.Tensor:
-    """Assemble a tensor with the layout and sizes of `like` from its parts, on the device of the values."""
+    """Assemble a tensor of the layout and shape of `like` from component tensors, on the device of `values`."""
     factory_kwargs: dict[str, Any] = {"dtype": values.dtype, "layout": like.layout, "device": values.device}
     with without_modes(), torch.no_grad():
         if like.layout is torch.sparse_coo:
@@ -81,25 +82,25 @@ def assembled(like: torch.Tensor, values: torch.Tensor, indices: Iterable[torch.
 
 
 def stand_in(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a tensor on `meta` that stores as many elements as the given one, with its pattern if known."""
+    """Return a tensor on `meta` that stores as many elements as the given one, with the pattern if it is known."""
     values, *indices = [torch.empty(part.shape, dtype=part.dtype, device=META) for part in parts(tensor)]
     return with_pattern(assembled(tensor, values, indices), pattern(tensor))
 
 
 def keep_alive(tensor: torch.Tensor, made_of: list[torch.Tensor]) -> None:
-    """Keep tensors with data alive as long as the sparse tensor that was assembled from their stand-ins."""
+    """Keep tensors with data alive as long as `tensor`, which was assembled from their stand-ins."""
     setattr(tensor, _MADE_OF, made_of)
 
 
 def pattern(tensor: torch.Tensor) -> torch.Tensor | None:
-    """A tensor with data that stores elements at the same positions, with arbitrary values; None if unknown."""
+    """Return a tensor with data that stores (arbitrary) elements at the same positions; None if these are unknown."""
     if not is_meta(tensor):
         return tensor.detach()
     return getattr(tensor, _PATTERN, None)
 
 
 def with_pattern(tensor: torch.Tensor, positions: torch.Tensor | None) -> torch.Tensor:
-    """Set the pattern of a tensor on meta, if it is known, and return the tensor."""
+    """Set the pattern of a meta tensor, unless it is None, and return the tensor."""
     if positions is not None and is_meta(tensor):
         setattr(tensor, _PATTERN, positions)
     return tensor

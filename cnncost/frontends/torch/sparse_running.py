@@ -1,8 +1,8 @@
-"""Run ops that take or return sparse tensors, without data or on known values.
+"""Runs ops that take or return sparse tensors, without data or on known values.
 
-Torch has no kernels for sparse tensors without data. The result of such an op is dense with a known shape, or stores
-elements at the same positions as its input, or at positions that depend on those of its inputs: then the op is run on
-tensors with these positions and arbitrary values (`pattern` in `sparse.py`).
+Torch has no kernels for sparse tensors without data. Such an op's result is dense with a known shape, or it stores
+elements at the same positions as the input, or at positions that depend on those of all inputs. In the last case, the
+op is run on tensors with the same positions and arbitrary values (`pattern` in `sparse.py`).
 """
 
 from __future__ import annotations
@@ -46,37 +46,37 @@ _CREATING = _COO | _COMPRESSED
 _CONVERTING = frozenset(f"{start}to_sparse{kind}" for start in ("", "_") for kind in ("", *(f"_{k}" for k in _KINDS)))
 _QUERIES = frozenset({"_nnz", "is_coalesced", "sparse_dim", "dense_dim", "_dimI", "_dimV"})
 _PRODUCTS = frozenset({"mm", "addmm", "_sparse_addmm", "bmm", "mv", "addmv", "_sparse_mm_reduce_impl"})
-"""Products whose result is dense for a sparse and a dense tensor."""
+"""Matrix products, whose result is dense unless both operands are sparse."""
 _KEEPING = frozenset(
     "clone _to_copy neg abs mul div sqrt sign floor ceil trunc round sin tan asin atan sinh tanh asinh atanh expm1"
     " log1p relu erf erfinv deg2rad rad2deg pow square sgn positive nan_to_num _sparse_softmax _sparse_log_softmax"
     " threshold threshold_backward zeros_like ones_like rand_like randn_like empty_like".split()
 )
-"""Ops whose result stores elements at the same positions, if there are no duplicates."""
+"""Ops whose result stores elements at the same positions as the operand, if that has no duplicates."""
 
 
 def has_parts(op: Overload, args: Any, kwargs: Any) -> bool:
     """True if an op with a sparse tensor is recorded as its inner ops."""
     if not op.composite or counts_products(op.name):
         return False
-    checked = torch.sparse.check_sparse_tensor_invariants.is_enabled()  # such checks run inner ops
+    checked = torch.sparse.check_sparse_tensor_invariants.is_enabled()  # the checks run inner ops
     return op.name not in _CREATING or (checked and _is_sized(op.bind(args, kwargs)))
 
 
 def _is_sized(named: dict[str, Any]) -> bool:
-    """True if the result's sizes are passed instead of derived from indices."""
+    """True if the result's shape is passed, and not derived from the indices."""
     return "values" in named and named.get("size") is not None
 
 
 def concerns(op: Overload, kwargs: Any, operands: TensorArgs) -> bool:
-    """True if an op reads, creates or may create a sparse tensor."""
+    """True if an op has a sparse operand, or may create a sparse tensor."""
     if op.name in _CREATING or op.name in _CONVERTING or op.name == "_spdiags":
         return True
     return any_sparse([tensor for tensor, _ in operands]) or kwargs.get("layout") is torch.sparse_coo
 
 
 def run(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runner) -> Any:
-    """Run an op: sparse results are stand-ins; their values, if those of all inputs are known, are in `runner.data`.
+    """Run an op. Sparse results are stand-ins, whose values are in `runner.data` if those of all inputs are known.
 
     Raises:
         DataDependentError: the number of stored elements depends on unknown values.
@@ -108,7 +108,7 @@ def run(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runn
 
 
 def _view(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runner) -> Any:
-    """A component tensor, or the same sparse tensor again, with its known values; None if the op is another view."""
+    """Return a component tensor or an alias of the sparse tensor, with known values; None if the op is another view."""
     tensor, tracked = operands[0]
     if is_part(op.name):
         part = op.func(*args, **kwargs)
@@ -128,7 +128,7 @@ def _view(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Ru
 
 
 def _transposed(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runner) -> torch.Tensor:
-    """The transpose of a tensor with compressed layout: the same parts, with rows and columns swapped."""
+    """Return the transpose of a tensor of compressed layout: the same parts, with rows and columns swapped."""
     positions, tracked = pattern(args[0]), operands[0][1]
     result = with_pattern(
         op.func(*args, **kwargs), None if positions is None else op.func(positions, *args[1:], **kwargs)
@@ -139,17 +139,17 @@ def _transposed(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runn
 
 
 def _coalesced_as(tensor: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """`positions` with the coalesced flag of `tensor`, which the model may have set by `_coalesced_`."""
+    """Return `positions` with the coalesced flag of `tensor`, which the model may have set with `_coalesced_`."""
     if tensor.layout is torch.sparse_coo and tensor.is_coalesced() != positions.is_coalesced():
         return MARK_COALESCED(positions.detach().clone(), tensor.is_coalesced())  # type: ignore[no-any-return]
     return positions
 
 
 def _from_parts(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runner) -> Any:
-    """A sparse tensor created from given parts, which shares their storages.
+    """Create a sparse tensor from the given component tensors, with which it shares storages.
 
     Raises:
-        DataDependentError: its sizes depend on indices with unknown values.
+        DataDependentError: its shape depends on indices with unknown values.
     """
     named = op.bind(args, kwargs)
     if "values" not in named:  # an empty tensor
@@ -176,7 +176,7 @@ def _from_parts(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runn
         new_values, *new_indices = [runner.stand_ins.get(id(part), part) for part in (values, *indices)]
         result = assembled(whole, new_values, new_indices)
     else:
-        raise DataDependentError(f"the sizes of the result of {op.func} depend on its indices")
+        raise DataDependentError(f"the shape of the result of {op.func} depends on its indices")
     if whole is not None and known[id(values)] is not None and values.numel() <= REAL_LIMIT:
         runner.data[id(result)] = whole
     keep_alive(result, [tensor for tensor, _ in operands if id(tensor) in runner.stand_ins])
@@ -193,14 +193,18 @@ def _given_parts(op: Overload, named: dict[str, Any]) -> tuple[torch.Tensor, ...
 
 
 def _data(tensor: torch.Tensor, tracked: TrackedTensor) -> torch.Tensor | None:
-    """Return the values of a tensor; None if unknown."""
+    """Return the values of a tensor; None if they are unknown."""
     if not tracked.sig.real:
         return None
     return (tensor if tracked.data is None else tracked.data).detach().cpu()
 
 
 def _in_place(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runner) -> Any:
-    """Run an in-place op that adds sparse tensors to a dense one, or that keeps the positions of a sparse one."""
+    """Run an in-place op that writes to a dense tensor, or that keeps the positions of a sparse one.
+
+    Raises:
+        NotImplementedError: the op may change which elements a sparse tensor stores.
+    """
     target = args[0] if args else None
     if all(tracked.sig.real for _, tracked in operands) and not is_sparse(target):
         table = {id(t): t if k.data is None else k.data for t, k in operands}
@@ -217,13 +221,13 @@ def _in_place(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner
         if positions is not None and positions is other:
             return target
     raise NotImplementedError(
-        f"{op.func} changes a sparse tensor in place, and without data it is unknown which elements it stores then; "
-        "use the op that returns a new tensor"
+        f"{op.func} changes a sparse tensor in place, and without data it is unknown which elements the tensor stores "
+        "afterwards; use the out-of-place op"
     )
 
 
 def _dense_shape(op: Overload, args: Any) -> tuple[int, ...] | None:
-    """The shape of an op's result if it is dense; None if it is sparse or unknown."""
+    """Return the shape of an op's result if the result is known to be dense; else None."""
     tensors = [arg for arg in args if isinstance(arg, torch.Tensor)]
     name = op.name
     if name in {"_to_dense", "to_dense"}:
@@ -238,12 +242,12 @@ def _dense_shape(op: Overload, args: Any) -> tuple[int, ...] | None:
     if is_sparse(left) and is_sparse(right):
         return None
     if left.shape[-1] != right.shape[-2 if right.dim() > 1 else 0]:
-        raise RuntimeError(f"sizes don't fit: {tuple(left.shape)} and {tuple(right.shape)} can't be multiplied")
+        raise RuntimeError(f"shapes {tuple(left.shape)} and {tuple(right.shape)} can't be multiplied")
     return (*left.shape[:-1], *(right.shape[-1:] if right.dim() > 1 else ()))
 
 
 def _dense(op: Overload, args: Any, shape: tuple[int, ...]) -> Any:
-    """The result of a product or a conversion to dense, without data."""
+    """Return the dense result of an op, without data."""
     tensors = [arg for arg in args if isinstance(arg, torch.Tensor)]
     dtype = next((t.dtype for t in tensors if t.is_floating_point() or t.is_complex()), tensors[0].dtype)
     if op.name in _PRODUCTS:
@@ -256,13 +260,13 @@ def _dense(op: Overload, args: Any, shape: tuple[int, ...]) -> Any:
         dtype = args[1]
     result = torch.empty(shape, dtype=dtype, device=META)
     if op.name == "_sparse_mm_reduce_impl":
-        with_positions = args[2] in {"amax", "amin"}  # the gradient needs the positions of the extremes
+        with_positions = args[2] in {"amax", "amin"}  # the gradient needs the positions of the extrema
         return result, torch.empty(shape if with_positions else (0,), dtype=torch.int64, device=META)
     return result
 
 
 def _with_values(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runner) -> Any:
-    """Run the op on values; return stand-ins for the results."""
+    """Run the op on known values, and return stand-ins for the results."""
     table = {id(tensor): data for tensor, tracked in operands if (data := _data(tensor, tracked)) is not None}
     result = op.func(*replace_tensors(args, table, CPU), **replace_tensors(kwargs, table, CPU))
     values: list[torch.Tensor] = []
@@ -277,7 +281,7 @@ def _with_values(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, run
 
 
 def _at_same_positions(op: Overload, args: Any) -> torch.Tensor | None:
-    """Return the result of an op that keeps the unknown positions of its input; else None."""
+    """Return the result of an op that keeps the positions of its input, without knowing them; None for other ops."""
     first: Any = args[0] if args else None
     if op.name == "sparse_mask" and is_sparse(args[1]):
         return _like(args[1], args[0].dtype)
@@ -293,11 +297,11 @@ def _at_same_positions(op: Overload, args: Any) -> torch.Tensor | None:
 
 
 _LINEAR = frozenset({"clone", "neg", "mul", "div", "_to_copy"})
-"""Ops that can be applied to duplicates without summing them first."""
+"""Ops that can be applied to uncoalesced tensors without summing duplicates first."""
 
 
 def _like(tensor: torch.Tensor, dtype: torch.dtype, shape: Any = None) -> torch.Tensor:
-    """A tensor on `meta` that stores elements at the same positions; with `shape`, a transposed COO tensor."""
+    """Return a meta tensor that stores elements at the same positions; with `shape`, a transposed COO tensor."""
     result = stand_in(tensor)
     values, *indices = parts(result)
     if shape is not None:
@@ -309,7 +313,7 @@ def _like(tensor: torch.Tensor, dtype: torch.dtype, shape: Any = None) -> torch.
 
 
 def _by_positions(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
-    """Run the op on tensors with the same positions and arbitrary values; only the positions of the result are used.
+    """Run the op on tensors with the same positions and arbitrary values, to find the positions of the result.
 
     Raises:
         DataDependentError: the positions are unknown, or the op's result depends on values.
@@ -328,7 +332,7 @@ def _by_positions(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) ->
 
 
 def _for_positions(tensor: torch.Tensor, tracked: TrackedTensor) -> torch.Tensor | None:
-    """A tensor with data, on which an op can be run for the positions of its result; None if too little is known."""
+    """Return a tensor with data by which an op finds the positions of its result; None if too little is known."""
     if is_sparse(tensor):
         positions = pattern(tensor)
         if positions is None:
@@ -339,5 +343,5 @@ def _for_positions(tensor: torch.Tensor, tracked: TrackedTensor) -> torch.Tensor
     if data is not None:
         return data
     if not tensor.is_floating_point() and not tensor.is_complex():
-        return None  # indices: positions of elements depend on them
+        return None  # these may be indices, on which positions depend
     return torch.ones((), dtype=tensor.dtype).expand(tensor.shape)

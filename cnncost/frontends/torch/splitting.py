@@ -1,4 +1,4 @@
-"""Splits a model over a device mesh: shards blocks (`fsdp`), splits modules by a plan (`tp`), replicates (`dp`)."""
+"""Splits a model over a device mesh: shards blocks (`fsdp`), splits modules by a plan (`tp`), replicates it (`dp`)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from cnncost.errors import InputError
 from cnncost.frontends.torch.styles import own_plan, parallelize, path_matches
 
 AXES = ("dp", "fsdp", "tp")
-"""Axes of a mesh that a model is split over by rule, the outermost first: replicas, shards, parts of tensors."""
+"""Names of the mesh axes over which a model can be split, outermost first: replicas, shards, parts of tensors."""
 MIXED = {"bf16": torch.bfloat16, "bfloat16": torch.bfloat16, "fp16": torch.float16, "float16": torch.float16}
 
 
 class SplitModel(NamedTuple):
-    """A model after splitting, and notes on how it was split."""
+    """A split model, and notes on how it was split."""
 
     model: nn.Module
     notes: tuple[str, ...]
@@ -27,7 +27,7 @@ def split_module(
     model: nn.Module, mesh: Any, plan: Mapping[str, Any] | None = None, mixed: str | None = None,
     blocks: str | None = None,
 ) -> SplitModel:  # fmt: skip
-    """Split a model over a mesh: in place, except that `dp` wraps it in DistributedDataParallel.
+    """Split a model over a mesh: in place, except that `dp` without `fsdp` wraps it in DistributedDataParallel.
 
     Args:
         model: the model, with or without weights.
@@ -37,7 +37,7 @@ def split_module(
         blocks: for `fsdp`; see `cnncost.split`.
 
     Raises:
-        InputError: an unknown axis, or a model or option that can't be used with one.
+        InputError: an axis is unknown, or a model or option can't be used with the axes.
     """
     names = tuple(getattr(mesh, "mesh_dim_names", None) or ())
     check_axes(names)
@@ -55,37 +55,37 @@ def split_module(
     elif "dp" in names:
         from torch.nn.parallel import DistributedDataParallel
 
-        # without init_sync, which compares and broadcasts parameters: those of simulated ranks are equal
+        # init_sync would compare and broadcast parameters, but those of simulated ranks are equal
         model = DistributedDataParallel(model, process_group=mesh.get_group("dp"), init_sync=False)
         notes.append("replicated by DistributedDataParallel")
     return SplitModel(model, tuple(notes))
 
 
 def check_axes(names: tuple[str, ...]) -> None:
-    """Raise InputError for mesh axes, or combinations of them, that models can't be split over."""
+    """Raise InputError for mesh axes, or combinations of axes, over which models can't be split."""
     from cnncost.near import suggestion
 
     if not names:
-        raise InputError(f"split: the mesh's axes have no names; expected some of {', '.join(AXES)}")
+        raise InputError(f"split: the mesh's axes have no names; expected one or more of {', '.join(AXES)}")
     for name in names:
         if name not in AXES:
             raise InputError(
-                f"split: no rule for an axis {name!r}{suggestion(name, AXES)}; expected {', '.join(AXES)}: replicas, "
-                "shards of parameters, parts of tensors"
+                f"split: unknown mesh axis {name!r}{suggestion(name, AXES)}; expected {', '.join(AXES)} (replicas, "
+                "shards of parameters, parts of tensors)"
             )
     if "dp" in names and "tp" in names and "fsdp" not in names:
         raise InputError(
-            "split: dp with tp: DistributedDataParallel does not take tensors that are split; expected fsdp between "
-            "them, of one rank if nothing is to be sharded: dp=2,fsdp=1,tp=2"
+            "split: dp with tp: DistributedDataParallel does not accept tensors that are split; expected an axis fsdp "
+            "between the two, of size 1 to shard nothing: dp=2,fsdp=1,tp=2"
         )
 
 
 def check_options(names: tuple[str, ...], *, plan: Any = None, mixed: Any = None, blocks: Any = None) -> None:
-    """Raise InputError for an option without the axis that it applies to, and for an unknown dtype."""
+    """Raise InputError for an option without the axis to which it applies, and for an unknown dtype."""
     for axis, option, value in (("tp", "plan", plan), ("fsdp", "mixed", mixed), ("fsdp", "blocks", blocks)):
         if value is not None and axis not in names:
-            more = ": --autocast or --dtype sets it without" if option == "mixed" else ""
-            raise InputError(f"split: {option} is for the axis {axis}, which the mesh doesn't have{more}")
+            more = "; without it, use --autocast or --dtype" if option == "mixed" else ""
+            raise InputError(f"split: {option} applies to the axis {axis}, which the mesh doesn't have{more}")
     if mixed is not None and mixed not in MIXED:
         raise InputError(f"split: mixed: expected one of {', '.join(MIXED)}, got {mixed!r}")
 
@@ -102,14 +102,14 @@ def _shard(model: nn.Module, mesh: Any, chosen: dict[str, nn.Module], mixed: str
 
 
 def _blocks(model: nn.Module, pattern: str | None) -> dict[str, nn.Module]:
-    """Return the repeated blocks by path: those that match a pattern, else the children of the longest list.
+    """Return the repeated blocks by path: modules that match `pattern` if given, else the children of the longest list.
 
-    A list is a ModuleList or Sequential of modules of one class. The children of other lists of that class (stages of
-    one network) are blocks, too, and so are those of lists that neither contain nor belong to it (a decoder next to an
-    encoder).
+    A list is a ModuleList or Sequential of two or more modules of one class. Blocks are also the children of other
+    lists of that class (stages of one network), and of lists that neither contain nor are inside a chosen one (a
+    decoder next to an encoder).
 
     Raises:
-        InputError: there are none.
+        InputError: there are no blocks, or the pattern matches a module without a forward.
     """
     if pattern is not None:
         named = {path: module for path, module in model.named_modules() if path and path_matches(pattern, path)}
@@ -117,19 +117,19 @@ def _blocks(model: nn.Module, pattern: str | None) -> dict[str, nn.Module]:
             if isinstance(module, (nn.ModuleList, nn.ModuleDict)):
                 raise InputError(
                     f"split: blocks: {path} is a {type(module).__name__}, which has no forward; expected the modules "
-                    f"in it, such as '{path}.*'"
+                    f"inside, such as '{path}.*'"
                 )
         if not named:
             raise InputError(
-                f"split: blocks: {pattern}: no module of this path; expected one such as 'layers.*', in which * stands "
-                f"for a name; {type(model).__name__} has {', '.join(name for name, _ in model.named_children())}"
+                f"split: blocks: {pattern}: no module of this path; expected a path such as 'layers.*', in which * "
+                f"matches one name; {type(model).__name__} has {', '.join(name for name, _ in model.named_children())}"
             )
         return named
     lists = [(path, children) for path, module in model.named_modules() if (children := _repeated_children(module))]
     if not lists:
         raise InputError(
-            f"fsdp: {type(model).__name__} has no repeated blocks, no ModuleList or Sequential of two or more modules "
-            "of one class, so it is unknown what to shard; name the modules: --blocks 'features.*', or "
+            f"fsdp: {type(model).__name__} has no repeated blocks (no ModuleList or Sequential of two or more modules "
+            "of one class), so it is unknown what to shard; name the modules: --blocks 'features.*', or "
             "cnncost.split(model, mesh, blocks='features.*')"
         )
     classes: set[type] = set()
@@ -147,12 +147,12 @@ def _blocks(model: nn.Module, pattern: str | None) -> dict[str, nn.Module]:
 
 
 def _overlap(path: str, other: str) -> bool:
-    """Return True if one of two modules contains the other, or they are the same."""
+    """Return True if one of the modules at two paths contains the other, or they are the same."""
     return f"{path}.".startswith(f"{other}." if other else "") or f"{other}.".startswith(f"{path}." if path else "")
 
 
 def _repeated_children(module: nn.Module) -> list[nn.Module]:
-    """Return the children of a list if they are of one class and hold modules and parameters; else an empty list."""
+    """Return a list's children if there are several, of one class, with children and parameters; else an empty list."""
     if not isinstance(module, (nn.ModuleList, nn.Sequential)):
         return []
     children = list(module)

@@ -1,4 +1,4 @@
-"""Save and restore objects whose state is in neither attributes nor items: random generators, buffers, files."""
+"""Saves and restores objects whose state is in neither attributes nor items: random generators, buffers, files."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from cnncost.frontends.torch.rebuilt import state
 _SMALL = 1 << 20
 """Maximum size in bytes of arrays and buffers whose contents are saved."""
 _OF_C: Any = (ctypes.c_int.__base__, ctypes.Array, ctypes.Structure, ctypes.Union)
-"""Base classes of ctypes' objects; that of its numbers has no public name."""
+"""Base classes of ctypes objects; the one of numbers has no public name."""
 
 Undo = Callable[[], bool]
-"""Restores an object; returns whether it had changed."""
+"""Restores an object, and returns whether it had changed."""
 State = tuple[Callable[[], Any], Callable[[Any], object]]
-"""Two functions: one returns an object's state, which `==` can compare, the other sets it."""
+"""Two functions: the first returns an object's state, which can be compared with `==`; the second sets it."""
 
 
 class RandomState:
-    """The saved state of a random generator of Python or numpy; a call restores it.
+    """The saved state of a random generator of Python or NumPy. A call restores it.
 
     Args:
-        read: returns its state.
-        write: sets it.
+        read: returns the generator's state.
+        write: sets the generator's state.
     """
 
     def __init__(self, read: Callable[[], Any], write: Callable[[Any], object]) -> None:
         self._read, self._write, self._then = read, write, read()
 
     def moved(self) -> bool:
-        """Return True if the generator was drawn from."""
+        """Return True if the generator has been drawn from."""
         return bool(self._read() != self._then)
 
     def __call__(self) -> bool:
-        """Restore the generator, and return whether it was drawn from."""
+        """Restore the generator, and return whether it had been drawn from."""
         if not self.moved():
             return False
         self._write(self._then)
@@ -51,7 +51,10 @@ class RandomState:
 
 
 def undo_of(value: Any, kind: type) -> Undo | None:
-    """Save an object's state, and return a function that restores it; None for other, large or closed objects."""
+    """Save an object's state, and return a function that restores it.
+
+    None if the object is of another kind, too large, or closed.
+    """
     found = _state_of(value, kind)
     if found is None:
         return None
@@ -60,7 +63,7 @@ def undo_of(value: Any, kind: type) -> Undo | None:
         if isinstance(value, random.Random) or kind.__module__.startswith("numpy.random"):
             return RandomState(read, write)
         then = read()
-    except (OSError, ValueError, NotImplementedError):  # a closed file; or `SystemRandom`, which has no state
+    except (OSError, ValueError, NotImplementedError):  # a closed file, or a `SystemRandom`, which has no state
         return None
 
     def restore() -> bool:
@@ -68,7 +71,7 @@ def undo_of(value: Any, kind: type) -> Undo | None:
             if read() == then:
                 return False
         except OSError:
-            pass  # while a text file is iterated over, `tell` raises but `seek` works
+            pass  # while a text file is being iterated over, `tell` raises but `seek` works
         except ValueError:
             return False  # forward has closed it, which `closed_check` reports
         write(then)
@@ -78,19 +81,22 @@ def undo_of(value: Any, kind: type) -> Undo | None:
 
 
 def closed_check(value: Any) -> Callable[[], bool] | None:
-    """Return a function that returns whether a file is closed, which can't be undone; None for other objects."""
+    """Return a function that tells whether a file is closed, which can't be undone; None for other objects."""
     return (lambda: bool(value.closed)) if isinstance(value, io.IOBase) else None
 
 
 def position(value: Any) -> Callable[[], Any] | None:
-    """Return a function whose result changes if an item is taken that can't be put back; None if all items can."""
+    """Return a function whose result changes when an item is taken that can't be put back.
+
+    None if the object has no such items.
+    """
     if isinstance(value, SimpleQueue):
         return value.qsize
     if isinstance(value, io.TextIOWrapper) and _is_readable(value):
         try:
             value.tell()
-        except OSError:  # iterated over
-            return lambda: (value.buffer.tell(), state(value))  # bytes read ahead, and characters taken from those
+        except OSError:  # it is being iterated over
+            return lambda: (value.buffer.tell(), state(value))  # bytes read ahead, and characters taken from them
     return None
 
 
@@ -145,11 +151,11 @@ def _of_c(value: Any) -> State | None:
 
 
 def _of_file(value: Any) -> State | None:
-    """The position, and the contents of a file in memory; what forward writes to a file on disk stays written."""
+    """The position, and for a file in memory also its contents. What forward writes to a file on disk stays there."""
     if not _is_readable(value):
         return None
     if isinstance(value, (io.BytesIO, io.StringIO)) and _length(value) <= _SMALL:
-        memory: Any = value  # the stubs lack its protocol: contents, position and attributes
+        memory: Any = value  # typeshed lacks `__getstate__`: contents, position and attributes
         return lambda: memory.__getstate__()[:-1], lambda then: memory.__setstate__((*then, None))
     return value.tell, value.seek
 
@@ -166,7 +172,7 @@ def _length(file: Any) -> int:
 
 
 class _Saved:
-    """A state that may hold arrays, compared by value."""
+    """A state that may contain arrays, which are compared by value."""
 
     def __init__(self, state: Any) -> None:
         self.state = state

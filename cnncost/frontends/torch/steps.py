@@ -1,10 +1,10 @@
-"""Runs recurrent layers step by step, as a CPU does without a fused kernel.
+"""Runs recurrent layers time step by time step, as torch does on a CPU without a fused kernel.
 
-On a CPU the products with the inputs of all steps are one matmul; on tensors without data torch computes one per step.
-Tensors live as long as those that the C++ code holds in local variables or in its list of all steps' states.
+On a CPU, one matmul multiplies the inputs of all time steps by the weights; on meta, torch runs one matmul per step.
+Tensors live as long here as in the C++ code, which holds them in local variables or in its list of all steps' states.
 Ref: ATen's native/RNN.cpp.
 
-Axes: T steps, N sequences, I inputs, H hidden units, R units of the output (H, or those of a projection), G gates,
+Axes: T time steps, N sequences, I inputs, H hidden units, R output units (H, or the size of a projection), G gates,
 D directions.
 """
 
@@ -17,10 +17,10 @@ import torch
 from torch.nn.functional import linear
 
 State: TypeAlias = tuple[torch.Tensor, ...]
-"""Hidden state N,R, and for an LSTM also the cell state N,H."""
+"""The hidden state (N,R), and for an LSTM also the cell state (N,H)."""
 Weights: TypeAlias = Sequence[torch.Tensor]
 Cell: TypeAlias = Callable[[torch.Tensor, State, torch.Tensor], State]
-"""Maps the products with the input (N,G·H), the state, and the products with the state (N,G·H) to the next state."""
+"""Maps the input's product (N,G·H), the state, and the hidden state's product (N,G·H) to the next state."""
 
 
 def _lstm(gates_in: torch.Tensor, state: State, gates_back: torch.Tensor) -> State:
@@ -50,7 +50,7 @@ def recurrent(
     name: str, x: torch.Tensor, states: Sequence[torch.Tensor], weights: Weights, has_biases: bool, layers: int,
     dropout: float, train: bool, bidirectional: bool, batch_first: bool,
 ) -> list[torch.Tensor]:  # fmt: skip
-    """The output of all steps, and the last states of all layers and directions.
+    """Return the outputs of all time steps, and the last states of all layers and directions.
 
     Shapes: x: T,N,I, or N,T,I if `batch_first`; states: D·layers,N,R, for an LSTM also D·layers,N,H.
     """
@@ -100,7 +100,7 @@ def _input_products(x: torch.Tensor, weights: Weights, has_biases: bool) -> torc
 def _steps(
     cell: Cell, gates: Sequence[torch.Tensor], state: State, weights: Weights, has_biases: bool
 ) -> tuple[list[torch.Tensor], State]:
-    """The hidden state after each step, and the state after the last."""
+    """Return the hidden state after each time step, and the state after the last one."""
     outputs = []
     for gates_in in gates:
         state = _step(cell, gates_in, state, weights, has_biases)
@@ -111,21 +111,21 @@ def _steps(
 def _step(cell: Cell, gates_in: torch.Tensor, state: State, weights: Weights, has_biases: bool) -> State:
     gates = linear(state[0], weights[1], weights[3] if has_biases else None)
     state = cell(gates_in, state, gates)
-    if len(weights) % 2:  # the last one is a projection's; C++ holds the gates until it is computed
+    if len(weights) % 2:  # the last weight is a projection's; C++ holds the gates until the projection is computed
         state = (torch.matmul(state[0], weights[-1].t()), *state[1:])
     return state
 
 
-# ---- packed sequences: the rows of all steps concatenated; later steps have fewer rows
+# ---- packed sequences: the rows of all time steps are concatenated; later steps have fewer rows
 
 
 def packed(
     name: str, x: torch.Tensor, sizes: Sequence[int], states: Sequence[torch.Tensor], weights: Weights,
     has_biases: bool, layers: int, dropout: float, train: bool, bidirectional: bool,
 ) -> list[torch.Tensor]:  # fmt: skip
-    """The output of all steps, and the last states of all layers and directions.
+    """Return the outputs of all time steps, and the last states of all layers and directions.
 
-    Shapes: x: ΣN,I, where step t has `sizes[t]` rows; states: as for `recurrent`.
+    Shapes: x: ΣN,I, with `sizes[t]` rows for time step t; states: as for `recurrent`.
     """
     cell = _CELLS[name]
     first = list(zip(*[state.unbind(0) for state in states], strict=True))
@@ -151,7 +151,7 @@ def packed(
 def _packed_way(
     cell: Cell, x: torch.Tensor, sizes: Sequence[int], state: State, weights: Weights, has_biases: bool
 ) -> tuple[torch.Tensor, State]:
-    """Forward direction: at each step, the states of sequences that have ended are split off."""
+    """The forward direction. At each time step, the states of sequences that have ended are split off."""
     gates = _input_products(x, weights, has_biases)
     outputs, ended, offset, before = [], [], 0, sizes[0]
     for size in sizes:
@@ -170,7 +170,7 @@ def _packed_way(
 def _packed_way_back(
     cell: Cell, x: torch.Tensor, sizes: Sequence[int], first: State, weights: Weights, has_biases: bool
 ) -> tuple[torch.Tensor, State]:
-    """Backward direction: at each step, the initial states of sequences that begin are appended."""
+    """The backward direction. At each time step, the initial states of sequences that begin there are appended."""
     gates = _input_products(x, weights, has_biases)
     outputs, offset, before = [], gates.shape[0], sizes[-1]
     state = tuple([s.narrow(0, 0, before) for s in first])

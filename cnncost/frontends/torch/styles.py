@@ -1,6 +1,6 @@
-"""Tensor parallelism by a plan, which has a word for each module: split by columns, split by rows, or replicated.
+"""Tensor parallelism by a plan, which says in a word how to split each module: by columns, by rows, or not at all.
 
-The words are those of Transformers' `tp_plan`; most stand for a `ParallelStyle` of torch.
+The words are those of Transformers' `tp_plan`. Most of them stand for a `ParallelStyle` of torch.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 _EXAMPLE = "{'blocks.*.up': 'colwise', 'blocks.*.down': 'rowwise'}"
 _HEADS = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads", "v_proj": "num_key_value_heads"}
-"""The field of the configuration that holds a projection's number of heads, by the projection's name."""
+"""By a projection's name, the field of the configuration with its number of heads."""
 
 
 def _styles() -> dict[str, Callable[[], ParallelStyle]]:
-    """Return, for each word, a constructor of the torch style that it stands for.
+    """Return, for each word, a constructor of the torch style for which it stands.
 
-    Packed weights (gate and up projection in one) are split into contiguous strips: ranks get other values than in
-    Transformers, but the same sizes. A norm over single heads, whose input has heads as its third axis, gets only this
+    Packed weights (gate and up projection in one) are split into contiguous slices: ranks get other values than in
+    Transformers, but the same shapes. A norm over single heads, whose input has heads as its third axis, gets only this
     rank's heads.
     """
     from torch.distributed.tensor import Replicate
@@ -51,17 +51,17 @@ def _styles() -> dict[str, Callable[[], ParallelStyle]]:
 
 
 _REPLICATED = frozenset({"replicate"})
-"""Words for modules that are replicated on each rank."""
+"""Words for modules that are replicated on all ranks."""
 _OURS = frozenset({"moe_tp_experts", "mla_kv_a_proj"})
-"""Words for which torch has no style; `own_styles.py` implements them."""
+"""Words for which torch has no style. `own_styles.py` implements them."""
 _EVEN = {"colwise": "out_features", "packed_colwise": "out_features", "rowwise": "in_features",
          "packed_rowwise": "in_features"}  # fmt: skip
-"""Attribute of a module that has to be divisible by the number of ranks, because the model's code computes on a rank's
-part of it."""
+"""By word, the width (an attribute of the module) that must be divisible by the number of ranks, because the model's
+own code computes with a rank's part of it."""
 _DIMS = {"colwise": 0, "packed_colwise": 0, "colwise_gather_output": 0, "colwise_rep": 0, "embedding_rowwise": 0,
          "rowwise": 1, "packed_rowwise": 1, "rowwise_split_input": 1, "rowwise_rep": 1,
          "embedding_colwise": 1}  # fmt: skip
-"""The axis of the weight that each word splits."""
+"""By word, the axis along which the weight is split."""
 
 
 def own_plan(model: nn.Module) -> dict[str, str]:
@@ -76,11 +76,11 @@ def parallelize(model: nn.Module, mesh: Any, plan: Mapping[str, Any] | None) -> 
     Args:
         model: the model.
         mesh: the axis `tp`.
-        plan: a word or `ParallelStyle` for each module path, in which `*` stands for a name; None: the model's own.
+        plan: a word or `ParallelStyle` for each module path, in which `*` matches one name; None: the model's own plan.
 
     Raises:
-        InputError: there is no plan, it names missing modules or modules that can't be split in this way, or a width or
-            a number of heads is not divisible by the number of ranks.
+        InputError: there is no plan, it has an unknown style or names missing modules, parameters, or modules that
+            can't be split in this way, or a width or number of heads is not divisible by the number of ranks.
     """
     from torch.distributed.tensor.parallel import parallelize_module
 
@@ -88,8 +88,8 @@ def parallelize(model: nn.Module, mesh: Any, plan: Mapping[str, Any] | None) -> 
     words = dict(plan) if plan is not None else own_plan(model)
     if not words:
         raise InputError(
-            f"tp: {whose} has no tp_plan, as models of Transformers have, so it is unknown how to split it; give "
-            f"a plan: --plan 'blocks.*.up=colwise' --plan 'blocks.*.down=rowwise', or cnncost.split(model, mesh, "
+            f"tp: {whose} has no tp_plan as Transformers models do, so it is unknown how to split it; give a plan: "
+            f"--plan 'blocks.*.up=colwise' --plan 'blocks.*.down=rowwise', or cnncost.split(model, mesh, "
             f"plan={_EXAMPLE})"
         )
     chosen = _expanded(model, words)
@@ -108,7 +108,7 @@ def parallelize(model: nn.Module, mesh: Any, plan: Mapping[str, Any] | None) -> 
         for path, other in others:
             setattr(model.get_submodule(path), other, getattr(model.get_submodule(first), name))
     for parameter in filter(is_split, model.parameters()):
-        settle(parameter)  # otherwise forward would do so, and the analysis would report a changed model
+        settle(parameter)  # otherwise forward would do it, and the analysis would report that the model has changed
 
 
 def _expanded(model: nn.Module, plan: dict[str, Any]) -> dict[str, Any]:
@@ -124,15 +124,15 @@ def _expanded(model: nn.Module, plan: dict[str, Any]) -> dict[str, Any]:
         if not is_word and not isinstance(word, ParallelStyle):
             near = suggestion(word, torch_words) if isinstance(word, str) else ""
             raise InputError(
-                f"tp: {pattern}: {word!r} is not a supported style{near}; expected {', '.join(torch_words)} or a "
-                "ParallelStyle of torch; give a plan of your own: --plan, or cnncost.split(…, plan=…)"
+                f"tp: {pattern}: {word!r} is not a supported style{near}; expected {', '.join(torch_words)} or a torch "
+                "ParallelStyle; to give your own plan, use --plan or cnncost.split(…, plan=…)"
             )
         matches = [path for path in paths if path_matches(pattern, path)]
         named = [path for path in parameters if path_matches(pattern, path)]
         if not matches and named and not all(_is_in_experts(path, plan) for path in named):
             raise InputError(
-                f"tp: {pattern}: {word}: this is a parameter, and parameters by themselves are not split here; give a "
-                "plan of modules: --plan, or cnncost.split(…, plan=…)"
+                f"tp: {pattern}: {word}: this is a parameter, but only whole modules can be split; expected a plan for "
+                "modules: --plan, or cnncost.split(…, plan=…)"
             )
         if not matches and not named and pattern not in own_plan(model):
             raise InputError(f"tp: plan: {pattern}: no module of this path{suggestion(pattern, paths)}")
@@ -141,7 +141,7 @@ def _expanded(model: nn.Module, plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_in_experts(path: str, plan: Mapping[str, Any]) -> bool:
-    """Return True if the parameter belongs to experts that the plan splits with `moe_tp_experts`."""
+    """Return True if a parameter belongs to experts that the plan splits with `moe_tp_experts`."""
     owner = path.rpartition(".")[0]
     return any(word == "moe_tp_experts" and path_matches(pattern, owner) for pattern, word in plan.items())
 
@@ -179,12 +179,12 @@ def _config(model: nn.Module) -> Any:
 
 
 def path_matches(pattern: str, path: str) -> bool:
-    """Return True if a path fits a pattern, in which `*` stands for a name or a part of one."""
+    """Return True if a path matches a pattern, in which `*` matches a name or a part of one."""
     return re.fullmatch(re.escape(pattern).replace(r"\*", r"[^.]*"), path) is not None
 
 
 def _check_heads(model: nn.Module, chosen: dict[str, Any], ranks: int) -> None:
-    """Raise InputError if the number of heads in the configuration is not divisible by the number of ranks."""
+    """Raise InputError if a projection's number of heads (in the configuration) is not a multiple of the ranks."""
     config = _config(model)
     for path, word in chosen.items():
         field = _HEADS.get(path.rpartition(".")[2], "")
@@ -192,17 +192,17 @@ def _check_heads(model: nn.Module, chosen: dict[str, Any], ranks: int) -> None:
         if word == "colwise" and type(heads) is int and heads % ranks:
             more = f"more ranks than heads; {path}" if heads < ranks else path
             raise InputError(
-                f"tp={ranks}: {more} is for {heads} heads ({field}): expected a number of ranks that divides them"
+                f"tp={ranks}: {more} has {heads} heads ({field}); expected a number of ranks that divides them"
             )
 
 
 def _check_width(path: str, module: nn.Module, word: Any, ranks: int) -> None:
-    """Raise InputError if a width is not divisible by the number of ranks, or torch can't split the module."""
+    """Raise InputError if torch can't split the module, or a width is not divisible by the number of ranks."""
     name = _EVEN.get(word, "") if isinstance(word, str) else ""
     if isinstance(word, str) and word in _DIMS and not isinstance(module, (nn.Linear, nn.Embedding)):
         raise InputError(
             f"tp: {path}: {word}: expected a Linear or an Embedding, got {type(module).__name__}, which torch's "
-            "ParallelStyles don't split; give a plan without it: --plan, or cnncost.split(…, plan=…)"
+            "ParallelStyles can't split; give a plan without this module: --plan, or cnncost.split(…, plan=…)"
         )
     width = getattr(module, name, None) if name else None
     if isinstance(width, int) and width % ranks:
@@ -210,12 +210,12 @@ def _check_width(path: str, module: nn.Module, word: Any, ranks: int) -> None:
 
 
 def _shared(model: nn.Module, chosen: dict[str, Any]) -> dict[tuple[str, str], list[tuple[str, str]]]:
-    """Return the parameters that several modules share, to tie them again after splitting.
+    """Return the parameters that several modules share if the plan splits them, to tie them again after splitting.
 
-    The key is (module path, parameter name) of the first use, the value a list of the others.
+    The keys are (module path, parameter name) of the first use, the values lists of the other uses.
 
     Raises:
-        InputError: the modules of a shared parameter are split differently.
+        InputError: modules that share a parameter are split differently.
     """
     uses: dict[int, list[tuple[str, str]]] = {}
     for path, module in model.named_modules():
@@ -228,7 +228,7 @@ def _shared(model: nn.Module, chosen: dict[str, Any]) -> dict[tuple[str, str], l
                 by_path = ", ".join(f"{path}: {chosen.get(path, 'not split')}" for path, _ in places)
                 raise InputError(
                     f"tp: modules that share one weight are split differently ({by_path}); expected a plan that splits "
-                    "them along one axis, as embedding_rowwise and colwise_gather_output do"
+                    "them along the same axis, as embedding_rowwise and colwise_gather_output do"
                 )
             found[places[0]] = places[1:]
     return found

@@ -1,8 +1,8 @@
-"""Tensor subclasses constructed in forward: `MyTensor(x)`, `CausalBias(variant, queries, keys)`.
+"""Lets forward construct tensor subclasses: `MyTensor(x)`, `CausalBias(variant, queries, keys)`.
 
-Torch's legacy constructor, inherited by subclasses without a `__new__` of their own, wraps a new tensor as the
+Subclasses without a `__new__` of their own inherit torch's legacy constructor, which wraps a new tensor as the
 subclass. Under a dispatch mode that tensor already has a Python object and can't be wrapped again, so the replacement
-uses `as_subclass`.
+calls `as_subclass`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from cnncost.frontends.torch.patches import Patch
 
 _NEW = torch.Tensor.__new__
-_WHY = "the inherited constructor raises for a tensor that has a Python object already, as under a dispatch mode"
+_WHY = "the inherited constructor raises under a dispatch mode, where the new tensor already has a Python object"
 
 
 def constructors(is_ours: Callable[[], bool], copy_values: Callable[[torch.Tensor, torch.Tensor], None]) -> list[Patch]:
@@ -23,7 +23,7 @@ def constructors(is_ours: Callable[[], bool], copy_values: Callable[[torch.Tenso
 
     Args:
         is_ours: returns whether the caller is the model's code.
-        copy_values: called with the new tensor and the plain one that it was created from.
+        copy_values: called with the new tensor and the plain one from which it was created.
     """
 
     def new(kind: Any, *args: Any, **kwargs: Any) -> Any:
@@ -40,17 +40,17 @@ def constructors(is_ours: Callable[[], bool], copy_values: Callable[[torch.Tenso
 
 
 def _subclasses(kind: Any) -> Iterator[Any]:
-    """Yield all direct and indirect subclasses."""
+    """Yield all direct and indirect subclasses of a class."""
     for each in kind.__subclasses__():
         yield each
         yield from _subclasses(each)
 
 
 def _construct(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
-    """Construct a tensor as `torch.Tensor(…)` does: return a tensor unchanged, create one of given sizes, or copy data.
+    """Construct a tensor like `torch.Tensor(…)`: return a tensor unchanged, create one of a given shape, or copy data.
 
     Raises:
-        TypeError: the arguments are of another form, as in torch.
+        TypeError: the arguments fit none of these.
     """
     only = args[0] if len(args) == 1 else None
     if isinstance(only, torch.Tensor) and not kwargs:

@@ -1,8 +1,8 @@
 """Finds the outside state that a model's code reaches: globals, class attributes, closure cells, and their contents.
 
-Code compares such objects by `is` and shares them with code outside the model, so a recording can't work on copies of
-them: they are saved before it and restored after it. The variables are found in the byte code of the model's methods
-and of the functions and classes that these name, once for each set of classes.
+Code compares such objects by `is` and shares them with code outside the model, so they are not copied for a recording
+but saved before it and restored afterwards. The variables are found in the byte code of the model's methods and of the
+functions and classes that the methods name, once per set of classes.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from cnncost.frontends.torch.variables import Variable, value_of
 from cnncost.session import SESSION
 
 _MAX_LENGTH = 100
-"""Maximum length of containers whose contents are read: longer ones are tables of data, or of whole libraries."""
+"""Maximum length of containers whose contents are read. Longer ones are tables of data, or of whole libraries."""
 _MAX_DEPTH = 4
 """Maximum depth of nested containers and objects whose contents are read."""
 _METHODS = frozenset({FunctionType, staticmethod, classmethod})
 _ALWAYS = frozenset({"forward", "__call__", "__init__", "__new__", "__getattr__", "__getattribute__", "__setattr__"})
-"""Methods that run without being named in code; in the user's classes, all special methods are treated like these."""
+"""Methods that run without being named in code. All other special methods of the user's classes are treated alike."""
 _MAX_READ = 5000
 """Maximum number of functions to read for one model."""
 
@@ -44,12 +44,12 @@ class Reach(NamedTuple):
     """Outside state that a model's code reaches.
 
     Attributes:
-        variables: those with mutable contents, or set by the code itself.
+        variables: variables with mutable contents, and variables that the code itself sets.
         held: objects that functions hold: default arguments, attributes.
         classes: the user's classes, which may gain attributes.
         caches: functions wrapped by `functools.lru_cache`.
-        code: variables of the user's own code, each with weak references to the functions and classes in its value
-            (not their ids, because a new function may get the id of one that was freed).
+        code: variables that the user's own code names, each with weak references to the functions and classes in its
+            value (not ids, because a new function may get the id of one that was freed).
     """
 
     variables: tuple[Variable, ...]
@@ -59,7 +59,7 @@ class Reach(NamedTuple):
     code: tuple[tuple[Variable, list[Callable[[], Any]]], ...]
 
     def is_current(self) -> bool:
-        """True if no function or class whose code was followed has been replaced by another."""
+        """True if no function or class in the variables of `code` has been replaced."""
         pairs = ((code_in(value_of(variable)), then) for variable, then in self.code)
         return all(
             len(code) == len(then) and all(a is b() for a, b in zip(code, then, strict=True)) for code, then in pairs
@@ -71,7 +71,7 @@ class Reach(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """A variable, and a weak reference to its value if that is a function, class or module, else to its type."""
+    """A variable, with a weak reference to its value if that is a function, class or module, else to its type."""
 
     variable: Variable
     is_code: bool
@@ -83,7 +83,7 @@ class _Found(NamedTuple):
 
 
 def _weakly(value: Any) -> Callable[[], Any]:
-    """Return a weak reference, or a strong one to an object that doesn't support weak ones (a property)."""
+    """Return a weak reference, or a strong one if the object doesn't support weak references (a property)."""
     try:
         return ref(value)
     except TypeError:
@@ -91,12 +91,12 @@ def _weakly(value: Any) -> Callable[[], Any]:
 
 
 class _Cached(NamedTuple):
-    """A cached Reach, and a check of whether it still holds.
+    """A cached Reach, and a check whether it is still valid.
 
     Attributes:
-        roots: the classes whose Reach it is, kept alive so that their ids are not reused.
-        holds: calls `_same` with the explorer's findings. They are bound to a function because a `Watch` doesn't look
-            into functions: else a forward that analyzes a model itself would have all of them watched.
+        roots: the classes from which `reach` was found. They are kept alive so that their ids are not reused.
+        holds: calls `_same` with the explorer's findings. These are bound to a function because a `Watch` doesn't look
+            into functions: otherwise a forward that itself analyzes a model would have all findings watched.
     """
 
     roots: tuple[Any, ...]
@@ -105,11 +105,11 @@ class _Cached(NamedTuple):
 
 
 def _same(sizes: list[tuple[Any, int]], found: list[_Found]) -> bool:
-    """True if no name was added or removed, none was bound to other code, and none to data of another type.
+    """True if no name was added or removed, and none was bound to other code or to data of another type.
 
     Args:
-        sizes: namespaces, and how many names each had.
-        found: the variables that code names, with their earlier values.
+        sizes: namespaces and containers, with their earlier lengths.
+        found: the variables that code names, with their earlier code or type.
     """
     return all(len(space) == size for space, size in sizes) and all(each.holds() for each in found)
 
@@ -120,7 +120,10 @@ SESSION.own_table("what classes reach", _CACHE)
 
 
 def reach_of(kinds: Iterable[type], functions: Iterable[Any] = ()) -> Reach:
-    """Return the outside state that functions and the methods of classes reach. Cached for module-level classes."""
+    """Return the outside state that functions and the methods of classes reach.
+
+    It is cached if there are no functions, all classes are at module level, and no data had to be searched for code.
+    """
     roots: tuple[Any, ...] = (*[k for k in dict.fromkeys(kinds) if not is_system_module(k.__module__)], *functions)
     if not all(isinstance(root, type) and "<locals>" not in root.__qualname__ for root in roots):
         return _Explorer(roots).explore()  # not cached: a closure may refer to the model and keep it alive
@@ -131,7 +134,7 @@ def reach_of(kinds: Iterable[type], functions: Iterable[Any] = ()) -> Reach:
     explorer = _Explorer(roots)
     reach = explorer.explore()
     _CACHE.pop(key, None)
-    if not explorer.in_data:  # containers and objects may hold other code the next time
+    if not explorer.in_data:  # containers and objects may hold other code next time
         while len(_CACHE) >= _MAX_CACHED:
             _CACHE.pop(next(iter(_CACHE)), None)
         _CACHE[key] = _Cached(roots, reach, partial(_same, list(explorer.sizes(reach.classes)), explorer.found))
@@ -143,15 +146,15 @@ class _Explorer:
 
     def __init__(self, roots: tuple[Any, ...]) -> None:
         self._copied = set(map(id, roots))
-        """Identities of functions whose cells, defaults and attributes are copied with the model."""
+        """Ids of functions whose cells, defaults and attributes are copied with the model."""
         self._named: set[int] = set()
-        """Those of `_copied` that code also reaches by name, so that it calls the originals."""
+        """Ids in `_copied` of functions that code also reaches by name; it then calls the originals."""
         self._names: set[str] = set(_ALWAYS)
-        """Names in the code read so far, which may be those of members of classes and modules."""
+        """Names in the code that was read so far. Members of classes and modules may have these names."""
         self._assigned: set[str] = set()
         """Names of attributes that the code assigns."""
         self._classes: dict[type, set[tuple[str, bool]]] = {}
-        """Each class that was reached, with the names of the members followed so far, and whether code assigns them."""
+        """Each class that was reached, with the names of its members followed so far, and whether code assigns them."""
         self._modules: dict[int, tuple[ModuleType, set[tuple[str, bool]]]] = {}
         """The same for Python modules, by `id`."""
         self._pending: list[FunctionType] = []
@@ -165,19 +168,19 @@ class _Explorer:
         """Namespaces that were read, and empty containers, by `id`."""
         self.found: list[_Found] = []
         self.in_data = False
-        """Whether containers or attributes of objects were searched for code."""
+        """Whether contents of containers or attributes of objects were searched for code."""
         for root in roots:
             self.visit(root)
 
     def sizes(self, classes: Iterable[type]) -> Iterator[tuple[Any, int]]:
-        """Yield the namespaces that were read and the containers that were empty, with their lengths, to compare."""
+        """Yield the namespaces that were read and the containers that were empty, with their lengths."""
         for kind in classes:
             yield vars(kind), len(vars(kind))
         for space in self._spaces.values():
             yield space, len(space)
 
     def explore(self) -> Reach:
-        """Follow names until no new ones appear."""
+        """Follow names until no new ones appear, and return what was reached."""
         while True:
             while self._pending and len(self._seen) < _MAX_READ:
                 self._read(self._pending.pop())
@@ -198,7 +201,7 @@ class _Explorer:
     def _members(self, owner: Any, table: Any, done: set[tuple[str, bool]]) -> None:
         """Follow the members of a class or module that code names, except those in `done`."""
         names, own = self._names & table.keys(), is_own(owner.__dict__)
-        if isinstance(owner, type) and own:  # special methods, which Python calls without their names in code
+        if isinstance(owner, type) and own:  # special methods, which Python calls even if code doesn't name them
             names |= {name for name, value in table.items() if name.startswith("__") and type(value) in _METHODS}
         for name in names:
             assigned = own and name in self._assigned
@@ -208,9 +211,9 @@ class _Explorer:
                 self._variable(space, name, table[name], assigned, own)
 
     def visit(self, value: Any, named: bool = False) -> bool:
-        """Follow a function, class or module. Returns False if the value is data instead.
+        """Follow a function, class or module; return False if the value is data instead.
 
-        `named`: code reaches the value by name.
+        `named` means that code reaches the value by name.
         """
         kind = type(value)
         if kind in {staticmethod, classmethod, MethodType}:
@@ -240,7 +243,7 @@ class _Explorer:
                 if not is_system_module(base.__module__) and not is_test_runner(base.__module__):
                     self._classes.setdefault(base, set())
             if kind is not type and kind not in self._classes:
-                self.visit(kind)  # a metaclass that keeps a registry or singletons
+                self.visit(kind)  # a metaclass may keep a registry or singletons
             return True
         if kind is ModuleType:
             if not _is_outside(value.__name__):
@@ -270,7 +273,7 @@ class _Explorer:
                 value = cell.cell_contents
             except ValueError:  # not yet assigned
                 value = None
-            if name != "__class__":  # the variable of `super()`
+            if name != "__class__":  # the closure variable of `super()`
                 self._variable(cell, name, value, True, own)
         self._held.append(function.__dict__)
         if own:
@@ -283,7 +286,7 @@ class _Explorer:
                     self._visit_contents(value)
 
     def _read_own(self, names: Names, space: dict[str, Any]) -> None:
-        """Follow names that the user's own code computes from text, imports, or sets as attributes of modules."""
+        """Follow names that the user's own code has as text, imports, or sets as attributes of modules."""
         self._names.update(names.computed)
         self._assigned.update(names.assigned, names.computed)
         for name in (names.used & names.assigned) | names.computed:
@@ -297,7 +300,7 @@ class _Explorer:
                     self.visit(module)
 
     def _visit_copied_cell(self, cell: CellType) -> None:
-        """Follow the classes, modules and caches in a copied cell, which are not copied."""
+        """Follow the classes, modules and caches in a copied cell: they themselves are not copied."""
         try:
             value = cell.cell_contents
         except ValueError:  # not yet assigned

@@ -1,4 +1,4 @@
-"""Copies tensors with their values so that the copies share memory, overlap and have gaps like the originals."""
+"""Copies tensors with their values. The copies share storages, overlap and have gaps like the originals."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import torch
 from cnncost.frontends.torch.compat.tensors import identity_of
 
 _SPARE = 1 << 26
-"""Maximum bytes outside a tensor that are copied with its storage: a row of a large data set is copied alone."""
+"""Maximum bytes of a storage, beyond the tensor's, that are copied with it: a large dataset's row is copied alone."""
 
 
 class TensorCopies:
-    """Copies tensors, each storage once."""
+    """Copies tensors and, with few exceptions, each of their storages once."""
 
     def __init__(self) -> None:
         self._copies: dict[int, torch.UntypedStorage] = {}
 
     def copy_of(self, tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-        """Copy a tensor to a device, detached from autograd's graph."""
+        """Return a copy on a device, detached from the autograd graph.
+
+        Sparse, quantized, conjugate and subclassed tensors, and those of large storages, get storages of their own.
+        """
         tensor = tensor.detach()
         if tensor.layout is not torch.strided or type(tensor) is not torch.Tensor or tensor.is_quantized:
             return tensor.clone().to(device)

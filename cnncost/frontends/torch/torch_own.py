@@ -1,4 +1,4 @@
-"""Decides whether entries of torch's namespaces and classes are torch's own, or were put there by a program."""
+"""Decides whether entries in torch's namespaces and classes are torch's own or were put there by a program."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ TABLES: tuple[dict[str, Any], ...] = (
     vars(torch), vars(torch.nn.functional), vars(torch.functional), vars(torch.nn), vars(torch.nn.init),
     vars(torch.jit), vars(torch.utils.checkpoint), vars(CFUNCTIONS), vars(NN_FUNCTIONS),
 )  # fmt: skip
-"""Namespaces in which torch's own code looks its functions up; a program may have replaced some."""
+"""Namespaces in which torch's code looks up its functions. A program may have replaced some of them."""
 _PACKAGE = __name__.partition(".")[0]
 
 
 def is_torch_own(value: Any, within: frozenset[int] = frozenset()) -> bool:
-    """Return True if a value contains no function, object or class of the user's, not even inside wrappers.
+    """Return True if a value is no function, object or class of a program and wraps none.
 
     Args:
-        value: the entry.
-        within: ids of enclosing functions, whose closures may contain the value again.
+        value: an entry of a namespace, or a value inside one.
+        within: ids of the enclosing functions, to stop at closures that contain their own function.
     """
     kind = type(value)
     if kind in _WRAPPERS:
         return all(is_torch_own(each, within) for each in _WRAPPERS[kind](value))
     if kind is FunctionType:
         if not is_system_function(value):
-            # ours: backports for an older torch
+            # our own: backports to older versions of torch
             return str(value.__globals__.get("__name__")).partition(".")[0] == _PACKAGE
         return id(value) in within or all(is_torch_own(each, within | {id(value)}) for each in _contents(value))
     if issubclass(kind, type):
@@ -67,7 +67,7 @@ _OF_TYPES = frozenset(
 
 
 def is_fixed(value: Any) -> bool:
-    """Return True if a class's entry is a method, a class or plain data, rather than an object with contents."""
+    """Return True if an entry of a class is a method, a class or an immutable value, not an object with contents."""
     return type(value) in _FIXED or isinstance(value, type)
 
 
@@ -78,17 +78,17 @@ _FIXED = ATOMS | {
 
 
 def _of_system(module: object) -> bool:
-    """Return True for a module of Python or torch, or one of those that define base classes of torch's classes."""
+    """Return True if a module is Python's or torch's, or one that defines base classes of torch's classes."""
     return is_system_module(module) or module in {"typing_extensions", "pybind11_builtins"}
 
 
 def _contents(function: FunctionType) -> Iterable[Any]:
-    """Yield the values in a function's closure."""
+    """Yield the values in a function's closure, and those in mappings there."""
     for cell in function.__closure__ or ():
         try:
             value = cell.cell_contents
         except ValueError:  # not set
             continue
-        if isinstance(value, Mapping):  # such as the functions that `singledispatch` chooses from
+        if isinstance(value, Mapping):  # such as the implementations among which `singledispatch` chooses
             yield from value.values()
         yield value

@@ -1,8 +1,8 @@
-"""One training step: loss, backward, and optimizer step after a recorded forward.
+"""The part of a training step after a recorded forward: loss, backward, and the optimizer's step.
 
-Ops outside forward are attributed to module calls: a backward op to the call of the op that it differentiates (found by
-the sequence numbers of autograd nodes, which follow the order of forward), a parameter's gradient and update to the
-module that owns the parameter.
+Ops outside forward are attributed to module calls. A backward op belongs to the call of the op that it differentiates,
+which is found by the sequence numbers of autograd nodes, because these follow the order of forward. Accumulating a
+parameter's gradient and updating the parameter belong to the first call of the module that owns it.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class Training(NamedTuple):
     """Options of a training step.
 
     Attributes:
-        loss: a function of forward's output, a name (`cross_entropy`, `mse`, `bce`), or None: the loss contained in the
-            output, else the sum of all outputs that require a gradient.
+        loss: a function of forward's output, a name (`cross_entropy`, `mse`, `bce`), or None: the loss that the output
+            contains, else the sum of all outputs that require gradients.
         optimizer: a name (`sgd`, `adamw:lr=1e-3`), an optimizer class or instance, a function from parameters to an
             optimizer, or None: no optimizer step.
-        set_to_none: whether gradients are None when forward begins; otherwise they are allocated, as zeros.
+        set_to_none: whether gradients are None when forward begins; otherwise they are allocated as zeros.
     """
 
     loss: Loss = None
@@ -63,7 +63,7 @@ class Step:
         self._leaves = self._hooked_leaves()
         ledger = tracker.recorder.ledger
         self._buckets = Buckets(replica, self._parameters, ledger) if replica is not None else None
-        _unshared_counts()  # cached here, as it can't be measured during a backward
+        _unshared_counts()  # measured and cached here, because it can't be measured during a backward
         for parameter in self._parameters if not training.set_to_none else ():
             parameter.grad = torch.zeros_like(parameter)
             gradient = own_part(parameter.grad)
@@ -72,18 +72,18 @@ class Step:
             ledger.share_device(gradient, own_part(parameter))
 
     def _hooked_leaves(self) -> list[torch.Tensor]:
-        """Register the originals' hooks on the copies, and return all copies that receive gradients.
+        """Register the originals' hooks on the copies, and return the copied leaves that require gradients.
 
         Raises:
-            InputError: a tensor has a post-accumulate-grad hook, which may step the user's optimizers, or an embedding
+            InputError: a tensor has a post-accumulate-grad hook, which may step the user's optimizer, or an embedding
                 has sparse gradients.
         """
         leaves = []
         for original, copy in self._skeleton.tensors():
             if getattr(original, ACCUMULATED_HOOKS, None):
                 raise InputError(
-                    f"training: a tensor of shape {tuple(original.shape)} has a hook that runs after its gradient is "
-                    "accumulated, which may step the optimizer of the real model; remove it for the analysis"
+                    f"training: a tensor of shape {tuple(original.shape)} has a post-accumulate-grad hook, which may "
+                    "step the real model's optimizer; remove the hook for the analysis"
                 )
             for hook in (getattr(original, HOOKS) or {}).values():
                 copy.register_hook(self._skeleton.value(hook))
@@ -101,18 +101,18 @@ class Step:
         """Compute the loss. The caller keeps a reference to it, as a training loop does.
 
         Raises:
-            InputError: nothing in the output requires a gradient, or the loss is not a scalar.
+            InputError: the loss does not require a gradient, or is not a scalar.
         """
         loss = loss_of(self._training.loss, result)
         if not loss.requires_grad:
             raise InputError(
                 "training: the loss does not depend on any parameter that requires a gradient; expected a model with "
-                f"trainable parameters ({len(self._parameters)} found) and an output that is differentiable"
+                f"trainable parameters ({len(self._parameters)} found) and a differentiable output"
             )
         return loss
 
     def run(self, loss: torch.Tensor) -> None:
-        """Run backward and the optimizer step. To be called outside autocast, as torch recommends."""
+        """Run backward and, if there is an optimizer, its step. To be called outside autocast, as torch recommends."""
         recorder = self._tracker.recorder
         owners = self._owners()
         recorder.phase, recorder.attributor = "backward", _Backward(self._tracker, owners)
@@ -133,7 +133,7 @@ class Step:
                 self._share_owner(owners, own_part(parameter), gradient)
 
     def _share_owner(self, owners: dict[int, int], parameter: torch.Tensor, other: torch.Tensor) -> None:
-        """Attribute a parameter's gradient or state to the call of the parameter's module, and set its device."""
+        """Attribute a parameter's gradient or state (`other`) to the parameter's module, and set its device."""
         ledger = self._tracker.recorder.ledger
         block, of_parameter = ledger.block_of(other), ledger.block_of(parameter)
         if block is not None and of_parameter is not None:
@@ -141,7 +141,7 @@ class Step:
             block.device = of_parameter.device
 
     def _update(self, owners: dict[int, int]) -> None:
-        """Run the optimizer's step. State from earlier steps is registered as allocated before the first node."""
+        """Run the optimizer's step. State from an earlier step is registered as allocated before the first node."""
         recorder = self._tracker.recorder
         self.optimizer, values = warm_up(self._training.optimizer, self._parameters, self._skeleton, recorder)
         for parameter, tensor in state_tensors(self.optimizer, self._parameters):
@@ -153,13 +153,13 @@ class Step:
         guessed_before, recorder.guesses = recorder.guesses, False
         try:
             step(self.optimizer)
-            if recorder.guesses and not guessed_before:  # as `warm_up` read none, it has not tried other stand-ins
-                raise DataDependentError("it reads a number in a later step, and none in the first")  # noqa: TRY301  # see below
+            if recorder.guesses and not guessed_before:  # `warm_up` read no number, so it has not tried other stand-ins
+                raise DataDependentError("only its second step reads a number")  # noqa: TRY301  # see below
         except Exception as error:
             raise step_failed(self.optimizer, error) from error
 
     def _owners(self) -> dict[int, int]:
-        """Return the call of the module that owns each parameter, by the parameter's storage."""
+        """Return the first call of the module that owns each parameter, by the parameter's storage."""
         ledger, tracker = self._tracker.recorder.ledger, self._tracker
         owners: dict[int, int] = {}
         for index, scope in enumerate(tracker.scopes):
@@ -178,13 +178,13 @@ class _Backward:
         self._owners = owners
         self._node: tuple[int, int] | None = None
         self._began = self._start = tracker.recorder.ledger.clock
-        """Clock of the tensor table at the start of the current autograd node, and of backward."""
+        """The tensor table's clock at the start of the current autograd node (`_began`) and of backward (`_start`)."""
 
     def call(self, operands: TensorArgs) -> int:  # noqa: ARG002  # the protocol
-        """Return the call of the op that is being differentiated, or of the owner of an accumulated gradient."""
+        """Return the call of the op that is being differentiated, or of the module whose gradient is accumulated."""
         tracker = self._tracker
         node: Any = current_node()
-        if node is None:  # outside of all nodes, as the loss's own gradient is created
+        if node is None:  # outside of all nodes, where the loss's own gradient is created
             return tracker.recomputing or 0
         variable = getattr(node, "variable", None)
         number = number_of(node)
@@ -202,23 +202,23 @@ class _Backward:
     def in_place(self, func: Any, args: tuple[Any, ...], operands: TensorArgs) -> Any:
         """Return the in-place op that autograd would run without a dispatch mode; None if it would run `func`.
 
-        Autograd accumulates gradients of a value used several times, and scatters gradients into zeros, in place unless
-        a dispatch mode is on (torch/csrc/autograd/input_buffer.cpp, and index_backward in FunctionsManual.cpp). Such a
-        sum is told from one in a derivative's formula by its operands: an earlier node created one of them, or the node
-        passes two gradients to one value.
+        Unless a dispatch mode is active, autograd works in place when it sums the gradients of a value that is used
+        several times, and when it scatters gradients into zeros (torch/csrc/autograd/input_buffer.cpp; index_backward
+        in FunctionsManual.cpp). The operands distinguish such a sum from one in a derivative's formula: an earlier node
+        created one of them, or the node passes two gradients to one value.
         """
         in_place_op = _IN_PLACE.get(func) if func not in _IN_FORMULAS else self._in_formula(func, operands)
-        # in grad mode, as with `create_graph`, autograd adds out of place
+        # in grad mode (with `create_graph`), autograd adds out of place
         if in_place_op is None or torch.is_grad_enabled() or self._node is None or operands[0][0] is not args[0]:
             return None
         born = [tracked.block.born for _, tracked in operands]
         if born[0] is None or born[0] < self._start:  # not created in backward
             return None
-        if func is not _ADD:  # only into zeros, or another tensor, that this node's formula has created
+        if func is not _ADD:  # only into a tensor, such as zeros, that this node's formula created
             return in_place_op if born[0] >= self._began else None
         if _ADD in _formula() and all(b is not None and b >= self._began for b in born):
             return in_place_op
-        if _reference_counts(args[0]) != _unshared_counts():  # code holds it, too: a write would change it there
+        if _reference_counts(args[0]) != _unshared_counts():  # other code refers to the tensor, too
             return None
         types = [tracked.sig.type for _, tracked in operands]
         if len(args) != 2 or len(types) != 2 or types[0] != types[1] or born[1] is None:
@@ -227,7 +227,7 @@ class _Backward:
         return None if born[1] < self._start or (both_new and not _passes_two_gradients()) else in_place_op
 
     def _in_formula(self, func: Any, operands: TensorArgs) -> Any:
-        """Return the in-place op for `func`, which only some formulas run in place; None if this node's does not."""
+        """Return the in-place op for `func`, which some formulas run in place; None if this node's formula does not."""
         in_place_op = _formula().get(func, _IN_PLACE.get(func))
         if func is _MUL and in_place_op is not None:  # `-x * grad` has no in-place op
             last = self._tracker.recorder.nodes[-1]
@@ -245,7 +245,7 @@ _IN_PLACE = {
     torch.ops.aten.scatter.src: torch.ops.aten.scatter_.src,
     torch.ops.aten.put.default: torch.ops.aten.put_.default,
 }
-"""Ops that autograd runs in place if no dispatch mode is on."""
+"""Ops that autograd runs in place if no dispatch mode is active."""
 
 _MUL = torch.ops.aten.mul.Tensor
 _MASKED = {torch.ops.aten.masked_fill.Scalar: torch.ops.aten.masked_fill_.Scalar}
@@ -273,7 +273,7 @@ _FORMULAS: dict[str, dict[Any, Any]] = {
     "ScatterReduceBackward0": {torch.ops.aten.scatter_add.default: None},
     "IndexReduceBackward0": {torch.ops.aten.index_add.default: None},
 }  # fmt: skip
-"""By autograd node: the in-place ops that its formula runs, on tensors that it created; None: the op itself."""
+"""By autograd node, the in-place ops that its formula runs on tensors that it created; None: it runs the op itself."""
 
 _IN_FORMULAS = frozenset(func for ops in _FORMULAS.values() for func in ops)
 
@@ -285,20 +285,20 @@ def _formula() -> dict[Any, Any]:
 
 
 def _passes_two_gradients() -> bool:
-    """True if the current node passes two gradients to one value, as for `x * x`."""
+    """True if the current node passes two gradients to one value, as that of `x * x` does."""
     node: Any = current_node()
     targets = [(id(target), index) for target, index in node.next_functions if target is not None]
     return len(set(targets)) < len(targets)
 
 
 def _reference_counts(tensor: torch.Tensor) -> tuple[int, int]:
-    """Reference counts of a tensor and of its storage."""
+    """Return the reference counts of a tensor and of its storage."""
     return use_count(tensor), storage_use_count(identity_of(tensor.untyped_storage()))
 
 
 @cache
 def _unshared_counts() -> tuple[int, int]:
-    """Reference counts, measured within a dispatch mode, of a gradient to which only autograd refers."""
+    """Return the reference counts of a gradient to which only autograd refers, as seen by a dispatch mode."""
     seen: list[tuple[int, int]] = []
 
     class Observer(TorchDispatchMode):
@@ -324,9 +324,9 @@ def _unshared_counts() -> tuple[int, int]:
 
 
 class _Update:
-    """Attributes an optimizer's ops to the call whose module owns the updated parameter.
+    """Attributes an optimizer's ops to the module that owns the updated parameter.
 
-    Ops on temporaries alone are attributed like the previous op.
+    Ops that have only temporaries as operands are attributed like the previous op.
     """
 
     def __init__(self, owners: dict[int, int]) -> None:

@@ -1,8 +1,8 @@
-"""Copies between the devices of a model, in forward and backward.
+"""Records copies between the devices of a model, in forward and backward.
 
-A tensor on `meta` stays there; only the device that it represents changes. The copy is recorded as an op of the kind
-`transfer`. Autograd would see a copy from `meta` to `meta` and omit the copy of the gradient, so an autograd Function
-of our own copies the gradient back.
+A copied tensor stays on `meta`; only the device that it represents changes. The copy is recorded as an op of the kind
+`transfer`. To autograd the copy would be one from `meta` to `meta`, and it would not copy the gradient back, so an
+autograd Function of our own does.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from cnncost.graph import Node, OpSpec
 
 _COPY = "aten::copy_"
 LISTS = ("aten::_foreach_", "aten::_fused_")
-"""Prefixes of ops on lists of tensors, which may be on several devices: they are recorded as one op per tensor."""
+"""Prefixes of ops on lists of tensors, which may be on several devices because one op is recorded per tensor."""
 
 
 class DeviceTable(Protocol):
-    """Maps each tensor of a recording to the device that it represents; implemented by `Appearance`."""
+    """Maps each tensor of a recording to the device that it represents. `Appearance` implements it."""
 
     several: bool
     """Whether the model is on more than one device."""
@@ -35,19 +35,19 @@ class DeviceTable(Protocol):
         """Return the device that a tensor represents."""
 
     def place(self, tensor: torch.Tensor, device: torch.device, away: bool = True) -> None:
-        """Register a tensor on a device.
+        """Register that a tensor is on a device.
 
-        `away`: if the model is on one accelerator and the tensor on the CPU, the tensor's memory isn't counted. Once
-        there are several devices, it counts for its own.
+        `away` means that the tensor's memory is not counted if it is on the CPU and the model on one accelerator. If
+        the model is on several devices, the memory counts for the tensor's own device.
         """
 
 
 def moved(devices: DeviceTable, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Return the result of `tensor.to(…)` if it is a transfer to another device; None if it isn't.
+    """Return the result of `tensor.to(…)` if that is a transfer to another device; else None.
 
-    For a model on one device, a copy from or to the CPU is an ordinary op: the CPU beside one accelerator is not listed
-    among a report's devices. A copy to another accelerator is a transfer, and the report has several devices from then
-    on.
+    For a model on one device, a copy from or to the CPU is an ordinary op, because a report does not list the CPU in
+    addition to one accelerator. A copy to another accelerator is a transfer; from then on the model is on several
+    devices.
     """
     target = next((a for a in (*args, kwargs.get("other")) if isinstance(a, torch.Tensor)), None)
     named = [devices.claimed(target)] if target is not None else map(as_device, (*args, kwargs.get("device")))
@@ -62,7 +62,7 @@ def moved(devices: DeviceTable, tensor: torch.Tensor, args: tuple[Any, ...], kwa
 
 
 def _transferred(tensor: torch.Tensor, devices: DeviceTable, there: torch.device, dtype: torch.dtype, form: Any) -> Any:
-    """Copy to the device `there`, through autograd if that is on. `form`: the copy's memory format."""
+    """Copy to the device `there`, differentiably if autograd is on. `form` is the copy's memory format."""
     if torch.is_grad_enabled() and tensor.requires_grad:
         return _Transfer.apply(tensor, devices, there, dtype, form)  # type: ignore[no-untyped-call]
     return _copied(tensor, devices, there, dtype, form)
@@ -97,20 +97,20 @@ class _Transfer(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
-        """Return the gradient, copied to the tensor's own device."""
+        """Return the gradient, copied back to the device and dtype of the original tensor."""
         device, dtype = ctx.back
         return _transferred(grad, ctx.devices, device, dtype, torch.preserve_format), None, None, None, None
 
 
 def with_index(device: torch.device) -> torch.device:
-    """Return the device with an index: `cuda` without one means the current device, 0 by default."""
+    """Return an accelerator with an index, by default 0: `cuda` alone means the current device."""
     return torch.device(device.type, device.index or 0) if is_accelerator(device) else device
 
 
 def check_together(devices: DeviceTable, name: str, tensors: Sequence[torch.Tensor]) -> None:
-    """Raise torch's error for an op, other than a copy, on tensors of several devices.
+    """Raise torch's error if tensors of an op other than a copy are on several devices.
 
-    Scalars and integer tensors (indices) on the CPU may be combined with tensors on any device.
+    0-dim and integer tensors (indices) on the CPU may be combined with tensors on any device.
     """
     if not devices.several or len(tensors) < 2 or name == _COPY or name.startswith(LISTS):
         return
@@ -122,13 +122,13 @@ def check_together(devices: DeviceTable, name: str, tensors: Sequence[torch.Tens
     if len(found) > 1:
         raise RuntimeError(
             f"Expected all tensors to be on the same device, but found at least two devices, {' and '.join(found)}! "
-            "(move tensors by `.to(device)`, which cnncost follows through backward; copies by `copy_` or by "
+            "(move tensors with `.to(device)`, which cnncost also follows in backward; copies with `copy_` or by "
             "assignment are followed only without autograd)"
         )
 
 
 def note_copy(devices: DeviceTable, name: str, tensors: Sequence[torch.Tensor]) -> None:
-    """Turn the node of a `copy_` from another device into a transfer."""
+    """Turn the node of a `copy_` between two devices into a transfer."""
     if devices.several and name == _COPY and len(tensors) > 1:
         there, here = (with_index(devices.claimed(tensor)) for tensor in tensors[:2])
         if here != there:

@@ -1,4 +1,4 @@
-"""Converts torch tensors and arguments to the Graph's types."""
+"""Converts torch's tensors and arguments to the Graph's types."""
 
 from __future__ import annotations
 
@@ -25,11 +25,18 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Signature:
-    """Everything about a tensor that an op's output may depend on, except its values.
+    """Everything about a tensor, except its values, on which an op's output may depend.
 
-    Interned, and so equal only to itself: the memo hashes it by identity. `stride`: for a sparse tensor, the name of
-    its layout. `real`: the values are known and ops may run on them. `grad`: the tensor is a leaf that requires
-    gradients, or a view of one; torch checks this when it decomposes a matmul, even if nothing is differentiated.
+    Signatures are interned, so the memo compares and hashes them by identity.
+
+    Attributes:
+        type: shape and dtype; for a sparse tensor also what it stores.
+        stride: the strides; for a sparse tensor, the name of its layout.
+        dtype: torch's dtype.
+        real: whether the values are known and ops may run on them.
+        conjugated: whether the tensor is lazily conjugated or negated.
+        grad: whether the tensor is a leaf that requires gradients, or a view of one. Torch checks this when it
+            decomposes a matmul, even if nothing is differentiated.
     """
 
     type: TensorType
@@ -60,7 +67,7 @@ def interned(
     shape: tuple[int, ...], stride: tuple[int | str, ...], dtype: torch.dtype, real: bool, conjugated: bool,
     grad: bool = False, stored: tuple[int, int] | None = None,
 ) -> Signature:  # fmt: skip
-    """Return the interned signature with these fields; `stored` is that of `SparseType`."""
+    """Return the interned signature with these fields; `stored` is the field of `SparseType`."""
     flags = (real, conjugated, grad)
     key = (shape, stride, dtype, *flags) if stored is None else (shape, stride, dtype, *flags, stored)
     found = _INTERNED.get(key)
@@ -75,7 +82,7 @@ SESSION.own_table("tensor types", _TYPES)
 
 
 def tensor_type(tensor: torch.Tensor) -> TensorType:
-    """Return a tensor's shape and dtype, interned: equal types are compared faster if they are the same object."""
+    """Return a tensor's shape and dtype, interned because equal types compare faster if they are one object."""
     stored = None if tensor.layout is _STRIDED else _stored(tensor)
     return _type(tuple(tensor.shape), tensor.dtype, stored)
 
@@ -91,7 +98,7 @@ def _type(shape: tuple[int, ...], dtype: torch.dtype, stored: tuple[int, int] | 
 
 
 def tensors_in(value: Any) -> Iterator[torch.Tensor]:
-    """Yield the tensors in nested lists, tuples and dicts."""
+    """Yield the tensors in nested lists, tuples and values of dicts."""
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, (list, tuple)):

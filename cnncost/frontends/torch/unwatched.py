@@ -1,8 +1,9 @@
 """Makes ops run as they would without a dispatch mode, on the device that tensors represent.
 
-Torch checks whether a tensor is on the CPU or a dispatch mode is on, and takes other code paths for meta tensors under
-a recorder: reference attention, out-of-place sums. Our kernels, registered at an unused device's autocast dispatch key,
-take the usual path. That key comes before autograd, so that they intercept an op whichever API forward calls.
+Torch checks whether a tensor is on the CPU or a dispatch mode is active, and takes other code paths for meta tensors
+under a recorder: reference attention, out-of-place sums. Our kernels take the usual path. They are registered at the
+autocast dispatch key of an unused device, which comes before autograd, so they intercept an op whichever API forward
+calls.
 """
 
 from __future__ import annotations
@@ -45,30 +46,30 @@ Kernel: TypeAlias = Callable[..., Any]
 
 _NAME = "AutocastHPU"
 _KEY, _CAST = OURS[_NAME], OURS["AutocastIPU"]
-"""The key of the kernels here, and that of autocast's casts (`autocast.py`)."""
+"""The key of the kernels in this file, and the key of emulated autocast's casts (`autocast.py`)."""
 _AUTOGRAD = key("AutogradOther")
-"""One of autograd's keys: excluded with the others while torch runs below autograd."""
+"""One of autograd's keys. Like the others, it is excluded while torch runs below autograd."""
 _TORCH_CASTS = {"cpu": key("AutocastCPU"), "cuda": key("AutocastCUDA")}
 """Keys of torch's own autocast, by device."""
 _KEYS = torch.DispatchKeySet(_KEY)
 _BELOW = keys_below(_KEY)
 _ORDER = "cnncost order in memory"
-"""Key in an autograd node's `metadata`, for the memory format of forward's input."""
+"""Key in an autograd node's `metadata` under which the memory format of forward's input is noted."""
 _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 _devices: list[Callable[[torch.Tensor], str]] = []
-"""For each active recording: returns the device type that a tensor represents."""
+"""For each active recording, a function that returns the type of the device that a tensor represents."""
 _notes: list[list[str]] = []
-"""For each active recording: its notes."""
+"""For each active recording, its notes."""
 _stand_ins: list[Callable[[torch.Tensor], torch.Tensor]] = []
-"""For each active recording: returns a meta tensor that is recorded as the same value as a tensor with data."""
+"""For each active recording, a function from a tensor with data to a meta tensor that is recorded as the same value."""
 
 
 @contextmanager
 def installed(
     device_of: Callable[[torch.Tensor], str], notes: list[str], stand_in: Callable[[torch.Tensor], torch.Tensor]
 ) -> Iterator[None]:
-    """Enable our kernels for this thread in this context.
+    """Context in which our kernels are enabled for this thread.
 
     Args:
         device_of: returns the type of the device that a tensor represents.
@@ -89,7 +90,7 @@ def installed(
 
 
 def _casts() -> bool:
-    """True if autocast is on; torch's own check would count our key as autocast."""
+    """True if autocast is on for the CPU or CUDA. Torch's own check would count our key as autocast."""
     return torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
 
 
@@ -109,7 +110,7 @@ def _attention(op: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG001  # th
 
 
 def _linear(op: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Any:
-    """x: *,C. If it is not contiguous and there is a bias: a matmul, and the bias added in place."""
+    """x: *,C. If it is not contiguous and there is a bias, torch runs a matmul and adds the bias in place."""
     below_autograd = is_excluded(_AUTOGRAD)
     if bias is None or x.dim() == 2 or x.is_contiguous() or below_autograd or weight.dim() != 2:
         return op(x, weight, bias)
@@ -124,8 +125,8 @@ def _max_pool1d(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
 def _unless_differentiated(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
     """Run an op below autograd unless it is differentiated.
 
-    There, torch computes singular values and eigenvalues (x: *,m,n) without their vectors, and `one_hot` (x: *) writes
-    ones at its indices, which torch would compare with a dispatch mode on.
+    Below autograd, torch computes singular values and eigenvalues (x: *,m,n) without vectors, and `one_hot` (x: *)
+    scatters ones to the indices, while under a dispatch mode it would compare the indices with all classes.
     """
     if is_excluded(_AUTOGRAD) or (x.requires_grad and torch.is_grad_enabled()) or in_dual_level():
         return op(x, *args, **kwargs)
@@ -134,7 +135,7 @@ def _unless_differentiated(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) 
 
 
 def _group_norm(op: Any, x: torch.Tensor, groups: int, *args: Any, **kwargs: Any) -> Any:
-    """x: N,C,*. The CPU kernel accepts channels_last; others need a contiguous copy."""
+    """x: N,C,*. The CPU kernel accepts channels-last inputs; on other devices they are copied to be contiguous."""
     if is_excluded(_AUTOGRAD) or not channels_last(x) or _devices[-1](x) != "cpu":
         return op(x, groups, *args, **kwargs)
     named: dict[str, Any] = {"weight": None, "bias": None, "eps": 1e-5, **kwargs}
@@ -146,7 +147,7 @@ def _group_norm(op: Any, x: torch.Tensor, groups: int, *args: Any, **kwargs: Any
 
 
 def _native_group_norm(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-    """x: N,C,*. Note the memory format for backward, which uses it on a CPU; see `_contiguous`."""
+    """x: N,C,*. Note the memory format for backward, which uses it on a CPU (`_contiguous`)."""
     result = op(x, *args, **kwargs)
     if channels_last(x) and _devices[-1](x) == "cpu" and (node := result[0].grad_fn) is not None:
         node.metadata[_ORDER] = _CHANNELS_LAST[x.dim()]
@@ -156,8 +157,8 @@ def _native_group_norm(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> A
 def _contiguous(op: Any, x: torch.Tensor, *, memory_format: torch.memory_format = torch.contiguous_format) -> Any:
     """x: any shape. On a CPU, the backward of group norm calls this with the memory format of forward's input.
 
-    That formula is in C++, so the calling Python frame is the one that entered the engine. A hook that runs while the
-    same node is current is Python code, and gets the format that it asks for.
+    The backward formula is in C++, so the calling Python frame is the one that entered the autograd engine. A hook that
+    runs while the same node is current is Python code, and gets the format for which it asks.
     """
     if frame(2).f_code is ENGINE_CODE:
         memory_format = _recorded_format(memory_format)
@@ -165,7 +166,7 @@ def _contiguous(op: Any, x: torch.Tensor, *, memory_format: torch.memory_format 
 
 
 def _group_norm_backward(op: Any, grad: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-    """grad: N,C,*. Make it contiguous in the noted memory format; without one, as on other devices, in row order."""
+    """grad: N,C,*. Make it contiguous in the noted memory format, or in row-major order if none was noted."""
     if facts.GROUP_NORM_COPIES_INSIDE:
         return op(grad, *args, **kwargs)
     order = _recorded_format(torch.contiguous_format)
@@ -173,15 +174,15 @@ def _group_norm_backward(op: Any, grad: torch.Tensor, *args: Any, **kwargs: Any)
 
 
 def _recorded_format(otherwise: torch.memory_format) -> torch.memory_format:
-    """Return the memory format noted on the running autograd node, or `otherwise`."""
+    """Return the memory format that was noted on the running autograd node, or `otherwise` if none was."""
     node = current_node()
     order: torch.memory_format = otherwise if node is None else node.metadata.get(_ORDER, otherwise)
     return order
 
 
 def _whole(op: Any, *args: Any, **kwargs: Any) -> Any:
-    """Run an op that only CPUs and CUDA have kernels for: on meta it would be decomposed above the recorder."""
-    if torch.is_grad_enabled():  # to be differentiated again: decomposed on every device
+    """Run an op for which only the CPU and CUDA have kernels: on meta it would be decomposed above the recorder."""
+    if torch.is_grad_enabled():  # it may be differentiated again, and is decomposed on every device
         return op(*args, **kwargs)
     with BelowAutograd():
         return op(*args, **kwargs)
@@ -191,11 +192,11 @@ _COMPARING_DEVICES = (
     "stft", "stft.center", "istft", "take_along_dim", "linalg_multi_dot", "chain_matmul", "inner", "cartesian_prod",
     "meshgrid", "meshgrid.indexing",
 )  # fmt: skip
-"""Composite ops that raise if their tensors are on several devices, before any op of theirs is dispatched."""
+"""Composite ops that raise if their tensors are on several devices, before any inner op is dispatched."""
 
 
 def _on_one_device(op: Any, *args: Any, **kwargs: Any) -> Any:
-    """Run a composite op that first compares devices on stand-ins of constants: those have data, activations not."""
+    """Run a composite op that compares devices. Constants, which have data, are replaced with meta stand-ins."""
     tensors = [*tensors_in((args, kwargs))]
     if not is_excluded(_AUTOGRAD) and any(map(is_meta, tensors)):
         constants = [t for t in tensors if not is_meta(t) and not t.requires_grad and t.layout is torch.strided]
@@ -205,19 +206,19 @@ def _on_one_device(op: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 _SORTED = (
-    "the peak is that of a quantile which sorts its input; torch selects elements without sorting, and may need less"
+    "the peak includes a quantile that sorts its input; torch selects elements without sorting and may need less memory"
 )
 
 
 def _quantile(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-    """x: any shape. Note that a CPU selects a few elements where, with a dispatch mode on, torch sorts all of them."""
+    """x: any shape. Add a note: a CPU selects a few elements, while under a dispatch mode torch sorts all of them."""
     if facts.QUANTILES_ARE_SELECTED and _devices[-1](x) == "cpu" and _SORTED not in _notes[-1]:
         _notes[-1].append(_SORTED)
     return op(x, *args, **kwargs)
 
 
 def _with_formula(function: type[Function]) -> Kernel:
-    """Return a kernel that runs an op with the derivative of an autograd Function of ours."""
+    """Return a kernel that runs an op through one of our autograd Functions, which has the CPU's derivative."""
 
     def kernel(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         plain = (x.is_floating_point() or (x.is_complex() and function is not Extreme)) and x.dim() > 0
@@ -246,9 +247,9 @@ _KERNELS: dict[str, Kernel] = {
 
 @cache
 def _registered() -> list[torch.library.Library]:
-    """Register our kernels permanently; they are only reached during a recording.
+    """Register our kernels permanently. They are reached only during a recording.
 
-    Existing and future higher-order ops fall through our key, as through those of other autocasts.
+    Existing and future higher-order ops fall through our key, as through the keys of other devices' autocast.
     """
     fall_through(_KEY)
     fallback, ops = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
@@ -262,11 +263,11 @@ def _registered() -> list[torch.library.Library]:
 
 def _run(op: Any, name: str, kernel: Kernel, keys: Any, *args: Any, **kwargs: Any) -> Any:
     casts_recorded = lower_dtype() is not None and not is_excluded(_CAST) and casts_op(name)
-    first = args[0] if type(args[0]) is not list else args[0][0] if args[0] else None  # no tensors: torch's error
+    first = args[0] if type(args[0]) is not list else args[0][0] if args[0] else None  # without tensors torch raises
     casts = casts_recorded or (
         first is not None and _is_cast_below(first) and has_kernel(f"aten::{name}", "AutocastCPU")
     )  # fmt: skip
     if casts or not _devices or transform_level() is not None:
-        return op.redispatch(keys & _BELOW, *args, **kwargs)  # autocast's key is next: it dispatches the op here again
+        return op.redispatch(keys & _BELOW, *args, **kwargs)  # autocast's key is next, and dispatches the op here again
     with Excluding(_KEYS):
         return kernel(op, *args, **kwargs)

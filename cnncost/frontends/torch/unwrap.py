@@ -17,10 +17,10 @@ _INNER = {
 
 
 def unwrapped(model: Any) -> nn.Module:
-    """Return the model inside `torch.compile`, `DataParallel` and `DistributedDataParallel`.
+    """Return the model inside `torch.compile`, `DataParallel` and `DistributedDataParallel`, however nested.
 
     Raises:
-        InputError: it is not a module.
+        InputError: `model` is not a module.
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"analyze(model): expected a torch.nn.Module, got {_described(model)}")
@@ -34,11 +34,11 @@ def unwrapped(model: Any) -> nn.Module:
 
 
 def refuse_pipelines(model: object) -> None:
-    """Raise InputError for one of Transformers' pipelines, which stand for their model but don't take its inputs."""
+    """Raise InputError for one of Transformers' pipelines, which wrap a model but don't take its inputs."""
     if type(model).__module__.startswith("transformers.pipelines"):
         raise InputError(
             f"analyze(model): expected a torch.nn.Module, got {type(model).__name__}, which takes texts, images or "
-            "sounds; give its .model, with that one's inputs"
+            "audio; give its .model and that model's inputs"
         )
 
 
@@ -50,7 +50,5 @@ def _described(model: object) -> str:
         return f"a dict of {len(model)} items; a state dict has no forward: build the model and load it first"
     described = f"{type(model).__name__}: {str(model)[:60]!r}"
     if callable(model) and not isinstance(model, type):
-        return (
-            f"{described}; a function or an object may stand for one if it refers to modules by a variable or attribute"
-        )
+        return f"{described}; a function or object is accepted only if a variable or attribute of it refers to modules"
     return described

@@ -1,4 +1,4 @@
-"""Variables outside a model: globals, class attributes and closure cells, and how they are read and set."""
+"""Reads and sets variables outside a model: globals, class attributes and closure cells."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from typing import Any, NamedTuple
 
 
 class Variable(NamedTuple):
-    """A name in a namespace (a module's globals), a class attribute, or a closure cell."""
+    """A name in a namespace (a module's globals) or class, or the variable of a closure cell.
+
+    Attributes:
+        owner: the namespace, class or cell.
+        name: the variable's name.
+    """
 
     owner: Any
     name: str
@@ -39,14 +44,14 @@ def set_value(variable: Variable, value: Any) -> None:
             del owner.cell_contents
         else:
             owner.cell_contents = value
-    elif value is ABSENT:  # through `type`, as the user's metaclass may define __setattr__ and __delattr__
+    elif value is ABSENT:  # through `type`, because the user's metaclass may define __setattr__ and __delattr__
         type.__delattr__(owner, name)
     else:
         type.__setattr__(owner, name, value)
 
 
 def describe(variable: Variable) -> str:
-    """Return a description such as `the global CACHE of net` or `the variable count of a closure`."""
+    """Return a description: `the global CACHE of net`, `the variable count of a closure`, `the class attribute A.n`."""
     owner, name = variable
     if type(owner) is dict:
         return f"the global {name} of {owner.get('__name__', '?')}"

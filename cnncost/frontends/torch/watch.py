@@ -1,7 +1,7 @@
-"""Snapshots the objects around a model before a recording and restores them afterwards.
+"""Takes snapshots of the objects around a model before a recording, and restores the objects afterwards.
 
 Watched objects are not copied, and forward may write to them: a cache in a global, a class attribute, an object's
-`__dict__`. Afterwards each is compared with its snapshot, item by item and by identity, and restored in place.
+`__dict__`. Afterwards each object is compared with its snapshot, item by item and by identity, and restored in place.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ from cnncost.frontends.torch.variables import ABSENT, describe, set_value, value
 _MAX_WATCHED = 20_000
 """Maximum number of objects to watch."""
 _LONG = 10_000
-"""Maximum length of containers whose items are watched, too; a longer container is watched without its items."""
+"""Containers with at least this many items are watched without their items."""
 _STATEFUL = (
     UserDict, UserList, ChainMap, WeakKeyDictionary, WeakValueDictionary, WeakSet, SimpleNamespace, Namespace,
     RawConfigParser, SectionProxy, local, Queue,
 )  # fmt: skip
-"""Classes of the standard library in which models keep state: attributes of their objects are watched."""
+"""Classes of the standard library in which models keep state. Attributes of their instances are watched."""
 
 _FUNCTIONS = frozenset({FunctionType, MethodType, BuiltinFunctionType, partial})
-"""Types that are not watched: `surroundings.py` follows functions to the variables that they use."""
+"""Types that are not watched, because `surroundings.py` follows functions to the variables that they use."""
 
 
 class Watch:
-    """A snapshot of the variables around a model.
+    """A snapshot of the state around a model.
 
     Args:
-        reach: the variables.
-        own: identities of the modules that are copied: their contents are not watched.
+        reach: the outside state that the model's code reaches.
+        own: ids of the modules that are copied, whose contents are not watched.
 
     Attributes:
-        ids: watched objects, which must not be copied, by identity.
-        running: iterators, queues and files whose position can't be restored.
+        ids: watched objects, which must not be copied, by `id`.
+        running: iterators, queues and files that may advance in a way that can't be undone.
     """
 
     def __init__(self, reach: Reach, own: Container[int] = ()) -> None:
@@ -59,18 +59,18 @@ class Watch:
         self._own = own
         self._undo: list[tuple[str, Undo]] = []
         self._where = ""
-        """The place of the objects that are being watched, for messages."""
+        """Where the objects were found that are being added, for messages."""
         self._generators: list[RandomState] = []
         self.running = Running()
         self._lent: dict[int, Any] = {}
         """Copies of iterators that replace those in variables, by the variable's index."""
         self._variables = [(variable, value_of(variable)) for variable in reach.variables]
         self._classes = [(kind, len(vars(kind))) for kind in reach.classes]
-        # misses instead of sizes: a full cache drops an entry for each that a miss adds
+        # misses and not sizes, because a full cache drops an entry for each one that it adds
         self._caches = [(function, function.cache_info().misses) for function in reach.caches]
         for variable, value in self._variables:
             if is_iterator(type(value)) and copy_of(value) is not None:
-                continue  # forward gets a copy (`lend`)
+                continue  # `lend` gives forward a copy
             if type(value) not in ATOMS:
                 self._where = describe(variable)
                 self._watch_all(value)
@@ -84,18 +84,18 @@ class Watch:
         self._watch_all(value)
 
     def lend(self, copy: Callable[[Any], Any]) -> None:
-        """Replace iterators in variables by copies until `restore`. `copy` returns the skeleton's copy, if any."""
+        """Replace iterators in variables with copies until `restore`. `copy` returns the skeleton's copy, or None."""
         for i, (variable, value) in enumerate(self._variables):
             if is_iterator(type(value)) and (lent := copy(value) or copy_of(value)) is not None:
                 self._lent[i] = lent
                 set_value(variable, lent)
 
     def has_drawn(self) -> bool:
-        """True if a random generator of Python or numpy was drawn from."""
+        """True if a watched random generator of Python or NumPy was drawn from."""
         return any(generator.moved() for generator in self._generators)
 
     def restore(self) -> list[str]:
-        """Restore everything and describe what had changed."""
+        """Restore everything, and return descriptions of what had changed."""
         changed: dict[str, None] = {}
         for where, undo in self._undo:
             if undo():
@@ -139,7 +139,7 @@ class Watch:
                 self._other(value, kind, pending)
 
     def _other(self, value: Any, kind: type, pending: list[Any]) -> None:
-        """Watch an object that is neither a module nor a tensor; add what it contains to `pending`."""
+        """Watch an object that is neither a module nor a tensor, and add its contents to `pending`."""
         if isinstance(value, dict):
             self._table(value, pending)
         elif isinstance(value, (list, deque)):
@@ -154,7 +154,7 @@ class Watch:
             return
         elif (undo := undo_of(value, kind)) is not None:
             self._note(undo)
-            if (is_closed := closed_check(value)) is not None:  # a closed file can't be opened again
+            if (is_closed := closed_check(value)) is not None:  # a closed file can't be reopened
                 self.running.add_position(value, self._where, is_closed)
             if isinstance(undo, RandomState):
                 self._generators.append(undo)
@@ -173,7 +173,7 @@ class Watch:
             self._slots(value, names, pending)
 
     def _note(self, undo: Undo) -> None:
-        """Register how to undo changes to an object in the current place."""
+        """Register how to undo changes to an object that was found at `_where`."""
         self._undo.append((self._where, undo))
 
     def _table(self, table: dict[Any, Any], pending: list[Any]) -> None:
@@ -222,7 +222,7 @@ class Watch:
         self._note(undo)
 
     def _slots(self, value: Any, names: tuple[str, ...], pending: list[Any]) -> None:
-        # a subclass may have replaced a slot by a property
+        # a subclass may have replaced a slot with a property
         plain = [name for name in names if type(getattr(type(value), name, None)) is MemberDescriptorType]
         then = {name: getattr(value, name, ABSENT) for name in plain}
 
@@ -231,7 +231,7 @@ class Watch:
             for name, was in then.items():
                 if getattr(value, name, ABSENT) is not was:
                     changed = True
-                    # `object`'s methods, as the class may forbid assignments (a frozen dataclass)
+                    # `object`'s methods, because the class may forbid assignments (a frozen dataclass)
                     object.__delattr__(value, name) if was is ABSENT else object.__setattr__(value, name, was)
             return changed
 
@@ -239,7 +239,7 @@ class Watch:
         pending.extend(v for v in then.values() if v is not ABSENT and type(v) not in ATOMS)
 
     def _tensor(self, tensor: torch.Tensor) -> None:
-        """Watch the state that assignments to `.data` or `.grad`, or `requires_grad_`, would change."""
+        """Watch the state that assignments to `.data`, `.grad` and attributes, or `requires_grad_`, would change."""
         self.ids[id(tensor)] = tensor
         if tensor.is_meta or tensor.layout is not torch.strided:
             return
@@ -268,7 +268,7 @@ class Watch:
 
 
 def _is_opaque(value: Any, kind: type) -> bool:
-    """True for an object of Python or torch whose attributes are not watched, as they hold no state of a model."""
+    """True for an object of Python or torch whose attributes are not watched, because they hold no state of a model."""
     return (
         is_system_module(kind.__module__)
         and not isinstance(value, _STATEFUL)
@@ -280,7 +280,7 @@ _BUILT_IN = frozenset({dict, list, set, deque, OrderedDict, tuple, frozenset})
 
 
 def _items(table: dict[Any, Any], base: Any) -> tuple[list[Any], list[Any]]:
-    """Return the keys in order, and the values, bypassing overrides in subclasses."""
+    """Return keys and values in order, bypassing overrides in subclasses."""
     if base is dict:
         return list(dict.keys(table)), list(dict.values(table))
     keys = list(OrderedDict.__iter__(table))
@@ -293,10 +293,10 @@ def _same_table(now: dict[str, Any], then: dict[str, Any]) -> bool:
 
 @contextmanager
 def watching(watch: Watch, skeleton_copy: Callable[[Any], Any]) -> Iterator[list[str]]:
-    """Run forward in this context; on exit everything is restored, and the yielded list describes the changes.
+    """Context in which to run forward. On exit everything is restored, and the yielded list describes the changes.
 
-    Dicts and sets outside the model that have its modules or tensors as keys get the copies as keys, too, because
-    forward runs on the copies and may look up `self`. `skeleton_copy` returns an object's copy, or None.
+    Watched dicts and sets that have the model's modules or tensors as keys also get the copies as keys, because forward
+    runs on the copies and may look up `self`. `skeleton_copy` returns an object's copy, or None.
 
     Raises:
         ForwardError: forward advanced an iterator that can't be restored.
@@ -325,7 +325,7 @@ _SETS = (set, WeakSet)
 
 
 def _entries_for_copies(watch: Watch, skeleton_copy: Callable[[Any], Any]) -> Iterator[tuple[Any, Any, Any]]:
-    """Yield triples: a dict or set, the copy of a module or tensor that is a key in it, and the key's value."""
+    """Yield each dict or set that has a module or tensor as a key, with the copy of the key, and the key's value."""
     for value in list(watch.ids.values()):
         if isinstance(value, (dict, WeakKeyDictionary, *_SETS)):
             for key in list(dict.keys(value)) if isinstance(value, dict) else list(value):

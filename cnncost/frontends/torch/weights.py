@@ -1,7 +1,7 @@
-"""Copies a model for a run on real data: the copy has its own buffers and shares the user's weights.
+"""Copies a model for a run on real data. The copy has its own buffers and, unless trained, shares the user's weights.
 
-Copying all weights would double the memory of a large model. If forward writes to one (averaged or clipped weights,
-statistics of a layer that a global holds), its values are saved before and restored after the run.
+Copying all weights would double the memory of a large model. If an op is about to write to one of the user's tensors
+(averaged or clipped weights, statistics of a layer that a global holds), the values are saved and later restored.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class Weights(Skeleton):
     """Copies modules for a run on real data.
 
     Args:
-        share: whether to share the memory of the user's weights; for training, they are copied.
+        watch: as for `Skeleton`.
+        share: whether to share the memory of the user's parameters; for training, they are copied.
     """
 
     on_values = True
@@ -34,13 +35,13 @@ class Weights(Skeleton):
         super().__init__(shared=False, watch=watch)
         self._share = share
         self._own: set[int] = set()
-        """Storages of the copies."""
+        """Identities of the copies' storages."""
         self._values = TensorCopies()
         self._saved: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
-        """The user's storages that ops wrote to, each with a copy of its contents from before."""
+        """The user's storages to which ops wrote, each with a copy of its earlier contents."""
 
     def save_before_write(self, tensors: Iterable[torch.Tensor], ledger: TensorTable) -> None:
-        """Save the values of the user's tensors among those that an op is about to write to."""
+        """Save the values of the user's tensors among the operands of an op that is about to write to some of them."""
         for tensor in tensors:
             if tensor.layout is not torch.strided or tensor.is_meta:
                 continue
@@ -51,7 +52,7 @@ class Weights(Skeleton):
 
     @contextmanager
     def restoring(self) -> Iterator[None]:
-        """Restore the values of the user's tensors at the end of this context."""
+        """Context at whose end the saved values of the user's tensors are restored."""
         try:
             yield
         finally:
@@ -65,7 +66,7 @@ class Weights(Skeleton):
             return known_copy
         if type(tensor) in LAZY:
             raise LazyParameterError
-        copy = tensor.detach()  # without history, also for an activation that forward has left on a module
+        copy = tensor.detach()  # no autograd history, even if forward left an activation on a module
         if is_parameter(tensor):
             copy = _alias(tensor) if self._share else self._clone(copy)
             copy = copy if isinstance(copy, nn.Parameter) else nn.Parameter(copy, tensor.requires_grad)
@@ -89,7 +90,7 @@ class Weights(Skeleton):
 
 
 def _alias(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a tensor on the same memory with its own version counter: `detach` would share the user's."""
+    """Return a tensor on the same memory with a version counter of its own; `detach` would share the user's counter."""
     data = tensor.data
     return data if type(data) is torch.Tensor else tensor.detach()
 

@@ -1,6 +1,6 @@
-"""Answers forward's queries about autograd while it is off.
+"""Answers forward's queries about autograd while autograd is off.
 
-If only autograd knows the answer, the recording restarts with autograd on.
+If only autograd knows the answer, the recording is restarted with autograd on.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from cnncost.frontends.torch.restarts import GradNeededError
 NOT_A_MODEL = ("torch.", "cnncost.")
 """Prefixes of modules that query autograd only for their own purposes: which fast path to take, whether to warn."""
 _KEEPS_MODES = "torch.autograd.grad_mode"
-"""Module whose contexts (`no_grad`) restore the mode that they found: they have to find the one that forward sees."""
-_OF_TENSORS = "autograd is off, so that results have no history: the attribute would be that of a constant"
+"""Module whose contexts (`no_grad`) restore the mode on entry. That must be the mode that forward sees."""
+_OF_TENSORS = "autograd is off, so results have no history and would report the attributes of constants"
 _OF_THE_MODE = "autograd is off for the recording, but on for the caller or for code that turned it on"
-_DIFFERENTIATES = "it differentiates, which needs autograd"
+_DIFFERENTIATES = "it differentiates, which requires autograd"
 
 
 class WithoutAutograd:
-    """Answers queries about autograd of one recording.
+    """Answers queries about autograd in one recording.
 
     Args:
         recorder: the recorder of the tensors.
@@ -35,7 +35,7 @@ class WithoutAutograd:
         is_ours: returns whether the caller is the model's code.
 
     Attributes:
-        missed: whether forward queried something that only autograd knows; it may have caught the exception.
+        missed: whether forward queried something that only autograd knows. Forward may have caught the exception.
     """
 
     def __init__(self, recorder: Recording, enabled: bool, is_ours: Callable[[], bool]) -> None:
@@ -49,12 +49,12 @@ class WithoutAutograd:
         return [*self._of_tensors(), *self._of_the_mode(), *self._that_differentiate()]
 
     def _restart(self) -> None:
-        """Abort the recording, to restart it with autograd on."""
+        """Abort the recording, which is then restarted with autograd on."""
         self.missed = True
         raise GradNeededError
 
     def _is_query(self, tensor: torch.Tensor) -> bool:
-        """True if the caller, two frames up, is the model's code, and the tensor the result of an op."""
+        """True if the model's code, two frames up, queries an op's differentiable result while autograd would be on."""
         if not self._enabled or not self._is_ours() or torch.is_inference_mode_enabled():
             return False
         if (frame(2).f_globals.get("__name__") or "").startswith(NOT_A_MODEL):
@@ -112,7 +112,7 @@ class WithoutAutograd:
 
         def noting(original: Any) -> Any:
             def function(*args: Any, **kwargs: Any) -> Any:
-                self.missed = self.missed or self._is_ours()  # doesn't raise: the caller has to close what it opened
+                self.missed = self.missed or self._is_ours()  # no exception: the caller has to close what it opened
                 return original(*args, **kwargs)
 
             return function
@@ -127,10 +127,10 @@ class WithoutAutograd:
         original_enter, restarting_enter = saving.__enter__, restarting(saving.__enter__)
 
         def enter(hooks: Any) -> Any:
-            """Let torch's own hooks pass, such as those of checkpoints: they don't affect forward."""
+            """Let torch's own hooks pass, such as those of checkpoints, because they don't affect forward."""
             own = type(hooks) is not saving and type(hooks).__module__.startswith(NOT_A_MODEL)
             return (original_enter if own else restarting_enter)(hooks)
 
-        why = "forward inspects the tensors that autograd saves, and it saves none while it is off"
+        why = "forward inspects the tensors that autograd saves, but autograd is off and saves none"
         hooks = Patch(saving, "__enter__", enter, why)
         return [*wrapped(differentiating_places(), noting), *wrapped(places, restarting), hooks]

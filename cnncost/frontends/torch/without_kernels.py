@@ -1,4 +1,4 @@
-"""Creates results of ops that have no meta kernel in torch although their shapes depend only on input shapes."""
+"""Creates results of ops that have no meta kernel, although their output shapes depend only on input shapes."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ _DRIVERS = frozenset({"gels", "gelsy", "gelsd", "gelss"})
 
 
 def _least_squares(a: dict[str, Any]) -> Any:
-    """A: *,m,n; B: *,m,k, or *,m for one right-hand side → solution *,n,k; residuals *,k; rank *; singular values *.
+    """A: *,m,n; B: *,m,k, or *,m → solution: *,n,k, or *,n; residuals: *,k; rank: *; singular values: *,min(m,n).
 
-    The driver determines which of these LAPACK computes; the others are empty. On a CPU `gelsy` is the default.
+    The driver, on a CPU by default `gelsy`, determines which of these LAPACK computes; the others are empty.
 
     Raises:
-        RuntimeError: the shapes don't fit, as in torch.
+        RuntimeError: torch would raise for these shapes, dtypes or driver, too.
         DataDependentError: whether there are residuals depends on the rank.
     """
     x, b, driver = a["self"], a["b"], a["driver"] or "gelsy"
     if driver not in _DRIVERS:
-        raise RuntimeError(f"linalg.lstsq: expected a driver of {', '.join(sorted(_DRIVERS))}, but got {driver!r}")
+        raise RuntimeError(f"linalg.lstsq: driver: expected one of {', '.join(sorted(_DRIVERS))}, but got {driver!r}")
     if x.dim() < 2 or not 0 <= x.dim() - b.dim() <= 1 or not b.dim():
-        raise RuntimeError(f"linalg.lstsq: {tuple(x.shape)} and {tuple(b.shape)} have axes that don't fit")
+        raise RuntimeError(f"linalg.lstsq: the shapes {tuple(x.shape)} and {tuple(b.shape)} don't fit")
     (*batch, m, n), is_single = x.shape, x.dim() > b.dim()
     sides = b.unsqueeze(-1) if is_single else b
     k = sides.shape[-1]
     if list(sides.shape[:-1]) != [*batch, m]:
-        raise RuntimeError(f"linalg.lstsq: expected a right side of {(*batch, m)} rows, but got {tuple(b.shape)}")
+        raise RuntimeError(f"linalg.lstsq: right-hand side: expected {(*batch, m)} rows, but got {tuple(b.shape)}")
     if x.dtype != b.dtype:
         raise RuntimeError(f"linalg.lstsq: expected one dtype, but got {x.dtype} and {b.dtype}")
     by_rank = driver in {"gelsd", "gelss"}
     if m > n > 0 and by_rank:
         raise DataDependentError("whether linalg.lstsq has residuals depends on the rank")
-    # LAPACK returns the solution in column-major order, in a buffer with room for B
+    # LAPACK returns the solution in column-major order, in a buffer that also has room for B
     rows = torch.empty((*batch, k, max(m, n)), dtype=x.dtype, device=_META)
     solution = rows.transpose(-1, -2).narrow(-2, 0, n)
     real = x.real.dtype if x.is_complex() else x.dtype
@@ -53,7 +53,7 @@ def _least_squares(a: dict[str, Any]) -> Any:
 
 
 def _nothing(_: dict[str, Any]) -> None:
-    """Return None, as an in-place fused optimizer step does."""
+    """Return None, like an in-place fused optimizer step."""
 
 
 def _convolution(a: dict[str, Any]) -> torch.Tensor:
@@ -66,17 +66,17 @@ def _convolution(a: dict[str, Any]) -> torch.Tensor:
 
 
 def _weight_norm_backward(a: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gradients of the direction v and the length g, each of the same shape."""
+    """Gradients of the direction v and the magnitude g, each of that tensor's shape."""
     return torch.empty_like(a["saved_v"], device=_META), torch.empty_like(a["saved_g"], device=_META)
 
 
 def _like_first(a: dict[str, Any]) -> torch.Tensor:
-    """A result like the first argument: samples, their gradients, rounded numbers, a tangent."""
+    """A result with the shape and dtype of the first argument: samples, their gradients, rounded numbers, a tangent."""
     return torch.empty_like(next(iter(a.values())), device=_META)
 
 
 def _fake_quantized(a: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The rounded numbers, and which of them were within the range: both like the argument."""
+    """The rounded numbers, and a mask of those within the range. Both have the argument's shape."""
     x = a["self"]
     return torch.empty_like(x, device=_META), torch.empty_like(x, dtype=torch.bool, device=_META)
 
@@ -111,4 +111,4 @@ FROM_SIZES: dict[str, Callable[[dict[str, Any]], Any]] = {
         if not facts.COLLECTIVES_HAVE_DERIVATIVES_ON_META
     },
 }  # fmt: skip
-"""Functions that create an op's result, as meta tensors, from the op's arguments by name; by the op's schema name."""
+"""By schema name, functions from an op's arguments (by name) to its result, which consists of meta tensors."""

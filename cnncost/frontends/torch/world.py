@@ -1,7 +1,7 @@
-"""Simulates a distributed job without processes, in which a split model is analyzed as one of its ranks.
+"""Simulates a distributed job in one process, in which a split model is analyzed as one of the ranks.
 
-Torch's fake process group stands for the other ranks: constructors and `fully_shard` run as usual, collectives move
-nothing, and an analysis records them.
+Torch's fake process group stands in for the other ranks: constructors and `fully_shard` run as usual, and collectives
+move nothing but are recorded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cnncost.frontends.torch.compat.distributed import forget_plans, make_fake_w
 
 @contextmanager
 def world(size: int, mesh: Mapping[str, int] | None = None, rank: int = 0) -> Iterator[Any]:
-    """Simulate one rank of a distributed job in this context, to split and analyze models in it.
+    """Context in which this process simulates one rank of a distributed job, to split and analyze models.
 
         with cnncost.world(size=8, mesh={"dp": 2, "tp": 4}) as mesh:
             model = build()
@@ -32,16 +32,16 @@ def world(size: int, mesh: Mapping[str, int] | None = None, rank: int = 0) -> It
 
     Args:
         size: number of ranks.
-        mesh: sizes of the mesh's axes by name, the outermost first, whose product is `size`; by default one axis, `dp`.
-        rank: the rank that this process is.
+        mesh: sizes of the mesh axes by name, outermost first, whose product is `size`; by default one axis, `dp`.
+        rank: the rank of this process.
 
     Yields:
-        The mesh, a `torch.distributed.device_mesh.DeviceMesh` of CPUs: a rank holds, computes and sends the same on
-        any device.
+        The mesh, a `torch.distributed.device_mesh.DeviceMesh` of CPUs: what a rank holds, computes and sends does not
+        depend on the device.
 
     Raises:
-        InputError: a mesh of another size, a rank outside the world, a torch without distributed, or an existing
-            process group, which is used without this context.
+        InputError: the mesh has another size, the rank is outside the world, torch was built without distributed, or
+            there is a process group already. With one, models are analyzed without this context.
     """
     axes = dict(mesh) if mesh is not None else {"dp": size}
     _check(size, axes, rank)
@@ -67,13 +67,13 @@ def _check(size: int, axes: dict[str, int], rank: int) -> None:
     if prod(axes.values()) != size:
         product = " × ".join(f"{name} {n}" for name, n in axes.items())
         raise InputError(
-            f"world: mesh: expected axes whose product is the size, {size}; got {product} = {prod(axes.values())}"
+            f"world: mesh: expected axes whose sizes multiply to {size}, got {product} = {prod(axes.values())}"
         )
     if not dist.is_available():
-        raise InputError("world: this torch is built without torch.distributed; expected one with it")
+        raise InputError("world: this torch was built without torch.distributed; expected one that was built with it")
     if dist.is_initialized():
         raise InputError(
-            f"world: this process has a process group already, of {dist.get_world_size()} ranks; a model that is split "
-            "in it is analyzed as it is: leave `cnncost.world` out, or end the group first with "
+            f"world: this process has a process group already, of {dist.get_world_size()} ranks; analyze a model that "
+            "is split over it without `cnncost.world`, or end the group first with "
             "`torch.distributed.destroy_process_group()`"
         )

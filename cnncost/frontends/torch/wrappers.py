@@ -1,4 +1,4 @@
-"""Tensors that wrap others: a DTensor around this rank's part, or the result of an asynchronous collective."""
+"""Tensors that wrap others: a DTensor around this rank's local tensor, or the result of an asynchronous collective."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import torch
 
 
 def is_wrapper(kind: type) -> bool:
-    """True if tensors of this class wrap others: an op on them runs ops on the inner tensors, which are recorded."""
+    """True if tensors of this class wrap others. An op on them runs ops on the inner tensors, which are recorded."""
     return hasattr(kind, "__tensor_flatten__")
 
 
 def own_part(tensor: torch.Tensor) -> torch.Tensor:
-    """Return the first tensor inside a wrapper, which is this rank's part of a DTensor; any other tensor unchanged."""
+    """Return the first tensor inside a wrapper, for a DTensor this rank's local tensor; any other tensor unchanged."""
     return (*parts_of(tensor), tensor)[0]
 
 

@@ -1,4 +1,4 @@
-"""The slides' statements about layers, tested on real torch modules. One function per experiment, found by name."""
+"""Tests the slides' statements about layers on actual torch modules. Each experiment is a function, found by name."""
 
 from cnncost.lecture.experiments import gradients, layers, networks, worked
 from cnncost.lecture.experiments.registry import run, words

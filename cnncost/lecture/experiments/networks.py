@@ -1,4 +1,4 @@
-"""Statements about whole networks that are true or false."""
+"""Experiments on whole networks, each of which tests whether a statement is true."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from cnncost.lecture.values import Measured
 __all__ = ["back_projection", "dropout_is_free", "memory_follows_parameters"]
 
 
-@experiment("bytes of the parameters of every network of the zoo, in float32")
+@experiment("bytes of the float32 parameters of all networks in the zoo")
 def memory_follows_parameters() -> Measured:
-    """Whether every network takes four bytes per parameter to store."""
+    """Whether every network takes four bytes of storage per parameter."""
     totals = [analyze(name).totals for name in zoo.names()]
     return Measured(all(total.param_bytes == 4 * total.params for total in totals))
 
 
-@experiment("AlexNet with dropout of one half and of nothing")
+@experiment("AlexNet with dropout probabilities of 0 and 0.5")
 def dropout_is_free() -> Measured:
     """Whether dropout leaves parameters and MACs unchanged."""
     totals = [analyze("alexnet", model_args={"dropout": share}).totals for share in (0.0, 0.5)]
     return Measured(len({(each.params, each.trainable_params, each.macs) for each in totals}) == 1)
 
 
-@experiment("gradients of LeNet-5 beside the back-projection through its kernels and strides")
+@experiment("gradients of LeNet-5, compared with its receptive fields")
 def back_projection() -> Measured:
-    """Whether the area of pixels that one output of each layer depends on, by its gradient, is the receptive field.
+    """Whether the image area on which an output of each layer has a gradient is as wide as its receptive field.
 
     The lecture calls the receptive field the output's back-projection.
     """
@@ -39,7 +39,7 @@ def back_projection() -> Measured:
 
 
 def _extent(path: str) -> int:
-    """Width of the image area where the gradient of a layer's output at (0, 0), summed over its maps, isn't zero."""
+    """Width of the image area in which the gradient of a layer's output at (0, 0), summed over maps, is not zero."""
     model = zoo.build("lenet5").double()
     seen: list[Tensor] = []
     handle = model.get_submodule(path).register_forward_hook(lambda _m, _a, output: seen.append(output))

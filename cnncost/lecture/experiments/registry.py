@@ -1,4 +1,4 @@
-"""The registry of experiments, by name."""
+"""Registry of experiments, by name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _EXPERIMENTS: dict[str, tuple[Runner, str]] = {}
 def experiment(
     description: str,
 ) -> Callable[[Callable[Arguments, Measured]], Callable[Arguments, Measured]]:
-    """Register a function of ints under its name; `description` says in a few words what it tests."""
+    """Register a function of ints under its name. `description` says in a few words what it tests."""
 
     def register(function: Callable[Arguments, Measured]) -> Callable[Arguments, Measured]:
         _EXPERIMENTS[function.__name__] = (function, description)
@@ -31,10 +31,10 @@ def experiment(
 
 
 def run(name: str, *arguments: int) -> Measured:
-    """Run the experiment.
+    """Run an experiment.
 
     Raises:
-        CnncostError: no such experiment, or it takes other arguments.
+        CnncostError: there is no such experiment, or it takes other arguments.
     """
     if name not in _EXPERIMENTS:
         near = suggestion(name, _EXPERIMENTS) or f"; expected one of {', '.join(_EXPERIMENTS)}"

@@ -1,4 +1,4 @@
-"""The convolution that slides 17 to 28 work out by hand: their 5×5 input and 3×3 filter, computed by torch."""
+"""Computes, with torch, the convolution of a 5×5 input and a 3×3 filter that slides 17 to 28 work out by hand."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FILTER = """
 
 
 def _tensor(rows: str) -> Tensor:
-    """A tensor of shape N, C, H, W from rows of text."""
+    """Return a tensor of shape N,C,H,W from rows of text."""
     return torch.tensor([[[[float(number) for number in row.split()] for row in rows.strip().splitlines()]]])
 
 
@@ -51,19 +51,19 @@ def _feature_map() -> list[list[int]]:
 
 @experiment("conv2d of the slide's input and filter")
 def worked_map() -> Measured:
-    """The whole map, rows separated by slashes."""
+    """The whole feature map, with its rows separated by slashes."""
     return Measured(" / ".join(" ".join(map(str, row)) for row in _feature_map()))
 
 
 @experiment("the slide's input")
 def worked_input() -> Measured:
-    """The image, rows separated by slashes."""
+    """The image, with its rows separated by slashes."""
     return Measured(_in_line(INPUT))
 
 
 @experiment("the slide's filter")
 def worked_filter() -> Measured:
-    """The filter, rows separated by slashes."""
+    """The filter, with its rows separated by slashes."""
     return Measured(_in_line(FILTER))
 
 
@@ -87,14 +87,14 @@ def worked_filter_size() -> Measured:
 
 @experiment("conv2d of the slide's input and filter")
 def worked_size() -> Measured:
-    """Height and width of the map."""
+    """Height and width of the feature map."""
     rows = _feature_map()
     return Measured((len(rows), len(rows[0])))
 
 
 @experiment("conv2d of the slide's input and filter")
 def worked_step(row: int, column: int) -> Measured:
-    """One number of the map (row and column from 1), and the nine products that it sums: pixel times weight."""
+    """One number of the feature map (row and column from 1), and the nine products (pixel · weight) in its sum."""
     patch = _tensor(INPUT)[0, 0, row - 1 : row + 2, column - 1 : column + 2].int().flatten().tolist()
     weights = _tensor(FILTER).int().flatten().tolist()
     work = " + ".join(f"{pixel}·{weight}" for pixel, weight in zip(patch, weights, strict=True))
@@ -103,7 +103,7 @@ def worked_step(row: int, column: int) -> Measured:
 
 @experiment("the gradient of the first output")
 def worked_last_pixel() -> Measured:
-    """The number, from 1, of the last pixel that the first output depends on: the one multiplied by w9."""
+    """The number, counted from 1, of the last pixel on which the first output depends: the one multiplied by w9."""
     image = _tensor(INPUT).requires_grad_()
     first = F.conv2d(image, torch.ones(1, 1, 3, 3))[0, 0, 0, 0]
     (gradient,) = torch.autograd.grad(first, image)

@@ -1,9 +1,8 @@
 """Output shapes of common ops, by rule.
 
-Torch's meta kernels for these ops are written in Python and take most of a forward's time on tensors
-without data, and the first of them to run imports torch's compiler; some ops (fused layers) have none. A
-rule handles only the common case. For everything else it returns None, and torch's own kernel returns
-the shape or raises the error.
+Torch's meta kernels for these ops are written in Python and take most of the time of a forward on tensors without data;
+the first one to run even imports torch's compiler. Some ops (fused layers) have no meta kernel. A rule handles only the
+common case. For everything else it returns None, and torch's own kernel returns the shape or raises the error.
 """
 
 from cnncost.frontends.torch.shapes import layers, onednn, results, simple

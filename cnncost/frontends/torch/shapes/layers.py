@@ -47,7 +47,7 @@ def _conv(a: dict[str, Any]) -> list[Output] | None:
 
 
 def _fits(bias: torch.Tensor | None, shape: tuple[int, ...], dtype: torch.dtype, last: bool) -> bool:
-    """True with no bias, or one of this shape and dtype; unless `last` (channels last), it must be contiguous."""
+    """True if there is no bias, or it has this shape and dtype and is contiguous (any strides if `last`)."""
     return bias is None or (bias.shape == shape and bias.dtype is dtype and (last or bias.is_contiguous()))
 
 
@@ -85,13 +85,13 @@ def _batch_norm(a: dict[str, Any]) -> list[Output] | None:
         if t.shape != size[1:2]:
             return None
         if t.dtype is not dtype and (t.dtype is not torch.float32 or dtype.itemsize != 2):
-            return None  # the only mixture allowed: float32 statistics with half or bfloat16
+            return None  # the only mix that is supported: float32 weights and statistics with 16-bit inputs
     return [packed(tuple(size), dtype)]
 
 
 @shapes("native_batch_norm", "_native_batch_norm_legit", "_batch_norm_with_update", "_batch_norm_no_update")
 def _native_batch_norm(a: dict[str, Any]) -> list[Output] | None:
-    """Output, and saved statistics per channel, empty in eval mode; the newer ops return another empty tensor."""
+    """Output and saved statistics per channel, which are empty in eval mode. Newer ops also return a byte buffer."""
     newer = a["__op__"].startswith("_batch_norm")
     trains = a["__op__"] == "_batch_norm_with_update" if newer else a["training"]
     named = {"running_mean": None, "running_var": None, **a, "training": trains}
@@ -125,7 +125,7 @@ def _layer_norm(a: dict[str, Any]) -> list[Output] | None:
         return None
     mixed = x.dtype.itemsize == 2 and all(t.dtype == torch.float32 for t in affine)
     plain = x.is_floating_point() and (mixed or all(t.dtype is x.dtype for t in affine))
-    return [packed(tuple(x.shape), x.dtype)] if plain else None  # contiguous whatever its input's strides
+    return [packed(tuple(x.shape), x.dtype)] if plain else None  # contiguous, whatever the input's strides
 
 
 @shapes("group_norm", "native_group_norm")
@@ -135,7 +135,7 @@ def _group_norm(a: dict[str, Any]) -> list[Output] | None:
     affine = [a[n] for n in ("weight", "bias") if a[n] is not None]
     last = channels_last(x)
     dtypes = {t.dtype for t in affine}
-    mixed = x.dtype.itemsize == 2 and dtypes == {torch.float32}  # the only mixture: statistics as the weights
+    mixed = x.dtype.itemsize == 2 and dtypes == {torch.float32}  # the only mix that is supported
     if x.dim() < 2 or x.shape[1] % groups or any(t.shape != x.shape[1:2] for t in affine):
         return None
     if not (x.is_contiguous() or last) or not x.is_floating_point():
@@ -149,7 +149,7 @@ def _group_norm(a: dict[str, Any]) -> list[Output] | None:
 
 @shapes("native_group_norm_backward", "native_layer_norm_backward")
 def _norm_backward(a: dict[str, Any]) -> list[Output] | None:
-    """Handle only 16-bit inputs with float32 weights, for which torch 2.9's layer norm returns other dtypes on meta."""
+    """Only for 16-bit inputs with float32 weights, for which torch 2.9's layer norm returns other dtypes on meta."""
     x, weight = a["input"], a["weight"]
     if weight is None or not all(a["output_mask"]) or not ready(a["grad_out"], x):
         return None
@@ -184,14 +184,14 @@ def _attention(a: dict[str, Any]) -> list[Output] | None:
     scores = (*q.shape[:-1], k.shape[-2])
     if mask is not None and (mask.dim() < 2 or a["is_causal"] or broadcast(tuple(mask.shape), scores) != scores):
         return None
-    if a.get("kernel", REFERENCE) != REFERENCE and not q.is_contiguous():  # strides follow the query's
+    if a.get("kernel", REFERENCE) != REFERENCE and not q.is_contiguous():  # such outputs have the query's strides
         return None
     return [packed((*q.shape[:-1], v.shape[-1]), q.dtype)]
 
 
 @shapes("_scaled_dot_product_flash_attention_for_cpu")
 def _flash(a: dict[str, Any]) -> list[Output] | None:
-    """Output with the query's layout, and each row's logsumexp, with heads as the innermost axis."""
+    """Output with the query's strides, and each row's logsumexp, with heads as the innermost axis in memory."""
     q, k, v = a["query"], a["key"], a["value"]
     if not (q.is_meta and q.dim() == k.dim() == v.dim() == 4 and q.shape[-1] == k.shape[-1] == v.shape[-1]):
         return None
@@ -230,8 +230,8 @@ def _recurrent(a: dict[str, Any]) -> list[Output] | None:
     x = a["data"] if is_packed else a["input"]
     state = a["hx"] if isinstance(a["hx"], (list, tuple)) else [a["hx"]]
     weights, directions = a["params"], 2 if a["bidirectional"] else 1
-    back = weights[1].shape[1]  # width of the state that is fed back: less than `hidden` with a projection
-    # an LSTM has two states and four gates; the others' only state is as wide as their hidden layer
+    back = weights[1].shape[1]  # width of the state that is fed back: with a projection less than `hidden`
+    # an LSTM has two states and four gates; the other cells have one state, of their hidden width
     hidden = weights[0].shape[0] // 4 if len(state) == 2 else back
     if (
         x.dim() != (2 if is_packed else 3)
@@ -249,10 +249,10 @@ def _recurrent(a: dict[str, Any]) -> list[Output] | None:
 
 
 def _promoted(cell: str, dtype: torch.dtype, states: list[torch.dtype], projected: bool) -> list[torch.dtype]:
-    """Dtypes of the output and of each state, if states have another dtype than the matmuls (autocast on a CPU).
+    """Dtypes of the output and of each state, if the states' dtypes differ from the matmuls' (autocast on a CPU).
 
-    h = (h − n)·z + n of a GRU, c = c·f + i·g of an LSTM, and o·tanh(c) are promoted, as they combine both; results of
-    a matmul, or of tanh of a sum of matmuls, are not.
+    Results that combine both dtypes are promoted: a GRU's h = (h − n)·z + n, an LSTM's c = c·f + i·g and o·tanh(c). The
+    result of a matmul, or of tanh of a sum of matmuls, keeps the matmuls' dtype.
     """
     if cell == "lstm":
         cell_state = torch.promote_types(dtype, states[1])
@@ -264,7 +264,7 @@ def _promoted(cell: str, dtype: torch.dtype, states: list[torch.dtype], projecte
 
 @shapes("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only")
 def _embedding_bag(a: dict[str, Any]) -> list[Output] | None:
-    """The bags; the bag of each index (empty if the CPU's kernel sums directly); bag sizes; maximum indices."""
+    """The bags; the bag of each index (empty if the CPU kernel sums directly); bag sizes; indices of maxima."""
     weight, indices, offsets, mode = a["weight"], a["indices"], a["offsets"], a["mode"]
     sample_weights = a["per_sample_weights"]
     plain = weight.dim() == 2 and indices.dim() == offsets.dim() == 1 and not a["include_last_offset"]
@@ -286,14 +286,14 @@ _SUM, _MAX = 0, 2
 
 @shapes("quantized::linear_dynamic", "quantized::linear_relu_dynamic")
 def _dynamic_linear(a: dict[str, Any]) -> list[Output]:
-    """Float output for a float input; torch has no meta kernel for it."""
+    """The output is floating-point, like the input. Torch has no meta kernel for these ops."""
     x, packed_weight = next(iter(a.values())), next(v for v in a.values() if hasattr(v, "unpack"))
     return [packed((*x.shape[:-1], packed_weight.unpack()[0].shape[0]), x.dtype)]
 
 
 @shapes("_grouped_mm")
 def _grouped_product(a: dict[str, Any]) -> list[Output] | None:
-    """Rows, columns or the inner axis are split over groups of unknown sizes; torch's meta kernel has only bfloat16.
+    """Rows, columns or the inner axis are split into groups of unknown sizes. Torch's meta kernel takes only bfloat16.
 
     T,I by G,I,O → T,O; G,O,I by I,T → O,T; O,T by T,I → G,O,I; G,O,I by G,I,T → G,O,T, for T tokens, G groups,
     I input and O output features. Rows of the result start at multiples of 16 bytes.
@@ -319,7 +319,7 @@ def _grouped_product(a: dict[str, Any]) -> list[Output] | None:
 
 
 _GROUPED = (torch.float32, torch.bfloat16, torch.float16)
-"""Dtypes of grouped products."""
+"""Dtypes that grouped products support."""
 
 
 def _in_steps(tensor: torch.Tensor) -> bool:

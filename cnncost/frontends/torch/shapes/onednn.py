@@ -1,4 +1,4 @@
-"""Size of the workspace that oneDNN's recurrent kernel saves for backward. It depends only on the layer's size.
+"""Shape rules of oneDNN's LSTM, and the size of the workspace that its kernel saves for backward.
 
 Ref: `set_offsets`, `init_conf` and `get_good_ld` in oneDNN's src/cpu/rnn/rnn_utils.
 """
@@ -13,34 +13,35 @@ from cnncost.frontends.torch.compat import facts
 from cnncost.frontends.torch.shapes.registry import Output, packed, shapes
 
 _PAGE = 4096
+"""Bytes of a memory page."""
 _LINE = 64
-"""Bytes of a memory page and of a cache line."""
+"""Bytes of a cache line."""
 _GATES = 4
 """Gates of an LSTM."""
 _ACCUMULATED = 4
-"""Bytes of a float32, in which gradients of states are accumulated."""
+"""Bytes of a float32, the dtype in which gradients of states are accumulated."""
 
 
 def _leading(width: int, item: int) -> int:
-    """Padded row length in elements: whole cache lines, one more if it would be a multiple of 256 (cache conflicts)."""
+    """Padded row length in elements: whole cache lines, plus one if that is a multiple of 256 (cache conflicts)."""
     line = _LINE // item
     length = -(-width // line) * line
     return length + line if length % 256 == 0 else length
 
 
 def workspace(steps: int, batch: int, inputs: int, hidden: int, item: int) -> int:
-    """Return the bytes for one layer and direction of an LSTM with `item` bytes per number.
+    """Return the bytes of the workspace for one layer and direction of an LSTM with `item` bytes per element.
 
-    They hold the gates and hidden states of all steps, and for this layer and the one below it the states and their
-    gradients, including the initial ones. Every part is page-aligned. The hidden states are stored among the steps'
-    outputs; older versions of oneDNN reserve two more parts for them, and leave these unused.
+    It holds the gates and hidden states of all time steps and, for this layer and the one below it, the states and
+    their gradients, including the initial ones. Every part is page-aligned. The hidden states are stored among the
+    outputs; older versions of oneDNN reserve two more parts for them, which remain unused.
     """
     widest = max(inputs, hidden)
     steps_and_start = 2 * (steps + 1)
     parts = [
         steps * _leading(_GATES * hidden, item) * item,  # gates
         steps * _leading(hidden, item) * item,  # hidden states of this layer
-        *[steps_and_start * _leading(widest, item) * item] * (1 if facts.ONEDNN_KEEPS_STATES_ONCE else 3),  # of both
+        *[steps_and_start * _leading(widest, item) * item] * (1 if facts.ONEDNN_KEEPS_STATES_ONCE else 3),  # outputs
         steps_and_start * hidden * item,  # cell states
         *[steps_and_start * _leading(widest, _ACCUMULATED) * _ACCUMULATED] * 2,  # gradients: outputs, hidden states
         steps_and_start * hidden * _ACCUMULATED,  # gradients of cell states
@@ -50,7 +51,7 @@ def workspace(steps: int, batch: int, inputs: int, hidden: int, item: int) -> in
 
 @shapes("mkldnn_rnn_layer")
 def _layer(a: dict[str, Any]) -> list[Output]:
-    """x: T,N,I; hx, cx: N,H → T,N,H; N,H; N,H; the workspace, if training."""
+    """x: T,N,I; hx, cx: N,H → T,N,H; N,H; N,H; the workspace (empty unless training)."""
     x, h, c = a["input"], a["hx_"], a["cx_"]
     steps, batch, inputs = x.shape
     nbytes = workspace(steps, batch, inputs, a["hidden_size"], x.element_size()) if a["train"] else 0

@@ -10,15 +10,15 @@ import torch
 from cnncost.frontends.torch.overloads import Overload
 
 Output: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], torch.dtype]
-"""Size, strides, dtype."""
+"""Shape, strides and dtype of an output."""
 ShapeRule: TypeAlias = Callable[[dict[str, Any]], list[Output] | None]
-"""Maps an op's arguments, by name, to its outputs; None if the rule does not cover them."""
+"""Maps an op's arguments, by name, to its outputs, or to None if the rule does not cover these arguments."""
 
 _RULES: dict[str, ShapeRule] = {}
 
 
 def shapes(*names: str) -> Callable[[ShapeRule], ShapeRule]:
-    """Register a rule for these ops. It takes the op's arguments by name, including `__op__`."""
+    """Register a rule for the named ops. It takes a call's arguments by name, and the op's name as `__op__`."""
 
     def register(function: ShapeRule) -> ShapeRule:
         _RULES.update(dict.fromkeys(names, function))
@@ -28,9 +28,9 @@ def shapes(*names: str) -> Callable[[ShapeRule], ShapeRule]:
 
 
 def output_types(op: Overload, arguments: dict[str, Any]) -> list[Output] | None:
-    """Size, strides and dtype of each output, or None if no rule applies.
+    """Return the shape, strides and dtype of each output; None if no rule applies.
 
-    For in-place ops, those of the out-of-place result.
+    For an in-place op, they are those of the out-of-place op's result.
     """
     rule = _RULES.get(op.name)
     if rule is None:
@@ -38,11 +38,11 @@ def output_types(op: Overload, arguments: dict[str, Any]) -> list[Output] | None
     try:
         return rule(arguments)
     except (ValueError, LookupError, TypeError, AttributeError, ZeroDivisionError):
-        return None  # arguments of a form that the rule doesn't cover: torch's kernel handles or rejects them
+        return None  # the rule doesn't cover such arguments; torch's kernel handles or rejects them
 
 
 def gives_back(op: Overload, args: Any, expected: list[Output]) -> bool:
-    """True if an in-place op returns its first argument with unchanged geometry and dtype."""
+    """True if an op writes only to its first argument, and the result has the same shape, strides and dtype."""
     return op.writes_first and expected == [(tuple(args[0].shape), args[0].stride(), args[0].dtype)]
 
 
@@ -52,7 +52,7 @@ def rule_names() -> tuple[str, ...]:
 
 
 def packed(size: tuple[int, ...], dtype: torch.dtype) -> Output:
-    """A contiguous output."""
+    """Return a contiguous output."""
     strides, step = [], 1
     for n in size[::-1]:
         strides.append(step)
@@ -61,7 +61,7 @@ def packed(size: tuple[int, ...], dtype: torch.dtype) -> Output:
 
 
 def per_axis(value: Any, axes: int) -> list[int]:
-    """Expand `[2]` or 2 to one number per axis."""
+    """Expand 2 or `[2]` to one number per axis; return longer lists as they are."""
     if type(value) is list and len(value) == axes:
         return value
     values = list(value) if isinstance(value, (list, tuple)) else [value]
@@ -69,7 +69,7 @@ def per_axis(value: Any, axes: int) -> list[int]:
 
 
 def ready(first: torch.Tensor, *others: torch.Tensor | None) -> bool:
-    """True if all are contiguous and have one dtype."""
+    """True if all tensors are contiguous and have the same dtype."""
     dtype = first.dtype
     for tensor in others:
         if tensor is not None and (tensor.dtype is not dtype or not tensor.is_contiguous()):
@@ -78,7 +78,7 @@ def ready(first: torch.Tensor, *others: torch.Tensor | None) -> bool:
 
 
 def channels_last(*tensors: torch.Tensor) -> bool:
-    """True if any of a convolution's input and weight is in channels-last format: then its result is, too."""
+    """True if the tensors have one dtype and any is channels-last. A convolution's result then is channels-last."""
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     return len({t.dtype for t in tensors}) == 1 and any(
         t.dim() in formats and not t.is_contiguous() and t.is_contiguous(memory_format=formats[t.dim()])
@@ -87,7 +87,7 @@ def channels_last(*tensors: torch.Tensor) -> bool:
 
 
 def ordered(size: tuple[int, ...], dtype: torch.dtype, last: bool) -> Output:
-    """A dense output, channels_last if `last`."""
+    """Return a dense output, channels-last if `last`, else contiguous."""
     if not last:
         return packed(size, dtype)
     _, strides, _ = packed((size[0], *size[2:], size[1]), dtype)
@@ -95,7 +95,7 @@ def ordered(size: tuple[int, ...], dtype: torch.dtype, last: bool) -> Output:
 
 
 def broadcast(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The broadcast shape of two shapes; None if they can't be broadcast."""
+    """Return the shape to which two shapes broadcast; None if they can't be broadcast together."""
     if x == y:
         return x
     size = max(len(x), len(y))

@@ -1,4 +1,4 @@
-"""Shape rules for ops for which torch has no meta kernel, or one that reads values unnecessarily."""
+"""Shape rules for ops without a meta kernel, and for ops whose meta kernel reads values unnecessarily."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cnncost.frontends.torch.shapes.registry import Output, packed, shapes
 
 @shapes("geqrf")
 def _geqrf(a: dict[str, Any]) -> list[Output] | None:
-    """The factors in column-major order, as LAPACK returns them, and one number per reflection."""
+    """The factors, column-major as LAPACK returns them, and one number per Householder reflection."""
     x = a["self"]
     *batch, m, n = x.shape
     _, strides, _ = packed((*batch, n, m), x.dtype)
@@ -22,7 +22,7 @@ def _geqrf(a: dict[str, Any]) -> list[Output] | None:
 
 @shapes("histogram")
 def _histogram(a: dict[str, Any]) -> list[Output] | None:
-    """Counts of the bins, and their edges, which are one more."""
+    """The count of each bin, and the bins' edges, of which there is one more."""
     x, bins = a["self"], a["bins"]
     count = bins.shape[0] - 1 if isinstance(bins, torch.Tensor) else bins
     return [packed((count,), x.dtype), packed((count + 1,), x.dtype)] if count > 0 else None
@@ -30,7 +30,7 @@ def _histogram(a: dict[str, Any]) -> list[Output] | None:
 
 @shapes("_histogramdd_bin_edges")
 def _edges(a: dict[str, Any]) -> list[Output] | None:
-    """The edges of bins along each axis."""
+    """The edges of the bins along each axis."""
     return [packed((n + 1,), a["self"].dtype) for n in a["bins"]] if len(a["bins"]) == a["self"].shape[-1] else None
 
 
@@ -47,7 +47,7 @@ def _counts_between(a: dict[str, Any]) -> list[Output] | None:
 
 @shapes("combinations")
 def _combinations(a: dict[str, Any]) -> list[Output] | None:
-    """One row per combination of r out of n."""
+    """One row per combination of r elements out of n."""
     x, r = a["self"], a["r"]
     if x.dim() != 1 or r < 1:
         return None
@@ -57,7 +57,7 @@ def _combinations(a: dict[str, Any]) -> list[Output] | None:
 
 @shapes("_ctc_loss_backward")
 def _ctc_backward(a: dict[str, Any]) -> list[Output] | None:
-    """A contiguous gradient for the T·N·C probabilities, whatever their strides."""
+    """A contiguous gradient of the log-probabilities (T,N,C), whatever their strides."""
     x = a["log_probs"]
     return [packed(tuple(x.shape), x.dtype)] if x.dim() == 3 else None
 
@@ -67,5 +67,5 @@ def _ctc_backward(a: dict[str, Any]) -> list[Output] | None:
     "fractional_max_pool3d_backward",
 )  # fmt: skip
 def _like_input(a: dict[str, Any]) -> list[Output] | None:
-    """A gradient for each element of the input."""
+    """A contiguous gradient of the input's shape."""
     return [packed(tuple(a["self"].shape), a["self"].dtype)]

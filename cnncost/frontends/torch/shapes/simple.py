@@ -33,7 +33,7 @@ def _softmax(a: dict[str, Any]) -> list[Output] | None:
 def _dropout(a: dict[str, Any]) -> list[Output] | None:
     x = a["input"] if "input" in a else a["self"]  # the in-place op's name for it
     plain = x.is_floating_point() and x.is_contiguous() and 0 <= a["p"] <= 1
-    # in eval mode it returns its input
+    # in eval mode the op returns its input
     return [packed(tuple(x.shape), x.dtype)] if plain and a["train"] and a["p"] > 0 else None
 
 
@@ -81,7 +81,7 @@ def _pad(a: dict[str, Any]) -> list[Output] | None:
     shape = list(x.shape)
     for i, (before, after) in enumerate(zip(pad[::2], pad[1::2], strict=True), 1):
         shape[-i] += before + after
-    # an empty pad may return a view
+    # without any padding the result may be a view
     return [packed(tuple(shape), x.dtype)] if min(pad, default=0) >= 0 and any(pad) else None
 
 
@@ -104,7 +104,7 @@ def _pool(a: dict[str, Any]) -> list[Output] | None:
     if x.dim() != axes + 2 or not x.is_contiguous() or not x.is_floating_point():
         return None
     if a["__op__"].startswith("avg") and any(k > n for k, n in zip(sizes[0], x.shape[2:], strict=True)):
-        return None  # some of torch's kernels reject it, whatever the padding
+        return None  # some of torch's kernels reject such windows, whatever the padding
     geometry = zip(x.shape[2:], *sizes, strict=True)
     spatial = [
         _pooled(n, kernel, stride, pad, dilation, a["ceil_mode"]) for n, kernel, stride, pad, dilation in geometry
@@ -117,7 +117,7 @@ def _pool(a: dict[str, Any]) -> list[Output] | None:
 
 
 def _pooled(size: int, kernel: int, stride: int, pad: int, dilation: int, ceil: bool) -> int:
-    """Output size of a pooling axis; 0 for settings that torch rejects."""
+    """Output length of a pooled axis; 0 for arguments that torch rejects."""
     if kernel < 1 or stride < 1 or dilation < 1 or not 0 <= pad <= kernel // 2:
         return 0
     reach = size + 2 * pad - dilation * (kernel - 1) - 1
