@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cnncost.errors import GraphError, RuleError
-from cnncost.graph import Graph, OpSpec, Shape, TensorType, verify
+from cnncost.graph import Graph, OpSpec, Shape, verify
 from cnncost.near import suggestion
-from cnncost.ops.kinds import ANY_KIND, Kind, Role, declaration, declared, fits, type_text
+from cnncost.ops.kinds import attribute_faults, declaration, declared, role_faults, shape_text
+from cnncost.ops.registry import contradiction
 
 if TYPE_CHECKING:
     from cnncost.ops.reach.registry import Output
@@ -45,12 +45,13 @@ def faults(spec: OpSpec) -> tuple[str, ...]:
     kind = declaration(spec.kind)
     if kind is None:
         return () if "::" in spec.kind else (_undeclared_message(spec.kind),)
-    messages = (*_attribute_faults(kind, spec), *_role_faults(kind, spec))
-    if not messages:  # the other checks assume that attributes and tensors are as declared
-        wrong = kind.check(spec) if kind.check is not None else None
-        wrong = wrong or _reach_fault(spec)
-        messages = () if wrong is None else (f"kind {kind.name!r}: {wrong}",)
-    return messages
+    messages = (*attribute_faults(kind, spec), *role_faults(kind, spec))
+    if messages:
+        return messages
+    if (message := contradiction(spec)) is not None:
+        return (message,)
+    wrong = _reach_fault(spec)
+    return () if wrong is None else (f"kind {kind.name!r}: {wrong}",)
 
 
 def _reach_fault(spec: OpSpec) -> str | None:
@@ -88,11 +89,7 @@ def _output_fault(spec: OpSpec, output: Output, expected: Shape) -> str | None:
 
 def _describe(spec: OpSpec) -> str:
     """Return a spec's input shapes and attributes as text for messages."""
-    return ", ".join([*map(_shape, spec.inputs), *(f"{name}={value}" for name, value in spec.attrs)])
-
-
-def _shape(tensor: TensorType) -> str:
-    return "×".join(map(str, tensor.shape)) or "a scalar"
+    return ", ".join([*map(shape_text, spec.inputs), *(f"{name}={value}" for name, value in spec.attrs)])
 
 
 def _undeclared_message(name: str) -> str:
@@ -100,52 +97,3 @@ def _undeclared_message(name: str) -> str:
         f"no kind is called {name!r}{suggestion(name, declared()) or ';'} declare it by @kind({name!r}, …), or use the "
         "qualified name of the op if it has no declaration, such as 'my_lib::my_op'"
     )
-
-
-def _attribute_faults(kind: Kind, spec: OpSpec) -> Iterator[str]:
-    attributes = dict(spec.attrs)
-    if len(attributes) < len(spec.attrs):
-        names = [name for name, _ in spec.attrs]
-        twice = next(name for name in names if names.count(name) > 1)
-        yield f"kind {kind.name!r} has the attribute {twice!r} twice; give it once"
-    for name, expected in kind.attributes.items():
-        if name not in attributes:
-            missing = f"{name!r} ({type_text(expected)})"
-            yield f"kind {kind.name!r} needs the attribute {missing}; it has {sorted(attributes)}"
-    allowed = {**ANY_KIND, **kind.optional, **kind.attributes}
-    for name, value in attributes.items():
-        if name not in allowed:
-            hint = suggestion(name, allowed) or ";"
-            yield f"kind {kind.name!r} has no attribute {name!r}{hint} it may have {sorted(allowed)}"
-        elif not fits(value, allowed[name]):
-            yield f"attribute {name!r} of kind {kind.name!r}: expected {type_text(allowed[name])}, got {value!r}"
-
-
-def _role_faults(kind: Kind, spec: OpSpec) -> Iterator[str]:
-    for side, roles, types in (("inputs", kind.inputs, spec.inputs), ("outputs", kind.outputs, spec.outputs)):
-        if not _match(roles, types):
-            shapes = ", ".join(map(_shape, types)) or "none"
-            expected = ", ".join(map(str, roles)) or "none"
-            yield f"{side} of kind {kind.name!r}: expected {expected}; got {shapes}"
-
-
-def _match(roles: Sequence[Role], types: Sequence[TensorType]) -> bool:
-    """True if the tensors can be assigned to the roles in order.
-
-    `used` holds the possible numbers of tensors that the roles so far have taken, `reached` those with the next role
-    included. `front` holds the numbers added last: from each, a role for several tensors may take one more.
-    """
-    used = {0}
-    for role in roles:
-        reached = set() if role.needed else set(used)
-        front = used
-        while front := {n + 1 for n in front if n < len(types) and _rank_fits(role, types[n])} - reached:
-            reached |= front
-            if not role.many:
-                break
-        used = reached
-    return len(types) in used
-
-
-def _rank_fits(role: Role, tensor: TensorType) -> bool:
-    return role.least <= len(tensor.shape) and (role.most is None or len(tensor.shape) <= role.most)

@@ -32,6 +32,9 @@ def _geometry_fault(spec: OpSpec) -> str | None:
     channels, expected = x[len(x) - axes - 1], w[0] if spec["transposed"] else w[1] * spec["groups"]
     if channels != expected:
         return f"expected {expected} channels of x by weight and groups, got {channels}"
+    y, channels = spec.outputs[0].shape, w[1] * spec["groups"] if spec["transposed"] else w[0]
+    if len(y) != len(x) or y[-axes - 1] != channels:
+        return f"expected y of rank {len(x)} with {channels} channels, got {y}"
     return None
 
 
@@ -44,6 +47,7 @@ def _geometry_fault(spec: OpSpec) -> str | None:
     reach="space.conv",
     workspace=conv_workspace.conv,
     check=_geometry_fault,
+    traits=("convolution", "weighted"),
 )
 def conv(spec: OpSpec) -> Cost:
     """MACs = N·K·P·(C/g)·R; transposed: N·C·X·(K/g)·R.

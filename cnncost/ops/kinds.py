@@ -13,28 +13,43 @@ A kind is the Graph's name for what an op does, whatever a framework calls it. A
 
 It gives the roles of the tensors in order, with the ranks that each may have; the attributes with their Python types,
 those that may be missing as `optional`; and the rules: cost, which inputs an output depends on (`reach`), temporary
-bytes of the algorithm (`scratch`) and of a CPU's kernel (`workspace`), and what else has to hold between shapes and
-attributes (`check`). The passes look rules up by kind; `verify_graph` checks Graphs against declarations. Front ends
-write kinds and attributes and know no rules; all front ends lower to the same kinds.
+bytes of the algorithm (`scratch`) and of a CPU's kernel (`workspace`), what else has to hold between shapes and
+attributes (`check`), and to which families it belongs (`traits`). The passes look rules up by kind; no rule is applied
+to a spec that contradicts its kind's declaration, and `verify_graph` checks whole Graphs. Front ends write kinds and
+attributes and know no rules; all front ends lower to the same kinds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import chain
 from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Literal, NamedTuple, TypeAlias, Union, get_args, get_origin
 
-from cnncost.graph import OpSpec
+from cnncost.errors import RuleError
+from cnncost.graph import OpSpec, TensorType
+from cnncost.near import suggestion
 from cnncost.ops import registry
 from cnncost.ops.scratch import Scratch
 from cnncost.ops.scratch import scratch as scratch_rule
 from cnncost.ops.workspace import Workspace
 from cnncost.ops.workspace import workspace as workspace_rule
+from cnncost.session import SESSION
 
 Check: TypeAlias = "Callable[[OpSpec], str | None]"
 """Function that returns a message `expected …, got …` for a spec that is wrong though its roles and attributes fit."""
 Types: TypeAlias = "Mapping[str, object]"
 """Attribute names and their types: `int`, `int | None`, `tuple[int, ...]`, `Literal["max", "avg"]`, …"""
+
+Trait: TypeAlias = Literal["product", "convolution", "weighted"]
+"""What passes that treat several kinds alike need to know of a kind.
+
+`product`: a matrix product of its first two inputs (with the attribute `addend`, of those after the first). Its larger
+operand is packed by CPU libraries, zeros in its factors can be counted, and two of them may be attention.
+`convolution`: a convolution, whose operands and output are copied by CPU libraries.
+`weighted`: its second input is a weight, of *,O,I for a product; settings show its input and output channels.
+"""
 
 INTS = tuple[int, ...]
 LAYOUT = Literal["channels_last", "strided", "strided_last"]
@@ -103,6 +118,7 @@ class Kind(NamedTuple):
     attributes: Types
     optional: Types
     check: Check | None
+    traits: frozenset[Trait]
 
 
 ReachRule: TypeAlias = "str | Callable[[OpSpec], Any]"
@@ -110,6 +126,8 @@ REACHES: dict[str, ReachRule] = {}
 """Declared reach rules by kind; `ops.reach` looks them up. Rules given by name are imported at their first use, because
 most reports need none."""
 _KINDS: dict[str, Kind] = {}
+_HAVING: dict[Trait, set[str]] = {trait: set() for trait in get_args(Trait)}
+"""Kinds by trait."""
 NO_ATTRIBUTES: Types = MappingProxyType({})
 ANY_OUTPUTS = (some("y"),)
 ANY_KIND: Types = MappingProxyType({"scratch": int, "scratch_unknown": bool})
@@ -119,7 +137,7 @@ ANY_KIND: Types = MappingProxyType({"scratch": int, "scratch_unknown": bool})
 def kind(
     name: str, *, inputs: Sequence[Role], outputs: Sequence[Role] = ANY_OUTPUTS, attributes: Types = NO_ATTRIBUTES,
     optional: Types = NO_ATTRIBUTES, reach: ReachRule | None = None, scratch: Scratch | None = None,
-    workspace: Workspace | None = None, check: Check | None = None,
+    workspace: Workspace | None = None, check: Check | None = None, traits: Sequence[Trait] = (),
 ) -> Callable[[registry.Rule], registry.Rule]:  # fmt: skip
     """Declare a kind, by decorating its cost rule. A custom op's kind is its name, `"my_lib::my_op"`.
 
@@ -134,22 +152,31 @@ def kind(
         scratch: rule for the temporary bytes that the algorithm allocates; without it, there are none.
         workspace: rule for the bytes that its CPU kernel allocates, an estimate; without it, there are none.
         check: further check of shapes and attributes.
+        traits: what else passes need to know; see `Trait`.
 
     Raises:
-        ValueError: the kind is declared already, or has a rule.
+        ValueError: the kind is declared already, or has a rule; a trait does not exist.
     """
+    if unknown := [trait for trait in traits if trait not in _HAVING]:
+        raise ValueError(f"kind({name!r}): trait {unknown[0]!r} does not exist; expected one of {', '.join(_HAVING)}")
     if name in _KINDS:
         raise ValueError(f"kind({name!r}): it is declared already; to replace only its rule, use rule(…, replace=True)")
 
     def declare(cost: registry.Rule) -> registry.Rule:
+        declaration = Kind(
+            name, tuple(inputs), tuple(outputs), dict(attributes), dict(optional), check, frozenset(traits)
+        )
         registry.rule(name)(cost)
+        registry.checked(name)(_checker(declaration))
         if reach is not None:
             REACHES[name] = reach
         if scratch is not None:
             scratch_rule(name)(scratch)
         if workspace is not None:
             workspace_rule(name)(workspace)
-        _KINDS[name] = Kind(name, tuple(inputs), tuple(outputs), dict(attributes), dict(optional), check)
+        _KINDS[name] = declaration
+        for trait in traits:
+            _HAVING[trait].add(name)
         return cost
 
     return declare
@@ -158,6 +185,16 @@ def kind(
 def declaration(name: str) -> Kind | None:
     """Return the declaration of a kind, or None."""
     return _KINDS.get(name)
+
+
+def having(*traits: Trait) -> frozenset[str]:
+    """Return the kinds that have any of these traits."""
+    return frozenset().union(*(_HAVING[trait] for trait in traits))
+
+
+def has(name: str, trait: Trait) -> bool:
+    """Return whether a kind has a trait."""
+    return name in _HAVING[trait]
 
 
 def declared() -> tuple[str, ...]:
@@ -194,3 +231,109 @@ def type_text(expected: object) -> str:
     if expected is NoneType:
         return "None"
     return expected.__name__ if isinstance(expected, type) and not get_args(expected) else str(expected)
+
+
+def _checker(kind: Kind) -> registry.Check:
+    """Return a function that says how a spec contradicts a declaration, and returns None if it fits.
+
+    It runs once per distinct spec of each analysis, so fitting specs take a short path.
+    """
+    tests = {name: _test(expected) for name, expected in {**ANY_KIND, **kind.optional, **kind.attributes}.items()}
+    needed = kind.attributes.keys()
+
+    def fits_declaration(spec: OpSpec) -> bool:
+        attrs = dict(spec.attrs)
+        if len(attrs) < len(spec.attrs) or not needed <= attrs.keys() or not attrs.keys() <= tests.keys():
+            return False
+        if not all([tests[name](value) for name, value in attrs.items()]):  # noqa: C419  # faster
+            return False
+        return _match(kind.inputs, _tensor_ranks(spec.inputs)) and _match(kind.outputs, _tensor_ranks(spec.outputs))
+
+    def check(spec: OpSpec) -> str | None:
+        if not fits_declaration(spec):
+            return next(chain(attribute_faults(kind, spec), role_faults(kind, spec)))
+        if kind.check is None:
+            return None
+        try:
+            wrong = kind.check(spec)
+        except Exception as error:
+            raise RuleError(f"check of kind {kind.name!r}: it failed: {type(error).__name__}: {error}") from error
+        return None if wrong is None else f"kind {kind.name!r}: {wrong}"
+
+    return check
+
+
+def _test(expected: object) -> Callable[[object], bool]:
+    """Return a function that says whether a value has the declared type; faster than `fits` for common types."""
+    if expected in (bool, str, int):
+        return lambda value: type(value) is expected
+    if expected == INTS:
+        return lambda value: type(value) is tuple and {*map(type, value)} <= _INT
+    return lambda value: fits(value, expected)
+
+
+_INT = frozenset({int})
+
+
+def attribute_faults(kind: Kind, spec: OpSpec) -> Iterator[str]:
+    """Yield messages for attributes that are missing, unknown, of another type or given twice."""
+    attributes = dict(spec.attrs)
+    if len(attributes) < len(spec.attrs):
+        names = [name for name, _ in spec.attrs]
+        twice = next(name for name in names if names.count(name) > 1)
+        yield f"kind {kind.name!r} has the attribute {twice!r} twice; give it once"
+    for name, expected in kind.attributes.items():
+        if name not in attributes:
+            missing = f"{name!r} ({type_text(expected)})"
+            yield f"kind {kind.name!r} needs the attribute {missing}; it has {sorted(attributes)}"
+    allowed = {**ANY_KIND, **kind.optional, **kind.attributes}
+    for name, value in attributes.items():
+        if name not in allowed:
+            hint = suggestion(name, allowed) or ";"
+            yield f"kind {kind.name!r} has no attribute {name!r}{hint} it may have {sorted(allowed)}"
+        elif not fits(value, allowed[name]):
+            yield f"attribute {name!r} of kind {kind.name!r}: expected {type_text(allowed[name])}, got {value!r}"
+
+
+def role_faults(kind: Kind, spec: OpSpec) -> Iterator[str]:
+    """Yield messages for inputs or outputs whose number or ranks don't fit the roles."""
+    for side, roles, types in (("inputs", kind.inputs, spec.inputs), ("outputs", kind.outputs, spec.outputs)):
+        if not _match(roles, _tensor_ranks(types)):
+            shapes = ", ".join(map(shape_text, types)) or "none"
+            expected = ", ".join(map(str, roles)) or "none"
+            yield f"{side} of kind {kind.name!r}: expected {expected}; got {shapes}"
+
+
+def _tensor_ranks(types: Sequence[TensorType]) -> tuple[int, ...]:
+    return tuple([len(each.shape) for each in types])
+
+
+@cache
+def _match(roles: Sequence[Role], ranks: tuple[int, ...]) -> bool:
+    """True if tensors of these ranks can be assigned to the roles in order.
+
+    `used` holds the possible numbers of tensors that the roles so far have taken, `reached` those with the next role
+    included. `front` holds the numbers added last: from each, a role for several tensors may take one more.
+    """
+    used = {0}
+    for role in roles:
+        reached = set() if role.needed else set(used)
+        front = used
+        while front := {n + 1 for n in front if n < len(ranks) and _rank_fits(role, ranks[n])} - reached:
+            reached |= front
+            if not role.many:
+                break
+        used = reached
+    return len(ranks) in used
+
+
+SESSION.own_results("ranks", _match)
+
+
+def _rank_fits(role: Role, rank: int) -> bool:
+    return role.least <= rank and (role.most is None or rank <= role.most)
+
+
+def shape_text(tensor: TensorType) -> str:
+    """Return a shape as messages show it: `2×3`."""
+    return "×".join(map(str, tensor.shape)) or "a scalar"

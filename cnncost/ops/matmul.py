@@ -29,6 +29,7 @@ def _features_fault(spec: OpSpec) -> str | None:
     optional={"integer": bool},
     reach="mixing.linear",
     check=_features_fault,
+    traits=("product", "weighted"),
 )
 def linear(spec: OpSpec) -> Cost:
     """MACs = M·I·O, one FLOP per output for the bias.
@@ -124,6 +125,7 @@ def _product_fault(spec: OpSpec) -> str | None:
     optional={"addend": bool, "integer": bool},
     reach="mixing.matmul",
     check=_product_fault,
+    traits=("product",),
 )
 def matmul(spec: OpSpec) -> Cost:
     """MACs = B·M·K·N; the addend of addmm, baddbmm and the like is one FLOP per output.

@@ -22,6 +22,8 @@ from cnncost.graph import OpSpec, TensorType
 from cnncost.session import SESSION
 
 Rule: TypeAlias = "Callable[[OpSpec], Cost | None]"
+Check: TypeAlias = "Callable[[OpSpec], str | None]"
+"""Function that returns a message for a spec that contradicts the declaration of its kind."""
 
 
 class Term(NamedTuple):
@@ -116,6 +118,9 @@ def cost(spec: OpSpec, *terms: Term, read: int | None = None, written: int | Non
 _RULES: dict[str, Rule] = {}
 _COSTS: dict[OpSpec, Cost | None] = {}
 SESSION.own_table("costs", _COSTS)
+_CHECKS: dict[str, Check] = {}
+_CONTRADICTIONS: dict[OpSpec, str | None] = {}
+SESSION.own_table("contradictions", _CONTRADICTIONS)
 _EPOCH = [object()]  # in a list, so that functions can replace it
 
 
@@ -146,13 +151,40 @@ def rule(kind: str, *, replace: bool = False) -> Callable[[Rule], Rule]:
     return register
 
 
+def checked(kind: str) -> Callable[[Check], Check]:
+    """Register the check of an op kind: no rule is applied to specs for which it returns a message."""
+
+    def register(function: Check) -> Check:
+        _CHECKS[kind] = function
+        return function
+
+    return register
+
+
+def contradiction(spec: OpSpec) -> str | None:
+    """Return how a spec contradicts the declaration of its kind (cached); None if it fits, or the kind has none."""
+    check = _CHECKS.get(spec.kind)
+    if check is None:
+        return None
+    try:
+        return _CONTRADICTIONS[spec]
+    except KeyError:
+        message = _CONTRADICTIONS[spec] = check(spec)
+        return message
+
+
 def cost_of(spec: OpSpec) -> Cost | None:
-    """Return the cost of a spec (cached), or None if its kind has no rule or the rule returns None."""
+    """Return the cost of a spec (cached).
+
+    None if its kind has no rule, the rule returns None, or the spec contradicts the declaration of its kind: a rule
+    that assumes other attributes or tensors would return a wrong number.
+    """
     try:
         return _COSTS[spec]
     except KeyError:
         function = _RULES.get(spec.kind)
-        result = _COSTS[spec] = _call_rule(function, spec) if function is not None else None
+        applies = function is not None and contradiction(spec) is None
+        result = _COSTS[spec] = _call_rule(function, spec) if function is not None and applies else None
         return result
 
 
@@ -173,6 +205,7 @@ def _call_rule(function: Rule, spec: OpSpec) -> Cost | None:
 def forget_costs() -> None:
     """Clear the cache of costs: a rule has changed, or a benchmark measures a cold start."""
     _COSTS.clear()
+    _CONTRADICTIONS.clear()
     _EPOCH[0] = object()
 
 

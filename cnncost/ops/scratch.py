@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from cnncost.graph import ITEM_BYTES, OpSpec
 from cnncost.ops.cells import GATES
+from cnncost.ops.registry import contradiction
 
 Scratch: TypeAlias = "Callable[[OpSpec], int]"
 _RULES: dict[str, Scratch] = {}
@@ -48,7 +49,7 @@ def scratch_of(spec: OpSpec) -> int:
     if (measured := spec.get("scratch")) is not None:
         return int(measured)
     rule = _RULES.get(spec.kind)
-    return rule(spec) if rule is not None else 0
+    return rule(spec) if rule is not None and contradiction(spec) is None else 0
 
 
 def scratch_is_known(spec: OpSpec) -> bool:

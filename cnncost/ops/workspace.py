@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from cnncost.graph import OpSpec
+from cnncost.ops.registry import contradiction
 
 
 class Kernels(NamedTuple):
@@ -42,7 +43,7 @@ def workspace(kind: str) -> Callable[[Workspace], Workspace]:
 def workspace_of(spec: OpSpec, kernels: Kernels) -> int:
     """Return the most bytes that an op's kernel allocates at once beyond its inputs, outputs and scratch."""
     rule = _RULES.get(spec.kind)
-    return max(rule(spec, kernels), 0) if rule is not None else 0
+    return max(rule(spec, kernels), 0) if rule is not None and contradiction(spec) is None else 0
 
 
 def kinds() -> tuple[str, ...]:

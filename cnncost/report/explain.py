@@ -9,6 +9,7 @@ from cnncost.errors import CnncostError
 from cnncost.graph import Graph, Node, OpSpec
 from cnncost.masks import Mask
 from cnncost.ops import Cost, cost_of
+from cnncost.ops.registry import contradiction
 from cnncost.passes.unmasked import takes_mask, unmasked_macs
 from cnncost.render import layout
 from cnncost.render.text import table_lines
@@ -108,7 +109,8 @@ def _op(nodes: list[Node], cost: Cost | None, signature: str) -> Iterator[str]:
     yield f"{nodes[0].name} (kind {kind}){_times(len(nodes))}"
     yield from wrapped(signature, "  ", WIDTH - 2)
     if cost is None:
-        yield from wrapped(f"unknown: no rule for this kind; add one with cnncost.rule({kind!r})", "  ", WIDTH - 2)
+        reason = contradiction(nodes[0].spec) or f"no rule for this kind; add one with cnncost.rule({kind!r})"
+        yield from wrapped(f"unknown: {reason}", "  ", WIDTH - 2)
     elif not cost.terms:
         yield f"  free: {_FREE}"
     else:

@@ -110,6 +110,21 @@ def test_convolution(case):
         torch._C._set_mkldnn_enabled(True)
 
 
+SLOW = {
+    2: [aten._slow_conv2d_forward.default, aten.slow_conv_dilated2d.default],
+    3: [aten.slow_conv3d_forward.default, aten.slow_conv_dilated3d.default],
+}
+
+
+@some
+@given(case=convolutions())
+def test_kernels_of_convolutions_that_are_called_by_name(case):
+    axes, x, w, bias, stride, padding, dilation, _ = case
+    for op in SLOW.get(axes, ()):
+        dilations = [dilation] if "dilated" in str(op) else []
+        check(op, x, w, list(w.shape[2:]), bias, stride, padding, *dilations)
+
+
 def _sees_padding_alone(x, w, _, stride, padding, dilation):
     """Whether an output depends on no input: there oneDNN's dilated kernels read past the end of their memory.
 
@@ -144,6 +159,9 @@ def test_transposed_convolution(case):
     func = getattr(aten, f"conv_transpose{axes}d")
     # torch takes another kernel where more is padded after than the stride, and in space that one gives rows
     check(func.input if axes > 1 else func.default, *args, order=axes < 3)
+    if axes == 3:
+        x, w, bias, stride, padding, extra, _, dilation = args
+        check(aten.slow_conv_transpose3d.default, x, w, list(w.shape[2:]), bias, stride, padding, extra, dilation)
 
 
 @some
@@ -605,6 +623,14 @@ STATE = [_plain(1, 2, 2), _plain(1, 2, 4)]
         ),
         pytest.param(aten.conv_transpose1d.default, [_plain(2, 4, 5), _plain(4, 3, 3), None, [2]], id="transposed"),
         pytest.param(
+            aten._slow_conv2d_forward.default, [_plain(2, 4, 5, 5), _plain(6, 4, 3, 3), [3, 3], None, [1, 1], [0, 0]],
+            id="a kernel by name",
+        ),
+        pytest.param(
+            aten.slow_conv_transpose3d.default, [_plain(2, 4, 5, 5, 5), _plain(4, 3, 3, 3, 3), [3, 3, 3]],
+            id="a transposed kernel by name",
+        ),
+        pytest.param(
             aten.batch_norm.default, [_plain(2, 3, 4), None, None, _plain(3), _plain(3), False, 0.1, 1e-5, False],
             id="batch_norm",
         ),
@@ -645,6 +671,7 @@ def test_every_rule_is_held_against_the_real_op():
     """Tested above, or here: outputs of fused layers, and names for the same op."""
     tried = set(UNARY) | set(BINARY) | set(CELLS) | {
         *(f"conv{n}d" for n in (1, 2, 3)), *(f"conv_transpose{n}d" for n in (1, 2, 3)), "convolution",
+        *(op._schema.name.removeprefix("aten::") for ops in SLOW.values() for op in ops), "slow_conv_transpose3d",
         "batch_norm", "native_batch_norm", "_native_batch_norm_legit", "layer_norm", "group_norm",
         "native_group_norm", "linear", "_batch_norm_with_update", "_batch_norm_no_update", "native_layer_norm",
         "scaled_dot_product_attention", "softmax", "_softmax", "log_softmax", "_log_softmax", "dropout",

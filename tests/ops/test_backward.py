@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from cnncost.frontends.torch import Training, record
-from cnncost.graph import OpSpec
+from cnncost.graph import OpSpec, TensorType
 from cnncost.ops import cost_of
 
 
@@ -130,8 +130,10 @@ def test_every_backward_op_of_a_layer_has_a_rule(layer):
 
 def test_attention_term_by_term():
     """3 queries, 5 keys of width 4, values of width 2, 7 heads; queries and keys have 7·(3 + 5)·4 elements."""
-    attrs = {"batch": 7, "value_batch": 7, "queries": 3, "keys": 5, "width": 4, "value_width": 2, "scaled": 7 * 8 * 4}
-    found = cost_of(OpSpec("attention_backward", (), (), tuple(sorted(attrs.items()))))
+    attrs = {"batch": 7, "value_batch": 7, "queries": 3, "keys": 5, "width": 4, "value_width": 2, "scaled": 7 * 8 * 4,
+             "mask": False, "causal": False}  # fmt: skip
+    given = [TensorType((7, *sizes), "float32") for sizes in ((3, 2), (3, 4), (5, 4), (5, 2))]
+    found = cost_of(OpSpec("attention_backward", tuple(given), tuple(given[1:]), tuple(sorted(attrs.items()))))
     macs = 7 * 3 * 5 * (3 * 4 + 2 * 2)  # Q·Kᵀ, ∂Q, ∂K; ∂V, ∂P
     assert found.macs == macs
     assert found.flops == 2 * macs + 4 * 7 * 3 * 5 + 2 * 7 * 3 * 2 + 7 * 8 * 4  # scores, rows of ∂O∘O, scale

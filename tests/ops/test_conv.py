@@ -10,6 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+import cnncost
+from cnncost.frontends.torch import memo
+from cnncost.frontends.torch.lowering import products
 from tests.oracles import multiplications, naive
 from tests.oracles.counting import tallied
 
@@ -222,6 +225,47 @@ def test_functional_convolutions_with_weights_as_inputs(counted):
 
     there, back = 4 * 9 * 2 * 9, 4 * 9 * 3 * 4  # on 3·3 positions: K·P·(C/g)·R, then C·X·(K/g)·R
     assert counted(function, (1, 4, 5, 5), (4, 2, 3, 3), (4, 3, 2, 2)) == (there + back, 2 * (there + back))
+
+
+BY_NAME = {
+    "_slow_conv2d_forward": ((1, 6, 10, 10), (5, 6, 3, 3), [None, [1, 1], [0, 0]], 5 * 64 * 6 * 9),
+    "thnn_conv2d": ((1, 6, 10, 10), (5, 6, 3, 3), [], 5 * 64 * 6 * 9),
+    "slow_conv_dilated2d": ((1, 6, 10, 10), (5, 6, 3, 3), [None, [1, 1], [0, 0], [2, 2]], 5 * 36 * 6 * 9),
+    "slow_conv_transpose2d": ((1, 6, 10, 10), (6, 5, 3, 3), [], 6 * 100 * 5 * 9),
+    "slow_conv3d": ((1, 6, 5, 5, 5), (4, 6, 3, 3, 3), [], 4 * 27 * 6 * 27),
+    "slow_conv3d_forward": ((1, 6, 5, 5, 5), (4, 6, 3, 3, 3), [None, [1, 1, 1], [0, 0, 0]], 4 * 27 * 6 * 27),
+    "slow_conv_dilated3d": ((1, 6, 5, 5, 5), (4, 6, 3, 3, 3), [], 4 * 27 * 6 * 27),
+    "slow_conv_transpose3d": ((1, 6, 5, 5, 5), (6, 4, 3, 3, 3), [], 6 * 125 * 4 * 27),
+}
+"""Kernels that can be called by name: shapes of x and weight, arguments after the kernel size, MACs."""
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_kernels_that_are_called_by_name(analyze, name):
+    *shapes, arguments, macs = BY_NAME[name]
+
+    def run(x, w):
+        return getattr(torch.ops.aten, name)(x, w, list(w.shape[2:]), *arguments)
+
+    report = analyze(run, *shapes)
+    assert report.totals.macs == macs
+    assert report.totals.output_shapes == (tuple(run(*map(torch.zeros, shapes)).shape),)
+
+
+@pytest.mark.parametrize("weight", [(6, 5, 3, 3), (6, 6, 3, 3), (6, 1, 3, 3)], ids=str)
+def test_a_name_with_a_wrong_fact_is_marked(monkeypatch, weight):
+    """As if somebody had added the name without looking: no number is better than a wrong one."""
+    monkeypatch.setitem(products._TRANSPOSED, "slow_conv_transpose2d", False)
+
+    class Net(nn.Module):
+        def forward(self, x, w):
+            return torch.ops.aten.slow_conv_transpose2d(x, w, [3, 3])
+
+    memo.clear()
+    report = cnncost.analyze(Net(), ((1, 6, 10, 10), weight))
+    memo.clear()
+    assert report.unknown == {"aten.slow_conv_transpose2d": 1}
+    assert report.totals.lower_bound
 
 
 def test_time_first_and_channels_last(counted):

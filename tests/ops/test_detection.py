@@ -5,6 +5,8 @@ import pytest
 from cnncost.graph import OpSpec, TensorType
 from cnncost.ops import cost_of
 
+GEOMETRY = {"kernel": (3, 3), "stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "offset_groups": 1}
+
 
 def spec(kind, inputs, outputs, **attrs):
     types = [tuple(TensorType(shape, "float32") for shape in shapes) for shapes in (inputs, outputs)]
@@ -41,7 +43,7 @@ def test_roi_align_with_adaptive_samples_is_unknown():
 def test_deformable_convolution(groups, masked):
     # x: 2×4×8×8, 6 kernels of 3×3, one output position per pixel
     inputs = [(2, 4, 8, 8), (6, 4 // groups, 3, 3), (2, 18, 8, 8), (2, 9, 8, 8), (6,)]
-    found = cost_of(spec("deform_conv", inputs, [(2, 6, 8, 8)], groups=groups, offset_groups=1, masked=masked))
+    found = cost_of(spec("deform_conv", inputs, [(2, 6, 8, 8)], groups=groups, masked=masked, **GEOMETRY))
     macs = 2 * 6 * 64 * (4 // groups) * 9
     taps = 2 * 64 * 9
     assert found.macs == macs
@@ -61,7 +63,7 @@ def test_deformable_convolution_backward(groups, masked):
     g, x, w = (2, 6, 8, 8), (2, 4, 8, 8), (6, 4 // groups, 3, 3)
     inputs = [g, x, w, (2, 18, 8, 8), (2, 9, 8, 8), (6,)]
     outputs = [x, w, (2, 18, 8, 8), (2, 9, 8, 8), (6,)]
-    found = cost_of(spec("deform_conv_backward", inputs, outputs, groups=groups, offset_groups=1, masked=masked))
+    found = cost_of(spec("deform_conv_backward", inputs, outputs, groups=groups, masked=masked, **GEOMETRY))
     macs = 2 * 6 * 64 * (4 // groups) * 9
     samples = 2 * 64 * 9 * 4
     sampled, spread, slopes = (7 + masked), (4 * 2 + masked), (2 * (5 + 2) + masked)

@@ -260,7 +260,8 @@ def test_a_product_of_three_complex_tensors():
 
 
 def test_factor_names_of_grouped_and_bilinear_products():
-    rows = OpSpec("grouped_matmul", (), (), (("bias", False), ("k", 3), ("n", 2), ("rows", 5)))
+    types = [TensorType(shape, "float32") for shape in ((5, 3), (4, 3, 2), (5, 2))]
+    rows = OpSpec("grouped_matmul", tuple(types[:2]), (types[2],), (("bias", False), ("k", 3), ("n", 2), ("rows", 5)))
     assert [term.factors for term in cost_of(rows).terms] == [(("T", 5), ("K", 3), ("N", 2))]
     x, w, y = (TensorType(shape, "float32") for shape in ((5, 3), (4, 3, 2), (5, 4)))
     pairs = OpSpec("bilinear", (x, TensorType((5, 2), "float32"), w), (y,), (("bias", True),))

@@ -11,9 +11,9 @@ from cnncost.ops.scratch import scratch_is_known, scratch_of
 def recurrent(shape, cell="lstm", dtype="float32", **settings):
     """x of (batch, steps, features) or, with `steps_axis` 0, (steps, batch, features)."""
     attrs = {"cell": cell, "layers": 1, "directions": 1, "hidden": 3, "recurrent": 3, "steps_axis": 1, **settings}
-    attrs["tokens"] = shape[0] * shape[1]
+    attrs |= {"tokens": shape[0] * shape[1], "input": shape[2], "bias": False}
     given = (TensorType(shape, dtype), TensorType((12, 7), "float64"))  # x, and weights, whose type doesn't matter
-    return OpSpec("recurrent", given, (), tuple(sorted(attrs.items())))
+    return OpSpec("recurrent", given, (TensorType((*shape[:2], 3), dtype),), tuple(sorted(attrs.items())))
 
 
 def one(kind, outputs=1, dtype="float32", **attrs):

@@ -22,7 +22,7 @@ def drawn(lives, phases=None, reads=(), outputs=()):
     for i in range(count):
         made = tuple(v for v, (_, born, _, _) in enumerate(lives) if born == i)
         read = tuple(reads[i]) if i < len(reads) else ()
-        spec = OpSpec("layout", (ONE,) * len(read), (ONE,) * len(made), (("fn", "any"), ("copy", True)))
+        spec = OpSpec("layout", (ONE,) * len(read), (ONE,) * len(made), (("copy", True), ("moves", None)))
         nodes.append(Node(spec, read, made, i % 2, f"op{i}", phases[i] if phases else "forward"))
     owned = tuple(Owned(str(i), i, True) for i, life in enumerate(lives) if life[3] == "parameter")
     scopes = (Scope("", "Net", (), (), 1), Scope("layer", "Layer", owned, (), 1))

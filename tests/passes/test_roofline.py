@@ -50,7 +50,7 @@ def relu(*shape):
 CONV = OpSpec(
     "conv", (t(1, 256, 16, 16), t(256, 256, 3, 3)), (t(1, 256, 16, 16),),
     (("kernel", (3, 3)), ("stride", (1, 1)), ("padding", (1, 1)), ("dilation", (1, 1)), ("groups", 1),
-     ("transposed", False), ("bias", False)),
+     ("transposed", False), ("output_padding", (0, 0)), ("bias", False)),
 )  # fmt: skip
 CONV_FLOPS = 2 * 256 * 256 * 9 * 16 * 16  # 301,989,888
 CONV_BYTES = 4 * (256 * 256 + 256 * 256 * 9 + 256 * 256)  # x, w, y: 2,883,584
@@ -100,7 +100,7 @@ def test_on_a_gpu_launches_overlap_with_work(spec, expected):
 
 
 def test_a_view_takes_no_time_not_even_a_launch():
-    view = OpSpec("layout", (t(8, 8),), (t(64),), (("fn", "view"), ("copy", False)))
+    view = OpSpec("layout", (t(8, 8),), (t(64),), (("copy", False), ("moves", None)))
     found = roofline(one(view, inplace=True), CPU)
     assert found.total == Predicted(ops=1)
     assert found.nodes[0].bound == found.total.bound == ""
@@ -108,7 +108,7 @@ def test_a_view_takes_no_time_not_even_a_launch():
 
 
 def test_a_view_takes_the_launch_time_that_a_device_states_for_views():
-    view = OpSpec("layout", (t(8, 8),), (t(64),), (("fn", "view"), ("copy", False)))
+    view = OpSpec("layout", (t(8, 8),), (t(64),), (("copy", False), ("moves", None)))
     device = replace(CPU, rates={"layout": Rate({}, 2e-6)})
     found = roofline(one(view, inplace=True), device)
     assert (found.total.seconds, found.total.bound, found.total.flops) == (2e-6, "launch", 0)
@@ -116,7 +116,7 @@ def test_a_view_takes_the_launch_time_that_a_device_states_for_views():
 
 def test_a_copy_takes_the_time_of_its_bytes():
     """No FLOPs; reads and writes 2,500 elements: 20 kB in 2 µs."""
-    copy = OpSpec("layout", (t(50, 50),), (t(2500),), (("fn", "clone"), ("copy", True)))
+    copy = OpSpec("layout", (t(50, 50),), (t(2500),), (("copy", True), ("moves", None)))
     (time,) = roofline(one(copy), CPU).nodes
     assert (time.flops, time.nbytes, time.peak, time.compute) == (0, 20_000, 0.0, 0.0)
     assert (time.seconds, time.bound, time.intensity) == (pytest.approx(3e-6), "memory", 0.0)
@@ -187,7 +187,8 @@ def test_an_op_without_a_rule_is_left_out_and_counted():
 
 
 def test_a_kind_that_does_not_reach_the_peak_has_its_own_rate_and_launch():
-    pool = OpSpec("pool", (t(1, 64, 100, 100),), (t(1, 64, 50, 50),), (("fn", "max"), ("kernel", (2, 2))))
+    attrs = {"fn": "max", "kernel": (2, 2), "stride": (2, 2), "padding": (0, 0), "dilation": (1, 1), "ceil": False}
+    pool = OpSpec("pool", (t(1, 64, 100, 100),), (t(1, 64, 50, 50),), tuple(attrs.items()))
     device = replace(CPU, rates={"pool": Rate({"any": 1e9}, 5e-6)})
     # 64·2500·3 comparisons at 1 GFLOP/s: 480 µs; 4·64·12,500 bytes: 320 µs
     (time,) = roofline(one(pool), device).nodes

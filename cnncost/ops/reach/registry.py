@@ -21,6 +21,7 @@ from typing import NamedTuple, TypeAlias
 from cnncost.errors import RuleError
 from cnncost.graph import OpSpec, Shape
 from cnncost.ops.kinds import REACHES
+from cnncost.ops.registry import contradiction
 from cnncost.session import SESSION
 
 Positions: TypeAlias = "range | tuple[int, ...]"
@@ -186,7 +187,9 @@ def reach(*kinds: str, replace: bool = False) -> Callable[[Rule], Rule]:
 
 
 def reach_of(spec: OpSpec) -> Reach | None:
-    """Return the dependencies of a spec's outputs (cached); None if there is no rule or it can't tell.
+    """Return the dependencies of a spec's outputs (cached).
+
+    None if there is no rule, it can't tell, or the spec contradicts the declaration of its kind.
 
     Raises:
         RuleError: a rule fails, or the declared one does not exist.
@@ -197,7 +200,7 @@ def reach_of(spec: OpSpec) -> Reach | None:
         function = _rule_of(spec.kind)
         if function is None:
             return None
-        result = _REACHES[spec] = _call_rule(function, spec)
+        result = _REACHES[spec] = _call_rule(function, spec) if contradiction(spec) is None else None
         return result
 
 

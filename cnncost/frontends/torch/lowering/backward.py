@@ -6,15 +6,23 @@ from math import prod
 
 import torch
 
-from cnncost.frontends.torch.lowering.products import attention, conv
+from cnncost.frontends.torch.lowering.products import attention, conv_geometry
 from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lower_layout, lowers
-from cnncost.frontends.torch.lowering.windows import TAPS, UPSAMPLE, adaptive_pool, pool
+from cnncost.frontends.torch.lowering.windows import (
+    ADAPTIVE_POOLS,
+    FRACTIONAL_POOLS,
+    MODES,
+    POOLS,
+    TAPS,
+    UPSAMPLE,
+    pool,
+)
 
 
 @lowers("convolution_backward", "convolution_backward_overrideable")
 def conv_backward(call: OpCall) -> Lowered:
     """grad_output, input, weight; `output_mask`: which of the three gradients are computed."""
-    attrs = dict(conv(call)[1])
+    attrs = conv_geometry(call, None)
     of_input, of_weight, of_bias = call["output_mask"]
     grad, channels_last = call["grad_output"], attrs.get("layout") == "channels_last"
     memory_format = {4: torch.channels_last, 5: torch.channels_last_3d}.get(grad.dim()) if channels_last else None
@@ -54,35 +62,51 @@ def batch_norm_backward(call: OpCall) -> Lowered:
     return _norm("batch", call, bool(call.get("train", call.get("update", True))))
 
 
-@lowers("native_layer_norm_backward", "native_group_norm_backward", "_fused_rms_norm_backward")
+_NORMS = {
+    "native_layer_norm_backward": "group", "native_group_norm_backward": "group", "_fused_rms_norm_backward": "rms",
+}  # fmt: skip
+
+
+@lowers(*_NORMS)
 def group_norm_backward(call: OpCall) -> Lowered:
     """grad_out, input, and statistics saved by forward."""
-    return _norm("rms" if "rms" in call.name else "group", call, statistics=True)
+    return _norm(_NORMS[call.name], call, statistics=True)
 
 
-@lowers(
-    "max_pool2d_with_indices_backward", "max_pool3d_with_indices_backward", "avg_pool2d_backward",
-    "avg_pool3d_backward",
-)  # fmt: skip
+_POOLS = {
+    f"{name}_backward": POOLS[name]
+    for name in ("max_pool2d_with_indices", "max_pool3d_with_indices", "avg_pool2d", "avg_pool3d")
+}
+
+
+@lowers(*_POOLS)
 def pool_backward(call: OpCall) -> Lowered:
     """grad_output, with forward's geometry."""
-    return "pool_backward", pool(call)[1]
+    return "pool_backward", pool(call, *_POOLS[call.name])
 
 
-@lowers(
-    "_adaptive_avg_pool2d_backward", "_adaptive_avg_pool3d_backward", "adaptive_max_pool2d_backward",
-    "adaptive_max_pool3d_backward", "fractional_max_pool2d_backward", "fractional_max_pool3d_backward",
-)  # fmt: skip
+_ADAPTIVE_POOLS = {
+    f"{name}_backward": ADAPTIVE_POOLS[name]
+    for name in ("_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d")
+} | {f"{name}_backward": fact for name, fact in FRACTIONAL_POOLS.items()}
+
+
+@lowers(*_ADAPTIVE_POOLS)
 def adaptive_pool_backward(call: OpCall) -> Lowered:
     """grad_output, input. Fractional pools have other windows, but gradients are counted the same: one per maximum."""
-    return "adaptive_pool_backward", adaptive_pool(call)[1]
+    fn, axes = _ADAPTIVE_POOLS[call.name]
+    return "adaptive_pool_backward", {"fn": fn, "axes": axes}
 
 
-@lowers(*(f"{name}_backward" for name in UPSAMPLE))
+_UPSAMPLE = {f"{name}_backward": fact for name, fact in UPSAMPLE.items()}
+
+
+@lowers(*_UPSAMPLE)
 def resize_backward(call: OpCall) -> Lowered:
     """Each output's gradient is distributed to the inputs it was interpolated from."""
-    taps, axes = UPSAMPLE[call.name.removesuffix("_backward")]
-    if "_aa" in call.name:  # antialiased: downscaling widens the filter by the scale factor
+    mode, axes, antialias = _UPSAMPLE[call.name]
+    taps = MODES[mode]
+    if antialias:  # downscaling widens the filter by the scale factor
         sizes = zip(call.outputs[0].shape[-axes:], call.inputs[0].shape[-axes:], strict=True)
         taps *= max(1, *(-(-x // y) for x, y in sizes))
     return "resize_backward", {"taps": taps, "axes": axes}
@@ -98,10 +122,13 @@ def sample_backward(call: OpCall) -> Lowered:
     return "sample_backward", {**attrs, "of_input": bool(of_input), "of_grid": bool(of_grid)}
 
 
-@lowers("_softmax_backward_data", "_log_softmax_backward_data")
+_SOFTMAX = {"_softmax_backward_data": "softmax", "_log_softmax_backward_data": "log_softmax"}
+
+
+@lowers(*_SOFTMAX)
 def softmax_backward(call: OpCall) -> Lowered:
     """grad_output and the output, along `dim`."""
-    return "softmax_backward", {"fn": "log_softmax" if "log" in call.name else "softmax"}
+    return "softmax_backward", {"fn": _SOFTMAX[call.name]}
 
 
 _ELEMENTWISE = """

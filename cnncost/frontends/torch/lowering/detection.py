@@ -35,7 +35,12 @@ def roi_pool_backward(call: OpCall) -> Lowered:
     return "scatter", {"accumulate": True, "elements": call["grad"].numel()}
 
 
-@lowers("torchvision::deform_conv2d", "torchvision::_deform_conv2d_backward")
+_DEFORM = {
+    "torchvision::deform_conv2d": "deform_conv", "torchvision::_deform_conv2d_backward": "deform_conv_backward",
+}  # fmt: skip
+
+
+@lowers(*_DEFORM)
 def deform_conv(call: OpCall) -> Lowered:
     """grad: N,K,P,Q; input: N,C,H,W; weight: K,C/g,R,S; offset: N,2·o·R·S,P,Q."""
     attrs: Attrs = {
@@ -43,4 +48,4 @@ def deform_conv(call: OpCall) -> Lowered:
         "kernel": tuple(call["weight"].shape[2:]), "stride": (call["stride_h"], call["stride_w"]),
         "padding": (call["pad_h"], call["pad_w"]), "dilation": (call["dilation_h"], call["dilation_w"]),
     }  # fmt: skip
-    return "deform_conv_backward" if call.name.endswith("backward") else "deform_conv", attrs
+    return _DEFORM[call.name], attrs

@@ -16,7 +16,10 @@ def _as_ints(lengths: Any) -> list[int]:
         return [int(n) for n in lengths.tolist()]
 
 
-@lowers("_ctc_loss", "_ctc_loss_backward")
+_CTC = {"_ctc_loss": "ctc", "_ctc_loss_backward": "ctc_backward"}
+
+
+@lowers(*_CTC)
 def ctc(call: OpCall) -> Lowered:
     """log_probs: T,N,C; input_lengths and target_lengths: the numbers of steps and labels of the N sequences."""
     steps, labels = _as_ints(call["input_lengths"]), _as_ints(call["target_lengths"])
@@ -28,7 +31,7 @@ def ctc(call: OpCall) -> Lowered:
         "steps": sum(steps),
         "classes": call["log_probs"].shape[-1],
     }
-    return "ctc_backward" if call.name.endswith("backward") else "ctc", attrs
+    return _CTC[call.name], attrs
 
 
 @lowers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 from typing import Any
 
@@ -10,14 +11,35 @@ import torch
 from cnncost.frontends.torch.lowering.layouts import is_channels_last
 from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers, spread
 
+_TRANSPOSED: dict[str, bool | None] = {
+    **dict.fromkeys((
+        "conv1d", "conv2d", "conv3d", "_slow_conv2d_forward", "slow_conv3d_forward", "slow_conv_dilated2d",
+        "slow_conv_dilated3d", "_conv_depthwise2d", "conv_depthwise3d", "mkldnn_convolution", "cudnn_convolution",
+        "miopen_convolution", "miopen_depthwise_convolution", "_nnpack_spatial_convolution",
+    ), False),
+    **dict.fromkeys((
+        "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "slow_conv_transpose2d", "slow_conv_transpose3d",
+        "cudnn_convolution_transpose", "miopen_convolution_transpose",
+    ), True),
+    **dict.fromkeys(("convolution", "_convolution", "convolution_overrideable"), None),
+}  # fmt: skip
+"""Convolutions, and whether they are transposed; None if an argument says so."""
+_DEPTHWISE = frozenset({"_conv_depthwise2d", "conv_depthwise3d", "miopen_depthwise_convolution"})
+"""Convolutions with a group for each channel; some have no argument `groups`."""
 
-@lowers(
-    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution",
-    "_convolution", "convolution_overrideable", "_slow_conv2d_forward", "slow_conv3d_forward", "_conv_depthwise2d",
-    "conv_depthwise3d", "mkldnn_convolution", "cudnn_convolution",
-)  # fmt: skip
-def conv(call: OpCall) -> Lowered:
-    """x, weight, bias?, and the geometry, whose names differ between ops."""
+
+@lowers(*_TRANSPOSED)
+def conv(call: OpCall) -> Lowered | None:
+    """x, weight, bias?, and the geometry, whose names differ between ops.
+
+    None if the output has another size than a convolution with this geometry: the table is wrong about the name.
+    """
+    attrs = conv_geometry(call, _TRANSPOSED[call.name])
+    return ("conv", attrs) if _has_output_of(attrs, call) else None
+
+
+def conv_geometry(call: OpCall, transposed: bool | None) -> Attrs:
+    """Return the attributes of a convolution or its derivative. `transposed`: None if an argument says so."""
     weight = call["weight"].shape
     axes = len(weight) - 2
     attrs: Attrs = {
@@ -25,14 +47,30 @@ def conv(call: OpCall) -> Lowered:
         "stride": spread(call.get("stride", 1), axes),
         "padding": spread(call.get("padding", 0), axes),
         "dilation": spread(call.get("dilation", 1), axes),
-        "groups": call.get("groups", 1),
-        "transposed": bool(call.get("transposed", call.name.startswith("conv_transpose"))),
+        "groups": call.get("groups", call.first("input", "self").shape[1] if call.name in _DEPTHWISE else 1),
+        "transposed": bool(call["transposed"] if transposed is None else transposed),
         "output_padding": spread(call.get("output_padding", 0), axes),
         "bias": call.get("bias") is not None,
     }
     if (layout := _layout(call.get("input", call.get("self")), call["weight"])) is not None:
         attrs["layout"] = layout
-    return "conv", attrs
+    return attrs
+
+
+def _has_output_of(attrs: Mapping[str, Any], call: OpCall) -> bool:
+    """True if the output has as many positions along each axis as the geometry gives."""
+    axes, padding = len(attrs["kernel"]), attrs["padding"]
+    x, y = call.first("input", "self").shape[-axes:], call.outputs[0].shape[-axes:]
+    if padding == "same":
+        return tuple(x) == y
+    settings = [attrs[name] for name in ("kernel", "stride", "dilation", "output_padding")]
+    for n, out, k, stride, dilation, extra, pad in zip(
+        x, y, *settings, (0,) * axes if padding == "valid" else padding, strict=True
+    ):
+        border = 2 * pad - dilation * (k - 1) - 1
+        if out != ((n - 1) * stride + extra - border if attrs["transposed"] else (n + border) // stride + 1):
+            return False
+    return True
 
 
 def _layout(x: Any, weight: Any) -> str | None:
@@ -148,7 +186,9 @@ def attention(call: OpCall) -> Lowered:
     """
     q, k, v = call["query"].shape, call["key"].shape, call["value"].shape
     heads = list(k[:-2])
-    if call.get("enable_gqa", call.name.startswith("_")):  # kernels take fewer heads of keys than of queries
+    if call.get(
+        "enable_gqa", call.name != "scaled_dot_product_attention"
+    ):  # kernels take fewer heads of keys than of queries
         heads[-1] = q[-3]
     mask = call.get("attn_mask") if "attn_mask" in call.arguments else call.get("attn_bias")
     attrs: Attrs = {
@@ -198,7 +238,10 @@ def encoder_layer(call: OpCall) -> Lowered:
     return "encoder_layer", attrs
 
 
-@lowers("mkldnn_rnn_layer", "mkldnn_rnn_layer_backward")
+_LAYERS = {"mkldnn_rnn_layer": "recurrent", "mkldnn_rnn_layer_backward": "recurrent_backward"}
+
+
+@lowers(*_LAYERS)
 def recurrent_layer(call: OpCall) -> Lowered:
     """One layer and direction of an LSTM. input: T,N,I."""
     steps, batch, width = call["input"].shape
@@ -207,17 +250,20 @@ def recurrent_layer(call: OpCall) -> Lowered:
         "hidden": call["hidden_size"], "recurrent": call["hidden_size"], "bias": bool(call["has_biases"]),
         "steps_axis": None,
     }  # fmt: skip
-    return "recurrent_backward" if call.name.endswith("backward") else "recurrent", attrs
+    return _LAYERS[call.name], attrs
 
 
-@lowers("lstm", "gru", "rnn_tanh", "rnn_relu")
+_CELLS = {"lstm": ("lstm", 4), "gru": ("gru", 3), "rnn_tanh": ("tanh", 1), "rnn_relu": ("relu", 1)}
+"""Recurrent layers: the cell, and its number of gates."""
+
+
+@lowers(*_CELLS)
 def recurrent(call: OpCall) -> Lowered:
     """input, or (data, batch_sizes) of a packed sequence; weights by layer and direction in one list."""
     packed = "batch_sizes" in call.arguments
     x = call.first("data", "input")
     weights, has_biases = call["params"], bool(call["has_biases"])
-    cell = call.name.removeprefix("rnn_")
-    gates = {"lstm": 4, "gru": 3}.get(cell, 1)
+    cell, gates = _CELLS[call.name]
     attrs: Attrs = {
         "cell": cell,
         "tokens": x.shape[0] if packed else prod(x.shape[:-1]),

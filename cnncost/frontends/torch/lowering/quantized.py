@@ -13,19 +13,27 @@ def _packed(call: OpCall) -> Any:
     return next(v for v in call.arguments.values() if hasattr(v, "unpack"))
 
 
-@lowers(
-    *(f"quantized::linear{suffix}" for suffix in ("", "_relu", "_dynamic", "_relu_dynamic", "_leaky_relu", "_tanh"))
-)
+_LINEAR = {
+    **{f"quantized::linear{suffix}": False for suffix in ("", "_relu", "_leaky_relu", "_tanh")},
+    **{f"quantized::linear{suffix}": True for suffix in ("_dynamic", "_relu_dynamic")},
+}
+"""By op: whether its input is quantized as it runs."""
+
+
+@lowers(*_LINEAR)
 def linear(call: OpCall) -> Lowered:
     """x: *,I; the weight O,I is packed. A dynamic layer quantizes its input, and returns floats."""
     out_features, in_features = _packed(call).unpack()[0].shape
     return "quantized_linear", {"rows": prod(call.inputs[0].shape[:-1]), "in": in_features, "out": out_features,
-                                "dynamic": "dynamic" in call.name}  # fmt: skip
+                                "dynamic": _LINEAR[call.name]}  # fmt: skip
 
 
-_CONV = tuple(
-    f"quantized::conv{axes}d{suffix}" for axes in (1, 2, 3) for suffix in ("", "_relu", "_add", "_add_relu", "_dynamic")
-)
+_CONV = {
+    f"quantized::conv{axes}d{suffix}": dynamic
+    for axes in (1, 2, 3)
+    for suffix, dynamic in (("", False), ("_relu", False), ("_add", False), ("_add_relu", False), ("_dynamic", True))
+}
+"""The same of convolutions."""
 
 
 @lowers(*_CONV)
@@ -33,13 +41,18 @@ def conv(call: OpCall) -> Lowered:
     """x: N,C,*X; the weight K,C/g,*R is packed."""
     weight, y = _packed(call).unpack()[0].shape, call.outputs[0].shape
     return "quantized_conv", {"kernel": prod(weight[2:]), "per_group": weight[1], "out": weight[0], "batch": y[0],
-                              "positions": prod(y[2:]), "dynamic": "dynamic" in call.name}  # fmt: skip
+                              "positions": prod(y[2:]), "dynamic": _CONV[call.name]}  # fmt: skip
 
 
-@lowers("quantize_per_tensor", "quantize_per_channel", "quantize_per_tensor_dynamic")
+_QUANTIZE = {
+    "quantize_per_tensor": "quantize", "quantize_per_channel": "quantize", "quantize_per_tensor_dynamic": "dynamic",
+}  # fmt: skip
+
+
+@lowers(*_QUANTIZE)
 def quantize(call: OpCall) -> Lowered:
     """Floats to integers and a scale."""
-    return "quantize", {"fn": "dynamic" if call.name.endswith("dynamic") else "quantize"}
+    return "quantize", {"fn": _QUANTIZE[call.name]}
 
 
 @lowers("dequantize")
@@ -59,13 +72,16 @@ def fake_quantize(call: OpCall) -> Lowered:  # noqa: ARG001  # as for `dequantiz
     return "quantize", {"fn": "fake"}
 
 
-_BINARY = ("add", "add_relu", "mul", "mul_relu", "add_scalar", "add_scalar_relu", "mul_scalar", "mul_scalar_relu")
+_BINARY = {
+    **{f"quantized::{name}": "binary" for name in ("add", "mul", "add_scalar", "mul_scalar")},
+    **{f"quantized::{name}_relu": "binary_relu" for name in ("add", "mul", "add_scalar", "mul_scalar")},
+}
 
 
-@lowers(*(f"quantized::{name}" for name in _BINARY))
+@lowers(*_BINARY)
 def binary(call: OpCall) -> Lowered:
     """Two quantized tensors, or one and a scalar."""
-    return "quantize", {"fn": "binary_relu" if call.name.endswith("relu") else "binary"}
+    return "quantize", {"fn": _BINARY[call.name]}
 
 
 @lowers("quantized::cat", "quantized::dropout")

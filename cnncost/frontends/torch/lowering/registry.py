@@ -8,7 +8,7 @@ names in the schema, with shapes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 
@@ -18,7 +18,9 @@ from cnncost.graph import Attr, OpSpec, Shape, TensorType
 
 Attrs: TypeAlias = dict[str, Attr]
 Lowered: TypeAlias = tuple[str, Attrs]
-Lowering: TypeAlias = "Callable[[OpCall], Lowered]"
+Lowering: TypeAlias = "Callable[[OpCall], Lowered | None]"
+"""Returns the kind and attributes of a call; None if it can't tell, so that the op is unknown."""
+SomeLowering = TypeVar("SomeLowering", bound=Lowering)
 Moves: TypeAlias = "tuple[tuple[Attr, ...], ...]"
 """The moves of a layout op, in the form of `cnncost.ops.reach.moves`."""
 MoveRule: TypeAlias = "Callable[[OpCall, Shape, Shape], Moves | None]"
@@ -84,10 +86,10 @@ def _has_tensor(value: Any) -> bool:
 _LOWERINGS: dict[str, Lowering] = {}
 
 
-def lowers(*names: str) -> Callable[[Lowering], Lowering]:
+def lowers(*names: str) -> Callable[[SomeLowering], SomeLowering]:
     """Register a lowering for these ops. Raises ValueError if one is already registered."""
 
-    def register(function: Lowering) -> Lowering:
+    def register(function: SomeLowering) -> SomeLowering:
         for name in names:
             if name in _LOWERINGS:
                 raise ValueError(f"lowers({name!r}): the op has a lowering already")

@@ -61,11 +61,13 @@ def pointwise(call: OpCall) -> Lowered:
     return "pointwise", {"fn": name} | ({"axis": call["dim"]} if name == "glu" else {})
 
 
-@lowers("add", "sub", "subtract")
+_SUMS = {"add": "add", "sub": "sub", "subtract": "sub"}
+
+
+@lowers(*_SUMS)
 def scaled_sum(call: OpCall) -> Lowered:
     """x ± α·y; an α other than 1 adds a multiplication."""
-    name = "add" if call.name == "add" else "sub"
-    return "pointwise", {"fn": "add_scaled" if call.get("alpha", 1) != 1 else name}
+    return "pointwise", {"fn": "add_scaled" if call.get("alpha", 1) != 1 else _SUMS[call.name]}
 
 
 @lowers("mul", "div")
@@ -160,10 +162,16 @@ def reduce(call: OpCall) -> Lowered:
     }
 
 
-@lowers("softmax", "_softmax", "_safe_softmax", "log_softmax", "_log_softmax")
+_SOFTMAX = {
+    **dict.fromkeys(("softmax", "_softmax", "_safe_softmax"), "softmax"),
+    **dict.fromkeys(("log_softmax", "_log_softmax"), "log_softmax"),
+}  # fmt: skip
+
+
+@lowers(*_SOFTMAX)
 def softmax(call: OpCall) -> Lowered:
     """Along `dim`."""
-    attrs: Attrs = {"fn": "log_softmax" if "log" in call.name else "softmax", "axis": call["dim"]}
+    attrs: Attrs = {"fn": _SOFTMAX[call.name], "axis": call["dim"]}
     return "softmax", with_layout(attrs, call)
 
 
@@ -199,11 +207,15 @@ def search(call: OpCall) -> Lowered:
     return "search", {"values": call.outputs[0].numel, "boundaries": boundaries.shape[-1]}
 
 
-@lowers("histc", "histogram", "_histogramdd_from_bin_cts", "_histogramdd_from_bin_tensors", "_histogramdd_bin_edges")
+_OF_POINTS = frozenset({"_histogramdd_from_bin_cts", "_histogramdd_from_bin_tensors", "_histogramdd_bin_edges"})
+"""Histograms of points with several coordinates."""
+
+
+@lowers("histc", "histogram", *_OF_POINTS)
 def histogram(call: OpCall) -> Lowered:
     """self: V values, or V,d; `bins`: their number or their edges."""
     shape, bins = call["self"].shape, call["bins"]
-    axes = shape[-1] if "dd" in call.name else 1
+    axes = shape[-1] if call.name in _OF_POINTS else 1
     edges = [b.shape[0] for b in (bins if isinstance(bins, (list, tuple)) else [bins]) if hasattr(b, "shape")]
     ranged = call["min"] != call["max"] if call.name == "histc" else call.get("range") is not None
     attrs: Attrs = {
@@ -213,17 +225,18 @@ def histogram(call: OpCall) -> Lowered:
     return "histogram", attrs
 
 
-_SORT = """
-sort argsort topk kthvalue mode msort unique_dim _unique2 _unique unique_consecutive
-"""
+_SORT: dict[str, int | None] = {
+    **dict.fromkeys(("sort", "argsort", "topk", "kthvalue", "mode"), -1), "msort": 0,
+    **dict.fromkeys(("unique_dim", "_unique2", "_unique", "unique_consecutive"), None),
+}  # fmt: skip
+"""By op: the axis without an argument `dim`. None: all elements, of which only distinct ones are returned."""
 
 
-@lowers(*_SORT.split())
+@lowers(*_SORT)
 def sort(call: OpCall) -> Lowered:
     """Along `dim`; without it (`unique`, for example), over all elements."""
-    default = -1 if call.name in {"sort", "argsort", "topk", "kthvalue", "mode"} else None
-    axis = 0 if call.name == "msort" else call.get("dim", default)
-    return "sort", {"unique": "unique" in call.name, "axis": axis}
+    default = _SORT[call.name]
+    return "sort", {"unique": default is None, "axis": call.get("dim", default)}
 
 
 # ---- gather and scatter

@@ -9,50 +9,42 @@ from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lo
 from cnncost.frontends.torch.types import attribute
 from cnncost.graph import Attr
 
+POOLS = {
+    **{f"{fn}_pool{axes}d": (fn, axes) for fn in ("max", "avg") for axes in (1, 2, 3)},
+    **{f"max_pool{axes}d_with_indices": ("max", axes) for axes in (1, 2, 3)}, "mkldnn_max_pool2d": ("max", 2),
+}  # fmt: skip
+"""Pools: the function, and the number of spatial axes."""
+ADAPTIVE_POOLS = {
+    **{f"adaptive_{fn}_pool{axes}d": (fn, axes) for fn in ("max", "avg") for axes in (1, 2, 3)},
+    **{f"_adaptive_avg_pool{axes}d": ("avg", axes) for axes in (2, 3)},
+}  # fmt: skip
+FRACTIONAL_POOLS = {f"fractional_max_pool{axes}d": ("max", axes) for axes in (2, 3)}
 
-def _axes(name: str) -> int:
-    """Return the number of spatial axes in an op's name, such as 2 for `max_pool2d`."""
-    return next(int(c) for c in name if c.isdigit())
 
-
-@lowers(
-    "max_pool1d", "max_pool2d", "max_pool3d", "max_pool1d_with_indices", "max_pool2d_with_indices",
-    "max_pool3d_with_indices", "mkldnn_max_pool2d", "avg_pool1d", "avg_pool2d", "avg_pool3d",
-)  # fmt: skip
+@lowers(*POOLS)
 def forward_pool(call: OpCall) -> Lowered:
     """A pool, with its operand's layout."""
-    kind, attrs = pool(call)
-    return kind, with_layout(attrs, call)
+    return "pool", with_layout(pool(call, *POOLS[call.name]), call)
 
 
-def pool(call: OpCall) -> Lowered:
-    """Lower a pool. An empty stride means the kernel size."""
-    axes = _axes(call.name)
+def pool(call: OpCall, fn: str, axes: int) -> Attrs:
+    """Return the attributes of a pool. An empty stride means the kernel size."""
     kernel = call["kernel_size"]
-    attrs: Attrs = {
-        "fn": "max" if "max" in call.name else "avg",
+    return {
+        "fn": fn,
         "kernel": spread(kernel, axes),
         "stride": spread(call["stride"] or kernel, axes),
         "padding": spread(call["padding"], axes),
         "dilation": spread(call.get("dilation", 1), axes),
         "ceil": bool(call["ceil_mode"]),
     }
-    return "pool", attrs
 
 
-@lowers(
-    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d",
-    "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d",
-)  # fmt: skip
-def forward_adaptive_pool(call: OpCall) -> Lowered:
-    """An adaptive pool, with its operand's layout."""
-    kind, attrs = adaptive_pool(call)
-    return kind, with_layout(attrs, call)
-
-
+@lowers(*ADAPTIVE_POOLS)
 def adaptive_pool(call: OpCall) -> Lowered:
-    """Lower an adaptive pool, whose windows follow from the input and output sizes."""
-    return "adaptive_pool", {"fn": "max" if "max" in call.name else "avg", "axes": _axes(call.name)}
+    """An adaptive pool, with its operand's layout. Its windows follow from the input and output sizes."""
+    fn, axes = ADAPTIVE_POOLS[call.name]
+    return "adaptive_pool", with_layout({"fn": fn, "axes": axes}, call)
 
 
 @lowers(
@@ -76,16 +68,10 @@ def instance_norm(call: OpCall) -> Lowered:
 @lowers("layer_norm", "native_layer_norm", "group_norm", "native_group_norm")
 def group_norm(call: OpCall) -> Lowered:
     """Over the last axes, or over groups of channels."""
-    attrs: Attrs = {
-        "fn": "layer" if "layer" in call.name else "group",
-        "affine": call["weight"] is not None,
-        "statistics": True,
-    }
+    attrs: Attrs = {"affine": call["weight"] is not None, "statistics": True}
     if "normalized_shape" in call.arguments:
-        attrs["axes"] = len(call["normalized_shape"])
-    else:
-        attrs["groups"] = call.first("num_groups", "group")
-    return "norm", with_layout(attrs, call) if attrs["fn"] == "layer" else attrs
+        return "norm", with_layout({"fn": "layer", **attrs, "axes": len(call["normalized_shape"])}, call)
+    return "norm", {"fn": "group", **attrs, "groups": call.first("num_groups", "group")}
 
 
 @lowers("rms_norm", "_fused_rms_norm")
@@ -97,27 +83,29 @@ def rms_norm(call: OpCall) -> Lowered:
 
 TAPS = {0: 2, 1: 1, 2: 4}
 """Input taps per axis, by interpolation mode: linear, nearest, cubic."""
+MODES = {"nearest": 1, "nearest_exact": 1, "linear": 2, "cubic": 4}
+"""The same by name."""
 UPSAMPLE = {
-    "upsample_nearest1d": (1, 1), "upsample_nearest2d": (1, 2), "upsample_nearest3d": (1, 3),
-    "_upsample_nearest_exact1d": (1, 1), "_upsample_nearest_exact2d": (1, 2), "_upsample_nearest_exact3d": (1, 3),
-    "upsample_linear1d": (2, 1), "upsample_bilinear2d": (2, 2), "upsample_trilinear3d": (2, 3),
-    "upsample_bicubic2d": (4, 2), "_upsample_bilinear2d_aa": (2, 2), "_upsample_bicubic2d_aa": (4, 2),
+    **{f"upsample_nearest{axes}d": ("nearest", axes, False) for axes in (1, 2, 3)},
+    **{f"_upsample_nearest_exact{axes}d": ("nearest_exact", axes, False) for axes in (1, 2, 3)},
+    "upsample_linear1d": ("linear", 1, False), "upsample_bilinear2d": ("linear", 2, False),
+    "upsample_trilinear3d": ("linear", 3, False), "upsample_bicubic2d": ("cubic", 2, False),
+    "_upsample_bilinear2d_aa": ("linear", 2, True), "_upsample_bicubic2d_aa": ("cubic", 2, True),
 }  # fmt: skip
-"""By op: the number of input taps per axis (unless `_aa` downscales), and the number of axes."""
+"""By op: the interpolation mode, the number of axes, and whether it is antialiased."""
 
 
 @lowers(*UPSAMPLE)
 def resize(call: OpCall) -> Lowered:
     """Taps per axis: 1, 2 or 4; antialiased downscaling widens the filter by the scale factor."""
-    taps, axes = UPSAMPLE[call.name]
-    if call.name.endswith("_aa"):
+    mode, axes, antialias = UPSAMPLE[call.name]
+    taps = MODES[mode]
+    if antialias:
         sizes = zip(call.inputs[0].shape[-axes:], call.outputs[0].shape[-axes:], strict=True)
         taps *= max(1, *(-(-x // y) for x, y in sizes))
-    mode = {1: "nearest", 2: "linear", 4: "cubic"}[UPSAMPLE[call.name][0]]
     attrs: Attrs = {
-        "mode": "nearest_exact" if "exact" in call.name else mode,
-        "taps": taps, "axes": axes, "align": bool(call.get("align_corners", False)), "scales": _scales(call),
-        "antialias": call.name.endswith("_aa"),
+        "mode": mode, "taps": taps, "axes": axes, "align": bool(call.get("align_corners", False)),
+        "scales": _scales(call), "antialias": antialias,
     }  # fmt: skip
     return "resize", with_layout(attrs, call)
 
@@ -159,11 +147,11 @@ def affine_grid(call: OpCall) -> Lowered:
     return "matmul", {"batch": batch, "m": locations, "k": columns, "n": d, "bias": False}
 
 
-@lowers("fractional_max_pool2d", "fractional_max_pool3d")
+@lowers(*FRACTIONAL_POOLS)
 def fractional_pool(call: OpCall) -> Lowered:
     """Windows of the kernel's size at random positions."""
-    axes = _axes(call.name)
-    attrs: Attrs = {"fn": "max", "kernel": spread(call["kernel_size"], axes), "stride": None, "padding": None,
+    fn, axes = FRACTIONAL_POOLS[call.name]
+    attrs: Attrs = {"fn": fn, "kernel": spread(call["kernel_size"], axes), "stride": None, "padding": None,
                     "dilation": None, "ceil": False}  # fmt: skip
     return "pool", attrs
 

@@ -73,6 +73,22 @@ def _conv_transpose(a: dict[str, Any]) -> list[Output] | None:
     return [ordered(size, x.dtype, last)] if min(spatial) > 0 else None
 
 
+_SLOW = {
+    "_slow_conv2d_forward": 2, "slow_conv3d_forward": 3, "slow_conv_dilated2d": 2, "slow_conv_dilated3d": 3,
+    "slow_conv_transpose3d": 3,
+}  # fmt: skip
+
+
+@shapes(*_SLOW)
+def _slow_conv(a: dict[str, Any]) -> list[Output] | None:
+    """Kernels that can be called by name but can't run without data, by their number of axes."""
+    x, w, name = a["self"], a["weight"], a["__op__"]
+    if w.dim() != _SLOW[name] + 2 or not ready(x, w) or per_axis(a["kernel_size"], _SLOW[name]) != list(w.shape[2:]):
+        return None
+    rule = _conv_transpose if name == "slow_conv_transpose3d" else _conv
+    return rule({"dilation": 1, **a, "input": x, "groups": 1})
+
+
 @shapes("batch_norm")
 def _batch_norm(a: dict[str, Any]) -> list[Output] | None:
     x, mean, variance = a["input"], a["running_mean"], a["running_var"]
