@@ -57,13 +57,16 @@ def effective_macs(model: Model, inputs: Any = None, *, activations: bool = Fals
 
 def _active(model: nn.Module, inputs: Any) -> Effective:
     """Run a copy of the model on data, and count products without zero weights and zero activations."""
-    from cnncost.frontends.torch.activity import ActivityRecorder
+    from cnncost.frontends.torch.activity import ActivityRecorder, Kinds
     from cnncost.frontends.torch.real import record_real
+    from cnncost.ops.kinds import having
+
+    kinds = Kinds(having("product"), having("convolution"), having("weighted"))
 
     recorders: list[ActivityRecorder] = []  # a run that is started again creates a new recorder: the last one counts
 
     def recorder(weights: Weights) -> ActivityRecorder:
-        recorders.append(ActivityRecorder(weights))
+        recorders.append(ActivityRecorder(weights, kinds))
         return recorders[-1]
 
     graph = record_real(model, inputs, recorder=recorder)

@@ -6,6 +6,7 @@ from typing import Any
 
 from cnncost.graph import Graph, OpSpec
 from cnncost.ops import cost_of
+from cnncost.ops.kinds import has
 
 _ATTRIBUTES = (
     "kernel", "stride", "padding", "dilation", "groups", "heads", "width", "ffn", "layers", "directions", "hidden",
@@ -37,13 +38,14 @@ def settings(graph: Graph | None) -> dict[str, dict[str, str]]:
 
 
 def _settings_of(spec: OpSpec) -> dict[str, str]:
-    """Return an op's attributes in `_ATTRIBUTES`, except defaults; for conv and linear also channels or features."""
+    """Return an op's attributes in `_ATTRIBUTES`, except defaults; for ops with a weight also channels or features."""
     texts = {}
     for name, value in spec.attrs:
         if name in _ATTRIBUTES and (text := _text(value)) != DEFAULTS.get(name):
             texts[name] = text
-    axis = -1 - len(spec["kernel"]) if spec.kind == "conv" else -1  # from the end, as an image may lack the batch axis
-    if spec.kind in {"conv", "linear"} and spec.inputs and spec.inputs[0].shape:
+    # from the end, as an image may lack the batch axis
+    axis = -1 - len(spec["kernel"]) if has(spec.kind, "convolution") else -1
+    if has(spec.kind, "weighted") and spec.inputs and spec.inputs[0].shape:
         texts["in"], texts["out"] = str(spec.inputs[0].shape[axis]), str(spec.outputs[0].shape[axis])
     return texts
 

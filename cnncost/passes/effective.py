@@ -12,11 +12,10 @@ from typing import NamedTuple
 
 from cnncost.graph import Graph, Node, OpSpec
 from cnncost.ops import cost_of
+from cnncost.ops.kinds import has
 
 _SPARSE = "sparse::matmul"
 _SAMPLED = "sparse::sampled_matmul"
-_WEIGHTED = frozenset({"conv", "linear"})
-"""Kinds whose second input is the weight."""
 _REARRANGING = frozenset({"reshape", "permute", "slice", "select", "split", "unbind", "diagonal", "roll"})
 """Moves that add no elements and duplicate none."""
 _FIXED_ROLES = frozenset({"parameter", "buffer", "constant"})
@@ -146,7 +145,7 @@ def effective(graph: Graph, nonzero: Mapping[int, int], stored: Mapping[int, int
         if weights:
             macs, exact = _remaining(graph, node, cost.macs, weights, nonzero_elements, stored_elements)
         # the input of a conv or linear is usually an activation, but may be a weight, too
-        other = node.inputs[:1] if node.spec.kind in _WEIGHTED else ()
+        other = node.inputs[:1] if has(node.spec.kind, "weighted") else ()
         exact = exact and uncounted.isdisjoint((*factors, *other))
         # zeros that `_remaining` doesn't count: in `other`, and in factors whose elements aren't used equally often
         exact = exact and with_zeros.isdisjoint(other if used_equally else factors)
@@ -197,9 +196,9 @@ def _factors(node: Node) -> tuple[tuple[int, ...], bool]:
     They are the weight of a conv or linear, both factors of a matrix product, and all operands of other ops.
     """
     kind = node.spec.kind
-    if kind in _WEIGHTED:
+    if has(kind, "weighted"):
         return node.inputs[1:2], True
-    if kind in {"matmul", _SPARSE}:
+    if has(kind, "product") or kind == _SPARSE:
         first = 1 if node.spec.get("addend") else 0
         return node.inputs[first : first + 2], True
     return node.inputs[:3] if kind == "attention" else node.inputs, False

@@ -24,16 +24,12 @@ from typing import Literal, NamedTuple, TypeAlias, TypeVar
 from cnncost.devices.model import DTYPES, FABRICS, Device, number_format
 from cnncost.graph import Graph, OpSpec, TensorType
 from cnncost.ops import Cost, cost_of
+from cnncost.ops.kinds import has
 from cnncost.ops.transfer import link_bytes
 from cnncost.reprs import line
 
 Key = TypeVar("Key")
 Bound: TypeAlias = Literal["compute", "memory", "launch", ""]
-
-_COPIED = frozenset({"conv"})
-"""Kinds whose input, weights and output a library copies into its own layout."""
-_PACKED = frozenset({"linear", "matmul"})
-"""Kinds whose larger operand a library copies into its own layout, if the product has more than one row."""
 
 
 class OpTime(NamedTuple):
@@ -289,11 +285,14 @@ def _memory_time(op: _Op, spec: OpSpec, cost: Cost, device: Device, weight_level
 
 
 def _copied(op: _Op, spec: OpSpec) -> list[tuple[int, bool]]:
-    """Return the bytes of each operand that a library copies into its own layout, and whether it is a weight."""
-    if spec.kind in _COPIED:
+    """Return the bytes of each operand that a library copies into its own layout, and whether it is a weight.
+
+    Of a convolution these are input, weights and output; of a product with more than one row, its larger operand.
+    """
+    if has(spec.kind, "convolution"):
         types = (*spec.inputs[:2], *spec.outputs)
         return [(t.nbytes, is_weight) for t, is_weight in zip(types, (*op.weights[:2], False), strict=False)]
-    if spec.kind in _PACKED and len(spec.inputs) > 1 and _rows(spec) > 1:
+    if has(spec.kind, "product") and len(spec.inputs) > 1 and _rows(spec) > 1:
         largest = max(range(len(spec.inputs)), key=lambda i: spec.inputs[i].nbytes)
         return [(spec.inputs[largest].nbytes, op.weights[largest])]
     return []

@@ -1,6 +1,7 @@
 """CONTRIBUTING's recipe for an op: after one declaration and one lowering, every pass supports it.
 
-The op blurs rows: each row of the result is the mean of `size` rows, by a padded copy of the input.
+The op blurs rows: each row of the result is the mean of `size` rows, by a padded copy of the input. Two more are
+products with traits: what passes do for products, they do for these.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ from torch import nn
 from torch.nn import functional as F
 
 import cnncost
+from cnncost.budget.settings import settings
+from cnncost.devices import Device
 from cnncost.errors import GraphError
 from cnncost.frontends.torch.lowering.registry import lowers
-from cnncost.ops import cost, flops, kind, one, verify_graph
+from cnncost.ops import cost, flops, kind, macs, one, verify_graph
+from cnncost.ops.kinds import having
 from cnncost.ops.reach import Route, routes
 from cnncost.ops.reach.windows import sliding
+from cnncost.passes.roofline import roofline
 
 
 @torch.library.custom_op("recipe::row_blur", mutates_args=())
@@ -111,3 +116,103 @@ def test_it_is_checked(report):
         nodes[number] = nodes[number]._replace(spec=replace(nodes[number].spec, attrs=(("size", size),)))
         with pytest.raises(GraphError, match=f"node {number} .*{said}"):
             verify_graph(replace(report.graph, nodes=tuple(nodes)))
+
+
+# ---- products: the traits of a declaration
+
+
+@torch.library.custom_op("recipe::times", mutates_args=())
+def times(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return a @ b
+
+
+@torch.library.custom_op("recipe::project", mutates_args=())
+def project(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    return x @ w.T
+
+
+@times.register_fake
+def _(a, b):
+    return a.new_empty(*a.shape[:-1], b.shape[-1])
+
+
+@project.register_fake
+def _(x, w):
+    return x.new_empty(*x.shape[:-1], w.shape[0])
+
+
+@kind("recipe::times", inputs=(one("a", 2, None), one("b", 2, None)), traits=("product",))
+def times_cost(spec):
+    """MACs = Y·K: each of Y outputs is a sum of K products."""
+    return cost(spec, macs("Y", spec.outputs[0].numel, "K", spec.inputs[0].shape[-1]))
+
+
+@kind("recipe::project", inputs=(one("x", 1, None), one("w", 2)), traits=("product", "weighted"))
+def project_cost(spec):
+    """MACs = Y·K: each of Y outputs is a sum of K products."""
+    return cost(spec, macs("Y", spec.outputs[0].numel, "K", spec.inputs[0].shape[-1]))
+
+
+class Attention(nn.Module):
+    """By products of its own: 4 queries and keys of width 8, from 6 features."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(8, 6))
+        self.weight.data[:, :3] = 0
+
+    def forward(self, x):
+        x = project(x, self.weight)
+        scores = times(x, x.transpose(-1, -2)).masked_fill(torch.ones(4, 4).triu(1).bool(), -float("inf"))
+        return times(scores.softmax(-1), x)
+
+
+OWN, PROJECTED, SCORED = Attention(), 4 * 8 * 6, 2 * 4 * 4 * 8
+
+
+@pytest.fixture(scope="module")
+def attention():
+    return cnncost.analyze(OWN, (4, 6))
+
+
+def test_products_of_a_new_kind_are_counted(attention):
+    assert (attention.totals.macs, attention.unknown) == (PROJECTED + SCORED, {})
+
+
+def test_attention_by_products_of_a_new_kind_is_found(attention):
+    """A mask that may leave out pairs makes their number an upper bound."""
+    assert attention.with_masks().totals.mask_unknown
+
+
+def test_zeros_in_weights_of_a_new_kind_are_counted():
+    found = cnncost.effective_macs(OWN, (4, 6))
+    assert (found.dense, found.macs, found.in_full) == (PROJECTED + SCORED, PROJECTED // 2 + SCORED, 0)
+
+
+def test_zeros_in_a_run_with_a_new_kind_are_counted():
+    """Input and weight are zero in the same half of the 6 features. Softmax makes 6 of 16 weights of pairs zero."""
+    x = torch.ones(4, 6)
+    x[:, :3] = 0
+    found = cnncost.effective_macs(OWN, x, activations=True)
+    assert (found.macs, found.in_full) == (PROJECTED // 2 + SCORED // 2 + 10 * 8, 0)
+
+
+def test_operands_of_a_new_kind_are_packed(attention):
+    """The larger of each product: 8·6, 4·8 and 4·8 numbers of 4 bytes, read and written once more."""
+    device = Device("cpu", "a CPU", "cpu", {"float32": 1e12}, 1e10, "this test", copies=True)
+    copies = [time.copies for time in roofline(attention.graph, device).nodes if time is not None and time.copies]
+    assert copies == pytest.approx([2 * 4 * n / 1e10 for n in (8 * 6, 4 * 8, 4 * 8)])
+
+
+def test_settings_of_a_new_kind_are_shown(attention):
+    class Alone(nn.Module):
+        def forward(self, x, w):
+            return project(x, w)
+
+    assert settings(cnncost.analyze(Alone(), ((4, 6), (8, 6))).graph)[""] == {"in": "6", "out": "8"}
+
+
+def test_a_trait_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="trait 'prodct' does not exist; expected one of product, convolution, weigh"):
+        kind("recipe::other", inputs=(), traits=("prodct",))
+    assert {"linear", "recipe::project"} <= having("product") & having("weighted")

@@ -9,6 +9,7 @@ zero and is not counted.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import torch
@@ -18,10 +19,19 @@ from cnncost.frontends.torch.real import RealRecorder
 from cnncost.frontends.torch.weights import Weights
 from cnncost.graph import OpSpec
 
-_ADDING = ("add", "badd", "_add")
-"""Prefixes of ops such as `addmm`, whose first tensor is added to the product of the next two."""
-_MATRIX_PRODUCTS = frozenset({"linear", "matmul"})
-_COUNTED_KINDS = _MATRIX_PRODUCTS | {"conv", "attention"}
+
+class Kinds(NamedTuple):
+    """Kinds of ops whose products are counted.
+
+    Attributes:
+        products: matrix products.
+        convolutions: convolutions, transposed ones included.
+        weighted: kinds whose second input is a weight; that of a product has its output features first.
+    """
+
+    products: Collection[str]
+    convolutions: Collection[str]
+    weighted: Collection[str]
 
 
 class Active(NamedTuple):
@@ -40,8 +50,9 @@ class Active(NamedTuple):
 class ActivityRecorder(RealRecorder):
     """Recorder that also counts. `active` is keyed by node index; of a node that is not in it, all products count."""
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights, kinds: Kinds) -> None:
         super().__init__(weights)
+        self._kinds = kinds
         self.active: dict[int, Active] = {}
         self._examined = 0  # number of leading nodes that have been examined, whether they were counted or not
 
@@ -55,17 +66,18 @@ class ActivityRecorder(RealRecorder):
         return result
 
     def _examine(self, index: int, func: Any, args: Any, kwargs: Any) -> None:
-        node = self.nodes[index]
-        if node.spec.kind not in _COUNTED_KINDS:
+        node, kinds = self.nodes[index], self._kinds
+        kind = node.spec.kind
+        if kind not in kinds.products and kind not in kinds.convolutions and kind != "attention":
             return
         op = overload(func)
         arguments = op.bind(args, kwargs)
         tensors = [value for value in arguments.values() if isinstance(value, torch.Tensor)]
         with torch.no_grad():
-            products = _nonzero_products(node.spec, op.name, arguments, tensors)
+            products = _nonzero_products(node.spec, kinds, op.name, arguments, tensors)
         if products is None:
             return
-        factors = tensors[1:3] if op.name.startswith(_ADDING) else tensors[:2]
+        factors = _factors(node.spec, tensors)
         entries = [self.ledger.find(factor) for factor in factors]
         activations = [t for t, e in zip(factors, entries, strict=True) if e is not None and e.value in self._varies]
         self.active[index] = Active(products, any(map(_is_binary, activations)))
@@ -75,19 +87,28 @@ def _is_binary(tensor: torch.Tensor) -> bool:
     return bool(((tensor == 0) | (tensor == 1)).all())
 
 
-def _nonzero_products(spec: OpSpec, name: str, arguments: dict[str, Any], tensors: list[torch.Tensor]) -> int | None:
+def _factors(spec: OpSpec, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Return the two factors; the first tensor of ops such as `addmm` is added to the product of the next two."""
+    return tensors[1:3] if spec.get("addend") else tensors[:2]
+
+
+def _nonzero_products(
+    spec: OpSpec, kinds: Kinds, name: str, arguments: dict[str, Any], tensors: list[torch.Tensor]
+) -> int | None:
     """Return the number of products without a zero factor; None for an unsupported op."""
     if any(t.layout is not torch.strided or t.is_quantized for t in tensors):
         return None
-    if spec.kind == "conv":
+    if spec.kind in kinds.convolutions:
         return _conv_products(spec, tensors[0], arguments["weight"])
     if spec.kind == "attention" and name == "scaled_dot_product_attention" and not arguments.get("dropout_p"):
         return _attention_products(arguments)
-    if spec.kind not in _MATRIX_PRODUCTS or name == "conv_tbc":  # a convolution that is lowered to a matmul
+    if spec.kind not in kinds.products or name == "conv_tbc":  # a convolution that is lowered to a matmul
         return None
-    a, b = tensors[1:3] if name.startswith(_ADDING) else tensors[:2]
-    if spec.kind == "linear":
+    a, b = _factors(spec, tensors)
+    if spec.kind in kinds.weighted:
         b = b.transpose(-1, -2) if b.dim() > 1 else b
+    if a.shape[-1] != b.shape[-2 if b.dim() > 1 else -1]:  # a product of a kind of its own, with other axes
+        return None
     return _matmul_products(a != 0, b != 0)
 
 

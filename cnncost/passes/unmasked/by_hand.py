@@ -11,10 +11,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from cnncost.graph import Graph, Node
+from cnncost.ops.kinds import has, having
 
-_PRODUCTS = frozenset({"matmul", "linear"})
-_LAYERS = _PRODUCTS | {"conv"}
-"""With weights of their own they don't produce scores, but may lie between the two products (mixing of heads)."""
 _CARRIERS = frozenset({"pointwise", "dropout", "layout", "softmax", "scatter", "gather", "reduce", "create"})
 """Kinds of ops through which scores are followed."""
 _ADDS = frozenset({"add", "add_scaled", "sub", "rsub", "addcmul", "addcdiv", "multiply_add", "logaddexp", "logaddexp2"})
@@ -54,11 +52,13 @@ def by_hand(graph: Graph) -> set[int]:
     trails: dict[int, Trail] = {}
     masked: set[int] = set()
     weights = _Weights(graph)
+    # layers with weights of their own don't produce scores, but may lie between the two products (mixing of heads)
+    products, layers = having("product"), having("product", "convolution")
     for index, node in enumerate(graph.nodes):
         inputs = [trails[i] for i in node.inputs if i in trails]
-        if node.spec.kind in _LAYERS and weights.has(node):
+        if node.spec.kind in layers and weights.has(node):
             trails.update(dict.fromkeys(node.outputs, _merged(inputs)) if inputs else {})  # e.g. mixing of heads
-        elif node.spec.kind in _PRODUCTS:
+        elif node.spec.kind in products:
             sources = frozenset[int]().union(*(t.products for t in inputs if t.masked))
             if sources:
                 masked.update(sources, {index})
@@ -118,7 +118,7 @@ def _storages(graph: Graph, values: tuple[int, ...]) -> set[int]:
 
 
 def _is_backward(node: Node) -> bool:
-    return node.phase == "backward" and node.spec.kind in _PRODUCTS
+    return node.phase == "backward" and has(node.spec.kind, "product")
 
 
 class _Weights:
