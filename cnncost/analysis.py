@@ -21,7 +21,7 @@ from cnncost.ops.registry import epoch
 from cnncost.passes.compute import compute, compute_phases
 from cnncost.passes.parameters import parameters
 from cnncost.recording import Recording
-from cnncost.report.build import build
+from cnncost.report.build import FurtherStatistics, build
 from cnncost.report.model import Report
 from cnncost.report.rows import Layer
 from cnncost.report.schema import statistics
@@ -216,8 +216,12 @@ def _run_passes(name: str, graph: Graph, step: Graph | None, strict: bool) -> Re
     if strict and unknown:
         raise UnknownOpError(_unknown_message(name, list({u.op: u for u in unknown}.values())))
     # statistics that the schema declares with the pass that computes them
-    optional = {n: declared.given_by(graph) for n, declared in statistics(Layer).items() if declared.given_by}
-    return build(name, graph, parameters(graph), computed, step, phases, optional)
+    declared = statistics(Layer).items()
+    further = FurtherStatistics(
+        {column: each.given_by(graph) for column, each in declared if each.given_by is not None},
+        {column: each.given_by_scope(graph) for column, each in declared if each.given_by_scope is not None},
+    )
+    return build(name, graph, parameters(graph), computed, step, phases, further)
 
 
 def states_of(model: nn.Module) -> ModelStates:

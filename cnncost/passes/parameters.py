@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from cnncost.graph import Graph, TensorType
+from cnncost.owners import owned_tensors
 
 
 class OwnedCount(NamedTuple):
@@ -36,37 +37,23 @@ class Parameters(NamedTuple):
 
 def parameters(graph: Graph) -> Parameters:
     """Count parameters and buffers, tied ones once."""
-    values, counted = graph.values, set[int]()
     sizes: dict[TensorType, tuple[int, int]] = {}  # cache of numel and nbytes, which are computed properties
-    by_scope: dict[int, OwnedCount] = {}
+    by_scope: dict[int, list[int]] = {i: [0, 0, 0] for i, s in enumerate(graph.scopes) if s.parameters or s.buffers}
     by_dtype: dict[str, int] = {}
     param_bytes = buffer_bytes = 0
-    # unpacking is faster than attribute access
-    for index, (_, _, owned_parameters, owned_buffers, _) in enumerate(graph.scopes):
-        if not owned_parameters and not owned_buffers:
-            continue
-        params = trainable = buffers = 0
-        for _, value, trains in owned_parameters:
-            if value in counted:
-                continue
-            counted.add(value)
-            tensor = values[value].type
-            count, nbytes = sizes.get(tensor) or sizes.setdefault(tensor, (tensor.numel, tensor.nbytes))
-            params += count
-            trainable += count if trains else 0
-            param_bytes += nbytes
-            by_dtype[tensor.dtype] = by_dtype.get(tensor.dtype, 0) + count
-        for _, value, _ in owned_buffers:
-            if value in counted:
-                continue
-            counted.add(value)
-            tensor = values[value].type
-            count, nbytes = sizes.get(tensor) or sizes.setdefault(tensor, (tensor.numel, tensor.nbytes))
-            buffers += count
+    for scope, tensor, buffer, trainable in owned_tensors(graph):
+        count, nbytes = sizes.get(tensor) or sizes.setdefault(tensor, (tensor.numel, tensor.nbytes))
+        counts = by_scope[scope]
+        if buffer:
+            counts[2] += count
             buffer_bytes += nbytes
-        by_scope[index] = OwnedCount(params, trainable, buffers)
-    owned = by_scope.values()
+            continue
+        counts[0] += count
+        counts[1] += count if trainable else 0
+        param_bytes += nbytes
+        by_dtype[tensor.dtype] = by_dtype.get(tensor.dtype, 0) + count
+    owned = {scope: OwnedCount(*counts) for scope, counts in by_scope.items()}
     return Parameters(
-        sum(o.params for o in owned), sum(o.trainable_params for o in owned), sum(o.buffers for o in owned),
-        param_bytes, buffer_bytes, by_dtype, by_scope,
+        sum(o.params for o in owned.values()), sum(o.trainable_params for o in owned.values()),
+        sum(o.buffers for o in owned.values()), param_bytes, buffer_bytes, by_dtype, owned,
     )  # fmt: skip

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
-from typing import Any, TypeAlias
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
 
 from cnncost import units
 from cnncost.graph import Graph, Phase, Shape
@@ -21,16 +22,46 @@ from cnncost.versions import installed
 
 ASSUMED = " backward (assumed: 2× forward)"
 """Suffix of a backward op's name if its cost is estimated from forward."""
-OptionalStatistics: TypeAlias = Mapping[str, Mapping[int, int]]
-"""Statistics of additional passes: by name, then by the call's index."""
 _NO_OPS = Sums(0, 0, 0, 0, 0)
 _OWNS_NOTHING = OwnedCount()
+ByName: TypeAlias = Mapping[str, Mapping[int, int]]
+
+
+class FurtherStatistics(NamedTuple):
+    """Statistics of additional passes, by name.
+
+    Attributes:
+        by_call: numbers by the call's index.
+        by_scope: numbers by the scope's index, of modules whether or not they are called.
+    """
+
+    by_call: ByName
+    by_scope: ByName
+
+    def of_call(self, index: int, scope: int, first: bool) -> dict[str, int]:
+        """Return the statistics of a call; the first one has those of its module."""
+        return self._of(self.by_call, index) | (self.of_scope(scope) if first else dict.fromkeys(self.by_scope, 0))
+
+    def of_scope(self, scope: int) -> dict[str, int]:
+        """Return the statistics of a module that don't depend on its calls."""
+        return self._of(self.by_scope, scope)
+
+    def totals(self) -> dict[str, Any]:
+        """Return the sums."""
+        return {name: sum(numbers.values()) for name, numbers in (*self.by_call.items(), *self.by_scope.items())}
+
+    @staticmethod
+    def _of(by_name: ByName, index: int) -> dict[str, int]:
+        return {name: numbers.get(index, 0) for name, numbers in by_name.items()}
+
+
+_NOTHING_FURTHER = FurtherStatistics(MappingProxyType({}), MappingProxyType({}))
 
 
 def build(
     model: str, graph: Graph, parameters: Parameters, compute: Compute,
     training: Graph | None = None, phases: Mapping[Phase, Compute] | None = None,
-    optional: OptionalStatistics | None = None,
+    further: FurtherStatistics = _NOTHING_FURTHER,
 ) -> Report:  # fmt: skip
     """Build the Report.
 
@@ -41,16 +72,16 @@ def build(
         compute: result of the pass over forward's ops.
         training: the recorded training step, if there is one.
         phases: results of the pass over the training step's ops, by phase.
-        optional: results of additional passes.
+        further: results of additional passes.
     """
-    phases, optional = phases or {}, optional or {}
+    phases = phases or {}
     unknown_after_forward = [u for phase, part in phases.items() if phase != "forward" for u in part.unknown]
     unknown = [*compute.unknown, *unknown_after_forward]
-    layers = _layers(graph, parameters, compute, optional)
+    layers = _layers(graph, parameters, compute, further)
     return Report(
         model=model,
         inputs=tuple((graph.values[i].shape, graph.values[i].dtype) for i in graph.inputs),
-        totals=_totals(graph, parameters, compute, phases, optional),
+        totals=_totals(graph, parameters, compute, phases, further),
         layers=layers,
         ops=_ops(compute),
         unknown={op: sum(u.count for u in unknown if u.op == op) for op in dict.fromkeys(u.op for u in unknown)},
@@ -168,7 +199,7 @@ def _totals(
     parameters: Parameters,
     compute: Compute,
     phases: Mapping[Phase, Compute],
-    optional: OptionalStatistics,
+    further: FurtherStatistics,
 ) -> Totals:
     return Totals(
         params=parameters.params, trainable_params=parameters.trainable_params, buffers=parameters.buffers,
@@ -178,15 +209,11 @@ def _totals(
         training_macs=sum(part.total.macs for part in phases.values()) if phases else None,
         training_flops=sum(part.total.flops for part in phases.values()) if phases else None,
         training_lower_bound=any(part.unknown for part in phases.values()),
-        **_summed(optional),
+        **further.totals(),
     )  # fmt: skip
 
 
-def _summed(optional: OptionalStatistics) -> dict[str, Any]:
-    return {name: sum(by_call.values()) for name, by_call in optional.items()}
-
-
-def _layers(graph: Graph, parameters: Parameters, compute: Compute, optional: OptionalStatistics) -> tuple[Layer, ...]:
+def _layers(graph: Graph, parameters: Parameters, compute: Compute, further: FurtherStatistics) -> tuple[Layer, ...]:
     """Return rows for calls that ran ops, for those of leaves and of modules with parameters, and for the failed call.
 
     Rows for modules that were never called follow.
@@ -200,7 +227,7 @@ def _layers(graph: Graph, parameters: Parameters, compute: Compute, optional: Op
     for index, (scope, _, nth, _, outputs) in enumerate(graph.calls):
         sums = compute.by_call.get(index)
         owned = parameters.by_scope.get(scope, _OWNS_NOTHING) if nth == 0 else _OWNS_NOTHING
-        own_statistics: dict[str, Any] = {name: by_call.get(index, 0) for name, by_call in optional.items()}
+        own_statistics: dict[str, Any] = further.of_call(index, scope, nth == 0) if any(further) else {}
         if sums is None:
             if index in parents and not any((*owned, *own_statistics.values())) and index != failed:
                 continue
@@ -218,7 +245,7 @@ def _layers(graph: Graph, parameters: Parameters, compute: Compute, optional: Op
                 unknown=index in compute.unknown_calls or index in cut, **own_statistics,
             )
         )  # fmt: skip
-    return (*rows, *_uncalled(graph, parameters))
+    return (*rows, *_uncalled(graph, parameters, further))
 
 
 def _shapes_of(graph: Graph, outputs: tuple[int, ...]) -> tuple[Shape, ...]:
@@ -236,7 +263,7 @@ def _container_shapes(graph: Graph, layers: tuple[Layer, ...]) -> dict[str, tupl
     return shapes
 
 
-def _uncalled(graph: Graph, parameters: Parameters) -> list[Layer]:
+def _uncalled(graph: Graph, parameters: Parameters, further: FurtherStatistics) -> list[Layer]:
     """Return rows for modules that were never called: leaves, and modules that own parameters.
 
     A container whose children were called (a Sequential that is iterated over) is not a leaf, owns nothing, and
@@ -251,14 +278,15 @@ def _uncalled(graph: Graph, parameters: Parameters) -> list[Layer]:
     for index, scope in uncalled:
         owned = parameters.by_scope.get(index, _OWNS_NOTHING)
         own_tensors = scope.parameters + scope.buffers
-        if not own_tensors and scope.path in parents:
+        own_statistics: dict[str, Any] = further.of_scope(index)
+        if not own_tensors and scope.path in parents and not any(own_statistics.values()):
             continue
         not_read: Status = "unused" if graph.failed is None else "unreached"
         status: Status = "used" if any(o.value in read for o in own_tensors) else not_read
         rows.append(
             Layer(
                 path=scope.path, class_name=scope.class_name, status=status, **owned._asdict(),
-                macs=0, flops=0, bytes_read=0, bytes_written=0,
+                macs=0, flops=0, bytes_read=0, bytes_written=0, **own_statistics,
             )
         )  # fmt: skip
     return rows

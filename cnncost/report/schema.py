@@ -20,7 +20,7 @@ SIZES: frozenset[Look] = frozenset({"count", "bytes", "ratio", "share"})
 """Looks of numbers that rows can be sorted by."""
 Sums: TypeAlias = Literal["sum", "any", "no"]
 Pass: TypeAlias = Callable[[Graph], Mapping[int, int]]
-"""A pass: returns a number by the call's index; a call that is missing has 0."""
+"""A pass: returns a number by the index of a call or of a scope; one that is missing has 0."""
 
 
 class Statistic(NamedTuple):
@@ -37,8 +37,10 @@ class Statistic(NamedTuple):
         group: group of optional columns, such as `rf`, that are shown together on request; empty: always shown.
         after: for a derived number, name of the column that it follows.
         reads: for a derived number, the names that its property reads, among them the columns.
-        given_by: the pass that fills it; None: filled when the Report is built or extended. In a report that was saved
-            before there was such a pass, the statistic is None.
+        given_by: the pass that fills it, by the call's index; None: filled when the Report is built or extended, or by
+            `given_by_scope`. In a report that was saved before there was such a pass, the statistic is None.
+        given_by_scope: the same by the index of the scope, for what modules have whether or not they are called, such
+            as parameters. The number is in the row of a module's first call, or in its only row if it has no calls.
     """
 
     heading: str
@@ -52,6 +54,12 @@ class Statistic(NamedTuple):
     given_by: Pass | None = None
     loose: bool = False
     reads: frozenset[str] = frozenset()
+    given_by_scope: Pass | None = None
+
+    @property
+    def by_pass(self) -> bool:
+        """Whether a pass fills it."""
+        return self.given_by is not None or self.given_by_scope is not None
 
 
 def _checked_look(look: Look) -> Look:
@@ -63,15 +71,40 @@ def _checked_look(look: Look) -> Look:
 
 def statistic(
     heading: str, meaning: str, look: Look = "count", *, sums: Sums = "sum", bounded: bool = False,
-    masked: bool = False, group: str = "", given_by: Pass | None = None, default: Any = dataclasses.MISSING,
+    masked: bool = False, group: str = "", given_by: Pass | None = None, given_by_scope: Pass | None = None,
+    default: Any = dataclasses.MISSING,
 ) -> Any:  # fmt: skip
-    """Declare a field of a row; arguments as in `Statistic`. Grouped fields are None or `default` until requested."""
-    declaration = Statistic(heading, meaning, _checked_look(look), sums, bounded, masked, group, "", given_by)
+    """Declare a field of a row; arguments as in `Statistic`. Grouped fields are None or `default` until requested.
+
+    Raises:
+        TypeError: there is no such look; numbers of a pass are not to be added up, or there are two passes.
+    """
+    declaration = Statistic(
+        heading, meaning, _checked_look(look), sums, bounded, masked, group, "", given_by, given_by_scope=given_by_scope
+    )
+    if declaration.by_pass:
+        _check_passes(declaration)
+        default = 0
     if group and default is dataclasses.MISSING:
         default = None
-    if given_by is not None:
-        default = 0
     return dataclasses.field(default=default, metadata={"statistic": declaration})
+
+
+def _check_passes(declaration: Statistic) -> None:
+    """Raise TypeError if the numbers of a pass would not add up: totals are the sums of a pass's numbers."""
+    place = f"statistic {declaration.heading!r}"
+    if declaration.given_by is not None and declaration.given_by_scope is not None:
+        raise TypeError(f"{place}: expected one of given_by and given_by_scope, got both")
+    if declaration.sums != "sum":
+        raise TypeError(
+            f"{place}: numbers of a pass add up over calls, so sums={declaration.sums!r} is not possible; leave sums "
+            "out if yours do. The largest of several, or how many differ, is no such statistic"
+        )
+    if declaration.look not in {"count", "bytes"}:
+        raise TypeError(
+            f"{place}: numbers of a pass are a 'count' or 'bytes', got look {declaration.look!r}; declare a ratio or a "
+            "share as a property, with @derived"
+        )
 
 
 class _Derived(property):
@@ -200,7 +233,7 @@ def absent_columns(row: Any) -> frozenset[str]:
 @cache
 def filled_by_passes(kind: Any) -> tuple[str, ...]:
     """Return the names of the statistics that passes fill."""
-    return tuple([name for name, declaration in statistics(kind).items() if declaration.given_by is not None])
+    return tuple([name for name, declaration in statistics(kind).items() if declaration.by_pass])
 
 
 @cache
@@ -242,7 +275,7 @@ def _total_of_one(row: Any, kind: Any) -> dict[str, Any]:
 def _empty_sums(kind: Any) -> dict[str, int | None]:
     """Return the sum over no rows, by name of the summed statistics: 0, or None for those that a report may lack."""
     declared = statistics(kind)
-    lacking = {name for name in declared if declared[name].group or declared[name].given_by is not None}
+    lacking = {name for name in declared if declared[name].group or declared[name].by_pass}
     return {name: None if name in lacking else 0 for name in names(kind, "sum")}
 
 

@@ -28,7 +28,36 @@ def runs(graph: Graph) -> dict[int, int]:
     """By the call's index."""
     return dict(Counter(node.call for node in graph.nodes))
 '''
-STATISTIC = '    runs: int = statistic("runs", "ops that ran", given_by=runs)\n'
+HELD = '''
+"""Bytes of the parameters that each module holds."""
+
+from cnncost.graph import Graph
+from cnncost.owners import owned_tensors
+
+
+def held(graph: Graph) -> dict[int, int]:
+    """By the scope's index."""
+    found: dict[int, int] = {}
+    for tensor in owned_tensors(graph):
+        if not tensor.buffer:
+            found[tensor.scope] = found.get(tensor.scope, 0) + tensor.type.nbytes
+    return found
+'''
+DEPTHS = '''
+"""How deep each module is in the tree, plus one: containers that are never called have it, too."""
+
+from cnncost.graph import Graph
+
+
+def depths(graph: Graph) -> dict[int, int]:
+    """By the scope's index."""
+    return {i: scope.path.count(".") + 1 for i, scope in enumerate(graph.scopes) if scope.path}
+'''
+STATISTIC = """    runs: int = statistic("runs", "ops that ran", given_by=runs)
+    held: int = statistic("held", "bytes of parameters", "bytes", given_by_scope=held)
+    depths: int = statistic("depths", "how deep the modules are", given_by_scope=depths)
+"""
+IMPORTS = "".join(f"from cnncost.passes.{name} import {name}\n" for name in ("runs", "held", "depths"))
 DERIVED = '''
     @derived("FLOP/B", "FLOPs for each byte that is moved", "ratio", after="bytes_written")
     def intensity(self) -> float | None:
@@ -104,6 +133,26 @@ class Unknown(Net):
 
 unknown = cnncost.analyze(Unknown(), (2, 8))
 
+class Odd(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.read = nn.Linear(8, 8)  # by its weight alone
+        self.blocks = nn.ModuleList([nn.Linear(8, 8), nn.Linear(8, 8)])
+        self.tied = nn.Linear(8, 8, bias=False)
+        self.tied.weight = self.read.weight
+        self.unused = nn.Linear(8, 4)
+        self.listed = nn.ParameterList([torch.zeros(3), torch.zeros(5)])
+        self.attention = nn.MultiheadAttention(8, 2)
+        self.norm = nn.BatchNorm1d(8)
+
+    def forward(self, x):
+        x = nn.functional.linear(x, self.read.weight)
+        for block in self.blocks:
+            x = block(block(x))
+        return self.norm(self.tied(x)) + self.attention(x, x, x)[0]
+
+odd = cnncost.analyze(Odd(), (2, 8))
+
 older = json.loads(report.to_json())  # as of a version that had no pass of runs
 for row in (older["totals"], *older["layers"]):
     del row["runs"]
@@ -152,6 +201,11 @@ json.dump({
     "limits": {name: QUANTITIES[name].read(report, report.modules[0], "<=") for name in ("runs",)},
     "sorted": [sorted_text(name, 80).splitlines() for name in ("runs", "intensity", "bytes_read")],
     "asked": document.to_text(report.with_columns("trainable"), width=80),
+    "odd": {
+        "layers": [(each.path, each.call, each.params, each.held, each.depths) for each in odd.layers],
+        "modules": [(each.path, each.params, each.held, each.depths) for each in odd.modules],
+        "totals": (odd.totals.params, odd.totals.param_bytes, odd.totals.held, odd.totals.depths),
+        "again": Report.from_json(odd.to_json()) == odd},
     "frozen": [json.loads(half.to_json())["layers"], document.to_text(half, by="layer", width=240)],
     "least": [max(map(len, each.splitlines())) for each in (
         sorted_text("runs", 40), sorted_text("bytes_read", 40), document.to_text(report.with_memory(), width=40),
@@ -166,11 +220,12 @@ json.dump({
 def found(tmp_path_factory):
     place = tmp_path_factory.mktemp("with_more")
     shutil.copytree(PACKAGE, place / "cnncost", ignore=shutil.ignore_patterns("__pycache__"))
-    (place / "cnncost/passes/runs.py").write_text(FURTHER.lstrip())
+    for name, text in (("runs", FURTHER), ("held", HELD), ("depths", DEPTHS)):
+        (place / f"cnncost/passes/{name}.py").write_text(text.lstrip())
     rows = place / "cnncost/report/rows.py"
     text = rows.read_text()
     schema = "from cnncost.report.schema"
-    text = text.replace(schema, f"from cnncost.passes.runs import runs\n{schema}", 1)
+    text = text.replace(schema, IMPORTS + schema, 1)
     last = text.index("\n\n", text.index("    bytes_written: int"))
     text = text[:last] + "\n" + DERIVED.rstrip() + text[last:]
     last = text.index("\n\n\n", text.index("    def frozen_params"))
@@ -201,6 +256,31 @@ def test_own_shares_and_folded_rows_have_it(found):
     tree = found["text"]["module"]
     assert re.search(r"0 … 3 ×4 .* 8 ", tree), tree  # 4 · 2, in one row
     assert re.search(r"\(own\) .* 2 ", tree)
+
+
+def test_what_modules_hold_does_not_depend_on_calls(found):
+    """Each parameter once, as in `params`: of modules that are unused, only read, called twice, and tied."""
+    odd = found["odd"]
+    layers = {path + "#2" * (call == 2): held for path, call, _, held, _ in odd["layers"]}
+    assert layers == {
+        "": 0, "read": 4 * 72, "blocks.0": 4 * 72, "blocks.0#2": 0, "blocks.1": 4 * 72, "blocks.1#2": 0, "tied": 0,
+        "unused": 4 * 36, "listed": 4 * 8, "attention": 4 * (3 * 64 + 24), "attention.out_proj": 4 * 72,
+        "norm": 4 * 16, "blocks": 0,
+    }  # fmt: skip
+    assert all(held == 4 * params for _, _, params, held, _ in odd["layers"])
+    assert all(held == 4 * params for _, params, held, _ in odd["modules"])
+    params, param_bytes, held, _ = odd["totals"]
+    assert held == param_bytes == 4 * params == sum(layers.values())
+    assert odd["again"] is True
+
+
+def test_a_module_without_calls_that_has_a_number_has_a_row(found):
+    """The list of blocks owns nothing and is never called."""
+    odd = found["odd"]
+    assert next(depth for path, *_, depth in odd["layers"] if path == "blocks") == 1
+    # blocks.0, blocks.1 and attention.out_proj are at the second level, seven others at the first
+    assert odd["totals"][-1] == sum(depth for *_, depth in odd["layers"]) == 3 * 2 + 7
+    assert next(depth for path, *_, depth in odd["modules"] if not path) == 3 * 2 + 7
 
 
 @pytest.mark.parametrize("by", ["module", "layer"])
@@ -384,6 +464,22 @@ def test_columns_that_are_asked_for_leave_the_narrowest_terminal(found):
 def test_an_unknown_look_is_refused(declare):
     with pytest.raises(TypeError, match=r"look 'percent': expected one of text, .* share"):
         declare("heading", "meaning", "percent")
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"given_by": dict, "sums": "no"}, "add up over calls, so sums='no' is not possible; leave sums out"),
+        ({"given_by": dict, "sums": "any"}, "add up over calls, so sums='any' is not possible"),
+        ({"given_by_scope": dict, "sums": "no"}, "add up over calls, so sums='no' is not possible"),
+        ({"given_by": dict, "given_by_scope": dict}, "expected one of given_by and given_by_scope, got both"),
+        ({"given_by": dict, "look": "ratio"}, "a 'count' or 'bytes', got look 'ratio'; declare a ratio or a share"),
+        ({"given_by": dict, "look": "flag"}, "a 'count' or 'bytes', got look 'flag'"),
+    ],
+)
+def test_a_pass_whose_numbers_do_not_add_up_is_refused(how, said):
+    with pytest.raises(TypeError, match=f"statistic 'largest': .*{said}"):
+        statistic("largest", "meaning", **how)
 
 
 def test_a_column_with_the_name_of_another_figure_is_refused():
