@@ -6,6 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import cnncost
 from cnncost.frontends.torch import known_parts, memo, parts
@@ -66,6 +67,11 @@ INFERENCE = {
     "bags of sums": (nn.EmbeddingBag(50, 32, mode="sum"), IDS),
     "bags of means": (nn.EmbeddingBag(50, 32), IDS),
     "bags of maxima": (nn.EmbeddingBag(50, 32, mode="max"), IDS),
+    "one of many": (Does(lambda _, x: F.one_hot(x, 50)), IDS),
+    "packed steps": (
+        Does(lambda _, x: pad_packed_sequence(pack_padded_sequence(x, torch.tensor([20, 9, 5, 1])))[0]),
+        STEPS,
+    ),
     "group norm, channels last": (nn.GroupNorm(2, 8), IMAGE.to(memory_format=torch.channels_last)),
     "instance norm": (nn.InstanceNorm2d(8, affine=True), IMAGE),
     "RMS norm": (nn.RMSNorm(32), IMAGE),
@@ -199,6 +205,32 @@ def test_recurrent_layers(kind, how, training):
     memory = cnncost.analyze(model, x, training=training).memory
     found = (memory.training_peak if training else memory.inference_peak) - held(model, [x])
     assert fits(found, measured)
+
+
+@pytest.mark.parametrize(
+    ("run", "x"),
+    [
+        pytest.param(lambda _, x: torch.argwhere(x), torch.rand(64, 64).round(), id="argwhere"),
+        pytest.param(lambda _, x: F.one_hot(x), IDS, id="one_hot without a number of classes"),
+    ],
+)
+def test_ops_by_values_on_values(run, x):
+    """Their parts can't run apart, and allocate nothing but single numbers."""
+    model = Does(run)
+    with torch.no_grad():
+        measured = held(model, [x]) + peaks(lambda: model(x)).tensors
+    memory = cnncost.analyze(model, x, trace="real").memory
+    assert fits(memory.inference_peak, measured)
+
+
+def test_composite_ops_by_values_are_known_or_marked(monkeypatch):
+    """A new one, or one on tensors that are not strided, counts nothing only if somebody has looked."""
+    model, x = Does(lambda _, x: F.one_hot(x, 50)), IDS
+    assert not cnncost.analyze(model, x).memory.figures.unseen
+    monkeypatch.setattr(parts, "_BY_VALUES", frozenset())
+    memo.clear()
+    assert cnncost.analyze(model, x).memory.figures.unseen == ("aten.one_hot",)
+    memo.clear()
 
 
 def test_scratch_does_not_hang_on_what_came_before():

@@ -36,6 +36,10 @@ _PLAIN = frozenset(
     + [f"aten.conv{name}" for name in "1d 2d 3d _transpose1d _transpose2d.input _transpose3d.input".split()]
 )
 """Ops that consist of views and at most one kernel: they allocate no temporaries."""
+_BY_VALUES = frozenset({
+    "aten.one_hot", "aten.argwhere", "aten._pad_packed_sequence", "aten.item", "aten.is_nonzero",
+})  # fmt: skip
+"""Ops whose parts can't run without values. They allocate numbers alone beside their result."""
 
 _KEYS_ABOVE = [
     key(name) for name in "AutogradFunctionality AutogradOther AutogradNestedTensor ADInplaceOrView AutocastHPU".split()
@@ -68,14 +72,15 @@ def with_scratch(spec: OpSpec, op: Overload, args: Any, kwargs: Any, operands: T
 def _scratch(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, make: Callable[[], Recording]) -> int | None:
     """Temporary bytes, from a run of the inner ops; None if that fails, as without values that the ops need.
 
-    Ops that work on values or on tensors that are not strided are not run, and count 0.
+    None, too, for other ops by values, and for tensors that are not strided: nothing is known of them.
     """
     if op.name in _KERNELS:  # a non-contiguous input is copied
         x = operands[0][0]
         return 0 if x.is_contiguous() else x.numel() * x.element_size()
-    strided = all(tensor.layout is torch.strided for tensor, _ in operands)
-    if op.node_name in _PLAIN or op.by_values or not strided:
+    if op.node_name in _PLAIN or op.node_name in _BY_VALUES:
         return 0
+    if op.by_values or not all(tensor.layout is torch.strided for tensor, _ in operands):
+        return None
     stand_ins = {id(tensor): _meta_copy(tensor, tracked.sig.grad) for tensor, tracked in operands}
     recorder = make()
     for stand_in in stand_ins.values():
