@@ -155,8 +155,11 @@ def test_shapes_that_do_not_broadcast_are_not_followed(shape):
 def test_fused_attention_sees_its_query_and_all_keys():
     """B,L,D = 2,5,4 and 3 keys: an output sees its query's features and those of all keys and values."""
     query, keys = TensorType((2, 5, 4), "float32"), TensorType((2, 3, 4), "float32")
-    (output,) = reach_of(OpSpec("mha", (query, keys, keys), (query,), ()))
+    attrs = {"batch": 2, "queries": 5, "keys": 3, "width": 4, "heads": 1, "mask": False, "weights": False,
+             "average": False, "mask_type": None}  # fmt: skip
+    (output,) = reach_of(OpSpec("mha", (query, keys, keys), (query,), tuple(attrs.items())))
     features, rows = (All(2), Spread(2, 4)), (All(1, slides=True), Spread(1, 5))
     assert output.routes == (Route(0, features), Route(1, rows + features), Route(2, rows + features))
-    (output,) = reach_of(OpSpec("encoder_layer", (query,), (query,), ()))
+    attrs |= {"keys": 5, "ffn": 8, "activation": "relu", "norm_first": False}
+    (output,) = reach_of(OpSpec("encoder_layer", (query,), (query,), tuple(attrs.items())))
     assert output.routes == (Route(0, rows + features),)
