@@ -16,7 +16,10 @@ import zoos
 from document_examples import PAGES, ROOT, blocks, doctest_failures, name, piped, prose, run
 
 import cnncost
+from cnncost.budget.quantities import QUANTITIES
 from cnncost.cli import cli
+from cnncost.report.columns import ALWAYS
+from cnncost.sweeps.figures import FIGURES
 
 pytest_plugins = ["pytester"]
 
@@ -267,6 +270,21 @@ def test_links_to_files_and_headings_lead_somewhere(page):
             broken.append(link)
 
     assert broken == []
+
+
+def listed(page, first, last):
+    """Names in backquotes between two pieces of text, in order."""
+    text = (ROOT / page).read_text()
+    start = text.index(first)
+    return re.findall(r"`(\w+)`", text[start : text.index(last, start)])
+
+
+def test_pages_list_all_figures():
+    always = [column.name for column in ALWAYS]
+    assert listed("docs/jobs/ci.md", "by its name in CSV", "They are exact") == list(QUANTITIES)
+    own = listed("docs/sweep.md", "and `bytes_written`), ", "top-1 on")
+    assert own[1:] == [name for name in FIGURES if name not in always]
+    assert own[0] in always
 
 
 def test_every_page_is_in_the_navigation():

@@ -47,7 +47,7 @@ Trait: TypeAlias = Literal["product", "convolution", "weighted"]
 
 `product`: a matrix product of its first two inputs (with the attribute `addend`, of those after the first). Its larger
 operand is packed by CPU libraries, zeros in its factors can be counted, and two of them may be attention.
-`convolution`: a convolution, whose operands and output are copied by CPU libraries.
+`convolution`: a convolution with the attributes of `conv`, whose operands and output are copied by CPU libraries.
 `weighted`: its second input is a weight, of *,O,I for a product; settings show its input and output channels.
 """
 

@@ -42,7 +42,7 @@ _ENTRIES = index(CATALOG)
 
 
 def names() -> tuple[str, ...]:
-    """Return all names, in historical order: perceptrons first, ResNets last."""
+    """Return all names, in the order of the catalog, which is historical."""
     return tuple(_ENTRIES)
 
 

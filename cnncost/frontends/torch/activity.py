@@ -99,7 +99,7 @@ def _nonzero_products(
     if any(t.layout is not torch.strided or t.is_quantized for t in tensors):
         return None
     if spec.kind in kinds.convolutions:
-        return _conv_products(spec, tensors[0], arguments["weight"])
+        return _conv_products(spec, tensors[0], tensors[1])
     if spec.kind == "attention" and name == "scaled_dot_product_attention" and not arguments.get("dropout_p"):
         return _attention_products(arguments)
     if spec.kind not in kinds.products or name == "conv_tbc":  # a convolution that is lowered to a matmul
