@@ -5,34 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from cnncost.graph import Graph, TensorType
+from cnncost.graph import Graph, Owned
 
 
-class OwnedTensor(NamedTuple):
-    """A parameter or buffer.
+class Holding(NamedTuple):
+    """The parameters and buffers that a module owns, also those that no op reads.
 
     Attributes:
-        scope: index of the module that owns it among the Graph's scopes.
-        type: its shape and dtype.
-        buffer: whether it is a buffer.
-        trainable: whether training changes it; False for buffers.
+        scope: index of the module among the Graph's scopes.
+        parameters, buffers: their names and values; `graph.values[each.value].type` is shape and dtype.
     """
 
     scope: int
-    type: TensorType
-    buffer: bool
-    trainable: bool
+    parameters: list[Owned]
+    buffers: list[Owned]
 
 
-def owned_tensors(graph: Graph) -> Iterator[OwnedTensor]:
-    """Yield each parameter and buffer once, also those that no op reads.
+def holdings(graph: Graph) -> Iterator[Holding]:
+    """Yield what each module owns, for all modules that have parameters or buffers, called or not.
 
-    A tensor that several modules hold (tied weights) belongs to the first of them, whether or not that is called.
+    A tensor that several modules have (tied weights), or one under several names, is in the first list alone.
     """
     counted = set[int]()
-    for index, scope in enumerate(graph.scopes):
-        for owned, buffer in ((scope.parameters, False), (scope.buffers, True)):
-            for _, value, trainable in owned:
-                if value not in counted:
-                    counted.add(value)
-                    yield OwnedTensor(index, graph.values[value].type, buffer, trainable and not buffer)
+    for index, (_, _, parameters, buffers, _) in enumerate(graph.scopes):  # unpacking is faster than attribute access
+        if parameters or buffers:
+            yield Holding(index, _new(parameters, counted), _new(buffers, counted))
+
+
+def _new(tensors: tuple[Owned, ...], counted: set[int]) -> list[Owned]:
+    """Return the tensors that are not counted yet, and count them."""
+    new = []
+    for each in tensors:
+        if each[1] not in counted:
+            counted.add(each[1])
+            new.append(each)
+    return new

@@ -32,16 +32,12 @@ HELD = '''
 """Bytes of the parameters that each module holds."""
 
 from cnncost.graph import Graph
-from cnncost.owners import owned_tensors
+from cnncost.owners import holdings
 
 
 def held(graph: Graph) -> dict[int, int]:
     """By the scope's index."""
-    found: dict[int, int] = {}
-    for tensor in owned_tensors(graph):
-        if not tensor.buffer:
-            found[tensor.scope] = found.get(tensor.scope, 0) + tensor.type.nbytes
-    return found
+    return {each.scope: sum(graph.values[p.value].type.nbytes for p in each.parameters) for each in holdings(graph)}
 '''
 DEPTHS = '''
 """How deep each module is in the tree, plus one: containers that are never called have it, too."""
