@@ -50,7 +50,7 @@ def faults(spec: OpSpec) -> tuple[str, ...]:
         return messages
     if (message := contradiction(spec)) is not None:
         return (message,)
-    wrong = _reach_fault(spec)
+    wrong = (kind.reach_check(spec) if kind.reach_check is not None else None) or _reach_fault(spec)
     return () if wrong is None else (f"kind {kind.name!r}: {wrong}",)
 
 

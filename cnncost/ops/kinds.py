@@ -118,6 +118,7 @@ class Kind(NamedTuple):
     attributes: Types
     optional: Types
     check: Check | None
+    reach_check: Check | None
     traits: frozenset[Trait]
 
 
@@ -137,7 +138,8 @@ ANY_KIND: Types = MappingProxyType({"scratch": int, "scratch_unknown": bool})
 def kind(
     name: str, *, inputs: Sequence[Role], outputs: Sequence[Role] = ANY_OUTPUTS, attributes: Types = NO_ATTRIBUTES,
     optional: Types = NO_ATTRIBUTES, reach: ReachRule | None = None, scratch: Scratch | None = None,
-    workspace: Workspace | None = None, check: Check | None = None, traits: Sequence[Trait] = (),
+    workspace: Workspace | None = None, check: Check | None = None, reach_check: Check | None = None,
+    traits: Sequence[Trait] = (),
 ) -> Callable[[registry.Rule], registry.Rule]:  # fmt: skip
     """Declare a kind, by decorating its cost rule. A custom op's kind is its name, `"my_lib::my_op"`.
 
@@ -151,7 +153,8 @@ def kind(
             `ops.reach`, as `"space.conv"`. Without it, receptive fields after the op are unknown.
         scratch: rule for the temporary bytes that the algorithm allocates; without it, there are none.
         workspace: rule for the bytes that its CPU kernel allocates, an estimate; without it, there are none.
-        check: further check of shapes and attributes.
+        check: further check of shapes and attributes. It runs once per distinct spec of each analysis.
+        reach_check: check of attributes that only the reach rule reads; it runs in `verify_graph`.
         traits: what else passes need to know; see `Trait`.
 
     Raises:
@@ -164,8 +167,8 @@ def kind(
 
     def declare(cost: registry.Rule) -> registry.Rule:
         declaration = Kind(
-            name, tuple(inputs), tuple(outputs), dict(attributes), dict(optional), check, frozenset(traits)
-        )
+            name, tuple(inputs), tuple(outputs), dict(attributes), dict(optional), check, reach_check, frozenset(traits)
+        )  # fmt: skip
         registry.rule(name)(cost)
         registry.checked(name)(_checker(declaration))
         if reach is not None:

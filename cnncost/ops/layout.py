@@ -34,7 +34,7 @@ def _moves_fault(spec: OpSpec) -> str | None:
     attributes={"copy": bool, "moves": tuple[tuple[object, ...], ...] | None},
     optional={"zeroes": bool, "densifies": bool},
     reach="moves.layout",
-    check=_moves_fault,
+    reach_check=_moves_fault,
 )
 def layout(spec: OpSpec) -> Cost:
     """0: shapes, strides and copies.

@@ -199,9 +199,10 @@ def test_what_is_wrong_is_refused(name):
 BY_REACH = {
     "an axis twice", "elements get lost", "another order", "beyond the end", "another length", "not expandable",
     "an axis that isn't there", "joined to another size", "an input that isn't there", "a part too long",
-    "a resized axis that is not sampled",
+    "a resized axis that is not sampled", "a move that isn't one", "a move without a name", "a move without arguments",
+    "an unknown mode",
 }  # fmt: skip
-"""Seen only by following reach rules, which an analysis does not load. All but the last are of ops without a cost."""
+"""Seen only by reach rules and their checks, which an analysis does not load. They are of layout ops, and of a pool."""
 
 
 @pytest.mark.parametrize("name", [name for name, (wrong, _) in WRONG.items() if declaration(wrong.kind)])
