@@ -78,7 +78,7 @@ def pipelined(schedule: Any, inputs: Any = None, target: Any = None) -> Pipeline
         target: the whole batch's target; only on the rank that has the last stage.
 
     Returns:
-        The costs of this rank in a step after the first one, in which stages exchange shapes.
+        This rank's costs in any step after the first; in the first step, stages also exchange shapes.
 
     Raises:
         InputError: the schedule is of another kind; a stage has unknown shapes or several inputs or outputs, or is

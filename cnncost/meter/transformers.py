@@ -137,7 +137,7 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
         self._hook = model.register_forward_pre_hook(_Hook(self._note_shapes), with_kwargs=True)
 
     def _note_shapes(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if model is self._model and model.training:  # analysis runs a copy of the model, which has this hook too
+        if model is self._model and model.training:  # not for copies that share the hook
             tensors = {key: value for key, value in kwargs.items() if hasattr(value, "shape")}
             self._seen.append(described(tensors or args))
             if self._safe is not None:

@@ -63,11 +63,11 @@ def traffic(spec: OpSpec) -> Traffic:
 def busiest(spec: OpSpec, algorithm: Algorithm = "ring") -> int:
     """Return the bytes that the busiest link of any rank carries in one direction: they determine a collective's time.
 
-    In the elements of `traffic`: with the ring, (W−1)·c for an all-gather or a reduce-scatter, 2·(W−1)·c for an
-    all-reduce, N for a broadcast or a reduction; the root's (W−1)·c for a gather or a scatter, this rank's traffic for
-    an all-to-all. With the double binary tree, an all-reduce takes 2·N: each rank passes half of the data up as a leaf
-    of one tree, and in the other tree half up and half to each of two children (Sanders, Speck, Träff 2009, "Two-tree
-    algorithms for full bandwidth broadcast, reduction and scan"). All other collectives use the ring.
+    In elements, with W, N and c as in `traffic`: with the ring, (W−1)·c for an all-gather or a reduce-scatter,
+    2·(W−1)·c for an all-reduce, N for a broadcast or a reduction; the root's (W−1)·c for a gather or a scatter, this
+    rank's for an all-to-all. With the double binary tree, an all-reduce takes 2·N: each rank passes half of the data up
+    as a leaf of one tree, and in the other tree half up and half to each of two children (Sanders, Speck, Träff 2009,
+    "Two-tree algorithms for full bandwidth broadcast, reduction and scan"). All other collectives use the ring.
     """
     name, ranks = spec["collective"], spec["ranks"]
     sizes = [(-(-elements // ranks) * width, elements * width) for elements, width in spec["parts"]]  # chunk and whole

@@ -88,7 +88,7 @@ FLOPS: dict[str, int] = {
     "smooth_l1": 5,  # |x − y|, compare, ½·d²/β
     "huber": 5,
     "mvlgamma": 1,
-    "bce": 6,  # −(t·log p + (1 − t)·log(1 − p)) with the logs
+    "bce": 6,  # −(t·log p + (1 − t)·log(1 − p)): two logs, 1 − t, two products, a sum
     "bce_logits": 7,  # (1 − t)·x + log(1 + exp(−x))
     "multi_margin": 4,  # max(0, margin − x_y + x), summed
     "kl": 4,  # t·(log t − x)

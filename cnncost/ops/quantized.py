@@ -61,7 +61,7 @@ def _conversions(spec: OpSpec) -> tuple[Term, ...]:
     attributes={"rows": int, "in": int, "out": int, "dynamic": bool},
 )
 def quantized_linear(spec: OpSpec) -> Cost:
-    """MACs = M·I·O of integers; FLOPs: 2 per output (none if it is int32), and if dynamic 7 per input.
+    """MACs = M·I·O of integers; FLOPs: 2 per output (0 if outputs are int32), and 7 per input if dynamic.
 
     Attributes: rows M, in I, out O, dynamic.
     """
@@ -74,7 +74,7 @@ def quantized_linear(spec: OpSpec) -> Cost:
     attributes={"kernel": int, "per_group": int, "out": int, "batch": int, "positions": int, "dynamic": bool},
 )
 def quantized_conv(spec: OpSpec) -> Cost:
-    """MACs = N·K·P·(C/g)·R of integers; FLOPs: 2 per output (none if it is int32), and if dynamic 7 per input.
+    """MACs = N·K·P·(C/g)·R of integers; FLOPs: 2 per output (0 if outputs are int32), and 7 per input if dynamic.
 
     Attributes: batch N, out K, positions P, per_group C/g, kernel R, dynamic.
     """

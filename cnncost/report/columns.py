@@ -26,7 +26,7 @@ AT_LEAST = "≥"
 AT_MOST = "≤"
 NEITHER = "~"
 """Prefix of a number that is neither bound: it omits unknown ops but counts attention with an unknown mask in full, or
-it is a ratio of numbers of which one does either."""
+it is a ratio that involves a bound."""
 UNKNOWN = "?"
 """Shown in place of a number that no rule counts."""
 

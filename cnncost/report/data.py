@@ -38,7 +38,8 @@ class ReportData:
         input_names: names of the keyword arguments, one for each input; empty if inputs are positional.
         batch: number of examples that all numbers are for; None if that is unknown.
         totals: the whole model.
-        layers: one row per module call, in order; numeric columns add up to the totals.
+        layers: one row per module call that ran ops (and for leaves and modules with parameters), in order, followed
+            by modules that were never called; numeric columns add up to the totals.
         ops: one row per op, most MACs first.
         unknown: op → count, for ops that no rule counts; empty if every op is counted.
         unknown_places: op → path of the module that ran it first.

@@ -7,7 +7,7 @@ from cnncost.render import document as parts
 from cnncost.render.document import Cell, Column, Document, Table, data_table, notes
 
 _AT_MOST = "≤"
-_ENERGIES = "AC: a weight is added for a spike; 4.6 pJ per MAC, 0.9 pJ per AC (Horowitz, ISSCC 2014: 45 nm, float32)"
+_ENERGIES = "AC: a weight is added for a spike; 4.6 pJ/MAC, 0.9 pJ/AC (Horowitz, ISSCC 2014: 45 nm, float32)"
 
 
 def document(counts: Effective) -> Document:

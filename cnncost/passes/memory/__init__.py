@@ -243,7 +243,7 @@ def _use(storage: Storage, forward_end: int) -> str:
 
 
 def _last_uses(graph: Graph) -> list[int | None]:
-    """Return for each storage the last node that uses it, after which it could be freed; None if it must not be."""
+    """Return for each storage the last node that uses it, after which it could be freed; None if it never is."""
     last: dict[int, int] = {}
     storage_of = [value.storage for value in graph.values]
     for i, node in enumerate(graph.nodes):

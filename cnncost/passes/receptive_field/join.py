@@ -59,7 +59,7 @@ def concatenated(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int
             for grid, factor in zip(_grids(fields, periodic), own_factors, strict=True)
         ]
         no_gaps = len(fields_seen) == len(pieces) > 2
-        if no_gaps and periodic.growing is None and (step := _step(grids, factors[index])):
+        if no_gaps and periodic.growing is None and (step := _constant_shift(grids, factors[index])):
             factors[index] = factors[index]._replace(grows=True)
             return compressed(Field(tuple(factors), fields[0].counts, exact, PeriodicPattern(1, step, grids[0])), index)
         periodic = PeriodicPattern(
@@ -68,7 +68,7 @@ def concatenated(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int
     return compressed(Field(tuple(factors), fields[0].counts, exact, periodic), index)
 
 
-def _step(grids: Sequence[Cells], factor: AxisFactor) -> int | None:
+def _constant_shift(grids: Sequence[Cells], factor: AxisFactor) -> int | None:
     """Return the shift between what successive pieces of one position see; None if it varies, or pieces are longer.
 
     It is constant if the positions of an axis were processed one by one and stacked again.

@@ -284,7 +284,7 @@ def split(field: Field, index: int, inner: int) -> Field:
     field = expanded(field, index)
     periodic = field.periodic
     if factor.grows and isinstance(periodic, PeriodicPattern):
-        laps = periodic.period // gcd(periodic.period, inner)  # outer positions until a period ends, too
+        laps = periodic.period // gcd(periodic.period, inner)  # outer positions after which a period ends, too
         periodic = PeriodicPattern(
             laps,
             periodic.shift * (inner * laps // periodic.period),

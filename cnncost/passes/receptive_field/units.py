@@ -132,8 +132,8 @@ def _jump(field: Field, periodic: PeriodicPattern, inner: dict[int, list[tuple[i
     """Return the step to the next unit along the input's axis.
 
     The pattern counts steps of the growing factor. Each is as many units long as the factors after it in the axis have
-    positions, so the jump is divided by that number. It leaves out factors that come from another axis of the image:
-    in a row of H·W tokens, the jump along H is that from one image row to the next.
+    positions, so the jump is divided by that number. Factors from another axis of the image don't count: in a row of
+    H·W tokens, the jump along H is that from one image row to the next.
     """
     jump = Fraction(periodic.shift, periodic.period)
     if field.growing is not None:

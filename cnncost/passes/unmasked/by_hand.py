@@ -138,7 +138,7 @@ class _Weights:
         self._fixed = roles["buffer"] | roles["constant"]  # and the values computed from these alone
 
     def has(self, node: Node) -> bool:
-        """True if an input of the op depends on parameters alone."""
+        """True if an input of the op depends on parameters, but not on the model's inputs."""
         return not self._from_parameters.isdisjoint(node.inputs)
 
     def follow(self, node: Node) -> None:
