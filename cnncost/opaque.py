@@ -182,7 +182,7 @@ def call_rule(rule: Registered, args: Sequence[Any], kwargs: Mapping[str, Any]) 
     try:
         answer = rule.function(*args, **kwargs)
     except Exception as error:
-        raise RuleError(f"{rule} failed: {type(error).__name__}: {error}") from error
+        raise RuleError(f"{rule}: failed with {type(error).__name__}: {error}") from error
     # Cost and Term are tuples, too, but contain no outputs
     if (
         isinstance(answer, Cost | Term)
