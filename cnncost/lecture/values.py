@@ -22,7 +22,7 @@ class Measured(NamedTuple):
 
 
 def text(measured: Measured, right: str = "") -> str:
-    """Return a value as text: `235,200`, `88.35 %`, `28×28`; for a statement, `right` or else whether it holds."""
+    """Return a value as text: `235,200`, `88.35 %`, `28×28`; for a statement, `right` or whether it holds."""
     value, unit = measured.value, measured.unit
     if isinstance(value, bool):
         return right or ("holds" if value else "does not hold")

@@ -42,7 +42,7 @@ class SelfAttention(NamedTuple):
 
 
 def attention_moments(sizes: SelfAttention) -> tuple[int, ...]:
-    """Return the bytes that the kernel holds besides its inputs, its result included, at each moment of interest.
+    """Return the bytes that the kernel holds at each moment of interest, including its result but not its inputs.
 
     Queries, keys and values are alive until the end: first together with the product that they are split from, then
     with the scores, last with the weighted values in the input's layout and their projection. (Until then, the weighted
@@ -78,7 +78,7 @@ def layer_moments(sizes: SelfAttention, ffn: int, norm_first: bool) -> tuple[int
 
 
 def fused_moments(fused: FusedNodes) -> tuple[int, ...]:
-    """Return the bytes that a kernel holds besides its inputs, its result included, at each moment of interest.
+    """Return the bytes that a kernel holds at each moment of interest, including its result but not its inputs.
 
     `fused.sizes` has the attributes of SelfAttention, for a `layer` also the arguments of `layer_moments`, and
     `converted`: bytes of masks that are converted for the kernel.

@@ -115,7 +115,7 @@ def _dots(axes: Axes, dots: list[Row], seconds: float) -> None:
             )  # fmt: skip
     if dots:
         legend = axes.legend(loc="lower right")
-        for handle in legend.legend_handles:  # of equal size, instead of that of each group's dots
+        for handle in legend.legend_handles:  # the same size for all, whatever the dots' sizes
             if handle is not None and hasattr(handle, "set_sizes"):
                 handle.set_sizes([40])
 

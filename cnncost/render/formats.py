@@ -1,7 +1,7 @@
 """The output formats of documents and timelines; a format is declared here, and only here.
 
 Its renderer is the function `to_NAME` of `cnncost.render.NAME`. The commands' `--format`, the endings of `-o`, help and
-messages, and the formats that tests cover follow from the declaration.
+messages, and the formats that tests cover are derived from the declaration.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ def _notes_of_step(graph: Graph, training: Graph | None) -> tuple[str, ...]:
         return ()
     if training.real is None or (graph.real is not None and graph.real.inputs == training.real.inputs):
         return training.notes
-    return (*training.notes, f"{OF_STEP}{training.real.inputs}: what it runs follows from that")
+    return (*training.notes, f"{OF_STEP}{training.real.inputs}: which ops it runs depends on that")
 
 
 def _notes_of_memory(

@@ -117,7 +117,7 @@ class AxisTracker:
         self.slid |= (_keys(axes[axis]) & elsewhere) - self._channels
 
     def _unchanged(self, node: Node, shape: Shape) -> Axes | None:
-        """Return the axes after an op without a reach rule: those of inputs with as many axes; None without any."""
+        """Return the axes after an op without a reach rule: those of inputs with as many axes, if any, else None."""
         matching = [axes for value in node.inputs if (axes := self.axes.get(value)) and len(axes) == len(shape)]
         return _union([tuple(map(_windowed, axes, shape)) for axes in matching]) if matching else None
 
