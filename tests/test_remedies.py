@@ -282,7 +282,7 @@ class Registered(nn.Module):
 
 def test_a_second_rule_takes_the_place_of_the_first_as_told():
     with cnncost.custom_rules({Registered: lambda module, x: cnncost.custom(x)}):
-        with pytest.raises(ValueError, match="pass replace=True to take its place"):
+        with pytest.raises(ValueError, match="pass replace=True to replace it"):
             cnncost.module_rule(Registered)(lambda module, x: cnncost.custom(x))
         cnncost.module_rule(Registered, replace=True)(lambda module, x: cnncost.custom(x, cnncost.macs("N", 7)))
         assert cnncost.analyze(Registered(), (2, 3)).totals.macs == 7

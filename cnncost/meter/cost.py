@@ -1,4 +1,4 @@
-"""Cost of a step by input shapes; each shape is analyzed once."""
+"""Costs of steps by input shapes and model state; each combination is analyzed once."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Cost(NamedTuple):
 class StepCosts:
     """Costs of a model's steps, cached by input shapes and by the model's state.
 
-    A model may change in training: layers are unfrozen, grown or replaced. Each step has the cost of the model that it
-    ran, so a step is analyzed before the model changes, or not at all.
+    A model may change during training: layers are unfrozen, enlarged or replaced. A step costs what the model cost when
+    it ran, so a step is analyzed before the model changes, or not at all.
 
     Args:
         model: the model; it is not changed.
         training: whether a step includes backward.
-        prepare: converts described inputs (shapes) to the inputs to analyze.
+        prepare: converts described inputs (see `described`) to the inputs to analyze.
     """
 
     def __init__(self, model: nn.Module, *, training: bool, prepare: Callable[[Any], Any] | None = None) -> None:
@@ -39,10 +39,10 @@ class StepCosts:
         self._known: dict[Hashable, Cost] = {}
         self._failed: dict[Hashable, Exception] = {}
         self._single: set[Hashable] = set()  # keys of inputs that are one example, without a batch axis
-        self.first: Report | None = None  # of the first step that was analyzed
+        self.first: Report | None = None  # of the first analyzed step
 
     def state(self) -> int:
-        """Return the number of the model's present state, a part of what a step's cost depends on."""
+        """Return the number of the model's current state, on which a step's cost depends."""
         if self._current_state is None:
             from cnncost.analysis import states_of
 
@@ -54,7 +54,7 @@ class StepCosts:
         return (frozen(inputs), state) in self._single
 
     def is_single_example(self, inputs: Any, state: int) -> bool:
-        """Return whether these inputs are one example, after an analysis if need be; False if that fails."""
+        """Return whether these inputs are one example, analyzing them if necessary; False if the analysis fails."""
         try:
             self.of(inputs, state)
         except CnncostError:
@@ -62,21 +62,21 @@ class StepCosts:
         return self.is_known_single_example(inputs, state)
 
     def has(self, inputs: Any, state: int) -> bool:
-        """Return whether the cost of a step with these inputs is known already."""
+        """Return whether the cost of a step with these inputs, in this state of the model, is already known."""
         return (frozen(inputs), state) in self._known
 
     def of(self, inputs: Any, state: int) -> Cost:
-        """Return the cost of a step with these inputs (see `described`), of the model in a state.
+        """Return the cost of a step with these described inputs, in this state of the model.
 
         Raises:
-            CnncostError: as `analyze` does; or the model is in another state by now, and was not analyzed in that one.
+            CnncostError: the analysis fails, or the model has left this state without being analyzed in it.
         """
         key = (frozen(inputs), state)
         if key not in self._known:
             if state != self.state():
                 raise self._failed.get(key) or CnncostError(
-                    "Meter: the model has changed since steps whose cost was not known yet; expected a change after "
-                    "meter.lap() or meter.rates()"
+                    "Meter: the model changed before the cost of earlier steps was known; call meter.lap() or "
+                    "meter.rates() before a change"
                 )
             try:
                 self._known[key] = self._analyzed(inputs, key)
@@ -103,15 +103,15 @@ def _report_of(model: nn.Module, inputs: Any, *, training: bool) -> Report:
 def _training_cost(report: Report) -> Cost:
     totals = report.totals
     if totals.training_macs is None or totals.training_flops is None:
-        raise CnncostError("Meter: the analysis gives no figures of a training step")
+        raise CnncostError("Meter: the analysis has no figures for a training step")
     return Cost(totals.training_macs, totals.training_flops)
 
 
 def described(inputs: Any) -> Any:
-    """Convert inputs to shapes, so that no reference to a tensor is kept.
+    """Convert inputs to shapes, so that no tensor is kept alive.
 
-    Takes tensors, shapes, strings such as `64x3x224x224`, and tuples, lists and dicts of them. Other values (a flag,
-    None) are returned unchanged.
+    Inputs are tensors, shapes, strings such as `64x3x224x224`, or tuples, lists and mappings of these. Other values (a
+    flag, None) are returned unchanged.
 
     Raises:
         InputError: a string that is not a shape.
@@ -134,7 +134,7 @@ def described(inputs: Any) -> Any:
 
 
 def frozen(inputs: Any) -> Hashable:
-    """Convert described inputs to a hashable key."""
+    """Convert described inputs to a hashable key; an unhashable value is represented by its repr."""
     if isinstance(inputs, dict):
         return tuple((key, frozen(value)) for key, value in inputs.items())
     if isinstance(inputs, tuple) and not isinstance(inputs, TensorText):
@@ -155,7 +155,7 @@ def resized(inputs: Any, batch: int) -> Any:
         InputError: no tensor has a first axis.
     """
     if not any(each.shape for each in _tensors(inputs)):
-        raise InputError(f"Meter: {batch} examples: the inputs have no batch axis; give the step its inputs instead")
+        raise InputError(f"Meter: a step of {batch} examples: the inputs have no batch axis; pass the step's inputs")
     return _resized(inputs, examples(inputs), batch)
 
 

@@ -1,4 +1,4 @@
-"""Declarations of op kinds: everything that is known of a kind, in one place.
+"""Declarations of op kinds: everything that is known about a kind, in one place.
 
 A kind is the Graph's name for what an op does, whatever a framework calls it. A declaration decorates the cost rule:
 
@@ -11,11 +11,11 @@ A kind is the Graph's name for what an op does, whatever a framework calls it. A
     def my_kind(spec: OpSpec) -> Cost:
         '''MACs = N·K·C/g. Shapes: x: N,C; w: K,C/g.'''
 
-It gives the roles of the tensors in order, with the ranks that each may have; the attributes with their Python types,
-those that may be missing as `optional`; and the rules: cost, which inputs an output depends on (`reach`), temporary
-bytes of the algorithm (`scratch`) and of a CPU's kernel (`workspace`), and what else has to hold between shapes and
-attributes (`check`). The passes look rules up by kind; `verify_graph` checks Graphs against declarations. Front ends
-write kinds and attributes and know no rules; all front ends lower to the same kinds.
+It lists the roles of the tensors in order, with the ranks allowed for each; the attributes with their Python types
+(`optional` for those that may be missing); and the rules: the cost, which inputs an output depends on (`reach`),
+temporary bytes of the algorithm (`scratch`) and of a CPU kernel (`workspace`), and what else has to hold between shapes
+and attributes (`check`). Passes look up rules by kind; `verify_graph` checks Graphs against declarations. All front
+ends lower to the same kinds and attributes, and know no rules.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from cnncost.ops.workspace import Workspace
 from cnncost.ops.workspace import workspace as workspace_rule
 
 Check: TypeAlias = "Callable[[OpSpec], str | None]"
-"""Function that returns a message `expected …, got …` for a spec that is wrong though its roles and attributes fit."""
+"""Function that returns a message `expected …, got …` for a spec whose shapes and attributes contradict each other."""
 Types: TypeAlias = "Mapping[str, object]"
 """Attribute names and their types: `int`, `int | None`, `tuple[int, ...]`, `Literal["max", "avg"]`, …"""
 
 INTS = tuple[int, ...]
 LAYOUT = Literal["channels_last", "strided", "strided_last"]
-"""Memory layout of an operand that isn't contiguous; it decides which kernel runs.
+"""Memory layout of an operand that isn't contiguous; it determines which kernel runs.
 
 `strided` has gaps or another order of axes; `strided_last` has gaps, and strides in channels-last order.
 """
@@ -49,9 +49,9 @@ class Role(NamedTuple):
 
     Attributes:
         name: what the tensor is.
-        least, most: smallest and largest rank that it may have; `most` is None if there is no limit.
-        needed: whether there has to be one.
-        many: whether there may be several.
+        least, most: smallest and largest rank allowed; `most` is None if there is no maximum.
+        needed: whether at least one tensor is required.
+        many: whether several are allowed.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Role(NamedTuple):
 
 
 def one(name: str, *ranks: int | None) -> Role:
-    """Declare exactly one tensor: of any rank, of one given rank, or of a rank in a range (None: no maximum)."""
+    """Declare exactly one tensor: of any rank, of the given rank, or of a rank in a range (None: no maximum)."""
     return Role(name, *_ranks(ranks))
 
 
@@ -95,7 +95,7 @@ def _ranks(ranks: tuple[int | None, ...]) -> tuple[int, int | None]:
 
 
 class Kind(NamedTuple):
-    """A declared kind. Its rules are in the registries that the passes read, where a user's rule may replace one."""
+    """A declared kind. Its rules are in the registries that passes look them up in; a user's rule may replace one."""
 
     name: str
     inputs: tuple[Role, ...]
@@ -107,13 +107,13 @@ class Kind(NamedTuple):
 
 ReachRule: TypeAlias = "str | Callable[[OpSpec], Any]"
 REACHES: dict[str, ReachRule] = {}
-"""Declared reach rules by kind; `ops.reach` looks them up. Rules given by name are imported at their first use, because
-most reports need none."""
+"""Declared reach rules by kind; `ops.reach` looks them up. Rules given by name are imported on first use, because most
+reports need none."""
 _KINDS: dict[str, Kind] = {}
 NO_ATTRIBUTES: Types = MappingProxyType({})
 ANY_OUTPUTS = (some("y"),)
 ANY_KIND: Types = MappingProxyType({"scratch": int, "scratch_unknown": bool})
-"""Attributes that ops of every kind may have: temporary bytes that a front end has measured, or failed to."""
+"""Attributes that ops of every kind may have: temporary bytes that a front end measured, or that it couldn't."""
 
 
 def kind(
@@ -130,16 +130,16 @@ def kind(
         attributes: the attributes that each of its ops has, and their types.
         optional: the attributes that may be missing, and their types.
         reach: rule for which input positions each output position depends on: a function, or the name of one in
-            `ops.reach`, as `"space.conv"`. Without it, receptive fields after the op are unknown.
-        scratch: rule for the temporary bytes that the algorithm allocates; without it, there are none.
-        workspace: rule for the bytes that its CPU kernel allocates, an estimate; without it, there are none.
+            `ops.reach`, such as `"space.conv"`. If None, receptive fields after the op are unknown.
+        scratch: rule for the temporary bytes that the algorithm allocates; if None, there are none.
+        workspace: rule that estimates the bytes that the CPU kernel allocates; if None, there are none.
         check: further check of shapes and attributes.
 
     Raises:
-        ValueError: the kind is declared already, or has a rule.
+        ValueError: the kind is already declared or has a rule.
     """
     if name in _KINDS:
-        raise ValueError(f"kind({name!r}): it is declared already; to replace only its rule, use rule(…, replace=True)")
+        raise ValueError(f"kind({name!r}): already declared; to replace only its rule, use rule(…, replace=True)")
 
     def declare(cost: registry.Rule) -> registry.Rule:
         registry.rule(name)(cost)
@@ -166,7 +166,7 @@ def declared() -> tuple[str, ...]:
 
 
 def fits(value: object, expected: object) -> bool:
-    """True if an attribute's value has the declared type. An int is accepted as a float; a bool is not an int."""
+    """True if an attribute's value has the declared type. An int counts as a float; a bool doesn't count as an int."""
     origin, arguments = get_origin(expected), get_args(expected)
     if expected is object:
         return True

@@ -7,9 +7,9 @@
 Bytes are those of the op's rule: inputs read once, outputs written once. An op is *compute-bound* if its FLOPs
 take longest, *memory-bound* if its bytes do, *launch-bound* if starting it does. Views are free. With ceilings
 from a datasheet, the time is a lower bound; with measured ones, a prediction. The terms after the `max` apply only
-to devices that specify them: libraries that copy operands into blocks of their own (read and written once more),
-and systems that allocate new pages for large tensors each time. A copy between two devices takes its bytes over the
-fastest link within a node; where no source states one, its time is unknown.
+to devices that specify them: copies if libraries copy operands into blocks of their own (read and written once more),
+new pages if the system allocates them for large tensors each time. A copy between two devices takes the fastest link
+within a node, or PCIe from or to a CPU; if no source states the link's bandwidth, its time is unknown.
 
 Ref: Williams, Waterman, Patterson 2009, Roofline: an insightful visual performance model; Ilic, Pratas, Sousa 2014,
 Cache-aware roofline model, for the bandwidth by working set.
@@ -65,10 +65,10 @@ class OpTime(NamedTuple):
 
 
 class Predicted(NamedTuple):
-    """The sum of several ops' times, the seconds of it under each bound, and the time that each ceiling alone allows.
+    """The time of several ops: in total, by bound, and with each ceiling alone.
 
-    `seconds` are those of `compute`, `memory` and `launch`, each the time of the ops that it bounds. `compute_alone`,
-    `memory_alone` and `launch_alone` sum a ceiling's own time over all ops, whichever bounds them.
+    `seconds` is the sum of `compute`, `memory` and `launch`: the time of the ops bound by each. `compute_alone`,
+    `memory_alone` and `launch_alone` sum each ceiling's own time over all ops, whatever bounds them.
     """
 
     ops: int = 0
@@ -106,13 +106,13 @@ class Roofline:
     Attributes:
         device: the device predicted for.
         dtype: the number format assumed for all floats, or None for the recorded ones.
-        total: over all ops that have a rule.
+        total: over all ops whose time is known.
         by_call: by call index, the ops that each call runs itself.
         by_op: by the op's name.
         by_kind: by op kind.
         phases: by phase (forward, backward, optimizer).
-        nodes: each node's time, None if its op has no rule.
-        unknown: number of executions without a rule; the total leaves them out.
+        nodes: each node's time; None if it is unknown: no rule counts the op, or no source states a link's bandwidth.
+        unknown: number of nodes whose time is unknown; the total leaves them out.
     """
 
     device: Device
@@ -187,7 +187,7 @@ def distinct_ops(graph: Graph) -> DistinctOps:
 
 
 def op_times(graph: Graph, distinct: DistinctOps, device: Device, dtype: str | None = None) -> list[OpTime | None]:
-    """Return the time of each of a Graph's distinct ops on a device; None for an op without a rule.
+    """Return the time of each of a Graph's distinct ops on a device; None if it is unknown.
 
     Arguments and errors are those of `roofline`.
     """
@@ -209,7 +209,7 @@ def _weight_bytes_as(dtype: str, graph: Graph, nbytes: int) -> int:
 
 
 def _time(op: _Op, device: Device, dtype: str | None, weight_level: float | None) -> OpTime | None:
-    """Return the time of an op; None without a rule. `weight_level`: bandwidth of the level that holds all weights."""
+    """Return the time of an op; None if unknown. `weight_level`: bandwidth of the level that holds all weights."""
     recorded = cost_of(op.spec)
     if recorded is None:
         return None
@@ -236,7 +236,7 @@ def _time(op: _Op, device: Device, dtype: str | None, weight_level: float | None
 
 
 def _transfer_time(spec: OpSpec, device: Device) -> OpTime | None:
-    """Return the time of a copy between two such devices, or a device and the host; None without a link's bandwidth."""
+    """Return the time of a copy between two such devices, or one and the host; None if no bandwidth is known."""
     usable = ("pcie",) if "cpu" in (spec["source"], spec["target"]) else FABRICS
     bandwidth = next((device.links[name] for name in usable if name in device.links), None)
     if bandwidth is None:
@@ -306,13 +306,13 @@ def _rows(spec: OpSpec) -> int:
 
 
 def _levels(copied: Iterable[tuple[int, bool]], device: Device, weight_level: float | None) -> list[tuple[int, float]]:
-    """Return the bytes of each copied operand with the bandwidth of its memory level; empty if no source states it."""
+    """Return the bytes of each copied operand and its memory level's bandwidth, if a source states it."""
     levels = [(n, weight_level if is_weight else device.level(2 * n)) for n, is_weight in copied]  # n and its copy
     return [(n, level) for n, level in levels if level]
 
 
 def _pages(op: _Op, spec: OpSpec, copied: list[tuple[int, bool]], device: Device) -> float:
-    """Return the seconds in which the system provides pages for large new tensors: outputs and the library's copies."""
+    """Return the seconds that the system takes to provide pages for large new tensors: outputs and library copies."""
     if device.fresh is None:
         return 0.0
     sizes = [t.nbytes for t, new in zip(spec.outputs, op.new, strict=True) if new] + [n for n, _ in copied]

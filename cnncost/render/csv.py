@@ -1,4 +1,4 @@
-"""A document as CSV: the rows of its data table, with exact numbers and no totals."""
+"""A document as CSV: the rows of its first data table, with exact numbers and no totals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def to_csv(document: Document) -> str:
         ValueError: the document has no table of data.
     """
     if not document.tables(DATA):
-        raise ValueError(f"{document.command}: no table for CSV")
+        raise ValueError(f"{document.command}: there is no table to write as CSV")
     table = document.tables(DATA)[0]
     columns = table.shown_in(DATA)
     results = (row for row in table.rows if row.role == "row")

@@ -17,15 +17,15 @@ Shown: TypeAlias = Literal["all", "people", "text", "markup", "data"]
 Role: TypeAlias = Literal["row", "rest", "total"]
 """What a row is: a result; the sum of results that are not listed; the total. CSV and JSON contain only results."""
 MARKUP, TEXT, DATA = (frozenset({"all", *more}) for more in (("people", "markup"), ("people", "text"), ("data",)))
-"""Groups of formats, each as the values of `Shown` whose parts it shows."""
+"""Groups of formats, each given by the values of `Shown` that mark what it shows."""
 
 
 class Bar(NamedTuple):
-    """Bars next to the numbers of a column, the longest for the largest; in text, and in the trees of HTML.
+    """Bars next to the numbers of a column, the longest for the largest; in text, and in trees in HTML.
 
     Attributes:
-        least, most: minimum and maximum length of the longest bar, in characters; it takes the width that is left.
-        short: a shorter heading of the column, for bars that are too narrow for its usual one.
+        least, most: minimum and maximum length of the longest bar, in characters; it takes the remaining width.
+        short: a shorter heading for the column, for bars that are too narrow for its usual one.
     """
 
     least: int
@@ -42,9 +42,9 @@ class Column(NamedTuple):
         kind: kind of its values, which determines format and alignment.
         shown: which formats show it.
         empty: shown in place of None, and of an empty text, path or shape.
-        least: minimum width to which text may be shortened; None: never shortened. For a bar, its width.
+        least: minimum width to which text may be shortened (of a bar: its width); None: never shortened.
         wrap: whether text that is too wide is wrapped instead of shortened.
-        gap: spaces before it in text.
+        gap: number of spaces before it in text.
         style: style of its cells in a terminal.
         meaning: a sentence that explains the column.
         once: whether text leaves out a value that equals the one in the row above.
@@ -138,7 +138,7 @@ class Table:
         optional: columns that text shows only if there is room, most important first.
         shown: which formats show it.
         apart: whether text has an empty line above it.
-        open: how many levels of a tree are open at first in HTML.
+        open: how many levels of a tree are initially open in HTML.
 
     Raises:
         ValueError: a row has more or fewer values than columns, or a step names an unknown column.

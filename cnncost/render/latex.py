@@ -18,19 +18,19 @@ _SIGNS = str.maketrans({
     "⌈": r"$\lceil$", "⌉": r"$\rceil$", "⌊": r"$\lfloor$", "⌋": r"$\rfloor$",
     "◆": r"$\diamond$", "✓": r"$\checkmark$", "✅": r"$\checkmark$", "✗": r"$\times$", "❌": r"$\times$", "❔": "?",
 })  # fmt: skip
-"""LaTeX for characters that it would interpret, or that its fonts lack."""
+"""LaTeX code for characters that LaTeX would interpret, or that its fonts lack."""
 _PACKAGES = {
     "amsmath": r"\begin{align*}", "amssymb": r"\checkmark", "array": r"\arraybackslash", "booktabs": r"\toprule",
     "longtable": r"\begin{longtable}", "pdflscape": r"\begin{landscape}",
 }  # fmt: skip
-"""Packages, each with a command by which to recognize that the text needs it."""
+"""Packages, each with a command that shows that the text needs it."""
 _BREAKS = re.compile(r"(?<=, )|(?= [+-] )")
-"""Places at which a formula may be broken, if they are outside of braces and brackets."""
+"""Places at which a formula may be broken if they are outside braces and brackets."""
 _OPEN, _CLOSE = re.compile(r"(?<!\\){|\\left\b"), re.compile(r"(?<!\\)}|\\right\b")
 _INVISIBLE = re.compile(r"\\[a-z]+|[\\{}^ ]")
 """Parts of a formula that print nothing."""
 _GLYPHS = 42
-"""Number of printed characters of a formula that fit on a line."""
+"""Number of a formula's printed characters that fit on a line."""
 _LEVELS = ("section", "subsection", "subsubsection", "paragraph")
 
 
@@ -82,7 +82,7 @@ def _equations(part: Equations) -> Iterator[str]:
 
 
 def _in_lines(formula: str) -> str:
-    """Break a long formula into lines, after a comma or before + and − outside of braces and brackets."""
+    """Break a long formula into lines, after a comma or before + and − outside braces and brackets."""
     lines, depth = [""], 0
     for piece in _BREAKS.split(formula):
         if not depth and len(_INVISIBLE.sub("", lines[-1] + piece)) > _GLYPHS and lines[-1]:

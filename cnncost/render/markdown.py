@@ -10,7 +10,7 @@ from cnncost.render.layout import printable
 from cnncost.render.values import SAFE, show
 
 _SPECIAL = re.compile(r"([\\`*{}\[\]<>#|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
-"""Characters that markdown would interpret; an underscore within a word is not one of them."""
+"""Characters that markdown would interpret; it does not interpret an underscore within a word."""
 
 
 def to_markdown(document: parts.Document) -> str:
@@ -86,7 +86,7 @@ def line(cells: Iterable[str]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Escape a text so that markdown shows it literally, also within a table."""
+    """Escape a text so that markdown shows it literally, even in a table."""
     return _SPECIAL.sub(r"\\\1", printable(text))
 
 

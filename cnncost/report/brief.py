@@ -10,14 +10,14 @@ from cnncost.report.schema import statistics
 
 _Row = TypeVar("_Row")
 _FIRST = 3
-"""How many rows the repr names before `...` and the last one."""
+"""Number of rows that the repr names before `...` and the last row."""
 _MAX_ROWS = 60
 """Row limit of a table in a notebook: about one and a half screens, as in the terminal."""
 _NOUNS = {"Layer": "layer", "Module": "module", "Op": "op", "PhaseCost": "phase"}
 
 
 class Rows(tuple[_Row, ...]):
-    """The rows of a table: a tuple whose repr is one line, and a table in a notebook."""
+    """The rows of a table: a tuple whose repr is one line, or a table in a notebook."""
 
     __slots__ = ()
 
@@ -74,7 +74,7 @@ def _is_number(text: str) -> bool:
 
 
 def _fields(row: Any) -> tuple[str, ...]:
-    """Return the names of a row's fields, first those of its own class, which identify the row."""
+    """Return the names of a row's fields, beginning with those of its own class, which identify the row."""
     names = list(row.__dataclass_fields__)
     own = vars(type(row)).get("__annotations__", {})
     return tuple(sorted(names, key=lambda name: name not in own))
@@ -97,7 +97,7 @@ def _marked(row: Any, name: str) -> str:
     kind: Any = type(row)
     text, about = _text(getattr(row, name)), statistics(kind).get(name)
     partial = getattr(row, "unknown", False) or getattr(row, "lower_bound", False)
-    # a training step has flags of its own, as its backward may run ops without a rule
+    # a training step has flags of its own, because its backward may run ops without a rule
     if name in {"training_macs", "training_flops", "training_macs_unmasked"}:
         partial = row.training_lower_bound
     elif about is None or not about.bounded:

@@ -1,4 +1,4 @@
-"""The sentences above and below tables: model, inputs, convention, totals, unknown ops."""
+"""The sentences above and below tables: model, inputs, conventions, totals, unknown ops."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def remarks(report: ReportData) -> str:
 
 
 def communication(report: ReportData) -> list[str]:
-    """Return a sentence for each run on what one rank of a split model sends; empty if the model is not split."""
+    """Return a sentence for each run about what one rank of a split model sends; empty if the model is not split."""
     lines = []
     for run in dict.fromkeys(each.run for each in report.communication):
         exchanges = [each for each in report.communication if each.run == run]
@@ -109,7 +109,7 @@ def training(report: ReportData) -> str:
 
 
 def _assumed(report: ReportData) -> str:
-    """Return the names of the ops whose backward cost is assumed, as their user-defined rule covers forward only."""
+    """Return the names of ops whose backward cost is assumed, because their user-defined rule covers only forward."""
     return f"; backward of {', '.join(report.assumed)} assumed to be 2× forward" if report.assumed else ""
 
 
@@ -125,7 +125,7 @@ def unmasked(report: ReportData) -> str:
         mark = MARKS[totals.training_lower_bound, totals.training_mask_unknown]
         text += f", training step {mark}{units.counted(totals.training_macs_unmasked, 'MAC')}"
     if totals.mask_unknown or totals.training_mask_unknown:
-        text += f"; {AT_MOST}: counted in full where a mask is not known, or attention is written by hand"
+        text += f"; {AT_MOST}: counted in full if a mask is unknown or attention is written by hand"
     return text
 
 
@@ -139,7 +139,7 @@ def biggest(report: ReportData) -> str:
 
 
 def unknown(report: ReportData) -> list[str]:
-    """Return lines on ops without a rule, each with its count and first module; empty if every op has a rule."""
+    """Return a headline and a line for each op without a rule, with count and first module; empty if there are none."""
     if not report.unknown:
         return []
     ops = units.counted(len(report.unknown), "op")

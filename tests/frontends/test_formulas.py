@@ -210,7 +210,7 @@ def test_products_are_those_without_zeros_and_a_note_says_so(name):
     op, names = ZEROS[name]
     notes = cnncost.analyze(Net(lambda h, _: op(h)), (2, 4, 16, 16), training=True).notes
     assert [note for note in notes if "without zeros" in note] == [
-        f"the training peak is that of values without zeros, for which {each} needs less" for each in names
+        f"the training peak is for values without zeros; with zeros, {each} needs more memory" for each in names
     ]
 
 

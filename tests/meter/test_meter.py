@@ -242,8 +242,8 @@ def test_a_device_by_name(clock):
 @pytest.mark.parametrize(
     ("inputs", "batch", "told"),
     [
-        (None, None, "give it the inputs of a step"),
-        (None, 4, "give it the inputs of a step"),
+        (None, None, "no inputs; pass them once"),
+        (None, 4, "no inputs; pass them once"),
         ("4x3x8x8", 0, "a step of 0 examples"),
         ("4x3x8x8", -1, "a step of -1 examples"),
         ("4x3x8x8", "4x4x8x8", "expected 3 channels"),

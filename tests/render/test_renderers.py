@@ -308,7 +308,7 @@ def test_headings_and_pictures():
 
 
 def test_csv_needs_a_table():
-    with pytest.raises(ValueError, match="no table for CSV"):
+    with pytest.raises(ValueError, match="there is no table to write as CSV"):
         rendered(Document("t"), "csv")
 
 

@@ -388,5 +388,5 @@ def test_an_unknown_look_is_refused(declare):
 
 def test_a_column_with_the_name_of_another_figure_is_refused():
     assert with_own_figures("sweep", {"macs": 1}, {"activations": 2}) == {"macs": 1, "activations": 2}
-    with pytest.raises(TypeError, match="activations: sweep has another figure of this name; rename the statistic"):
+    with pytest.raises(TypeError, match="activations: sweep has another figure with this name; rename the statistic"):
         with_own_figures("sweep", {"macs": 1, "activations": 2}, {"activations": 3})
