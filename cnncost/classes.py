@@ -24,7 +24,7 @@ def _hash_by_identity(kind: type) -> int:
 
 @contextmanager
 def classes_hashable() -> Iterator[None]:
-    """Hash classes by identity in this context, even those whose metaclass forbids hashing; afterwards it does so again."""
+    """Hash classes by identity in this context, even those whose metaclass forbids hashing before and afterwards."""
     with _LOCK:
         if get_ident() not in _OPEN:  # a nested context has nothing to patch
             _patch_metaclasses()

@@ -138,7 +138,7 @@ def _product(machine: Backend, name: str, size: int) -> float:
 
 
 def _copies(machine: Backend) -> tuple[tuple[Level, ...], float]:
-    """Return a CPU's cache levels (none on a GPU) and main memory's bandwidth, in bytes read plus written per second."""
+    """Return a CPU's cache levels (none on a GPU) and main memory's bandwidth: bytes read plus written per second."""
     main = _copy(machine, _MAIN if machine.name == "cpu" else 4 * _MAIN)
     if machine.name != "cpu":
         return (), main
