@@ -116,7 +116,7 @@ BROKEN = [
     ),
     pytest.param('baseline = 3\n[[budget]]\nmodel = "a"\nmacs = 1\n', "expected a file name", 1,
         id="a baseline that is no name"),
-    pytest.param('[[budget]]\nmodel = "a"\nunknown_ops = "+1"\n', "not kept in the baseline", 3,
+    pytest.param('[[budget]]\nmodel = "a"\nunknown_ops = "+1"\n', "the baseline does not store it", 3,
         id="unknown ops, relative"),
 ]  # fmt: skip
 

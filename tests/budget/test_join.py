@@ -125,13 +125,13 @@ def test_a_value_of_no_certain_size_is_on_no_front(tmp_path, text, unknown, fron
         for size in (1, 2) for depth in (3, 4)
     ]  # fmt: skip
     found = join(rows, table(tmp_path, text))
-    said = f"has no column {unknown}: its values are the same at all of them"
+    said = f"has no column {unknown}: one row applies to all of its values"
     text = " ".join(" ".join(map(plain, to_lines(document(found.rows, found), 200))).split())
     assert (said in text) is bool(unknown)
     if fronted is not None:
         front = [",".join(str(n) for _, n in each.sizes) for each in found.rows if each.front]
         assert front == fronted.split()
-        assert ("none is on the Pareto front" in text) is (not fronted)
+        assert ("no model is on the Pareto front" in text) is (not fronted)
 
 
 def test_a_column_of_a_varying_sizes_name_is_refused(tmp_path):
@@ -237,8 +237,8 @@ def compared(capsysbinary, monkeypatch):
         (("lenet5", "--vary", "size=32"), "expected several sizes"),
         (("lenet5", "--vary", "size=0,32"), "expected sizes from 1"),
         (("lenet5", "--vary", "batch=1..1000:1"), "1,000 combinations of sizes; expected 256 at most"),
-        (("lenet5", "--vary", "batch=1,2", "--batch", "4"), "--vary batch: --batch sets it, too"),
-        (("lenet5", "--vary", "n=1,2", "--model-args", "n=1"), "--vary n: --model-args sets it, too"),
+        (("lenet5", "--vary", "batch=1,2", "--batch", "4"), "--vary batch: --batch also sets it"),
+        (("lenet5", "--vary", "n=1,2", "--model-args", "n=1"), "--vary n: --model-args also sets it"),
         (("lenet5", "--vary", "sizes=1,2"), "sizes"),
         (("lenet5", "--vary", "batch=1,2", "--vary", "batch=3,4"), "batch is given twice"),
         (("cost.json", "--vary", "batch=1,2"), "cost.json is a saved report"),
