@@ -137,7 +137,7 @@ def test_a_value_of_no_certain_size_is_on_no_front(tmp_path, text, unknown, fron
 def test_a_column_of_a_varying_sizes_name_is_refused(tmp_path):
     """A size called as a column of the comparison has its own as `vary_ratio`."""
     varied = [row(f"net ratio={n}", n, "net", (("ratio", n),)) for n in (1, 2)]
-    with pytest.raises(InputError, match="a column named vary_ratio: the comparison has one"):
+    with pytest.raises(InputError, match="a column named vary_ratio: the comparison has its own"):
         join(varied, table(tmp_path, "model,vary_ratio\nnet,50\n"))
 
 
@@ -165,17 +165,17 @@ def test_formats_have_numbers(tmp_path):
             "model,top1\nsmall,1\nlarge,2\n\nsmall,1\n", None,
             "accuracy.csv:5: a second row for small (the first is line 2)", id="a row twice",
         ),
-        pytest.param("model,macs\nsmall,1\n", None, "a column named macs: the comparison has one", id="own column"),
+        pytest.param("model,macs\nsmall,1\n", None, "a column named macs: the comparison has its own", id="own column"),
         pytest.param("model,memory\nsmall,1\n", None, "a column named memory", id="another own column"),
         pytest.param("model,ratio\nsmall,1\n", None, "a column named ratio", id="an own column for people"),
         pytest.param("model,bar\nsmall,1\n", None, "a column named bar", id="the column of bars"),
         pytest.param(
             "model,top1\nsmall,0.7\n\nlarge,81.2%\n", None,
-            "accuracy.csv:4: column top1: 81.2%, and line 2 is not in %", id="numbers in % and without",
+            "accuracy.csv:4: column top1: 81.2%, but line 2 is not in %", id="numbers in % and without",
         ),
         pytest.param(
             "model,top1,e\nsmall,-,1\nlarge,80%,1\nhuge,0.81,2\n", None,
-            "accuracy.csv:4: column top1: 0.81, and line 3 is in %", id="numbers without % after some with it",
+            "accuracy.csv:4: column top1: 0.81, but line 3 is in %", id="numbers without % after some with it",
         ),
         pytest.param("model,top1\nsmal,1\n", None, "large, huge; did you mean smal?", id="near"),
         pytest.param("model,top1\nxyz,1\n", None, "it has xyz", id="nothing near"),

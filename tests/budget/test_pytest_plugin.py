@@ -160,7 +160,7 @@ class TestNearest:
         (MARKED.format("1", "complexity") + "    pass\n", "errors", "pass limits by name"),
         (MARKED.format("mcas=1", "complexity") + LENET, "failed", "did you mean macs"),
         (MARKED.format("macs='4GiB'", "complexity") + LENET, "failed", "unit of bytes"),
-        (MARKED.format("macs='+1%'", "complexity") + LENET, "failed", "against a baseline"),
+        (MARKED.format("macs='+1%'", "complexity") + LENET, "failed", "relative to a baseline"),
         ('def test_it(complexity):\n    complexity("lenet5").mcas\n', "failed", "did you mean macs"),
         ('def test_it(complexity):\n    complexity("lenet6")\n', "failed", "did you mean lenet5"),
     ],

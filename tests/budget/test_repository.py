@@ -136,7 +136,7 @@ def test_a_worktree_of_a_bare_repository_and_the_bare_one(origin, tmp_path):
     git(tmp_path / "b.git", "worktree", "add", "-q", tmp_path / "tree", "main")
     assert at(tmp_path / "tree" / "sub", "side") == "30"
     with pytest.raises(
-        RevisionError, match="the repository is bare: run it in a clone, or in a folder that git worktree"
+        RevisionError, match="the repository is bare: run the command in a clone or in a folder made by git worktree"
     ):
         Repository(tmp_path / "b.git")
 
@@ -256,7 +256,7 @@ def test_git_that_is_not_there_and_a_repository_of_someone_else(origin, monkeypa
     fake.unlink()
     with pytest.raises(RevisionError) as caught:
         Repository(origin)
-    assert str(caught.value) == "git is not installed, or not on the PATH; a revision needs it"
+    assert str(caught.value) == "git is not installed, or not on the PATH; revisions need it"
 
 
 def test_a_message_for_each_file_is_cut(origin, monkeypatch, tmp_path):
