@@ -31,7 +31,7 @@ def peak(model: Any, inputs: Any, *, step: Step | None = None, block: int = 1, t
         model: as in `analyze`.
         inputs: as in `analyze`.
         step: the training step; None: a forward without autograd.
-        block: bytes to a multiple of which the device's allocator rounds sizes up; 512 on CUDA.
+        block: the device's allocator rounds sizes up to a multiple of this many bytes; 512 on CUDA.
         trace: as in `analyze`.
 
     Raises:

@@ -1,7 +1,7 @@
 """A git repository: resolves revisions to commits, and checks out a commit without touching the user's working tree.
 
-A temporary index writes the files to a temporary folder. So the working tree, its index and the list of worktrees don't
-change, even if the checkout is interrupted.
+Files are written to a temporary folder, using a temporary index. So the working tree, its index and the list of
+worktrees don't change, even if the checkout is interrupted.
 """
 
 from __future__ import annotations
@@ -248,7 +248,7 @@ class Repository:
     def files(self, commit: str) -> Iterator[Path]:
         """Check out the files of a commit, and of the submodules that this clone has, to a temporary folder.
 
-        Other submodules are left out, as in the working tree, and are added to `left_out`.
+        Other submodules are empty folders, as in the working tree, and are added to `left_out`.
         """
         with tempfile.TemporaryDirectory(prefix="cnncost-") as name:
             tree = Path(name).resolve() / "tree"

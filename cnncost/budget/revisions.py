@@ -192,8 +192,8 @@ def _check_origin(imports: RevisionImports, repository: Repository) -> None:
     """Check that no code or data from the working tree was used instead of the revision's.
 
     Raises:
-        RevisionError: a module, a file that differs at the revision, or the listing of such a folder came from the
-            working tree.
+        RevisionError: a module came from the working tree; or a file, or the listing of a folder, came from there and
+            is not the same at the revision.
     """
     advice = "use a path relative to the folder that the command runs in, or one made from __file__"
     built = set(imports.built.values())

@@ -63,7 +63,7 @@ def caller_of_look_up(frame: FrameType | None) -> Caller:
         if code.co_name in _TIMES_UNUSED:
             uses_times = False
         frame = frame.f_back
-    return _CALLERS[True, uses_times]  # only Python's own code, as in one of its threads, may be running for the user
+    return _CALLERS[True, uses_times]  # only Python's own code, as in its threads: it may be running user code
 
 
 _CALLERS = {each: Caller(*each) for each in product((True, False), repeat=2)}  # created once: look-ups are frequent

@@ -14,9 +14,9 @@ from cnncost.evaluation.join import Joined
 LARGE = 100_000_000
 """MACs per example above which the goals apply; below, launches and Python take most of the time."""
 GOAL_ORDER = 0.95
-"""Minimum of Spearman's rank correlation between predicted and measured times over the networks, as a goal."""
+"""Goal: Spearman's rank correlation between predicted and measured times, over the networks, is at least this."""
 GOAL_ERROR = {"cpu": 0.30, "cuda": 0.35}
-"""Maximum of the median relative error over large networks, as a goal, by backend."""
+"""Goal by backend: the median absolute relative error over large networks is at most this."""
 
 
 class Figures(NamedTuple):
