@@ -132,7 +132,10 @@ def _from_cache(budgets: Sequence[Budget], folder: str) -> dict[str, Measured]:
     with chdir(folder):
         for budget in budgets:
             if _can_be_cached(budget) and (recording := cache.find(budget.model, _run_settings(budget))) is not None:
-                measured[budget.name] = of_budget(budget, reported(recording))
+                try:
+                    measured[budget.name] = of_budget(budget, reported(recording))
+                except CnncostError as error:
+                    measured[budget.name] = Measured(budget.name, error=str(error))
     return measured
 
 
