@@ -54,7 +54,7 @@ def noise(bench: Bench) -> list[str]:
 def accuracy_text(figures: Figures, on: str) -> str:
     """Return the accuracy for a batch size in words, with the goals for the backend `on`.
 
-    It begins, for example, with `batch 64: Spearman's rank correlation of 24 networks 0.990 (goal ≥ 0.95); …`.
+    It begins, for example, with `batch 64: Spearman's rank correlation 0.990 over 24 networks (goal ≥ 0.95); …`.
     """
     order = units.NOTHING if figures.order is None else f"{figures.order:.3f}"
     error = units.NOTHING if figures.error is None else f"{figures.error:.0%}"
@@ -63,7 +63,7 @@ def accuracy_text(figures: Figures, on: str) -> str:
     if figures.quiet_error is not None and figures.quiet < figures.large:
         quiet_error = f", {figures.quiet_error:.0%} for the {figures.quiet} of these measured on a quiet machine"
     return (
-        f"batch {figures.batch or 'as given'}: Spearman's rank correlation of {figures.networks} networks {order} "
+        f"batch {figures.batch or 'as given'}: Spearman's rank correlation {order} over {figures.networks} networks "
         f"(goal ≥ {GOAL_ORDER}); "
         f"median error of predicted time {error} for the {figures.large} above {units.compact(LARGE)} MACs per example "
         f"(goal ≤ {GOAL_ERROR[on]:.0%}){quiet_error}, {error_all} for all"

@@ -288,7 +288,7 @@ def test_the_document():
     for expected in (
         "# Predicted and measured times: CPU",
         "- made in 3.00 s by `cnncost bench --zoo`",
-        "batch 1: Spearman's rank correlation of 3 networks",
+        "over 3 networks (goal ≥ 0.95)",
         "![a](pictures/a.svg)",
         "| alexnet | 1 | 20.0 ms | 2.0 % |",
         "alexnet, batch 1: convolutions are 6.0 % of the parameters, 95 % of the MACs and 95 % of the measured time",

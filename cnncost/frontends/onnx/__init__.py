@@ -133,9 +133,9 @@ def _outputs(spec: str, interpreter: Interpreter, graph: Any, names: Mapping[str
 
 
 def _declares_no_elements(proto: Any, kind: TensorType) -> bool:
-    """Return True if the file declares size 0 for an axis of a float input, and this size is used.
+    """Return True if a float input of several axes is used with an axis of size 0 that the file declares.
 
-    A list of integers, such as of axes, may be empty.
+    Other inputs, such as lists of axes, may well be empty.
     """
     several = kind.floating and len(kind.shape) > 1
     return several and any(
