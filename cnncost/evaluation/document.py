@@ -157,7 +157,7 @@ def _how_to_read(bench: Bench) -> Iterator[Part]:
 
 def _explanations(bench: Bench) -> Iterator[str]:
     device = bench.device
-    yield 'A MAC is two FLOPs. Bytes: inputs and outputs of each op, once. "of peak": achieved FLOP/s as a share of peak.'
+    yield 'A MAC is two FLOPs. Bytes: inputs and outputs of each op, once. "of peak": achieved FLOP/s, as a share.'
     mode = "train mode, forward and backward" if any(row.case.training for row in bench.rows) else "eval mode"
     gradients = "" if mode.startswith("train") else ", no gradients"
     yield f"Weights are real (as initialized by the model), inputs are random, up to four in turn; {mode}{gradients}."

@@ -313,7 +313,7 @@ def test_the_command(capfd, monkeypatch):
         (("--link", "nvlink"), "--link is for a split model; also give --parallel"),
         (("--node", "4"), "--node is for a split model"),
         (("--algorithm", "tree"), "--algorithm is for a split model"),
-        (("--parallel", "dp=2", "--link", "pcie", "--node", "2"), "--link is for all ranks"),
+        (("--parallel", "dp=2", "--link", "pcie", "--node", "2"), "--link is the link between all ranks"),
         (("--parallel", "dp=2", "--link", "xgmi"), "expected the bandwidth of a link xgmi; it has nvlink"),
         (("--parallel", "dp=2", "--epochs", "1", "--examples", "9"), "an estimate for training needs a whole model"),
     ],

@@ -211,7 +211,7 @@ def test_a_rank_in_80_columns(capfd, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--device", "h100", "--device-memory", "1GB"), "--device and --device-memory: expected one of them"),
+        (("--device", "h100", "--device-memory", "1GB"), "--device and --device-memory: expected only one of them"),
         (("--device", "xeon-8480"), "its memory depends on the machine"),
         (("--device", "h1000"), "not known; did you mean h100"),
     ],
