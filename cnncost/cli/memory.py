@@ -119,9 +119,7 @@ def command(
     With --parallel, the figures are for one rank and its own inputs.
     """
     if inference and (optimizer or loss or keep_gradients):
-        raise click.UsageError(
-            "--inference leaves out the training step; leave out --optimizer, --loss and --keep-gradients, too"
-        )
+        raise click.UsageError("--inference analyzes no training step; omit --optimizer, --loss and --keep-gradients")
     if device is not None:
         device_memory = _device_memory(device, device_file, device_memory)
     if max_batch and device_memory is None:
