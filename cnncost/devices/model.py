@@ -1,4 +1,4 @@
-"""The Device class: ceilings as plain frozen data, from a datasheet or measured."""
+"""The Device class: ceilings as plain frozen data, taken from a datasheet or measured."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ DTYPES: dict[str, str] = {
     "float64": "float64", "float32": "float32", "tf32": "float32", "float16": "float16", "bfloat16": "bfloat16",
     "float8": "float8_e4m3fn", "int8": "float8_e4m3fn",
 }  # fmt: skip
-"""Number formats with a ceiling, and the dtype that stores each: tf32 computes on float32, int8 takes one byte."""
+"""Number formats that can have a ceiling, each with a dtype of its size: tf32 is stored as float32, int8 is a byte."""
 
 NOISY = "on a noisy machine"
-"""Marker in `Device.measured` if other programs were busy, so that the ceilings are too low."""
+"""Marker in `Device.measured` if other programs were busy, which makes the ceilings too low."""
 
 LINKS: dict[str, str] = {
     "nvlink": "NVIDIA's links between GPUs of a node", "xgmi": "AMD's Infinity Fabric between GPUs of a node",
     "pcie": "the slot of each device", "infiniband": "the network adapter of each device, between nodes",
 }  # fmt: skip
-"""Links between devices for which a bandwidth can be given, each with its description."""
+"""Links between devices that can have a bandwidth, with a description."""
 FABRICS = ("nvlink", "xgmi", "pcie")
-"""Links within a node, the fastest first."""
+"""Links within a node, fastest first."""
 
 _SHORT = {
     "fp64": "float64", "double": "float64", "fp32": "float32", "float": "float32", "fp16": "float16",
     "half": "float16", "bf16": "bfloat16", "fp8": "float8",
 }  # fmt: skip
 _LAUNCH: dict[str, float] = {"gpu": 5e-6, "cpu": 1e-6, "phone": 1e-6, "dsp": 0.0, "other": 0.0}
-"""Minimum seconds per op if a device doesn't specify it, by class: about the dispatch time of an eager framework."""
+"""Minimum seconds per op by device class, if a device doesn't specify it: about the dispatch time in eager mode."""
 
 
 class Level(NamedTuple):
@@ -44,11 +44,11 @@ class Level(NamedTuple):
 
 
 class Rate(NamedTuple):
-    """Rate of the kernels of one kind of op.
+    """Rate of the kernels for one kind of op.
 
     Attributes:
-        flops: FLOP/s by dtype; `any` stands for all dtypes.
-        launch: minimum seconds per op; None for the device's own value.
+        flops: FLOP/s by number format; `any` stands for all of them. Empty: the device's peaks.
+        launch: minimum seconds per op; None: the device's value.
     """
 
     flops: dict[str, float] = {}  # noqa: RUF012  # never mutated; a NamedTuple default
@@ -62,25 +62,25 @@ class Device:
     Attributes:
         name: name for `--device`.
         title: the product's name.
-        kind: cpu, gpu, phone, dsp, other.
+        kind: device class: cpu, gpu, phone, dsp or other.
         flops: FLOP/s by number format (a MAC is two).
         bandwidth: bytes per second of main memory; None if no source states it: memory then sets no ceiling.
         source: where the figures are from.
         year: release year of the product; 0 if unknown.
-        memory: bytes; None if it depends on the machine.
-        power: watts, the maker's limit for the whole device.
-        launch: minimum seconds per op; None for the default of the device class.
-        caches: faster levels, smallest first.
-        rates: rates by op kind, for kernels known not to reach `flops`.
-        copies: whether the libraries copy operands into their own layout before multiplying
+        memory: bytes of memory; None if it depends on the machine.
+        power: watts, the maker's limit for the whole device; None if unknown.
+        launch: minimum seconds per op; None: the default of the device class.
+        caches: faster memory levels, smallest first.
+        rates: rates by op kind, for kernels that are known to differ from `flops` and `launch`.
+        copies: whether the libraries copy operands into their own memory layout before multiplying
             (oneDNN's blocked convolutions, packed matrices).
-        fresh: tensors larger than `fresh.size` get new pages from the operating system each time one is allocated;
-            mapping the pages takes `fresh.bandwidth`, in bytes per second. None if memory is reused.
-        threads: number of threads that a CPU was measured with; None for a datasheet.
+        fresh: a tensor larger than `fresh.size` gets new pages from the operating system whenever it is allocated;
+            these are mapped at `fresh.bandwidth` bytes per second. None if memory is reused.
+        threads: number of threads with which a CPU was measured; None for a datasheet.
         measured: when and where it was measured; empty for a datasheet.
-        links: bytes per second in one direction of each device, by link.
+        links: bytes per second in each direction for one device, by link.
         node: number of devices that the fastest link joins; None if no source states it.
-        link_source: where the figures of links are from.
+        link_source: where the figures for links are from.
     """
 
     name: str
@@ -114,19 +114,19 @@ class Device:
 
     @property
     def noisy(self) -> bool:
-        """Whether it was measured while other programs were busy."""
+        """Whether the device was measured while other programs were busy."""
         return NOISY in self.measured
 
     @property
     def overlaps(self) -> bool:
-        """Whether ops are launched while the previous one still runs, as on a GPU."""
+        """Whether an op can be launched while the previous one is still running, as on a GPU."""
         return self.kind == "gpu"
 
     def peak(self, dtype: str) -> float:
         """Return the FLOP/s of a number format.
 
         Raises:
-            DeviceError: the device has no figure for it; the message lists its formats.
+            DeviceError: the device has no figure for it; the message lists the formats that it has.
         """
         try:
             return self.flops[dtype]
@@ -136,19 +136,23 @@ class Device:
             ) from None
 
     def rate(self, kind: str, dtype: str) -> float:
-        """Return the FLOP/s of ops of a kind: the measured rate of the kind if there is one, else the peak."""
+        """Return the FLOP/s of ops of a kind: the rate for the kind if there is one, else the peak.
+
+        Raises:
+            DeviceError: there is neither.
+        """
         found = self.rates.get(kind)
         if found is None or not found.flops:
             return self.peak(dtype)
         return found.flops.get(dtype) or found.flops.get("any") or self.peak(dtype)
 
     def call(self, kind: str) -> float:
-        """Return the minimum seconds of an op of a kind."""
+        """Return the minimum seconds per op of a kind."""
         found = self.rates.get(kind)
         return self.launches if found is None or found.launch is None else found.launch
 
     def level(self, nbytes: int) -> float | None:
-        """Return the bytes per second of the smallest memory level that holds `nbytes`; None if unknown."""
+        """Return the bytes per second of the smallest memory level that holds `nbytes`; None if not stated."""
         for size, bandwidth in self.caches:
             if nbytes <= size:
                 return bandwidth
@@ -159,7 +163,7 @@ def dtype_named(text: str) -> str:
     """Return the full name of a number format: `bf16` → `bfloat16`.
 
     Raises:
-        DeviceError: no such number format.
+        DeviceError: there is no such number format.
     """
     found = _SHORT.get(text.lower(), text.lower())
     if found not in DTYPES:
@@ -168,7 +172,7 @@ def dtype_named(text: str) -> str:
 
 
 def number_format(dtype: str) -> str:
-    """Return the number format whose ceiling applies to a dtype; a complex number is a pair of floats."""
+    """Return the number format whose ceiling applies to a dtype; for complex dtypes, that of their two parts."""
     if dtype.startswith("float8"):
         return "float8"
     parts = {"complex64": "float32", "complex128": "float64", "complex32": "float16", "bcomplex32": "bfloat16"}

@@ -203,7 +203,7 @@ def test_a_picture(capsysbinary, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["lenet5", "--inference", "--optimizer", "sgd"], "--inference is without a training step"),
+        (["lenet5", "--inference", "--optimizer", "sgd"], "--inference analyzes no training step"),
         (["lenet5", "--max-batch"], "--max-batch needs --device-memory"),
         (["lenet5", "--device-memory", "much"], "'much' is not a size; expected for example 2GiB"),
         (["lenet5", "--optimizer", "lbfgs"], "LBFGS evaluates the model in a closure"),

@@ -149,7 +149,7 @@ def test_all_of_a_device(capsys):
         pytest.param(("--threads", "2"), "belong to --measure", id="threads alone"),
         pytest.param(("--on", "cuda"), "belong to --measure", id="what to measure alone"),
         pytest.param(("h100", "--on", "cpu"), "belong to --measure", id="what to measure beside a name"),
-        pytest.param(("h100", "--json", "--format", "csv"), "--json is --format json", id="two formats"),
+        pytest.param(("h100", "--json", "--format", "csv"), "--json means --format json", id="two formats"),
         pytest.param(("--json", "-o", "x.csv"), "x.csv", id="a file of another format"),
         pytest.param(("--measure", "--on", "tpu"), "'tpu' is not one of", id="no such backend"),
     ],

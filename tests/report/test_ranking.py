@@ -150,7 +150,7 @@ def test_what_is_refused(net, form, asked, says):
     [
         (("--top", "3", "--depth", "2"), "leave out --depth and --by module"),
         (("--sort", "macs", "--by", "module"), "list layers or ops, not the tree"),
-        (("--top", "3", "--format", "json"), "json holds all layers in the order in which they ran"),
+        (("--top", "3", "--format", "json"), "json contains all layers in the order they ran"),
         (("--top", "3", "--explain", "c1"), "leave out --sort and --top"),
         (("--top", "0"), "0 is not in the range"),
         (("--sort", "mac"), "did you mean macs?"),

@@ -272,8 +272,9 @@ def test_a_report_saved_before_there_was_the_pass_has_no_number_of_it(found):
     assert older["values"] == [None, None, found["modules"][0][2]]
     assert older["again"] is True
     assert older["refused"] == [
-        "sort: Net was saved before cnncost had runs; analyze the model again", "runs_per_flop of 'Net': it has none",
-    ]  # fmt: skip
+        "sort: Net was saved before cnncost had runs; analyze the model again",
+        "runs_per_flop of 'Net': the report has no such figure",
+    ]
 
 
 def among(names, columns):

@@ -310,10 +310,10 @@ def test_the_command(capfd, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--link", "nvlink"), "--link is for a model that is split; give --parallel"),
-        (("--node", "4"), "--node is for a model that is split"),
-        (("--algorithm", "tree"), "--algorithm is for a model that is split"),
-        (("--parallel", "dp=2", "--link", "pcie", "--node", "2"), "--link is for all ranks"),
+        (("--link", "nvlink"), "--link is for a split model; also give --parallel"),
+        (("--node", "4"), "--node is for a split model"),
+        (("--algorithm", "tree"), "--algorithm is for a split model"),
+        (("--parallel", "dp=2", "--link", "pcie", "--node", "2"), "--link is the link between all ranks"),
         (("--parallel", "dp=2", "--link", "xgmi"), "no bandwidth is known for the link xgmi, only for nvlink"),
         (("--parallel", "dp=2", "--epochs", "1", "--examples", "9"), "an estimate for training needs a whole model"),
     ],

@@ -105,8 +105,8 @@ def net(*arguments, name="Net"):
         pytest.param(net("--parallel", "fsdp=2", "--rank", "2"), "--rank 2: expected one of the 2 ranks, 0 to 1",
                      id="rank outside"),
         pytest.param(net("--parallel", "fsdp=2", "--rank", "-1"), "--rank -1: expected one of the 2", id="rank below"),
-        pytest.param(net("--rank", "1"), "--rank is for a model that is split; give --parallel", id="rank alone"),
-        pytest.param(net("--mixed", "bf16"), "--mixed is for a model that is split", id="mixed alone"),
+        pytest.param(net("--rank", "1"), "--rank is for a split model; also give --parallel", id="rank alone"),
+        pytest.param(net("--mixed", "bf16"), "--mixed is for a split model", id="mixed alone"),
         pytest.param(net(*TP, "--mixed", "bf16"), "mixed applies to the axis fsdp", id="mixed without fsdp"),
         pytest.param(net("--parallel", "fsdp=2", "--mixed", "int8"), "mixed: expected one of bf16", id="mixed in what"),
         pytest.param(net("--parallel", "fsdp=2", *PLAN), "plan applies to the axis tp", id="plan without tp"),
@@ -211,7 +211,7 @@ def test_a_rank_in_80_columns(capfd, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--device", "h100", "--device-memory", "1GB"), "--device and --device-memory: expected one of them"),
+        (("--device", "h100", "--device-memory", "1GB"), "--device and --device-memory: expected only one of them"),
         (("--device", "xeon-8480"), "its memory depends on the machine"),
         (("--device", "h1000"), "not known; did you mean h100"),
     ],

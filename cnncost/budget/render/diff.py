@@ -1,4 +1,4 @@
-"""A difference of two models, as a document."""
+"""The difference between two models, as a document."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MAX_LAYERS = 12
 
 @gc_disabled()
 def document(diff: Diff, names: tuple[str, str], max_layers: int = MAX_LAYERS) -> Document:
-    """Return totals, the causes of their change, the layers that changed most, and renamed or moved modules."""
+    """Return totals, the causes of their changes, the layers that changed most, and renamed or moved modules."""
     causes = list(words.figure_changes(diff))
     same = Note("the same, module by module", "shrank") if not causes and not diff.changes else Note("")
     parts: list[Part] = [
@@ -50,7 +50,7 @@ def document(diff: Diff, names: tuple[str, str], max_layers: int = MAX_LAYERS) -
 
 
 def dependencies(diff: Diff, names: tuple[str, str]) -> list[str]:
-    """Return lines on data that figures depend on besides the inputs' shapes: another run may have other figures."""
+    """Return lines on what figures depend on besides the inputs' shapes: another run may give different figures."""
     sides = zip(names, (diff.old, diff.new), strict=True)
     return [f"{name}: {text}" for name, snapshot in sides for text in snapshot.depends_on]
 
@@ -63,7 +63,7 @@ def inputs(diff: Diff) -> str:
 
 
 def facts(diff: Diff, figures: Iterable[str] = FIGURES) -> dict[str, Any]:
-    """Return inputs and figures of both sides, and the attribution of each figure's change."""
+    """Return the inputs and figures of both models, and the attribution of each figure's change."""
     data: dict[str, Any] = {"inputs": {"old": diff.old.inputs, "new": diff.new.inputs}}
     for name in figures:
         cause = diff.attribution(name) if name in FIGURES else None
@@ -99,12 +99,12 @@ def _side(snapshot: Snapshot, name: str) -> Cell:
 
 
 def style(delta: int) -> str:
-    """Return the style of a change: growth stands out."""
+    """Return the style of a change, which makes growth stand out."""
     return "" if not delta else "grew" if delta > 0 else "shrank"
 
 
 def layers(diff: Diff, max_layers: int, shown: Shown = "people") -> list[Part]:
-    """Return a table of the layers whose own share changed the most; nothing if none did."""
+    """Return a table of the layers whose own share changed the most; an empty list if none changed."""
     figure = "macs" if diff.contributors("macs", 1) else "params"
     contributors = diff.contributors(figure, max_layers)
     if not contributors:
@@ -149,7 +149,7 @@ def renamed(moved: Sequence[tuple[str, str]]) -> Iterable[str]:
 
 
 def changes(diffs: Iterable[tuple[tuple[str, ...], Diff]], *keys: str) -> Table:
-    """Return a table of all changed modules, for CSV and JSON; each diff comes with its values of the `keys`."""
+    """Return a table of all changed modules, for CSV and JSON; each diff comes with its values for the `keys`."""
     names = (*keys, "kind", "old_path", "new_path", "what", *FIGURES)
     columns = tuple([Column(name, kind="texts" if name == "what" else "text") for name in names])
     cells = (

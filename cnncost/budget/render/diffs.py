@@ -1,4 +1,4 @@
-"""Differences of all models of a budget file, as one document."""
+"""The differences of all models in a budget file, as one document."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _MAX_MOVED = 12
 def document(
     diffs: Mapping[str, Diff], missing: Mapping[str, str], names: tuple[str, str], max_layers: int, headline: str
 ) -> Document:
-    """Return a document: the figures of each changed model and the causes, then the unchanged models.
+    """Return a document: the figures of the changed models, the unchanged models, then the causes of each change.
 
     Args:
-        diffs: by the budget's name.
-        missing: by the name of a budget without figures on a side, the reason.
-        names: names of the two sides.
-        max_layers: maximum number of layers listed for a model.
-        headline: the title's second part, such as the file and the number of models.
+        diffs: the differences by the budget's name.
+        missing: the reason why a budget lacks figures on one side, by its name.
+        names: names of the old and the new side.
+        max_layers: maximum number of layers listed for each model.
+        headline: the second part of the title, such as the file and the number of models.
     """
     changed = {name: diff for name, diff in diffs.items() if differs(diff)}
     same = [f"{name} ({diff.new.input_text})" for name, diff in diffs.items() if name not in changed]
@@ -51,7 +51,7 @@ def differs(diff: Diff) -> bool:
 
 
 def _changed(diff: Diff, name: str) -> bool:
-    """Return whether a figure is known on both sides and differs."""
+    """Return whether a figure is known on both sides and differs between them."""
     old, new = diff.old.totals.get(name), diff.new.totals.get(name)
     return old is not None and new is not None and old != new
 

@@ -309,7 +309,7 @@ def rates():
 def test_the_value_of_one_integer(tmp_path, given):
     report = analyzed(tmp_path, rates(), {"rate": given})
     assert (report.totals.macs, report.totals.params, report.unknown) == (3 * 5 * 7, 5 * 7, {})
-    assert "rate is 16, as given: the figures hold for this value" in report.graph.notes
+    assert "rate is given as 16: the figures hold for this value" in report.graph.notes
     assert analyzed(tmp_path, rates(), {"rate": 8}).totals.macs == 3 * 5 * 2
 
 
