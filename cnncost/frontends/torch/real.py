@@ -40,6 +40,7 @@ from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.recording import make_skeleton, partial_graph, replacing, step_of
 from cnncost.frontends.torch.restarts import RestartError
 from cnncost.frontends.torch.running import stays_whole
+from cnncost.frontends.torch.scripted import set_mode
 from cnncost.frontends.torch.skeleton import LazyParameterError
 from cnncost.frontends.torch.sparse import any_sparse
 from cnncost.frontends.torch.sparse_running import has_parts
@@ -244,9 +245,8 @@ def _recorded(
     called = [f for f in (attempt.called, training.loss if training is not None else None) if callable(f)]
     skeleton, _ = make_skeleton(originals, called, lambda watch: Weights(watch, share))
     tree = [(path, skeleton.module(module)) for path, module in originals]
-    for original, (_, copy) in zip([module for _, module in originals], tree, strict=True):
-        if attempt.train is not None and copy is not original:
-            copy.training = attempt.train
+    for _, copy in tree if attempt.train is not None else ():
+        set_mode(copy, bool(attempt.train))
     tracker = Tracker(recorder := make_recorder(skeleton))
     recorder.notes += notes_on_ties(model)
     tracker.enter(tree)

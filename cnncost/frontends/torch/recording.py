@@ -31,6 +31,7 @@ from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.repeats import RecordingKey
 from cnncost.frontends.torch.replicated import Replica, broadcast_buffers
 from cnncost.frontends.torch.restarts import AutocastUnneededError, DrawsFoundError
+from cnncost.frontends.torch.scripted import set_mode
 from cnncost.frontends.torch.self_tracing import refused_tracing
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.surroundings import Reach, reach_of
@@ -109,9 +110,8 @@ def _on_new_copy(
     modules = [module for _, module in originals]
     collectives.enter_states(skeleton)
     if attempt.train is not None:
-        for original, (_, copy) in zip(modules, tree, strict=True):
-            if copy is not original:  # scripted modules are not copied
-                copy.training = attempt.train
+        for _, copy in tree:
+            set_mode(copy, attempt.train)
     device = attempt.autocast.device if attempt.autocast is not None else "cpu"
     casting = autocasts.Casting(attempt.caches_casts, device) if attempt.casts else None
     tracker = Tracker(Recorder(attempt.use_memo, skeleton, data=skeleton.values(), casting=casting))
