@@ -64,6 +64,12 @@ WITHIN_COMPILED = "_orig_mod"
 PACKED = "_packed_params"
 """Attribute of a quantized layer: a C++ object that holds its weight and bias."""
 
+
+def kind_of_object(value: Any) -> str:
+    """Return the class of a C++ object, such as `quantized.LinearPackedParamsBase`; empty if it is none of torch's."""
+    return str(value._type().qualified_name()).partition("__torch__.torch.classes.")[2]
+
+
 Convolution: Any = nn.modules.conv._ConvNd
 """The base class of all convolutions."""
 Norm: Any = nn.modules.batchnorm._NormBase
