@@ -311,6 +311,60 @@ def test_a_loop_of_known_length(trace):
     assert (report.totals.macs, report.layer("net").calls) == (3 * 4 * 256, 3)
 
 
+def many(x):
+    return torch.tensor(x.shape[0] > 2)
+
+
+TRAINED = {  # MACs of a step by the ops that torch runs: forward, backward, and what backward computes again
+    "of the model alone": (lambda m, x: m.last(torch.cond(many(x), m.inner, m.inner, (x,))), 2 + (3 + 1)),
+    "of the input": (lambda m, x: m.last(torch.cond(many(x), m.inner, m.inner, (m.first(x),))), 3 + (5 + 1)),
+    "of two layers": (
+        lambda m, x: m.last(torch.cond(many(x), lambda y: m.inner(m.inner(y)), m.inner, (m.first(x),))), 4 + (7 + 2),
+    ),
+    "a branch that is known": (lambda m, x: m.last(torch.cond(len(x) > 2, m.inner, m.inner, (m.first(x),))), 3 + 5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("trace", ["static", "real"])
+@pytest.mark.parametrize("name", TRAINED)
+def test_gradients_pass_through_a_branch(name, trace):
+    forward, products = TRAINED[name]
+    model = Do(forward, first=nn.Linear(16, 16), inner=nn.Linear(16, 16), last=nn.Linear(16, 16))
+    report = cnncost.analyze(model, torch.rand(4, 16), training=True, trace=trace)
+    assert report.totals.training_macs == products * 4 * 256
+    assert any("peak of training is approximate" in note for note in report.notes) == ("known" not in name)
+
+
+def looped(name):
+    """A loop whose body has weights, by the function of torch that runs it, between a layer and another or not."""
+    from torch._higher_order_ops import map as mapped
+    from torch._higher_order_ops.scan import scan
+    from torch._higher_order_ops.while_loop import while_loop
+
+    return {
+        "map": lambda m, x: mapped(m.inner, x),
+        "scan": lambda m, x: scan(lambda c, y: (m.inner(c + y), y.clone()), x[0].clone(), x, dim=0)[0],
+        "while_loop": lambda m, x: while_loop(
+            lambda i, _: i < 3, lambda i, y: (i + 1, m.inner(y)), (torch.zeros((), dtype=torch.int64), x)
+        )[1],
+    }[name]
+
+
+@pytest.mark.parametrize("trace", ["static", "real"])
+@pytest.mark.parametrize("before", [False, True], ids=["of the model alone", "of the input"])
+@pytest.mark.parametrize("name", ["map", "scan", "while_loop"])
+def test_gradients_through_a_loop_of_torchs_are_refused(name, before, trace):
+    loop = looped(name)
+    model = Do(
+        lambda m, x: m.last(loop(m, m.first(x) if before else x)),
+        first=nn.Linear(16, 16), inner=nn.Linear(16, 16), last=nn.Linear(16, 16),
+    )  # fmt: skip
+    with pytest.raises(cnncost.CnncostError, match=rf"a gradient passes through torch's {name}, .* write it as a loop"):
+        cnncost.analyze(model, torch.rand(4, 16), training=True, trace=trace)
+    detached = Do(lambda m, x: m.last(loop(m, x).detach()), inner=nn.Linear(16, 16), last=nn.Linear(16, 16))
+    assert cnncost.analyze(detached, torch.rand(4, 16), training=True, trace=trace).totals.training_macs
+
+
 def test_a_scan_runs_once_a_step():
     from torch._higher_order_ops.scan import scan
 

@@ -14,7 +14,7 @@ from torch import nn
 from cnncost.errors import CnncostError, GraphError, InputError
 from cnncost.frontends.torch import autocast as autocasts
 from cnncost.frontends.torch import autocast_regions as regions
-from cnncost.frontends.torch import collectives, flexible_attention, global_hooks, reassigned, skeleton_cache, unwatched
+from cnncost.frontends.torch import collectives, global_hooks, higher_order, reassigned, skeleton_cache, unwatched
 from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.attempt import Attempt
 from cnncost.frontends.torch.compat.distributed import any_split
@@ -324,7 +324,7 @@ def replacing(tracker: Tracker, appearance: Appearance, other_patches: list[Patc
     """Apply all patches of a recording in this context; enter it inside the recorder's mode."""
     ledger = tracker.recorder.ledger
     patches = [
-        *other_patches, *unwatched.PATCHES, *flexible_attention.patches(), *tracker.patches(),
+        *other_patches, *unwatched.PATCHES, *higher_order.patches(tracker.recorder.notes), *tracker.patches(),
         *collectives.unrecorded_propagation(), *refused_tracing(tracker.recorder.on_values),
         *reassigned.patches(ledger.forget, ledger.resize_storage),
         *global_hooks.patches(tracker.recorder.skeleton), *appearance.patches(),
