@@ -38,6 +38,7 @@ from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.patches import ONE_AT_A_TIME
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.recording import make_skeleton, partial_graph, replacing, step_of
+from cnncost.frontends.torch.replicated import replica_of, unsent_notes
 from cnncost.frontends.torch.restarts import RestartError
 from cnncost.frontends.torch.running import stays_whole
 from cnncost.frontends.torch.scripted import set_mode
@@ -192,8 +193,7 @@ def record_real(
     """Run a copy of a model on real data and record its ops.
 
     Args:
-        model: a module with weights, a bound method of one, or a function over modules. It is not changed: tensors that
-            forward or a training step writes to are copied or restored, weights are only read.
+        model: a module with weights, a bound method of one, or a function over modules. It is not changed.
         inputs: as for `record`. Tensors with values keep them; where only shapes are given, values are drawn.
         options: as for `record`, on the model's device; the memo is not used.
         train: as for `record`.
@@ -202,8 +202,7 @@ def record_real(
         recorder: creates the recorder, which may inspect values as they are computed.
 
     Raises:
-        InputError: no module, no weights, invalid inputs or autocast, an autocast or a device other than the model's,
-            or both `options` and single options.
+        InputError: no module, no weights, invalid inputs or options, or a device other than the model's.
         ForwardError: forward raised; the message names the module.
     """
     options = choose_options(options, RecordOptions(train=train, autocast=autocast, training=training))
@@ -220,6 +219,7 @@ def record_real(
     if options.target is not None and options.target.type != device:
         raise InputError(f"a run on values is on the model's device, {device}; expected no other, got {options.target}")
     attempt = first_attempt(options, requested, called).after({"casts": (requested or in_force()) is not None})
+    attempt = attempt.after({"replica": replica_of(model)})
     with ONE_AT_A_TIME, gc_disabled(), hidden_from(Recorder), torch.inference_mode(False), same_random_state() as draws:
         while True:
             arguments = prepare(inputs, root)
@@ -248,7 +248,7 @@ def _recorded(
     for _, copy in tree if attempt.train is not None else ():
         set_mode(copy, bool(attempt.train))
     tracker = Tracker(recorder := make_recorder(skeleton))
-    recorder.notes += notes_on_ties(model)
+    recorder.notes += [*notes_on_ties(model), *unsent_notes(attempt.replica if training is not None else None)]
     tracker.enter(tree)
     tracker.watch = skeleton.watch
     draws.mark()
