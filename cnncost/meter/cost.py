@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from torch import Tensor, nn
+from torch import nn
 
-from cnncost.errors import CnncostError, InputError
-from cnncost.shapes import TensorText, looks_like_shape, parse_shape
+from cnncost.errors import CnncostError
+from cnncost.meter.inputs import as_arguments, frozen
 
 if TYPE_CHECKING:
     from cnncost.report.model import Report
@@ -86,7 +86,7 @@ class StepCosts:
         return self._known[key]
 
     def _analyzed(self, inputs: Any, key: Hashable) -> Cost:
-        arguments = inputs if self._prepare is None else self._prepare(inputs)
+        arguments = as_arguments(inputs) if self._prepare is None else self._prepare(inputs)
         report = _report_of(self.model, arguments, training=self.training)
         self.first = self.first or report
         if report.examples == 1:
@@ -105,73 +105,3 @@ def _training_cost(report: Report) -> Cost:
     if totals.training_macs is None or totals.training_flops is None:
         raise CnncostError("Meter: the analysis has no figures for a training step")
     return Cost(totals.training_macs, totals.training_flops)
-
-
-def described(inputs: Any) -> Any:
-    """Convert inputs to shapes, so that no tensor is kept alive.
-
-    Inputs are tensors, shapes, strings such as `64x3x224x224`, or tuples, lists and mappings of these. Other values (a
-    flag, None) are returned unchanged.
-
-    Raises:
-        InputError: a string that is not a shape.
-    """
-    if isinstance(inputs, Tensor):
-        return TensorText(tuple(inputs.shape), str(inputs.dtype).removeprefix("torch."))
-    if isinstance(inputs, str):
-        if not looks_like_shape(inputs):
-            raise InputError(f"Meter: input {inputs!r}: expected a shape such as 64x3x224x224")
-        return parse_shape(inputs)
-    if isinstance(inputs, TensorText):
-        return inputs
-    if isinstance(inputs, (tuple, list)):
-        if inputs and all(type(size) is int for size in inputs):
-            return TensorText(tuple(inputs), None)
-        return tuple(described(each) for each in inputs)
-    if hasattr(inputs, "items"):  # a dict, or a mapping such as Transformers' BatchEncoding
-        return {str(key): described(value) for key, value in inputs.items()}
-    return inputs
-
-
-def frozen(inputs: Any) -> Hashable:
-    """Convert described inputs to a hashable key; an unhashable value is represented by its repr."""
-    if isinstance(inputs, dict):
-        return tuple((key, frozen(value)) for key, value in inputs.items())
-    if isinstance(inputs, tuple) and not isinstance(inputs, TensorText):
-        return tuple(frozen(each) for each in inputs)
-    return inputs if isinstance(inputs, Hashable) else repr(inputs)
-
-
-def examples(inputs: Any) -> int:
-    """Return the number of examples: the size of the first tensor's first axis; 1 if there is none."""
-    first = next(iter(_tensors(inputs)), None)
-    return first.shape[0] if first is not None and first.shape else 1
-
-
-def resized(inputs: Any, batch: int) -> Any:
-    """Return the inputs with another batch size: replaces every first axis whose size is the old batch size.
-
-    Raises:
-        InputError: no tensor has a first axis.
-    """
-    if not any(each.shape for each in _tensors(inputs)):
-        raise InputError(f"Meter: a step of {batch} examples: the inputs have no batch axis; pass the step's inputs")
-    return _resized(inputs, examples(inputs), batch)
-
-
-def _resized(inputs: Any, old: int, new: int) -> Any:
-    if isinstance(inputs, TensorText):
-        fits = inputs.shape and inputs.shape[0] == old
-        return inputs._replace(shape=(new, *inputs.shape[1:])) if fits else inputs
-    if isinstance(inputs, tuple):
-        return tuple(_resized(each, old, new) for each in inputs)
-    if isinstance(inputs, dict):
-        return {key: _resized(value, old, new) for key, value in inputs.items()}
-    return inputs
-
-
-def _tensors(inputs: Any) -> list[TensorText]:
-    if isinstance(inputs, TensorText):
-        return [inputs]
-    values = inputs.values() if isinstance(inputs, dict) else inputs if isinstance(inputs, tuple) else ()
-    return [tensor for value in values for tensor in _tensors(value)]

@@ -18,7 +18,8 @@ import torch
 from torch import nn
 
 from cnncost.errors import CnncostError, InputError
-from cnncost.meter.cost import Cost, StepCosts, described, examples, frozen, resized
+from cnncost.meter.cost import Cost, StepCosts
+from cnncost.meter.inputs import described, examples, frozen, resized
 from cnncost.meter.peak import peak_of
 from cnncost.meter.rates import Rates
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from cnncost.errors import CnncostError
-from cnncost.meter.cost import described
+from cnncost.meter.inputs import described
 from cnncost.meter.meter import Meter
 from cnncost.meter.rates import Rates
 

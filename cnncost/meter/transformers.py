@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from cnncost.errors import MissingPackageError
-from cnncost.meter.cost import described
+from cnncost.meter.inputs import described
 from cnncost.meter.meter import Meter
 from cnncost.meter.rates import Rates
 from cnncost.meter.safe_meter import SafeMeter

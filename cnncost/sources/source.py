@@ -110,7 +110,9 @@ class ModelSource:
         except (Exception, SystemExit) as error:
             raise SourceError(self._failure(error)) from error
         if not isinstance(model, nn.Module):
-            raise SourceError(f"{self.text}: expected a factory of torch.nn.Module, got {type(model).__name__} from it")
+            kind = type(model).__name__
+            hint = "; return its module, program.module()" if kind == "ExportedProgram" else ""
+            raise SourceError(f"{self.text}: expected a factory of torch.nn.Module, got {kind} from it{hint}")
         return model
 
     def importable(self) -> Any:

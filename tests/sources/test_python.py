@@ -121,6 +121,10 @@ NET = """
         return Net
 
 
+    def a_program():
+        return torch.export.export(nn.Linear(8, 8), (torch.rand(2, 8),))
+
+
     def needs(width):
         return Net(width)
 
@@ -368,6 +372,12 @@ FAILURES = [
     ),
     pytest.param(
         "net.py:the_class", {}, "expected a factory of torch.nn.Module, got", id="a factory that returns a class"
+    ),
+    pytest.param(
+        "net.py:a_program",
+        {},
+        "got ExportedProgram from it; return its module, program.module()",
+        id="a factory that returns an exported program",
     ),
     pytest.param(
         "net.py:fails",

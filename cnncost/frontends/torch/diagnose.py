@@ -25,6 +25,8 @@ _VALUES_NEEDED = re.compile(
 )
 _NO_KERNEL = re.compile(r"\w+::\w+.*(?:'Meta' backend|fake impl|no fake|Meta implementation)", re.DOTALL)
 _HIGHER_ORDER = re.compile(r"HigherOrderOperator (\w+)")
+_LISTED_BACKENDS = "only available for these backends"
+"""Begins the list of all backends in torch's message on an op that a backend lacks."""
 """Patterns of messages: values of a tensor are needed; an op has no meta kernel; an op takes functions."""
 _READS_SUFFIX = " reads the values of a tensor"
 """Suffix of `running`'s message for an op that reads values; the op's name comes before it."""
@@ -109,7 +111,7 @@ def _known_cause(
             "replace it by the branch to analyze",
             path,
         )
-    if "NestedTensor" in message or any(map(_is_nested, args)):
+    if "NestedTensor" in message.partition(_LISTED_BACKENDS)[0] or any(map(_is_nested, args)):
         return ForwardError(
             f"{place}{at}: forward uses a nested tensor, whose ops can't be counted because its rows differ in shape; "
             "expected a padded tensor, a packed sequence, or a nested one with layout=torch.jagged",

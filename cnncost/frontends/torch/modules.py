@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from cnncost.errors import ForwardError, InputError
+from cnncost.frontends.torch.caller import on_no_request
 from cnncost.frontends.torch.compat.autograd import below_transforms, is_inside_transform, next_number
-from cnncost.frontends.torch.compat.modules import CALL_PLACE, CFUNCTIONS, SCRIPTED, children_of, tables_of
+from cnncost.frontends.torch.compat.modules import CALL_PLACE, CFUNCTIONS, children_of, is_scripted, tables_of
 from cnncost.frontends.torch.custom import CustomCalls
 from cnncost.frontends.torch.encoders import may_fuse, noting_fused
 from cnncost.frontends.torch.fused_lstm import RECURRENT, fused_recurrent
@@ -90,7 +91,7 @@ class Tracker:
     def _add(self, path: str, module: nn.Module, owns: bool = True) -> int:
         index = self.index[id(module)] = len(self.scopes)
         kind = type(module)
-        if kind not in SCRIPTED:
+        if not is_scripted(kind):
             (own_parameters, own_buffers), name = tables_of(module), kind.__name__
         else:
             own_parameters, own_buffers = _all_tensors(module)
@@ -141,10 +142,7 @@ class Tracker:
         return patches + custom.functions()
 
     def _literal(self, original: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-        """Wrap a function that creates literal tensors, to store their values.
-
-        `torch.tensor([3, 1], device=x.device)` dispatches no op, and the tensor is on meta.
-        """
+        """Wrap a function that creates literal tensors, to store their values; with `device=x.device` it has no op."""
         thread, recorder = self._thread, self.recorder
 
         def create(data: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -157,7 +155,7 @@ class Tracker:
             if is_meta(result):
                 recorder.register_literal(result, original(data, dtype=result.dtype, device="cpu"))
                 return result
-            literal = meta_like(result)
+            literal = on_no_request(meta_like, result)
             recorder.register_literal(below_transforms(literal), below_transforms(result.detach()))
             recorder.place(literal, result.device if kwargs.get("device") is not None or recorder.several else None)
             return literal.requires_grad_() if result.requires_grad else literal
@@ -326,7 +324,7 @@ def walk(model: nn.Module) -> list[tuple[str, nn.Module]]:
         seen.add(identity)
         tree.append((path, module))
         children = children_of(module)
-        if not children or type(module) in SCRIPTED:  # calls of a scripted module's children can't be seen
+        if not children or is_scripted(type(module)):  # calls of a scripted module's children can't be seen
             continue
         prefix, ancestors = path + "." if path else "", (*ancestors, identity)
         stack.extend([(prefix + name, child, ancestors) for name, child in children.items() if child is not None][::-1])

@@ -31,6 +31,8 @@ _KERNELS = frozenset({"max_pool1d"})
 """Ops that run as one kernel on a CPU without autograd, though torch can decompose them."""
 
 
+_POOLS = frozenset({"max_pool1d", "max_pool2d", "max_pool3d"})
+"""Ops that are one kernel on quantized tensors, without indices of the maxima."""
 _PLAIN = frozenset(
     ["aten.narrow.Tensor", "aten.linalg_svdvals", "aten.linalg_eigvals", "aten.linalg_eigvalsh"]
     + [f"aten.conv{name}" for name in "1d 2d 3d _transpose1d _transpose2d.input _transpose3d.input".split()]
@@ -74,7 +76,8 @@ def _scratch(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, make: C
         x = operands[0][0]
         return 0 if x.is_contiguous() else x.numel() * x.element_size()
     strided = all(tensor.layout is torch.strided for tensor, _ in operands)
-    if op.node_name in _PLAIN or op.by_values or not strided:
+    quantized = any(tensor.is_quantized for tensor, _ in operands)
+    if op.node_name in _PLAIN or op.by_values or not strided or (quantized and op.name in _POOLS):
         return 0
     stand_ins = {id(tensor): _meta_copy(tensor, tracked.sig.grad) for tensor, tracked in operands}
     recorder = make()

@@ -14,7 +14,7 @@ from torch import nn
 from cnncost.errors import CnncostError, GraphError, InputError
 from cnncost.frontends.torch import autocast as autocasts
 from cnncost.frontends.torch import autocast_regions as regions
-from cnncost.frontends.torch import collectives, flexible_attention, global_hooks, reassigned, skeleton_cache, unwatched
+from cnncost.frontends.torch import collectives, global_hooks, higher_order, reassigned, skeleton_cache, unwatched
 from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.attempt import Attempt
 from cnncost.frontends.torch.compat.distributed import any_split
@@ -31,6 +31,7 @@ from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.repeats import RecordingKey
 from cnncost.frontends.torch.replicated import Replica, broadcast_buffers
 from cnncost.frontends.torch.restarts import AutocastUnneededError, DrawsFoundError
+from cnncost.frontends.torch.scripted import set_mode
 from cnncost.frontends.torch.self_tracing import refused_tracing
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.surroundings import Reach, reach_of
@@ -109,9 +110,8 @@ def _on_new_copy(
     modules = [module for _, module in originals]
     collectives.enter_states(skeleton)
     if attempt.train is not None:
-        for original, (_, copy) in zip(modules, tree, strict=True):
-            if copy is not original:  # scripted modules are not copied
-                copy.training = attempt.train
+        for _, copy in tree:
+            set_mode(copy, attempt.train)
     device = attempt.autocast.device if attempt.autocast is not None else "cpu"
     casting = autocasts.Casting(attempt.caches_casts, device) if attempt.casts else None
     tracker = Tracker(Recorder(attempt.use_memo, skeleton, data=skeleton.values(), casting=casting))
@@ -324,7 +324,7 @@ def replacing(tracker: Tracker, appearance: Appearance, other_patches: list[Patc
     """Context in which all patches of a recording are applied; to be entered while the recorder is active."""
     ledger = tracker.recorder.ledger
     patches = [
-        *other_patches, *unwatched.PATCHES, *flexible_attention.patches(), *tracker.patches(),
+        *other_patches, *unwatched.PATCHES, *higher_order.patches(tracker.recorder.notes), *tracker.patches(),
         *collectives.unrecorded_propagation(), *refused_tracing(tracker.recorder.on_values),
         *reassigned.patches(ledger.forget, ledger.resize_storage),
         *global_hooks.patches(tracker.recorder.skeleton), *appearance.patches(),
