@@ -14,7 +14,15 @@ from torch import nn
 from cnncost.errors import CnncostError, GraphError, InputError
 from cnncost.frontends.torch import autocast as autocasts
 from cnncost.frontends.torch import autocast_regions as regions
-from cnncost.frontends.torch import collectives, flexible_attention, global_hooks, reassigned, skeleton_cache, unwatched
+from cnncost.frontends.torch import (
+    collectives,
+    flexible_attention,
+    global_hooks,
+    reassigned,
+    saved_tensors,
+    skeleton_cache,
+    unwatched,
+)
 from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.attempt import Attempt
 from cnncost.frontends.torch.compat.distributed import any_split
@@ -322,12 +330,13 @@ def partial_graph(
 @contextmanager
 def replacing(tracker: Tracker, appearance: Appearance, other_patches: list[Patch]) -> Iterator[None]:
     """Apply all patches of a recording in this context; enter it inside the recorder's mode."""
-    ledger = tracker.recorder.ledger
+    recorder, ledger = tracker.recorder, tracker.recorder.ledger
+    saved = [] if recorder.on_values else saved_tensors.patches(appearance.is_ours, recorder.read)
     patches = [
         *other_patches, *unwatched.PATCHES, *flexible_attention.patches(), *tracker.patches(),
-        *collectives.unrecorded_propagation(), *refused_tracing(tracker.recorder.on_values),
+        *collectives.unrecorded_propagation(), *refused_tracing(recorder.on_values),
         *reassigned.patches(ledger.forget, ledger.resize_storage),
-        *global_hooks.patches(tracker.recorder.skeleton), *appearance.patches(),
+        *global_hooks.patches(recorder.skeleton), *appearance.patches(), *saved,
     ]  # fmt: skip
     with appearance.shown(), collectives.context_parallel_ended(), patched(patches):
         yield
