@@ -390,7 +390,7 @@ torch.amp.autocast_mode.autocast.__exit__
 torch.Tensor.device torch.Tensor.get_device torch.Tensor.data_ptr torch.Tensor.__dlpack_device__ torch.Tensor.to
 torch.Tensor.cpu torch.Tensor.type torch.Tensor.is_meta torch.Tensor.is_cpu torch.Tensor.is_cuda torch.Tensor.is_mps
 torch.Tensor.is_xpu torch.Tensor._make_subclass torch.Tensor.data torch.Tensor.numpy torch.Tensor.tolist
-torch.Tensor.__format__
+torch.Tensor.__format__ torch.Tensor.new_tensor
 torch.Tensor.tensor_split torch.Tensor.requires_grad torch.Tensor.grad_fn torch.Tensor.is_leaf torch.Tensor.backward
 torch.Tensor.register_hook torch.Tensor.retain_grad
 torch.storage.UntypedStorage.device torch.storage.UntypedStorage.data_ptr torch.storage.UntypedStorage.resize_

@@ -173,13 +173,10 @@ class RecorderState(TorchDispatchMode):
         return alias
 
     def register_literal(self, tensor: torch.Tensor, data: torch.Tensor) -> None:
-        """Register a tensor without data whose values are literals in the model's code."""
-        if data.numel() > REAL_LIMIT:
-            return
-        if self.ledger.find(tensor) is not None:
+        """Register the values of a tensor without data that an op has just created: literals in the model's code."""
+        self.ledger.mark(tensor, "constant")
+        if data.numel() <= REAL_LIMIT:
             self.ledger.attach(tensor, data)
-        else:
-            self.ledger.add_source(tensor, "constant", data)
 
     def copy_values(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
         """Give a tensor the known values of the tensor that it was created from, by an op that was not recorded."""
