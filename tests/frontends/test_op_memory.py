@@ -316,3 +316,29 @@ def test_a_tensor_made_of_data_is_counted_once_and_while_it_is_alive(name, befor
         report = cnncost.analyze(model, x, trace=trace)
 
         assert report.memory.inference_peak == pytest.approx(expected, abs=64), trace
+
+
+@pytest.mark.parametrize("trace", ["static", "real"])
+def test_what_backward_makes_takes_memory(trace):
+    """Autograd passes on the true device of a tensor without data."""
+
+    def forward(self, x):
+        for _ in range(3):
+            y = self.linear(x[:, self.kept]).sin()
+            x = torch.cat([x[:, :2] * y[:, :2], y[:, 2:]], 1)
+        return x
+
+    model, x = Does(forward), torch.randn(64, 4)
+    model.linear, model.kept = nn.Linear(2, 4), torch.tensor([0, 2])
+    expected = training_peak(model, x) + model.kept.nbytes
+
+    assert cnncost.analyze(model, x, training=True, trace=trace).memory.training_peak == pytest.approx(expected, abs=16)
+
+
+class Does(nn.Module):
+    def __init__(self, forward):
+        super().__init__()
+        self.does = forward
+
+    def forward(self, x):
+        return self.does(self, x)

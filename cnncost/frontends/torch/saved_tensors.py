@@ -2,7 +2,8 @@
 
 A tensor without data would be saved as such and take the place of values: of a checkpoint, or of a cache on disk, which
 would be broken for good. So what is saved is read, like any other value, and a file is not opened, which empties it,
-before that is known. A tensor that is loaded has values: it is a constant.
+before that is known. A tensor that is loaded has values: it is a constant. What autograd saves may be packed into a
+file: backward loads it again.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Never
 import torch
 
 from cnncost.errors import DataDependentError
+from cnncost.frontends.torch.compat.autograd import packs_saved_tensors
 from cnncost.frontends.torch.compat.dispatch import without_modes
 from cnncost.frontends.torch.compat.interpreter import frame
 from cnncost.frontends.torch.compat.tensors import (
@@ -50,7 +52,7 @@ def patches(is_ours: Callable[[], bool], read: Callable[[torch.Tensor], torch.Te
     """
 
     def reduce_tensor(tensor: torch.Tensor, protocol: Any) -> Any:
-        if not is_meta(tensor) or not is_ours():
+        if not is_meta(tensor) or not is_ours() or packs_saved_tensors():
             return _reduce(tensor, protocol)
         if frame(1).f_code is copy.copy.__code__:
             return rebuilt, rebuilding_arguments(tensor)
@@ -61,12 +63,12 @@ def patches(is_ours: Callable[[], bool], read: Callable[[torch.Tensor], torch.Te
 
     def open_file(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
         by_path = isinstance(file, (str, bytes, PathLike)) and kwargs.get("opener") is None
-        if by_path and _may_save_tensors(mode) and is_ours():
+        if by_path and _may_save_tensors(mode) and is_ours() and not packs_saved_tensors():
             _refuse(f"opening {_named(file)} to save it")
         return _open(file, mode, *args, **kwargs)
 
     def open_zip(file: Any) -> Any:
-        if isinstance(file, (str, PathLike)) and is_ours():
+        if isinstance(file, (str, PathLike)) and is_ours() and not packs_saved_tensors():
             _refuse(f"torch.save to {_named(file)}")
         return _open_zip(file)
 
