@@ -175,6 +175,10 @@ _OF_ARRAYS = (
     "if forward takes a NumPy array: arrays among the inputs are passed to it as tensors; instead, analyze a function "
     "that holds the array, as in analyze(lambda x: model(x, array), x)"
 )
+_OF_SIZES = (
+    "if forward takes sizes: a tuple of numbers is read as the shape of a tensor; give numbers as "
+    "cnncost.literal((2, 3, 8, 8)), on the command line as --inputs-json '[[2, 3, 8, 8]]'"
+)
 _REMEDIES = (
     (
         "must be Tensor, not list",
@@ -190,6 +194,10 @@ _REMEDIES = (
     ("expected np.ndarray (got Tensor)", _OF_ARRAYS),
     ("'Tensor' object has no attribute 'astype'", _OF_ARRAYS),
     ("transpose() takes 2 positional arguments but", _OF_ARRAYS),
+    ("'numpy.ndarray' and 'Tensor'", _OF_ARRAYS),
+    ("expected TensorOptions(", _OF_ARRAYS),  # of `torch.LongTensor(array)`
+    ("received an invalid combination of arguments - got (Tensor", _OF_SIZES),
+    ("must be tuple of ints, not Tensor", _OF_SIZES),
     ("flex_attention", "for the analysis, write it with scaled_dot_product_attention"),
 )
 """Parts of torch's messages, and the advice for each."""

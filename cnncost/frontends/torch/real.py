@@ -35,9 +35,10 @@ from cnncost.frontends.torch.modules import Tracker, check_initialized, walk
 from cnncost.frontends.torch.offload import loads_weights, notes_on_ties
 from cnncost.frontends.torch.options import RecordOptions, choose_options
 from cnncost.frontends.torch.overloads import overload
+from cnncost.frontends.torch.partial_graphs import partial_graph
 from cnncost.frontends.torch.patches import ONE_AT_A_TIME
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.recording import make_skeleton, partial_graph, replacing, step_of
+from cnncost.frontends.torch.recording import make_skeleton, replacing, step_of
 from cnncost.frontends.torch.replicated import replica_of, unsent_notes
 from cnncost.frontends.torch.restarts import RestartError
 from cnncost.frontends.torch.running import stays_whole
@@ -76,8 +77,7 @@ class RealRecorder(Recorder):
         self._weights = weights
         self.masks = Masks(on_values=True)
         self._is_random = False  # whether the op that is being recorded draws random numbers
-        self._reads_random = False
-        """Whether forward read a value that depends on random numbers, or an output shape depended on one."""
+        self._reads_random = False  # whether forward read a value, or an output shape, that depends on these
         self._varies: set[int] = set()
         """Ids of values that depend on the inputs or on random numbers, and so may differ in another run."""
         self._from_random: set[int] = set()
