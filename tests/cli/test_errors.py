@@ -197,7 +197,7 @@ REFUSED = [
     pytest.param(("net.py:Net", *IN, "-o", "report.docx"), "report.docx", id="an ending that no format has"),
     pytest.param(
         ("net.py:Net", *IN, "--explain", "fcc"),
-        "module 'fcc': the model has none of this path; did you mean fc",
+        "module 'fcc': the model has no module of this path; did you mean fc",
         id="a path misspelt",
     ),
     pytest.param(("missing.json",), "missing.json: can't be read", id="a report that does not exist"),
