@@ -135,7 +135,7 @@ REFUSED = [
     ),
     pytest.param(
         ("net.py:nothing", *IN),
-        "expected a factory of torch.nn.Module, got NoneType",
+        "expected a factory of torch.nn.Module, but it returned NoneType",
         id="a factory that returns nothing",
     ),
     pytest.param(("net.py:fails", *IN), "RuntimeError: several lines", id="a factory that raises"),

@@ -213,7 +213,7 @@ def test_a_picture(capsysbinary, tmp_path):
         (["lenet5", "-o", "nowhere/x.md"], "nowhere"),
         (["lenet5", "--picture", "x.gif"], "expected a name that ends in .png"),
         (["lenet5", "--picture", "nowhere/x.png"], "nowhere does not exist"),
-        (["s.json"], "s.json: a saved report has no graph; name the model"),
+        (["s.json"], "s.json: a saved report has no graph; give the model itself"),
         (["lenet6"], "lenet5"),
         (["lenet5", "--batch", "0"], "0 is not in the range"),
     ],

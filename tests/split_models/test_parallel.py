@@ -93,12 +93,12 @@ def net(*arguments, name="Net"):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        pytest.param(net("--parallel", "sp=2"), "no axis 'sp'; did you mean fsdp?; there are dp, fsdp, tp", id="axis"),
+        pytest.param(net("--parallel", "sp=2"), "no axis 'sp'; did you mean fsdp?; expected dp, fsdp, tp", id="axis"),
         pytest.param(net("--parallel", "fsdp"), "'fsdp': expected sizes of axes such as fsdp=8,tp=2", id="no size"),
         pytest.param(net("--parallel", ""), "expected sizes of axes", id="nothing"),
-        pytest.param(net("--parallel", "fsdp=0"), "fsdp: expected a number of ranks from 1 up, got '0'", id="zero"),
-        pytest.param(net("--parallel", "fsdp=-2"), "from 1 up, got '-2'", id="below zero"),
-        pytest.param(net("--parallel", "fsdp=2.0"), "from 1 up, got '2.0'", id="no integer"),
+        pytest.param(net("--parallel", "fsdp=0"), "fsdp: expected 1 or more ranks, got '0'", id="zero"),
+        pytest.param(net("--parallel", "fsdp=-2"), "expected 1 or more ranks, got '-2'", id="below zero"),
+        pytest.param(net("--parallel", "fsdp=2.0"), "expected 1 or more ranks, got '2.0'", id="no integer"),
         pytest.param(net("--parallel", "fsdp=2,fsdp=4"), "fsdp is given twice", id="twice"),
         pytest.param(net("--parallel", "fsdp=1"), "a world of one rank", id="one rank"),
         pytest.param(net("--parallel", "fsdp=1,tp=1"), "a world of one rank", id="one rank, two axes"),
