@@ -205,7 +205,7 @@ def test_a_picture(capsysbinary, tmp_path):
     [
         (["lenet5", "--inference", "--optimizer", "sgd"], "--inference is without a training step"),
         (["lenet5", "--max-batch"], "--max-batch needs --device-memory"),
-        (["lenet5", "--device-memory", "much"], "'much' is not a size; expected for example 2GiB"),
+        (["lenet5", "--device-memory", "much"], "'much' is not a size; expected, for example, 2GiB"),
         (["lenet5", "--optimizer", "lbfgs"], "LBFGS evaluates the model by a closure"),
         (["lenet5", "--dtype", "int8"], "expected a floating-point dtype"),
         (["lenet5", "--autocast", "fp8"], "expected bf16 or fp16 for the CPU; a device and a dtype, such as cuda:bf16"),

@@ -59,7 +59,7 @@ def test_a_source_stays_one():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        pytest.param(lambda: find("saved.json", {"width": 3}), InputError, "can't be given arguments", id="saved"),
+        pytest.param(lambda: find("saved.json", {"width": 3}), InputError, "takes no arguments", id="saved"),
         pytest.param(lambda: find(nn.ReLU(), {"width": 3}), InputError, "a built model", id="object"),
         pytest.param(lambda: find("saved.json").build(), SourceError, "give the model itself", id="no model to build"),
         pytest.param(lambda: resolve("saved.json"), SourceError, "give the model itself", id="no model to run"),

@@ -92,5 +92,5 @@ def test_a_row_that_was_changed_on_disk_is_no_figure(here, damage):
     head, line, *rest = (here / "j").read_text().splitlines(keepends=True)
     assert DAMAGED[damage](line) != line
     (here / "j").write_text("".join((head, DAMAGED[damage](line), *rest)))
-    with pytest.raises(SweepError, match=r"j:2: expected a row of the sweep as it was written; remove the file"):
+    with pytest.raises(SweepError, match=r"j:2: expected an intact row of the sweep; remove the file"):
         Journal(here / "j", "x")
