@@ -227,7 +227,7 @@ def test_too_little_memory_is_told_before_it_is_taken():
     with torch.device("meta"):
         model = nn.Linear(1 << 22, 1 << 22, bias=False)
     found = verify(model, (1, 1 << 22))
-    assert found.peers[0].failure.startswith("needs about 64.0 TiB for real weights and a real forward, and ")
+    assert found.peers[0].failure.startswith("needs about 64.0 TiB for real weights and a real forward, but only ")
     assert "--no-fvcore" in found.peers[0].failure
     assert found.peers[1].total == 2 * (1 << 44)
 
