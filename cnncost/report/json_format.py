@@ -116,7 +116,7 @@ def from_json(text: str, kind: type[SomeReport]) -> SomeReport:
     except (ValueError, RecursionError) as error:
         raise CnncostError(f"report file: not JSON ({error}); expected a report saved by cnncost") from None
     if not isinstance(data, dict) or "schema" not in data:
-        raise CnncostError('report file: expected a JSON object with "schema", as a report saved by cnncost has')
+        raise CnncostError('report file: expected a JSON object with "schema", such as a report saved by cnncost')
     if data["schema"] not in _READABLE_SCHEMAS:
         schemas = " and ".join(map(str, _READABLE_SCHEMAS))
         raise CnncostError(f"report file: schema {data['schema']!r}; this version of cnncost reads schema {schemas}")
@@ -131,7 +131,7 @@ def from_json(text: str, kind: type[SomeReport]) -> SomeReport:
         report = replace(report, layers=layers, totals=changed(report.totals, **added_later))
     _check(report)
     if (batch := data.get("batch", report.batch)) != report.batch:
-        raise _format_error("batch", f"{report.batch}, as the inputs have", batch)
+        raise _format_error("batch", f"the inputs' batch, {report.batch}", batch)
     versions = _read(dict[str, str], data.get("made_with", {}), "made_with")
     memory = _read(MemoryFigures, data["memory"], "memory") if "memory" in data else None
     return replace(report, saved_memory=memory, made_with=versions)

@@ -13,7 +13,7 @@ from cnncost.report.tree import ancestors
 
 
 class Frame(NamedTuple):
-    """A module call that an op runs in: the module's path and class, and which call of it this is, from 1."""
+    """A module call in which an op runs: the module's path and class, and the number of the call, from 1."""
 
     path: str
     class_name: str

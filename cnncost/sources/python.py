@@ -142,7 +142,7 @@ def _near_file(path: Path) -> str:
 def _package_of(path: Path) -> tuple[Path, str | None]:
     """Return the folder above a file's packages, identified by `__init__.py` as in pytest, and the module's full name.
 
-    The name is None for a file outside packages, or if a part of it is not an identifier.
+    The name is None for a file outside packages, and if a part of the name is not an identifier.
     """
     parts, folder = [path.stem], path.parent
     while (folder / "__init__.py").is_file():

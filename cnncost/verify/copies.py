@@ -58,7 +58,7 @@ def copied(model: nn.Module, place: Callable[[torch.Tensor], torch.Tensor]) -> n
         return copy.deepcopy(model, made).eval()
     except Exception as error:
         raise InputError(
-            f"verify: the model can't be copied, but the other tools need a copy, as they might change the original: "
+            f"verify: the model can't be copied, which is necessary because the other tools might change it: "
             f"{type(error).__name__}: {error}"
         ) from error
 
@@ -92,8 +92,7 @@ def tensors(value: Any) -> Iterator[torch.Tensor]:
 class Arguments:
     """Forward's arguments as a flat tuple of tensors, and the nested containers into which to put them back.
 
-    Tensors whose values the user passed, such as lengths and indices, keep them if a method says so; on the CPU, all
-    others are zeros.
+    The user's values, such as lengths and indices, are used by `with_values` and `on_cpu`.
     """
 
     def __init__(self, inputs: Inputs) -> None:

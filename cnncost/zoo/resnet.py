@@ -218,7 +218,7 @@ class ResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(maps[0])
         self.relu = nn.ReLU()
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        # conv2_x keeps the size: the pooling before it has already halved it
+        # conv2_x has stride 1: the pooling before it has already halved the size
         self.layer1 = _stage(block, maps[0], maps[0], counts[0], stride=1)
         self.layer2 = _stage(block, outs[0], maps[1], counts[1], stride=2)
         self.layer3 = _stage(block, outs[1], maps[2], counts[2], stride=2)

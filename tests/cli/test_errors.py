@@ -152,7 +152,9 @@ REFUSED = [
     pytest.param(("net.py:Net", "--input", "2x8:float23"), "'float23' is not a dtype of torch", id="an unknown dtype"),
     pytest.param(("net.py:Net", *IN, *IN), "takes 2 positional arguments but 3 were given", id="one input too many"),
     pytest.param(("net.py:Net", "--input", "y=2x8"), "unexpected keyword argument 'y'", id="an input of another name"),
-    pytest.param(("net.py:Net", "--input", "x=2x8", "--input", "2x8"), "others are named", id="a name and a position"),
+    pytest.param(
+        ("net.py:Net", "--input", "x=2x8", "--input", "2x8"), "other inputs are named", id="a name and a position"
+    ),
     pytest.param(("net.py:tokens", *IN), "integer indices (for example ids=1x128:int64)", id="fractions for tokens"),
     pytest.param(
         ("net.py:Net", *IN, "--model-args", "wdith=3"), "unexpected keyword argument 'wdith'", id="an argument misspelt"
