@@ -97,7 +97,7 @@ def chosen(names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the requested columns in the order of `FIGURES`; `all` selects all, and no names the default columns.
 
     Raises:
-        InputError: there is no figure of one of the names.
+        InputError: a name is not that of a figure.
     """
     if not names:
         return USUAL

@@ -69,7 +69,7 @@ def _grid_columns(result: Table) -> list[str]:
 
 
 def _figures(result: Table, records: list[dict[str, Any]]) -> Iterator[Figure]:
-    """Yield the columns with values, except those of the model's name, the input and the lower bounds."""
+    """Yield the columns with values, except model, input and lower bounds, and trace if all rows are static."""
     bounds = [frozenset((record["lower_bound"] or "").split()) for record in records]
     grid_columns = _grid_columns(result)
     for column in result.columns:

@@ -59,6 +59,6 @@ def _check_keys(path: Path, node: Any) -> None:
         seen = set[str]()
         for key, value in node.value:
             if key.value in seen:
-                raise InputError(f"{path}:{key.start_mark.line + 1}: a second key {key.value}; keep one")
+                raise InputError(f"{path}:{key.start_mark.line + 1}: more than one {key.value}; keep one")
             seen.add(str(key.value))
             _check_keys(path, value)

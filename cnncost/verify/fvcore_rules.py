@@ -104,8 +104,8 @@ def einsum(equation: str, shapes: Sequence[Shape], recorded: int) -> Expected:
 
     Two equations have a formula of their own: one per MAC. Numpy's cost of contracting n operands is the product P of
     the sizes of all indices, times n - 1 (at least 1), plus P if an index is summed over. With more than two operands
-    the cost depends on the order of the contractions, and an ellipsis hides indices: the prediction is then twice the
-    MACs that cnncost `recorded`, so that a different order shows up as unexplained.
+    the cost depends on the order of the contractions, and an ellipsis hides indices: the cost is then assumed to be
+    twice the MACs that cnncost `recorded`, so that a different order shows up as unexplained.
     """
     equation = equation.replace(" ", "")
     if len(shapes) > 2 or "." in equation:

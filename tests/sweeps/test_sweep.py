@@ -213,8 +213,8 @@ def test_a_grid_in_yaml_is_read_as_it_is_written(here):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("models: lenet5\nbatch: [1]\nbatch: [2]\n", "grid.yml:3: a second batch"),
-        ("models: lenet5\nvary: {size: 1, size: 2}\n", "grid.yml:2: a second size"),
+        ("models: lenet5\nbatch: [1]\nbatch: [2]\n", "grid.yml:3: more than one batch"),
+        ("models: lenet5\nvary: {size: 1, size: 2}\n", "grid.yml:2: more than one size"),
         ("models: [lenet5\n", "grid.yml:2: broken YAML"),
         ("- lenet5\n", "grid.yml: expected a mapping"),
         ("", "grid.yml: expected a mapping"),
