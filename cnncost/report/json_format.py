@@ -156,7 +156,10 @@ def _has_fields(kind: Any) -> bool:
 
 @cache
 def _fields(kind: Any) -> dict[str, Any]:
-    """Return the types of a class's fields by name, in written order, without `compare=False` fields: not written."""
+    """Return the types of a class's fields by name, in the order in which they are written.
+
+    Fields with `compare=False` are not written.
+    """
     hints = get_type_hints(kind)
     names = [f.name for f in dataclasses.fields(kind) if f.compare] if dataclasses.is_dataclass(kind) else kind._fields
     if issubclass(kind, Computed):  # the row class's own fields, which identify the row, come before inherited ones
@@ -330,7 +333,7 @@ def _format_error(where: str, expected: str, value: Any) -> CnncostError:
 
 
 def _check(report: ReportData) -> None:
-    """Raise CnncostError if rows don't match the module tree, input names the inputs, or sums the totals."""
+    """Raise CnncostError if the module tree, the input names or the totals don't match the rest of the report."""
     paths = {path for path, _, _ in report.tree}
     if "" not in paths:
         raise CnncostError('report file: tree: expected the model itself, path "", among the modules')

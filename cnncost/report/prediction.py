@@ -35,7 +35,7 @@ class Training(NamedTuple):
 class TrainingEstimate(NamedTuple):
     """Estimated time and energy of training at the device's ceilings.
 
-    `recorded` says whether a training step was recorded; otherwise the step is estimated as three forward passes, as
+    `recorded` says whether a training step was recorded; if not, the step is estimated as three forward passes, because
     backward computes two products for each product of forward. `joules` is None if the device's power is unknown.
     """
 

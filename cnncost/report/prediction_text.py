@@ -99,7 +99,7 @@ def explain(prediction: Prediction, path: str) -> str:
     lines = [f"{path or prediction.report.model} on {device.title}"]
     for name, time in times_of(prediction, path):
         if not time.seconds:
-            lines.append(f"  {name}: free: it moves and computes nothing")
+            lines.append(f"  {name}: free; it moves and computes nothing")
             continue
         lines.append(f"  {name}: {_bound_text(time)}")
         equation = f"time = {_time_formula(time, device)} = {units.si(time.seconds, 's')}"

@@ -90,7 +90,7 @@ def derived(
 
     `bounded`: whether the number can only grow when ops without a rule add to the columns that it reads. If False, and
     it reads such a column, it is marked as neither bound, `~`. The property must read columns directly, as `self.macs`:
-    what a function reads to which it passes the row is not detected.
+    columns are not detected if they are read by a function to which it passes the row.
     """
     declaration = Statistic(heading, meaning, _checked_look(look), "no", bounded, after=after)
 

@@ -16,7 +16,7 @@ _WITH_METHOD = re.compile(r"(?P<model>.+)#(?P<method>[^#:/\\]*)")
 def split_method(spec: str) -> tuple[str, str]:
     """Split a specification into model and method; the method is empty if none is named.
 
-    A `#` in the name of a file or folder doesn't count.
+    A `#` in the name of a file or folder is not a separator.
 
     Raises:
         SourceError: nothing, or no valid name, follows the `#`.

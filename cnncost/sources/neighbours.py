@@ -67,7 +67,7 @@ class _Guard:
 
 
 _LOADER = Path(__file__).with_name("python.py")
-"""The file that imports the user's model; it doesn't count as library code, although cnncost may be installed."""
+"""The file that imports the user's model; it doesn't count as library code, even if cnncost is installed."""
 
 
 def _importer() -> Path | None:

@@ -208,5 +208,5 @@ def _split(model: Any, mesh: Any, name: str, plan: Any, mixed: Any, blocks: Any)
 
 
 def _reported_device(resolved: Resolved) -> str | None:
-    """Return the device that tensors report: the CPU for a model without weights, which with weights would be there."""
+    """Return the device that tensors report: the CPU if there are no weights, which would be on it; None: their own."""
     return "cpu" if resolved.weightless else None

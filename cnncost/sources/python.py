@@ -115,7 +115,7 @@ def _from_file(spec: str, path: Path) -> tuple[ModuleType, Path]:
 
 
 def _is_loaded_elsewhere(top: str, root: Path) -> bool:
-    """Return whether another module is loaded under this name, which can't be imported as well.
+    """Return whether a module of this name is loaded from elsewhere, since `sys.modules` has one module per name.
 
     Modules of another MODEL don't count: `_unload_namesakes` unloads them.
     """

@@ -220,7 +220,7 @@ class Resolved:
         """Run on real data after a failed static analysis; a note says why.
 
         Raises:
-            CnncostError: the run failed as well. The more informative of the two errors, which mentions the other.
+            CnncostError: the run failed as well. This is the more informative of the two errors; it mentions the other.
         """
         try:
             graph = self._run_on_data(options)

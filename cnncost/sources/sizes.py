@@ -68,7 +68,7 @@ def _items(value: Any) -> list[tuple[int | str, Any]]:
 
 
 def is_arguments(value: Any) -> bool:
-    """Return whether a value is from `cnncost.arguments`, by its attributes, because its class would import torch."""
+    """Return whether a value is from `cnncost.arguments`, judging by attributes: importing the class imports torch."""
     return isinstance(value, tuple) and hasattr(value, "positional") and hasattr(value, "named")
 
 
@@ -151,9 +151,9 @@ def with_values(mapping: Mapping[Any, Any], values: dict[Any, Any]) -> Any:
 
 
 def _own_copy(mapping: MutableMapping[Any, Any]) -> MutableMapping[Any, Any]:
-    """Return a shallow copy, made by `copy`: a subclass may have attributes, or a constructor unlike that of dict.
+    """Return a shallow copy, made with `copy` because a subclass may have attributes or a constructor unlike dict's.
 
-    If a class stores its items in a mapping of its own, an attribute, that is copied as well: `copy` would share it.
+    Mappings in attributes, in which some classes store their items, are copied as well; `copy` would share them.
     """
     changed = copy(mapping)
     for name, value in getattr(mapping, "__dict__", {}).items():

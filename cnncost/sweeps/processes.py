@@ -44,7 +44,7 @@ class Ended(NamedTuple):
 
     def __str__(self) -> str:
         if self.why == "late":
-            return f"not done in {self.seconds:g} s, and killed"
+            return f"not done in {self.seconds:g} s; its process was killed"
         return "the process that analyzed it died twice: too little memory, or a crash"
 
 

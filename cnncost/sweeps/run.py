@@ -100,7 +100,7 @@ def _one_by_one(grid: Grid, points: list[Point], finished: set[int], pool: Worke
 
 
 def _run_point_alone(grid: Grid, point: Point, pool: WorkerPool) -> list[tuple[int, Values]]:
-    """Return the row of a point that runs alone. There are two attempts, as something else may have ended the first."""
+    """Return the row of a point that runs alone. A worker's death may have another cause, so there are two attempts."""
     for _ in range(2):
         with suppress(WorkersDied):
             return [

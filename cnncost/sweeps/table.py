@@ -155,7 +155,7 @@ def document(result: Table) -> Document:
     bounds = used[result.names.index("lower_bound")]
     models, points = len(result.grid.models), len(result.rows)
     title = f"{units.counted(models, 'model')}, {units.counted(points, 'row')}"
-    words = ["≥: a lower bound: ops without a rule, or unknown temporaries, are missing"] if bounds else []
+    words = ["≥ marks lower bounds: ops without a rule, or unknown temporaries, are missing"] if bounds else []
     words += [f"{column.heading}: {column.meaning}" for column in shown if column.meaning and column.shown == "all"]
     return Document(
         "sweep", title, facts={"models": models, "failed": result.failed},

@@ -152,7 +152,7 @@ def _accuracy(grid: Grid, point: Point, report: Any) -> Values:
 
 
 def _predicted(report: Any, device: str) -> tuple[float | None, str]:
-    """Return the roofline's seconds of a forward, and "", or None and the reason."""
+    """Return (the seconds of a forward by the roofline, ""), or (None, the reason)."""
     from cnncost.devices import find
     from cnncost.passes.roofline import roofline
     from cnncost.report.prediction import forward_time

@@ -94,9 +94,9 @@ def _count(analysis: Any, model: nn.Module, arguments: Arguments, known: set[str
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Context manager without warnings, fused paths, and grad, which would keep all activations alive.
+    """Context manager that disables warnings, fused paths, and grad, which would keep all activations alive.
 
-    The random state is restored at the end.
+    It restores the random state at the end.
     """
     with warnings.catch_warnings(), same_random_state(), unfused(), torch.no_grad():
         warnings.simplefilter("ignore")  # the tracer warns about itself and the model

@@ -1,6 +1,6 @@
 """Counts an ONNX file with onnx-tool, and predicts its count. Source: onnx_tool/node.py, version 1.0.
 
-onnx-tool calls its count MACs, but also counts ops without MACs, by weight: a comparison as 1, a division as 4, an
+onnx-tool calls its count MACs, but also counts ops without MACs, such as a comparison as 1, a division as 4, and an
 exponential as 32. It counts a transposed convolution by output positions, cnncost by input positions.
 """
 
