@@ -132,7 +132,7 @@ class Grid:
         return self.digest()
 
     def for_workers(self) -> Grid:
-        """Return a small copy, with one model and one value per axis but the same key: workers get points separately."""
+        """Return a small copy, with one model and one value per axis but the same key: points are sent separately."""
         small = replace(self, models=self.models[:1], axes=tuple(Axis(a.variables, a.values[:1]) for a in self.axes))
         # sets the cached property, which is pickled with the fields: the copy's own digest would differ
         small.__dict__["key"] = self.key
