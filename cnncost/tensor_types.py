@@ -14,11 +14,11 @@ ITEM_BYTES: dict[str, int] = {
     "float4_e2m1fn_x2": 1, "complex32": 4, "bcomplex32": 4, "complex64": 8, "complex128": 16,
     "quint8": 1, "qint8": 1, "qint32": 4, "quint4x2": 1, "quint2x4": 1,
 }  # fmt: skip
-"""Bytes of one element, by dtype name."""
+"""Bytes per element, by dtype name."""
 
 
 class TensorType(NamedTuple):
-    """Shape and dtype of a tensor: everything about it that a cost may depend on."""
+    """A tensor's shape and dtype: all that a cost may depend on, unless the tensor is sparse (`SparseType`)."""
 
     shape: Shape
     dtype: str
@@ -30,17 +30,17 @@ class TensorType(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the elements, as if contiguous."""
+        """Bytes of the elements if stored contiguously."""
         return prod(self.shape) * ITEM_BYTES[self.dtype]
 
     @property
     def floating(self) -> bool:
-        """True for real and complex floating-point dtypes."""
+        """Whether the dtype is a real or complex floating-point dtype."""
         return self.dtype.startswith(("float", "bfloat", "complex", "bcomplex"))
 
     @property
     def complex(self) -> bool:
-        """True for complex dtypes."""
+        """Whether the dtype is complex."""
         return self.dtype.startswith(("complex", "bcomplex"))
 
     def cast(self, dtype: str) -> TensorType:
@@ -49,9 +49,10 @@ class TensorType(NamedTuple):
 
 
 class SparseType(TensorType):
-    """Shape, dtype and storage of a tensor with a sparse layout.
+    """Shape and dtype of a tensor with a sparse layout, and what it stores.
 
-    `stored`: the number of stored elements, and the bytes of their indices.
+    Attributes:
+        stored: the number of stored elements, and the bytes of their indices.
     """
 
     stored: tuple[int, int]
@@ -74,7 +75,7 @@ class SparseType(TensorType):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SparseType) and tuple.__eq__(self, other) and self.stored == other.stored
 
-    def __ne__(self, other: object) -> bool:  # tuple's own would ignore `stored`
+    def __ne__(self, other: object) -> bool:  # tuple.__ne__ would ignore `stored`
         return not self == other
 
     def __hash__(self) -> int:

@@ -97,7 +97,7 @@ BROKEN = [
         id="a bad shape"),
     pytest.param('[[budget]]\nmodel = "a"\ninput = 3\nmacs = 1\n', "expected shapes", 3, id="a shape that is a number"),
     pytest.param(
-        '[[budget]]\nmodel = "a"\ninput = ["1x3", "x=1x3"]\nmacs = 1\n', "others are named", 3,
+        '[[budget]]\nmodel = "a"\ninput = ["1x3", "x=1x3"]\nmacs = 1\n', "other inputs are named", 3,
         id="names and places mixed",
     ),
     pytest.param('[[budget]]\nmodel = "a"\nallow_unknown = 1\nmacs = 1\n', "expected true or false", 3,

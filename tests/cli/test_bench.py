@@ -130,7 +130,7 @@ def test_a_batch_that_no_machine_has_memory_for(capsys):
         pytest.param(("fc10", "--seconds", "0"), "0.0 is not in the range x>0", id="no time"),
         pytest.param(("fc10", "-o", "no/such/b.md"), "no/such", id="no folder"),
         pytest.param(("fc10", "-o", "b.png"), f"ends in {FORMATS.usual_endings}, got .png", id="ending"),
-        pytest.param(("s.json",), "s.json: a saved report has no graph; name the model", id="a saved report"),
+        pytest.param(("s.json",), "s.json: a saved report has no graph; give the model itself", id="a saved report"),
     ],
 )
 @pytest.mark.usefixtures("saved")

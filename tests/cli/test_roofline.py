@@ -97,7 +97,7 @@ def test_a_device_of_ones_own(tmp_path, capsys):
         pytest.param(("lenet6", "--device", "h100"), "did you mean lenet5", id="no such network"),
         pytest.param(("lenet5",), "Missing option '--device'", id="no device"),
         pytest.param(("lenet5", "--device", "h100", "--epochs", "3"), "needs both --epochs and --examples", id="half"),
-        pytest.param(("lenet5", "--device", "h100", "--explain", "c9"), "the model has none of this path",
+        pytest.param(("lenet5", "--device", "h100", "--explain", "c9"), "the model has no module of this path",
             id="no module"),
         pytest.param(("lenet5", "--device", "h100", "--explain", "c1", "--format", "json"), "leave out --format",
             id="an explanation as data"),

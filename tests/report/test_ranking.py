@@ -131,7 +131,7 @@ def test_the_legend_is_of_the_rows_shown():
         ({"sort": "allocated"}, "sort: allocated is a column of +memory, which was not requested"),
         ({"sort": "unmasked"}, "sort: unmasked is a column of +masks, which was not requested"),
         ({"sort": 3}, "sort=3: expected the name of a column"),
-        ({"top": 0}, "top=0: expected a number of rows from 1"),
+        ({"top": 0}, "top=0: expected a number of rows of at least 1"),
         ({"top": -1}, "top=-1"),
         ({"top": True}, "top=True"),
         ({"top": 2.0}, "top=2.0"),
