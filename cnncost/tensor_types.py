@@ -15,6 +15,8 @@ ITEM_BYTES: dict[str, int] = {
     "quint8": 1, "qint8": 1, "qint32": 4, "quint4x2": 1, "quint2x4": 1,
 }  # fmt: skip
 """Bytes per element, by dtype name."""
+_FLOATS = ("float8_e4m3fn", "float16", "float32", "float64")
+"""One dtype of each width, narrowest first."""
 
 
 class TensorType(NamedTuple):
@@ -47,6 +49,14 @@ class TensorType(NamedTuple):
         """Return the same type with another dtype."""
         return TensorType(self.shape, dtype)
 
+    def of_bits(self, bits: int) -> TensorType:
+        """Return the type of as many floats of `bits` bits; they are packed if that is no dtype's width."""
+        dtype = next((name for name in _FLOATS if 8 * ITEM_BYTES[name] >= bits), _FLOATS[-1])
+        return self.cast(dtype) if 8 * ITEM_BYTES[dtype] == bits else self._packed(dtype, bits)
+
+    def _packed(self, dtype: str, bits: int) -> TensorType:
+        return PackedType(self.shape, dtype, (0, -(-self.numel * bits // 8)))
+
 
 class SparseType(TensorType):
     """Shape and dtype of a tensor with a sparse layout, and what it stores.
@@ -72,6 +82,10 @@ class SparseType(TensorType):
         """Return the same type with another dtype."""
         return SparseType(self.shape, dtype, self.stored)
 
+    def _packed(self, dtype: str, bits: int) -> TensorType:
+        elements, indices = self.stored
+        return PackedType(self.shape, dtype, (0, -(-elements * bits // 8) + indices))
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SparseType) and tuple.__eq__(self, other) and self.stored == other.stored
 
@@ -86,3 +100,7 @@ class SparseType(TensorType):
 
     def __reduce__(self) -> tuple[type[SparseType], tuple[Shape, str, tuple[int, int]]]:
         return SparseType, (self.shape, self.dtype, self.stored)
+
+
+class PackedType(SparseType):
+    """Shape of a tensor whose elements are no whole bytes each; `stored` is 0 and the bytes of all."""

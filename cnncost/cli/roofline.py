@@ -12,6 +12,8 @@ from cnncost.cli import terminal
 from cnncost.cli.options import Command, check_places, model_argument, result_options
 from cnncost.cli.parallel import built_model, parallel_options
 from cnncost.cli.running import cached, is_cached, run_options
+from cnncost.devices.model import FORMATS as NUMBER_FORMATS
+from cnncost.devices.model import LINKS
 from cnncost.errors import CnncostError
 from cnncost.render.formats import FORMATS, VIEWERS, viewed
 
@@ -50,17 +52,17 @@ device_file_option = click.option(
 @run_options("dtype")
 @click.option(
     "--dtype", metavar="NAME",
-    help="dtype of parameters, inputs and other floats: float32, tf32, bf16, fp16, fp8, int8, float64; by default the "
-    "model's own.",
+    help=f"dtype of parameters, inputs and other floats: {', '.join(NUMBER_FORMATS)}, or a short name such as bf16; by "
+    "default the model's own.",
 )  # fmt: skip
 @parallel_options
 @click.option(
     "--training", "step", is_flag=True, help="Predict a training step: forward, and backward of the sum of the outputs."
 )
 @click.option(
-    "--link", type=click.Choice(["nvlink", "xgmi", "pcie", "infiniband"]),
-    help="With --parallel: the link that all collectives use; by default the device's fastest within a node, and "
-    "InfiniBand between nodes.",
+    "--link", type=click.Choice(list(LINKS)),
+    help="With --parallel: the link that all collectives use; by default the device's fastest within a node, and its "
+    "network between nodes.",
 )  # fmt: skip
 @click.option(
     "--node", type=click.IntRange(min=1), metavar="N",

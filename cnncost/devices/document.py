@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from cnncost import units
-from cnncost.devices.model import DTYPES, FABRICS, LINKS, Device
+from cnncost.devices.model import FORMATS, LINKS, Device
 from cnncost.render.document import Column, Document, Narrowing, Part, Table, data_table, notes, rows
 
 _CONVENTION = "peak dense FLOP/s, a MAC is two; bytes per second of main memory"
@@ -72,8 +72,7 @@ def _ceilings(device: Device) -> Iterator[tuple[str, str]]:
 
 def _links(device: Device) -> Iterator[tuple[str, str]]:
     for name, bandwidth in device.links.items():
-        # not for PCIe, the slowest: `node` is the number of devices that a faster link joins
-        joined = f", among {device.node} devices" if device.node and name in FABRICS[:2] else ""
+        joined = f", among {device.node} devices" if device.node and name == device.fabric else ""
         yield f"  {name:10}", f"{units.si(bandwidth, 'B/s')} in each direction{joined}"
     if device.links:
         yield "  links from", device.link_source
@@ -93,7 +92,7 @@ def _origin(device: Device) -> Iterator[tuple[str, str]]:
 
 def _document(title: str, devices: Sequence[Device], *parts: Part, **fields: Any) -> Document:
     """Return a document that adds all figures of the devices, for CSV (without nested ones) and JSON."""
-    names = ("name", "title", "kind", "year", *DTYPES, "bandwidth", *LINKS, "memory", "power", "launch", "threads",
+    names = ("name", "title", "kind", "year", *FORMATS, "bandwidth", *LINKS, "memory", "power", "launch", "threads",
              "source", "link_source", "measured")  # fmt: skip
     data = data_table(names, ([_figure(device, name) for name in names] for device in devices))
     facts = {"devices": [asdict(device) for device in devices]}
@@ -101,6 +100,6 @@ def _document(title: str, devices: Sequence[Device], *parts: Part, **fields: Any
 
 
 def _figure(device: Device, name: str) -> Any:
-    if name in DTYPES:
+    if name in FORMATS:
         return device.flops.get(name)
     return device.links.get(name) if name in LINKS else getattr(device, name)

@@ -3,37 +3,70 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import Literal, NamedTuple
 
 from cnncost.errors import DeviceError
 from cnncost.reprs import line
 
-Class: TypeAlias = Literal["cpu", "gpu", "phone", "dsp", "other"]
-CLASSES: tuple[str, ...] = get_args(Class)
 
-DTYPES: dict[str, str] = {
-    "float64": "float64", "float32": "float32", "tf32": "float32", "float16": "float16", "bfloat16": "bfloat16",
-    "float8": "float8_e4m3fn", "int8": "float8_e4m3fn",
+class DeviceClass(NamedTuple):
+    """What devices of a class have in common.
+
+    Attributes:
+        launch: minimum seconds per op if a device doesn't specify it: about the dispatch time of an eager framework.
+        overlaps: whether ops are launched while the previous one still runs.
+    """
+
+    launch: float
+    overlaps: bool
+
+
+class NumberFormat(NamedTuple):
+    """A number format that devices have a ceiling for: the bits that store one number, and its short names."""
+
+    bits: int
+    short: tuple[str, ...] = ()
+
+
+class Link(NamedTuple):
+    """A link between devices.
+
+    Attributes:
+        place: `node`: directly between devices of a node; `slot`: from each device to its host, and through it to
+            others of the node; `network`: from each device to other nodes.
+        meaning: what it is.
+    """
+
+    place: Literal["node", "slot", "network"]
+    meaning: str
+
+
+CLASSES: dict[str, DeviceClass] = {
+    "cpu": DeviceClass(1e-6, overlaps=False),
+    "gpu": DeviceClass(5e-6, overlaps=True),
+    "phone": DeviceClass(1e-6, overlaps=False),
+    "dsp": DeviceClass(0.0, overlaps=False),
+    "other": DeviceClass(0.0, overlaps=False),
+}
+"""Classes of devices. Messages list them in this order, as they do number formats and links."""
+
+FORMATS: dict[str, NumberFormat] = {
+    "float64": NumberFormat(64, ("fp64", "double")), "float32": NumberFormat(32, ("fp32", "float")),
+    "tf32": NumberFormat(32), "float16": NumberFormat(16, ("fp16", "half")), "bfloat16": NumberFormat(16, ("bf16",)),
+    "float8": NumberFormat(8, ("fp8",)), "int8": NumberFormat(8),
 }  # fmt: skip
-"""Number formats that can have a ceiling, each with a dtype of its size: tf32 is stored as float32, int8 is a byte."""
+"""Number formats that can have a ceiling: tf32 computes with numbers that are stored as float32."""
+
+LINKS: dict[str, Link] = {
+    "nvlink": Link("node", "NVIDIA's links between GPUs of a node"),
+    "xgmi": Link("node", "AMD's Infinity Fabric between GPUs of a node"),
+    "pcie": Link("slot", "the slot of each device"),
+    "infiniband": Link("network", "the network adapter of each device, between nodes"),
+}
+"""Links between devices for which a bandwidth can be given. Which one is used follows from place and bandwidth."""
 
 NOISY = "on a noisy machine"
 """Marker in `Device.measured` if other programs were busy, which makes the ceilings too low."""
-
-LINKS: dict[str, str] = {
-    "nvlink": "NVIDIA's links between GPUs of a node", "xgmi": "AMD's Infinity Fabric between GPUs of a node",
-    "pcie": "the slot of each device", "infiniband": "the network adapter of each device, between nodes",
-}  # fmt: skip
-"""Links between devices that can have a bandwidth, with a description."""
-FABRICS = ("nvlink", "xgmi", "pcie")
-"""Links within a node, fastest first."""
-
-_SHORT = {
-    "fp64": "float64", "double": "float64", "fp32": "float32", "float": "float32", "fp16": "float16",
-    "half": "float16", "bf16": "bfloat16", "fp8": "float8",
-}  # fmt: skip
-_LAUNCH: dict[str, float] = {"gpu": 5e-6, "cpu": 1e-6, "phone": 1e-6, "dsp": 0.0, "other": 0.0}
-"""Minimum seconds per op by device class, if a device doesn't specify it: about the dispatch time in eager mode."""
 
 
 class Level(NamedTuple):
@@ -62,7 +95,7 @@ class Device:
     Attributes:
         name: name for `--device`.
         title: the product's name.
-        kind: device class: cpu, gpu, phone, dsp or other.
+        kind: device class, one of `CLASSES`.
         flops: FLOP/s by number format (a MAC is two).
         bandwidth: bytes per second of main memory; None if no source states it: memory then sets no ceiling.
         source: where the figures are from.
@@ -110,7 +143,7 @@ class Device:
     @property
     def launches(self) -> float:
         """Minimum seconds per op."""
-        return _LAUNCH[self.kind] if self.launch is None else self.launch
+        return CLASSES[self.kind].launch if self.launch is None else self.launch
 
     @property
     def noisy(self) -> bool:
@@ -120,7 +153,27 @@ class Device:
     @property
     def overlaps(self) -> bool:
         """Whether an op can be launched while the previous one is still running, as on a GPU."""
-        return self.kind == "gpu"
+        return CLASSES[self.kind].overlaps
+
+    @property
+    def fabric(self) -> str | None:
+        """The fastest link between devices of a node; None if no source states one."""
+        return self._fastest("node", "slot")
+
+    @property
+    def host_link(self) -> str | None:
+        """The link to the host; None if no source states it."""
+        return self._fastest("slot")
+
+    @property
+    def network(self) -> str | None:
+        """The link to other nodes: an adapter's, else that of the slot which holds it; None if no source states it."""
+        return self._fastest("network") or self._fastest("slot")
+
+    def _fastest(self, *places: str) -> str | None:
+        """Return the fastest link at one of these places; of equally fast ones, the first of `LINKS`."""
+        found = [name for name in LINKS if name in self.links and LINKS[name].place in places]
+        return max(found, key=self.links.__getitem__, default=None)
 
     def peak(self, dtype: str) -> float:
         """Return the FLOP/s of a number format.
@@ -165,15 +218,14 @@ def dtype_named(text: str) -> str:
     Raises:
         DeviceError: there is no such number format.
     """
-    found = _SHORT.get(text.lower(), text.lower())
-    if found not in DTYPES:
-        raise DeviceError(f"dtype {text!r}: expected one of {', '.join(DTYPES)}, or short {', '.join(_SHORT)}")
+    shorts = {short: name for name, each in FORMATS.items() for short in each.short}
+    found = shorts.get(text.lower(), text.lower())
+    if found not in FORMATS:
+        raise DeviceError(f"dtype {text!r}: expected one of {', '.join(FORMATS)}, or short {', '.join(shorts)}")
     return found
 
 
 def number_format(dtype: str) -> str:
     """Return the number format whose ceiling applies to a dtype; for complex dtypes, that of their two parts."""
-    if dtype.startswith("float8"):
-        return "float8"
     parts = {"complex64": "float32", "complex128": "float64", "complex32": "float16", "bcomplex32": "bfloat16"}
-    return parts.get(dtype, dtype)
+    return parts.get(dtype, dtype.partition("_")[0])  # float8_e4m3fn is a variant of float8

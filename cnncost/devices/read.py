@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from cnncost.devices.model import CLASSES, DTYPES, LINKS, Device, Level, Rate
+from cnncost.devices.model import CLASSES, FORMATS, LINKS, Device, Level, Rate
 from cnncost.errors import DeviceError
 from cnncost.near import suggestion
 
@@ -129,7 +129,7 @@ def _rates(value: Any, where: str, more: tuple[str, ...] = ()) -> dict[str, floa
         return {}
     if not isinstance(value, dict):
         raise DeviceError(f"{where}: expected FLOP/s by dtype such as {{ float32 = 20e12 }}, got {value!r}")
-    known = (*DTYPES, *more)
+    known = (*FORMATS, *more)
     for dtype in value:
         if dtype not in known:
             raise DeviceError(f"{where}: no dtype {dtype!r}{suggestion(dtype, known)}; expected {', '.join(known)}")

@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple, get_args
 
-from cnncost.devices.model import DTYPES, FABRICS, LINKS, Device
+from cnncost.devices.model import FORMATS, LINKS, Device
 from cnncost.errors import DeviceError
-from cnncost.graph import Graph, OpSpec, TensorType
+from cnncost.graph import ITEM_BYTES, Graph, OpSpec
 from cnncost.near import suggestion
 from cnncost.ops.collective import Algorithm, busiest
 
@@ -30,8 +30,8 @@ class Topology(NamedTuple):
     """How ranks are linked: by one `link` between all of them, or by links within and between nodes of `node` ranks.
 
     Attributes:
-        link: name of the link that all messages use; None: the fastest fabric within a node, InfiniBand (or else PCIe)
-            between nodes.
+        link: name of the link that all messages use; None: the device's fastest within a node, and its network between
+            nodes.
         node: number of ranks per node; None: the number that the device's source states, or else all ranks.
         algorithm: the algorithm of all-reduces.
     """
@@ -144,20 +144,20 @@ def _bytes_as(dtype: str | None, spec: OpSpec, nbytes: int) -> int:
     first = spec.inputs[0] if spec.inputs else None
     if dtype is None or first is None or not first.floating:
         return nbytes
-    return nbytes * TensorType((), DTYPES[dtype]).nbytes // TensorType((), first.dtype).nbytes
+    return nbytes * FORMATS[dtype].bits // (8 * ITEM_BYTES[first.dtype])
 
 
 def _path(spec: OpSpec, device: Device, topology: Topology) -> _Path:
     """Return the path that a collective takes between the ranks of its group."""
     if topology.link is not None:
         return _Path(topology.link, _bandwidth(device, topology.link))
-    within = next((name for name in FABRICS if name in device.links), "")
+    within = device.fabric
     fewest, nodes = _on_nodes(spec, topology.node or device.node)
     if nodes == 1:
-        return _Path(within, _bandwidth(device, within))
-    between = "infiniband" if "infiniband" in device.links else "pcie"
-    bandwidth = fewest * _bandwidth(device, between)  # one adapter per rank of the group on the node
-    if within and device.links[within] <= bandwidth:
+        return _Path(within or "", _bandwidth(device, within or "within a node"))
+    between = device.network or ""
+    bandwidth = fewest * _bandwidth(device, between or "between nodes")  # one adapter per rank on the node
+    if within is not None and device.links[within] <= bandwidth:
         return _Path(within, device.links[within])
     return _Path(between if fewest == 1 else f"{fewest} × {between}", bandwidth)
 
@@ -166,7 +166,7 @@ def _bandwidth(device: Device, link: str) -> float:
     speed = device.links.get(link)
     if speed is None:
         has = f"only for {', '.join(device.links)}: choose one with --link" if device.links else "nor for any other"
-        raise DeviceError(f"device {device.name}: no bandwidth is known for the link {link or 'within a node'}, {has}")
+        raise DeviceError(f"device {device.name}: no bandwidth is known for the link {link}, {has}")
     return speed
 
 

@@ -21,8 +21,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
-from cnncost.devices.model import DTYPES, FABRICS, Device, number_format
-from cnncost.graph import Graph, OpSpec, TensorType
+from cnncost.devices.model import FORMATS, Device, number_format
+from cnncost.graph import ITEM_BYTES, Graph, OpSpec, TensorType
 from cnncost.ops import Cost, cost_of
 from cnncost.ops.transfer import link_bytes
 from cnncost.reprs import line
@@ -191,7 +191,7 @@ def op_times(graph: Graph, distinct: DistinctOps, device: Device, dtype: str | N
 
     Arguments and errors are those of `roofline`.
     """
-    weights = distinct.weights if dtype is None else _weight_bytes_as(DTYPES[dtype], graph, distinct.weights)
+    weights = distinct.weights if dtype is None else _weight_bytes_as(FORMATS[dtype].bits, graph, distinct.weights)
     weight_level = device.level(weights)
     return [_time(op, device, dtype, weight_level) for op in distinct.ops]
 
@@ -202,10 +202,10 @@ def _weights(graph: Graph) -> tuple[set[int], int]:
     return storages, sum(graph.storages[i].nbytes for i in storages)
 
 
-def _weight_bytes_as(dtype: str, graph: Graph, nbytes: int) -> int:
-    """Return the bytes of the weights in another dtype, assuming that all have the first parameter's dtype."""
+def _weight_bytes_as(bits: int, graph: Graph, nbytes: int) -> int:
+    """Return the bytes of the weights at `bits` each, assuming that all have the first parameter's dtype."""
     first = next((v.type for v in graph.values if v.role == "parameter" and v.type.floating), None)
-    return nbytes if first is None else nbytes * TensorType((), dtype).nbytes // TensorType((), first.dtype).nbytes
+    return nbytes if first is None else nbytes * bits // (8 * ITEM_BYTES[first.dtype])
 
 
 def _time(op: _Op, device: Device, dtype: str | None, weight_level: float | None) -> OpTime | None:
@@ -213,7 +213,7 @@ def _time(op: _Op, device: Device, dtype: str | None, weight_level: float | None
     recorded = cost_of(op.spec)
     if recorded is None:
         return None
-    spec = op.spec if dtype is None else _retyped(op.spec, DTYPES[dtype])
+    spec = op.spec if dtype is None else _retyped(op.spec, FORMATS[dtype].bits)
     if spec.kind == "transfer":
         return _transfer_time(spec, device)
     cost = recorded if spec is op.spec else cost_of(spec) or recorded  # its bytes are those in `dtype`
@@ -237,12 +237,11 @@ def _time(op: _Op, device: Device, dtype: str | None, weight_level: float | None
 
 def _transfer_time(spec: OpSpec, device: Device) -> OpTime | None:
     """Return the time of a copy between two such devices, or one and the host; None if no bandwidth is known."""
-    usable = ("pcie",) if "cpu" in (spec["source"], spec["target"]) else FABRICS
-    bandwidth = next((device.links[name] for name in usable if name in device.links), None)
-    if bandwidth is None:
+    link = device.host_link if "cpu" in (spec["source"], spec["target"]) else device.fabric
+    if link is None:
         return None
     nbytes, launch = link_bytes(spec), device.call(spec.kind)
-    sending = nbytes / bandwidth
+    sending = nbytes / device.links[link]
     seconds = max(launch, sending) if device.overlaps else launch + sending
     bound = _bound(0.0, sending, 0.0, launch)
     return OpTime(nbytes=nbytes, memory=sending, launch=launch, seconds=seconds, bound=bound)
@@ -270,11 +269,11 @@ def _format(spec: OpSpec) -> str:
     return number_format(first)
 
 
-def _retyped(spec: OpSpec, stored: str) -> OpSpec:
-    """Return the same op with its floats stored in another dtype."""
+def _retyped(spec: OpSpec, bits: int) -> OpSpec:
+    """Return the same op with its floats stored in `bits` bits each."""
 
     def cast(types: tuple[TensorType, ...]) -> tuple[TensorType, ...]:
-        return tuple([t.cast(stored) if t.floating else t for t in types])
+        return tuple([t.of_bits(bits) if t.floating else t for t in types])
 
     return OpSpec(spec.kind, cast(spec.inputs), cast(spec.outputs), spec.attrs)
 

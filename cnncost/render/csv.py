@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -28,8 +27,16 @@ def to_csv(document: Document) -> str:
 
 def csv_text(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return CSV text; lines end in a newline without carriage return on every system."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    out = _Lines()
+    writer = csv.writer(out, lineterminator="\r\n")  # so that it quotes both characters
     writer.writerow(names)
     writer.writerows(rows)
-    return out.getvalue()
+    return "".join(out)
+
+
+class _Lines(list[str]):
+    """Lines of CSV, which end in a newline alone."""
+
+    def write(self, line: str) -> None:
+        """Add a line that ends in both characters."""
+        self.append(line[:-2] + "\n")

@@ -112,7 +112,12 @@ def _columns(fields: Sequence[TableColumn], fit: _Fit, wraps: Sequence[bool]) ->
 
 
 def _line(cells: Iterable[str]) -> str:
-    return rf"  {' & '.join(cells)} \\"
+    return rf"  {begun(' & '.join(cells))} \\"
+
+
+def begun(text: str) -> str:
+    r"""Return a text that can't be an argument of what stands before it, as `*` and `[…]` are of `\\` and `\item`."""
+    return "{}" + text if text.startswith(("*", "[")) else text
 
 
 def _cell(text: str, column: Column, row: Row, strong: bool) -> str:

@@ -227,6 +227,11 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def end(text: str) -> str:
+    """Return what a sentence needs behind it: a full stop, unless it ends in one or in a colon."""
+    return "" if text.endswith((".", ":")) else "."
+
+
 def to_ascii(text: str) -> str:
     """Transliterate for ASCII-only terminals; line and bar characters keep their width."""
     return printable(text).translate(_ASCII).encode("ascii", "replace").decode("ascii")

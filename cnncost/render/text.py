@@ -204,7 +204,7 @@ class _Fitting:
         gap = column.gap if narrowing.gap is None else min(column.gap, narrowing.gap)
         key = index, narrowing.compact, least, gap
         if key not in self._columns:
-            heading = column.heading.partition(" ")[0] if column.bar else column.heading
+            heading = self.escape(column.heading.partition(" ")[0] if column.bar else column.heading)
             cells = self._cached_cells(index, narrowing.compact)
             self._columns[key] = TableColumn(heading, cells, column.right, least, gap, column.wrap)
         return self._columns[key]
