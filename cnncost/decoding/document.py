@@ -158,7 +158,7 @@ def _time_texts(found: Serving) -> Iterator[str]:
 def _remarks(found: Serving) -> Iterator[str]:
     yield from found.notes
     if unknown := _unknown(found):
-        yield f"lower bounds: no rule for {', '.join(unknown)}"
+        yield f"{AT_LEAST}: lower bounds: no rule for {', '.join(unknown)}"
 
 
 def _unknown(found: Serving) -> list[str]:

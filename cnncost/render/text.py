@@ -13,7 +13,7 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from cnncost import units
 from cnncost.render import document as parts
@@ -47,9 +47,9 @@ def to_lines(document: parts.Document, width: int, escape: Escape = layout.print
     headline = document.title if document.headline is None else document.headline
     title = ", ".join(text for text in (headline, document.subtitle) if text)
     lines: list[Line] = [[(line, "title")] for line in wrapped(escape(title), width)]
-    columns_shown: set[str] = set()
+    seen = _Seen(set(), set())
     for part in document.shown(parts.TEXT):
-        shown = list(_part(part, width, columns_shown, escape))
+        shown = list(_part(part, width, seen, escape))
         if not shown:
             continue
         if part.apart and lines:
@@ -92,24 +92,29 @@ def encodable(text: str, encoding: str) -> bool:
     return True
 
 
-def _part(part: parts.Part, width: int, columns_shown: set[str], escape: Escape) -> Iterator[Line]:
-    """Yield the lines of a part.
+class _Seen(NamedTuple):
+    """What tables have shown so far: columns, which some notes would repeat, and signs, which some notes explain."""
 
-    `columns_shown` collects the names of the columns shown so far; notes that one of them replaces are left out.
-    """
+    columns: set[str]
+    signs: set[str]
+
+
+def _part(part: parts.Part, width: int, seen: _Seen, escape: Escape) -> Iterator[Line]:
+    """Yield the lines of a part, and add to `seen` what it shows."""
     note_lines = partial(_note_lines, width=width, escape=escape)
     match part:
         case parts.Table():
             if part.caption:
                 yield from note_lines(parts.Note(part.caption, "caption"))
             fitting = _Fitting(part, width, escape)
-            columns_shown |= fitting.column_names
+            seen.columns.update(fitting.column_names)
+            seen.signs.update(part.signs(parts.TEXT, fitting.narrowing.drop))
             yield from fitting.lines()
         case parts.Notes():
             if part.intro is not None:
                 yield from note_lines(part.intro)
-            for note in part.notes:
-                if note.without not in columns_shown:
+            for note in part.about(seen.signs).notes:
+                if note.without not in seen.columns:
                     yield from note_lines(note, first=part.first, hang=part.hang)
         case parts.Equations():
             names = [", ".join(each.names) for each in part.equations]

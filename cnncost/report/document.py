@@ -48,9 +48,14 @@ def document(
             notes(heading.inputs(report), heading.CONVENTION, listed=False, shown="markup"),
             notes(heading.CONVENTION, style="note", shown="text", apart=False),
             table(report, by, rows, kept=sorted_by(report, by, requested)),
-            notes(*remarks, biggest, *legend, sum_note if by == "module" else "", shown="markup"),
             Notes(
-                (*map(Note, remarks), Note(biggest, "biggest"), *(Note(line, "note") for line in legend)), shown="text"
+                (*map(Note, [*remarks, biggest, *legend, sum_note if by == "module" else ""]), *heading.signs(report)),
+                shown="markup",
+            ),
+            Notes(
+                (*map(Note, remarks), Note(biggest, "biggest"), *(Note(line, "note") for line in legend),
+                 *heading.signs(report)),
+                shown="text",
             ),
             *_unknown(report),
             *placement_tables.tables(report),
@@ -78,7 +83,8 @@ def page(report: ReportData, depth: int | None = None, *, whole: bool = True, ma
     legend = [line for line in entries(report, "module", None).legend if line.startswith("(")]
     shown: list[parts.Part] = [
         notes(heading.CONVENTION, listed=False), tiles, *_unknown(report),
-        replace(table(report, "module", rows, opened), caption=caption), notes(*_remarks(report), *legend),
+        replace(table(report, "module", rows, opened), caption=caption),
+        Notes((*map(Note, [*_remarks(report), *legend]), *heading.signs(report))),
         *placement_tables.tables(report),
     ]  # fmt: skip
     views: tuple[tuple[By, str], ...] = (("op", "Ops"), ("layer", "Layers"))

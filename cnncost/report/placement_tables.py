@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cnncost.render.document import Cell, Column, Heading, Part, Table, rows
+from cnncost.render.document import Cell, Column, Heading, Note, Notes, Part, Table, rows
 from cnncost.report.columns import AT_LEAST
 from cnncost.report.data import ReportData
 
@@ -37,6 +37,10 @@ def tables(report: ReportData) -> Iterator[Part]:
     if report.devices[0].training_peak is not None:
         yield Heading("Devices in a training step")
         yield _table(report, (_COLUMNS[0], *_OF_STEP))
+    causes = ["ops without a rule are missing"] if report.unknown else []
+    if unseen := sorted(report.memory.figures.unseen):
+        causes.append(f"what {', '.join(unseen)} allocates while it runs is not known")
+    yield Notes((Note(f"{AT_LEAST}: a lower bound, as {', and '.join(causes)}", "note", sign=AT_LEAST),))
     columns = (
         Column("run", "run"), Column("phase", "phase"), Column("source", "from"), Column("target", "to"),
         Column("calls", "copies", "count"), Column("nbytes", "bytes", "bytes"),

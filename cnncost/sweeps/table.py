@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnncost import units
 from cnncost.errors import MissingPackageError
-from cnncost.render.document import COMPACT, Cell, Column, Document, Narrowing, Row, notes
+from cnncost.render.document import COMPACT, Cell, Column, Document, Narrowing, Note, Notes, Row
 from cnncost.render.document import Table as TablePart
 from cnncost.render.values import Kind
 from cnncost.sweeps.figures import FIGURES
@@ -155,13 +155,13 @@ def document(result: Table) -> Document:
     bounds = used[result.names.index("lower_bound")]
     models, points = len(result.grid.models), len(result.rows)
     title = f"{units.counted(models, 'model')}, {units.counted(points, 'row')}"
-    words = ["≥ marks lower bounds: ops without a rule, or unknown temporaries, are missing"] if bounds else []
-    words += [f"{column.heading}: {column.meaning}" for column in shown if column.meaning and column.shown == "all"]
+    bound = Note("≥ marks lower bounds: ops without a rule, or unknown temporaries, are missing", sign="≥")
+    words = [f"{column.heading}: {column.meaning}" for column in shown if column.meaning and column.shown == "all"]
     return Document(
         "sweep", title, facts={"models": models, "failed": result.failed},
         parts=(
             TablePart(shown, tuple(_marked(result) if bounds else map(Row, result.rows)), "rows", narrowing=_NARROWING),
-            notes(*words),
+            Notes((bound, *map(Note, words))),
         ),
     )  # fmt: skip
 

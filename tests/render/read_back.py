@@ -30,7 +30,7 @@ def from_markdown(text):
 class _Html(HTMLParser):
     """Texts of the innermost elements that hold any."""
 
-    PLACES = {"p": "text", "li": "text", "b": "text", "td": "cell", "th": "cell"}  # noqa: RUF012  # not changed
+    PLACES = {"p": "text", "li": "text", "b": "text", "td": "cell", "th": "cell", "span": "cell"}  # noqa: RUF012  # not changed
 
     def __init__(self):
         super().__init__()
@@ -61,6 +61,7 @@ def from_html(text):
 _LATEX_TEXT = {
     "textbackslash": "\\", "textasciitilde": "~", "textasciicircum": "^", "textasciigrave": "`", "textless": "<",
     "textgreater": ">", "textbar": "|", "textquotesingle": "'", "dots": "…", "times": "×", "ge": "≥", "le": "≤",
+    "to": "→", "pm": "±", "checkmark": "✓", "approx": "≈", "cdot": "·", "diamond": "◆", "textmu": "µ", "infty": "∞",
 }  # fmt: skip
 _LIGATURES = {"---": "—", "--": "–", "``": "“", "''": "”", "?`": "¿", "!`": "¡", ",,": "„", "`": "‘"}
 _SECTIONS = {"section", "subsection", "subsubsection", "paragraph"}

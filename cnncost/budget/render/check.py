@@ -47,6 +47,7 @@ def document(check: Check) -> Document:
         *_section("figures of one run", _dependencies(check), "people"),
         *_section("another baseline", _other_baselines(check), "people"),
         *(part for model in check.models for part in _changes_in_layers(model)),
+        Notes(words.SIGNS, apart=False),
         notes(summary, style="within" if passes else "over", shown="text"),
         _data(check),
     ]
@@ -88,7 +89,8 @@ def _limit_cells(model: ModelCheck, judged: Judged) -> tuple[Any, ...]:
     allowed = ", allowed" if judged.passes and judged.outcome is Outcome.UNCERTAIN else ""
     limited = words.limited(judged)
     return (
-        model.budget.name, limited, limited + (f" ({module})" if module else ""), old, words.used(judged),
+        model.budget.name, limited, limited + (f" ({module})" if module else ""), old,
+        Cell(words.used(judged), words.used_mark(judged)),
         since_baseline or ("±0" if old else ""), words.bound(judged), judged.headroom, since_baseline,
         Cell(_OUTCOME_TEXT[judged.outcome] + allowed, style=judged.outcome.value),
         f"{_SIGN[judged.outcome]} {judged.outcome}{allowed}",

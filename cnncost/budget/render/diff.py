@@ -8,7 +8,6 @@ from typing import Any
 from cnncost import units
 from cnncost.budget.diff import FIGURES, Change, Diff
 from cnncost.budget.render import words
-from cnncost.budget.snapshot import Snapshot
 from cnncost.garbage import gc_disabled
 from cnncost.render.document import (
     Cell,
@@ -25,6 +24,7 @@ from cnncost.render.document import (
     notes,
     rows,
 )
+from cnncost.report.columns import NEITHER
 
 MAX_LAYERS = 12
 """Maximum number of layers that are listed."""
@@ -41,6 +41,7 @@ def document(diff: Diff, names: tuple[str, str], max_layers: int = MAX_LAYERS) -
         Notes((*(Note(text, "heading") for text in causes), same)),
         notes(*dependencies(diff, names), style="warning"),
         *layers(diff, max_layers),
+        Notes(words.SIGNS, apart=False),
         *_moved(diff, max_layers),
         changes((((), diff),)),
         data_table(("old_path", "new_path"), diff.moved, "moved"),
@@ -88,14 +89,11 @@ def _totals(diff: Diff) -> Table:
     shown = []
     for name in FIGURES:
         old, new, delta = diff.old.totals[name], diff.new.totals[name], diff.delta(name)
-        change = Cell(delta, style=style(delta)), Cell((old, new), style=style(delta))
-        shown.append(Row((words.NAMES[name], _side(diff.old, name), _side(diff.new, name), *change)))
+        mark, sides = words.change_mark(diff, name), (diff.old, diff.new)
+        change = Cell(delta, mark, style=style(delta)), Cell((old, new), mark, style=style(delta))
+        figures = (Cell(side.totals[name], words.side_mark(side, name)) for side in sides)
+        shown.append(Row((words.NAMES[name], *figures, *change)))
     return Table(columns, tuple(shown), shown="people")
-
-
-def _side(snapshot: Snapshot, name: str) -> Cell:
-    """Return a figure, marked as a lower bound if it leaves out ops without a rule; parameters are always exact."""
-    return Cell(snapshot.totals[name], "≥" if snapshot.lower_bound and name != "params" else "")
 
 
 def style(delta: int) -> str:
@@ -126,10 +124,11 @@ def layers(diff: Diff, max_layers: int, shown: Shown = "people") -> list[Part]:
 
 def _layer(change: Change) -> tuple[Any, ...]:
     part = change.new or change.old
-    steps = (change.delta("macs"), change.delta("params"))
+    unsure = any(side is not None and side.unknown for side in (change.old, change.new))
+    steps = ((change.delta("macs"), NEITHER if unsure else ""), (change.delta("params"), ""))
     return (
         change.place, part.class_name if part else "", words.change_of(change),
-        *(Cell(step, style=style(step)) for step in steps),
+        *(Cell(step, mark, style=style(step)) for step, mark in steps),
     )  # fmt: skip
 
 

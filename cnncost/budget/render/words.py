@@ -11,7 +11,10 @@ from cnncost import units
 from cnncost.budget.check import Check, Judged, ModelCheck, Outcome
 from cnncost.budget.diff import FIGURES, Change, Diff
 from cnncost.budget.quantities import Unit, Value, show, show_exact
+from cnncost.budget.snapshot import Snapshot
 from cnncost.render import values
+from cnncost.render.document import Note
+from cnncost.report.columns import AT_LEAST, NEITHER
 
 MODEL = "(the model)"
 """Shown instead of the model's own path, which is empty."""
@@ -33,10 +36,14 @@ def signed(number: int, unit: Unit = "count") -> str:
 def used(judged: Judged) -> str:
     """Return the figure; it is shown exactly if it violates the limit, but three digits would look like the bound."""
     unit = judged.rule.quantity.unit
-    text = (show_exact if _looks_equal(judged) else show)(judged.used, unit)
+    return (show_exact if _looks_equal(judged) else show)(judged.used, unit)
+
+
+def used_mark(judged: Judged) -> str:
+    """Return the sign of a figure that is uncertain, as ops without a rule are missing."""
     if judged.outcome is not Outcome.UNCERTAIN:
-        return text
-    return f"{'≥' if judged.rule.quantity.grows else '~'}{text}"
+        return ""
+    return AT_LEAST if judged.rule.quantity.grows else NEITHER
 
 
 def bound(judged: Judged) -> str:
@@ -125,7 +132,27 @@ def figure_changes(diff: Diff) -> Iterator[str]:
         delta = diff.delta(name)
         if delta:
             old, new = diff.old.totals[name], diff.new.totals[name]
-            yield f"{signed(delta)} {NAMES[name]} ({values.growth((old, new))}){attributed(diff, name)}"
+            unsure = f"; can be {_EITHER}" if change_mark(diff, name) else ""
+            yield f"{signed(delta)} {NAMES[name]} ({values.growth((old, new))}){attributed(diff, name)}{unsure}"
+
+
+_MISSING = "as ops without a rule are missing"
+_EITHER = f"larger or smaller, {_MISSING}"
+SIGNS = (
+    Note(f"{AT_LEAST}: a lower bound, {_MISSING}", "note", sign=AT_LEAST),
+    Note(f"{NEITHER}: can be {_EITHER}", "note", sign=NEITHER),
+)
+"""Notes that explain the signs of figures and changes, each for a document whose tables have the sign."""
+
+
+def side_mark(snapshot: Snapshot, name: str) -> str:
+    """Return the sign of a figure: a lower bound if it leaves out ops without a rule; parameters are always exact."""
+    return AT_LEAST if snapshot.lower_bound and name != "params" else ""
+
+
+def change_mark(diff: Diff, name: str) -> str:
+    """Return the sign of a figure's change: neither bound if ops without a rule are missing on a side."""
+    return NEITHER if side_mark(diff.old, name) or side_mark(diff.new, name) else ""
 
 
 def attributed(diff: Diff, name: str) -> str:
