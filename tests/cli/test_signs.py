@@ -1,7 +1,10 @@
 """Every command: a table's sign has a sentence that explains it, and no sentence explains one that no table has."""
 
 import pytest
+import torch
+from torch import nn
 
+import cnncost
 from cnncost.render.formats import FORMATS
 from tests.cli.calls import ran
 from tests.report.signs import explained, shown
@@ -25,6 +28,23 @@ class Known(nn.Module):
             q = y[None, None]
             y = F.scaled_dot_product_attention(q, q, q, q[0, 0, :, :2] > 0)[0, 0]
         return torch.matrix_exp(y.T @ y) if self.unknown else y
+
+
+class Keeps(nn.Module):
+    unknown = False
+
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.Linear(4, 4)
+
+    def step(self, x, cache):
+        seen = x if cache is None else torch.cat([cache, x], 1)
+        y = self.mix(seen)
+        return torch.matrix_exp(y.mT @ y).sum(1) if self.unknown else y.sum(1), seen
+
+
+class KeepsUnknown(Keeps):
+    unknown = True
 
 
 def unknown(width=4):
@@ -51,6 +71,10 @@ CASES = [
         ("sweep", "nets.py:unknown", *INPUT, "--batch", "1,2", "--jobs", "1", "--columns", "params"), "",
         id="sweep, of what is known",
     ),
+    pytest.param(("serve", "nets.py:Keeps", "--input", "1x1x4", "--context", "6"), "", id="serve"),
+    pytest.param(
+        ("serve", "nets.py:KeepsUnknown", "--input", "1x1x4", "--context", "6"), "≥", id="serve, an op without a rule",
+    ),
     pytest.param(("check", "macs = 1_000_000"), "≥", id="check, a sum"),
     pytest.param(("check", 'arithmetic_intensity = ">= 0.001"'), "~", id="check, a ratio"),
     pytest.param(("check", "params = 1_000_000"), "", id="check, of what is known"),
@@ -73,3 +97,23 @@ def test_signs_are_explained_where_they_are_shown(words, signs, form, tmp_path, 
     assert found == {*signs} or (form == "html" and command == "summarize" and found >= {*signs}), (
         "a page has all views"
     )
+
+
+class OnTwo(nn.Module):
+    """A linear layer on each of two devices; the second's output goes through an op that no rule counts."""
+
+    def __init__(self, unknown):
+        super().__init__()
+        self.a, self.b, self.unknown = nn.Linear(4, 4, device="cuda:0"), nn.Linear(4, 4, device="cuda:1"), unknown
+
+    def forward(self, x):
+        y = self.b(self.a(x.to("cuda:0")).to("cuda:1"))
+        return torch.matrix_exp(y.T @ y) if self.unknown else y
+
+
+@pytest.mark.parametrize("unknown", [False, True])
+def test_a_models_devices(unknown):
+    with cnncost.placement():
+        model = OnTwo(unknown)
+    text = cnncost.analyze(model, (2, 4)).to_markdown()
+    assert explained(text, "markdown") == shown(text, "markdown") == ({"≥"} if unknown else set())
