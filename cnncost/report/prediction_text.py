@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from cnncost import units
-from cnncost.devices.model import Device
+from cnncost.devices.model import FORMATS, Device
 from cnncost.passes.roofline import OpTime, Predicted
 from cnncost.render.document import Column, Document, Role, Table, notes
 from cnncost.render.document import Row as DocumentRow
@@ -164,8 +164,10 @@ def footer(prediction: Prediction) -> list[str]:
             f"on {units.counted(len(placement.devices), 'device')}: all ops one after another, as if no two devices "
             "worked at the same time; copies between devices use the fastest link within a node"
         )
-    if roofline.dtype == "int8":
-        lines.append("int8: all floating-point values are taken as one byte each, as in a quantized network")
+    if roofline.dtype is not None and roofline.dtype.startswith("int"):
+        bits = FORMATS[roofline.dtype].bits
+        taken = "one byte" if bits == 8 else f"{bits} bits"
+        lines.append(f"{roofline.dtype}: all floating-point values are taken as {taken} each, as in a quantized network")
     if prediction.training is not None:
         lines.append(training(*prediction.training, roofline.device))
     if roofline.unknown:

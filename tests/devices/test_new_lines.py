@@ -64,6 +64,7 @@ COMMANDS = {
        for name in ALL_LINKS},
     **{f"taken {name}": ("roofline", "lenet5", "--device", name, "--parallel", "dp=8", "--training", "--format", "json")
        for name in ("pod", "pod-alone", "pods", "two-networks", "slow-bridge")},
+    "text": ("roofline", "net.py", "--input", "3x31", "--device", "pod", "--dtype", "int4"),
     "sweep": ("sweep", "lenet5", "--device", ",".join(f"of-{kind}" for kind in ALL_CLASSES), "--jobs", "1", "--format",
               "json"),
     "trace": ("roofline", "lenet5", "--device", "pod", "--dtype", "int4", *TRAINING, "--format", "trace"),
@@ -127,6 +128,7 @@ def test_bytes_are_those_of_the_format(written):
     }  # fmt: skip
     found = {name: read(written, f"format {name}")["total"]["bytes"] for name in ALL_FORMATS}
     assert found == {name: sum(-(-numbers * bits[name] // 8) for numbers in NUMBERS) for name in ALL_FORMATS}
+    assert "int4: all floating-point values are taken as 4 bits each" in " ".join(written["text"][1].split())
 
 
 @pytest.mark.parametrize("name", ALL_LINKS)
