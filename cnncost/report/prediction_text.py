@@ -167,7 +167,8 @@ def footer(prediction: Prediction) -> list[str]:
     if roofline.dtype is not None and roofline.dtype.startswith("int"):
         bits = FORMATS[roofline.dtype].bits
         taken = "one byte" if bits == 8 else f"{bits} bits"
-        lines.append(f"{roofline.dtype}: all floating-point values are taken as {taken} each, as in a quantized network")
+        values = f"{roofline.dtype}: all floating-point values"
+        lines.append(f"{values} are taken as {taken} each, as in a quantized network")
     if prediction.training is not None:
         lines.append(training(*prediction.training, roofline.device))
     if roofline.unknown:

@@ -10,11 +10,11 @@ from cnncost.devices import model
 
 def main():
     """Read `{"commands": [[word, …], …]}` from standard input; write a list of [exit code, stdout, stderr]."""
-    model.CLASSES["tpu"] = model.DeviceClass(2e-6, overlaps=True)
-    model.FORMATS["int4"] = model.NumberFormat(4)
-    model.FORMATS["fp12"] = model.NumberFormat(12)
-    model.LINKS["ici"] = model.Link("node", "links between the TPUs of a pod")
-    model.LINKS["ethernet"] = model.Link("network", "an adapter of another kind")
+    model.CLASSES["abacus"] = model.DeviceClass(2e-6, overlaps=True)
+    model.FORMATS["int5"] = model.NumberFormat(5)
+    model.FORMATS["float12"] = model.NumberFormat(12)
+    model.LINKS["thread"] = model.Link("node", "between the devices of a pod")
+    model.LINKS["pigeon"] = model.Link("network", "an adapter of another kind")
     from cnncost.cli import main as cnncost  # only now: options list what the tables have
 
     found = []
